@@ -1,0 +1,435 @@
+//! What lies in the BPF maps: names, keys and values, shared by the program and the daemon.
+//!
+//! Three rules keep a packet from ever seeing half an edit:
+//!
+//! 1. Whatever the operator edits about a virtual service (scheduler, members, weights, methods,
+//!    thresholds) lies in an immutable [`Plan`] with its [`Member`]s and slots. A new plan is
+//!    written beside the old one and published by one 32-bit store to the service's entry in
+//!    [`HEADS`].
+//! 2. A [`Hop`] is immutable once a server points at it; a changed neighbour is a new hop, published
+//!    by one 32-bit store to [`Server::hop`].
+//! 3. What is no longer referred to is written again only after an RCU grace period (the program
+//!    runs inside one RCU read section).
+//!
+//! Integers are in host order unless the name or the doc comment says "network order".
+
+use zerocopy::byteorder::network_endian::U16;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::connection::Protocol;
+
+/// Changes whenever anything in this file or in [`crate::connection::Entry`] changes its layout or
+/// meaning. A daemon refuses maps that carry another number.
+pub const ABI_VERSION: u32 = 1;
+
+/// [`Config`], one element, written by the daemon.
+pub const CONFIG: &str = "config";
+/// Hash of [`ServiceKey`] to service index (`u32`), written by the daemon.
+pub const SERVICES: &str = "services";
+/// Service index to the number of the [`Plan`] in force (`u32`; 0: none), written by the daemon.
+pub const HEADS: &str = "heads";
+/// Plan number to [`Plan`], written by the daemon; number 0 is never used.
+pub const PLANS: &str = "plans";
+/// [`Member`]s of the plans, each plan's in one run, written by the daemon.
+pub const MEMBERS: &str = "members";
+/// Scheduling tables of the plans: positions (`u16`) in the plan's run of members.
+pub const SLOTS: &str = "slots";
+/// Service index to the ticket counter (`u32`) of its rotating scheduler, written by the program.
+pub const CURSORS: &str = "cursors";
+/// Server index to [`Server`], written by the daemon.
+pub const SERVERS: &str = "servers";
+/// Hop number to [`Hop`], written by the daemon; number 0 stands for "unresolved".
+pub const HOPS: &str = "hops";
+/// Server index to [`Load`], written by both with atomic operations.
+pub const LOADS: &str = "loads";
+/// Server index to [`Stats`], per CPU, written by the program.
+pub const SERVER_STATS: &str = "server_stats";
+/// Service index to [`Stats`], per CPU, written by the program.
+pub const SERVICE_STATS: &str = "service_stats";
+/// [`crate::verdict::Reason`] to the number of packets that ended so (`u64`), per CPU.
+pub const VERDICTS: &str = "verdicts";
+/// [`CONCERN_WORDS`] words (`u64`) of a filter of the addresses the director has to look at.
+pub const CONCERN: &str = "concern";
+/// IPv4 connections: [`crate::connection::Entry`] in sets of [`WAYS`], written by both.
+pub const CONNECTIONS4: &str = "connections4";
+/// IPv6 connections, likewise.
+pub const CONNECTIONS6: &str = "connections6";
+/// LRU hash of [`FragmentKey`] to both ports ([`crate::connection::Ports`]), written by the program.
+pub const FRAGMENTS: &str = "fragments";
+/// Token bucket of the ICMP errors that the director sends ([`IcmpBudget`]), per CPU.
+pub const ICMP_BUDGET: &str = "icmp_budget";
+
+/// The XDP program's name.
+pub const PROGRAM: &str = "director";
+
+/// Virtual services at most.
+pub const MAX_SERVICES: u32 = 4_096;
+/// Plans: each service's own, one more while it is replaced, and some to spare.
+pub const MAX_PLANS: u32 = 3 * MAX_SERVICES;
+/// Real servers of all services together at most, deleted ones with connections included.
+pub const MAX_SERVERS: u32 = 65_536;
+/// Real servers of one service at most.
+pub const MAX_MEMBERS_PER_SERVICE: u32 = 1_024;
+/// Room for the members of all plans.
+pub const MAX_MEMBERS: u32 = 3 * MAX_SERVERS;
+/// Next hops at most.
+pub const MAX_HOPS: u32 = 65_536;
+/// Default room for the scheduling tables of all plans (`u16` each).
+pub const DEFAULT_SLOTS: u32 = 8 << 20;
+/// Default capacity of the fragment table.
+pub const DEFAULT_FRAGMENTS: u32 = 16_384;
+/// Ways of one set of the connection table.
+pub const WAYS: u32 = 8;
+/// Words of the address filter.
+pub const CONCERN_WORDS: usize = 2_048;
+/// Kinds of verdicts the counter array has room for.
+pub const MAX_REASONS: u32 = 64;
+
+/// Length of the clock's tick in nanoseconds: the coarse monotonic clock shifted right by
+/// [`TICK_SHIFT`], a little more than a millisecond, so that 32 bits last 52 days.
+pub const TICK_NANOS: u64 = 1 << TICK_SHIFT;
+/// See [`TICK_NANOS`].
+pub const TICK_SHIFT: u32 = 20;
+
+/// Seconds as clock ticks, rounded up. The longest time IPVS allows (31 days) fits.
+pub const fn ticks(seconds: u32) -> u32 {
+    #[expect(clippy::cast_possible_truncation, reason = "31 days are 2.6e9 ticks, more is cut")]
+    let ticks = (seconds as u64 * 1_000_000_000).div_ceil(TICK_NANOS) as u32;
+    ticks
+}
+
+/// Clock ticks as whole seconds, rounded down.
+pub const fn seconds(ticks: u32) -> u32 {
+    #[expect(clippy::cast_possible_truncation, reason = "fewer seconds than ticks")]
+    let seconds = (ticks as u64 * TICK_NANOS / 1_000_000_000) as u32;
+    seconds
+}
+
+/// An IPv4 address lies in the first four bytes, the others are zero.
+pub type Address = [u8; 16];
+/// An Ethernet address.
+pub type Mac = [u8; 6];
+
+/// Settings of the whole data path, and the number that says whether a program may use these maps.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Config {
+    /// [`ABI_VERSION`] of whoever made the maps.
+    pub abi: u32,
+    /// 1 once every map is made and pinned; a start that died half-way left 0.
+    pub ready: u32,
+    /// Secrets of the connection table's hash, drawn when the maps were made: a program with other
+    /// secrets would find nothing.
+    pub secrets: [u64; 16],
+    /// Timeouts in ticks by protocol and state: index [`Protocol::timeouts_row`] * 16 + state.
+    pub timeouts: [u32; 48],
+    /// Bits of [`Config`]: `RSS_SOURCE` and the like.
+    pub options: u32,
+    /// ICMP errors the director sends per second and CPU at most.
+    pub icmp_rate: u32,
+}
+
+impl Config {
+    /// Bit of `options`: outer source address of tunnels varies with the flow.
+    pub const RSS_SOURCE: u32 = 1;
+
+    /// Place of a timeout in `timeouts`.
+    pub const fn timeout_index(protocol: Protocol, state: u32) -> usize {
+        protocol.timeouts_row() as usize * 16 + (state as usize & 15)
+    }
+}
+
+/// What a virtual service is found by.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct ServiceKey {
+    /// Virtual address.
+    pub address: Address,
+    /// Port, network order; 0 for every port that has no service of its own.
+    pub port: U16,
+    /// IP protocol number: 6, 17 or 132.
+    pub protocol: u8,
+    /// 4 or 6.
+    pub family: u8,
+}
+
+/// How a real server is picked. Everything that differs between IPVS's schedulers beyond that is in
+/// the table the daemon lays out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Pick {
+    /// No server can be picked.
+    Nothing = 0,
+    /// The table's next slot, by ticket: rr, wrr.
+    Rotate = 1,
+    /// Least connections, weights ignored but for 0: lc.
+    Least = 2,
+    /// Least connections in relation to the weight: wlc.
+    WeightedLeast = 3,
+    /// The table's slot by the source address' hash: sh.
+    SourceHash = 4,
+    /// The table's slot by the destination address' hash: dh.
+    DestinationHash = 5,
+    /// The Maglev table's slot by the source address' hash: mh.
+    Maglev = 6,
+}
+
+impl Pick {
+    /// Total: what no daemon writes picks nothing.
+    pub const fn from_raw(raw: u8) -> Self {
+        match raw {
+            1 => Self::Rotate,
+            2 => Self::Least,
+            3 => Self::WeightedLeast,
+            4 => Self::SourceHash,
+            5 => Self::DestinationHash,
+            6 => Self::Maglev,
+            _ => Self::Nothing,
+        }
+    }
+}
+
+/// A virtual service as the program sees it: immutable once published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Plan {
+    /// The service's own key: proof that the plan belongs to the flow that found it.
+    pub key: ServiceKey,
+    /// Service index.
+    pub service: u32,
+    /// First member in [`MEMBERS`].
+    pub members: u32,
+    /// Number of members, quiesced ones included.
+    pub member_count: u32,
+    /// First slot in [`SLOTS`].
+    pub slots: u32,
+    /// Number of slots.
+    pub slot_count: u32,
+    /// Persistence timeout in seconds; 0: not persistent.
+    pub persistence: u32,
+    /// Prefix length by which persistence groups clients.
+    pub prefix: u8,
+    /// [`Pick`].
+    pub pick: u8,
+    /// Bits of [`Plan`]: `ONE_PACKET` and the like.
+    pub flags: u8,
+    /// IPVS scheduler number for listings, see the daemon's scheduler names.
+    pub scheduler: u8,
+    /// Always zero.
+    pub reserved: [u8; 16],
+}
+
+impl Plan {
+    /// Bit of `flags`: every packet is scheduled anew (UDP).
+    pub const ONE_PACKET: u8 = 1;
+    /// Bit of `flags`: scheduler flag 1 (`sh-fallback`, `mh-fallback`), as IPVS numbers it.
+    pub const FLAG_1: u8 = 0x08;
+    /// Bit of `flags`: scheduler flag 2 (`sh-port`, `mh-port`).
+    pub const FLAG_2: u8 = 0x10;
+    /// Bit of `flags`: scheduler flag 3.
+    pub const FLAG_3: u8 = 0x20;
+}
+
+/// How packets reach a real server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Method {
+    /// Addresses and ports are rewritten, replies come back through the director.
+    Nat = 0,
+    /// The director itself is the real server.
+    Local = 1,
+    /// The packet travels whole inside another IP packet.
+    Tunnel = 2,
+    /// Only the Ethernet addresses change.
+    Direct = 3,
+}
+
+impl Method {
+    /// Total, by the low bits as IPVS numbers its methods.
+    pub const fn from_raw(raw: u8) -> Self {
+        match raw & 3 {
+            0 => Self::Nat,
+            1 => Self::Local,
+            2 => Self::Tunnel,
+            _ => Self::Direct,
+        }
+    }
+}
+
+/// A real server's part in a plan: what the operator edits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Member {
+    /// Server index.
+    pub server: u32,
+    /// Weight; 0: quiesced, no new connections.
+    pub weight: u32,
+    /// Connections at which the server counts as overloaded; 0: never.
+    pub upper: u32,
+    /// Connections below which it no longer does; 0: three quarters of `upper`.
+    pub lower: u32,
+    /// [`Method`].
+    pub method: u8,
+    /// Always zero.
+    pub reserved: [u8; 15],
+}
+
+/// A real server's identity and where to send its packets. The index stays taken while connections
+/// refer to it, also after the operator deleted the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Server {
+    /// The server's address.
+    pub address: Address,
+    /// Port, network order; 0: the packet's own.
+    pub port: U16,
+    /// 4 or 6; 0: this index is free.
+    pub family: u8,
+    /// Bits of [`Server`]: `DELETED`.
+    pub flags: u8,
+    /// Index of the service it belongs to.
+    pub service: u32,
+    /// Hop number; 0: unresolved.
+    pub hop: u32,
+    /// Always zero.
+    pub reserved: u32,
+}
+
+impl Server {
+    /// Bit of `flags`: no longer configured; packets of its connections are dropped.
+    pub const DELETED: u8 = 1;
+}
+
+/// A next hop: immutable once a server refers to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Hop {
+    /// Ethernet addresses, destination first, as in a frame.
+    pub destination: Mac,
+    /// See `destination`.
+    pub source: Mac,
+    /// VLAN tag (network order: priority and id), 0: untagged.
+    pub vlan: U16,
+    /// Largest IP packet that fits, in bytes.
+    pub mtu: u16,
+    /// Interface to send by.
+    pub interface: u32,
+    /// Outer IPv4 source of tunnels through this hop.
+    pub source4: [u8; 4],
+    /// Outer IPv6 source of tunnels through this hop.
+    pub source6: [u8; 16],
+    /// Bits of [`Hop`]: `LOCAL`.
+    pub flags: u32,
+    /// Always zero.
+    pub reserved: [u8; 20],
+}
+
+impl Hop {
+    /// Bit of `flags`: the address is the director's own; packets go up its own stack.
+    pub const LOCAL: u32 = 1;
+}
+
+/// Connections a server holds at the moment.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Load {
+    /// Active connections in the low half, inactive ones in the high half: one atomic addition moves
+    /// a connection from one to the other.
+    pub counts: u64,
+    /// Not 0 from the moment the upper threshold is reached until the lower one is passed.
+    pub overloaded: u32,
+    /// Persistence templates.
+    pub templates: u32,
+}
+
+impl Load {
+    /// What a new active connection adds to `counts`.
+    pub const ACTIVE: u64 = 1;
+    /// What a new inactive connection adds to `counts`.
+    pub const INACTIVE: u64 = 1 << 32;
+
+    /// Active connections.
+    #[expect(clippy::cast_possible_truncation, reason = "the low half is meant")]
+    pub const fn active(self) -> u32 {
+        self.counts as u32
+    }
+
+    /// Inactive connections.
+    pub const fn inactive(self) -> u32 {
+        (self.counts >> 32) as u32
+    }
+}
+
+/// Traffic counted as IPVS does: bytes are those of the IP packet, outgoing ones only what passes
+/// the director.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct Stats {
+    /// Connections scheduled.
+    pub connections: u64,
+    /// Packets from clients.
+    pub in_packets: u64,
+    /// Packets to clients.
+    pub out_packets: u64,
+    /// Bytes from clients.
+    pub in_bytes: u64,
+    /// Bytes to clients.
+    pub out_bytes: u64,
+}
+
+/// What a later fragment shares with its first one.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct FragmentKey {
+    /// Source address.
+    pub source: Address,
+    /// Destination address.
+    pub destination: Address,
+    /// Identification (IPv4: in the low half).
+    pub identification: u32,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// Always zero.
+    pub reserved: [u8; 3],
+}
+
+/// A token bucket.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct IcmpBudget {
+    /// Tick of the last refill.
+    pub filled: u32,
+    /// Errors that may be sent at once.
+    pub tokens: u32,
+}
+
+/// The bit of the address filter that stands for an address: word and bit number.
+///
+/// The program asks it before anything else about a packet's destination (a virtual address?) and
+/// source (a real server that answers through NAT?), so that a packet that is none of the
+/// director's costs two loads. False positives only cost time.
+pub const fn concern_bit(address: &Address) -> (usize, u32) {
+    let [a0, a1, a2, a3, a4, a5, a6, a7, b0, b1, b2, b3, b4, b5, b6, b7] = *address;
+    let low = u64::from_le_bytes([a0, a1, a2, a3, a4, a5, a6, a7]);
+    let high = u64::from_le_bytes([b0, b1, b2, b3, b4, b5, b6, b7]);
+    let mixed = (low ^ high.rotate_left(29)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    ((mixed >> 53) as usize, (mixed >> 47) as u32 & 63)
+}
+
+const _: () = {
+    assert!(size_of::<ServiceKey>() == 20);
+    assert!(size_of::<Plan>() == 64);
+    assert!(size_of::<Member>() == 32);
+    assert!(size_of::<Server>() == 32);
+    assert!(size_of::<Hop>() == 64);
+    assert!(size_of::<Load>() == 16);
+    assert!(size_of::<Stats>() == 40);
+    assert!(size_of::<FragmentKey>() == 40);
+    assert!(CONCERN_WORDS == 1 << 11);
+};

@@ -1,0 +1,25 @@
+//! The packet path of the director as a library, and what both sides of it agree on.
+//!
+//! Everything the director decides about a packet is plain, safe Rust in this crate, generic over
+//! three traits: [`Packet`] (a frame with checked access), [`Tables`] (services, servers,
+//! counters, clock) and [`Ways`] (one set of the connection table). `lvs-ebpf` implements them over
+//! the XDP context and BPF maps and decides nothing itself; the tests implement them over plain
+//! memory, so the whole director also runs on any host.
+//!
+//! The crate performs no I/O, reads no clock, allocates nothing and contains no `unsafe`.
+#![no_std]
+#![forbid(unsafe_code)]
+#![deny(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic
+)]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod abi;
+pub mod connection;
+pub mod family;
+pub mod verdict;

@@ -1,0 +1,150 @@
+//! The end of every packet: what becomes of it, and the reason that is counted.
+
+/// What the kernel is to do with the packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// On to the kernel's own stack.
+    Pass,
+    /// Gone.
+    Drop,
+    /// Out of the interface it came by.
+    Transmit,
+    /// Out of another interface.
+    Redirect {
+        /// Its index.
+        interface: u32,
+    },
+}
+
+/// A packet's fate and the reason for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// What becomes of the packet.
+    pub action: Action,
+    /// Why.
+    pub reason: Reason,
+}
+
+impl Verdict {
+    /// To the kernel.
+    #[inline(always)]
+    pub const fn pass(reason: Reason) -> Self {
+        Self { action: Action::Pass, reason }
+    }
+
+    /// Dropped.
+    #[inline(always)]
+    pub const fn drop(reason: Reason) -> Self {
+        Self { action: Action::Drop, reason }
+    }
+}
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $name:ident = $number:literal, $word:literal, $text:literal;)+) => {
+        /// Why a packet ended as it did. The number is its index in the counter array.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum Reason {
+            $($(#[doc = $doc])+ $name = $number,)+
+        }
+
+        impl Reason {
+            /// All of them, in the order of their numbers.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+
+            /// Short name, as `lvsadm --verdicts` lists it: the action, a dash, the cause.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $word,)+ }
+            }
+
+            /// One line for people.
+            pub const fn explanation(self) -> &'static str {
+                match self { $(Self::$name => $text,)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Forwarded by direct routing.
+    Direct = 0, "forward-direct", "forwarded to a real server by direct routing";
+    /// Forwarded with destination rewritten.
+    Nat = 1, "forward-nat", "forwarded to a real server, destination rewritten";
+    /// A reply, source rewritten.
+    NatReply = 2, "forward-nat-reply", "a real server's reply, sent to its client with the virtual address";
+    /// Forwarded inside a tunnel.
+    Tunnel = 3, "forward-tunnel", "forwarded to a real server inside another IP packet";
+    /// The director itself is the real server.
+    Local = 4, "pass-local-server", "handed to the director's own stack: it is the real server";
+    /// Forwarded without a connection entry.
+    Stateless = 5, "forward-stateless", "forwarded by hash alone: the connection table had no room";
+    /// ICMP error forwarded to the real server.
+    IcmpToServer = 6, "forward-icmp", "an ICMP error about a connection, forwarded to its real server";
+    /// ICMP error of a real server forwarded to the client.
+    IcmpToClient = 7, "forward-icmp-reply", "an ICMP error about a connection, forwarded to its client";
+    /// Answered: time exceeded.
+    TimeExceeded = 8, "answer-ttl", "answered with ICMP time exceeded: TTL or hop limit used up";
+    /// Answered: fragmentation needed or packet too big.
+    TooBig = 9, "answer-too-big", "answered with ICMP fragmentation needed or packet too big";
+    /// Answered: port unreachable.
+    NoServer = 10, "answer-no-server", "answered with ICMP port unreachable: the service has no usable real server";
+    /// Neither IPv4 nor IPv6.
+    NotIp = 11, "pass-not-ip", "neither IPv4 nor IPv6: ARP and the like";
+    /// An address the director has nothing to do with.
+    NotOurs = 12, "pass-not-ours", "no virtual service and no NAT real server has these addresses";
+    /// A protocol that is not balanced.
+    OtherProtocol = 13, "pass-protocol", "not TCP, UDP, SCTP or an ICMP error";
+    /// No service on that port.
+    NoService = 14, "pass-no-service", "no virtual service on that address, protocol and port";
+    /// Belongs to no connection and cannot start one.
+    NoConnection = 15, "pass-no-connection", "belongs to no connection and cannot start one";
+    /// A later fragment whose first one was not seen.
+    StrayFragment = 16, "pass-stray-fragment", "a later fragment whose first one was not seen";
+    /// ICMP that is not an error about a connection.
+    IcmpOther = 17, "pass-icmp", "ICMP that is no error about a known connection: echo and the like";
+    /// Header cut short.
+    Truncated = 18, "drop-truncated", "ends before its own headers do";
+    /// A length field that cannot be true.
+    BadLength = 19, "drop-length", "a length in its headers that cannot be true";
+    /// Too many IPv6 extension headers.
+    HeaderChain = 20, "drop-header-chain", "more IPv6 extension headers than the director follows";
+    /// A fragment that overlaps the transport header.
+    FragmentOverlap = 21, "drop-fragment", "a fragment too small to hold, or that overlaps, the transport header";
+    /// The connection's server was deleted.
+    ServerDeleted = 22, "drop-server-deleted", "its connection's real server was deleted";
+    /// No MAC address for the server or its router.
+    Unresolved = 23, "drop-unresolved", "the real server's (or its router's) Ethernet address is not known yet";
+    /// No room in the connection table.
+    TableFull = 24, "drop-table-full", "no room in the connection table and the method needs an entry";
+    /// The frame could not be grown or shrunk.
+    NoRoom = 25, "drop-no-room", "the driver left no room for another header";
+    /// An answer was due but too many were sent.
+    AnswerLimited = 26, "drop-answer-limited", "an ICMP answer was due, but the limit per second was reached";
+    /// Must not be answered.
+    Unanswerable = 27, "drop-unanswerable", "too big or its time is up, and no ICMP answer may be sent about it";
+    /// Real servers' address family does not fit.
+    FamilyMismatch = 28, "drop-family", "the forwarding method cannot change between IPv4 and IPv6";
+    /// NAT of a protocol that this packet cannot take.
+    NatImpossible = 29, "drop-nat-impossible", "a fragment whose checksum cannot be rewritten";
+}
+
+impl Reason {
+    /// The reason with this number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_stands_at_its_own_number_and_explains_itself() {
+        for (index, reason) in Reason::ALL.iter().enumerate() {
+            assert_eq!(index, *reason as usize);
+            assert!(reason.explanation().len() > 20 && !reason.explanation().contains('\n'));
+        }
+        assert!(Reason::ALL.len() <= crate::abi::MAX_REASONS as usize);
+    }
+}

@@ -1,0 +1,2 @@
+//! The director's ipvsadm.
+fn main() {}

@@ -1,0 +1,2 @@
+//! The director daemon.
+fn main() {}

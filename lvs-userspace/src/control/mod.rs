@@ -1,0 +1,6 @@
+//! The control socket: HTTP with JSON over a Unix socket.
+
+pub mod protocol;
+
+/// Where the daemon listens unless told otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/lvs/lvsd.sock";

@@ -1,0 +1,186 @@
+//! Virtual services and real servers as the operator means them.
+
+use std::net::{IpAddr, SocketAddr};
+
+pub use lvs_common::connection::Protocol as CommonProtocol;
+use serde::{Deserialize, Serialize};
+
+/// Transport protocol of a virtual service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "well-known names")]
+pub enum Protocol {
+    Tcp,
+    Udp,
+    Sctp,
+}
+
+impl From<Protocol> for CommonProtocol {
+    fn from(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Tcp => Self::Tcp,
+            Protocol::Udp => Self::Udp,
+            Protocol::Sctp => Self::Sctp,
+        }
+    }
+}
+
+impl From<CommonProtocol> for Protocol {
+    fn from(protocol: CommonProtocol) -> Self {
+        match protocol {
+            CommonProtocol::Tcp => Self::Tcp,
+            CommonProtocol::Udp => Self::Udp,
+            CommonProtocol::Sctp => Self::Sctp,
+        }
+    }
+}
+
+/// Address family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "well-known names")]
+pub enum Family {
+    Ipv4,
+    Ipv6,
+}
+
+/// What a virtual service is known by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ServiceId {
+    /// Protocol, virtual address and port (0: every port).
+    Address {
+        /// Transport protocol.
+        protocol: Protocol,
+        /// Virtual address and port.
+        address: SocketAddr,
+    },
+    /// Firewall mark.
+    Mark {
+        /// The mark, not 0.
+        mark: u32,
+        /// Family of the packets.
+        family: Family,
+    },
+}
+
+impl ServiceId {
+    /// Family of the packets.
+    pub fn family(&self) -> Family {
+        match self {
+            Self::Address { address, .. } if address.is_ipv4() => Family::Ipv4,
+            Self::Address { .. } => Family::Ipv6,
+            Self::Mark { family, .. } => *family,
+        }
+    }
+}
+
+/// What the operator sets for a virtual service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceSettings {
+    /// Scheduler name as `ipvsadm -s` takes it.
+    pub scheduler: String,
+    /// IPVS's scheduler flag bits: 0x08 flag-1 (fallback), 0x10 flag-2 (port), 0x20 flag-3.
+    #[serde(default)]
+    pub scheduler_flags: u8,
+    /// Persistence, if any.
+    #[serde(default)]
+    pub persistence: Option<Persistence>,
+    /// One-packet scheduling.
+    #[serde(default)]
+    pub one_packet: bool,
+    /// Persistence engine.
+    #[serde(default)]
+    pub engine: Option<String>,
+}
+
+/// Connections of one client (or network of clients) go to one real server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Persistence {
+    /// Seconds.
+    pub timeout: u32,
+    /// Prefix length by which clients are grouped: 32 or 128 for single hosts.
+    pub prefix: u8,
+}
+
+/// Forwarding method.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// `-g`, gatewaying.
+    #[default]
+    Direct,
+    /// `-i`, IP in IP.
+    Tunnel,
+    /// `-m`, masquerading.
+    Nat,
+    /// The director itself; never set by an operator, found out by the daemon.
+    Local,
+}
+
+/// What the operator sets for a real server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerSettings {
+    /// Forwarding method.
+    pub method: Method,
+    /// Weight; 0: no new connections.
+    pub weight: u32,
+    /// Upper threshold; 0: none.
+    #[serde(default)]
+    pub upper: u32,
+    /// Lower threshold; 0: none.
+    #[serde(default)]
+    pub lower: u32,
+    /// Encapsulation of the tunnel method.
+    #[serde(default)]
+    pub tunnel: Tunnel,
+}
+
+/// Encapsulation of the tunnel method.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tunnel {
+    /// IP in IP (RFC 2003, 2473, 4213).
+    #[default]
+    Ipip,
+    /// Generic UDP encapsulation.
+    Gue {
+        /// Destination port.
+        port: u16,
+        /// Checksum.
+        checksum: Checksum,
+    },
+    /// GRE (RFC 2784).
+    Gre {
+        /// Checksum; never [`Checksum::Remote`].
+        checksum: Checksum,
+    },
+}
+
+/// Checksum option of GUE and GRE.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Checksum {
+    /// `--tun-nocsum`.
+    #[default]
+    None,
+    /// `--tun-csum`.
+    Full,
+    /// `--tun-remcsum`.
+    Remote,
+}
+
+/// Address and port of a real server, its identity within a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ServerId(pub SocketAddr);
+
+impl ServerId {
+    /// The server's address.
+    pub fn address(&self) -> IpAddr {
+        self.0.ip()
+    }
+}
