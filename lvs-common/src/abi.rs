@@ -272,8 +272,15 @@ pub struct Member {
     pub lower: u32,
     /// [`Method`].
     pub method: u8,
+    /// [`Method`] as the operator set it: `method` is `Local` where the address is the director's
+    /// own. For the daemon only.
+    pub configured: u8,
     /// Always zero.
-    pub reserved: [u8; 15],
+    pub reserved: [u8; 2],
+    /// The last weight that was not 0: mh keeps a quiesced server's slots. For the daemon only.
+    pub last_weight: u32,
+    /// Always zero.
+    pub padding: [u8; 8],
 }
 
 /// A real server's identity and where to send its packets. The index stays taken while connections
