@@ -1,2 +1,58 @@
-//! cargo xtask.
-fn main() {}
+//! `cargo xtask`: everything one does with this repository, one file per verb.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod bench;
+mod bpf;
+mod build;
+mod lint;
+mod run;
+mod setup;
+mod shell;
+mod test;
+
+/// Set up, build, run, test, measure and lint the director.
+///
+/// A first visit needs one command:
+///
+///   cargo xtask run
+///
+/// It installs what is missing (saying what and why), builds everything and starts the lab: a
+/// client, a director and three real servers in network namespaces of their own, with requests that
+/// visibly get balanced. Nothing of the machine's own network is touched.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", verbatim_doc_comment)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Setup(setup::Setup),
+    Build(build::Build),
+    Run(run::Run),
+    Test(test::Test),
+    Bench(bench::Bench),
+    Lint(lint::Lint),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().verb {
+        Verb::Setup(setup) => setup.execute(),
+        Verb::Build(build) => build.execute(),
+        Verb::Run(run) => run.execute(),
+        Verb::Test(test) => test.execute(),
+        Verb::Bench(bench) => bench.execute(),
+        Verb::Lint(lint) => lint.execute(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

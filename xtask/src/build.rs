@@ -1,0 +1,32 @@
+//! `cargo xtask build`.
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::setup::{self, Purpose};
+use crate::shell;
+
+/// Build lvsd and lvsadm (release profile).
+///
+/// Both end up in target/release. The BPF program is inside lvsd: lvsd is the one file to copy to a
+/// director box, lvsadm the second if one wants the command line there.
+#[derive(Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Build {}
+
+impl Build {
+    pub(crate) fn execute(&self) -> Result<()> {
+        setup::ensure(&[Purpose::Build])?;
+        build()?;
+        let folder = shell::target_dir().join("release");
+        for program in ["lvsd", "lvsadm"] {
+            println!("{}", folder.join(program).display());
+        }
+        Ok(())
+    }
+}
+
+/// Builds every program of the workspace.
+pub(crate) fn build() -> Result<()> {
+    shell::run(shell::cargo().args(["build", "--release", "--bins"]))
+}

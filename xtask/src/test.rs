@@ -1,0 +1,44 @@
+//! `cargo xtask test`.
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::setup::{self, Purpose};
+use crate::shell;
+
+/// Run all tests: the packet path on the host, the program in the kernel, the stories in the lab.
+///
+/// The stories start a director with real servers in network namespaces, which needs root. For
+/// another user they are skipped, each with a line that says so; where CI is set they fail instead.
+///
+///   cargo xtask test                       all of them
+///   cargo xtask test --test forwarding     one file of stories
+///   cargo xtask test nat                   whatever has `nat` in its name
+#[derive(Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Test {
+    /// Only the stories of this file in tests/tests.
+    #[arg(long, value_name = "FILE")]
+    test: Option<String>,
+    /// Only tests with this in their name.
+    filter: Option<String>,
+    /// Options of the test harness, such as `--nocapture`.
+    #[arg(last = true, value_name = "OPTIONS")]
+    harness: Vec<String>,
+}
+
+impl Test {
+    pub(crate) fn execute(&self) -> Result<()> {
+        setup::ensure(&[Purpose::Build, Purpose::Lab, Purpose::Vm])?;
+        // The stories start these; cargo builds only the tests' own package by itself.
+        shell::run(shell::cargo().args(["build", "--bins"]))?;
+        let mut tests = shell::cargo();
+        tests.arg("test");
+        match &self.test {
+            Some(file) => tests.args(["--package", "lvs-tests", "--test", file]),
+            None => tests.args(["--workspace", "--exclude", "lvs-ebpf", "--no-fail-fast"]),
+        };
+        tests.args(&self.filter).arg("--").args(&self.harness);
+        shell::run(&mut tests)
+    }
+}
