@@ -41,13 +41,9 @@ const fn ports(ports: Ports) -> u32 {
 }
 
 /// One product of the NH sum: two words, each with half of a secret added.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the halves of the secret are meant"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "the halves of the secret are meant")]
 const fn nh(left: u32, right: u32, secret: u64) -> u64 {
-    (left.wrapping_add(secret as u32) as u64)
-        .wrapping_mul(right.wrapping_add((secret >> 32) as u32) as u64)
+    (left.wrapping_add(secret as u32) as u64).wrapping_mul(right.wrapping_add((secret >> 32) as u32) as u64)
 }
 
 /// The finish that a bare sum of products lacks: see `connection::hash`.
@@ -79,11 +75,7 @@ impl Family for V4 {
         let [a, b, c, d] = key.source;
         let [e, f, g, h] = key.destination;
         let addresses = nh(word(a, b, c, d), word(e, f, g, h), s0);
-        let rest = nh(
-            ports(key.ports),
-            u32::from(key.protocol) << 8 | u32::from(key.kind),
-            s1,
-        );
+        let rest = nh(ports(key.ports), u32::from(key.protocol) << 8 | u32::from(key.kind), s1);
         finish(addresses.wrapping_add(rest), f0, f1)
     }
 }
@@ -107,51 +99,13 @@ impl Family for V6 {
     #[inline(always)]
     fn hash(key: &Key<Self>, secrets: &[u64; 16]) -> u64 {
         let [s0, s1, s2, s3, s4, .., f0, f1] = *secrets;
-        let [
-            a0,
-            a1,
-            a2,
-            a3,
-            a4,
-            a5,
-            a6,
-            a7,
-            a8,
-            a9,
-            aa,
-            ab,
-            ac,
-            ad,
-            ae,
-            af,
-        ] = key.source;
-        let [
-            b0,
-            b1,
-            b2,
-            b3,
-            b4,
-            b5,
-            b6,
-            b7,
-            b8,
-            b9,
-            ba,
-            bb,
-            bc,
-            bd,
-            be,
-            bf,
-        ] = key.destination;
+        let [a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, aa, ab, ac, ad, ae, af] = key.source;
+        let [b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, ba, bb, bc, bd, be, bf] = key.destination;
         let sum = nh(word(a0, a1, a2, a3), word(a4, a5, a6, a7), s0)
             .wrapping_add(nh(word(a8, a9, aa, ab), word(ac, ad, ae, af), s1))
             .wrapping_add(nh(word(b0, b1, b2, b3), word(b4, b5, b6, b7), s2))
             .wrapping_add(nh(word(b8, b9, ba, bb), word(bc, bd, be, bf), s3))
-            .wrapping_add(nh(
-                ports(key.ports),
-                u32::from(key.protocol) << 8 | u32::from(key.kind),
-                s4,
-            ));
+            .wrapping_add(nh(ports(key.ports), u32::from(key.protocol) << 8 | u32::from(key.kind), s4));
         finish(sum, f0, f1)
     }
 }

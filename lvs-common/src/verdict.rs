@@ -29,19 +29,13 @@ impl Verdict {
     /// To the kernel.
     #[inline(always)]
     pub const fn pass(reason: Reason) -> Self {
-        Self {
-            action: Action::Pass,
-            reason,
-        }
+        Self { action: Action::Pass, reason }
     }
 
     /// Dropped.
     #[inline(always)]
     pub const fn drop(reason: Reason) -> Self {
-        Self {
-            action: Action::Drop,
-            reason,
-        }
+        Self { action: Action::Drop, reason }
     }
 }
 

@@ -1,1 +1,3 @@
-//! The lab and what tests share.
+//! The lab, and what the tests that run in it share.
+
+pub mod lab;

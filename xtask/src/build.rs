@@ -14,16 +14,15 @@ use crate::shell;
 #[command(verbatim_doc_comment)]
 pub(crate) struct Build {}
 
-impl Build {
-    pub(crate) fn execute(&self) -> Result<()> {
-        setup::ensure(&[Purpose::Build])?;
-        build()?;
-        let folder = shell::target_dir().join("release");
-        for program in ["lvsd", "lvsadm"] {
-            println!("{}", folder.join(program).display());
-        }
-        Ok(())
+/// Does it.
+pub(crate) fn execute() -> Result<()> {
+    setup::ensure(&[Purpose::Build])?;
+    build()?;
+    let folder = shell::target_dir().join("release");
+    for program in ["lvsd", "lvsadm"] {
+        println!("{}", folder.join(program).display());
     }
+    Ok(())
 }
 
 /// Builds every program of the workspace.

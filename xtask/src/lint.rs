@@ -10,21 +10,20 @@ use crate::{bpf, shell};
 #[derive(Args)]
 pub(crate) struct Lint {}
 
-impl Lint {
-    pub(crate) fn execute(&self) -> Result<()> {
-        setup::ensure(&[Purpose::Build])?;
-        shell::run(shell::cargo().args(["fmt", "--all", "--check"]))?;
-        // The BPF crate has no meaning for the host: it is checked with its own compiler, below.
-        shell::run(shell::cargo().args([
-            "clippy",
-            "--workspace",
-            "--exclude",
-            "lvs-ebpf",
-            "--all-targets",
-            "--",
-            "--deny",
-            "warnings",
-        ]))?;
-        shell::run(&mut bpf::check())
-    }
+/// Does it.
+pub(crate) fn execute() -> Result<()> {
+    setup::ensure(&[Purpose::Build])?;
+    shell::run(shell::cargo().args(["fmt", "--all", "--check"]))?;
+    // The BPF crate has no meaning for the host: it is checked with its own compiler, below.
+    shell::run(shell::cargo().args([
+        "clippy",
+        "--workspace",
+        "--exclude",
+        "lvs-ebpf",
+        "--all-targets",
+        "--",
+        "--deny",
+        "warnings",
+    ]))?;
+    shell::run(&mut bpf::check())
 }

@@ -42,11 +42,11 @@ enum Verb {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().verb {
         Verb::Setup(setup) => setup.execute(),
-        Verb::Build(build) => build.execute(),
+        Verb::Build(_) => build::execute(),
         Verb::Run(run) => run.execute(),
         Verb::Test(test) => test.execute(),
         Verb::Bench(bench) => bench.execute(),
-        Verb::Lint(lint) => lint.execute(),
+        Verb::Lint(_) => lint::execute(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -18,8 +18,8 @@ use crate::shell;
 #[command(verbatim_doc_comment)]
 pub(crate) struct Test {
     /// Only the stories of this file in tests/tests.
-    #[arg(long, value_name = "FILE")]
-    test: Option<String>,
+    #[arg(long = "test", value_name = "FILE")]
+    stories: Option<String>,
     /// Only tests with this in their name.
     filter: Option<String>,
     /// Options of the test harness, such as `--nocapture`.
@@ -34,7 +34,7 @@ impl Test {
         shell::run(shell::cargo().args(["build", "--bins"]))?;
         let mut tests = shell::cargo();
         tests.arg("test");
-        match &self.test {
+        match &self.stories {
             Some(file) => tests.args(["--package", "lvs-tests", "--test", file]),
             None => tests.args(["--workspace", "--exclude", "lvs-ebpf", "--no-fail-fast"]),
         };

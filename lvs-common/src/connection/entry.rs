@@ -22,10 +22,7 @@ impl Ports {
     /// The ports of the answer.
     #[must_use]
     pub const fn reversed(self) -> Self {
-        Self {
-            source: self.destination,
-            destination: self.source,
-        }
+        Self { source: self.destination, destination: self.source }
     }
 }
 
@@ -183,8 +180,7 @@ impl Tag {
     #[inline(always)]
     #[must_use]
     pub const fn claimed(self, fingerprint: u32) -> Self {
-        let generation =
-            (self.0 & Self::GENERATION).wrapping_add(Self::GENERATION_ONE) & Self::GENERATION;
+        let generation = (self.0 & Self::GENERATION).wrapping_add(Self::GENERATION_ONE) & Self::GENERATION;
         Self(generation | (fingerprint & Self::FINGERPRINT) | Self::BUSY)
     }
 

@@ -24,9 +24,7 @@ use State::{
 };
 
 /// Seconds without a packet after which a connection in each state is forgotten.
-pub const TIMEOUTS: [u32; 16] = [
-    2, 900, 120, 60, 120, 120, 10, 60, 30, 120, 120, 0, 0, 0, 0, 0,
-];
+pub const TIMEOUTS: [u32; 16] = [2, 900, 120, 60, 120, 120, 10, 60, 30, 120, 120, 0, 0, 0, 0, 0];
 
 impl State {
     /// All states, in the order of their numbers.

@@ -1,0 +1,112 @@
+//! The real servers' end of IP-in-IP tunnels.
+//!
+//! On a real server this is the kernel's `tunl0`, `ip6tnl0` or `sit0`. Not every kernel has these
+//! modules, so the lab unwraps packets itself: a raw socket receives the outer packet, another sends
+//! the inner one. Its destination is an address of this host, so the kernel takes it in over
+//! loopback as if it had come that way, the client's address as its source.
+
+use std::io::{ErrorKind, Read as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use anyhow::{Context as _, Result};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use super::namespace::Namespace;
+use super::udp::{PATIENCE, Workers};
+
+const IPPROTO_IPIP: i32 = 4;
+const IPPROTO_IPV6: i32 = 41;
+const IPPROTO_RAW: i32 = 255;
+
+/// Unwraps IPv4 and IPv6 in IPv4 and IPv6.
+pub(super) struct Decapsulator {
+    _workers: Workers,
+}
+
+impl Decapsulator {
+    pub(super) fn start(namespace: &Namespace) -> Result<Self> {
+        let mut workers = Workers::new();
+        for outer in [Domain::IPV4, Domain::IPV6] {
+            for inner in [IPPROTO_IPIP, IPPROTO_IPV6] {
+                let open = || -> std::io::Result<_> {
+                    let receive = Socket::new(outer, Type::RAW, Some(Protocol::from(inner)))?;
+                    receive.set_read_timeout(Some(PATIENCE))?;
+                    receive.set_recv_buffer_size(4 << 20)?;
+                    let family = if inner == IPPROTO_IPIP {
+                        Domain::IPV4
+                    } else {
+                        Domain::IPV6
+                    };
+                    // With this protocol number what is sent is a whole packet.
+                    let send = Socket::new(family, Type::RAW, Some(Protocol::from(IPPROTO_RAW)))?;
+                    Ok((receive, send))
+                };
+                let (receive, send) = namespace.enter(open)?.context("cannot open raw sockets")?;
+                let mut buffer = vec![0; 65_536];
+                workers.repeat(move || match (&receive).read(&mut buffer) {
+                    Ok(length) => {
+                        // IPv4 raw sockets deliver the outer header too, IPv6 ones do not.
+                        let packet = &buffer[..length];
+                        let packet = if outer == Domain::IPV4 {
+                            payload(packet)
+                        } else {
+                            Some(packet)
+                        };
+                        if let Some((packet, to)) = packet.and_then(destination) {
+                            // What the host cannot take it drops, as it would from a wire.
+                            let _ = send.send_to(packet, &to);
+                        }
+                    }
+                    Err(error) => debug_assert!(
+                        matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
+                        "raw socket: {error}"
+                    ),
+                });
+            }
+        }
+        Ok(Self { _workers: workers })
+    }
+}
+
+/// What follows an IPv4 header.
+fn payload(packet: &[u8]) -> Option<&[u8]> {
+    packet.get(usize::from(packet.first()? & 0x0f) * 4..)
+}
+
+/// The inner packet and whom it is for; `None` if a host would not take it for a packet.
+fn destination(packet: &[u8]) -> Option<(&[u8], SockAddr)> {
+    let address = match packet.first()? >> 4 {
+        4 => {
+            // The kernel writes a new checksum when it sends: a wrong one has to be found here.
+            let header = packet.get(..usize::from(packet.first()? & 0x0f) * 4)?;
+            if checksum(header) != 0 {
+                return None;
+            }
+            let destination: [u8; 4] = packet.get(16..20)?.try_into().ok()?;
+            IpAddr::from(Ipv4Addr::from(destination))
+        }
+        6 => {
+            let destination: [u8; 16] = packet.get(24..40)?.try_into().ok()?;
+            IpAddr::from(Ipv6Addr::from(destination))
+        }
+        _ => return None,
+    };
+    Some((packet, SockAddr::from(SocketAddr::new(address, 0))))
+}
+
+/// The internet checksum; 0 over a header that contains its own.
+fn checksum(header: &[u8]) -> u16 {
+    let words = header.chunks(2).map(|pair| {
+        u32::from(u16::from_be_bytes([
+            pair[0],
+            pair.get(1).copied().unwrap_or_default(),
+        ]))
+    });
+    let mut sum: u32 = words.sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "folded to 16 bits above")]
+    let folded = sum as u16;
+    !folded
+}

@@ -1,0 +1,245 @@
+//! The director: the real daemon in its namespace, and lvsadm talking to it.
+
+use std::env;
+use std::fmt::Write as _;
+use std::fs::{self, File, OpenOptions};
+use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use lvs_userspace::model::{Family, Method, Protocol};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::addresses::{self, FAMILIES, METHODS};
+use super::command;
+use super::namespace::Namespace;
+use super::network::{Host, Network};
+use super::server::RealServer;
+
+/// The daemon, started and ended by tests, and the command line to it.
+pub struct Director {
+    namespace: Namespace,
+    interfaces: &'static [&'static str],
+    folder: PathBuf,
+    lvsd: PathBuf,
+    lvsadm: PathBuf,
+    /// Behind a lock, so that a test can end the daemon while another thread sends requests.
+    daemon: Mutex<Option<Child>>,
+}
+
+impl Director {
+    pub(super) fn new(network: &Network, lab: &Path) -> Result<Self> {
+        Ok(Self {
+            namespace: network.namespace(Host::Director),
+            interfaces: network.director_interfaces(),
+            folder: lab.to_owned(),
+            lvsd: built("lvsd")?,
+            lvsadm: built("lvsadm")?,
+            daemon: Mutex::new(None),
+        })
+    }
+
+    /// Its namespace.
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// Its interfaces, the one towards the clients first.
+    pub fn interfaces(&self) -> &'static [&'static str] {
+        self.interfaces
+    }
+
+    /// The control socket.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.join("control.sock")
+    }
+
+    /// The log of the daemon, of all its starts.
+    pub fn log(&self) -> PathBuf {
+        self.folder.join("lvsd.log")
+    }
+
+    fn daemon(&self) -> MutexGuard<'_, Option<Child>> {
+        self.daemon.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts the daemon without a configuration: it finds what is in its maps.
+    pub fn start(&self) -> Result<()> {
+        self.start_with(&[])
+    }
+
+    /// Starts the daemon with `ipvsadm -S` lines as its configuration.
+    pub fn start_configured(&self, lines: &str) -> Result<()> {
+        let file = self.folder.join("director.conf");
+        fs::write(&file, lines)?;
+        self.start_with(&["--config", &file.to_string_lossy()])
+    }
+
+    /// Starts the daemon with more options; returns once it answers.
+    pub fn start_with(&self, options: &[&str]) -> Result<()> {
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log())?;
+        let mut command = self.command(options);
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        let mut child = self.namespace.spawn(&mut command)?;
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while UnixStream::connect(self.socket()).is_err() {
+            let ended = child.try_wait()?;
+            if ended.is_some() || Instant::now() > deadline {
+                let _ = child.kill();
+                let _ = child.wait();
+                let what = ended.map_or("does not answer".into(), |status| format!("{status}"));
+                bail!("lvsd: {what}; its log ends with:\n{}", self.log_tail());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        *self.daemon() = Some(child);
+        Ok(())
+    }
+
+    /// The daemon's command line with this lab's places, for starts that are expected to fail too.
+    pub fn command(&self, options: &[&str]) -> Command {
+        let mut command = Command::new(&self.lvsd);
+        command.arg("--bpffs").arg(self.folder.join("bpf"));
+        command.arg("--socket").arg(self.socket());
+        for interface in self.interfaces {
+            command.args(["--interface", interface]);
+        }
+        command.args(options);
+        command
+    }
+
+    /// The end of the daemon's log.
+    pub fn log_tail(&self) -> String {
+        let log = fs::read_to_string(self.log()).unwrap_or_default();
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+
+    /// `kill -9`: the daemon has no chance to do anything.
+    pub fn kill(&self) {
+        if let Some(mut child) = self.daemon().take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Asks the daemon to end (SIGTERM) and waits until it has.
+    pub fn stop(&self) -> Result<()> {
+        let Some(mut child) = self.daemon().take() else {
+            return Ok(());
+        };
+        kill(Pid::from_raw(i32::try_from(child.id())?), Signal::SIGTERM)?;
+        let status = child.wait()?;
+        ensure!(
+            status.success(),
+            "lvsd ended with {status}:\n{}",
+            self.log_tail()
+        );
+        Ok(())
+    }
+
+    /// `kill -9` and a new start.
+    pub fn restart(&self) -> Result<()> {
+        self.kill();
+        self.start()
+    }
+
+    /// Runs lvsadm with words separated by blanks; what it printed is returned.
+    pub fn lvsadm(&self, line: &str) -> Result<String> {
+        let output = self.try_lvsadm(line)?;
+        ensure!(
+            output.status.success(),
+            "`lvsadm {line}` failed ({}): {}{}",
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Runs lvsadm, however it ends.
+    pub fn try_lvsadm(&self, line: &str) -> Result<Output> {
+        let mut command = Command::new(&self.lvsadm);
+        command
+            .arg("--socket")
+            .arg(self.socket())
+            .args(line.split_whitespace());
+        command.stdin(Stdio::null());
+        command.output().context("cannot start lvsadm")
+    }
+
+    /// Changes the director by `ipvsadm -S` lines, through `lvsadm -R`.
+    pub fn restore(&self, lines: &str) -> Result<()> {
+        let file = self.folder.join("restore");
+        fs::write(&file, lines)?;
+        let mut command = Command::new(&self.lvsadm);
+        command
+            .arg("--socket")
+            .arg(self.socket())
+            .arg("-R")
+            .stdin(File::open(file)?);
+        let output = command.output().context("cannot start lvsadm")?;
+        ensure!(
+            output.status.success(),
+            "{}",
+            command::failure(&command, &output)
+        );
+        Ok(())
+    }
+}
+
+/// A program of this workspace, from the folder this one was built into.
+fn built(name: &str) -> Result<PathBuf> {
+    let own = env::current_exe().context("cannot tell where this program lies")?;
+    own.ancestors()
+        .skip(1)
+        .take(2)
+        .map(|folder| folder.join(name))
+        .find(|candidate| candidate.is_file())
+        .with_context(|| format!("{name} is not built: run `cargo xtask test` or `cargo build`"))
+}
+
+/// `ipvsadm -S` lines for one virtual service with all real servers.
+pub fn service(protocol: Protocol, family: Family, method: Method, scheduler: &str) -> String {
+    let flag = match protocol {
+        Protocol::Tcp => "-t",
+        Protocol::Udp => "-u",
+        Protocol::Sctp => "--sctp-service",
+    };
+    let address = SocketAddr::new(addresses::virtual_address(family, method), RealServer::PORT);
+    let forward = match method {
+        Method::Direct | Method::Local => "-g",
+        Method::Nat => "-m",
+        Method::Tunnel => "-i",
+    };
+    let mut lines = format!("-A {flag} {address} -s {scheduler}\n");
+    for number in 1..=super::Lab::SERVERS {
+        let server = SocketAddr::new(addresses::server(family, number), RealServer::PORT);
+        let _ = writeln!(lines, "-a {flag} {address} -r {server} {forward} -w 1");
+    }
+    lines
+}
+
+/// Round robin over all real servers by each method, in both families, over TCP and UDP.
+pub fn every_service() -> String {
+    let mut lines = String::new();
+    for family in FAMILIES {
+        for method in METHODS {
+            for protocol in [Protocol::Tcp, Protocol::Udp] {
+                lines += &service(protocol, family, method, "rr");
+            }
+        }
+    }
+    lines
+}

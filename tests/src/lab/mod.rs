@@ -1,0 +1,117 @@
+//! Network namespaces with a client, a director and three real servers.
+//!
+//! ```text
+//!   client                director                      server1 … server3
+//!     eth0            front │ back (or eth0)                  eth0
+//!      │                │        │                             │
+//!  ────┴── bridge ──────┴── router ──┴────────── bridge ───────┴────
+//!          10.1.0.0/24                           10.2.0.0/24
+//!          fd00:1::/64                           fd00:2::/64
+//! ```
+//!
+//! Both bridges and the router between them live in a namespace of their own, which stands for the
+//! network. The director has one foot on each bridge ([`Arms::Two`]), or there is one bridge for all
+//! and the director has a single interface ([`Arms::One`]).
+//!
+//! One network serves every forwarding method at once. Replies that carry a virtual address as their
+//! source (direct routing, tunnel) leave the real servers by their default route, the router; replies
+//! that carry the server's own address leave by the director, as NAT needs it. A rule on the source
+//! address decides.
+//!
+//! Why bridges between, and not veth pairs from host to host: the director's XDP program takes
+//! and sends raw frames, so the other end of its veth pair has to receive frames without a socket
+//! buffer (which it does with GRO on) and has to send finished checksums and no super-packets (which
+//! it does with transmit offloads off). With a bridge port at that end, only these ports need it, and
+//! clients and servers keep the settings every machine has.
+//!
+//! Nothing of the machine's own network is touched: interfaces are created inside the namespaces.
+//! What a lab leaves behind when it is killed is removed when the next one starts ([`owner`]).
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+pub use client::Client;
+pub use director::Director;
+pub use namespace::Namespace;
+pub use network::{Arms, Host, Network};
+pub use server::RealServer;
+
+pub mod addresses;
+pub mod client;
+mod command;
+mod decapsulate;
+pub mod director;
+mod namespace;
+mod network;
+mod owner;
+mod requirements;
+mod server;
+mod udp;
+
+pub use owner::close_leftovers;
+pub use requirements::{Missing, available};
+
+/// A running lab. It is taken down when it is dropped, on Ctrl-C and on SIGTERM.
+pub struct Lab {
+    /// The client.
+    pub client: Client,
+    /// The director; its daemon is not started yet.
+    pub director: Director,
+    /// The real servers, answering.
+    pub servers: Vec<RealServer>,
+    network: Network,
+    claim: owner::Claim,
+}
+
+impl Lab {
+    /// Number of real servers.
+    pub const SERVERS: u8 = 3;
+
+    /// Builds the network and starts the real servers.
+    pub fn new(arms: Arms) -> Result<Self> {
+        let claim = owner::Claim::new()?;
+        let network = Network::build(claim.prefix(), arms).context("cannot build the network")?;
+        let large = claim.folder().join("large");
+        server::write_random_file(&large, RealServer::LARGE)?;
+        let servers = (1..=Self::SERVERS)
+            .map(|number| {
+                let namespace = network.namespace(Host::Server(number));
+                RealServer::start(number, namespace, claim.folder())
+                    .with_context(|| format!("cannot start real server {number}"))
+            })
+            .collect::<Result<_>>()?;
+        let director = Director::new(&network, claim.folder())?;
+        let client = Client::new(network.namespace(Host::Client), claim.folder());
+        Ok(Self {
+            client,
+            director,
+            servers,
+            network,
+            claim,
+        })
+    }
+
+    /// Where configuration, logs, sockets and pins of this lab are.
+    pub fn folder(&self) -> &Path {
+        self.claim.folder()
+    }
+
+    /// The file that real servers offer as `/large` (and, slowly, as `/slow`).
+    pub fn large_file(&self) -> PathBuf {
+        self.folder().join("large")
+    }
+
+    /// Namespace of a host.
+    pub fn namespace(&self, host: Host) -> Namespace {
+        self.network.namespace(host)
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        // Before the namespaces go: what runs in them, threads of this process included.
+        self.director.kill();
+        self.servers.clear();
+    }
+}

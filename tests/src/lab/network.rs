@@ -1,0 +1,294 @@
+//! The lab's wires: namespaces, bridges, veth pairs, addresses and routes.
+
+use std::fmt::Write as _;
+
+use anyhow::{Context as _, Result};
+use lvs_userspace::model::Method;
+
+use super::addresses::{self, FAMILIES, host_length, prefix_length};
+use super::namespace::Namespace;
+use super::{Lab, requirements};
+
+/// How many interfaces the director has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arms {
+    /// One, on a bridge with everybody else: packets leave by the interface they came in by.
+    One,
+    /// Two, one to the clients and one to the real servers: packets are redirected.
+    Two,
+}
+
+/// Who is in the lab.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// Sends requests.
+    Client,
+    /// Runs the daemon and its XDP program.
+    Director,
+    /// A real server, counted from 1.
+    Server(u8),
+    /// Bridges and the router.
+    Network,
+}
+
+/// The lab's namespaces.
+#[derive(Debug)]
+pub struct Network {
+    prefix: String,
+    arms: Arms,
+}
+
+impl Network {
+    /// Builds everything; names start with `prefix`.
+    pub(super) fn build(prefix: String, arms: Arms) -> Result<Self> {
+        requirements::check().map_err(|missing| anyhow::anyhow!(missing.0))?;
+        let network = Self { prefix, arms };
+        network.make_namespaces()?;
+        network.connect().context("cannot connect the hosts")?;
+        network.configure_client()?;
+        network.configure_director()?;
+        for number in 1..=Lab::SERVERS {
+            network.configure_server(number)?;
+        }
+        Ok(network)
+    }
+
+    /// How many interfaces the director has.
+    pub fn arms(&self) -> Arms {
+        self.arms
+    }
+
+    /// The namespace of a host.
+    pub fn namespace(&self, host: Host) -> Namespace {
+        Namespace::named(&self.name(host))
+    }
+
+    fn name(&self, host: Host) -> String {
+        let name = match host {
+            Host::Client => "client".to_owned(),
+            Host::Director => "director".to_owned(),
+            Host::Server(number) => format!("server{number}"),
+            Host::Network => "network".to_owned(),
+        };
+        format!("{}{name}", self.prefix)
+    }
+
+    /// The director's interfaces: the one towards the clients first.
+    pub fn director_interfaces(&self) -> &'static [&'static str] {
+        match self.arms {
+            Arms::One => &["eth0"],
+            Arms::Two => &["front", "back"],
+        }
+    }
+
+    /// The bridges: the clients' first, the real servers' last.
+    fn bridges(&self) -> &'static [&'static str] {
+        match self.arms {
+            Arms::One => &["bridge"],
+            Arms::Two => &["bridge-front", "bridge-back"],
+        }
+    }
+
+    fn hosts() -> impl Iterator<Item = Host> {
+        [Host::Client, Host::Director, Host::Network]
+            .into_iter()
+            .chain((1..=Lab::SERVERS).map(Host::Server))
+    }
+
+    fn make_namespaces(&self) -> Result<()> {
+        for host in Self::hosts() {
+            let namespace = Namespace::create(&self.name(host))?;
+            namespace.sysctl(&[
+                // An address is usable at once: nobody else can have it here.
+                ("ipv6/conf/default/dad_transmits", "0"),
+                ("ipv6/conf/default/accept_dad", "0"),
+                ("ipv6/conf/default/accept_ra", "0"),
+                // Replies with a virtual address as their source come from where it is not routed to.
+                ("ipv4/conf/all/rp_filter", "0"),
+                ("ipv4/conf/default/rp_filter", "0"),
+            ])?;
+            namespace.ip("link set lo up")?;
+        }
+        Ok(())
+    }
+
+    /// Bridges, the router and all veth pairs.
+    fn connect(&self) -> Result<()> {
+        let network = self.namespace(Host::Network);
+        network.sysctl(&[
+            ("ipv4/ip_forward", "1"),
+            ("ipv6/conf/all/forwarding", "1"),
+            // With one bridge the router would tell senders of a way around itself.
+            ("ipv4/conf/all/send_redirects", "0"),
+            ("ipv4/conf/default/send_redirects", "0"),
+        ])?;
+        let (front, back) = ends(self.bridges());
+        let mut lines = String::new();
+        for bridge in self.bridges() {
+            // Snooping waits for a querier before it lets neighbour discovery's multicast through.
+            writeln!(
+                lines,
+                "link add {bridge} type bridge mcast_snooping 0 forward_delay 0"
+            )?;
+            writeln!(lines, "link set {bridge} up")?;
+        }
+        for family in FAMILIES {
+            let length = prefix_length(family);
+            writeln!(
+                lines,
+                "addr add {}/{length} dev {front}",
+                addresses::router_front(family)
+            )?;
+            writeln!(
+                lines,
+                "addr add {}/{length} dev {back}",
+                addresses::router_back(family)
+            )?;
+        }
+        self.plug(&mut lines, Host::Client, "eth0", "client", front)?;
+        for interface in self.director_interfaces() {
+            let bridge = if *interface == "back" { back } else { front };
+            self.plug(
+                &mut lines,
+                Host::Director,
+                interface,
+                &director_port(interface),
+                bridge,
+            )?;
+        }
+        for number in 1..=Lab::SERVERS {
+            self.plug(
+                &mut lines,
+                Host::Server(number),
+                "eth0",
+                &format!("server{number}"),
+                back,
+            )?;
+        }
+        network.ip(&lines)?;
+        for interface in self.director_interfaces() {
+            let port = director_port(interface);
+            // See the module's documentation for these two.
+            let offloads = ["-K", &port, "gro", "on", "tx", "off"];
+            network
+                .run("ethtool", &offloads)
+                .context("cannot set the offloads")?;
+        }
+        Ok(())
+    }
+
+    /// A veth pair from a host to a port of a bridge.
+    fn plug(
+        &self,
+        lines: &mut String,
+        host: Host,
+        interface: &str,
+        port: &str,
+        bridge: &str,
+    ) -> Result<()> {
+        let peer = self.name(host);
+        writeln!(
+            lines,
+            "link add {port} type veth peer name {interface} netns {peer}"
+        )?;
+        writeln!(lines, "link set {port} master {bridge} up")?;
+        Ok(())
+    }
+
+    fn configure_client(&self) -> Result<()> {
+        let client = self.namespace(Host::Client);
+        // Load without keep-alive takes a port for each request.
+        client.sysctl(&[("ipv4/ip_local_port_range", "1024 65535")])?;
+        let mut lines = "link set eth0 up\n".to_owned();
+        for family in FAMILIES {
+            let length = prefix_length(family);
+            writeln!(
+                lines,
+                "addr add {}/{length} dev eth0",
+                addresses::client(family)
+            )?;
+            // Real servers' own addresses, to compare with what the director makes of it.
+            let router = addresses::router_front(family);
+            writeln!(
+                lines,
+                "route add {} via {router}",
+                addresses::back_network(family)
+            )?;
+        }
+        client.ip(&lines)
+    }
+
+    fn configure_director(&self) -> Result<()> {
+        let director = self.namespace(Host::Director);
+        director.sysctl(&[("ipv4/ip_forward", "1"), ("ipv6/conf/all/forwarding", "1")])?;
+        let interfaces = self.director_interfaces();
+        let (front, back) = ends(interfaces);
+        let mut lines = String::new();
+        for interface in interfaces {
+            writeln!(lines, "link set {interface} up")?;
+        }
+        for family in FAMILIES {
+            let (length, host) = (prefix_length(family), host_length(family));
+            writeln!(
+                lines,
+                "addr add {}/{length} dev {front}",
+                addresses::director_front(family)
+            )?;
+            writeln!(
+                lines,
+                "addr add {}/{length} dev {back}",
+                addresses::director_back(family)
+            )?;
+            for method in addresses::METHODS {
+                let address = addresses::virtual_address(family, method);
+                writeln!(lines, "addr add {address}/{host} dev {front}")?;
+            }
+        }
+        director.ip(&lines)
+    }
+
+    fn configure_server(&self, number: u8) -> Result<()> {
+        let server = self.namespace(Host::Server(number));
+        // Direct routing: the server has the virtual address, but must not answer ARP for it, nor
+        // use it to ask for others. (IPv6 answers only for addresses of the asked interface.)
+        server.sysctl(&[
+            ("ipv4/conf/all/arp_ignore", "1"),
+            ("ipv4/conf/all/arp_announce", "2"),
+        ])?;
+        server.ip("link set eth0 up")?;
+        for family in FAMILIES {
+            let (length, host) = (prefix_length(family), host_length(family));
+            let own = addresses::server(family, number);
+            let mut lines = format!("addr add {own}/{length} dev eth0\n");
+            for method in [Method::Direct, Method::Tunnel] {
+                let address = addresses::virtual_address(family, method);
+                writeln!(lines, "addr add {address}/{host} dev lo")?;
+            }
+            writeln!(
+                lines,
+                "route add default via {}",
+                addresses::router_back(family)
+            )?;
+            // What NAT sends here has to go back through the director.
+            let (network, director) = (
+                addresses::back_network(family),
+                addresses::director_back(family),
+            );
+            writeln!(lines, "route add {network} dev eth0 table 100")?;
+            writeln!(lines, "route add default via {director} dev eth0 table 100")?;
+            writeln!(lines, "rule add from {own} table 100")?;
+            server.ip_family(family, &lines)?;
+        }
+        Ok(())
+    }
+}
+
+/// The port of the bridge that the director's interface is plugged into.
+fn director_port(interface: &str) -> String {
+    format!("director-{interface}")
+}
+
+/// The first and the last, which may be the same.
+fn ends(names: &'static [&'static str]) -> (&'static str, &'static str) {
+    (names[0], names[names.len() - 1])
+}

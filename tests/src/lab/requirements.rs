@@ -1,0 +1,53 @@
+//! Can this process run a lab?
+
+use std::env;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+/// Why there can be no lab.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing(pub String);
+
+/// Programs a lab starts.
+const PROGRAMS: [&str; 5] = ["ip", "ethtool", "nginx", "curl", "wrk"];
+
+/// For tests: true if the lab can run here. If it cannot, the test is skipped with a line that says
+/// why.
+///
+/// # Panics
+///
+/// Where `CI` is set: nobody would notice there.
+pub fn available() -> bool {
+    let Err(Missing(reason)) = check() else {
+        return true;
+    };
+    assert!(env::var_os("CI").is_none(), "the lab cannot run: {reason}");
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    // Past the harness, which swallows what passing tests print.
+    let _ = writeln!(std::io::stderr(), "skipped {test}: {reason}");
+    false
+}
+
+/// What keeps a lab from running, if anything.
+pub(super) fn check() -> Result<(), Missing> {
+    if !nix::unistd::geteuid().is_root() {
+        return Err(Missing("network namespaces and BPF need root".into()));
+    }
+    for program in PROGRAMS {
+        if find(program).is_none() {
+            return Err(Missing(format!(
+                "{program} is not installed: run `cargo xtask setup`"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// A program in PATH, or where administrators' programs live.
+pub(super) fn find(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
+        .map(|folder| folder.join(program))
+        .find(|candidate| candidate.is_file())
+}

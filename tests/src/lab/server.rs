@@ -1,0 +1,178 @@
+//! A real server: nginx, a UDP responder and the decapsulation of tunnels.
+
+use std::fs::{self, File};
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use lvs_userspace::model::{Family, Method};
+
+use super::addresses::{self, FAMILIES};
+use super::decapsulate::Decapsulator;
+use super::namespace::Namespace;
+use super::requirements;
+use super::udp::Responder;
+
+/// A real server that answers.
+pub struct RealServer {
+    /// Counted from 1.
+    pub number: u8,
+    namespace: Namespace,
+    nginx: Child,
+    uploads: PathBuf,
+    _responder: Responder,
+    _decapsulator: Decapsulator,
+}
+
+impl RealServer {
+    /// TCP port of the virtual services and the real servers; UDP too.
+    pub const PORT: u16 = 80;
+    /// Another port with the same answers, for NAT to map to.
+    pub const MAPPED_PORT: u16 = 8080;
+    /// Bytes of `/large`.
+    pub const LARGE: u64 = 32 << 20;
+    /// Bytes per second of `/slow`.
+    pub const SLOW_RATE: u64 = 8 << 20;
+
+    pub(super) fn start(number: u8, namespace: Namespace, lab: &Path) -> Result<Self> {
+        let folder = lab.join(name(number));
+        let uploads = folder.join("upload");
+        fs::create_dir_all(&uploads)?;
+        let configuration = folder.join("nginx.conf");
+        fs::write(&configuration, nginx_configuration(number, &folder, lab))?;
+        let mut nginx = Command::new(requirements::find("nginx").context("nginx is missing")?);
+        nginx
+            .arg("-c")
+            .arg(&configuration)
+            .arg("-e")
+            .arg(folder.join("error.log"));
+        nginx
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let mut nginx = namespace.spawn(&mut nginx)?;
+        wait_for_answer(&namespace, &mut nginx, number)
+            .with_context(|| fs::read_to_string(folder.join("error.log")).unwrap_or_default())?;
+        let responder = Responder::start(&namespace, &name(number), &udp_addresses(number))?;
+        let decapsulator = Decapsulator::start(&namespace)?;
+        Ok(Self {
+            number,
+            namespace,
+            nginx,
+            uploads,
+            _responder: responder,
+            _decapsulator: decapsulator,
+        })
+    }
+
+    /// What it answers with.
+    pub fn name(&self) -> String {
+        name(self.number)
+    }
+
+    /// Its own address.
+    pub fn address(&self, family: Family) -> IpAddr {
+        addresses::server(family, self.number)
+    }
+
+    /// Its namespace.
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// Where files end that are sent with `PUT /upload/NAME`.
+    pub fn uploads(&self) -> &Path {
+        &self.uploads
+    }
+}
+
+impl Drop for RealServer {
+    fn drop(&mut self) {
+        let _ = self.nginx.kill();
+        let _ = self.nginx.wait();
+    }
+}
+
+fn name(number: u8) -> String {
+    format!("server{number}")
+}
+
+/// All it has, one by one: a socket bound to any address would answer from another one than asked.
+fn udp_addresses(number: u8) -> Vec<SocketAddr> {
+    let mut all = Vec::new();
+    for family in FAMILIES {
+        let own = addresses::server(family, number);
+        all.push(SocketAddr::new(own, RealServer::PORT));
+        all.push(SocketAddr::new(own, RealServer::MAPPED_PORT));
+        for method in [Method::Direct, Method::Tunnel] {
+            let address = addresses::virtual_address(family, method);
+            all.push(SocketAddr::new(address, RealServer::PORT));
+        }
+    }
+    all
+}
+
+fn nginx_configuration(number: u8, folder: &Path, lab: &Path) -> String {
+    let (name, folder, lab) = (name(number), folder.display(), lab.display());
+    let (port, mapped) = (RealServer::PORT, RealServer::MAPPED_PORT);
+    let rate = RealServer::SLOW_RATE;
+    format!(
+        r#"# Everything below the lab's folder, one process.
+daemon off;
+master_process off;
+user root;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+events {{ worker_connections 8192; }}
+http {{
+    access_log off;
+    default_type text/plain;
+    sendfile on;
+    keepalive_requests 1000000;
+    client_max_body_size 1g;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    server {{
+        listen {port} backlog=8192;
+        listen [::]:{port} backlog=8192;
+        listen {mapped} backlog=8192;
+        listen [::]:{mapped} backlog=8192;
+        add_header X-Server {name} always;
+        location / {{ return 200 "{name}\n"; }}
+        location = /large {{ alias {lab}/large; }}
+        location = /slow {{ alias {lab}/large; limit_rate {rate}; }}
+        location /upload/ {{ root {folder}; dav_methods PUT; }}
+    }}
+}}
+"#
+    )
+}
+
+fn wait_for_answer(namespace: &Namespace, nginx: &mut Child, number: u8) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let own = SocketAddr::new(addresses::server(Family::Ipv4, number), RealServer::PORT);
+    while Instant::now() < deadline {
+        if let Some(status) = nginx.try_wait()? {
+            bail!("nginx ended ({status})");
+        }
+        if namespace.enter(|| TcpStream::connect(own))?.is_ok() {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    bail!("nginx does not answer on {own}")
+}
+
+/// Bytes that no checksum mistake or reordering leaves equal.
+pub(super) fn write_random_file(path: &Path, length: u64) -> Result<()> {
+    let mut random = io::Read::take(File::open("/dev/urandom")?, length);
+    let mut file = File::create(path).with_context(|| format!("cannot make {}", path.display()))?;
+    io::copy(&mut random, &mut file)?;
+    Ok(())
+}
