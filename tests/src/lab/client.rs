@@ -114,7 +114,10 @@ impl Client {
     pub fn start_download(&self, url: &str, name: &str) -> Result<(PathBuf, Child)> {
         let file = self.folder.join(name);
         let mut curl = Self::curl(&["--output"]);
-        curl.arg(&file).arg(url);
+        curl.arg(&file)
+            .arg("--dump-header")
+            .arg(header_file(&file))
+            .arg(url);
         curl.stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::inherit());
@@ -164,6 +167,20 @@ impl Client {
     pub fn ask(&self, to: SocketAddr, text: &str) -> Result<String> {
         udp::ask(&self.namespace, to, text, Duration::from_secs(1))
     }
+}
+
+/// Where a download's header is kept.
+fn header_file(download: &Path) -> PathBuf {
+    download.with_extension("header")
+}
+
+/// The server that a download comes from, once it has begun.
+pub fn download_source(download: &Path) -> Option<String> {
+    let header = std::fs::read_to_string(header_file(download)).ok()?;
+    let source = header
+        .lines()
+        .find_map(|line| line.strip_prefix("X-Server: "))?;
+    Some(source.trim().to_owned())
 }
 
 /// Reads wrk's report.

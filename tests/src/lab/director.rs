@@ -210,23 +210,42 @@ fn built(name: &str) -> Result<PathBuf> {
         .with_context(|| format!("{name} is not built: run `cargo xtask test` or `cargo build`"))
 }
 
-/// `ipvsadm -S` lines for one virtual service with all real servers.
-pub fn service(protocol: Protocol, family: Family, method: Method, scheduler: &str) -> String {
+/// A virtual service as ipvsadm's options name it.
+pub fn service_name(protocol: Protocol, family: Family, method: Method) -> String {
     let flag = match protocol {
         Protocol::Tcp => "-t",
         Protocol::Udp => "-u",
         Protocol::Sctp => "--sctp-service",
     };
-    let address = SocketAddr::new(addresses::virtual_address(family, method), RealServer::PORT);
-    let forward = match method {
+    let address = addresses::virtual_address(family, method);
+    format!("{flag} {}", SocketAddr::new(address, RealServer::PORT))
+}
+
+/// The option for a forwarding method.
+pub fn method_flag(method: Method) -> &'static str {
+    match method {
         Method::Direct | Method::Local => "-g",
         Method::Nat => "-m",
         Method::Tunnel => "-i",
-    };
-    let mut lines = format!("-A {flag} {address} -s {scheduler}\n");
+    }
+}
+
+/// A real server as ipvsadm's options name it.
+pub fn server_name(family: Family, number: u8) -> String {
+    format!(
+        "-r {}",
+        SocketAddr::new(addresses::server(family, number), RealServer::PORT)
+    )
+}
+
+/// `ipvsadm -S` lines for one virtual service with all real servers.
+pub fn service(protocol: Protocol, family: Family, method: Method, scheduler: &str) -> String {
+    let service = service_name(protocol, family, method);
+    let flag = method_flag(method);
+    let mut lines = format!("-A {service} -s {scheduler}\n");
     for number in 1..=super::Lab::SERVERS {
-        let server = SocketAddr::new(addresses::server(family, number), RealServer::PORT);
-        let _ = writeln!(lines, "-a {flag} {address} -r {server} {forward} -w 1");
+        let server = server_name(family, number);
+        let _ = writeln!(lines, "-a {service} {server} {flag} -w 1");
     }
     lines
 }

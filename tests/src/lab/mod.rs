@@ -49,7 +49,7 @@ mod requirements;
 mod server;
 mod udp;
 
-pub use owner::close_leftovers;
+pub use owner::{close_leftovers, exit_code_on_signal};
 pub use requirements::{Missing, available};
 
 /// A running lab. It is taken down when it is dropped, on Ctrl-C and on SIGTERM.
@@ -92,6 +92,34 @@ impl Lab {
         })
     }
 
+    /// For stories: a lab whose director forwards by these `ipvsadm -S` lines, or `None` where
+    /// there can be none (see [`available`]).
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be built: the story has failed.
+    pub fn for_story(arms: Arms, lines: &str) -> Option<Self> {
+        if !available() {
+            return None;
+        }
+        let lab = Self::new(arms).unwrap_or_else(|error| panic!("{error:#}"));
+        lab.director
+            .start_configured(lines)
+            .unwrap_or_else(|error| panic!("{error:#}"));
+        Some(lab)
+    }
+
+    /// For a story that failed: what the director did.
+    fn explain(&self) {
+        for command in ["-Ln --stats", "-Lcn", "--verdicts"] {
+            match self.director.lvsadm(command) {
+                Ok(listing) => eprintln!("$ lvsadm {command}\n{listing}"),
+                Err(error) => eprintln!("{error:#}"),
+            }
+        }
+        eprintln!("lvsd's log ends with:\n{}", self.director.log_tail());
+    }
+
     /// Where configuration, logs, sockets and pins of this lab are.
     pub fn folder(&self) -> &Path {
         self.claim.folder()
@@ -110,6 +138,9 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.explain();
+        }
         // Before the namespaces go: what runs in them, threads of this process included.
         self.director.kill();
         self.servers.clear();

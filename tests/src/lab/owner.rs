@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::thread;
 
@@ -19,6 +19,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::namespace::Namespace;
 
 const ROOT: &str = "/run/lvs-lab";
+
+/// How this process ends on a signal; the convention of shells is 128 and the number of SIGINT.
+static EXIT_CODE: AtomicI32 = AtomicI32::new(130);
+
+/// Ends this process with another code than a shell's for SIGINT when a signal takes its labs down.
+pub fn exit_code_on_signal(code: i32) {
+    EXIT_CODE.store(code, Ordering::Relaxed);
+}
 
 /// The labs of this process, for the signal handler.
 static LIVE: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
@@ -81,8 +89,11 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
+        // While the signal handler removes labs it holds this lock: whoever fails because a lab
+        // vanished under it waits here and cannot end the process half-way.
+        let mut live = live();
         remove(&self.id);
-        live().remove(&self.id);
+        live.remove(&self.id);
     }
 }
 
@@ -167,8 +178,7 @@ fn on_signal_close_all() {
             for id in labs.iter() {
                 remove(id);
             }
-            // The convention of shells: 128 and the number of SIGINT.
-            process::exit(130);
+            process::exit(EXIT_CODE.load(Ordering::Relaxed));
         });
     });
 }

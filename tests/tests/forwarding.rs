@@ -1,0 +1,117 @@
+//! A client's requests are shared among the real servers, by every method, family and protocol.
+
+use std::net::SocketAddr;
+
+use lvs_tests::lab::addresses::{FAMILIES, METHODS, virtual_address};
+use lvs_tests::lab::director::{every_service, server_name, service, service_name};
+use lvs_tests::lab::{Arms, Lab};
+use lvs_userspace::model::Family::{Ipv4, Ipv6};
+use lvs_userspace::model::Method::{Direct, Nat, Tunnel};
+use lvs_userspace::model::{Family, Method, Protocol};
+
+/// Asks as often as gives every server of a round robin two requests, and expects just that.
+fn expect_all_servers_alike(lab: &Lab, family: Family, method: Method) {
+    let address = virtual_address(family, method);
+    let mut names = lab.client.get_many(address, 6).unwrap_or_else(|error| {
+        panic!("{method:?} over {family:?}: {error:#}");
+    });
+    names.sort();
+    let expected = [
+        "server1", "server1", "server2", "server2", "server3", "server3",
+    ];
+    assert_eq!(names, expected, "{method:?} over {family:?}, TCP");
+
+    let asked = SocketAddr::new(address, 80);
+    let mut answers: Vec<_> = (0..6)
+        .map(|_| {
+            lab.client.ask(asked, "hello").unwrap_or_else(|error| {
+                panic!("{method:?} over {family:?}: {error:#}");
+            })
+        })
+        .collect();
+    answers.sort();
+    let expected = expected.map(|server| format!("{server} hello"));
+    assert_eq!(answers, expected, "{method:?} over {family:?}, UDP");
+}
+
+#[test]
+fn a_director_between_two_networks_forwards_by_every_method() {
+    let Some(lab) = Lab::for_story(Arms::Two, &every_service()) else {
+        return;
+    };
+    for family in FAMILIES {
+        for method in METHODS {
+            expect_all_servers_alike(&lab, family, method);
+        }
+    }
+}
+
+#[test]
+fn a_director_with_one_interface_forwards_by_every_method() {
+    let Some(lab) = Lab::for_story(Arms::One, &every_service()) else {
+        return;
+    };
+    for family in FAMILIES {
+        for method in METHODS {
+            expect_all_servers_alike(&lab, family, method);
+        }
+    }
+}
+
+#[test]
+fn a_tunnel_carries_either_family_inside_the_other() {
+    let Some(lab) = Lab::for_story(Arms::Two, "") else {
+        return;
+    };
+    for (service_family, server_family) in [(Ipv4, Ipv6), (Ipv6, Ipv4)] {
+        let mut lines = String::new();
+        for protocol in [Protocol::Tcp, Protocol::Udp] {
+            let service = service_name(protocol, service_family, Tunnel);
+            lines += &format!("-A {service} -s rr\n");
+            for number in 1..=Lab::SERVERS {
+                lines += &format!("-a {service} {} -i\n", server_name(server_family, number));
+            }
+        }
+        lab.director.restore(&lines).unwrap();
+        expect_all_servers_alike(&lab, service_family, Tunnel);
+    }
+}
+
+#[test]
+fn nat_may_change_the_port() {
+    let Some(lab) = Lab::for_story(Arms::Two, "") else {
+        return;
+    };
+    for family in FAMILIES {
+        for protocol in [Protocol::Tcp, Protocol::Udp] {
+            let service = service_name(protocol, family, Nat);
+            lab.director.lvsadm(&format!("-A {service} -s rr")).unwrap();
+            for server in &lab.servers {
+                let server = SocketAddr::new(server.address(family), 8080);
+                lab.director
+                    .lvsadm(&format!("-a {service} -r {server} -m"))
+                    .unwrap();
+            }
+        }
+        expect_all_servers_alike(&lab, family, Nat);
+    }
+}
+
+#[test]
+fn a_change_works_at_once() {
+    let Some(lab) = Lab::for_story(Arms::Two, &service(Protocol::Tcp, Ipv4, Direct, "rr")) else {
+        return;
+    };
+    let address = virtual_address(Ipv4, Direct);
+    let name = service_name(Protocol::Tcp, Ipv4, Direct);
+    lab.director
+        .lvsadm(&format!("-d {name} {}", server_name(Ipv4, 2)))
+        .unwrap();
+    let names = lab.client.get_many(address, 12).unwrap();
+    assert!(!names.contains(&"server2".to_owned()), "{names:?}");
+    lab.director
+        .lvsadm(&format!("-a {name} {} -g", server_name(Ipv4, 2)))
+        .unwrap();
+    let names = lab.client.get_many(address, 12).unwrap();
+    assert!(names.contains(&"server2".to_owned()), "{names:?}");
+}

@@ -1,0 +1,115 @@
+//! What cannot be done is refused at once, says why, and changes nothing.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use lvs_tests::lab::addresses::{FAMILIES, virtual_address};
+use lvs_tests::lab::director::{every_service, service_name};
+use lvs_tests::lab::{Arms, Lab};
+use lvs_userspace::model::Family::Ipv4;
+use lvs_userspace::model::Method::Direct;
+use lvs_userspace::model::Protocol;
+
+#[test]
+fn a_service_without_servers_refuses_connections_at_once() {
+    let Some(lab) = Lab::for_story(Arms::Two, "") else {
+        return;
+    };
+    for family in FAMILIES {
+        for protocol in [Protocol::Tcp, Protocol::Udp] {
+            let service = service_name(protocol, family, Direct);
+            lab.director.lvsadm(&format!("-A {service}")).unwrap();
+        }
+        let address = virtual_address(family, Direct);
+        let start = Instant::now();
+        let tcp = format!("{:#}", lab.client.get(address).unwrap_err());
+        assert!(
+            tcp.contains("Connection refused") || tcp.contains("Couldn't connect"),
+            "{tcp}"
+        );
+        let udp = format!(
+            "{:#}",
+            lab.client.ask((address, 80).into(), "hello").unwrap_err()
+        );
+        assert!(udp.contains("Connection refused"), "{udp}");
+        // curl would try for five seconds, the question over UDP for one.
+        assert!(
+            start.elapsed() < Duration::from_millis(900),
+            "{:?}",
+            start.elapsed()
+        );
+    }
+}
+
+#[test]
+fn a_bad_command_line_changes_nothing_and_says_why() {
+    let Some(lab) = Lab::for_story(Arms::Two, &every_service()) else {
+        return;
+    };
+    let before = lab.director.lvsadm("-Sn").unwrap();
+    for line in [
+        "",
+        "-A",
+        "-A -t nonsense",
+        "-A -t 10.1.0.101:80 -s rr",
+        "-A -t 10.1.0.200:80 -s nosuchscheduler",
+        "-A -t 10.1.0.200:99999",
+        "-E -t 10.1.0.200:80 -s rr",
+        "-D -t 10.1.0.200:80",
+        "-a -t 10.1.0.200:80 -r 10.2.0.11:80",
+        "-a -t 10.1.0.101:80 -r 10.2.0.11:80 -g",
+        "-a -t 10.1.0.101:80 -r 10.2.0.99:8080 -g",
+        "-a -t 10.1.0.101:80",
+        "-a -t 10.1.0.101:80 -r 10.2.0.99:80 -w many",
+        "-e -t 10.1.0.101:80 -r 10.2.0.99:80 -w 1",
+        "-d -t 10.1.0.101:80 -r 10.2.0.99:80",
+        "-A -D -t 10.1.0.200:80",
+        "--nosuchoption",
+    ] {
+        let output = lab.director.try_lvsadm(line).unwrap();
+        assert!(!output.status.success(), "`lvsadm {line}` succeeded");
+        assert!(
+            !output.stderr.is_empty(),
+            "`lvsadm {line}` does not say what is wrong"
+        );
+        assert_eq!(
+            lab.director.lvsadm("-Sn").unwrap(),
+            before,
+            "after `lvsadm {line}`"
+        );
+    }
+}
+
+#[test]
+fn a_bad_configuration_starts_no_daemon_and_leaves_the_data_path_as_it_is() {
+    let Some(lab) = Lab::for_story(Arms::Two, &every_service()) else {
+        return;
+    };
+    let before = lab.director.lvsadm("-Sn").unwrap();
+    lab.director.kill();
+    let file = lab.folder().join("bad.conf");
+    let service = service_name(Protocol::Tcp, Ipv4, Direct);
+    std::fs::write(
+        &file,
+        format!("-A {service} -s rr\n-a {service} -r nonsense -g\n"),
+    )
+    .unwrap();
+    let mut command = lab.director.command(&["--config", &file.to_string_lossy()]);
+    command.stdin(Stdio::null());
+    let output = lab.director.namespace().output(&mut command).unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    assert!(
+        said.contains("bad.conf") && said.contains('2'),
+        "names neither file nor line: {said}"
+    );
+    assert_eq!(
+        lab.client
+            .get_many(virtual_address(Ipv4, Direct), 6)
+            .unwrap()
+            .len(),
+        6
+    );
+    lab.director.start().unwrap();
+    assert_eq!(lab.director.lvsadm("-Sn").unwrap(), before);
+}
