@@ -1,5 +1,6 @@
 //! A client's requests are shared among the real servers, by every method, family and protocol.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use lvs_tests::lab::addresses::{FAMILIES, METHODS, virtual_address};
@@ -67,9 +68,10 @@ fn a_tunnel_carries_either_family_inside_the_other() {
         let mut lines = String::new();
         for protocol in [Protocol::Tcp, Protocol::Udp] {
             let service = service_name(protocol, service_family, Tunnel);
-            lines += &format!("-A {service} -s rr\n");
+            let _ = writeln!(lines, "-A {service} -s rr");
             for number in 1..=Lab::SERVERS {
-                lines += &format!("-a {service} {} -i\n", server_name(server_family, number));
+                let server = server_name(server_family, number);
+                let _ = writeln!(lines, "-a {service} {server} -i");
             }
         }
         lab.director.restore(&lines).unwrap();

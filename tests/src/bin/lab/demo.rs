@@ -10,7 +10,7 @@ use lvs_tests::lab::director::every_service;
 use lvs_tests::lab::{self, Arms, Lab};
 use lvs_userspace::model::{Family, Method};
 
-use crate::screen::Screen;
+use crate::screen::{self, Screen};
 
 /// Requests a virtual address gets in one round.
 const REQUESTS: usize = 6;
@@ -48,9 +48,9 @@ impl Demo {
             eprintln!("removed what lab {id} left behind when it was killed");
         }
         let mut screen = Screen::new();
-        screen.progress("making network namespaces: a client, a director, three real servers");
+        screen::progress("making network namespaces: a client, a director, three real servers");
         let lab = Lab::new(Arms::Two).context("cannot make the lab")?;
-        screen.progress("starting lvsd in the director's namespace");
+        screen::progress("starting lvsd in the director's namespace");
         lab.director.start_configured(&every_service())?;
         let mut rows = rows();
         loop {
@@ -66,7 +66,7 @@ impl Demo {
             std::thread::sleep(PAUSE.min(left));
         }
         drop(lab);
-        screen.progress("ended; nothing is left behind");
+        screen::progress("ended; nothing is left behind");
         Ok(())
     }
 }

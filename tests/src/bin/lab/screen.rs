@@ -19,6 +19,11 @@ const ERASE_BELOW: &str = "\x1b[J";
 /// Time between two lines where there is no terminal.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(2);
 
+/// Says what happens next.
+pub(crate) fn progress(what: &str) {
+    println!("lab: {what}");
+}
+
 pub(crate) struct Screen {
     terminal: bool,
     started: Instant,
@@ -32,11 +37,6 @@ impl Screen {
             started: Instant::now(),
             last_line: None,
         }
-    }
-
-    /// Says what happens next.
-    pub(crate) fn progress(&mut self, what: &str) {
-        println!("lab: {what}");
     }
 
     /// Shows how things stand; `last`: for the last time.
