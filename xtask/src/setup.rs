@@ -252,7 +252,8 @@ if [ ! -e $policy ]; then
     printf '#!/bin/sh\nexit 101\n' > $policy
     chmod 755 $policy
 fi
-"$@" || exit
+# What goes wrong is on the error output; the rest is one line for each file.
+"$@" > /dev/null || exit
 case " $* " in *" nginx-light "*)
     if [ -d /run/systemd/system ]; then systemctl disable --quiet nginx; fi
 esac
