@@ -1,0 +1,254 @@
+//! The task between the sockets and the tracker.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE};
+use netlink_packet_route::address::AddressMessage;
+use netlink_packet_route::link::LinkMessage;
+use netlink_packet_route::neighbour::{
+    NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage,
+};
+use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::{debug, warn};
+
+use super::decode;
+use super::facts::{Fact, NeighbourKey, Route};
+use super::socket::{Answer, Burst, Events, Message, Questions};
+use super::tracker::Tracker;
+use super::{Change, Error};
+
+/// Time that several events have to arrive before anything is concluded from them.
+const DEBOUNCE: Duration = Duration::from_millis(3);
+/// Questions in one message to the kernel.
+const BATCH: usize = 64;
+/// Each second, this part of all routes is looked up again.
+const REVIEW_PARTS: usize = 60;
+/// Between two reviews, and before a question that failed is put again.
+const SECOND: Duration = Duration::from_secs(1);
+
+/// See the module.
+pub(super) struct Task {
+    pub(super) events: Events,
+    pub(super) questions: Questions,
+    pub(super) followed: watch::Receiver<Arc<BTreeSet<IpAddr>>>,
+    pub(super) reports: mpsc::Sender<Vec<Change>>,
+    pub(super) tracker: Tracker,
+}
+
+impl Task {
+    /// Runs until nobody follows anything or listens any more, or the kernel closes a socket.
+    pub(super) async fn run(mut self) -> Result<(), Error> {
+        self.resynchronize().await?;
+        let mut review = Instant::now() + SECOND;
+        let mut settle: Option<Instant> = None;
+        loop {
+            let ask = self.tracker.next_ask().map(Instant::from_std);
+            let wake = [settle, ask]
+                .into_iter()
+                .flatten()
+                .fold(review, Instant::min);
+            tokio::select! {
+                followed = self.followed.changed() => {
+                    if followed.is_err() {
+                        return Ok(());
+                    }
+                    let followed = self.followed.borrow_and_update().clone();
+                    self.tracker.follow(&followed);
+                }
+                burst = self.events.next() => match burst? {
+                    Burst::Messages(messages) => self.apply(&messages),
+                    Burst::Overrun => {
+                        warn!("netlink events were lost, reading the kernel's tables again");
+                        self.resynchronize().await?;
+                    }
+                },
+                () = sleep_until(wake) => {}
+            }
+            let now = Instant::now();
+            if now >= review {
+                self.tracker.review(REVIEW_PARTS);
+                review = now + SECOND;
+            }
+            self.ask(now).await?;
+            if settle.is_some_and(|at| now >= at) {
+                // What is looked up now is reported the next time: until then a neighbour that has
+                // to be asked for has mostly answered.
+                if !self.report() {
+                    return Ok(());
+                }
+                self.look_up().await?;
+                settle = self.tracker.has_lookups().then_some(now);
+            }
+            if settle.is_none() && !self.tracker.is_settled() {
+                settle = Some(now + DEBOUNCE);
+            }
+        }
+    }
+
+    fn apply(&mut self, messages: &[Message]) {
+        let now = Instant::now().into_std();
+        for message in messages {
+            let fact = match message {
+                Message::Known(message) => decode::fact(message),
+                Message::Unknown => Some(Fact::AllRoutes),
+            };
+            if let Some(fact) = fact {
+                self.tracker.apply(fact, now);
+            }
+        }
+    }
+
+    async fn resynchronize(&mut self) -> Result<(), Error> {
+        loop {
+            match self.tables().await {
+                Ok(facts) => {
+                    self.tracker.replace(facts, Instant::now().into_std());
+                    return Ok(());
+                }
+                Err(Error::Closed) => return Err(Error::Closed),
+                // Something changed while the kernel was telling; this ends.
+                Err(Error::Interrupted) => debug!("a netlink dump was interrupted, asking again"),
+                Err(error) => {
+                    warn!("{error}, asking again");
+                    sleep(SECOND).await;
+                }
+            }
+        }
+    }
+
+    async fn tables(&mut self) -> Result<Vec<Fact>, Error> {
+        let mut facts = Vec::new();
+        for question in [
+            RouteNetlinkMessage::GetLink(LinkMessage::default()),
+            RouteNetlinkMessage::GetAddress(AddressMessage::default()),
+            RouteNetlinkMessage::GetNeighbour(NeighbourMessage::default()),
+        ] {
+            for message in self.questions.dump(question).await? {
+                if let Message::Known(message) = message {
+                    facts.extend(decode::fact(&message));
+                }
+            }
+        }
+        Ok(facts)
+    }
+
+    async fn look_up(&mut self) -> Result<(), Error> {
+        let addresses = self.tracker.take_lookups(BATCH);
+        if addresses.is_empty() {
+            return Ok(());
+        }
+        let questions = addresses.iter().map(|&address| route_of(address)).collect();
+        let Some(answers) = tolerate(self.questions.ask(questions, 0).await)? else {
+            self.tracker.look_up(&addresses);
+            return Ok(());
+        };
+        let now = Instant::now().into_std();
+        for (address, answer) in addresses.into_iter().zip(answers) {
+            self.tracker.routed(address, route(answer), now);
+        }
+        Ok(())
+    }
+
+    async fn ask(&mut self, now: Instant) -> Result<(), Error> {
+        let keys = self.tracker.take_asks(now.into_std(), BATCH);
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let questions = keys.iter().map(|&key| use_of(key)).collect();
+        let answers = self
+            .questions
+            .ask(questions, NLM_F_ACK | NLM_F_CREATE)
+            .await;
+        // What got no answer is due again soon.
+        for (key, answer) in keys.into_iter().zip(tolerate(answers)?.unwrap_or_default()) {
+            if let Err(error) = answer {
+                self.tracker.refused(key, refusal(&error), now.into_std());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether somebody still listens. While they have no time, changes wait and may cancel out.
+    fn report(&mut self) -> bool {
+        match self.reports.try_reserve() {
+            Ok(permit) => {
+                let changes = self.tracker.take_changes();
+                if !changes.is_empty() {
+                    permit.send(changes);
+                }
+                true
+            }
+            Err(TrySendError::Full(())) => true,
+            Err(TrySendError::Closed(())) => false,
+        }
+    }
+}
+
+/// Nothing where asking again later may help.
+fn tolerate<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
+    match result {
+        Ok(answers) => Ok(Some(answers)),
+        Err(Error::Closed) => Err(Error::Closed),
+        Err(error) => {
+            warn!("{error}");
+            Ok(None)
+        }
+    }
+}
+
+fn route_of(address: IpAddr) -> RouteNetlinkMessage {
+    let mut message = RouteMessage::default();
+    let (family, length, address) = match address {
+        IpAddr::V4(address) => (AddressFamily::Inet, 32, RouteAddress::Inet(address)),
+        IpAddr::V6(address) => (AddressFamily::Inet6, 128, RouteAddress::Inet6(address)),
+    };
+    message.header.address_family = family;
+    message.header.destination_prefix_length = length;
+    message
+        .attributes
+        .push(RouteAttribute::Destination(address));
+    RouteNetlinkMessage::GetRoute(message)
+}
+
+/// "This neighbour is in use", which also makes the kernel find one it does not know.
+fn use_of(key: NeighbourKey) -> RouteNetlinkMessage {
+    let mut message = NeighbourMessage::default();
+    let (family, address) = match key.address {
+        IpAddr::V4(address) => (AddressFamily::Inet, NeighbourAddress::Inet(address)),
+        IpAddr::V6(address) => (AddressFamily::Inet6, NeighbourAddress::Inet6(address)),
+    };
+    message.header.family = family;
+    message.header.ifindex = key.interface;
+    message.header.flags = NeighbourFlags::Use;
+    message
+        .attributes
+        .push(NeighbourAttribute::Destination(address));
+    RouteNetlinkMessage::NewNeighbour(message)
+}
+
+fn route(answer: Answer) -> Route {
+    match answer {
+        Ok(Some(Message::Known(message))) => match *message {
+            RouteNetlinkMessage::NewRoute(message) => decode::route(&message),
+            _ => Route::None("the kernel answered something else than a route".into()),
+        },
+        Ok(_) => Route::None("the kernel's answer about its route cannot be read".into()),
+        Err(error) => Route::None(format!("no route to it: {error}")),
+    }
+}
+
+fn refusal(error: &std::io::Error) -> String {
+    if error.raw_os_error() == Some(libc::ENOBUFS) {
+        return "its neighbour table is full (see net.ipv4.neigh.default.gc_thresh3 and \
+                net.ipv6.neigh.default.gc_thresh3)"
+            .into();
+    }
+    error.to_string()
+}
