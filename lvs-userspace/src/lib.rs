@@ -1,5 +1,12 @@
 //! The director's user space: the daemon `lvsd` and `lvsadm`, its `ipvsadm`.
 
+pub mod clock;
+pub mod connections;
 pub mod control;
+pub mod daemon;
+pub mod director;
+pub mod kernel;
 pub mod model;
 pub mod neighbour;
+pub mod rates;
+pub mod scheduler;

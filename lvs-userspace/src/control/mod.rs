@@ -1,6 +1,7 @@
 //! The control socket: HTTP with JSON over a Unix socket.
 
 pub mod protocol;
+pub mod server;
 
 /// Where the daemon listens unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/lvs/lvsd.sock";

@@ -1,0 +1,246 @@
+//! The daemon's end of the control socket.
+
+use std::convert::Infallible;
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use lvs_common::verdict::Reason;
+use tokio::net::UnixListener;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::protocol::{
+    Edit, Interface, Refusal, RefusalKind, Services, Status, Table, Timeouts, VerdictCount,
+};
+use crate::connections::{self, Occupation};
+use crate::director::Director;
+use crate::kernel::Maps;
+
+/// Who may use the socket beside root, if the group exists.
+const GROUP: &str = "lvs";
+
+/// What requests are answered from.
+pub struct Control {
+    director: Mutex<Director>,
+    maps: Arc<Maps>,
+    interfaces: Mutex<Vec<Interface>>,
+    occupation: Mutex<Occupation>,
+}
+
+impl Control {
+    /// Of a running director.
+    pub fn new(director: Director) -> Self {
+        Self {
+            maps: Arc::clone(director.maps()),
+            director: Mutex::new(director),
+            interfaces: Mutex::default(),
+            occupation: Mutex::default(),
+        }
+    }
+
+    /// The single writer. Whoever holds it may wait for the kernel: not to be held across an await, nor
+    /// taken on the runtime's own threads.
+    pub fn director(&self) -> MutexGuard<'_, Director> {
+        self.director.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The maps.
+    pub const fn maps(&self) -> &Arc<Maps> {
+        &self.maps
+    }
+
+    /// Tells where the program runs.
+    pub fn set_interfaces(&self, interfaces: Vec<Interface>) {
+        *self
+            .interfaces
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = interfaces;
+    }
+
+    /// Tells how many connections the last sweep met.
+    pub fn set_occupation(&self, occupation: Occupation) {
+        *self
+            .occupation
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = occupation;
+    }
+
+    fn status(&self) -> Status {
+        let occupation = *self
+            .occupation
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let table = |family, entries, capacity: u32| Table {
+            family,
+            entries,
+            capacity: u64::from(capacity),
+        };
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            abi: lvs_common::abi::ABI_VERSION,
+            pid: std::process::id(),
+            interfaces: self
+                .interfaces
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
+            tables: vec![
+                table(
+                    crate::model::Family::Ipv4,
+                    occupation.entries4,
+                    self.maps.connections4.len(),
+                ),
+                table(
+                    crate::model::Family::Ipv6,
+                    occupation.entries6,
+                    self.maps.connections6.len(),
+                ),
+            ],
+            unresolved: self.director().unresolved(),
+        }
+    }
+}
+
+/// Listens at a path, in place of a daemon that is gone.
+pub fn bind(path: &Path) -> io::Result<UnixListener> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    // Whoever listens there is gone: the data path's lock is ours.
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    // Made private first, so that nobody gets in before the group is set.
+    let private: PathBuf = path.with_extension(format!("{}.new", std::process::id()));
+    let listener = UnixListener::bind(&private)?;
+    fs::set_permissions(&private, fs::Permissions::from_mode(0o660))?;
+    if let Ok(Some(group)) = nix::unistd::Group::from_name(GROUP) {
+        nix::unistd::chown(&private, None, Some(group.gid))?;
+    }
+    fs::rename(&private, path)?;
+    Ok(listener)
+}
+
+/// Answers requests until `stop` ends.
+pub async fn serve(
+    listener: UnixListener,
+    control: Arc<Control>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let routes = Router::new()
+        .route("/v1/edits", post(edit))
+        .route("/v1/services", get(services))
+        .route("/v1/connections", get(connections))
+        .route("/v1/timeouts", get(timeouts))
+        .route("/v1/verdicts", get(verdicts))
+        .route("/v1/status", get(status))
+        .fallback(|| async {
+            refused(Refusal::new(
+                RefusalKind::NotSupported,
+                "there is no such resource",
+            ))
+        })
+        .with_state(control);
+    axum::serve(listener, routes)
+        .with_graceful_shutdown(stop)
+        .await
+}
+
+/// Runs something that may wait for the kernel off the runtime's threads.
+async fn off_runtime<T: Send + 'static>(
+    control: Arc<Control>,
+    work: impl FnOnce(&Control) -> T + Send + 'static,
+) -> Result<T, Response> {
+    tokio::task::spawn_blocking(move || work(&control))
+        .await
+        .map_err(|error| {
+            tracing::error!("a request failed: {error}");
+            refused(Refusal::new(
+                RefusalKind::Internal,
+                "the request failed, see the daemon's log",
+            ))
+        })
+}
+
+async fn edit(
+    State(control): State<Arc<Control>>,
+    body: Result<Json<Edit>, JsonRejection>,
+) -> Result<Response, Response> {
+    let Json(edit) =
+        body.map_err(|error| refused(Refusal::new(RefusalKind::Invalid, error.body_text())))?;
+    let outcome = off_runtime(control, move |control| {
+        let outcome = control.director().apply(&edit);
+        tracing::info!(?edit, ?outcome, "edit");
+        outcome
+    });
+    Ok(match outcome.await? {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(refusal) => refused(refusal),
+    })
+}
+
+async fn services(State(control): State<Arc<Control>>) -> Result<Json<Services>, Response> {
+    off_runtime(control, |control| Json(control.director().list())).await
+}
+
+async fn timeouts(State(control): State<Arc<Control>>) -> Result<Json<Timeouts>, Response> {
+    off_runtime(control, |control| Json(control.director().timeouts())).await
+}
+
+async fn status(State(control): State<Arc<Control>>) -> Result<Json<Status>, Response> {
+    off_runtime(control, |control| Json(control.status())).await
+}
+
+async fn verdicts(
+    State(control): State<Arc<Control>>,
+) -> Result<Json<Vec<VerdictCount>>, Response> {
+    off_runtime(control, |control| {
+        let count = |reason: &Reason| VerdictCount {
+            name: reason.name().to_owned(),
+            packets: control.maps.verdicts.count(*reason),
+            explanation: reason.explanation().to_owned(),
+        };
+        Json(Reason::ALL.iter().map(count).collect())
+    })
+    .await
+}
+
+/// Streams the table: a million connections need not fit the daemon's memory at once.
+async fn connections(State(control): State<Arc<Control>>) -> Response {
+    let (sender, receiver) = mpsc::channel::<Result<Bytes, Infallible>>(4);
+    tokio::task::spawn_blocking(move || {
+        connections::list(control.maps(), |lines| {
+            sender.blocking_send(Ok(lines.into())).is_ok()
+        });
+    });
+    let body = Body::from_stream(ReceiverStream::new(receiver));
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
+}
+
+fn refused(refusal: Refusal) -> Response {
+    let status = match refusal.kind {
+        RefusalKind::ServiceExists | RefusalKind::ServerExists => StatusCode::CONFLICT,
+        RefusalKind::NoSuchService | RefusalKind::ServiceNotDefined | RefusalKind::NoSuchServer => {
+            StatusCode::NOT_FOUND
+        }
+        RefusalKind::NotPermitted => StatusCode::FORBIDDEN,
+        RefusalKind::Invalid | RefusalKind::OutOfRange | RefusalKind::UnknownScheduler => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
+        RefusalKind::NoRoom => StatusCode::INSUFFICIENT_STORAGE,
+        RefusalKind::NotSupported => StatusCode::NOT_IMPLEMENTED,
+        RefusalKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    (status, Json(refusal)).into_response()
+}

@@ -1,0 +1,234 @@
+//! Puts the daemon's parts together and runs them until a signal.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use lvs_common::abi::Hop;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::time::MissedTickBehavior;
+use tracing::{error, info, warn};
+
+use crate::control::protocol::Interface;
+use crate::control::server::{self, Control};
+use crate::director::{Director, NextHop};
+use crate::kernel::{Attachment, DataPath, Directory, Options};
+use crate::neighbour::{Change, Neighbours, Resolution};
+
+/// What the daemon is to do.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// File of services; without one the tables stay as they are found.
+    pub config: Option<PathBuf>,
+    /// Interfaces to run on; none: where the program runs already.
+    pub interfaces: Vec<String>,
+    /// Folder where the data path is pinned.
+    pub bpffs: PathBuf,
+    /// Control socket.
+    pub socket: PathBuf,
+    /// Sizes and options of the data path.
+    pub options: Options,
+    /// Remove what is there first.
+    pub reset: bool,
+    /// Remove the data path at the end.
+    pub detach_on_exit: bool,
+}
+
+/// Runs the daemon until SIGTERM or SIGINT.
+pub async fn run(settings: Settings) -> Result<()> {
+    if settings.config.is_some() {
+        anyhow::bail!("--config is not read yet: add services with lvsadm");
+    }
+    // First of all, so that a signal during the start ends it cleanly.
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+
+    let directory = Directory::open(&settings.bpffs)?;
+    let (mut data_path, keys) = DataPath::open(directory, &settings.options, settings.reset)?;
+    let director = Director::new(Arc::clone(&data_path.maps), keys)?;
+    let followed = director.followed();
+    let control = Arc::new(Control::new(director));
+    let (neighbours, changes) = Neighbours::start()?;
+    let attachments = attach(&mut data_path, &settings.interfaces)?;
+    control.set_interfaces(describe(&attachments));
+
+    let (stop, stopped) = watch::channel(());
+    let tasks = [
+        tokio::spawn(follow(neighbours, followed, stopped.clone())),
+        tokio::spawn(resolve(changes, Arc::clone(&control))),
+        spawn_every(
+            Duration::from_secs(1),
+            &control,
+            stopped.clone(),
+            |control| control.director().tick(),
+        ),
+        spawn_every(
+            Duration::from_secs(2),
+            &control,
+            stopped.clone(),
+            |control| control.director().sample(),
+        ),
+    ];
+    let listener = server::bind(&settings.socket)
+        .with_context(|| format!("cannot listen at {}", settings.socket.display()))?;
+    info!("listening at {}", settings.socket.display());
+    let server = tokio::spawn(server::serve(
+        listener,
+        Arc::clone(&control),
+        ended(stopped),
+    ));
+
+    tokio::select! {
+        _ = terminate.recv() => info!("SIGTERM: stopping"),
+        _ = interrupt.recv() => info!("SIGINT: stopping"),
+    }
+    drop(stop);
+    // A client that keeps its connection open does not keep the daemon.
+    let _ = tokio::time::timeout(Duration::from_secs(2), server).await;
+    for task in tasks {
+        if let Err(error) = task.await {
+            error!("a task of the daemon failed: {error}");
+        }
+    }
+    if let Err(error) = std::fs::remove_file(&settings.socket) {
+        warn!("cannot remove {}: {error}", settings.socket.display());
+    }
+    drop(control);
+    if settings.detach_on_exit {
+        data_path.remove()?;
+        info!("detached and removed the data path");
+    } else {
+        info!("the data path keeps forwarding; the next lvsd takes it over");
+    }
+    Ok(())
+}
+
+/// Tells the resolver which addresses the director asks about.
+async fn follow(
+    neighbours: Neighbours,
+    mut followed: watch::Receiver<BTreeSet<IpAddr>>,
+    stopped: watch::Receiver<()>,
+) {
+    let mut end = std::pin::pin!(ended(stopped));
+    loop {
+        let addresses = followed.borrow_and_update().clone();
+        neighbours.follow(addresses);
+        tokio::select! {
+            () = &mut end => return,
+            changed = followed.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// Hands what the resolver finds out to the director.
+async fn resolve(mut changes: mpsc::Receiver<Vec<Change>>, control: Arc<Control>) {
+    while let Some(changes) = changes.recv().await {
+        let control = Arc::clone(&control);
+        let work = tokio::task::spawn_blocking(move || {
+            let mut director = control.director();
+            for change in changes {
+                director.resolve(change.address, next_hop(change.resolution));
+            }
+        });
+        if let Err(error) = work.await {
+            error!("next hops could not be stored: {error}");
+        }
+    }
+}
+
+fn next_hop(resolution: Resolution) -> NextHop {
+    let hop = match resolution {
+        Resolution::Local => return NextHop::Local,
+        Resolution::Unresolved(reason) => return NextHop::Unresolved(reason),
+        Resolution::Resolved(hop) => hop,
+    };
+    let mac = hop.destination.map(|byte| format!("{byte:02x}")).join(":");
+    let vlan = if hop.vlan == 0 {
+        String::new()
+    } else {
+        format!(" vlan {}", hop.vlan)
+    };
+    NextHop::Via {
+        text: format!("{} {mac}{vlan}", hop.interface_name),
+        hop: Hop {
+            destination: hop.destination,
+            source: hop.source,
+            vlan: hop.vlan.into(),
+            mtu: hop.mtu,
+            interface: hop.interface,
+            source4: hop.source4.unwrap_or(Ipv4Addr::UNSPECIFIED).octets(),
+            source6: hop.source6.unwrap_or(Ipv6Addr::UNSPECIFIED).octets(),
+            flags: 0,
+            reserved: [0; 20],
+        },
+    }
+}
+
+/// Attaches to the interfaces named, or to those of the data path that was found.
+fn attach(data_path: &mut DataPath, interfaces: &[String]) -> Result<Vec<Attachment>> {
+    let found;
+    let wanted = if interfaces.is_empty() {
+        found = data_path.attached()?;
+        &found
+    } else {
+        interfaces
+    };
+    if wanted.is_empty() {
+        warn!("no interface is named (--interface): nothing will be forwarded");
+    }
+    Ok(data_path.attach(wanted)?)
+}
+
+fn describe(attachments: &[Attachment]) -> Vec<Interface> {
+    let mode =
+        |attachment: &Attachment| attachment.mode.map_or("unknown", crate::kernel::Mode::name);
+    attachments
+        .iter()
+        .map(|attachment| Interface {
+            name: attachment.interface.clone(),
+            mode: mode(attachment).to_owned(),
+        })
+        .collect()
+}
+
+/// Ends when the sender is gone.
+async fn ended(mut stopped: watch::Receiver<()>) {
+    while stopped.changed().await.is_ok() {}
+}
+
+/// Runs work again and again off the runtime's threads, one run at a time.
+fn spawn_every(
+    period: Duration,
+    control: &Arc<Control>,
+    stopped: watch::Receiver<()>,
+    mut work: impl FnMut(&Control) + Send + 'static,
+) -> tokio::task::JoinHandle<()> {
+    let control = Arc::clone(control);
+    tokio::spawn(async move {
+        let mut timer = tokio::time::interval(period);
+        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut end = std::pin::pin!(ended(stopped));
+        loop {
+            tokio::select! {
+                () = &mut end => return,
+                _ = timer.tick() => {}
+            }
+            let control = Arc::clone(&control);
+            let run = tokio::task::spawn_blocking(move || {
+                work(&control);
+                work
+            });
+            match run.await {
+                Ok(done) => work = done,
+                Err(error) => {
+                    error!("a task of the daemon failed: {error}");
+                    return;
+                }
+            }
+        }
+    })
+}

@@ -1,0 +1,103 @@
+//! Addresses and identities in the form the maps hold them.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use lvs_common::abi::{self, Address, ServiceKey};
+use lvs_common::connection::Protocol;
+
+use crate::control::protocol::{Refusal, RefusalKind};
+use crate::model::{Method, ServiceId};
+
+/// An address as the maps hold it.
+pub(crate) fn widen(address: IpAddr) -> Address {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, c, d] = v4.octets();
+            [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+        }
+        IpAddr::V6(v6) => v6.octets(),
+    }
+}
+
+/// An address from the maps.
+pub(crate) fn narrow(address: &Address, family: u8) -> IpAddr {
+    let [a, b, c, d, ..] = *address;
+    if family == 4 {
+        Ipv4Addr::new(a, b, c, d).into()
+    } else {
+        Ipv6Addr::from(*address).into()
+    }
+}
+
+/// 4 or 6.
+pub(crate) const fn family(address: &IpAddr) -> u8 {
+    if address.is_ipv4() { 4 } else { 6 }
+}
+
+/// What packets find a service by.
+pub(super) fn key(id: &ServiceId) -> Result<ServiceKey, Refusal> {
+    match id {
+        ServiceId::Address { protocol, address } => Ok(ServiceKey {
+            address: widen(address.ip()),
+            port: address.port().into(),
+            protocol: Protocol::from(*protocol).number(),
+            family: family(&address.ip()),
+        }),
+        ServiceId::Mark { .. } => Err(Refusal::new(
+            RefusalKind::NotSupported,
+            "packets cannot be told by firewall marks",
+        )),
+    }
+}
+
+/// The service that packets find by a key; `None` if no daemon writes such a key.
+pub(super) fn service(key: &ServiceKey) -> Option<ServiceId> {
+    let protocol = Protocol::from_number(key.protocol)?.into();
+    let address = SocketAddr::new(narrow(&key.address, key.family), key.port.get());
+    matches!(key.family, 4 | 6).then_some(ServiceId::Address { protocol, address })
+}
+
+/// A forwarding method as the maps hold it.
+pub(super) const fn raw_method(method: Method) -> u8 {
+    let method = match method {
+        Method::Direct => abi::Method::Direct,
+        Method::Tunnel => abi::Method::Tunnel,
+        Method::Nat => abi::Method::Nat,
+        Method::Local => abi::Method::Local,
+    };
+    method as u8
+}
+
+/// A forwarding method from the maps.
+pub(super) const fn method(raw: u8) -> Method {
+    match abi::Method::from_raw(raw) {
+        abi::Method::Direct => Method::Direct,
+        abi::Method::Tunnel => Method::Tunnel,
+        abi::Method::Nat => Method::Nat,
+        abi::Method::Local => Method::Local,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Protocol;
+
+    #[test]
+    fn a_service_is_read_back_from_its_key() {
+        for address in ["192.0.2.10:80", "[2001:db8::80]:0"] {
+            let address = address.parse().unwrap();
+            for protocol in [Protocol::Tcp, Protocol::Udp, Protocol::Sctp] {
+                let id = ServiceId::Address { protocol, address };
+                assert_eq!(service(&key(&id).unwrap()), Some(id));
+            }
+        }
+    }
+
+    #[test]
+    fn methods_are_read_back() {
+        for wanted in [Method::Direct, Method::Tunnel, Method::Nat, Method::Local] {
+            assert_eq!(method(raw_method(wanted)), wanted);
+        }
+    }
+}

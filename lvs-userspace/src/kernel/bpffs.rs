@@ -1,0 +1,121 @@
+//! The folder on the BPF file system where the data path is pinned.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+
+use super::KernelError;
+
+/// Where the kernel wants its BPF file system.
+const USUAL_MOUNT: &str = "/sys/fs/bpf";
+
+/// A folder on a BPF file system that this process alone uses, until it ends.
+pub struct Directory {
+    path: PathBuf,
+    /// Whether the file system was mounted on the very folder, for this data path alone.
+    own_mount: bool,
+    _lock: Flock<File>,
+}
+
+impl Directory {
+    /// Opens (and makes, and mounts) the folder and locks out every other daemon.
+    ///
+    /// Where the folder does not lie on a BPF file system yet, one is mounted: at its usual place if
+    /// the folder is beneath that, otherwise on the folder itself.
+    pub fn open(path: &Path) -> Result<Self, KernelError> {
+        if !on_bpffs(path) {
+            let at = if path.starts_with(USUAL_MOUNT) {
+                Path::new(USUAL_MOUNT)
+            } else {
+                path
+            };
+            fs::create_dir_all(at).map_err(KernelError::file("cannot make the folder", at))?;
+            let options = Some("mode=0700");
+            mount(Some("bpffs"), at, Some("bpf"), MsFlags::empty(), options).map_err(|errno| {
+                KernelError::file("cannot mount a BPF file system on", at)(errno.into())
+            })?;
+        }
+        fs::create_dir_all(path).map_err(KernelError::file("cannot make the folder", path))?;
+        let folder = File::open(path).map_err(KernelError::file("cannot open the folder", path))?;
+        let lock = Flock::lock(folder, FlockArg::LockExclusiveNonblock)
+            .map_err(|_| KernelError::Locked(path.to_owned()))?;
+        let own_mount =
+            path.parent().is_some_and(|parent| !on_bpffs(parent)) && path != Path::new(USUAL_MOUNT);
+        Ok(Self {
+            path: path.to_owned(),
+            own_mount,
+            _lock: lock,
+        })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where an object of that name is pinned.
+    pub(super) fn pin(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Names of what is pinned.
+    pub(super) fn pins(&self) -> Result<Vec<String>, KernelError> {
+        let error = || KernelError::file("cannot list", &self.path);
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.path).map_err(error())? {
+            names.extend(entry.map_err(error())?.file_name().into_string());
+        }
+        // Files of the kernel's own, in the root of each BPF file system. Pins cannot have such names.
+        names.retain(|name| !name.contains('.'));
+        Ok(names)
+    }
+
+    /// Removes one pin; that it is not there is fine.
+    pub(super) fn unpin(&self, name: &str) -> Result<(), KernelError> {
+        let path = self.pin(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(KernelError::file("cannot remove", path)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes all pins: first what is attached, then the mark that the maps are complete.
+    pub(super) fn clear(&self) -> Result<(), KernelError> {
+        let mut names = self.pins()?;
+        let rank = |name: &str| match name {
+            link if link.starts_with(super::attach::LINK) => 0,
+            lvs_common::abi::CONFIG => 1,
+            _ => 2,
+        };
+        names.sort_by_key(|name| rank(name));
+        names.iter().try_for_each(|name| self.unpin(name))
+    }
+
+    /// Removes the folder, and the file system if it was there for this folder alone.
+    pub(super) fn remove(self) -> Result<(), KernelError> {
+        self.clear()?;
+        let Self {
+            path,
+            own_mount,
+            _lock: lock,
+        } = self;
+        drop(lock);
+        if own_mount {
+            umount2(&path, MntFlags::MNT_DETACH)
+                .map_err(|errno| KernelError::file("cannot unmount", &path)(errno.into()))?;
+        }
+        fs::remove_dir(&path).map_err(KernelError::file("cannot remove the folder", &path))
+    }
+}
+
+/// Whether a path, or the nearest folder above it that exists, is on a BPF file system.
+fn on_bpffs(path: &Path) -> bool {
+    path.ancestors()
+        .find_map(|ancestor| statfs(ancestor).ok())
+        .is_some_and(|found| found.filesystem_type() == BPF_FS_MAGIC)
+}

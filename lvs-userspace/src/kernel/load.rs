@@ -1,0 +1,360 @@
+//! Makes a data path, or adopts the one that is pinned, with this build's program.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use aya::maps::{Array, MapData, MapInfo};
+use aya::programs::Xdp;
+use aya::{Ebpf, EbpfLoader, Pod};
+use aya_obj::Object;
+use lvs_common::abi::{self, ABI_VERSION, Config, PROGRAM, WAYS};
+use lvs_common::connection::Protocol;
+use tracing::{info, warn};
+
+use super::{Directory, KernelError, Mapping, Maps, ServiceKeys};
+
+/// The BPF object, part of the executable.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/director.o"));
+
+/// `BPF_F_MMAPABLE` of `linux/bpf.h`.
+const MMAPABLE: u32 = 1 << 10;
+
+/// What is chosen when a data path is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Entries of the IPv4 connection table.
+    pub entries4: u32,
+    /// Entries of the IPv6 connection table.
+    pub entries6: u32,
+    /// Room for the scheduling tables of all services.
+    pub slots: u32,
+    /// Fragmented packets followed at once.
+    pub fragments: u32,
+    /// Outer source addresses of tunnels vary with the flow.
+    pub rss_source: bool,
+    /// ICMP errors per second and CPU.
+    pub icmp_rate: u32,
+}
+
+/// Sizes of the maps that options size, in map entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Sizes {
+    sets4: u32,
+    sets6: u32,
+    slots: u32,
+    fragments: u32,
+}
+
+impl Sizes {
+    fn wanted(options: &Options, object: &Object) -> Self {
+        let slots_per_value = object
+            .maps
+            .get(abi::SLOTS)
+            .map_or(1, |map| (map.value_size() / 2).max(1));
+        Self {
+            sets4: options.entries4.div_ceil(WAYS).max(1),
+            sets6: options.entries6.div_ceil(WAYS).max(1),
+            slots: options.slots.div_ceil(slots_per_value).max(1),
+            fragments: options.fragments.max(1),
+        }
+    }
+
+    fn by_name(self) -> [(&'static str, u32); 4] {
+        [
+            (abi::CONNECTIONS4, self.sets4),
+            (abi::CONNECTIONS6, self.sets6),
+            (abi::SLOTS, self.slots),
+            (abi::FRAGMENTS, self.fragments),
+        ]
+    }
+}
+
+/// The running data path.
+pub struct DataPath {
+    /// The maps.
+    pub maps: Arc<Maps>,
+    /// Whether it was found running, and so may hold services and connections.
+    pub adopted: bool,
+    pub(super) ebpf: Ebpf,
+    pub(super) directory: Directory,
+}
+
+impl DataPath {
+    /// Adopts what is pinned in the folder, or makes it. With `reset` what is there is removed first.
+    pub fn open(
+        directory: Directory,
+        options: &Options,
+        reset: bool,
+    ) -> Result<(Self, ServiceKeys), KernelError> {
+        let object = Object::parse(OBJECT).map_err(|error| KernelError::Object(Box::new(error)))?;
+        if reset {
+            info!("removing the data path in {}", directory.path().display());
+            directory.clear()?;
+        }
+        let wanted = Sizes::wanted(options, &object);
+        let found = find(&directory, &object)?;
+        let adopted = found.is_some();
+        let (mut config, sizes) = match found {
+            Some((config, sizes)) => {
+                info!("adopting the data path in {}", directory.path().display());
+                for ((name, has), (_, asked)) in sizes.by_name().into_iter().zip(wanted.by_name()) {
+                    if has != asked {
+                        warn!(
+                            "the table {name} keeps its size of {has} (asked for: {asked}) until --reset"
+                        );
+                    }
+                }
+                (config, sizes)
+            }
+            None => {
+                directory.clear()?;
+                (new_config()?, wanted)
+            }
+        };
+        config.options = if options.rss_source {
+            Config::RSS_SOURCE
+        } else {
+            0
+        };
+        config.icmp_rate = options.icmp_rate;
+        let loaded = load(&config, sizes, Some((&directory, &object))).and_then(|mut ebpf| {
+            let maps = Maps::take(&mut ebpf, &directory)?;
+            let keys = ServiceKeys::take(&mut ebpf)?;
+            Ok((ebpf, maps, keys))
+        });
+        let (ebpf, maps, keys) = match loaded {
+            Ok(loaded) => loaded,
+            Err(error) if adopted => return Err(error),
+            Err(error) => {
+                directory.clear()?;
+                return Err(error);
+            }
+        };
+        maps.config.write(0, config);
+        if !adopted {
+            maps.config.write(0, Config { ready: 1, ..config });
+            info!("made a data path in {}", directory.path().display());
+        }
+        Ok((
+            Self {
+                maps: Arc::new(maps),
+                adopted,
+                ebpf,
+                directory,
+            },
+            keys,
+        ))
+    }
+
+    /// Detaches the program and removes everything.
+    pub fn remove(self) -> Result<(), KernelError> {
+        drop(self.ebpf);
+        self.directory.remove()
+    }
+}
+
+/// What the verifier said about a program.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// The program.
+    pub program: String,
+    /// Instructions the verifier walked through; `None` if the kernel does not tell.
+    pub instructions: Option<u32>,
+    /// Bytes of BPF code.
+    pub bytes: Option<u32>,
+}
+
+/// Loads every program without attaching or pinning anything.
+pub fn verify(options: &Options) -> Result<Vec<Verified>, KernelError> {
+    let object = Object::parse(OBJECT).map_err(|error| KernelError::Object(Box::new(error)))?;
+    let ebpf = load(&new_config()?, Sizes::wanted(options, &object), None)?;
+    let mut verified = Vec::new();
+    for (name, program) in ebpf.programs() {
+        let info = program.info().map_err(program_error("cannot ask about"))?;
+        verified.push(Verified {
+            program: name.to_owned(),
+            instructions: info.verified_instruction_count(),
+            bytes: info.size_translated(),
+        });
+    }
+    Ok(verified)
+}
+
+/// A map of the daemon's own, pinned beside the program's.
+pub(super) fn own_map<V: Pod>(
+    directory: &Directory,
+    name: &str,
+    entries: u32,
+) -> Result<MapData, KernelError> {
+    let path = directory.pin(name);
+    if !path.exists() {
+        let map = Array::<MapData, V>::create(entries, MMAPABLE)
+            .map_err(KernelError::map("cannot make", name))?;
+        map.pin(&path).map_err(|source| KernelError::Pin {
+            what: "cannot pin",
+            path: path.clone(),
+            source: Box::new(source),
+        })?;
+    }
+    MapData::from_pin(&path).map_err(KernelError::map("cannot open", name))
+}
+
+/// The settings and sizes of a complete data path of this layout; `None` if there is none, or one
+/// that a start left half made.
+fn find(directory: &Directory, object: &Object) -> Result<Option<(Config, Sizes)>, KernelError> {
+    let path = directory.pin(abi::CONFIG);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let map = MapData::from_pin(&path).map_err(KernelError::map("cannot open", abi::CONFIG))?;
+    // Only the first two words are the same in every layout.
+    let words = Mapping::<u32>::of(&map, abi::CONFIG)?;
+    if words.read(1) != Some(1) {
+        return Ok(None);
+    }
+    let found = words.read(0).unwrap_or(0);
+    if found != ABI_VERSION {
+        let path = directory.path().to_owned();
+        return Err(KernelError::Incompatible {
+            path,
+            found,
+            wanted: ABI_VERSION,
+        });
+    }
+    let config = Mapping::<Config>::of(&map, abi::CONFIG)?;
+    let size = |name| -> Result<u32, KernelError> { Ok(pinned(directory, name)?.max_entries()) };
+    let sizes = Sizes {
+        sets4: size(abi::CONNECTIONS4)?,
+        sets6: size(abi::CONNECTIONS6)?,
+        slots: size(abi::SLOTS)?,
+        fragments: size(abi::FRAGMENTS)?,
+    };
+    for (name, asked) in pinned_maps(object) {
+        if directory.pin(name).exists() {
+            compare(
+                &directory.pin(name),
+                &pinned(directory, name)?,
+                asked,
+                &sizes,
+                name,
+            )?;
+        }
+    }
+    Ok(config.read(0).map(|config| (config, sizes)))
+}
+
+fn pinned(directory: &Directory, name: &str) -> Result<MapInfo, KernelError> {
+    MapInfo::from_pin(directory.pin(name)).map_err(KernelError::map("cannot open", name))
+}
+
+/// The loader takes a pinned map as it is: that it fits has to be made sure here.
+fn compare(
+    path: &Path,
+    found: &MapInfo,
+    asked: &aya_obj::Map,
+    sizes: &Sizes,
+    name: &str,
+) -> Result<(), KernelError> {
+    let sized = sizes.by_name().into_iter().any(|(sized, _)| sized == name);
+    let found_type = found.map_type().map_or(0, |map_type| map_type as u32);
+    let pairs = [
+        ("type", found_type, asked.map_type()),
+        ("key size", found.key_size(), asked.key_size()),
+        ("value size", found.value_size(), asked.value_size()),
+        ("flags", found.map_flags(), asked.map_flags()),
+        (
+            "entries",
+            found.max_entries(),
+            if sized {
+                found.max_entries()
+            } else {
+                asked.max_entries()
+            },
+        ),
+    ];
+    for (what, found, asked) in pairs {
+        if found != asked {
+            let difference = format!("{what} {found} instead of {asked}");
+            return Err(KernelError::Differs {
+                path: path.to_owned(),
+                difference,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The maps that outlive the daemon: all but the constants of the object.
+fn pinned_maps(object: &Object) -> impl Iterator<Item = (&str, &aya_obj::Map)> {
+    object
+        .maps
+        .iter()
+        .map(|(name, map)| (name.as_str(), map))
+        .filter(|(name, _)| !name.starts_with('.'))
+}
+
+fn load(
+    config: &Config,
+    sizes: Sizes,
+    pins: Option<(&Directory, &Object)>,
+) -> Result<Ebpf, KernelError> {
+    let mut loader = EbpfLoader::new();
+    loader
+        .override_global("SECRETS", &config.secrets, true)
+        .override_global("SETS4", &sizes.sets4, true)
+        .override_global("SETS6", &sizes.sets6, true)
+        .override_global("OPTIONS", &config.options, true)
+        .override_global("ICMP_RATE", &config.icmp_rate, true);
+    for (name, entries) in sizes.by_name() {
+        loader.map_max_entries(name, entries);
+    }
+    if let Some((directory, object)) = pins {
+        for (name, _) in pinned_maps(object) {
+            loader.map_pin_path(name, directory.pin(name));
+        }
+    }
+    let mut ebpf = loader
+        .load(OBJECT)
+        .map_err(|error| KernelError::Load(Box::new(error)))?;
+    for (_, program) in ebpf.programs_mut() {
+        let program: &mut Xdp = program.try_into().map_err(program_error("cannot use"))?;
+        program.load().map_err(program_error("cannot load"))?;
+    }
+    Ok(ebpf)
+}
+
+pub(super) fn program_error(
+    what: &'static str,
+) -> impl FnOnce(aya::programs::ProgramError) -> KernelError {
+    move |source| KernelError::Program {
+        what,
+        name: PROGRAM,
+        source: Box::new(source),
+    }
+}
+
+/// Settings of a new data path.
+fn new_config() -> Result<Config, KernelError> {
+    let mut random = [0; 128];
+    getrandom::fill(&mut random).map_err(KernelError::Random)?;
+    let mut secrets = [0; 16];
+    for (secret, bytes) in secrets.iter_mut().zip(random.chunks_exact(8)) {
+        *secret = bytes
+            .iter()
+            .fold(0, |number: u64, &byte| number << 8 | u64::from(byte));
+    }
+    let mut timeouts = [0; 48];
+    for protocol in [Protocol::Tcp, Protocol::Udp, Protocol::Sctp] {
+        for (state, &seconds) in (0..).zip(&protocol.default_timeouts()) {
+            timeouts[Config::timeout_index(protocol, state)] = abi::ticks(seconds);
+        }
+    }
+    Ok(Config {
+        abi: ABI_VERSION,
+        ready: 0,
+        secrets,
+        timeouts,
+        options: 0,
+        icmp_rate: 0,
+    })
+}

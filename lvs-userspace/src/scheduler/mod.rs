@@ -1,0 +1,174 @@
+//! IPVS's schedulers: their names, and the tables that turn each into one of the program's picks.
+//!
+//! A scheduler costs the program only what its [`Pick`] costs. Whatever can be worked out when a
+//! service is edited (the order of a weighted round robin, a hash ring) is worked out here and laid
+//! out as slots: positions in the service's list of members, newest member first, as IPVS walks it.
+//!
+//! To add one: a variant, its name, its number, its pick, and a table where the pick reads one.
+
+mod hashed;
+mod maglev;
+mod rotating;
+
+use lvs_common::abi::Pick;
+
+/// What a table is built from: one member of the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The real server's address, IPv4 in the first four bytes.
+    pub address: std::net::IpAddr,
+    /// Its port.
+    pub port: u16,
+    /// Its weight; 0: quiesced.
+    pub weight: u32,
+    /// Its last weight that was not 0.
+    pub last_weight: u32,
+}
+
+/// A scheduler this director knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+#[expect(missing_docs, reason = "IPVS's names, see `name`")]
+pub enum Scheduler {
+    None = 0,
+    RoundRobin = 1,
+    WeightedRoundRobin = 2,
+    LeastConnection = 3,
+    WeightedLeastConnection = 4,
+    SourceHashing = 5,
+    DestinationHashing = 6,
+    Maglev = 7,
+}
+
+impl Scheduler {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::None,
+        Self::RoundRobin,
+        Self::WeightedRoundRobin,
+        Self::LeastConnection,
+        Self::WeightedLeastConnection,
+        Self::SourceHashing,
+        Self::DestinationHashing,
+        Self::Maglev,
+    ];
+
+    /// As `ipvsadm -s` takes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::RoundRobin => "rr",
+            Self::WeightedRoundRobin => "wrr",
+            Self::LeastConnection => "lc",
+            Self::WeightedLeastConnection => "wlc",
+            Self::SourceHashing => "sh",
+            Self::DestinationHashing => "dh",
+            Self::Maglev => "mh",
+        }
+    }
+
+    /// The scheduler of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|scheduler| scheduler.name() == name)
+    }
+
+    /// The number that stands for it in [`lvs_common::abi::Plan::scheduler`].
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The scheduler of that number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+
+    /// How the program picks for it.
+    pub const fn pick(self) -> Pick {
+        match self {
+            Self::None => Pick::Nothing,
+            Self::RoundRobin | Self::WeightedRoundRobin => Pick::Rotate,
+            Self::LeastConnection => Pick::Least,
+            Self::WeightedLeastConnection => Pick::WeightedLeast,
+            Self::SourceHashing => Pick::SourceHash,
+            Self::DestinationHashing => Pick::DestinationHash,
+            Self::Maglev => Pick::Maglev,
+        }
+    }
+
+    /// The slots its pick reads; empty where it reads none or nothing can be picked.
+    pub fn table(self, candidates: &[Candidate]) -> Vec<u16> {
+        match self {
+            Self::None | Self::LeastConnection | Self::WeightedLeastConnection => Vec::new(),
+            Self::RoundRobin => rotating::each_once(candidates),
+            Self::WeightedRoundRobin => rotating::weighted(candidates),
+            Self::SourceHashing => hashed::by_weight(candidates),
+            Self::DestinationHashing => hashed::evenly(candidates),
+            Self::Maglev => maglev::table(candidates),
+        }
+    }
+}
+
+/// Positions fit: a service has at most [`lvs_common::abi::MAX_MEMBERS_PER_SERVICE`] members.
+fn position(index: usize) -> u16 {
+    u16::try_from(index).unwrap_or(u16::MAX)
+}
+
+/// Greatest common divisor of what is not 0; 1 if all is.
+fn common_divisor(weights: impl Iterator<Item = u32>) -> u32 {
+    let divisor = weights.fold(0, |mut a, mut b| {
+        while b != 0 {
+            (a, b) = (b, a % b);
+        }
+        a
+    });
+    divisor.max(1)
+}
+
+#[cfg(test)]
+pub(crate) fn candidates(weights: &[u32]) -> Vec<Candidate> {
+    (10u32..)
+        .zip(weights)
+        .map(|(last, &weight)| Candidate {
+            address: std::net::Ipv4Addr::from_bits(0xc000_0200 + last).into(),
+            port: 80,
+            weight,
+            last_weight: weight,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_numbers_lead_back_to_their_scheduler() {
+        for scheduler in Scheduler::ALL {
+            assert_eq!(Scheduler::from_name(scheduler.name()), Some(scheduler));
+            assert_eq!(Scheduler::from_number(scheduler.number()), Some(scheduler));
+        }
+        assert_eq!(Scheduler::from_name("sed"), None);
+        assert_eq!(Scheduler::from_number(8), None);
+    }
+
+    #[test]
+    fn the_common_divisor_ignores_quiesced_members() {
+        assert_eq!(common_divisor([4, 0, 6].into_iter()), 2);
+        assert_eq!(common_divisor([0, 0].into_iter()), 1);
+        assert_eq!(common_divisor([].into_iter()), 1);
+    }
+
+    #[test]
+    fn no_table_without_members() {
+        for scheduler in Scheduler::ALL {
+            assert_eq!(
+                scheduler.table(&[]),
+                Vec::<u16>::new(),
+                "{}",
+                scheduler.name()
+            );
+        }
+    }
+}
