@@ -1,2 +1,7 @@
 //! The director's ipvsadm.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    lvs_userspace::cli::main(std::env::args_os())
+}

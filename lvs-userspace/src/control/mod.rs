@@ -1,5 +1,6 @@
 //! The control socket: HTTP with JSON over a Unix socket.
 
+pub mod client;
 pub mod protocol;
 pub mod server;
 

@@ -1,0 +1,32 @@
+//! `lvsadm`: everything `ipvsadm` does, said to `lvsd` over its control socket.
+//!
+//! Command lines become a [`command::Command`] ([`parse()`], [`restore`]); a session carries it out;
+//! the listings print what comes back. Texts, formats and exit codes are ipvsadm's own, so that what
+//! people and programs know of it stays true; where this differs, the place says why.
+
+mod address;
+pub mod command;
+mod connections;
+pub mod error;
+mod failure;
+mod help;
+mod listing;
+mod names;
+mod number;
+mod option;
+mod order;
+mod parse;
+pub mod restore;
+#[cfg(test)]
+mod sample;
+mod save;
+mod scheduler_flags;
+mod server;
+mod session;
+mod status;
+mod sync;
+mod verdicts;
+mod word;
+
+pub use parse::parse;
+pub use session::main;
