@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 pub mod lab;
+pub mod vm;
 
 /// Waits until a condition holds, for a while; tells whether it did.
 pub fn eventually(patience: Duration, mut condition: impl FnMut() -> bool) -> bool {

@@ -48,7 +48,6 @@ fn a_bad_command_line_changes_nothing_and_says_why() {
     };
     let before = lab.director.lvsadm("-Sn").unwrap();
     for line in [
-        "",
         "-A",
         "-A -t nonsense",
         "-A -t 10.1.0.101:80 -s rr",

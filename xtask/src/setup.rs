@@ -145,20 +145,6 @@ const REQUIREMENTS: &[Requirement] = &[
         "packs that file system",
         || has("cpio"),
     ),
-    program(
-        Purpose::Vm,
-        "depmod",
-        &["kmod"],
-        "prepares that kernel's modules",
-        || has("depmod"),
-    ),
-    program(
-        Purpose::Vm,
-        "ipvsadm",
-        &["ipvsadm"],
-        "configures the kernel's own IPVS, to compare with",
-        || has("ipvsadm"),
-    ),
 ];
 
 const COMPILER: &str = "Rust compiler for BPF";

@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use anyhow::{Context as _, Result, bail};
 
 /// Runs a command to its end; an unsuccessful end is an error that holds what it said.
-pub(super) fn output(command: &mut Command) -> Result<Output> {
+pub fn output(command: &mut Command) -> Result<Output> {
     let output = command
         .stdin(Stdio::null())
         .output()

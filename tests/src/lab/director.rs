@@ -200,7 +200,7 @@ impl Director {
 }
 
 /// A program of this workspace, from the folder this one was built into.
-fn built(name: &str) -> Result<PathBuf> {
+pub fn built(name: &str) -> Result<PathBuf> {
     let own = env::current_exe().context("cannot tell where this program lies")?;
     own.ancestors()
         .skip(1)

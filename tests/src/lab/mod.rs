@@ -49,8 +49,10 @@ mod requirements;
 mod server;
 mod udp;
 
+pub use command::output as command_output;
+pub use director::built;
 pub use owner::{close_leftovers, exit_code_on_signal};
-pub use requirements::{Missing, available};
+pub use requirements::{Missing, available, find, skipped};
 
 /// A running lab. It is taken down when it is dropped, on Ctrl-C and on SIGTERM.
 pub struct Lab {

@@ -11,21 +11,28 @@ pub struct Missing(pub String);
 /// Programs a lab starts.
 const PROGRAMS: [&str; 5] = ["ip", "ethtool", "nginx", "curl", "wrk"];
 
-/// For tests: true if the lab can run here. If it cannot, the test is skipped with a line that says
-/// why.
+/// For tests: true if the lab can run here, see [`skipped`].
+pub fn available() -> bool {
+    !skipped(check())
+}
+
+/// For tests: true if they cannot run here; a line says why.
 ///
 /// # Panics
 ///
 /// Where `CI` is set: nobody would notice there.
-pub fn available() -> bool {
-    let Err(Missing(reason)) = check() else {
-        return true;
+pub fn skipped(obstacle: Result<(), Missing>) -> bool {
+    let Err(Missing(reason)) = obstacle else {
+        return false;
     };
-    assert!(env::var_os("CI").is_none(), "the lab cannot run: {reason}");
+    assert!(
+        env::var_os("CI").is_none(),
+        "this test cannot run: {reason}"
+    );
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     // Past the harness, which swallows what passing tests print.
     let _ = writeln!(std::io::stderr(), "skipped {test}: {reason}");
-    false
+    true
 }
 
 /// What keeps a lab from running, if anything.
@@ -44,7 +51,7 @@ pub(super) fn check() -> Result<(), Missing> {
 }
 
 /// A program in PATH, or where administrators' programs live.
-pub(super) fn find(program: &str) -> Option<PathBuf> {
+pub fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
         .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))

@@ -1,0 +1,215 @@
+//! Another kernel in a virtual machine: Debian's, booted with programs of this one.
+//!
+//! Emulated, not accelerated, so that it runs inside other virtual machines too: five seconds to a
+//! shell, and everything in it twenty times slower.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::lab::Missing;
+
+/// Programs this needs.
+const PROGRAMS: [&str; 6] = [
+    "qemu-system-x86_64",
+    "busybox",
+    "cpio",
+    "ldd",
+    "apt-get",
+    "timeout",
+];
+/// Whole life of a machine.
+const PATIENCE_SECONDS: u32 = 240;
+/// Line before and line after what a script prints on the console.
+const BEGIN: &str = "-- begin --";
+/// See [`BEGIN`]; the exit status follows.
+const END: &str = "-- end, status ";
+
+/// What keeps a virtual machine from running here, if anything.
+pub fn check() -> Result<(), Missing> {
+    for program in PROGRAMS {
+        if crate::lab::find(program).is_none() {
+            return Err(Missing(format!(
+                "{program} is not installed: run `cargo xtask setup`"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// A kernel to boot.
+pub struct Kernel {
+    image: PathBuf,
+}
+
+impl Kernel {
+    /// The kernel of this machine's Debian release, downloaded into a folder if it is not there.
+    pub fn debian(folder: &Path) -> Result<Self> {
+        if let Some(image) = image(folder) {
+            return Ok(Self { image });
+        }
+        fs::create_dir_all(folder)?;
+        if download(folder).is_err() {
+            // The lists of packages may be old, or not there at all.
+            run(Command::new("apt-get").args(["update", "-qq"]))?;
+            download(folder)?;
+        }
+        let image = image(folder).context("the kernel's package contains no kernel")?;
+        Ok(Self { image })
+    }
+
+    /// Its release, as `uname -r` would say.
+    pub fn release(&self) -> String {
+        let name = self.image.file_name().unwrap_or_default().to_string_lossy();
+        name.trim_start_matches("vmlinuz-").to_owned()
+    }
+
+    /// Boots it with some programs in `/bin`, runs a shell script as root, and returns what that
+    /// printed. A script that fails is an error.
+    pub fn run(&self, programs: &[&Path], script: &str) -> Result<String> {
+        let folder = tempfile::tempdir()?;
+        let root = folder.path().join("root");
+        fill(&root, programs, script).context("cannot make the machine's file system")?;
+        let archive = folder.path().join("initramfs");
+        pack(&root, &archive)?;
+        let output = Command::new("timeout")
+            .arg(PATIENCE_SECONDS.to_string())
+            .args([
+                "qemu-system-x86_64",
+                "-accel",
+                "tcg",
+                "-cpu",
+                "max",
+                "-m",
+                "2G",
+            ])
+            .args(["-nographic", "-no-reboot", "-net", "none", "-kernel"])
+            .arg(&self.image)
+            .arg("-initrd")
+            .arg(&archive)
+            .args([
+                "-append",
+                "console=ttyS0 quiet loglevel=1 panic=-1 mitigations=off",
+            ])
+            .stdin(Stdio::null())
+            .output()
+            .context("cannot start qemu-system-x86_64")?;
+        let console = String::from_utf8_lossy(&output.stdout).replace('\r', "");
+        let said = console
+            .split_once(BEGIN)
+            .and_then(|(_, rest)| rest.split_once(END));
+        let Some((said, status)) = said else {
+            let errors = String::from_utf8_lossy(&output.stderr);
+            bail!("the machine did not run its script to the end: {console}{errors}");
+        };
+        ensure!(
+            status.trim_start().starts_with("0 --"),
+            "the script failed: {said}"
+        );
+        Ok(said.trim().to_owned())
+    }
+}
+
+fn image(folder: &Path) -> Option<PathBuf> {
+    let entries = fs::read_dir(folder.join("kernel/boot")).ok()?;
+    entries.flatten().map(|entry| entry.path()).find(|path| {
+        path.file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with("vmlinuz-"))
+    })
+}
+
+/// The package that Debian's meta package for cloud kernels stands for: small, drivers built in.
+fn download(folder: &Path) -> Result<()> {
+    let depends = run(Command::new("apt-cache").args(["depends", "linux-image-cloud-amd64"]))?;
+    let package = depends
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("Depends: "))
+        .context("apt-cache does not know linux-image-cloud-amd64")?
+        .to_owned();
+    run(Command::new("apt-get")
+        .args(["download", "-qq", &package])
+        .current_dir(folder))?;
+    let archive = fs::read_dir(folder)?
+        .flatten()
+        .map(|entry| entry.path())
+        .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
+        .context("apt-get downloaded nothing")?;
+    run(Command::new("dpkg")
+        .arg("-x")
+        .arg(archive)
+        .arg(folder.join("kernel")))?;
+    Ok(())
+}
+
+/// The first file system: busybox, the programs with the libraries they are linked to, the script.
+fn fill(root: &Path, programs: &[&Path], script: &str) -> Result<()> {
+    for folder in ["bin", "dev", "proc", "sys", "tmp", "run"] {
+        fs::create_dir_all(root.join(folder))?;
+    }
+    let busybox = crate::lab::find("busybox").context("busybox is missing")?;
+    fs::copy(busybox, root.join("bin/busybox"))?;
+    for program in programs {
+        let name = program.file_name().context("a program without a name")?;
+        fs::copy(program, root.join("bin").join(name))
+            .with_context(|| format!("cannot copy {}", program.display()))?;
+        for library in libraries(program)? {
+            let to = root.join(library.strip_prefix("/")?);
+            fs::create_dir_all(to.parent().context("a library at /")?)?;
+            fs::copy(library, to)?;
+        }
+    }
+    let init = root.join("init");
+    fs::write(
+        &init,
+        format!(
+            "#!/bin/busybox sh\n\
+             export PATH=/bin\n\
+             /bin/busybox --install -s /bin\n\
+             mount -t devtmpfs dev /dev\n\
+             mount -t proc proc /proc\n\
+             mount -t sysfs sys /sys\n\
+             mount -t bpf bpf /sys/fs/bpf\n\
+             ip link set lo up\n\
+             echo '{BEGIN}'\n\
+             (\nset -e\n{script}\n)\n\
+             echo \"{END}$? --\"\n\
+             poweroff -f\n"
+        ),
+    )?;
+    fs::set_permissions(&init, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    Ok(())
+}
+
+/// The shared libraries a program is linked to.
+fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
+    let listed = run(Command::new("ldd").arg(program))?;
+    let paths = listed
+        .split_whitespace()
+        .filter(|word| word.starts_with('/'));
+    Ok(paths.map(PathBuf::from).collect())
+}
+
+fn pack(root: &Path, archive: &Path) -> Result<()> {
+    let names = run(Command::new("find").arg(".").current_dir(root))?;
+    let mut cpio = Command::new("cpio")
+        .args(["--create", "--format=newc", "--quiet"])
+        .current_dir(root)
+        .stdin(Stdio::piped())
+        .stdout(fs::File::create(archive)?)
+        .spawn()
+        .context("cannot start cpio")?;
+    cpio.stdin
+        .take()
+        .context("cpio has no input")?
+        .write_all(names.as_bytes())?;
+    ensure!(cpio.wait()?.success(), "cpio failed");
+    Ok(())
+}
+
+fn run(command: &mut Command) -> Result<String> {
+    let output = crate::lab::command_output(command)?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
