@@ -11,13 +11,16 @@ use lvs_common::abi::Hop;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
+use crate::clock;
+use crate::connections::Occupation;
 use crate::control::protocol::Interface;
 use crate::control::server::{self, Control};
 use crate::director::{Director, NextHop};
 use crate::kernel::{Attachment, DataPath, Directory, Options};
 use crate::neighbour::{Change, Neighbours, Resolution};
+use crate::sweep::Sweeper;
 
 /// What the daemon is to do.
 #[derive(Clone, Debug)]
@@ -64,7 +67,7 @@ pub async fn run(settings: Settings) -> Result<()> {
             Duration::from_secs(1),
             &control,
             stopped.clone(),
-            |control| control.director().tick(),
+            sweeping(),
         ),
         spawn_every(
             Duration::from_secs(2),
@@ -193,6 +196,26 @@ fn describe(attachments: &[Attachment]) -> Vec<Interface> {
             mode: mode(attachment).to_owned(),
         })
         .collect()
+}
+
+/// What is done once a second: expired connections are freed, then what depends on them.
+fn sweeping() -> impl FnMut(&Control) + Send + 'static {
+    let (mut sweeper4, mut sweeper6) = (Sweeper::default(), Sweeper::default());
+    move |control| {
+        let maps = control.maps();
+        let swept4 = sweeper4.sweep(&maps.connections4, &maps.loads, clock::now());
+        let swept6 = sweeper6.sweep(&maps.connections6, &maps.loads, clock::now());
+        let expired = swept4.expired + swept6.expired;
+        let abandoned = swept4.abandoned + swept6.abandoned;
+        if expired + abandoned > 0 {
+            debug!(expired, abandoned, "swept the connection tables");
+        }
+        control.set_occupation(Occupation {
+            entries4: swept4.live,
+            entries6: swept6.live,
+        });
+        control.director().tick();
+    }
 }
 
 /// Ends when the sender is gone.

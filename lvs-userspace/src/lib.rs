@@ -11,3 +11,4 @@ pub mod model;
 pub mod neighbour;
 pub mod rates;
 pub mod scheduler;
+pub mod sweep;

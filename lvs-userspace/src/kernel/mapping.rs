@@ -107,6 +107,28 @@ impl<T: Plain> Mapping<T> {
         })
     }
 
+    /// As many zeroed values in memory of this process alone.
+    #[cfg(test)]
+    pub(crate) fn zeroed(len: u32) -> Self {
+        let stride = size_of::<T>();
+        let len = len as usize;
+        let bytes = NonZeroUsize::new((stride * len).next_multiple_of(page_size())).unwrap();
+        let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: a new mapping at an address of the kernel's choice.
+        let base = unsafe {
+            nix::sys::mman::mmap_anonymous(None, bytes, protection, MapFlags::MAP_PRIVATE)
+        };
+        let base = base.unwrap().cast();
+        Self {
+            base,
+            bytes: bytes.get(),
+            stride,
+            per_value: 1,
+            len,
+            values: PhantomData,
+        }
+    }
+
     /// Number of values.
     #[expect(
         clippy::cast_possible_truncation,
@@ -127,7 +149,11 @@ impl<T: Plain> Mapping<T> {
         if index >= self.len {
             return None;
         }
-        let offset = index / self.per_value * self.stride + index % self.per_value * size_of::<T>();
+        let offset = if self.stride == self.per_value * size_of::<T>() {
+            index * size_of::<T>()
+        } else {
+            index / self.per_value * self.stride + index % self.per_value * size_of::<T>()
+        };
         // SAFETY: the index was checked, so the offset lies within the mapping. Values lie at multiples
         // of 8 from a page's start, or of their size within one, so they are aligned.
         Some(unsafe { self.base.byte_add(offset).cast() })

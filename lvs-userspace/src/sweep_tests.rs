@@ -1,0 +1,229 @@
+//! Sweeps of tables in plain memory, which is what a table is to the daemon.
+
+use lvs_common::connection::tcp;
+use lvs_common::family::V4;
+use zerocopy::FromZeros;
+
+use super::*;
+
+const WAYS: u32 = 64;
+const SERVER: u16 = 3;
+const NOW: u32 = 1_000_000;
+
+struct Fixture {
+    table: Mapping<Entry<V4>>,
+    loads: Mapping<Load>,
+    sweeper: Sweeper,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let fixture = Self {
+            table: Mapping::zeroed(WAYS),
+            loads: Mapping::zeroed(8),
+            sweeper: Sweeper::default(),
+        };
+        fixture.loads.write(
+            u32::from(SERVER),
+            Load {
+                counts: 5 << 32 | 5,
+                overloaded: 0,
+                templates: 5,
+            },
+        );
+        fixture
+    }
+
+    /// A way with a live entry that was seen so many ticks ago.
+    fn put(&self, way: u32, kind: Kind, state: tcp::State, idle: u32, partner: u32) -> Tag {
+        let tag = Tag::default().claimed(0xabcd_0000).live(state as u8, false);
+        let mut entry = self.table.read(way).unwrap();
+        entry.tag = tag.0;
+        entry.seen = NOW.wrapping_sub(idle);
+        entry.timeout = 100;
+        entry.key.protocol = 6;
+        entry.key.kind = kind as u8;
+        entry.server = SERVER;
+        entry.partner = partner;
+        self.table.write(way, entry);
+        tag
+    }
+
+    fn sweep(&mut self) -> Swept {
+        self.sweeper.sweep(&self.table, &self.loads, NOW)
+    }
+
+    fn load(&self) -> (u32, u32, u32) {
+        let load = self.loads.read(u32::from(SERVER)).unwrap();
+        (load.active(), load.inactive(), load.templates)
+    }
+
+    fn is_free(&self, way: u32) -> bool {
+        tag(&self.table, way).unwrap().is_free()
+    }
+}
+
+use tcp::State::{Established, FinWait};
+
+#[test]
+fn an_expired_connection_is_freed_and_counted_off_by_its_state() {
+    let mut fixture = Fixture::new();
+    fixture.put(0, Kind::Request, Established, 101, 0);
+    fixture.put(9, Kind::Request, FinWait, 101, 0);
+    fixture.put(63, Kind::Template, Established, 101, 0);
+    assert_eq!(
+        fixture.sweep(),
+        Swept {
+            live: 0,
+            expired: 3,
+            abandoned: 0
+        }
+    );
+    assert_eq!(fixture.load(), (4, 4, 4));
+    assert!(fixture.is_free(0) && fixture.is_free(9) && fixture.is_free(63));
+}
+
+#[test]
+fn a_connection_that_was_seen_in_time_stays() {
+    let mut fixture = Fixture::new();
+    fixture.put(0, Kind::Request, Established, 100, 0);
+    // A packet that came after the sweep read its clock.
+    fixture.put(1, Kind::Request, Established, 2u32.wrapping_neg(), 0);
+    assert_eq!(
+        fixture.sweep(),
+        Swept {
+            live: 2,
+            expired: 0,
+            abandoned: 0
+        }
+    );
+    assert_eq!(fixture.load(), (5, 5, 5));
+}
+
+#[test]
+fn the_reply_entry_goes_with_its_connection() {
+    let mut fixture = Fixture::new();
+    fixture.put(2, Kind::Request, Established, 101, 40 + 1);
+    fixture.put(40, Kind::Reply, Established, 1_000, 2 + 1);
+    assert_eq!(
+        fixture.sweep(),
+        Swept {
+            live: 0,
+            expired: 1,
+            abandoned: 0
+        }
+    );
+    assert!(fixture.is_free(2) && fixture.is_free(40));
+    assert_eq!(fixture.load(), (4, 5, 5));
+}
+
+#[test]
+fn a_reply_entry_lives_as_long_as_its_connection() {
+    let mut fixture = Fixture::new();
+    fixture.put(2, Kind::Request, Established, 10, 40 + 1);
+    fixture.put(40, Kind::Reply, Established, 1_000, 2 + 1);
+    for _ in 0..3 {
+        assert_eq!(
+            fixture.sweep(),
+            Swept {
+                live: 2,
+                expired: 0,
+                abandoned: 0
+            }
+        );
+    }
+}
+
+#[test]
+fn somebody_elses_way_is_left_alone() {
+    let mut fixture = Fixture::new();
+    fixture.put(2, Kind::Request, Established, 101, 40 + 1);
+    // The way of the reply was given to another connection's reply.
+    fixture.put(3, Kind::Request, Established, 10, 40 + 1);
+    fixture.put(40, Kind::Reply, Established, 10, 3 + 1);
+    assert_eq!(
+        fixture.sweep(),
+        Swept {
+            live: 2,
+            expired: 1,
+            abandoned: 0
+        }
+    );
+    assert!(!fixture.is_free(40));
+}
+
+#[test]
+fn an_orphaned_reply_is_freed_by_the_second_sweep_that_meets_it() {
+    let mut fixture = Fixture::new();
+    fixture.put(40, Kind::Reply, Established, 0, 2 + 1);
+    assert_eq!(fixture.sweep(), Swept::default());
+    assert_eq!(
+        fixture.sweep(),
+        Swept {
+            abandoned: 1,
+            ..Swept::default()
+        }
+    );
+    assert!(fixture.is_free(40));
+    assert_eq!(fixture.load(), (5, 5, 5));
+}
+
+#[test]
+fn a_way_that_was_left_busy_is_freed_by_the_second_sweep_that_meets_it() {
+    let mut fixture = Fixture::new();
+    let busy =
+        |generations: u32| (0..generations).fold(Tag::default(), |tag, _| tag.claimed(0x1234_0000));
+    let set = |fixture: &Fixture, tag: Tag| {
+        fixture
+            .table
+            .word(7, offset_of!(Entry<V4>, tag))
+            .unwrap()
+            .store(tag.0, Ordering::Relaxed);
+    };
+    set(&fixture, busy(1));
+    assert_eq!(fixture.sweep(), Swept::default());
+    // Another claim of the way meanwhile: not the same one.
+    set(&fixture, busy(2));
+    assert_eq!(fixture.sweep(), Swept::default());
+    assert_eq!(
+        fixture.sweep(),
+        Swept {
+            abandoned: 1,
+            ..Swept::default()
+        }
+    );
+    assert!(fixture.is_free(7));
+}
+
+#[test]
+fn a_freed_way_remembers_its_generation() {
+    let mut fixture = Fixture::new();
+    let before = fixture.put(0, Kind::Request, Established, 101, 0);
+    fixture.sweep();
+    let after = tag(&fixture.table, 0).unwrap();
+    assert!(!after.claimed(0xabcd_0000).same_connection(before));
+}
+
+#[test]
+fn two_sweepers_account_for_each_connection_once() {
+    let fixture = Fixture::new();
+    let (table, loads) = (&fixture.table, &fixture.loads);
+    for _ in 0..50 {
+        loads.write(
+            u32::from(SERVER),
+            Load {
+                counts: u64::from(WAYS),
+                ..Load::new_zeroed()
+            },
+        );
+        for way in 0..WAYS {
+            fixture.put(way, Kind::Request, Established, 101, 0);
+        }
+        let expired: u64 = std::thread::scope(|scope| {
+            let sweeps = [(); 2]
+                .map(|()| scope.spawn(|| Sweeper::default().sweep(table, loads, NOW).expired));
+            sweeps.into_iter().map(|sweep| sweep.join().unwrap()).sum()
+        });
+        assert_eq!((expired, fixture.load().0), (u64::from(WAYS), 0));
+    }
+}
