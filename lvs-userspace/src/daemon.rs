@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use lvs_common::abi::Hop;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -14,6 +14,7 @@ use tokio::time::MissedTickBehavior;
 use tracing::{debug, error, info, warn};
 
 use crate::clock;
+use crate::config::{self, Configuration};
 use crate::connections::Occupation;
 use crate::control::protocol::Interface;
 use crate::control::server::{self, Control};
@@ -43,18 +44,21 @@ pub struct Settings {
 
 /// Runs the daemon until SIGTERM or SIGINT.
 pub async fn run(settings: Settings) -> Result<()> {
-    if settings.config.is_some() {
-        anyhow::bail!("--config is not read yet: add services with lvsadm");
-    }
     // First of all, so that a signal during the start ends it cleanly.
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
+    // Wrong lines are told before anything is touched.
+    let configuration = settings.config.as_deref().map(config::read).transpose()?;
 
     let directory = Directory::open(&settings.bpffs)?;
     let (mut data_path, keys) = DataPath::open(directory, &settings.options, settings.reset)?;
     let director = Director::new(Arc::clone(&data_path.maps), keys)?;
     let followed = director.followed();
     let control = Arc::new(Control::new(director));
+    if let Some(configuration) = configuration {
+        enact(&control, configuration).await?;
+    }
     let (neighbours, changes) = Neighbours::start()?;
     let attachments = attach(&mut data_path, &settings.interfaces)?;
     control.set_interfaces(describe(&attachments));
@@ -85,9 +89,12 @@ pub async fn run(settings: Settings) -> Result<()> {
         ended(stopped),
     ));
 
-    tokio::select! {
-        _ = terminate.recv() => info!("SIGTERM: stopping"),
-        _ = interrupt.recv() => info!("SIGINT: stopping"),
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break info!("SIGTERM: stopping"),
+            _ = interrupt.recv() => break info!("SIGINT: stopping"),
+            _ = hangup.recv() => reload(settings.config.as_deref(), &control).await,
+        }
     }
     drop(stop);
     // A client that keeps its connection open does not keep the daemon.
@@ -108,6 +115,33 @@ pub async fn run(settings: Settings) -> Result<()> {
         info!("the data path keeps forwarding; the next lvsd takes it over");
     }
     Ok(())
+}
+
+/// Reads the configuration again; one that is wrong changes nothing.
+async fn reload(path: Option<&Path>, control: &Arc<Control>) {
+    let Some(path) = path else {
+        return warn!("SIGHUP: there is no configuration to read again (--config)");
+    };
+    let outcome = match config::read(path) {
+        Ok(configuration) => enact(control, configuration).await,
+        Err(error) => Err(error.into()),
+    };
+    match outcome {
+        Ok(()) => info!("SIGHUP: the tables hold what {} says", path.display()),
+        Err(error) => error!("SIGHUP: {error:#}"),
+    }
+}
+
+/// Makes the tables hold what a configuration says.
+async fn enact(control: &Arc<Control>, configuration: Configuration) -> Result<()> {
+    let control = Arc::clone(control);
+    let outcome = tokio::task::spawn_blocking(move || control.director().configure(&configuration));
+    outcome.await?.map_err(|refusal| {
+        anyhow!(
+            "the configuration could not be put into effect: {}",
+            refusal.message
+        )
+    })
 }
 
 /// Tells the resolver which addresses the director asks about.

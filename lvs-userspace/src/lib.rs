@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod connections;
 pub mod control;
 pub mod daemon;

@@ -30,6 +30,8 @@ pub(crate) use self::keys::narrow;
 use self::room::Room;
 use self::trash::Deleted;
 pub use self::wanted::{Wanted, after};
+pub(crate) use self::wanted::{canonical_service, subject};
+use crate::config::Configuration;
 use crate::control::protocol::{Edit, Refusal, RefusalKind, Timeouts};
 use crate::kernel::{Maps, ServiceKeys};
 use crate::model::ServiceId;
@@ -117,7 +119,7 @@ impl Director {
             Edit::Zero { service } => return self.zero(service.as_ref()),
             Edit::SetTimeouts(timeouts) => return self.set_timeouts(*timeouts),
             edit => {
-                let Some(id) = wanted::subject(edit).map(wanted::canonical_service) else {
+                let Some(id) = subject(edit).map(canonical_service) else {
                     return Ok(());
                 };
                 let current = self.find(&id).map(|service| &service.wanted);
@@ -125,6 +127,32 @@ impl Director {
                     Some(wanted) => self.place(id, wanted)?,
                     None => self.remove(id)?,
                 }
+            }
+        }
+        self.follow();
+        Ok(())
+    }
+
+    /// Makes the tables hold exactly what a configuration says, one service after the other.
+    pub fn configure(&mut self, configuration: &Configuration) -> Result<(), Refusal> {
+        if let Some(timeouts) = configuration.timeouts {
+            self.set_timeouts(timeouts)?;
+        }
+        let all = &configuration.services;
+        let unwanted: Vec<_> = self
+            .live()
+            .map(|(_, service)| service.id)
+            .filter(|id| all.iter().all(|(wanted, _)| wanted != id))
+            .collect();
+        for id in unwanted {
+            self.remove(id)?;
+        }
+        for (id, wanted) in all {
+            if self
+                .find(id)
+                .is_none_or(|service| service.wanted != *wanted)
+            {
+                self.place(*id, wanted.clone())?;
             }
         }
         self.follow();
@@ -167,7 +195,7 @@ impl Director {
         let services: Vec<u32> = match service {
             None => self.live().map(|(index, _)| index).collect(),
             Some(id) => {
-                let id = wanted::canonical_service(id);
+                let id = canonical_service(id);
                 let index = self
                     .by_id
                     .get(&id)
