@@ -28,77 +28,67 @@ pub(super) struct Asks {
     seed: RandomState,
 }
 
+/// What a neighbour in use needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Care {
+    /// To be looked for: it is not known.
+    Find,
+    /// To be confirmed now and then.
+    Keep,
+    /// Nothing. Linux takes an entry that the operator wrote for an ordinary one once somebody asks.
+    Leave,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Ask {
-    at: Instant,
-    known: bool,
-    /// Asks in vain since it was last known.
+    care: Care,
+    /// `None`: never.
+    at: Option<Instant>,
+    /// Asks since this care began.
     attempts: u32,
 }
 
 impl Asks {
     /// A neighbour is in use. One that is not known is asked for at once.
-    pub(super) fn want(&mut self, key: NeighbourKey, known: bool, now: Instant) {
+    pub(super) fn want(&mut self, key: NeighbourKey, care: Care, now: Instant) {
         if !self.wanted.contains_key(&key) {
-            let at = if known { now + self.refresh(key) } else { now };
-            self.put(
-                key,
-                Ask {
-                    at,
-                    known,
-                    attempts: 0,
-                },
-            );
+            self.start(key, care, now);
         }
     }
 
     /// A neighbour is no longer in use.
     pub(super) fn forget(&mut self, key: NeighbourKey) {
-        if let Some(ask) = self.wanted.remove(&key) {
-            self.due.remove(&(ask.at, key));
+        if let Some(at) = self.wanted.remove(&key).and_then(|ask| ask.at) {
+            self.due.remove(&(at, key));
         }
     }
 
-    /// The kernel said whether it knows a neighbour. One that it lost is asked for at once: it may
-    /// have moved.
-    pub(super) fn heard(&mut self, key: NeighbourKey, known: bool, now: Instant) {
-        match self.wanted.get(&key) {
-            Some(ask) if ask.known != known => {
-                let at = if known { now + self.refresh(key) } else { now };
-                self.put(
-                    key,
-                    Ask {
-                        at,
-                        known,
-                        attempts: 0,
-                    },
-                );
-            }
-            _ => {}
+    /// The kernel said something of a neighbour. One that it lost is asked for at once: it may have
+    /// moved.
+    pub(super) fn heard(&mut self, key: NeighbourKey, care: Care, now: Instant) {
+        if self.wanted.get(&key).is_some_and(|ask| ask.care != care) {
+            self.start(key, care, now);
         }
     }
 
     /// At most `most` neighbours that are to be asked for now; each is due again later.
     pub(super) fn take(&mut self, now: Instant, most: usize) -> Vec<NeighbourKey> {
-        let taken = self.due.iter().take_while(|(at, _)| *at <= now).take(most);
-        let taken: Vec<_> = taken.map(|&(_, key)| key).collect();
+        let due = self.due.iter().take_while(|(at, _)| *at <= now);
+        let taken: Vec<_> = due.take(most).map(|&(_, key)| key).collect();
         for &key in &taken {
-            let Some(&Ask {
-                known, attempts, ..
-            }) = self.wanted.get(&key)
-            else {
+            let Some(&Ask { care, attempts, .. }) = self.wanted.get(&key) else {
                 continue;
             };
-            let pause = if known {
-                self.refresh(key)
-            } else {
-                retry(attempts)
+            let at = match care {
+                Care::Find => Some(now + retry(attempts)),
+                Care::Keep => Some(now + self.refresh(key)),
+                Care::Leave => None,
             };
             self.put(
                 key,
                 Ask {
-                    at: now + pause,
-                    known,
+                    care,
+                    at,
                     attempts: attempts.saturating_add(1),
                 },
             );
@@ -111,9 +101,25 @@ impl Asks {
         self.due.first().map(|&(at, _)| at)
     }
 
+    fn start(&mut self, key: NeighbourKey, care: Care, now: Instant) {
+        let at = match care {
+            Care::Find => Some(now),
+            Care::Keep => Some(now + self.refresh(key)),
+            Care::Leave => None,
+        };
+        self.put(
+            key,
+            Ask {
+                care,
+                at,
+                attempts: 0,
+            },
+        );
+    }
+
     fn put(&mut self, key: NeighbourKey, ask: Ask) {
         self.forget(key);
-        self.due.insert((ask.at, key));
+        self.due.extend(ask.at.map(|at| (at, key)));
         self.wanted.insert(key, ask);
     }
 
@@ -141,7 +147,7 @@ mod tests {
     #[test]
     fn an_unknown_neighbour_is_asked_for_at_once_then_ever_less_often() {
         let (mut asks, start) = (Asks::default(), Instant::now());
-        asks.want(key(1), false, start);
+        asks.want(key(1), Care::Find, start);
         let mut seconds = Vec::new();
         while let Some(at) = asks
             .next()
@@ -156,7 +162,7 @@ mod tests {
     #[test]
     fn a_known_neighbour_is_refreshed_about_every_ten_seconds() {
         let (mut asks, start) = (Asks::default(), Instant::now());
-        asks.want(key(1), true, start);
+        asks.want(key(1), Care::Keep, start);
         assert_eq!(asks.take(start, 8), []);
         for _ in 0..5 {
             let before = asks.next().unwrap();
@@ -169,29 +175,29 @@ mod tests {
     #[test]
     fn a_neighbour_that_is_lost_is_asked_for_at_once() {
         let (mut asks, now) = (Asks::default(), Instant::now());
-        asks.want(key(1), true, now);
-        asks.heard(key(1), false, now);
+        asks.want(key(1), Care::Keep, now);
+        asks.heard(key(1), Care::Find, now);
         assert_eq!(asks.take(now, 8), [key(1)]);
-        asks.heard(key(1), false, now);
+        asks.heard(key(1), Care::Find, now);
         assert_eq!(asks.take(now, 8), []);
-        asks.heard(key(1), true, now);
+        asks.heard(key(1), Care::Keep, now);
         assert!(asks.next().unwrap() >= now + REFRESH);
     }
 
     #[test]
     fn one_no_longer_in_use_is_left_alone() {
         let (mut asks, now) = (Asks::default(), Instant::now());
-        asks.want(key(1), false, now);
-        asks.want(key(2), false, now);
+        asks.want(key(1), Care::Find, now);
+        asks.want(key(2), Care::Find, now);
         asks.forget(key(1));
-        asks.heard(key(1), false, now);
+        asks.heard(key(1), Care::Find, now);
         assert_eq!(asks.take(now, 8), [key(2)]);
     }
 
     #[test]
     fn thousands_are_asked_for_in_portions() {
         let (mut asks, now) = (Asks::default(), Instant::now());
-        (1..=100).for_each(|last| asks.want(key(last), false, now));
+        (1..=100).for_each(|last| asks.want(key(last), Care::Find, now));
         let mut seen = BTreeSet::new();
         for _ in 0..10 {
             seen.extend(asks.take(now, 10));

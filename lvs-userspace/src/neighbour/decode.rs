@@ -196,21 +196,20 @@ fn neighbour_key(message: &NeighbourMessage) -> Option<NeighbourKey> {
 
 fn neighbour(message: &NeighbourMessage) -> Option<Neighbour> {
     use NeighbourState as State;
-    match message.header.state {
-        State::Reachable
-        | State::Stale
-        | State::Delay
-        | State::Probe
-        | State::Noarp
-        | State::Permanent => message
+    let mac = || {
+        message
             .attributes
             .iter()
             .find_map(|attribute| match attribute {
-                NeighbourAttribute::LinkLayerAddress(bytes) => {
-                    Mac::try_from(bytes.as_slice()).ok().map(Neighbour::Known)
-                }
+                NeighbourAttribute::LinkLayerAddress(bytes) => Mac::try_from(bytes.as_slice()).ok(),
                 _ => None,
-            }),
+            })
+    };
+    match message.header.state {
+        State::Reachable | State::Stale | State::Delay | State::Probe => {
+            mac().map(Neighbour::Known)
+        }
+        State::Noarp | State::Permanent => mac().map(Neighbour::Fixed),
         State::Incomplete => Some(Neighbour::Asked),
         State::Failed => Some(Neighbour::Silent),
         _ => None,
@@ -244,3 +243,6 @@ fn ip(address: &RouteAddress) -> Option<IpAddr> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -76,8 +76,10 @@ pub(super) struct NeighbourKey {
 /// What the kernel knows about a neighbour.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Neighbour {
-    /// Its Ethernet address, usable (reachable, stale, delay, probe, permanent, no ARP).
+    /// Its Ethernet address, learned and usable (reachable, stale, delay, probe).
     Known(Mac),
+    /// Its Ethernet address, written by the operator or needing no ARP.
+    Fixed(Mac),
     /// Asked for, no answer yet.
     Asked,
     /// It did not answer.

@@ -156,7 +156,7 @@ impl Tables {
         let (name, address) = (&egress.device.name, key.address);
         match (self.neighbours.get(&key), egress.device.discovery) {
             // Also where nobody is asked: the operator may have written the entry.
-            (Some(Neighbour::Known(mac)), _) => Ok(*mac),
+            (Some(Neighbour::Known(mac) | Neighbour::Fixed(mac)), _) => Ok(*mac),
             (_, Discovery::Own) => Ok(egress.mac),
             (_, Discovery::Broadcast) => Ok([0xff; 6]),
             (None | Some(Neighbour::Asked), Discovery::Asked) => {

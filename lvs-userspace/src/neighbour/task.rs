@@ -146,7 +146,7 @@ impl Task {
         }
         let questions = addresses.iter().map(|&address| route_of(address)).collect();
         let Some(answers) = tolerate(self.questions.ask(questions, 0).await)? else {
-            self.tracker.look_up(&addresses);
+            self.tracker.look_up(addresses);
             return Ok(());
         };
         let now = Instant::now().into_std();

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::ops::Bound;
 use std::time::Instant;
 
-use super::asks::Asks;
+use super::asks::{Asks, Care};
 use super::facts::{Fact, Link, Neighbour, NeighbourKey, Route};
 use super::resolve::Tables;
 use super::{Change, Resolution};
@@ -25,8 +25,11 @@ pub(super) struct Tracker {
     asks: Asks,
     /// Followed addresses whose route has to be looked up.
     unrouted: BTreeSet<IpAddr>,
-    /// Followed addresses whose resolution may be another than the reported one.
+    /// Followed addresses whose resolution may be another than the reported one; none of `unrouted`,
+    /// they get here with their route.
     touched: BTreeSet<IpAddr>,
+    /// Last address that [`Tracker::take_lookups`] came to.
+    looked_up: Option<IpAddr>,
     /// Last address that [`Tracker::review`] came to.
     reviewed: Option<IpAddr>,
 }
@@ -85,7 +88,7 @@ impl Tracker {
             Fact::Neighbour(key, neighbour) => self.neighbour(key, neighbour, now),
             Fact::Routes(prefix) => {
                 let within = self.followed.range(prefix.range());
-                self.unrouted.extend(within.map(|(&address, _)| address));
+                self.look_up(within.map(|(&address, _)| address).collect());
             }
             Fact::AllRoutes => self.look_up_all(),
         }
@@ -114,22 +117,36 @@ impl Tracker {
         }
         for &key in self.users.keys() {
             self.asks
-                .heard(key, known(self.tables.neighbours.get(&key)), now);
+                .heard(key, care(self.tables.neighbours.get(&key)), now);
         }
         self.look_up_all();
     }
 
-    /// At most `most` addresses whose route the kernel is to be asked for.
+    /// At most `most` addresses whose route the kernel is to be asked for. Everyone's turn comes,
+    /// also where something happens all the time.
     pub(super) fn take_lookups(&mut self, most: usize) -> Vec<IpAddr> {
-        let taken: Vec<_> = self.unrouted.iter().take(most).copied().collect();
+        let start = self.looked_up.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut taken: Vec<_> = self
+            .unrouted
+            .range((start, Bound::Unbounded))
+            .take(most)
+            .copied()
+            .collect();
+        if taken.is_empty() {
+            taken = self.unrouted.iter().take(most).copied().collect();
+        }
         for address in &taken {
             self.unrouted.remove(address);
         }
+        self.looked_up = taken.last().copied();
         taken
     }
 
-    /// Puts back lookups that got no answer.
-    pub(super) fn look_up(&mut self, addresses: &[IpAddr]) {
+    /// These routes have to be looked up, or looked up again because no answer came.
+    pub(super) fn look_up(&mut self, addresses: Vec<IpAddr>) {
+        for address in &addresses {
+            self.touched.remove(address);
+        }
         self.unrouted.extend(addresses);
     }
 
@@ -148,7 +165,7 @@ impl Tracker {
         if let Some(key) = neighbour {
             self.users.entry(key).or_default().insert(address);
             self.asks
-                .want(key, known(self.tables.neighbours.get(&key)), now);
+                .want(key, care(self.tables.neighbours.get(&key)), now);
             self.followed.entry(address).or_default().neighbour = neighbour;
         }
     }
@@ -160,7 +177,7 @@ impl Tracker {
 
     /// The kernel would not ask for a neighbour.
     pub(super) fn refused(&mut self, key: NeighbourKey, why: String, now: Instant) {
-        if !known(self.tables.neighbours.get(&key)) && self.users.contains_key(&key) {
+        if care(self.tables.neighbours.get(&key)) == Care::Find && self.users.contains_key(&key) {
             self.neighbour(key, Some(Neighbour::Refused(why)), now);
         }
     }
@@ -173,7 +190,7 @@ impl Tracker {
         let after = self.followed.range((start, Bound::Unbounded));
         let next: Vec<_> = after.take(most).map(|(&address, _)| address).collect();
         self.reviewed = next.last().copied();
-        self.unrouted.extend(next);
+        self.look_up(next);
     }
 
     /// Whether routes have to be looked up.
@@ -191,15 +208,11 @@ impl Tracker {
         self.asks.next()
     }
 
-    /// What became different since the last call. An address whose route is to be looked up waits
-    /// for that.
+    /// What became different since the last call. An address whose route is to be looked up comes
+    /// later.
     pub(super) fn take_changes(&mut self) -> Vec<Change> {
         let mut changes = Vec::new();
         for address in std::mem::take(&mut self.touched) {
-            if self.unrouted.contains(&address) {
-                self.touched.insert(address);
-                continue;
-            }
             let Some(followed) = self.followed.get_mut(&address) else {
                 continue;
             };
@@ -243,16 +256,20 @@ impl Tracker {
         if self.tables.neighbours.get(&key) == neighbour.as_ref() {
             return;
         }
-        self.asks.heard(key, known(neighbour.as_ref()), now);
+        self.asks.heard(key, care(neighbour.as_ref()), now);
         match neighbour {
             Some(neighbour) => self.tables.neighbours.insert(key, neighbour),
             None => self.tables.neighbours.remove(&key),
         };
-        self.touched
-            .extend(self.users.get(&key).into_iter().flatten());
+        for &address in self.users.get(&key).into_iter().flatten() {
+            if !self.unrouted.contains(&address) {
+                self.touched.insert(address);
+            }
+        }
     }
 
     fn look_up_all(&mut self) {
+        self.touched.clear();
         self.unrouted.extend(self.followed.keys());
     }
 
@@ -273,8 +290,13 @@ impl Tracker {
     }
 }
 
-fn known(neighbour: Option<&Neighbour>) -> bool {
-    matches!(neighbour, Some(Neighbour::Known(_)))
+/// What is to be done about a neighbour in use.
+fn care(neighbour: Option<&Neighbour>) -> Care {
+    match neighbour {
+        Some(Neighbour::Known(_)) => Care::Keep,
+        Some(Neighbour::Fixed(_)) => Care::Leave,
+        Some(Neighbour::Asked | Neighbour::Silent | Neighbour::Refused(_)) | None => Care::Find,
+    }
 }
 
 #[cfg(test)]

@@ -115,6 +115,22 @@ fn a_mac_address_that_changes_in_silence_is_noticed_by_asking() {
     });
 }
 
+/// Linux would forget that an entry is permanent if it were asked for it.
+#[test]
+fn an_entry_that_the_operator_wrote_stays() {
+    story(async |lab: Lab| {
+        lab.server(1);
+        let mut reports = Reports::of(["10.0.1.2"]);
+        reports.resolved("10.0.1.2", SERVER_MAC).await;
+        lab.ip("neigh replace 10.0.1.2 dev port1 lladdr 02:00:00:00:09:09 nud permanent");
+        reports.resolved("10.0.1.2", MOVED_MAC).await;
+        // Longer than two asks for the same neighbour are apart.
+        reports.silence(Duration::from_secs(13)).await;
+        lab.ip("neigh del 10.0.1.2 dev port1");
+        reports.resolved("10.0.1.2", SERVER_MAC).await;
+    });
+}
+
 #[test]
 fn behind_a_gateway_the_gateway_is_the_next_hop() {
     story(async |lab: Lab| {

@@ -252,6 +252,9 @@ fn where_nobody_is_asked_linux_has_its_own_addresses() {
         assert_eq!(hop(&tables, "10.0.0.3", &by(PORT)).destination, destination);
         assert_eq!(tables.wanted(ip("10.0.0.3"), &by(PORT)), None);
         // What the operator wrote counts more.
+        tables
+            .neighbours
+            .insert(key(PORT, "10.0.0.2"), Neighbour::Fixed(THEIRS));
         assert_eq!(hop(&tables, "10.0.0.2", &by(PORT)).destination, THEIRS);
     }
 }

@@ -60,11 +60,15 @@ fn tracker(now: Instant) -> Tracker {
 
 /// Answers all lookups, and says how many there were.
 fn answer(tracker: &mut Tracker, route: &Route, now: Instant) -> usize {
-    let lookups = tracker.take_lookups(usize::MAX);
-    lookups
-        .iter()
-        .for_each(|&address| tracker.routed(address, route.clone(), now));
-    lookups.len()
+    let mut count = 0;
+    while tracker.has_lookups() {
+        let lookups = tracker.take_lookups(4);
+        count += lookups.len();
+        for address in lookups {
+            tracker.routed(address, route.clone(), now);
+        }
+    }
+    count
 }
 
 fn changed(tracker: &mut Tracker) -> Vec<String> {
@@ -210,6 +214,20 @@ fn looking_up_again_does_not_put_off_a_refresh() {
 }
 
 #[test]
+fn a_neighbour_written_by_the_operator_is_never_asked_for() {
+    let now = Instant::now();
+    let mut tracker = tracker(now);
+    tracker.apply(
+        Fact::Neighbour(gateway(), Some(Neighbour::Fixed(MOVED))),
+        now,
+    );
+    assert_eq!(tracker.take_changes().len(), 9);
+    assert_eq!(tracker.next_ask(), None);
+    tracker.apply(Fact::Neighbour(gateway(), None), now);
+    assert_eq!(tracker.take_asks(now, 9), [gateway()]);
+}
+
+#[test]
 fn a_neighbour_is_asked_for_as_long_as_somebody_uses_it() {
     let now = Instant::now();
     let mut tracker = tracker(now);
@@ -263,9 +281,23 @@ fn a_review_comes_to_every_address() {
     let mut seen = BTreeSet::new();
     for _ in 0..3 {
         tracker.review(3);
-        let lookups = tracker.take_lookups(9);
-        assert_eq!(lookups.len(), 3);
-        seen.extend(lookups);
+        let before = seen.len();
+        while tracker.has_lookups() {
+            seen.extend(tracker.take_lookups(9));
+        }
+        assert_eq!(seen.len(), before + 3);
+    }
+    assert_eq!(seen.len(), 9);
+}
+
+#[test]
+fn everyones_route_is_looked_up_also_where_all_routes_change_all_the_time() {
+    let now = Instant::now();
+    let mut tracker = tracker(now);
+    let mut seen = BTreeSet::new();
+    for _ in 0..5 {
+        tracker.apply(Fact::AllRoutes, now);
+        seen.extend(tracker.take_lookups(2));
     }
     assert_eq!(seen.len(), 9);
 }
