@@ -13,13 +13,15 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::lab::Missing;
 
 /// Programs this needs.
-const PROGRAMS: [&str; 6] = [
+const PROGRAMS: [&str; 8] = [
     "qemu-system-x86_64",
     "busybox",
     "cpio",
     "ldd",
     "apt-get",
     "timeout",
+    "modprobe",
+    "depmod",
 ];
 /// Whole life of a machine.
 const PATIENCE_SECONDS: u32 = 240;
@@ -70,9 +72,22 @@ impl Kernel {
     /// Boots it with some programs in `/bin`, runs a shell script as root, and returns what that
     /// printed. A script that fails is an error.
     pub fn run(&self, programs: &[&Path], script: &str) -> Result<String> {
+        self.run_with_modules(&[], programs, script)
+    }
+
+    /// The same, with some kernel modules (and what they need) for the script to `modprobe`, or for
+    /// the kernel itself to.
+    pub fn run_with_modules(
+        &self,
+        modules: &[&str],
+        programs: &[&Path],
+        script: &str,
+    ) -> Result<String> {
         let folder = tempfile::tempdir()?;
         let root = folder.path().join("root");
         fill(&root, programs, script).context("cannot make the machine's file system")?;
+        self.add_modules(&root, modules)
+            .context("cannot give the machine its modules")?;
         let archive = folder.path().join("initramfs");
         pack(&root, &archive)?;
         let output = Command::new("timeout")
@@ -110,6 +125,55 @@ impl Kernel {
             "the script failed: {said}"
         );
         Ok(said.trim().to_owned())
+    }
+}
+
+impl Kernel {
+    fn add_modules(&self, root: &Path, modules: &[&str]) -> Result<()> {
+        if modules.is_empty() {
+            return Ok(());
+        }
+        let package = self.image.ancestors().nth(2).context("no package")?;
+        let folder = Path::new("lib/modules").join(self.release());
+        if !package.join(&folder).join("modules.dep").exists() {
+            run(Command::new("depmod")
+                .arg("-b")
+                .arg(package)
+                .arg(self.release()))?;
+        }
+        fs::create_dir_all(root.join(&folder))?;
+        for list in [
+            "modules.order",
+            "modules.builtin",
+            "modules.builtin.modinfo",
+        ] {
+            fs::copy(
+                package.join(&folder).join(list),
+                root.join(&folder).join(list),
+            )?;
+        }
+        let needed = run(Command::new("modprobe")
+            .arg("-d")
+            .arg(package)
+            .args(["-S", &self.release(), "--show-depends", "-a"])
+            .args(modules))?;
+        // Lines of `insmod FILE OPTIONS` and, for what the kernel has anyway, `builtin NAME`.
+        for line in needed.lines() {
+            let Some(file) = line.strip_prefix("insmod ") else {
+                continue;
+            };
+            let file = Path::new(file.trim_end());
+            let to = root.join(file.strip_prefix(package)?);
+            fs::create_dir_all(to.parent().context("a module at /")?)?;
+            fs::copy(file, to)?;
+        }
+        run(Command::new("depmod")
+            .arg("-b")
+            .arg(root)
+            .arg(self.release()))?;
+        // Where the kernel looks for it.
+        std::os::unix::fs::symlink("bin", root.join("sbin"))?;
+        Ok(())
     }
 }
 
