@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::{Path, PathBuf};
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use crate::control::server::{self, Control};
 use crate::director::{Director, NextHop};
 use crate::kernel::{Attachment, DataPath, Directory, Options};
 use crate::neighbour::{Change, Neighbours, Resolution};
+use crate::privileges;
 use crate::sweep::Sweeper;
 
 /// What the daemon is to do.
@@ -43,67 +45,35 @@ pub struct Settings {
 }
 
 /// Runs the daemon until SIGTERM or SIGINT.
-pub async fn run(settings: Settings) -> Result<()> {
-    // First of all, so that a signal during the start ends it cleanly.
-    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
-    let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
+///
+/// A daemon that is killed during the start leaves nothing that the next one cannot take over or clean
+/// up, so signals are listened for only afterwards.
+pub fn run(settings: &Settings) -> Result<()> {
     // Wrong lines are told before anything is touched.
     let configuration = settings.config.as_deref().map(config::read).transpose()?;
 
     let directory = Directory::open(&settings.bpffs)?;
     let (mut data_path, keys) = DataPath::open(directory, &settings.options, settings.reset)?;
     let director = Director::new(Arc::clone(&data_path.maps), keys)?;
-    let followed = director.followed();
     let control = Arc::new(Control::new(director));
     if let Some(configuration) = configuration {
-        enact(&control, configuration).await?;
+        enact(&control, &configuration)?;
     }
-    let (neighbours, changes) = Neighbours::start()?;
     let attachments = attach(&mut data_path, &settings.interfaces)?;
     control.set_interfaces(describe(&attachments));
-
-    let (stop, stopped) = watch::channel(());
-    let tasks = [
-        tokio::spawn(follow(neighbours, followed, stopped.clone())),
-        tokio::spawn(resolve(changes, Arc::clone(&control))),
-        spawn_every(
-            Duration::from_secs(1),
-            &control,
-            stopped.clone(),
-            sweeping(),
-        ),
-        spawn_every(
-            Duration::from_secs(2),
-            &control,
-            stopped.clone(),
-            |control| control.director().sample(),
-        ),
-    ];
     let listener = server::bind(&settings.socket)
         .with_context(|| format!("cannot listen at {}", settings.socket.display()))?;
-    info!("listening at {}", settings.socket.display());
-    let server = tokio::spawn(server::serve(
-        listener,
-        Arc::clone(&control),
-        ended(stopped),
-    ));
 
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => break info!("SIGTERM: stopping"),
-            _ = interrupt.recv() => break info!("SIGINT: stopping"),
-            _ = hangup.recv() => reload(settings.config.as_deref(), &control).await,
-        }
-    }
-    drop(stop);
-    // A client that keeps its connection open does not keep the daemon.
-    let _ = tokio::time::timeout(Duration::from_secs(2), server).await;
-    for task in tasks {
-        if let Err(error) = task.await {
-            error!("a task of the daemon failed: {error}");
-        }
-    }
+    // Threads inherit the capabilities of the one that makes them: this is still the only one.
+    privileges::reduce(settings.detach_on_exit)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(serve(settings, &control, listener))?;
+    drop(runtime);
+
     if let Err(error) = std::fs::remove_file(&settings.socket) {
         warn!("cannot remove {}: {error}", settings.socket.display());
     }
@@ -117,28 +87,73 @@ pub async fn run(settings: Settings) -> Result<()> {
     Ok(())
 }
 
+/// Does everything that goes on while the daemon runs.
+async fn serve(settings: &Settings, control: &Arc<Control>, listener: UnixListener) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
+
+    let (stop, stopped) = watch::channel(());
+    let (neighbours, changes) = Neighbours::start()?;
+    let followed = control.director().followed();
+    let tasks = [
+        tokio::spawn(follow(neighbours, followed, stopped.clone())),
+        tokio::spawn(resolve(changes, Arc::clone(control))),
+        spawn_every(Duration::from_secs(1), control, stopped.clone(), sweeping()),
+        spawn_every(
+            Duration::from_secs(2),
+            control,
+            stopped.clone(),
+            |control| {
+                control.director().sample();
+            },
+        ),
+    ];
+    let listener = tokio::net::UnixListener::from_std(listener)?;
+    info!("listening at {}", settings.socket.display());
+    let server = tokio::spawn(server::serve(listener, Arc::clone(control), ended(stopped)));
+
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break info!("SIGTERM: stopping"),
+            _ = interrupt.recv() => break info!("SIGINT: stopping"),
+            _ = hangup.recv() => reload(settings.config.clone(), Arc::clone(control)).await,
+        }
+    }
+    drop(stop);
+    // A client that keeps its connection open does not keep the daemon.
+    let _ = tokio::time::timeout(Duration::from_secs(2), server).await;
+    for task in tasks {
+        if let Err(error) = task.await {
+            error!("a task of the daemon failed: {error}");
+        }
+    }
+    Ok(())
+}
+
 /// Reads the configuration again; one that is wrong changes nothing.
-async fn reload(path: Option<&Path>, control: &Arc<Control>) {
+async fn reload(path: Option<PathBuf>, control: Arc<Control>) {
     let Some(path) = path else {
         return warn!("SIGHUP: there is no configuration to read again (--config)");
     };
-    let outcome = match config::read(path) {
-        Ok(configuration) => enact(control, configuration).await,
-        Err(error) => Err(error.into()),
-    };
-    match outcome {
+    let work = move || match config::read(&path)
+        .map_err(Into::into)
+        .and_then(|c| enact(&control, &c))
+    {
         Ok(()) => info!("SIGHUP: the tables hold what {} says", path.display()),
         Err(error) => error!("SIGHUP: {error:#}"),
+    };
+    if let Err(error) = tokio::task::spawn_blocking(work).await {
+        error!("SIGHUP: {error}");
     }
 }
 
 /// Makes the tables hold what a configuration says.
-async fn enact(control: &Arc<Control>, configuration: Configuration) -> Result<()> {
-    let control = Arc::clone(control);
-    let outcome = tokio::task::spawn_blocking(move || control.director().configure(&configuration));
-    outcome.await?.map_err(|refusal| {
+fn enact(control: &Control, configuration: &Configuration) -> Result<()> {
+    let outcome = control.director().configure(configuration);
+    outcome.map_err(|refusal| {
         anyhow!(
-            "the configuration could not be put into effect: {}",
+            "the configuration is not in effect as a whole: {}",
             refusal.message
         )
     })
@@ -207,9 +222,10 @@ fn next_hop(resolution: Resolution) -> NextHop {
 
 /// Attaches to the interfaces named, or to those of the data path that was found.
 fn attach(data_path: &mut DataPath, interfaces: &[String]) -> Result<Vec<Attachment>> {
-    let found;
+    let found: Vec<String>;
     let wanted = if interfaces.is_empty() {
-        found = data_path.attached()?;
+        let attached = data_path.attached()?;
+        found = attached.into_iter().filter(|name| exists(name)).collect();
         &found
     } else {
         interfaces
@@ -220,16 +236,20 @@ fn attach(data_path: &mut DataPath, interfaces: &[String]) -> Result<Vec<Attachm
     Ok(data_path.attach(wanted)?)
 }
 
+fn exists(interface: &str) -> bool {
+    let exists = nix::net::if_::if_nametoindex(interface).is_ok();
+    if !exists {
+        warn!("the interface {interface} is gone");
+    }
+    exists
+}
+
 fn describe(attachments: &[Attachment]) -> Vec<Interface> {
-    let mode =
-        |attachment: &Attachment| attachment.mode.map_or("unknown", crate::kernel::Mode::name);
-    attachments
-        .iter()
-        .map(|attachment| Interface {
-            name: attachment.interface.clone(),
-            mode: mode(attachment).to_owned(),
-        })
-        .collect()
+    let interface = |attachment: &Attachment| Interface {
+        name: attachment.interface.clone(),
+        mode: attachment.mode.name().to_owned(),
+    };
+    attachments.iter().map(interface).collect()
 }
 
 /// What is done once a second: expired connections are freed, then what depends on them.

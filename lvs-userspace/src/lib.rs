@@ -10,6 +10,7 @@ pub mod director;
 pub mod kernel;
 pub mod model;
 pub mod neighbour;
+pub mod privileges;
 pub mod rates;
 pub mod scheduler;
 pub mod sweep;

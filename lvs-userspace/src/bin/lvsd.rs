@@ -4,9 +4,8 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
-use lvs_common::abi::{DEFAULT_FRAGMENTS, DEFAULT_SLOTS};
 use lvs_userspace::control::DEFAULT_SOCKET;
 use lvs_userspace::daemon::{self, Settings};
 use lvs_userspace::kernel::{self, Options};
@@ -21,7 +20,7 @@ use tracing_subscriber::EnvFilter;
 ///
 /// The kernel does the forwarding. It goes on when lvsd ends, is killed or is being replaced; the next
 /// lvsd takes over services and connections as they are, and puts its own program in the old one's
-/// place without losing a packet. To stop forwarding, start or stop with --detach-on-exit.
+/// place without losing a packet. To stop forwarding, run lvsd with --detach-on-exit and stop it.
 #[derive(Debug, Parser)]
 #[command(name = "lvsd", version, after_long_help = AFTER_HELP)]
 struct Arguments {
@@ -51,28 +50,28 @@ struct Arguments {
     #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
     socket: PathBuf,
 
-    /// Entries of the IPv4 connection table, 64 bytes each
+    /// Entries of the IPv4 connection table, 64 bytes each [default: 524288]
     ///
     /// A connection takes one entry, a NAT connection two. At 46 % of the entries in use one new
     /// connection in 10,000 finds no room, at 74 % one in 100: give two entries for each connection
-    /// expected, four with NAT.
-    #[arg(long, value_name = "ENTRIES", default_value_t = 512 * 1024, value_parser = clap::value_parser!(u32).range(8..=1 << 26))]
-    table4: u32,
+    /// expected, four with NAT. A data path that is taken over keeps its sizes, see --reset.
+    #[arg(long, value_name = "ENTRIES", value_parser = clap::value_parser!(u32).range(8..=1 << 26))]
+    table4: Option<u32>,
 
-    /// Entries of the IPv6 connection table, 128 bytes each
-    #[arg(long, value_name = "ENTRIES", default_value_t = 128 * 1024, value_parser = clap::value_parser!(u32).range(8..=1 << 25))]
-    table6: u32,
+    /// Entries of the IPv6 connection table, 128 bytes each [default: 131072]
+    #[arg(long, value_name = "ENTRIES", value_parser = clap::value_parser!(u32).range(8..=1 << 25))]
+    table6: Option<u32>,
 
-    /// Room for the scheduling tables of all services together
+    /// Room for the scheduling tables of all services together [default: 8388608]
     ///
     /// A service with rr needs one slot for each real server, with wrr the sum of the weights, with sh
     /// and dh 256, with mh 4093, with lc and wlc none; during an edit twice that.
-    #[arg(long, value_name = "SLOTS", default_value_t = DEFAULT_SLOTS, value_parser = clap::value_parser!(u32).range(1024..=1 << 28))]
-    slots: u32,
+    #[arg(long, value_name = "SLOTS", value_parser = clap::value_parser!(u32).range(1024..=1 << 28))]
+    slots: Option<u32>,
 
-    /// Fragmented packets that are followed at once
-    #[arg(long, value_name = "PACKETS", default_value_t = DEFAULT_FRAGMENTS, value_parser = clap::value_parser!(u32).range(64..=1 << 24))]
-    fragments: u32,
+    /// Fragmented packets that are followed at once [default: 16384]
+    #[arg(long, value_name = "PACKETS", value_parser = clap::value_parser!(u32).range(64..=1 << 24))]
+    fragments: Option<u32>,
 
     /// Vary the outer source address of tunnels with the flow
     ///
@@ -159,12 +158,7 @@ fn start(arguments: Arguments) -> Result<()> {
         reset: arguments.reset,
         detach_on_exit: arguments.detach_on_exit,
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")?;
-    runtime.block_on(daemon::run(settings))
+    daemon::run(&settings)
 }
 
 #[expect(clippy::print_stdout, reason = "what was asked for")]

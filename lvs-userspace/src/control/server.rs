@@ -112,7 +112,7 @@ impl Control {
 }
 
 /// Listens at a path, in place of a daemon that is gone.
-pub fn bind(path: &Path) -> io::Result<UnixListener> {
+pub fn bind(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
@@ -123,7 +123,8 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
     }
     // Made private first, so that nobody gets in before the group is set.
     let private: PathBuf = path.with_extension(format!("{}.new", std::process::id()));
-    let listener = UnixListener::bind(&private)?;
+    let listener = std::os::unix::net::UnixListener::bind(&private)?;
+    listener.set_nonblocking(true)?;
     fs::set_permissions(&private, fs::Permissions::from_mode(0o660))?;
     if let Ok(Some(group)) = nix::unistd::Group::from_name(GROUP) {
         nix::unistd::chown(&private, None, Some(group.gid))?;
@@ -181,7 +182,11 @@ async fn edit(
         body.map_err(|error| refused(Refusal::new(RefusalKind::Invalid, error.body_text())))?;
     let outcome = off_runtime(control, move |control| {
         let outcome = control.director().apply(&edit);
-        tracing::info!(?edit, ?outcome, "edit");
+        let text = serde_json::to_string(&edit).unwrap_or_default();
+        match &outcome {
+            Ok(()) => tracing::info!("edit {text}"),
+            Err(refusal) => tracing::info!("refused {text}: {}", refusal.message),
+        }
         outcome
     });
     Ok(match outcome.await? {

@@ -14,29 +14,10 @@ use nix::net::if_::if_nametoindex;
 use tracing::{info, warn};
 
 use super::load::program_error;
-use super::{DataPath, KernelError};
+use super::{DataPath, KernelError, Mode};
 
 /// How the names of pinned links begin.
 pub(super) const LINK: &str = "link-";
-
-/// Where in the receive path the program runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// In the driver.
-    Native,
-    /// In the kernel's generic code, after a packet buffer was allocated.
-    Generic,
-}
-
-impl Mode {
-    /// As the status shows it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Native => "native",
-            Self::Generic => "generic",
-        }
-    }
-}
 
 /// The program on an interface.
 #[derive(Clone, Debug)]
@@ -45,8 +26,8 @@ pub struct Attachment {
     pub interface: String,
     /// Its index.
     pub index: u32,
-    /// Unknown where the link was adopted: the kernel does not tell through the link.
-    pub mode: Option<Mode>,
+    /// How the program runs there.
+    pub mode: Mode,
 }
 
 impl DataPath {
@@ -85,55 +66,57 @@ impl DataPath {
         let index = if_nametoindex(interface)
             .map_err(|_| KernelError::NoInterface(interface.to_owned()))?;
         let pin = self.directory.pin(&pin_name(interface));
-        if pin.exists() {
-            // The interface may have been deleted, or renamed, since the link was made.
-            let same = linked_interface(&pin).is_ok_and(|linked| linked == index);
-            if same && replace(self.program()?, &pin) {
-                info!("replaced the program on {interface}");
-                return Ok(Attachment {
-                    interface: interface.to_owned(),
-                    index,
-                    mode: None,
-                });
-            }
+        // The interface may have been deleted, or renamed, since the link was made.
+        let adoptable = pin.exists() && linked_interface(&pin).is_ok_and(|linked| linked == index);
+        if adoptable && replace(self.program()?, &pin) {
+            info!("replaced the program on {interface}");
+        } else {
             self.directory.unpin(&pin_name(interface))?;
+            self.attach_anew(interface, index, &pin)?;
         }
+        let mode = Mode::of(index);
+        if mode == Mode::Generic {
+            warn!(
+                "{interface}: the kernel runs the program in generic mode, several times slower than \
+                 a driver that can run it itself"
+            );
+        }
+        Ok(Attachment {
+            interface: interface.to_owned(),
+            index,
+            mode,
+        })
+    }
+
+    fn attach_anew(&mut self, interface: &str, index: u32, pin: &Path) -> Result<(), KernelError> {
         let program = self.program()?;
-        let (link, mode) = match program.attach_to_if_index(index, XdpMode::Driver) {
-            Ok(link) => (link, Mode::Native),
+        let link = match program.attach_to_if_index(index, XdpMode::Driver) {
             Err(error) if is_busy(&error) => {
                 return Err(KernelError::Busy {
                     interface: interface.to_owned(),
                 });
             }
             Err(error) => {
-                let link = program
-                    .attach_to_if_index(index, XdpMode::Skb)
-                    .map_err(|source| attach_error(interface, source))?;
                 warn!(
-                    "{interface}: its driver cannot run the program (native mode: {}); the kernel runs it \
-                     in generic mode, several times slower",
+                    "{interface}: its driver does not take the program: {}",
                     chain(&error)
                 );
-                (link, Mode::Generic)
+                program.attach_to_if_index(index, XdpMode::Skb)
             }
+            attached => attached,
         };
-        let link = program
-            .take_link(link)
+        let link = link
+            .and_then(|link| program.take_link(link))
             .map_err(|source| attach_error(interface, source))?;
         let pin_error = |source: Box<dyn std::error::Error + Send + Sync>| KernelError::Pin {
             what: "cannot pin",
-            path: pin.clone(),
+            path: pin.to_owned(),
             source,
         };
         let link = FdLink::try_from(link).map_err(|error| pin_error(Box::new(error)))?;
-        link.pin(&pin).map_err(|error| pin_error(Box::new(error)))?;
-        info!("attached to {interface} in {} mode", mode.name());
-        Ok(Attachment {
-            interface: interface.to_owned(),
-            index,
-            mode: Some(mode),
-        })
+        link.pin(pin).map_err(|error| pin_error(Box::new(error)))?;
+        info!("attached to {interface}");
+        Ok(())
     }
 
     fn program(&mut self) -> Result<&mut Xdp, KernelError> {

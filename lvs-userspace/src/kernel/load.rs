@@ -7,7 +7,7 @@ use aya::maps::{Array, MapData, MapInfo};
 use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader, Pod};
 use aya_obj::Object;
-use lvs_common::abi::{self, ABI_VERSION, Config, PROGRAM, WAYS};
+use lvs_common::abi::{self, ABI_VERSION, Config, DEFAULT_FRAGMENTS, DEFAULT_SLOTS, PROGRAM, WAYS};
 use lvs_common::connection::Protocol;
 use tracing::{info, warn};
 
@@ -16,20 +16,25 @@ use super::{Directory, KernelError, Mapping, Maps, ServiceKeys};
 /// The BPF object, part of the executable.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/director.o"));
 
+/// Entries of the IPv4 connection table, if nothing else is said.
+pub const DEFAULT_ENTRIES4: u32 = 512 * 1024;
+/// Entries of the IPv6 connection table, likewise.
+pub const DEFAULT_ENTRIES6: u32 = 128 * 1024;
+
 /// `BPF_F_MMAPABLE` of `linux/bpf.h`.
 const MMAPABLE: u32 = 1 << 10;
 
-/// What is chosen when a data path is made.
+/// What is chosen when a data path is made. Sizes have defaults, and one that is adopted keeps its own.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Entries of the IPv4 connection table.
-    pub entries4: u32,
+    pub entries4: Option<u32>,
     /// Entries of the IPv6 connection table.
-    pub entries6: u32,
+    pub entries6: Option<u32>,
     /// Room for the scheduling tables of all services.
-    pub slots: u32,
+    pub slots: Option<u32>,
     /// Fragmented packets followed at once.
-    pub fragments: u32,
+    pub fragments: Option<u32>,
     /// Outer source addresses of tunnels vary with the flow.
     pub rss_source: bool,
     /// ICMP errors per second and CPU.
@@ -47,15 +52,47 @@ struct Sizes {
 
 impl Sizes {
     fn wanted(options: &Options, object: &Object) -> Self {
-        let slots_per_value = object
+        let per_value = object
             .maps
             .get(abi::SLOTS)
             .map_or(1, |map| (map.value_size() / 2).max(1));
+        let sets =
+            |entries: Option<u32>, default: u32| entries.unwrap_or(default).div_ceil(WAYS).max(1);
         Self {
-            sets4: options.entries4.div_ceil(WAYS).max(1),
-            sets6: options.entries6.div_ceil(WAYS).max(1),
-            slots: options.slots.div_ceil(slots_per_value).max(1),
-            fragments: options.fragments.max(1),
+            sets4: sets(options.entries4, DEFAULT_ENTRIES4),
+            sets6: sets(options.entries6, DEFAULT_ENTRIES6),
+            slots: options
+                .slots
+                .unwrap_or(DEFAULT_SLOTS)
+                .div_ceil(per_value)
+                .max(1),
+            fragments: options.fragments.unwrap_or(DEFAULT_FRAGMENTS).max(1),
+        }
+    }
+
+    /// Tells which of the sizes asked for are not those of the tables found.
+    fn warn_of_difference(self, wanted: Self, options: &Options) {
+        for (what, asked, same) in [
+            (
+                "entries in the IPv4 table",
+                options.entries4,
+                self.sets4 == wanted.sets4,
+            ),
+            (
+                "entries in the IPv6 table",
+                options.entries6,
+                self.sets6 == wanted.sets6,
+            ),
+            ("slots", options.slots, self.slots == wanted.slots),
+            (
+                "fragmented packets",
+                options.fragments,
+                self.fragments == wanted.fragments,
+            ),
+        ] {
+            if let (Some(asked), false) = (asked, same) {
+                warn!("not {asked} {what}: the tables found keep their sizes until --reset");
+            }
         }
     }
 
@@ -97,13 +134,7 @@ impl DataPath {
         let (mut config, sizes) = match found {
             Some((config, sizes)) => {
                 info!("adopting the data path in {}", directory.path().display());
-                for ((name, has), (_, asked)) in sizes.by_name().into_iter().zip(wanted.by_name()) {
-                    if has != asked {
-                        warn!(
-                            "the table {name} keeps its size of {has} (asked for: {asked}) until --reset"
-                        );
-                    }
-                }
+                sizes.warn_of_difference(wanted, options);
                 (config, sizes)
             }
             None => {

@@ -7,17 +7,19 @@ mod grace;
 mod load;
 mod mapping;
 mod maps;
+mod mode;
 mod per_cpu;
 
 use std::io;
 use std::path::PathBuf;
 
-pub use attach::{Attachment, Mode};
+pub use attach::Attachment;
 pub use bpffs::Directory;
 pub use grace::wait_for_readers;
-pub use load::{DataPath, Options, Verified, verify};
+pub use load::{DEFAULT_ENTRIES4, DEFAULT_ENTRIES6, DataPath, Options, Verified, verify};
 pub use mapping::{Mapping, Plain};
 pub use maps::{Maps, ServiceKeys};
+pub use mode::Mode;
 pub use per_cpu::{Counters, Verdicts};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
