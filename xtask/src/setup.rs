@@ -145,6 +145,20 @@ const REQUIREMENTS: &[Requirement] = &[
         "packs that file system",
         || has("cpio"),
     ),
+    program(
+        Purpose::Vm,
+        "depmod",
+        &["kmod"],
+        "prepares that kernel's modules",
+        || has("depmod"),
+    ),
+    program(
+        Purpose::Vm,
+        "ipvsadm",
+        &["ipvsadm"],
+        "tells what that kernel's own IPVS answers, to compare with",
+        || has("ipvsadm"),
+    ),
 ];
 
 const COMPILER: &str = "Rust compiler for BPF";
