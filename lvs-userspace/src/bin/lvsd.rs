@@ -23,6 +23,7 @@ use tracing_subscriber::EnvFilter;
 /// place without losing a packet. To stop forwarding, run lvsd with --detach-on-exit and stop it.
 #[derive(Debug, Parser)]
 #[command(name = "lvsd", version, after_long_help = AFTER_HELP)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 struct Arguments {
     /// Virtual services, in the lines of `ipvsadm -S`
     ///

@@ -9,6 +9,7 @@ mod adopt;
 mod hops;
 mod keys;
 mod list;
+mod plan;
 mod publish;
 mod room;
 mod trash;

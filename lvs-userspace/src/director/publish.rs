@@ -4,14 +4,13 @@ use std::mem::offset_of;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 
-use lvs_common::abi::{self, Load, Member, Plan, Server, concern_bit};
+use lvs_common::abi::{self, Load, Server, concern_bit};
 
 use super::room::Of;
 use super::wanted::canonical;
 use super::{Director, Placed, RealServer, Service, Wanted, keys};
 use crate::control::protocol::{Refusal, RefusalKind};
-use crate::model::{Method, ServerSettings, ServiceId, ServiceSettings};
-use crate::scheduler::{Candidate, Scheduler};
+use crate::model::{Method, ServiceId};
 
 impl Director {
     /// Makes a service what is wanted, new or not.
@@ -31,9 +30,9 @@ impl Director {
         let (members, plan) = match placed {
             Ok(placed) => placed,
             Err(refusal) => {
-                fresh
-                    .into_iter()
-                    .for_each(|server| self.free_server(server));
+                for server in fresh {
+                    self.free_server(server);
+                }
                 if known.is_none() {
                     self.room.give(Of::Services, index, 1);
                 }
@@ -45,7 +44,9 @@ impl Director {
             self.maps.service_counters.zero(index);
             self.rates.forget_service(index);
         }
-        members.iter().for_each(|member| self.revive(member.server));
+        for member in &members {
+            self.revive(member.server);
+        }
         self.set_concern(&key.address);
         for (server, settings) in &wanted.servers {
             if settings.method == Method::Nat {
@@ -128,7 +129,9 @@ impl Director {
             .map(|member| member.server)
             .filter(|server| !kept.contains(server))
             .collect();
-        gone.into_iter().for_each(|server| self.bury(server));
+        for server in gone {
+            self.bury(server);
+        }
         if let Some(before) = before {
             self.retire_plan(before.plan);
         }
@@ -145,13 +148,12 @@ impl Director {
         let mut members = Vec::with_capacity(wanted.servers.len());
         for (server, settings) in &wanted.servers {
             let address = canonical(server.0);
-            let taken = match self.by_server.get(&(index, address)) {
-                Some(&taken) => taken,
-                None => {
-                    let taken = self.take_server(index, address)?;
-                    fresh.push(taken);
-                    taken
-                }
+            let taken = if let Some(&taken) = self.by_server.get(&(index, address)) {
+                taken
+            } else {
+                let taken = self.take_server(index, address)?;
+                fresh.push(taken);
+                taken
             };
             let before = self
                 .services
@@ -211,111 +213,10 @@ impl Director {
         Ok(server)
     }
 
-    /// Writes a plan that nothing refers to yet.
-    pub(super) fn write_plan(
-        &mut self,
-        index: u32,
-        id: &ServiceId,
-        wanted: &Wanted,
-        members: &[Placed],
-    ) -> Result<u32, Refusal> {
-        let key = keys::key(id)?;
-        let settings = &wanted.settings;
-        let scheduler = Scheduler::from_name(&settings.scheduler).ok_or_else(|| {
-            Refusal::new(RefusalKind::UnknownScheduler, "there is no such scheduler")
-        })?;
-        let servers = || wanted.servers.iter().zip(members);
-        let candidates: Vec<Candidate> = servers()
-            .map(|((server, settings), member)| Candidate {
-                address: server.address(),
-                port: server.0.port(),
-                weight: settings.weight,
-                last_weight: member.last_weight,
-            })
-            .collect();
-        let table = scheduler.table(&candidates);
-        let (member_count, slot_count) = (length(members), length(&table));
-
-        let plan = self.take(Of::Plans, 1, "services")?;
-        let first_member = match self.take(Of::Members, member_count, "real servers") {
-            Ok(first) => first,
-            Err(refusal) => {
-                self.room.give(Of::Plans, plan, 1);
-                return Err(refusal);
-            }
-        };
-        let first_slot = match self.take(Of::Slots, slot_count, "scheduling tables (see --slots)") {
-            Ok(first) => first,
-            Err(refusal) => {
-                self.room.give(Of::Members, first_member, member_count);
-                self.room.give(Of::Plans, plan, 1);
-                return Err(refusal);
-            }
-        };
-        for (place, ((server, settings), placed)) in (first_member..).zip(servers()) {
-            let method = if self.hops.is_local(&server.address()) {
-                Method::Local
-            } else {
-                settings.method
-            };
-            self.maps
-                .members
-                .write(place, member(settings, method, *placed));
-        }
-        for (place, &slot) in (first_slot..).zip(&table) {
-            self.maps.slots.write(place, slot);
-        }
-        self.maps.plans.write(
-            plan,
-            Plan {
-                key,
-                service: index,
-                members: first_member,
-                member_count,
-                slots: first_slot,
-                slot_count,
-                persistence: settings
-                    .persistence
-                    .map_or(0, |persistence| persistence.timeout),
-                prefix: settings
-                    .persistence
-                    .map_or(0, |persistence| persistence.prefix),
-                pick: if members.is_empty() {
-                    abi::Pick::Nothing as u8
-                } else {
-                    scheduler.pick() as u8
-                },
-                flags: flags(settings),
-                scheduler: scheduler.number(),
-                reserved: [0; 16],
-            },
-        );
-        Ok(plan)
-    }
-
     /// Switches a service over to a written plan.
     pub(super) fn publish(&self, index: u32, plan: u32) {
         if let Some(head) = self.maps.heads.word(index, 0) {
             head.store(plan, Ordering::Release);
-        }
-    }
-
-    /// Gives back a plan that was never published.
-    fn give_plan(&mut self, number: u32) {
-        if let Some(plan) = self.maps.plans.read(number) {
-            self.room.give(Of::Members, plan.members, plan.member_count);
-            self.room.give(Of::Slots, plan.slots, plan.slot_count);
-            self.room.give(Of::Plans, number, 1);
-        }
-    }
-
-    /// Gives back a plan that was in force until now.
-    pub(super) fn retire_plan(&mut self, number: u32) {
-        if let (Some(plan), true) = (self.maps.plans.read(number), number != 0) {
-            self.room
-                .retire(Of::Members, plan.members, plan.member_count);
-            self.room.retire(Of::Slots, plan.slots, plan.slot_count);
-            self.room.retire(Of::Plans, number, 1);
         }
     }
 
@@ -337,7 +238,7 @@ impl Director {
     /// Stores the flags of a server; they share their word with port and family, which stay.
     pub(super) fn set_server_flags(&self, server: u32, flags: u8) {
         const WORD: usize = offset_of!(Server, port);
-        const _: () = assert!(WORD % 4 == 0 && offset_of!(Server, flags) == WORD + 3);
+        const _: () = assert!(WORD.is_multiple_of(4) && offset_of!(Server, flags) == WORD + 3);
         if let Some(word) = self.maps.servers.word(server, WORD) {
             let [port_high, port_low, family, _] = word.load(Ordering::Relaxed).to_ne_bytes();
             word.store(
@@ -358,7 +259,7 @@ impl Director {
         }
     }
 
-    fn take(&mut self, of: Of, length: u32, what: &str) -> Result<u32, Refusal> {
+    pub(super) fn take(&mut self, of: Of, length: u32, what: &str) -> Result<u32, Refusal> {
         self.room.take(of, length).ok_or_else(|| {
             Refusal::new(
                 RefusalKind::NoRoom,
@@ -373,33 +274,4 @@ fn without_servers(wanted: &Wanted) -> Wanted {
         settings: wanted.settings.clone(),
         servers: Vec::new(),
     }
-}
-
-fn flags(settings: &ServiceSettings) -> u8 {
-    let scheduler = settings.scheduler_flags & (Plan::FLAG_1 | Plan::FLAG_2 | Plan::FLAG_3);
-    scheduler
-        | if settings.one_packet {
-            Plan::ONE_PACKET
-        } else {
-            0
-        }
-}
-
-fn member(settings: &ServerSettings, method: Method, placed: Placed) -> Member {
-    Member {
-        server: placed.server,
-        weight: settings.weight,
-        upper: settings.upper,
-        lower: settings.lower,
-        method: keys::raw_method(method),
-        configured: keys::raw_method(settings.method),
-        reserved: [0; 2],
-        last_weight: placed.last_weight,
-        padding: [0; 8],
-    }
-}
-
-/// Lengths fit: a service's members and slots are far fewer.
-fn length<T>(slice: &[T]) -> u32 {
-    u32::try_from(slice.len()).unwrap_or(u32::MAX)
 }

@@ -14,7 +14,7 @@ use crate::kernel::wait_for_readers;
 use crate::model::Method;
 
 /// IPVS keeps a deleted server at least this long after its last connection.
-const KEPT: Duration = Duration::from_secs(120);
+const KEPT: Duration = Duration::from_mins(2);
 
 /// Since when a deleted server has been what it is.
 #[derive(Clone, Copy, Debug, Default)]
@@ -71,7 +71,9 @@ impl Director {
                 free.push(index);
             }
         }
-        free.into_iter().for_each(|server| self.free_server(server));
+        for server in free {
+            self.free_server(server);
+        }
         self.free_services();
     }
 

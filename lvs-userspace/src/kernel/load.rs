@@ -131,16 +131,13 @@ impl DataPath {
         let wanted = Sizes::wanted(options, &object);
         let found = find(&directory, &object)?;
         let adopted = found.is_some();
-        let (mut config, sizes) = match found {
-            Some((config, sizes)) => {
-                info!("adopting the data path in {}", directory.path().display());
-                sizes.warn_of_difference(wanted, options);
-                (config, sizes)
-            }
-            None => {
-                directory.clear()?;
-                (new_config()?, wanted)
-            }
+        let (mut config, sizes) = if let Some((config, sizes)) = found {
+            info!("adopting the data path in {}", directory.path().display());
+            sizes.warn_of_difference(wanted, options);
+            (config, sizes)
+        } else {
+            directory.clear()?;
+            (new_config()?, wanted)
         };
         config.options = if options.rss_source {
             Config::RSS_SOURCE

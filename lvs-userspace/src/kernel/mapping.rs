@@ -74,7 +74,7 @@ impl<T: Plain> Mapping<T> {
             path: name.into(),
             difference,
         };
-        if value == 0 || value % size_of::<T>() != 0 {
+        if value == 0 || !value.is_multiple_of(size_of::<T>()) {
             return Err(differs(format!("values of {value} bytes")));
         }
         // The kernel rounds values up to 8 bytes and the whole up to pages.
@@ -177,7 +177,7 @@ impl<T: Plain> Mapping<T> {
     /// A 32-bit word of a value, by its offset in bytes.
     pub fn word(&self, index: u32, offset: usize) -> Option<&AtomicU32> {
         let place = self.place(index)?;
-        if offset % 4 != 0 || offset + 4 > size_of::<T>() {
+        if !offset.is_multiple_of(4) || offset + 4 > size_of::<T>() {
             return None;
         }
         // SAFETY: within the mapping, aligned, and it lives as long as `self`.
@@ -187,7 +187,7 @@ impl<T: Plain> Mapping<T> {
     /// A 64-bit word of a value, by its offset in bytes.
     pub fn double_word(&self, index: u32, offset: usize) -> Option<&AtomicU64> {
         let place = self.place(index)?;
-        if offset % 8 != 0 || offset + 8 > size_of::<T>() {
+        if !offset.is_multiple_of(8) || offset + 8 > size_of::<T>() {
             return None;
         }
         // SAFETY: within the mapping, aligned (only 8-byte values have such offsets), and it lives as
