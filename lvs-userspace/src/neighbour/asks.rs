@@ -35,7 +35,7 @@ pub(super) enum Care {
     Find,
     /// To be confirmed now and then.
     Keep,
-    /// Nothing. Linux takes an entry that the operator wrote for an ordinary one once somebody asks.
+    /// Nothing. Linux takes an entry that somebody else keeps for an ordinary one once we ask.
     Leave,
 }
 

@@ -11,7 +11,8 @@ use netlink_packet_route::link::{
     VlanProtocol,
 };
 use netlink_packet_route::neighbour::{
-    NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
+    NeighbourAddress, NeighbourAttribute, NeighbourExtFlags, NeighbourFlags, NeighbourMessage,
+    NeighbourState,
 };
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteMessage, RouteMetric, RouteType, RouteVia,
@@ -205,10 +206,18 @@ fn neighbour(message: &NeighbourMessage) -> Option<Neighbour> {
                 _ => None,
             })
     };
+    // Kept by a routing daemon, or by the kernel itself.
+    let kept = message.header.flags.contains(NeighbourFlags::ExtLearned)
+        || message.attributes.iter().any(|attribute| {
+            matches!(attribute, NeighbourAttribute::ExtFlags(flags)
+                if flags.contains(NeighbourExtFlags::Managed))
+        });
     match message.header.state {
-        State::Reachable | State::Stale | State::Delay | State::Probe => {
-            mac().map(Neighbour::Known)
-        }
+        State::Reachable | State::Stale | State::Delay | State::Probe => mac().map(if kept {
+            Neighbour::Fixed
+        } else {
+            Neighbour::Known
+        }),
         State::Noarp | State::Permanent => mac().map(Neighbour::Fixed),
         State::Incomplete => Some(Neighbour::Asked),
         State::Failed => Some(Neighbour::Silent),

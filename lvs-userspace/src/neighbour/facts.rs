@@ -78,7 +78,8 @@ pub(super) struct NeighbourKey {
 pub(super) enum Neighbour {
     /// Its Ethernet address, learned and usable (reachable, stale, delay, probe).
     Known(Mac),
-    /// Its Ethernet address, written by the operator or needing no ARP.
+    /// Its Ethernet address, in an entry that somebody else keeps: the operator (permanent), a routing
+    /// daemon (learned externally), the kernel (managed, or no ARP).
     Fixed(Mac),
     /// Asked for, no answer yet.
     Asked,

@@ -336,7 +336,14 @@ fn lost_events_are_made_up_for() {
         let last = "neigh replace 10.0.1.2 dev port1 lladdr 02:00:00:00:09:09 nud permanent";
         lab.ip_batch(flood.chain([last.to_owned()]));
         assert_ne!(netlink_drops(), 0, "there was room for all events");
-        reports.resolved("10.0.1.2", MOVED_MAC).await;
+        let limit = Duration::from_secs(20);
+        reports
+            .until(
+                "10.0.1.2",
+                limit,
+                hop_is(|hop| hop.destination == MOVED_MAC),
+            )
+            .await;
     });
 }
 

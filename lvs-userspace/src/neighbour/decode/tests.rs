@@ -196,6 +196,11 @@ fn a_neighbour_is_known_in_every_state_that_linux_sends_in() {
             "{state}"
         );
     }
+    let fixed = Fact::Neighbour(key, Some(Neighbour::Fixed(MAC)));
+    assert_eq!(
+        decoded(State::Stale, NeighbourFlags::ExtLearned),
+        Some(fixed)
+    );
     assert_eq!(decoded(State::Permanent, NeighbourFlags::Proxy), None);
 }
 
