@@ -78,7 +78,7 @@ Everything else:
   -S, --save [-n]               print the services as commands
   -R, --restore                 carry out the commands on standard input, one a line
   --start-daemon master|backup, --stop-daemon master|backup
-                                synchronization of connections (not available yet)
+                                synchronization of connections
   -h, --help    -v, --version
 
 SERVICE is one of
@@ -113,6 +113,8 @@ Options of listings:
   --nosort          in the director's own order
 
   --socket PATH     where lvsd listens (also in LVS_SOCKET); /run/lvs/lvsd.sock unless given
+
+Understood, but refused by lvsd so far: firewall marks, --pe, gue and gre, --start-daemon.
 
 Exit status: 0 done; 1 nothing to list; 2 a wrong command line, or no lvsd to talk to; 255 refused.
 ";
