@@ -3,9 +3,11 @@
 use std::convert::Infallible;
 use std::fs;
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -180,6 +182,9 @@ async fn edit(
 ) -> Result<Response, Response> {
     let Json(edit) =
         body.map_err(|error| refused(Refusal::new(RefusalKind::Invalid, error.body_text())))?;
+    if let Edit::AddServer { server, .. } = &edit {
+        expect(&control, server.address()).await;
+    }
     let outcome = off_runtime(control, move |control| {
         let outcome = control.director().apply(&edit);
         let text = serde_json::to_string(&edit).unwrap_or_default();
@@ -193,6 +198,19 @@ async fn edit(
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(refusal) => refused(refusal),
     })
+}
+
+/// Gives a new real server's next hop a moment to be found: the first packets are for it, too.
+async fn expect(control: &Arc<Control>, address: IpAddr) {
+    for _ in 0..10 {
+        let known = off_runtime(Arc::clone(control), move |control| {
+            control.director().expect(address)
+        });
+        if known.await.unwrap_or(true) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 async fn services(State(control): State<Arc<Control>>) -> Result<Json<Services>, Response> {

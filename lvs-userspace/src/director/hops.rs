@@ -104,6 +104,13 @@ impl Director {
         }
     }
 
+    /// Has an address resolved that is about to become a real server's. True if it is already.
+    pub fn expect(&self, address: IpAddr) -> bool {
+        self.followed
+            .send_if_modified(|followed| followed.insert(address));
+        self.hops.number(&address) != 0
+    }
+
     /// Stops sending to addresses that have been unresolved for a while; forgets those of no server.
     pub(super) fn give_up_lost_hops(&mut self) {
         let lost: Vec<IpAddr> = self
@@ -120,11 +127,8 @@ impl Director {
             self.drop_hop(address);
         }
         if self.hops.0.len() > self.followed.borrow().len() {
-            let used: HashSet<IpAddr> = self
-                .servers
-                .values()
-                .map(|server| server.address.ip())
-                .collect();
+            let mut used: HashSet<IpAddr> = self.followed.borrow().iter().copied().collect();
+            used.extend(self.servers.values().map(|server| server.address.ip()));
             let unused: Vec<IpAddr> = self
                 .hops
                 .0

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use aya::maps::{Array, MapData, MapInfo};
-use aya::programs::Xdp;
+use aya::programs::{ProgramError, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod};
 use aya_obj::Object;
 use lvs_common::abi::{self, ABI_VERSION, Config, DEFAULT_FRAGMENTS, DEFAULT_SLOTS, PROGRAM, WAYS};
 use lvs_common::connection::Protocol;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{Directory, KernelError, Mapping, Maps, ServiceKeys};
 
@@ -346,14 +346,33 @@ fn load(
         .map_err(|error| KernelError::Load(Box::new(error)))?;
     for (_, program) in ebpf.programs_mut() {
         let program: &mut Xdp = program.try_into().map_err(program_error("cannot use"))?;
-        program.load().map_err(program_error("cannot load"))?;
+        program.load().map_err(load_error)?;
     }
     Ok(ebpf)
 }
 
-pub(super) fn program_error(
-    what: &'static str,
-) -> impl FnOnce(aya::programs::ProgramError) -> KernelError {
+/// The log can be megabytes long; what went wrong stands at its end.
+fn load_error(error: ProgramError) -> KernelError {
+    const LINES: usize = 20;
+    match error {
+        ProgramError::LoadError {
+            io_error,
+            verifier_log,
+        } if !verifier_log.to_string().is_empty() => {
+            let log = verifier_log.to_string();
+            debug!("{log}");
+            let mut last: Vec<&str> = log.trim_end().rsplit('\n').take(LINES).collect();
+            last.reverse();
+            KernelError::Verifier {
+                last: last.join("\n"),
+                source: io_error,
+            }
+        }
+        error => program_error("cannot load")(error),
+    }
+}
+
+pub(super) fn program_error(what: &'static str) -> impl FnOnce(ProgramError) -> KernelError {
     move |source| KernelError::Program {
         what,
         name: PROGRAM,

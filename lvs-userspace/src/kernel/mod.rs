@@ -37,6 +37,8 @@ pub enum KernelError {
         name: &'static str,
         source: Box<aya::programs::ProgramError>,
     },
+    #[error("the kernel's verifier refuses the program, its log ends with:\n{last}")]
+    Verifier { last: String, source: io::Error },
     #[error("the BPF object has no {0}: this build is broken")]
     Missing(&'static str),
     #[error("{what} the map {name}")]
