@@ -1,0 +1,111 @@
+//! What the daemon has said yes to is in the kernel, whatever becomes of the daemon.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::thread;
+use std::time::Duration;
+
+use lvs_tests::lab::addresses::server;
+use lvs_tests::lab::{Arms, Lab};
+use lvs_userspace::model::Family::Ipv4;
+
+/// Services with their servers and weights.
+type Tables = BTreeMap<String, BTreeMap<String, u32>>;
+
+/// Reads what `lvsadm -S -n` prints.
+fn read(saved: &str) -> Tables {
+    let mut tables = Tables::new();
+    for line in saved.lines() {
+        let words: Vec<_> = line.split_whitespace().collect();
+        match words[..] {
+            ["-A", "-t", service, ..] => drop(tables.insert(service.to_owned(), BTreeMap::new())),
+            ["-a", "-t", service, "-r", server, "-m", "-w", weight] => {
+                let servers = tables.get_mut(service).unwrap();
+                servers.insert(server.to_owned(), weight.parse().unwrap());
+            }
+            _ => panic!("an unexpected line: {line}"),
+        }
+    }
+    tables
+}
+
+/// Pseudo-random numbers: a run can be repeated.
+struct Random(u64);
+
+impl Random {
+    /// A number below a limit.
+    fn below(&mut self, limit: u32) -> u32 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        u32::try_from((self.0 >> 33) % u64::from(limit)).unwrap()
+    }
+}
+
+/// A random edit that the tables allow, and the tables after it.
+fn edit(random: &mut Random, tables: &Tables) -> (String, Tables) {
+    let mut after = tables.clone();
+    let service = format!("10.1.0.{}:80", 200 + random.below(4));
+    let server = SocketAddr::new(
+        server(Ipv4, 1),
+        u16::try_from(8000 + random.below(20)).unwrap(),
+    );
+    let server = server.to_string();
+    let scheduler = ["rr", "wrr", "mh", "sh", "wlc"][random.below(5) as usize];
+    let weight = random.below(50);
+    let Some(servers) = after.get_mut(&service) else {
+        after.insert(service.clone(), BTreeMap::new());
+        return (format!("-A -t {service} -s {scheduler}"), after);
+    };
+    let line = match random.below(10) {
+        0 => {
+            after.remove(&service);
+            format!("-D -t {service}")
+        }
+        1 | 2 => format!("-E -t {service} -s {scheduler}"),
+        3 | 4 if servers.remove(&server).is_some() => format!("-d -t {service} -r {server}"),
+        _ => {
+            let known = servers.insert(server.clone(), weight).is_some();
+            let command = if known { "-e" } else { "-a" };
+            format!("{command} -t {service} -r {server} -m -w {weight}")
+        }
+    };
+    (line, after)
+}
+
+#[test]
+fn a_daemon_killed_in_the_midst_of_edits_forgets_none_it_acknowledged() {
+    let Some(lab) = Lab::for_story(Arms::Two, "") else {
+        return;
+    };
+    let mut random = Random(7);
+    let mut tables = Tables::new();
+    let mut edits = 0;
+    for _ in 0..20 {
+        let moment = Duration::from_millis(u64::from(20 + random.below(200)));
+        let unanswered = thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(moment);
+                lab.director.kill();
+            });
+            loop {
+                let (line, after) = edit(&mut random, &tables);
+                if !lab.director.try_lvsadm(&line).unwrap().status.success() {
+                    break after;
+                }
+                tables = after;
+                edits += 1;
+            }
+        });
+        lab.director.start().unwrap();
+        // The edit that was under way is there or is not: never half of it.
+        let found = read(&lab.director.lvsadm("-S -n").unwrap());
+        assert!(
+            found == tables || found == unanswered,
+            "{found:?}\n{tables:?}\n{unanswered:?}"
+        );
+        tables = found;
+    }
+    assert!(edits > 100, "only {edits} edits");
+}
