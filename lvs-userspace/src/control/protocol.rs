@@ -98,7 +98,7 @@ pub struct Service {
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Server {
     pub id: ServerId,
-    /// `method` is `Local` where the address is the director's own.
+    /// As they were set, also where the address is the director's own: `next_hop` tells that.
     pub settings: ServerSettings,
     pub active: u32,
     pub inactive: u32,

@@ -6,7 +6,6 @@ use lvs_common::abi::{self, Load};
 
 use super::Director;
 use crate::control::protocol::{Server, Service, Services, Stats};
-use crate::model::Method;
 
 impl Director {
     /// All configured services with their servers.
@@ -28,13 +27,9 @@ impl Director {
                         templates: 0,
                     };
                     let load = self.maps.loads.read(member.server).unwrap_or(none);
-                    let mut settings = *settings;
-                    if self.hops.is_local(&id.address()) {
-                        settings.method = Method::Local;
-                    }
                     Server {
                         id: *id,
-                        settings,
+                        settings: *settings,
                         active: load.active(),
                         inactive: load.inactive(),
                         persistent: load.templates,
