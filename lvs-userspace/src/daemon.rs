@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
@@ -61,6 +61,7 @@ pub fn run(settings: &Settings) -> Result<()> {
     }
     let attachments = attach(&mut data_path, &settings.interfaces)?;
     control.set_interfaces(describe(&attachments));
+    let data_path = Arc::new(Mutex::new(data_path));
     let listener = server::bind(&settings.socket)
         .with_context(|| format!("cannot listen at {}", settings.socket.display()))?;
 
@@ -71,14 +72,16 @@ pub fn run(settings: &Settings) -> Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(serve(settings, &control, listener))?;
+    let attached = (Arc::clone(&data_path), attachments);
+    runtime.block_on(serve(settings, &control, listener, attached))?;
     drop(runtime);
 
     if let Err(error) = std::fs::remove_file(&settings.socket) {
         warn!("cannot remove {}: {error}", settings.socket.display());
     }
     drop(control);
-    if settings.detach_on_exit {
+    let data_path = Arc::into_inner(data_path).and_then(|data_path| data_path.into_inner().ok());
+    if let (true, Some(data_path)) = (settings.detach_on_exit, data_path) {
         data_path.remove()?;
         info!("detached and removed the data path");
     } else {
@@ -88,7 +91,12 @@ pub fn run(settings: &Settings) -> Result<()> {
 }
 
 /// Does everything that goes on while the daemon runs.
-async fn serve(settings: &Settings, control: &Arc<Control>, listener: UnixListener) -> Result<()> {
+async fn serve(
+    settings: &Settings,
+    control: &Arc<Control>,
+    listener: UnixListener,
+    (data_path, attachments): (Arc<Mutex<DataPath>>, Vec<Attachment>),
+) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
@@ -107,6 +115,12 @@ async fn serve(settings: &Settings, control: &Arc<Control>, listener: UnixListen
             |control| {
                 control.director().sample();
             },
+        ),
+        spawn_every(
+            Duration::from_secs(1),
+            control,
+            stopped.clone(),
+            attaching(data_path, attachments),
         ),
     ];
     let listener = tokio::net::UnixListener::from_std(listener)?;
@@ -269,6 +283,19 @@ fn sweeping() -> impl FnMut(&Control) + Send + 'static {
             entries6: swept6.live,
         });
         control.director().tick();
+    }
+}
+
+/// Looks whether the interfaces still are those that the program was attached to.
+fn attaching(
+    data_path: Arc<Mutex<DataPath>>,
+    mut attachments: Vec<Attachment>,
+) -> impl FnMut(&Control) + Send + 'static {
+    move |control| {
+        let mut data_path = data_path.lock().unwrap_or_else(PoisonError::into_inner);
+        if data_path.follow(&mut attachments) {
+            control.set_interfaces(describe(&attachments));
+        }
     }
 }
 

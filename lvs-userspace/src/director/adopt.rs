@@ -7,7 +7,9 @@
 //! - a server in no plan of a configured service is a deleted one.
 
 use std::collections::HashMap;
+use std::mem::offset_of;
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 
 use lvs_common::abi::{Hop, Plan, Server, ServiceKey};
 use tracing::{info, warn};
@@ -158,6 +160,7 @@ impl Director {
             self.by_server.insert((server.service, address), index);
             self.adopt_hop(address, &server);
         }
+        self.unite_hops();
     }
 
     fn adopt_hop(&mut self, address: SocketAddr, server: &Server) {
@@ -183,6 +186,16 @@ impl Director {
                 lost: None,
             },
         );
+    }
+
+    /// A daemon that died while it changed a hop left some of an address' servers with the old one.
+    fn unite_hops(&self) {
+        for (&index, server) in &self.servers {
+            let number = self.hops.number(&server.address.ip());
+            if let Some(word) = self.maps.servers.word(index, offset_of!(Server, hop)) {
+                word.store(number, Ordering::Release);
+            }
+        }
     }
 
     fn bury_all_but(&mut self, members: &std::collections::HashSet<u32>) {

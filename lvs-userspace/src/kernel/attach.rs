@@ -52,6 +52,39 @@ impl DataPath {
         Ok(attachments)
     }
 
+    /// Attaches again where an interface was deleted and made anew. True if anything changed.
+    pub fn follow(&mut self, attachments: &mut [Attachment]) -> bool {
+        let mut changed = false;
+        for attachment in attachments {
+            let index = if_nametoindex(&*attachment.interface).unwrap_or(0);
+            if index == attachment.index {
+                continue;
+            }
+            changed = true;
+            let attached = (index != 0).then(|| self.attach_one(&attachment.interface));
+            *attachment = match attached {
+                Some(Ok(attached)) => attached,
+                Some(Err(error)) => {
+                    warn!("{}", chain(&error));
+                    Attachment {
+                        index,
+                        mode: Mode::Unknown,
+                        ..attachment.clone()
+                    }
+                }
+                None => {
+                    warn!("the interface {} is gone", attachment.interface);
+                    Attachment {
+                        index,
+                        mode: Mode::Unknown,
+                        ..attachment.clone()
+                    }
+                }
+            };
+        }
+        changed
+    }
+
     /// Interfaces that a link of this data path is pinned for.
     pub fn attached(&self) -> Result<Vec<String>, KernelError> {
         let links = self.directory.pins()?;
