@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::address::netmask;
 use super::command::{Listing, View};
-use super::names::Names;
+use super::names::{Names, port_protocol};
 use super::scheduler_flags;
 use crate::control::protocol::{Rates, Server, Service, Services, Stats};
 use crate::model::{
@@ -30,7 +30,7 @@ pub(super) fn print(out: &mut impl Write, services: &[Service], how: Listing) ->
     let mut names = Names::new(how.numeric);
     for service in services {
         print_service(out, service, how, &mut names)?;
-        let protocol = protocol(&service.id);
+        let protocol = port_protocol(&service.id);
         for server in &service.servers {
             print_server(out, server, protocol, how, &mut names)?;
         }
@@ -233,13 +233,6 @@ fn print_server(
                 " {connections:>8} {in_packets:>8} {out_packets:>8}{bytes}"
             )
         }
-    }
-}
-
-pub(super) fn protocol(id: &ServiceId) -> Protocol {
-    match id {
-        ServiceId::Address { protocol, .. } => *protocol,
-        ServiceId::Mark { .. } => Protocol::Tcp,
     }
 }
 

@@ -22,6 +22,7 @@ mod sample;
 mod save;
 mod scheduler_flags;
 mod server;
+mod service;
 mod session;
 mod status;
 mod sync;

@@ -6,7 +6,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::LazyLock;
 
 use super::address;
-use crate::model::Protocol;
+use crate::model::{Protocol, ServiceId};
+
+/// The protocol whose names the ports of a service and its servers go by: a mark counts as TCP.
+pub(super) fn port_protocol(service: &ServiceId) -> Protocol {
+    match service {
+        ServiceId::Address { protocol, .. } => *protocol,
+        ServiceId::Mark { .. } => Protocol::Tcp,
+    }
+}
 
 /// Names of ports, as `/etc/services` has them.
 #[derive(Default)]

@@ -2,12 +2,22 @@
 
 use std::ops::RangeInclusive;
 
+use super::error::UsageError;
+
+/// A month of 31 days: the longest time IPVS takes.
+const MAX_TIMEOUT: u32 = 31 * 24 * 60 * 60;
+
 /// The number that `text` is, if it lies in `range`.
 pub(super) fn number(text: &str, range: RangeInclusive<u32>) -> Option<u32> {
     let value: i64 = text.trim_start().parse().ok()?;
     u32::try_from(value)
         .ok()
         .filter(|value| range.contains(value))
+}
+
+/// Seconds, at least `least`.
+pub(super) fn timeout(text: &str, least: u32) -> Result<u32, UsageError> {
+    number(text, least..=MAX_TIMEOUT).ok_or_else(|| UsageError::Timeout(text.to_owned()))
 }
 
 #[cfg(test)]

@@ -3,29 +3,18 @@
 //! What is wrong is found in ipvsadm's order: values as they are read, then words nobody asked for, then
 //! options that do not go with the command, then what does not make sense together.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::address::{address, prefix};
 use super::command::{Command, Invocation, Listing, View};
 use super::error::UsageError;
-use super::names::ServiceNames;
-use super::number::number;
+use super::number::timeout;
 use super::option::{CommandName, OptionName, Rule, Switch};
-use super::scheduler_flags;
 use super::server::ServerOptions;
+use super::service::ServiceOptions;
 use super::sync::SyncOptions;
 use super::word::{Item, Words};
 use crate::control::protocol::{Edit, Timeouts};
-use crate::model::{Family, Persistence, Protocol, ServiceId, ServiceSettings};
-
-/// What `-p` without a value means.
-const DEFAULT_PERSISTENCE: u32 = 360;
-/// A month of 31 days: the longest time IPVS takes.
-const MAX_TIMEOUT: u32 = 31 * 24 * 60 * 60;
-const DEFAULT_SCHEDULER: &str = "wlc";
-/// The kernel's names have room for 15 letters; more are cut off.
-const MAX_NAME: usize = 15;
+use crate::model::Protocol;
 
 /// Understands a command line; `words` without the program's own name, which messages call `program`.
 pub fn parse(program: &str, words: Vec<String>) -> Result<Invocation, UsageError> {
@@ -63,7 +52,7 @@ pub fn parse(program: &str, words: Vec<String>) -> Result<Invocation, UsageError
                 if line.command.is_none() {
                     return Err(UsageError::NoCommand(program.to_owned()));
                 }
-                line.take(switch, value)?;
+                line.take(switch, value.as_deref())?;
             }
         }
     }
@@ -81,105 +70,37 @@ struct Line {
     socket: Option<PathBuf>,
     words: Vec<String>,
     given: Vec<OptionName>,
-    service: Option<ServiceId>,
-    scheduler: Option<String>,
-    scheduler_flags: Option<String>,
-    engine: Option<String>,
-    persistence: Option<u32>,
-    /// Prefix length, and the family it was read for.
-    netmask: Option<(Family, u8)>,
+    service: ServiceOptions,
     server: ServerOptions,
     sync: SyncOptions,
 }
 
 impl Line {
-    fn take(&mut self, switch: Switch, value: Option<String>) -> Result<(), UsageError> {
+    fn take(&mut self, switch: Switch, value: Option<&str>) -> Result<(), UsageError> {
         if let Some(option) = switch.option() {
             if self.has(option) {
                 return Err(UsageError::Repeated(option.name()));
             }
             self.given.push(option);
         }
-        let text = value.as_deref().unwrap_or_default();
+        let text = value.unwrap_or_default();
         match switch {
-            Switch::Tcp => self.service_address(Protocol::Tcp, text),
-            Switch::Udp => self.service_address(Protocol::Udp, text),
-            Switch::Sctp => self.service_address(Protocol::Sctp, text),
-            Switch::Mark => {
-                let mark = number(text, 1..=u32::MAX).ok_or(UsageError::Mark(text.to_owned()))?;
-                self.service = Some(ServiceId::Mark {
-                    mark,
-                    family: Family::Ipv4,
-                });
-                Ok(())
-            }
-            Switch::Ipv6 => match &mut self.service {
-                Some(ServiceId::Mark { family, .. }) => {
-                    *family = Family::Ipv6;
-                    Ok(())
-                }
-                _ => Err(UsageError::Ipv6BeforeMark),
-            },
-            Switch::Forward(method) => {
-                self.server.method = method;
-                Ok(())
-            }
+            Switch::Tcp => self.service.take_address(Protocol::Tcp, text)?,
+            Switch::Udp => self.service.take_address(Protocol::Udp, text)?,
+            Switch::Sctp => self.service.take_address(Protocol::Sctp, text)?,
+            Switch::Mark => self.service.take_mark(text)?,
+            Switch::Ipv6 => self.service.take_ipv6()?,
+            Switch::Forward(method) => self.server.method = method,
+            Switch::Plain(OptionName::Server) => self.server.take_address(text, self.service.id)?,
             Switch::Plain(option) => {
-                if !self.server.take(option, text)? && !self.sync.take(option, text)? {
-                    self.plain(option, value)?;
-                }
-                Ok(())
+                // Options that are none of these are known by having been given.
+                let _known = self.service.take(option, value)?
+                    || self.server.take(option, text)?
+                    || self.sync.take(option, text)?;
             }
-            Switch::Sort | Switch::Command(_) | Switch::Socket => Ok(()),
-        }
-    }
-
-    fn service_address(&mut self, protocol: Protocol, text: &str) -> Result<(), UsageError> {
-        let (ip, port) =
-            address(text, protocol, ServiceNames::system()).ok_or(UsageError::ServiceAddress)?;
-        let address = SocketAddr::new(ip, port.unwrap_or(0));
-        self.service = Some(ServiceId::Address { protocol, address });
-        Ok(())
-    }
-
-    fn plain(&mut self, option: OptionName, value: Option<String>) -> Result<(), UsageError> {
-        let text = value.as_deref().unwrap_or_default();
-        match option {
-            OptionName::Scheduler => self.scheduler = Some(cut(text)),
-            OptionName::SchedulerFlags => self.scheduler_flags = Some(text.to_owned()),
-            OptionName::Engine => self.engine = Some(cut(text)),
-            OptionName::Persistent => {
-                self.persistence = Some(match value {
-                    Some(value) => timeout(&value, 1)?,
-                    None => DEFAULT_PERSISTENCE,
-                });
-            }
-            OptionName::Netmask => self.netmask = Some(self.read_netmask(text)?),
-            OptionName::Server => {
-                let protocol = match self.service {
-                    Some(ServiceId::Address { protocol, .. }) => protocol,
-                    _ => Protocol::Tcp,
-                };
-                let server = address(text, protocol, ServiceNames::system());
-                self.server.address = Some(server.ok_or(UsageError::ServerAddress)?);
-            }
-            // The others are known by having been given.
-            _ => {}
+            Switch::Sort | Switch::Command(_) | Switch::Socket => {}
         }
         Ok(())
-    }
-
-    /// The family is the one known so far: the mask has to come after the service.
-    fn read_netmask(&self, text: &str) -> Result<(Family, u8), UsageError> {
-        match self.service.map(|service| service.family()) {
-            Some(Family::Ipv6) => number(text, 1..=128)
-                .and_then(|prefix| prefix.try_into().ok())
-                .map(|prefix| (Family::Ipv6, prefix))
-                .ok_or(UsageError::Ipv6Netmask),
-            _ => prefix(text)
-                .map(|prefix| (Family::Ipv4, prefix))
-                .ok_or(UsageError::Netmask),
-        }
     }
 
     fn has(&self, option: OptionName) -> bool {
@@ -207,21 +128,20 @@ impl Line {
         if let Some(word) = self.words.first() {
             return Err(UsageError::UnexpectedWord(word.clone()));
         }
-        let scheduler = self.scheduler.clone().filter(|name| !name.is_empty());
-        let scheduler = scheduler.unwrap_or_else(|| DEFAULT_SCHEDULER.to_owned());
-        let flags = self.scheduler_flags.as_deref().unwrap_or_default();
-        let scheduler_flags = scheduler_flags::from_text(flags, &scheduler)?;
+        self.service.scheduler_flags()?;
         self.check_rules(name)?;
 
         // The rules asked for a service wherever one is needed.
-        let service = || self.service.ok_or(UsageError::ServiceAddress);
+        let service = || self.service.id.ok_or(UsageError::ServiceAddress);
         Ok(match name {
             CommandName::AddService => {
-                let (service, settings) = self.settings(service()?, scheduler, scheduler_flags)?;
+                let service = service()?;
+                let settings = self.service.settings(service)?;
                 Command::Edit(Edit::AddService { service, settings })
             }
             CommandName::EditService => {
-                let (service, settings) = self.settings(service()?, scheduler, scheduler_flags)?;
+                let service = service()?;
+                let settings = self.service.settings(service)?;
                 Command::Edit(Edit::EditService { service, settings })
             }
             CommandName::DeleteService => Command::Edit(Edit::DeleteService {
@@ -229,7 +149,7 @@ impl Line {
             }),
             CommandName::Flush => Command::Edit(Edit::Flush),
             CommandName::Zero => Command::Edit(Edit::Zero {
-                service: self.service,
+                service: self.service.id,
             }),
             CommandName::AddServer => {
                 let service = service()?;
@@ -297,43 +217,6 @@ impl Line {
         Ok(())
     }
 
-    fn settings(
-        &self,
-        service: ServiceId,
-        scheduler: String,
-        scheduler_flags: u8,
-    ) -> Result<(ServiceId, ServiceSettings), UsageError> {
-        let persistence = self.persistence.map(|timeout| {
-            let family = service.family();
-            let whole = if family == Family::Ipv4 { 32 } else { 128 };
-            let prefix = self
-                .netmask
-                .filter(|(of, _)| *of == family)
-                .map_or(whole, |(_, prefix)| prefix);
-            Persistence { timeout, prefix }
-        });
-        let one_packet = self.has(OptionName::OnePacket);
-        if let ServiceId::Address { protocol, address } = service {
-            if address.port() == 0 && persistence.is_none() {
-                return Err(UsageError::ZeroPort);
-            }
-            if one_packet && protocol != Protocol::Udp {
-                return Err(UsageError::OnePacket);
-            }
-        }
-        let engine = self.engine.clone();
-        Ok((
-            service,
-            ServiceSettings {
-                scheduler,
-                scheduler_flags,
-                persistence,
-                one_packet,
-                engine,
-            },
-        ))
-    }
-
     fn list(&self) -> Result<Command, UsageError> {
         use OptionName as O;
         let mut subjects = [O::Connection, O::Service, O::Timeout, O::Daemon]
@@ -380,7 +263,7 @@ impl Line {
                     sort: !self.has(O::NoSort),
                 };
                 Ok(Command::Services {
-                    only: self.service,
+                    only: self.service.id,
                     listing,
                 })
             }
@@ -402,14 +285,6 @@ impl Line {
             _ => Err(UsageError::ThreeTimeouts),
         }
     }
-}
-
-fn cut(name: &str) -> String {
-    name.chars().take(MAX_NAME).collect()
-}
-
-fn timeout(text: &str, least: u32) -> Result<u32, UsageError> {
-    number(text, least..=MAX_TIMEOUT).ok_or_else(|| UsageError::Timeout(text.to_owned()))
 }
 
 #[cfg(test)]

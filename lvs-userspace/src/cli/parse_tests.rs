@@ -1,6 +1,11 @@
+use std::path::PathBuf;
+
 use super::super::command::SyncRole;
 use super::*;
-use crate::model::{Checksum, Method, ServerId, ServerSettings, Tunnel};
+use crate::model::{
+    Checksum, Family, Method, Persistence, ServerId, ServerSettings, ServiceId, ServiceSettings,
+    Tunnel,
+};
 
 fn parsed(line: &str) -> Result<Command, UsageError> {
     // Two quotes stand for an empty word.

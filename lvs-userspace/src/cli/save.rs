@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use super::listing::{mask, protocol};
-use super::names::Names;
+use super::listing::mask;
+use super::names::{Names, port_protocol};
 use super::scheduler_flags;
 use crate::control::protocol::{Server, Service};
 use crate::model::{Checksum, Method, Protocol, ServiceId, Tunnel};
@@ -17,7 +17,7 @@ pub(super) fn print(out: &mut impl Write, services: &[Service], numeric: bool) -
         let name = service_option(&service.id, &mut names);
         writeln!(out, "-A {name} {}", settings(service))?;
         for server in &service.servers {
-            let address = names.text(server.id.0, protocol(&service.id));
+            let address = names.text(server.id.0, port_protocol(&service.id));
             writeln!(out, "-a {name} -r {address} {}", server_settings(server))?;
         }
     }

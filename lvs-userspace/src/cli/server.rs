@@ -2,17 +2,19 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::address::address;
 use super::error::UsageError;
+use super::names::{ServiceNames, port_protocol};
 use super::number::number;
 use super::option::OptionName;
-use crate::model::{Checksum, Method, ServerId, ServerSettings, ServiceId, Tunnel};
+use crate::model::{Checksum, Method, Protocol, ServerId, ServerSettings, ServiceId, Tunnel};
 
 const MAX_COUNT: u32 = i32::MAX as u32;
 
 /// What the options said about a real server.
 #[derive(Default)]
 pub(super) struct ServerOptions {
-    pub(super) address: Option<(IpAddr, Option<u16>)>,
+    address: Option<(IpAddr, Option<u16>)>,
     pub(super) method: Method,
     weight: Option<u32>,
     upper: u32,
@@ -21,7 +23,19 @@ pub(super) struct ServerOptions {
 }
 
 impl ServerOptions {
-    /// Takes an option of real servers; says whether it was one.
+    /// Takes the address; its port may be a name of the service's protocol.
+    pub(super) fn take_address(
+        &mut self,
+        text: &str,
+        service: Option<ServiceId>,
+    ) -> Result<(), UsageError> {
+        let protocol = service.as_ref().map_or(Protocol::Tcp, port_protocol);
+        let address = address(text, protocol, ServiceNames::system());
+        self.address = Some(address.ok_or(UsageError::ServerAddress)?);
+        Ok(())
+    }
+
+    /// Takes another option of real servers; says whether it was one.
     pub(super) fn take(&mut self, option: OptionName, value: &str) -> Result<bool, UsageError> {
         let tunnel = &mut self.tunnel;
         match option {
