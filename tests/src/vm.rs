@@ -7,6 +7,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -42,6 +43,9 @@ pub fn check() -> Result<(), Missing> {
     Ok(())
 }
 
+/// Tests run side by side, and all want the same kernel.
+static PREPARING: Mutex<()> = Mutex::new(());
+
 /// A kernel to boot.
 pub struct Kernel {
     image: PathBuf,
@@ -50,6 +54,7 @@ pub struct Kernel {
 impl Kernel {
     /// The kernel of this machine's Debian release, downloaded into a folder if it is not there.
     pub fn debian(folder: &Path) -> Result<Self> {
+        let _alone = PREPARING.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(image) = image(folder) {
             return Ok(Self { image });
         }
@@ -135,12 +140,14 @@ impl Kernel {
         }
         let package = self.image.ancestors().nth(2).context("no package")?;
         let folder = Path::new("lib/modules").join(self.release());
+        let alone = PREPARING.lock().unwrap_or_else(PoisonError::into_inner);
         if !package.join(&folder).join("modules.dep").exists() {
             run(Command::new("depmod")
                 .arg("-b")
                 .arg(package)
                 .arg(self.release()))?;
         }
+        drop(alone);
         fs::create_dir_all(root.join(&folder))?;
         for list in [
             "modules.order",
@@ -204,7 +211,9 @@ fn download(folder: &Path) -> Result<()> {
     run(Command::new("dpkg")
         .arg("-x")
         .arg(archive)
-        .arg(folder.join("kernel")))?;
+        .arg(folder.join("unpacking")))?;
+    // Whole or not at all: the next run takes what it finds.
+    fs::rename(folder.join("unpacking"), folder.join("kernel"))?;
     Ok(())
 }
 
