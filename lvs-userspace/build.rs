@@ -83,6 +83,8 @@ fn rustflags(linker: &Path) -> String {
     [
         // Kernels from 6.1 on know it: 32-bit operations and atomics that return the old value.
         "-Ctarget-cpu=v3".to_owned(),
+        // Headers start two bytes off a word: without it every field is loaded byte by byte.
+        "-Ctarget-feature=+allows-misaligned-mem-access".to_owned(),
         "-Cdebuginfo=2".to_owned(),
         "-Clink-arg=--btf".to_owned(),
         format!("-Clinker={}", linker.display()),

@@ -93,7 +93,10 @@ pub const TICK_SHIFT: u32 = 20;
 
 /// Seconds as clock ticks, rounded up. The longest time IPVS allows (31 days) fits.
 pub const fn ticks(seconds: u32) -> u32 {
-    #[expect(clippy::cast_possible_truncation, reason = "31 days are 2.6e9 ticks, more is cut")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "31 days are 2.6e9 ticks, more is cut"
+    )]
     let ticks = (seconds as u64 * 1_000_000_000).div_ceil(TICK_NANOS) as u32;
     ticks
 }
@@ -140,9 +143,7 @@ impl Config {
 }
 
 /// What a virtual service is found by.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct ServiceKey {
     /// Virtual address.
@@ -389,9 +390,7 @@ pub struct Stats {
 }
 
 /// What a later fragment shares with its first one.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct FragmentKey {
     /// Source address.
@@ -422,9 +421,7 @@ pub struct IcmpBudget {
 /// source (a real server that answers through NAT?), so that a packet that is none of the
 /// director's costs two loads. False positives only cost time.
 pub const fn concern_bit(address: &Address) -> (usize, u32) {
-    let [a0, a1, a2, a3, a4, a5, a6, a7, b0, b1, b2, b3, b4, b5, b6, b7] = *address;
-    let low = u64::from_le_bytes([a0, a1, a2, a3, a4, a5, a6, a7]);
-    let high = u64::from_le_bytes([b0, b1, b2, b3, b4, b5, b6, b7]);
+    let [low, high]: [u64; 2] = zerocopy::transmute!(*address);
     let mixed = (low ^ high.rotate_left(29)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     ((mixed >> 53) as usize, (mixed >> 47) as u32 & 63)
 }

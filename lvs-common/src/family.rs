@@ -1,7 +1,8 @@
 //! The two address families, as types: the packet path is written once and compiled for each.
 
 use crate::abi::Address;
-use crate::connection::{Key, Ports};
+use crate::connection::Key;
+use crate::connection::table::Secrets;
 
 /// IPv4 or IPv6.
 pub trait Family: Copy + core::fmt::Debug + PartialEq + Eq + 'static {
@@ -18,7 +19,7 @@ pub trait Family: Copy + core::fmt::Debug + PartialEq + Eq + 'static {
     /// The address from the form that all maps share.
     fn narrow(address: &Address) -> Self::Address;
     /// The connection table's hash: NH over 32-bit words, see [`crate::connection::hash`].
-    fn hash(key: &Key<Self>, secrets: &[u64; 16]) -> u64;
+    fn hash<S: Secrets>(key: &Key<Self>, secrets: S) -> u64;
 }
 
 /// IPv4.
@@ -29,21 +30,14 @@ pub struct V4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct V6;
 
-const fn word(a: u8, b: u8, c: u8, d: u8) -> u32 {
-    u32::from_ne_bytes([a, b, c, d])
-}
-
-/// Ports as one word.
-const fn ports(ports: Ports) -> u32 {
-    let [a, b] = ports.source.to_bytes();
-    let [c, d] = ports.destination.to_bytes();
-    word(a, b, c, d)
-}
-
 /// One product of the NH sum: two words, each with half of a secret added.
-#[expect(clippy::cast_possible_truncation, reason = "the halves of the secret are meant")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the halves of the secret are meant"
+)]
 const fn nh(left: u32, right: u32, secret: u64) -> u64 {
-    (left.wrapping_add(secret as u32) as u64).wrapping_mul(right.wrapping_add((secret >> 32) as u32) as u64)
+    (left.wrapping_add(secret as u32) as u64)
+        .wrapping_mul(right.wrapping_add((secret >> 32) as u32) as u64)
 }
 
 /// The finish that a bare sum of products lacks: see `connection::hash`.
@@ -70,13 +64,23 @@ impl Family for V4 {
     }
 
     #[inline(always)]
-    fn hash(key: &Key<Self>, secrets: &[u64; 16]) -> u64 {
-        let [s0, s1, .., f0, f1] = *secrets;
-        let [a, b, c, d] = key.source;
-        let [e, f, g, h] = key.destination;
-        let addresses = nh(word(a, b, c, d), word(e, f, g, h), s0);
-        let rest = nh(ports(key.ports), u32::from(key.protocol) << 8 | u32::from(key.kind), s1);
-        finish(addresses.wrapping_add(rest), f0, f1)
+    fn hash<S: Secrets>(key: &Key<Self>, secrets: S) -> u64 {
+        let (s0, s1) = (secrets.secret(0), secrets.secret(1));
+        let addresses = nh(
+            u32::from_ne_bytes(key.source),
+            u32::from_ne_bytes(key.destination),
+            s0,
+        );
+        let rest = nh(
+            u32::from_ne_bytes(key.ports.to_bytes()),
+            u32::from(key.protocol) << 8 | u32::from(key.kind),
+            s1,
+        );
+        finish(
+            addresses.wrapping_add(rest),
+            secrets.secret(14),
+            secrets.secret(15),
+        )
     }
 }
 
@@ -97,15 +101,20 @@ impl Family for V6 {
     }
 
     #[inline(always)]
-    fn hash(key: &Key<Self>, secrets: &[u64; 16]) -> u64 {
-        let [s0, s1, s2, s3, s4, .., f0, f1] = *secrets;
-        let [a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, aa, ab, ac, ad, ae, af] = key.source;
-        let [b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, ba, bb, bc, bd, be, bf] = key.destination;
-        let sum = nh(word(a0, a1, a2, a3), word(a4, a5, a6, a7), s0)
-            .wrapping_add(nh(word(a8, a9, aa, ab), word(ac, ad, ae, af), s1))
-            .wrapping_add(nh(word(b0, b1, b2, b3), word(b4, b5, b6, b7), s2))
-            .wrapping_add(nh(word(b8, b9, ba, bb), word(bc, bd, be, bf), s3))
-            .wrapping_add(nh(ports(key.ports), u32::from(key.protocol) << 8 | u32::from(key.kind), s4));
-        finish(sum, f0, f1)
+    fn hash<S: Secrets>(key: &Key<Self>, secrets: S) -> u64 {
+        let (s0, s1, s2) = (secrets.secret(0), secrets.secret(1), secrets.secret(2));
+        let (s3, s4) = (secrets.secret(3), secrets.secret(4));
+        let [a, b, c, d]: [u32; 4] = zerocopy::transmute!(key.source);
+        let [e, f, g, h]: [u32; 4] = zerocopy::transmute!(key.destination);
+        let sum = nh(a, b, s0)
+            .wrapping_add(nh(c, d, s1))
+            .wrapping_add(nh(e, f, s2))
+            .wrapping_add(nh(g, h, s3))
+            .wrapping_add(nh(
+                u32::from_ne_bytes(key.ports.to_bytes()),
+                u32::from(key.protocol) << 8 | u32::from(key.kind),
+                s4,
+            ));
+        finish(sum, secrets.secret(14), secrets.secret(15))
     }
 }

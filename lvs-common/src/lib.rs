@@ -1,8 +1,8 @@
 //! The packet path of the director as a library, and what both sides of it agree on.
 //!
 //! Everything the director decides about a packet is plain, safe Rust in this crate, generic over
-//! three traits: [`Packet`] (a frame with checked access), [`Tables`] (services, servers,
-//! counters, clock) and [`Ways`] (one set of the connection table). `lvs-ebpf` implements them over
+//! three traits: [`packet::Packet`] (a frame with checked access), [`tables::Tables`] (services, servers,
+//! counters, clock) and [`connection::table::Ways`] (one set of the connection table). `lvs-ebpf` implements them over
 //! the XDP context and BPF maps and decides nothing itself; the tests implement them over plain
 //! memory, so the whole director also runs on any host.
 //!
@@ -20,6 +20,19 @@
 extern crate std;
 
 pub mod abi;
+pub mod answer;
+pub mod checksum;
 pub mod connection;
+pub mod crc32c;
 pub mod family;
+pub mod forward;
+pub mod link;
+pub mod network;
+pub mod packet;
+pub mod relate;
+pub mod schedule;
+pub mod siphash;
+pub mod tables;
+pub mod transmit;
 pub mod verdict;
+pub mod wire;

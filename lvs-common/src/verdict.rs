@@ -16,26 +16,89 @@ pub enum Action {
     },
 }
 
-/// A packet's fate and the reason for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Verdict {
-    /// What becomes of the packet.
-    pub action: Action,
-    /// Why.
-    pub reason: Reason,
-}
+/// A packet's fate and the reason for it, in one register: the reason in the lowest byte, the action
+/// in the next, the interface in the upper half.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Verdict(u64);
+
+const PASS: u64 = 0 << 8;
+const DROP: u64 = 1 << 8;
+const TRANSMIT: u64 = 2 << 8;
+const REDIRECT: u64 = 3 << 8;
 
 impl Verdict {
     /// To the kernel.
     #[inline(always)]
     pub const fn pass(reason: Reason) -> Self {
-        Self { action: Action::Pass, reason }
+        Self(PASS | reason as u64)
     }
 
     /// Dropped.
     #[inline(always)]
     pub const fn drop(reason: Reason) -> Self {
-        Self { action: Action::Drop, reason }
+        Self(DROP | reason as u64)
+    }
+
+    /// Back out of the interface it came by.
+    #[inline(always)]
+    pub const fn transmit(reason: Reason) -> Self {
+        Self(TRANSMIT | reason as u64)
+    }
+
+    /// Out of another interface.
+    #[inline(always)]
+    pub const fn redirect(interface: u32, reason: Reason) -> Self {
+        Self((interface as u64) << 32 | REDIRECT | reason as u64)
+    }
+
+    /// What becomes of the packet.
+    #[inline(always)]
+    pub const fn action(self) -> Action {
+        match self.0 & 0xff00 {
+            PASS => Action::Pass,
+            TRANSMIT => Action::Transmit,
+            REDIRECT => Action::Redirect {
+                interface: (self.0 >> 32) as u32,
+            },
+            _ => Action::Drop,
+        }
+    }
+
+    /// Index of the counter.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the lowest byte is meant")]
+    pub const fn counter(self) -> u32 {
+        self.0 as u32 & 0xff
+    }
+
+    /// Why.
+    pub fn reason(self) -> Option<Reason> {
+        #[expect(clippy::cast_possible_truncation, reason = "the lowest byte is meant")]
+        Reason::from_number(self.0 as u8)
+    }
+
+    /// The same fate for another reason.
+    #[inline(always)]
+    #[must_use]
+    pub const fn because(self, reason: Reason) -> Self {
+        Self(self.0 & !0xff | reason as u64)
+    }
+
+    /// Whether the packet goes on to somebody else.
+    #[inline(always)]
+    pub const fn is_forwarded(self) -> bool {
+        self.0 & TRANSMIT != 0
+    }
+}
+
+impl core::fmt::Debug for Verdict {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(
+            formatter,
+            "{:?} because of {:?}",
+            self.action(),
+            self.reason()
+        )
     }
 }
 

@@ -1,14 +1,25 @@
 //! One entry of the connection table, as it lies in the map.
 
 use zerocopy::byteorder::network_endian::U16;
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::abi::Mac;
 use crate::family::{Family, V4, V6};
 
 /// Source and destination port, network order, as they stand in a TCP, UDP or SCTP header.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+    Unaligned,
 )]
 #[repr(C)]
 pub struct Ports {
@@ -19,10 +30,20 @@ pub struct Ports {
 }
 
 impl Ports {
+    /// As they stand in a header.
+    pub const fn to_bytes(self) -> [u8; 4] {
+        let [a, b] = self.source.to_bytes();
+        let [c, d] = self.destination.to_bytes();
+        [a, b, c, d]
+    }
+
     /// The ports of the answer.
     #[must_use]
     pub const fn reversed(self) -> Self {
-        Self { source: self.destination, destination: self.source }
+        Self {
+            source: self.destination,
+            destination: self.source,
+        }
     }
 }
 
@@ -65,10 +86,38 @@ pub struct Key<F: Family> {
     pub kind: u8,
 }
 
+/// What belongs to a connection beside its key, its state and its client's whereabouts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Record {
+    /// Server index.
+    pub server: u16,
+    /// Service index.
+    pub service: u16,
+    /// [`crate::abi::Method`], as it was when the connection was scheduled.
+    pub method: u8,
+    /// Always zero for now.
+    pub flags: u8,
+}
+
+/// Where a client is heard: replies of NAT connections go there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Client {
+    /// VLAN tags, outer first, network order, of the client's packets.
+    pub vlan: [U16; 2],
+    /// The client's, or its router's, address.
+    pub mac: Mac,
+    /// The director's own address that the packets came to.
+    pub director: Mac,
+    /// The interface they came by.
+    pub interface: u32,
+}
+
 /// An entry. A connection costs one, a NAT connection two.
 ///
 /// Only [`Tag`] is ever changed by compare-and-exchange. `seen`, `packets`, `timeout` and the
-/// client's hop are plain stores by whoever handles a packet; a late one that hits a way that
+/// client's whereabouts are plain stores by whoever handles a packet; a late one that hits a way that
 /// was reused meanwhile does no harm: it is overwritten by that connection's next packet.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
@@ -79,14 +128,8 @@ pub struct Entry<F: Family> {
     pub seen: u32,
     /// What it is found by.
     pub key: Key<F>,
-    /// Server index.
-    pub server: u16,
-    /// Service index.
-    pub service: u16,
-    /// [`crate::abi::Method`], as it was when the connection was scheduled.
-    pub method: u8,
-    /// Always zero for now.
-    pub flags: u8,
+    /// Server, service and method.
+    pub record: Record,
     /// Packets from the client.
     pub packets: u32,
     /// Ticks without a packet after which the entry is expired.
@@ -94,14 +137,8 @@ pub struct Entry<F: Family> {
     /// Number of the entry for the other direction of a NAT connection plus one; 0: none. Numbers
     /// count ways from the start of the table.
     pub partner: u32,
-    /// VLAN tags, outer first, network order, of the client's packets (NAT only).
-    pub client_vlan: [U16; 2],
-    /// Where the client's packets came from, and so where replies go (NAT only).
-    pub client_mac: Mac,
-    /// The director's own address that the client's packets came to (NAT only).
-    pub director_mac: Mac,
-    /// The interface they came by (NAT only).
-    pub client_interface: u32,
+    /// Where the client was last heard.
+    pub client: Client,
     /// In way 0: not 0 when a key of this set may live in its second set.
     pub hint: u32,
     /// Always zero.
@@ -180,7 +217,8 @@ impl Tag {
     #[inline(always)]
     #[must_use]
     pub const fn claimed(self, fingerprint: u32) -> Self {
-        let generation = (self.0 & Self::GENERATION).wrapping_add(Self::GENERATION_ONE) & Self::GENERATION;
+        let generation =
+            (self.0 & Self::GENERATION).wrapping_add(Self::GENERATION_ONE) & Self::GENERATION;
         Self(generation | (fingerprint & Self::FINGERPRINT) | Self::BUSY)
     }
 

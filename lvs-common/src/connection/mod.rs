@@ -14,7 +14,11 @@ pub mod table;
 pub mod tcp;
 pub mod udp;
 
-pub use entry::{Entry, Key, Kind, Ports, Tag};
+mod step;
+
+pub use entry::{Client, Entry, Key, Kind, Ports, Record, Tag};
+pub(crate) use step::half_open;
+pub use step::{Direction, Signal, share, step};
 
 /// Transport protocols that are balanced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

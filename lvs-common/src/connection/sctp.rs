@@ -88,3 +88,111 @@ impl State {
         matches!(self, Self::Established)
     }
 }
+
+use State::{
+    Closed as CL, Cookie as CO, CookieEchoed as CE, CookieReplied as CR, CookieSent as CS,
+    CookieWait as CW, Established as ES, Init as IN, Init1 as I1, Rejected as RJ,
+    ShutdownAckSent as SA, ShutdownReceived as SR, ShutdownSent as SS,
+};
+
+/// What the first chunk of a packet says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+#[expect(
+    missing_docs,
+    reason = "chunk types of RFC 9260; Data stands for all others"
+)]
+pub enum Event {
+    Data = 0,
+    Init = 1,
+    InitAck = 2,
+    CookieEcho = 3,
+    CookieAck = 4,
+    Shutdown = 5,
+    ShutdownAck = 6,
+    ShutdownComplete = 7,
+    Error = 8,
+    Abort = 9,
+}
+
+impl Event {
+    /// The event of a chunk type.
+    #[inline(always)]
+    pub const fn from_chunk(kind: u8) -> Self {
+        match kind {
+            1 => Self::Init,
+            2 => Self::InitAck,
+            6 => Self::Abort,
+            7 => Self::Shutdown,
+            8 => Self::ShutdownAck,
+            9 => Self::Error,
+            10 => Self::CookieEcho,
+            11 => Self::CookieAck,
+            14 => Self::ShutdownComplete,
+            _ => Self::Data,
+        }
+    }
+}
+
+/// Rows of states by direction and event; columns are the current state.
+#[rustfmt::skip]
+const NEXT: [[State; 14]; 30] = [
+    // Input                NO  I1  IN  CS  CR  CW  CO  CE  ES  SS  SR  SA  RJ  CL
+    /* data              */ [ES, I1, IN, CS, CR, CW, CO, CE, ES, SS, SR, SA, RJ, CL],
+    /* init              */ [I1, IN, IN, CS, CR, CW, CO, CE, ES, SS, SR, SA, IN, IN],
+    /* init ack          */ [CW, CW, CW, CS, CR, CO, CO, CE, ES, SS, SR, SA, RJ, CL],
+    /* cookie echo       */ [CR, IN, IN, CR, CR, CW, CO, CE, ES, SS, SR, SA, RJ, CL],
+    /* cookie ack        */ [ES, I1, IN, CS, CR, CW, CO, ES, ES, SS, SR, SA, RJ, CL],
+    /* shutdown          */ [SR, I1, IN, CS, CR, CW, CO, CE, SR, SS, SR, SA, RJ, CL],
+    /* shutdown ack      */ [CL, IN, IN, CS, CR, CW, CO, CE, ES, CL, SR, CL, RJ, CL],
+    /* shutdown complete */ [CL, CL, CL, CS, CR, CW, CO, CE, ES, SS, SR, CL, RJ, CL],
+    /* error             */ [CL, I1, IN, CS, CR, CW, CO, CL, ES, SS, SR, SA, RJ, CL],
+    /* abort             */ [CL, CL, CL, CL, CL, RJ, CL, CL, CL, CL, CL, CL, CL, CL],
+    // Output
+    /* data              */ [ES, I1, IN, CS, CR, CW, CO, CE, ES, SS, SR, SA, RJ, CL],
+    /* init              */ [CW, CW, CW, CW, CW, CW, CW, CW, ES, CW, CW, CW, CW, CW],
+    /* init ack          */ [CS, CS, CS, CS, CR, CW, CO, CE, ES, SS, SR, SA, RJ, CL],
+    /* cookie echo       */ [CE, CE, CE, CE, CE, CE, CE, CE, ES, SS, SR, SA, RJ, CL],
+    /* cookie ack        */ [ES, ES, ES, ES, ES, ES, ES, ES, ES, SS, SR, SA, RJ, CL],
+    /* shutdown          */ [SS, SS, SS, SS, SS, SS, SS, SS, SS, SS, SR, SA, RJ, CL],
+    /* shutdown ack      */ [SA, SA, SA, SA, SA, CW, CO, CE, ES, SA, SA, SA, RJ, CL],
+    /* shutdown complete */ [CL, I1, IN, CS, CR, CW, CO, CE, ES, SS, SR, SA, RJ, CL],
+    /* error             */ [CL, CL, CL, CL, CL, CW, CO, CE, ES, SS, SR, SA, RJ, CL],
+    /* abort             */ [CL, RJ, CL, CL, CL, CL, CL, CL, CL, CL, CL, CL, CL, CL],
+    // InputOnly
+    /* data              */ [ES, I1, IN, CS, CR, ES, CO, CE, ES, SS, SR, SA, RJ, CL],
+    /* init              */ [I1, IN, IN, IN, IN, IN, CO, CE, ES, SS, SR, SA, IN, IN],
+    /* init ack          */ [CE, CE, CE, CE, CE, CE, CO, CE, ES, SS, SR, SA, RJ, CL],
+    /* cookie echo       */ [ES, ES, ES, ES, ES, ES, CO, CE, ES, SS, SR, SA, RJ, CL],
+    /* cookie ack        */ [ES, I1, IN, ES, ES, CW, ES, ES, ES, SS, SR, SA, RJ, CL],
+    /* shutdown          */ [SR, I1, IN, CS, CR, CW, CO, CE, SR, SS, SR, SA, RJ, CL],
+    /* shutdown ack      */ [CL, IN, IN, CS, CR, CW, CO, CE, CL, CL, SR, CL, RJ, CL],
+    /* shutdown complete */ [CL, CL, CL, CL, CL, CW, CO, CE, ES, SS, CL, CL, RJ, CL],
+    /* error             */ [CL, I1, IN, CS, CR, CW, CO, CE, ES, SS, SR, SA, RJ, CL],
+    /* abort             */ [CL, CL, CL, CL, CL, RJ, CL, CL, CL, CL, CL, CL, CL, CL],
+];
+
+/// The tables as the program reads them: four bits of state, four of event, two of direction.
+static FLAT: [u8; 1024] = {
+    let mut flat = [0; 1024];
+    let mut row = 0;
+    while row < 30 {
+        let mut state = 0;
+        while state < 14 {
+            #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+            {
+                flat[row / 10 * 256 + row % 10 * 16 + state] = NEXT[row][state] as u8;
+            }
+            state += 1;
+        }
+        row += 1;
+    }
+    flat
+};
+
+/// The state after a packet.
+#[inline(always)]
+pub fn next(direction: super::Direction, event: Event, state: u8) -> u8 {
+    let index = (direction as usize) << 8 | (event as usize) << 4 | usize::from(state & 15);
+    FLAT.get(index & 1023).copied().unwrap_or(0)
+}

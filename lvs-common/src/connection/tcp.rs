@@ -24,7 +24,9 @@ use State::{
 };
 
 /// Seconds without a packet after which a connection in each state is forgotten.
-pub const TIMEOUTS: [u32; 16] = [2, 900, 120, 60, 120, 120, 10, 60, 30, 120, 120, 0, 0, 0, 0, 0];
+pub const TIMEOUTS: [u32; 16] = [
+    2, 900, 120, 60, 120, 120, 10, 60, 30, 120, 120, 0, 0, 0, 0, 0,
+];
 
 impl State {
     /// All states, in the order of their numbers.
@@ -80,18 +82,6 @@ impl State {
     }
 }
 
-/// Which table applies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Direction {
-    /// From the client, replies are seen too (NAT).
-    Input = 0,
-    /// From the real server (NAT).
-    Output = 1,
-    /// From the client, replies bypass the director (direct, tunnel).
-    InputOnly = 2,
-}
-
 /// What a segment says, by IPVS's precedence: RST, SYN, FIN, ACK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -129,7 +119,7 @@ impl Event {
 /// Rows of sixteen, one per direction and event; columns are the current state.
 #[rustfmt::skip]
 const NEXT: [[State; 16]; 12] = [
-    // Input:     NO  ES  SS  SR  FW  TW  CL  CW  LA  LI  SA
+    // Input      NO  ES  SS  SR  FW  TW  CL  CW  LA  LI  SA
     /* syn */   [SR, ES, ES, SR, SR, SR, SR, SR, SR, SR, SR, NO, NO, NO, NO, NO],
     /* fin */   [CL, CW, SS, TW, TW, TW, CL, CW, LA, LI, TW, NO, NO, NO, NO, NO],
     /* ack */   [ES, ES, SS, ES, FW, TW, CL, CW, CL, LI, ES, NO, NO, NO, NO, NO],
@@ -163,7 +153,7 @@ static FLAT: [u8; 256] = {
 
 /// The state after a segment.
 #[inline(always)]
-pub fn next(direction: Direction, event: Event, state: u8) -> u8 {
+pub fn next(direction: super::Direction, event: Event, state: u8) -> u8 {
     let index = (direction as usize) << 6 | (event as usize) << 4 | usize::from(state & 15);
     FLAT.get(index & 255).copied().unwrap_or(0)
 }

@@ -1,0 +1,129 @@
+//! One packet's effect on its connection's state.
+
+use super::table::{Slot, Store, Ways, by_number};
+use super::{Protocol, Tag, sctp, tcp};
+use crate::abi::Load;
+use crate::family::Family;
+use crate::tables::Tables;
+
+/// Which of IPVS's state tables applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Direction {
+    /// From the client, replies are seen too (NAT).
+    Input = 0,
+    /// From the real server (NAT).
+    Output = 1,
+    /// From the client, replies bypass the director (direct, tunnel).
+    InputOnly = 2,
+}
+
+/// What a packet says about its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Nothing: a later fragment, or a TCP segment without flags.
+    Nothing,
+    /// A TCP segment.
+    Tcp(tcp::Event),
+    /// A UDP datagram.
+    Udp,
+    /// An SCTP packet, by its first chunk.
+    Sctp(sctp::Event),
+}
+
+impl Signal {
+    /// Whether a packet like this starts a connection.
+    pub const fn starts(self) -> bool {
+        matches!(
+            self,
+            Self::Udp | Self::Tcp(tcp::Event::Syn) | Self::Sctp(sctp::Event::Init)
+        )
+    }
+
+    /// State after this packet.
+    #[inline(always)]
+    pub fn next(self, direction: Direction, state: u8) -> u8 {
+        match self {
+            Self::Nothing | Self::Udp => state,
+            Self::Tcp(event) => tcp::next(direction, event, state),
+            Self::Sctp(event) => sctp::next(direction, event, state),
+        }
+    }
+}
+
+/// Whether a connection may be recycled when a set is short of room. A UDP flow may until its second
+/// packet (or its first reply): a flood of single datagrams cannot push others out.
+#[inline(always)]
+pub(crate) const fn half_open(protocol: Protocol, state: u8) -> bool {
+    match protocol {
+        Protocol::Tcp => tcp::State::from_raw(state).half_open(),
+        Protocol::Udp => false,
+        Protocol::Sctp => {
+            !sctp::State::from_raw(state).active() && state < sctp::State::Established as u8
+        }
+    }
+}
+
+/// What a connection in a state adds to its server's load.
+#[inline(always)]
+pub const fn share(protocol: Protocol, state: u8) -> u64 {
+    if protocol.active(state) {
+        Load::ACTIVE
+    } else {
+        Load::INACTIVE
+    }
+}
+
+/// Moves a connection to the state after a packet and its server's counts with it. Returns the
+/// state.
+///
+/// Two CPUs may handle packets of one connection at once. Only the winner of an exchange accounts for
+/// it, and the loser steps again from the state the winner left, so that neither packet is lost
+/// on the state machine and counts stay exact.
+#[inline(always)]
+pub fn step<F: Family, T: Tables + Store<F>>(
+    tables: T,
+    slot: &Slot<<T as Store<F>>::Set>,
+    server: u16,
+    protocol: Protocol,
+    direction: Direction,
+    signal: Signal,
+) -> u8 {
+    let mut tag = slot.tag;
+    let mut attempt = 0;
+    while attempt < 2 {
+        let state = signal.next(direction, tag.state());
+        let new = tag.live(state, half_open(protocol, state));
+        if new == tag {
+            return state;
+        }
+        if slot.set.exchange(slot.way, tag, new) {
+            let change = share(protocol, state).wrapping_sub(share(protocol, tag.state()));
+            if change != 0 {
+                tables.account(u32::from(server), change);
+            }
+            if new.is_half_open() != tag.is_half_open() {
+                promote::<F, T>(tables, slot.set.partner(slot.way), new.is_half_open());
+            }
+            return state;
+        }
+        tag = slot.set.tag(slot.way);
+        if !tag.is_live() || !tag.same_connection(slot.tag) {
+            return state;
+        }
+        attempt += 1;
+    }
+    tag.state()
+}
+
+/// Keeps the reply entry as recyclable as its connection.
+#[inline(always)]
+fn promote<F: Family, T: Store<F>>(table: T, partner: u32, half_open: bool) {
+    if let Some(reply) = by_number::<F, T>(table, partner) {
+        let tag: Tag = reply.tag;
+        // Losing this race means somebody removed or reused the way: nothing left to keep in step.
+        reply
+            .set
+            .exchange(reply.way, tag, tag.live(tag.state(), half_open));
+    }
+}

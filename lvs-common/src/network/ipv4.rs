@@ -1,0 +1,188 @@
+//! IPv4 (RFC 791).
+
+use zerocopy::byteorder::network_endian::U16;
+
+use super::{Datagram, Network, Outer, Part, Trouble};
+use crate::checksum::Sum;
+use crate::family::V4;
+use crate::packet::Packet;
+use crate::tables::Walk;
+use crate::verdict::Reason;
+use crate::wire::{ETHERTYPE_IPV4, Ipv4, protocol};
+
+impl V4 {
+    #[inline(always)]
+    fn datagram(header: &Ipv4, offset: usize, datagram: &mut Datagram<Self>) {
+        let fragment = header.fragment.get();
+        datagram.part = if fragment & (Ipv4::OFFSET | Ipv4::MORE_FRAGMENTS) == 0 {
+            Part::Whole
+        } else if fragment & Ipv4::OFFSET == 0 {
+            Part::First
+        } else {
+            Part::Later
+        };
+        datagram.network = offset;
+        datagram.transport = offset + header.header_length();
+        datagram.end = offset + usize::from(header.total_length.get());
+        datagram.source = header.source;
+        datagram.destination = header.destination;
+        datagram.protocol = header.protocol;
+        datagram.hop_limit = header.ttl;
+        datagram.identification = u32::from(header.identification.get());
+    }
+}
+
+impl Network for V4 {
+    const HEADER: usize = 20;
+    const ETHERTYPE: u16 = ETHERTYPE_IPV4;
+    const INSIDE: u8 = protocol::IPIP;
+    const ICMP: u8 = protocol::ICMP;
+    /// RFC 1812 section 4.3.2.3.
+    const LARGEST_ERROR: usize = 576;
+    const SMALLEST_MTU: u32 = 68;
+
+    #[inline(always)]
+    fn parse<P: Packet, W: Walk>(
+        packet: &P,
+        _walker: W,
+        offset: usize,
+        datagram: &mut Datagram<Self>,
+    ) -> Result<(), Reason> {
+        let header: &Ipv4 = packet.header(offset).ok_or(Reason::Truncated)?;
+        Self::datagram(header, offset, datagram);
+        if header.version_length >> 4 != 4
+            || header.header_length() < Self::HEADER
+            || datagram.end < datagram.transport
+        {
+            return Err(Reason::BadLength);
+        }
+        if datagram.end > packet.length() {
+            return Err(Reason::Truncated);
+        }
+        // RFC 1858: such a fragment would overwrite the TCP flags of the first one.
+        if header.fragment.get() & Ipv4::OFFSET == 1 && header.protocol == protocol::TCP {
+            return Err(Reason::FragmentOverlap);
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn parse_embedded<P: Packet, W: Walk>(
+        packet: &P,
+        _walker: W,
+        offset: usize,
+        datagram: &mut Datagram<Self>,
+    ) -> Option<()> {
+        let header: &Ipv4 = packet.header(offset)?;
+        Self::datagram(header, offset, datagram);
+        (header.version_length >> 4 == 4 && header.header_length() >= Self::HEADER).then_some(())
+    }
+
+    #[inline(always)]
+    fn decrement<P: Packet>(packet: &mut P, datagram: &Datagram<Self>) -> Option<()> {
+        let header: &mut Ipv4 = packet.header_mut(datagram.network)?;
+        header.ttl = header.ttl.wrapping_sub(1);
+        // The TTL is the first byte of its word: one less there is 0x0100 more in the checksum.
+        header.checksum = Sum::default().remove_field([1, 0]).update(header.checksum);
+        Some(())
+    }
+
+    #[inline(always)]
+    fn readdress<P: Packet>(
+        packet: &mut P,
+        datagram: &Datagram<Self>,
+        source: &[u8; 4],
+        destination: &[u8; 4],
+    ) -> Option<()> {
+        let header: &mut Ipv4 = packet.header_mut(datagram.network)?;
+        header.checksum = Self::difference(datagram, source, destination).update(header.checksum);
+        header.source = *source;
+        header.destination = *destination;
+        Some(())
+    }
+
+    #[inline(always)]
+    fn difference(datagram: &Datagram<Self>, source: &[u8; 4], destination: &[u8; 4]) -> Sum {
+        Sum::default()
+            .remove(datagram.source)
+            .remove(datagram.destination)
+            .add(*source)
+            .add(*destination)
+    }
+
+    #[inline(always)]
+    fn class<P: Packet>(packet: &P, datagram: &Datagram<Self>) -> Option<(u8, bool)> {
+        let header: &Ipv4 = packet.header(datagram.network)?;
+        Some((
+            header.service,
+            header.fragment.get() & Ipv4::DONT_FRAGMENT != 0,
+        ))
+    }
+
+    #[inline(always)]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the caller keeps packets below 64 KiB"
+    )]
+    fn write_outer<P: Packet>(
+        packet: &mut P,
+        offset: usize,
+        outer: &Outer<'_, Self>,
+    ) -> Option<()> {
+        let fragment = if outer.dont_fragment {
+            Ipv4::DONT_FRAGMENT
+        } else {
+            0
+        };
+        let header: &mut Ipv4 = packet.header_mut(offset)?;
+        header.version_length = 0x45;
+        header.service = outer.class;
+        header.total_length = U16::new((outer.payload + 20) as u16);
+        header.identification = U16::new(outer.identification);
+        header.fragment = U16::new(fragment);
+        header.ttl = outer.hop_limit;
+        header.protocol = outer.protocol;
+        header.source = *outer.source;
+        header.destination = *outer.destination;
+        header.checksum = Sum::default()
+            .add_field([0x45, outer.class])
+            .add_field(header.total_length.to_bytes())
+            .add_field(header.identification.to_bytes())
+            .add_field(header.fragment.to_bytes())
+            .add_field([outer.hop_limit, outer.protocol])
+            .add(*outer.source)
+            .add(*outer.destination)
+            .checksum();
+        Some(())
+    }
+
+    #[inline(always)]
+    fn icmp_pseudo(_source: &[u8; 4], _destination: &[u8; 4], _bytes: u32) -> Sum {
+        Sum::default()
+    }
+
+    #[inline(always)]
+    fn icmp_error(trouble: Trouble, mtu: u32) -> (u8, u8, u32) {
+        match trouble {
+            Trouble::TimeExceeded => (11, 0, 0),
+            Trouble::TooBig => (3, 4, mtu & 0xffff),
+            Trouble::PortUnreachable => (3, 3, 0),
+        }
+    }
+
+    #[inline(always)]
+    fn is_icmp_error(kind: u8) -> bool {
+        matches!(kind, 3 | 4 | 11)
+    }
+
+    #[inline(always)]
+    fn is_unanswerable(kind: u8) -> bool {
+        !matches!(kind, 0 | 8 | 13 | 14)
+    }
+
+    #[inline(always)]
+    fn is_unanswerable_source(address: &[u8; 4]) -> bool {
+        let [first, ..] = *address;
+        first == 0 || first == 127 || first >= 224
+    }
+}

@@ -1,0 +1,153 @@
+//! The two internet protocols: from a frame to a [`Datagram`], and what forwarding changes in it.
+
+mod ipv4;
+mod ipv6;
+
+use crate::checksum::Sum;
+use crate::family::Family;
+use crate::packet::Packet;
+use crate::tables::Walk;
+use crate::verdict::Reason;
+
+/// Which part of a packet this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// All of it.
+    Whole,
+    /// The first fragment, with the ports.
+    First,
+    /// A later fragment, without ports.
+    Later,
+}
+
+/// What an IP header says, and where things are in the frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Datagram<F: Family> {
+    /// Offset of the IP header.
+    pub network: usize,
+    /// Offset of the transport header (in a later fragment: of its data).
+    pub transport: usize,
+    /// Offset after the last byte that belongs to the IP packet.
+    pub end: usize,
+    /// Source address.
+    pub source: F::Address,
+    /// Destination address.
+    pub destination: F::Address,
+    /// Protocol of the transport header.
+    pub protocol: u8,
+    /// TTL or hop limit.
+    pub hop_limit: u8,
+    /// Which part of a packet this is.
+    pub part: Part,
+    /// Shared by the fragments of a packet; without meaning in a whole one.
+    pub identification: u32,
+}
+
+impl<F: Family> Datagram<F> {
+    /// Bytes of the IP packet.
+    #[inline(always)]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "at most 64 KiB and a header"
+    )]
+    pub const fn length(&self) -> u32 {
+        self.end.wrapping_sub(self.network) as u32
+    }
+}
+
+/// What the header of an IP packet inside a tunnel or of an ICMP answer needs.
+#[derive(Clone, Copy, Debug)]
+pub struct Outer<'a, F: Family> {
+    /// Source address.
+    pub source: &'a F::Address,
+    /// Destination address.
+    pub destination: &'a F::Address,
+    /// Protocol of the payload.
+    pub protocol: u8,
+    /// Traffic class, congestion notification included.
+    pub class: u8,
+    /// TTL or hop limit.
+    pub hop_limit: u8,
+    /// Whether the packet may not be fragmented (IPv4).
+    pub dont_fragment: bool,
+    /// IPv4 identification.
+    pub identification: u16,
+    /// Bytes after the header.
+    pub payload: u32,
+}
+
+/// Why an ICMP error is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// TTL or hop limit used up.
+    TimeExceeded,
+    /// Larger than the path.
+    TooBig,
+    /// Nobody serves the port.
+    PortUnreachable,
+}
+
+/// An internet protocol.
+pub trait Network: Family {
+    /// Bytes of the header that [`Network::write_outer`] writes.
+    const HEADER: usize;
+    /// Its ethertype.
+    const ETHERTYPE: u16;
+    /// Its protocol number inside another IP packet.
+    const INSIDE: u8;
+    /// Its ICMP's protocol number.
+    const ICMP: u8;
+    /// Bytes of an ICMP error at most, IP header included.
+    const LARGEST_ERROR: usize;
+    /// Smallest MTU a packet-too-big may name.
+    const SMALLEST_MTU: u32;
+
+    /// Reads the header at `offset` and all extension headers.
+    ///
+    /// # Errors
+    ///
+    /// Why a packet that is cut short or lies about its lengths is dropped.
+    fn parse<P: Packet, W: Walk>(
+        packet: &P,
+        walker: W,
+        offset: usize,
+        datagram: &mut Datagram<Self>,
+    ) -> Result<(), Reason>;
+    /// Reads a header that stands inside an ICMP error: the packet may be cut off behind it.
+    fn parse_embedded<P: Packet, W: Walk>(
+        packet: &P,
+        walker: W,
+        offset: usize,
+        datagram: &mut Datagram<Self>,
+    ) -> Option<()>;
+    /// Takes one from TTL or hop limit; the caller checked that it is above one.
+    fn decrement<P: Packet>(packet: &mut P, datagram: &Datagram<Self>) -> Option<()>;
+    /// Replaces addresses in the header.
+    fn readdress<P: Packet>(
+        packet: &mut P,
+        datagram: &Datagram<Self>,
+        source: &Self::Address,
+        destination: &Self::Address,
+    ) -> Option<()>;
+    /// What changes in sums over both addresses.
+    fn difference(
+        datagram: &Datagram<Self>,
+        source: &Self::Address,
+        destination: &Self::Address,
+    ) -> Sum;
+    /// What an outer header takes over: traffic class and the don't-fragment bit.
+    fn class<P: Packet>(packet: &P, datagram: &Datagram<Self>) -> Option<(u8, bool)>;
+    /// Writes a whole header.
+    fn write_outer<P: Packet>(packet: &mut P, offset: usize, outer: &Outer<'_, Self>)
+    -> Option<()>;
+    /// Pseudo-header part of an ICMP checksum.
+    fn icmp_pseudo(source: &Self::Address, destination: &Self::Address, bytes: u32) -> Sum;
+    /// Type, code and last word of an ICMP error; `mtu` is what fits where the packet was too big.
+    fn icmp_error(trouble: Trouble, mtu: u32) -> (u8, u8, u32);
+    /// Whether an ICMP type is an error that is relayed.
+    fn is_icmp_error(kind: u8) -> bool;
+    /// Whether an ICMP type must never be answered with an error.
+    fn is_unanswerable(kind: u8) -> bool;
+    /// An address nobody answers: unspecified, multicast, broadcast.
+    fn is_unanswerable_source(address: &Self::Address) -> bool;
+}

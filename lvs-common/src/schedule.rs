@@ -1,0 +1,263 @@
+//! Which real server a new connection goes to.
+//!
+//! IPVS's schedulers differ mostly in the table that is laid out when a service changes; the daemon
+//! does that. What remains for each new connection is one of the ways of [`Pick`].
+
+use crate::abi::{Member, Pick, Plan};
+use crate::family::Family;
+use crate::siphash;
+use crate::tables::{Step, Tables};
+
+/// Key of the hash by which Maglev places flows (`ip_vs_mh.c: IP_VS_MH_...`): fixed, so that all
+/// directors agree.
+pub const MAGLEV_KEY: [u64; 2] = [2_654_435_761; 2];
+
+/// A slot that refers to no member.
+pub const EMPTY_SLOT: u32 = 0xffff;
+
+/// What schedulers look at in a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flow {
+    /// Client's address, folded to one word (host order).
+    pub source: u32,
+    /// Virtual address, likewise.
+    pub destination: u32,
+    /// Client's port.
+    pub port: u16,
+    /// Hash of the whole flow.
+    pub hash: u32,
+}
+
+/// An address as one word: IPv6 is folded by exclusive or, as IPVS does.
+#[inline(always)]
+pub fn fold<F: Family>(address: F::Address) -> u32 {
+    let [a, b, c, d]: [u32; 4] = zerocopy::transmute!(F::widen(address));
+    u32::from_be(a ^ b ^ c ^ d)
+}
+
+/// Whether a server takes new connections, by weight and thresholds.
+#[inline(always)]
+pub fn usable<T: Tables>(tables: T, member: &Member) -> bool {
+    member.weight != 0 && (member.upper == 0 || !overloaded(tables, member))
+}
+
+/// IPVS's hysteresis between the two thresholds.
+#[inline(always)]
+fn overloaded<T: Tables>(tables: T, member: &Member) -> bool {
+    let load = tables.load(member.server);
+    let total = u64::from(load.active()) + u64::from(load.inactive());
+    let stays = if load.overloaded == 0 {
+        total >= u64::from(member.upper)
+    } else if member.lower != 0 {
+        total >= u64::from(member.lower)
+    } else {
+        total * 4 >= u64::from(member.upper) * 3
+    };
+    if stays != (load.overloaded != 0) {
+        tables.set_overloaded(member.server, stays);
+    }
+    stays
+}
+
+/// Picks a server for a new connection: the member and its place in the table of members.
+#[inline(always)]
+pub fn pick<'a, T: Tables + 'a>(
+    tables: T,
+    plan: &'a Plan,
+    flow: &Flow,
+) -> Option<(u32, &'a Member)> {
+    let (method, count) = match Pick::from_raw(plan.pick) {
+        Pick::Nothing => return None,
+        Pick::Rotate => (Method::Rotate, plan.slot_count),
+        Pick::Least => (Method::Least { weighted: false }, plan.member_count),
+        Pick::WeightedLeast => (Method::Least { weighted: true }, plan.member_count),
+        Pick::SourceHash => (Method::Source, plan.slot_count),
+        Pick::DestinationHash => (Method::Destination, 1),
+        Pick::Maglev => (Method::Maglev, plan.slot_count),
+    };
+    search(tables, plan, flow, method, count)
+}
+
+/// Picks a server by the flow alone, the same one for every packet while the plan is in force.
+/// `None` also where the scheduler counts connections, which it could not do here.
+#[inline(always)]
+pub fn pick_stateless<'a, T: Tables + 'a>(
+    tables: T,
+    plan: &'a Plan,
+    flow: &Flow,
+) -> Option<(u32, &'a Member)> {
+    match Pick::from_raw(plan.pick) {
+        Pick::SourceHash | Pick::DestinationHash | Pick::Maglev => pick(tables, plan, flow),
+        _ => search(tables, plan, flow, Method::Flow, plan.member_count),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Method {
+    Rotate,
+    Least { weighted: bool },
+    Source,
+    Destination,
+    Maglev,
+    Flow,
+}
+
+#[inline(always)]
+fn search<'a, T: Tables + 'a>(
+    tables: T,
+    plan: &'a Plan,
+    flow: &Flow,
+    method: Method,
+    count: u32,
+) -> Option<(u32, &'a Member)> {
+    let mut search = Search {
+        tables,
+        plan,
+        flow: *flow,
+        method,
+        first: 0,
+        best: 0,
+        weight: 0,
+        cost: 0,
+    };
+    tables.walk(count, &mut search);
+    // The verifier forgets what a pointer that went through the walk points to: ask for it again.
+    let place = search.best.checked_sub(1)?;
+    Some((place, tables.member(place)?))
+}
+
+/// The walk over slots or members until a usable one (or, for least connections, the best) is found.
+#[repr(C, align(8))]
+struct Search<'a, T> {
+    tables: T,
+    plan: &'a Plan,
+    flow: Flow,
+    method: Method,
+    /// Slot that a hash chose first: fallbacks start from there.
+    first: u32,
+    /// Place of the best member so far, plus one; 0: none.
+    best: u32,
+    /// Its weight.
+    weight: u32,
+    cost: u64,
+}
+
+impl<'a, T: Tables + 'a> Search<'a, T> {
+    #[inline(always)]
+    fn in_slot(&self, slot: u32) -> Option<u32> {
+        let position = self.tables.slot(self.plan.slots.wrapping_add(slot))?;
+        if position == EMPTY_SLOT {
+            return None;
+        }
+        Some(self.plan.members.wrapping_add(position))
+    }
+
+    /// Takes the member at that place if it is usable; says whether to go on otherwise.
+    #[inline(always)]
+    fn take(&mut self, place: Option<u32>, go_on: bool) -> bool {
+        let found = place.and_then(|place| Some((place, self.tables.member(place)?)));
+        match found {
+            Some((place, member)) if usable(self.tables, member) => {
+                self.best = place.wrapping_add(1);
+                false
+            }
+            Some(_) => go_on,
+            None => false,
+        }
+    }
+
+    /// A hash scheduler's slot: the flow's own, then with the fallback flag others, by IPVS's
+    /// sequence of offsets.
+    #[inline(always)]
+    fn by_hash(&mut self, turn: u32, size: u32, hash: impl Fn(u32) -> u32) -> bool {
+        let fallback = self.plan.flags & Plan::FLAG_1 != 0;
+        let slot = if turn == 0 {
+            self.first = hash(0);
+            self.first
+        } else {
+            hash((turn - 1 + self.first) % size.max(1))
+        };
+        let member = self.in_slot(slot);
+        self.take(member, fallback)
+    }
+
+    #[inline(always)]
+    fn key(&self) -> u32 {
+        let port = if self.plan.flags & Plan::FLAG_2 != 0 {
+            self.flow.port
+        } else {
+            0
+        };
+        self.flow.source.wrapping_add(u32::from(port))
+    }
+
+    /// Connections by IPVS's measure (`ip_vs_dest_conn_overhead`), compared by cross multiplication.
+    #[inline(always)]
+    fn weigh(&mut self, turn: u32, weighted: bool) {
+        let place = self.plan.members.wrapping_add(turn);
+        let Some(member) = self.tables.member(place) else {
+            return;
+        };
+        if !usable(self.tables, member) {
+            return;
+        }
+        let load = self.tables.load(member.server);
+        let cost = (u64::from(load.active()) << 8) + u64::from(load.inactive());
+        let better = if self.best == 0 {
+            true
+        } else if weighted {
+            self.cost.wrapping_mul(u64::from(member.weight))
+                > cost.wrapping_mul(u64::from(self.weight))
+        } else {
+            self.cost > cost
+        };
+        if better {
+            self.best = place.wrapping_add(1);
+            self.weight = member.weight;
+            self.cost = cost;
+        }
+    }
+}
+
+impl<'a, T: Tables + 'a> Step for Search<'a, T> {
+    #[inline(always)]
+    fn step(&mut self, turn: u32) -> bool {
+        let size = self.plan.slot_count.max(1);
+        match self.method {
+            Method::Rotate => {
+                let slot = self.tables.ticket(self.plan.service) % size;
+                let member = self.in_slot(slot);
+                self.take(member, true)
+            }
+            Method::Least { weighted } => {
+                self.weigh(turn, weighted);
+                true
+            }
+            Method::Source => {
+                let key = self.key();
+                self.by_hash(turn, size, |offset| offset.wrapping_add(bucket(key)) % size)
+            }
+            Method::Destination => {
+                let member = self.in_slot(bucket(self.flow.destination) % size);
+                self.take(member, false)
+            }
+            Method::Maglev => {
+                let key = self.key();
+                self.by_hash(turn, size, |offset| {
+                    siphash::hash(key.wrapping_add(offset), MAGLEV_KEY) % size
+                })
+            }
+            Method::Flow => {
+                let count = self.plan.member_count.max(1);
+                let place = (self.flow.hash % count).wrapping_add(turn) % count;
+                self.take(Some(self.plan.members.wrapping_add(place)), true)
+            }
+        }
+    }
+}
+
+/// Bucket of 256 (`hash_32` of the kernel).
+#[inline(always)]
+const fn bucket(word: u32) -> u32 {
+    word.wrapping_mul(0x61c8_8647) >> 24
+}

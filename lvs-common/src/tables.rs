@@ -1,0 +1,80 @@
+//! What the packet path asks of its surroundings beside the frame: tables, counters and a clock.
+
+use crate::abi::{FragmentKey, Hop, Load, Member, Plan, Server, ServiceKey};
+use crate::connection::table::{Secrets, Store};
+use crate::connection::{Ports, Protocol};
+use crate::family::{V4, V6};
+
+/// One step of a walk over a service's members.
+pub trait Step {
+    /// Looks at one more; false ends the walk.
+    fn step(&mut self, index: u32) -> bool;
+}
+
+/// How to repeat something: a BPF program does it through a helper, so that the verifier looks at one
+/// turn only.
+pub trait Walk: Copy {
+    /// Walks from 0 to `count` or until a step says stop.
+    fn walk<S: Step>(self, count: u32, steps: &mut S) {
+        let mut index = 0;
+        while index < count && steps.step(index) {
+            index += 1;
+        }
+    }
+}
+
+/// The tables of the director. A copy is a handle to the same tables. References into them stay good
+/// while a packet is handled: what they lead to is immutable until nobody can refer to it.
+pub trait Tables: Walk + Secrets + Store<V4> + Store<V6> {
+    /// Does nothing but tell an optimiser that what was just written to memory is better read again
+    /// than kept: a BPF program has ten registers and 512 bytes of stack.
+    fn settle(self) {}
+    /// The clock in ticks, see [`crate::abi::TICK_SHIFT`].
+    fn now(self) -> u32;
+    /// Ticks without a packet after which a connection in this state is forgotten.
+    fn timeout(self, protocol: Protocol, state: u8) -> u32;
+    /// Whether a bit of [`crate::abi::Config`]'s options is set.
+    fn option(self, bit: u32) -> bool;
+    /// A word of the address filter.
+    fn concern(self, word: usize) -> u64;
+    /// Index of the service with exactly this key.
+    fn service(self, key: &ServiceKey) -> Option<u32>;
+    /// The plan in force of a service.
+    fn plan<'a>(self, service: u32) -> Option<&'a Plan>
+    where
+        Self: 'a;
+    /// A member by its place in the table of members.
+    fn member<'a>(self, index: u32) -> Option<&'a Member>
+    where
+        Self: 'a;
+    /// A slot by its place in the table of slots.
+    fn slot(self, index: u32) -> Option<u32>;
+    /// The next ticket of a service's rotating scheduler.
+    fn ticket(self, service: u32) -> u32;
+    /// A real server by its index.
+    fn server<'a>(self, index: u32) -> Option<&'a Server>
+    where
+        Self: 'a;
+    /// A next hop by its number.
+    fn hop<'a>(self, number: u32) -> Option<&'a Hop>
+    where
+        Self: 'a;
+    /// Connections of a server.
+    fn load(self, server: u32) -> Load;
+    /// Adds to a server's connections, atomically.
+    fn account(self, server: u32, change: u64);
+    /// Adds to a server's templates, atomically.
+    fn account_template(self, server: u32, change: u32);
+    /// Notes that a server reached its upper threshold, or is below the lower one again.
+    fn set_overloaded(self, server: u32, overloaded: bool);
+    /// Counts a packet from a client, and the connection if it is the first one.
+    fn count_in(self, service: u32, server: u32, bytes: u32, new: bool);
+    /// Counts a packet to a client.
+    fn count_out(self, service: u32, server: u32, bytes: u32);
+    /// Remembers the ports that stand only in a packet's first fragment.
+    fn remember(self, key: &FragmentKey, ports: Ports);
+    /// The ports of a later fragment.
+    fn recall(self, key: &FragmentKey) -> Option<Ports>;
+    /// Whether one more ICMP error may be sent now.
+    fn may_answer(self, now: u32) -> bool;
+}

@@ -1,0 +1,73 @@
+//! Every map of the data path. What each holds and who writes it stands in `lvs_common::abi`; the
+//! names here are the ones there.
+//!
+//! Arrays that the daemon reads or writes as memory carry `BPF_F_MMAPABLE`. Sizes of the connection
+//! tables, of the slots and of the fragment table are set when the maps are made.
+
+use aya_ebpf::bindings::BPF_F_MMAPABLE;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
+use lvs_common::abi::{
+    CONCERN_WORDS, Config, DEFAULT_FRAGMENTS, DEFAULT_SLOTS, FragmentKey, Hop, IcmpBudget, Load,
+    MAX_HOPS, MAX_MEMBERS, MAX_PLANS, MAX_REASONS, MAX_SERVERS, MAX_SERVICES, Member, Plan, Server,
+    ServiceKey, Stats, WAYS,
+};
+use lvs_common::connection::{Entry, Ports};
+use lvs_common::family::{V4, V6};
+use lvs_common::forward::Workspace;
+
+/// One set of the connection table.
+#[repr(C, align(64))]
+pub(crate) struct Set<F: lvs_common::family::Family> {
+    pub(crate) ways: [Entry<F>; WAYS as usize],
+}
+
+/// The address filter as one value.
+#[repr(transparent)]
+pub(crate) struct Concern(pub(crate) [u64; CONCERN_WORDS]);
+
+macro_rules! shared {
+    ($($name:ident: $type:ty, $entries:expr;)+) => {
+        $(#[map]
+        pub(crate) static $name: Array<$type> = Array::with_max_entries($entries, BPF_F_MMAPABLE);)+
+    };
+}
+
+shared! {
+    config: Config, 1;
+    heads: u32, MAX_SERVICES;
+    plans: Plan, MAX_PLANS;
+    members: Member, MAX_MEMBERS;
+    slots: u16, DEFAULT_SLOTS;
+    cursors: u32, MAX_SERVICES;
+    servers: Server, MAX_SERVERS;
+    hops: Hop, MAX_HOPS;
+    loads: Load, MAX_SERVERS;
+    concern: Concern, 1;
+    connections4: Set<V4>, 65_536;
+    connections6: Set<V6>, 16_384;
+}
+
+#[map]
+pub(crate) static services: HashMap<ServiceKey, u32> = HashMap::with_max_entries(MAX_SERVICES, 0);
+
+#[map]
+pub(crate) static server_stats: PerCpuArray<Stats> = PerCpuArray::with_max_entries(MAX_SERVERS, 0);
+
+#[map]
+pub(crate) static service_stats: PerCpuArray<Stats> =
+    PerCpuArray::with_max_entries(MAX_SERVICES, 0);
+
+#[map]
+pub(crate) static verdicts: PerCpuArray<u64> = PerCpuArray::with_max_entries(MAX_REASONS, 0);
+
+#[map]
+pub(crate) static fragments: LruHashMap<FragmentKey, Ports> =
+    LruHashMap::with_max_entries(DEFAULT_FRAGMENTS, 0);
+
+#[map]
+pub(crate) static icmp_budget: PerCpuArray<IcmpBudget> = PerCpuArray::with_max_entries(1, 0);
+
+/// Where the packet at hand is worked on, see `lvs_common::forward::Workspace`.
+#[map]
+pub(crate) static workspace: PerCpuArray<Workspace> = PerCpuArray::with_max_entries(1, 0);

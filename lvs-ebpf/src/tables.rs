@@ -1,0 +1,348 @@
+//! The maps as [`Tables`].
+
+use core::ffi::c_void;
+use core::ptr;
+
+use aya_ebpf::bindings::BPF_ANY;
+use aya_ebpf::helpers::generated::{bpf_ktime_get_coarse_ns, bpf_loop};
+use aya_ebpf::maps::{Array, PerCpuArray};
+use lvs_common::abi::{
+    CONCERN_WORDS, Config, FragmentKey, Hop, Load, Member, Plan, Server, ServiceKey, Stats,
+    TICK_SHIFT,
+};
+use lvs_common::connection::table::{Secrets, Share, Store};
+use lvs_common::connection::{Kind, Ports, Protocol, share};
+use lvs_common::family::{V4, V6};
+use lvs_common::tables::{Step, Tables, Walk};
+
+use crate::ways::SetPointer;
+use crate::{atomic, maps, verifier};
+
+/// Constants that the loader sets before the program is verified, so that they cost nothing. The
+/// values here only keep them out of the section of zeroes.
+#[unsafe(no_mangle)]
+static SECRETS: [u64; 16] = [1; 16];
+/// Number of sets of the IPv4 connection table.
+#[unsafe(no_mangle)]
+static SETS4: u32 = 65_536;
+/// Number of sets of the IPv6 connection table.
+#[unsafe(no_mangle)]
+static SETS6: u32 = 16_384;
+/// Options of `lvs_common::abi::Config`.
+#[unsafe(no_mangle)]
+static OPTIONS: u32 = u32::MAX;
+/// ICMP errors per second and CPU.
+#[unsafe(no_mangle)]
+static ICMP_RATE: u32 = 1_000;
+
+#[inline(always)]
+fn constant<T: Copy>(value: &'static T) -> T {
+    // SAFETY: a reference is always readable. Volatile, because the loader changes the value after
+    // the compiler saw it.
+    unsafe { ptr::read_volatile(value) }
+}
+
+/// A copy of an array's element.
+#[inline(always)]
+fn copy<T: Copy>(array: &Array<T>, index: u32) -> Option<T> {
+    array.get(index).copied()
+}
+
+/// All tables of the data path.
+#[derive(Clone, Copy)]
+pub(crate) struct Kernel;
+
+impl Kernel {
+    /// Counts a verdict.
+    #[inline(always)]
+    pub(crate) fn count(verdict: u32) {
+        if let Some(counter) = maps::verdicts.get_ptr_mut(verdict) {
+            // SAFETY: this CPU's own element; the program is not interrupted by itself.
+            unsafe { *counter += 1 };
+        }
+    }
+}
+
+impl Secrets for Kernel {
+    #[inline(always)]
+    fn secret(self, index: usize) -> u64 {
+        SECRETS.get(index).map_or(0, constant)
+    }
+}
+
+#[inline(always)]
+fn account(server: u32, change: u64) {
+    if let Some(load) = maps::loads.get_ptr_mut(server) {
+        // SAFETY: an aligned field of a map value.
+        unsafe { atomic::add(&raw mut (*load).counts, change) };
+    }
+}
+
+#[inline(always)]
+fn account_template(server: u32, change: u32) {
+    if let Some(load) = maps::loads.get_ptr_mut(server) {
+        // SAFETY: an aligned field of a map value.
+        unsafe { atomic::fetch_add(&raw mut (*load).templates, change) };
+    }
+}
+
+/// Accounts for an entry that comes (1) or goes (-1).
+#[inline(always)]
+fn settle(entry: Share, sign: i64) {
+    let server = u32::from(entry.server);
+    if entry.kind == Kind::Template {
+        account_template(server, sign as u32);
+    } else if let Some(protocol) = Protocol::from_number(entry.protocol) {
+        account(
+            server,
+            share(protocol, entry.state).wrapping_mul(sign as u64),
+        );
+    }
+}
+
+impl Store<V4> for Kernel {
+    type Set = SetPointer<V4>;
+
+    #[inline(always)]
+    fn sets(self) -> u32 {
+        constant(&SETS4)
+    }
+
+    #[inline(always)]
+    fn set(self, number: u32) -> Option<SetPointer<V4>> {
+        // SAFETY: a value of the table, which is never freed while the program runs.
+        maps::connections4
+            .get_ptr_mut(number)
+            .map(|set| unsafe { SetPointer::new(set) })
+    }
+
+    #[inline(always)]
+    fn entered(self, share: Share) {
+        settle(share, 1);
+    }
+
+    #[inline(always)]
+    fn removed(self, share: Share) {
+        settle(share, -1);
+    }
+}
+
+impl Store<V6> for Kernel {
+    type Set = SetPointer<V6>;
+
+    #[inline(always)]
+    fn sets(self) -> u32 {
+        constant(&SETS6)
+    }
+
+    #[inline(always)]
+    fn set(self, number: u32) -> Option<SetPointer<V6>> {
+        // SAFETY: a value of the table, which is never freed while the program runs.
+        maps::connections6
+            .get_ptr_mut(number)
+            .map(|set| unsafe { SetPointer::new(set) })
+    }
+
+    #[inline(always)]
+    fn entered(self, share: Share) {
+        settle(share, 1);
+    }
+
+    #[inline(always)]
+    fn removed(self, share: Share) {
+        settle(share, -1);
+    }
+}
+
+/// Adds to this CPU's counters.
+#[inline(always)]
+fn add(counters: &PerCpuArray<Stats>, index: u32, change: impl FnOnce(&mut Stats)) {
+    if let Some(stats) = counters.get_ptr_mut(index) {
+        // SAFETY: this CPU's own element; the program is not interrupted by itself.
+        change(unsafe { &mut *stats });
+    }
+}
+
+extern "C" fn walk_callback<S: Step>(index: u64, steps: *mut c_void) -> i64 {
+    // SAFETY: `walk` passes a live, exclusive reference to an `S`.
+    let steps = unsafe { &mut *steps.cast::<S>() };
+    i64::from(!steps.step(index as u32))
+}
+
+impl Tables for Kernel {
+    #[inline(always)]
+    fn settle(self) {
+        verifier::fence();
+    }
+
+    #[inline(always)]
+    fn now(self) -> u32 {
+        // SAFETY: a helper without arguments.
+        (unsafe { bpf_ktime_get_coarse_ns() } >> TICK_SHIFT) as u32
+    }
+
+    #[inline(always)]
+    fn timeout(self, protocol: Protocol, state: u8) -> u32 {
+        let index = Config::timeout_index(protocol, u32::from(state));
+        maps::config
+            .get(0)
+            .and_then(|config| config.timeouts.get(index).copied())
+            .unwrap_or(0)
+    }
+
+    #[inline(always)]
+    fn option(self, bit: u32) -> bool {
+        constant(&OPTIONS) & bit != 0
+    }
+
+    #[inline(always)]
+    fn concern(self, word: usize) -> u64 {
+        maps::concern
+            .get(0)
+            .and_then(|filter| filter.0.get(word & (CONCERN_WORDS - 1)).copied())
+            .unwrap_or(0)
+    }
+
+    #[inline(always)]
+    fn service(self, key: &ServiceKey) -> Option<u32> {
+        // SAFETY: the element may be reused while it is read; the plan's own key settles that.
+        unsafe { maps::services.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn plan<'a>(self, service: u32) -> Option<&'a Plan> {
+        let head = maps::heads.get_ptr(service)?;
+        // SAFETY: an aligned word of a map value, which the daemon replaces in one store.
+        let number = unsafe { ptr::read_volatile(head) };
+        if number == 0 {
+            return None;
+        }
+        maps::plans.get(number)
+    }
+
+    #[inline(always)]
+    fn member<'a>(self, index: u32) -> Option<&'a Member> {
+        maps::members.get(index)
+    }
+
+    #[inline(always)]
+    fn slot(self, index: u32) -> Option<u32> {
+        copy(&maps::slots, index).map(u32::from)
+    }
+
+    #[inline(always)]
+    fn ticket(self, service: u32) -> u32 {
+        match maps::cursors.get_ptr_mut(service) {
+            // SAFETY: an aligned word of a map value.
+            Some(cursor) => unsafe { atomic::fetch_add(cursor, 1) },
+            None => 0,
+        }
+    }
+
+    #[inline(always)]
+    fn server<'a>(self, index: u32) -> Option<&'a Server> {
+        maps::servers.get(index)
+    }
+
+    #[inline(always)]
+    fn hop<'a>(self, number: u32) -> Option<&'a Hop> {
+        maps::hops.get(number)
+    }
+
+    #[inline(always)]
+    fn load(self, server: u32) -> Load {
+        copy(&maps::loads, server).unwrap_or(Load {
+            counts: 0,
+            overloaded: 0,
+            templates: 0,
+        })
+    }
+
+    #[inline(always)]
+    fn account(self, server: u32, change: u64) {
+        account(server, change);
+    }
+
+    #[inline(always)]
+    fn account_template(self, server: u32, change: u32) {
+        account_template(server, change);
+    }
+
+    #[inline(always)]
+    fn set_overloaded(self, server: u32, overloaded: bool) {
+        if let Some(load) = maps::loads.get_ptr_mut(server) {
+            // SAFETY: an aligned word of a map value; of two CPUs that write it at once either may
+            // win, the next connection judges anew.
+            unsafe { ptr::write_volatile(&raw mut (*load).overloaded, u32::from(overloaded)) };
+        }
+    }
+
+    #[inline(always)]
+    fn count_in(self, service: u32, server: u32, bytes: u32, new: bool) {
+        let change = |stats: &mut Stats| {
+            stats.connections += u64::from(new);
+            stats.in_packets += 1;
+            stats.in_bytes += u64::from(bytes);
+        };
+        add(&maps::service_stats, service, change);
+        add(&maps::server_stats, server, change);
+    }
+
+    #[inline(always)]
+    fn count_out(self, service: u32, server: u32, bytes: u32) {
+        let change = |stats: &mut Stats| {
+            stats.out_packets += 1;
+            stats.out_bytes += u64::from(bytes);
+        };
+        add(&maps::service_stats, service, change);
+        add(&maps::server_stats, server, change);
+    }
+
+    #[inline(always)]
+    fn remember(self, key: &FragmentKey, ports: Ports) {
+        // A table that cannot take it costs the later fragments, nothing more.
+        let _ = maps::fragments.insert(key, &ports, u64::from(BPF_ANY));
+    }
+
+    #[inline(always)]
+    fn recall(self, key: &FragmentKey) -> Option<Ports> {
+        // SAFETY: the element may be reused while it is read; then a fragment goes astray and its
+        // receiver drops the packet, as after a loss.
+        unsafe { maps::fragments.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn may_answer(self, now: u32) -> bool {
+        let Some(budget) = maps::icmp_budget.get_ptr_mut(0) else {
+            return false;
+        };
+        // SAFETY: this CPU's own element.
+        let budget = unsafe { &mut *budget };
+        // About a second.
+        if now.wrapping_sub(budget.filled) >= 1 << 10 {
+            budget.filled = now;
+            budget.tokens = constant(&ICMP_RATE);
+        }
+        if budget.tokens == 0 {
+            return false;
+        }
+        budget.tokens -= 1;
+        true
+    }
+}
+
+impl Walk for Kernel {
+    #[inline(always)]
+    fn walk<S: Step>(self, count: u32, steps: &mut S) {
+        let callback: extern "C" fn(u64, *mut c_void) -> i64 = walk_callback::<S>;
+        // SAFETY: the callback gets back the reference it expects, during this call only.
+        unsafe {
+            bpf_loop(
+                count,
+                callback as *mut c_void,
+                ptr::from_mut(steps).cast(),
+                0,
+            );
+        }
+    }
+}
