@@ -82,7 +82,7 @@ where
     let protocol = Protocol::from_number(entry.key.protocol);
     let client = address::<F>(entry.key.source, entry.key.ports.source.get());
     let virtual_address = address::<F>(entry.key.destination, entry.key.ports.destination.get());
-    let server = maps.servers.read(u32::from(entry.server))?;
+    let server = maps.servers.read(u32::from(entry.record.server))?;
     let port = match server.port.get() {
         0 => virtual_address.port(),
         port => port,

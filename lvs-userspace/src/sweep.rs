@@ -154,7 +154,7 @@ where
 
 /// Takes a connection off its server's load.
 fn account<F: Family>(loads: &Mapping<Load>, entry: &Entry<F>, state: u8) {
-    let server = u32::from(entry.server);
+    let server = u32::from(entry.record.server);
     match (
         Kind::from_raw(entry.key.kind),
         Protocol::from_number(entry.key.protocol),

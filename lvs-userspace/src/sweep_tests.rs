@@ -43,7 +43,7 @@ impl Fixture {
         entry.timeout = 100;
         entry.key.protocol = 6;
         entry.key.kind = kind as u8;
-        entry.server = SERVER;
+        entry.record.server = SERVER;
         entry.partner = partner;
         self.table.write(way, entry);
         tag
