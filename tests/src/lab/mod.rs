@@ -20,8 +20,8 @@
 //!
 //! Why bridges between, and not veth pairs from host to host: the director's XDP program takes
 //! and sends raw frames, so the other end of its veth pair has to receive frames without a socket
-//! buffer (which it does with GRO on) and has to send finished checksums and no super-packets (which
-//! it does with transmit offloads off). With a bridge port at that end, only these ports need it, and
+//! buffer ([`receive`]) and has to send finished checksums and no super-packets (which it does with
+//! transmit offloads off). With a bridge port at that end, only these ports need it, and
 //! clients and servers keep the settings every machine has.
 //!
 //! Nothing of the machine's own network is touched: interfaces are created inside the namespaces.
@@ -45,6 +45,7 @@ pub mod director;
 mod namespace;
 mod network;
 mod owner;
+mod receive;
 mod requirements;
 mod server;
 mod udp;

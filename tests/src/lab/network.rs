@@ -7,6 +7,7 @@ use lvs_userspace::model::Method;
 
 use super::addresses::{self, FAMILIES, host_length, prefix_length};
 use super::namespace::Namespace;
+use super::receive::Receivers;
 use super::{Lab, requirements};
 
 /// How many interfaces the director has.
@@ -32,19 +33,23 @@ pub enum Host {
 }
 
 /// The lab's namespaces.
-#[derive(Debug)]
 pub struct Network {
     prefix: String,
     arms: Arms,
+    receivers: Option<Receivers>,
 }
 
 impl Network {
     /// Builds everything; names start with `prefix`.
     pub(super) fn build(prefix: String, arms: Arms) -> Result<Self> {
         requirements::check().map_err(|missing| anyhow::anyhow!(missing.0))?;
-        let network = Self { prefix, arms };
+        let mut network = Self {
+            prefix,
+            arms,
+            receivers: None,
+        };
         network.make_namespaces()?;
-        network.connect().context("cannot connect the hosts")?;
+        network.receivers = Some(network.connect().context("cannot connect the hosts")?);
         network.configure_client()?;
         network.configure_director()?;
         for number in 1..=Lab::SERVERS {
@@ -113,7 +118,7 @@ impl Network {
     }
 
     /// Bridges, the router and all veth pairs.
-    fn connect(&self) -> Result<()> {
+    fn connect(&self) -> Result<Receivers> {
         let network = self.namespace(Host::Network);
         network.sysctl(&[
             ("ipv4/ip_forward", "1"),
@@ -166,15 +171,18 @@ impl Network {
             )?;
         }
         network.ip(&lines)?;
-        for interface in self.director_interfaces() {
-            let port = director_port(interface);
-            // See the module's documentation for these two.
-            let offloads = ["-K", &port, "gro", "on", "tx", "off"];
+        let ports: Vec<_> = self
+            .director_interfaces()
+            .iter()
+            .map(|name| director_port(name))
+            .collect();
+        for port in &ports {
+            // See the module's documentation.
             network
-                .run("ethtool", &offloads)
-                .context("cannot set the offloads")?;
+                .run("ethtool", &["-K", port, "tx", "off"])
+                .context("cannot set offloads")?;
         }
-        Ok(())
+        Receivers::attach(&network, &ports)
     }
 
     /// A veth pair from a host to a port of a bridge.
