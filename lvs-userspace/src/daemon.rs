@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,7 +17,7 @@ use crate::clock;
 use crate::config::{self, Configuration};
 use crate::connections::Occupation;
 use crate::control::protocol::Interface;
-use crate::control::server::{self, Control};
+use crate::control::server::{self, Control, Socket};
 use crate::director::{Director, NextHop};
 use crate::kernel::{Attachment, DataPath, Directory, Options};
 use crate::neighbour::{Change, Neighbours, Resolution};
@@ -62,7 +61,7 @@ pub fn run(settings: &Settings) -> Result<()> {
     let attachments = attach(&mut data_path, &settings.interfaces)?;
     control.set_interfaces(describe(&attachments));
     let data_path = Arc::new(Mutex::new(data_path));
-    let listener = server::bind(&settings.socket)
+    let socket = Socket::bind(&settings.socket)
         .with_context(|| format!("cannot listen at {}", settings.socket.display()))?;
 
     // Threads inherit the capabilities of the one that makes them: this is still the only one.
@@ -73,7 +72,7 @@ pub fn run(settings: &Settings) -> Result<()> {
         .build()
         .context("cannot start the runtime")?;
     let attached = (Arc::clone(&data_path), attachments);
-    runtime.block_on(serve(settings, &control, listener, attached))?;
+    runtime.block_on(serve(settings, &control, socket, attached))?;
     drop(runtime);
 
     if let Err(error) = std::fs::remove_file(&settings.socket) {
@@ -94,7 +93,7 @@ pub fn run(settings: &Settings) -> Result<()> {
 async fn serve(
     settings: &Settings,
     control: &Arc<Control>,
-    listener: UnixListener,
+    socket: Socket,
     (data_path, attachments): (Arc<Mutex<DataPath>>, Vec<Attachment>),
 ) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
@@ -123,7 +122,10 @@ async fn serve(
             attaching(data_path, attachments),
         ),
     ];
-    let listener = tokio::net::UnixListener::from_std(listener)?;
+    find_next_hops(control).await;
+    let listener = socket
+        .publish()
+        .context("cannot publish the control socket")?;
     info!("listening at {}", settings.socket.display());
     let server = tokio::spawn(server::serve(listener, Arc::clone(control), ended(stopped)));
 
@@ -143,6 +145,19 @@ async fn serve(
         }
     }
     Ok(())
+}
+
+/// Waits a moment for the next hops of the real servers there are: who starts a daemon and then sends
+/// requests expects answers.
+async fn find_next_hops(control: &Arc<Control>) {
+    for _ in 0..60 {
+        let control = Arc::clone(control);
+        let found = tokio::task::spawn_blocking(move || control.director().unresolved().is_empty());
+        if found.await.unwrap_or(true) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// Reads the configuration again; one that is wrong changes nothing.

@@ -113,26 +113,40 @@ impl Control {
     }
 }
 
-/// Listens at a path, in place of a daemon that is gone.
-pub fn bind(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
+/// A control socket that is not at its place yet: what connects there finds a daemon that is ready.
+pub struct Socket {
+    listener: std::os::unix::net::UnixListener,
+    private: PathBuf,
+    path: PathBuf,
+}
+
+impl Socket {
+    /// Makes the socket, with the permissions it is to have.
+    pub fn bind(path: &Path) -> io::Result<Self> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let private = path.with_extension("new");
+        // A start that was killed may have left it.
+        let _ = fs::remove_file(&private);
+        let listener = std::os::unix::net::UnixListener::bind(&private)?;
+        listener.set_nonblocking(true)?;
+        fs::set_permissions(&private, fs::Permissions::from_mode(0o660))?;
+        if let Ok(Some(group)) = nix::unistd::Group::from_name(GROUP) {
+            nix::unistd::chown(&private, None, Some(group.gid))?;
+        }
+        Ok(Self {
+            listener,
+            private,
+            path: path.to_owned(),
+        })
     }
-    // Whoever listens there is gone: the data path's lock is ours.
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+
+    /// Puts it in its place. Whoever listened there is gone: the data path's lock is ours.
+    pub fn publish(self) -> io::Result<UnixListener> {
+        fs::rename(&self.private, &self.path)?;
+        UnixListener::from_std(self.listener)
     }
-    // Made private first, so that nobody gets in before the group is set.
-    let private: PathBuf = path.with_extension(format!("{}.new", std::process::id()));
-    let listener = std::os::unix::net::UnixListener::bind(&private)?;
-    listener.set_nonblocking(true)?;
-    fs::set_permissions(&private, fs::Permissions::from_mode(0o660))?;
-    if let Ok(Some(group)) = nix::unistd::Group::from_name(GROUP) {
-        nix::unistd::chown(&private, None, Some(group.gid))?;
-    }
-    fs::rename(&private, path)?;
-    Ok(listener)
 }
 
 /// Answers requests until `stop` ends.
