@@ -104,7 +104,8 @@ impl Director {
             std::thread::sleep(Duration::from_millis(5));
         }
         *self.daemon() = Some(child);
-        Ok(())
+        // It takes connections before it is ready to answer them.
+        self.lvsadm("-Ln").map(drop)
     }
 
     /// The daemon's command line with this lab's places, for starts that are expected to fail too.
