@@ -1,9 +1,8 @@
 //! The Maglev table of mh, slot by slot as IPVS fills it, so that directors agree.
 
-use std::hash::Hasher as _;
 use std::net::IpAddr;
 
-use siphasher::sip::SipHasher13;
+use lvs_common::siphash;
 
 use super::{Candidate, common_divisor, position};
 
@@ -67,16 +66,12 @@ pub(super) fn table(candidates: &[Candidate]) -> Vec<u16> {
     slots.into_iter().flatten().collect()
 }
 
-/// The kernel's hsiphash of one word, as 64-bit kernels compute it: SipHash-1-3, lower half.
-#[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
+/// The hash that the program finds slots by, too, see [`siphash`].
 fn hash(member: &Candidate, key: u64) -> u32 {
-    let mut hasher = SipHasher13::new_with_keys(key, key);
-    hasher.write(
-        &fold(member.address)
-            .wrapping_add(u32::from(member.port))
-            .to_le_bytes(),
-    );
-    hasher.finish() as u32
+    siphash::hash(
+        fold(member.address).wrapping_add(u32::from(member.port)),
+        [key; 2],
+    )
 }
 
 /// An address as one number.
