@@ -415,6 +415,35 @@ pub struct IcmpBudget {
     pub tokens: u32,
 }
 
+/// Bytes of a frame of the bench.
+pub const BENCH_FRAME: usize = 80;
+
+/// What the bench's harness sends, see `lvs-ebpf/src/bench.rs`.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Bench {
+    /// The frame; address and port of the flow are written over it.
+    pub template: [u8; BENCH_FRAME],
+    /// State of the random number generator.
+    pub state: u64,
+    /// Frames that ended otherwise than expected.
+    pub wrong: u64,
+    /// Frames that reached the sink.
+    pub arrived: u64,
+    /// Number of flows.
+    pub flows: u32,
+    /// Not 0: flows one after the other instead of at random.
+    pub sequential: u32,
+    /// The last flow sent in order.
+    pub next: u32,
+    /// Where the last four bytes of the flow's address go.
+    pub address_at: u32,
+    /// XDP action expected.
+    pub expected: u32,
+    /// Always zero.
+    pub reserved: u32,
+}
+
 /// The bit of the address filter that stands for an address: word and bit number.
 ///
 /// The program asks it before anything else about a packet's destination (a virtual address?) and

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+pub mod bench;
 pub mod lab;
 pub mod vm;
 

@@ -16,6 +16,9 @@ use super::{Directory, KernelError, Mapping, Maps, ServiceKeys};
 /// The BPF object, part of the executable.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/director.o"));
 
+/// The same program inside the bench's harness.
+static BENCH: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bench.o"));
+
 /// Entries of the IPv4 connection table, if nothing else is said.
 pub const DEFAULT_ENTRIES4: u32 = 512 * 1024;
 /// Entries of the IPv6 connection table, likewise.
@@ -145,7 +148,7 @@ impl DataPath {
             0
         };
         config.icmp_rate = options.icmp_rate;
-        let loaded = load(&config, sizes, Some((&directory, &object))).and_then(|mut ebpf| {
+        let loaded = load(OBJECT, &config, sizes, Some((&directory, &object))).and_then(|mut ebpf| {
             let maps = Maps::take(&mut ebpf, &directory)?;
             let keys = ServiceKeys::take(&mut ebpf)?;
             Ok((ebpf, maps, keys))
@@ -195,7 +198,7 @@ pub struct Verified {
 /// Loads every program without attaching or pinning anything.
 pub fn verify(options: &Options) -> Result<Vec<Verified>, KernelError> {
     let object = Object::parse(OBJECT).map_err(|error| KernelError::Object(Box::new(error)))?;
-    let ebpf = load(&new_config()?, Sizes::wanted(options, &object), None)?;
+    let ebpf = load(OBJECT, &new_config()?, Sizes::wanted(options, &object), None)?;
     let mut verified = Vec::new();
     for (name, program) in ebpf.programs() {
         let info = program.info().map_err(program_error("cannot ask about"))?;
@@ -321,7 +324,22 @@ fn pinned_maps(object: &Object) -> impl Iterator<Item = (&str, &aya_obj::Map)> {
         .filter(|(name, _)| !name.starts_with('.'))
 }
 
+/// The bench's object over the maps of a data path.
+pub(super) fn load_bench(path: &DataPath) -> Result<Ebpf, KernelError> {
+    let object = Object::parse(BENCH).map_err(|error| KernelError::Object(Box::new(error)))?;
+    let size = |name| -> Result<u32, KernelError> { Ok(pinned(&path.directory, name)?.max_entries()) };
+    let sizes = Sizes {
+        sets4: size(abi::CONNECTIONS4)?,
+        sets6: size(abi::CONNECTIONS6)?,
+        slots: size(abi::SLOTS)?,
+        fragments: size(abi::FRAGMENTS)?,
+    };
+    let config = path.maps.config.read(0).ok_or(KernelError::Missing(abi::CONFIG))?;
+    load(BENCH, &config, sizes, Some((&path.directory, &object)))
+}
+
 fn load(
+    bytes: &[u8],
     config: &Config,
     sizes: Sizes,
     pins: Option<(&Directory, &Object)>,
@@ -342,7 +360,7 @@ fn load(
         }
     }
     let mut ebpf = loader
-        .load(OBJECT)
+        .load(bytes)
         .map_err(|error| KernelError::Load(Box::new(error)))?;
     for (_, program) in ebpf.programs_mut() {
         let program: &mut Xdp = program.try_into().map_err(program_error("cannot use"))?;

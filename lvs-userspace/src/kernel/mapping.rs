@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use aya::maps::MapData;
-use lvs_common::abi::{Config, Hop, Load, Member, Plan, Server, Stats};
+use lvs_common::abi::{Bench, Config, Hop, Load, Member, Plan, Server, Stats};
 use lvs_common::connection::Entry;
 use lvs_common::family::{V4, V6};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
@@ -29,6 +29,7 @@ macro_rules! plain {
 }
 
 plain!(
+    Bench,
     u16,
     u32,
     u64,

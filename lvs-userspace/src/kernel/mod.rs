@@ -4,6 +4,7 @@
 mod attach;
 mod bpffs;
 mod grace;
+mod harness;
 mod load;
 mod mapping;
 mod maps;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 pub use attach::Attachment;
 pub use bpffs::Directory;
 pub use grace::wait_for_readers;
+pub use harness::Harness;
 pub use load::{DEFAULT_ENTRIES4, DEFAULT_ENTRIES6, DataPath, Options, Verified, verify};
 pub use mapping::{Mapping, Plain};
 pub use maps::{Maps, ServiceKeys};

@@ -1,0 +1,177 @@
+//! The director inside a harness that makes flows: what `cargo xtask bench` measures.
+//!
+//! `BPF_PROG_TEST_RUN` repeats a program on one frame without restoring it. So the harness writes the
+//! frame anew each time, with another flow's address and port, calls the director, checks what it
+//! returned, and takes off what a tunnel put before the frame. The same harness around an empty function
+//! is the floor that is subtracted.
+#![no_std]
+#![no_main]
+#![feature(asm_experimental_arch, core_intrinsics)]
+#![allow(
+    internal_features,
+    unknown_lints,
+    missing_docs,
+    non_upper_case_globals,
+    clippy::inline_always,
+    reason = "as in main.rs"
+)]
+
+mod atomic;
+mod frame;
+mod maps;
+mod tables;
+mod verifier;
+mod ways;
+
+use aya_ebpf::EbpfContext;
+use aya_ebpf::bindings::{BPF_F_MMAPABLE, xdp_action, xdp_md};
+use aya_ebpf::helpers::bpf_redirect;
+use aya_ebpf::macros::{map, xdp};
+use aya_ebpf::maps::Array;
+use aya_ebpf::programs::XdpContext;
+use lvs_common::abi::{BENCH_FRAME, Bench};
+use lvs_common::forward::forward;
+use lvs_common::packet::Packet;
+use lvs_common::verdict::Action;
+
+use crate::frame::Frame;
+use crate::tables::Kernel;
+
+#[map]
+static bench: Array<Bench> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// The director behind the harness.
+#[xdp]
+pub fn measured(context: XdpContext) -> u32 {
+    run(&context, direct)
+}
+
+/// Nothing behind the harness.
+#[xdp]
+pub fn floor(context: XdpContext) -> u32 {
+    run(&context, nothing)
+}
+
+/// The director alone, for live frames.
+#[xdp]
+pub fn live(context: XdpContext) -> u32 {
+    direct(context.as_ptr().cast())
+}
+
+/// Sends live frames of the flows.
+#[xdp]
+pub fn generator(context: XdpContext) -> u32 {
+    let mut frame = Frame::new(&context);
+    match bench.get_ptr_mut(0) {
+        // SAFETY: a map value; only this program changes it while it runs.
+        Some(plan) if write(&mut frame, unsafe { &mut *plan }).is_some() => xdp_action::XDP_TX,
+        _ => xdp_action::XDP_ABORTED,
+    }
+}
+
+/// Sends every frame back with its Ethernet addresses swapped: the floor of live frames.
+#[xdp]
+pub fn reflect(context: XdpContext) -> u32 {
+    let mut frame = Frame::new(&context);
+    if let Some(header) = frame.header_mut::<[[u8; 6]; 2]>(0) {
+        header.swap(0, 1);
+    }
+    xdp_action::XDP_TX
+}
+
+/// Counts what arrives.
+#[xdp]
+pub fn sink(_context: XdpContext) -> u32 {
+    if let Some(plan) = bench.get_ptr_mut(0) {
+        // SAFETY: a map value; generator and sink run on one CPU.
+        unsafe { (*plan).arrived += 1 };
+    }
+    xdp_action::XDP_DROP
+}
+
+#[inline(never)]
+fn direct(context: *mut xdp_md) -> u32 {
+    let context = XdpContext::new(context);
+    let Some(workspace) = maps::workspace.get_ptr_mut(0) else {
+        return xdp_action::XDP_ABORTED;
+    };
+    // SAFETY: as in main.rs.
+    let workspace = unsafe { &mut *workspace };
+    let verdict = forward(&mut Frame::new(&context), Kernel, workspace);
+    Kernel::count(verdict.counter());
+    match verdict.action() {
+        Action::Pass => xdp_action::XDP_PASS,
+        Action::Drop => xdp_action::XDP_DROP,
+        Action::Transmit => xdp_action::XDP_TX,
+        // SAFETY: as in main.rs.
+        Action::Redirect { interface } => unsafe { bpf_redirect(interface, 0) as u32 },
+    }
+}
+
+#[inline(never)]
+fn nothing(_context: *mut xdp_md) -> u32 {
+    bench.get(0).map_or(0, |plan| plan.expected)
+}
+
+#[inline(always)]
+fn run(context: &XdpContext, target: impl Fn(*mut xdp_md) -> u32) -> u32 {
+    let mut frame = Frame::new(context);
+    let Some(plan) = bench.get_ptr_mut(0) else {
+        return xdp_action::XDP_ABORTED;
+    };
+    // SAFETY: a map value; only this program changes it while it runs.
+    let plan = unsafe { &mut *plan };
+    if write(&mut frame, plan).is_none() {
+        return xdp_action::XDP_ABORTED;
+    }
+    let action = target(context.as_ptr().cast());
+    if action != plan.expected {
+        plan.wrong += 1;
+    }
+    let length = frame.length();
+    if length > BENCH_FRAME {
+        let _ = frame.shrink((length - BENCH_FRAME) & 63);
+    }
+    action
+}
+
+/// Writes the frame of the next flow.
+#[inline(always)]
+fn write(frame: &mut Frame, plan: &mut Bench) -> Option<()> {
+    // Knuth's generator; its upper bits are the random ones.
+    plan.state = plan.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+    let flow = if plan.sequential != 0 {
+        plan.next = plan.next.wrapping_add(1);
+        plan.next
+    } else {
+        (((plan.state >> 32) * u64::from(plan.flows)) >> 32) as u32 + 1
+    };
+    // Scattered over 48 bits of address and port, as real clients are.
+    let scattered = u64::from(flow).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    *frame.header_mut::<[u8; BENCH_FRAME]>(0)? = plan.template;
+    let address = (scattered >> 16) as u32;
+    let port = scattered as u16;
+    if plan.address_at == 26 {
+        *frame.header_mut::<[u8; 4]>(26)? = address.to_ne_bytes();
+        *frame.header_mut::<[u8; 2]>(34)? = port.to_ne_bytes();
+    } else if plan.address_at == 30 {
+        *frame.header_mut::<[u8; 4]>(30)? = address.to_ne_bytes();
+        *frame.header_mut::<[u8; 2]>(36)? = port.to_ne_bytes();
+    } else if plan.address_at == 34 {
+        *frame.header_mut::<[u8; 4]>(34)? = address.to_ne_bytes();
+        *frame.header_mut::<[u8; 2]>(54)? = port.to_ne_bytes();
+    } else {
+        *frame.header_mut::<[u8; 4]>(50)? = address.to_ne_bytes();
+        *frame.header_mut::<[u8; 2]>(56)? = port.to_ne_bytes();
+    }
+    Some(())
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo) -> ! {
+    loop {}
+}

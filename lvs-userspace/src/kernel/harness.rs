@@ -1,0 +1,89 @@
+//! The program inside the bench's harness: loaded beside a data path, over its maps.
+
+use std::time::{Duration, Instant};
+
+use aya::Ebpf;
+use aya::programs::xdp::XdpMode;
+use aya::programs::{TestRun as _, TestRunAttrs, TestRunOptions, Xdp};
+use lvs_common::abi::{BENCH_FRAME, Bench};
+
+use super::load::{load_bench, program_error};
+use super::{DataPath, KernelError, Mapping};
+
+/// Frames that are sent before the next ones are made.
+const BATCH: u32 = 64;
+
+/// The bench's programs.
+pub struct Harness {
+    ebpf: Ebpf,
+    plan: Mapping<Bench>,
+}
+
+impl Harness {
+    /// Loads them.
+    pub fn load(path: &DataPath) -> Result<Self, KernelError> {
+        let ebpf = load_bench(path)?;
+        let map = match ebpf.map("bench") {
+            Some(aya::maps::Map::Array(map)) => map,
+            _ => return Err(KernelError::Missing("bench")),
+        };
+        let plan = Mapping::of(map, "bench")?;
+        Ok(Self { ebpf, plan })
+    }
+
+    /// What the harness sends, and what it saw.
+    pub fn plan(&self) -> Bench {
+        self.plan.read(0).unwrap_or_else(|| zerocopy::FromZeros::new_zeroed())
+    }
+
+    /// Has the harness send something else.
+    pub fn set_plan(&self, plan: Bench) {
+        self.plan.write(0, plan);
+    }
+
+    /// Runs a program so many times; the time it took.
+    pub fn run(&mut self, program: &str, times: u32) -> Result<Duration, KernelError> {
+        let frame = [0; BENCH_FRAME];
+        let options = TestRunOptions { data_in: Some(&frame), repeat: times, ..Default::default() };
+        let program = self.program(program)?;
+        let start = Instant::now();
+        program.test_run(options).map_err(program_error("cannot run"))?;
+        Ok(start.elapsed())
+    }
+
+    /// Attaches a program to an interface in native mode until the harness is dropped.
+    pub fn attach(&mut self, program: &str, interface: &str) -> Result<(), KernelError> {
+        self.program(program)?
+            .attach(interface, XdpMode::Driver)
+            .map_err(program_error("cannot attach"))?;
+        Ok(())
+    }
+
+    /// Sends so many live frames out of an interface; the kernel's time for each, all hops included.
+    pub fn send(&mut self, interface: u32, frames: u32) -> Result<Duration, KernelError> {
+        let frame = [0; BENCH_FRAME];
+        // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
+        let words = [0, u32::try_from(BENCH_FRAME).unwrap_or(0), 0, interface, 0, 0];
+        let context: Vec<u8> = words.into_iter().flat_map(u32::to_ne_bytes).collect();
+        let options = TestRunOptions {
+            data_in: Some(&frame),
+            ctx_in: Some(&context),
+            repeat: frames,
+            attrs: TestRunAttrs::new().xdp_live_frames(BATCH),
+            ..Default::default()
+        };
+        let result = self
+            .program("generator")?
+            .test_run(options)
+            .map_err(program_error("cannot run"))?;
+        Ok(result.duration)
+    }
+
+    fn program(&mut self, name: &str) -> Result<&mut Xdp, KernelError> {
+        self.ebpf
+            .program_mut(name)
+            .ok_or(KernelError::Missing("program for the bench"))?
+            .try_into()
+            .map_err(program_error("cannot use"))
+    }
+}

@@ -1,0 +1,7 @@
+//! What the packet path costs, measured with the real program in this kernel.
+
+pub mod case;
+pub mod frame;
+pub mod live;
+pub mod report;
+pub mod rig;

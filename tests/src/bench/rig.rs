@@ -1,0 +1,202 @@
+//! A data path of its own with one service and one server, and the harness around the program.
+
+use std::mem::offset_of;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use lvs_common::abi::Hop;
+use lvs_common::connection::Entry;
+use lvs_common::family::{V4, V6};
+use lvs_userspace::control::protocol::Edit;
+use lvs_userspace::director::{Director, NextHop};
+use lvs_userspace::kernel::{DataPath, Directory, Harness, Mapping, Options, Plain};
+use lvs_userspace::model::{
+    Method, Protocol, ServerId, ServerSettings, ServiceId, ServiceSettings, Tunnel,
+};
+use zerocopy::FromZeros as _;
+
+use super::case::Case;
+use super::frame::{
+    ACK, PORT, Payload, SERVER4, SERVER6, SYN, Towards, VIRTUAL4, VIRTUAL6, frame,
+};
+
+/// Largest packets that are sent on.
+const MTU: u16 = 1_500;
+
+/// Packets of one measurement.
+const PACKETS: u32 = 1_000_000;
+
+/// A data path with the harness around its program.
+pub struct Rig {
+    /// The harness.
+    pub harness: Harness,
+    path: DataPath,
+    entries: u32,
+}
+
+impl Rig {
+    /// Makes a data path for a case, whose real server is reached by this interface.
+    pub fn new(case: &Case, interface: u32) -> Result<Self> {
+        let folder = PathBuf::from(format!("/sys/fs/bpf/lvs-bench-{}", std::process::id()));
+        let directory = Directory::open(&folder)?;
+        let entries = |own: bool| Some(if own { case.entries } else { 1_024 });
+        let options = Options {
+            entries4: entries(!case.ipv6),
+            entries6: entries(case.ipv6),
+            slots: Some(1 << 16),
+            fragments: None,
+            rss_source: false,
+            icmp_rate: 1_000,
+        };
+        let (path, keys) = DataPath::open(directory, &options, true)?;
+        let mut director = Director::new(path.maps.clone(), keys)?;
+        configure(&mut director, case, interface)?;
+        let harness = Harness::load(&path).context("cannot load the bench's programs")?;
+        Ok(Self { harness, path, entries: case.entries })
+    }
+
+    /// Gives the harness a case's frames.
+    pub fn plan(&self, case: &Case, payload: Payload, towards: Towards, sequential: bool) {
+        let (template, address_at) = frame(case.ipv6, towards, payload);
+        let mut plan = self.harness.plan();
+        plan.template = template;
+        plan.address_at = address_at;
+        plan.flows = case.flows;
+        plan.sequential = u32::from(sequential);
+        plan.next = 0;
+        plan.wrong = 0;
+        plan.expected = if towards == Towards::Elsewhere { case.expected() } else { 3 };
+        self.harness.set_plan(plan);
+    }
+
+    /// Enters all flows of a case into the table, established.
+    pub fn fill(&mut self, case: &Case) -> Result<()> {
+        if case.towards == Towards::Elsewhere {
+            return Ok(());
+        }
+        let payloads = if case.udp {
+            [Payload::Udp, Payload::Udp]
+        } else {
+            [Payload::Tcp(SYN), Payload::Tcp(ACK)]
+        };
+        // In portions: the half-open connections of one must not crowd each other out.
+        let portion = (self.entries / 64).max(1).min(case.flows);
+        let mut done = 0;
+        while done < case.flows {
+            let now = portion.min(case.flows - done);
+            for payload in payloads {
+                self.plan(case, payload, Towards::Server, true);
+                let mut plan = self.harness.plan();
+                plan.next = done;
+                self.harness.set_plan(plan);
+                self.harness.run("measured", now)?;
+            }
+            done += now;
+        }
+        let missing = self.harness.plan().wrong;
+        ensure!(missing == 0, "{missing} packets were not forwarded while the table was filled");
+        Ok(())
+    }
+
+    /// Nanoseconds per packet of the director in the harness, and of the harness alone.
+    pub fn round(&mut self, case: &Case) -> Result<(f64, f64)> {
+        let packets = if case.new { case.flows } else { PACKETS };
+        if case.new {
+            self.empty(case.ipv6);
+        }
+        let mut times = [0.0; 2];
+        for (time, program) in times.iter_mut().zip(["measured", "floor"]) {
+            self.plan(case, case.payload(), case.towards, case.new);
+            *time = nanoseconds(self.harness.run(program, packets)?, packets);
+        }
+        let wrong = self.harness.plan().wrong;
+        ensure!(wrong == 0, "{wrong} packets ended otherwise than expected");
+        let [measured, floor] = times;
+        Ok((measured, floor))
+    }
+
+    /// Forgets all connections.
+    fn empty(&self, ipv6: bool) {
+        let maps = &self.path.maps;
+        if ipv6 {
+            clear(&maps.connections6, offset_of!(Entry<V6>, hint));
+        } else {
+            clear(&maps.connections4, offset_of!(Entry<V4>, hint));
+        }
+        for index in 0..maps.loads.len() {
+            if let Some(counts) = maps.loads.double_word(index, 0) {
+                counts.store(0, Relaxed);
+            }
+        }
+    }
+
+    /// Removes everything.
+    pub fn remove(self) -> Result<()> {
+        drop(self.harness);
+        Ok(self.path.remove()?)
+    }
+}
+
+fn clear<T: Plain>(table: &Mapping<T>, hint: usize) {
+    for index in 0..table.len() {
+        for offset in [0, hint] {
+            if let Some(word) = table.word(index, offset) {
+                word.store(0, Relaxed);
+            }
+        }
+    }
+}
+
+fn nanoseconds(time: Duration, packets: u32) -> f64 {
+    time.as_secs_f64() * 1e9 / f64::from(packets)
+}
+
+fn configure(director: &mut Director, case: &Case, interface: u32) -> Result<()> {
+    let (virtual_address, server): (IpAddr, IpAddr) = if case.ipv6 {
+        (Ipv6Addr::from(VIRTUAL6).into(), Ipv6Addr::from(SERVER6).into())
+    } else {
+        (Ipv4Addr::from(VIRTUAL4).into(), Ipv4Addr::from(SERVER4).into())
+    };
+    let service = ServiceId::Address {
+        protocol: if case.udp { Protocol::Udp } else { Protocol::Tcp },
+        address: SocketAddr::new(virtual_address, PORT),
+    };
+    let settings = ServiceSettings {
+        scheduler: "rr".to_owned(),
+        scheduler_flags: 0,
+        persistence: None,
+        one_packet: false,
+        engine: None,
+    };
+    let mut hop = Hop::new_zeroed();
+    hop.destination = [2, 0, 0, 0, 0, 3];
+    hop.source = [2, 0, 0, 0, 0, 1];
+    hop.mtu = MTU;
+    hop.interface = interface;
+    hop.source4 = [10, 1, 1, 254];
+    hop.source6 = SERVER6;
+    let text = "the bench".to_owned();
+    director.resolve(server, NextHop::Via { hop, text });
+    let edits = [
+        Edit::AddService { service, settings },
+        Edit::AddServer {
+            service,
+            server: ServerId(SocketAddr::new(server, PORT)),
+            settings: ServerSettings {
+                method: case.method,
+                weight: 1,
+                upper: 0,
+                lower: 0,
+                tunnel: Tunnel::Ipip,
+            },
+        },
+    ];
+    for edit in edits {
+        director.apply(&edit).map_err(|refusal| anyhow::anyhow!("{}", refusal.message))?;
+    }
+    ensure!(case.method != Method::Local, "nothing to measure");
+    Ok(())
+}
