@@ -16,7 +16,10 @@ fn main() {
     let workspace = PathBuf::from(variable("CARGO_MANIFEST_DIR")).join("..");
     let out = PathBuf::from(variable("OUT_DIR"));
     for watched in ["lvs-ebpf", "lvs-common", "Cargo.toml", "Cargo.lock"] {
-        println!("cargo::rerun-if-changed={}", workspace.join(watched).display());
+        println!(
+            "cargo::rerun-if-changed={}",
+            workspace.join(watched).display()
+        );
     }
     println!("cargo::rerun-if-env-changed=PATH");
 
@@ -29,7 +32,15 @@ fn main() {
     let target_dir = out.join("bpf");
     cargo
         .current_dir(&workspace)
-        .args(["--package", "lvs-ebpf", "--bins", "--profile", "bpf", "--target", TARGET])
+        .args([
+            "--package",
+            "lvs-ebpf",
+            "--bins",
+            "--profile",
+            "bpf",
+            "--target",
+            TARGET,
+        ])
         .arg("--target-dir")
         .arg(&target_dir)
         .env("CARGO_ENCODED_RUSTFLAGS", rustflags(&linker))
@@ -39,7 +50,9 @@ fn main() {
         .env_remove("CLIPPY_ARGS");
     match cargo.status() {
         Ok(status) if status.success() => {}
-        Ok(status) => fail(&format!("the BPF object did not build ({status}): see above")),
+        Ok(status) => fail(&format!(
+            "the BPF object did not build ({status}): see above"
+        )),
         Err(error) => fail(&format!("cannot start cargo for the BPF object: {error}")),
     }
     for object in ["director", "bench"] {
@@ -47,7 +60,11 @@ fn main() {
         if built.exists() {
             let to = out.join(format!("{object}.o"));
             if let Err(error) = std::fs::copy(&built, &to) {
-                fail(&format!("cannot copy {} to {}: {error}", built.display(), to.display()));
+                fail(&format!(
+                    "cannot copy {} to {}: {error}",
+                    built.display(),
+                    to.display()
+                ));
             }
         }
     }
@@ -58,7 +75,10 @@ fn compiler() -> Option<Command> {
     if Path::new(DEBIAN_RUSTC).exists() && Path::new(DEBIAN_CORE).exists() {
         let mut cargo = Command::new(variable("CARGO"));
         // The target is a tier 3 one and its atomics and assembly are unstable.
-        cargo.arg("build").env("RUSTC", DEBIAN_RUSTC).env("RUSTC_BOOTSTRAP", "1");
+        cargo
+            .arg("build")
+            .env("RUSTC", DEBIAN_RUSTC)
+            .env("RUSTC_BOOTSTRAP", "1");
         return Some(cargo);
     }
     let sysroot = Command::new("rustup")

@@ -108,6 +108,15 @@ pub const fn seconds(ticks: u32) -> u32 {
     seconds
 }
 
+/// Ticks since an entry was last seen. Another CPU may have handled a packet after this one read the
+/// clock: what lies up to a minute ahead counts as no time at all.
+#[inline(always)]
+pub const fn age(now: u32, seen: u32) -> u32 {
+    const AHEAD: u32 = ticks(60);
+    let age = now.wrapping_sub(seen);
+    if age > u32::MAX - AHEAD { 0 } else { age }
+}
+
 /// An IPv4 address lies in the first four bytes, the others are zero.
 pub type Address = [u8; 16];
 /// An Ethernet address.

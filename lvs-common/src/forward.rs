@@ -2,7 +2,7 @@
 
 use core::marker::PhantomData;
 
-use crate::abi::{Address, FragmentKey, Method, Plan, Server, ServiceKey, concern_bit};
+use crate::abi::{Address, FragmentKey, Method, Plan, Server, ServiceKey, age, concern_bit};
 use crate::connection::table::{self, New, Place, Refused, Slot, Store, Survey, Ways};
 use crate::connection::{
     Client, Direction, Key, Kind, Protocol, Record, Signal, half_open, sctp, step, tcp, udp,
@@ -356,7 +356,7 @@ pub fn client<F: Family, T: Tables + Store<F>>(
 
 #[inline(always)]
 fn is_expired<F: Family, S: Ways<F>>(slot: &Slot<S>, now: u32) -> bool {
-    now.wrapping_sub(slot.set.seen(slot.way)) > slot.set.timeout(slot.way)
+    age(now, slot.set.seen(slot.way)) > slot.set.timeout(slot.way)
 }
 
 /// A SYN on a connection that is over starts a new one (`conn_reuse_mode` 1).

@@ -139,7 +139,10 @@ fn run(context: &XdpContext, target: impl Fn(*mut xdp_md) -> u32) -> u32 {
 #[inline(always)]
 fn write(frame: &mut Frame, plan: &mut Bench) -> Option<()> {
     // Knuth's generator; its upper bits are the random ones.
-    plan.state = plan.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+    plan.state = plan
+        .state
+        .wrapping_mul(6_364_136_223_846_793_005)
+        .wrapping_add(1);
     let flow = if plan.sequential != 0 {
         plan.next = plan.next.wrapping_add(1);
         plan.next

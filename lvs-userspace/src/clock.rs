@@ -13,12 +13,3 @@ pub fn now() -> u32 {
     let ticks = (nanos >> TICK_SHIFT) as u32;
     ticks
 }
-
-/// Ticks since an entry was last seen. A packet may have been handled after the clock was read; that
-/// counts as no time at all.
-pub fn age(now: u32, seen: u32) -> u32 {
-    /// One minute, far more than a packet takes.
-    const AHEAD: u32 = lvs_common::abi::ticks(60);
-    let age = now.wrapping_sub(seen);
-    if age > u32::MAX - AHEAD { 0 } else { age }
-}

@@ -6,7 +6,7 @@ use lvs_common::abi;
 use lvs_common::connection::{Entry, Kind, Protocol, Tag};
 use lvs_common::family::Family;
 
-use crate::clock::{age, now};
+use crate::clock::now;
 use crate::control::protocol::Connection;
 use crate::director::narrow;
 use crate::kernel::{Mapping, Maps, Plain};

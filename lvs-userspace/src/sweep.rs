@@ -12,9 +12,9 @@ use lvs_common::abi::Load;
 use lvs_common::connection::{Entry, Key, Kind, Protocol, Tag};
 use lvs_common::family::Family;
 
-use crate::clock::age;
 use crate::connections::tag;
 use crate::kernel::{Mapping, Plain};
+use lvs_common::abi::age;
 
 /// Sweeps one table again and again.
 #[derive(Default)]

@@ -21,7 +21,7 @@
 use core::num::NonZeroU32;
 
 use super::{Client, Key, Kind, Record, Tag};
-use crate::abi::WAYS;
+use crate::abi::{WAYS, age};
 use crate::family::Family;
 use crate::tables::{Step, Walk};
 
@@ -285,7 +285,7 @@ impl<F: Family, S: Ways<F>> Step for Surveyor<'_, F, S> {
             let rank = WAYS.wrapping_sub(turn) & 15;
             found.free = found.free.max(u64::from((rank << 3) | way));
         } else if tag.is_live() {
-            let age = self.new.now.wrapping_sub(set.seen(way));
+            let age = age(self.new.now, set.seen(way));
             let ranked = (u64::from(age) << 3) | u64::from(way);
             if age > set.timeout(way) {
                 found.victim = found.victim.max(EXPIRED | ranked);
@@ -335,7 +335,7 @@ fn claim<F: Family, T: Store<F>>(
     // The survey is a moment old: what may be taken is judged by the very tag that is exchanged, so
     // that a connection that was established meanwhile stays.
     let before = set.tag(way);
-    let expired = now.wrapping_sub(set.seen(way)) > set.timeout(way);
+    let expired = age(now, set.seen(way)) > set.timeout(way);
     let takeable = before.is_free() || (before.is_live() && (before.is_half_open() || expired));
     let mine = before.claimed(place.fingerprint);
     if !takeable || !set.exchange(way, before, mine) {

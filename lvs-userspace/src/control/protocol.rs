@@ -18,18 +18,42 @@ use crate::model::{Protocol, ServerId, ServerSettings, ServiceId, ServiceSetting
 /// One change. It is made whole or refused whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-#[expect(missing_docs, reason = "ipvsadm's commands; the fields are types of the model")]
+#[expect(
+    missing_docs,
+    reason = "ipvsadm's commands; the fields are types of the model"
+)]
 pub enum Edit {
-    AddService { service: ServiceId, settings: ServiceSettings },
-    EditService { service: ServiceId, settings: ServiceSettings },
-    DeleteService { service: ServiceId },
+    AddService {
+        service: ServiceId,
+        settings: ServiceSettings,
+    },
+    EditService {
+        service: ServiceId,
+        settings: ServiceSettings,
+    },
+    DeleteService {
+        service: ServiceId,
+    },
     /// Delete all services.
     Flush,
-    AddServer { service: ServiceId, server: ServerId, settings: ServerSettings },
-    EditServer { service: ServiceId, server: ServerId, settings: ServerSettings },
-    DeleteServer { service: ServiceId, server: ServerId },
+    AddServer {
+        service: ServiceId,
+        server: ServerId,
+        settings: ServerSettings,
+    },
+    EditServer {
+        service: ServiceId,
+        server: ServerId,
+        settings: ServerSettings,
+    },
+    DeleteServer {
+        service: ServiceId,
+        server: ServerId,
+    },
     /// Zero the counters of one service with its servers, or of all.
-    Zero { service: Option<ServiceId> },
+    Zero {
+        service: Option<ServiceId>,
+    },
     /// Seconds; 0 keeps the value in force.
     SetTimeouts(Timeouts),
 }

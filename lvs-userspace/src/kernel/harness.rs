@@ -33,7 +33,9 @@ impl Harness {
 
     /// What the harness sends, and what it saw.
     pub fn plan(&self) -> Bench {
-        self.plan.read(0).unwrap_or_else(|| zerocopy::FromZeros::new_zeroed())
+        self.plan
+            .read(0)
+            .unwrap_or_else(|| zerocopy::FromZeros::new_zeroed())
     }
 
     /// Has the harness send something else.
@@ -44,10 +46,16 @@ impl Harness {
     /// Runs a program so many times; the time it took.
     pub fn run(&mut self, program: &str, times: u32) -> Result<Duration, KernelError> {
         let frame = [0; BENCH_FRAME];
-        let options = TestRunOptions { data_in: Some(&frame), repeat: times, ..Default::default() };
+        let options = TestRunOptions {
+            data_in: Some(&frame),
+            repeat: times,
+            ..Default::default()
+        };
         let program = self.program(program)?;
         let start = Instant::now();
-        program.test_run(options).map_err(program_error("cannot run"))?;
+        program
+            .test_run(options)
+            .map_err(program_error("cannot run"))?;
         Ok(start.elapsed())
     }
 
@@ -63,7 +71,14 @@ impl Harness {
     pub fn send(&mut self, interface: u32, frames: u32) -> Result<Duration, KernelError> {
         let frame = [0; BENCH_FRAME];
         // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
-        let words = [0, u32::try_from(BENCH_FRAME).unwrap_or(0), 0, interface, 0, 0];
+        let words = [
+            0,
+            u32::try_from(BENCH_FRAME).unwrap_or(0),
+            0,
+            interface,
+            0,
+            0,
+        ];
         let context: Vec<u8> = words.into_iter().flat_map(u32::to_ne_bytes).collect();
         let options = TestRunOptions {
             data_in: Some(&frame),

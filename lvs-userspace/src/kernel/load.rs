@@ -148,11 +148,12 @@ impl DataPath {
             0
         };
         config.icmp_rate = options.icmp_rate;
-        let loaded = load(OBJECT, &config, sizes, Some((&directory, &object))).and_then(|mut ebpf| {
-            let maps = Maps::take(&mut ebpf, &directory)?;
-            let keys = ServiceKeys::take(&mut ebpf)?;
-            Ok((ebpf, maps, keys))
-        });
+        let loaded =
+            load(OBJECT, &config, sizes, Some((&directory, &object))).and_then(|mut ebpf| {
+                let maps = Maps::take(&mut ebpf, &directory)?;
+                let keys = ServiceKeys::take(&mut ebpf)?;
+                Ok((ebpf, maps, keys))
+            });
         let (ebpf, maps, keys) = match loaded {
             Ok(loaded) => loaded,
             Err(error) if adopted => return Err(error),
@@ -198,7 +199,12 @@ pub struct Verified {
 /// Loads every program without attaching or pinning anything.
 pub fn verify(options: &Options) -> Result<Vec<Verified>, KernelError> {
     let object = Object::parse(OBJECT).map_err(|error| KernelError::Object(Box::new(error)))?;
-    let ebpf = load(OBJECT, &new_config()?, Sizes::wanted(options, &object), None)?;
+    let ebpf = load(
+        OBJECT,
+        &new_config()?,
+        Sizes::wanted(options, &object),
+        None,
+    )?;
     let mut verified = Vec::new();
     for (name, program) in ebpf.programs() {
         let info = program.info().map_err(program_error("cannot ask about"))?;
@@ -327,14 +333,19 @@ fn pinned_maps(object: &Object) -> impl Iterator<Item = (&str, &aya_obj::Map)> {
 /// The bench's object over the maps of a data path.
 pub(super) fn load_bench(path: &DataPath) -> Result<Ebpf, KernelError> {
     let object = Object::parse(BENCH).map_err(|error| KernelError::Object(Box::new(error)))?;
-    let size = |name| -> Result<u32, KernelError> { Ok(pinned(&path.directory, name)?.max_entries()) };
+    let size =
+        |name| -> Result<u32, KernelError> { Ok(pinned(&path.directory, name)?.max_entries()) };
     let sizes = Sizes {
         sets4: size(abi::CONNECTIONS4)?,
         sets6: size(abi::CONNECTIONS6)?,
         slots: size(abi::SLOTS)?,
         fragments: size(abi::FRAGMENTS)?,
     };
-    let config = path.maps.config.read(0).ok_or(KernelError::Missing(abi::CONFIG))?;
+    let config = path
+        .maps
+        .config
+        .read(0)
+        .ok_or(KernelError::Missing(abi::CONFIG))?;
     load(BENCH, &config, sizes, Some((&path.directory, &object)))
 }
 

@@ -50,8 +50,16 @@ const M4: u32 = 4 << 20;
 /// All cases; with `quick` only those with one flow and a table of 512 k.
 pub fn all(quick: bool) -> Vec<Case> {
     let mut cases = Vec::new();
-    let sizes: &[(u32, u32)] =
-        if quick { &[(1, K512)] } else { &[(1, K512), (16 << 10, K512), (128 << 10, K512), (1 << 20, M4)] };
+    let sizes: &[(u32, u32)] = if quick {
+        &[(1, K512)]
+    } else {
+        &[
+            (1, K512),
+            (16 << 10, K512),
+            (128 << 10, K512),
+            (1 << 20, M4),
+        ]
+    };
     let methods = [
         ("direct", Method::Direct, Towards::Server),
         ("nat", Method::Nat, Towards::Server),
@@ -75,7 +83,16 @@ pub fn all(quick: bool) -> Vec<Case> {
                         count(flows),
                         count(entries),
                     );
-                    cases.push(Case { name, ipv6, udp, method, towards, flows, entries, new: false });
+                    cases.push(Case {
+                        name,
+                        ipv6,
+                        udp,
+                        method,
+                        towards,
+                        flows,
+                        entries,
+                        new: false,
+                    });
                 }
             }
         }

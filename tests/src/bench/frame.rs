@@ -77,7 +77,11 @@ pub fn frame(ipv6: bool, towards: Towards, payload: Payload) -> ([u8; BENCH_FRAM
         frame[30..34].copy_from_slice(&destination);
     }
     let port = PORT.to_be_bytes();
-    let at = if towards == Towards::Client { transport } else { transport + 2 };
+    let at = if towards == Towards::Client {
+        transport
+    } else {
+        transport + 2
+    };
     frame[at..at + 2].copy_from_slice(&port);
     match payload {
         Payload::Tcp(flags) => {

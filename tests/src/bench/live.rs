@@ -29,7 +29,10 @@ pub fn enter() -> Result<()> {
 }
 
 fn ip(arguments: &[&str]) -> Result<()> {
-    let status = Command::new("ip").args(arguments).status().context("cannot start ip")?;
+    let status = Command::new("ip")
+        .args(arguments)
+        .status()
+        .context("cannot start ip")?;
     ensure!(status.success(), "`ip {}` failed", arguments.join(" "));
     Ok(())
 }
@@ -40,9 +43,12 @@ pub fn measure(case: &Case, program: &str, rounds: usize) -> Result<f64> {
     let mut rig = Rig::new(case, far)?;
     rig.harness.attach("sink", NEAR)?;
     rig.harness.attach(program, FAR)?;
-    // One frame of each flow first: the harness cannot fill the table, its interface is another.
+    // One frame of each flow first, of each kind that it takes to establish it.
     let mut best = f64::INFINITY;
-    for payload in [super::frame::Payload::Tcp(super::frame::SYN), case.payload()] {
+    for payload in [
+        super::frame::Payload::Tcp(super::frame::SYN),
+        case.payload(),
+    ] {
         rig.plan(case, payload, Towards::Server, true);
         rig.harness.send(near, case.flows)?;
     }
@@ -51,7 +57,11 @@ pub fn measure(case: &Case, program: &str, rounds: usize) -> Result<f64> {
         let before = rig.harness.plan().arrived;
         let time = rig.harness.send(near, FRAMES)?;
         let arrived = rig.harness.plan().arrived - before;
-        ensure!(arrived == u64::from(FRAMES), "only {arrived} of {FRAMES} frames arrived");
+        // A few more may: the kernel itself looks for neighbours there.
+        ensure!(
+            arrived >= u64::from(FRAMES),
+            "only {arrived} of {FRAMES} frames arrived"
+        );
         best = best.min(time.as_secs_f64() * 1e9);
     }
     rig.remove()?;

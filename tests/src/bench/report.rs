@@ -32,12 +32,17 @@ pub struct Report {
 impl Report {
     /// Prints the head of the table.
     pub fn begin() {
-        println!("{:<36} {:>8} {:>8} {:>8} {:>8}", "case", "net ns", "median", "floor", "Mpps");
+        println!(
+            "{:<36} {:>8} {:>8} {:>8} {:>8}",
+            "case", "net ns", "median", "floor", "Mpps"
+        );
     }
 
     /// Prints a row and keeps it.
     pub fn add(&mut self, row: Row) {
-        let mpps = row.mpps.map_or_else(String::new, |mpps| format!("{mpps:.1}"));
+        let mpps = row
+            .mpps
+            .map_or_else(String::new, |mpps| format!("{mpps:.1}"));
         println!(
             "{:<36} {:>8.1} {:>8.1} {:>8.1} {:>8}",
             row.name, row.net_ns, row.median_ns, row.floor_ns, mpps
@@ -56,7 +61,10 @@ impl Report {
 
 /// A row from the rounds of a case: each the time in the harness and that of the harness alone.
 pub fn row(name: &str, rounds: &[(f64, f64)]) -> Row {
-    let floor = rounds.iter().map(|round| round.1).fold(f64::INFINITY, f64::min);
+    let floor = rounds
+        .iter()
+        .map(|round| round.1)
+        .fold(f64::INFINITY, f64::min);
     let mut times: Vec<f64> = rounds.iter().map(|round| round.0).collect();
     times.sort_by(f64::total_cmp);
     let median = times.get(times.len() / 2).copied().unwrap_or(f64::NAN);

@@ -19,9 +19,7 @@ use lvs_userspace::model::{
 use zerocopy::FromZeros as _;
 
 use super::case::Case;
-use super::frame::{
-    ACK, PORT, Payload, SERVER4, SERVER6, SYN, Towards, VIRTUAL4, VIRTUAL6, frame,
-};
+use super::frame::{ACK, PORT, Payload, SERVER4, SERVER6, SYN, Towards, VIRTUAL4, VIRTUAL6, frame};
 
 /// Largest packets that are sent on.
 const MTU: u16 = 1_500;
@@ -55,7 +53,11 @@ impl Rig {
         let mut director = Director::new(path.maps.clone(), keys)?;
         configure(&mut director, case, interface)?;
         let harness = Harness::load(&path).context("cannot load the bench's programs")?;
-        Ok(Self { harness, path, entries: case.entries })
+        Ok(Self {
+            harness,
+            path,
+            entries: case.entries,
+        })
     }
 
     /// Gives the harness a case's frames.
@@ -68,7 +70,11 @@ impl Rig {
         plan.sequential = u32::from(sequential);
         plan.next = 0;
         plan.wrong = 0;
-        plan.expected = if towards == Towards::Elsewhere { case.expected() } else { 3 };
+        plan.expected = if towards == Towards::Elsewhere {
+            case.expected()
+        } else {
+            3
+        };
         self.harness.set_plan(plan);
     }
 
@@ -97,7 +103,10 @@ impl Rig {
             done += now;
         }
         let missing = self.harness.plan().wrong;
-        ensure!(missing == 0, "{missing} packets were not forwarded while the table was filled");
+        ensure!(
+            missing == 0,
+            "{missing} packets were not forwarded while the table was filled"
+        );
         Ok(())
     }
 
@@ -156,12 +165,22 @@ fn nanoseconds(time: Duration, packets: u32) -> f64 {
 
 fn configure(director: &mut Director, case: &Case, interface: u32) -> Result<()> {
     let (virtual_address, server): (IpAddr, IpAddr) = if case.ipv6 {
-        (Ipv6Addr::from(VIRTUAL6).into(), Ipv6Addr::from(SERVER6).into())
+        (
+            Ipv6Addr::from(VIRTUAL6).into(),
+            Ipv6Addr::from(SERVER6).into(),
+        )
     } else {
-        (Ipv4Addr::from(VIRTUAL4).into(), Ipv4Addr::from(SERVER4).into())
+        (
+            Ipv4Addr::from(VIRTUAL4).into(),
+            Ipv4Addr::from(SERVER4).into(),
+        )
     };
     let service = ServiceId::Address {
-        protocol: if case.udp { Protocol::Udp } else { Protocol::Tcp },
+        protocol: if case.udp {
+            Protocol::Udp
+        } else {
+            Protocol::Tcp
+        },
         address: SocketAddr::new(virtual_address, PORT),
     };
     let settings = ServiceSettings {
@@ -195,7 +214,9 @@ fn configure(director: &mut Director, case: &Case, interface: u32) -> Result<()>
         },
     ];
     for edit in edits {
-        director.apply(&edit).map_err(|refusal| anyhow::anyhow!("{}", refusal.message))?;
+        director
+            .apply(&edit)
+            .map_err(|refusal| anyhow::anyhow!("{}", refusal.message))?;
     }
     ensure!(case.method != Method::Local, "nothing to measure");
     Ok(())

@@ -49,7 +49,11 @@ fn main() -> Result<()> {
     for case in case::all(arguments.quick) {
         let named = format!("live {}", case.name);
         let live = !case.udp && !case.ipv6 && !case.new && case.method == Method::Direct;
-        if !live || case.expected() != 3 || !named.contains(&arguments.only) || case.flows > 16 << 10 {
+        if !live
+            || case.expected() != 3
+            || !named.contains(&arguments.only)
+            || case.flows > 16 << 10
+        {
             continue;
         }
         let time = live::measure(&case, "live", arguments.rounds)
@@ -90,7 +94,9 @@ fn pin() {
     let core = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0))
         .ok()
         .and_then(|cores| {
-            (0..nix::sched::CpuSet::count()).rev().find(|&core| cores.is_set(core).unwrap_or(false))
+            (0..nix::sched::CpuSet::count())
+                .rev()
+                .find(|&core| cores.is_set(core).unwrap_or(false))
         })
         .unwrap_or(0);
     if cores.set(core).is_ok() {
