@@ -75,7 +75,7 @@ where
         return None;
     }
     let kind = Kind::from_raw(entry.key.kind);
-    let left = entry.timeout.checked_sub(age(now, entry.seen))?;
+    let left = entry.timeout.checked_sub(abi::age(now, entry.seen))?;
     if kind == Kind::Reply {
         return None;
     }
