@@ -253,10 +253,15 @@ pub fn service(protocol: Protocol, family: Family, method: Method, scheduler: &s
 
 /// Round robin over all real servers by each method, in both families, over TCP and UDP.
 pub fn every_service() -> String {
+    services(&[Protocol::Tcp, Protocol::Udp])
+}
+
+/// Round robin over all real servers by each method, in both families.
+pub fn services(protocols: &[Protocol]) -> String {
     let mut lines = String::new();
     for family in FAMILIES {
         for method in METHODS {
-            for protocol in [Protocol::Tcp, Protocol::Udp] {
+            for &protocol in protocols {
                 lines += &service(protocol, family, method, "rr");
             }
         }

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use lvs_tests::lab::addresses::{FAMILIES, METHODS, virtual_address};
-use lvs_tests::lab::director::every_service;
+use lvs_tests::lab::director::services;
 use lvs_tests::lab::{self, Arms, Lab};
-use lvs_userspace::model::{Family, Method};
+use lvs_userspace::model::{Family, Method, Protocol};
 
 use crate::screen::{self, Screen};
 
@@ -51,7 +51,7 @@ impl Demo {
         screen::progress("making network namespaces: a client, a director, three real servers");
         let lab = Lab::new(Arms::Two).context("cannot make the lab")?;
         screen::progress("starting lvsd in the director's namespace");
-        lab.director.start_configured(&every_service())?;
+        lab.director.start_configured(&services(&[Protocol::Tcp]))?;
         let mut rows = rows();
         loop {
             for row in &mut rows {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use lvs_tests::lab::Lab;
 use lvs_userspace::model::{Family, Method};
+use terminal_size::{Height, terminal_size};
 
 use crate::demo::Row;
 
@@ -71,7 +72,9 @@ impl Screen {
             write!(frame, "{HOME}{ERASE_BELOW}")?;
         }
         frame += HOME;
-        for line in text.lines() {
+        // More lines than the terminal has would scroll the first ones away.
+        let height = terminal_size().map_or(usize::MAX, |(_, Height(height))| height.into());
+        for line in text.lines().take(height - 1) {
             writeln!(frame, "{line}{ERASE_LINE}")?;
         }
         frame += ERASE_BELOW;
