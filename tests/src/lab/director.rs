@@ -59,6 +59,11 @@ impl Director {
         self.folder.join("control.sock")
     }
 
+    /// The command line's program, for people to type.
+    pub fn lvsadm_program(&self) -> &Path {
+        &self.lvsadm
+    }
+
     /// The log of the daemon, of all its starts.
     pub fn log(&self) -> PathBuf {
         self.folder.join("lvsd.log")

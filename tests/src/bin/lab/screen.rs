@@ -43,7 +43,7 @@ impl Screen {
     /// Shows how things stand; `last`: for the last time.
     pub(crate) fn show(&mut self, rows: &[Row], lab: &Lab, last: bool) -> Result<()> {
         if self.terminal {
-            return self.redraw(&whole(rows, lab)?);
+            return self.redraw(&whole(rows, lab)?, last);
         }
         if self.last_line.is_none() {
             println!("{}", hints(lab));
@@ -65,16 +65,17 @@ impl Screen {
     }
 
     /// Writes over what is there, line by line, so that nothing flickers.
-    fn redraw(&mut self, text: &str) -> Result<()> {
+    fn redraw(&mut self, text: &str, last: bool) -> Result<()> {
         let mut frame = String::new();
         if self.last_line.replace(Instant::now()).is_none() {
             // The first time: a clean screen.
             write!(frame, "{HOME}{ERASE_BELOW}")?;
         }
         frame += HOME;
-        // More lines than the terminal has would scroll the first ones away.
+        // More lines than the terminal has would scroll the first ones away: that is for the end.
         let height = terminal_size().map_or(usize::MAX, |(_, Height(height))| height.into());
-        for line in text.lines().take(height - 1) {
+        let lines = if last { usize::MAX } else { height - 1 };
+        for line in text.lines().take(lines) {
             writeln!(frame, "{line}{ERASE_LINE}")?;
         }
         frame += ERASE_BELOW;
@@ -145,8 +146,9 @@ fn hints(lab: &Lab) -> String {
     let namespace = lab.client.namespace().path();
     format!(
         "The lab is running (Ctrl-C ends it). In another terminal:\n\
-         \x20 lvsadm --socket {} -Ln\n\
+         \x20 {} --socket {} -Ln\n\
          \x20 nsenter --net={} curl http://10.1.0.101/\n",
+        lab.director.lvsadm_program().display(),
         socket.display(),
         namespace.display()
     )
