@@ -62,10 +62,6 @@ impl Sum {
 
     /// The sum in sixteen bits.
     #[inline(always)]
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "four foldings leave sixteen bits"
-    )]
     const fn folded(self) -> u16 {
         let sum = (self.0 & 0xffff_ffff).wrapping_add(self.0 >> 32);
         let sum = (sum & 0xffff).wrapping_add(sum >> 16);

@@ -104,12 +104,12 @@ impl Family for V6 {
     fn hash<S: Secrets>(key: &Key<Self>, secrets: S) -> u64 {
         let (s0, s1, s2) = (secrets.secret(0), secrets.secret(1), secrets.secret(2));
         let (s3, s4) = (secrets.secret(3), secrets.secret(4));
-        let [a, b, c, d]: [u32; 4] = zerocopy::transmute!(key.source);
-        let [e, f, g, h]: [u32; 4] = zerocopy::transmute!(key.destination);
-        let sum = nh(a, b, s0)
-            .wrapping_add(nh(c, d, s1))
-            .wrapping_add(nh(e, f, s2))
-            .wrapping_add(nh(g, h, s3))
+        let source: [u32; 4] = zerocopy::transmute!(key.source);
+        let destination: [u32; 4] = zerocopy::transmute!(key.destination);
+        let sum = nh(source[0], source[1], s0)
+            .wrapping_add(nh(source[2], source[3], s1))
+            .wrapping_add(nh(destination[0], destination[1], s2))
+            .wrapping_add(nh(destination[2], destination[3], s3))
             .wrapping_add(nh(
                 u32::from_ne_bytes(key.ports.to_bytes()),
                 u32::from(key.protocol) << 8 | u32::from(key.kind),

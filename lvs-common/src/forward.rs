@@ -512,12 +512,11 @@ fn service<'a, F: Network, T: Tables + 'a>(tables: T, key: &Key<F>) -> Option<&'
         protocol: key.protocol,
         family: F::NUMBER,
     });
-    let index = match tables.service(&wanted.0) {
-        Some(index) => index,
-        None => {
-            wanted.0.port = zerocopy::byteorder::network_endian::U16::ZERO;
-            tables.service(&wanted.0)?
-        }
+    let index = if let Some(index) = tables.service(&wanted.0) {
+        index
+    } else {
+        wanted.0.port = zerocopy::byteorder::network_endian::U16::ZERO;
+        tables.service(&wanted.0)?
     };
     // The hash element may have been reused while it was read: the plan knows whose it is.
     tables.plan(index).filter(|plan| plan.key == wanted.0)
@@ -541,13 +540,11 @@ fn connect<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> R
     let Some(slot) = table::by_number::<F, T>(tables, number) else {
         return Err(Refused::Full);
     };
-    match reply {
-        Ok(reply) => slot.set.set_partner(slot.way, reply.get()),
-        Err(_) => {
-            table::remove::<F, T>(tables, &slot);
-            return Err(Refused::Full);
-        }
-    }
+    let Ok(reply) = reply else {
+        table::remove::<F, T>(tables, &slot);
+        return Err(Refused::Full);
+    };
+    slot.set.set_partner(slot.way, reply.get());
     Ok(())
 }
 

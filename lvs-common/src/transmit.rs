@@ -376,7 +376,7 @@ fn encapsulate<F: Network, O: Network, P: Packet, T: Tables>(
         hop_limit: forward.datagram.hop_limit.wrapping_sub(1),
         dont_fragment,
         // RFC 6864: means nothing while the packet may not be fragmented.
-        identification: (forward.now as u64 ^ forward.hash) as u16,
+        identification: (u64::from(forward.now) ^ forward.hash) as u16,
         payload: length,
     };
     O::write_outer(packet, offset, &outer)?;

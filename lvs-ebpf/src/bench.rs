@@ -11,6 +11,7 @@
     internal_features,
     unknown_lints,
     missing_docs,
+    unreachable_pub,
     non_upper_case_globals,
     clippy::inline_always,
     reason = "as in main.rs"

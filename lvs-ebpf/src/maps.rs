@@ -4,6 +4,11 @@
 //! Arrays that the daemon reads or writes as memory carry `BPF_F_MMAPABLE`. Sizes of the connection
 //! tables, of the slots and of the fragment table are set when the maps are made.
 
+#![allow(
+    non_upper_case_globals,
+    reason = "the statics are named as the maps are, which tools show"
+)]
+
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};

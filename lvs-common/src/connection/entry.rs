@@ -196,7 +196,6 @@ impl Tag {
 
     /// Protocol state; meaningful while live.
     #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "four bits")]
     pub const fn state(self) -> u8 {
         ((self.0 & Self::PHASE).wrapping_sub(Self::FIRST_STATE) & 0xf) as u8
     }

@@ -144,10 +144,6 @@ pub struct Place {
 impl Place {
     /// The place of a hash in a table of so many sets.
     #[inline(always)]
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "halves and products that fit by design"
-    )]
     pub const fn of(hash: u64, sets: u32) -> Self {
         let upper = hash >> 32;
         let lower = hash & 0xffff_ffff;
@@ -330,7 +326,6 @@ fn claim<F: Family, T: Store<F>>(
     if chosen == 0 {
         return None;
     }
-    #[expect(clippy::cast_possible_truncation, reason = "three bits")]
     let way = (chosen & 7) as u32;
     // The survey is a moment old: what may be taken is judged by the very tag that is exchanged, so
     // that a connection that was established meanwhile stays.

@@ -293,7 +293,7 @@ fn an_sctp_association_starts_with_init_and_ends_with_shutdown() {
 fn thresholds_have_hysteresis() {
     let mut director = tcp(Method::Direct);
     director.edit(0, |_, members| {
-        (members[0].upper, members[0].lower) = (4, 2)
+        (members[0].upper, members[0].lower) = (4, 2);
     });
     let client = |port: u16| format!("198.51.100.7:{port}");
     let syn = |port| reason(&director, &Draft::tcp(&client(port), VIRTUAL, SYN));

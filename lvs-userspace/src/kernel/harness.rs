@@ -23,9 +23,8 @@ impl Harness {
     /// Loads them.
     pub fn load(path: &DataPath) -> Result<Self, KernelError> {
         let ebpf = load_bench(path)?;
-        let map = match ebpf.map("bench") {
-            Some(aya::maps::Map::Array(map)) => map,
-            _ => return Err(KernelError::Missing("bench")),
+        let Some(aya::maps::Map::Array(map)) = ebpf.map("bench") else {
+            return Err(KernelError::Missing("bench"));
         };
         let plan = Mapping::of(map, "bench")?;
         Ok(Self { ebpf, plan })
@@ -35,7 +34,7 @@ impl Harness {
     pub fn plan(&self) -> Bench {
         self.plan
             .read(0)
-            .unwrap_or_else(|| zerocopy::FromZeros::new_zeroed())
+            .unwrap_or_else(zerocopy::FromZeros::new_zeroed)
     }
 
     /// Has the harness send something else.
