@@ -16,7 +16,7 @@ use crate::tables::Tables;
 use crate::transmit::{Forward, Rewrite, Route, to_client, to_server};
 use crate::verdict::{Reason, Verdict};
 use crate::wire::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, SCTP_CHUNK, TCP_OFFSET};
-use crate::{answer, relate};
+use crate::{answer, persistence, relate};
 
 /// What is known about a packet while it is handled. It outlives no packet; it lies outside the stack
 /// because a BPF program's is 512 bytes.
@@ -28,8 +28,13 @@ pub struct Work<F: Family> {
     pub key: Key<F>,
     /// An entry to be.
     pub new: New<F>,
-    /// The member that takes a new connection: its place in the table of members.
-    pub member: u32,
+    /// How the service of a new connection groups clients, see [`Record::persistence`].
+    pub persistence: u8,
+    /// The packet is scheduled for itself alone: it gets no entry.
+    pub alone: bool,
+    /// The packet established a connection of a persistent service: [`Work::key`] is the connection's,
+    /// and [`Work::new`] has its record.
+    pub established: bool,
     /// Where a reply's client is.
     pub client: Egress,
     /// The end of it.
@@ -84,6 +89,9 @@ fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
     if stage == Stage::Unknown {
         stage = schedule(tables, work);
     }
+    if stage == Stage::Newcomer {
+        stage = persistence::establish(tables, work);
+    }
     if stage == Stage::Picked {
         stage = match connect(tables, work) {
             Ok(()) => Stage::To,
@@ -91,16 +99,18 @@ fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
             Err(Refused::Full) => crowded(tables, work),
         };
     }
+    let replied = stage == Stage::Reply && reply(tables, work);
+    if work.established {
+        persistence::assure(tables, work);
+    }
     match stage {
         Stage::To => to_server(packet, tables, &mut work.forward),
-        Stage::Reply if reply(tables, work) => {
-            to_client(packet, tables, &mut work.forward, &work.client)
-        }
+        Stage::Reply if replied => to_client(packet, tables, &mut work.forward, &work.client),
         Stage::Unreachable => {
             answer::send(packet, tables, &work.forward, Trouble::PortUnreachable, 0)
         }
         Stage::Ended => work.verdict,
-        Stage::Reply | Stage::Icmp | Stage::Unknown | Stage::Picked => {
+        Stage::Reply | Stage::Icmp | Stage::Unknown | Stage::Newcomer | Stage::Picked => {
             Verdict::pass(Reason::NoConnection)
         }
     }
@@ -113,7 +123,9 @@ pub enum Stage {
     Icmp,
     /// To a virtual address, of no known connection: schedule it.
     Unknown,
-    /// [`Work::member`] takes the new connection: enter it into the table.
+    /// The first connection of a client of a persistent service: the next ones go where this one does.
+    Newcomer,
+    /// The server of a new connection is known: enter it into the table.
     Picked,
     /// From a real server perhaps: find the connection it replies to.
     Reply,
@@ -132,6 +144,28 @@ impl<F: Family> Work<F> {
         self.verdict = verdict;
         Stage::Ended
     }
+
+    /// What an entry of the new connection says about its server.
+    #[inline(always)]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the tables end at 65,536 and 4,096"
+    )]
+    pub fn record<T: Tables>(&self, tables: T) -> Record {
+        let Route { server, method, .. } = self.forward.route;
+        Record {
+            server: server as u16,
+            service: tables.server(server).map_or(0, |server| server.service) as u16,
+            method: method as u8,
+            persistence: self.persistence,
+        }
+    }
+
+    /// What comes next once the server of a new connection is known.
+    #[inline(always)]
+    pub const fn admitted(&self) -> Stage {
+        if self.alone { Stage::To } else { Stage::Picked }
+    }
 }
 
 /// Parses a packet and finds its connection.
@@ -141,6 +175,7 @@ fn arrive<F: Network, P: Packet, T: Tables + Store<F>>(
     tables: T,
     work: &mut Work<F>,
 ) -> Stage {
+    work.established = false;
     work.forward.interface = packet.interface();
     let start = work.forward.link.payload;
     let parsed = F::parse(packet, tables, start, &mut work.forward.datagram);
@@ -413,6 +448,10 @@ fn known<F: Network, T: Tables + Store<F>>(
         false,
     );
     forward.route = Route::new(index, method);
+    if persistence::establishes(record, protocol, slot.tag, state) {
+        work.new.record = *record;
+        work.established = true;
+    }
     Stage::To
 }
 
@@ -461,6 +500,11 @@ fn replied<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> O
         .touch_reply(slot.way, now, tables.timeout(protocol, state));
     let length = work.forward.datagram.length();
     tables.count_out(u32::from(record.service), u32::from(record.server), length);
+    if persistence::establishes(&record, protocol, slot.tag, state) {
+        work.key = asked;
+        work.new.record = record;
+        work.established = true;
+    }
     Some(())
 }
 
@@ -470,26 +514,38 @@ fn schedule<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> 
     let (Some(plan), Some(protocol)) = (service(tables, &work.key), work.forward.protocol) else {
         return Stage::Reply;
     };
-    let flow = flow(work);
     // IPVS leaves connections from the FTP data port to the FTP helper.
-    if !work.forward.signal.starts() || (protocol == Protocol::Tcp && flow.port == 20) {
+    let ftp_data = protocol == Protocol::Tcp && work.key.ports.source.get() == 20;
+    if !work.forward.signal.starts() || ftp_data {
+        let flow = flow(work);
         return stray(tables, work, plan, &flow);
     }
-    let Some((place, member)) = schedule::pick(tables, plan, &flow) else {
-        return Stage::Unreachable;
-    };
+    let persistent = plan.persistence != 0;
+    let known = persistent && persistence::recall(tables, work, plan);
+    if !known {
+        let flow = flow(work);
+        let Some((_, member)) = schedule::pick(tables, plan, &flow) else {
+            return Stage::Unreachable;
+        };
+        schedule::taken(tables, member);
+        work.forward.route = Route::new(member.server, Method::from_raw(member.method));
+    }
     tables.count_in(
         plan.service,
-        member.server,
+        work.forward.route.server,
         work.forward.datagram.length(),
         true,
     );
-    if plan.flags & Plan::ONE_PACKET != 0 && protocol == Protocol::Udp {
-        work.forward.route = Route::new(member.server, Method::from_raw(member.method));
-        return Stage::To;
+    work.alone = plan.flags & Plan::ONE_PACKET != 0 && protocol == Protocol::Udp;
+    work.persistence = if persistent {
+        plan.prefix.wrapping_add(1)
+    } else {
+        0
+    };
+    if persistent && !known {
+        return Stage::Newcomer;
     }
-    work.member = place;
-    Stage::Picked
+    work.admitted()
 }
 
 #[inline(always)]
@@ -551,33 +607,20 @@ fn connect<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> R
 /// Lays out the entry of a new connection.
 #[inline(never)]
 fn prepare<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> bool {
-    let (Some(member), Some(protocol)) = (tables.member(work.member), work.forward.protocol) else {
-        return false;
-    };
-    let Some(server) = tables.server(member.server) else {
+    let Some(protocol) = work.forward.protocol else {
         return false;
     };
     let forward = &work.forward;
-    let method = Method::from_raw(member.method);
+    let method = forward.route.method;
     let direction = if method == Method::Nat {
         Direction::Input
     } else {
         Direction::InputOnly
     };
     let state = forward.signal.next(direction, udp::NORMAL);
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the tables end at 65,536 and 4,096"
-    )]
-    let record = Record {
-        server: member.server as u16,
-        service: server.service as u16,
-        method: member.method,
-        flags: 0,
-    };
     work.new = New {
         key: work.key,
-        record,
+        record: work.record(tables),
         client: heard(forward.interface, &forward.link),
         partner: 0,
         state,
@@ -586,13 +629,6 @@ fn prepare<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> b
         timeout: tables.timeout(protocol, state),
         survey: Survey::default(),
     };
-    if member.upper != 0 {
-        let load = tables.load(member.server);
-        if u64::from(load.active()) + u64::from(load.inactive()) + 1 >= u64::from(member.upper) {
-            tables.set_overloaded(member.server, true);
-        }
-    }
-    work.forward.route = Route::new(member.server, method);
     true
 }
 

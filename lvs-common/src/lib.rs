@@ -32,6 +32,7 @@ pub mod forward;
 pub mod link;
 pub mod network;
 pub mod packet;
+pub mod persistence;
 pub mod relate;
 pub mod schedule;
 pub mod siphash;

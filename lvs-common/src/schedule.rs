@@ -59,6 +59,18 @@ fn overloaded<T: Tables>(tables: T, member: &Member) -> bool {
     stays
 }
 
+/// Notes that a server reaches its upper threshold by the connection it is about to get.
+#[inline(always)]
+pub fn taken<T: Tables>(tables: T, member: &Member) {
+    if member.upper == 0 {
+        return;
+    }
+    let load = tables.load(member.server);
+    if u64::from(load.active()) + u64::from(load.inactive()) + 1 >= u64::from(member.upper) {
+        tables.set_overloaded(member.server, true);
+    }
+}
+
 /// Picks a server for a new connection: the member and its place in the table of members.
 #[inline(always)]
 pub fn pick<'a, T: Tables + 'a>(

@@ -96,12 +96,12 @@ pub struct Record {
     pub service: u16,
     /// [`crate::abi::Method`], as it was when the connection was scheduled.
     pub method: u8,
-    /// Always zero for now.
-    pub flags: u8,
+    /// Prefix length plus one by which its service groups clients; 0: the service is not persistent.
+    pub persistence: u8,
 }
 
 /// Where a client is heard: replies of NAT connections go there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Client {
     /// VLAN tags, outer first, network order, of the client's packets.

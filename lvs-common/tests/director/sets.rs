@@ -77,7 +77,7 @@ fn blank<F: Family>() -> Content<F> {
             server: 0,
             service: 0,
             method: 0,
-            flags: 0,
+            persistence: 0,
         },
         client: Client {
             vlan: lvs_common::link::UNTAGGED,

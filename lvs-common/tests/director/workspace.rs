@@ -33,7 +33,7 @@ fn work<F: Family>() -> Work<F> {
         server: 0xeeee,
         service: 0xeeee,
         method: 0xee,
-        flags: 0,
+        persistence: 0,
     };
     let client = Client {
         vlan: UNTAGGED,
@@ -87,7 +87,9 @@ fn work<F: Family>() -> Work<F> {
             timeout: 0xeeee,
             survey: Survey::default(),
         },
-        member: 0xeeee,
+        persistence: 0xee,
+        alone: true,
+        established: true,
         client: Egress {
             destination: [0xee; 6],
             source: [0xee; 6],
