@@ -14,3 +14,4 @@ pub mod privileges;
 pub mod rates;
 pub mod scheduler;
 pub mod sweep;
+mod templates;

@@ -8,13 +8,13 @@ use std::collections::HashMap;
 use std::mem::offset_of;
 use std::sync::atomic::Ordering;
 
-use lvs_common::abi::Load;
+use lvs_common::abi::{Load, age};
 use lvs_common::connection::{Entry, Key, Kind, Protocol, Tag};
 use lvs_common::family::Family;
 
 use crate::connections::tag;
 use crate::kernel::{Mapping, Plain};
-use lvs_common::abi::age;
+use crate::templates::Ending;
 
 /// Sweeps one table again and again.
 #[derive(Default)]
@@ -23,6 +23,8 @@ pub struct Sweeper {
     /// microseconds: a way that is still busy with the same tag a second later belongs to a process
     /// that was killed, and a reply whose connection is still missing has lost it.
     suspects: HashMap<u32, Tag>,
+    /// Persistence templates that expire soon.
+    ending: Ending,
 }
 
 /// What one sweep met and did.
@@ -49,17 +51,24 @@ impl Sweeper {
     {
         let mut swept = Swept::default();
         let before = std::mem::take(&mut self.suspects);
+        let mut ending = std::mem::take(&mut self.ending);
         for way in 0..table.len() {
             let Some(found) = tag(table, way).filter(|tag| !tag.is_free()) else {
                 continue;
             };
+            let kind = kind(table, way);
             let abandoned = if found.is_busy() {
                 true
-            } else if kind(table, way) == Kind::Reply {
+            } else if kind == Kind::Reply {
                 !has_connection(table, way)
             } else {
-                if !is_expired(table, way, now) {
+                if let Some(left) = left(table, way, now) {
                     swept.live += 1;
+                    if kind == Kind::Template {
+                        self.ending.note(table, way, found, now, left);
+                    } else {
+                        ending.need(table, way, now, left);
+                    }
                 } else if expire(table, loads, way, found) {
                     swept.expired += 1;
                 }
@@ -73,12 +82,13 @@ impl Sweeper {
                 self.suspects.insert(way, found);
             }
         }
+        ending.extend(table, now);
         swept
     }
 }
 
-/// Without a packet for longer than its timeout.
-fn is_expired<F: Family>(table: &Mapping<Entry<F>>, way: u32, now: u32) -> bool
+/// Ticks until the entry expires; `None`: it was without a packet for longer than its timeout.
+pub(crate) fn left<F: Family>(table: &Mapping<Entry<F>>, way: u32, now: u32) -> Option<u32>
 where
     Entry<F>: Plain,
 {
@@ -87,7 +97,7 @@ where
             .word(way, offset)
             .map_or(0, |word| word.load(Ordering::Relaxed))
     };
-    age(now, word(offset_of!(Entry<F>, seen))) > word(offset_of!(Entry<F>, timeout))
+    word(offset_of!(Entry<F>, timeout)).checked_sub(age(now, word(offset_of!(Entry<F>, seen))))
 }
 
 /// What the entry stands for; means something while its tag says that it is live.

@@ -1,5 +1,6 @@
 //! Sweeps of tables in plain memory, which is what a table is to the daemon.
 
+use lvs_common::abi::ticks;
 use lvs_common::connection::tcp;
 use lvs_common::family::V4;
 use zerocopy::FromZeros;
@@ -98,6 +99,59 @@ fn a_connection_that_was_seen_in_time_stays() {
         }
     );
     assert_eq!(fixture.load(), (5, 5, 5));
+}
+
+/// A template of 198.51.100.0/24 and a connection from there, each seen so many ticks ago.
+fn persistent(fixture: &Fixture, template_idle: u32, connection_idle: u32) {
+    for (way, kind, idle, host, persistence) in [
+        (5, Kind::Template, template_idle, 0, 0),
+        (4, Kind::Request, connection_idle, 77, 24 + 1),
+    ] {
+        fixture.put(way, kind, Established, idle, 0);
+        let mut entry = fixture.table.read(way).unwrap();
+        entry.key.source = [198, 51, 100, host];
+        entry.record.persistence = persistence;
+        fixture.table.write(way, entry);
+    }
+}
+
+#[test]
+fn a_template_stays_another_minute_while_its_connections_outlive_it() {
+    let mut fixture = Fixture::new();
+    persistent(&fixture, 99, 98);
+    fixture.sweep();
+    fixture.sweep();
+    let template = fixture.table.read(5).unwrap();
+    assert_eq!((template.seen, template.timeout), (NOW, ticks(60)));
+}
+
+#[test]
+fn a_template_ends_when_its_connections_end_before_it_or_are_not_its_own() {
+    let mut fixture = Fixture::new();
+    persistent(&fixture, 98, 99);
+    let mut stranger = fixture.table.read(4).unwrap();
+    stranger.key.source = [198, 51, 99, 77];
+    stranger.seen = NOW;
+    stranger.tag = fixture.put(3, Kind::Request, Established, 0, 0).0;
+    fixture.table.write(3, stranger);
+    fixture.sweep();
+    fixture.sweep();
+    assert_eq!(fixture.table.read(5).unwrap().timeout, 100);
+}
+
+#[test]
+fn a_template_that_was_just_used_keeps_its_own_time() {
+    let mut fixture = Fixture::new();
+    persistent(&fixture, 99, 0);
+    let mut template = fixture.table.read(5).unwrap();
+    template.timeout = ticks(300);
+    template.seen = NOW.wrapping_sub(ticks(299));
+    fixture.table.write(5, template);
+    fixture.sweep();
+    template.seen = NOW;
+    fixture.table.write(5, template);
+    fixture.sweep();
+    assert_eq!(fixture.table.read(5).unwrap().timeout, ticks(300));
 }
 
 #[test]

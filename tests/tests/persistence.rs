@@ -1,0 +1,158 @@
+//! The connections of a client of a persistent service go to one real server.
+
+use std::net::{IpAddr, SocketAddr};
+use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
+
+use lvs_tests::eventually;
+use lvs_tests::lab::addresses::{FAMILIES, METHODS, virtual_address};
+use lvs_tests::lab::client::download_source;
+use lvs_tests::lab::director::{server_name, service, service_name};
+use lvs_tests::lab::{Arms, Client, Lab};
+use lvs_userspace::model::Family::Ipv4;
+use lvs_userspace::model::Method::{Direct, Nat};
+use lvs_userspace::model::Protocol;
+
+/// The lab with two more addresses at its client: to the director they are other clients.
+fn lab_with_more_clients(scheduler: &str) -> Option<Lab> {
+    let lab = Lab::for_story(Arms::Two, &service(Protocol::Tcp, Ipv4, Direct, scheduler))?;
+    let more = MORE_CLIENTS.map(|client| format!("addr add {client}/24 dev eth0\n"));
+    lab.client.namespace().ip(&more.concat()).unwrap();
+    Some(lab)
+}
+
+const MORE_CLIENTS: [&str; 2] = ["10.1.0.20", "10.1.0.21"];
+
+/// The server that answers a client with that address.
+fn get_from(lab: &Lab, client: &str, address: IpAddr) -> String {
+    let mut curl = Command::new("curl");
+    curl.args(["--silent", "--fail", "--max-time", "5", "--noproxy", "*"])
+        .args(["--interface", client])
+        .arg(Client::url(address, "/"));
+    let output = lab.client.namespace().output(&mut curl).unwrap();
+    assert!(output.status.success(), "{client}: {}", output.status);
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+#[test]
+fn every_connection_of_a_client_goes_to_its_server() {
+    let lines: String = FAMILIES
+        .into_iter()
+        .flat_map(|family| METHODS.map(|method| (family, method)))
+        .map(|(family, method)| service(Protocol::Tcp, family, method, "rr -p 300"))
+        .collect();
+    let Some(lab) = Lab::for_story(Arms::Two, &lines) else {
+        return;
+    };
+    for family in FAMILIES {
+        for method in METHODS {
+            let mut names = lab
+                .client
+                .get_many(virtual_address(family, method), 6)
+                .unwrap();
+            names.dedup();
+            assert_eq!(names.len(), 1, "{method:?} over {family:?}: {names:?}");
+        }
+    }
+}
+
+#[test]
+fn clients_keep_their_servers_even_quiesced_ones() {
+    let Some(lab) = lab_with_more_clients("rr -p 300") else {
+        return;
+    };
+    let address = virtual_address(Ipv4, Direct);
+    let [second, third] = MORE_CLIENTS;
+    let mine = lab.client.get(address).unwrap();
+    let theirs = get_from(&lab, second, address);
+    assert_ne!(
+        mine, theirs,
+        "round robin gives the next client another server"
+    );
+
+    let number = mine.trim_start_matches("server").parse().unwrap();
+    let service = service_name(Protocol::Tcp, Ipv4, Direct);
+    lab.director
+        .lvsadm(&format!(
+            "-e {service} {} -g -w 0",
+            server_name(Ipv4, number)
+        ))
+        .unwrap();
+    for _ in 0..3 {
+        assert_eq!(lab.client.get(address).unwrap(), mine);
+        assert_eq!(get_from(&lab, second, address), theirs);
+        assert_ne!(get_from(&lab, third, address), mine, "it is quiesced");
+    }
+
+    let connections = lab.director.lvsadm("-Lcn").unwrap();
+    let templates: Vec<_> = connections
+        .lines()
+        .filter(|line| {
+            line.contains(".10:0 ") || line.contains(".20:0 ") || line.contains(".21:0 ")
+        })
+        .collect();
+    assert!(
+        templates.len() == 3 && templates.iter().all(|line| line.contains("ASSURED")),
+        "{connections}"
+    );
+    let counts = lab.director.lvsadm("-Ln --persistent-conn").unwrap();
+    let persistent: u32 = counts
+        .lines()
+        .filter(|line| line.contains("10.2.0."))
+        .filter_map(|line| line.split_whitespace().nth(3)?.parse::<u32>().ok())
+        .sum();
+    assert_eq!(persistent, 3, "{counts}");
+}
+
+#[test]
+fn the_clients_of_a_network_share_a_server() {
+    let Some(lab) = lab_with_more_clients("rr -p 300 -M 255.255.255.0") else {
+        return;
+    };
+    let address = virtual_address(Ipv4, Direct);
+    let server = lab.client.get(address).unwrap();
+    for client in MORE_CLIENTS {
+        assert_eq!(get_from(&lab, client, address), server);
+    }
+}
+
+#[test]
+fn a_template_ends_when_nobody_used_it_for_its_time() {
+    let Some(lab) = Lab::for_story(Arms::Two, &service(Protocol::Udp, Ipv4, Nat, "rr -p 3")) else {
+        return;
+    };
+    // Connections would keep it.
+    lab.director.lvsadm("--set 0 0 1").unwrap();
+    let asked = SocketAddr::new(virtual_address(Ipv4, Nat), 80);
+    let first = lab.client.ask(asked, "hello").unwrap();
+    // Longer than the time alone, but never so long between two connections.
+    for _ in 0..3 {
+        sleep(Duration::from_millis(1_500));
+        assert_eq!(lab.client.ask(asked, "hello").unwrap(), first);
+    }
+    sleep(Duration::from_secs(4));
+    assert_ne!(lab.client.ask(asked, "hello").unwrap(), first);
+}
+
+#[test]
+fn a_template_stays_while_a_connection_does() {
+    let Some(lab) = Lab::for_story(Arms::Two, &service(Protocol::Tcp, Ipv4, Direct, "rr -p 2"))
+    else {
+        return;
+    };
+    let address = virtual_address(Ipv4, Direct);
+    let (file, mut download) = lab
+        .client
+        .start_download(&Client::url(address, "/slow"), "download")
+        .unwrap();
+    let begun = || download_source(&file).is_some();
+    assert!(eventually(Duration::from_secs(5), begun));
+    sleep(Duration::from_secs(5));
+    assert_eq!(
+        Some(lab.client.get(address).unwrap()),
+        download_source(&file)
+    );
+    download.kill().unwrap();
+    download.wait().unwrap();
+}
