@@ -9,5 +9,6 @@ mod workspace;
 mod answers;
 mod forwarding;
 mod fragments;
+mod persistence;
 mod related;
 mod stories;

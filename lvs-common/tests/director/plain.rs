@@ -44,6 +44,8 @@ pub(crate) struct Director {
     slots: Vec<u16>,
     cursors: Vec<AtomicU32>,
     loads: Vec<(AtomicU64, AtomicU32)>,
+    /// Persistence templates of each server.
+    templates: Vec<AtomicU32>,
     stats: Mutex<HashMap<u32, Stats>>,
     concern: Vec<u64>,
     fragments: Mutex<HashMap<FragmentKey, Ports>>,
@@ -100,6 +102,7 @@ impl Director {
             slots: Vec::new(),
             cursors: Vec::new(),
             loads: Vec::new(),
+            templates: Vec::new(),
             stats: Mutex::default(),
             concern: vec![0; CONCERN_WORDS],
             fragments: Mutex::default(),
@@ -159,6 +162,7 @@ impl Director {
             reserved: 0,
         });
         self.loads.push(Default::default());
+        self.templates.push(AtomicU32::new(0));
         if method == Method::Nat {
             self.heed(&address);
         }
@@ -230,6 +234,11 @@ impl Director {
         stats.get(&server).copied().unwrap_or_default()
     }
 
+    /// Persistence templates that a server is counted to have.
+    pub(crate) fn templates(&self, server: u32) -> u32 {
+        Tables::load(self, server).templates
+    }
+
     /// States of all connections by server, replies left out.
     pub(crate) fn states(&self) -> Vec<(u16, &'static str)> {
         fn of<F: Family>(sets: &[Set<F>]) -> Vec<(u16, &'static str)> {
@@ -258,9 +267,14 @@ impl Director {
             Kind::Reply,
             "a reply is no connection of its own"
         );
+        let server = u32::from(entry.server);
+        if entry.kind == Kind::Template {
+            let change = i32::try_from(sign).expect("1 or -1");
+            return self.account_template(server, change.cast_unsigned());
+        }
         let protocol = Protocol::from_number(entry.protocol).expect("balanced");
         let change = share(protocol, entry.state).wrapping_mul(sign.cast_unsigned());
-        self.account(u32::from(entry.server), change);
+        self.account(server, change);
     }
 }
 
@@ -355,14 +369,14 @@ impl Tables for &Director {
         Load {
             counts: counts.load(SeqCst),
             overloaded: overloaded.load(SeqCst),
-            templates: 0,
+            templates: self.templates[server as usize].load(SeqCst),
         }
     }
     fn account(self, server: u32, change: u64) {
         self.loads[server as usize].0.fetch_add(change, SeqCst);
     }
-    fn account_template(self, _server: u32, _change: u32) {
-        unreachable!("nothing enters templates yet");
+    fn account_template(self, server: u32, change: u32) {
+        self.templates[server as usize].fetch_add(change, SeqCst);
     }
     fn set_overloaded(self, server: u32, overloaded: bool) {
         let flag = &self.loads[server as usize].1;
