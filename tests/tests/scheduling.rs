@@ -69,7 +69,6 @@ fn least_connections_uses_all_servers() {
 }
 
 #[test]
-#[ignore = "the packet path does not keep persistence templates yet"]
 fn a_persistent_client_stays_with_its_server() {
     let lines = service(Protocol::Tcp, Ipv4, Direct, "rr -p 300");
     let Some(lab) = Lab::for_story(Arms::Two, &lines) else {
