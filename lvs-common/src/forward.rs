@@ -592,8 +592,10 @@ fn connect<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> R
     let hash = prepare_reply(tables, work, number);
     let place = Place::of(hash, Store::<F>::sets(tables));
     let reply = table::insert::<F, T>(tables, place, &mut work.new);
-    // Gone already only if somebody recycled it within this microsecond.
-    let Some(slot) = table::by_number::<F, T>(tables, number) else {
+    // Gone already, or another connection's, only if somebody recycled it within this microsecond.
+    let Some(slot) =
+        table::by_number::<F, T>(tables, number).filter(|slot| slot.set.holds(slot.way, &work.key))
+    else {
         return Err(Refused::Full);
     };
     let Ok(reply) = reply else {
@@ -651,6 +653,8 @@ fn prepare_reply<F: Network, T: Tables + Store<F>>(
     new.key.kind = Kind::Reply as u8;
     new.partner = connection;
     new.state = 0;
+    // It lives as long as its connection, whose clock is the one that packets keep going.
+    new.timeout = u32::MAX;
     F::hash(&new.key, tables)
 }
 
