@@ -7,8 +7,14 @@ mod sets;
 mod workspace;
 
 mod answers;
+mod arbitrary;
+mod concurrency;
+mod crowding;
 mod forwarding;
 mod fragments;
+mod hashing;
 mod persistence;
 mod related;
+mod schedules;
+mod states;
 mod stories;

@@ -256,6 +256,10 @@ impl Director {
         states
     }
 
+    pub(crate) fn sets4(&self) -> &[Set<V4>] {
+        &self.v4
+    }
+
     fn count(&self, server: u32, change: impl FnOnce(&mut Stats)) {
         let mut stats = self.stats.lock().expect("no panic while held");
         change(stats.entry(server).or_default());

@@ -1,0 +1,170 @@
+//! Whatever comes, the director answers with a verdict and leaves frames and tables whole.
+
+use lvs_common::abi::{Method, Pick};
+use lvs_common::connection::Protocol;
+use lvs_common::verdict::Action;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+
+use super::frames::{ACK, Draft, FIN, RST, SYN, at};
+use super::plain::Director;
+
+const PROTOCOLS: [Protocol; 3] = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
+const METHODS: [Method; 4] = [Method::Nat, Method::Local, Method::Tunnel, Method::Direct];
+
+/// One small director with a service for every protocol, family and method, and clients that have
+/// connections to each.
+fn director() -> Director {
+    let mut director = Director::with_sets(2);
+    for protocol in PROTOCOLS {
+        for (virtual_address, real) in [
+            ("192.0.2.1", "10.0.0.1"),
+            ("[2001:db8:1::1]", "[2001:db8:2::1]"),
+        ] {
+            for (port, method) in (80..).zip(METHODS) {
+                let service = director.serve(
+                    protocol,
+                    at(&format!("{virtual_address}:{port}")),
+                    Pick::Rotate,
+                );
+                director.add(service, at(&format!("{real}:80{port}")), method, 1);
+            }
+        }
+    }
+    director
+}
+
+/// A valid frame of any kind: either direction, fragments and errors about others included.
+fn draft() -> impl Strategy<Value = Draft> {
+    let ends = select(vec![
+        ("198.51.100.7:40000", "192.0.2.1:8", "10.0.0.1:808"),
+        (
+            "[2001:db8:c::7]:40000",
+            "[2001:db8:1::1]:8",
+            "[2001:db8:2::1]:808",
+        ),
+    ]);
+    let kind = (
+        0_u8..4,
+        any::<bool>(),
+        select(vec![SYN, ACK, FIN, RST]),
+        select(vec![0_u8, 1, 2, 7, 10]),
+    );
+    let rest = (
+        0_usize..1600,
+        select(vec![0_u8, 1, 2, 64]),
+        prop::option::of((0_usize..3, 8_usize..24)),
+    );
+    (
+        ends,
+        0_u8..4,
+        kind,
+        rest,
+        any::<bool>(),
+        prop::collection::vec(1_u16..4095, 0..3),
+    )
+        .prop_map(
+            |(
+                (client, to, real),
+                port,
+                (kind, back, flags, chunk),
+                (size, ttl, piece),
+                error,
+                tags,
+            )| {
+                let (to, real) = (format!("{to}{port}"), format!("{real}{port}"));
+                let (from, to) = if back {
+                    (real.as_str(), client)
+                } else {
+                    (client, to.as_str())
+                };
+                let draft = match kind {
+                    0 => Draft::udp(from, to),
+                    1 => Draft::sctp(from, to, chunk),
+                    _ => Draft::tcp(from, to, flags),
+                };
+                let mut draft = draft.sized(size.max(64)).with(|draft| {
+                    (draft.ttl, draft.tags) = (ttl, tags);
+                    draft.fragment = piece.map(|(offset, length)| (offset * 8, length & !7, true));
+                });
+                if error {
+                    let v4 = draft.from.is_ipv4();
+                    let mut about = draft.packet();
+                    about.truncate(88);
+                    let kind = if v4 { (3, 4, 1400) } else { (2, 0, 1400) };
+                    let tags = draft.tags.clone();
+                    draft = Draft::icmp(to, from, kind, about).with(|draft| draft.tags = tags);
+                }
+                draft
+            },
+        )
+}
+
+/// Bytes to change: where, and to what.
+fn damage() -> impl Strategy<Value = Vec<(Index, u8)>> {
+    prop::collection::vec((any::<Index>(), any::<u8>()), 0..6)
+}
+
+/// Whatever is true of every frame that was handled.
+fn check(director: &Director, frame: &[u8]) -> Result<(), TestCaseError> {
+    let (verdict, after) = director.handle(frame);
+    let reason = verdict.reason();
+    prop_assert!(reason.is_some());
+    match verdict.action() {
+        Action::Pass => prop_assert_eq!(frame, &after[..], "changed, then passed: {:?}", reason),
+        Action::Drop => {}
+        Action::Transmit | Action::Redirect { .. } => {
+            // Two tags more than it had, and the larger outer header.
+            prop_assert!(after.len() <= frame.len() + 8 + 48, "{reason:?}");
+            prop_assert!(after.len() >= 14 + 20);
+        }
+    }
+    let (mut active, mut inactive) = (0, 0);
+    for server in 0..u32::try_from(director.servers.len()).expect("few") {
+        let (more, others) = director.connections(server);
+        active += more;
+        inactive += others;
+    }
+    prop_assert_eq!((active + inactive) as usize, director.states().len());
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn arbitrary_bytes_get_a_verdict(
+        frames in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..120), 1..8),
+        ethertype in select(vec![[8_u8, 0], [0x86, 0xdd], [0x81, 0]]),
+    ) {
+        let director = director();
+        for mut frame in frames {
+            check(&director, &frame)?;
+            if frame.len() > 14 {
+                frame[12..14].copy_from_slice(&ethertype);
+                frame[14] = if ethertype == [8, 0] { 0x45 } else { 0x60 };
+                check(&director, &frame)?;
+            }
+        }
+    }
+
+    #[test]
+    fn damaged_frames_get_a_verdict(
+        drafts in prop::collection::vec((draft(), damage(), prop::option::of(any::<Index>())), 1..12),
+    ) {
+        let director = director();
+        for (draft, damage, cut) in drafts {
+            let mut frame = draft.frame();
+            check(&director, &frame)?;
+            for (place, byte) in damage {
+                // Headers are where damage matters.
+                let place = place.index(frame.len().min(120));
+                frame[place] = byte;
+            }
+            if let Some(cut) = cut {
+                frame.truncate(cut.index(frame.len()));
+            }
+            check(&director, &frame)?;
+        }
+    }
+}

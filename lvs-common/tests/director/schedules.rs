@@ -1,0 +1,186 @@
+//! Schedulers: who gets the next connection.
+
+use std::collections::HashSet;
+
+use lvs_common::abi::{Load, Method, Pick, Plan};
+use lvs_common::connection::Protocol;
+use lvs_common::family::V6;
+use lvs_common::schedule::{Flow, fold, pick, pick_stateless};
+use lvs_common::tables::Tables;
+use proptest::prelude::*;
+
+use super::frames::at;
+use super::plain::Director;
+
+const KINDS: [Pick; 6] = [
+    Pick::Rotate,
+    Pick::Least,
+    Pick::WeightedLeast,
+    Pick::SourceHash,
+    Pick::DestinationHash,
+    Pick::Maglev,
+];
+
+fn director(kind: Pick, weights: &[u32]) -> Director {
+    let mut director = Director::with_sets(1);
+    let service = director.serve(Protocol::Tcp, at("192.0.2.1:80"), kind);
+    for weight in weights {
+        director.add(service, at("10.0.0.1:80"), Method::Direct, *weight);
+    }
+    director
+}
+
+fn flow(source: u32, port: u16) -> Flow {
+    let hash = source.wrapping_mul(0x9e37_79b9) ^ u32::from(port);
+    Flow {
+        source,
+        destination: source.swap_bytes(),
+        port,
+        hash,
+    }
+}
+
+fn picked(director: &Director, flow: &Flow) -> Option<u32> {
+    let plan = Tables::plan(director, 0)?;
+    pick(director, plan, flow).map(|(_, member)| member.server)
+}
+
+proptest! {
+    #[test]
+    fn a_rotating_table_serves_by_weight(weights in prop::collection::vec(0_u32..6, 1..8)) {
+        let director = director(Pick::Rotate, &weights);
+        let total: u32 = weights.iter().sum();
+        let mut counts = vec![0; weights.len()];
+        for index in 0..3 * total {
+            counts[picked(&director, &flow(index, 1)).expect("some weigh") as usize] += 1;
+        }
+        let expected: Vec<u32> = weights.iter().map(|weight| 3 * weight).collect();
+        prop_assert_eq!(counts, expected);
+        if total == 0 {
+            prop_assert_eq!(picked(&director, &flow(0, 1)), None);
+        }
+    }
+
+    #[test]
+    fn nobody_picks_a_server_that_takes_none(
+        weights in prop::collection::vec(0_u32..3, 1..8),
+        source: u32,
+        port: u16,
+    ) {
+        for kind in KINDS {
+            let mut director = director(kind, &weights);
+            for flags in [0, Plan::FLAG_1, Plan::FLAG_2, Plan::FLAG_1 | Plan::FLAG_2] {
+                director.edit(0, |plan, _| plan.flags = flags);
+                let flow = flow(source, port);
+                let plan = Tables::plan(&director, 0).expect("a plan");
+                let found = [pick(&director, plan, &flow), pick_stateless(&director, plan, &flow)];
+                for (place, member) in found.into_iter().flatten() {
+                    prop_assert!(member.weight > 0);
+                    prop_assert_eq!(Tables::member(&director, place), Some(member));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_hash_picks_the_same_server_again(source: u32, port: u16, other: u16) {
+        for kind in [Pick::SourceHash, Pick::DestinationHash, Pick::Maglev] {
+            let director = director(kind, &[3, 1, 2]);
+            let first = picked(&director, &flow(source, port));
+            prop_assert!(first.is_some());
+            prop_assert_eq!(first, picked(&director, &flow(source, other)));
+        }
+    }
+
+    #[test]
+    fn without_state_every_scheduler_picks_the_same_server_again(source: u32, port: u16) {
+        for kind in KINDS {
+            let director = director(kind, &[1, 1, 1]);
+            let plan = Tables::plan(&director, 0).expect("a plan");
+            let once = || pick_stateless(&director, plan, &flow(source, port)).map(|(place, _)| place);
+            let first = once();
+            director.account(0, 100);
+            prop_assert!(first.is_some());
+            prop_assert_eq!(first, once());
+        }
+    }
+}
+
+#[test]
+fn hashes_use_every_server_and_the_port_if_asked() {
+    for kind in [Pick::SourceHash, Pick::Maglev] {
+        let mut director = director(kind, &[1, 1, 1, 1]);
+        let by_source: HashSet<_> = (0..64)
+            .map(|source| picked(&director, &flow(source, 1)))
+            .collect();
+        assert_eq!(by_source.len(), 4);
+        director.edit(0, |plan, _| plan.flags = Plan::FLAG_2);
+        let by_port: HashSet<_> = (0..64)
+            .map(|port| picked(&director, &flow(7, port)))
+            .collect();
+        assert_eq!(by_port.len(), 4);
+    }
+}
+
+#[test]
+fn a_hashs_fallback_moves_only_the_flows_of_the_server_that_is_gone() {
+    for kind in [Pick::SourceHash, Pick::Maglev] {
+        let director = director(kind, &[1, 1, 1, 1]);
+        let all = |director: &Director| -> Vec<_> {
+            (0..256)
+                .map(|source| picked(director, &flow(source, 1)))
+                .collect()
+        };
+        let before = all(&director);
+        for fallback in [false, true] {
+            let mut with_slots = self::director(kind, &[1, 1, 1, 1]);
+            with_slots.edit(0, |plan, members| {
+                plan.flags = if fallback { Plan::FLAG_1 } else { 0 };
+                members[2].upper = 1;
+            });
+            with_slots.account(2, Load::ACTIVE);
+            for (before, after) in before.iter().zip(all(&with_slots)) {
+                match (before, fallback) {
+                    (Some(2), false) => assert_eq!(after, None),
+                    (Some(2), true) => assert!(after.is_some() && after != Some(2)),
+                    _ => assert_eq!(*before, after),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn least_connections_go_where_the_fewest_are() {
+    let director = director(Pick::Least, &[1, 9, 0, 1]);
+    director.account(0, Load::ACTIVE * 2);
+    director.account(1, Load::ACTIVE * 3);
+    director.account(3, Load::ACTIVE * 2 + Load::INACTIVE);
+    assert_eq!(picked(&director, &flow(1, 1)), Some(0));
+    // An inactive connection weighs a 256th of an active one.
+    director.account(0, Load::INACTIVE * 2);
+    assert_eq!(picked(&director, &flow(1, 1)), Some(3));
+    director.account(0, Load::INACTIVE * 255);
+    director.account(3, Load::ACTIVE);
+    assert_eq!(picked(&director, &flow(1, 1)), Some(1));
+}
+
+#[test]
+fn weighted_least_connections_settle_at_the_weights() {
+    let weights = [1, 2, 0, 5];
+    let director = director(Pick::WeightedLeast, &weights);
+    for index in 0..800 {
+        let server = picked(&director, &flow(index, 1)).expect("three take connections");
+        director.account(server, Load::ACTIVE);
+    }
+    let active: Vec<u32> = (0..4)
+        .map(|server| director.connections(server).0)
+        .collect();
+    assert_eq!(active, [100, 200, 0, 500]);
+}
+
+#[test]
+fn an_ipv6_address_is_folded_by_exclusive_or() {
+    let address = [1, 2, 3, 4, 16, 32, 48, 64, 0, 0, 0, 0, 0, 0, 0, 5];
+    assert_eq!(fold::<V6>(address), 0x1122_3341);
+}
