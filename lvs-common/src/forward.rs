@@ -109,8 +109,8 @@ fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
         Stage::Unreachable => {
             answer::send(packet, tables, &work.forward, Trouble::PortUnreachable, 0)
         }
-        Stage::Ended => work.verdict,
-        Stage::Reply | Stage::Icmp | Stage::Unknown | Stage::Newcomer | Stage::Picked => {
+        Stage::Reply | Stage::Ended => work.verdict,
+        Stage::Icmp | Stage::Unknown | Stage::Newcomer | Stage::Picked => {
             Verdict::pass(Reason::NoConnection)
         }
     }
@@ -127,7 +127,8 @@ pub enum Stage {
     Newcomer,
     /// The server of a new connection is known: enter it into the table.
     Picked,
-    /// From a real server perhaps: find the connection it replies to.
+    /// From a real server perhaps: find the connection it replies to. If there is none,
+    /// [`Work::verdict`] is the end of it.
     Reply,
     /// There is a service but no server: tell the client.
     Unreachable,
@@ -200,6 +201,7 @@ fn arrive<F: Network, P: Packet, T: Tables + Store<F>>(
     work.forward.protocol = Some(protocol);
     work.forward.now = tables.now();
     if !to_virtual {
+        work.verdict = Verdict::pass(Reason::NoConnection);
         return Stage::Reply;
     }
     work.key = work.forward.key(Kind::Request);
@@ -512,6 +514,7 @@ fn replied<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> O
 #[inline(never)]
 fn schedule<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> Stage {
     let (Some(plan), Some(protocol)) = (service(tables, &work.key), work.forward.protocol) else {
+        work.verdict = Verdict::pass(Reason::NoService);
         return Stage::Reply;
     };
     // IPVS leaves connections from the FTP data port to the FTP helper.

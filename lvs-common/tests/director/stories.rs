@@ -114,7 +114,7 @@ fn what_is_none_of_the_directors_passes() {
     let elsewhere = Draft::tcp(CLIENT, "203.0.113.9:80", SYN);
     assert_eq!(pass(&elsewhere), Some(Reason::NotOurs));
     let port = Draft::tcp(CLIENT, "192.0.2.1:81", SYN);
-    assert_eq!(pass(&port), Some(Reason::NoConnection));
+    assert_eq!(pass(&port), Some(Reason::NoService));
     let protocol = Draft::other(CLIENT, VIRTUAL, 47, vec![0; 16]);
     assert_eq!(pass(&protocol), Some(Reason::OtherProtocol));
     let ping = Draft::icmp(CLIENT, VIRTUAL, (8, 0, 1), vec![0; 16]);
