@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 pub mod bench;
+pub mod frames;
 pub mod lab;
+pub mod object;
 pub mod vm;
 
 /// Waits until a condition holds, for a while; tells whether it did.

@@ -85,6 +85,15 @@ impl DataPath {
         changed
     }
 
+    /// The program, for whoever runs it without an interface.
+    pub fn loaded(&self) -> Result<&Xdp, KernelError> {
+        let program = self
+            .ebpf
+            .program(PROGRAM)
+            .ok_or(KernelError::Missing(PROGRAM))?;
+        program.try_into().map_err(program_error("cannot use"))
+    }
+
     /// Interfaces that a link of this data path is pinned for.
     pub fn attached(&self) -> Result<Vec<String>, KernelError> {
         let links = self.directory.pins()?;

@@ -1,0 +1,199 @@
+//! The real BPF program on frames that a test makes: no interface, no daemon, no other process.
+//!
+//! The kernel loads and runs what `lvsd` embeds; the daemon's own director fills the tables.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::{Context as _, Result, anyhow};
+use aya::programs::{TestRun as _, TestRunOptions};
+use lvs_common::abi::{Hop, Mac};
+use lvs_common::verdict::Reason;
+use lvs_userspace::config;
+use lvs_userspace::control::protocol::Service;
+use lvs_userspace::director::{Director, NextHop};
+use lvs_userspace::kernel::{DataPath, Directory, Maps, Options};
+use nix::mount::{MntFlags, umount2};
+
+use crate::lab::{Missing, skipped};
+
+/// The interface that frames come by unless a test says otherwise: every namespace's loopback.
+pub const INTERFACE: u32 = 1;
+/// Another interface, to send by. Nothing is sent, so that it need not exist.
+pub const OTHER_INTERFACE: u32 = 7;
+
+/// ICMP errors per second and CPU.
+pub const ICMP_RATE: u32 = 100;
+
+/// The director's own Ethernet address towards real servers.
+pub const DIRECTOR: Mac = [2, 0, 0, 0, 0, 1];
+
+/// The program with tables of its own.
+pub struct Object {
+    data_path: DataPath,
+    director: Mutex<Director>,
+}
+
+/// What became of a frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// What the kernel is to do with it.
+    pub action: Action,
+    /// The frame afterwards.
+    pub frame: Vec<u8>,
+}
+
+/// XDP actions, by their numbers in `linux/bpf.h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the kernel's names")]
+pub enum Action {
+    Aborted,
+    Drop,
+    Pass,
+    Tx,
+    Redirect,
+}
+
+impl Object {
+    /// Loads the program with connection tables of so many entries for each family, and configures
+    /// it with lines as `ipvsadm -S` prints them. `None`, with a line that says why, where this
+    /// process may not.
+    ///
+    /// # Panics
+    ///
+    /// Where it may, but cannot.
+    pub fn load(entries: u32, lines: &str) -> Option<Self> {
+        let root = nix::unistd::geteuid().is_root();
+        let obstacle = root
+            .then_some(())
+            .ok_or_else(|| Missing("BPF needs root".into()));
+        if skipped(obstacle) {
+            return None;
+        }
+        let object = Self::open(entries).expect("cannot load the program");
+        object.configure(lines);
+        Some(object)
+    }
+
+    fn open(entries: u32) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let options = Options {
+            entries4: Some(entries),
+            entries6: Some(entries),
+            slots: Some(65_536),
+            fragments: Some(256),
+            rss_source: false,
+            icmp_rate: ICMP_RATE,
+        };
+        let (data_path, keys) = DataPath::open(Directory::open(folder.path())?, &options, false)?;
+        // Nobody is to adopt this one: with its pins gone it ends with the process, however that ends.
+        umount2(folder.path(), MntFlags::MNT_DETACH).context("cannot unmount")?;
+        let director = Director::new(Arc::clone(&data_path.maps), keys)?;
+        Ok(Self {
+            data_path,
+            director: Mutex::new(director),
+        })
+    }
+
+    /// Makes the services those of the lines. Every real server has a next hop by [`INTERFACE`].
+    ///
+    /// # Panics
+    ///
+    /// If the daemon would refuse them.
+    pub fn configure(&self, lines: &str) {
+        let configuration = config::parse(lines).expect("wrong lines");
+        self.director().configure(&configuration).expect("refused");
+        let servers = configuration
+            .services
+            .iter()
+            .flat_map(|(_, wanted)| &wanted.servers);
+        for (server, _) in servers {
+            self.resolve(server.address(), hop(server.address()));
+        }
+    }
+
+    /// Sends packets to a real server by this hop from now on.
+    pub fn resolve(&self, server: IpAddr, hop: Hop) {
+        let text = "a test's hop".into();
+        self.director().resolve(server, NextHop::Via { hop, text });
+    }
+
+    /// The single writer.
+    pub fn director(&self) -> MutexGuard<'_, Director> {
+        self.director.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The tables.
+    pub fn maps(&self) -> &Maps {
+        &self.data_path.maps
+    }
+
+    /// Runs the program on a frame that came by an interface.
+    pub fn run(&self, interface: u32, frame: &[u8]) -> Result<End> {
+        self.run_behind(interface, frame, 0)
+    }
+
+    /// The same where the driver put so many bytes of its own before the frame.
+    pub fn run_behind(&self, interface: u32, frame: &[u8], before: u32) -> Result<End> {
+        let length = u32::try_from(frame.len())? + before;
+        // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
+        let words = [before, length, 0, interface, 0, 0];
+        let context: Vec<u8> = words.into_iter().flat_map(u32::to_ne_bytes).collect();
+        let mut sent = vec![0; before as usize];
+        sent.extend_from_slice(frame);
+        let mut out = vec![0; 4_096];
+        let result = self.data_path.loaded()?.test_run(TestRunOptions {
+            data_in: Some(&sent),
+            data_out: Some(&mut out),
+            ctx_in: Some(&context),
+            ..TestRunOptions::default()
+        })?;
+        out.truncate(result.data_size_out as usize);
+        let action = match result.return_value {
+            0 => Action::Aborted,
+            1 => Action::Drop,
+            2 => Action::Pass,
+            3 => Action::Tx,
+            4 => Action::Redirect,
+            other => return Err(anyhow!("the program returned {other}")),
+        };
+        Ok(End { action, frame: out })
+    }
+
+    /// Counts of all verdicts, by number.
+    pub fn verdicts(&self) -> Vec<u64> {
+        Reason::ALL
+            .iter()
+            .map(|&reason| self.maps().verdicts.count(reason))
+            .collect()
+    }
+
+    /// The services, with the traffic and connections of their real servers.
+    pub fn services(&self) -> Vec<Service> {
+        self.director().list().services
+    }
+}
+
+/// A next hop on the same interface; its Ethernet address ends as the server's address does.
+pub fn hop(server: IpAddr) -> Hop {
+    Hop {
+        destination: mac(server),
+        source: DIRECTOR,
+        vlan: 0.into(),
+        mtu: 1_500,
+        interface: INTERFACE,
+        source4: [10, 2, 0, 1],
+        source6: Ipv6Addr::new(0xfd02, 0, 0, 0, 0, 0, 0, 1).octets(),
+        flags: 0,
+        reserved: [0; 20],
+    }
+}
+
+/// A real server's Ethernet address.
+pub fn mac(server: IpAddr) -> Mac {
+    let last = match server {
+        IpAddr::V4(address) => address.octets()[3],
+        IpAddr::V6(address) => address.octets()[15],
+    };
+    [2, 0, 0, 0, 1, last]
+}

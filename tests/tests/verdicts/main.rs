@@ -1,0 +1,11 @@
+//! What becomes of each kind of packet: the real program on one frame at a time.
+//!
+//! Every row is a sentence, a frame, and what has to come of it: the action, the one verdict that is
+//! counted, and the frame that goes out, which is built from scratch and compared to the byte.
+
+mod chains;
+mod forwarding;
+mod icmp;
+mod malformed;
+mod refusals;
+mod world;
