@@ -17,6 +17,7 @@
     reason = "as in main.rs"
 )]
 
+mod act;
 mod atomic;
 mod frame;
 mod maps;
@@ -26,17 +27,13 @@ mod ways;
 
 use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, xdp_action, xdp_md};
-use aya_ebpf::helpers::bpf_redirect;
 use aya_ebpf::macros::{map, xdp};
 use aya_ebpf::maps::Array;
 use aya_ebpf::programs::XdpContext;
 use lvs_common::abi::{BENCH_FRAME, Bench};
-use lvs_common::forward::forward;
 use lvs_common::packet::Packet;
-use lvs_common::verdict::Action;
 
 use crate::frame::Frame;
-use crate::tables::Kernel;
 
 #[map]
 static bench: Array<Bench> = Array::with_max_entries(1, BPF_F_MMAPABLE);
@@ -92,21 +89,7 @@ pub fn sink(_context: XdpContext) -> u32 {
 
 #[inline(never)]
 fn direct(context: *mut xdp_md) -> u32 {
-    let context = XdpContext::new(context);
-    let Some(workspace) = maps::workspace.get_ptr_mut(0) else {
-        return xdp_action::XDP_ABORTED;
-    };
-    // SAFETY: as in main.rs.
-    let workspace = unsafe { &mut *workspace };
-    let verdict = forward(&mut Frame::new(&context), Kernel, workspace);
-    Kernel::count(verdict.counter());
-    match verdict.action() {
-        Action::Pass => xdp_action::XDP_PASS,
-        Action::Drop => xdp_action::XDP_DROP,
-        Action::Transmit => xdp_action::XDP_TX,
-        // SAFETY: as in main.rs.
-        Action::Redirect { interface } => unsafe { bpf_redirect(interface, 0) as u32 },
-    }
+    act::act(&XdpContext::new(context))
 }
 
 #[inline(never)]

@@ -1,0 +1,31 @@
+//! Does what the verdict says.
+
+use aya_ebpf::bindings::xdp_action;
+use aya_ebpf::helpers::bpf_redirect;
+use aya_ebpf::programs::XdpContext;
+use lvs_common::forward::forward;
+use lvs_common::verdict::Action;
+
+use crate::frame::Frame;
+use crate::maps;
+use crate::tables::Kernel;
+
+/// Hands a frame to the packet path, counts its verdict and returns the XDP action.
+#[inline(always)]
+pub(crate) fn act(context: &XdpContext) -> u32 {
+    let Some(workspace) = maps::workspace.get_ptr_mut(0) else {
+        return xdp_action::XDP_ABORTED;
+    };
+    // SAFETY: this CPU's own element, and the program is not interrupted by itself. Nothing in it is
+    // read that was not written for the same packet before.
+    let workspace = unsafe { &mut *workspace };
+    let verdict = forward(&mut Frame::new(context), Kernel, workspace);
+    Kernel::count(verdict.counter());
+    match verdict.action() {
+        Action::Pass => xdp_action::XDP_PASS,
+        Action::Drop => xdp_action::XDP_DROP,
+        Action::Transmit => xdp_action::XDP_TX,
+        // SAFETY: a helper without pointers; it returns an XDP action.
+        Action::Redirect { interface } => unsafe { bpf_redirect(interface, 0) as u32 },
+    }
+}
