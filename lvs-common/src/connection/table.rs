@@ -331,7 +331,13 @@ fn claim<F: Family, T: Store<F>>(
     // that a connection that was established meanwhile stays.
     let before = set.tag(way);
     let expired = age(now, set.seen(way)) > set.timeout(way);
-    let takeable = before.is_free() || (before.is_live() && (before.is_half_open() || expired));
+    // A way that was free stays its new owner's, and a live one that may hold the very key is a
+    // rival's: taking either would send the two packets of one flow to two servers.
+    let recyclable = chosen >= HALF_OPEN
+        && before.is_live()
+        && !before.has_fingerprint(place.fingerprint)
+        && (before.is_half_open() || expired);
+    let takeable = before.is_free() || recyclable;
     let mine = before.claimed(place.fingerprint);
     if !takeable || !set.exchange(way, before, mine) {
         return None;
