@@ -89,6 +89,12 @@ fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
     if stage == Stage::Unknown {
         stage = schedule(tables, work);
     }
+    if stage == Stage::Persistent {
+        stage = persistence::recall(tables, work);
+    }
+    if stage == Stage::Stranger {
+        stage = place_stranger(tables, work);
+    }
     if stage == Stage::Newcomer {
         stage = persistence::establish(tables, work);
     }
@@ -110,9 +116,12 @@ fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
             answer::send(packet, tables, &work.forward, Trouble::PortUnreachable, 0)
         }
         Stage::Reply | Stage::Ended => work.verdict,
-        Stage::Icmp | Stage::Unknown | Stage::Newcomer | Stage::Picked => {
-            Verdict::pass(Reason::NoConnection)
-        }
+        Stage::Icmp
+        | Stage::Unknown
+        | Stage::Persistent
+        | Stage::Stranger
+        | Stage::Newcomer
+        | Stage::Picked => Verdict::pass(Reason::NoConnection),
     }
 }
 
@@ -123,6 +132,10 @@ pub enum Stage {
     Icmp,
     /// To a virtual address, of no known connection: schedule it.
     Unknown,
+    /// For a persistent service: `new` holds the key of its client's template.
+    Persistent,
+    /// A persistent service's client has no template: pick a server.
+    Stranger,
     /// The first connection of a client of a persistent service: the next ones go where this one does.
     Newcomer,
     /// The server of a new connection is known: enter it into the table.
@@ -523,32 +536,40 @@ fn schedule<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> 
         let flow = flow(work);
         return stray(tables, work, plan, &flow);
     }
-    let persistent = plan.persistence != 0;
-    let known = persistent && persistence::recall(tables, work, plan);
-    if !known {
-        let flow = flow(work);
-        let Some((_, member)) = schedule::pick(tables, plan, &flow) else {
-            return Stage::Unreachable;
-        };
-        schedule::taken(tables, member);
-        work.forward.route = Route::new(member.server, Method::from_raw(member.method));
-    }
-    tables.count_in(
-        plan.service,
-        work.forward.route.server,
-        work.forward.datagram.length(),
-        true,
-    );
     work.alone = plan.flags & Plan::ONE_PACKET != 0 && protocol == Protocol::Udp;
-    work.persistence = if persistent {
-        plan.prefix.wrapping_add(1)
-    } else {
-        0
-    };
-    if persistent && !known {
-        return Stage::Newcomer;
+    work.persistence = 0;
+    if plan.persistence != 0 {
+        work.persistence = plan.prefix.wrapping_add(1);
+        persistence::ask(work, plan);
+        return Stage::Persistent;
     }
+    place(tables, work, plan)
+}
+
+/// Picks a server and counts the connection.
+#[inline(always)]
+fn place<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>, plan: &Plan) -> Stage {
+    let flow = flow(work);
+    let Some((_, member)) = schedule::pick(tables, plan, &flow) else {
+        return Stage::Unreachable;
+    };
+    schedule::taken(tables, member);
+    work.forward.route = Route::new(member.server, Method::from_raw(member.method));
+    let length = work.forward.datagram.length();
+    tables.count_in(plan.service, member.server, length, true);
     work.admitted()
+}
+
+/// Picks the server of a persistent service's client that has no template.
+#[inline(never)]
+fn place_stranger<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> Stage {
+    let Some(plan) = service(tables, &work.key) else {
+        return Stage::Reply;
+    };
+    match place(tables, work, plan) {
+        Stage::Unreachable => Stage::Unreachable,
+        _ => Stage::Newcomer,
+    }
 }
 
 #[inline(always)]

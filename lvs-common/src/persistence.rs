@@ -53,38 +53,42 @@ fn template<F: Family>(connection: &Key<F>, port: U16, prefix: u8) -> Key<F> {
     }
 }
 
-/// Looks for the template of a new connection. True: the connection goes where it says.
-#[inline(never)]
-pub(crate) fn recall<F: Network, T: Tables + Store<F>>(
-    tables: T,
-    work: &mut Work<F>,
-    plan: &Plan,
-) -> bool {
+/// Lays out what the template of a packet's client is found by, and how long a new one would last.
+#[inline(always)]
+pub(crate) fn ask<F: Network>(work: &mut Work<F>, plan: &Plan) {
     work.new.key = template(&work.key, plan.key.port, plan.prefix);
     work.new.timeout = ticks(plan.persistence);
-    tables.settle();
-    follow(tables, work)
 }
 
-/// Takes the server from the template that [`Work::new`] would be, if there is one.
+/// Sends a new connection where its client's template says, if there is one.
+#[inline(always)]
+pub(crate) fn recall<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> Stage {
+    if !follow(tables, work) {
+        return Stage::Stranger;
+    }
+    let server = work.forward.route.server;
+    let service = tables.server(server).map_or(0, |server| server.service);
+    tables.count_in(service, server, work.forward.datagram.length(), true);
+    work.admitted()
+}
+
+/// Takes the route from the template in `new` and restarts it, if it is there and its server still is.
 #[inline(never)]
 fn follow<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> bool {
     let now = work.forward.now;
     let Some(found) = find(tables, &work.new.key, now) else {
         return false;
     };
-    let server = u32::from(found.record.server);
-    if tables
-        .server(server)
-        .is_none_or(|server| server.flags & Server::DELETED != 0)
-    {
+    let index = u32::from(found.record.server);
+    let server = tables.server(index);
+    if server.is_none_or(|server| server.flags & Server::DELETED != 0) {
         table::remove::<F, T>(tables, &found.slot);
         return false;
     }
     let set = found.slot.set;
     // The time it was made with, whatever the operator says of later ones.
     set.touch(found.slot.way, now, set.timeout(found.slot.way));
-    work.forward.route = Route::new(server, Method::from_raw(found.record.method));
+    work.forward.route = Route::new(index, Method::from_raw(found.record.method));
     true
 }
 
@@ -101,7 +105,7 @@ pub(crate) fn establish<F: Network, T: Tables + Store<F>>(tables: T, work: &mut 
     work.admitted()
 }
 
-/// Completes the template that [`recall`] looked for in vain. Returns the hash of its key.
+/// Completes the template that was looked for in vain. Returns the hash of its key.
 #[inline(never)]
 fn prepare<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> u64 {
     let record = work.record(tables);
