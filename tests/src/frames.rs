@@ -230,7 +230,7 @@ impl Packet {
         header.extend(words(&[
             u16::try_from(length + part.len()).unwrap_or(u16::MAX),
             self.identification as u16,
-            flags | offset / 8,
+            flags | (offset / 8),
         ]));
         header.extend([self.hops, self.content.protocol(true), 0, 0]);
         header.extend(octets(self.source));

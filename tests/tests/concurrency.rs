@@ -58,16 +58,16 @@ fn cpus() -> Vec<usize> {
 
 /// Does something on both CPUs at once, as often as there are rounds; a round begins on both
 /// together. What each did is returned.
-fn on_two_cpus<T: Send>(work: impl Fn(usize) -> T + Sync) -> Vec<T> {
+fn on_two_cpus<T: Send>(work: impl Fn(u32) -> T + Sync) -> Vec<T> {
     let start = Barrier::new(2);
     thread::scope(|scope| {
-        let threads: Vec<_> = (0..2)
+        let threads: Vec<_> = (0..2_u32)
             .map(|turn| {
                 let (work, start) = (&work, &start);
                 scope.spawn(move || {
                     let cpus = cpus();
                     let mut one = CpuSet::new();
-                    one.set(cpus[turn % cpus.len()]).unwrap();
+                    one.set(cpus[turn as usize % cpus.len()]).unwrap();
                     sched_setaffinity(Pid::from_raw(0), &one).unwrap();
                     start.wait();
                     work(turn)
@@ -214,7 +214,7 @@ fn connections_that_come_go_and_are_swept_at_once_stay_accounted_for() {
             });
             on_two_cpus(|turn| {
                 let until = Instant::now() + Duration::from_secs(3);
-                let mut round = turn as u32;
+                let mut round = turn;
                 while Instant::now() < until {
                     for flow in 0..FLOWS {
                         let flags =
@@ -265,7 +265,7 @@ fn a_flood_from_two_cpus_evicts_no_established_connection() {
         let before = established();
         assert_eq!(before.len(), ESTABLISHED as usize);
         on_two_cpus(|turn| {
-            let first = 1_000_000 * (turn as u32 + 1);
+            let first = 1_000_000 * (turn + 1);
             for flow in first..first + 50_000 {
                 let end = object.run(INTERFACE, &segment(flow, SYN)).unwrap();
                 let fine = end.action == Action::Tx || end.action == Action::Drop && how == "-m";
