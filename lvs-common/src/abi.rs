@@ -449,7 +449,7 @@ pub struct Bench {
     pub address_at: u32,
     /// XDP action expected.
     pub expected: u32,
-    /// Always zero.
+    /// Zero; written in place to wait for earlier stores.
     pub reserved: u32,
 }
 
