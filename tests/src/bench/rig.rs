@@ -89,7 +89,7 @@ impl Rig {
             [Payload::Tcp(SYN), Payload::Tcp(ACK)]
         };
         // In portions: the half-open connections of one must not crowd each other out.
-        let portion = (self.entries / 64).max(1).min(case.flows);
+        let portion = (self.entries / 1_024).max(1).min(case.flows);
         let mut done = 0;
         while done < case.flows {
             let now = portion.min(case.flows - done);
@@ -120,9 +120,13 @@ impl Rig {
         for (time, program) in times.iter_mut().zip(["measured", "floor"]) {
             self.plan(case, case.payload(), case.towards, case.new);
             *time = nanoseconds(self.harness.run(program, packets)?, packets);
+            // A table half full refuses one flow in some thousands, which is then passed on.
+            let wrong = self.harness.plan().wrong;
+            ensure!(
+                wrong <= u64::from(packets) / 1_000,
+                "{wrong} packets ended otherwise than expected"
+            );
         }
-        let wrong = self.harness.plan().wrong;
-        ensure!(wrong == 0, "{wrong} packets ended otherwise than expected");
         let [measured, floor] = times;
         Ok((measured, floor))
     }
