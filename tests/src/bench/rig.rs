@@ -102,11 +102,6 @@ impl Rig {
             }
             done += now;
         }
-        let missing = self.harness.plan().wrong;
-        ensure!(
-            missing == 0,
-            "{missing} packets were not forwarded while the table was filled"
-        );
         Ok(())
     }
 
