@@ -77,15 +77,18 @@ fn measure(case: &Case, rounds: usize) -> Result<Row> {
     // The interface that the kernel's test runs pretend frames came by.
     const LOOPBACK: u32 = 1;
     let mut rig = Rig::new(case, LOOPBACK)?;
-    let mut times = Vec::new();
+    let times = times(&mut rig, case, rounds);
+    // Also when a round failed: nothing is left behind.
+    rig.remove()?;
+    let times = times?;
+    Ok(row(&case.name, &times))
+}
+
+fn times(rig: &mut Rig, case: &Case, rounds: usize) -> Result<Vec<(f64, f64)>> {
     if !case.new {
         rig.fill(case)?;
     }
-    for _ in 0..rounds.max(1) {
-        times.push(rig.round(case)?);
-    }
-    rig.remove()?;
-    Ok(row(&case.name, &times))
+    (0..rounds.max(1)).map(|_| rig.round(case)).collect()
 }
 
 /// Stays on one core.
