@@ -102,8 +102,11 @@ fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
         stage = match connect(tables, work) {
             Ok(()) => Stage::To,
             Err(Refused::Exists) => rival(tables, work),
-            Err(Refused::Full) => crowded(tables, work),
+            Err(Refused::Full) => Stage::Crowded,
         };
+    }
+    if stage == Stage::Crowded {
+        stage = crowded(tables, work);
     }
     let replied = stage == Stage::Reply && reply(tables, work);
     if work.established {
@@ -121,7 +124,8 @@ fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
         | Stage::Persistent
         | Stage::Stranger
         | Stage::Newcomer
-        | Stage::Picked => Verdict::pass(Reason::NoConnection),
+        | Stage::Picked
+        | Stage::Crowded => Verdict::pass(Reason::NoConnection),
     }
 }
 
@@ -140,6 +144,8 @@ pub enum Stage {
     Newcomer,
     /// The server of a new connection is known: enter it into the table.
     Picked,
+    /// The connection table has no entry for it: forward it by its hash alone, if possible.
+    Crowded,
     /// From a real server perhaps: find the connection it replies to. If there is none,
     /// [`Work::verdict`] is the end of it.
     Reply,
@@ -691,7 +697,8 @@ fn rival<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> Sta
             work.forward.route = Route::new(u32::from(record.server), method);
             Stage::To
         }
-        None => work.end(Verdict::drop(Reason::TableFull)),
+        // It went again at once: there is no choice to follow, and no entry of our own.
+        None => Stage::Crowded,
     }
 }
 

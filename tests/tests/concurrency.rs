@@ -172,12 +172,12 @@ fn two_cpus_that_meet_a_new_flow_at_once_make_one_connection() {
         sound(&object);
         let apart = sent[0].iter().zip(&sent[1]).filter(|(a, b)| a != b).count();
         // A rival whose CPU was taken away in the midst of an insertion is not waited for.
-        let verdicts = object.verdicts();
-        let alone = verdicts[Reason::Stateless as usize] + verdicts[Reason::TableFull as usize];
+        let alone = object.verdicts()[Reason::Stateless as usize];
         assert!(
-            apart as u64 <= alone && alone <= 10,
-            "{how}: {apart} flows did not end alike, {alone} packets found no room"
+            apart as u64 <= alone,
+            "{how}: {apart} flows were sent to two servers, {alone} packets by hash alone"
         );
+        assert!(sent[0].iter().all(|(action, _)| *action == Action::Tx));
         let requests = entries(&object.maps().connections4)
             .iter()
             .filter(|(_, entry)| Kind::from_raw(entry.key.kind) == Kind::Request)
