@@ -14,7 +14,7 @@ use tokio::time::MissedTickBehavior;
 use tracing::{debug, error, info, warn};
 
 use crate::clock;
-use crate::config::{self, Configuration};
+use crate::config::rules::{self, Configuration};
 use crate::connections::Occupation;
 use crate::control::protocol::Interface;
 use crate::control::server::{self, Control, Socket};
@@ -49,7 +49,7 @@ pub struct Settings {
 /// up, so signals are listened for only afterwards.
 pub fn run(settings: &Settings) -> Result<()> {
     // Wrong lines are told before anything is touched.
-    let configuration = settings.config.as_deref().map(config::read).transpose()?;
+    let configuration = settings.config.as_deref().map(rules::read).transpose()?;
 
     let directory = Directory::open(&settings.bpffs)?;
     let (mut data_path, keys) = DataPath::open(directory, &settings.options, settings.reset)?;
@@ -165,7 +165,7 @@ async fn reload(path: Option<PathBuf>, control: Arc<Control>) {
     let Some(path) = path else {
         return warn!("SIGHUP: there is no configuration to read again (--config)");
     };
-    let work = move || match config::read(&path)
+    let work = move || match rules::read(&path)
         .map_err(Into::into)
         .and_then(|c| enact(&control, &c))
     {

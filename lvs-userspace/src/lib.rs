@@ -7,6 +7,7 @@ pub mod connections;
 pub mod control;
 pub mod daemon;
 pub mod director;
+pub mod health;
 pub mod kernel;
 pub mod model;
 pub mod neighbour;

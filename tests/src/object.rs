@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, anyhow};
 use aya::programs::{TestRun as _, TestRunOptions};
 use lvs_common::abi::{Hop, Mac};
 use lvs_common::verdict::Reason;
-use lvs_userspace::config;
+use lvs_userspace::config::rules;
 use lvs_userspace::control::protocol::Service;
 use lvs_userspace::director::{Director, NextHop};
 use lvs_userspace::kernel::{DataPath, Directory, Maps, Options};
@@ -101,7 +101,7 @@ impl Object {
     ///
     /// If the daemon would refuse them.
     pub fn configure(&self, lines: &str) {
-        let configuration = config::parse(lines).expect("wrong lines");
+        let configuration = rules::parse(lines).expect("wrong lines");
         self.director().configure(&configuration).expect("refused");
         let servers = configuration
             .services

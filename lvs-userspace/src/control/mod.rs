@@ -1,6 +1,7 @@
 //! The control socket: HTTP with JSON over a Unix socket.
 
 pub mod client;
+pub mod health;
 pub mod protocol;
 pub mod server;
 

@@ -32,7 +32,7 @@ use self::room::Room;
 use self::trash::Deleted;
 pub use self::wanted::{Wanted, after};
 pub(crate) use self::wanted::{canonical_service, subject};
-use crate::config::Configuration;
+use crate::config::rules::Configuration;
 use crate::control::protocol::{Edit, Refusal, RefusalKind, Timeouts};
 use crate::kernel::{Maps, ServiceKeys};
 use crate::model::ServiceId;

@@ -15,7 +15,7 @@ use netns::{Lab, index, netlink_drops, story};
 use reports::{Reports, SOON, hop_is};
 
 /// The kernels at both ends take up to a second to use a link that came up, and one more to ask again.
-const AGAIN: Duration = Duration::from_secs(4);
+const AGAIN: Duration = Duration::from_secs(20);
 
 const DIRECTOR_MAC: [u8; 6] = [2, 0, 0, 0, 1, 1];
 const SERVER_MAC: [u8; 6] = [2, 0, 0, 0, 1, 2];

@@ -8,8 +8,9 @@ use lvs_userspace::neighbour::{Change, Neighbours, NextHop, Resolution};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 
-/// A change has to be known by then.
-pub(crate) const SOON: Duration = Duration::from_secs(1);
+/// Nobody waits longer for a change. Most are known at once, but the kernel itself tells a lost carrier
+/// up to a second late (`linkwatch`), and the machine may be busy.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// What was reported, address by address.
 pub(crate) struct Reports {

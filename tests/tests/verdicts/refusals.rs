@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use lvs_common::verdict::Reason;
 use lvs_tests::frames::{Content, Packet};
 use lvs_tests::object::{Action, INTERFACE, Object, hop, mac};
-use lvs_userspace::config;
+use lvs_userspace::config::rules;
 use lvs_userspace::director::NextHop;
 
 use crate::world::{
@@ -131,7 +131,7 @@ fn a_service_answers_for_its_missing_servers() {
             let lines = with_server(family, how).replace(&its_server(family).to_string(), &{
                 address(family, 2, 41).to_string()
             });
-            let configuration = config::parse(&lines).unwrap();
+            let configuration = rules::parse(&lines).unwrap();
             object.director().configure(&configuration).unwrap();
             let packet = request(family, Method::Direct, opening(Protocol::Udp));
             let frame = packet.frame();

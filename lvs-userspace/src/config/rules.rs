@@ -1,4 +1,4 @@
-//! The daemon's configuration file: lines of `ipvsadm -S`, read whole before anything changes.
+//! Lines of `ipvsadm -S`, read whole before anything changes.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

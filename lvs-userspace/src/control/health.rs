@@ -1,0 +1,149 @@
+//! What travels over the control socket about the health of real servers.
+//!
+//! | request | body | answer |
+//! |---|---|---|
+//! | `POST /v1/orders` | one [`Order`] | 204, or an error status with a [`super::protocol::Refusal`] |
+//! | `GET /v1/health` | | [`Health`] |
+//! | `GET /v1/events` | | one [`Event`] a line (newline-delimited JSON), as they happen |
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::ServiceId;
+
+/// What an operator orders for a real server. Kept over a restart of the daemon.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Order {
+    /// What the server is there for.
+    State {
+        /// In this virtual service; none: in all that have the server.
+        service: Option<ServiceId>,
+        /// Address and port; port 0: the address with any port.
+        server: SocketAddr,
+        /// From now on.
+        state: AdminState,
+    },
+    /// Its weight, in place of the configured one.
+    Weight {
+        /// In this virtual service; none: in all that have the server.
+        service: Option<ServiceId>,
+        /// Address and port; port 0: the address with any port.
+        server: SocketAddr,
+        /// From now on.
+        weight: Weight,
+    },
+}
+
+/// What a real server is there for, by order of the operator.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AdminState {
+    /// Traffic, as long as its probes are good.
+    #[default]
+    Ready,
+    /// No new connections (but those of persistent clients); it is probed all the same.
+    Drain,
+    /// Neither traffic nor probes.
+    Maint,
+}
+
+/// A weight that an operator sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Weight {
+    /// As configured.
+    Configured,
+    /// This.
+    Absolute(u32),
+    /// That part of the configured weight.
+    Percent(u32),
+}
+
+/// All virtual services that are looked after, in the order of the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the name says it")]
+pub struct Health {
+    pub services: Vec<ServiceHealth>,
+}
+
+/// A virtual service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceHealth {
+    /// Which.
+    pub id: ServiceId,
+    /// `servicename`.
+    pub name: Option<String>,
+    /// Whether it has its quorum; none: it asks for none.
+    pub quorum: Option<bool>,
+    /// Whether its fallback servers are in use.
+    pub fallback: bool,
+    /// Its real servers, in the order of the file.
+    pub servers: Vec<ServerHealth>,
+}
+
+/// A real server of a virtual service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerHealth {
+    /// Address and port.
+    pub address: SocketAddr,
+    /// Host name it was given by, if any.
+    pub name: Option<String>,
+    /// What its probes say.
+    pub state: State,
+    /// What the operator ordered.
+    pub admin: AdminState,
+    /// A file in the maintenance directory names it.
+    pub maintenance: bool,
+    /// Used only while no other server is up.
+    pub backup: bool,
+    /// Seconds since 1970 at which `state` began.
+    pub since: u64,
+    /// Sentence of the last probe; empty before the first.
+    pub last: String,
+    /// Duration of the last probe in microseconds.
+    pub took_us: u64,
+    /// Outcomes in a row that speak for the other state.
+    pub towards: u32,
+    /// How many it takes.
+    pub needed: u32,
+    /// Weight of the configuration.
+    pub configured: u32,
+    /// Weight in the tables; none: the server is not in them.
+    pub effective: Option<u32>,
+    /// Connections that are being used.
+    pub active: u32,
+    /// Other connections.
+    pub inactive: u32,
+}
+
+/// What the probes of a real server say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Not probed yet.
+    Unknown,
+    /// Good.
+    Up,
+    /// Not good.
+    Down,
+}
+
+/// A change of state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Seconds since 1970, with a fraction.
+    pub time: f64,
+    /// The virtual service.
+    pub service: ServiceId,
+    /// The real server; none: it is about the whole service.
+    pub server: Option<SocketAddr>,
+    /// What happened, one word: `up`, `down`, `drain`, `maint`, `ready`, `quorum-gained`,
+    /// `quorum-lost`, `fallback-on`, `fallback-off`, `empty`.
+    pub event: String,
+    /// Why, a sentence.
+    pub reason: String,
+    /// Weight in the tables afterwards, of a server that is in them.
+    pub weight: Option<u32>,
+}

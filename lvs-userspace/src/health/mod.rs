@@ -1,0 +1,5 @@
+//! Whether real servers are well: what is asked of them, how, and what follows from the answers.
+
+pub mod check;
+pub mod outcome;
+pub mod probe;
