@@ -1,0 +1,82 @@
+//! Looking a key up.
+
+use super::{Place, Slot, Store, Ways};
+use crate::abi::WAYS;
+use crate::connection::Key;
+use crate::family::Family;
+
+/// The live way of a set that holds the key.
+#[inline(always)]
+fn look<F: Family, S: Ways<F>>(set: S, number: u32, key: &Key<F>, place: Place) -> Option<Slot<S>> {
+    let mut turn = 0;
+    while turn < WAYS {
+        let way = (place.home ^ turn) & (WAYS - 1);
+        let tag = set.tag(way);
+        if tag.has_fingerprint(place.fingerprint) && tag.is_live() && set.holds(way, key) {
+            return Some(Slot {
+                set,
+                way,
+                tag,
+                number: entry_number(number, way),
+            });
+        }
+        turn += 1;
+    }
+    None
+}
+
+/// Number of an entry from the start of the table, plus one.
+#[inline(always)]
+pub(super) const fn entry_number(set: u32, way: u32) -> u32 {
+    set.wrapping_mul(WAYS).wrapping_add(way).wrapping_add(1)
+}
+
+/// Finds a key. The caller copies the entry and then asks [`unchanged`].
+#[inline(always)]
+pub fn find<F: Family, T: Store<F>>(table: T, key: &Key<F>, place: Place) -> Option<Slot<T::Set>> {
+    let first = table.set(place.first)?;
+    if let Some(slot) = look(first, place.first, key, place) {
+        return Some(slot);
+    }
+    if !first.hint() {
+        return None;
+    }
+    look(table.set(place.second)?, place.second, key, place)
+}
+
+/// Whether what was copied from a slot belonged to the connection that was found there.
+#[inline(always)]
+pub fn unchanged<F: Family, S: Ways<F>>(slot: &Slot<S>) -> bool {
+    let tag = slot.set.tag(slot.way);
+    tag.is_live() && tag.same_connection(slot.tag)
+}
+
+/// The entry with that number (plus one), if it is live.
+#[inline(always)]
+pub fn by_number<F: Family, T: Store<F>>(table: T, number: u32) -> Option<Slot<T::Set>> {
+    let index = number.checked_sub(1)?;
+    let (set_number, way) = (index / WAYS, index & (WAYS - 1));
+    let set = table.set(set_number)?;
+    let tag = set.tag(way);
+    tag.is_live().then_some(Slot {
+        set,
+        way,
+        tag,
+        number,
+    })
+}
+
+/// Whether neither set of a place has a free way.
+#[inline(always)]
+pub fn full<F: Family, T: Store<F>>(table: T, place: Place) -> bool {
+    let none_free = |number| {
+        table.set(number).is_some_and(|set| {
+            let mut way = 0;
+            while way < WAYS && !set.tag(way).is_free() {
+                way += 1;
+            }
+            way == WAYS
+        })
+    };
+    none_free(place.first) && none_free(place.second)
+}

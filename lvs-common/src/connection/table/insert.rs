@@ -1,0 +1,211 @@
+//! Insertion: claim a way, look whether somebody else has the key or is about to, write, publish.
+
+use core::num::NonZeroU32;
+
+use super::claim::claim;
+use super::find::entry_number;
+use super::{New, Place, Refused, Share, Store, Ways};
+use crate::abi::WAYS;
+use crate::connection::{Kind, Tag};
+use crate::family::Family;
+use crate::tables::Step;
+
+/// Inserts a connection that was just looked up in vain. Returns its number (plus one).
+///
+/// # Errors
+///
+/// [`Refused::Exists`] when somebody else inserted it meanwhile (look it up again),
+/// [`Refused::Full`] when both sets are full of established connections, or the rival did not
+/// finish in time.
+#[inline(always)]
+pub fn insert<F: Family, T: Store<F>>(
+    table: T,
+    place: Place,
+    new: &mut New<F>,
+) -> Result<NonZeroU32, Refused> {
+    let number = insert_at(
+        table,
+        place.first,
+        place.second,
+        new,
+        place.home | place.fingerprint,
+    );
+    NonZeroU32::new(number)
+        .filter(|_| number != EXISTS)
+        .ok_or(if number == EXISTS {
+            Refused::Exists
+        } else {
+            Refused::Full
+        })
+}
+
+/// A number that no entry has: the table would be four times what a map can hold.
+const EXISTS: u32 = u32::MAX;
+
+/// Result in one register: the number, 0 or [`EXISTS`].
+#[inline(never)]
+fn insert_at<F: Family, T: Store<F>>(
+    table: T,
+    first: u32,
+    second: u32,
+    new: &mut New<F>,
+    home_and_fingerprint: u32,
+) -> u32 {
+    let home = home_and_fingerprint & (WAYS - 1);
+    let fingerprint = home_and_fingerprint & Tag::FINGERPRINT;
+    let place = Place {
+        first,
+        second,
+        home,
+        fingerprint,
+    };
+    let mut insertion = Insertion {
+        table,
+        new,
+        place,
+        result: 0,
+    };
+    table.walk(ATTEMPTS * ROUNDS, &mut insertion);
+    insertion.result
+}
+
+/// Times an insertion starts again when a rival was about to insert the same key.
+const ATTEMPTS: u32 = 4;
+/// First set, second set, then both again with half-open connections up for recycling.
+const ROUNDS: u32 = 4;
+
+/// An insertion, one round a step.
+#[repr(C, align(8))]
+struct Insertion<'a, F: Family, T> {
+    table: T,
+    new: &'a mut New<F>,
+    place: Place,
+    result: u32,
+}
+
+impl<F: Family, T: Store<F>> Step for Insertion<'_, F, T> {
+    #[inline(always)]
+    fn step(&mut self, index: u32) -> bool {
+        let round = index % ROUNDS;
+        let place = self.place;
+        let (Some(first), Some(second)) =
+            (self.table.set(place.first), self.table.set(place.second))
+        else {
+            return false;
+        };
+        if round == 1 {
+            first.set_hint();
+        }
+        let in_first = round & 1 == 0;
+        let (set, number) = if in_first {
+            (first, place.first)
+        } else {
+            (second, place.second)
+        };
+        let recycle = round > 1;
+        let Some((way, mine)) = claim(self.table, set, number, place, self.new, recycle) else {
+            return true;
+        };
+        // Both sets are looked at again after the claim; our own way does not count.
+        let own = 1 << (way & (WAYS - 1));
+        let mut rivals = rivals(
+            self.table,
+            first,
+            self.new,
+            place,
+            if in_first { own } else { 0 },
+        );
+        if rivals == Rivals::None && place.first != place.second && first.hint() {
+            rivals = self::rivals(
+                self.table,
+                second,
+                self.new,
+                place,
+                if in_first { 0 } else { own },
+            );
+        }
+        if rivals == Rivals::None {
+            set.write(way, self.new);
+            let share = Share {
+                server: self.new.record.server,
+                protocol: self.new.key.protocol,
+                kind: Kind::from_raw(self.new.key.kind),
+                state: self.new.state,
+            };
+            if share.kind != Kind::Reply {
+                self.table.entered(share);
+            }
+            set.publish(way, mine.live(self.new.state, self.new.half_open));
+            self.result = entry_number(number, way);
+            return false;
+        }
+        set.publish(way, mine.freed());
+        if rivals == Rivals::Live {
+            self.result = EXISTS;
+            return false;
+        }
+        true
+    }
+}
+
+/// Who else holds a key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rivals {
+    None,
+    /// Somebody is about to insert a key with the same fingerprint.
+    Claiming,
+    /// The key is there.
+    Live,
+}
+
+/// Whether a way other than our own (as a bit) holds the key, or is about to.
+#[inline(always)]
+fn rivals<F: Family, T: Store<F>>(
+    table: T,
+    set: T::Set,
+    new: &mut New<F>,
+    place: Place,
+    own: u32,
+) -> Rivals {
+    new.survey.claimed = 0;
+    new.survey.live = 0;
+    table.walk(
+        WAYS,
+        &mut Lookout {
+            set,
+            fingerprint: place.fingerprint,
+            new,
+        },
+    );
+    if new.survey.live & !own != 0 {
+        Rivals::Live
+    } else if new.survey.claimed & !own != 0 {
+        Rivals::Claiming
+    } else {
+        Rivals::None
+    }
+}
+
+/// Looks for a key and claims of it, one way a step.
+#[repr(C, align(8))]
+struct Lookout<'a, F: Family, S> {
+    set: S,
+    fingerprint: u32,
+    new: &'a mut New<F>,
+}
+
+impl<F: Family, S: Ways<F>> Step for Lookout<'_, F, S> {
+    #[inline(always)]
+    fn step(&mut self, way: u32) -> bool {
+        let way = way & (WAYS - 1);
+        let tag = self.set.tag(way);
+        if tag.has_fingerprint(self.fingerprint) {
+            if tag.is_busy() {
+                self.new.survey.claimed |= 1 << way;
+            } else if tag.is_live() && self.set.holds(way, &self.new.key) {
+                self.new.survey.live |= 1 << way;
+            }
+        }
+        true
+    }
+}

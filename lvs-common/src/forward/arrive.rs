@@ -1,0 +1,132 @@
+//! The first stage: parse a packet and find its connection.
+
+use super::enter::heard;
+use super::find::{Connection, find_at};
+use super::transport::transport;
+use super::{Stage, Work};
+use crate::abi::{Address, Method, Server, concern_bit};
+use crate::connection::table::{self, Place, Store, Ways};
+use crate::connection::{Direction, Kind, Protocol, Signal, step, tcp};
+use crate::network::Network;
+use crate::packet::Packet;
+use crate::persistence;
+use crate::tables::Tables;
+use crate::transmit::Route;
+use crate::verdict::{Reason, Verdict};
+
+/// Parses a packet and finds its connection.
+#[inline(never)]
+pub(super) fn arrive<F: Network, P: Packet, T: Tables + Store<F>>(
+    packet: &P,
+    tables: T,
+    work: &mut Work<F>,
+) -> Stage {
+    work.established = false;
+    work.forward.interface = packet.interface();
+    let start = work.forward.link.payload;
+    let parsed = F::parse(packet, tables, start, &mut work.forward.datagram);
+    if let Err(reason) = parsed {
+        return work.end(Verdict::drop(reason));
+    }
+    tables.settle();
+    let datagram = &work.forward.datagram;
+    if datagram.protocol == F::ICMP {
+        return Stage::Icmp;
+    }
+    let to_virtual = concerns(tables, &F::widen(datagram.destination));
+    if !to_virtual && !concerns(tables, &F::widen(datagram.source)) {
+        return work.end(Verdict::pass(Reason::NotOurs));
+    }
+    let Some(protocol) = Protocol::from_number(datagram.protocol) else {
+        return work.end(Verdict::pass(Reason::OtherProtocol));
+    };
+    if let Err(verdict) = transport(packet, tables, &mut work.forward, protocol) {
+        return work.end(verdict);
+    }
+    work.forward.protocol = Some(protocol);
+    work.forward.now = tables.now();
+    if !to_virtual {
+        work.verdict = Verdict::pass(Reason::NoConnection);
+        return Stage::Reply;
+    }
+    work.key = work.forward.key(Kind::Request);
+    work.forward.hash = F::hash(&work.key, tables);
+    tables.settle();
+    let place = Place::of(work.forward.hash, Store::<F>::sets(tables));
+    let Some(connection) = find_at(tables, &work.key, place, work.forward.now) else {
+        return Stage::Unknown;
+    };
+    if starts_over(work.forward.signal, protocol, connection.slot.tag.state()) {
+        table::remove::<F, T>(tables, &connection.slot);
+        return Stage::Unknown;
+    }
+    known(tables, work, protocol, &connection)
+}
+
+/// Whether the director may have to do with an address: false positives are possible.
+#[inline(always)]
+pub fn concerns<T: Tables>(tables: T, address: &Address) -> bool {
+    let (word, bit) = concern_bit(address);
+    tables.concern(word) >> bit & 1 != 0
+}
+
+/// A SYN on a connection that is over starts a new one (`conn_reuse_mode` 1).
+#[inline(always)]
+fn starts_over(signal: Signal, protocol: Protocol, state: u8) -> bool {
+    protocol == Protocol::Tcp
+        && signal == Signal::Tcp(tcp::Event::Syn)
+        && tcp::State::from_raw(state).reusable()
+}
+
+/// A packet of a known connection, from the client.
+#[inline(always)]
+fn known<F: Network, T: Tables + Store<F>>(
+    tables: T,
+    work: &mut Work<F>,
+    protocol: Protocol,
+    connection: &Connection<F, <T as Store<F>>::Set>,
+) -> Stage {
+    let Connection { slot, record, .. } = connection;
+    let index = u32::from(record.server);
+    if tables
+        .server(index)
+        .is_none_or(|server| server.flags & Server::DELETED != 0)
+    {
+        return work.end(Verdict::drop(Reason::ServerDeleted));
+    }
+    let forward = &mut work.forward;
+    let method = Method::from_raw(record.method);
+    let direction = if method == Method::Nat {
+        Direction::Input
+    } else {
+        Direction::InputOnly
+    };
+    let state = step::<F, T>(
+        tables,
+        slot,
+        record.server,
+        protocol,
+        direction,
+        forward.signal,
+    );
+    slot.set
+        .touch(slot.way, forward.now, tables.timeout(protocol, state));
+    if method == Method::Nat {
+        let heard = heard(forward.interface, &forward.link);
+        if slot.set.client(slot.way) != heard {
+            slot.set.learn(slot.way, &heard);
+        }
+    }
+    tables.count_in(
+        u32::from(record.service),
+        index,
+        forward.datagram.length(),
+        false,
+    );
+    forward.route = Route::new(index, method);
+    if persistence::establishes(record, protocol, slot.tag, state) {
+        work.new.record = *record;
+        work.established = true;
+    }
+    Stage::To
+}

@@ -1,0 +1,102 @@
+//! Live connections, by their keys.
+
+use core::marker::PhantomData;
+
+use crate::abi::age;
+use crate::connection::table::{self, Place, Slot, Store, Ways};
+use crate::connection::{Key, Kind, Record};
+use crate::family::Family;
+use crate::link::Egress;
+use crate::tables::Tables;
+
+/// A connection that was found.
+#[derive(Clone, Copy, Debug)]
+pub struct Connection<F: Family, S> {
+    /// Its place in the table.
+    pub slot: Slot<S>,
+    /// Its server, service and method.
+    pub record: Record,
+    family: PhantomData<F>,
+}
+
+impl<F: Family, S: Ways<F>> Connection<F, S> {
+    #[inline(always)]
+    const fn new(slot: Slot<S>, record: Record) -> Self {
+        Self {
+            slot,
+            record,
+            family: PhantomData,
+        }
+    }
+
+    /// What its client asked for.
+    #[inline(always)]
+    pub fn key(&self) -> Key<F> {
+        self.slot.set.key(self.slot.way)
+    }
+
+    /// Where its client was last heard; `None` when the connection is gone.
+    #[inline(always)]
+    pub fn client(&self) -> Option<Egress> {
+        let client = self.slot.set.client(self.slot.way);
+        table::unchanged(&self.slot).then_some(Egress {
+            destination: client.mac,
+            source: client.director,
+            tags: client.vlan,
+            interface: client.interface,
+        })
+    }
+}
+
+/// Finds a live connection; an expired one is removed and counts as a miss.
+#[inline(always)]
+pub fn find<F: Family, T: Tables + Store<F>>(
+    tables: T,
+    key: &Key<F>,
+    now: u32,
+) -> Option<Connection<F, <T as Store<F>>::Set>> {
+    let place = Place::of(F::hash(key, tables), Store::<F>::sets(tables));
+    find_at(tables, key, place, now)
+}
+
+#[inline(always)]
+pub(super) fn find_at<F: Family, T: Tables + Store<F>>(
+    tables: T,
+    key: &Key<F>,
+    place: Place,
+    now: u32,
+) -> Option<Connection<F, <T as Store<F>>::Set>> {
+    let slot = table::find::<F, T>(tables, key, place)?;
+    let record = slot.set.record(slot.way);
+    // A reply entry lives as long as its connection, which `client` checks.
+    let expired = key.kind != Kind::Reply as u8 && is_expired(&slot, now);
+    if !table::unchanged(&slot) {
+        return None;
+    }
+    if expired {
+        table::remove::<F, T>(tables, &slot);
+        return None;
+    }
+    Some(Connection::new(slot, record))
+}
+
+/// The connection that a reply entry belongs to.
+#[inline(always)]
+pub fn client<F: Family, T: Tables + Store<F>>(
+    tables: T,
+    reply: &Connection<F, <T as Store<F>>::Set>,
+    now: u32,
+) -> Option<Connection<F, <T as Store<F>>::Set>> {
+    let slot = table::by_number::<F, T>(tables, reply.slot.set.partner(reply.slot.way))?;
+    let record = slot.set.record(slot.way);
+    let alive = slot.set.partner(slot.way) == reply.slot.number
+        && !is_expired(&slot, now)
+        && table::unchanged(&slot)
+        && table::unchanged(&reply.slot);
+    alive.then_some(Connection::new(slot, record))
+}
+
+#[inline(always)]
+fn is_expired<F: Family, S: Ways<F>>(slot: &Slot<S>, now: u32) -> bool {
+    age(now, slot.set.seen(slot.way)) > slot.set.timeout(slot.way)
+}

@@ -1,0 +1,199 @@
+//! The story of a packet, from its first byte to its verdict.
+
+mod arrive;
+mod enter;
+mod find;
+mod newcomer;
+mod reply;
+mod stateless;
+mod transport;
+
+use crate::connection::table::{New, Refused, Store};
+use crate::connection::{Key, Record};
+use crate::family::{Family, V4, V6};
+use crate::link::{self, Egress};
+use crate::network::{Datagram, Network, Trouble};
+use crate::packet::Packet;
+use crate::tables::Tables;
+use crate::transmit::{Forward, Route, to_client, to_server};
+use crate::verdict::{Reason, Verdict};
+use crate::wire::{ETHERTYPE_IPV4, ETHERTYPE_IPV6};
+use crate::{answer, persistence, relate};
+
+pub use arrive::concerns;
+pub use find::{Connection, client, find};
+
+/// What is known about a packet while it is handled. It outlives no packet; it lies outside the stack
+/// because a BPF program's is 512 bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Work<F: Family> {
+    /// The packet.
+    pub forward: Forward<F>,
+    /// What is looked up or inserted.
+    pub key: Key<F>,
+    /// An entry to be.
+    pub new: New<F>,
+    /// How the service of a new connection groups clients, see [`Record::persistence`].
+    pub persistence: u8,
+    /// The packet is scheduled for itself alone: it gets no entry.
+    pub alone: bool,
+    /// The packet established a connection of a persistent service: [`Work::key`] is the connection's,
+    /// and [`Work::new`] has its record.
+    pub established: bool,
+    /// Where a reply's client is.
+    pub client: Egress,
+    /// The end of it.
+    pub verdict: Verdict,
+    /// The packet inside an ICMP error.
+    pub inner: Datagram<F>,
+}
+
+/// Room for the packet at hand, of either family. Whatever is read from it was written for the same
+/// packet.
+#[derive(Clone, Copy, Debug)]
+pub struct Workspace {
+    /// An IPv4 packet.
+    pub v4: Work<V4>,
+    /// An IPv6 packet.
+    pub v6: Work<V6>,
+}
+
+/// Decides what becomes of a frame, and makes it so.
+#[inline(always)]
+pub fn forward<P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: T,
+    workspace: &mut Workspace,
+) -> Verdict {
+    let Workspace { v4, v6 } = workspace;
+    let link = &mut v4.forward.link;
+    if let Err(reason) = link::parse(packet, link) {
+        return Verdict::drop(reason);
+    }
+    match link.ethertype {
+        ETHERTYPE_IPV4 => internet(packet, tables, v4),
+        ETHERTYPE_IPV6 => {
+            v6.forward.link = *link;
+            internet(packet, tables, v6)
+        }
+        _ => Verdict::pass(Reason::NotIp),
+    }
+}
+
+/// The stages of a packet, one after the other: none keeps the stack of the one before.
+#[inline(always)]
+fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
+    packet: &mut P,
+    tables: T,
+    work: &mut Work<F>,
+) -> Verdict {
+    let mut stage = arrive::arrive(packet, tables, work);
+    if stage == Stage::Icmp {
+        stage = relate::relate(packet, tables, work);
+    }
+    if stage == Stage::Unknown {
+        stage = newcomer::schedule(tables, work);
+    }
+    if stage == Stage::Persistent {
+        stage = persistence::recall(tables, work);
+    }
+    if stage == Stage::Stranger {
+        stage = newcomer::place_stranger(tables, work);
+    }
+    if stage == Stage::Newcomer {
+        stage = persistence::establish(tables, work);
+    }
+    if stage == Stage::Picked {
+        stage = match enter::connect(tables, work) {
+            Ok(()) => Stage::To,
+            Err(Refused::Exists) => enter::rival(tables, work),
+            Err(Refused::Full) => Stage::Crowded,
+        };
+    }
+    if stage == Stage::Crowded {
+        stage = stateless::crowded(tables, work);
+    }
+    let replied = stage == Stage::Reply && reply::reply(tables, work);
+    if work.established {
+        persistence::assure(tables, work);
+    }
+    match stage {
+        Stage::To => to_server(packet, tables, &mut work.forward),
+        Stage::Reply if replied => to_client(packet, tables, &mut work.forward, &work.client),
+        Stage::Unreachable => {
+            answer::send(packet, tables, &work.forward, Trouble::PortUnreachable, 0)
+        }
+        Stage::Reply | Stage::Ended => work.verdict,
+        Stage::Icmp
+        | Stage::Unknown
+        | Stage::Persistent
+        | Stage::Stranger
+        | Stage::Newcomer
+        | Stage::Picked
+        | Stage::Crowded => Verdict::pass(Reason::NoConnection),
+    }
+}
+
+/// How far a packet has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It is ICMP: see whether it is an error about a connection.
+    Icmp,
+    /// To a virtual address, of no known connection: schedule it.
+    Unknown,
+    /// For a persistent service: `new` holds the key of its client's template.
+    Persistent,
+    /// A persistent service's client has no template: pick a server.
+    Stranger,
+    /// The first connection of a client of a persistent service: the next ones go where this one does.
+    Newcomer,
+    /// The server of a new connection is known: enter it into the table.
+    Picked,
+    /// The connection table has no entry for it: forward it by its hash alone, if possible.
+    Crowded,
+    /// From a real server perhaps: find the connection it replies to. If there is none,
+    /// [`Work::verdict`] is the end of it.
+    Reply,
+    /// There is a service but no server: tell the client.
+    Unreachable,
+    /// Forward it by its route.
+    To,
+    /// [`Work::verdict`] is the end of it.
+    Ended,
+}
+
+impl<F: Family> Work<F> {
+    /// The end of a packet.
+    #[inline(always)]
+    pub fn end(&mut self, verdict: Verdict) -> Stage {
+        self.verdict = verdict;
+        Stage::Ended
+    }
+
+    /// What an entry of the new connection says about its server.
+    #[inline(always)]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the tables end at 65,536 and 4,096"
+    )]
+    pub fn record<T: Tables>(&self, tables: T) -> Record {
+        let Route { server, method, .. } = self.forward.route;
+        Record {
+            server: server as u16,
+            service: tables.server(server).map_or(0, |server| server.service) as u16,
+            method: method as u8,
+            persistence: self.persistence,
+        }
+    }
+
+    /// What comes next once the server of a new connection is known.
+    #[inline(always)]
+    pub const fn admitted(&self) -> Stage {
+        if self.alone { Stage::To } else { Stage::Picked }
+    }
+}
+
+/// A value on the stack where words may be stored whole: a BPF program's stack has to be accessed
+/// aligned.
+#[repr(C, align(8))]
+struct Aligned<T>(T);

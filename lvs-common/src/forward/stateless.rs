@@ -1,0 +1,62 @@
+//! Packets whose connection has no place in the table: forwarded by their flow alone, where that can be.
+
+use super::newcomer::{flow, service};
+use super::{Stage, Work};
+use crate::abi::{Method, Plan};
+use crate::connection::table::{self, Place, Store};
+use crate::connection::{Signal, tcp};
+use crate::network::Network;
+use crate::schedule::{self, Flow};
+use crate::tables::Tables;
+use crate::transmit::Route;
+use crate::verdict::{Reason, Verdict};
+
+/// The table has no room for the connection.
+#[inline(never)]
+pub(super) fn crowded<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> Stage {
+    match service(tables, &work.key) {
+        Some(plan) => {
+            let flow = flow(work);
+            stateless(tables, work, plan, &flow)
+        }
+        None => work.end(Verdict::drop(Reason::TableFull)),
+    }
+}
+
+/// A packet that belongs to no connection and cannot start one. While its sets are full it may
+/// belong to one that found no room.
+#[inline(always)]
+pub(super) fn stray<F: Network, T: Tables + Store<F>>(
+    tables: T,
+    work: &mut Work<F>,
+    plan: &Plan,
+    flow: &Flow,
+) -> Stage {
+    let place = Place::of(work.forward.hash, Store::<F>::sets(tables));
+    let reset = work.forward.signal == Signal::Tcp(tcp::Event::Rst);
+    if reset || !table::full::<F, T>(tables, place) {
+        return work.end(Verdict::pass(Reason::NoConnection));
+    }
+    stateless(tables, work, plan, flow)
+}
+
+/// Forwards by the flow's hash alone; not NAT, whose replies would not find their way back.
+#[inline(always)]
+fn stateless<F: Network, T: Tables>(
+    tables: T,
+    work: &mut Work<F>,
+    plan: &Plan,
+    flow: &Flow,
+) -> Stage {
+    match schedule::pick_stateless(tables, plan, flow) {
+        Some((_, member)) if Method::from_raw(member.method) != Method::Nat => {
+            work.forward.route = Route {
+                server: member.server,
+                method: Method::from_raw(member.method),
+                reason: Reason::Stateless,
+            };
+            Stage::To
+        }
+        _ => work.end(Verdict::drop(Reason::TableFull)),
+    }
+}

@@ -1,0 +1,86 @@
+//! Ports, and what a packet says about its connection.
+
+use super::Aligned;
+use crate::abi::FragmentKey;
+use crate::connection::{Protocol, Signal, sctp, tcp};
+use crate::family::Family;
+use crate::network::{Datagram, Network, Part};
+use crate::packet::Packet;
+use crate::tables::Tables;
+use crate::transmit::Forward;
+use crate::verdict::{Reason, Verdict};
+use crate::wire::{SCTP_CHUNK, TCP_OFFSET};
+
+/// Reads ports, and what the packet says about its connection.
+#[inline(always)]
+pub(super) fn transport<F: Network, P: Packet, T: Tables>(
+    packet: &P,
+    tables: T,
+    forward: &mut Forward<F>,
+    protocol: Protocol,
+) -> Result<(), Verdict> {
+    let datagram = &forward.datagram;
+    if datagram.part == Part::Later {
+        forward.signal = Signal::Nothing;
+        return recall(tables, forward);
+    }
+    let place = datagram.transport;
+    let first = datagram.part != Part::Whole;
+    let cut_short = Verdict::drop(if first {
+        Reason::FragmentOverlap
+    } else {
+        Reason::Truncated
+    });
+    let needed = match protocol {
+        Protocol::Tcp => 20,
+        Protocol::Udp => 8,
+        Protocol::Sctp => 16,
+    };
+    if place + needed > datagram.end {
+        return Err(cut_short);
+    }
+    forward.ports = *packet.header(place).ok_or(cut_short)?;
+    forward.signal = match protocol {
+        Protocol::Tcp => {
+            let [_, flags]: [u8; 2] = *packet.header(place + TCP_OFFSET).ok_or(cut_short)?;
+            tcp::Event::from_flags(flags).map_or(Signal::Nothing, Signal::Tcp)
+        }
+        Protocol::Udp => Signal::Udp,
+        Protocol::Sctp => {
+            let [chunk, _]: [u8; 2] = *packet.header(place + SCTP_CHUNK).ok_or(cut_short)?;
+            Signal::Sctp(sctp::Event::from_chunk(chunk))
+        }
+    };
+    if first {
+        remember(tables, forward);
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn fragment_key<F: Family>(datagram: &Datagram<F>) -> Aligned<FragmentKey> {
+    Aligned(FragmentKey {
+        source: F::widen(datagram.source),
+        destination: F::widen(datagram.destination),
+        identification: datagram.identification,
+        protocol: datagram.protocol,
+        reserved: [0; 3],
+    })
+}
+
+/// A first fragment tells the later ones' ports.
+#[inline(never)]
+fn remember<F: Family, T: Tables>(tables: T, forward: &Forward<F>) {
+    tables.remember(&fragment_key(&forward.datagram).0, forward.ports);
+}
+
+#[inline(never)]
+fn recall<F: Family, T: Tables>(tables: T, forward: &mut Forward<F>) -> Result<(), Verdict> {
+    match tables.recall(&fragment_key(&forward.datagram).0) {
+        Some(ports) => {
+            forward.ports = ports;
+            Ok(())
+        }
+        None => Err(Verdict::pass(Reason::StrayFragment)),
+    }
+}
