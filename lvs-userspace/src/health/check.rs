@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use super::pattern::Pattern;
 use crate::model::Protocol;
 
 /// One check of one real server.
@@ -263,13 +264,4 @@ pub struct Tls {
     pub authorities: Option<PathBuf>,
     /// Take any certificate.
     pub unverified: bool,
-}
-
-/// A regular expression, as Perl has them, that must match; or must not.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Pattern {
-    /// The expression. It was compiled once: it is right.
-    pub expression: String,
-    /// A match is bad.
-    pub negative: bool,
 }

@@ -2,4 +2,5 @@
 
 pub mod check;
 pub mod outcome;
+pub mod pattern;
 pub mod probe;
