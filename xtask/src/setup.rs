@@ -6,6 +6,11 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
 use crate::{bpf, shell};
+use requirements::{REQUIREMENTS, Requirement};
+
+pub(crate) use requirements::Purpose;
+
+mod requirements;
 
 /// Install what is missing for building, the lab and the tests.
 ///
@@ -23,7 +28,7 @@ pub(crate) struct Setup {
 
 impl Setup {
     pub(crate) fn execute(&self) -> Result<()> {
-        let all = [Purpose::Build, Purpose::Lab, Purpose::Vm];
+        let all = [Purpose::Build, Purpose::Lab, Purpose::Probes, Purpose::Vm];
         if self.dry_run {
             announce(&missing(&all));
         } else {
@@ -36,134 +41,6 @@ impl Setup {
     }
 }
 
-/// What something is needed for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// Building lvsd.
-    Build,
-    /// The lab of network namespaces.
-    Lab,
-    /// Tests on another kernel, in a virtual machine.
-    Vm,
-}
-
-/// A thing that has to be there.
-struct Requirement {
-    purpose: Purpose,
-    what: &'static str,
-    why: &'static str,
-    present: fn() -> bool,
-    /// Debian packages that bring it.
-    packages: &'static [&'static str],
-}
-
-const fn program(
-    purpose: Purpose,
-    what: &'static str,
-    packages: &'static [&'static str],
-    why: &'static str,
-    present: fn() -> bool,
-) -> Requirement {
-    Requirement {
-        purpose,
-        what,
-        why,
-        present,
-        packages,
-    }
-}
-
-/// Everything, in the order in which it is installed.
-const REQUIREMENTS: &[Requirement] = &[
-    program(
-        Purpose::Build,
-        COMPILER,
-        &["rustc-web", "cargo-web", "libstd-rust-web-dev-bpf"],
-        "compiles the XDP program to BPF code",
-        || bpf::has_debian_compiler() || bpf::has_nightly(),
-    ),
-    program(
-        Purpose::Build,
-        LINKER,
-        &["llvm-22-dev", "zlib1g-dev", "g++"],
-        "links the XDP program (its packages: LLVM of the compiler's version, to build it)",
-        || bpf::linker().is_some(),
-    ),
-    program(
-        Purpose::Lab,
-        "ip",
-        &["iproute2"],
-        "makes the lab's network namespaces",
-        || has("ip"),
-    ),
-    program(
-        Purpose::Lab,
-        "ethtool",
-        &["ethtool"],
-        "switches offloads on the lab's veth pairs",
-        || has("ethtool"),
-    ),
-    program(
-        Purpose::Lab,
-        "nginx",
-        &["nginx-light"],
-        "is the lab's real servers",
-        || has("nginx"),
-    ),
-    program(
-        Purpose::Lab,
-        "curl",
-        &["curl"],
-        "is the lab's client",
-        || has("curl"),
-    ),
-    program(
-        Purpose::Lab,
-        "wrk",
-        &["wrk"],
-        "puts load on the lab",
-        || has("wrk"),
-    ),
-    program(
-        Purpose::Vm,
-        "qemu-system-x86_64",
-        &["qemu-system-x86"],
-        "boots another kernel to test on",
-        || has("qemu-system-x86_64"),
-    ),
-    program(
-        Purpose::Vm,
-        "busybox",
-        &["busybox-static"],
-        "is the user space of that kernel's first file system",
-        || has("busybox"),
-    ),
-    program(
-        Purpose::Vm,
-        "cpio",
-        &["cpio"],
-        "packs that file system",
-        || has("cpio"),
-    ),
-    program(
-        Purpose::Vm,
-        "depmod",
-        &["kmod"],
-        "prepares that kernel's modules",
-        || has("depmod"),
-    ),
-    program(
-        Purpose::Vm,
-        "ipvsadm",
-        &["ipvsadm"],
-        "tells what that kernel's own IPVS answers, to compare with",
-        || has("ipvsadm"),
-    ),
-];
-
-const COMPILER: &str = "Rust compiler for BPF";
-const LINKER: &str = "bpf-linker";
-
 fn has(program: &str) -> bool {
     shell::find(program).is_some()
 }
@@ -171,7 +48,7 @@ fn has(program: &str) -> bool {
 fn missing(purposes: &[Purpose]) -> Vec<&'static Requirement> {
     REQUIREMENTS
         .iter()
-        .filter(|requirement| purposes.contains(&requirement.purpose) && !(requirement.present)())
+        .filter(|requirement| purposes.contains(&requirement.purpose) && !requirement.is_present())
         .collect()
 }
 
@@ -243,8 +120,9 @@ fn knows(wanted: &[&Requirement]) -> bool {
     })
 }
 
-/// Debian starts and enables a service (here nginx) as it is installed: not what someone who wants
-/// to try this project asked for. This is Debian's own way to hold it back.
+/// Debian starts and enables a service (nginx, slapd …) as it is installed: not what someone who
+/// wants to try this project asked for. This is Debian's own way to hold the start back; what was
+/// enabled for the next boot on the way is disabled again.
 const WITHOUT_SERVICES: &str = r#"
 policy=/usr/sbin/policy-rc.d
 if [ ! -e $policy ]; then
@@ -252,11 +130,18 @@ if [ ! -e $policy ]; then
     printf '#!/bin/sh\nexit 101\n' > $policy
     chmod 755 $policy
 fi
+enabled() { systemctl list-unit-files --state=enabled --no-legend --no-pager | cut -d' ' -f1; }
+if [ -d /run/systemd/system ]; then before=$(enabled); fi
 # What goes wrong is on the error output; the rest is one line for each file.
 "$@" > /dev/null || exit
-case " $* " in *" nginx-light "*)
-    if [ -d /run/systemd/system ]; then systemctl disable --quiet nginx; fi
-esac
+if [ -d /run/systemd/system ]; then
+    for unit in $(enabled); do
+        case " $(echo $before) " in
+            *" $unit "*) ;;
+            *) systemctl disable --quiet "$unit" ;;
+        esac
+    done
+fi
 "#;
 
 fn install_packages(wanted: &[&Requirement]) -> Result<()> {

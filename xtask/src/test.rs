@@ -29,7 +29,7 @@ pub(crate) struct Test {
 
 impl Test {
     pub(crate) fn execute(&self) -> Result<()> {
-        setup::ensure(&[Purpose::Build, Purpose::Lab, Purpose::Vm])?;
+        setup::ensure(&[Purpose::Build, Purpose::Lab, Purpose::Probes, Purpose::Vm])?;
         // The stories start these; cargo builds only the tests' own package by itself.
         shell::run(shell::cargo().args(["build", "--bins"]))?;
         let mut tests = shell::cargo();
