@@ -234,6 +234,8 @@ pub struct Plan {
 impl Plan {
     /// Bit of `flags`: every packet is scheduled anew (UDP).
     pub const ONE_PACKET: u8 = 1;
+    /// Bit of `flags`: the repeated SYN of a half-open connection goes to another server.
+    pub const REDISPATCH: u8 = 2;
     /// Bit of `flags`: scheduler flag 1 (`sh-fallback`, `mh-fallback`), as IPVS numbers it.
     pub const FLAG_1: u8 = 0x08;
     /// Bit of `flags`: scheduler flag 2 (`sh-port`, `mh-port`).

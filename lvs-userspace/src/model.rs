@@ -90,6 +90,9 @@ pub struct ServiceSettings {
     /// One-packet scheduling.
     #[serde(default)]
     pub one_packet: bool,
+    /// A client that repeats its SYN goes to another real server than the one that did not answer.
+    #[serde(default)]
+    pub redispatch: bool,
     /// Persistence engine.
     #[serde(default)]
     pub engine: Option<String>,

@@ -131,6 +131,7 @@ impl ServiceOptions {
                 prefix: netmask.map_or(single, |(_, prefix)| prefix),
             }),
             one_packet: self.one_packet,
+            redispatch: false,
             engine: self.engine.clone(),
         })
     }

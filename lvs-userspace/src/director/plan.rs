@@ -113,12 +113,10 @@ impl Director {
 
 fn flags(settings: &ServiceSettings) -> u8 {
     let scheduler = settings.scheduler_flags & (Plan::FLAG_1 | Plan::FLAG_2 | Plan::FLAG_3);
+    let set = |bit, on| if on { bit } else { 0 };
     scheduler
-        | if settings.one_packet {
-            Plan::ONE_PACKET
-        } else {
-            0
-        }
+        | set(Plan::ONE_PACKET, settings.one_packet)
+        | set(Plan::REDISPATCH, settings.redispatch)
 }
 
 fn member(settings: &ServerSettings, method: Method, placed: Placed) -> Member {

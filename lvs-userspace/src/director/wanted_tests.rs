@@ -16,6 +16,7 @@ fn settings(scheduler: &str) -> ServiceSettings {
         scheduler_flags: 0,
         persistence: None,
         one_packet: false,
+        redispatch: false,
         engine: None,
     }
 }

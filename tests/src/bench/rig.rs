@@ -199,6 +199,7 @@ fn configure(director: &mut Director, case: &Case, interface: u32) -> Result<()>
         scheduler_flags: 0,
         persistence: None,
         one_packet: false,
+        redispatch: false,
         engine: None,
     };
     let mut hop = Hop::new_zeroed();
