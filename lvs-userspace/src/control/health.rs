@@ -144,6 +144,8 @@ pub struct Event {
     pub event: String,
     /// Why, a sentence.
     pub reason: String,
+    /// The line in the log, in ldirectord's words: `Deleted real server: 10.0.0.1:80 (10.0.0.3:80)`.
+    pub text: String,
     /// Weight in the tables afterwards, of a server that is in them.
     pub weight: Option<u32>,
 }

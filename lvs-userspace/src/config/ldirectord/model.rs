@@ -22,6 +22,8 @@ pub struct Globals {
     pub autoreload: bool,
     /// `callback`: run with the file's path when it has changed on disk.
     pub callback: Option<String>,
+    /// `eventcommand`: run for each change of state, with its line of JSON on the standard input.
+    pub event_command: Option<String>,
     /// `execute`: files for which further instances are started, stopped and reloaded with this one.
     pub execute: Vec<String>,
     /// `logfile`: a file if it begins with `/`, else a syslog facility.
@@ -96,7 +98,7 @@ pub struct RealServer {
 }
 
 /// When a server is probed, and how many outcomes in a row change its state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Rhythm {
     /// From the end of a probe to the next one, while the state is certain and up.
     pub interval: Duration,
