@@ -26,7 +26,7 @@ fn a_quiesced_server_finishes_its_download_and_gets_no_new_connections() {
             .client
             .start_download(&Client::url(address, "/slow"), "download")
             .unwrap();
-        assert!(eventually(Duration::from_secs(5), || download_source(
+        assert!(eventually(Duration::from_secs(20), || download_source(
             &file
         )
         .is_some()));
@@ -80,7 +80,7 @@ fn a_server_is_added_and_drained_under_load_without_a_failed_request() {
             lab.director
                 .lvsadm(&format!("-e {service} {server} -g -w 0"))
                 .unwrap();
-            let drained = eventually(Duration::from_secs(5), || active(&lab, 3) == Some(0));
+            let drained = eventually(Duration::from_secs(20), || active(&lab, 3) == Some(0));
             assert!(drained, "server3 still has active connections");
             lab.director
                 .lvsadm(&format!("-d {service} {server}"))
@@ -89,7 +89,7 @@ fn a_server_is_added_and_drained_under_load_without_a_failed_request() {
             lab.director
                 .lvsadm(&format!("-a {service} {server} -g"))
                 .unwrap();
-            let used = eventually(Duration::from_secs(5), || active(&lab, 3) != Some(0));
+            let used = eventually(Duration::from_secs(20), || active(&lab, 3) != Some(0));
             assert!(used, "server3 gets no connections after it was added");
         }
         over.store(true, Ordering::Relaxed);

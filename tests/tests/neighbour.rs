@@ -26,7 +26,7 @@ fn a_server_whose_mac_address_changes_is_found_again() {
         .unwrap();
     for family in FAMILIES {
         let address = virtual_address(family, Direct);
-        let whole = eventually(Duration::from_secs(5), || {
+        let whole = eventually(Duration::from_secs(20), || {
             let names = lab.client.get_many(address, 3);
             names.is_ok_and(|names| names.contains(&"server1".to_owned()))
         });

@@ -147,7 +147,7 @@ fn a_template_stays_while_a_connection_does() {
         .start_download(&Client::url(address, "/slow"), "download")
         .unwrap();
     let begun = || download_source(&file).is_some();
-    assert!(eventually(Duration::from_secs(5), begun));
+    assert!(eventually(Duration::from_secs(20), begun));
     sleep(Duration::from_secs(5));
     assert_eq!(
         Some(lab.client.get(address).unwrap()),

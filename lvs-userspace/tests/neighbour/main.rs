@@ -61,12 +61,12 @@ fn one_that_does_not_answer_is_asked_for_until_it_does() {
         reports
             .unresolved("10.0.1.3", SOON, "waiting for 10.0.1.3 to answer on port1")
             .await;
-        let limit = Duration::from_secs(5);
+        let limit = SOON;
         reports
             .unresolved("10.0.1.3", limit, "10.0.1.3 does not answer on port1")
             .await;
         lab.ip_in(1, "addr add 10.0.1.3/24 dev port");
-        let limit = Duration::from_secs(11);
+        let limit = SOON;
         reports
             .until("10.0.1.3", limit, |now| {
                 matches!(now, Resolution::Resolved(_))

@@ -137,7 +137,7 @@ impl Namespace {
 
     /// Ends every process inside and waits until they are gone.
     pub(super) fn kill_processes(&self) {
-        let deadline = Instant::now() + Duration::from_secs(3);
+        let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             let processes = self.processes();
             if processes.is_empty() || Instant::now() > deadline {

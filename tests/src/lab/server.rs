@@ -155,7 +155,7 @@ http {{
 }
 
 fn wait_for_answer(namespace: &Namespace, nginx: &mut Child, number: u8) -> Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + Duration::from_secs(30);
     let own = SocketAddr::new(addresses::server(Family::Ipv4, number), RealServer::PORT);
     while Instant::now() < deadline {
         if let Some(status) = nginx.try_wait()? {
