@@ -17,7 +17,7 @@ use crate::clock;
 use crate::config::rules::{self, Configuration};
 use crate::connections::Occupation;
 use crate::control::protocol::Interface;
-use crate::control::server::{self, Control, Socket};
+use crate::control::server::{self, Control, Reload, Socket};
 use crate::director::{Director, NextHop};
 use crate::kernel::{Attachment, DataPath, Directory, Options};
 use crate::neighbour::{Change, Neighbours, Resolution};
@@ -43,18 +43,20 @@ pub struct Settings {
     pub detach_on_exit: bool,
 }
 
-/// Runs the daemon until SIGTERM or SIGINT.
+/// Runs the daemon until SIGTERM or SIGINT. `ready` is called once the tables are set and requests are
+/// answered.
 ///
 /// A daemon that is killed during the start leaves nothing that the next one cannot take over or clean
 /// up, so signals are listened for only afterwards.
-pub fn run(settings: &Settings) -> Result<()> {
+pub fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
     // Wrong lines are told before anything is touched.
     let configuration = settings.config.as_deref().map(rules::read).transpose()?;
 
     let directory = Directory::open(&settings.bpffs)?;
     let (mut data_path, keys) = DataPath::open(directory, &settings.options, settings.reset)?;
     let director = Director::new(Arc::clone(&data_path.maps), keys)?;
-    let control = Arc::new(Control::new(director));
+    let (reload, reloads) = mpsc::channel(1);
+    let control = Arc::new(Control::new(director, reload));
     if let Some(configuration) = configuration {
         enact(&control, &configuration)?;
     }
@@ -72,7 +74,8 @@ pub fn run(settings: &Settings) -> Result<()> {
         .build()
         .context("cannot start the runtime")?;
     let attached = (Arc::clone(&data_path), attachments);
-    runtime.block_on(serve(settings, &control, socket, attached))?;
+    let serving = serve(settings, &control, socket, attached, reloads, ready);
+    runtime.block_on(serving)?;
     drop(runtime);
 
     if let Err(error) = std::fs::remove_file(&settings.socket) {
@@ -95,6 +98,8 @@ async fn serve(
     control: &Arc<Control>,
     socket: Socket,
     (data_path, attachments): (Arc<Mutex<DataPath>>, Vec<Attachment>),
+    mut reloads: mpsc::Receiver<Reload>,
+    ready: impl FnOnce(),
 ) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
@@ -128,12 +133,22 @@ async fn serve(
         .context("cannot publish the control socket")?;
     info!("listening at {}", settings.socket.display());
     let server = tokio::spawn(server::serve(listener, Arc::clone(control), ended(stopped)));
+    ready();
 
     loop {
         tokio::select! {
             _ = terminate.recv() => break info!("SIGTERM: stopping"),
             _ = interrupt.recv() => break info!("SIGINT: stopping"),
-            _ = hangup.recv() => reload(settings.config.clone(), Arc::clone(control)).await,
+            _ = hangup.recv() => {
+                info!("SIGHUP: reading the configuration again");
+                // What came of it is in the log.
+                let _ = reload(settings.config.clone(), Arc::clone(control)).await;
+            }
+            Some(answer) = reloads.recv() => {
+                let outcome = reload(settings.config.clone(), Arc::clone(control)).await;
+                // Whoever asked may have gone.
+                let _ = answer.send(outcome);
+            }
         }
     }
     drop(stop);
@@ -160,21 +175,24 @@ async fn find_next_hops(control: &Arc<Control>) {
     }
 }
 
-/// Reads the configuration again; one that is wrong changes nothing.
-async fn reload(path: Option<PathBuf>, control: Arc<Control>) {
+/// Reads the configuration again; one that is wrong changes nothing. What is wrong is returned.
+async fn reload(path: Option<PathBuf>, control: Arc<Control>) -> Result<(), String> {
     let Some(path) = path else {
-        return warn!("SIGHUP: there is no configuration to read again (--config)");
+        let missing = "there is no configuration to read again (--config)".to_owned();
+        warn!("{missing}");
+        return Err(missing);
     };
-    let work = move || match rules::read(&path)
-        .map_err(Into::into)
-        .and_then(|c| enact(&control, &c))
-    {
-        Ok(()) => info!("SIGHUP: the tables hold what {} says", path.display()),
-        Err(error) => error!("SIGHUP: {error:#}"),
+    let work = move || {
+        enact(&control, &rules::read(&path)?)?;
+        info!("the tables hold what {} says", path.display());
+        anyhow::Ok(())
     };
-    if let Err(error) = tokio::task::spawn_blocking(work).await {
-        error!("SIGHUP: {error}");
-    }
+    let outcome = tokio::task::spawn_blocking(work).await;
+    let outcome = outcome.unwrap_or_else(|error| Err(error.into()));
+    outcome.map_err(|error| {
+        error!("{error:#}");
+        format!("{error:#}")
+    })
 }
 
 /// Makes the tables hold what a configuration says.

@@ -9,6 +9,8 @@ pub mod daemon;
 pub mod director;
 pub mod health;
 pub mod kernel;
+pub mod lifecycle;
+pub mod logging;
 pub mod model;
 pub mod neighbour;
 pub mod privileges;

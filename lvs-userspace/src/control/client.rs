@@ -85,6 +85,13 @@ impl Client {
             .map(drop)
     }
 
+    /// Has the configuration read again; refused with what is wrong with it.
+    pub async fn reload(&mut self) -> Result<(), ClientError> {
+        self.request(Method::POST, "/v1/reload", None::<&()>)
+            .await
+            .map(drop)
+    }
+
     /// All services with their servers.
     pub async fn services(&mut self) -> Result<Services, ClientError> {
         self.get("/v1/services").await

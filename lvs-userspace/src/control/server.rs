@@ -18,7 +18,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use lvs_common::verdict::Reason;
 use tokio::net::UnixListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::protocol::{
@@ -31,22 +31,27 @@ use crate::kernel::Maps;
 /// Who may use the socket beside root, if the group exists.
 const GROUP: &str = "lvs";
 
+/// A request to read the configuration again: what is wrong with it goes here.
+pub type Reload = oneshot::Sender<Result<(), String>>;
+
 /// What requests are answered from.
 pub struct Control {
     director: Mutex<Director>,
     maps: Arc<Maps>,
     interfaces: Mutex<Vec<Interface>>,
     occupation: Mutex<Occupation>,
+    reloads: mpsc::Sender<Reload>,
 }
 
 impl Control {
-    /// Of a running director.
-    pub fn new(director: Director) -> Self {
+    /// Of a running director, whose configuration is read again by whoever listens to `reloads`.
+    pub fn new(director: Director, reloads: mpsc::Sender<Reload>) -> Self {
         Self {
             maps: Arc::clone(director.maps()),
             director: Mutex::new(director),
             interfaces: Mutex::default(),
             occupation: Mutex::default(),
+            reloads,
         }
     }
 
@@ -162,6 +167,7 @@ pub async fn serve(
         .route("/v1/timeouts", get(timeouts))
         .route("/v1/verdicts", get(verdicts))
         .route("/v1/status", get(status))
+        .route("/v1/reload", post(reload))
         .fallback(|| async {
             refused(Refusal::new(
                 RefusalKind::NotSupported,
@@ -251,6 +257,17 @@ async fn verdicts(
         Json(Reason::ALL.iter().map(count).collect())
     })
     .await
+}
+
+/// Answers when the configuration is in effect, or turned out to be wrong.
+async fn reload(State(control): State<Arc<Control>>) -> Response {
+    let (answer, outcome) = oneshot::channel();
+    let asked = control.reloads.send(answer).await;
+    match (asked, outcome.await) {
+        (Ok(()), Ok(Ok(()))) => StatusCode::NO_CONTENT.into_response(),
+        (Ok(()), Ok(Err(message))) => refused(Refusal::new(RefusalKind::Invalid, message)),
+        _ => refused(Refusal::new(RefusalKind::Internal, "lvsd is stopping")),
+    }
 }
 
 /// Streams the table: a million connections need not fit the daemon's memory at once.

@@ -1,0 +1,220 @@
+//! The director daemon.
+
+mod arguments;
+
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail};
+use clap::Parser as _;
+use lvs_userspace::config::rules;
+use lvs_userspace::control::client::{Client, ClientError};
+use lvs_userspace::daemon::{self, Settings};
+use lvs_userspace::kernel::{self, Options};
+use lvs_userspace::lifecycle::{self, Detached, Instance, Next, Order, PidFile};
+use lvs_userspace::logging::{Log, Target};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use self::arguments::Arguments;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // If this cannot be written there is no other place to say so.
+            drop(error.print());
+            let code = if error.use_stderr() {
+                lifecycle::USAGE
+            } else {
+                0
+            };
+            return ExitCode::from(code);
+        }
+    };
+    let code = match Order::parse(&arguments.words) {
+        Ok(None) if is_ldirectord() => usage("a command is missing"),
+        Ok(None) => foreground(&arguments, None),
+        Ok(Some(order)) => command(&arguments, &order),
+        Err(error) => usage(&error.to_string()),
+    };
+    ExitCode::from(code)
+}
+
+/// ldirectord does nothing without a command.
+fn is_ldirectord() -> bool {
+    let name = std::env::args_os().next().unwrap_or_default();
+    Path::new(&name)
+        .file_name()
+        .is_some_and(|name| name == "ldirectord")
+}
+
+#[expect(clippy::print_stderr, reason = "there is no log yet")]
+fn usage(complaint: &str) -> u8 {
+    eprintln!("{complaint} (lvsd --help tells what can be said)");
+    lifecycle::USAGE
+}
+
+/// Carries a verb out; the exit code.
+#[expect(clippy::print_stderr, reason = "there is no log yet")]
+fn command(arguments: &Arguments, order: &Order) -> u8 {
+    let instance = Instance::new(order.file.as_deref());
+    if arguments.detached {
+        return background(arguments, &instance).unwrap_or_else(|error| {
+            eprintln!("{error:#}");
+            lifecycle::FAILED
+        });
+    }
+    let path = match lifecycle::carry_out(order.verb, &instance, &Daemon { arguments }) {
+        Ok(Next::Exit(code)) => return code,
+        Ok(Next::Start(path)) => path,
+        Err(error) => {
+            eprintln!("{error}");
+            return lifecycle::FAILED;
+        }
+    };
+    if arguments.debug {
+        return foreground(arguments, Some(path));
+    }
+    lifecycle::launch().unwrap_or_else(|error| {
+        eprintln!("cannot start a process: {error}");
+        lifecycle::FAILED
+    })
+}
+
+/// Runs with the log on the error output; the exit code.
+fn foreground(arguments: &Arguments, config: Option<PathBuf>) -> u8 {
+    tracing_subscriber::fmt()
+        .with_env_filter(filter(arguments))
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+    let outcome = if arguments.verify {
+        verify(&options(arguments))
+    } else {
+        daemon::run(&settings(arguments, config), || ())
+    };
+    match outcome {
+        Ok(()) => 0,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            lifecycle::FAILED
+        }
+    }
+}
+
+/// Runs as the daemon of a file; the exit code.
+fn background(arguments: &Arguments, instance: &Instance) -> Result<u8> {
+    let path = instance
+        .find()
+        .with_context(|| format!("Config file {} not found", instance.argument()))?;
+    let detached = Detached::begin().context("cannot leave the session")?;
+    let pid_file = instance.pid_file();
+    let claimed = PidFile::claim(&pid_file)
+        .with_context(|| format!("cannot write {}", pid_file.display()))?;
+    let Some(_claimed) = claimed else {
+        bail!("somebody else has just started {}", instance.name);
+    };
+    let log = Log::new(&instance.name, Target::parse(None));
+    tracing_subscriber::registry()
+        .with(filter(arguments))
+        .with(log.clone())
+        .init();
+    let ready = || {
+        log.started();
+        if let Err(error) = detached.ready() {
+            tracing::warn!("cannot give up the terminal: {error}");
+        }
+    };
+    match daemon::run(&settings(arguments, Some(path)), ready) {
+        Ok(()) => Ok(0),
+        Err(error) => {
+            // The log tells it to whoever waits, too.
+            tracing::error!("{error:#}");
+            Ok(lifecycle::FAILED)
+        }
+    }
+}
+
+fn filter(arguments: &Arguments) -> EnvFilter {
+    let level = if arguments.debug {
+        "debug"
+    } else {
+        &arguments.log_level
+    };
+    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level))
+}
+
+fn options(arguments: &Arguments) -> Options {
+    Options {
+        entries4: arguments.table4,
+        entries6: arguments.table6,
+        slots: arguments.slots,
+        fragments: arguments.fragments,
+        rss_source: arguments.rss_source,
+        icmp_rate: arguments.icmp_rate,
+    }
+}
+
+fn settings(arguments: &Arguments, config: Option<PathBuf>) -> Settings {
+    Settings {
+        config: config.or_else(|| arguments.config.clone()),
+        interfaces: arguments.interface.clone(),
+        bpffs: arguments.bpffs.clone(),
+        socket: arguments.socket.clone(),
+        options: options(arguments),
+        reset: arguments.reset,
+        detach_on_exit: arguments.detach_on_exit,
+    }
+}
+
+/// The daemon as the verbs see it.
+struct Daemon<'a> {
+    arguments: &'a Arguments,
+}
+
+impl lifecycle::Daemon for Daemon<'_> {
+    fn check(&self, path: &Path) -> Result<(), String> {
+        rules::read(path)
+            .map(drop)
+            .map_err(|error| error.to_string())
+    }
+
+    fn reload(&self, pid: u32) -> Option<Result<(), String>> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .ok()?;
+        runtime.block_on(async {
+            let mut client = Client::connect(&self.arguments.socket).await.ok()?;
+            // Somebody else's daemon may listen there.
+            if client.status().await.ok()?.pid != pid {
+                return None;
+            }
+            match client.reload().await {
+                Ok(()) => Some(Ok(())),
+                Err(ClientError::Refused(refusal)) => Some(Err(refusal.message)),
+                Err(error) => Some(Err(error.to_string())),
+            }
+        })
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "what was asked for")]
+fn verify(options: &Options) -> Result<()> {
+    for verified in kernel::verify(options)? {
+        let number = |number: Option<u32>| {
+            number.map_or_else(|| "?".to_owned(), |number| number.to_string())
+        };
+        println!(
+            "{}: {} instructions verified, {} bytes of code",
+            verified.program,
+            number(verified.instructions),
+            number(verified.bytes)
+        );
+    }
+    Ok(())
+}

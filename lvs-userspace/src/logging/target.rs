@@ -1,0 +1,122 @@
+//! The places a log may be at.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process;
+
+use syslog::{Facility, Formatter3164, Logger, LoggerBackend};
+
+use super::line::ctime;
+
+/// The log without a `logfile`.
+pub const DEFAULT_FILE: &str = "/var/log/ldirectord.log";
+
+/// Where lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A file. It is opened for each line, so that it may be moved away at any time.
+    File(PathBuf),
+    /// The machine's log, under this facility.
+    Syslog(String),
+    /// The standard output, which a supervisor reads.
+    Output,
+}
+
+impl Target {
+    /// What `logfile` says: a path if it begins with `/`, else a facility.
+    pub fn parse(logfile: Option<&str>) -> Self {
+        match logfile {
+            None => Self::File(PathBuf::from(DEFAULT_FILE)),
+            Some(path) if path.starts_with('/') => Self::File(PathBuf::from(path)),
+            Some(facility) => Self::Syslog(facility.to_owned()),
+        }
+    }
+}
+
+/// Writes lines to a target.
+pub(super) struct Sink {
+    instance: String,
+    target: Target,
+    /// Connected when the first line is written.
+    syslog: Option<Logger<LoggerBackend, Formatter3164>>,
+}
+
+impl Sink {
+    pub(super) fn new(instance: &str, target: Target) -> Self {
+        Self {
+            instance: instance.to_owned(),
+            target,
+            syslog: None,
+        }
+    }
+
+    pub(super) fn move_to(&mut self, target: Target) {
+        if self.target != target {
+            self.target = target;
+            self.syslog = None;
+        }
+    }
+
+    pub(super) fn write(&mut self, message: &str) -> io::Result<()> {
+        match &self.target {
+            Target::File(path) => {
+                let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+                let pid = process::id();
+                let line = format!("[{}|{}|{pid}] {message}\n", ctime(), self.instance);
+                // One call, so that lines of several processes do not mix.
+                file.write_all(line.as_bytes())
+            }
+            Target::Output => writeln!(io::stdout(), "[{}] {message}", ctime()),
+            Target::Syslog(facility) => {
+                let facility = facility.clone();
+                self.write_syslog(&facility, message)
+            }
+        }
+    }
+
+    fn write_syslog(&mut self, facility: &str, message: &str) -> io::Result<()> {
+        if let Some(logger) = &mut self.syslog
+            && logger.info(message).is_ok()
+        {
+            return Ok(());
+        }
+        // The first line, or the machine's log was started anew.
+        let facility: Facility = facility
+            .parse()
+            .map_err(|()| io::Error::other(format!("there is no syslog facility {facility}")))?;
+        let mut logger = syslog::unix(Formatter3164 {
+            facility,
+            hostname: None,
+            process: "ldirectord".to_owned(),
+            pid: process::id(),
+        })
+        .map_err(io::Error::other)?;
+        logger.info(message).map_err(io::Error::other)?;
+        self.syslog = Some(logger);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logfile_names_a_file_or_a_facility() {
+        let file = |path: &str| Target::File(PathBuf::from(path));
+        assert_eq!(Target::parse(None), file("/var/log/ldirectord.log"));
+        assert_eq!(Target::parse(Some("/tmp/x")), file("/tmp/x"));
+        assert_eq!(
+            Target::parse(Some("local0")),
+            Target::Syslog("local0".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_facility_that_does_not_exist_is_an_error() {
+        let mut sink = Sink::new("www.cf", Target::Syslog("nowhere".to_owned()));
+        let error = sink.write("hello").expect_err("no such facility");
+        assert!(error.to_string().contains("nowhere"), "{error}");
+    }
+}
