@@ -26,6 +26,18 @@ pub struct Check {
     pub timeout: Duration,
 }
 
+impl Check {
+    /// The same server asked for no more than a connection: what is done between the negotiations of
+    /// [`Kind::Combined`].
+    #[must_use]
+    pub fn connecting(&self) -> Self {
+        Self {
+            kind: Kind::Connect,
+            ..self.clone()
+        }
+    }
+}
+
 /// How a probe gets to the real server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Path {

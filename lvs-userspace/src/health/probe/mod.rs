@@ -1,1 +1,122 @@
-//! The probes: one file for each protocol.
+//! Probes: a check is asked of a server, and a sentence says what became of it.
+//!
+//! One file per protocol, each with one `async fn probe` that takes the [`Probe`] under way and
+//! returns a phrase of what it found or a [`Failure`]. It looks at no clock: the whole of it is under
+//! the check's timeout, and what was being waited for when that ended is told by
+//! [`Probe::awaits`], which every operation of a [`connection::Connection`] calls. What a server sends
+//! is read through limits only.
+//!
+//! A probe is one future, without a thread or a task of its own: thousands of them wait at once.
+
+mod connect;
+#[allow(dead_code, reason = "protocols that use all of it are being added")]
+mod connection;
+mod sentence;
+mod simpletcp;
+#[allow(dead_code, reason = "protocols that use all of it are being added")]
+mod socket;
+#[cfg(test)]
+#[allow(dead_code, reason = "protocols that use all of it are being added")]
+mod testing;
+mod tls;
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use tokio::time::timeout;
+
+use super::check::{Check, Kind, Service};
+use super::outcome::{Failure, Outcome};
+
+/// What a protocol returns: what it found, as a phrase (`HTTP 200`), or why that is no good.
+type Found = Result<String, Failure>;
+
+/// Makes probes, and keeps what they share.
+///
+/// Certificate authorities are read once: to see changed files, make another one.
+#[derive(Debug, Default)]
+pub struct Prober {
+    tls: tls::Configurations,
+}
+
+impl Prober {
+    /// Makes one probe. It ends, at the latest, with the check's timeout; dropped, it leaves nothing
+    /// behind.
+    ///
+    /// [`Kind::Combined`] is negotiated; whose turn it is to be only connected to is known to the
+    /// caller, who then asks with [`Check::connecting`].
+    pub async fn run(&self, check: &Check) -> Outcome {
+        let begin = Instant::now();
+        let probe = Probe {
+            check,
+            prober: self,
+            awaited: Mutex::new("answer"),
+        };
+        let found = match timeout(check.timeout, probe.ask()).await {
+            Ok(found) => found,
+            Err(_) => Err(Failure::Timeout {
+                awaited: probe.awaited(),
+                limit: check.timeout,
+            }),
+        };
+        sentence::outcome(check, found, begin.elapsed())
+    }
+}
+
+/// A probe under way.
+struct Probe<'a> {
+    check: &'a Check,
+    prober: &'a Prober,
+    /// What did not come, should the time be over now.
+    awaited: Mutex<&'static str>,
+}
+
+impl Probe<'_> {
+    /// From now on this is waited for: a noun, `greeting`.
+    fn awaits(&self, what: &'static str) {
+        *self.awaited.lock().unwrap_or_else(PoisonError::into_inner) = what;
+    }
+
+    fn awaited(&self) -> &'static str {
+        *self.awaited.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The server that is asked.
+    fn target(&self) -> SocketAddr {
+        self.check.target
+    }
+
+    async fn ask(&self) -> Found {
+        match &self.check.kind {
+            Kind::On => Ok("no check".to_owned()),
+            Kind::Off => Err(Failure::Own("checks are off".to_owned())),
+            Kind::Connect => connect::probe(self).await,
+            Kind::Negotiate(service) | Kind::Combined { service, .. } => {
+                self.negotiate(service).await
+            }
+            Kind::Ping { .. } | Kind::External(_) => Err(not_yet()),
+        }
+    }
+
+    /// Boxed: connections, most of all probes, need not be as large as the largest of these.
+    fn negotiate<'a>(
+        &'a self,
+        service: &'a Service,
+    ) -> Pin<Box<dyn Future<Output = Found> + Send + 'a>> {
+        match service {
+            Service::None => Box::pin(async { Ok("no check".to_owned()) }),
+            Service::SimpleTcp { request, receive } => {
+                Box::pin(simpletcp::probe(self, request, receive.as_ref()))
+            }
+            Service::Tls(settings) => Box::pin(tls::probe(self, settings)),
+            _ => Box::pin(async { Err(not_yet()) }),
+        }
+    }
+}
+
+/// For protocols whose probe is not there.
+fn not_yet() -> Failure {
+    Failure::Own("this kind of check is not built in".to_owned())
+}

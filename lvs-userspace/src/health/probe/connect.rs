@@ -1,0 +1,154 @@
+//! `checktype = connect`: whether a TCP connection comes about.
+
+use socket2::SockRef;
+
+use super::{Failure, Found, Probe, connection, socket};
+
+/// Connects, and hangs up at once.
+///
+/// The answer to our SYN is all there is to know. It is answered by a reset instead of completing the
+/// connection, as HAProxy does: the server's program is not woken, has nothing to log, and neither
+/// side keeps a connection in TIME-WAIT for each of thousands of probes a second. For that the kernel
+/// must put off the acknowledgement (tcp_input.c: tcp_rcv_synsent_state_process).
+pub(super) async fn probe(probe: &Probe<'_>) -> Found {
+    probe.awaits("connection");
+    let failed = |source| Failure::Io {
+        awaited: "connection",
+        source,
+    };
+    let socket = socket::tcp(probe.check, probe.target()).map_err(failed)?;
+    SockRef::from(&socket)
+        .set_tcp_quickack(false)
+        .map_err(failed)?;
+    socket.set_zero_linger().map_err(failed)?;
+    connection::connect(probe, socket, probe.target()).await?;
+    Ok("connection".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, SocketAddr};
+    use std::time::Duration;
+
+    use socket2::{Domain, Socket, Type};
+    use tokio::net::TcpListener;
+
+    use super::super::Prober;
+    use super::super::testing::{assert_says, check, short};
+    use crate::health::check::{Check, Kind};
+
+    #[tokio::test]
+    async fn a_listening_server_is_up() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = TcpListener::bind(address).await.unwrap();
+            let server = listener.local_addr().unwrap();
+            let outcome = Prober::default().run(&check(Kind::Connect, server)).await;
+            assert_says(
+                &outcome,
+                true,
+                &format!("connection to {server} after N ms"),
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_closed_port_refuses() {
+        let server = TcpListener::bind("127.0.0.1:0")
+            .await
+            .and_then(|listener| listener.local_addr())
+            .unwrap();
+        let outcome = Prober::default().run(&check(Kind::Connect, server)).await;
+        assert_says(
+            &outcome,
+            false,
+            &format!("connection to {server} refused after N ms"),
+        );
+        assert!(!outcome.inconclusive);
+    }
+
+    /// A server whose queue of connections is full ignores SYNs (tcp_input.c: tcp_conn_request).
+    fn full() -> (Vec<Socket>, SocketAddr) {
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        listener.bind(&any.into()).unwrap();
+        listener.listen(0).unwrap();
+        let server = listener.local_addr().unwrap().as_socket().unwrap();
+        let mut sockets = vec![listener];
+        for _ in 0..8 {
+            let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            client.set_nonblocking(true).unwrap();
+            client.connect(&server.into()).ok();
+            sockets.push(client);
+        }
+        (sockets, server)
+    }
+
+    #[tokio::test]
+    async fn a_server_that_does_not_answer_the_syn_is_given_up_after_the_connect_timeout() {
+        let (_sockets, server) = full();
+        let check = Check {
+            connect_timeout: Duration::from_millis(200),
+            ..check(Kind::Connect, server)
+        };
+        let outcome = Prober::default().run(&check).await;
+        assert_says(
+            &outcome,
+            false,
+            &format!("no connection to {server} in 200 ms"),
+        );
+    }
+
+    #[tokio::test]
+    async fn the_whole_timeout_ends_a_connect_too() {
+        let (_sockets, server) = full();
+        let check = Check {
+            timeout: Duration::from_millis(200),
+            ..check(Kind::Connect, server)
+        };
+        let outcome = Prober::default().run(&check).await;
+        assert_says(
+            &outcome,
+            false,
+            &format!("no connection to {server} in 200 ms"),
+        );
+    }
+
+    #[tokio::test]
+    async fn the_servers_program_is_not_woken() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = listener.local_addr().unwrap();
+        let outcome = Prober::default().run(&check(Kind::Connect, server)).await;
+        assert!(outcome.good, "{}", outcome.text);
+        // Whoever comes after the probe is first in the queue.
+        let client = tokio::net::TcpStream::connect(server).await.unwrap();
+        let (_, from) = listener.accept().await.unwrap();
+        assert_eq!(from, client.local_addr().unwrap());
+    }
+
+    #[tokio::test]
+    async fn it_comes_from_the_address_that_it_is_told() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = listener.local_addr().unwrap();
+        let from = |source: &str| Check {
+            source: Some(source.parse::<IpAddr>().unwrap()),
+            ..short(Kind::Negotiate(connects_in_full()), server)
+        };
+        let outcome = Prober::default().run(&from("127.0.0.9")).await;
+        assert!(!outcome.inconclusive, "{}", outcome.text);
+        let (_, peer) = listener.accept().await.unwrap();
+        assert_eq!(peer.ip().to_string(), "127.0.0.9");
+
+        // An address that this machine does not have: that is not the server's fault.
+        let outcome = Prober::default().run(&from("192.0.2.1")).await;
+        let text = format!("no connection to {server} after N ms: cannot assign requested address");
+        assert_says(&outcome, false, &text);
+        assert!(outcome.inconclusive);
+    }
+
+    fn connects_in_full() -> crate::health::check::Service {
+        crate::health::check::Service::SimpleTcp {
+            request: String::new(),
+            receive: None,
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Servers in the test's own process.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+
+use super::Prober;
+use crate::health::check::{Check, Kind, Path, Service};
+use crate::health::outcome::Outcome;
+
+/// A server that does this with each connection; it ends with the test's runtime.
+pub(super) async fn serve<F, S>(each: F) -> SocketAddr
+where
+    F: Fn(TcpStream) -> S + Send + 'static,
+    S: Future<Output = ()> + Send + 'static,
+{
+    serve_at("127.0.0.1:0", each).await
+}
+
+/// The same, at an address.
+pub(super) async fn serve_at<F, S>(address: &str, each: F) -> SocketAddr
+where
+    F: Fn(TcpStream) -> S + Send + 'static,
+    S: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind(address).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(each(stream));
+        }
+    });
+    address
+}
+
+/// A check with far more time than it needs.
+pub(super) fn check(kind: Kind, target: SocketAddr) -> Check {
+    Check {
+        kind,
+        target,
+        path: Path::Own,
+        source: None,
+        connect_timeout: Duration::from_secs(30),
+        timeout: Duration::from_secs(30),
+    }
+}
+
+/// One whose time is soon over: for servers that never answer.
+pub(super) fn short(kind: Kind, target: SocketAddr) -> Check {
+    Check {
+        timeout: Duration::from_millis(300),
+        ..check(kind, target)
+    }
+}
+
+/// What a probe of a service finds.
+pub(super) async fn negotiate(service: Service, target: SocketAddr) -> Outcome {
+    Prober::default()
+        .run(&check(Kind::Negotiate(service), target))
+        .await
+}
+
+/// What it finds within a short time.
+pub(super) async fn negotiate_shortly(service: Service, target: SocketAddr) -> Outcome {
+    Prober::default()
+        .run(&short(Kind::Negotiate(service), target))
+        .await
+}
+
+/// Asserts what a sentence says, whatever the time: `N` stands for it.
+#[track_caller]
+pub(super) fn assert_says(outcome: &Outcome, good: bool, text: &str) {
+    let said = match outcome.text.split_once(" after ") {
+        Some((before, after)) => {
+            let rest = after.trim_start_matches(|digit: char| digit.is_ascii_digit());
+            format!("{before} after N{rest}")
+        }
+        None => outcome.text.clone(),
+    };
+    assert_eq!((outcome.good, said.as_str()), (good, text));
+}

@@ -1,0 +1,193 @@
+//! TLS: configurations, made once and shared, and the probe that is nothing but a handshake.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::connection::Connection;
+use super::sentence::reason;
+use super::{Failure, Found, Probe};
+use crate::health::check::Tls;
+
+/// `service = tls`: a handshake.
+pub(super) async fn probe(probe: &Probe<'_>, tls: &Tls) -> Found {
+    let mut connection = Connection::open_tls(probe, Some(tls)).await?;
+    // A polite end; whoever no longer listens to it has shown what was asked for.
+    connection.finish_sending().await.ok();
+    Ok("TLS handshake".to_owned())
+}
+
+/// What is verified of a server's certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Verification {
+    /// Nothing.
+    None,
+    /// That it descends from an authority: one of a file's, or of the machine's.
+    Chain(Option<PathBuf>),
+    /// That, and that it is made out for the name that was asked for.
+    Name(Option<PathBuf>),
+}
+
+/// TLS configurations by what they verify: to make one takes milliseconds and a megabyte.
+#[derive(Debug, Default)]
+pub(super) struct Configurations(Mutex<HashMap<Verification, Arc<ClientConfig>>>);
+
+impl Configurations {
+    /// Makes the handshake, on a stream that is connected to `server`.
+    pub(super) async fn handshake(
+        &self,
+        tls: &Tls,
+        server: IpAddr,
+        stream: TcpStream,
+    ) -> Result<TlsStream<TcpStream>, Failure> {
+        // An address as name sends no SNI (RFC 6066, section 3).
+        let name = match &tls.name {
+            Some(name) => ServerName::try_from(name.clone())
+                .map_err(|_| Failure::Own(format!("\"{name}\" is no name for TLS")))?,
+            None => ServerName::from(server),
+        };
+        let configuration = self.get(tls)?;
+        TlsConnector::from(configuration)
+            .connect(name, stream)
+            .await
+            .map_err(|source| Failure::Io {
+                awaited: "TLS handshake",
+                source,
+            })
+    }
+
+    fn get(&self, tls: &Tls) -> Result<Arc<ClientConfig>, Failure> {
+        let wanted = match (tls.unverified, &tls.name) {
+            (true, _) => Verification::None,
+            (false, None) => Verification::Chain(tls.authorities.clone()),
+            (false, Some(_)) => Verification::Name(tls.authorities.clone()),
+        };
+        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(configuration) = made.get(&wanted) {
+            return Ok(Arc::clone(configuration));
+        }
+        let configuration = Arc::new(configure(&wanted).map_err(Failure::Own)?);
+        made.insert(wanted, Arc::clone(&configuration));
+        Ok(configuration)
+    }
+}
+
+fn configure(verification: &Verification) -> Result<ClientConfig, String> {
+    let provider = Arc::new(ring::default_provider());
+    let verifier: Arc<dyn ServerCertVerifier> = match verification {
+        Verification::None => Arc::new(Lenient {
+            authorities: None,
+            provider: Arc::clone(&provider),
+        }),
+        Verification::Chain(file) => Arc::new(Lenient {
+            authorities: Some(authorities(file.as_deref())?),
+            provider: Arc::clone(&provider),
+        }),
+        Verification::Name(file) => WebPkiServerVerifier::builder_with_provider(
+            Arc::new(authorities(file.as_deref())?),
+            Arc::clone(&provider),
+        )
+        .build()
+        .map_err(|error| error.to_string())?,
+    };
+    let mut configuration = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    // A resumed session shows no certificate.
+    configuration.resumption = Resumption::disabled();
+    Ok(configuration)
+}
+
+/// Certificate authorities of a file, or the machine's.
+fn authorities(file: Option<&Path>) -> Result<RootCertStore, String> {
+    let mut store = RootCertStore::empty();
+    let Some(file) = file else {
+        // Those that cannot be read are left out, as by every other program.
+        let native = rustls_native_certs::load_native_certs();
+        store.add_parsable_certificates(native.certs);
+        return Ok(store);
+    };
+    let told = |why: String| format!("cannot read {}: {why}", file.display());
+    let pem = std::fs::read(file).map_err(|error| told(reason(&error)))?;
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|error| told(error.to_string()))?;
+        store
+            .add(certificate)
+            .map_err(|error| told(error.to_string()))?;
+    }
+    if store.is_empty() {
+        return Err(told("no certificate in it".to_owned()));
+    }
+    Ok(store)
+}
+
+/// Verifies less than the name: the chain, or nothing. That the server holds the certificate's key is
+/// verified nevertheless.
+#[derive(Debug)]
+struct Lenient {
+    authorities: Option<RootCertStore>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Lenient {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if let Some(authorities) = &self.authorities {
+            verify_server_cert_signed_by_trust_anchor(
+                &ParsedCertificate::try_from(certificate)?,
+                authorities,
+                intermediates,
+                now,
+                self.provider.signature_verification_algorithms.all,
+            )?;
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
