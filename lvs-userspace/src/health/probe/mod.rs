@@ -11,6 +11,7 @@
 mod connect;
 #[allow(dead_code, reason = "protocols that use all of it are being added")]
 mod connection;
+mod http;
 mod sentence;
 mod simpletcp;
 #[allow(dead_code, reason = "protocols that use all of it are being added")]
@@ -107,6 +108,8 @@ impl Probe<'_> {
     ) -> Pin<Box<dyn Future<Output = Found> + Send + 'a>> {
         match service {
             Service::None => Box::pin(async { Ok("no check".to_owned()) }),
+            Service::Http(settings) => Box::pin(http::probe(self, settings)),
+            Service::HttpProxy(settings) => Box::pin(http::probe_proxy(self, settings)),
             Service::SimpleTcp { request, receive } => {
                 Box::pin(simpletcp::probe(self, request, receive.as_ref()))
             }

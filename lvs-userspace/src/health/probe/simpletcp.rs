@@ -63,23 +63,23 @@ mod tests {
                 (
                     Some(("^hel+o$", false)),
                     true,
-                    "\"hello\" from S after N ms",
+                    "\"hello\" from @ after N ms",
                 ),
-                (None, true, "\"you said\" from S after N ms"),
+                (None, true, "\"you said\" from @ after N ms"),
                 (
                     Some(("bye", false)),
                     false,
-                    "\"hello\" from S after N ms, expected \"bye\"",
+                    "\"hello\" from @ after N ms, expected \"bye\"",
                 ),
-                (Some(("bye", true)), true, "\"hello\" from S after N ms"),
+                (Some(("bye", true)), true, "\"hello\" from @ after N ms"),
                 (
                     Some(("said", true)),
                     false,
-                    "\"you said\" from S after N ms, expected not \"said\"",
+                    "\"you said\" from @ after N ms, expected not \"said\"",
                 ),
             ] {
                 let outcome = negotiate(asking("hello", receive), server).await;
-                assert_says(&outcome, good, &text.replace('S', &server.to_string()));
+                assert_says(&outcome, good, &text.replace('@', &server.to_string()));
             }
         }
     }
