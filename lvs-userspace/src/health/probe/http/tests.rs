@@ -323,7 +323,7 @@ async fn a_server_that_never_answers_is_given_up() {
         std::future::pending::<()>().await;
     })
     .await;
-    assert_gives_up(Service::Http(get("/")), server, "rest of the answer from").await;
+    assert_gives_up(Service::Http(get("/")), server, "answer from").await;
 }
 
 #[tokio::test]
