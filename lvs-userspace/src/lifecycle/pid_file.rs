@@ -182,6 +182,13 @@ mod tests {
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
+        // A process that has just begun has no command line for a moment.
+        while fs::read(format!("/proc/{}/cmdline", child.id()))
+            .unwrap()
+            .is_empty()
+        {
+            thread::yield_now();
+        }
         fs::write(&path, child.id().to_string()).unwrap();
         let running = look(&path);
         child.kill().unwrap();
