@@ -1,5 +1,6 @@
 //! The director's user space: the daemon `lvsd` and `lvsadm`, its `ipvsadm`.
 
+pub mod admin;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -1,7 +1,14 @@
-//! The director's ipvsadm.
+//! The director's ipvsadm, with verbs of its own.
 
 use std::process::ExitCode;
 
+use lvs_userspace::{admin, cli};
+
 fn main() -> ExitCode {
-    lvs_userspace::cli::main(std::env::args_os())
+    let words: Vec<_> = std::env::args_os().collect();
+    if admin::is_verb(&words) {
+        admin::main(words)
+    } else {
+        cli::main(words)
+    }
 }

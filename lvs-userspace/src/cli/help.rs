@@ -72,6 +72,12 @@ Looking:
   -L, --list --daemon           running synchronization
   --verdicts [-X]               what became of packets, by reason (-X: also what never happened)
   --status                      the director itself: interfaces, tables, what is unresolved
+Real servers that lvsd probes (`PROGRAM VERB --help` tells more):
+  status [--json]               state and since when, last probe, connections, weights
+  server VIRTUAL REAL ready|drain|maint  what a real server is there for
+  weight VIRTUAL REAL N|N%|configured    its weight in place of the configured one
+  drain REAL [--timeout TIME]   take it out and wait until its connections have ended
+  events                        changes of state as they happen, as lines of JSON
 Everything else:
   -Z, --zero [SERVICE]          set the counters to zero
   --set TCP TCPFIN UDP          timeouts in seconds; 0 leaves one as it is

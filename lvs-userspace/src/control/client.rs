@@ -1,6 +1,7 @@
 //! The other end of the control socket: what `lvsadm` and the tests talk to the daemon with.
 
 use std::io;
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -16,6 +17,7 @@ use thiserror::Error;
 use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 
+use super::health::{Event, Health, Order};
 use super::protocol::{Connection, Edit, Refusal, Services, Status, Timeouts, VerdictCount};
 
 /// Why the daemon did not do it.
@@ -113,15 +115,35 @@ impl Client {
     }
 
     /// All connections, to be taken one at a time: there may be millions.
-    pub async fn connections(&mut self) -> Result<Connections, ClientError> {
-        let body = self
-            .request(Method::GET, "/v1/connections", None::<&()>)
-            .await?
-            .into_body();
-        Ok(Connections {
-            body,
+    pub async fn connections(&mut self) -> Result<Lines<Connection>, ClientError> {
+        self.lines("/v1/connections").await
+    }
+
+    /// How real servers are.
+    pub async fn health(&mut self) -> Result<Health, ClientError> {
+        self.get("/v1/health").await
+    }
+
+    /// Gives an order for a real server.
+    pub async fn order(&mut self, order: &Order) -> Result<(), ClientError> {
+        self.request(Method::POST, "/v1/orders", Some(order))
+            .await
+            .map(drop)
+    }
+
+    /// Changes of state from now on, as they happen.
+    pub async fn events(&mut self) -> Result<Lines<Event>, ClientError> {
+        self.lines("/v1/events").await
+    }
+
+    async fn lines<T>(&mut self, path: &'static str) -> Result<Lines<T>, ClientError> {
+        let answer = self.request(Method::GET, path, None::<&()>).await?;
+        Ok(Lines {
+            path,
+            body: answer.into_body(),
             line: BytesMut::new(),
             searched: 0,
+            item: PhantomData,
         })
     }
 
@@ -183,25 +205,27 @@ impl Drop for Client {
     }
 }
 
-/// Connections as they arrive.
-pub struct Connections {
+/// The lines of an answer as they arrive, one value in each.
+pub struct Lines<T> {
+    path: &'static str,
     body: Incoming,
     /// What arrived and was not handed out yet.
     line: BytesMut,
     /// How much of it is known to hold no end of line.
     searched: usize,
+    item: PhantomData<T>,
 }
 
-impl Connections {
+impl<T: DeserializeOwned> Lines<T> {
     /// The next one; `None` after the last.
-    pub async fn next(&mut self) -> Result<Option<Connection>, ClientError> {
+    pub async fn next(&mut self) -> Result<Option<T>, ClientError> {
         loop {
             let unsearched = self.line.iter().skip(self.searched);
             if let Some(length) = unsearched.clone().position(|byte| *byte == b'\n') {
                 let line = self.line.split_to(self.searched + length + 1);
                 self.searched = 0;
                 if !line.trim_ascii().is_empty() {
-                    return parse(&line).map(Some);
+                    return parse(self.path, &line).map(Some);
                 }
                 continue;
             }
@@ -216,16 +240,16 @@ impl Connections {
                 None => {
                     let line = self.line.split();
                     self.searched = 0;
-                    return parse(&line).map(Some);
+                    return parse(self.path, &line).map(Some);
                 }
             }
         }
     }
 }
 
-fn parse(line: &[u8]) -> Result<Connection, ClientError> {
+fn parse<T: DeserializeOwned>(path: &'static str, line: &[u8]) -> Result<T, ClientError> {
     serde_json::from_slice(line).map_err(|source| ClientError::Answer {
-        path: "/v1/connections",
+        path,
         status: StatusCode::OK,
         source,
     })
