@@ -25,6 +25,10 @@ pub struct Inserted {
 /// [`Refused::Full`] when both sets are full of established connections, or the rival did not
 /// finish in time.
 #[inline(always)]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the lower half is the number"
+)]
 pub fn insert<F: Family, T: Store<F>>(
     table: T,
     place: Place,
