@@ -5,12 +5,17 @@ use std::collections::HashSet;
 use anyhow::{Context, Result};
 use caps::{CapSet, Capability, read, set};
 
-/// Gives up every capability but those that a running daemon needs: to use the maps and to follow
-/// next hops; with `unmount` also to take its BPF file system away at the end.
+/// Gives up every capability but those that a running daemon needs: to use the maps, to follow next
+/// hops, and to ping servers (see `health::probe`: the socket for that without a privilege is closed
+/// by default); with `unmount` also to take its BPF file system away at the end.
 ///
 /// Capabilities belong to threads: to be called while there is one.
 pub fn reduce(unmount: bool) -> Result<()> {
-    let mut needed = HashSet::from([Capability::CAP_BPF, Capability::CAP_NET_ADMIN]);
+    let mut needed = HashSet::from([
+        Capability::CAP_BPF,
+        Capability::CAP_NET_ADMIN,
+        Capability::CAP_NET_RAW,
+    ]);
     if unmount {
         needed.insert(Capability::CAP_SYS_ADMIN);
     }

@@ -11,7 +11,11 @@
 mod connect;
 #[allow(dead_code, reason = "protocols that use all of it are being added")]
 mod connection;
+#[allow(dead_code, reason = "protocols that use all of it are being added")]
+mod datagram;
+mod external;
 mod http;
+mod ping;
 mod sentence;
 mod simpletcp;
 #[allow(dead_code, reason = "protocols that use all of it are being added")]
@@ -20,10 +24,11 @@ mod socket;
 #[allow(dead_code, reason = "protocols that use all of it are being added")]
 mod testing;
 mod tls;
+mod udp;
 
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use tokio::time::timeout;
@@ -54,6 +59,7 @@ impl Prober {
             check,
             prober: self,
             awaited: Mutex::new("answer"),
+            exit_code: OnceLock::new(),
         };
         let found = match timeout(check.timeout, probe.ask()).await {
             Ok(found) => found,
@@ -62,7 +68,10 @@ impl Prober {
                 limit: check.timeout,
             }),
         };
-        sentence::outcome(check, found, begin.elapsed())
+        Outcome {
+            exit_code: probe.exit_code.into_inner(),
+            ..sentence::outcome(check, found, begin.elapsed())
+        }
     }
 }
 
@@ -72,6 +81,8 @@ struct Probe<'a> {
     prober: &'a Prober,
     /// What did not come, should the time be over now.
     awaited: Mutex<&'static str>,
+    /// Of an external check, once there is one.
+    exit_code: OnceLock<u8>,
 }
 
 impl Probe<'_> {
@@ -97,7 +108,8 @@ impl Probe<'_> {
             Kind::Negotiate(service) | Kind::Combined { service, .. } => {
                 self.negotiate(service).await
             }
-            Kind::Ping { .. } | Kind::External(_) => Err(not_yet()),
+            Kind::Ping { attempts } => ping::probe(self, *attempts).await,
+            Kind::External(external) => Box::pin(external::probe(self, external)).await,
         }
     }
 
@@ -114,6 +126,9 @@ impl Probe<'_> {
                 Box::pin(simpletcp::probe(self, request, receive.as_ref()))
             }
             Service::Tls(settings) => Box::pin(tls::probe(self, settings)),
+            Service::Udp { payload, receive } => {
+                Box::pin(udp::probe(self, payload, receive.as_ref()))
+            }
             _ => Box::pin(async { Err(not_yet()) }),
         }
     }

@@ -62,6 +62,7 @@ fn preposition(noun: &str) -> &'static str {
         "connection" => "to",
         "TLS handshake" => "with",
         "no check" => "of",
+        _ if noun.starts_with("exit code") => "for",
         _ => "from",
     }
 }
@@ -82,11 +83,12 @@ pub(super) fn reason(error: &io::Error) -> String {
 
 /// Whether an error is about the director: what it lacks is not the server's fault, and a director
 /// that is short of descriptors must not take all servers out of service.
-fn is_own(error: &io::Error) -> bool {
+pub(super) fn is_own(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
         Some(
-            libc::EMFILE
+            libc::EAGAIN
+                | libc::EMFILE
                 | libc::ENFILE
                 | libc::ENOBUFS
                 | libc::ENOMEM

@@ -38,13 +38,13 @@ pub(super) async fn udp(check: &Check) -> io::Result<UdpSocket> {
 }
 
 /// The address to ask from, if it is of the family of the one that is asked.
-fn source_for(check: &Check, to: SocketAddr) -> Option<IpAddr> {
+pub(super) fn source_for(check: &Check, to: SocketAddr) -> Option<IpAddr> {
     check
         .source
         .filter(|source| source.is_ipv4() == to.is_ipv4())
 }
 
-fn own_path(check: &Check) -> io::Result<()> {
+pub(super) fn own_path(check: &Check) -> io::Result<()> {
     match check.path {
         Path::Own => Ok(()),
         Path::Service { .. } => Err(io::Error::new(
