@@ -9,7 +9,6 @@ mod adopt;
 mod hops;
 mod keys;
 mod list;
-mod marks;
 mod plan;
 mod publish;
 mod room;
@@ -29,13 +28,12 @@ use tokio::sync::watch;
 use self::hops::Hops;
 pub use self::hops::NextHop;
 pub(crate) use self::keys::narrow;
-use self::marks::Rules;
 use self::room::Room;
 use self::trash::Deleted;
 pub use self::wanted::{Wanted, after};
-pub(crate) use self::wanted::{canonical_service, subject};
+pub(crate) use self::wanted::{canonical_service, identity, subject};
 use crate::config::rules::Configuration;
-use crate::control::protocol::{Edit, MarkRule, Refusal, RefusalKind, Timeouts};
+use crate::control::protocol::{Edit, Refusal, RefusalKind, Timeouts};
 use crate::kernel::{Maps, ServiceKeys};
 use crate::model::ServiceId;
 use crate::rates::Rates;
@@ -48,7 +46,6 @@ pub struct Director {
     by_id: HashMap<ServiceId, u32>,
     servers: BTreeMap<u32, RealServer>,
     by_server: HashMap<(u32, SocketAddr), u32>,
-    rules: Rules,
     room: Room,
     hops: Hops,
     rates: Rates,
@@ -87,7 +84,6 @@ impl Director {
             room: Room::new(&maps),
             maps,
             keys,
-            rules: Rules::default(),
             services: BTreeMap::new(),
             by_id: HashMap::new(),
             servers: BTreeMap::new(),
@@ -98,7 +94,6 @@ impl Director {
             concern_is_stale: true,
         };
         director.adopt()?;
-        director.lead_all()?;
         director.follow();
         Ok(director)
     }
@@ -124,7 +119,6 @@ impl Director {
             }
             Edit::Zero { service } => return self.zero(service.as_ref()),
             Edit::SetTimeouts(timeouts) => return self.set_timeouts(*timeouts),
-            Edit::Mark(rule) => return self.set_mark(rule),
             edit => {
                 let Some(id) = subject(edit).map(canonical_service) else {
                     return Ok(());
@@ -138,6 +132,36 @@ impl Director {
         }
         self.follow();
         Ok(())
+    }
+
+    /// Makes changes of each of these services as one: a packet sees all of a service's changes or none,
+    /// and one that is refused changes nothing of its service. The outcomes are in the services' order.
+    pub fn apply_together<'a>(
+        &mut self,
+        changes: impl IntoIterator<Item = (ServiceId, &'a [Edit])>,
+    ) -> Vec<Result<(), Refusal>> {
+        let outcomes = changes
+            .into_iter()
+            .map(|(id, edits)| {
+                let id = canonical_service(&id);
+                let mut wanted = self.wanted(&id).cloned();
+                for edit in edits {
+                    wanted = after(wanted.as_ref(), edit)?;
+                }
+                match wanted {
+                    Some(wanted) => self.place(id, wanted),
+                    None => self.remove(id),
+                }
+            })
+            .collect();
+        self.follow();
+        outcomes
+    }
+
+    /// A configured service as it is wanted now.
+    pub fn wanted(&self, id: &ServiceId) -> Option<&Wanted> {
+        self.find(&canonical_service(id))
+            .map(|service| &service.wanted)
     }
 
     /// Makes the tables hold exactly what a configuration says, one service after the other.
@@ -154,14 +178,6 @@ impl Director {
         for id in unwanted {
             self.remove(id)?;
         }
-        let stale: Vec<_> = self
-            .marks()
-            .into_iter()
-            .filter(|rule| !configuration.marks.contains(rule))
-            .collect();
-        for rule in stale {
-            self.set_mark(&MarkRule { mark: 0, ..rule })?;
-        }
         for (id, wanted) in all {
             if self
                 .find(id)
@@ -169,9 +185,6 @@ impl Director {
             {
                 self.place(*id, wanted.clone())?;
             }
-        }
-        for rule in &configuration.marks {
-            self.set_mark(rule)?;
         }
         self.follow();
         Ok(())
