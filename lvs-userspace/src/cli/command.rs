@@ -60,10 +60,6 @@ pub enum Command {
     },
     /// `--status`.
     Status,
-    /// `--list-marks`.
-    ListMarks,
-    /// `--import-marks`: from standard input.
-    ImportMarks,
 }
 
 /// How services are listed.

@@ -14,9 +14,7 @@ pub enum LineError {
     #[error("{}", .0.to_string().trim_end())]
     Usage(#[from] UsageError),
     /// A command that changes nothing.
-    #[error(
-        "only commands that change something can stand here (-A -E -D -C -a -e -d -Z --set --mark)"
-    )]
+    #[error("only commands that change something can stand here (-A -E -D -C -a -e -d -Z --set)")]
     NotAnEdit,
 }
 
@@ -67,7 +65,8 @@ mod tests {
 
     #[test]
     fn an_error_says_what_is_wrong_with_the_line() {
-        let not_an_edit = "only commands that change something can stand here (-A -E -D -C -a -e -d -Z --set --mark)";
+        let not_an_edit =
+            "only commands that change something can stand here (-A -E -D -C -a -e -d -Z --set)";
         for (line, expected) in [
             (
                 "-A -t 1.2.3.4:80x",

@@ -36,8 +36,8 @@ pub enum Order {
     },
 }
 
-/// What a real server is there for, by order of the operator.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What a real server is there for, by order of the operator; the later ones leave less of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AdminState {
     /// Traffic, as long as its probes are good.

@@ -1,5 +1,6 @@
 //! The control socket: HTTP with JSON over a Unix socket.
 
+mod care;
 pub mod client;
 pub mod health;
 pub mod protocol;

@@ -6,7 +6,7 @@ use std::io;
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -21,12 +21,13 @@ use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 
+use super::care;
 use super::protocol::{
-    Edit, Interface, MarkRule, Refusal, RefusalKind, Services, Status, Table, Timeouts,
-    VerdictCount,
+    Edit, Interface, Refusal, RefusalKind, Services, Status, Table, Timeouts, VerdictCount,
 };
 use crate::connections::{self, Occupation};
 use crate::director::Director;
+use crate::health::controller::Handle;
 use crate::kernel::Maps;
 
 /// Who may use the socket beside root, if the group exists.
@@ -42,6 +43,7 @@ pub struct Control {
     interfaces: Mutex<Vec<Interface>>,
     occupation: Mutex<Occupation>,
     reloads: mpsc::Sender<Reload>,
+    controller: OnceLock<Handle>,
 }
 
 impl Control {
@@ -53,7 +55,18 @@ impl Control {
             interfaces: Mutex::default(),
             occupation: Mutex::default(),
             reloads,
+            controller: OnceLock::new(),
         }
+    }
+
+    /// Who looks after real servers, if anybody does.
+    pub fn controller(&self) -> Option<&Handle> {
+        self.controller.get()
+    }
+
+    /// From now on this one looks after real servers; the first stays.
+    pub fn set_controller(&self, controller: Handle) {
+        let _ = self.controller.set(controller);
     }
 
     /// The single writer. Whoever holds it may wait for the kernel: not to be held across an await, nor
@@ -167,8 +180,10 @@ pub async fn serve(
         .route("/v1/connections", get(connections))
         .route("/v1/timeouts", get(timeouts))
         .route("/v1/verdicts", get(verdicts))
-        .route("/v1/marks", get(marks))
         .route("/v1/status", get(status))
+        .route("/v1/orders", post(care::order))
+        .route("/v1/health", get(care::health))
+        .route("/v1/events", get(care::events))
         .route("/v1/reload", post(reload))
         .fallback(|| async {
             refused(Refusal::new(
@@ -183,7 +198,7 @@ pub async fn serve(
 }
 
 /// Runs something that may wait for the kernel off the runtime's threads.
-async fn off_runtime<T: Send + 'static>(
+pub(super) async fn off_runtime<T: Send + 'static>(
     control: Arc<Control>,
     work: impl FnOnce(&Control) -> T + Send + 'static,
 ) -> Result<T, Response> {
@@ -243,10 +258,6 @@ async fn timeouts(State(control): State<Arc<Control>>) -> Result<Json<Timeouts>,
     off_runtime(control, |control| Json(control.director().timeouts())).await
 }
 
-async fn marks(State(control): State<Arc<Control>>) -> Result<Json<Vec<MarkRule>>, Response> {
-    off_runtime(control, |control| Json(control.director().marks())).await
-}
-
 async fn status(State(control): State<Arc<Control>>) -> Result<Json<Status>, Response> {
     off_runtime(control, |control| Json(control.status())).await
 }
@@ -288,7 +299,7 @@ async fn connections(State(control): State<Arc<Control>>) -> Response {
     ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
 }
 
-fn refused(refusal: Refusal) -> Response {
+pub(super) fn refused(refusal: Refusal) -> Response {
     let status = match refusal.kind {
         RefusalKind::ServiceExists | RefusalKind::ServerExists => StatusCode::CONFLICT,
         RefusalKind::NoSuchService | RefusalKind::ServiceNotDefined | RefusalKind::NoSuchServer => {

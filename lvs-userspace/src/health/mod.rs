@@ -1,6 +1,20 @@
 //! Whether real servers are well: what is asked of them, how, and what follows from the answers.
 
+pub mod agent;
 pub mod check;
+pub mod command;
+pub mod controller;
+pub mod maintenance;
+pub mod orders;
 pub mod outcome;
 pub mod pattern;
+pub mod pool;
 pub mod probe;
+pub mod runner;
+pub mod server;
+pub mod service;
+pub mod tables;
+pub mod watch;
+pub mod watches;
+pub mod weight;
+pub mod writer;

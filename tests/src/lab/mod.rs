@@ -42,7 +42,6 @@ pub mod client;
 mod command;
 mod decapsulate;
 pub mod director;
-pub mod island;
 mod namespace;
 mod network;
 mod owner;
@@ -53,7 +52,6 @@ mod udp;
 
 pub use command::output as command_output;
 pub use director::built;
-pub use island::Island;
 pub use owner::{close_leftovers, exit_code_on_signal};
 pub use requirements::{Missing, available, find, skipped};
 

@@ -1,0 +1,158 @@
+//! What a real server's weight follows beside the configuration. Pure.
+
+use std::time::Duration;
+
+/// Steps in which a server that came back grows to its weight.
+const STEPS: u32 = 20;
+
+/// That part of a weight, in percent; not 0 unless one of them is.
+pub fn part(weight: u32, percent: u32) -> u32 {
+    if weight == 0 || percent == 0 {
+        return 0;
+    }
+    let part = (u64::from(weight) * u64::from(percent) + 50) / 100;
+    u32::try_from(part).unwrap_or(u32::MAX).max(1)
+}
+
+/// The weight an external check's exit code stands for, as keepalived's `misc_dynamic` has it; none:
+/// the configured one.
+pub fn of_exit_code(code: u8) -> Option<u32> {
+    (code >= 2).then(|| u32::from(code) - 2)
+}
+
+/// The weight of a server that came back `elapsed` ago, and after how long since then it is more.
+pub fn ramp(full: u32, duration: Duration, elapsed: Duration) -> (u32, Option<Duration>) {
+    let steps = full.min(STEPS);
+    if steps == 0 || elapsed >= duration {
+        return (full, None);
+    }
+    let step = (elapsed.as_secs_f64() / duration.as_secs_f64() * f64::from(steps)).floor();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 0 and the number of steps"
+    )]
+    let step = (step as u32 + 1).min(steps);
+    let weight = (u64::from(full) * u64::from(step)).div_ceil(u64::from(steps));
+    (
+        u32::try_from(weight).unwrap_or(full),
+        Some(duration * step / steps),
+    )
+}
+
+/// A server's response time, smoothed, and the weight that follows from it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ResponseTime {
+    seconds: Option<f64>,
+    weight: Option<u32>,
+}
+
+impl ResponseTime {
+    /// A probe took so long.
+    pub fn add(&mut self, took: Duration) {
+        // A quarter each: one slow answer is noticed, and forgotten after a few good ones.
+        let took = took.as_secs_f64();
+        let smoothed = self
+            .seconds
+            .map_or(took, |before| before + (took - before) / 4.0);
+        self.seconds = Some(smoothed);
+    }
+
+    /// Smoothed; none before the first probe.
+    pub const fn seconds(&self) -> Option<f64> {
+        self.seconds
+    }
+
+    /// The configured weight, divided by how many times longer than the fastest server it takes. It is
+    /// left as it is where it would change by less than a tenth: the tables are not written for noise.
+    pub fn weight(&mut self, configured: u32, best: Option<f64>) -> u32 {
+        let (Some(own), Some(best)) = (self.seconds, best) else {
+            return configured;
+        };
+        if configured == 0 {
+            return 0;
+        }
+        let share = if own > best && own > 0.0 {
+            best / own
+        } else {
+            1.0
+        };
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "between 0 and the configured weight"
+        )]
+        let exact = ((f64::from(configured) * share).round() as u32).max(1);
+        let near = self.weight.filter(|weight| {
+            *weight <= configured && weight.abs_diff(exact) < (configured / 10).max(1)
+        });
+        let weight = near.unwrap_or(exact);
+        self.weight = Some(weight);
+        weight
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn half_of_one_is_one() {
+        assert_eq!(part(1, 50), 1);
+        assert_eq!(part(100, 33), 33);
+        assert_eq!(part(100, 0), 0);
+        assert_eq!(part(0, 100), 0);
+        assert_eq!(part(u32::MAX, 200), u32::MAX);
+    }
+
+    #[test]
+    fn exit_codes_stand_for_weights() {
+        assert_eq!(of_exit_code(0), None);
+        assert_eq!(of_exit_code(2), Some(0));
+        assert_eq!(of_exit_code(255), Some(253));
+    }
+
+    #[test]
+    fn the_slower_server_gets_the_smaller_weight() {
+        let (mut fast, mut slow) = (ResponseTime::default(), ResponseTime::default());
+        fast.add(Duration::from_millis(10));
+        slow.add(Duration::from_millis(40));
+        let best = fast.seconds();
+        assert_eq!(fast.weight(100, best), 100);
+        assert_eq!(slow.weight(100, best), 25);
+        // A little faster does not count, much faster does.
+        slow.add(Duration::from_millis(35));
+        assert_eq!(slow.weight(100, best), 25);
+        for _ in 0..50 {
+            slow.add(Duration::from_millis(10));
+        }
+        assert!(slow.weight(100, best) > 90);
+    }
+
+    proptest! {
+        #[test]
+        fn a_ramp_only_rises_and_ends_at_the_whole_weight(
+            full in 0u32..1000,
+            milliseconds in 1u64..100_000,
+            mut moments in proptest::collection::vec(0u64..120_000, 2..20),
+        ) {
+            let duration = Duration::from_millis(milliseconds);
+            moments.sort_unstable();
+            let mut before = 0;
+            for moment in moments {
+                let elapsed = Duration::from_millis(moment);
+                let (weight, next) = ramp(full, duration, elapsed);
+                prop_assert!(weight >= before && weight <= full);
+                prop_assert_eq!(weight == 0, full == 0);
+                match next {
+                    None => prop_assert_eq!(weight, full),
+                    Some(next) => prop_assert!(next > elapsed && next <= duration),
+                }
+                before = weight;
+            }
+            prop_assert_eq!(ramp(full, duration, duration), (full, None));
+        }
+    }
+}
