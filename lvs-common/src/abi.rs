@@ -20,7 +20,7 @@ use crate::connection::Protocol;
 
 /// Changes whenever anything in this file or in [`crate::connection::Entry`] changes its layout or
 /// meaning. A daemon refuses maps that carry another number.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// [`Config`], one element, written by the daemon.
 pub const CONFIG: &str = "config";
@@ -64,6 +64,10 @@ pub const PROGRAM: &str = "director";
 
 /// Virtual services at most.
 pub const MAX_SERVICES: u32 = 4_096;
+/// Rules that give packets a firewall mark.
+pub const MAX_RULES: u32 = 4_096;
+/// What packets find services by, and the daemon's record of each rule.
+pub const MAX_KEYS: u32 = MAX_SERVICES + 2 * MAX_RULES;
 /// Plans: each service's own, one more while it is replaced, and some to spare.
 pub const MAX_PLANS: u32 = 3 * MAX_SERVICES;
 /// Real servers of all services together at most, deleted ones with connections included.
@@ -152,6 +156,10 @@ impl Config {
 }
 
 /// What a virtual service is found by.
+///
+/// A firewall mark's service has its mark (network order) in the place of the address, no port and the
+/// protocol [`ServiceKey::MARK`], by which no packet is looked up: packets find it by the keys of the
+/// rules that give them the mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct ServiceKey {
@@ -159,10 +167,18 @@ pub struct ServiceKey {
     pub address: Address,
     /// Port, network order; 0 for every port that has no service of its own.
     pub port: U16,
-    /// IP protocol number: 6, 17 or 132.
+    /// IP protocol number: 6, 17 or 132, or [`ServiceKey::MARK`].
     pub protocol: u8,
-    /// 4 or 6.
+    /// 4 or 6; with the bit [`ServiceKey::RULE`] in the daemon's own records.
     pub family: u8,
+}
+
+impl ServiceKey {
+    /// `protocol` of a firewall mark's service.
+    pub const MARK: u8 = 0;
+    /// Bit of `family`: the element's value is not a service index but the mark that packets with this
+    /// key carry. A record for the daemon, which no packet is looked up by.
+    pub const RULE: u8 = 0x80;
 }
 
 /// How a real server is picked. Everything that differs between IPVS's schedulers beyond that is in

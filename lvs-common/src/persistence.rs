@@ -8,7 +8,7 @@
 //! each. So it starts half-open like the connections of such a flood, which a crowded set of the table
 //! recycles first, and is *assured* once one of its connections is established.
 
-use crate::abi::{Method, Plan, Server, ticks};
+use crate::abi::{Method, Plan, Server, ServiceKey, ticks};
 use crate::connection::table::{self, Place, Refused, Store, Survey, Ways};
 use crate::connection::{Client, Key, Kind, Ports, Protocol, Record, Tag, half_open};
 use crate::family::Family;
@@ -38,17 +38,18 @@ pub fn network<F: Family>(client: F::Address, prefix: u8) -> F::Address {
     F::narrow(&zerocopy::transmute!(words))
 }
 
-/// What the template of a connection is found by. `port` is the service's own.
+/// What the template of a client is found by: its network and the service's own key, which for a
+/// firewall mark names no address (`ip_vs_sched_persist`).
 #[inline(always)]
-fn template<F: Family>(connection: &Key<F>, port: U16, prefix: u8) -> Key<F> {
+fn template<F: Family>(client: F::Address, service: &ServiceKey, prefix: u8) -> Key<F> {
     Key {
-        source: network::<F>(connection.source, prefix),
-        destination: connection.destination,
+        source: network::<F>(client, prefix),
+        destination: F::narrow(&service.address),
         ports: Ports {
             source: U16::ZERO,
-            destination: port,
+            destination: service.port,
         },
-        protocol: connection.protocol,
+        protocol: service.protocol,
         kind: Kind::Template as u8,
     }
 }
@@ -56,7 +57,7 @@ fn template<F: Family>(connection: &Key<F>, port: U16, prefix: u8) -> Key<F> {
 /// Lays out what the template of a packet's client is found by, and how long a new one would last.
 #[inline(always)]
 pub(crate) fn ask<F: Network>(work: &mut Work<F>, plan: &Plan) {
-    work.new.key = template(&work.key, plan.key.port, plan.prefix);
+    work.new.key = template(work.key.source, &plan.key, plan.prefix);
     work.new.timeout = ticks(plan.persistence);
 }
 
@@ -66,7 +67,10 @@ pub(crate) fn recall<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Wor
     if !follow(tables, work) {
         return Stage::Stranger;
     }
-    Stage::Picked
+    let server = work.forward.route.server;
+    let service = tables.server(server).map_or(0, |server| server.service);
+    tables.count_in(service, server, work.forward.datagram.length(), true);
+    work.admitted()
 }
 
 /// Takes the route from the template in `new` and restarts it, if it is there and its server still is.
@@ -99,7 +103,7 @@ pub(crate) fn establish<F: Network, T: Tables + Store<F>>(tables: T, work: &mut 
         // Another CPU was faster with a connection of the same network: its choice stands.
         follow(tables, work);
     }
-    Stage::Picked
+    work.admitted()
 }
 
 /// Completes the template that was looked for in vain. Returns the hash of its key.
@@ -112,7 +116,6 @@ fn prepare<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> u
     new.partner = 0;
     new.state = UNASSURED;
     new.half_open = true;
-    new.pinned = false;
     new.now = work.forward.now;
     new.survey = Survey::default();
     F::hash(&new.key, tables)
@@ -144,7 +147,7 @@ pub(crate) fn assure<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Wor
     };
     // As the service grouped clients when the connection was scheduled.
     let prefix = persistence.wrapping_sub(1);
-    work.new.key = template(&work.key, plan.key.port, prefix);
+    work.new.key = template(work.key.source, &plan.key, prefix);
     tables.settle();
     if let Some(found) = find(tables, &work.new.key, work.forward.now) {
         let tag = found.slot.tag;

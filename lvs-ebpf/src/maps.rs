@@ -14,8 +14,8 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
 use lvs_common::abi::{
     CONCERN_WORDS, Config, DEFAULT_FRAGMENTS, DEFAULT_SLOTS, FragmentKey, Hop, IcmpBudget, Load,
-    MAX_HOPS, MAX_MEMBERS, MAX_PLANS, MAX_REASONS, MAX_SERVERS, MAX_SERVICES, Member, Plan, Server,
-    ServiceKey, Stats, WAYS,
+    MAX_HOPS, MAX_KEYS, MAX_MEMBERS, MAX_PLANS, MAX_REASONS, MAX_SERVERS, MAX_SERVICES, Member,
+    Plan, Server, ServiceKey, Stats, WAYS,
 };
 use lvs_common::connection::{Entry, Ports};
 use lvs_common::family::{V4, V6};
@@ -54,7 +54,7 @@ shared! {
 }
 
 #[map]
-pub(crate) static services: HashMap<ServiceKey, u32> = HashMap::with_max_entries(MAX_SERVICES, 0);
+pub(crate) static services: HashMap<ServiceKey, u32> = HashMap::with_max_entries(MAX_KEYS, 0);
 
 #[map]
 pub(crate) static server_stats: PerCpuArray<Stats> = PerCpuArray::with_max_entries(MAX_SERVERS, 0);

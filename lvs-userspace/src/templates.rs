@@ -26,8 +26,6 @@ const AGAIN: u32 = ticks(60);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Group {
     network: Address,
-    virtual_address: Address,
-    protocol: u8,
     service: u16,
 }
 
@@ -66,8 +64,6 @@ impl Ending {
         };
         let group = Group {
             network: F::widen(key.source),
-            virtual_address: F::widen(key.destination),
-            protocol: key.protocol,
             service: record.service,
         };
         let template = Template {
@@ -100,8 +96,6 @@ impl Ending {
         };
         let group = Group {
             network: F::widen(network::<F>(key.source, prefix)),
-            virtual_address: F::widen(key.destination),
-            protocol: key.protocol,
             service: record.service,
         };
         if let Some(template) = self.0.get_mut(&group) {

@@ -36,7 +36,7 @@ pub(super) fn schedule<F: Network, T: Tables + Store<F>>(tables: T, work: &mut W
     place(tables, work, plan)
 }
 
-/// Picks a server.
+/// Picks a server and counts the connection.
 #[inline(always)]
 fn place<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>, plan: &Plan) -> Stage {
     let flow = flow(work);
@@ -45,7 +45,9 @@ fn place<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>, plan: 
     };
     schedule::taken(tables, member);
     work.forward.route = Route::new(member.server, Method::from_raw(member.method));
-    Stage::Picked
+    let length = work.forward.datagram.length();
+    tables.count_in(plan.service, member.server, length, true);
+    work.admitted()
 }
 
 /// Picks the server of a persistent service's client that has no template.
@@ -74,7 +76,8 @@ pub(super) fn flow<F: Family>(work: &Work<F>) -> Flow {
     }
 }
 
-/// The plan of the service that a flow is for: its own port's, else the one for every port.
+/// The plan of the service that a flow is for: its own port's, else the one for every port. Either may
+/// be a firewall mark's, to which the keys of its rules lead.
 #[inline(always)]
 pub(super) fn service<'a, F: Network, T: Tables + 'a>(tables: T, key: &Key<F>) -> Option<&'a Plan> {
     let mut wanted = Aligned(ServiceKey {
@@ -89,6 +92,10 @@ pub(super) fn service<'a, F: Network, T: Tables + 'a>(tables: T, key: &Key<F>) -
         wanted.0.port = zerocopy::byteorder::network_endian::U16::ZERO;
         tables.service(&wanted.0)?
     };
-    // The hash element may have been reused while it was read: the plan knows whose it is.
-    tables.plan(index).filter(|plan| plan.key == wanted.0)
+    // The hash element may have been reused while it was read: the plan knows whose it is. A mark's is
+    // found by many keys: this one, if it still leads there.
+    tables.plan(index).filter(|plan| {
+        plan.key == wanted.0
+            || plan.key.protocol == ServiceKey::MARK && tables.service(&wanted.0) == Some(index)
+    })
 }

@@ -60,6 +60,10 @@ pub enum Command {
     },
     /// `--status`.
     Status,
+    /// `--list-marks`.
+    ListMarks,
+    /// `--import-marks`: from standard input.
+    ImportMarks,
 }
 
 /// How services are listed.

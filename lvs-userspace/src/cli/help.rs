@@ -81,6 +81,10 @@ Real servers that lvsd probes (`PROGRAM VERB --help` tells more):
 Everything else:
   -Z, --zero [SERVICE]          set the counters to zero
   --set TCP TCPFIN UDP          timeouts in seconds; 0 leaves one as it is
+  --mark MARK SERVICE           packets to this address and port carry the mark; 0: none
+        (netfilter would mark them only after the director has seen them)
+  --list-marks                  the rules there are
+  --import-marks                make rules of what `iptables-save -t mangle` prints (standard input)
   -S, --save [-n]               print the services as commands
   -R, --restore                 carry out the commands on standard input, one a line
   --start-daemon master|backup, --stop-daemon master|backup
@@ -89,7 +93,7 @@ Everything else:
 
 SERVICE is one of
   -t, --tcp-service HOST[:PORT]   -u, --udp-service HOST[:PORT]   --sctp-service HOST[:PORT]
-  -f, --fwmark-service MARK [-6]  packets with this firewall mark, -6 for those of IPv6
+  -f, --fwmark-service MARK [-6]  packets with this mark (see --mark), -6 for those of IPv6
   IPv6 is written [2001:db8::1]:80. Port 0 stands for every port and asks for -p.
 SERVER is HOST[:PORT]; without a port it has the service's.
 
@@ -120,7 +124,7 @@ Options of listings:
 
   --socket PATH     where lvsd listens (also in LVS_SOCKET); /run/lvs/lvsd.sock unless given
 
-Understood, but refused by lvsd so far: firewall marks, --pe, gue and gre, --start-daemon.
+Understood, but refused by lvsd so far: --pe, gue and gre, --start-daemon.
 
 Exit status: 0 done; 1 nothing to list; 2 a wrong command line, or no lvsd to talk to; 255 refused.
 ";

@@ -23,6 +23,9 @@ pub(super) enum CommandName {
     Version,
     Verdicts,
     Status,
+    Mark,
+    ListMarks,
+    ImportMarks,
 }
 
 impl CommandName {
@@ -47,6 +50,9 @@ impl CommandName {
             Self::Version => "version",
             Self::Verdicts => "verdicts",
             Self::Status => "status",
+            Self::Mark => "mark",
+            Self::ListMarks => "list-marks",
+            Self::ImportMarks => "import-marks",
         }
     }
 
@@ -65,7 +71,7 @@ impl CommandName {
                     O::SchedulerFlags,
                 ],
             ),
-            Self::DeleteService => (&[O::Service], &[]),
+            Self::DeleteService | Self::Mark => (&[O::Service], &[]),
             Self::List => (
                 &[],
                 &[
@@ -114,9 +120,14 @@ impl CommandName {
             ),
             Self::StopDaemon => (&[], &[O::SyncId]),
             Self::Verdicts => (&[], &[O::Exact]),
-            Self::Flush | Self::Set | Self::Restore | Self::Help | Self::Version | Self::Status => {
-                (&[], &[])
-            }
+            Self::Flush
+            | Self::Set
+            | Self::Restore
+            | Self::Help
+            | Self::Version
+            | Self::Status
+            | Self::ListMarks
+            | Self::ImportMarks => (&[], &[]),
         };
         if required.contains(&option) {
             Rule::Required
@@ -309,6 +320,9 @@ const SPELLINGS: &[Spelling] = {
         command("version", Some('v'), CommandName::Version),
         command("verdicts", None, CommandName::Verdicts),
         command("status", None, CommandName::Status),
+        spelling("mark", None, Yes, Switch::Command(CommandName::Mark)),
+        command("list-marks", None, CommandName::ListMarks),
+        command("import-marks", None, CommandName::ImportMarks),
         spelling("tcp-service", Some('t'), Yes, Switch::Tcp),
         spelling("udp-service", Some('u'), Yes, Switch::Udp),
         spelling("sctp-service", None, Yes, Switch::Sctp),

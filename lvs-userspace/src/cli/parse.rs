@@ -10,11 +10,11 @@ use super::error::UsageError;
 use super::number::timeout;
 use super::option::{CommandName, OptionName, Rule, Switch};
 use super::server::ServerOptions;
-use super::service::ServiceOptions;
+use super::service::{self, ServiceOptions};
 use super::sync::SyncOptions;
 use super::word::{Item, Words};
-use crate::control::protocol::{Edit, Timeouts};
-use crate::model::Protocol;
+use crate::control::protocol::{Edit, MarkRule, Timeouts};
+use crate::model::{Protocol, ServiceId};
 
 /// Understands a command line; `words` without the program's own name, which messages call `program`.
 pub fn parse(program: &str, words: Vec<String>) -> Result<Invocation, UsageError> {
@@ -44,6 +44,9 @@ pub fn parse(program: &str, words: Vec<String>) -> Result<Invocation, UsageError
                 }
                 line.command = Some(name);
                 line.sync.begin(name, value.as_deref())?;
+                if name == CommandName::Mark {
+                    line.mark = service::mark(value.as_deref().unwrap_or_default(), 0)?;
+                }
                 if matches!(name, CommandName::Help | CommandName::Version) {
                     break;
                 }
@@ -73,6 +76,7 @@ struct Line {
     service: ServiceOptions,
     server: ServerOptions,
     sync: SyncOptions,
+    mark: u32,
 }
 
 impl Line {
@@ -190,6 +194,9 @@ impl Line {
                 all: self.has(OptionName::Exact),
             },
             CommandName::Status => Command::Status,
+            CommandName::Mark => Command::Edit(Edit::Mark(self.mark_rule()?)),
+            CommandName::ListMarks => Command::ListMarks,
+            CommandName::ImportMarks => Command::ImportMarks,
             CommandName::Help => Command::Help,
             CommandName::Version => Command::Version,
         })
@@ -267,6 +274,17 @@ impl Line {
                     listing,
                 })
             }
+        }
+    }
+
+    fn mark_rule(&self) -> Result<MarkRule, UsageError> {
+        match self.service.id {
+            Some(ServiceId::Address { protocol, address }) => Ok(MarkRule {
+                protocol,
+                address,
+                mark: self.mark,
+            }),
+            _ => Err(UsageError::ServiceAddress),
         }
     }
 

@@ -14,7 +14,9 @@ pub enum LineError {
     #[error("{}", .0.to_string().trim_end())]
     Usage(#[from] UsageError),
     /// A command that changes nothing.
-    #[error("only commands that change something can stand here (-A -E -D -C -a -e -d -Z --set)")]
+    #[error(
+        "only commands that change something can stand here (-A -E -D -C -a -e -d -Z --set --mark)"
+    )]
     NotAnEdit,
 }
 
@@ -65,8 +67,7 @@ mod tests {
 
     #[test]
     fn an_error_says_what_is_wrong_with_the_line() {
-        let not_an_edit =
-            "only commands that change something can stand here (-A -E -D -C -a -e -d -Z --set)";
+        let not_an_edit = "only commands that change something can stand here (-A -E -D -C -a -e -d -Z --set --mark)";
         for (line, expected) in [
             (
                 "-A -t 1.2.3.4:80x",

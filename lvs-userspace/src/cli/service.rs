@@ -43,7 +43,7 @@ impl ServiceOptions {
     }
 
     pub(super) fn take_mark(&mut self, text: &str) -> Result<(), UsageError> {
-        let mark = number(text, 1..=u32::MAX).ok_or_else(|| UsageError::Mark(text.to_owned()))?;
+        let mark = mark(text, 1)?;
         let family = Family::Ipv4;
         self.id = Some(ServiceId::Mark { mark, family });
         Ok(())
@@ -135,6 +135,11 @@ impl ServiceOptions {
             engine: self.engine.clone(),
         })
     }
+}
+
+/// A firewall mark.
+pub(super) fn mark(text: &str, least: u32) -> Result<u32, UsageError> {
+    number(text, least..=u32::MAX).ok_or_else(|| UsageError::Mark(text.to_owned()))
 }
 
 fn cut(name: &str) -> String {

@@ -10,7 +10,7 @@ use super::error::UsageError;
 use super::failure::Failure;
 use super::names::Names;
 use super::parse::parse;
-use super::{connections, help, listing, order, restore, save, status, verdicts};
+use super::{connections, help, listing, marks, netfilter, order, restore, save, status, verdicts};
 use crate::control::DEFAULT_SOCKET;
 use crate::control::client::Client;
 use crate::control::protocol::{Edit, Service};
@@ -181,6 +181,18 @@ impl<'a> Session<'a> {
         Ok(more)
     }
 
+    /// `--import-marks`: what `iptables-save` prints comes in, the rules made of it are shown.
+    async fn import_marks(&mut self) -> Result<(), Failure> {
+        let text = io::read_to_string(io::stdin()).map_err(Failure::Input)?;
+        let found = netfilter::read(&text);
+        report_others(&found.others);
+        for rule in &found.rules {
+            self.client().await?.edit(&Edit::Mark(*rule)).await?;
+        }
+        marks::print(&mut self.out, &found.rules)?;
+        Ok(())
+    }
+
     async fn execute(&mut self, command: Command) -> Result<(), Failure> {
         match command {
             Command::Edit(edit) => self.client().await?.edit(&edit).await?,
@@ -231,6 +243,11 @@ impl<'a> Session<'a> {
                 let status = self.client().await?.status().await?;
                 status::print(&mut self.out, &status)?;
             }
+            Command::ListMarks => {
+                let rules = self.client().await?.marks().await?;
+                marks::print(&mut self.out, &rules)?;
+            }
+            Command::ImportMarks => self.import_marks().await?,
             Command::Version => writeln!(self.out, "{}", help::version(self.program))?,
             Command::Help => help::print(&mut self.out, self.program)?,
             // Sync daemons are listed one a line, and none can be started yet; those who call this
@@ -238,6 +255,15 @@ impl<'a> Session<'a> {
             Command::SyncDaemons | Command::Restore => {}
         }
         Ok(())
+    }
+}
+
+/// Tells which of netfilter's rules the director cannot follow.
+fn report_others(others: &[(usize, String)]) {
+    for (line, why) in others {
+        report_line(&format!(
+            "line {line}: packets are told by destination address, protocol and port only: {why}"
+        ));
     }
 }
 

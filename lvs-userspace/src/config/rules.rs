@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use lvs_common::abi::{MAX_SERVERS, MAX_SERVICES};
 
 use crate::cli::restore::parse_line;
-use crate::control::protocol::{Edit, Refusal, Timeouts};
+use crate::control::protocol::{Edit, MarkRule, Refusal, Timeouts};
 use crate::director::{Wanted, after, canonical_service, subject};
 use crate::model::ServiceId;
 
@@ -17,6 +17,8 @@ pub struct Configuration {
     pub services: Vec<(ServiceId, Wanted)>,
     /// Timeouts, if any line sets them.
     pub timeouts: Option<Timeouts>,
+    /// Which packets carry which firewall mark.
+    pub marks: Vec<MarkRule>,
 }
 
 /// Why a file cannot be used.
@@ -96,6 +98,12 @@ impl Configuration {
                     udp: newer(set.udp, before.udp),
                 });
                 return Ok(());
+            }
+            Edit::Mark(rule) => {
+                self.marks.retain(|other| {
+                    (other.protocol, other.address) != (rule.protocol, rule.address)
+                });
+                self.marks.extend((rule.mark != 0).then_some(*rule));
             }
             Edit::Flush => self.services.clear(),
             // Counters are not part of what is configured.

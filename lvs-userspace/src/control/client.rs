@@ -18,7 +18,9 @@ use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 
 use super::health::{Event, Health, Order};
-use super::protocol::{Connection, Edit, Refusal, Services, Status, Timeouts, VerdictCount};
+use super::protocol::{
+    Connection, Edit, MarkRule, Refusal, Services, Status, Timeouts, VerdictCount,
+};
 
 /// Why the daemon did not do it.
 #[derive(Debug, Error)]
@@ -97,6 +99,11 @@ impl Client {
     /// All services with their servers.
     pub async fn services(&mut self) -> Result<Services, ClientError> {
         self.get("/v1/services").await
+    }
+
+    /// Which packets carry which firewall mark.
+    pub async fn marks(&mut self) -> Result<Vec<MarkRule>, ClientError> {
+        self.get("/v1/marks").await
     }
 
     /// The timeouts in force.

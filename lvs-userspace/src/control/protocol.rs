@@ -7,6 +7,7 @@
 //! | `GET /v1/connections` | | one [`Connection`] a line (newline-delimited JSON), table order |
 //! | `GET /v1/timeouts` | | [`Timeouts`] |
 //! | `GET /v1/verdicts` | | list of [`VerdictCount`] |
+//! | `GET /v1/marks` | | list of [`MarkRule`] |
 //! | `GET /v1/status` | | [`Status`] |
 
 use std::net::{IpAddr, SocketAddr};
@@ -56,6 +57,21 @@ pub enum Edit {
     },
     /// Seconds; 0 keeps the value in force.
     SetTimeouts(Timeouts),
+    /// Give packets a firewall mark.
+    Mark(MarkRule),
+}
+
+/// Which packets carry which firewall mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MarkRule {
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// Destination address and port; port 0: every port that has neither a rule nor a virtual service
+    /// of its own.
+    pub address: SocketAddr,
+    /// The mark; 0 takes the rule away.
+    pub mark: u32,
 }
 
 /// Why a request was refused, in the kernel's terms.

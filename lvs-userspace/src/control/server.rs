@@ -23,7 +23,8 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::care;
 use super::protocol::{
-    Edit, Interface, Refusal, RefusalKind, Services, Status, Table, Timeouts, VerdictCount,
+    Edit, Interface, MarkRule, Refusal, RefusalKind, Services, Status, Table, Timeouts,
+    VerdictCount,
 };
 use crate::connections::{self, Occupation};
 use crate::director::Director;
@@ -180,6 +181,7 @@ pub async fn serve(
         .route("/v1/connections", get(connections))
         .route("/v1/timeouts", get(timeouts))
         .route("/v1/verdicts", get(verdicts))
+        .route("/v1/marks", get(marks))
         .route("/v1/status", get(status))
         .route("/v1/orders", post(care::order))
         .route("/v1/health", get(care::health))
@@ -256,6 +258,10 @@ async fn services(State(control): State<Arc<Control>>) -> Result<Json<Services>,
 
 async fn timeouts(State(control): State<Arc<Control>>) -> Result<Json<Timeouts>, Response> {
     off_runtime(control, |control| Json(control.director().timeouts())).await
+}
+
+async fn marks(State(control): State<Arc<Control>>) -> Result<Json<Vec<MarkRule>>, Response> {
+    off_runtime(control, |control| Json(control.director().marks())).await
 }
 
 async fn status(State(control): State<Arc<Control>>) -> Result<Json<Status>, Response> {

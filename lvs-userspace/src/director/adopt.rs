@@ -15,6 +15,7 @@ use lvs_common::abi::{Hop, Plan, Server, ServiceKey};
 use tracing::{info, warn};
 
 use super::hops::Known;
+use super::marks::Rules;
 use super::room::Of;
 use super::trash::Deleted;
 use super::{Director, Placed, RealServer, Service, Wanted, keys};
@@ -25,6 +26,7 @@ use crate::scheduler::Scheduler;
 impl Director {
     pub(super) fn adopt(&mut self) -> Result<(), KernelError> {
         let mut found: HashMap<ServiceKey, u32> = self.keys.all()?.into_iter().collect();
+        self.rules = Rules::adopt(&mut found);
         self.adopt_servers();
         for index in 0..self.maps.heads.len() {
             let number = self.maps.heads.read(index).unwrap_or(0);

@@ -5,8 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use lvs_common::abi::{self, Address, ServiceKey};
 use lvs_common::connection::Protocol;
 
-use crate::control::protocol::{Refusal, RefusalKind};
-use crate::model::{Method, ServiceId};
+use crate::model::{Family, Method, ServiceId};
 
 /// An address as the maps hold it.
 pub(crate) fn widen(address: IpAddr) -> Address {
@@ -34,27 +33,55 @@ pub(crate) const fn family(address: &IpAddr) -> u8 {
     if address.is_ipv4() { 4 } else { 6 }
 }
 
-/// What packets find a service by.
-pub(super) fn key(id: &ServiceId) -> Result<ServiceKey, Refusal> {
+/// 4 or 6.
+pub(super) const fn number(family: Family) -> u8 {
+    match family {
+        Family::Ipv4 => 4,
+        Family::Ipv6 => 6,
+    }
+}
+
+/// Family of the packets that find a key.
+pub(super) const fn family_of(key: &ServiceKey) -> Family {
+    if key.family == 4 {
+        Family::Ipv4
+    } else {
+        Family::Ipv6
+    }
+}
+
+/// The key of a service: what packets find it by, if it is not a mark's.
+pub(super) fn key(id: &ServiceId) -> ServiceKey {
     match id {
-        ServiceId::Address { protocol, address } => Ok(ServiceKey {
+        ServiceId::Address { protocol, address } => ServiceKey {
             address: widen(address.ip()),
             port: address.port().into(),
             protocol: Protocol::from(*protocol).number(),
             family: family(&address.ip()),
-        }),
-        ServiceId::Mark { .. } => Err(Refusal::new(
-            RefusalKind::NotSupported,
-            "packets cannot be told by firewall marks",
-        )),
+        },
+        ServiceId::Mark { mark, family } => ServiceKey {
+            address: widen(Ipv4Addr::from_bits(*mark).into()),
+            port: 0.into(),
+            protocol: ServiceKey::MARK,
+            family: number(*family),
+        },
     }
 }
 
-/// The service that packets find by a key; `None` if no daemon writes such a key.
+/// The service of a key; `None` if no daemon writes such a key.
 pub(super) fn service(key: &ServiceKey) -> Option<ServiceId> {
+    if !matches!(key.family, 4 | 6) {
+        return None;
+    }
+    if key.protocol == ServiceKey::MARK {
+        let [a, b, c, d, ..] = key.address;
+        let mark = u32::from_be_bytes([a, b, c, d]);
+        let family = family_of(key);
+        return (mark != 0).then_some(ServiceId::Mark { mark, family });
+    }
     let protocol = Protocol::from_number(key.protocol)?.into();
     let address = SocketAddr::new(narrow(&key.address, key.family), key.port.get());
-    matches!(key.family, 4 | 6).then_some(ServiceId::Address { protocol, address })
+    Some(ServiceId::Address { protocol, address })
 }
 
 /// A forwarding method as the maps hold it.
@@ -89,8 +116,15 @@ mod tests {
             let address = address.parse().unwrap();
             for protocol in [Protocol::Tcp, Protocol::Udp, Protocol::Sctp] {
                 let id = ServiceId::Address { protocol, address };
-                assert_eq!(service(&key(&id).unwrap()), Some(id));
+                assert_eq!(service(&key(&id)), Some(id));
             }
+        }
+        for family in [Family::Ipv4, Family::Ipv6] {
+            let id = ServiceId::Mark {
+                mark: 0x0102_0304,
+                family,
+            };
+            assert_eq!(service(&key(&id)), Some(id));
         }
     }
 

@@ -9,6 +9,7 @@ mod adopt;
 mod hops;
 mod keys;
 mod list;
+mod marks;
 mod plan;
 mod publish;
 mod room;
@@ -28,12 +29,13 @@ use tokio::sync::watch;
 use self::hops::Hops;
 pub use self::hops::NextHop;
 pub(crate) use self::keys::narrow;
+use self::marks::Rules;
 use self::room::Room;
 use self::trash::Deleted;
 pub use self::wanted::{Wanted, after};
 pub(crate) use self::wanted::{canonical_service, identity, subject};
 use crate::config::rules::Configuration;
-use crate::control::protocol::{Edit, Refusal, RefusalKind, Timeouts};
+use crate::control::protocol::{Edit, MarkRule, Refusal, RefusalKind, Timeouts};
 use crate::kernel::{Maps, ServiceKeys};
 use crate::model::ServiceId;
 use crate::rates::Rates;
@@ -46,6 +48,7 @@ pub struct Director {
     by_id: HashMap<ServiceId, u32>,
     servers: BTreeMap<u32, RealServer>,
     by_server: HashMap<(u32, SocketAddr), u32>,
+    rules: Rules,
     room: Room,
     hops: Hops,
     rates: Rates,
@@ -84,6 +87,7 @@ impl Director {
             room: Room::new(&maps),
             maps,
             keys,
+            rules: Rules::default(),
             services: BTreeMap::new(),
             by_id: HashMap::new(),
             servers: BTreeMap::new(),
@@ -94,6 +98,7 @@ impl Director {
             concern_is_stale: true,
         };
         director.adopt()?;
+        director.lead_all()?;
         director.follow();
         Ok(director)
     }
@@ -119,6 +124,7 @@ impl Director {
             }
             Edit::Zero { service } => return self.zero(service.as_ref()),
             Edit::SetTimeouts(timeouts) => return self.set_timeouts(*timeouts),
+            Edit::Mark(rule) => return self.set_mark(rule),
             edit => {
                 let Some(id) = subject(edit).map(canonical_service) else {
                     return Ok(());
@@ -178,6 +184,14 @@ impl Director {
         for id in unwanted {
             self.remove(id)?;
         }
+        let stale: Vec<_> = self
+            .marks()
+            .into_iter()
+            .filter(|rule| !configuration.marks.contains(rule))
+            .collect();
+        for rule in stale {
+            self.set_mark(&MarkRule { mark: 0, ..rule })?;
+        }
         for (id, wanted) in all {
             if self
                 .find(id)
@@ -185,6 +199,9 @@ impl Director {
             {
                 self.place(*id, wanted.clone())?;
             }
+        }
+        for rule in &configuration.marks {
+            self.set_mark(rule)?;
         }
         self.follow();
         Ok(())

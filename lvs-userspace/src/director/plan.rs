@@ -17,7 +17,7 @@ impl Director {
         wanted: &Wanted,
         members: &[Placed],
     ) -> Result<u32, Refusal> {
-        let key = keys::key(id)?;
+        let key = keys::key(id);
         let settings = &wanted.settings;
         let scheduler = Scheduler::from_name(&settings.scheduler).ok_or_else(|| {
             Refusal::new(RefusalKind::UnknownScheduler, "there is no such scheduler")

@@ -15,9 +15,12 @@ use crate::model::{Method, ServiceId};
 impl Director {
     /// Makes a service what is wanted, new or not.
     pub(super) fn place(&mut self, id: ServiceId, wanted: Wanted) -> Result<(), Refusal> {
-        let key = keys::key(&id)?;
+        let key = keys::key(&id);
         let known = self.by_id.get(&id).copied();
         let new = self.find(&id).is_none();
+        if new {
+            self.check_unmarked(&id)?;
+        }
         let index = match known {
             Some(index) => index,
             None => self.take(Of::Services, 1, "virtual services")?,
@@ -47,7 +50,9 @@ impl Director {
         for member in &members {
             self.revive(member.server);
         }
-        self.set_concern(&key.address);
+        if let ServiceId::Address { .. } = id {
+            self.set_concern(&key.address);
+        }
         for (server, settings) in &wanted.servers {
             if settings.method == Method::Nat {
                 self.set_concern(&keys::widen(server.address()));
@@ -81,12 +86,15 @@ impl Director {
             },
             &[],
         );
+        if new {
+            self.lead_marked(&id)?;
+        }
         Ok(())
     }
 
     /// Deletes a service; its connections keep its index and its servers' until they are gone.
     pub(super) fn remove(&mut self, id: ServiceId) -> Result<(), Refusal> {
-        let key = keys::key(&id)?;
+        let key = keys::key(&id);
         let (Some(&index), Some(service)) = (self.by_id.get(&id), self.find(&id)) else {
             return Ok(());
         };
@@ -109,7 +117,7 @@ impl Director {
             },
             &[],
         );
-        Ok(())
+        self.lead_marked(&id)
     }
 
     /// Puts the record of a service that was just published in the place of the one before; servers

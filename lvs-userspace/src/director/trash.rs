@@ -11,7 +11,7 @@ use lvs_common::abi::{Address, CONCERN_WORDS, Load, Server, concern_bit};
 use super::room::Of;
 use super::{Director, Wanted, keys};
 use crate::kernel::wait_for_readers;
-use crate::model::Method;
+use crate::model::{Method, ServiceId};
 
 /// IPVS keeps a deleted server at least this long after its last connection.
 const KEPT: Duration = Duration::from_mins(2);
@@ -179,8 +179,8 @@ impl Director {
             }
         };
         for service in self.services.values() {
-            if let Ok(key) = keys::key(&service.id) {
-                set(&key.address);
+            if let ServiceId::Address { address, .. } = service.id {
+                set(&keys::widen(address.ip()));
             }
             for (server, settings) in &service.wanted.servers {
                 if settings.method == Method::Nat {
@@ -188,6 +188,7 @@ impl Director {
                 }
             }
         }
+        self.rules.addresses().for_each(&mut set);
         // Replies of a deleted server's connections are still the director's: to be dropped.
         for server in self
             .servers

@@ -43,7 +43,7 @@ pub(crate) const fn subject(edit: &Edit) -> Option<&ServiceId> {
         | Edit::AddServer { service, .. }
         | Edit::EditServer { service, .. }
         | Edit::DeleteServer { service, .. } => Some(service),
-        Edit::Flush | Edit::Zero { .. } | Edit::SetTimeouts(_) => None,
+        Edit::Flush | Edit::Zero { .. } | Edit::SetTimeouts(_) | Edit::Mark(_) => None,
     }
 }
 
@@ -130,7 +130,7 @@ pub fn after(current: Option<&Wanted>, edit: &Edit) -> Result<Option<Wanted>, Re
             Ok(Some(wanted))
         }
         Edit::Flush => Ok(None),
-        Edit::Zero { .. } | Edit::SetTimeouts(_) => Ok(current.cloned()),
+        Edit::Zero { .. } | Edit::SetTimeouts(_) | Edit::Mark(_) => Ok(current.cloned()),
     }
 }
 
@@ -174,13 +174,6 @@ pub(crate) fn identity(service: &ServiceId, server: &ServerId, method: Method) -
 }
 
 fn check_service(service: &ServiceId, settings: &ServiceSettings) -> Result<(), Refusal> {
-    if let ServiceId::Mark { .. } = service {
-        return Err(Refusal::new(
-            RefusalKind::NotSupported,
-            "firewall marks are given by netfilter, which packets reach only after the director's program \
-             has forwarded them: name the address, protocol and port (or port 0) instead",
-        ));
-    }
     if Scheduler::from_name(&settings.scheduler).is_none() {
         let names = Scheduler::ALL.map(Scheduler::name).join(", ");
         let message = format!(

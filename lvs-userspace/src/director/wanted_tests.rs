@@ -182,15 +182,6 @@ fn settings_are_checked() {
         prefix: 33,
     });
     assert_eq!(refusal(&[edit(&unknown)]), RefusalKind::Invalid);
-    let mark = ServiceId::Mark {
-        mark: 7,
-        family: Family::Ipv4,
-    };
-    let edit = Edit::AddService {
-        service: mark,
-        settings: settings("rr"),
-    };
-    assert_eq!(refusal(&[edit]), RefusalKind::NotSupported);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The maps, typed.
 
-use aya::maps::{HashMap, Map, MapData, PerCpuArray};
+use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray};
 use aya::{Ebpf, Pod};
 use lvs_common::abi::{
     self, Config, Hop, Load, MAX_SERVERS, MAX_SERVICES, Member, Plan, Server, ServiceKey, Stats,
@@ -92,6 +92,19 @@ impl ServiceKeys {
         self.0
             .remove(&Wire(key))
             .map_err(KernelError::map("cannot write", abi::SERVICES))
+    }
+
+    /// Likewise, where they may not have found one.
+    pub fn forget(&mut self, key: ServiceKey) -> Result<(), KernelError> {
+        match self.0.remove(&Wire(key)) {
+            Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
+            Err(MapError::SyscallError(error))
+                if error.io_error.kind() == std::io::ErrorKind::NotFound =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(KernelError::map("cannot write", abi::SERVICES)(error)),
+        }
     }
 }
 

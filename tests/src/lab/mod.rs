@@ -42,6 +42,7 @@ pub mod client;
 mod command;
 mod decapsulate;
 pub mod director;
+pub mod island;
 mod namespace;
 mod network;
 mod owner;
@@ -52,6 +53,7 @@ mod udp;
 
 pub use command::output as command_output;
 pub use director::built;
+pub use island::Island;
 pub use owner::{close_leftovers, exit_code_on_signal};
 pub use requirements::{Missing, available, find, skipped};
 

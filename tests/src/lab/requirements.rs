@@ -1,6 +1,7 @@
 //! Can this process run a lab?
 
 use std::env;
+use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
 
@@ -55,6 +56,13 @@ pub fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
         .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
+        .chain(postgresql_folders())
         .map(|folder| folder.join(program))
         .find(|candidate| candidate.is_file())
+}
+
+/// Debian keeps each version's programs in a folder of their own.
+fn postgresql_folders() -> impl Iterator<Item = PathBuf> {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+    versions.flatten().map(|version| version.path().join("bin"))
 }

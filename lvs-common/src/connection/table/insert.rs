@@ -1,5 +1,7 @@
 //! Insertion: claim a way, look whether somebody else has the key or is about to, write, publish.
 
+use core::num::NonZeroU32;
+
 use super::claim::claim;
 use super::find::entry_number;
 use super::{New, Place, Refused, Share, Store, Ways};
@@ -8,16 +10,7 @@ use crate::connection::{Kind, Tag};
 use crate::family::Family;
 use crate::tables::Step;
 
-/// An entry that was just inserted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Inserted {
-    /// Its number from the start of the table, plus one.
-    pub number: u32,
-    /// Its tag as it was published.
-    pub tag: Tag,
-}
-
-/// Inserts a connection that was just looked up in vain.
+/// Inserts a connection that was just looked up in vain. Returns its number (plus one).
 ///
 /// # Errors
 ///
@@ -25,38 +18,31 @@ pub struct Inserted {
 /// [`Refused::Full`] when both sets are full of established connections, or the rival did not
 /// finish in time.
 #[inline(always)]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the lower half is the number"
-)]
 pub fn insert<F: Family, T: Store<F>>(
     table: T,
     place: Place,
     new: &mut New<F>,
-) -> Result<Inserted, Refused> {
-    let result = insert_at(
+) -> Result<NonZeroU32, Refused> {
+    let number = insert_at(
         table,
         place.first,
         place.second,
         new,
         place.home | place.fingerprint,
     );
-    match result {
-        FULL => Err(Refused::Full),
-        EXISTS => Err(Refused::Exists),
-        _ => Ok(Inserted {
-            number: result as u32,
-            tag: Tag((result >> 32) as u32),
-        }),
-    }
+    NonZeroU32::new(number)
+        .filter(|_| number != EXISTS)
+        .ok_or(if number == EXISTS {
+            Refused::Exists
+        } else {
+            Refused::Full
+        })
 }
 
-/// Results that are no entry: its tag would be that of a free way.
-const FULL: u64 = 0;
-/// See [`FULL`].
-const EXISTS: u64 = 1;
+/// A number that no entry has: the table would be four times what a map can hold.
+const EXISTS: u32 = u32::MAX;
 
-/// Result in one register: the published tag and the number, or [`FULL`] or [`EXISTS`].
+/// Result in one register: the number, 0 or [`EXISTS`].
 #[inline(never)]
 fn insert_at<F: Family, T: Store<F>>(
     table: T,
@@ -64,7 +50,7 @@ fn insert_at<F: Family, T: Store<F>>(
     second: u32,
     new: &mut New<F>,
     home_and_fingerprint: u32,
-) -> u64 {
+) -> u32 {
     let home = home_and_fingerprint & (WAYS - 1);
     let fingerprint = home_and_fingerprint & Tag::FINGERPRINT;
     let place = Place {
@@ -77,7 +63,7 @@ fn insert_at<F: Family, T: Store<F>>(
         table,
         new,
         place,
-        result: FULL,
+        result: 0,
     };
     table.walk(ATTEMPTS * ROUNDS, &mut insertion);
     insertion.result
@@ -94,7 +80,7 @@ struct Insertion<'a, F: Family, T> {
     table: T,
     new: &'a mut New<F>,
     place: Place,
-    result: u64,
+    result: u32,
 }
 
 impl<F: Family, T: Store<F>> Step for Insertion<'_, F, T> {
@@ -149,10 +135,8 @@ impl<F: Family, T: Store<F>> Step for Insertion<'_, F, T> {
             if share.kind != Kind::Reply {
                 self.table.entered(share);
             }
-            let recyclable = self.new.half_open && !self.new.pinned;
-            let live = mine.live(self.new.state, recyclable);
-            set.publish(way, live);
-            self.result = u64::from(live.0) << 32 | u64::from(entry_number(number, way));
+            set.publish(way, mine.live(self.new.state, self.new.half_open));
+            self.result = entry_number(number, way);
             return false;
         }
         set.publish(way, mine.freed());

@@ -13,7 +13,7 @@
 //! together is bounded by [`ANSWER`]; a library that takes it as [`AsyncRead`] meets the same bound.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -127,6 +127,15 @@ impl<'p> Connection<'p> {
             stream: Stream::Tls(Box::new(stream)),
             ..self
         })
+    }
+
+    /// The address it comes from.
+    pub(super) fn own_address(&self) -> io::Result<IpAddr> {
+        let stream = match &self.stream {
+            Stream::Plain(stream) => stream,
+            Stream::Tls(stream) => stream.get_ref().0,
+        };
+        Ok(stream.local_addr()?.ip())
     }
 
     /// Sends all of it.

@@ -13,11 +13,18 @@ mod connect;
 mod connection;
 #[allow(dead_code, reason = "protocols that use all of it are being added")]
 mod datagram;
+mod dialogue;
 mod external;
+mod ftp;
 mod http;
+mod imap;
+mod ldap;
+mod nntp;
 mod ping;
+mod pop;
 mod sentence;
 mod simpletcp;
+mod smtp;
 #[allow(dead_code, reason = "protocols that use all of it are being added")]
 mod socket;
 #[cfg(test)]
@@ -122,6 +129,29 @@ impl Probe<'_> {
             Service::None => Box::pin(async { Ok("no check".to_owned()) }),
             Service::Http(settings) => Box::pin(http::probe(self, settings)),
             Service::HttpProxy(settings) => Box::pin(http::probe_proxy(self, settings)),
+            Service::Smtp { tls } => Box::pin(smtp::probe(self, tls.as_ref())),
+            Service::Pop(mailbox) => Box::pin(pop::probe(self, mailbox)),
+            Service::Imap(mailbox) => Box::pin(imap::probe(self, mailbox)),
+            Service::Ftp {
+                credentials,
+                request,
+                receive,
+            } => Box::pin(ftp::probe(self, credentials, request, receive.as_ref())),
+            Service::Nntp => Box::pin(nntp::probe(self)),
+            Service::Ldap {
+                credentials,
+                base,
+                receive,
+                tls,
+            } => Box::pin(ldap::probe(
+                self,
+                ldap::Question {
+                    credentials,
+                    base,
+                    receive: receive.as_ref(),
+                    tls: tls.as_ref(),
+                },
+            )),
             Service::SimpleTcp { request, receive } => {
                 Box::pin(simpletcp::probe(self, request, receive.as_ref()))
             }

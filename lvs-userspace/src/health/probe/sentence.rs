@@ -59,7 +59,7 @@ fn sentence(server: &str, found: Found, ms: u128) -> String {
 /// How a noun is tied to the server.
 fn preposition(noun: &str) -> &'static str {
     match noun {
-        "connection" => "to",
+        "connection" | "login" => "to",
         "TLS handshake" => "with",
         "no check" => "of",
         _ if noun.starts_with("exit code") => "for",
