@@ -78,7 +78,7 @@ fn is_ipv4_compatible(address: Ipv6Addr) -> bool {
 ///
 /// IPVS takes any 32 bits; masks with holes are refused here, as they group clients in no way that
 /// anyone has been seen to want, and a forgotten dot (`24`) makes one.
-pub(super) fn prefix(mask: &str) -> Option<u8> {
+pub(crate) fn prefix(mask: &str) -> Option<u8> {
     let mask = mask.parse::<Ipv4Addr>().ok()?.to_bits();
     let prefix = mask.leading_ones();
     (mask.checked_shl(prefix).unwrap_or(0) == 0).then(|| u8::try_from(prefix).ok())?

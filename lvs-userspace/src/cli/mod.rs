@@ -4,7 +4,7 @@
 //! the listings print what comes back. Texts, formats and exit codes are ipvsadm's own, so that what
 //! people and programs know of it stays true; where this differs, the place says why.
 
-mod address;
+pub(crate) mod address;
 pub mod command;
 mod connections;
 pub mod error;
@@ -12,7 +12,7 @@ mod failure;
 mod help;
 mod listing;
 mod marks;
-mod names;
+pub(crate) mod names;
 mod netfilter;
 mod number;
 mod option;
@@ -22,7 +22,7 @@ pub mod restore;
 #[cfg(test)]
 mod sample;
 mod save;
-mod scheduler_flags;
+pub(crate) mod scheduler_flags;
 mod server;
 mod service;
 mod session;

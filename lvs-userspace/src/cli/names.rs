@@ -18,14 +18,14 @@ pub(super) fn port_protocol(service: &ServiceId) -> Protocol {
 
 /// Names of ports, as `/etc/services` has them.
 #[derive(Default)]
-pub(super) struct ServiceNames {
+pub(crate) struct ServiceNames {
     ports: HashMap<(String, Protocol), u16>,
     names: HashMap<(u16, Protocol), String>,
 }
 
 impl ServiceNames {
     /// This system's, read when the first one is asked for.
-    pub(super) fn system() -> &'static Self {
+    pub(crate) fn system() -> &'static Self {
         static SYSTEM: LazyLock<ServiceNames> = LazyLock::new(|| {
             // A system without the file has no names: numbers still work.
             ServiceNames::from_text(&fs::read_to_string("/etc/services").unwrap_or_default())
@@ -67,7 +67,7 @@ impl ServiceNames {
     }
 
     /// The port of this name.
-    pub(super) fn port(&self, name: &str, protocol: Protocol) -> Option<u16> {
+    pub(crate) fn port(&self, name: &str, protocol: Protocol) -> Option<u16> {
         self.ports.get(&(name.to_owned(), protocol)).copied()
     }
 

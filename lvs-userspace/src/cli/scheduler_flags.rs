@@ -18,7 +18,7 @@ const NAMES: &[(&str, u8, Option<&str>)] = &[
 ];
 
 /// The bits of a list with commas.
-pub(super) fn from_text(text: &str, scheduler: &str) -> Result<u8, UsageError> {
+pub(crate) fn from_text(text: &str, scheduler: &str) -> Result<u8, UsageError> {
     let mut bits = 0;
     for name in text.split(',').filter(|name| !name.is_empty()) {
         let Some((_, bit, owner)) = NAMES.iter().find(|(known, ..)| *known == name) else {

@@ -33,7 +33,7 @@ use self::marks::Rules;
 use self::room::Room;
 use self::trash::Deleted;
 pub use self::wanted::{Wanted, after};
-pub(crate) use self::wanted::{canonical_service, identity, subject};
+pub(crate) use self::wanted::{canonical_service, check_server, check_service, identity, subject};
 use crate::config::rules::Configuration;
 use crate::control::protocol::{Edit, MarkRule, Refusal, RefusalKind, Timeouts};
 use crate::kernel::{Maps, ServiceKeys};

@@ -173,7 +173,10 @@ pub(crate) fn identity(service: &ServiceId, server: &ServerId, method: Method) -
     ServerId(address)
 }
 
-fn check_service(service: &ServiceId, settings: &ServiceSettings) -> Result<(), Refusal> {
+pub(crate) fn check_service(
+    service: &ServiceId,
+    settings: &ServiceSettings,
+) -> Result<(), Refusal> {
     if Scheduler::from_name(&settings.scheduler).is_none() {
         let names = Scheduler::ALL.map(Scheduler::name).join(", ");
         let message = format!(
@@ -204,7 +207,7 @@ fn check_service(service: &ServiceId, settings: &ServiceSettings) -> Result<(), 
     Ok(())
 }
 
-fn check_server(
+pub(crate) fn check_server(
     service: &ServiceId,
     server: &ServerId,
     settings: &ServerSettings,

@@ -1,0 +1,113 @@
+//! Hosts and ports as they are written: `host:port`, `[v6]:port`, ranges, `real` and `fallback`.
+
+use super::settings::Settings;
+use crate::cli::names::ServiceNames;
+use crate::model::{Method, Protocol};
+
+/// A port as it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Port {
+    Number(u16),
+    /// A name, whose number depends on the protocol.
+    Name(String),
+}
+
+impl Port {
+    /// A number, or what may be a name.
+    pub(super) fn read(text: &str) -> Option<Self> {
+        if text.bytes().all(|byte| byte.is_ascii_digit()) {
+            text.parse().ok().map(Self::Number)
+        } else {
+            Some(Self::Name(text.to_owned()))
+        }
+    }
+
+    /// Its number, if the system knows the name.
+    pub(super) fn number(&self, protocol: Protocol) -> Option<u16> {
+        match self {
+            Self::Number(number) => Some(*number),
+            Self::Name(name) => ServiceNames::system().port(name, protocol),
+        }
+    }
+
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Number(number) => number.to_string(),
+            Self::Name(name) => name.clone(),
+        }
+    }
+}
+
+/// A host, with or without a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct HostPort<'a> {
+    /// Address or name, without brackets.
+    pub(super) host: &'a str,
+    /// Stands in brackets.
+    pub(super) bracketed: bool,
+    /// What follows the colon; none: there is no colon.
+    pub(super) port: Option<&'a str>,
+}
+
+impl<'a> HostPort<'a> {
+    /// Splits at the colon; `None`: a bracket is not closed, or something else follows it.
+    ///
+    /// Sample files have two colons in one place (`192.0.2.1::5060`): ldirectord takes it for one.
+    pub(super) fn split(text: &'a str) -> Option<Self> {
+        if let Some(rest) = text.strip_prefix('[') {
+            let (host, rest) = rest.split_once(']')?;
+            let port = match rest {
+                "" => None,
+                rest => Some(rest.strip_prefix(':')?),
+            };
+            return Some(Self {
+                host,
+                bracketed: true,
+                port,
+            });
+        }
+        let (host, port) = match text.split_once(':') {
+            Some((host, port)) => (host, Some(port.strip_prefix(':').unwrap_or(port))),
+            None => (text, None),
+        };
+        Some(Self {
+            host,
+            bracketed: false,
+            port,
+        })
+    }
+}
+
+/// `real = …`, before names are looked up.
+#[derive(Clone, Debug)]
+pub(super) struct RealLine {
+    /// Address or name.
+    pub(super) host: String,
+    /// The end of a range.
+    pub(super) last: Option<String>,
+    pub(super) port: Option<Port>,
+    pub(super) method: Method,
+    pub(super) weight: u32,
+    pub(super) lower: u32,
+    pub(super) upper: u32,
+    /// Its own request and receive, and options.
+    pub(super) settings: Settings,
+}
+
+/// One of the servers of `fallback = …`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct FallbackLine {
+    pub(super) host: String,
+    pub(super) port: Option<Port>,
+    pub(super) method: Method,
+}
+
+/// `gate`, `masq` or `ipip`.
+pub(super) fn method(word: &str) -> Option<Method> {
+    match word {
+        "gate" => Some(Method::Direct),
+        "masq" => Some(Method::Nat),
+        "ipip" => Some(Method::Tunnel),
+        _ => None,
+    }
+}

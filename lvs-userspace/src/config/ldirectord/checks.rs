@@ -1,0 +1,219 @@
+//! The checks of a real server, from what all scopes say.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::diagnostic::Diagnostic;
+use super::keywords::Key;
+use super::negotiate;
+use super::services;
+use super::settings::{CheckType, Scopes, Settings, WeightBy};
+use crate::health::check::{Check, External, Kind, Path};
+use crate::model::{Method, Protocol, ServiceId};
+
+/// The virtual service that servers are checked for.
+pub(super) struct Service<'a> {
+    pub(super) id: ServiceId,
+    pub(super) name: String,
+    pub(super) globals: &'a Settings,
+    pub(super) settings: &'a Settings,
+}
+
+/// The real server.
+pub(super) struct Server<'a> {
+    pub(super) line: usize,
+    pub(super) address: IpAddr,
+    /// As it is written; 0 if it is not.
+    pub(super) port: u16,
+    pub(super) name: String,
+    pub(super) method: Method,
+    pub(super) settings: &'a Settings,
+}
+
+impl Service<'_> {
+    /// The virtual port; a firewall mark has none.
+    fn port(&self) -> u16 {
+        match self.id {
+            ServiceId::Address { address, .. } => address.port(),
+            ServiceId::Mark { .. } => 0,
+        }
+    }
+
+    /// Protocol that is probed with; marks count as TCP.
+    pub(super) fn protocol(&self) -> Protocol {
+        match self.id {
+            ServiceId::Address { protocol, .. } => protocol,
+            ServiceId::Mark { .. } => Protocol::Tcp,
+        }
+    }
+}
+
+/// All checks of a server.
+pub(super) fn checks(
+    service: &Service<'_>,
+    server: &Server<'_>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<Check> {
+    let none = Settings::default();
+    let mut lines: Vec<_> = service
+        .settings
+        .all(Key::Check)
+        .filter_map(|entry| match &entry.value {
+            super::settings::Value::Check(settings) => Some((entry.line, settings)),
+            _ => None,
+        })
+        .collect();
+    if lines.is_empty() {
+        lines.push((server.line, &none));
+    }
+    let one = |(line, check): (usize, &Settings)| {
+        let scopes = [check, server.settings, service.settings, service.globals];
+        self::check(service, server, Scopes(&scopes), line, diagnostics)
+    };
+    lines.into_iter().map(one).collect()
+}
+
+fn check(
+    service: &Service<'_>,
+    server: &Server<'_>,
+    scopes: Scopes<'_>,
+    line: usize,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Check {
+    let word = scopes
+        .text(Key::Service)
+        .unwrap_or_else(|| services::by_port(service.port()));
+    let kind = match scopes.check_type(Key::CheckType).copied() {
+        Some(CheckType::On) => Kind::On,
+        Some(CheckType::Off) => Kind::Off,
+        // There is no connection to be made.
+        Some(CheckType::Connect) if service.protocol() != Protocol::Tcp => ping(scopes),
+        Some(CheckType::Connect) => Kind::Connect,
+        Some(CheckType::Ping) => ping(scopes),
+        Some(CheckType::External { perl }) => {
+            Kind::External(external(perl, service, server, scopes))
+        }
+        Some(CheckType::Combined(connects)) => Kind::Combined {
+            service: negotiate::service(word, service, scopes, line, diagnostics),
+            connects,
+        },
+        None | Some(CheckType::Negotiate) => {
+            Kind::Negotiate(negotiate::service(word, service, scopes, line, diagnostics))
+        }
+    };
+    let (connect_timeout, timeout) = timeouts(&kind, word, scopes);
+    let port = match kind {
+        Kind::On | Kind::Off | Kind::Ping { .. } => 0,
+        _ => port(word, service, server, scopes),
+    };
+    Check {
+        kind,
+        target: SocketAddr::new(server.address, port),
+        path: path(service, server, scopes, line, diagnostics),
+        source: scopes.address(Key::CheckSource).copied(),
+        connect_timeout,
+        timeout,
+    }
+}
+
+fn ping(scopes: Scopes<'_>) -> Kind {
+    Kind::Ping {
+        attempts: scopes.number(Key::CheckCount).unwrap_or(1),
+    }
+}
+
+/// The port that is checked: the one named for checks, the server's, the service's, the virtual one.
+fn port(word: &str, service: &Service<'_>, server: &Server<'_>, scopes: Scopes<'_>) -> u16 {
+    let named = scopes.number(Key::CheckPort);
+    let named = named.and_then(|port| u16::try_from(port).ok());
+    let own = Some(server.port).filter(|port| *port != 0);
+    named
+        .or(own)
+        .or_else(|| services::port(word))
+        .unwrap_or(service.port())
+}
+
+/// Longest times until the connection, and for the whole.
+fn timeouts(kind: &Kind, word: &str, scopes: Scopes<'_>) -> (Duration, Duration) {
+    let check = scopes
+        .either_time(Key::CheckTimeout, Key::NegotiateTimeout)
+        .unwrap_or(Duration::from_secs(5));
+    let negotiate = scopes
+        .either_time(Key::NegotiateTimeout, Key::CheckTimeout)
+        .unwrap_or(Duration::from_secs(30));
+    let whole = match kind {
+        // ldirectord guards these services by the time of the short checks.
+        Kind::Negotiate(_) if matches!(word, "ldap" | "ldaps" | "radius") => check,
+        Kind::Negotiate(_) | Kind::Combined { .. } => negotiate,
+        _ => check,
+    };
+    let until_connected = match kind {
+        Kind::Combined { .. } => check.min(whole),
+        _ => whole,
+    };
+    let connect = scopes.time(Key::TimeoutConnect).unwrap_or(until_connected);
+    let whole = match (scopes.time(Key::TimeoutResponse), kind) {
+        // Each echo request has the time of a check.
+        (_, Kind::Ping { attempts }) => return (check, check * *attempts),
+        (Some(response), _) => connect + response,
+        (None, _) => whole.max(connect),
+    };
+    (connect, whole)
+}
+
+fn path(
+    service: &Service<'_>,
+    server: &Server<'_>,
+    scopes: Scopes<'_>,
+    line: usize,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Path {
+    if scopes.text(Key::CheckPath) != Some("service") {
+        return Path::Own;
+    }
+    match (service.id, server.method) {
+        (ServiceId::Address { address, .. }, Method::Direct | Method::Tunnel) => Path::Service {
+            address,
+            method: server.method,
+        },
+        (ServiceId::Mark { .. }, _) => {
+            let error = Diagnostic::error(line, "checkpath = service below a firewall mark");
+            diagnostics.push(error.expected("a virtual service with an address"));
+            Path::Own
+        }
+        _ => {
+            let problem = format!(
+                "{} is reached by masq: checkpath = service has no effect on it",
+                server.name
+            );
+            diagnostics.push(Diagnostic::warning(line, problem));
+            Path::Own
+        }
+    }
+}
+
+fn external(
+    perl: bool,
+    service: &Service<'_>,
+    server: &Server<'_>,
+    scopes: Scopes<'_>,
+) -> External {
+    let command = scopes.text(Key::CheckCommand).unwrap_or("/bin/true");
+    let virtual_address = match service.id {
+        ServiceId::Address { address, .. } => address.ip().to_string(),
+        ServiceId::Mark { mark, .. } => mark.to_string(),
+    };
+    External {
+        command: PathBuf::from(command),
+        perl,
+        virtual_address,
+        virtual_port: service.port(),
+        server_address: server.address,
+        server_port: server.port,
+        protocol: service.protocol(),
+        service_name: service.name.clone(),
+        server_name: server.name.clone(),
+        weighs: scopes.weight_by(Key::WeightBy) == Some(&WeightBy::Script),
+    }
+}

@@ -1,0 +1,92 @@
+//! What is wrong, or doubtful, in a file.
+
+use std::fmt;
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The file can be used, but may not do what was meant.
+    Warning,
+    /// The file cannot be used.
+    Error,
+}
+
+/// One thing that is wrong or doubtful.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// Line of the file, from 1.
+    pub line: usize,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What is the matter.
+    pub problem: String,
+    /// What would have been right.
+    pub expected: Option<String>,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+impl Diagnostic {
+    /// Something that makes the file unusable.
+    pub(super) fn error(line: usize, problem: impl Into<String>) -> Self {
+        Self {
+            line,
+            severity: Severity::Error,
+            problem: problem.into(),
+            expected: None,
+            hint: None,
+        }
+    }
+
+    /// Something doubtful.
+    pub(super) fn warning(line: usize, problem: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Warning,
+            ..Self::error(line, problem)
+        }
+    }
+
+    pub(super) fn expected(mut self, expected: impl Into<String>) -> Self {
+        self.expected = Some(expected.into());
+        self
+    }
+
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Whether the file cannot be used because of it.
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+
+    /// The line for people, as ldirectord writes it: `Error reading file F at line 3: …`.
+    pub fn text<'a>(&'a self, file: &'a str) -> impl fmt::Display + 'a {
+        fmt::from_fn(move |f| {
+            let severity = match self.severity {
+                Severity::Warning => "Warning",
+                Severity::Error => "Error",
+            };
+            write!(
+                f,
+                "{severity} reading file {file} at line {}: {self}",
+                self.line
+            )
+        })
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    /// Without file and line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.problem)?;
+        if let Some(expected) = &self.expected {
+            write!(f, "; expected {expected}")?;
+        }
+        if let Some(hint) = &self.hint {
+            write!(f, " ({hint})")?;
+        }
+        Ok(())
+    }
+}

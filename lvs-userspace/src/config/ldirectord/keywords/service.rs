@@ -1,0 +1,335 @@
+//! Keywords of virtual services and their real servers.
+
+use super::{Key, Keyword, Kind, Scope};
+
+pub(super) const VIRTUAL: &[Keyword] = &[
+    Keyword {
+        key: Key::Virtual,
+        name: "virtual",
+        scope: Scope::GLOBAL,
+        kind: Kind::Virtual,
+        default: "none",
+        example: "virtual = 192.0.2.10:80",
+        text: "Begins a virtual service: an IPv4 address or host name and a port or service name, or a \
+               firewall mark (a number alone). What belongs to it follows, indented.",
+    },
+    Keyword {
+        key: Key::Virtual6,
+        name: "virtual6",
+        scope: Scope::GLOBAL,
+        kind: Kind::Virtual,
+        default: "none",
+        example: "virtual6 = [2001:db8::10]:80",
+        text: "The same with IPv6: the address stands in brackets.",
+    },
+    Keyword {
+        key: Key::Protocol,
+        name: "protocol",
+        scope: Scope::VIRTUAL,
+        kind: Kind::Word(&["tcp", "udp", "sctp", "fwm"]),
+        default: "`tcp`; `udp` if the port is 53; `fwm` for a firewall mark",
+        example: "protocol = udp",
+        text: "Protocol of the virtual service. It also says what a service name stands for.",
+    },
+    Keyword {
+        key: Key::Scheduler,
+        name: "scheduler",
+        scope: Scope::VIRTUAL,
+        kind: Kind::Letters,
+        default: "`wrr`",
+        example: "scheduler = wlc",
+        text: "How new connections are shared among the real servers, one of ipvsadm's names.",
+    },
+    Keyword {
+        key: Key::SchedFlags,
+        name: "schedflags",
+        scope: Scope::VIRTUAL,
+        kind: Kind::Text,
+        default: "none",
+        example: "schedflags = sh-port,sh-fallback",
+        text: "Flags of the scheduler, with commas, as ipvsadm's option -b takes them.",
+    },
+    Keyword {
+        key: Key::Persistent,
+        name: "persistent",
+        scope: Scope::VIRTUAL,
+        kind: Kind::Time { zero: true },
+        default: "none",
+        example: "persistent = 600",
+        text: "Connections of one client go to one real server as long as it comes back within this time \
+               (whole seconds).",
+    },
+    Keyword {
+        key: Key::Netmask,
+        name: "netmask",
+        scope: Scope::VIRTUAL,
+        kind: Kind::Netmask,
+        default: "single clients",
+        example: "netmask = 255.255.255.0",
+        text: "With `persistent`: clients whose addresses agree in this mask count as one. For IPv6 the \
+               length of a prefix, 1 to 128.",
+    },
+    Keyword {
+        key: Key::Ops,
+        name: "ops",
+        scope: Scope::VIRTUAL,
+        kind: Kind::Flag,
+        default: "`no`",
+        example: "ops = yes",
+        text: "One-packet scheduling of UDP: every packet is scheduled by itself.",
+    },
+    Keyword {
+        key: Key::ServiceName,
+        name: "servicename",
+        scope: Scope::VIRTUAL,
+        kind: Kind::Literal,
+        default: "none",
+        example: "servicename = Web shop",
+        text: "Name of the virtual service for people; stands in the subject of mails.",
+    },
+    Keyword {
+        key: Key::Comment,
+        name: "comment",
+        scope: Scope::VIRTUAL,
+        kind: Kind::Literal,
+        default: "none",
+        example: "comment = Ask the shop's people before a change",
+        text: "Stands in the body of mails.",
+    },
+    Keyword {
+        key: Key::Load,
+        name: "load",
+        scope: Scope::VIRTUAL,
+        kind: Kind::Quoted,
+        default: "none",
+        example: "load = \"anything\"",
+        text: "Taken for the sake of old files, and of no effect, as ever.",
+    },
+];
+
+pub(super) const REAL: &[Keyword] = &[
+    Keyword {
+        key: Key::Real,
+        name: "real",
+        scope: Scope::VIRTUAL,
+        kind: Kind::Real,
+        default: "none",
+        example: "real = 10.0.0.1->10.0.0.4:8080 masq 10 \"/health\", \"OK\" l:100 u:200 rise=3",
+        text: "A real server: address or host name, or a range of addresses; port or service name (left out: \
+               the virtual service's); `gate`, `masq` or `ipip`; then, each if wanted, weight (1 if left \
+               out), `\"request\", \"receive\"` in place of the virtual service's, lower and upper threshold of connections `l:` \
+               and `u:`, and options `keyword=value`: those below that name the scope \"real server\".",
+    },
+    Keyword {
+        key: Key::Real6,
+        name: "real6",
+        scope: Scope::VIRTUAL,
+        kind: Kind::Real,
+        default: "none",
+        example: "real6 = [2001:db8::1]:80 gate",
+        text: "The same for a `virtual6`.",
+    },
+    Keyword {
+        key: Key::Backup,
+        name: "backup",
+        scope: Scope::REAL,
+        kind: Kind::Flag,
+        default: "`no`",
+        example: "real = 10.0.0.9:80 gate backup=yes",
+        text: "This server is used only while none of the others is up.",
+    },
+    Keyword {
+        key: Key::AllBackups,
+        name: "allbackups",
+        scope: Scope::BOTH,
+        kind: Kind::Flag,
+        default: "`no`: the first that is up",
+        example: "allbackups = yes",
+        text: "When backup servers are needed, use all of them that are up at once.",
+    },
+    Keyword {
+        key: Key::MaintenanceDir,
+        name: "maintenancedir",
+        scope: Scope::GLOBAL,
+        kind: Kind::Text,
+        default: "none",
+        example: "maintenancedir = /etc/ha.d/maintenance",
+        text: "A file in this directory named after a real server takes it out at once: `address:port`, \
+               `address`, or the same with its full or short host name. IPv6 addresses stand in brackets.",
+    },
+];
+
+pub(super) const WEIGHTS: &[Keyword] = &[
+    Keyword {
+        key: Key::WeightBy,
+        name: "weightby",
+        scope: Scope::BOTH.and(Scope::REAL),
+        kind: Kind::WeightBy,
+        default: "`configured`",
+        example: "weightby = agent:9999",
+        text: "What a server's weight follows: `configured`: the file alone. `script`: the exit code of its \
+               external check, 0 as configured, 2 to 255 that number less two, 1 down. `agent:PORT`: the line that is \
+               read from that port of the server: words as `75%`, `up`, `down`, `drain`, `maint`, `ready`. \
+               `time`: how long its probes take, compared with the other servers.",
+    },
+    Keyword {
+        key: Key::AgentInterval,
+        name: "agentinterval",
+        scope: Scope::BOTH.and(Scope::REAL),
+        kind: Kind::Time { zero: false },
+        default: "`interval`",
+        example: "agentinterval = 2s",
+        text: "How often an agent is asked.",
+    },
+    Keyword {
+        key: Key::AgentSend,
+        name: "agentsend",
+        scope: Scope::BOTH.and(Scope::REAL),
+        kind: Kind::Text,
+        default: "none",
+        example: "agentsend = \"shop\\n\"",
+        text: "Sent to the agent before its line is read; `\\n` stands for a line feed.",
+    },
+    Keyword {
+        key: Key::SlowStart,
+        name: "slowstart",
+        scope: Scope::BOTH,
+        kind: Kind::Time { zero: true },
+        default: "0: at once",
+        example: "slowstart = 30s",
+        text: "The time in which a server that came back grows from a small weight to its own.",
+    },
+    Keyword {
+        key: Key::Quorum,
+        name: "quorum",
+        scope: Scope::VIRTUAL,
+        kind: Kind::Number {
+            least: 0,
+            most: i32::MAX as u32,
+        },
+        default: "0: none",
+        example: "quorum = 3",
+        text: "Sum of the weights of servers that has to be up for the virtual service to be in order.",
+    },
+    Keyword {
+        key: Key::Hysteresis,
+        name: "hysteresis",
+        scope: Scope::VIRTUAL,
+        kind: Kind::Number {
+            least: 0,
+            most: i32::MAX as u32,
+        },
+        default: "0",
+        example: "hysteresis = 1",
+        text: "The quorum is gained at `quorum` plus this, and lost below `quorum` less this.",
+    },
+    Keyword {
+        key: Key::QuorumUp,
+        name: "quorum_up",
+        scope: Scope::BOTH,
+        kind: Kind::Text,
+        default: "none",
+        example: "quorum_up = \"/usr/local/sbin/announce 192.0.2.10\"",
+        text: "Command that is run when the quorum is gained.",
+    },
+    Keyword {
+        key: Key::QuorumDown,
+        name: "quorum_down",
+        scope: Scope::BOTH,
+        kind: Kind::Text,
+        default: "none",
+        example: "quorum_down = \"/usr/local/sbin/withdraw 192.0.2.10\"",
+        text: "Command that is run when the quorum is lost.",
+    },
+];
+
+pub(super) const FALLBACK: &[Keyword] = &[
+    Keyword {
+        key: Key::Fallback,
+        name: "fallback",
+        scope: Scope::BOTH,
+        kind: Kind::Fallback,
+        default: "none",
+        example: "fallback = 127.0.0.1:80 gate, 10.0.0.99:8080 masq",
+        text: "Servers that are used while no real server is up, with commas between them: host, port (left \
+               out: the virtual service's), method (left out: `gate`).",
+    },
+    Keyword {
+        key: Key::Fallback6,
+        name: "fallback6",
+        scope: Scope::BOTH,
+        kind: Kind::Fallback6,
+        default: "none",
+        example: "fallback6 = [::1]:80",
+        text: "The same for each `virtual6`.",
+    },
+    Keyword {
+        key: Key::FallbackCommand,
+        name: "fallbackcommand",
+        scope: Scope::BOTH,
+        kind: Kind::Text,
+        default: "none",
+        example: "fallbackcommand = \"/usr/local/sbin/sorry\"",
+        text: "Command that is run by the shell with `start` when the last server went down, and with `stop` \
+               when the first one came back; further arguments are `address:port` of the virtual service and its protocol.",
+    },
+];
+
+pub(super) const CHANGES: &[Keyword] = &[
+    Keyword {
+        key: Key::Quiescent,
+        name: "quiescent",
+        scope: Scope::BOTH,
+        kind: Kind::Flag,
+        default: "`no`",
+        example: "quiescent = yes",
+        text: "A server that goes down keeps its entry with weight 0, so that clients with `persistent` still \
+               get to it, instead of being removed.",
+    },
+    Keyword {
+        key: Key::ReaddQuiescent,
+        name: "readdquiescent",
+        scope: Scope::GLOBAL,
+        kind: Kind::Flag,
+        default: "`no`",
+        example: "readdquiescent = yes",
+        text: "With `quiescent`: an entry that somebody deleted is made again, with weight 0.",
+    },
+    Keyword {
+        key: Key::OnDown,
+        name: "ondown",
+        scope: Scope::BOTH,
+        kind: Kind::Word(&["keep", "reset", "reschedule"]),
+        default: "`keep`",
+        example: "ondown = reset",
+        text: "What becomes of the connections of a server that died: `keep`: nothing; `reset`: their clients \
+               get a TCP reset and come back at once; `reschedule`: their next packets are given to another server.",
+    },
+    Keyword {
+        key: Key::Redispatch,
+        name: "redispatch",
+        scope: Scope::BOTH,
+        kind: Kind::Flag,
+        default: "`no`",
+        example: "redispatch = yes",
+        text: "A client that repeats its SYN because the server does not answer is given to another server.",
+    },
+    Keyword {
+        key: Key::CleanStop,
+        name: "cleanstop",
+        scope: Scope::BOTH,
+        kind: Kind::Flag,
+        default: "`yes`",
+        example: "cleanstop = no",
+        text: "The virtual service is withdrawn when the daemon is stopped.",
+    },
+    Keyword {
+        key: Key::MonitorFile,
+        name: "monitorfile",
+        scope: Scope::VIRTUAL,
+        kind: Kind::Text,
+        default: "none",
+        example: "monitorfile = /var/log/shop.checks",
+        text: "A line is appended to this file for each probe of the virtual service.",
+    },
+];
