@@ -67,10 +67,7 @@ pub(crate) fn recall<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Wor
     if !follow(tables, work) {
         return Stage::Stranger;
     }
-    let server = work.forward.route.server;
-    let service = tables.server(server).map_or(0, |server| server.service);
-    tables.count_in(service, server, work.forward.datagram.length(), true);
-    work.admitted()
+    Stage::Picked
 }
 
 /// Takes the route from the template in `new` and restarts it, if it is there and its server still is.
@@ -103,7 +100,7 @@ pub(crate) fn establish<F: Network, T: Tables + Store<F>>(tables: T, work: &mut 
         // Another CPU was faster with a connection of the same network: its choice stands.
         follow(tables, work);
     }
-    work.admitted()
+    Stage::Picked
 }
 
 /// Completes the template that was looked for in vain. Returns the hash of its key.
@@ -116,6 +113,7 @@ fn prepare<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> u
     new.partner = 0;
     new.state = UNASSURED;
     new.half_open = true;
+    new.pinned = false;
     new.now = work.forward.now;
     new.survey = Survey::default();
     F::hash(&new.key, tables)

@@ -186,6 +186,11 @@ fn two_cpus_that_meet_a_new_flow_at_once_make_one_connection() {
         let service = &object.services()[0];
         let packets = u64::from(2 * FLOWS);
         assert_eq!(service.stats.in_packets, packets, "{how}: packets counted");
+        let connections = u64::from(FLOWS);
+        assert_eq!(
+            service.stats.connections, connections,
+            "{how}: connections counted"
+        );
     }
 }
 
@@ -212,26 +217,31 @@ fn connections_that_come_go_and_are_swept_at_once_stay_accounted_for() {
                 }
                 expired
             });
-            on_two_cpus(|turn| {
+            let dropped = on_two_cpus(|turn| {
                 let until = Instant::now() + Duration::from_secs(3);
                 let mut round = turn;
+                let mut dropped = 0;
                 while Instant::now() < until {
                     for flow in 0..FLOWS {
                         let flags =
                             [SYN, ACK, FIN | ACK, SYN][(flow.wrapping_add(round) % 4) as usize];
                         let end = object.run(INTERFACE, &segment(flow, flags)).unwrap();
-                        // A segment of a connection that was just swept is the kernel's, and NAT
-                        // needs both entries of a connection to stay until it is made.
-                        let fine = match end.action {
-                            Action::Tx | Action::Pass => true,
-                            Action::Drop => how == "-m",
-                            Action::Aborted | Action::Redirect => false,
-                        };
-                        assert!(fine, "{:?} of flow {flow}", end.action);
+                        // A segment of a connection that was just swept is the kernel's. A NAT
+                        // connection that is swept between its two entries' insertions is none.
+                        match end.action {
+                            Action::Tx | Action::Pass => {}
+                            Action::Drop if how == "-m" => dropped += 1,
+                            action => panic!("{action:?} of flow {flow}"),
+                        }
                     }
                     round += 1;
                 }
+                (dropped, (round - turn) * FLOWS)
             });
+            for (dropped, packets) in dropped {
+                println!("{how}: {dropped} of {packets} packets dropped");
+                assert!(dropped <= packets / 10_000, "{how}: dropped packets");
+            }
             over.store(true, Ordering::Relaxed);
             sweeping.join().unwrap()
         });
@@ -268,8 +278,7 @@ fn a_flood_from_two_cpus_evicts_no_established_connection() {
             let first = 1_000_000 * (turn + 1);
             for flow in first..first + 50_000 {
                 let end = object.run(INTERFACE, &segment(flow, SYN)).unwrap();
-                let fine = end.action == Action::Tx || end.action == Action::Drop && how == "-m";
-                assert!(fine, "{how}: {:?} of flow {flow}", end.action);
+                assert_eq!(end.action, Action::Tx, "{how}: flow {flow}");
             }
         });
         assert!(
@@ -277,11 +286,7 @@ fn a_flood_from_two_cpus_evicts_no_established_connection() {
             "{how}: established connections were evicted"
         );
         let full = object.verdicts()[Reason::TableFull as usize];
-        // Of two CPUs that recycle the same way one has to try again, and gives up after a while.
-        assert!(
-            full <= 10,
-            "{how}: {full} of 100,000 new connections found no room"
-        );
+        assert_eq!(full, 0, "{how}: new connections found no room");
         sound(&object);
     }
 }

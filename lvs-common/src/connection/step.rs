@@ -1,7 +1,7 @@
 //! One packet's effect on its connection's state.
 
-use super::table::{Slot, Store, Ways, by_number};
-use super::{Protocol, Tag, sctp, tcp};
+use super::table::{Slot, Store, Ways, pin};
+use super::{Protocol, sctp, tcp};
 use crate::abi::Load;
 use crate::family::Family;
 use crate::tables::Tables;
@@ -97,13 +97,15 @@ pub fn step<F: Family, T: Tables + Store<F>>(
         if new == tag {
             return state;
         }
+        // First the reply entry: it must not be recycled, and take its connection along, once that is
+        // established.
+        if new.is_half_open() != tag.is_half_open() {
+            pin::<F, T>(tables, slot.set.partner(slot.way), new.is_half_open());
+        }
         if slot.set.exchange(slot.way, tag, new) {
             let change = share(protocol, state).wrapping_sub(share(protocol, tag.state()));
             if change != 0 {
                 tables.account(u32::from(server), change);
-            }
-            if new.is_half_open() != tag.is_half_open() {
-                promote::<F, T>(tables, slot.set.partner(slot.way), new.is_half_open());
             }
             return state;
         }
@@ -114,16 +116,4 @@ pub fn step<F: Family, T: Tables + Store<F>>(
         attempt += 1;
     }
     tag.state()
-}
-
-/// Keeps the reply entry as recyclable as its connection.
-#[inline(always)]
-fn promote<F: Family, T: Store<F>>(table: T, partner: u32, half_open: bool) {
-    if let Some(reply) = by_number::<F, T>(table, partner) {
-        let tag: Tag = reply.tag;
-        // Losing this race means somebody removed or reused the way: nothing left to keep in step.
-        reply
-            .set
-            .exchange(reply.way, tag, tag.live(tag.state(), half_open));
-    }
 }

@@ -3,79 +3,126 @@
 use super::find::{Connection, find};
 use super::{Stage, Work};
 use crate::abi::Method;
-use crate::connection::table::{self, New, Place, Refused, Store, Survey, Ways};
-use crate::connection::{Client, Direction, Kind, Protocol, half_open, udp};
+use crate::connection::table::{self, Inserted, New, Place, Refused, Store, Survey, Ways, unpin};
+use crate::connection::{Client, Direction, Key, Kind, Protocol, Tag, half_open, udp};
 use crate::link::Link;
 use crate::network::Network;
-use crate::tables::Tables;
+use crate::tables::{Step, Tables};
 use crate::transmit::Route;
 
-/// Enters a connection into the table, for NAT with an entry for its replies.
+/// Enters a connection whose server is known into the table and counts it.
 #[inline(always)]
-pub(super) fn connect<F: Network, T: Tables + Store<F>>(
-    tables: T,
-    work: &mut Work<F>,
-) -> Result<(), Refused> {
-    if !prepare(tables, work) {
-        return Err(Refused::Full);
+pub(super) fn enter<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> Stage {
+    if work.alone {
+        work.count(tables, true);
+        return Stage::To;
     }
+    match insert(tables, work) {
+        Ok(()) => {
+            work.count(tables, true);
+            Stage::To
+        }
+        Err(Refused::Exists) => rival(tables, work),
+        Err(Refused::Full) => Stage::Crowded,
+    }
+}
+
+/// Inserts what a connection needs.
+///
+/// Of a NAT connection the entry for its replies comes first: once the connection can be found, so can its
+/// replies' entry. Both are pinned until each leads to the other.
+#[inline(always)]
+fn insert<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> Result<(), Refused> {
+    work.reply = NONE;
+    if work.forward.route.method == Method::Nat {
+        let hash = prepare_reply(tables, work);
+        let place = Place::of(hash, Store::<F>::sets(tables));
+        work.reply = table::insert::<F, T>(tables, place, &mut work.new)?;
+    }
+    prepare(tables, work);
     let place = Place::of(work.forward.hash, Store::<F>::sets(tables));
-    let number = table::insert::<F, T>(tables, place, &mut work.new)?.get();
-    if work.forward.route.method != Method::Nat {
-        return Ok(());
+    let inserted = table::insert::<F, T>(tables, place, &mut work.new);
+    if work.reply.number == 0 {
+        return inserted.map(|_| ());
     }
-    let hash = prepare_reply(tables, work, number);
-    let place = Place::of(hash, Store::<F>::sets(tables));
-    let reply = table::insert::<F, T>(tables, place, &mut work.new);
-    // Gone already, or another connection's, only if somebody recycled it within this microsecond.
-    let Some(slot) =
-        table::by_number::<F, T>(tables, number).filter(|slot| slot.set.holds(slot.way, &work.key))
-    else {
+    match inserted {
+        Ok(connection) => tie::<F, T>(tables, work.reply, connection, work.new.half_open),
+        Err(refused) => {
+            table::discard::<F, T>(tables, work.reply);
+            Err(refused)
+        }
+    }
+}
+
+/// No entry: numbers begin at one.
+const NONE: Inserted = Inserted {
+    number: 0,
+    tag: Tag(0),
+};
+
+/// Ties the two entries of a NAT connection together and lets go of them.
+#[inline(never)]
+fn tie<F: Network, T: Tables + Store<F>>(
+    tables: T,
+    reply: Inserted,
+    connection: Inserted,
+    half_open: bool,
+) -> Result<(), Refused> {
+    let (Some(from), Some(to)) = (
+        table::inserted::<F, T>(tables, reply),
+        table::inserted::<F, T>(tables, connection),
+    ) else {
         return Err(Refused::Full);
     };
-    let Ok(reply) = reply else {
-        table::remove::<F, T>(tables, &slot);
+    from.set.set_partner(from.way, to.number);
+    // Who removes the connection looks at its reply entry after that; here it is the other way round,
+    // with a full barrier between on both sides: one of the two sees that the reply entry is to go.
+    let replies = unpin::<F, _>(&from, half_open);
+    let known = unpin::<F, _>(&to, half_open);
+    if !known || !replies {
+        // The operator, or a sweep that took a moment for a second.
+        table::discard::<F, T>(tables, reply);
+        table::discard::<F, T>(tables, connection);
         return Err(Refused::Full);
-    };
-    slot.set.set_partner(slot.way, reply.get());
+    }
+    if !to.set.tag(to.way).is_half_open() {
+        // A packet of the connection was faster still.
+        table::pin::<F, T>(tables, reply.number, false);
+    }
     Ok(())
 }
 
 /// Lays out the entry of a new connection.
 #[inline(never)]
-fn prepare<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> bool {
-    let Some(protocol) = work.forward.protocol else {
-        return false;
-    };
+fn prepare<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) {
     let forward = &work.forward;
-    let method = forward.route.method;
-    let direction = if method == Method::Nat {
+    let nat = forward.route.method == Method::Nat;
+    let direction = if nat {
         Direction::Input
     } else {
         Direction::InputOnly
     };
+    // There always is one: nothing else is scheduled.
+    let protocol = forward.protocol.unwrap_or(Protocol::Tcp);
     let state = forward.signal.next(direction, udp::NORMAL);
     work.new = New {
         key: work.key,
         record: work.record(tables),
         client: heard(forward.interface, &forward.link),
-        partner: 0,
+        partner: work.reply.number,
         state,
         half_open: protocol == Protocol::Udp || half_open(protocol, state),
+        pinned: nat,
         now: forward.now,
         timeout: tables.timeout(protocol, state),
         survey: Survey::default(),
     };
-    true
 }
 
-/// Turns the entry of a NAT connection into that of its replies.
+/// Lays out the entry for the replies of a new NAT connection. Returns the hash of its key.
 #[inline(never)]
-fn prepare_reply<F: Network, T: Tables + Store<F>>(
-    tables: T,
-    work: &mut Work<F>,
-    connection: u32,
-) -> u64 {
+fn prepare_reply<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> u64 {
+    prepare(tables, work);
     let new = &mut work.new;
     if let Some(server) = tables.server(u32::from(new.record.server)) {
         new.key.source = F::narrow(&server.address);
@@ -86,7 +133,6 @@ fn prepare_reply<F: Network, T: Tables + Store<F>>(
     }
     new.key.destination = work.key.source;
     new.key.kind = Kind::Reply as u8;
-    new.partner = connection;
     new.state = 0;
     // It lives as long as its connection, whose clock is the one that packets keep going.
     new.timeout = u32::MAX;
@@ -95,15 +141,43 @@ fn prepare_reply<F: Network, T: Tables + Store<F>>(
 
 /// Another CPU scheduled the same flow a moment ago: its choice stands.
 #[inline(never)]
-pub(super) fn rival<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> Stage {
+fn rival<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> Stage {
+    // Of a NAT connection the reply entry comes first: it may be all that was to be seen.
+    tables.walk(
+        PATIENCE,
+        &mut Wait {
+            tables,
+            key: &work.key,
+            place: Place::of(work.forward.hash, Store::<F>::sets(tables)),
+        },
+    );
     match find(tables, &work.key, work.forward.now) {
         Some(Connection { record, .. }) => {
             let method = Method::from_raw(record.method);
             work.forward.route = Route::new(u32::from(record.server), method);
+            work.count(tables, false);
             Stage::To
         }
         // It went again at once: there is no choice to follow, and no entry of our own.
         None => Stage::Crowded,
+    }
+}
+
+/// Looks that an inserted connection's rival is waited for: a few microseconds.
+const PATIENCE: u32 = 128;
+
+/// Looks again and again until a key can be found.
+#[repr(C, align(8))]
+struct Wait<'a, F: Network, T> {
+    tables: T,
+    key: &'a Key<F>,
+    place: Place,
+}
+
+impl<F: Network, T: Tables + Store<F>> Step for Wait<'_, F, T> {
+    #[inline(always)]
+    fn step(&mut self, _index: u32) -> bool {
+        table::find::<F, T>(self.tables, self.key, self.place).is_none()
     }
 }
 

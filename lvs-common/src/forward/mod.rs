@@ -8,7 +8,7 @@ mod reply;
 mod stateless;
 mod transport;
 
-use crate::connection::table::{New, Refused, Store};
+use crate::connection::table::{Inserted, New, Store};
 use crate::connection::{Key, Record};
 use crate::family::{Family, V4, V6};
 use crate::link::{self, Egress};
@@ -33,6 +33,8 @@ pub struct Work<F: Family> {
     pub key: Key<F>,
     /// An entry to be.
     pub new: New<F>,
+    /// The entry for the replies of a new NAT connection.
+    pub reply: Inserted,
     /// How the service of a new connection groups clients, see [`Record::persistence`].
     pub persistence: u8,
     /// The packet is scheduled for itself alone: it gets no entry.
@@ -104,11 +106,7 @@ fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
         stage = persistence::establish(tables, work);
     }
     if stage == Stage::Picked {
-        stage = match enter::connect(tables, work) {
-            Ok(()) => Stage::To,
-            Err(Refused::Exists) => enter::rival(tables, work),
-            Err(Refused::Full) => Stage::Crowded,
-        };
+        stage = enter::enter(tables, work);
     }
     if stage == Stage::Crowded {
         stage = stateless::crowded(tables, work);
@@ -186,10 +184,12 @@ impl<F: Family> Work<F> {
         }
     }
 
-    /// What comes next once the server of a new connection is known.
-    #[inline(always)]
-    pub const fn admitted(&self) -> Stage {
-        if self.alone { Stage::To } else { Stage::Picked }
+    /// Counts the packet, and the connection that it starts if it does, for the server it goes to.
+    #[inline(never)]
+    fn count<T: Tables>(&self, tables: T, new: bool) {
+        let server = self.forward.route.server;
+        let service = tables.server(server).map_or(0, |server| server.service);
+        tables.count_in(service, server, self.forward.datagram.length(), new);
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) fn schedule<F: Network, T: Tables + Store<F>>(tables: T, work: &mut W
     place(tables, work, plan)
 }
 
-/// Picks a server and counts the connection.
+/// Picks a server.
 #[inline(always)]
 fn place<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>, plan: &Plan) -> Stage {
     let flow = flow(work);
@@ -45,9 +45,7 @@ fn place<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>, plan: 
     };
     schedule::taken(tables, member);
     work.forward.route = Route::new(member.server, Method::from_raw(member.method));
-    let length = work.forward.datagram.length();
-    tables.count_in(plan.service, member.server, length, true);
-    work.admitted()
+    Stage::Picked
 }
 
 /// Picks the server of a persistent service's client that has no template.

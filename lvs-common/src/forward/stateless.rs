@@ -55,6 +55,7 @@ fn stateless<F: Network, T: Tables>(
                 method: Method::from_raw(member.method),
                 reason: Reason::Stateless,
             };
+            work.count(tables, false);
             Stage::To
         }
         _ => work.end(Verdict::drop(Reason::TableFull)),

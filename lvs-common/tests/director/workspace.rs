@@ -1,8 +1,8 @@
 //! The memory that the director works in, full of rubbish.
 
 use lvs_common::abi::Method;
-use lvs_common::connection::table::{New, Survey};
-use lvs_common::connection::{Client, Key, Protocol, Record, Signal};
+use lvs_common::connection::table::{Inserted, New, Survey};
+use lvs_common::connection::{Client, Key, Protocol, Record, Signal, Tag};
 use lvs_common::family::Family;
 use lvs_common::forward::{Work, Workspace};
 use lvs_common::link::{Egress, Link, UNTAGGED};
@@ -83,9 +83,14 @@ fn work<F: Family>() -> Work<F> {
             partner: 0xee,
             state: 3,
             half_open: true,
+            pinned: false,
             now: 0xeeee,
             timeout: 0xeeee,
             survey: Survey::default(),
+        },
+        reply: Inserted {
+            number: 0xee,
+            tag: Tag(0xeeee),
         },
         persistence: 0xee,
         alone: true,

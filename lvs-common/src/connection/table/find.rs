@@ -1,6 +1,6 @@
 //! Looking a key up.
 
-use super::{Place, Slot, Store, Ways};
+use super::{Inserted, Place, Slot, Store, Ways};
 use crate::abi::WAYS;
 use crate::connection::Key;
 use crate::family::Family;
@@ -61,6 +61,19 @@ pub fn by_number<F: Family, T: Store<F>>(table: T, number: u32) -> Option<Slot<T
     tag.is_live().then_some(Slot {
         set,
         way,
+        tag,
+        number,
+    })
+}
+
+/// The slot of an entry that was just inserted, whatever lives there now: see [`unchanged`].
+#[inline(always)]
+pub fn inserted<F: Family, T: Store<F>>(table: T, entry: Inserted) -> Option<Slot<T::Set>> {
+    let Inserted { number, tag } = entry;
+    let index = number.checked_sub(1)?;
+    Some(Slot {
+        set: table.set(index / WAYS)?,
+        way: index & (WAYS - 1),
         tag,
         number,
     })

@@ -1,7 +1,5 @@
 //! Insertion: claim a way, look whether somebody else has the key or is about to, write, publish.
 
-use core::num::NonZeroU32;
-
 use super::claim::claim;
 use super::find::entry_number;
 use super::{New, Place, Refused, Share, Store, Ways};
@@ -10,7 +8,16 @@ use crate::connection::{Kind, Tag};
 use crate::family::Family;
 use crate::tables::Step;
 
-/// Inserts a connection that was just looked up in vain. Returns its number (plus one).
+/// An entry that was just inserted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inserted {
+    /// Its number from the start of the table, plus one.
+    pub number: u32,
+    /// Its tag as it was published.
+    pub tag: Tag,
+}
+
+/// Inserts a connection that was just looked up in vain.
 ///
 /// # Errors
 ///
@@ -18,31 +25,38 @@ use crate::tables::Step;
 /// [`Refused::Full`] when both sets are full of established connections, or the rival did not
 /// finish in time.
 #[inline(always)]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the lower half is the number"
+)]
 pub fn insert<F: Family, T: Store<F>>(
     table: T,
     place: Place,
     new: &mut New<F>,
-) -> Result<NonZeroU32, Refused> {
-    let number = insert_at(
+) -> Result<Inserted, Refused> {
+    let result = insert_at(
         table,
         place.first,
         place.second,
         new,
         place.home | place.fingerprint,
     );
-    NonZeroU32::new(number)
-        .filter(|_| number != EXISTS)
-        .ok_or(if number == EXISTS {
-            Refused::Exists
-        } else {
-            Refused::Full
-        })
+    match result {
+        FULL => Err(Refused::Full),
+        EXISTS => Err(Refused::Exists),
+        _ => Ok(Inserted {
+            number: result as u32,
+            tag: Tag((result >> 32) as u32),
+        }),
+    }
 }
 
-/// A number that no entry has: the table would be four times what a map can hold.
-const EXISTS: u32 = u32::MAX;
+/// Results that are no entry: its tag would be that of a free way.
+const FULL: u64 = 0;
+/// See [`FULL`].
+const EXISTS: u64 = 1;
 
-/// Result in one register: the number, 0 or [`EXISTS`].
+/// Result in one register: the published tag and the number, or [`FULL`] or [`EXISTS`].
 #[inline(never)]
 fn insert_at<F: Family, T: Store<F>>(
     table: T,
@@ -50,7 +64,7 @@ fn insert_at<F: Family, T: Store<F>>(
     second: u32,
     new: &mut New<F>,
     home_and_fingerprint: u32,
-) -> u32 {
+) -> u64 {
     let home = home_and_fingerprint & (WAYS - 1);
     let fingerprint = home_and_fingerprint & Tag::FINGERPRINT;
     let place = Place {
@@ -63,7 +77,7 @@ fn insert_at<F: Family, T: Store<F>>(
         table,
         new,
         place,
-        result: 0,
+        result: FULL,
     };
     table.walk(ATTEMPTS * ROUNDS, &mut insertion);
     insertion.result
@@ -80,7 +94,7 @@ struct Insertion<'a, F: Family, T> {
     table: T,
     new: &'a mut New<F>,
     place: Place,
-    result: u32,
+    result: u64,
 }
 
 impl<F: Family, T: Store<F>> Step for Insertion<'_, F, T> {
@@ -135,8 +149,10 @@ impl<F: Family, T: Store<F>> Step for Insertion<'_, F, T> {
             if share.kind != Kind::Reply {
                 self.table.entered(share);
             }
-            set.publish(way, mine.live(self.new.state, self.new.half_open));
-            self.result = entry_number(number, way);
+            let recyclable = self.new.half_open && !self.new.pinned;
+            let live = mine.live(self.new.state, recyclable);
+            set.publish(way, live);
+            self.result = u64::from(live.0) << 32 | u64::from(entry_number(number, way));
             return false;
         }
         set.publish(way, mine.freed());

@@ -21,6 +21,7 @@
 mod claim;
 mod find;
 mod insert;
+mod pin;
 mod remove;
 
 use super::{Client, Key, Kind, Record, Tag};
@@ -29,9 +30,10 @@ use crate::family::Family;
 use crate::tables::Walk;
 
 pub use claim::Survey;
-pub use find::{by_number, find, full, unchanged};
-pub use insert::insert;
-pub use remove::remove;
+pub use find::{by_number, find, full, inserted, unchanged};
+pub use insert::{Inserted, insert};
+pub use pin::{pin, unpin};
+pub use remove::{discard, remove};
 
 /// Half-open ways a set may hold before a new half-open connection recycles one of them.
 pub const MAX_HALF_OPEN: u32 = WAYS / 2;
@@ -103,6 +105,8 @@ pub struct New<F: Family> {
     pub state: u8,
     /// Whether it may be recycled.
     pub half_open: bool,
+    /// It may not yet: see [`unpin`].
+    pub pinned: bool,
     /// The clock.
     pub now: u32,
     /// Ticks without a packet after which it is expired.

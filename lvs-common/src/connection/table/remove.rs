@@ -1,7 +1,7 @@
 //! Removal, accounted for by whoever wins it.
 
 use super::find::{by_number, unchanged};
-use super::{Share, Slot, Store, Ways};
+use super::{Inserted, Share, Slot, Store, Ways};
 use crate::connection::{Kind, Tag};
 use crate::family::Family;
 
@@ -9,6 +9,16 @@ use crate::family::Family;
 #[inline(always)]
 pub fn remove<F: Family, T: Store<F>>(table: T, slot: &Slot<T::Set>) -> bool {
     remove_at(table, slot.number, slot.tag)
+}
+
+/// Removes an entry that was just inserted, whatever state it is in by now.
+#[inline(always)]
+pub fn discard<F: Family, T: Store<F>>(table: T, entry: Inserted) {
+    if let Some(slot) = by_number(table, entry.number)
+        && slot.tag.same_connection(entry.tag)
+    {
+        remove(table, &slot);
+    }
 }
 
 #[inline(never)]
@@ -59,17 +69,23 @@ fn account<F: Family, T: Store<F>>(table: T, gone: Share) {
 /// Removes the entry for the other direction.
 #[inline(always)]
 fn unlink<F: Family, T: Store<F>>(table: T, number: u32, partner: u32) {
-    let Some(partner) = by_number(table, partner) else {
-        return;
-    };
-    let gone = gone(partner.set, partner.way, partner.tag);
-    // Only a partner that points back belongs to this connection: its way may have been reused.
-    if partner.set.partner(partner.way) != number || !unchanged(&partner) {
-        return;
-    }
-    let busy = partner.tag.leaving();
-    if partner.set.exchange(partner.way, partner.tag, busy) {
-        partner.set.publish(partner.way, busy.freed());
-        account(table, gone);
+    // A packet that another CPU is still handling may change the partner's state once.
+    let mut attempt = 0;
+    while attempt < 2 {
+        let Some(partner) = by_number(table, partner) else {
+            return;
+        };
+        let gone = gone(partner.set, partner.way, partner.tag);
+        // Only a partner that points back belongs to this connection: its way may have been reused.
+        if partner.set.partner(partner.way) != number || !unchanged(&partner) {
+            return;
+        }
+        let busy = partner.tag.leaving();
+        if partner.set.exchange(partner.way, partner.tag, busy) {
+            partner.set.publish(partner.way, busy.freed());
+            account(table, gone);
+            return;
+        }
+        attempt += 1;
     }
 }

@@ -73,7 +73,7 @@ pub(crate) struct Arguments {
 
     /// Entries of the IPv4 connection table, 64 bytes each [default: 524288]
     ///
-    /// A connection takes one entry, a NAT connection two. At 46 % of the entries in use one new
+    /// A connection takes one entry, a NAT connection two. At 45 % of the entries in use one new
     /// connection in 10,000 finds no room, at 74 % one in 100: give two entries for each connection
     /// expected, four with NAT. A data path that is taken over keeps its sizes, see --reset.
     #[arg(long, value_name = "ENTRIES", value_parser = clap::value_parser!(u32).range(8..=1 << 26))]
