@@ -12,6 +12,7 @@ pub mod health;
 pub mod kernel;
 pub mod lifecycle;
 pub mod logging;
+pub mod mail;
 pub mod model;
 pub mod neighbour;
 pub mod privileges;
