@@ -42,6 +42,9 @@ pub const SERVERS: &str = "servers";
 pub const HOPS: &str = "hops";
 /// Server index to [`Load`], written by both with atomic operations.
 pub const LOADS: &str = "loads";
+/// Server index to the number of SYNs (`u32`) that clients repeated because it did not answer, added to
+/// by the program. One number for all CPUs: the daemon reads all of them many times a second.
+pub const REPEATS: &str = "repeats";
 /// Server index to [`Stats`], per CPU, written by the program.
 pub const SERVER_STATS: &str = "server_stats";
 /// Service index to [`Stats`], per CPU, written by the program.
@@ -322,7 +325,7 @@ pub struct Server {
     pub port: U16,
     /// 4 or 6; 0: this index is free.
     pub family: u8,
-    /// Bits of [`Server`]: `DELETED`.
+    /// Bits of [`Server`]: `DELETED` and `DOWN`.
     pub flags: u8,
     /// Index of the service it belongs to.
     pub service: u32,
@@ -335,6 +338,9 @@ pub struct Server {
 impl Server {
     /// Bit of `flags`: no longer configured; packets of its connections are dropped.
     pub const DELETED: u8 = 1;
+    /// Bit of `flags`: it is down, and its connections are not to wait for it, see
+    /// [`crate::forward`]'s `orphan`.
+    pub const DOWN: u8 = 2;
 }
 
 /// A next hop: immutable once a server refers to it.

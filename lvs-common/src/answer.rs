@@ -15,7 +15,7 @@ use crate::wire::Icmp;
 const ICMP: usize = 8;
 
 /// Hop limit of what the director sends itself.
-const HOP_LIMIT: u8 = 64;
+pub(crate) const HOP_LIMIT: u8 = 64;
 
 /// Turns a packet into an ICMP error about itself and sends it back where it came from. `mtu` is what
 /// would have fitted where it was too big.
@@ -27,18 +27,9 @@ pub fn send<F: Network, P: Packet, T: Tables>(
     trouble: Trouble,
     mtu: u32,
 ) -> Verdict {
-    let datagram = &forward.datagram;
-    // RFC 1122 section 3.2.2, RFC 4443 section 2.4 (e): never about an error, a later fragment, or
-    // to somebody who is not one host.
-    if forward.protocol.is_none()
-        || datagram.part == Part::Later
-        || F::is_unanswerable_source(&datagram.source)
-        || forward
-            .link
-            .destination
-            .first()
-            .is_some_and(|first| first & 1 != 0)
-    {
+    // RFC 1122 section 3.2.2, RFC 4443 section 2.4 (e): never about an error or a later fragment.
+    let about_one = forward.protocol.is_some() && forward.datagram.part != Part::Later;
+    if !about_one || !is_from_one_host(forward) {
         return Verdict::drop(Reason::Unanswerable);
     }
     if trouble == Trouble::TooBig && mtu < F::SMALLEST_MTU {
@@ -48,6 +39,24 @@ pub fn send<F: Network, P: Packet, T: Tables>(
         return Verdict::drop(Reason::AnswerLimited);
     }
     write(packet, forward, trouble, mtu).unwrap_or(Verdict::drop(Reason::NoRoom))
+}
+
+/// Whether a packet comes from a single host, and came to this one alone.
+#[inline(always)]
+pub(crate) fn is_from_one_host<F: Network>(forward: &Forward<F>) -> bool {
+    let [first, ..] = forward.link.destination;
+    first & 1 == 0 && !F::is_unanswerable_source(&forward.datagram.source)
+}
+
+/// The way back to where a packet came from.
+#[inline(always)]
+pub(crate) fn back<F: Network, P: Packet>(packet: &P, forward: &Forward<F>) -> Egress {
+    Egress {
+        destination: forward.link.source,
+        source: forward.link.destination,
+        tags: forward.link.tags,
+        interface: packet.interface(),
+    }
 }
 
 #[inline(always)]
@@ -91,13 +100,7 @@ fn write<F: Network, P: Packet>(
             payload,
         },
     )?;
-    let back = Egress {
-        destination: forward.link.source,
-        source: forward.link.destination,
-        tags: forward.link.tags,
-        interface: packet.interface(),
-    };
-    back.write(packet, F::ETHERTYPE)?;
+    back(packet, forward).write(packet, F::ETHERTYPE)?;
     let reason = match trouble {
         Trouble::TimeExceeded => Reason::TimeExceeded,
         Trouble::TooBig => Reason::TooBig,

@@ -34,6 +34,7 @@ pub mod network;
 pub mod packet;
 pub mod persistence;
 pub mod relate;
+pub mod reset;
 pub mod schedule;
 pub mod siphash;
 pub mod tables;

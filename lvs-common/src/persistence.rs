@@ -7,15 +7,18 @@
 //! A template costs an entry, and who floods a service with SYNs from invented addresses makes one of
 //! each. So it starts half-open like the connections of such a flood, which a crowded set of the table
 //! recycles first, and is *assured* once one of its connections is established.
+//!
+//! A template whose server is deleted or down is replaced by the next connection's. One whose server
+//! left a SYN unanswered is replaced when the connection is redispatched, unless it is assured: then
+//! there are sessions on that server, and one lost packet is no reason to lose them.
 
-use crate::abi::{Method, Plan, Server, ServiceKey, ticks};
+use crate::abi::{Method, Plan, ServiceKey, ticks};
 use crate::connection::table::{self, Place, Refused, Store, Survey, Ways};
 use crate::connection::{Client, Key, Kind, Ports, Protocol, Record, Tag, half_open};
 use crate::family::Family;
 use crate::forward::{Stage, Work, find};
 use crate::network::Network;
 use crate::tables::Tables;
-use crate::transmit::Route;
 use zerocopy::byteorder::network_endian::U16;
 
 /// State of a template of whose connections none was established yet.
@@ -78,15 +81,17 @@ fn follow<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> bo
         return false;
     };
     let index = u32::from(found.record.server);
-    let server = tables.server(index);
-    if server.is_none_or(|server| server.flags & Server::DELETED != 0) {
+    let unusable = tables.server(index).is_none_or(|server| server.flags != 0);
+    // Nobody of this network has reached the server yet, and now it did not answer.
+    let unanswered = index == work.search.avoid && found.slot.tag.state() == UNASSURED;
+    if unusable || unanswered {
         table::remove::<F, T>(tables, &found.slot);
         return false;
     }
     let set = found.slot.set;
     // The time it was made with, whatever the operator says of later ones.
     set.touch(found.slot.way, now, set.timeout(found.slot.way));
-    work.forward.route = Route::new(index, Method::from_raw(found.record.method));
+    work.send_to(index, Method::from_raw(found.record.method));
     true
 }
 

@@ -28,6 +28,9 @@ pub struct Flow {
     pub hash: u32,
 }
 
+/// No server's index.
+pub const NOBODY: u32 = u32::MAX;
+
 /// An address as one word: IPv6 is folded by exclusive or, as IPVS does.
 #[inline(always)]
 pub fn fold<F: Family>(address: F::Address) -> u32 {
@@ -71,12 +74,51 @@ pub fn taken<T: Tables>(tables: T, member: &Member) {
     }
 }
 
+/// What a search for a server has come to.
+///
+/// It lies in memory, not on the stack: what a verifier reads from memory it takes as unknown, instead
+/// of following every combination of what the steps before may have found.
+#[derive(Clone, Copy, Debug)]
+pub struct Search {
+    /// Index of a server that is picked only if there is no other; [`NOBODY`]: none.
+    pub avoid: u32,
+    /// Slot that a hash chose first: fallbacks start from there.
+    first: u32,
+    /// Place of the best member so far, plus one; 0: none.
+    best: u32,
+    /// Place of the member to avoid, plus one; 0: not met.
+    avoided: u32,
+    /// Weight of the best.
+    weight: u32,
+    /// Connections of the best.
+    cost: u64,
+}
+
+impl Search {
+    /// A new one.
+    #[inline(always)]
+    pub const fn new(avoid: u32) -> Self {
+        Self {
+            avoid,
+            first: 0,
+            best: 0,
+            avoided: 0,
+            weight: 0,
+            cost: 0,
+        }
+    }
+}
+
 /// Picks a server for a new connection: the member and its place in the table of members.
+///
+/// A hash knows one server only: where one is to be avoided, the search goes on as with the fallback
+/// flag.
 #[inline(always)]
 pub fn pick<'a, T: Tables + 'a>(
     tables: T,
     plan: &'a Plan,
     flow: &Flow,
+    search: &mut Search,
 ) -> Option<(u32, &'a Member)> {
     let (method, count) = match Pick::from_raw(plan.pick) {
         Pick::Nothing => return None,
@@ -84,10 +126,10 @@ pub fn pick<'a, T: Tables + 'a>(
         Pick::Least => (Method::Least { weighted: false }, plan.member_count),
         Pick::WeightedLeast => (Method::Least { weighted: true }, plan.member_count),
         Pick::SourceHash => (Method::Source, plan.slot_count),
-        Pick::DestinationHash => (Method::Destination, 1),
+        Pick::DestinationHash => (Method::Destination, plan.slot_count),
         Pick::Maglev => (Method::Maglev, plan.slot_count),
     };
-    search(tables, plan, flow, method, count)
+    walk(tables, plan, flow, search, method, count)
 }
 
 /// Picks a server by the flow alone, the same one for every packet while the plan is in force.
@@ -97,10 +139,12 @@ pub fn pick_stateless<'a, T: Tables + 'a>(
     tables: T,
     plan: &'a Plan,
     flow: &Flow,
+    search: &mut Search,
 ) -> Option<(u32, &'a Member)> {
+    *search = Search::new(NOBODY);
     match Pick::from_raw(plan.pick) {
-        Pick::SourceHash | Pick::DestinationHash | Pick::Maglev => pick(tables, plan, flow),
-        _ => search(tables, plan, flow, Method::Flow, plan.member_count),
+        Pick::SourceHash | Pick::DestinationHash | Pick::Maglev => pick(tables, plan, flow, search),
+        _ => walk(tables, plan, flow, search, Method::Flow, plan.member_count),
     }
 }
 
@@ -115,46 +159,45 @@ enum Method {
 }
 
 #[inline(always)]
-fn search<'a, T: Tables + 'a>(
+fn walk<'a, T: Tables + 'a>(
     tables: T,
     plan: &'a Plan,
     flow: &Flow,
+    search: &mut Search,
     method: Method,
     count: u32,
 ) -> Option<(u32, &'a Member)> {
-    let mut search = Search {
-        tables,
-        plan,
-        flow: *flow,
-        method,
-        first: 0,
-        best: 0,
-        weight: 0,
-        cost: 0,
-    };
-    tables.walk(count, &mut search);
+    tables.walk(
+        count,
+        &mut Searcher {
+            tables,
+            plan,
+            flow: *flow,
+            method,
+            search,
+        },
+    );
     // The verifier forgets what a pointer that went through the walk points to: ask for it again.
-    let place = search.best.checked_sub(1)?;
+    let best = if search.best == 0 {
+        search.avoided
+    } else {
+        search.best
+    };
+    let place = best.checked_sub(1)?;
     Some((place, tables.member(place)?))
 }
 
 /// The walk over slots or members until a usable one (or, for least connections, the best) is found.
 #[repr(C, align(8))]
-struct Search<'a, T> {
+struct Searcher<'a, T> {
     tables: T,
     plan: &'a Plan,
     flow: Flow,
     method: Method,
-    /// Slot that a hash chose first: fallbacks start from there.
-    first: u32,
-    /// Place of the best member so far, plus one; 0: none.
-    best: u32,
-    /// Its weight.
-    weight: u32,
-    cost: u64,
+    search: &'a mut Search,
 }
 
-impl<'a, T: Tables + 'a> Search<'a, T> {
+impl<'a, T: Tables + 'a> Searcher<'a, T> {
     #[inline(always)]
     fn in_slot(&self, slot: u32) -> Option<u32> {
         let position = self.tables.slot(self.plan.slots.wrapping_add(slot))?;
@@ -170,7 +213,11 @@ impl<'a, T: Tables + 'a> Search<'a, T> {
         let found = place.and_then(|place| Some((place, self.tables.member(place)?)));
         match found {
             Some((place, member)) if usable(self.tables, member) => {
-                self.best = place.wrapping_add(1);
+                if member.server == self.search.avoid {
+                    self.search.avoided = place.wrapping_add(1);
+                    return true;
+                }
+                self.search.best = place.wrapping_add(1);
                 false
             }
             Some(_) => go_on,
@@ -182,12 +229,12 @@ impl<'a, T: Tables + 'a> Search<'a, T> {
     /// sequence of offsets.
     #[inline(always)]
     fn by_hash(&mut self, turn: u32, size: u32, hash: impl Fn(u32) -> u32) -> bool {
-        let fallback = self.plan.flags & Plan::FLAG_1 != 0;
+        let fallback = self.plan.flags & Plan::FLAG_1 != 0 || self.search.avoid != NOBODY;
         let slot = if turn == 0 {
-            self.first = hash(0);
-            self.first
+            self.search.first = hash(0);
+            self.search.first
         } else {
-            hash((turn - 1 + self.first) % size.max(1))
+            hash((turn - 1 + self.search.first) % size.max(1))
         };
         let member = self.in_slot(slot);
         self.take(member, fallback)
@@ -213,25 +260,29 @@ impl<'a, T: Tables + 'a> Search<'a, T> {
         if !usable(self.tables, member) {
             return;
         }
+        if member.server == self.search.avoid {
+            self.search.avoided = place.wrapping_add(1);
+            return;
+        }
         let load = self.tables.load(member.server);
         let cost = (u64::from(load.active()) << 8) + u64::from(load.inactive());
-        let better = if self.best == 0 {
+        let better = if self.search.best == 0 {
             true
         } else if weighted {
-            self.cost.wrapping_mul(u64::from(member.weight))
-                > cost.wrapping_mul(u64::from(self.weight))
+            self.search.cost.wrapping_mul(u64::from(member.weight))
+                > cost.wrapping_mul(u64::from(self.search.weight))
         } else {
-            self.cost > cost
+            self.search.cost > cost
         };
         if better {
-            self.best = place.wrapping_add(1);
-            self.weight = member.weight;
-            self.cost = cost;
+            self.search.best = place.wrapping_add(1);
+            self.search.weight = member.weight;
+            self.search.cost = cost;
         }
     }
 }
 
-impl<'a, T: Tables + 'a> Step for Search<'a, T> {
+impl<'a, T: Tables + 'a> Step for Searcher<'a, T> {
     #[inline(always)]
     fn step(&mut self, turn: u32) -> bool {
         let size = self.plan.slot_count.max(1);
@@ -250,8 +301,9 @@ impl<'a, T: Tables + 'a> Step for Search<'a, T> {
                 self.by_hash(turn, size, |offset| offset.wrapping_add(bucket(key)) % size)
             }
             Method::Destination => {
-                let member = self.in_slot(bucket(self.flow.destination) % size);
-                self.take(member, false)
+                let slot = bucket(self.flow.destination).wrapping_add(turn) % size;
+                let member = self.in_slot(slot);
+                self.take(member, self.search.avoid != NOBODY)
             }
             Method::Maglev => {
                 let key = self.key();

@@ -71,6 +71,8 @@ pub trait Tables: Walk + Secrets + Store<V4> + Store<V6> {
     fn count_in(self, service: u32, server: u32, bytes: u32, new: bool);
     /// Counts a packet to a client.
     fn count_out(self, service: u32, server: u32, bytes: u32);
+    /// Counts a SYN that a client repeated because the server did not answer, atomically.
+    fn count_repeat(self, server: u32);
     /// Remembers the ports that stand only in a packet's first fragment.
     fn remember(self, key: &FragmentKey, ports: Ports);
     /// The ports of a later fragment.

@@ -189,6 +189,12 @@ reasons! {
     FamilyMismatch = 28, "drop-family", "the forwarding method cannot change between IPv4 and IPv6";
     /// NAT of a protocol that this packet cannot take.
     NatImpossible = 29, "drop-nat-impossible", "a fragment whose checksum cannot be rewritten";
+    /// Scheduled anew to another server.
+    Rescheduled = 30, "forward-rescheduled", "forwarded to another real server: the one before is down or did not answer";
+    /// Answered: reset.
+    Reset = 31, "answer-reset", "answered with a TCP reset: its connection's real server is down";
+    /// The connection's server is down.
+    ServerDown = 32, "drop-server-down", "its connection's real server is down, and it cannot go to another one";
 }
 
 impl Reason {

@@ -125,6 +125,26 @@ headers! {
         identification: U32,
     }
 
+    /// RFC 9293, without options.
+    Tcp {
+        /// Both ports.
+        ports: Ports,
+        /// Number of the first byte.
+        sequence: U32,
+        /// Number of the byte expected next.
+        acknowledgement: U32,
+        /// Length of the header in words of four bytes (4 bits), reserved (4).
+        offset: u8,
+        /// Flags.
+        flags: u8,
+        /// Bytes that may be sent.
+        window: U16,
+        /// Checksum.
+        checksum: [u8; 2],
+        /// Urgent pointer.
+        urgent: U16,
+    }
+
     /// ICMP and ICMPv6 errors.
     Icmp {
         /// Type.

@@ -48,6 +48,7 @@ shared! {
     servers: Server, MAX_SERVERS;
     hops: Hop, MAX_HOPS;
     loads: Load, MAX_SERVERS;
+    repeats: u32, MAX_SERVERS;
     concern: Concern, 1;
     connections4: Set<V4>, 65_536;
     connections6: Set<V6>, 16_384;

@@ -299,6 +299,14 @@ impl Tables for Kernel {
     }
 
     #[inline(always)]
+    fn count_repeat(self, server: u32) {
+        if let Some(repeats) = maps::repeats.get_ptr_mut(server) {
+            // SAFETY: an aligned word of a map value.
+            unsafe { atomic::fetch_add(repeats, 1) };
+        }
+    }
+
+    #[inline(always)]
     fn remember(self, key: &FragmentKey, ports: Ports) {
         // A table that cannot take it costs the later fragments, nothing more.
         let _ = maps::fragments.insert(key, &ports, u64::from(BPF_ANY));

@@ -95,8 +95,8 @@ pub enum Event {
 
 const FLAG_FIN: u8 = 0x01;
 const FLAG_SYN: u8 = 0x02;
-const FLAG_RST: u8 = 0x04;
-const FLAG_ACK: u8 = 0x10;
+pub(crate) const FLAG_RST: u8 = 0x04;
+pub(crate) const FLAG_ACK: u8 = 0x10;
 
 impl Event {
     /// The event of a TCP header's flags; a segment without any of them is none.

@@ -4,12 +4,13 @@ use super::enter::heard;
 use super::find::{Connection, find_at};
 use super::transport::transport;
 use super::{Stage, Work};
-use crate::abi::{Address, Method, Server, concern_bit};
+use crate::abi::{Address, Method, concern_bit};
 use crate::connection::table::{self, Place, Store, Ways};
-use crate::connection::{Direction, Kind, Protocol, Signal, step, tcp};
+use crate::connection::{Direction, Kind, Protocol, Record, Signal, step, tcp};
 use crate::network::Network;
 use crate::packet::Packet;
 use crate::persistence;
+use crate::schedule::NOBODY;
 use crate::tables::Tables;
 use crate::transmit::Route;
 use crate::verdict::{Reason, Verdict};
@@ -54,11 +55,19 @@ pub(super) fn arrive<F: Network, P: Packet, T: Tables + Store<F>>(
     tables.settle();
     let place = Place::of(work.forward.hash, Store::<F>::sets(tables));
     let Some(connection) = find_at(tables, &work.key, place, work.forward.now) else {
-        return Stage::Unknown;
+        return work.unknown(NOBODY);
     };
-    if starts_over(work.forward.signal, protocol, connection.slot.tag.state()) {
-        table::remove::<F, T>(tables, &connection.slot);
-        return Stage::Unknown;
+    if work.forward.signal == Signal::Tcp(tcp::Event::Syn) {
+        let state = tcp::State::from_raw(connection.slot.tag.state());
+        // A SYN on a connection that is over starts a new one (`conn_reuse_mode` 1).
+        if state.reusable() {
+            table::remove::<F, T>(tables, &connection.slot);
+            return work.unknown(NOBODY);
+        }
+        if state == tcp::State::SynReceived {
+            work.number = connection.slot.number;
+            return Stage::Repeated;
+        }
     }
     known(tables, work, protocol, &connection)
 }
@@ -70,14 +79,6 @@ pub fn concerns<T: Tables>(tables: T, address: &Address) -> bool {
     tables.concern(word) >> bit & 1 != 0
 }
 
-/// A SYN on a connection that is over starts a new one (`conn_reuse_mode` 1).
-#[inline(always)]
-fn starts_over(signal: Signal, protocol: Protocol, state: u8) -> bool {
-    protocol == Protocol::Tcp
-        && signal == Signal::Tcp(tcp::Event::Syn)
-        && tcp::State::from_raw(state).reusable()
-}
-
 /// A packet of a known connection, from the client.
 #[inline(always)]
 fn known<F: Network, T: Tables + Store<F>>(
@@ -87,46 +88,63 @@ fn known<F: Network, T: Tables + Store<F>>(
     connection: &Connection<F, <T as Store<F>>::Set>,
 ) -> Stage {
     let Connection { slot, record, .. } = connection;
-    let index = u32::from(record.server);
-    if tables
-        .server(index)
-        .is_none_or(|server| server.flags & Server::DELETED != 0)
-    {
-        return work.end(Verdict::drop(Reason::ServerDeleted));
+    if is_orphan(tables, record) {
+        work.number = slot.number;
+        return Stage::Orphan;
     }
-    let forward = &mut work.forward;
-    let method = Method::from_raw(record.method);
-    let direction = if method == Method::Nat {
-        Direction::Input
-    } else {
-        Direction::InputOnly
-    };
     let state = step::<F, T>(
         tables,
         slot,
         record.server,
         protocol,
-        direction,
-        forward.signal,
+        input(record),
+        work.forward.signal,
     );
-    slot.set
-        .touch(slot.way, forward.now, tables.timeout(protocol, state));
+    stay(tables, work, connection, tables.timeout(protocol, state));
+    if persistence::establishes(record, protocol, slot.tag, state) {
+        work.new.record = *record;
+        work.established = true;
+    }
+    Stage::To
+}
+
+/// Whether a connection's server is deleted or down.
+#[inline(always)]
+pub(super) fn is_orphan<T: Tables>(tables: T, record: &Record) -> bool {
+    tables
+        .server(u32::from(record.server))
+        .is_none_or(|server| server.flags != 0)
+}
+
+/// The direction of a client's packets.
+#[inline(always)]
+pub(super) fn input(record: &Record) -> Direction {
+    if Method::from_raw(record.method) == Method::Nat {
+        Direction::Input
+    } else {
+        Direction::InputOnly
+    }
+}
+
+/// Sends a client's packet where its connection's packets go.
+#[inline(always)]
+pub(super) fn stay<F: Network, T: Tables + Store<F>>(
+    tables: T,
+    work: &mut Work<F>,
+    connection: &Connection<F, <T as Store<F>>::Set>,
+    timeout: u32,
+) {
+    let Connection { slot, record, .. } = connection;
+    let forward = &mut work.forward;
+    let method = Method::from_raw(record.method);
+    slot.set.touch(slot.way, forward.now, timeout);
     if method == Method::Nat {
         let heard = heard(forward.interface, &forward.link);
         if slot.set.client(slot.way) != heard {
             slot.set.learn(slot.way, &heard);
         }
     }
-    tables.count_in(
-        u32::from(record.service),
-        index,
-        forward.datagram.length(),
-        false,
-    );
-    forward.route = Route::new(index, method);
-    if persistence::establishes(record, protocol, slot.tag, state) {
-        work.new.record = *record;
-        work.established = true;
-    }
-    Stage::To
+    let (service, server) = (u32::from(record.service), u32::from(record.server));
+    tables.count_in(service, server, forward.datagram.length(), false);
+    forward.route = Route::new(server, method);
 }

@@ -2,6 +2,7 @@
 
 use core::marker::PhantomData;
 
+use super::Work;
 use crate::abi::age;
 use crate::connection::table::{self, Place, Slot, Store, Ways};
 use crate::connection::{Key, Kind, Record};
@@ -78,6 +79,18 @@ pub(super) fn find_at<F: Family, T: Tables + Store<F>>(
         return None;
     }
     Some(Connection::new(slot, record))
+}
+
+/// The connection that an earlier stage found for this packet: `number` says where it is.
+#[inline(always)]
+pub(super) fn again<F: Family, T: Tables + Store<F>>(
+    tables: T,
+    work: &Work<F>,
+) -> Option<Connection<F, <T as Store<F>>::Set>> {
+    let slot = table::by_number::<F, T>(tables, work.number)?;
+    let record = slot.set.record(slot.way);
+    let same = slot.set.holds(slot.way, &work.key) && table::unchanged(&slot);
+    same.then_some(Connection::new(slot, record))
 }
 
 /// The connection that a reply entry belongs to.

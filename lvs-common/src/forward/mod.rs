@@ -4,21 +4,25 @@ mod arrive;
 mod enter;
 mod find;
 mod newcomer;
+mod orphan;
+mod repeated;
 mod reply;
 mod stateless;
 mod transport;
 
+use crate::abi::Method;
 use crate::connection::table::{Inserted, New, Store};
 use crate::connection::{Key, Record};
 use crate::family::{Family, V4, V6};
 use crate::link::{self, Egress};
 use crate::network::{Datagram, Network, Trouble};
 use crate::packet::Packet;
+use crate::schedule::{NOBODY, Search};
 use crate::tables::Tables;
 use crate::transmit::{Forward, Route, to_client, to_server};
 use crate::verdict::{Reason, Verdict};
 use crate::wire::{ETHERTYPE_IPV4, ETHERTYPE_IPV6};
-use crate::{answer, persistence, relate};
+use crate::{answer, persistence, relate, reset};
 
 pub use arrive::concerns;
 pub use find::{Connection, client, find};
@@ -37,6 +41,10 @@ pub struct Work<F: Family> {
     pub reply: Inserted,
     /// How the service of a new connection groups clients, see [`Record::persistence`].
     pub persistence: u8,
+    /// The search for the server of a new connection: not the one that did not serve it before.
+    pub search: Search,
+    /// Number of the packet's connection in the table, plus one, for [`find::again`].
+    pub number: u32,
     /// The packet is scheduled for itself alone: it gets no entry.
     pub alone: bool,
     /// The packet established a connection of a persistent service: [`Work::key`] is the connection's,
@@ -93,6 +101,12 @@ fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
     if stage == Stage::Icmp {
         stage = relate::relate(packet, tables, work);
     }
+    if stage == Stage::Repeated {
+        stage = repeated::repeated(tables, work);
+    }
+    if stage == Stage::Orphan {
+        stage = orphan::orphan(tables, work);
+    }
     if stage == Stage::Unknown {
         stage = newcomer::schedule(tables, work);
     }
@@ -121,8 +135,11 @@ fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
         Stage::Unreachable => {
             answer::send(packet, tables, &work.forward, Trouble::PortUnreachable, 0)
         }
+        Stage::Reset => reset::send(packet, &work.forward),
         Stage::Reply | Stage::Ended => work.verdict,
         Stage::Icmp
+        | Stage::Repeated
+        | Stage::Orphan
         | Stage::Unknown
         | Stage::Persistent
         | Stage::Stranger
@@ -137,6 +154,10 @@ fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
 pub enum Stage {
     /// It is ICMP: see whether it is an error about a connection.
     Icmp,
+    /// A SYN of a connection that waits for the answer to one.
+    Repeated,
+    /// Of a connection whose server is deleted or down.
+    Orphan,
     /// To a virtual address, of no known connection: schedule it.
     Unknown,
     /// For a persistent service: `new` holds the key of its client's template.
@@ -154,6 +175,8 @@ pub enum Stage {
     Reply,
     /// There is a service but no server: tell the client.
     Unreachable,
+    /// Its server is down and it belongs to nobody else: reset the client.
+    Reset,
     /// Forward it by its route.
     To,
     /// [`Work::verdict`] is the end of it.
@@ -166,6 +189,23 @@ impl<F: Family> Work<F> {
     pub fn end(&mut self, verdict: Verdict) -> Stage {
         self.verdict = verdict;
         Stage::Ended
+    }
+
+    /// To be scheduled, to another server than `avoid` if there is one.
+    #[inline(always)]
+    pub const fn unknown(&mut self, avoid: u32) -> Stage {
+        self.search = Search::new(avoid);
+        Stage::Unknown
+    }
+
+    /// Sends the packet of a new connection to a server.
+    #[inline(always)]
+    pub fn send_to(&mut self, server: u32, method: Method) {
+        self.forward.route = Route::new(server, method);
+        let avoid = self.search.avoid;
+        if avoid != NOBODY && avoid != server {
+            self.forward.route.reason = Reason::Rescheduled;
+        }
     }
 
     /// What an entry of the new connection says about its server.
@@ -184,10 +224,12 @@ impl<F: Family> Work<F> {
         }
     }
 
-    /// Counts the packet, and the connection that it starts if it does, for the server it goes to.
+    /// Counts the packet, and the connection that it starts if it does, for the server it goes to. A
+    /// server that gets a connection back was counted to have it before.
     #[inline(never)]
     fn count<T: Tables>(&self, tables: T, new: bool) {
         let server = self.forward.route.server;
+        let new = new && self.search.avoid != server;
         let service = tables.server(server).map_or(0, |server| server.service);
         tables.count_in(service, server, self.forward.datagram.length(), new);
     }

@@ -10,7 +10,6 @@ use crate::network::Network;
 use crate::persistence;
 use crate::schedule::{self, Flow};
 use crate::tables::Tables;
-use crate::transmit::Route;
 use crate::verdict::{Reason, Verdict};
 
 /// Picks the server of a new connection, if there is a service for it.
@@ -40,11 +39,11 @@ pub(super) fn schedule<F: Network, T: Tables + Store<F>>(tables: T, work: &mut W
 #[inline(always)]
 fn place<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>, plan: &Plan) -> Stage {
     let flow = flow(work);
-    let Some((_, member)) = schedule::pick(tables, plan, &flow) else {
+    let Some((_, member)) = schedule::pick(tables, plan, &flow, &mut work.search) else {
         return Stage::Unreachable;
     };
     schedule::taken(tables, member);
-    work.forward.route = Route::new(member.server, Method::from_raw(member.method));
+    work.send_to(member.server, Method::from_raw(member.method));
     Stage::Picked
 }
 

@@ -1,9 +1,9 @@
 //! Replies of real servers behind NAT.
 
-use super::Work;
 use super::find::{Connection, client, find};
+use super::{Work, repeated};
 use crate::connection::table::{Store, Ways};
-use crate::connection::{Direction, Kind, step};
+use crate::connection::{Direction, Kind, Signal, step, tcp};
 use crate::network::Network;
 use crate::persistence;
 use crate::tables::Tables;
@@ -39,6 +39,9 @@ fn replied<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> O
         Direction::Output,
         signal,
     );
+    if signal == Signal::Tcp(tcp::Event::Syn) {
+        repeated::answered(&reply.slot);
+    }
     slot.set
         .touch_reply(slot.way, now, tables.timeout(protocol, state));
     let length = work.forward.datagram.length();

@@ -48,7 +48,7 @@ fn stateless<F: Network, T: Tables>(
     plan: &Plan,
     flow: &Flow,
 ) -> Stage {
-    match schedule::pick_stateless(tables, plan, flow) {
+    match schedule::pick_stateless(tables, plan, flow, &mut work.search) {
         Some((_, member)) if Method::from_raw(member.method) != Method::Nat => {
             work.forward.route = Route {
                 server: member.server,

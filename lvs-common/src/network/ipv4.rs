@@ -162,6 +162,14 @@ impl Network for V4 {
     }
 
     #[inline(always)]
+    fn tcp_pseudo(source: &[u8; 4], destination: &[u8; 4], bytes: u8) -> Sum {
+        Sum::default()
+            .add(*source)
+            .add(*destination)
+            .add([0, protocol::TCP, 0, bytes])
+    }
+
+    #[inline(always)]
     fn icmp_error(trouble: Trouble, mtu: u32) -> (u8, u8, u32) {
         match trouble {
             Trouble::TimeExceeded => (11, 0, 0),

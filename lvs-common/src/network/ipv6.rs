@@ -240,6 +240,14 @@ impl Network for V6 {
     }
 
     #[inline(always)]
+    fn tcp_pseudo(source: &[u8; 16], destination: &[u8; 16], bytes: u8) -> Sum {
+        Sum::default()
+            .add_wide(source)
+            .add_wide(destination)
+            .add([0, protocol::TCP, 0, bytes])
+    }
+
+    #[inline(always)]
     fn icmp_error(trouble: Trouble, mtu: u32) -> (u8, u8, u32) {
         match trouble {
             Trouble::TimeExceeded => (3, 0, 0),

@@ -142,6 +142,8 @@ pub trait Network: Family {
     -> Option<()>;
     /// Pseudo-header part of an ICMP checksum.
     fn icmp_pseudo(source: &Self::Address, destination: &Self::Address, bytes: u32) -> Sum;
+    /// Sum of the pseudo-header of a TCP segment with so many bytes (RFC 9293 section 3.1).
+    fn tcp_pseudo(source: &Self::Address, destination: &Self::Address, bytes: u8) -> Sum;
     /// Type, code and last word of an ICMP error; `mtu` is what fits where the packet was too big.
     fn icmp_error(trouble: Trouble, mtu: u32) -> (u8, u8, u32);
     /// Whether an ICMP type is an error that is relayed.

@@ -180,6 +180,30 @@ impl Draft {
         })
     }
 
+    /// The reset that answers a segment of [`Draft::tcp`]: the number it carries is the one that the
+    /// segment acknowledges.
+    pub(crate) fn reset(&self) -> Self {
+        let mut bytes = self.to.port().to_be_bytes().to_vec();
+        bytes.extend(self.from.port().to_be_bytes());
+        bytes.extend([0, 0, 0, 2, 0, 0, 0, 0, 0x50, RST, 0, 0, 0, 0, 0, 0]);
+        let sum = checksum(&pseudo(self.to.ip(), self.from.ip(), 6, &bytes));
+        bytes[16..18].copy_from_slice(&sum);
+        Self {
+            macs: (CLIENT, DIRECTOR),
+            tags: self.tags.clone(),
+            from: self.to,
+            to: self.from,
+            ttl: 64,
+            class: 0,
+            dont_fragment: true,
+            identification: 0,
+            options: Vec::new(),
+            extensions: Vec::new(),
+            fragment: None,
+            payload: Payload::Other(6, bytes),
+        }
+    }
+
     /// As it leaves for the client.
     pub(crate) fn returned(self) -> Self {
         self.with(|draft| {

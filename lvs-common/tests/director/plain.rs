@@ -47,6 +47,8 @@ pub(crate) struct Director {
     /// Persistence templates of each server.
     templates: Vec<AtomicU32>,
     stats: Mutex<HashMap<u32, Stats>>,
+    /// SYNs that clients repeated, by server.
+    repeats: Vec<AtomicU32>,
     concern: Vec<u64>,
     fragments: Mutex<HashMap<FragmentKey, Ports>>,
     v4: Vec<Set<V4>>,
@@ -104,6 +106,7 @@ impl Director {
             loads: Vec::new(),
             templates: Vec::new(),
             stats: Mutex::default(),
+            repeats: Vec::new(),
             concern: vec![0; CONCERN_WORDS],
             fragments: Mutex::default(),
             v4: (0..sets).map(|_| Set::new()).collect(),
@@ -163,6 +166,7 @@ impl Director {
         });
         self.loads.push(Default::default());
         self.templates.push(AtomicU32::new(0));
+        self.repeats.push(AtomicU32::new(0));
         if method == Method::Nat {
             self.heed(&address);
         }
@@ -232,6 +236,11 @@ impl Director {
     pub(crate) fn stats(&self, server: u32) -> Stats {
         let stats = self.stats.lock().expect("no panic while held");
         stats.get(&server).copied().unwrap_or_default()
+    }
+
+    /// SYNs that clients of a server repeated.
+    pub(crate) fn repeats(&self, server: u32) -> u32 {
+        self.repeats[server as usize].load(SeqCst)
     }
 
     /// Persistence templates that a server is counted to have.
@@ -398,6 +407,9 @@ impl Tables for &Director {
             stats.out_packets += 1;
             stats.out_bytes += u64::from(bytes);
         });
+    }
+    fn count_repeat(self, server: u32) {
+        self.repeats[server as usize].fetch_add(1, SeqCst);
     }
     fn remember(self, key: &FragmentKey, ports: Ports) {
         let mut fragments = self.fragments.lock().expect("no panic while held");

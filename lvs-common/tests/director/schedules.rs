@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use lvs_common::abi::{Load, Method, Pick, Plan};
 use lvs_common::connection::Protocol;
 use lvs_common::family::V6;
-use lvs_common::schedule::{Flow, fold, pick, pick_stateless};
+use lvs_common::schedule::{Flow, NOBODY, Search, fold, pick, pick_stateless};
 use lvs_common::tables::Tables;
 use proptest::prelude::*;
 
@@ -42,7 +42,7 @@ fn flow(source: u32, port: u16) -> Flow {
 
 fn picked(director: &Director, flow: &Flow) -> Option<u32> {
     let plan = Tables::plan(director, 0)?;
-    pick(director, plan, flow).map(|(_, member)| member.server)
+    pick(director, plan, flow, &mut Search::new(NOBODY)).map(|(_, member)| member.server)
 }
 
 proptest! {
@@ -73,7 +73,9 @@ proptest! {
                 director.edit(0, |plan, _| plan.flags = flags);
                 let flow = flow(source, port);
                 let plan = Tables::plan(&director, 0).expect("a plan");
-                let found = [pick(&director, plan, &flow), pick_stateless(&director, plan, &flow)];
+                let mut search = Search::new(NOBODY);
+                let found = pick(&director, plan, &flow, &mut search);
+                let found = [found, pick_stateless(&director, plan, &flow, &mut search)];
                 for (place, member) in found.into_iter().flatten() {
                     prop_assert!(member.weight > 0);
                     prop_assert_eq!(Tables::member(&director, place), Some(member));
@@ -97,7 +99,7 @@ proptest! {
         for kind in KINDS {
             let director = director(kind, &[1, 1, 1]);
             let plan = Tables::plan(&director, 0).expect("a plan");
-            let once = || pick_stateless(&director, plan, &flow(source, port)).map(|(place, _)| place);
+            let once = || pick_stateless(&director, plan, &flow(source, port), &mut Search::new(NOBODY)).map(|(place, _)| place);
             let first = once();
             director.account(0, 100);
             prop_assert!(first.is_some());

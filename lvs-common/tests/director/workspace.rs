@@ -7,6 +7,7 @@ use lvs_common::family::Family;
 use lvs_common::forward::{Work, Workspace};
 use lvs_common::link::{Egress, Link, UNTAGGED};
 use lvs_common::network::{Datagram, Part};
+use lvs_common::schedule::Search;
 use lvs_common::transmit::{Forward, Rewrite, Route};
 use lvs_common::verdict::{Reason, Verdict};
 
@@ -93,6 +94,8 @@ fn work<F: Family>() -> Work<F> {
             tag: Tag(0xeeee),
         },
         persistence: 0xee,
+        search: Search::new(0),
+        number: 0xeeee,
         alone: true,
         established: true,
         client: Egress {

@@ -157,6 +157,8 @@ impl Director {
                     service: server.service,
                     address,
                     deleted: None,
+                    down: server.flags & Server::DOWN != 0,
+                    repeats: self.maps.repeats.read(index).unwrap_or(0),
                 },
             );
             self.by_server.insert((server.service, address), index);
@@ -208,13 +210,24 @@ impl Director {
             .copied()
             .collect();
         for server in gone {
-            self.set_server_flags(server, Server::DELETED);
             if let Some(record) = self.servers.get_mut(&server) {
                 record.deleted = Some(Deleted::default());
             }
+            self.set_server_flags(server);
+        }
+        let up: Vec<u32> = self
+            .live()
+            .flat_map(|(_, service)| service.wanted.servers.iter().zip(&service.members))
+            .filter(|((_, settings), _)| settings.weight > 0)
+            .map(|(_, member)| member.server)
+            .collect();
+        for server in up {
+            if let Some(record) = self.servers.get_mut(&server) {
+                record.down = false;
+            }
         }
         for &server in members {
-            self.set_server_flags(server, 0);
+            self.set_server_flags(server);
         }
     }
 }

@@ -10,6 +10,7 @@ mod hops;
 mod keys;
 mod list;
 mod marks;
+mod orphans;
 mod plan;
 mod publish;
 mod room;
@@ -18,7 +19,7 @@ mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 use lvs_common::abi::{self, Config};
 use lvs_common::connection::{Protocol, tcp, udp};
@@ -30,6 +31,7 @@ use self::hops::Hops;
 pub use self::hops::NextHop;
 pub(crate) use self::keys::narrow;
 use self::marks::Rules;
+pub use self::orphans::Repeats;
 use self::room::Room;
 use self::trash::Deleted;
 pub use self::wanted::{Wanted, after};
@@ -53,6 +55,8 @@ pub struct Director {
     hops: Hops,
     rates: Rates,
     followed: watch::Sender<BTreeSet<IpAddr>>,
+    /// Whoever wakes the clients of servers that are down.
+    waker: Option<mpsc::Sender<u16>>,
     concern_is_stale: bool,
 }
 
@@ -78,6 +82,10 @@ struct RealServer {
     service: u32,
     address: SocketAddr,
     deleted: Option<Deleted>,
+    /// Its connections are not to wait for it.
+    down: bool,
+    /// Repeated SYNs at the last look.
+    repeats: u32,
 }
 
 impl Director {
@@ -95,6 +103,7 @@ impl Director {
             hops: Hops::default(),
             rates: Rates::default(),
             followed: watch::Sender::new(BTreeSet::new()),
+            waker: None,
             concern_is_stale: true,
         };
         director.adopt()?;

@@ -47,8 +47,8 @@ impl Director {
             self.maps.service_counters.zero(index);
             self.rates.forget_service(index);
         }
-        for member in &members {
-            self.revive(member.server);
+        for ((_, settings), member) in wanted.servers.iter().zip(&members) {
+            self.revive(member.server, settings.weight);
         }
         if let ServiceId::Address { .. } = id {
             self.set_concern(&key.address);
@@ -197,6 +197,7 @@ impl Director {
             },
         );
         self.maps.server_counters.zero(server);
+        self.maps.repeats.write(server, 0);
         self.rates.forget_server(server);
         let ip = address.ip();
         let record = Server {
@@ -215,6 +216,8 @@ impl Director {
                 service,
                 address,
                 deleted: None,
+                down: false,
+                repeats: 0,
             },
         );
         self.by_server.insert((service, address), server);
@@ -228,25 +231,25 @@ impl Director {
         }
     }
 
-    /// A member again: its connections flow.
-    fn revive(&mut self, server: u32) {
-        if let Some(record) = self.servers.get_mut(&server) {
-            record.deleted = None;
-        }
-        self.set_server_flags(server, 0);
-        let address = self.servers.get(&server).map(|record| record.address.ip());
-        if let (Some(address), Some(hop)) = (
-            address,
-            self.maps.servers.word(server, offset_of!(Server, hop)),
-        ) {
+    /// A member again: its connections flow. Who takes new ones is not down either.
+    fn revive(&mut self, server: u32, weight: u32) {
+        let Some(record) = self.servers.get_mut(&server) else {
+            return;
+        };
+        record.deleted = None;
+        record.down &= weight == 0;
+        let address = record.address.ip();
+        self.set_server_flags(server);
+        if let Some(hop) = self.maps.servers.word(server, offset_of!(Server, hop)) {
             hop.store(self.hops.number(&address), Ordering::Release);
         }
     }
 
     /// Stores the flags of a server; they share their word with port and family, which stay.
-    pub(super) fn set_server_flags(&self, server: u32, flags: u8) {
+    pub(super) fn set_server_flags(&self, server: u32) {
         const WORD: usize = offset_of!(Server, port);
         const _: () = assert!(WORD.is_multiple_of(4) && offset_of!(Server, flags) == WORD + 3);
+        let flags = self.servers.get(&server).map_or(0, RealServer::flags);
         if let Some(word) = self.maps.servers.word(server, WORD) {
             let [port_high, port_low, family, _] = word.load(Ordering::Relaxed).to_ne_bytes();
             word.store(

@@ -42,7 +42,7 @@ impl Director {
         if let Some(record) = self.servers.get_mut(&server) {
             record.deleted = Some(Deleted::default());
         }
-        self.set_server_flags(server, Server::DELETED);
+        self.set_server_flags(server);
     }
 
     /// Frees what nothing refers to any more: long enough ago, or (`now`) whatever can be freed.
