@@ -13,7 +13,7 @@
 //! together is bounded by [`ANSWER`]; a library that takes it as [`AsyncRead`] meets the same bound.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -129,13 +129,13 @@ impl<'p> Connection<'p> {
         })
     }
 
-    /// The address it comes from.
-    pub(super) fn own_address(&self) -> io::Result<IpAddr> {
+    /// The address and port it comes from.
+    pub(super) fn own_address(&self) -> io::Result<SocketAddr> {
         let stream = match &self.stream {
             Stream::Plain(stream) => stream,
             Stream::Tls(stream) => stream.get_ref().0,
         };
-        Ok(stream.local_addr()?.ip())
+        stream.local_addr()
     }
 
     /// Sends all of it.

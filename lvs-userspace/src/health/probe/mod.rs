@@ -9,11 +9,10 @@
 //! A probe is one future, without a thread or a task of its own: thousands of them wait at once.
 
 mod connect;
-#[allow(dead_code, reason = "protocols that use all of it are being added")]
 mod connection;
-#[allow(dead_code, reason = "protocols that use all of it are being added")]
 mod datagram;
 mod dialogue;
+mod dns;
 mod external;
 mod ftp;
 mod http;
@@ -22,13 +21,14 @@ mod ldap;
 mod nntp;
 mod ping;
 mod pop;
+mod radius;
+mod redis;
 mod sentence;
 mod simpletcp;
+mod sip;
 mod smtp;
-#[allow(dead_code, reason = "protocols that use all of it are being added")]
 mod socket;
 #[cfg(test)]
-#[allow(dead_code, reason = "protocols that use all of it are being added")]
 mod testing;
 mod tls;
 mod udp;
@@ -152,6 +152,22 @@ impl Probe<'_> {
                     tls: tls.as_ref(),
                 },
             )),
+            Service::Dns {
+                name,
+                record,
+                receive,
+                tcp,
+            } => Box::pin(dns::probe(self, name, record, receive.as_ref(), *tcp)),
+            Service::Sip { login, tcp } => Box::pin(sip::probe(self, login, *tcp)),
+            Service::Radius {
+                credentials,
+                secret,
+            } => Box::pin(radius::probe(self, credentials, secret)),
+            Service::Redis {
+                credentials,
+                request,
+                receive,
+            } => Box::pin(redis::probe(self, credentials, request, receive.as_ref())),
             Service::SimpleTcp { request, receive } => {
                 Box::pin(simpletcp::probe(self, request, receive.as_ref()))
             }

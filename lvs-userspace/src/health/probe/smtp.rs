@@ -18,7 +18,7 @@ pub(super) async fn probe(probe: &Probe<'_>, tls: Option<&Tls>) -> Found {
         awaited: GREETING,
         source,
     })?;
-    let name = literal(own);
+    let name = literal(own.ip());
     let mut reply = hello(&mut connection, &name).await?;
     if let Some(tls) = tls {
         let starttls = "answer to STARTTLS";
