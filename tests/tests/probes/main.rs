@@ -2,6 +2,7 @@
 
 mod ask;
 mod authority;
+mod databases;
 mod directory;
 mod files;
 mod mail;

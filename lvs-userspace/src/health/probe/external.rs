@@ -102,7 +102,7 @@ fn spawn(external: &External) -> io::Result<(Group, Option<Receiver>)> {
     // With it goes our copy of the writing end.
     drop(command);
     let output = Receiver::from_owned_fd(OwnedFd::from(output))?;
-    Ok((Group { child: Some(child) }, Some(output)))
+    Ok((Group::new(child), Some(output)))
 }
 
 /// HAProxy's variables (its manual, `external-check command`). What has an identifier there is
@@ -174,13 +174,19 @@ fn last_line(said: &[u8]) -> String {
 }
 
 /// A command and all that it starts, unless they leave its process group.
-struct Group {
+pub(super) struct Group {
     /// None once it is given to [`Ending`].
     child: Option<Child>,
 }
 
 impl Group {
-    async fn wait(&mut self) -> io::Result<ExitStatus> {
+    /// Takes a child that leads a process group.
+    pub(super) fn new(child: Child) -> Self {
+        Self { child: Some(child) }
+    }
+
+    /// Waits until the command itself has ended.
+    pub(super) async fn wait(&mut self) -> io::Result<ExitStatus> {
         match &mut self.child {
             Some(child) => child.wait().await,
             None => Err(io::ErrorKind::NotFound.into()),

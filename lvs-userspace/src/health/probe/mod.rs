@@ -28,6 +28,7 @@ mod simpletcp;
 mod sip;
 mod smtp;
 mod socket;
+mod sql;
 #[cfg(test)]
 mod testing;
 mod tls;
@@ -168,6 +169,22 @@ impl Probe<'_> {
                 request,
                 receive,
             } => Box::pin(redis::probe(self, credentials, request, receive.as_ref())),
+            Service::Sql {
+                engine,
+                credentials,
+                database,
+                query,
+                receive,
+            } => Box::pin(sql::probe(
+                self,
+                *engine,
+                sql::Question {
+                    credentials,
+                    database,
+                    query,
+                    receive: receive.as_ref(),
+                },
+            )),
             Service::SimpleTcp { request, receive } => {
                 Box::pin(simpletcp::probe(self, request, receive.as_ref()))
             }
@@ -175,12 +192,6 @@ impl Probe<'_> {
             Service::Udp { payload, receive } => {
                 Box::pin(udp::probe(self, payload, receive.as_ref()))
             }
-            _ => Box::pin(async { Err(not_yet()) }),
         }
     }
-}
-
-/// For protocols whose probe is not there.
-fn not_yet() -> Failure {
-    Failure::Own("this kind of check is not built in".to_owned())
 }
