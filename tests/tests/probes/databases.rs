@@ -290,7 +290,7 @@ fn a_script_tells_the_primary_from_its_replicas() {
     let (writer, reader) = (0, 1);
     // Replication starts by and by.
     for port in [3307, 3308] {
-        let patience = Duration::from_secs(60);
+        let patience = Duration::from_mins(1);
         assert!(
             eventually(patience, || ask(reader, port).good),
             "{:?}",
