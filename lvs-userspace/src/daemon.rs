@@ -1,5 +1,8 @@
 //! Puts the daemon's parts together and runs them until a signal.
 
+mod care;
+mod file;
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
@@ -13,8 +16,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 use tracing::{debug, error, info, warn};
 
+use self::care::Care;
+pub use self::file::{Error as FileError, File, read as read_file};
 use crate::clock;
-use crate::config::rules::{self, Configuration};
+use crate::config::ldirectord;
+use crate::config::rules::Configuration;
 use crate::connections::Occupation;
 use crate::control::protocol::Interface;
 use crate::control::server::{self, Control, Reload, Socket};
@@ -50,16 +56,21 @@ pub struct Settings {
 /// up, so signals are listened for only afterwards.
 pub fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
     // Wrong lines are told before anything is touched.
-    let configuration = settings.config.as_deref().map(rules::read).transpose()?;
+    let file = settings.config.as_deref().map(read_file).transpose()?;
 
     let directory = Directory::open(&settings.bpffs)?;
     let (mut data_path, keys) = DataPath::open(directory, &settings.options, settings.reset)?;
     let director = Director::new(Arc::clone(&data_path.maps), keys)?;
     let (reload, reloads) = mpsc::channel(1);
     let control = Arc::new(Control::new(director, reload));
-    if let Some(configuration) = configuration {
-        enact(&control, &configuration)?;
-    }
+    let services = match file {
+        None => None,
+        Some(File::Rules(configuration)) => {
+            enact(&control, &configuration)?;
+            None
+        }
+        Some(File::Services(services)) => Some(*services),
+    };
     let attachments = attach(&mut data_path, &settings.interfaces)?;
     control.set_interfaces(describe(&attachments));
     let data_path = Arc::new(Mutex::new(data_path));
@@ -74,7 +85,9 @@ pub fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
         .build()
         .context("cannot start the runtime")?;
     let attached = (Arc::clone(&data_path), attachments);
-    let serving = serve(settings, &control, socket, attached, reloads, ready);
+    let serving = serve(
+        settings, &control, services, socket, attached, reloads, ready,
+    );
     runtime.block_on(serving)?;
     drop(runtime);
 
@@ -96,6 +109,7 @@ pub fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
 async fn serve(
     settings: &Settings,
     control: &Arc<Control>,
+    services: Option<ldirectord::Configuration>,
     socket: Socket,
     (data_path, attachments): (Arc<Mutex<DataPath>>, Vec<Attachment>),
     mut reloads: mpsc::Receiver<Reload>,
@@ -127,6 +141,19 @@ async fn serve(
             attaching(data_path, attachments),
         ),
     ];
+    let mut stopping = false;
+    let care = match services {
+        None => None,
+        Some(services) => {
+            let care = Care::begin(control, services, &settings.socket).await?;
+            tokio::select! {
+                () = care.answered() => {}
+                _ = terminate.recv() => stopping = true,
+                _ = interrupt.recv() => stopping = true,
+            }
+            Some(care)
+        }
+    };
     find_next_hops(control).await;
     let listener = socket
         .publish()
@@ -135,21 +162,25 @@ async fn serve(
     let server = tokio::spawn(server::serve(listener, Arc::clone(control), ended(stopped)));
     ready();
 
-    loop {
+    while !stopping {
         tokio::select! {
-            _ = terminate.recv() => break info!("SIGTERM: stopping"),
-            _ = interrupt.recv() => break info!("SIGINT: stopping"),
+            _ = terminate.recv() => stopping = true,
+            _ = interrupt.recv() => stopping = true,
             _ = hangup.recv() => {
                 info!("SIGHUP: reading the configuration again");
                 // What came of it is in the log.
-                let _ = reload(settings.config.clone(), Arc::clone(control)).await;
+                let _ = reload(settings.config.clone(), control, care.as_ref()).await;
             }
             Some(answer) = reloads.recv() => {
-                let outcome = reload(settings.config.clone(), Arc::clone(control)).await;
+                let outcome = reload(settings.config.clone(), control, care.as_ref()).await;
                 // Whoever asked may have gone.
                 let _ = answer.send(outcome);
             }
         }
+    }
+    info!("stopping");
+    if let Some(care) = care {
+        care.stop().await;
     }
     drop(stop);
     // A client that keeps its connection open does not keep the daemon.
@@ -176,23 +207,40 @@ async fn find_next_hops(control: &Arc<Control>) {
 }
 
 /// Reads the configuration again; one that is wrong changes nothing. What is wrong is returned.
-async fn reload(path: Option<PathBuf>, control: Arc<Control>) -> Result<(), String> {
+async fn reload(
+    path: Option<PathBuf>,
+    control: &Arc<Control>,
+    care: Option<&Care>,
+) -> Result<(), String> {
     let Some(path) = path else {
         let missing = "there is no configuration to read again (--config)".to_owned();
         warn!("{missing}");
         return Err(missing);
     };
-    let work = move || {
-        enact(&control, &rules::read(&path)?)?;
-        info!("the tables hold what {} says", path.display());
-        anyhow::Ok(())
+    let outcome = match (read_off_runtime(path.clone()).await, care) {
+        (Ok(File::Services(services)), Some(care)) => care.reload(control, *services).await,
+        (Ok(File::Rules(rules)), None) => {
+            let control = Arc::clone(control);
+            let work = tokio::task::spawn_blocking(move || enact(&control, &rules));
+            work.await.unwrap_or_else(|error| Err(error.into()))
+        }
+        (Ok(_), _) => Err(FileError::OtherKind(path.clone()).into()),
+        (Err(error), _) => Err(error),
     };
-    let outcome = tokio::task::spawn_blocking(work).await;
-    let outcome = outcome.unwrap_or_else(|error| Err(error.into()));
-    outcome.map_err(|error| {
-        error!("{error:#}");
-        format!("{error:#}")
-    })
+    match outcome {
+        Ok(()) => {
+            info!("the tables hold what {} says", path.display());
+            Ok(())
+        }
+        Err(error) => {
+            error!("{error:#}");
+            Err(format!("{error:#}"))
+        }
+    }
+}
+
+async fn read_off_runtime(path: PathBuf) -> Result<File> {
+    Ok(tokio::task::spawn_blocking(move || read_file(&path)).await??)
 }
 
 /// Makes the tables hold what a configuration says.

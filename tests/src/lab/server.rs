@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use lvs_userspace::model::{Family, Method};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use super::addresses::{self, FAMILIES};
 use super::decapsulate::Decapsulator;
@@ -43,19 +45,7 @@ impl RealServer {
         fs::create_dir_all(&uploads)?;
         let configuration = folder.join("nginx.conf");
         fs::write(&configuration, nginx_configuration(number, &folder, lab))?;
-        let mut nginx = Command::new(requirements::find("nginx").context("nginx is missing")?);
-        nginx
-            .arg("-c")
-            .arg(&configuration)
-            .arg("-e")
-            .arg(folder.join("error.log"));
-        nginx
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        let mut nginx = namespace.spawn(&mut nginx)?;
-        wait_for_answer(&namespace, &mut nginx, number)
-            .with_context(|| fs::read_to_string(folder.join("error.log")).unwrap_or_default())?;
+        let nginx = start_nginx(number, &namespace, &folder)?;
         let responder = Responder::start(&namespace, &name(number), &udp_addresses(number))?;
         let decapsulator = Decapsulator::start(&namespace)?;
         Ok(Self {
@@ -66,6 +56,33 @@ impl RealServer {
             _responder: responder,
             _decapsulator: decapsulator,
         })
+    }
+
+    /// Its nginx crashes: connections are refused from now on.
+    pub fn crash(&mut self) {
+        let _ = self.nginx.kill();
+        let _ = self.nginx.wait();
+    }
+
+    /// Starts nginx again after [`Self::crash`].
+    pub fn recover(&mut self) -> Result<()> {
+        let folder = self.uploads.parent().context("a server has a folder")?;
+        self.nginx = start_nginx(self.number, &self.namespace, folder)?;
+        Ok(())
+    }
+
+    /// Its nginx hangs: the kernel takes connections, nobody answers.
+    pub fn hang(&self) -> Result<()> {
+        Ok(kill(self.nginx_pid()?, Signal::SIGSTOP)?)
+    }
+
+    /// It goes on after [`Self::hang`].
+    pub fn wake(&self) -> Result<()> {
+        Ok(kill(self.nginx_pid()?, Signal::SIGCONT)?)
+    }
+
+    fn nginx_pid(&self) -> Result<Pid> {
+        Ok(Pid::from_raw(i32::try_from(self.nginx.id())?))
     }
 
     /// What it answers with.
@@ -152,6 +169,23 @@ http {{
 }}
 "#
     )
+}
+
+fn start_nginx(number: u8, namespace: &Namespace, folder: &Path) -> Result<Child> {
+    let mut nginx = Command::new(requirements::find("nginx").context("nginx is missing")?);
+    nginx
+        .arg("-c")
+        .arg(folder.join("nginx.conf"))
+        .arg("-e")
+        .arg(folder.join("error.log"));
+    nginx
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let mut nginx = namespace.spawn(&mut nginx)?;
+    wait_for_answer(namespace, &mut nginx, number)
+        .with_context(|| fs::read_to_string(folder.join("error.log")).unwrap_or_default())?;
+    Ok(nginx)
 }
 
 fn wait_for_answer(namespace: &Namespace, nginx: &mut Child, number: u8) -> Result<()> {

@@ -1,0 +1,7 @@
+//! The controller: who serves, as servers die and come back, files change and operators order.
+
+mod care;
+mod life;
+mod orders;
+mod reload;
+mod together;

@@ -1,0 +1,70 @@
+//! Servers of a service together: backups, quorum, events and commands.
+
+use std::fs;
+
+use lvs_tests::eventually;
+use lvs_tests::lab::addresses::server;
+use lvs_userspace::control::health::Event;
+use lvs_userspace::model::Family::Ipv4;
+
+use crate::care::{Care, PATIENCE, QUICK, reals, virtual_service};
+
+#[test]
+fn backups_quorum_and_commands_follow_the_servers() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = folder.path().join("said");
+    let command = |word: &str| format!("\"echo {word} >> {}\"", said.display());
+    let lines = reals(&[1, 2])
+        + &format!("real = {}:80 masq 2 backup=yes\n", server(Ipv4, 3))
+        + &format!("quorum = 10\nquorum_up = {}\n", command("gained"))
+        + &format!("quorum_down = {}\n", command("lost"))
+        + &format!("fallback = {}:8080 masq\n", server(Ipv4, 3))
+        + &format!(
+            "fallbackcommand = \"f() {{ echo $* >> {}; }}; f\"\n",
+            said.display()
+        );
+    let Some(mut care) = Care::of(&(QUICK.to_owned() + &virtual_service(&lines))) else {
+        return;
+    };
+    assert_eq!(care.table(), "1=5 2=5 3=0");
+    let said = || fs::read_to_string(&said).unwrap_or_default();
+    let says = |text: &str| {
+        let said_so = eventually(PATIENCE, || said() == text);
+        assert!(said_so, "expected {text:?}, found {:?}", said());
+    };
+    says("gained\n");
+    care.lab.servers[0].crash();
+    care.becomes("2=5 3=0");
+    says("gained\nlost\n");
+    care.lab.servers[1].crash();
+    care.becomes("3=2");
+    care.lab.servers[2].crash();
+    care.logs("Added fallback server: 10.2.0.13:8080 (10.1.0.102:80) (Weight set to 1)");
+    says("gained\nlost\nstart 10.1.0.102:80 tcp\n");
+    care.lab.servers[0].recover().unwrap();
+    care.becomes("1=5");
+    says("gained\nlost\nstart 10.1.0.102:80 tcp\nstop 10.1.0.102:80 tcp\n");
+
+    let mut events = Vec::new();
+    for line in care.log().lines() {
+        if let Some((_, event)) = line.split_once("event {") {
+            let event: Event = serde_json::from_str(&format!("{{{event}")).unwrap();
+            let server = event.server.map_or(String::new(), |s| s.ip().to_string());
+            events.push(format!("{} {server}", event.event).trim().to_owned());
+        }
+    }
+    // The first outcomes come in any order.
+    let tail = events.split_off(4);
+    assert_eq!(
+        tail,
+        [
+            "down 10.2.0.11",
+            "quorum-lost",
+            "down 10.2.0.12",
+            "down 10.2.0.13",
+            "fallback-on",
+            "up 10.2.0.11",
+            "fallback-off",
+        ]
+    );
+}
