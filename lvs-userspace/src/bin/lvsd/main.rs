@@ -8,7 +8,6 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Parser as _;
-use lvs_userspace::config::rules;
 use lvs_userspace::control::client::{Client, ClientError};
 use lvs_userspace::daemon::{self, Settings};
 use lvs_userspace::kernel::{self, Options};
@@ -178,7 +177,7 @@ struct Daemon<'a> {
 
 impl lifecycle::Daemon for Daemon<'_> {
     fn check(&self, path: &Path) -> Result<(), String> {
-        rules::read(path)
+        daemon::read_file(path)
             .map(drop)
             .map_err(|error| error.to_string())
     }
