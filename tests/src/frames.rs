@@ -51,6 +51,8 @@ pub enum Content {
         flags: u8,
         data: Vec<u8>,
     },
+    /// A TCP reset with the number that [`Content::Tcp`] acknowledges.
+    Reset { ports: [u16; 2] },
     Udp {
         ports: [u16; 2],
         checksum: bool,
@@ -78,9 +80,10 @@ impl Content {
     #[must_use]
     pub fn with_ports(mut self, new: [u16; 2]) -> Self {
         match &mut self {
-            Self::Tcp { ports, .. } | Self::Udp { ports, .. } | Self::Sctp { ports, .. } => {
-                *ports = new;
-            }
+            Self::Tcp { ports, .. }
+            | Self::Reset { ports }
+            | Self::Udp { ports, .. }
+            | Self::Sctp { ports, .. } => *ports = new,
             Self::Icmp { .. } | Self::Packet(_) | Self::Other { .. } => {}
         }
         self
@@ -88,7 +91,7 @@ impl Content {
 
     fn protocol(&self, v4: bool) -> u8 {
         match self {
-            Self::Tcp { .. } => 6,
+            Self::Tcp { .. } | Self::Reset { .. } => 6,
             Self::Udp { .. } => 17,
             Self::Sctp { .. } => 132,
             Self::Icmp { .. } if v4 => 1,
@@ -124,6 +127,11 @@ impl Content {
                 let mut bytes = words(ports);
                 bytes.extend([0, 0, 0, 7, 0, 0, 0, 9, 5 << 4, *flags, 0x20, 0, 0, 0, 0, 0]);
                 bytes.extend(data);
+                seal(bytes, 16, true, false)
+            }
+            Self::Reset { ports } => {
+                let mut bytes = words(ports);
+                bytes.extend([0, 0, 0, 9, 0, 0, 0, 0, 5 << 4, 4, 0, 0, 0, 0, 0, 0]);
                 seal(bytes, 16, true, false)
             }
             Self::Udp {

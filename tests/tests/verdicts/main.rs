@@ -7,5 +7,6 @@ mod chains;
 mod forwarding;
 mod icmp;
 mod malformed;
+mod orphans;
 mod refusals;
 mod world;
