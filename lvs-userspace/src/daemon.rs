@@ -25,10 +25,14 @@ use crate::connections::Occupation;
 use crate::control::protocol::Interface;
 use crate::control::server::{self, Control, Reload, Socket};
 use crate::director::{Director, NextHop};
+use crate::keepalive;
 use crate::kernel::{Attachment, DataPath, Directory, Options};
 use crate::neighbour::{Change, Neighbours, Resolution};
 use crate::privileges;
 use crate::sweep::Sweeper;
+
+/// From one look at the data path's signals to the next.
+const SIGNALS: Duration = Duration::from_millis(100);
 
 /// What the daemon is to do.
 #[derive(Clone, Debug)]
@@ -79,6 +83,10 @@ pub fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
 
     // Threads inherit the capabilities of the one that makes them: this is still the only one.
     privileges::reduce(settings.detach_on_exit)?;
+    if let Err(error) = keepalive::start(Arc::clone(control.maps()), control.director().orphaned())
+    {
+        warn!("silent clients of servers that are down stay silent: {error}");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -140,6 +148,7 @@ async fn serve(
             stopped.clone(),
             attaching(data_path, attachments),
         ),
+        spawn_every(SIGNALS, control, stopped.clone(), heeding),
     ];
     let mut stopping = false;
     let care = match services {
@@ -364,6 +373,16 @@ fn sweeping() -> impl FnMut(&Control) + Send + 'static {
             entries6: swept6.live,
         });
         control.director().tick();
+    }
+}
+
+/// Has servers probed at once whose clients repeat their SYNs.
+fn heeding(control: &Control) {
+    let repeats = control.director().repeats();
+    if let (Some(controller), false) = (control.controller(), repeats.is_empty()) {
+        debug!("clients repeat their SYNs: {repeats:?}");
+        let servers = repeats.iter().map(|found| (found.service, found.server));
+        controller.nudge(servers.collect());
     }
 }
 

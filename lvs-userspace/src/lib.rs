@@ -9,6 +9,7 @@ pub mod control;
 pub mod daemon;
 pub mod director;
 pub mod health;
+pub mod keepalive;
 pub mod kernel;
 pub mod lifecycle;
 pub mod logging;

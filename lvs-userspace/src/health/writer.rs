@@ -11,10 +11,11 @@ use tracing::{error, info};
 use super::command::{CommandLine, Commands};
 use super::orders::Orders;
 use super::tables::{Change, Name, Whole, Wish, edits};
+use crate::config::ldirectord::OnDown;
 use crate::control::health::Event;
 use crate::control::protocol::Edit;
 use crate::control::server::Control;
-use crate::model::ServiceId;
+use crate::model::{ServerId, ServiceId};
 
 /// Services that are written while the director is held: others want it, too.
 const AT_ONCE: usize = 64;
@@ -33,6 +34,8 @@ pub struct Job {
     pub whole: Whole,
     /// Entries of weight 0 are made again.
     pub readd: bool,
+    /// Servers that went down or came up, and what becomes of their connections.
+    pub turned: Vec<(ServerId, OnDown)>,
     /// `start`, `stop`.
     pub phase: &'static str,
     /// To be told afterwards.
@@ -151,6 +154,12 @@ fn write(control: &Control, jobs: &mut [Job]) -> Vec<Refused> {
         .map(|(job, (edits, _))| (job.service, &edits[..]))
         .collect();
     let mut outcomes = director.apply_together(all).into_iter();
+    // Only now nothing new is scheduled to them.
+    for job in jobs.iter() {
+        for &(server, on_down) in &job.turned {
+            director.mark_down(&job.service, server, on_down);
+        }
+    }
     drop(director);
     let mut refused = Vec::new();
     for (job, (edits, lines)) in jobs.iter_mut().zip(planned) {

@@ -27,11 +27,11 @@ use super::tables::Wish;
 use super::watch::Step;
 use super::watches::Watches;
 use super::writer::{self, Job, Task};
-use crate::config::ldirectord::{Globals, Weighing};
-use crate::control::health::Order;
+use crate::config::ldirectord::{Globals, OnDown, Weighing};
+use crate::control::health::{Order, State};
 use crate::control::protocol::{Refusal, RefusalKind};
 use crate::control::server::Control;
-use crate::model::ServiceId;
+use crate::model::{ServerId, ServiceId};
 
 /// How long the tables are left alone after they refused something.
 const RETRY: Duration = Duration::from_secs(5);
@@ -305,6 +305,7 @@ impl Controller {
                 },
                 whole: service.whole(),
                 readd: service.configured.readd_quiescent,
+                turned: turned(&settled.happened, service.configured.on_down),
                 phase: "start",
                 events: tell::events(service, &settled.happened, time),
                 commands: tell::commands(service, &settled.happened),
@@ -342,4 +343,14 @@ impl Controller {
         }
         let _ = answer.send(());
     }
+}
+
+/// What becomes of the connections of servers whose state is another one now.
+fn turned(happened: &[Happened], on_down: OnDown) -> Vec<(ServerId, OnDown)> {
+    let turned = happened.iter().filter_map(|happened| match happened {
+        Happened::Server(server, State::Down) => Some((*server, on_down)),
+        Happened::Server(server, State::Up) => Some((*server, OnDown::Keep)),
+        _ => None,
+    });
+    turned.collect()
 }

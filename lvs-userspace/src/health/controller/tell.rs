@@ -165,6 +165,7 @@ pub(super) fn withdrawal(service: &Service, phase: &'static str, globals: &Globa
         wish: Wish::Withdrawn,
         whole: service.whole(),
         readd: false,
+        turned: Vec::new(),
         phase,
         events: Vec::new(),
         commands: stop.flatten().into_iter().collect(),
