@@ -5,6 +5,8 @@ use std::process::Command;
 use std::time::Duration;
 use std::{env, fs, thread};
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use lvs_userspace::health::check::{Check, Kind, Path};
 use lvs_userspace::health::outcome::Outcome;
 use lvs_userspace::health::probe::Prober;
@@ -123,15 +125,19 @@ fn a_machine_that_cannot_be_reached_is_down() {
     });
 }
 
+/// A link whose other end answers nothing, and a neighbour there: 192.0.2.2.
+fn add_silent_machine() {
+    ip("link add dev quiet type veth peer name silent");
+    ip("link set dev quiet up");
+    ip("link set dev silent up");
+    ip("address add 192.0.2.1/24 dev quiet");
+    ip("neighbour add 192.0.2.2 lladdr 02:00:00:00:00:02 dev quiet nud permanent");
+}
+
 #[test]
 fn a_machine_that_is_silent_is_down_when_the_time_is_over() {
     apart(async || {
-        // A link whose other end answers nothing, and a neighbour there.
-        ip("link add dev quiet type veth peer name silent");
-        ip("link set dev quiet up");
-        ip("link set dev silent up");
-        ip("address add 192.0.2.1/24 dev quiet");
-        ip("neighbour add 192.0.2.2 lladdr 02:00:00:00:00:02 dev quiet nud permanent");
+        add_silent_machine();
         let timeout = Duration::from_millis(200);
         let outcome = ping("192.0.2.2", timeout).await;
         assert_eq!(outcome.text, "no echo reply from 192.0.2.2 in 200 ms");
@@ -140,4 +146,51 @@ fn a_machine_that_is_silent_is_down_when_the_time_is_over() {
         assert_eq!(outcome.text, "no connection to 192.0.2.2:80 in 200 ms");
         assert!(!outcome.inconclusive);
     });
+}
+
+#[test]
+fn a_hundred_probes_that_hang_delay_no_other() {
+    apart(async || {
+        add_silent_machine();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = listener.local_addr().unwrap();
+        let silent = "192.0.2.2:80".parse().unwrap();
+        let prober = Prober::default();
+        let check = |target| Check {
+            kind: Kind::Connect,
+            target,
+            path: Path::Own,
+            source: None,
+            connect_timeout: Duration::from_mins(2),
+            timeout: Duration::from_mins(2),
+        };
+        let (hung, well) = (check(silent), check(server));
+        let mut hanging: FuturesUnordered<_> = (0..100).map(|_| prober.run(&hung)).collect();
+        for _ in 0..10 {
+            // One thread, all at once.
+            let others: FuturesUnordered<_> = (0..100).map(|_| prober.run(&well)).collect();
+            tokio::select! {
+                Some(outcome) = hanging.next() => panic!("{}", outcome.text),
+                outcomes = others.collect::<Vec<_>>() => {
+                    assert!(outcomes.iter().all(|outcome| outcome.good), "{outcomes:?}");
+                }
+            }
+        }
+        assert_eq!(hanging.len(), 100);
+    });
+}
+
+#[test]
+fn a_probe_that_waits_takes_little_memory() {
+    let check = Check {
+        kind: Kind::Connect,
+        target: "127.0.0.1:1".parse().unwrap(),
+        path: Path::Own,
+        source: None,
+        connect_timeout: PATIENCE,
+        timeout: PATIENCE,
+    };
+    let prober = Prober::default();
+    let size = size_of_val(&prober.run(&check));
+    assert!(size <= 2048, "{size} bytes");
 }

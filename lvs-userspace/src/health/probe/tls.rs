@@ -191,3 +191,6 @@ impl ServerCertVerifier for Lenient {
             .supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests;
