@@ -172,10 +172,22 @@ pub struct Server {
 
 impl Server {
     /// Stops it and all its processes where they are: its sockets stay, nobody reads them.
+    ///
+    /// # Panics
+    ///
+    /// When they do not stop.
     pub fn freeze(&self) {
-        for process in self.processes() {
-            let _ = kill(process, Signal::SIGSTOP);
+        let processes = self.processes();
+        for process in &processes {
+            let _ = kill(*process, Signal::SIGSTOP);
         }
+        // A thread stops when it is next scheduled.
+        let stopped = || processes.iter().copied().all(is_stopped);
+        assert!(
+            eventually(PATIENCE, stopped),
+            "{:?} does not stop",
+            self.name
+        );
     }
 
     /// Lets it go on.
@@ -228,6 +240,18 @@ impl Drop for Server {
         }
         let _ = self.child.wait();
     }
+}
+
+/// Whether all threads of a process have stopped; one that has ended has.
+fn is_stopped(process: Pid) -> bool {
+    let threads = fs::read_dir(format!("/proc/{process}/task"));
+    threads.into_iter().flatten().flatten().all(|thread| {
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        let state = stat
+            .rsplit_once(") ")
+            .and_then(|(_, rest)| rest.chars().next());
+        matches!(state, None | Some('T' | 'Z'))
+    })
 }
 
 /// Every process of the machine, and its parent.

@@ -70,7 +70,7 @@ fn postgresql_answers_with_a_row() {
     asker.bad(
         5432,
         &sql("secret", "SELECT 'one'", Some("two")),
-        "row \"one\" from 10.9.0.1:5432, expected another text",
+        "row \"one\" from 10.9.0.1:5432, expected \"two\"",
     );
     asker.bad(
         5432,
@@ -189,7 +189,7 @@ fn mariadb_answers_with_a_row() {
     asker.bad(
         3306,
         &sql("secret", "SELECT 'one' UNION SELECT 'more'", Some("two")),
-        "row \"one\" from 10.9.0.1:3306, expected another text",
+        "row \"one\" from 10.9.0.1:3306, expected \"two\"",
     );
     asker.bad(
         3306,

@@ -76,7 +76,7 @@ fn a_directory_has_the_entry_that_is_asked_for() {
     asker.bad(
         389,
         &ldap(nobody, ALICE, Some(pattern("bob")), None),
-        "entry \"cn=alice,dc=example\" from 10.9.0.1:389, expected another name",
+        "entry \"cn=alice,dc=example\" from 10.9.0.1:389, expected \"bob\"",
     );
     asker.bad(
         636,

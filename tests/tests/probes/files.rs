@@ -38,7 +38,7 @@ fn a_file_server_gives_the_file_that_is_asked_for() {
     asker.bad(
         21,
         &ftp("anonymous", "check.txt", Some(pattern("goodbye"))),
-        "file \"hello from ftp\" from 10.9.0.1:21, expected another text",
+        "file \"hello from ftp\" from 10.9.0.1:21, expected \"goodbye\"",
     );
     asker.bad(
         21,

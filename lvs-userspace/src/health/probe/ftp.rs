@@ -29,11 +29,11 @@ pub(super) async fn probe(
     if !file.is_empty() {
         let contents = fetch(probe, &mut connection, file).await?;
         found = format!("file of {} bytes", contents.len());
-        if receive.is_some_and(|receive| !receive.accepts(&contents)) {
-            return Err(Failure::answer(
-                format!("file {}", excerpt(&contents)),
-                "another text",
-            ));
+        if let Some(receive) = receive
+            && !receive.accepts(&contents)
+        {
+            let found = format!("file {}", excerpt(&contents));
+            return Err(Failure::answer(found, receive.to_string()));
         }
     }
     dialogue::quit(&mut connection, "QUIT").await;

@@ -72,7 +72,7 @@ pub(super) async fn probe(probe: &Probe<'_>, question: Question<'_>) -> Found {
     let found = dialogue::phrase("entry", &name);
     match question.receive {
         Some(receive) if !receive.accepts(name.as_bytes()) => {
-            Err(Failure::answer(found, "another name"))
+            Err(Failure::answer(found, receive.to_string()))
         }
         _ => Ok(found),
     }

@@ -83,10 +83,13 @@ impl<'a> Rows<'a> {
     fn verdict(self) -> Found {
         match (self.accepted, self.first) {
             (Some(row), _) => Ok(dialogue::phrase("row", &row)),
-            (None, Some(row)) => Err(Failure::answer(
-                dialogue::phrase("row", &row),
-                "another text",
-            )),
+            (None, Some(row)) => {
+                let expected = self.receive.map(ToString::to_string);
+                Err(Failure::answer(
+                    dialogue::phrase("row", &row),
+                    expected.unwrap_or_default(),
+                ))
+            }
             (None, None) => Err(Failure::answer("no row", "one or more")),
         }
     }
@@ -139,7 +142,7 @@ mod tests {
         );
         assert_eq!(
             verdict(Some(&two), &["1", "3"]),
-            ("row \"1\", expected another text".into(), 2)
+            ("row \"1\", expected \"^2$\"".into(), 2)
         );
     }
 
@@ -152,7 +155,7 @@ mod tests {
         );
         assert_eq!(
             verdict(Some(&not_two), &["1", "2", "3"]),
-            ("row \"2\", expected another text".into(), 2)
+            ("row \"2\", expected not \"^2$\"".into(), 2)
         );
         assert_eq!(
             verdict(Some(&not_two), &[]),
