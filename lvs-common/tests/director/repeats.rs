@@ -175,7 +175,9 @@ fn a_repeated_syn_to_a_deleted_server_is_redispatched_too() {
         let mut director = director(Pick::Rotate, Method::Direct, 2, flags);
         reason(&director, &from_client(SYN));
         let first = server(&director) as usize;
-        director.edit(0, |_, members| drop(members.remove(first)));
+        director.edit(0, |_, members| {
+            members.remove(first);
+        });
         director.servers[first].flags |= Server::DELETED;
         assert_eq!(reason(&director, &from_client(SYN)), expected);
         assert_eq!(director.repeats(0) + director.repeats(1), 0);
