@@ -1,6 +1,7 @@
 //! The director's user space: the daemon `lvsd` and `lvsadm`, its `ipvsadm`.
 
 pub mod admin;
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -21,4 +22,3 @@ pub mod rates;
 pub mod scheduler;
 pub mod sweep;
 mod templates;
-pub mod watched;

@@ -21,7 +21,7 @@ mod parse;
 pub mod restore;
 #[cfg(test)]
 mod sample;
-mod save;
+pub(crate) mod save;
 pub(crate) mod scheduler_flags;
 mod server;
 mod service;

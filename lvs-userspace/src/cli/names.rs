@@ -77,14 +77,14 @@ impl ServiceNames {
 }
 
 /// Writes addresses with ports, with names or (`-n`) without.
-pub(super) struct Names {
+pub(crate) struct Names {
     /// Names found so far; `None` with `-n`.
     hosts: Option<HashMap<IpAddr, String>>,
     services: &'static ServiceNames,
 }
 
 impl Names {
-    pub(super) fn new(numeric: bool) -> Self {
+    pub(crate) fn new(numeric: bool) -> Self {
         Self {
             hosts: (!numeric).then(HashMap::new),
             services: ServiceNames::system(),

@@ -5,23 +5,45 @@ use std::io::{self, Write};
 use super::listing::mask;
 use super::names::{Names, port_protocol};
 use super::scheduler_flags;
-use crate::control::protocol::{Server, Service};
-use crate::model::{Checksum, Method, Protocol, ServiceId, Tunnel};
+use crate::control::protocol::Service;
+use crate::model::{
+    Checksum, Method, Protocol, ServerId, ServerSettings, ServiceId, ServiceSettings, Tunnel,
+};
 
 /// Prints a line for each service and each of its servers.
 ///
 /// Thresholds are not among them: ipvsadm has never saved them, and a file read by it would set none.
 pub(super) fn print(out: &mut impl Write, services: &[Service], numeric: bool) -> io::Result<()> {
     let mut names = Names::new(numeric);
-    for service in services {
-        let name = service_option(&service.id, &mut names);
-        writeln!(out, "-A {name} {}", settings(service))?;
-        for server in &service.servers {
-            let address = names.text(server.id.0, port_protocol(&service.id));
-            writeln!(out, "-a {name} -r {address} {}", server_settings(server))?;
+    for one in services {
+        writeln!(out, "-A {}", service(&one.id, &one.settings, &mut names))?;
+        for server in &one.servers {
+            let line = self::server(&one.id, server.id, &server.settings, &mut names);
+            writeln!(out, "-a {line}")?;
         }
     }
     Ok(())
+}
+
+/// What follows `-A` for a service.
+pub(crate) fn service(id: &ServiceId, settings: &ServiceSettings, names: &mut Names) -> String {
+    format!(
+        "{} {}",
+        service_option(id, names),
+        self::settings(id, settings)
+    )
+}
+
+/// What follows `-a` for a real server, without thresholds.
+pub(crate) fn server(
+    service: &ServiceId,
+    id: ServerId,
+    settings: &ServerSettings,
+    names: &mut Names,
+) -> String {
+    let service_name = service_option(service, names);
+    let address = names.text(id.0, port_protocol(service));
+    format!("{service_name} -r {address} {}", server_settings(settings))
 }
 
 fn service_option(id: &ServiceId, names: &mut Names) -> String {
@@ -45,12 +67,11 @@ fn service_option(id: &ServiceId, names: &mut Names) -> String {
     }
 }
 
-fn settings(service: &Service) -> String {
-    let settings = &service.settings;
+fn settings(id: &ServiceId, settings: &ServiceSettings) -> String {
     let mut words = vec![format!("-s {}", settings.scheduler)];
     if let Some(persistence) = settings.persistence {
         words.push(format!("-p {}", persistence.timeout));
-        let mask = mask(persistence.prefix, service.id.family());
+        let mask = mask(persistence.prefix, id.family());
         words.extend(mask.map(|mask| format!("-M {mask}")));
     }
     words.extend(
@@ -69,8 +90,7 @@ fn settings(service: &Service) -> String {
     words.join(" ")
 }
 
-fn server_settings(server: &Server) -> String {
-    let settings = &server.settings;
+fn server_settings(settings: &ServerSettings) -> String {
     let weight = settings.weight;
     match settings.method {
         Method::Direct | Method::Local => format!("-g -w {weight}"),

@@ -4,5 +4,4 @@ mod care;
 mod life;
 mod orders;
 mod reload;
-mod signals;
 mod together;

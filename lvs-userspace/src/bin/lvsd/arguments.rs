@@ -24,7 +24,8 @@ use lvs_userspace::control::DEFAULT_SOCKET;
     version,
     after_long_help = AFTER_HELP,
     override_usage = "lvsd [OPTIONS] [FILE] start|stop|restart|try-restart|reload|force-reload|status\n       \
-                      lvsd [OPTIONS]    (in the foreground)",
+                      lvsd [OPTIONS]    (in the foreground)\n       \
+                      lvsd check [--strict] FILE",
     disable_help_flag = true,
     disable_version_flag = true
 )]
@@ -36,6 +37,10 @@ pub(crate) struct Arguments {
     /// is ldirectord.cf. Its daemon's pid file is /var/run/ldirectord.FILE.pid.
     #[arg(value_name = "FILE|COMMAND", hide = true)]
     pub(crate) words: Vec<String>,
+
+    /// With `check`: a warning is as bad as an error
+    #[arg(long)]
+    pub(crate) strict: bool,
 
     /// Stay in the foreground with `start`, and log in detail on the error output
     #[arg(long, short)]
@@ -140,6 +145,8 @@ Commands, for the daemon of a FILE (as ldirectord's, whose name lvsd may be call
   try-restart      the same, but nothing if it does not run
   reload, force-reload  have it read its file again; tells whether the file is in effect
   status           tell whether it runs
+  check FILE       test a file: print what it would set up, as lines of ipvsadm, and on the error output
+                   what is wrong or doubtful (exit status 2; of doubts only with --strict)
 
 Exit status: 0 done; 1 it could not be done, there is no such file, or (reload) it does not run; 2 the
 file is wrong: nothing was changed; 255 a wrong command line. Of status: 0 it runs; 1 it ended without

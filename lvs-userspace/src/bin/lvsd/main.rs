@@ -2,17 +2,18 @@
 
 mod arguments;
 
-use std::io::IsTerminal as _;
+use std::io::{BufWriter, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Parser as _;
+use lvs_userspace::check;
 use lvs_userspace::control::client::{Client, ClientError};
-use lvs_userspace::daemon::{self, File, Settings};
+use lvs_userspace::daemon::{self, Settings};
 use lvs_userspace::kernel::{self, Options};
 use lvs_userspace::lifecycle::{self, Detached, Instance, Next, Order, PidFile};
-use lvs_userspace::logging::Log;
+use lvs_userspace::logging::{Log, Target};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -33,6 +34,11 @@ fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
+    if let [word, files @ ..] = arguments.words.as_slice()
+        && word == "check"
+    {
+        return ExitCode::from(check(files, arguments.strict));
+    }
     let code = match Order::parse(&arguments.words) {
         Ok(None) if is_ldirectord() => usage("a command is missing"),
         Ok(None) => foreground(&arguments, None),
@@ -56,6 +62,27 @@ fn usage(complaint: &str) -> u8 {
     lifecycle::USAGE
 }
 
+/// Tests a file; the exit code.
+#[expect(clippy::print_stderr, reason = "what was asked for")]
+fn check(files: &[String], strict: bool) -> u8 {
+    let [file] = files else {
+        return usage("check needs one file");
+    };
+    let instance = Instance::new(Some(file));
+    let Some(path) = instance.find() else {
+        eprintln!("Config file {} not found", instance.argument());
+        return check::UNREADABLE;
+    };
+    let (mut out, mut complaints) = (
+        BufWriter::new(std::io::stdout().lock()),
+        BufWriter::new(std::io::stderr().lock()),
+    );
+    let code = check::run(&path, strict, &mut out, &mut complaints)
+        .and_then(|code| out.flush().and(complaints.flush()).map(|()| code));
+    // Who reads it has gone away: what was found still counts for nothing.
+    code.unwrap_or(check::UNREADABLE)
+}
+
 /// Carries a verb out; the exit code.
 #[expect(clippy::print_stderr, reason = "there is no log yet")]
 fn command(arguments: &Arguments, order: &Order) -> u8 {
@@ -66,9 +93,9 @@ fn command(arguments: &Arguments, order: &Order) -> u8 {
             lifecycle::FAILED
         });
     }
-    let (path, file) = match lifecycle::carry_out(order.verb, &instance, &Daemon { arguments }) {
+    let path = match lifecycle::carry_out(order.verb, &instance, &Daemon { arguments }) {
         Ok(Next::Exit(code)) => return code,
-        Ok(Next::Start(path, file)) => (path, file),
+        Ok(Next::Start(path)) => path,
         Err(error) => {
             eprintln!("{error}");
             return lifecycle::FAILED;
@@ -76,9 +103,6 @@ fn command(arguments: &Arguments, order: &Order) -> u8 {
     };
     if arguments.debug {
         return foreground(arguments, Some(path));
-    }
-    if matches!(file, File::Services(services) if services.globals.supervised) {
-        return supervised(arguments, path);
     }
     lifecycle::launch().unwrap_or_else(|error| {
         eprintln!("cannot start a process: {error}");
@@ -97,24 +121,8 @@ fn foreground(arguments: &Arguments, config: Option<PathBuf>) -> u8 {
     let outcome = if arguments.verify {
         verify(&options(arguments))
     } else {
-        daemon::run(&settings(arguments, config, None), || ())
+        daemon::run(&settings(arguments, config), || ())
     };
-    told(outcome)
-}
-
-/// Runs in the foreground with the log on the standard output, for a supervisor; the exit code.
-fn supervised(arguments: &Arguments, config: PathBuf) -> u8 {
-    let log = Log::supervised();
-    log.started();
-    tracing_subscriber::registry()
-        .with(filter(arguments))
-        .with(log.clone())
-        .init();
-    told(daemon::run(&settings(arguments, Some(config), None), || ()))
-}
-
-/// The exit code of a daemon, whose error is told in the log.
-fn told(outcome: Result<()>) -> u8 {
     match outcome {
         Ok(()) => 0,
         Err(error) => {
@@ -136,7 +144,7 @@ fn background(arguments: &Arguments, instance: &Instance) -> Result<u8> {
     let Some(_claimed) = claimed else {
         bail!("somebody else has just started {}", instance.name);
     };
-    let log = Log::new(&instance.name);
+    let log = Log::new(&instance.name, Target::parse(None));
     tracing_subscriber::registry()
         .with(filter(arguments))
         .with(log.clone())
@@ -147,11 +155,14 @@ fn background(arguments: &Arguments, instance: &Instance) -> Result<u8> {
             tracing::warn!("cannot give up the terminal: {error}");
         }
     };
-    let outcome = daemon::run(&settings(arguments, Some(path), Some(log.clone())), ready);
-    let code = told(outcome);
-    // A file that could not be read named no place.
-    log.settle();
-    Ok(code)
+    match daemon::run(&settings(arguments, Some(path)), ready) {
+        Ok(()) => Ok(0),
+        Err(error) => {
+            // The log tells it to whoever waits, too.
+            tracing::error!("{error:#}");
+            Ok(lifecycle::FAILED)
+        }
+    }
 }
 
 fn filter(arguments: &Arguments) -> EnvFilter {
@@ -174,7 +185,7 @@ fn options(arguments: &Arguments) -> Options {
     }
 }
 
-fn settings(arguments: &Arguments, config: Option<PathBuf>, log: Option<Log>) -> Settings {
+fn settings(arguments: &Arguments, config: Option<PathBuf>) -> Settings {
     Settings {
         config: config.or_else(|| arguments.config.clone()),
         interfaces: arguments.interface.clone(),
@@ -183,7 +194,6 @@ fn settings(arguments: &Arguments, config: Option<PathBuf>, log: Option<Log>) ->
         options: options(arguments),
         reset: arguments.reset,
         detach_on_exit: arguments.detach_on_exit,
-        log,
     }
 }
 
@@ -193,10 +203,10 @@ struct Daemon<'a> {
 }
 
 impl lifecycle::Daemon for Daemon<'_> {
-    type File = File;
-
-    fn check(&self, path: &Path) -> Result<File, String> {
-        daemon::read_file(path).map_err(|error| error.to_string())
+    fn check(&self, path: &Path) -> Result<(), String> {
+        daemon::read_file(path)
+            .map(drop)
+            .map_err(|error| error.to_string())
     }
 
     fn reload(&self, pid: u32) -> Option<Result<(), String>> {

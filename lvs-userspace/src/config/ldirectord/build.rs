@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use lvs_common::abi::{MAX_MEMBERS_PER_SERVICE, MAX_SERVERS, MAX_SERVICES};
+
 use super::address::Port;
 use super::diagnostic::Diagnostic;
 use super::keywords::Key;
@@ -45,9 +47,33 @@ pub(super) fn build(
             diagnostics.push(error.hint("put the real servers below the first one"));
         }
     }
+    limits(&virtuals, diagnostics);
     Configuration {
         globals: globals(&file.globals, diagnostics),
         virtuals,
+    }
+}
+
+/// What the tables have room for. The error stands where they are full.
+fn limits(virtuals: &[Virtual], diagnostics: &mut Vec<Diagnostic>) {
+    if let Some(service) = virtuals.get(MAX_SERVICES as usize) {
+        let error = Diagnostic::error(service.line, "too many virtual services");
+        diagnostics.push(error.expected(format!("{MAX_SERVICES} at most")));
+    }
+    let mut total = 0;
+    for service in virtuals {
+        let count = service.servers.len() + service.fallbacks.len();
+        if count > MAX_MEMBERS_PER_SERVICE as usize {
+            let problem = "too many real servers in a virtual service";
+            let error = Diagnostic::error(service.line, problem);
+            diagnostics.push(error.expected(format!("{MAX_MEMBERS_PER_SERVICE} at most")));
+        }
+        let before = total;
+        total += count;
+        if before <= MAX_SERVERS as usize && total > MAX_SERVERS as usize {
+            let error = Diagnostic::error(service.line, "too many real servers in the file");
+            diagnostics.push(error.expected(format!("{MAX_SERVERS} at most")));
+        }
     }
 }
 

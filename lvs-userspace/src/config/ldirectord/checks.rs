@@ -94,11 +94,14 @@ fn check(
         Some(CheckType::External { perl }) => {
             Kind::External(external(perl, service, server, scopes))
         }
-        Some(CheckType::Combined(connects)) => Kind::Combined {
-            service: negotiate::service(word, service, scopes, line, diagnostics),
-            connects,
-        },
-        None | Some(CheckType::Negotiate) => {
+        // Where there are no connections every check negotiates.
+        Some(CheckType::Combined(connects)) if service.protocol() == Protocol::Tcp => {
+            Kind::Combined {
+                service: negotiate::service(word, service, scopes, line, diagnostics),
+                connects,
+            }
+        }
+        None | Some(CheckType::Negotiate | CheckType::Combined(_)) => {
             Kind::Negotiate(negotiate::service(word, service, scopes, line, diagnostics))
         }
     };

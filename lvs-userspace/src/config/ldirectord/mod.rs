@@ -13,6 +13,7 @@ mod checks;
 mod diagnostic;
 mod keywords;
 mod lines;
+mod lint;
 mod model;
 mod names;
 mod negotiate;
@@ -24,6 +25,7 @@ mod services;
 mod settings;
 mod values;
 
+use std::collections::HashSet;
 use std::io::{self, Read as _};
 use std::path::Path;
 
@@ -71,11 +73,15 @@ pub fn parse_with(text: &str, resolver: Resolver<'_>) -> Reading {
     let mut file = reader::read(text);
     let mut diagnostics = std::mem::take(&mut file.diagnostics);
     let names = names::Names::of(&file, resolver);
-    let configuration = build::build(&file, &names, &mut diagnostics);
-    diagnostics.sort_by_key(|diagnostic| diagnostic.line);
-    // What is inherited by many is told once.
-    diagnostics.dedup();
+    let mut configuration = build::build(&file, &names, &mut diagnostics);
     let wrong = diagnostics.iter().any(Diagnostic::is_error);
+    if !wrong {
+        lint::lint(&file, &mut configuration, &mut diagnostics);
+    }
+    diagnostics.sort_by_key(|diagnostic| diagnostic.line);
+    // What the servers of a virtual service share is told once.
+    let mut told = HashSet::new();
+    diagnostics.retain(|diagnostic| told.insert((diagnostic.line, diagnostic.problem.clone())));
     Reading {
         configuration: (!wrong).then_some(configuration),
         diagnostics,

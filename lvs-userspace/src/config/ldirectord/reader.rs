@@ -5,7 +5,7 @@ use super::diagnostic::Diagnostic;
 use super::keywords::{self, Key, Keyword, Kind, Scope};
 use super::lines::{LONGEST_LINE, Line, lines};
 use super::settings::{Settings, Value};
-use super::values::{Place, value};
+use super::values::{Patterns, Place, value};
 use crate::model::Family;
 
 /// A file as it is written.
@@ -14,6 +14,7 @@ pub(super) struct File {
     pub(super) globals: Settings,
     pub(super) sections: Vec<Section>,
     pub(super) diagnostics: Vec<Diagnostic>,
+    patterns: Patterns,
 }
 
 /// A virtual service as it is written.
@@ -69,6 +70,7 @@ impl File {
             let place = &mut Place {
                 line: line.number,
                 diagnostics: &mut self.diagnostics,
+                patterns: &mut self.patterns,
             };
             let v6 = keyword.key == Key::Virtual6;
             let target = target(v6, line.value.unwrap_or_default(), place);
@@ -80,7 +82,7 @@ impl File {
             });
             return;
         }
-        let read = Self::value(keyword, line, &mut self.diagnostics);
+        let read = Self::value(keyword, line, &mut self.diagnostics, &mut self.patterns);
         if let Some(value) = read {
             self.globals.push(keyword.key, line.number, value);
         }
@@ -110,7 +112,7 @@ impl File {
                 .push(error.expected(format!("\"{other}\"")));
             return;
         }
-        let value = Self::value(keyword, line, &mut self.diagnostics);
+        let value = Self::value(keyword, line, &mut self.diagnostics, &mut self.patterns);
         if let Some(value) = value {
             section.settings.push(keyword.key, line.number, value);
         }
@@ -120,6 +122,7 @@ impl File {
         keyword: &Keyword,
         line: Line<'_>,
         diagnostics: &mut Vec<Diagnostic>,
+        patterns: &mut Patterns,
     ) -> Option<Value> {
         match line.value {
             Some(text) => value(
@@ -128,6 +131,7 @@ impl File {
                 &mut Place {
                     line: line.number,
                     diagnostics,
+                    patterns,
                 },
             ),
             None if keyword.kind == Kind::BareFlag => {

@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use lvs_common::abi::MAX_MEMBERS_PER_SERVICE;
+
 use super::address::RealLine;
 use super::build::Builder;
 use super::checks::{self, checks};
@@ -12,8 +14,8 @@ use super::settings::{Scopes, Value, WeightBy};
 use crate::director::{check_server, identity};
 use crate::model::{Protocol, ServerId, ServerSettings, ServiceId, Tunnel};
 
-/// Most addresses of a range.
-const LARGEST_RANGE: u32 = 65_536;
+/// Most addresses of a range: no virtual service has more real servers.
+const LARGEST_RANGE: u32 = MAX_MEMBERS_PER_SERVICE;
 
 /// All of them, in the order of the file.
 pub(super) fn servers(

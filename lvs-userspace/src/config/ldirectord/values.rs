@@ -1,5 +1,6 @@
 //! Values of every kind, read as ldirectord reads them wherever it would.
 
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -17,6 +18,21 @@ const LONGEST: Duration = Duration::from_hours(31 * 24);
 pub(super) struct Place<'a> {
     pub(super) line: usize,
     pub(super) diagnostics: &'a mut Vec<Diagnostic>,
+    pub(super) patterns: &'a mut Patterns,
+}
+
+/// Patterns of a file: compiling is slow, and most virtual services have the same.
+#[derive(Debug, Default)]
+pub(super) struct Patterns(HashMap<(String, bool), Result<Pattern, String>>);
+
+impl Patterns {
+    fn compile(&mut self, expression: &str, negative: bool) -> Result<Pattern, String> {
+        let known = self.0.entry((expression.to_owned(), negative));
+        let compiled = known.or_insert_with(|| {
+            Pattern::compile(expression, negative).map_err(|error| error.to_string())
+        });
+        compiled.clone()
+    }
 }
 
 impl Place<'_> {
@@ -252,7 +268,7 @@ fn pattern(name: &str, text: &str, negative: bool, place: &mut Place<'_>) -> Opt
         );
         return None;
     }
-    match Pattern::compile(expression, negative) {
+    match place.patterns.compile(expression, negative) {
         Ok(pattern) => Some(Value::Pattern(pattern)),
         Err(error) => {
             place.error(

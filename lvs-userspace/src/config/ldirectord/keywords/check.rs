@@ -15,7 +15,7 @@ pub(super) const WHAT: &[Keyword] = &[
         example: "checktype = connect",
         text: "How real servers are checked. `connect`: a TCP connection is accepted (an echo request is \
                answered if the virtual service is UDP). `negotiate`: the service does what is asked of it. A number N: one \
-               `negotiate`, then N times `connect`, and again; after a failure always `negotiate`. `ping`: an echo request is \
+               `negotiate`, then N times `connect`, and again; after a failure, and for UDP, always `negotiate`. `ping`: an echo request is \
                answered. `external`: a command says so. `external-perl`: the same with a Perl script. `on`: always up. `off`: never \
                made up.",
     },

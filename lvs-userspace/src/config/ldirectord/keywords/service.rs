@@ -46,8 +46,8 @@ pub(super) const VIRTUAL: &[Keyword] = &[
         scope: Scope::VIRTUAL,
         kind: Kind::Text,
         default: "none",
-        example: "schedflags = sh-port,sh-fallback",
-        text: "Flags of the scheduler, with commas, as ipvsadm's option -b takes them.",
+        example: "schedflags = flag-1",
+        text: "Flags of the scheduler, with commas (`sh-port,sh-fallback`), as ipvsadm's option -b takes them.",
     },
     Keyword {
         key: Key::Persistent,
@@ -302,10 +302,8 @@ pub(super) const CHANGES: &[Keyword] = &[
         kind: Kind::Word(&["keep", "reset", "reschedule"]),
         default: "`keep`",
         example: "ondown = reset",
-        text: "What becomes of the connections of a server that died. `keep`: nothing. `reschedule`: a SYN or \
-               a UDP datagram goes to another server, and any other TCP segment is answered with a reset: no \
-               other server could go on with its stream. `reset`: the same, and clients that wait in silence \
-               are made to speak, so that they are reset within a second or two.",
+        text: "What becomes of the connections of a server that died: `keep`: nothing; `reset`: their clients \
+               get a TCP reset and come back at once; `reschedule`: their next packets are given to another server.",
     },
     Keyword {
         key: Key::Redispatch,
@@ -314,8 +312,7 @@ pub(super) const CHANGES: &[Keyword] = &[
         kind: Kind::Flag,
         default: "`no`",
         example: "redispatch = yes",
-        text: "A client that repeats its SYN because the server does not answer is given to another server. \
-               A persistent client stays where it (or its network) already has had connections.",
+        text: "A client that repeats its SYN because the server does not answer is given to another server.",
     },
     Keyword {
         key: Key::CleanStop,

@@ -1,0 +1,177 @@
+//! Errors and warnings.
+
+use super::super::Severity::{Error, Warning};
+use super::{section, told};
+
+#[test]
+fn all_errors_are_told_each_with_its_line() {
+    let text = "\
+checktimeout = 0
+    real = 10.0.0.1:80 gate
+virtual = 192.0.2.10
+    real = 10.0.0.1:80 gated
+    recieve = \"x\"
+    quorum = many
+virtual = nobody.example:80
+    real = 10.0.0.1:80 gate
+virtual = 192.0.2.10:81
+    real = nobody.example:80 gate
+    scheduler = best
+    receive = \"(\"
+virtual = 192.0.2.10:81
+";
+    let errors = told(text, Error);
+    let lines: Vec<_> = errors.iter().map(|(line, _)| *line).collect();
+    assert_eq!(lines, [1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13], "{errors:#?}");
+    for (index, part) in [
+        (2, "10.9"),
+        (3, "must be gate, masq or ipip"),
+        (4, "is receive meant?"),
+        (7, "no such name"),
+        (8, "wrr"),
+        (10, "duplicate virtual server"),
+    ] {
+        let part = if index == 2 { "192.0.2.10:80" } else { part };
+        assert!(errors[index].1.contains(part), "{:?}", errors[index]);
+    }
+}
+
+/// The warnings of a virtual service with these lines below it.
+fn warnings(lines: &[&str]) -> Vec<(usize, String)> {
+    let text = section(lines);
+    assert_eq!(told(&text, Error), [], "{text}");
+    told(&text, Warning)
+}
+
+#[test]
+fn a_usual_file_is_beyond_doubt() {
+    assert_eq!(
+        warnings(&[
+            "real = 10.0.0.1:80 gate",
+            "real = 10.0.0.2:80 gate",
+            "service = http",
+            "request = \"/health\"",
+            "receive = \"OK\"",
+            "fallback = 127.0.0.1:80",
+        ]),
+        []
+    );
+}
+
+#[test]
+fn doubtful_files_are_told() {
+    const REAL: &str = "real = 10.0.0.1:80 gate";
+    let cases: &[(&[&str], usize, &str)] = &[
+        (&[], 1, "no real server"),
+        (&["real = 10.0.0.1:80 gate 0"], 1, "weight 0"),
+        (&[REAL, "real = 10.0.0.1:80 gate"], 3, "line 2 already"),
+        (&["real = 10.0.0.1:80 gate backup=yes"], 1, "backup"),
+        (&[REAL, "fallback = 10.0.0.1:80"], 2, "fallback server"),
+        (&["real = 10.0.0.1:8080 gate"], 2, "only checked"),
+        (&[REAL, "checktype = on"], 3, "never fail"),
+        (&[REAL, "checktype = off"], 3, "never hold"),
+        (&[REAL, "service = none"], 3, "never fail"),
+        (&[REAL, "service = pop"], 3, "greeting"),
+        (&[REAL, "service = ftp"], 3, "login"),
+        (&[REAL, "service = dns"], 3, "no name"),
+        (&[REAL, "service = dns", "request = \"a\""], 3, "any answer"),
+        (&[REAL, "service = https"], 3, "private"),
+        (
+            &[REAL, "service = https", "cafile = /no/file"],
+            3,
+            "/no/file",
+        ),
+        (&[REAL, "service = mysql"], 3, "login and request"),
+        (&[REAL, "service = radius"], 3, "secret"),
+        (&[REAL, "service = simpletcp"], 3, "any line"),
+        (&[REAL, "service = http_proxy"], 3, "whole URL"),
+        (&[REAL, "checktype = external"], 3, "/bin/true"),
+        (
+            &[REAL, "checktype = external", "checkcommand = /no/command x"],
+            4,
+            "no arguments",
+        ),
+        (&[REAL, "checkcommand = /bin/false"], 3, "without checktype"),
+        (
+            &[REAL, "httpmethod = HEAD", "receive = \"x\""],
+            1,
+            "no body",
+        ),
+        (&[REAL, "checkinterval = 3"], 3, "fork"),
+        (&[REAL, "netmask = 255.255.255.0"], 3, "persistent"),
+        (&[REAL, "ops = yes"], 3, "not UDP"),
+        (&[REAL, "checkcount = 3"], 3, "old word"),
+        (&[REAL, "fall = 2", "failurecount = 3"], 4, "beside fall"),
+        (
+            &[REAL, "scheduler = rr", "scheduler = wlc"],
+            3,
+            "again on line 4",
+        ),
+        (
+            &[REAL, "fallback = 10.0.0.8", "fallback = 10.0.0.9"],
+            3,
+            "with commas",
+        ),
+        (&[REAL, "quorum = 5"], 3, "5"),
+        (&[REAL, "quorum_up = /bin/x"], 3, "without quorum"),
+        (
+            &[REAL, "slowstart = 10", "scheduler = rr"],
+            3,
+            "knows no weights",
+        ),
+        (&[REAL, "weightby = script"], 3, "without an external check"),
+        (&[REAL, "fastinterval = 20"], 3, "longer than interval"),
+        (&[REAL, "interval = 1"], 3, "31s"),
+        (
+            &[REAL, "check = connect", "checktype = connect"],
+            4,
+            "the check lines are",
+        ),
+        (
+            &["real = 10.0.0.1:80 masq", "checkpath = service"],
+            2,
+            "no effect",
+        ),
+    ];
+    for (lines, line, part) in cases {
+        let found = warnings(lines);
+        assert!(
+            found
+                .iter()
+                .any(|(at, text)| at == line && text.contains(part)),
+            "{lines:?}: {found:#?}"
+        );
+    }
+}
+
+#[test]
+fn a_port_without_a_known_service_is_told() {
+    for (target, part) in [("192.0.2.10:8443", "port 8443"), ("5", "firewall mark")] {
+        let text = format!("virtual = {target}\n    real = 10.0.0.1:8443 masq\n");
+        let found = told(&text, Warning);
+        assert!(found[0].1.contains(part), "{found:?}");
+    }
+}
+
+#[test]
+fn a_check_needs_a_port() {
+    let text = "virtual = 5\n    real = 10.0.0.1 gate\n    checktype = connect\n";
+    let found = told(text, Warning);
+    assert!(found[0].1.contains("no port is known"), "{found:?}");
+}
+
+#[test]
+fn more_than_the_tables_hold_is_an_error() {
+    let many = "    real = 10.0.0.0->10.0.3.255:80 gate\n    real = 10.0.4.0:80 gate\n";
+    let errors = told(&format!("virtual = 192.0.2.10:80\n{many}"), Error);
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(errors[0].1.contains("too many real servers"), "{errors:?}");
+}
+
+#[test]
+fn a_server_that_stands_twice_is_used_once() {
+    let text = section(&["real = 10.0.0.1:80 gate 1", "real = 10.0.0.1:81 gate 2"]);
+    let servers = super::only(&text).servers;
+    assert_eq!(servers.len(), 1);
+    assert_eq!(servers[0].settings.weight, 1);
+}

@@ -1,0 +1,45 @@
+//! `lvsd check` as a program.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn check(arguments: &[&str], file: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_lvsd"))
+        .arg("check")
+        .args(arguments)
+        .arg(file)
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn it_prints_complains_and_ends_as_it_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("www.cf");
+    let write = |text: &str| std::fs::write(&path, text).unwrap();
+
+    write("virtual = 192.0.2.10:80\n    real = 10.0.0.1:80 gate\n");
+    for arguments in [&[][..], &["--strict"]] {
+        let output = check(arguments, &path);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let lines = "-A -t 192.0.2.10:80 -s wrr\n-a -t 192.0.2.10:80 -r 10.0.0.1:80 -g -w 1\n";
+        assert_eq!(String::from_utf8_lossy(&output.stdout), lines);
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    }
+
+    write("timeout = 3\nvirtual = 192.0.2.10:80\n    real = 10.0.0.1:80 gate\n");
+    assert_eq!(check(&[], &path).status.code(), Some(0));
+    assert_eq!(check(&["--strict"], &path).status.code(), Some(2));
+
+    write("virtual = 192.0.2.10:80\n    real = 10.0.0.1:80 gated\n    frob = 1\n");
+    let output = check(&[], &path);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(output.stdout, []);
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(complaints.lines().count(), 2, "{complaints}");
+    let begin = format!("Error reading file {} at line 2: ", path.display());
+    assert!(complaints.starts_with(&begin), "{complaints}");
+
+    let output = check(&[], &folder.path().join("nowhere.cf"));
+    assert_eq!(output.status.code(), Some(1));
+}
