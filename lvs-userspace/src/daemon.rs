@@ -1,12 +1,15 @@
 //! Puts the daemon's parts together and runs them until a signal.
 
 mod care;
+mod disk;
 mod file;
+mod interfaces;
+mod reload;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
@@ -18,18 +21,21 @@ use tracing::{debug, error, info, warn};
 
 use self::care::Care;
 pub use self::file::{Error as FileError, File, read as read_file};
+use self::interfaces::{attach, attaching, describe};
+use self::reload::Effect;
 use crate::clock;
 use crate::config::ldirectord;
 use crate::config::rules::Configuration;
 use crate::connections::Occupation;
-use crate::control::protocol::Interface;
 use crate::control::server::{self, Control, Reload, Socket};
 use crate::director::{Director, NextHop};
 use crate::keepalive;
 use crate::kernel::{Attachment, DataPath, Directory, Options};
+use crate::logging::Log;
 use crate::neighbour::{Change, Neighbours, Resolution};
 use crate::privileges;
 use crate::sweep::Sweeper;
+use crate::watched::Watched;
 
 /// From one look at the data path's signals to the next.
 const SIGNALS: Duration = Duration::from_millis(100);
@@ -51,6 +57,8 @@ pub struct Settings {
     pub reset: bool,
     /// Remove the data path at the end.
     pub detach_on_exit: bool,
+    /// The log whose place the file names; none: it is where it is.
+    pub log: Option<Log>,
 }
 
 /// Runs the daemon until SIGTERM or SIGINT. `ready` is called once the tables are set and requests are
@@ -59,8 +67,14 @@ pub struct Settings {
 /// A daemon that is killed during the start leaves nothing that the next one cannot take over or clean
 /// up, so signals are listened for only afterwards.
 pub fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
+    let watched = settings.config.as_deref().map(Watched::new);
     // Wrong lines are told before anything is touched.
     let file = settings.config.as_deref().map(read_file).transpose()?;
+
+    if let Some(log) = &settings.log {
+        log.follow(file.as_ref().and_then(File::logfile));
+    }
+    let addresses = file.as_ref().map(interfaces::addresses);
 
     let directory = Directory::open(&settings.bpffs)?;
     let (mut data_path, keys) = DataPath::open(directory, &settings.options, settings.reset)?;
@@ -75,7 +89,11 @@ pub fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
         }
         Some(File::Services(services)) => Some(*services),
     };
-    let attachments = attach(&mut data_path, &settings.interfaces)?;
+    let attachments = attach(
+        &mut data_path,
+        &settings.interfaces,
+        addresses.unwrap_or_default(),
+    )?;
     control.set_interfaces(describe(&attachments));
     let data_path = Arc::new(Mutex::new(data_path));
     let socket = Socket::bind(&settings.socket)
@@ -92,11 +110,15 @@ pub fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let attached = (Arc::clone(&data_path), attachments);
-    let serving = serve(
-        settings, &control, services, socket, attached, reloads, ready,
-    );
-    runtime.block_on(serving)?;
+    let begun = Begun {
+        services,
+        socket,
+        data_path: Arc::clone(&data_path),
+        attachments,
+        reloads,
+        watched,
+    };
+    runtime.block_on(serve(settings, &control, begun, ready))?;
     drop(runtime);
 
     if let Err(error) = std::fs::remove_file(&settings.socket) {
@@ -113,16 +135,31 @@ pub fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
     Ok(())
 }
 
+/// A daemon whose tables are found and whose interfaces are attached.
+struct Begun {
+    services: Option<ldirectord::Configuration>,
+    socket: Socket,
+    data_path: Arc<Mutex<DataPath>>,
+    attachments: Vec<Attachment>,
+    reloads: mpsc::Receiver<Reload>,
+    watched: Option<Watched>,
+}
+
 /// Does everything that goes on while the daemon runs.
 async fn serve(
     settings: &Settings,
     control: &Arc<Control>,
-    services: Option<ldirectord::Configuration>,
-    socket: Socket,
-    (data_path, attachments): (Arc<Mutex<DataPath>>, Vec<Attachment>),
-    mut reloads: mpsc::Receiver<Reload>,
+    begun: Begun,
     ready: impl FnOnce(),
 ) -> Result<()> {
+    let Begun {
+        services,
+        socket,
+        data_path,
+        attachments,
+        mut reloads,
+        watched,
+    } = begun;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
@@ -151,18 +188,17 @@ async fn serve(
         spawn_every(SIGNALS, control, stopped.clone(), heeding),
     ];
     let mut stopping = false;
-    let care = match services {
-        None => None,
-        Some(services) => {
-            let care = Care::begin(control, services, &settings.socket).await?;
-            tokio::select! {
-                () = care.answered() => {}
-                _ = terminate.recv() => stopping = true,
-                _ = interrupt.recv() => stopping = true,
-            }
-            Some(care)
+    let mut effect = Effect::new(control, settings);
+    if let Some(services) = services {
+        effect.follow(&services.globals);
+        let care = Care::begin(control, services, &settings.socket).await?;
+        tokio::select! {
+            () = care.answered() => {}
+            _ = terminate.recv() => stopping = true,
+            _ = interrupt.recv() => stopping = true,
         }
-    };
+        effect.care = Some(care);
+    }
     find_next_hops(control).await;
     let listener = socket
         .publish()
@@ -171,6 +207,7 @@ async fn serve(
     let server = tokio::spawn(server::serve(listener, Arc::clone(control), ended(stopped)));
     ready();
 
+    let mut changes = disk::changes(watched);
     while !stopping {
         tokio::select! {
             _ = terminate.recv() => stopping = true,
@@ -178,19 +215,18 @@ async fn serve(
             _ = hangup.recv() => {
                 info!("SIGHUP: reading the configuration again");
                 // What came of it is in the log.
-                let _ = reload(settings.config.clone(), control, care.as_ref()).await;
+                let _ = effect.reload().await;
             }
             Some(answer) = reloads.recv() => {
-                let outcome = reload(settings.config.clone(), control, care.as_ref()).await;
+                let outcome = effect.reload().await;
                 // Whoever asked may have gone.
                 let _ = answer.send(outcome);
             }
+            Some(()) = changes.recv() => effect.changed_on_disk().await,
         }
     }
     info!("stopping");
-    if let Some(care) = care {
-        care.stop().await;
-    }
+    effect.stop().await;
     drop(stop);
     // A client that keeps its connection open does not keep the daemon.
     let _ = tokio::time::timeout(Duration::from_secs(2), server).await;
@@ -213,43 +249,6 @@ async fn find_next_hops(control: &Arc<Control>) {
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-}
-
-/// Reads the configuration again; one that is wrong changes nothing. What is wrong is returned.
-async fn reload(
-    path: Option<PathBuf>,
-    control: &Arc<Control>,
-    care: Option<&Care>,
-) -> Result<(), String> {
-    let Some(path) = path else {
-        let missing = "there is no configuration to read again (--config)".to_owned();
-        warn!("{missing}");
-        return Err(missing);
-    };
-    let outcome = match (read_off_runtime(path.clone()).await, care) {
-        (Ok(File::Services(services)), Some(care)) => care.reload(control, *services).await,
-        (Ok(File::Rules(rules)), None) => {
-            let control = Arc::clone(control);
-            let work = tokio::task::spawn_blocking(move || enact(&control, &rules));
-            work.await.unwrap_or_else(|error| Err(error.into()))
-        }
-        (Ok(_), _) => Err(FileError::OtherKind(path.clone()).into()),
-        (Err(error), _) => Err(error),
-    };
-    match outcome {
-        Ok(()) => {
-            info!("the tables hold what {} says", path.display());
-            Ok(())
-        }
-        Err(error) => {
-            error!("{error:#}");
-            Err(format!("{error:#}"))
-        }
-    }
-}
-
-async fn read_off_runtime(path: PathBuf) -> Result<File> {
-    Ok(tokio::task::spawn_blocking(move || read_file(&path)).await??)
 }
 
 /// Makes the tables hold what a configuration says.
@@ -324,38 +323,6 @@ fn next_hop(resolution: Resolution) -> NextHop {
     }
 }
 
-/// Attaches to the interfaces named, or to those of the data path that was found.
-fn attach(data_path: &mut DataPath, interfaces: &[String]) -> Result<Vec<Attachment>> {
-    let found: Vec<String>;
-    let wanted = if interfaces.is_empty() {
-        let attached = data_path.attached()?;
-        found = attached.into_iter().filter(|name| exists(name)).collect();
-        &found
-    } else {
-        interfaces
-    };
-    if wanted.is_empty() {
-        warn!("no interface is named (--interface): nothing will be forwarded");
-    }
-    Ok(data_path.attach(wanted)?)
-}
-
-fn exists(interface: &str) -> bool {
-    let exists = nix::net::if_::if_nametoindex(interface).is_ok();
-    if !exists {
-        warn!("the interface {interface} is gone");
-    }
-    exists
-}
-
-fn describe(attachments: &[Attachment]) -> Vec<Interface> {
-    let interface = |attachment: &Attachment| Interface {
-        name: attachment.interface.clone(),
-        mode: attachment.mode.name().to_owned(),
-    };
-    attachments.iter().map(interface).collect()
-}
-
 /// What is done once a second: expired connections are freed, then what depends on them.
 fn sweeping() -> impl FnMut(&Control) + Send + 'static {
     let (mut sweeper4, mut sweeper6) = (Sweeper::default(), Sweeper::default());
@@ -383,19 +350,6 @@ fn heeding(control: &Control) {
         debug!("clients repeat their SYNs: {repeats:?}");
         let servers = repeats.iter().map(|found| (found.service, found.server));
         controller.nudge(servers.collect());
-    }
-}
-
-/// Looks whether the interfaces still are those that the program was attached to.
-fn attaching(
-    data_path: Arc<Mutex<DataPath>>,
-    mut attachments: Vec<Attachment>,
-) -> impl FnMut(&Control) + Send + 'static {
-    move |control| {
-        let mut data_path = data_path.lock().unwrap_or_else(PoisonError::into_inner);
-        if data_path.follow(&mut attachments) {
-            control.set_interfaces(describe(&attachments));
-        }
     }
 }
 

@@ -22,3 +22,4 @@ pub mod rates;
 pub mod scheduler;
 pub mod sweep;
 mod templates;
+pub mod watched;

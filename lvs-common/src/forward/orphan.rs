@@ -7,6 +7,9 @@
 //! | a client's reset | dropped | ends the connection, dropped |
 //! | anything else (SCTP, later fragments) | dropped | dropped |
 //!
+//! (With [`crate::abi::Plan::REDISPATCH`], the repeated SYN of a connection to a deleted server does not
+//! get here: it was redispatched before.)
+//!
 //! In the middle of a TCP stream no other server can go on: a reset brings the client back at once. Its
 //! connection goes to CLOSE, as if the server had sent it, and not away: should the reset be lost, the
 //! client's next segment is answered in the same way.

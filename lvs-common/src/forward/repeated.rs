@@ -25,18 +25,21 @@ pub(super) fn repeated<F: Network, T: Tables + Store<F>>(tables: T, work: &mut W
         return work.unknown(NOBODY);
     };
     let Connection { slot, record, .. } = connection;
-    if is_orphan(tables, &record) {
-        return Stage::Orphan;
-    }
+    let orphan = is_orphan(tables, &record);
     let reply = table::by_number::<F, T>(tables, slot.set.partner(slot.way));
     if reply.is_none_or(|reply| reply.tag.state() != ANSWERED) {
         let server = u32::from(record.server);
-        tables.count_repeat(server);
+        if !orphan {
+            tables.count_repeat(server);
+        }
         let plan = tables.plan(u32::from(record.service));
         if plan.is_some_and(|plan| plan.flags & Plan::REDISPATCH != 0) {
             table::remove::<F, T>(tables, &slot);
             return work.unknown(server);
         }
+    }
+    if orphan {
+        return Stage::Orphan;
     }
     // SYN_RECV is where a SYN leads from SYN_RECV.
     let state = tcp::State::SynReceived as u8;

@@ -1,6 +1,6 @@
 //! SYNs that clients repeat: how they count, and where they go.
 
-use lvs_common::abi::{Method, Pick, Plan};
+use lvs_common::abi::{Method, Pick, Plan, Server};
 use lvs_common::connection::Protocol;
 use lvs_common::verdict::{Action, Reason};
 
@@ -164,6 +164,24 @@ fn a_repeated_syn_with_nowhere_to_go_is_told_so() {
     );
     assert_eq!(director.states(), []);
     assert_eq!(director.connections(0), (0, 0));
+}
+
+#[test]
+fn a_repeated_syn_to_a_deleted_server_is_redispatched_too() {
+    for (flags, expected) in [
+        (0, Reason::ServerDeleted),
+        (Plan::REDISPATCH, Reason::Rescheduled),
+    ] {
+        let mut director = director(Pick::Rotate, Method::Direct, 2, flags);
+        reason(&director, &from_client(SYN));
+        let first = server(&director) as usize;
+        director.edit(0, |_, members| {
+            members.remove(first);
+        });
+        director.servers[first].flags |= Server::DELETED;
+        assert_eq!(reason(&director, &from_client(SYN)), expected);
+        assert_eq!(director.repeats(0) + director.repeats(1), 0);
+    }
 }
 
 fn persistent() -> Director {

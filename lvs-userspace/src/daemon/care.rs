@@ -13,6 +13,7 @@ use crate::control::server::Control;
 use crate::director::canonical_service;
 use crate::health::controller::{Beginning, Handle, Tables};
 use crate::health::probe::Prober;
+use crate::mail::{Mail, Phase};
 
 /// How long the first outcomes are waited for until the start is taken to be over.
 const FIRST_OUTCOMES: Duration = Duration::from_secs(10);
@@ -23,9 +24,10 @@ const END: Duration = Duration::from_secs(20);
 /// Files that the daemon needs beside those of its probes.
 const OTHER_FILES: u64 = 256;
 
-/// A controller, and what makes its probes.
+/// A controller, what makes its probes, and who writes about it.
 pub(super) struct Care {
     controller: Handle,
+    mail: Mail,
     prober: Arc<Mutex<Arc<Prober>>>,
 }
 
@@ -36,6 +38,7 @@ impl Care {
         configuration: Configuration,
         socket: &Path,
     ) -> Result<Self> {
+        let mailed = configuration.clone();
         let prober = Arc::new(Mutex::new(Arc::<Prober>::default()));
         let probers = Arc::clone(&prober);
         let beginning = Beginning {
@@ -49,9 +52,13 @@ impl Care {
             }),
             sockets: sockets()?,
         };
-        let controller = Handle::begin(beginning, Arc::clone(control)).await;
+        let (controller, events) = Handle::begin(beginning, Arc::clone(control)).await;
         control.set_controller(controller.clone());
-        Ok(Self { controller, prober })
+        Ok(Self {
+            controller,
+            mail: Mail::begin(&mailed, events),
+            prober,
+        })
     }
 
     /// Returns when every server has been asked, and has answered or been given up.
@@ -61,6 +68,7 @@ impl Care {
             let seconds = FIRST_OUTCOMES.as_secs();
             warn!("some servers have not been heard from in {seconds} s; the start is over");
         }
+        self.mail.enter(Phase::Running);
     }
 
     /// Does what another file says from now on.
@@ -72,18 +80,25 @@ impl Care {
         // Certificates may have changed, too.
         *self.prober.lock().unwrap_or_else(PoisonError::into_inner) = Arc::default();
         let tables = tables(control, &configuration).await?;
+        self.mail.enter(Phase::Reloading);
+        // Who is no longer written to hears of the last of it.
+        let mailed = configuration.clone();
         self.controller.reload(configuration, tables).await;
+        self.mail.configure(mailed);
+        self.mail.enter(Phase::Running);
         Ok(())
     }
 
     /// Withdraws what is not to outlive the daemon.
     pub(super) async fn stop(self) {
+        self.mail.enter(Phase::Stopping);
         if tokio::time::timeout(END, self.controller.stop())
             .await
             .is_err()
         {
             warn!("not everything is withdrawn after {} s", END.as_secs());
         }
+        self.mail.finish().await;
     }
 }
 

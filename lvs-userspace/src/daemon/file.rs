@@ -16,6 +16,16 @@ pub enum File {
     Services(Box<ldirectord::Configuration>),
 }
 
+impl File {
+    /// `logfile`, if it says so.
+    pub fn logfile(&self) -> Option<&str> {
+        match self {
+            Self::Rules(_) => None,
+            Self::Services(services) => services.globals.logfile.as_deref(),
+        }
+    }
+}
+
 /// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -47,24 +47,31 @@ const END: Duration = Duration::from_mins(1);
 
 /// What is left to do once a verb has been carried out so far.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum Next<F> {
     /// Nothing: the program ends with this code.
     Exit(u8),
-    /// The daemon is to run on this file, which is right.
-    Start(PathBuf),
+    /// The daemon is to run on this file, which says this.
+    Start(PathBuf, F),
 }
 
 /// What the verbs need to know of the daemon and of its files.
 pub trait Daemon {
-    /// Tells what is wrong with a file, for people.
-    fn check(&self, path: &Path) -> Result<(), String>;
+    /// What a file says.
+    type File;
+
+    /// Reads a file, or tells what is wrong with it, for people.
+    fn check(&self, path: &Path) -> Result<Self::File, String>;
 
     /// Asks the running daemon `pid` to read its file again. `None` if it cannot be asked.
     fn reload(&self, pid: u32) -> Option<Result<(), String>>;
 }
 
 /// Carries a verb out.
-pub fn carry_out(verb: Verb, instance: &Instance, daemon: &impl Daemon) -> io::Result<Next> {
+pub fn carry_out<D: Daemon>(
+    verb: Verb,
+    instance: &Instance,
+    daemon: &D,
+) -> io::Result<Next<D::File>> {
     let pid_file = instance.pid_file();
     let running = match look(&pid_file)? {
         Liveness::Running(pid) => Some(pid),
@@ -92,17 +99,20 @@ pub fn carry_out(verb: Verb, instance: &Instance, daemon: &impl Daemon) -> io::R
         (Verb::Status, _) => return tell_stopped(&path, &pid_file).map(Next::Exit),
         _ => {}
     }
-    if let Err(error) = daemon.check(&path) {
-        complain(&error);
-        return Ok(Next::Exit(WRONG_FILE));
-    }
+    let file = match daemon.check(&path) {
+        Ok(file) => file,
+        Err(error) => {
+            complain(&error);
+            return Ok(Next::Exit(WRONG_FILE));
+        }
+    };
     Ok(match (verb, running) {
         (Verb::Reload, Some(pid)) => Next::Exit(reload(pid, daemon)?),
         (_, Some(pid)) => match end(pid, &pid_file)? {
-            0 => Next::Start(path),
+            0 => Next::Start(path, file),
             code => Next::Exit(code),
         },
-        (_, None) => Next::Start(path),
+        (_, None) => Next::Start(path, file),
     })
 }
 

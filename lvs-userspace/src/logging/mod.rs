@@ -11,12 +11,17 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
 pub use self::line::ctime;
-use self::target::Sink;
-pub use self::target::{DEFAULT_FILE, Target};
+use self::target::{Sink, Target};
 
 /// The log of this process. Clones write to the same place.
 #[derive(Clone)]
 pub struct Log(Arc<Mutex<State>>);
+
+impl std::fmt::Debug for Log {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Log").finish_non_exhaustive()
+    }
+}
 
 struct State {
     sink: Sink,
@@ -26,17 +31,34 @@ struct State {
 }
 
 impl Log {
-    /// A log at this place; lines in files carry the instance's name.
-    pub fn new(instance: &str, target: Target) -> Self {
+    /// A log of this instance, whose place its file names: lines wait until it is read.
+    pub fn new(instance: &str) -> Self {
+        Self::with(Sink::new(instance))
+    }
+
+    /// A log on the standard output, wherever the file wants it to be.
+    pub fn supervised() -> Self {
+        Self::with(Sink::output())
+    }
+
+    fn with(sink: Sink) -> Self {
         Self(Arc::new(Mutex::new(State {
-            sink: Sink::new(instance, target),
+            sink,
             starting: true,
         })))
     }
 
-    /// Goes on at another place.
-    pub fn move_to(&self, target: Target) {
-        self.state().sink.move_to(target);
+    /// Goes on where a file's `logfile` says.
+    pub fn follow(&self, logfile: Option<&str>) {
+        self.state().sink.move_to(Target::parse(logfile));
+    }
+
+    /// Lines that still wait go where they would without a `logfile`: the file could not be used.
+    pub fn settle(&self) {
+        let mut state = self.state();
+        if state.sink.waits() {
+            state.sink.move_to(Target::parse(None));
+        }
     }
 
     /// From now on nothing goes to the standard error output any more.
@@ -75,19 +97,24 @@ mod tests {
     fn lines_of_a_file_name_time_instance_and_process_and_the_file_may_be_moved() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ldirectord.log");
-        let log = Log::new("www.cf", Target::parse(path.to_str()));
+        let log = Log::new("www.cf");
         log.started();
         let subscriber = tracing_subscriber::registry().with(log.clone());
         tracing::subscriber::with_default(subscriber, || {
+            tracing::info!("early");
+            log.follow(path.to_str());
+            log.settle();
             tracing::info!("Deleted real server: {}", "10.0.0.1:80 (10.0.0.9:80)");
             // As logrotate does.
             std::fs::rename(&path, folder.path().join("ldirectord.log.1")).unwrap();
             tracing::warn!(count = 3, "odd");
-            log.move_to(Target::parse(folder.path().join("other").to_str()));
+            log.follow(folder.path().join("other").to_str());
             tracing::info!("there");
         });
         let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
         let first = read("ldirectord.log.1");
+        let (early, first) = first.split_once('\n').unwrap();
+        assert!(early.ends_with("] early"), "{early}");
         let (prefix, text) = first.split_once("] ").unwrap();
         assert_eq!(text, "Deleted real server: 10.0.0.1:80 (10.0.0.9:80)\n");
         let parts: Vec<_> = prefix.trim_start_matches('[').split('|').collect();

@@ -10,22 +10,32 @@ use syslog::{Facility, Formatter3164, Logger, LoggerBackend};
 use super::line::ctime;
 
 /// The log without a `logfile`.
-pub const DEFAULT_FILE: &str = "/var/log/ldirectord.log";
+const DEFAULT_FILE: &str = "/var/log/ldirectord.log";
 
 /// Where lines go.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
+pub(super) enum Target {
     /// A file. It is opened for each line, so that it may be moved away at any time.
     File(PathBuf),
     /// The machine's log, under this facility.
     Syslog(String),
+}
+
+/// Where lines are written now.
+enum Place {
+    /// Nowhere yet.
+    Waiting(Vec<String>),
+    Target(Target),
     /// The standard output, which a supervisor reads.
     Output,
 }
 
+/// Lines that wait at most.
+const WAITING: usize = 1000;
+
 impl Target {
     /// What `logfile` says: a path if it begins with `/`, else a facility.
-    pub fn parse(logfile: Option<&str>) -> Self {
+    pub(super) fn parse(logfile: Option<&str>) -> Self {
         match logfile {
             None => Self::File(PathBuf::from(DEFAULT_FILE)),
             Some(path) if path.starts_with('/') => Self::File(PathBuf::from(path)),
@@ -37,42 +47,68 @@ impl Target {
 /// Writes lines to a target.
 pub(super) struct Sink {
     instance: String,
-    target: Target,
+    place: Place,
     /// Connected when the first line is written.
     syslog: Option<Logger<LoggerBackend, Formatter3164>>,
 }
 
 impl Sink {
-    pub(super) fn new(instance: &str, target: Target) -> Self {
+    pub(super) fn new(instance: &str) -> Self {
         Self {
             instance: instance.to_owned(),
-            target,
+            place: Place::Waiting(Vec::new()),
             syslog: None,
         }
     }
 
+    pub(super) fn output() -> Self {
+        Self {
+            place: Place::Output,
+            ..Self::new("")
+        }
+    }
+
+    pub(super) const fn waits(&self) -> bool {
+        matches!(self.place, Place::Waiting(_))
+    }
+
     pub(super) fn move_to(&mut self, target: Target) {
-        if self.target != target {
-            self.target = target;
-            self.syslog = None;
+        match &mut self.place {
+            Place::Output => {}
+            Place::Target(before) if *before == target => {}
+            Place::Target(before) => {
+                *before = target;
+                self.syslog = None;
+            }
+            Place::Waiting(lines) => {
+                let lines = std::mem::take(lines);
+                self.place = Place::Target(target);
+                for line in lines {
+                    // Whoever writes the next line finds out.
+                    let _ = self.write(&line);
+                }
+            }
         }
     }
 
     pub(super) fn write(&mut self, message: &str) -> io::Result<()> {
-        match &self.target {
-            Target::File(path) => {
+        match &mut self.place {
+            Place::Waiting(lines) if lines.len() < WAITING => lines.push(message.to_owned()),
+            Place::Waiting(_) => return Err(io::ErrorKind::StorageFull.into()),
+            Place::Output => writeln!(io::stdout(), "[{}] {message}", ctime())?,
+            Place::Target(Target::File(path)) => {
                 let mut file = OpenOptions::new().create(true).append(true).open(path)?;
                 let pid = process::id();
                 let line = format!("[{}|{}|{pid}] {message}\n", ctime(), self.instance);
                 // One call, so that lines of several processes do not mix.
-                file.write_all(line.as_bytes())
+                file.write_all(line.as_bytes())?;
             }
-            Target::Output => writeln!(io::stdout(), "[{}] {message}", ctime()),
-            Target::Syslog(facility) => {
+            Place::Target(Target::Syslog(facility)) => {
                 let facility = facility.clone();
-                self.write_syslog(&facility, message)
+                self.write_syslog(&facility, message)?;
             }
         }
+        Ok(())
     }
 
     fn write_syslog(&mut self, facility: &str, message: &str) -> io::Result<()> {
@@ -115,7 +151,8 @@ mod tests {
 
     #[test]
     fn a_facility_that_does_not_exist_is_an_error() {
-        let mut sink = Sink::new("www.cf", Target::Syslog("nowhere".to_owned()));
+        let mut sink = Sink::new("www.cf");
+        sink.move_to(Target::Syslog("nowhere".to_owned()));
         let error = sink.write("hello").expect_err("no such facility");
         assert!(error.to_string().contains("nowhere"), "{error}");
     }

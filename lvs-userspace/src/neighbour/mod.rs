@@ -10,6 +10,7 @@
 //! - `resolve`: the decision, from facts to a next hop.
 //! - `asks`: when the kernel is asked for which neighbour.
 //! - `tracker`: facts go in, questions and changes come out; no I/O, no clock.
+//! - `ports`: by which interfaces packets of services come and go.
 //! - `socket`, `task`: the sockets, and what runs between them and the tracker.
 
 use std::collections::BTreeSet;
@@ -24,11 +25,13 @@ use tracing::error;
 mod asks;
 mod decode;
 mod facts;
+mod ports;
 mod resolve;
 mod socket;
 mod task;
 mod tracker;
 
+pub use ports::ports;
 use socket::{Events, Questions};
 use task::Task;
 use tracker::Tracker;

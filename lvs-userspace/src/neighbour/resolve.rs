@@ -72,6 +72,12 @@ impl Tables {
         })
     }
 
+    /// The name of the interface that frames leave by for an interface; none if it carries no Ethernet
+    /// frames, or does not run.
+    pub(super) fn port(&self, interface: u32) -> Option<&str> {
+        Some(&self.egress(interface).ok()?.port.name)
+    }
+
     fn next_hop(
         &self,
         key: NeighbourKey,

@@ -27,7 +27,7 @@ use super::{Change, Error};
 /// Time that several events have to arrive before anything is concluded from them.
 const DEBOUNCE: Duration = Duration::from_millis(3);
 /// Questions in one message to the kernel.
-const BATCH: usize = 64;
+pub(super) const BATCH: usize = 64;
 /// Each second, this part of all routes is looked up again.
 const REVIEW_PARTS: usize = 60;
 /// Between two reviews, and before a question that failed is put again.
@@ -203,7 +203,7 @@ fn tolerate<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
     }
 }
 
-fn route_of(address: IpAddr) -> RouteNetlinkMessage {
+pub(super) fn route_of(address: IpAddr) -> RouteNetlinkMessage {
     let mut message = RouteMessage::default();
     let (family, length, address) = match address {
         IpAddr::V4(address) => (AddressFamily::Inet, 32, RouteAddress::Inet(address)),
@@ -233,7 +233,7 @@ fn use_of(key: NeighbourKey) -> RouteNetlinkMessage {
     RouteNetlinkMessage::NewNeighbour(message)
 }
 
-fn route(answer: Answer) -> Route {
+pub(super) fn route(answer: Answer) -> Route {
     match answer {
         Ok(Some(Message::Known(message))) => match *message {
             RouteNetlinkMessage::NewRoute(message) => decode::route(&message),

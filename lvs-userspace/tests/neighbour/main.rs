@@ -4,6 +4,7 @@
 //! root: a plain user is told that they are skipped; where `CI` is set that is a failure.
 
 mod netns;
+mod ports;
 mod reports;
 
 use std::collections::BTreeSet;

@@ -26,6 +26,9 @@ pub struct Load {
 }
 
 impl Load {
+    /// Connections at a time.
+    pub const CONNECTIONS: u64 = 16;
+
     /// Both loads together.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
@@ -148,7 +151,8 @@ impl Client {
     /// Sends requests with wrk for some seconds.
     pub fn load(&self, address: IpAddr, connections: Connections, seconds: u64) -> Result<Load> {
         let mut wrk = Command::new("wrk");
-        wrk.args(["--threads", "1", "--connections", "16", "--timeout", "5"]);
+        wrk.args(["--threads", "1", "--timeout", "5", "--connections"]);
+        wrk.arg(Load::CONNECTIONS.to_string());
         wrk.arg("--duration").arg(format!("{seconds}s"));
         if connections == Connections::New {
             wrk.args(["--header", "Connection: close"]);

@@ -4,4 +4,5 @@ mod care;
 mod life;
 mod orders;
 mod reload;
+mod signals;
 mod together;

@@ -10,10 +10,10 @@ use anyhow::{Context as _, Result, bail};
 use clap::Parser as _;
 use lvs_userspace::check;
 use lvs_userspace::control::client::{Client, ClientError};
-use lvs_userspace::daemon::{self, Settings};
+use lvs_userspace::daemon::{self, File, Settings};
 use lvs_userspace::kernel::{self, Options};
 use lvs_userspace::lifecycle::{self, Detached, Instance, Next, Order, PidFile};
-use lvs_userspace::logging::{Log, Target};
+use lvs_userspace::logging::Log;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -93,9 +93,9 @@ fn command(arguments: &Arguments, order: &Order) -> u8 {
             lifecycle::FAILED
         });
     }
-    let path = match lifecycle::carry_out(order.verb, &instance, &Daemon { arguments }) {
+    let (path, file) = match lifecycle::carry_out(order.verb, &instance, &Daemon { arguments }) {
         Ok(Next::Exit(code)) => return code,
-        Ok(Next::Start(path)) => path,
+        Ok(Next::Start(path, file)) => (path, file),
         Err(error) => {
             eprintln!("{error}");
             return lifecycle::FAILED;
@@ -103,6 +103,9 @@ fn command(arguments: &Arguments, order: &Order) -> u8 {
     };
     if arguments.debug {
         return foreground(arguments, Some(path));
+    }
+    if matches!(file, File::Services(services) if services.globals.supervised) {
+        return supervised(arguments, path);
     }
     lifecycle::launch().unwrap_or_else(|error| {
         eprintln!("cannot start a process: {error}");
@@ -121,8 +124,24 @@ fn foreground(arguments: &Arguments, config: Option<PathBuf>) -> u8 {
     let outcome = if arguments.verify {
         verify(&options(arguments))
     } else {
-        daemon::run(&settings(arguments, config), || ())
+        daemon::run(&settings(arguments, config, None), || ())
     };
+    told(outcome)
+}
+
+/// Runs in the foreground with the log on the standard output, for a supervisor; the exit code.
+fn supervised(arguments: &Arguments, config: PathBuf) -> u8 {
+    let log = Log::supervised();
+    log.started();
+    tracing_subscriber::registry()
+        .with(filter(arguments))
+        .with(log.clone())
+        .init();
+    told(daemon::run(&settings(arguments, Some(config), None), || ()))
+}
+
+/// The exit code of a daemon, whose error is told in the log.
+fn told(outcome: Result<()>) -> u8 {
     match outcome {
         Ok(()) => 0,
         Err(error) => {
@@ -144,7 +163,7 @@ fn background(arguments: &Arguments, instance: &Instance) -> Result<u8> {
     let Some(_claimed) = claimed else {
         bail!("somebody else has just started {}", instance.name);
     };
-    let log = Log::new(&instance.name, Target::parse(None));
+    let log = Log::new(&instance.name);
     tracing_subscriber::registry()
         .with(filter(arguments))
         .with(log.clone())
@@ -155,14 +174,11 @@ fn background(arguments: &Arguments, instance: &Instance) -> Result<u8> {
             tracing::warn!("cannot give up the terminal: {error}");
         }
     };
-    match daemon::run(&settings(arguments, Some(path)), ready) {
-        Ok(()) => Ok(0),
-        Err(error) => {
-            // The log tells it to whoever waits, too.
-            tracing::error!("{error:#}");
-            Ok(lifecycle::FAILED)
-        }
-    }
+    let outcome = daemon::run(&settings(arguments, Some(path), Some(log.clone())), ready);
+    let code = told(outcome);
+    // A file that could not be read named no place.
+    log.settle();
+    Ok(code)
 }
 
 fn filter(arguments: &Arguments) -> EnvFilter {
@@ -185,7 +201,7 @@ fn options(arguments: &Arguments) -> Options {
     }
 }
 
-fn settings(arguments: &Arguments, config: Option<PathBuf>) -> Settings {
+fn settings(arguments: &Arguments, config: Option<PathBuf>, log: Option<Log>) -> Settings {
     Settings {
         config: config.or_else(|| arguments.config.clone()),
         interfaces: arguments.interface.clone(),
@@ -194,6 +210,7 @@ fn settings(arguments: &Arguments, config: Option<PathBuf>) -> Settings {
         options: options(arguments),
         reset: arguments.reset,
         detach_on_exit: arguments.detach_on_exit,
+        log,
     }
 }
 
@@ -203,10 +220,10 @@ struct Daemon<'a> {
 }
 
 impl lifecycle::Daemon for Daemon<'_> {
-    fn check(&self, path: &Path) -> Result<(), String> {
-        daemon::read_file(path)
-            .map(drop)
-            .map_err(|error| error.to_string())
+    type File = File;
+
+    fn check(&self, path: &Path) -> Result<File, String> {
+        daemon::read_file(path).map_err(|error| error.to_string())
     }
 
     fn reload(&self, pid: u32) -> Option<Result<(), String>> {

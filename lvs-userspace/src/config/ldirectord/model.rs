@@ -150,9 +150,9 @@ pub enum OnDown {
     /// They stay with it, as with ldirectord.
     #[default]
     Keep,
-    /// Their clients get a reset, so that they come back at once.
+    /// As [`OnDown::Reschedule`], and silent clients are made to speak, so that they are reset at once.
     Reset,
-    /// Their next packets are scheduled anew.
+    /// Their next packets are scheduled anew, or answered with a reset where that makes no sense.
     Reschedule,
 }
 

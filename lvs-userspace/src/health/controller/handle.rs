@@ -59,8 +59,12 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Takes care of the services of a file from now on.
-    pub async fn begin(beginning: Beginning, control: Arc<Control>) -> Self {
+    /// Takes care of the services of a file from now on. Everything that happens is heard from the
+    /// first event on.
+    pub async fn begin(
+        beginning: Beginning,
+        control: Arc<Control>,
+    ) -> (Self, broadcast::Receiver<Arc<Event>>) {
         Controller::begin(beginning, control).await
     }
 

@@ -28,7 +28,7 @@ use super::watch::Step;
 use super::watches::Watches;
 use super::writer::{self, Job, Task};
 use crate::config::ldirectord::{Globals, OnDown, Weighing};
-use crate::control::health::{Order, State};
+use crate::control::health::{Event, Order, State};
 use crate::control::protocol::{Refusal, RefusalKind};
 use crate::control::server::Control;
 use crate::model::{ServerId, ServiceId};
@@ -62,9 +62,12 @@ struct Controller {
 }
 
 impl Controller {
-    async fn begin(beginning: Beginning, control: Arc<Control>) -> Handle {
+    async fn begin(
+        beginning: Beginning,
+        control: Arc<Control>,
+    ) -> (Handle, broadcast::Receiver<Arc<Event>>) {
         let (requests, received) = mpsc::unbounded_channel();
-        let (events, _) = broadcast::channel(BACKLOG);
+        let (events, heard) = broadcast::channel(BACKLOG);
         let (reports, reported) = mpsc::unbounded_channel();
         let (tasks, to_do) = mpsc::unbounded_channel();
         let back = requests.clone();
@@ -104,7 +107,7 @@ impl Controller {
         tokio::spawn(maintenance::follow(followed, move |maintained| {
             teller.send(Request::Maintained(maintained)).is_ok()
         }));
-        Handle { requests, events }
+        (Handle { requests, events }, heard)
     }
 
     async fn run(

@@ -302,8 +302,10 @@ pub(super) const CHANGES: &[Keyword] = &[
         kind: Kind::Word(&["keep", "reset", "reschedule"]),
         default: "`keep`",
         example: "ondown = reset",
-        text: "What becomes of the connections of a server that died: `keep`: nothing; `reset`: their clients \
-               get a TCP reset and come back at once; `reschedule`: their next packets are given to another server.",
+        text: "What becomes of the connections of a server that died. `keep`: nothing. `reschedule`: a SYN or \
+               a UDP datagram goes to another server, and any other TCP segment is answered with a reset: no \
+               other server could go on with its stream. `reset`: the same, and clients that wait in silence \
+               are made to speak, so that they are reset within a second or two.",
     },
     Keyword {
         key: Key::Redispatch,
@@ -312,7 +314,8 @@ pub(super) const CHANGES: &[Keyword] = &[
         kind: Kind::Flag,
         default: "`no`",
         example: "redispatch = yes",
-        text: "A client that repeats its SYN because the server does not answer is given to another server.",
+        text: "A client that repeats its SYN because the server does not answer is given to another server. \
+               A persistent client stays where it (or its network) already has had connections.",
     },
     Keyword {
         key: Key::CleanStop,

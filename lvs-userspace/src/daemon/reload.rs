@@ -1,0 +1,108 @@
+//! From one configuration to the next, whoever wants it: a signal, a request, the file itself.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Result;
+use tracing::{error, info, warn};
+
+use super::care::Care;
+use super::disk::Habits;
+use super::file::{Error as FileError, File, read};
+use super::{Settings, enact};
+use crate::config::ldirectord::Globals;
+use crate::control::server::Control;
+use crate::logging::Log;
+
+/// What a configuration is in effect in.
+pub(super) struct Effect {
+    pub(super) control: Arc<Control>,
+    /// Who looks after its services; none: it is rules, or there is none.
+    pub(super) care: Option<Care>,
+    path: Option<PathBuf>,
+    log: Option<Log>,
+    habits: Habits,
+}
+
+impl Effect {
+    pub(super) fn new(control: &Arc<Control>, settings: &Settings) -> Self {
+        Self {
+            control: Arc::clone(control),
+            care: None,
+            path: settings.config.clone(),
+            log: settings.log.clone(),
+            habits: Habits::default(),
+        }
+    }
+
+    /// Does from now on what the file says about the daemon itself.
+    pub(super) fn follow(&mut self, globals: &Globals) {
+        self.habits.follow(globals);
+        if let Some(log) = &self.log {
+            log.follow(globals.logfile.as_deref());
+        }
+    }
+
+    /// Reads the configuration again; one that is wrong changes nothing. What is wrong is returned.
+    pub(super) async fn reload(&mut self) -> Result<(), String> {
+        let Some(path) = self.path.clone() else {
+            let missing = "there is no configuration to read again (--config)".to_owned();
+            warn!("{missing}");
+            return Err(missing);
+        };
+        match self.read_and_enact(path.clone()).await {
+            Ok(()) => {
+                info!("the tables hold what {} says", path.display());
+                Ok(())
+            }
+            Err(error) => {
+                error!("{error:#}");
+                Err(format!("{error:#}"))
+            }
+        }
+    }
+
+    async fn read_and_enact(&mut self, path: PathBuf) -> Result<()> {
+        let named = path.clone();
+        let file = tokio::task::spawn_blocking(move || read(&named)).await??;
+        match (file, &self.care) {
+            (File::Services(services), Some(care)) => {
+                let globals = services.globals.clone();
+                care.reload(&self.control, *services).await?;
+                self.follow(&globals);
+                Ok(())
+            }
+            (File::Rules(rules), None) => {
+                let control = Arc::clone(&self.control);
+                tokio::task::spawn_blocking(move || enact(&control, &rules)).await?
+            }
+            _ => Err(FileError::OtherKind(path).into()),
+        }
+    }
+
+    /// The file says something else than before. Only an `ldirectord.cf` can want anything then.
+    pub(super) async fn changed_on_disk(&mut self) {
+        let (Some(path), Some(_)) = (self.path.clone(), &self.care) else {
+            return;
+        };
+        info!(
+            "Configuration file '{}' has changed on disk",
+            path.display()
+        );
+        if self.habits.autoreload {
+            info!(" - reread new configuration");
+            // What is wrong with it is in the log.
+            let _ = self.reload().await;
+        } else {
+            info!(" - ignore new configuration");
+        }
+        self.habits.call_back(&path);
+    }
+
+    /// Withdraws what is not to outlive the daemon.
+    pub(super) async fn stop(self) {
+        if let Some(care) = self.care {
+            care.stop().await;
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The interfaces of a director whose operator named none: where packets of its services come and go.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::address::AddressMessage;
+use netlink_packet_route::link::LinkMessage;
+
+use super::Error;
+use super::decode;
+use super::facts::{Fact, Route};
+use super::resolve::Tables;
+use super::socket::{Message, Questions};
+use super::task::{BATCH, route, route_of};
+
+/// Somewhere out there, as clients are: addresses for documentation (RFC 5737, RFC 3849), which are on
+/// no network.
+const CLIENTS: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
+];
+
+/// The Ethernet interfaces that hold these addresses (of virtual services and real servers) or lead to
+/// them, and those of the default routes, by which clients come.
+///
+/// An address that nothing leads to has none; an interface under a VLAN device stands for it.
+pub async fn ports(addresses: BTreeSet<IpAddr>) -> Result<BTreeSet<String>, Error> {
+    let mut questions = Questions::open()?;
+    let mut tables = Tables::default();
+    let mut holders: HashMap<IpAddr, Vec<u32>> = HashMap::new();
+    for question in [
+        RouteNetlinkMessage::GetLink(LinkMessage::default()),
+        RouteNetlinkMessage::GetAddress(AddressMessage::default()),
+    ] {
+        for message in questions.dump(question).await? {
+            let Message::Known(message) = message else {
+                continue;
+            };
+            match decode::fact(&message) {
+                Some(Fact::Link(index, Some(link))) => drop(tables.links.insert(index, link)),
+                Some(Fact::Address(index, address)) => {
+                    holders.entry(address.ip).or_default().push(index);
+                }
+                _ => {}
+            }
+        }
+    }
+    let wanted: Vec<_> = addresses.into_iter().chain(CLIENTS).collect();
+    let mut indices = BTreeSet::new();
+    for some in wanted.chunks(BATCH) {
+        let asked = some.iter().map(|&address| route_of(address)).collect();
+        let answers = questions.ask(asked, 0).await?;
+        for (address, answer) in some.iter().zip(answers) {
+            match route(answer) {
+                Route::Local => indices.extend(holders.get(address).into_iter().flatten()),
+                Route::Unicast { interface, .. } => drop(indices.insert(interface)),
+                Route::None(_) => {}
+            }
+        }
+    }
+    let names = indices.into_iter().filter_map(|index| tables.port(index));
+    Ok(names.map(str::to_owned).collect())
+}

@@ -1,0 +1,169 @@
+//! What the data path notices of servers that die, and what it does for their clients.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use lvs_tests::eventually;
+use lvs_tests::lab::addresses::{server, virtual_address};
+use lvs_tests::lab::client::{Connections, Load, download_source};
+use lvs_tests::lab::{Client, Lab};
+use lvs_userspace::model::Family::{self, Ipv4, Ipv6};
+use lvs_userspace::model::Method::{self, Direct, Nat, Tunnel};
+
+use crate::care::{Care, PATIENCE, QUICK};
+
+const SERVICES: [(Family, Method); 4] =
+    [(Ipv4, Direct), (Ipv4, Nat), (Ipv4, Tunnel), (Ipv6, Direct)];
+
+/// curl's exit code for a connection that was reset.
+const RESET: i32 = 56;
+
+fn address(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => format!("{address}:80"),
+        IpAddr::V6(address) => format!("[{address}]:80"),
+    }
+}
+
+/// A virtual service with all real servers and these lines.
+fn service((family, method): (Family, Method), lines: &str) -> String {
+    let version = match family {
+        Ipv4 => "",
+        Ipv6 => "6",
+    };
+    let how = match method {
+        Nat => "masq",
+        Tunnel => "ipip",
+        Direct | Method::Local => "gate",
+    };
+    let to = address(virtual_address(family, method));
+    let mut text = format!("virtual{version} = {to}\n");
+    for number in 1..=Lab::SERVERS {
+        let real = address(server(family, number));
+        let _ = writeln!(text, "\treal{version} = {real} {how}");
+    }
+    for line in ["checktype = connect"].into_iter().chain(lines.lines()) {
+        let _ = writeln!(text, "\t{line}");
+    }
+    text
+}
+
+/// Cuts a real server off, as a pulled plug or a crashed kernel does.
+fn cut(lab: &Lab, number: u8) {
+    link(lab, number, "down");
+}
+
+fn link(lab: &Lab, number: u8, state: &str) {
+    let mut ip = Command::new("ip");
+    ip.args(["link", "set", "eth0", state]);
+    let server = &lab.servers[usize::from(number) - 1];
+    let output = server.namespace().output(&mut ip).unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// Downloads that are under way, three from each service: one from each server.
+struct Downloads(Vec<(String, String, Child)>);
+
+impl Downloads {
+    fn start(lab: &Lab, services: &[(Family, Method)]) -> Self {
+        let mut all = Vec::new();
+        for (number, &(family, method)) in services.iter().enumerate() {
+            for turn in 1..=Lab::SERVERS {
+                let url = Client::url(virtual_address(family, method), "/slow");
+                let name = format!("download-{number}-{turn}");
+                let (file, curl) = lab.client.start_download(&url, &name).unwrap();
+                let begun = eventually(PATIENCE, || download_source(&file).is_some());
+                assert!(begun, "{url} does not begin");
+                let source = download_source(&file).unwrap();
+                all.push((format!("{family:?} {method:?}"), source, curl));
+            }
+        }
+        Self(all)
+    }
+
+    /// Exit codes of those from a server, once all of them have ended.
+    fn ended(&mut self, number: u8) -> Vec<(String, Option<i32>)> {
+        let name = format!("server{number}");
+        let dead = self.0.extract_if(.., |(_, source, _)| *source == name);
+        dead.map(|(service, _, mut curl)| (service, curl.wait().unwrap().code()))
+            .collect()
+    }
+
+    /// The others end well.
+    fn end(self) {
+        for (service, source, mut curl) in self.0 {
+            let status = curl.wait().unwrap();
+            assert!(status.success(), "{service} from {source}: {status}");
+        }
+    }
+}
+
+#[test]
+fn clients_that_wait_for_a_server_that_died_are_reset() {
+    let services = SERVICES.map(|id| service(id, "ondown = reset"));
+    let Some(care) = Care::of(&(QUICK.to_owned() + &services.concat())) else {
+        return;
+    };
+    let mut downloads = Downloads::start(&care.lab, &SERVICES);
+    let moment = Instant::now();
+    cut(&care.lab, 2);
+    let ended = downloads.ended(2);
+    println!("the last client was reset after {:?}", moment.elapsed());
+    let expected = SERVICES.map(|(family, method)| (format!("{family:?} {method:?}"), Some(RESET)));
+    assert_eq!(ended, expected);
+    downloads.end();
+    for (family, method) in SERVICES {
+        let names = care.lab.client.get_many(virtual_address(family, method), 6);
+        let names = names.unwrap();
+        assert!(!names.contains(&"server2".to_owned()), "{names:?}");
+    }
+    let listed = care.lab.director.lvsadm("--verdicts").unwrap();
+    assert!(listed.contains("answer-reset"), "{listed}");
+}
+
+#[test]
+fn a_repeated_syn_finds_another_server_and_a_dead_one_out() {
+    // No probe is due for ten minutes.
+    let lines = "redispatch = yes\ninterval = 600s\nfastinterval = 50ms\ndowninterval = 100ms";
+    let rhythm = "checktimeout = 500ms\nfall = 2\n";
+    let id = (Ipv4, Direct);
+    let Some(care) = Care::of(&(rhythm.to_owned() + &service(id, lines))) else {
+        return;
+    };
+    let address = virtual_address(Ipv4, Direct);
+    let all = care.lab.client.get_many(address, 6).unwrap();
+    assert!(all.contains(&"server3".to_owned()), "{all:?}");
+    cut(&care.lab, 3);
+    // curl gives up after five seconds: only redispatched connections are that quick.
+    let names = care.lab.client.get_many(address, 6).unwrap();
+    assert!(!names.contains(&"server3".to_owned()), "{names:?}");
+    let dead = server(Ipv4, 3).to_string();
+    let out = || {
+        let table = care.lab.director.lvsadm("-Sn").unwrap();
+        let line = table.lines().find(|line| line.contains(&dead));
+        line.is_none_or(|line| line.ends_with("-w 0"))
+    };
+    assert!(eventually(PATIENCE, out), "server3 still serves");
+    link(&care.lab, 3, "up");
+}
+
+#[test]
+fn a_server_that_dies_costs_each_of_its_clients_one_request_at_most() {
+    let id = (Ipv4, Direct);
+    let lines = "ondown = reset\nredispatch = yes";
+    let Some(care) = Care::of(&(QUICK.to_owned() + &service(id, lines))) else {
+        return;
+    };
+    let address = virtual_address(Ipv4, Direct);
+    let load = std::thread::scope(|scope| {
+        let load = scope.spawn(|| care.lab.client.load(address, Connections::New, 5));
+        std::thread::sleep(Duration::from_secs(1));
+        cut(&care.lab, 2);
+        load.join().unwrap().unwrap()
+    });
+    println!("{load:?}");
+    assert!(load.requests > 100, "{load:?}");
+    assert!(load.failed <= Load::CONNECTIONS, "{load:?}");
+}
