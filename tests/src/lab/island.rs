@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use lvs_userspace::model::Family;
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, User, chown};
 
@@ -104,7 +106,7 @@ impl Island {
             .stdout(output.try_clone()?)
             .stderr(output);
         let mut server = Server {
-            child: self.namespace.spawn(&mut command)?,
+            child: self.spawn(&mut command)?,
             name: name.to_owned(),
         };
         let probed = Probed { island: self };
@@ -119,6 +121,27 @@ impl Island {
             None if answered => Ok(server),
             None => bail!("{program} does not answer: {}", said()),
         }
+    }
+
+    /// Starts a program in a process group of its own, with shared memory of its own: Squid finds there
+    /// what another one, which was killed, left behind, and gives up.
+    fn spawn(&self, command: &mut Command) -> Result<Child> {
+        command.process_group(0);
+        let program = command.get_program().to_owned();
+        let spawn = || -> Result<Child> {
+            // Of this thread, which ends with this, and of the child.
+            unshare(CloneFlags::CLONE_NEWNS)?;
+            let nothing = None::<&str>;
+            // Goes along with what is unmounted outside.
+            let flags = MsFlags::MS_REC | MsFlags::MS_SLAVE;
+            mount(nothing, "/", nothing, flags, nothing)?;
+            let (kind, mode) = (Some("tmpfs"), Some("mode=1777"));
+            mount(kind, "/dev/shm", kind, MsFlags::empty(), mode)?;
+            Ok(command.spawn()?)
+        };
+        self.namespace
+            .enter(spawn)?
+            .with_context(|| format!("cannot start {}", program.display()))
     }
 
     /// Runs a program to its end as a user; what it printed is returned.
@@ -185,8 +208,8 @@ impl Server {
         let stopped = || processes.iter().copied().all(is_stopped);
         assert!(
             eventually(PATIENCE, stopped),
-            "{:?} does not stop",
-            self.name
+            "{} does not stop",
+            self.name.display()
         );
     }
 

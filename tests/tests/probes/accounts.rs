@@ -32,13 +32,13 @@ fn a_login_is_accepted_with_password_and_secret() {
         "Access-Reject from 10.9.0.1:1812, expected Access-Accept",
     );
     // Who signs with another secret is not answered at all (RFC 3579, section 3.2).
-    asker.bad_soon(
+    asker.silent(
         1812,
         &radius(password, "wrong"),
-        "no answer from 10.9.0.1:1812 in 300 ms",
+        "no answer from 10.9.0.1:1812 in LIMIT",
     );
     freeradius.freeze();
-    asker.bad_soon(1812, &alice, "no answer from 10.9.0.1:1812 in 300 ms");
+    asker.silent(1812, &alice, "no answer from 10.9.0.1:1812 in LIMIT");
     freeradius.thaw();
     freeradius.stop().unwrap();
     asker.bad(1812, &alice, "no answer from 10.9.0.1:1812: *");

@@ -56,7 +56,7 @@ fn redis_answers_to_those_who_know_its_password() {
     asker.bad(reset.port, &ping, text);
     spoil(&asker, 6379, &ping, &[0, 3, 7]);
     server.freeze();
-    asker.bad_soon(6379, &ping, "no answer from 10.9.0.1:6379 in 300 ms");
+    asker.silent(6379, &ping, "no answer from 10.9.0.1:6379 in LIMIT");
     server.thaw();
     server.stop().unwrap();
     asker.bad(6379, &ping, "connection to 10.9.0.1:6379 refused");

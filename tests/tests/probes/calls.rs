@@ -34,8 +34,8 @@ fn a_telephone_exchange_tells_its_options() {
     );
     spoil(&asker, 5060, &tcp, &[0, 7]);
     kamailio.freeze();
-    asker.bad_soon(5060, &udp, "no answer from 10.9.0.1:5060 in 300 ms");
-    asker.bad_soon(5060, &tcp, "no answer from 10.9.0.1:5060 in 300 ms");
+    asker.silent(5060, &udp, "no answer from 10.9.0.1:5060 in LIMIT");
+    asker.silent(5060, &tcp, "no answer from 10.9.0.1:5060 in LIMIT");
     kamailio.thaw();
     kamailio.stop().unwrap();
     asker.bad(5060, &udp, "no answer from 10.9.0.1:5060: *");

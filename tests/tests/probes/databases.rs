@@ -78,10 +78,10 @@ fn postgresql_answers_with_a_row() {
         "answer to the query ERROR 42P01 \"relation \"nothing\" does not exist\" \
          from 10.9.0.1:5432, expected a row",
     );
-    asker.bad_soon(
+    asker.silent(
         5432,
         &sql("secret", "SELECT pg_sleep(60)", None),
-        "no answer to the query from 10.9.0.1:5432 in 300 ms",
+        "no answer to the query from 10.9.0.1:5432 in LIMIT",
     );
     let much = "SELECT repeat('x', 1000000) FROM generate_series(1, 100)";
     asker.good(
@@ -100,10 +100,10 @@ fn postgresql_answers_with_a_row() {
     asker.bad(reset.port, &two, text);
     spoil(&asker, 5432, &two, &[0, 3, 100]);
     postgresql.freeze();
-    asker.bad_soon(
+    asker.silent(
         5432,
         &two,
-        "no answer to the login from 10.9.0.1:5432 in 300 ms",
+        "no answer to the login from 10.9.0.1:5432 in LIMIT",
     );
     postgresql.thaw();
     postgresql.stop().unwrap();
@@ -202,10 +202,10 @@ fn mariadb_answers_with_a_row() {
         &sql("secret", "DO 1", None),
         "no row from 10.9.0.1:3306, expected one or more",
     );
-    asker.bad_soon(
+    asker.silent(
         3306,
         &sql("secret", "SELECT SLEEP(60)", None),
-        "no answer to the query from 10.9.0.1:3306 in 300 ms",
+        "no answer to the query from 10.9.0.1:3306 in LIMIT",
     );
     let much = "WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 100) \
                 SELECT REPEAT('x', 1000000) FROM n";
@@ -235,11 +235,11 @@ fn mariadb_answers_with_a_row() {
     );
 
     let reset = Meddler::start(&island, 3306, 90, Manner::Reset);
-    let text = "no * from 10.9.0.1:*: connection reset by peer";
+    let text = "no * 10.9.0.1:*: connection reset by peer";
     asker.bad(reset.port, &two, text);
     spoil(&asker, 3306, &two, &[0, 3, 20]);
     mariadb.freeze();
-    asker.bad_soon(3306, &two, "no greeting from 10.9.0.1:3306 in 300 ms");
+    asker.silent(3306, &two, "no greeting from 10.9.0.1:3306 in LIMIT");
     mariadb.thaw();
     mariadb.stop().unwrap();
     asker.bad(3306, &two, "connection to 10.9.0.1:3306 refused");
@@ -357,6 +357,8 @@ impl<'a> Template<'a> {
             "--skip-test-db",
             "--skip-name-resolve",
             "--innodb-log-file-size=4M",
+            // Not in /tmp, where others of its kind have tables of the same name.
+            &format!("--tmpdir={}", island.folder().display()),
         ];
         island.run_as("root", "mariadb-install-db", &arguments)?;
         // The servers' users are not replicated: each has them from its start.
@@ -380,6 +382,7 @@ impl<'a> Template<'a> {
             "--user=root".to_owned(),
             format!("--datadir={to}"),
             format!("--socket={to}/socket"),
+            format!("--tmpdir={to}"),
             format!("--pid-file={to}/pid"),
             format!("--port={port}"),
             format!("--server-id={port}"),

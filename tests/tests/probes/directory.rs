@@ -98,10 +98,10 @@ fn a_directory_has_the_entry_that_is_asked_for() {
     );
     spoil(&asker, 389, &plain, &[0, 1, 14]);
     slapd.freeze();
-    asker.bad_soon(
+    asker.silent(
         389,
         &plain,
-        "no answer to the bind from 10.9.0.1:389 in 300 ms",
+        "no answer to the bind from 10.9.0.1:389 in LIMIT",
     );
     slapd.thaw();
     slapd.stop().unwrap();

@@ -66,11 +66,11 @@ fn a_file_server_gives_the_file_that_is_asked_for() {
     asker.bad(
         reset.port,
         &file,
-        "no answer to * from 10.9.0.1:*: connection reset by peer",
+        "no * 10.9.0.1:*: connection reset by peer",
     );
     spoil(&asker, 21, &file, &[0, 10, 30]);
     vsftpd.freeze();
-    asker.bad_soon(21, &file, "no greeting from 10.9.0.1:21 in 300 ms");
+    asker.silent(21, &file, "no greeting from 10.9.0.1:21 in LIMIT");
     vsftpd.thaw();
     vsftpd.stop().unwrap();
     asker.bad(21, &file, "connection to 10.9.0.1:21 refused");

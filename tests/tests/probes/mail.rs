@@ -59,18 +59,18 @@ fn a_mail_server_greets_and_answers_to_its_client() {
     asker.bad(
         reset.port,
         &smtp,
-        "no greeting from 10.9.0.1:*: connection reset by peer",
+        "no * 10.9.0.1:*: connection reset by peer",
     );
     let silent = Meddler::start(&island, 25, 40, Manner::Silence);
-    asker.bad_soon(
+    asker.silent(
         silent.port,
         &smtp,
-        "no answer to EHLO from 10.9.0.1:* in 300 ms",
+        "no answer to EHLO from 10.9.0.1:* in LIMIT",
     );
 
     spoil(&asker, 25, &smtp, &[0, 10, 40]);
     postfix.freeze();
-    asker.bad_soon(25, &smtp, "no greeting from 10.9.0.1:25 in 300 ms");
+    asker.silent(25, &smtp, "no greeting from 10.9.0.1:25 in LIMIT");
     postfix.thaw();
     postfix.stop().unwrap();
     asker.bad(25, &smtp, "connection to 10.9.0.1:25 refused");
@@ -203,20 +203,16 @@ fn a_mailbox_opens_for_its_owner_alone() {
     spoil(&asker, 143, &imap(&alice), &[0, 10]);
     spoil(&asker, 993, &imap(&protected), &[0, 100]);
     dovecot.freeze();
-    asker.bad_soon(
-        110,
-        &pop(&nobody),
-        "no greeting from 10.9.0.1:110 in 300 ms",
-    );
-    asker.bad_soon(
+    asker.silent(110, &pop(&nobody), "no greeting from 10.9.0.1:110 in LIMIT");
+    asker.silent(
         143,
         &imap(&nobody),
-        "no greeting from 10.9.0.1:143 in 300 ms",
+        "no greeting from 10.9.0.1:143 in LIMIT",
     );
-    asker.bad_soon(
+    asker.silent(
         993,
         &imap(&protected),
-        "no TLS handshake with 10.9.0.1:993 in 300 ms",
+        "no TLS handshake with 10.9.0.1:993 in LIMIT",
     );
     dovecot.thaw();
     dovecot.stop().unwrap();

@@ -107,7 +107,7 @@ fn a_name_server_knows_the_records_of_a_name() {
     );
     spoil(&asker, 53, &over_tcp(address.clone()), &[0, 1, 20]);
     dnsmasq.freeze();
-    asker.bad_soon(53, &address, "no answer from 10.9.0.1:53 in 300 ms");
+    asker.silent(53, &address, "no answer from 10.9.0.1:53 in LIMIT");
     dnsmasq.thaw();
     dnsmasq.stop().unwrap();
     asker.bad(53, &address, "no answer from 10.9.0.1:53: *");

@@ -118,10 +118,10 @@ fn a_web_server_has_the_page_that_is_asked_for() {
         &receiving("/large", "goodbye"),
         "HTTP 200 with the first 1048576 bytes \"*\" from 10.9.0.1:80, expected \"goodbye\"",
     );
-    asker.bad_soon(
+    asker.silent(
         80,
         &receiving("/slow", "end"),
-        "no rest of the answer from 10.9.0.1:80 in 300 ms",
+        "no rest of the answer from 10.9.0.1:80 in LIMIT",
     );
     let reset = Meddler::start(&island, 80, 30, Manner::Reset);
     let text = "no answer from 10.9.0.1:*: connection reset by peer";
@@ -130,7 +130,7 @@ fn a_web_server_has_the_page_that_is_asked_for() {
 
     https(&asker, &authority);
     nginx.freeze();
-    asker.bad_soon(80, &page, "no answer from 10.9.0.1:80 in 300 ms");
+    asker.silent(80, &page, "no answer from 10.9.0.1:80 in LIMIT");
     nginx.thaw();
     nginx.stop().unwrap();
     asker.bad(80, &page, "connection to 10.9.0.1:80 refused");
@@ -281,7 +281,7 @@ fn a_proxy_fetches_the_page_of_another() {
         "10.9.0.1:3128 not probed: \"/\" is no URL to ask a proxy for",
     );
     squid.freeze();
-    asker.bad_soon(3128, &page, "no answer from 10.9.0.1:3128 in 300 ms");
+    asker.silent(3128, &page, "no answer from 10.9.0.1:3128 in LIMIT");
     squid.thaw();
     squid.stop().unwrap();
     asker.bad(3128, &page, "connection to 10.9.0.1:3128 refused");
