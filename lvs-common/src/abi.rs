@@ -66,7 +66,7 @@ pub const ICMP_BUDGET: &str = "icmp_budget";
 pub const PROGRAM: &str = "director";
 
 /// Virtual services at most.
-pub const MAX_SERVICES: u32 = 4_096;
+pub const MAX_SERVICES: u32 = 8_192;
 /// Rules that give packets a firewall mark.
 pub const MAX_RULES: u32 = 4_096;
 /// What packets find services by, and the daemon's record of each rule.

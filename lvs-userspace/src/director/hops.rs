@@ -1,6 +1,6 @@
 //! Where packets to each real server go next.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::mem::offset_of;
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
@@ -109,6 +109,17 @@ impl Director {
         self.followed
             .send_if_modified(|followed| followed.insert(address));
         self.hops.number(&address) != 0
+    }
+
+    /// The same for many addresses. True if all of them are resolved already.
+    pub fn expect_all(&self, addresses: &BTreeSet<IpAddr>) -> bool {
+        self.followed.send_if_modified(|followed| {
+            let before = followed.len();
+            followed.extend(addresses);
+            followed.len() != before
+        });
+        let mut addresses = addresses.iter();
+        addresses.all(|address| self.hops.number(address) != 0)
     }
 
     /// Stops sending to addresses that have been unresolved for a while; forgets those of no server.

@@ -1,15 +1,21 @@
 //! The agent of a real server: a line that says how much it wants, in the words of HAProxy's
 //! agent-check.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tracing::debug;
 
+use crate::config::ldirectord::{RealServer, Weighing};
 use crate::control::health::AdminState;
+use crate::model::{ServerId, ServiceId};
 
 /// Longest line that is read.
 const LONGEST: u64 = 1024;
@@ -82,6 +88,96 @@ pub async fn ask(address: SocketAddr, send: Option<&str>, limit: Duration) -> io
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
+/// A line that an agent said about a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// Of which virtual service.
+    pub service: ServiceId,
+    /// About which server.
+    pub server: ServerId,
+    /// What.
+    pub line: String,
+}
+
+/// Asks all agents there are, each at its own pace.
+pub struct Agents {
+    asked: HashMap<(ServiceId, ServerId), (Weighing, Asking)>,
+    tell: Arc<dyn Fn(Said) -> bool + Send + Sync>,
+}
+
+/// Asks until it is dropped.
+struct Asking(JoinHandle<()>);
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Agents {
+    /// None yet; what they say is told until nobody wants to know.
+    pub fn new(tell: impl Fn(Said) -> bool + Send + Sync + 'static) -> Self {
+        Self {
+            asked: HashMap::new(),
+            tell: Arc::new(tell),
+        }
+    }
+
+    /// Asks the agents of these servers from now on, and no other ones about this service.
+    pub fn follow<'a>(
+        &mut self,
+        service: ServiceId,
+        servers: impl Iterator<Item = &'a RealServer> + Clone,
+    ) {
+        self.asked.retain(|(of, id), (weighing, _)| {
+            let mut servers = servers.clone();
+            *of != service || servers.any(|s| s.id == *id && s.weighing == *weighing)
+        });
+        for server in servers {
+            let key = (service, server.id);
+            if let weighing @ Weighing::Agent { .. } = &server.weighing
+                && !self.asked.contains_key(&key)
+            {
+                let task = keep_asking(key, weighing.clone(), Arc::clone(&self.tell));
+                let asking = Asking(tokio::spawn(task));
+                self.asked.insert(key, (weighing.clone(), asking));
+            }
+        }
+    }
+}
+
+async fn keep_asking(
+    (service, server): (ServiceId, ServerId),
+    weighing: Weighing,
+    tell: Arc<dyn Fn(Said) -> bool + Send + Sync>,
+) {
+    let Weighing::Agent {
+        address,
+        interval,
+        send,
+    } = weighing
+    else {
+        return;
+    };
+    loop {
+        match ask(address, send.as_deref(), interval).await {
+            Ok(line) => {
+                let said = Said {
+                    service,
+                    server,
+                    line,
+                };
+                if !tell(said) {
+                    return;
+                }
+            }
+            // As with HAProxy, an agent that cannot be asked says nothing.
+            Err(error) => debug!("the agent at {address} cannot be asked: {error}"),
+        }
+        tokio::time::sleep(interval).await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,5 +215,44 @@ mod tests {
             assert_eq!(after(&[line]), Report::default(), "{line:?}");
         }
         assert_eq!(after(&["5000%"]).percent, 100);
+    }
+
+    #[tokio::test]
+    async fn agents_are_asked_at_their_pace_until_nobody_wants_to_know() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let answers = tokio::spawn(async move {
+            for answer in ["50%\n", "drain 20%"] {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut question = [0; 5];
+                stream.read_exact(&mut question).await.unwrap();
+                assert_eq!(&question, b"shop\n");
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        let mut server = crate::health::service::tests::real("10.0.0.1:80");
+        server.weighing = Weighing::Agent {
+            address,
+            interval: Duration::from_millis(20),
+            send: Some("shop\n".to_owned()),
+        };
+        let service = ServiceId::Address {
+            protocol: crate::model::Protocol::Tcp,
+            address: "10.9.9.9:80".parse().unwrap(),
+        };
+        let (sender, mut said) = tokio::sync::mpsc::unbounded_channel();
+        let mut agents = Agents::new(move |said| sender.send(said).is_ok());
+        agents.follow(service, [server].iter());
+        let mut report = Report::default();
+        for expected in ["50%\n", "drain 20%"] {
+            let said = said.recv().await.unwrap();
+            assert_eq!(said.line, expected);
+            report.read(&said.line);
+        }
+        assert_eq!((report.percent, report.admin), (20, AdminState::Drain));
+        answers.await.unwrap();
+        agents.follow(service, [].iter());
+        drop(agents);
+        assert!(said.recv().await.is_none(), "nobody is asked any more");
     }
 }

@@ -5,6 +5,7 @@ pub mod check;
 pub mod command;
 pub mod controller;
 pub mod maintenance;
+pub mod monitor;
 pub mod orders;
 pub mod outcome;
 pub mod pattern;

@@ -1,6 +1,8 @@
 //! Writes what the controller wants into the director's tables, one write for each service, and tells
 //! the log and everybody who listens what happened.
 
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +17,7 @@ use crate::config::ldirectord::OnDown;
 use crate::control::health::Event;
 use crate::control::protocol::Edit;
 use crate::control::server::Control;
-use crate::model::{ServerId, ServiceId};
+use crate::model::{ServerId, ServerSettings, ServiceId};
 
 /// Services that are written while the director is held: others want it, too.
 const AT_ONCE: usize = 64;
@@ -75,6 +77,7 @@ pub async fn run(
     events: broadcast::Sender<Arc<Event>>,
 ) {
     let mut commands = Commands::default();
+    let mut complaints = HashMap::new();
     let mut batch = Vec::new();
     while tasks.recv_many(&mut batch, AT_ONCE).await > 0 {
         let (control, work) = (Arc::clone(&control), std::mem::take(&mut batch));
@@ -85,6 +88,16 @@ pub async fn run(
                 continue;
             }
         };
+        for (service, complaint) in done.complaints {
+            // The same every few seconds is told once.
+            if complaint != complaints.get(&service).cloned().unwrap_or_default() {
+                if !complaint.is_empty() {
+                    let name = Name(service);
+                    error!("the tables do not take the virtual server {name}: {complaint}");
+                }
+                complaints.insert(service, complaint);
+            }
+        }
         done.refused.into_iter().for_each(&refused);
         for job in done.jobs {
             publish(job, &events, &mut commands);
@@ -101,6 +114,8 @@ pub async fn run(
 struct Done {
     jobs: Vec<Job>,
     refused: Vec<Refused>,
+    /// What the tables said to each service that was to be written; nothing: they took it.
+    complaints: Vec<(ServiceId, String)>,
     answers: Vec<oneshot::Sender<()>>,
 }
 
@@ -123,13 +138,50 @@ fn act(control: &Control, tasks: Vec<Task>) -> Done {
         );
     }
     if !done.jobs.is_empty() {
-        done.refused = write(control, &mut done.jobs);
+        expect(control, &done.jobs);
+        let mut jobs = std::mem::take(&mut done.jobs);
+        for round in rounds(&mut jobs) {
+            write(control, round, &mut done);
+        }
+        done.jobs = jobs;
     }
     done
 }
 
-/// Writes all jobs, and completes their events with the lines of the log.
-fn write(control: &Control, jobs: &mut [Job]) -> Vec<Refused> {
+/// Jobs in their order, in parts that have each service once: a job is planned by what the tables hold
+/// after the one before it.
+fn rounds(mut jobs: &mut [Job]) -> Vec<&mut [Job]> {
+    let mut rounds = Vec::new();
+    while !jobs.is_empty() {
+        let mut known = HashSet::new();
+        let again = jobs.iter().position(|job| !known.insert(job.service));
+        let (round, rest) = jobs.split_at_mut(again.unwrap_or(jobs.len()));
+        rounds.push(round);
+        jobs = rest;
+    }
+    rounds
+}
+
+/// Gives the next hops of servers that are to serve a moment to be found: the first packets are for
+/// them, too.
+fn expect(control: &Control, jobs: &[Job]) {
+    let serves = |settings: &Option<ServerSettings>| settings.is_some_and(|s| s.weight > 0);
+    let starts = |change: &&Change| serves(&change.after) && !serves(&change.before);
+    let changes = jobs.iter().flat_map(|job| match &job.wish {
+        Wish::Kept { changes, .. } => &changes[..],
+        Wish::Withdrawn => &[],
+    });
+    let addresses: BTreeSet<IpAddr> = changes.filter(starts).map(|c| c.server.address()).collect();
+    for _ in 0..10 {
+        if addresses.is_empty() || control.director().expect_all(&addresses) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Writes jobs of different services, and completes their events with the lines of the log.
+fn write(control: &Control, jobs: &mut [Job], done: &mut Done) {
     let mut director = control.director();
     let planned: Vec<_> = jobs
         .iter()
@@ -161,24 +213,23 @@ fn write(control: &Control, jobs: &mut [Job]) -> Vec<Refused> {
         }
     }
     drop(director);
-    let mut refused = Vec::new();
     for (job, (edits, lines)) in jobs.iter_mut().zip(planned) {
-        let outcome = if edits.is_empty() {
-            Ok(())
-        } else {
-            outcomes.next().unwrap_or(Ok(()))
-        };
-        if let Err(refusal) = outcome {
-            let name = Name(job.service);
-            error!(
-                "the tables do not take the virtual server {name}: {}",
-                refusal.message
-            );
+        if edits.is_empty() {
+            continue;
+        }
+        let outcome = outcomes.next().unwrap_or(Ok(()));
+        let complaint = outcome
+            .as_ref()
+            .err()
+            .map(|refusal| refusal.message.clone());
+        done.complaints
+            .push((job.service, complaint.unwrap_or_default()));
+        if outcome.is_err() {
             let changes = match &job.wish {
                 Wish::Kept { changes, .. } => changes.clone(),
                 Wish::Withdrawn => Vec::new(),
             };
-            refused.push(Refused {
+            done.refused.push(Refused {
                 service: job.service,
                 changes,
             });
@@ -192,7 +243,6 @@ fn write(control: &Control, jobs: &mut [Job]) -> Vec<Refused> {
                 .for_each(|event| event.text.clone_from(&line));
         }
     }
-    refused
 }
 
 fn publish(job: Job, events: &broadcast::Sender<Arc<Event>>, commands: &mut Commands) {
@@ -227,5 +277,41 @@ fn publish(job: Job, events: &broadcast::Sender<Arc<Event>>, commands: &mut Comm
                 input: String::new(),
             },
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::health::service::Service;
+    use crate::health::service::tests::virtual_service;
+
+    #[test]
+    fn jobs_of_one_service_are_written_one_after_the_other() {
+        let job = |address: &str, phase| {
+            let service = Service::adopt(virtual_service(address, vec![]), None);
+            Job {
+                service: service.configured.id,
+                wish: Wish::Withdrawn,
+                whole: service.whole(),
+                readd: false,
+                turned: Vec::new(),
+                phase,
+                events: Vec::new(),
+                commands: Vec::new(),
+                event_command: None,
+            }
+        };
+        let (one, two) = ("10.9.9.1:80", "10.9.9.2:80");
+        let mut jobs = [
+            job(one, "a"),
+            job(two, "b"),
+            job(one, "c"),
+            job(one, "d"),
+            job(two, "e"),
+        ];
+        let phases = |round: &mut [Job]| round.iter().map(|job| job.phase).collect::<String>();
+        let rounds: Vec<_> = rounds(&mut jobs).into_iter().map(phases).collect();
+        assert_eq!(rounds, ["ab", "c", "de"]);
     }
 }

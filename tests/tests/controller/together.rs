@@ -18,6 +18,10 @@ fn backups_quorum_and_commands_follow_the_servers() {
         + &format!("real = {}:80 masq 2 backup=yes\n", server(Ipv4, 3))
         + &format!("quorum = 10\nquorum_up = {}\n", command("gained"))
         + &format!("quorum_down = {}\n", command("lost"))
+        + &format!(
+            "monitorfile = {}\n",
+            folder.path().join("monitor").display()
+        )
         + &format!("fallback = {}:8080 masq\n", server(Ipv4, 3))
         + &format!(
             "fallbackcommand = \"f() {{ echo $* >> {}; }}; f\"\n",
@@ -52,6 +56,13 @@ fn backups_quorum_and_commands_follow_the_servers() {
             let server = event.server.map_or(String::new(), |s| s.ip().to_string());
             events.push(format!("{} {server}", event.event).trim().to_owned());
         }
+    }
+    let monitored = fs::read_to_string(folder.path().join("monitor")).unwrap_or_default();
+    for line in [
+        "connect:tcp:10.2.0.11:80 [up] connection to 10.2.0.11:80 after",
+        "connect:tcp:10.2.0.12:80 [down] connection to 10.2.0.12:80 refused",
+    ] {
+        assert!(monitored.contains(line), "{line}: {monitored}");
     }
     // The first outcomes come in any order.
     let tail = events.split_off(4);

@@ -12,6 +12,7 @@ use crate::control::health::{Event, Health, Order};
 use crate::control::protocol::{Refusal, RefusalKind};
 use crate::control::server::Control;
 use crate::director::Wanted;
+use crate::health::agent::Said;
 use crate::health::maintenance::Maintained;
 use crate::health::runner::Prober;
 use crate::health::writer::Refused;
@@ -47,6 +48,7 @@ pub(super) enum Request {
     Nudge(Vec<(ServiceId, ServerId)>),
     Refused(Refused),
     Maintained(Maintained),
+    Agent(Said),
     Answered(oneshot::Sender<()>),
     Stop(oneshot::Sender<()>),
 }

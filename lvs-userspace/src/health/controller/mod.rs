@@ -14,16 +14,18 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tracing::error;
+use tracing::{error, info};
 
 use self::handle::Request;
 pub use self::handle::{Beginning, Handle, Tables};
+use super::agent::{Agents, Said};
 use super::maintenance::{self, Maintained};
+use super::monitor::Monitor;
 use super::orders::{self, Orders};
 use super::runner::{Report, Runner, now};
 use super::server::Server;
 use super::service::{Happened, Service};
-use super::tables::Wish;
+use super::tables::{Name, Wish};
 use super::watch::Step;
 use super::watches::Watches;
 use super::writer::{self, Job, Task};
@@ -46,6 +48,8 @@ struct Controller {
     order: Vec<ServiceId>,
     services: HashMap<ServiceId, Service>,
     watches: Watches,
+    agents: Agents,
+    monitor: Monitor,
     orders: Orders,
     orders_file: PathBuf,
     maintained: Maintained,
@@ -70,7 +74,7 @@ impl Controller {
         let (events, heard) = broadcast::channel(BACKLOG);
         let (reports, reported) = mpsc::unbounded_channel();
         let (tasks, to_do) = mpsc::unbounded_channel();
-        let back = requests.clone();
+        let (back, listener) = (requests.clone(), requests.clone());
         let refused = move |refused| {
             // At the end nobody wants to know.
             let _ = back.send(Request::Refused(refused));
@@ -85,6 +89,8 @@ impl Controller {
             order: Vec::new(),
             services: HashMap::new(),
             watches: Watches::new(Runner::new(beginning.prober, beginning.sockets, reports)),
+            agents: Agents::new(move |said| listener.send(Request::Agent(said)).is_ok()),
+            monitor: Monitor::begin(),
             orders: Orders::read(&beginning.orders).unwrap_or_else(|error| {
                 let path = beginning.orders.display();
                 error!("the orders of {path} are forgotten: {error}");
@@ -179,6 +185,7 @@ impl Controller {
                     self.take_out(&id);
                 }
             }
+            Request::Agent(said) => self.listen(&said),
             Request::Answered(answer) => self.waiting.push(answer),
             Request::Stop(_) => {}
         }
@@ -201,12 +208,38 @@ impl Controller {
             let skipped = |server: &Server| server.last.as_ref().is_some_and(|o| o.inconclusive);
             let again = report.step == Step::Skipped && skipped(server);
             server.hear(subscriber.check, report.view, Some(&report.outcome));
+            let check = server.configured.checks.get(subscriber.check);
+            if let (Some(file), Some(check)) = (&service.configured.monitor_file, check) {
+                let id = server.configured.id;
+                self.monitor
+                    .note(file, &subscriber.service, id, check, &report.outcome);
+            }
             let follows = server.configured.weighing != Weighing::Configured;
             if follows || server.would_be() != before {
                 self.stirred.insert(subscriber.service);
             }
             if !again {
                 tell::step(&service.configured, server, report);
+            }
+        }
+    }
+
+    /// An agent said something.
+    fn listen(&mut self, said: &Said) {
+        let Some(service) = self.services.get_mut(&said.service) else {
+            return;
+        };
+        let mut servers = service.servers.iter_mut();
+        if let Some(server) = servers.find(|server| server.configured.id == said.server) {
+            let before = server.agent.clone();
+            server.agent.read(&said.line);
+            if server.agent != before {
+                let (address, line) = (said.server.0, said.line.trim());
+                info!(
+                    "the agent of {address} ({}) says {line:?}",
+                    Name(said.service)
+                );
+                self.stirred.insert(said.service);
             }
         }
     }

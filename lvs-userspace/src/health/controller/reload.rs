@@ -49,6 +49,8 @@ impl Controller {
             if let Some(service) = self.services.get_mut(&id) {
                 tell::stamp_new(service);
                 self.watches.subscribe(service);
+                let servers = service.servers.iter().map(|server| &server.configured);
+                self.agents.follow(id, servers);
             }
             self.unsettled.insert(id);
             self.take_orders(&id, false);
@@ -69,6 +71,7 @@ impl Controller {
     /// The file names it no longer.
     fn withdraw(&mut self, id: &ServiceId) {
         self.watches.unsubscribe(id);
+        self.agents.follow(*id, [].iter());
         let Some(service) = self.services.remove(id) else {
             return;
         };
