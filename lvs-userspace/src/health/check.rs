@@ -95,6 +95,8 @@ pub struct External {
     pub server_address: IpAddr,
     /// Fourth argument: the real server's port.
     pub server_port: u16,
+    /// Upper threshold of the real server's connections, for `HAPROXY_SERVER_MAXCONN`; 0: none.
+    pub max_connections: u32,
     /// Protocol of the virtual service.
     pub protocol: Protocol,
     /// Name of the virtual service, for `HAPROXY_PROXY_NAME`.

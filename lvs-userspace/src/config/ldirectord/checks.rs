@@ -26,6 +26,7 @@ pub(super) struct Server<'a> {
     pub(super) address: IpAddr,
     /// As it is written; 0 if it is not.
     pub(super) port: u16,
+    pub(super) upper: u32,
     pub(super) name: String,
     pub(super) method: Method,
     pub(super) settings: &'a Settings,
@@ -214,6 +215,7 @@ fn external(
         virtual_port: service.port(),
         server_address: server.address,
         server_port: server.port,
+        max_connections: server.upper,
         protocol: service.protocol(),
         service_name: service.name.clone(),
         server_name: server.name.clone(),

@@ -141,6 +141,7 @@ fn server(
         line,
         address,
         port,
+        upper: real.upper,
         name: name.clone().unwrap_or_else(|| id.0.to_string()),
         method: real.method,
         settings: &real.settings,

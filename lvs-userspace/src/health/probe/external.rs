@@ -106,8 +106,8 @@ fn spawn(external: &External) -> io::Result<(Group, Option<Receiver>)> {
 }
 
 /// HAProxy's variables (its manual, `external-check command`). What has an identifier there is
-/// identified by address and port. How many connections a server has, and may have, is not known here.
-fn environment(external: &External) -> [(&'static str, String); 10] {
+/// identified by address and port. How many connections a server has is not known here.
+fn environment(external: &External) -> [(&'static str, String); 11] {
     let protocol = match external.protocol {
         Protocol::Tcp => "tcp",
         Protocol::Udp => "udp",
@@ -129,6 +129,10 @@ fn environment(external: &External) -> [(&'static str, String); 10] {
             format!("{address}:{}", external.server_port),
         ),
         ("HAPROXY_SERVER_NAME", external.server_name.clone()),
+        (
+            "HAPROXY_SERVER_MAXCONN",
+            external.max_connections.to_string(),
+        ),
         ("HAPROXY_SERVER_PROTO", protocol.to_owned()),
         ("HAPROXY_SERVER_SSL", "0".to_owned()),
     ]

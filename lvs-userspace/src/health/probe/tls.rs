@@ -1,17 +1,20 @@
 //! TLS: configurations, made once and shared, and the probe that is nothing but a handshake.
 
 use std::collections::HashMap;
+use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor};
+use rustls::client::{Resumption, verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -20,6 +23,7 @@ use super::connection::Connection;
 use super::sentence::reason;
 use super::{Failure, Found, Probe};
 use crate::health::check::Tls;
+use crate::health::outcome::excerpt;
 
 /// `service = tls`: a handshake.
 pub(super) async fn probe(probe: &Probe<'_>, tls: &Tls) -> Found {
@@ -62,9 +66,9 @@ impl Configurations {
         TlsConnector::from(configuration)
             .connect(name, stream)
             .await
-            .map_err(|source| Failure::Io {
+            .map_err(|error| Failure::Io {
                 awaited: "TLS handshake",
-                source,
+                source: told(error),
             })
     }
 
@@ -86,22 +90,16 @@ impl Configurations {
 
 fn configure(verification: &Verification) -> Result<ClientConfig, String> {
     let provider = Arc::new(ring::default_provider());
-    let verifier: Arc<dyn ServerCertVerifier> = match verification {
-        Verification::None => Arc::new(Lenient {
-            authorities: None,
-            provider: Arc::clone(&provider),
-        }),
-        Verification::Chain(file) => Arc::new(Lenient {
-            authorities: Some(authorities(file.as_deref())?),
-            provider: Arc::clone(&provider),
-        }),
-        Verification::Name(file) => WebPkiServerVerifier::builder_with_provider(
-            Arc::new(authorities(file.as_deref())?),
-            Arc::clone(&provider),
-        )
-        .build()
-        .map_err(|error| error.to_string())?,
+    let (authorities, name) = match verification {
+        Verification::None => (None, false),
+        Verification::Chain(file) => (Some(Authorities::read(file.as_deref())?), false),
+        Verification::Name(file) => (Some(Authorities::read(file.as_deref())?), true),
     };
+    let verifier = Arc::new(Verifier {
+        authorities,
+        name,
+        provider: Arc::clone(&provider),
+    });
     let mut configuration = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
@@ -113,54 +111,105 @@ fn configure(verification: &Verification) -> Result<ClientConfig, String> {
     Ok(configuration)
 }
 
-/// Certificate authorities of a file, or the machine's.
-fn authorities(file: Option<&Path>) -> Result<RootCertStore, String> {
-    let mut store = RootCertStore::empty();
-    let Some(file) = file else {
-        // Those that cannot be read are left out, as by every other program.
-        let native = rustls_native_certs::load_native_certs();
-        store.add_parsable_certificates(native.certs);
-        return Ok(store);
+/// What is wrong with a certificate, in words.
+fn told(error: io::Error) -> io::Error {
+    use CertificateError as Wrong;
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    let Some(rustls::Error::InvalidCertificate(wrong)) = inner else {
+        return error;
     };
-    let told = |why: String| format!("cannot read {}: {why}", file.display());
-    let pem = std::fs::read(file).map_err(|error| told(reason(&error)))?;
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|error| told(error.to_string()))?;
-        store
-            .add(certificate)
-            .map_err(|error| told(error.to_string()))?;
-    }
-    if store.is_empty() {
-        return Err(told("no certificate in it".to_owned()));
-    }
-    Ok(store)
+    let text = match wrong {
+        Wrong::UnknownIssuer => "the certificate is of an unknown authority".to_owned(),
+        Wrong::Expired | Wrong::ExpiredContext { .. } => "the certificate has expired".to_owned(),
+        Wrong::NotValidYet | Wrong::NotValidYetContext { .. } => {
+            "the certificate is not valid yet".to_owned()
+        }
+        Wrong::Revoked => "the certificate is revoked".to_owned(),
+        Wrong::NotValidForName => "the certificate is for another name".to_owned(),
+        Wrong::NotValidForNameContext { presented, .. } => {
+            // Each is `DnsName("www.example.com")`.
+            let names = presented
+                .iter()
+                .map(|name| name.split('"').nth(1).unwrap_or(name));
+            let names = names.collect::<Vec<_>>().join(", ");
+            format!("the certificate is for {}", excerpt(names.as_bytes()))
+        }
+        Wrong::Other(other) => format!("the certificate is not accepted: {}", other.0),
+        other => format!("the certificate is not accepted: {other}"),
+    };
+    io::Error::new(error.kind(), text)
 }
 
-/// Verifies less than the name: the chain, or nothing. That the server holds the certificate's key is
-/// verified nevertheless.
+/// Whom to believe.
 #[derive(Debug)]
-struct Lenient {
-    authorities: Option<RootCertStore>,
+struct Authorities {
+    roots: RootCertStore,
+    /// The certificates of a file: a server that has one of them for its own needs no other authority.
+    own: Vec<CertificateDer<'static>>,
+}
+
+impl Authorities {
+    /// Those of a file, or the machine's.
+    fn read(file: Option<&Path>) -> Result<Self, String> {
+        let mut roots = RootCertStore::empty();
+        let mut own = Vec::new();
+        let Some(file) = file else {
+            // Those that cannot be read are left out, as by every other program.
+            let native = rustls_native_certs::load_native_certs();
+            roots.add_parsable_certificates(native.certs);
+            return Ok(Self { roots, own });
+        };
+        let told = |why: String| format!("cannot read {}: {why}", file.display());
+        let pem = std::fs::read(file).map_err(|error| told(reason(&error)))?;
+        for certificate in CertificateDer::pem_slice_iter(&pem) {
+            let certificate = certificate.map_err(|error| told(error.to_string()))?;
+            roots
+                .add(certificate.clone())
+                .map_err(|error| told(error.to_string()))?;
+            own.push(certificate);
+        }
+        if own.is_empty() {
+            return Err(told("no certificate in it".to_owned()));
+        }
+        Ok(Self { roots, own })
+    }
+}
+
+/// Verifies a server's certificate as far as it is wanted. That the server holds the certificate's
+/// key is verified in any case.
+#[derive(Debug)]
+struct Verifier {
+    /// None: whatever its certificate says, it is taken.
+    authorities: Option<Authorities>,
+    /// It has to be made out for the name that was asked for.
+    name: bool,
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Lenient {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
+        name: &ServerName<'_>,
         _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        if let Some(authorities) = &self.authorities {
+        let Some(authorities) = &self.authorities else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        let parsed = ParsedCertificate::try_from(certificate)?;
+        if !authorities.own.contains(certificate) {
             verify_server_cert_signed_by_trust_anchor(
-                &ParsedCertificate::try_from(certificate)?,
-                authorities,
+                &parsed,
+                &authorities.roots,
                 intermediates,
                 now,
                 self.provider.signature_verification_algorithms.all,
             )?;
+        }
+        if self.name {
+            verify_server_name(&parsed, name)?;
         }
         Ok(ServerCertVerified::assertion())
     }

@@ -26,6 +26,7 @@ fn external(command: PathBuf) -> External {
         virtual_port: 80,
         server_address: "10.0.0.2".parse().unwrap(),
         server_port: 8080,
+        max_connections: 100,
         protocol: Protocol::Tcp,
         service_name: "www".to_owned(),
         server_name: "web2".to_owned(),
@@ -83,6 +84,7 @@ async fn arguments_and_environment_are_those_of_ldirectord_and_haproxy() {
          test \"$HAPROXY_PROXY_NAME/$HAPROXY_SERVER_NAME\" = www/web2 || exit 4\n\
          test \"$HAPROXY_SERVER_PROTO$HAPROXY_SERVER_SSL\" = tcp0 || exit 5\n\
          test -n \"$PATH\" || exit 6\n\
+         test \"$HAPROXY_SERVER_MAXCONN\" = 100 || exit 7\n\
          cat\n",
     )
     .await;

@@ -18,6 +18,8 @@ use crate::health::probe::testing::{assert_gives_up, assert_says, check, negotia
 struct Site {
     _folder: TempDir,
     authorities: PathBuf,
+    /// The server's own certificate.
+    certificate: String,
     address: SocketAddr,
     /// What the server was asked for (SNI) in each handshake that was completed.
     asked: UnboundedReceiver<Option<String>>,
@@ -77,6 +79,7 @@ async fn site(names: &[&str], expired: bool) -> Site {
     Site {
         _folder: folder,
         authorities,
+        certificate: certificate.pem(),
         address,
         asked,
     }
@@ -103,11 +106,19 @@ async fn certificates_are_verified_as_far_as_it_is_wanted() {
         (
             site.tls(Some("other.example.com"), true, false),
             false,
-            "not valid for name",
+            ": the certificate is for \"www.example.com\"",
         ),
         // The machine does not know the authority.
-        (site.tls(name, false, false), false, "UnknownIssuer"),
-        (site.tls(None, false, false), false, "UnknownIssuer"),
+        (
+            site.tls(name, false, false),
+            false,
+            "the certificate is of an unknown authority",
+        ),
+        (
+            site.tls(None, false, false),
+            false,
+            "the certificate is of an unknown authority",
+        ),
         (site.tls(None, false, true), true, ""),
         (site.tls(Some("other.example.com"), false, true), true, ""),
     ] {
@@ -124,12 +135,33 @@ async fn certificates_are_verified_as_far_as_it_is_wanted() {
 }
 
 #[tokio::test]
+async fn a_server_may_be_its_own_authority() {
+    let folder = TempDir::new().unwrap();
+    let mut site = site(&["www.example.com"], false).await;
+    let file = folder.path().join("server.pem");
+    std::fs::write(&file, &site.certificate).unwrap();
+    site.authorities = file;
+    for (name, good) in [
+        (None, true),
+        (Some("www.example.com"), true),
+        (Some("other.example.com"), false),
+    ] {
+        let outcome = negotiate(Service::Tls(site.tls(name, true, false)), site.address).await;
+        assert_eq!(outcome.good, good, "{}", outcome.text);
+    }
+}
+
+#[tokio::test]
 async fn an_expired_certificate_is_told() {
     let site = site(&["www.example.com"], true).await;
     for name in [None, Some("www.example.com")] {
         let outcome = negotiate(Service::Tls(site.tls(name, true, false)), site.address).await;
         assert!(!outcome.good, "{}", outcome.text);
-        assert!(outcome.text.contains("expired"), "{}", outcome.text);
+        assert!(
+            outcome.text.contains("the certificate has expired"),
+            "{}",
+            outcome.text
+        );
     }
 }
 
@@ -218,5 +250,11 @@ async fn https_is_http_within_tls() {
     };
     let check: Check = check(Kind::Negotiate(Service::Http(stranger)), site.address);
     let outcome = Prober::default().run(&check).await;
-    assert!(outcome.text.contains("UnknownIssuer"), "{}", outcome.text);
+    assert!(
+        outcome
+            .text
+            .contains("the certificate is of an unknown authority"),
+        "{}",
+        outcome.text
+    );
 }
