@@ -330,6 +330,7 @@ fn external(script: &Path, port: u16) -> Check {
         virtual_port: 3306,
         server_address: address,
         server_port: port,
+        max_connections: 0,
         protocol: Protocol::Tcp,
         service_name: "mysql".to_owned(),
         server_name: format!("mysql{port}"),
