@@ -1,11 +1,15 @@
 //! The configuration file of a daemon, of either kind.
 
+use std::collections::HashSet;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use tracing::warn;
 
 use crate::config::ldirectord::{self, Diagnostic};
 use crate::config::{Kind, kind_of, rules};
+use crate::director::canonical_service;
+use crate::lifecycle::Instance;
 
 /// What a file says.
 #[derive(Clone, Debug)]
@@ -35,7 +39,7 @@ pub enum Error {
         /// Which file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// Its rules are wrong.
     #[error(transparent)]
@@ -48,16 +52,50 @@ pub enum Error {
     OtherKind(PathBuf),
 }
 
-/// Reads a file whole; what is doubtful in it goes to the log.
+/// Reads a file whole, with those that it names by `execute`; what is doubtful in it goes to the log.
+///
+/// ldirectord runs a process for each such file. Here one daemon has the data path, and a service lies in
+/// its tables once: so the services of all files are one daemon's, started, stopped and reloaded with the
+/// first file, by whose globals it goes.
 pub fn read(path: &Path) -> Result<File, Error> {
-    let unreadable = |source| Error::Read {
-        path: path.to_owned(),
-        source,
-    };
-    if kind_of(path).map_err(unreadable)? == Kind::Rules {
+    if kind_of(path).map_err(unreadable(path))? == Kind::Rules {
         return Ok(File::Rules(rules::read(path)?));
     }
-    let reading = ldirectord::read(path).map_err(unreadable)?;
+    let mut services = read_services(path)?;
+    let mut known = HashSet::from([path.to_owned()]);
+    let mut waiting = services.globals.execute.clone();
+    while let Some(name) = waiting.pop() {
+        let missing = || Error::Lines(vec![format!("execute: Config file {name} not found")]);
+        let further = Instance::new(Some(&name)).find().ok_or_else(missing)?;
+        // It may name the one that names it.
+        if !known.insert(further.clone()) {
+            continue;
+        }
+        let mut more = read_services(&further)?;
+        if let Some(twice) = more.virtuals.iter().find(|one| {
+            let mut all = services.virtuals.iter();
+            all.any(|other| canonical_service(&other.id) == canonical_service(&one.id))
+        }) {
+            let (name, line) = (further.display(), twice.line);
+            let line =
+                format!("Error reading file {name} at line {line}: duplicate virtual server");
+            return Err(Error::Lines(vec![line]));
+        }
+        services.virtuals.append(&mut more.virtuals);
+        waiting.append(&mut more.globals.execute);
+    }
+    Ok(File::Services(Box::new(services)))
+}
+
+fn unreadable(path: &Path) -> impl Fn(io::Error) -> Error {
+    move |source| Error::Read {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+fn read_services(path: &Path) -> Result<ldirectord::Configuration, Error> {
+    let reading = ldirectord::read(path).map_err(unreadable(path))?;
     let line = |word: &str, diagnostic: &Diagnostic| {
         let (process, line) = (std::process::id(), diagnostic.line);
         let path = path.display();
@@ -70,13 +108,49 @@ pub fn read(path: &Path) -> Result<File, Error> {
     for warning in warnings {
         warn!("{}", line("Warning", warning));
     }
-    match reading.configuration {
-        Some(configuration) => Ok(File::Services(Box::new(configuration))),
-        None => Err(Error::Lines(
-            errors
-                .into_iter()
-                .map(|error| line("Error", error))
-                .collect(),
-        )),
+    reading.configuration.ok_or_else(|| {
+        let errors = errors.into_iter();
+        Error::Lines(errors.map(|error| line("Error", error)).collect())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn service(port: u16) -> String {
+        format!("virtual=192.0.2.1:{port}\n\treal=10.0.0.1:80 gate\n\tservice=none\n")
+    }
+
+    fn ports(file: File) -> Vec<u16> {
+        let File::Services(services) = file else {
+            panic!("no services: {file:?}");
+        };
+        let port = |id: &crate::model::ServiceId| match id {
+            crate::model::ServiceId::Address { address, .. } => address.port(),
+            crate::model::ServiceId::Mark { .. } => 0,
+        };
+        let ports = services.virtuals.iter().map(|service| port(&service.id));
+        ports.collect()
+    }
+
+    #[test]
+    fn files_that_are_named_by_execute_are_one_with_the_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let execute = |name: &str| format!("execute={}\n", path(name).display());
+        // Each names the other.
+        fs::write(path("a.cf"), execute("b.cf") + &service(80)).unwrap();
+        fs::write(path("b.cf"), execute("a.cf") + &service(81)).unwrap();
+        assert_eq!(ports(read(&path("a.cf")).unwrap()), [80, 81]);
+        assert_eq!(ports(read(&path("b.cf")).unwrap()), [81, 80]);
+        fs::write(path("b.cf"), service(80)).unwrap();
+        let error = read(&path("a.cf")).unwrap_err().to_string();
+        assert!(error.contains("b.cf at line 1: duplicate"), "{error}");
+        fs::remove_file(path("b.cf")).unwrap();
+        let error = read(&path("a.cf")).unwrap_err().to_string();
+        assert!(error.contains("b.cf not found"), "{error}");
     }
 }

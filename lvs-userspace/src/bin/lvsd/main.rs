@@ -101,6 +101,16 @@ fn command(arguments: &Arguments, order: &Order) -> u8 {
             return lifecycle::FAILED;
         }
     };
+    // Two daemons cannot have one data path. Two processes, as ldirectord has them, would have to share
+    // it, and take it over from each other when one of them ends.
+    if let Some(pid) = running(arguments) {
+        eprintln!(
+            "another lvsd runs here already (pid {pid}). One daemon serves all files: name this one in the \
+             other's file with `execute = {}', or give it interfaces, --bpffs and --socket of its own",
+            path.display()
+        );
+        return lifecycle::FAILED;
+    }
     if arguments.debug {
         return foreground(arguments, Some(path));
     }
@@ -227,23 +237,33 @@ impl lifecycle::Daemon for Daemon<'_> {
     }
 
     fn reload(&self, pid: u32) -> Option<Result<(), String>> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .ok()?;
-        runtime.block_on(async {
-            let mut client = Client::connect(&self.arguments.socket).await.ok()?;
-            // Somebody else's daemon may listen there.
-            if client.status().await.ok()?.pid != pid {
-                return None;
-            }
-            match client.reload().await {
-                Ok(()) => Some(Ok(())),
-                Err(ClientError::Refused(refusal)) => Some(Err(refusal.message)),
-                Err(error) => Some(Err(error.to_string())),
-            }
-        })
+        // Somebody else's daemon may listen there.
+        if running(self.arguments)? != pid {
+            return None;
+        }
+        let socket = &self.arguments.socket;
+        let asked = block_on(async { Client::connect(socket).await?.reload().await })?;
+        Some(asked.map_err(|error| match error {
+            ClientError::Refused(refusal) => refusal.message,
+            error => error.to_string(),
+        }))
     }
+}
+
+/// The process id of the daemon that listens at the socket.
+fn running(arguments: &Arguments) -> Option<u32> {
+    let status = async {
+        let mut client = Client::connect(&arguments.socket).await.ok()?;
+        Some(client.status().await.ok()?.pid)
+    };
+    block_on(status)?
+}
+
+fn block_on<T>(work: impl Future<Output = T>) -> Option<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.ok().map(|runtime| runtime.block_on(work))
 }
 
 #[expect(clippy::print_stdout, reason = "what was asked for")]
