@@ -1,0 +1,7 @@
+//! The verbs of an init script, and those of lvsadm: what they return, when they return, and what
+//! they say.
+
+mod commands;
+mod disk;
+mod operators;
+mod station;
