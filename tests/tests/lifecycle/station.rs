@@ -42,9 +42,8 @@ impl Station {
 
     /// Writes the file: these globals, and a web service with so many real servers.
     pub(crate) fn write(&self, globals: &str, servers: u8) {
-        let reals: String = (1..=servers)
-            .map(|number| format!("\treal={}:80 masq 5\n", server(Ipv4, number)))
-            .collect();
+        let real = |number| format!("\treal={}:80 masq 5\n", server(Ipv4, number));
+        let reals = (1..=servers).map(real).collect::<Vec<_>>().concat();
         let text = format!(
             "checktimeout=2\ncheckinterval=1\nlogfile=\"{}\"\n{globals}\n\
              virtual={}:80\n{reals}\tservice=http\n\trequest=\"/\"\n\tscheduler=rr\n\
