@@ -1,6 +1,7 @@
 //! The controller: who serves, as servers die and come back, files change and operators order.
 
 mod care;
+mod costs;
 mod life;
 mod orders;
 mod reload;
