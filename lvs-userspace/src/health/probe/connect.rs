@@ -145,6 +145,25 @@ mod tests {
         assert!(outcome.inconclusive);
     }
 
+    #[tokio::test]
+    async fn it_comes_from_an_address_of_either_family() {
+        let listener = TcpListener::bind("[::1]:0").await.unwrap();
+        let server = listener.local_addr().unwrap();
+        for source in ["::1", "127.0.0.9"] {
+            // One of the other family than the server's says nothing about it.
+            let from = Check {
+                source: Some(source.parse().unwrap()),
+                ..check(Kind::Connect, server)
+            };
+            let outcome = Prober::default().run(&from).await;
+            assert_says(
+                &outcome,
+                true,
+                &format!("connection to {server} after N ms"),
+            );
+        }
+    }
+
     fn connects_in_full() -> crate::health::check::Service {
         crate::health::check::Service::SimpleTcp {
             request: String::new(),
