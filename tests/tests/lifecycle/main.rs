@@ -3,5 +3,7 @@
 
 mod commands;
 mod disk;
+mod heartbeat;
+mod mail;
 mod operators;
 mod station;
