@@ -9,7 +9,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
-use super::socket::source_for;
+use super::socket::{own_path, source_for};
 use super::{Failure, Found, Probe};
 
 /// What an echo request carries, as much as `ping` sends.
@@ -55,6 +55,7 @@ pub(super) async fn probe(probe: &Probe<'_>, attempts: u32) -> Found {
 /// net.ipv4.ping_group_range names, and that range is empty by default. Else it is a raw one, which
 /// gets all ICMP of the server: for it the daemon keeps CAP_NET_RAW.
 fn open(probe: &Probe<'_>) -> io::Result<UdpSocket> {
+    own_path(probe.check)?;
     let target = SocketAddr::new(probe.target().ip(), 0);
     let (domain, protocol) = match target {
         SocketAddr::V4(_) => (Domain::IPV4, Protocol::ICMPV4),
