@@ -61,7 +61,7 @@ pub struct Settings {
     pub log: Option<Log>,
 }
 
-/// Runs the daemon until SIGTERM or SIGINT. `ready` is called once the tables are set and requests are
+/// Runs the daemon until SIGTERM or SIGINT, or SIGUSR2: then it withdraws nothing. `ready` is called once the tables are set and requests are
 /// answered.
 ///
 /// A daemon that is killed during the start leaves nothing that the next one cannot take over or clean
@@ -118,7 +118,7 @@ pub fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
         reloads,
         watched,
     };
-    runtime.block_on(serve(settings, &control, begun, ready))?;
+    let end = runtime.block_on(serve(settings, &control, begun, ready))?;
     drop(runtime);
 
     if let Err(error) = std::fs::remove_file(&settings.socket) {
@@ -126,13 +126,23 @@ pub fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
     }
     drop(control);
     let data_path = Arc::into_inner(data_path).and_then(|data_path| data_path.into_inner().ok());
-    if let (true, Some(data_path)) = (settings.detach_on_exit, data_path) {
+    let removes = settings.detach_on_exit && end == End::Stopped;
+    if let (true, Some(data_path)) = (removes, data_path) {
         data_path.remove()?;
         info!("detached and removed the data path");
     } else {
         info!("the data path keeps forwarding; the next lvsd takes it over");
     }
     Ok(())
+}
+
+/// Why a daemon ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// It was told to.
+    Stopped,
+    /// Another one goes on.
+    HandedOver,
 }
 
 /// A daemon whose tables are found and whose interfaces are attached.
@@ -151,7 +161,7 @@ async fn serve(
     control: &Arc<Control>,
     begun: Begun,
     ready: impl FnOnce(),
-) -> Result<()> {
+) -> Result<End> {
     let Begun {
         services,
         socket,
@@ -163,6 +173,7 @@ async fn serve(
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
+    let mut hand_over = signal(SignalKind::user_defined2()).context("cannot listen for SIGUSR2")?;
 
     let (stop, stopped) = watch::channel(());
     let (neighbours, changes) = Neighbours::start()?;
@@ -208,8 +219,10 @@ async fn serve(
     ready();
 
     let mut changes = disk::changes(watched);
-    while !stopping {
+    let mut successor = false;
+    while !stopping && !successor {
         tokio::select! {
+            _ = hand_over.recv() => successor = true,
             _ = terminate.recv() => stopping = true,
             _ = interrupt.recv() => stopping = true,
             _ = hangup.recv() => {
@@ -226,7 +239,12 @@ async fn serve(
         }
     }
     info!("stopping");
-    effect.stop().await;
+    if successor {
+        info!("everything stays as it is for the next lvsd");
+        effect.leave().await;
+    } else {
+        effect.stop().await;
+    }
     drop(stop);
     // A client that keeps its connection open does not keep the daemon.
     let _ = tokio::time::timeout(Duration::from_secs(2), server).await;
@@ -235,7 +253,11 @@ async fn serve(
             error!("a task of the daemon failed: {error}");
         }
     }
-    Ok(())
+    Ok(if successor {
+        End::HandedOver
+    } else {
+        End::Stopped
+    })
 }
 
 /// Waits a moment for the next hops of the real servers there are: who starts a daemon and then sends

@@ -89,6 +89,11 @@ impl Care {
         Ok(())
     }
 
+    /// Ends, and withdraws nothing: another daemon goes on.
+    pub(super) async fn leave(self) {
+        self.mail.finish().await;
+    }
+
     /// Withdraws what is not to outlive the daemon.
     pub(super) async fn stop(self) {
         self.mail.enter(Phase::Stopping);

@@ -105,4 +105,11 @@ impl Effect {
             care.stop().await;
         }
     }
+
+    /// Ends, and withdraws nothing: another daemon goes on.
+    pub(super) async fn leave(self) {
+        if let Some(care) = self.care {
+            care.leave().await;
+        }
+    }
 }

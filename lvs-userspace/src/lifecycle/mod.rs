@@ -12,8 +12,8 @@
 //!
 //! No file is 1, a wrong file 2, a wrong command line 255. Here is where it is better than ldirectord on
 //! purpose: `start` and `stop` return when it is done; `reload` tells whether the file was taken; `start`,
-//! `stop` and `status` do not ask whether a file that a daemon runs on is still right; and a restart
-//! with a wrong file ends nothing.
+//! `stop` and `status` do not ask whether a file that a daemon runs on is still right; a restart with
+//! a wrong file ends nothing; and one with a right file loses no packet.
 
 mod detach;
 mod instance;
@@ -80,7 +80,9 @@ pub fn carry_out<D: Daemon>(
     let found = instance.find();
     // What runs is stopped and told about, whatever became of its file.
     match (verb, running) {
-        (Verb::Stop, Some(pid)) => return end(pid, &pid_file).map(Next::Exit),
+        (Verb::Stop, Some(pid)) => {
+            return end(pid, Signal::SIGTERM, &pid_file).map(Next::Exit);
+        }
         (Verb::Status, Some(pid)) => {
             let file = shown(instance, found.as_deref());
             tell_running(&format!("ldirectord for {file} is running with pid: {pid}"));
@@ -108,7 +110,7 @@ pub fn carry_out<D: Daemon>(
     };
     Ok(match (verb, running) {
         (Verb::Reload, Some(pid)) => Next::Exit(reload(pid, daemon)?),
-        (_, Some(pid)) => match end(pid, &pid_file)? {
+        (_, Some(pid)) => match end(pid, parting(pid, daemon), &pid_file)? {
             0 => Next::Start(path, file),
             code => Next::Exit(code),
         },
@@ -116,9 +118,20 @@ pub fn carry_out<D: Daemon>(
     })
 }
 
+/// How a daemon is ended whose successor goes by the same file.
+///
+/// One that has taken the file as it is now leaves its services and connections as they are: the successor
+/// adopts them, and not a packet is lost. Any other (ldirectord itself, above all) withdraws everything.
+fn parting(pid: u32, daemon: &impl Daemon) -> Signal {
+    match daemon.reload(pid) {
+        Some(Ok(())) => Signal::SIGUSR2,
+        _ => Signal::SIGTERM,
+    }
+}
+
 /// Asks a daemon to end, and waits until it has.
-fn end(pid: u32, pid_file: &Path) -> io::Result<u8> {
-    match kill(process(pid)?, Signal::SIGTERM) {
+fn end(pid: u32, signal: Signal, pid_file: &Path) -> io::Result<u8> {
+    match kill(process(pid)?, signal) {
         // It ended by itself just now.
         Ok(()) | Err(nix::Error::ESRCH) => {}
         Err(errno) => return Err(errno.into()),

@@ -1,12 +1,16 @@
 //! `lvsd FILE start` and its like.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use lvs_tests::eventually;
+use lvs_tests::lab::addresses::virtual_address;
 use lvs_tests::lab::{built, find};
+use lvs_userspace::model::Family::Ipv4;
+use lvs_userspace::model::Method::Nat;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -182,6 +186,33 @@ fn a_daemon_that_was_killed_leaves_a_stale_file_and_a_director_that_works() {
     station.does("start");
     assert_eq!(station.table(), TWO);
     assert_ne!(station.pid(), pid.to_string());
+}
+
+#[test]
+fn a_restart_loses_no_connection_but_what_the_file_no_longer_has() {
+    let Some(station) = Station::new("") else {
+        return;
+    };
+    station.does("start");
+    let address = SocketAddr::new(virtual_address(Ipv4, Nat), 80);
+    let client = station.lab.client.namespace();
+    let connection = client
+        .enter(|| TcpStream::connect(address))
+        .unwrap()
+        .unwrap();
+    station.does("restart");
+    station.does("try-restart");
+    connection.set_read_timeout(Some(PATIENCE)).unwrap();
+    (&connection).write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    let first = BufReader::new(&connection).lines().next().unwrap().unwrap();
+    assert!(first.contains(" 200 "), "{first}");
+
+    station.write("", 1);
+    station.does("restart");
+    assert_eq!(station.table(), "10.2.0.11:80 5");
+    let log = fs::read_to_string(station.lab.director.log()).unwrap();
+    assert!(!log.contains("(stop)"), "{log}");
+    station.does("stop");
 }
 
 #[test]

@@ -141,7 +141,7 @@ const AFTER_HELP: &str = "\
 Commands, for the daemon of a FILE (as ldirectord's, whose name lvsd may be called by):
   start            have it run in the background; returns when the tables are set
   stop             have it end; returns when it has
-  restart          stop, if it runs, and start
+  restart          end it, if it runs, and start: services and connections stay in the kernel
   try-restart      the same, but nothing if it does not run
   reload, force-reload  have it read its file again; tells whether the file is in effect
   status           tell whether it runs
@@ -157,6 +157,7 @@ The log of a daemon in the background is in its file's `logfile`, or /var/log/ld
 Signals:
   SIGTERM, SIGINT  stop; the kernel goes on forwarding (but see --detach-on-exit)
   SIGHUP           read the configuration again
+  SIGUSR2          end and withdraw nothing, for another lvsd to go on
 
 Examples:
   lvsd www.cf start
