@@ -61,6 +61,8 @@ struct Controller {
     wakes: BTreeMap<Instant, Vec<ServiceId>>,
     tasks: mpsc::UnboundedSender<Task>,
     writer: JoinHandle<()>,
+    /// Told when the writer has done all that was asked of it.
+    writing: Option<oneshot::Receiver<()>>,
     /// Who waits for the first outcomes of all.
     waiting: Vec<oneshot::Sender<()>>,
 }
@@ -104,6 +106,7 @@ impl Controller {
             wakes: BTreeMap::new(),
             tasks,
             writer,
+            writing: None,
             waiting: Vec::new(),
         };
         controller.reload(beginning.configuration, &beginning.tables);
@@ -137,9 +140,14 @@ impl Controller {
                     Some(request) => self.serve(request),
                 },
                 () = tokio::time::sleep_until(wake.unwrap_or(far)) => self.wake(),
+                () = written(&mut self.writing) => self.writing = None,
             }
-            self.settle();
-            if !self.waiting.is_empty() && self.watches.have_answered(&self.services) {
+            if self.writing.is_none() {
+                // What happens while the tables are written comes to one write for each service.
+                self.settle();
+            }
+            let settled = self.stirred.is_empty() && !self.waiting.is_empty();
+            if settled && self.watches.have_answered(&self.services) {
                 for answer in std::mem::take(&mut self.waiting) {
                     self.enqueue(Task::Done(answer));
                 }
@@ -319,6 +327,7 @@ impl Controller {
     /// Draws the conclusions for all services that something happened to.
     fn settle(&mut self) {
         let now = now();
+        let mut anything = false;
         for id in std::mem::take(&mut self.stirred) {
             let Some(service) = self.services.get_mut(&id) else {
                 continue;
@@ -348,6 +357,12 @@ impl Controller {
                 event_command: self.globals.event_command.clone(),
             };
             self.enqueue(Task::Job(Box::new(job)));
+            anything = true;
+        }
+        if anything {
+            let (done, written) = oneshot::channel();
+            self.enqueue(Task::Done(done));
+            self.writing = Some(written);
         }
     }
 
@@ -378,6 +393,15 @@ impl Controller {
             error!("the tables may not be as they should: {error}");
         }
         let _ = answer.send(());
+    }
+}
+
+/// Ends when the writer is done with what it was given last.
+async fn written(writing: &mut Option<oneshot::Receiver<()>>) {
+    match writing {
+        // A writer that has ended will not write any more.
+        Some(written) => drop(written.await),
+        None => std::future::pending().await,
     }
 }
 
