@@ -31,9 +31,16 @@ use aya_ebpf::macros::{map, xdp};
 use aya_ebpf::maps::Array;
 use aya_ebpf::programs::XdpContext;
 use lvs_common::abi::{BENCH_FRAME, Bench};
-use lvs_common::packet::Packet;
+use lvs_common::connection::table::{self, Place, Store, Ways};
+use lvs_common::connection::{Key, Kind};
+use lvs_common::family::{V4, V6};
+use lvs_common::network::Network;
+use lvs_common::packet::{Header, Packet};
+use lvs_common::tables::Tables;
+use lvs_common::wire::{Ethernet, Ipv4, Ipv6};
 
 use crate::frame::Frame;
+use crate::tables::Kernel;
 
 #[map]
 static bench: Array<Bench> = Array::with_max_entries(1, BPF_F_MMAPABLE);
@@ -48,6 +55,12 @@ pub fn measured(context: XdpContext) -> u32 {
 #[xdp]
 pub fn floor(context: XdpContext) -> u32 {
     run(&context, nothing)
+}
+
+/// The least that forwards by the connection table: what the machine takes for it.
+#[xdp]
+pub fn yardstick(context: XdpContext) -> u32 {
+    run(&context, least)
 }
 
 /// The director alone, for live frames.
@@ -95,6 +108,52 @@ fn direct(context: *mut xdp_md) -> u32 {
 #[inline(never)]
 fn nothing(_context: *mut xdp_md) -> u32 {
     bench.get(0).map_or(0, |plan| plan.expected)
+}
+
+#[inline(never)]
+fn least(context: *mut xdp_md) -> u32 {
+    let mut frame = Frame::new(&XdpContext::new(context));
+    let ethertype = frame.header::<Ethernet>(0).map(|header| header.ethertype);
+    let sent = match ethertype.map_or(0, |ethertype| ethertype.get()) {
+        V4::ETHERTYPE => reflect_known::<V4, Ipv4>(&mut frame, |header| {
+            header.ttl = header.ttl.wrapping_sub(1);
+            (header.source, header.destination)
+        }),
+        _ => reflect_known::<V6, Ipv6>(&mut frame, |header| {
+            header.hop_limit = header.hop_limit.wrapping_sub(1);
+            (header.source, header.destination)
+        }),
+    };
+    sent.map_or(xdp_action::XDP_DROP, |()| xdp_action::XDP_TX)
+}
+
+/// Finds a connection, counts the packet and sends it to its server's next hop: no state, no expiry, no
+/// checksum, no other counters.
+#[inline(always)]
+fn reflect_known<F: Network, H: Header>(
+    frame: &mut Frame,
+    addresses: impl FnOnce(&mut H) -> (F::Address, F::Address),
+) -> Option<()>
+where
+    Kernel: Store<F>,
+{
+    let ports = *frame.header(14 + F::HEADER)?;
+    let (source, destination) = addresses(frame.header_mut(14)?);
+    let key = Key {
+        source,
+        destination,
+        ports,
+        protocol: 6,
+        kind: Kind::Request as u8,
+    };
+    let place = Place::of(F::hash(&key, Kernel), Store::<F>::sets(Kernel));
+    let slot = table::find::<F, Kernel>(Kernel, &key, place)?;
+    slot.set.touch(slot.way, 0, u32::MAX);
+    let server = Kernel.server(u32::from(slot.set.record(slot.way).server))?;
+    let hop = Kernel.hop(server.hop)?;
+    let header: &mut Ethernet = frame.header_mut(0)?;
+    (header.destination, header.source) = (hop.destination, hop.source);
+    Some(())
 }
 
 #[inline(always)]

@@ -35,6 +35,12 @@ impl Case {
         }
     }
 
+    /// Whether the least program forwards such packets: see `yardstick` in `lvs-ebpf/src/bench.rs`.
+    pub const fn yardstick(&self) -> bool {
+        let known = !self.new && !self.udp && matches!(self.towards, Towards::Server);
+        known && matches!(self.method, Method::Direct)
+    }
+
     /// XDP action of a packet that went well: transmitted, or passed.
     pub const fn expected(&self) -> u32 {
         match self.towards {

@@ -6,6 +6,8 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
+use super::rig::Slice;
+
 /// What was measured of one case.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
@@ -13,10 +15,13 @@ pub struct Row {
     pub name: String,
     /// Nanoseconds per packet beyond the empty harness: smallest of the rounds.
     pub net_ns: f64,
-    /// The median of the rounds.
+    /// The same with medians of the rounds.
     pub median_ns: f64,
     /// Nanoseconds per packet of the empty harness.
     pub floor_ns: f64,
+    /// The same for the least that forwards by the same table: what the machine takes for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub yardstick_ns: Option<f64>,
     /// Millions of packets per second, where live frames were sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mpps: Option<f64>,
@@ -33,19 +38,23 @@ impl Report {
     /// Prints the head of the table.
     pub fn begin() {
         println!(
-            "{:<36} {:>8} {:>8} {:>8} {:>8}",
-            "case", "net ns", "median", "floor", "Mpps"
+            "{:<36} {:>8} {:>8} {:>8} {:>9} {:>8}",
+            "case", "net ns", "median", "floor", "yardstick", "Mpps"
         );
     }
 
     /// Prints a row and keeps it.
     pub fn add(&mut self, row: Row) {
-        let mpps = row
-            .mpps
-            .map_or_else(String::new, |mpps| format!("{mpps:.1}"));
+        let text =
+            |number: Option<f64>| number.map_or_else(String::new, |number| format!("{number:.1}"));
         println!(
-            "{:<36} {:>8.1} {:>8.1} {:>8.1} {:>8}",
-            row.name, row.net_ns, row.median_ns, row.floor_ns, mpps
+            "{:<36} {:>8.1} {:>8.1} {:>8.1} {:>9} {:>8}",
+            row.name,
+            row.net_ns,
+            row.median_ns,
+            row.floor_ns,
+            text(row.yardstick_ns),
+            text(row.mpps)
         );
         let _ = std::io::stdout().flush();
         self.cases.push(row);
@@ -59,21 +68,45 @@ impl Report {
     }
 }
 
-/// A row from the rounds of a case: each the time in the harness and that of the harness alone.
-pub fn row(name: &str, rounds: &[(f64, f64)]) -> Row {
-    let floor = rounds
+/// A row from the rounds of a case.
+///
+/// Each slice of a round is compared with the same slice of the other rounds, and the least time of each
+/// counts: a slice that was interrupted says nothing about the program.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::indexing_slicing,
+    reason = "a few slices, of all rounds alike"
+)]
+pub fn row(name: &str, rounds: &[Vec<Slice>]) -> Row {
+    let slices = || 0..rounds.first().map_or(0, Vec::len);
+    let pick = |choose: fn(&mut Vec<f64>) -> f64, time: &dyn Fn(&Slice) -> f64| {
+        let chosen = slices().map(|index| {
+            let mut times: Vec<f64> = rounds.iter().map(|round| time(&round[index])).collect();
+            choose(&mut times)
+        });
+        chosen.sum::<f64>() / slices().len() as f64
+    };
+    let floor = pick(least, &|slice| slice.floor);
+    let measured = rounds
         .iter()
-        .map(|round| round.1)
-        .fold(f64::INFINITY, f64::min);
-    let mut times: Vec<f64> = rounds.iter().map(|round| round.0).collect();
-    times.sort_by(f64::total_cmp);
-    let median = times.get(times.len() / 2).copied().unwrap_or(f64::NAN);
-    let least = times.first().copied().unwrap_or(f64::NAN);
+        .flatten()
+        .any(|slice| slice.yardstick.is_some());
     Row {
         name: name.to_owned(),
-        net_ns: least - floor,
-        median_ns: median - floor,
+        net_ns: pick(least, &|slice| slice.director) - floor,
+        median_ns: pick(median, &|slice| slice.director) - pick(median, &|slice| slice.floor),
         floor_ns: floor,
+        yardstick_ns: measured
+            .then(|| pick(least, &|slice| slice.yardstick.unwrap_or(f64::NAN)) - floor),
         mpps: None,
     }
+}
+
+fn least(times: &mut Vec<f64>) -> f64 {
+    times.iter().copied().fold(f64::INFINITY, f64::min)
+}
+
+fn median(times: &mut Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times.get(times.len() / 2).copied().unwrap_or(f64::NAN)
 }

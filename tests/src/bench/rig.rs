@@ -4,7 +4,6 @@ use std::mem::offset_of;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use lvs_common::abi::Hop;
@@ -24,8 +23,23 @@ use super::frame::{ACK, PORT, Payload, SERVER4, SERVER6, SYN, Towards, VIRTUAL4,
 /// Largest packets that are sent on.
 const MTU: u16 = 1_500;
 
-/// Packets of one measurement.
-const PACKETS: u32 = 1_000_000;
+/// Packets of one slice of a measurement: a few milliseconds, so that on a machine with other work many
+/// slices are not interrupted.
+const SLICE: u32 = 50_000;
+
+/// Slices of a round.
+const SLICES: u32 = 4;
+
+/// Nanoseconds per packet in one slice.
+#[derive(Clone, Copy, Debug)]
+pub struct Slice {
+    /// The director in the harness.
+    pub director: f64,
+    /// The harness alone.
+    pub floor: f64,
+    /// The least that forwards by the same table, where there is such a program for the case.
+    pub yardstick: Option<f64>,
+}
 
 /// A data path with the harness around its program.
 pub struct Rig {
@@ -106,20 +120,40 @@ impl Rig {
         check(case, refused, u64::from(case.flows) * 2)
     }
 
-    /// Nanoseconds per packet of the director in the harness, and of the harness alone.
-    pub fn round(&mut self, case: &Case) -> Result<(f64, f64)> {
-        let packets = if case.new { case.flows } else { PACKETS };
+    /// One round, slice by slice. New connections of a slice come on top of those before it.
+    pub fn round(&mut self, case: &Case) -> Result<Vec<Slice>> {
         if case.new {
             self.empty(case.ipv6);
         }
-        let mut times = [0.0; 2];
-        for (time, program) in times.iter_mut().zip(["measured", "floor"]) {
-            self.plan(case, case.payload(), case.towards, case.new);
-            *time = nanoseconds(self.harness.run(program, packets)?, packets);
-            check(case, self.harness.plan().wrong, u64::from(packets))?;
-        }
-        let [measured, floor] = times;
-        Ok((measured, floor))
+        let slices = if case.new { case.flows / SLICE } else { SLICES };
+        (0..slices)
+            .map(|slice| self.slice(case, slice * SLICE))
+            .collect()
+    }
+
+    /// One slice; new connections begin after the flow `first`.
+    fn slice(&mut self, case: &Case, first: u32) -> Result<Slice> {
+        let director = self.time(case, "measured", first)?;
+        let floor = self.time(case, "floor", first)?;
+        let yardstick = case.yardstick();
+        let yardstick = yardstick
+            .then(|| self.time(case, "yardstick", first))
+            .transpose()?;
+        Ok(Slice {
+            director,
+            floor,
+            yardstick,
+        })
+    }
+
+    fn time(&mut self, case: &Case, program: &str, first: u32) -> Result<f64> {
+        self.plan(case, case.payload(), case.towards, case.new);
+        let mut plan = self.harness.plan();
+        plan.next = first;
+        self.harness.set_plan(plan);
+        let time = self.harness.run(program, SLICE)?.as_secs_f64() * 1e9;
+        check(case, self.harness.plan().wrong, u64::from(SLICE))?;
+        Ok(time)
     }
 
     /// Forgets all connections.
@@ -168,10 +202,6 @@ fn clear<T: Plain>(table: &Mapping<T>, hint: usize) {
             }
         }
     }
-}
-
-fn nanoseconds(time: Duration, packets: u32) -> f64 {
-    time.as_secs_f64() * 1e9 / f64::from(packets)
 }
 
 fn configure(director: &mut Director, case: &Case, interface: u32) -> Result<()> {

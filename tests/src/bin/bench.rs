@@ -5,15 +5,17 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use clap::Parser;
 use lvs_tests::bench::case::{self, Case};
+use lvs_tests::bench::live;
 use lvs_tests::bench::report::{Report, Row, row};
-use lvs_tests::bench::{live, rig::Rig};
+use lvs_tests::bench::rig::{Rig, Slice};
 use lvs_userspace::model::Method;
 
 /// Measure what the packet path costs.
 ///
-/// Every case runs the real program in the kernel, a million packets a round, flows in random order,
-/// beside the same harness around an empty function: "net" is the difference of the two smallest
-/// times, "floor" the harness alone. Rows named "live" send frames through a veth pair, generator,
+/// Every case runs the real program in the kernel on flows in random order, beside the same harness
+/// around an empty function ("floor"), in slices of a few milliseconds. The least time of each slice
+/// counts; "net" is the difference to the floor, "median" that of the medians. "yardstick" is what
+/// the least program that forwards by the same table takes on the same machine. Rows named "live" send frames through a veth pair, generator,
 /// director and sink on one core: there "net" is the whole time per frame, and "floor" that of a
 /// program that only sends frames back.
 #[derive(Parser)]
@@ -22,7 +24,7 @@ struct Arguments {
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Rounds of each case.
-    #[arg(long, value_name = "COUNT", default_value_t = 7)]
+    #[arg(long, value_name = "COUNT", default_value_t = 15)]
     rounds: usize,
     /// Only cases with one flow.
     #[arg(long)]
@@ -64,6 +66,7 @@ fn main() -> Result<()> {
             net_ns: time,
             median_ns: time,
             floor_ns: floor,
+            yardstick_ns: None,
             mpps: Some(1e3 / time),
         });
     }
@@ -84,7 +87,7 @@ fn measure(case: &Case, rounds: usize) -> Result<Row> {
     Ok(row(&case.name, &times))
 }
 
-fn times(rig: &mut Rig, case: &Case, rounds: usize) -> Result<Vec<(f64, f64)>> {
+fn times(rig: &mut Rig, case: &Case, rounds: usize) -> Result<Vec<Vec<Slice>>> {
     if !case.new {
         rig.fill(case)?;
     }
