@@ -102,7 +102,7 @@ fn to_real_server<F: Network, P: Packet, T: Tables + Store<F>>(
         patch_pseudo::<F, P>(
             packet,
             work,
-            F::difference(datagram, &datagram.source, &address),
+            F::difference(datagram.addresses(), [&datagram.source, &address]),
         )?;
     }
     let (service, server) = (u32::from(record.service), u32::from(record.server));
@@ -135,7 +135,10 @@ fn to_client<F: Network, P: Packet, T: Tables + Store<F>>(
         &virtual_address,
         work.key.ports,
     )?;
-    let change = F::difference(datagram, &virtual_address, &datagram.destination);
+    let change = F::difference(
+        datagram.addresses(),
+        [&virtual_address, &datagram.destination],
+    );
     patch_pseudo::<F, P>(packet, work, change)?;
     F::readdress(packet, datagram, &virtual_address, &datagram.destination)?;
     F::decrement(packet, datagram)?;
@@ -165,7 +168,7 @@ fn rewrite<F: Network, P: Packet>(
     let addresses = if F::NUMBER == 4 {
         Sum::default()
     } else {
-        F::difference(&work.inner, source, destination)
+        F::difference(work.inner.addresses(), [source, destination])
     };
     // `forward` holds the ports as the error's connection has them.
     let old = work.forward.ports.reversed();

@@ -125,7 +125,7 @@ impl Route {
 }
 
 #[inline(always)]
-fn egress(hop: &Hop) -> Egress {
+pub(crate) fn egress(hop: &Hop) -> Egress {
     Egress {
         destination: hop.destination,
         source: hop.source,
@@ -237,7 +237,7 @@ fn replace<F: Network, P: Packet, T: Tables>(
     } = &forward.rewrite;
     let has_ports = datagram.part != Part::Later;
     if let Some(protocol) = forward.protocol.filter(|_| has_ports) {
-        let addresses = F::difference(datagram, source, destination);
+        let addresses = F::difference(datagram.addresses(), [source, destination]);
         let old = forward.ports.to_bytes();
         let fresh = ports.to_bytes();
         let difference = addresses.remove(old).add(fresh);
@@ -288,7 +288,7 @@ fn update<P: Packet>(
 
 /// RFC 768: a UDP checksum of zero says that there is none, a computed zero is sent as all ones.
 #[inline(always)]
-fn udp(difference: Sum, sum: [u8; 2]) -> [u8; 2] {
+pub(crate) fn udp(difference: Sum, sum: [u8; 2]) -> [u8; 2] {
     if sum == [0, 0] {
         return sum;
     }

@@ -16,49 +16,63 @@ pub enum Action {
     },
 }
 
-/// A packet's fate and the reason for it, in one register: the reason in the lowest byte, the action
-/// in the next, the interface in the upper half.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Verdict(u64);
+use core::num::NonZeroU64;
 
-const PASS: u64 = 0 << 8;
-const DROP: u64 = 1 << 8;
-const TRANSMIT: u64 = 2 << 8;
-const REDIRECT: u64 = 3 << 8;
+/// A packet's fate and the reason for it, in one register: the reason in the lowest byte, the action
+/// in the next, the interface in the upper half. Never zero, so that an `Option` of it is one
+/// register too.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Verdict(NonZeroU64);
+
+const PASS: u64 = 4 << 8;
+const DROP: u64 = 5 << 8;
+const TRANSMIT: u64 = 6 << 8;
+const REDIRECT: u64 = 7 << 8;
+/// What transmitting and redirecting have in common.
+const FORWARD: u64 = 2 << 8;
 
 impl Verdict {
+    #[inline(always)]
+    const fn new(fate: u64, reason: Reason) -> Self {
+        match NonZeroU64::new(fate | reason as u64) {
+            Some(verdict) => Self(verdict),
+            // No action is zero.
+            None => Self(NonZeroU64::MAX),
+        }
+    }
+
     /// To the kernel.
     #[inline(always)]
     pub const fn pass(reason: Reason) -> Self {
-        Self(PASS | reason as u64)
+        Self::new(PASS, reason)
     }
 
     /// Dropped.
     #[inline(always)]
     pub const fn drop(reason: Reason) -> Self {
-        Self(DROP | reason as u64)
+        Self::new(DROP, reason)
     }
 
     /// Back out of the interface it came by.
     #[inline(always)]
     pub const fn transmit(reason: Reason) -> Self {
-        Self(TRANSMIT | reason as u64)
+        Self::new(TRANSMIT, reason)
     }
 
     /// Out of another interface.
     #[inline(always)]
     pub const fn redirect(interface: u32, reason: Reason) -> Self {
-        Self((interface as u64) << 32 | REDIRECT | reason as u64)
+        Self::new((interface as u64) << 32 | REDIRECT, reason)
     }
 
     /// What becomes of the packet.
     #[inline(always)]
     pub const fn action(self) -> Action {
-        match self.0 & 0xff00 {
+        match self.0.get() & 0xff00 {
             PASS => Action::Pass,
             TRANSMIT => Action::Transmit,
             REDIRECT => Action::Redirect {
-                interface: (self.0 >> 32) as u32,
+                interface: (self.0.get() >> 32) as u32,
             },
             _ => Action::Drop,
         }
@@ -68,26 +82,26 @@ impl Verdict {
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "the lowest byte is meant")]
     pub const fn counter(self) -> u32 {
-        self.0 as u32 & 0xff
+        self.0.get() as u32 & 0xff
     }
 
     /// Why.
     pub fn reason(self) -> Option<Reason> {
         #[expect(clippy::cast_possible_truncation, reason = "the lowest byte is meant")]
-        Reason::from_number(self.0 as u8)
+        Reason::from_number(self.0.get() as u8)
     }
 
     /// The same fate for another reason.
     #[inline(always)]
     #[must_use]
     pub const fn because(self, reason: Reason) -> Self {
-        Self(self.0 & !0xff | reason as u64)
+        Self::new(self.0.get() & !0xff, reason)
     }
 
     /// Whether the packet goes on to somebody else.
     #[inline(always)]
     pub const fn is_forwarded(self) -> bool {
-        self.0 & TRANSMIT != 0
+        self.0.get() & FORWARD != 0
     }
 }
 

@@ -113,6 +113,29 @@ headers! {
         length: u8,
     }
 
+    /// The first twenty bytes behind an IP header: a TCP header (RFC 9293), or a UDP header (RFC 768) and
+    /// what it carries.
+    Transport {
+        /// Ports.
+        ports: Ports,
+        /// UDP: length.
+        length: [u8; 2],
+        /// UDP: checksum.
+        udp_checksum: [u8; 2],
+        /// TCP: acknowledgment number.
+        acknowledgment: [u8; 4],
+        /// TCP: data offset.
+        offset: u8,
+        /// TCP: flags.
+        flags: u8,
+        /// TCP: window.
+        window: [u8; 2],
+        /// TCP: checksum.
+        tcp_checksum: [u8; 2],
+        /// TCP: urgent pointer.
+        urgent: [u8; 2],
+    }
+
     /// RFC 8200 section 4.5.
     FragmentHeader {
         /// Protocol of what follows.
@@ -160,6 +183,20 @@ headers! {
 
 /// Ports stand first in TCP, UDP and SCTP.
 pub use crate::connection::Ports;
+
+/// What an ordinary frame begins with: no VLAN tag, neither options nor extension headers.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
+)]
+#[repr(C)]
+pub struct Headers<I> {
+    /// Ethernet.
+    pub ethernet: Ethernet,
+    /// IP.
+    pub internet: I,
+    /// TCP or UDP.
+    pub transport: Transport,
+}
 
 impl Ipv4 {
     /// Don't fragment.

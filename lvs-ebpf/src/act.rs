@@ -13,13 +13,15 @@ use crate::tables::Kernel;
 /// Hands a frame to the packet path, counts its verdict and returns the XDP action.
 #[inline(always)]
 pub(crate) fn act(context: &XdpContext) -> u32 {
-    let Some(workspace) = maps::workspace.get_ptr_mut(0) else {
+    let workspace = || {
+        let workspace = maps::workspace.get_ptr_mut(0)?;
+        // SAFETY: this CPU's own element, and the program is not interrupted by itself. Nothing in it
+        // is read that was not written for the same packet before.
+        Some(unsafe { &mut *workspace })
+    };
+    let Some(verdict) = forward(&mut Frame::new(context), Kernel, workspace) else {
         return xdp_action::XDP_ABORTED;
     };
-    // SAFETY: this CPU's own element, and the program is not interrupted by itself. Nothing in it is
-    // read that was not written for the same packet before.
-    let workspace = unsafe { &mut *workspace };
-    let verdict = forward(&mut Frame::new(context), Kernel, workspace);
     Kernel::count(verdict.counter());
     match verdict.action() {
         Action::Pass => xdp_action::XDP_PASS,

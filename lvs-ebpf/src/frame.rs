@@ -53,14 +53,14 @@ impl Frame {
     }
 }
 
-/// An offset that the verifier knows to be small.
+/// An offset that the verifier knows to be small. The mask changes nothing; it bounds the very register
+/// that is added, where older verifiers forget what a comparison said of a copy.
 #[inline(always)]
 fn bounded(offset: usize) -> Option<usize> {
     if core::intrinsics::is_val_statically_known(offset) {
         return Some(offset);
     }
-    let hidden = verifier::hidden(offset);
-    (hidden <= MAX_OFFSET).then_some(hidden)
+    (offset <= MAX_OFFSET).then(|| verifier::hidden(offset) & MAX_OFFSET)
 }
 
 impl Packet for Frame {

@@ -177,7 +177,7 @@ struct Wait<'a, F: Network, T> {
 impl<F: Network, T: Tables + Store<F>> Step for Wait<'_, F, T> {
     #[inline(always)]
     fn step(&mut self, _index: u32) -> bool {
-        table::find::<F, T>(self.tables, self.key, self.place).is_none()
+        table::find_first::<F, T>(self.tables, self.key, self.place).is_none()
     }
 }
 

@@ -110,6 +110,6 @@ pub fn client<F: Family, T: Tables + Store<F>>(
 }
 
 #[inline(always)]
-fn is_expired<F: Family, S: Ways<F>>(slot: &Slot<S>, now: u32) -> bool {
+pub(super) fn is_expired<F: Family, S: Ways<F>>(slot: &Slot<S>, now: u32) -> bool {
     age(now, slot.set.seen(slot.way)) > slot.set.timeout(slot.way)
 }

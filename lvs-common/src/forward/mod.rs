@@ -4,6 +4,7 @@ mod arrive;
 mod enter;
 mod find;
 mod newcomer;
+mod ordinary;
 mod orphan;
 mod repeated;
 mod reply;
@@ -21,7 +22,7 @@ use crate::schedule::{NOBODY, Search};
 use crate::tables::Tables;
 use crate::transmit::{Forward, Route, to_client, to_server};
 use crate::verdict::{Reason, Verdict};
-use crate::wire::{ETHERTYPE_IPV4, ETHERTYPE_IPV6};
+use crate::wire::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ethernet};
 use crate::{answer, persistence, relate, reset};
 
 pub use arrive::concerns;
@@ -68,9 +69,31 @@ pub struct Workspace {
     pub v6: Work<V6>,
 }
 
-/// Decides what becomes of a frame, and makes it so.
+/// Decides what becomes of a frame, and makes it so. `workspace` lends the room where packets are worked
+/// on that are not [`ordinary`]; without it there is no verdict.
 #[inline(always)]
-pub fn forward<P: Packet, T: Tables>(
+pub fn forward<'a, P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: T,
+    workspace: impl FnOnce() -> Option<&'a mut Workspace>,
+) -> Option<Verdict> {
+    let ethertype = packet
+        .header::<Ethernet>(0)
+        .map_or(0, |header| header.ethertype.get());
+    let ordinary = match ethertype {
+        ETHERTYPE_IPV4 => ordinary::forward::<V4, P, T>(packet, tables),
+        ETHERTYPE_IPV6 => ordinary::forward::<V6, P, T>(packet, tables),
+        _ => None,
+    };
+    if ordinary.is_some() {
+        return ordinary;
+    }
+    Some(stages(packet, tables, workspace()?))
+}
+
+/// The long way, for every packet.
+#[inline(always)]
+pub fn stages<P: Packet, T: Tables>(
     packet: &mut P,
     tables: T,
     workspace: &mut Workspace,

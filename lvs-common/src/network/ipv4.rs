@@ -2,7 +2,7 @@
 
 use zerocopy::byteorder::network_endian::U16;
 
-use super::{Datagram, Network, Outer, Part, Trouble};
+use super::{Datagram, Network, Outer, Part, Plain, Trouble};
 use crate::checksum::Sum;
 use crate::family::V4;
 use crate::packet::Packet;
@@ -33,6 +33,7 @@ impl V4 {
 }
 
 impl Network for V4 {
+    type Header = Ipv4;
     const HEADER: usize = 20;
     const ETHERTYPE: u16 = ETHERTYPE_IPV4;
     const INSIDE: u8 = protocol::IPIP;
@@ -79,33 +80,38 @@ impl Network for V4 {
     }
 
     #[inline(always)]
-    fn decrement<P: Packet>(packet: &mut P, datagram: &Datagram<Self>) -> Option<()> {
-        let header: &mut Ipv4 = packet.header_mut(datagram.network)?;
+    fn plain(header: &Ipv4, room: usize) -> Option<Plain<Self>> {
+        let length = header.total_length.get();
+        let whole = header.fragment.get() & (Ipv4::OFFSET | Ipv4::MORE_FRAGMENTS) == 0;
+        (header.version_length == 0x45 && whole && usize::from(length) <= room).then_some(Plain {
+            source: header.source,
+            destination: header.destination,
+            protocol: header.protocol,
+            hop_limit: header.ttl,
+            length: u32::from(length),
+        })
+    }
+
+    #[inline(always)]
+    fn take_hop(header: &mut Ipv4) {
         header.ttl = header.ttl.wrapping_sub(1);
         // The TTL is the first byte of its word: one less there is 0x0100 more in the checksum.
         header.checksum = Sum::default().remove_field([1, 0]).update(header.checksum);
-        Some(())
     }
 
     #[inline(always)]
-    fn readdress<P: Packet>(
-        packet: &mut P,
-        datagram: &Datagram<Self>,
-        source: &[u8; 4],
-        destination: &[u8; 4],
-    ) -> Option<()> {
-        let header: &mut Ipv4 = packet.header_mut(datagram.network)?;
-        header.checksum = Self::difference(datagram, source, destination).update(header.checksum);
+    fn replace(header: &mut Ipv4, source: &[u8; 4], destination: &[u8; 4], change: Sum) {
+        header.checksum = change.update(header.checksum);
         header.source = *source;
         header.destination = *destination;
-        Some(())
     }
 
     #[inline(always)]
-    fn difference(datagram: &Datagram<Self>, source: &[u8; 4], destination: &[u8; 4]) -> Sum {
+    fn difference(old: [&[u8; 4]; 2], new: [&[u8; 4]; 2]) -> Sum {
+        let ([from, to], [source, destination]) = (old, new);
         Sum::default()
-            .remove(datagram.source)
-            .remove(datagram.destination)
+            .remove(*from)
+            .remove(*to)
             .add(*source)
             .add(*destination)
     }

@@ -2,7 +2,7 @@
 
 use zerocopy::byteorder::network_endian::{U16, U32};
 
-use super::{Datagram, Network, Outer, Part, Trouble};
+use super::{Datagram, Network, Outer, Part, Plain, Trouble};
 use crate::checksum::Sum;
 use crate::family::V6;
 use crate::packet::Packet;
@@ -136,6 +136,7 @@ impl V6 {
 }
 
 impl Network for V6 {
+    type Header = Ipv6;
     const HEADER: usize = 40;
     const ETHERTYPE: u16 = ETHERTYPE_IPV6;
     const INSIDE: u8 = protocol::IPV6;
@@ -174,30 +175,37 @@ impl Network for V6 {
     }
 
     #[inline(always)]
-    fn decrement<P: Packet>(packet: &mut P, datagram: &Datagram<Self>) -> Option<()> {
-        let header: &mut Ipv6 = packet.header_mut(datagram.network)?;
-        header.hop_limit = header.hop_limit.wrapping_sub(1);
-        Some(())
+    fn plain(header: &Ipv6, room: usize) -> Option<Plain<Self>> {
+        let length = Self::HEADER + usize::from(header.payload_length.get());
+        let version = header.version_class_flow.get() >> 28;
+        #[expect(clippy::cast_possible_truncation, reason = "below 64 KiB and a header")]
+        let plain = Plain {
+            source: header.source,
+            destination: header.destination,
+            protocol: header.next_header,
+            hop_limit: header.hop_limit,
+            length: length as u32,
+        };
+        (version == 6 && length <= room).then_some(plain)
     }
 
     #[inline(always)]
-    fn readdress<P: Packet>(
-        packet: &mut P,
-        datagram: &Datagram<Self>,
-        source: &[u8; 16],
-        destination: &[u8; 16],
-    ) -> Option<()> {
-        let header: &mut Ipv6 = packet.header_mut(datagram.network)?;
+    fn take_hop(header: &mut Ipv6) {
+        header.hop_limit = header.hop_limit.wrapping_sub(1);
+    }
+
+    #[inline(always)]
+    fn replace(header: &mut Ipv6, source: &[u8; 16], destination: &[u8; 16], _change: Sum) {
         header.source = *source;
         header.destination = *destination;
-        Some(())
     }
 
     #[inline(always)]
-    fn difference(datagram: &Datagram<Self>, source: &[u8; 16], destination: &[u8; 16]) -> Sum {
+    fn difference(old: [&[u8; 16]; 2], new: [&[u8; 16]; 2]) -> Sum {
+        let ([from, to], [source, destination]) = (old, new);
         Sum::default()
-            .remove_wide(&datagram.source)
-            .remove_wide(&datagram.destination)
+            .remove_wide(from)
+            .remove_wide(to)
             .add_wide(source)
             .add_wide(destination)
     }

@@ -5,7 +5,7 @@ mod ipv6;
 
 use crate::checksum::Sum;
 use crate::family::Family;
-use crate::packet::Packet;
+use crate::packet::{Header, Packet};
 use crate::tables::Walk;
 use crate::verdict::Reason;
 
@@ -43,7 +43,28 @@ pub struct Datagram<F: Family> {
     pub identification: u32,
 }
 
+/// What a plain header says, see [`Network::plain`].
+#[derive(Clone, Copy, Debug)]
+pub struct Plain<F: Family> {
+    /// Source address.
+    pub source: F::Address,
+    /// Destination address.
+    pub destination: F::Address,
+    /// Protocol of the payload.
+    pub protocol: u8,
+    /// TTL or hop limit.
+    pub hop_limit: u8,
+    /// Bytes of the IP packet.
+    pub length: u32,
+}
+
 impl<F: Family> Datagram<F> {
+    /// Source and destination.
+    #[inline(always)]
+    pub const fn addresses(&self) -> [&F::Address; 2] {
+        [&self.source, &self.destination]
+    }
+
     /// Bytes of the IP packet.
     #[inline(always)]
     #[expect(
@@ -89,6 +110,8 @@ pub enum Trouble {
 
 /// An internet protocol.
 pub trait Network: Family {
+    /// The header as it travels.
+    type Header: Header;
     /// Bytes of the header that [`Network::write_outer`] writes.
     const HEADER: usize;
     /// Its ethertype.
@@ -120,21 +143,39 @@ pub trait Network: Family {
         offset: usize,
         datagram: &mut Datagram<Self>,
     ) -> Option<()>;
+    /// Reads a header without options or extension headers of a packet that is whole and fits into
+    /// so many bytes. `None`: it is none of these, or no right header at all.
+    fn plain(header: &Self::Header, room: usize) -> Option<Plain<Self>>;
     /// Takes one from TTL or hop limit; the caller checked that it is above one.
-    fn decrement<P: Packet>(packet: &mut P, datagram: &Datagram<Self>) -> Option<()>;
-    /// Replaces addresses in the header.
+    fn take_hop(header: &mut Self::Header);
+    /// Replaces addresses; `change` is what changes in sums over them.
+    fn replace(
+        header: &mut Self::Header,
+        source: &Self::Address,
+        destination: &Self::Address,
+        change: Sum,
+    );
+    /// What changes in sums over both addresses.
+    fn difference(old: [&Self::Address; 2], new: [&Self::Address; 2]) -> Sum;
+    /// [`Network::take_hop`] in a frame.
+    #[inline(always)]
+    fn decrement<P: Packet>(packet: &mut P, datagram: &Datagram<Self>) -> Option<()> {
+        Self::take_hop(packet.header_mut(datagram.network)?);
+        Some(())
+    }
+    /// [`Network::replace`] in a frame.
+    #[inline(always)]
     fn readdress<P: Packet>(
         packet: &mut P,
         datagram: &Datagram<Self>,
         source: &Self::Address,
         destination: &Self::Address,
-    ) -> Option<()>;
-    /// What changes in sums over both addresses.
-    fn difference(
-        datagram: &Datagram<Self>,
-        source: &Self::Address,
-        destination: &Self::Address,
-    ) -> Sum;
+    ) -> Option<()> {
+        let change = Self::difference(datagram.addresses(), [source, destination]);
+        let header = packet.header_mut(datagram.network)?;
+        Self::replace(header, source, destination, change);
+        Some(())
+    }
     /// What an outer header takes over: traffic class and the don't-fragment bit.
     fn class<P: Packet>(packet: &P, datagram: &Datagram<Self>) -> Option<(u8, bool)>;
     /// Writes a whole header.

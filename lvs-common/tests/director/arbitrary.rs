@@ -148,6 +148,35 @@ proptest! {
         }
     }
 
+    /// What the short way does not leave to the stages, it does as they do.
+    #[test]
+    fn the_short_way_and_the_stages_agree(
+        drafts in prop::collection::vec((draft(), damage(), 0_u32..40), 1..40),
+    ) {
+        let (short, long) = (director(), director());
+        for (draft, damage, seconds) in drafts {
+            let mut frames = vec![draft.frame(), draft.frame()];
+            if let Some(frame) = frames.last_mut() {
+                for (place, byte) in damage {
+                    let place = place.index(frame.len().min(80));
+                    frame[place] = byte;
+                }
+            }
+            frames.push(draft.frame());
+            for frame in frames {
+                let (verdict, after) = short.handle(&frame);
+                prop_assert_eq!((verdict, after), long.handle_by_stages(&frame));
+            }
+            prop_assert_eq!(short.states(), long.states());
+            short.pass_time(seconds);
+            long.pass_time(seconds);
+        }
+        for server in 0..u32::try_from(short.servers.len()).expect("few") {
+            prop_assert_eq!(short.connections(server), long.connections(server));
+            prop_assert_eq!(short.stats(server), long.stats(server));
+        }
+    }
+
     #[test]
     fn damaged_frames_get_a_verdict(
         drafts in prop::collection::vec((draft(), damage(), prop::option::of(any::<Index>())), 1..12),

@@ -12,7 +12,7 @@ use lvs_common::abi::{
 use lvs_common::connection::table::{Secrets, Share, Store};
 use lvs_common::connection::{Kind, Ports, Protocol, share};
 use lvs_common::family::{Family, V4, V6};
-use lvs_common::forward::forward;
+use lvs_common::forward::{forward, stages};
 use lvs_common::tables::{Tables, Walk};
 use lvs_common::verdict::Verdict;
 
@@ -223,7 +223,16 @@ impl Director {
     /// Handles a frame; returns the verdict and what became of the frame.
     pub(crate) fn handle(&self, frame: &[u8]) -> (Verdict, Vec<u8>) {
         let mut frame = Frame::new(frame);
-        let verdict = forward(&mut frame, self, &mut workspace::rubbish());
+        let mut workspace = workspace::rubbish();
+        let verdict =
+            forward(&mut frame, self, || Some(&mut workspace)).expect("there is a workspace");
+        (verdict, frame.bytes().to_vec())
+    }
+
+    /// The same, always by the long way.
+    pub(crate) fn handle_by_stages(&self, frame: &[u8]) -> (Verdict, Vec<u8>) {
+        let mut frame = Frame::new(frame);
+        let verdict = stages(&mut frame, self, &mut workspace::rubbish());
         (verdict, frame.bytes().to_vec())
     }
 

@@ -31,6 +31,17 @@ pub(super) const fn entry_number(set: u32, way: u32) -> u32 {
     set.wrapping_mul(WAYS).wrapping_add(way).wrapping_add(1)
 }
 
+/// Finds a key in its first set, where nearly all are. The caller copies the entry and then asks
+/// [`unchanged`].
+#[inline(always)]
+pub fn find_first<F: Family, T: Store<F>>(
+    table: T,
+    key: &Key<F>,
+    place: Place,
+) -> Option<Slot<T::Set>> {
+    look(table.set(place.first)?, place.first, key, place)
+}
+
 /// Finds a key. The caller copies the entry and then asks [`unchanged`].
 #[inline(always)]
 pub fn find<F: Family, T: Store<F>>(table: T, key: &Key<F>, place: Place) -> Option<Slot<T::Set>> {

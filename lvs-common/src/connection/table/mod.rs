@@ -30,7 +30,7 @@ use crate::family::Family;
 use crate::tables::Walk;
 
 pub use claim::Survey;
-pub use find::{by_number, find, full, inserted, unchanged};
+pub use find::{by_number, find, find_first, full, inserted, unchanged};
 pub use insert::{Inserted, insert};
 pub use pin::{pin, unpin};
 pub use remove::{discard, remove};

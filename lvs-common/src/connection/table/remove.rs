@@ -69,23 +69,19 @@ fn account<F: Family, T: Store<F>>(table: T, gone: Share) {
 /// Removes the entry for the other direction.
 #[inline(always)]
 fn unlink<F: Family, T: Store<F>>(table: T, number: u32, partner: u32) {
-    // A packet that another CPU is still handling may change the partner's state once.
-    let mut attempt = 0;
-    while attempt < 2 {
-        let Some(partner) = by_number(table, partner) else {
-            return;
-        };
-        let gone = gone(partner.set, partner.way, partner.tag);
-        // Only a partner that points back belongs to this connection: its way may have been reused.
-        if partner.set.partner(partner.way) != number || !unchanged(&partner) {
-            return;
-        }
-        let busy = partner.tag.leaving();
-        if partner.set.exchange(partner.way, partner.tag, busy) {
-            partner.set.publish(partner.way, busy.freed());
-            account(table, gone);
-            return;
-        }
-        attempt += 1;
+    let Some(partner) = by_number(table, partner) else {
+        return;
+    };
+    let gone = gone(partner.set, partner.way, partner.tag);
+    // Only a partner that points back belongs to this connection: its way may have been reused.
+    if partner.set.partner(partner.way) != number || !unchanged(&partner) {
+        return;
+    }
+    // A packet that another CPU is still handling may change its state at this moment. Then it is left
+    // without a connection, and to the sweep.
+    let busy = partner.tag.leaving();
+    if partner.set.exchange(partner.way, partner.tag, busy) {
+        partner.set.publish(partner.way, busy.freed());
+        account(table, gone);
     }
 }
