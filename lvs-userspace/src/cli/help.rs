@@ -34,8 +34,22 @@ pub(super) fn print(out: &mut impl Write, program: &str) -> io::Result<()> {
     } else {
         "lvsadm"
     };
-    write!(out, "{}", HELP.replace("PROGRAM", name))
+    let (before, verbs) = HELP.split_once(VERBS).unwrap_or((HELP, ""));
+    let (verbs, after) = verbs.split_once(AFTER_VERBS).unwrap_or(("", verbs));
+    // ipvsadm has none.
+    let verbs = if is_ipvsadm(program) {
+        String::new()
+    } else {
+        format!("{VERBS}{verbs}")
+    };
+    let text = format!("{before}{verbs}{AFTER_VERBS}{after}");
+    write!(out, "{}", text.replace("PROGRAM", name))
 }
+
+/// How the part about verbs begins.
+const VERBS: &str = "Real servers that lvsd probes";
+/// How the part after it begins.
+const AFTER_VERBS: &str = "Everything else:";
 
 const HELP: &str = "\
 Administers the virtual services of a running director (lvsd).
@@ -150,5 +164,16 @@ mod tests {
         assert!(text.starts_with(&version("lvsadm")));
         assert!(!text.contains("PROGRAM"));
         assert!(text.lines().all(|line| line.len() <= 100));
+        assert!(text.contains("  drain REAL"));
+    }
+
+    #[test]
+    fn ipvsadm_has_no_verbs() {
+        let mut out = Vec::new();
+        print(&mut out, "/sbin/ipvsadm").expect("memory takes it");
+        let text = String::from_utf8(out).expect("text");
+        assert!(!text.contains("drain REAL"));
+        assert!(text.contains("Everything else:\n  -Z, --zero"));
+        assert!(text.contains("--verdicts"));
     }
 }
