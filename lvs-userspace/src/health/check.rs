@@ -168,7 +168,7 @@ pub enum Service {
         database: String,
         /// The query; empty: the login is enough.
         query: String,
-        /// What one of the rows must say.
+        /// What one of the rows must say: its columns with tabs between them, `NULL` for none.
         receive: Option<Pattern>,
     },
     /// `sip`: OPTIONS.

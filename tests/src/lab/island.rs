@@ -220,23 +220,24 @@ impl Server {
         }
     }
 
-    /// Ends it as an administrator would, and waits until it and all its processes have ended.
+    /// Ends it as an administrator would, at first asked and then made to, and waits until it and all
+    /// its processes have ended.
     pub fn stop(mut self) -> Result<()> {
         let processes = self.processes();
         kill(processes[0], Signal::SIGTERM)?;
-        let ended = eventually(Duration::from_secs(20), || {
+        eventually(Duration::from_secs(10), || {
             !matches!(self.child.try_wait(), Ok(None))
         });
         // Postfix' first process is a shell, which does not pass the signal on.
         for process in &processes[1..] {
             let _ = kill(*process, Signal::SIGKILL);
         }
+        let _ = self.child.kill();
         let gone = || {
-            processes
-                .iter()
-                .all(|process| kill(*process, None).is_err())
+            let _ = self.child.try_wait();
+            processes.iter().copied().all(has_ended)
         };
-        if ended && eventually(Duration::from_secs(20), gone) {
+        if eventually(PATIENCE, gone) {
             return Ok(());
         }
         bail!("{} does not stop", self.name.display())
@@ -268,13 +269,20 @@ impl Drop for Server {
 /// Whether all threads of a process have stopped; one that has ended has.
 fn is_stopped(process: Pid) -> bool {
     let threads = fs::read_dir(format!("/proc/{process}/task"));
-    threads.into_iter().flatten().flatten().all(|thread| {
-        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
-        let state = stat
-            .rsplit_once(") ")
-            .and_then(|(_, rest)| rest.chars().next());
-        matches!(state, None | Some('T' | 'Z'))
-    })
+    let mut threads = threads.into_iter().flatten().flatten();
+    threads.all(|thread| matches!(state(&thread.path()), None | Some('T' | 'Z')))
+}
+
+/// Whether a process has ended; whoever is its parent by now may not have heard of it.
+fn has_ended(process: Pid) -> bool {
+    let state = state(Path::new(&format!("/proc/{process}")));
+    matches!(state, None | Some('Z' | 'X'))
+}
+
+/// State of a process or a thread (proc(5)), by its folder.
+fn state(folder: &Path) -> Option<char> {
+    let stat = fs::read_to_string(folder.join("stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
 }
 
 /// Every process of the machine, and its parent.

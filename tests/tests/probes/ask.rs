@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use lvs_tests::lab::Island;
-use lvs_userspace::health::check::{Check, Credentials, Kind, Path, Service};
+use lvs_userspace::health::check::{Check, Credentials, Kind, Path, Service, SqlEngine};
 use lvs_userspace::health::outcome::Outcome;
 use lvs_userspace::health::pattern::Pattern;
 use lvs_userspace::health::probe::Prober;
@@ -131,4 +131,26 @@ pub(crate) fn credentials(login: &str, password: &str) -> Credentials {
 /// What an answer has to say.
 pub(crate) fn pattern(expression: &str) -> Pattern {
     Pattern::compile(expression, false).unwrap()
+}
+
+/// A query as somebody with a password.
+pub(crate) fn sql(
+    engine: SqlEngine,
+    password: &str,
+    database: &str,
+    query: &str,
+    receive: Option<Pattern>,
+) -> Service {
+    Service::Sql {
+        engine,
+        credentials: credentials("probe", password),
+        database: database.to_owned(),
+        query: query.to_owned(),
+        receive,
+    }
+}
+
+/// A path as an argument.
+pub(crate) fn text(path: &std::path::Path) -> String {
+    path.display().to_string()
 }

@@ -171,7 +171,7 @@ fn https(asker: &Asker<'_>, authority: &Authority<'_>) {
     asker.bad(
         443,
         &https(authority.tls(Some("three.example")), None),
-        "no TLS handshake with 10.9.0.1:443: *three.example*",
+        "no TLS handshake with 10.9.0.1:443: the certificate is for \"one.example\"",
     );
     asker.bad(
         80,

@@ -1,4 +1,4 @@
-//! PostgreSQL, MariaDB.
+//! MariaDB.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,150 +7,14 @@ use std::time::Duration;
 use anyhow::Result;
 use lvs_tests::eventually;
 use lvs_tests::lab::Island;
-use lvs_tests::lab::island::{Server, give};
+use lvs_tests::lab::island::Server;
 use lvs_userspace::health::check::{Check, External, Kind, Service, SqlEngine};
 use lvs_userspace::health::outcome::Outcome;
-use lvs_userspace::health::pattern::Pattern;
 use lvs_userspace::model::Family::{Ipv4, Ipv6};
 use lvs_userspace::model::Protocol;
 
-use crate::ask::{Asker, assert_says, check, credentials, pattern};
+use crate::ask::{Asker, assert_says, check, credentials, pattern, sql, text};
 use crate::meddler::{Manner, Meddler, spoil};
-
-/// A query as somebody with a password.
-fn sql(
-    engine: SqlEngine,
-    password: &str,
-    database: &str,
-    query: &str,
-    receive: Option<Pattern>,
-) -> Service {
-    Service::Sql {
-        engine,
-        credentials: credentials("probe", password),
-        database: database.to_owned(),
-        query: query.to_owned(),
-        receive,
-    }
-}
-
-#[test]
-fn postgresql_answers_with_a_row() {
-    let Some(island) = Island::for_story(&["initdb", "postgres", "pg_isready"]) else {
-        return;
-    };
-    let postgresql = postgresql(&island);
-    let asker = Asker { island: &island };
-    let sql = |password: &str, query: &str, receive: Option<&str>| {
-        let receive = receive.map(pattern);
-        sql(SqlEngine::Postgresql, password, "postgres", query, receive)
-    };
-    let two = sql("secret", "SELECT 1, NULL, 'two'", Some("two$"));
-
-    asker.good(5432, &two, "row \"1\\tNULL\\ttwo\" from 10.9.0.1:5432");
-    let over_ipv6 = asker.ask(Ipv6, 5432, two.clone());
-    assert_says(
-        &over_ipv6,
-        true,
-        "row \"1\\tNULL\\ttwo\" from [fd00:9::1]:5432",
-    );
-    asker.good(5432, &sql("secret", "", None), "login to 10.9.0.1:5432");
-
-    asker.bad(
-        5432,
-        &sql("wrong", "SELECT 1", None),
-        "answer to the login FATAL 28P01 \"password authentication failed for user \"probe\"\" \
-         from 10.9.0.1:5432, expected a login",
-    );
-    asker.bad(
-        5432,
-        &sql("secret", "SELECT 1 WHERE false", None),
-        "no row from 10.9.0.1:5432, expected one or more",
-    );
-    asker.bad(
-        5432,
-        &sql("secret", "SELECT 'one'", Some("two")),
-        "row \"one\" from 10.9.0.1:5432, expected \"two\"",
-    );
-    asker.bad(
-        5432,
-        &sql("secret", "SELECT * FROM nothing", None),
-        "answer to the query ERROR 42P01 \"relation \"nothing\" does not exist\" \
-         from 10.9.0.1:5432, expected a row",
-    );
-    asker.silent(
-        5432,
-        &sql("secret", "SELECT pg_sleep(60)", None),
-        "no answer to the query from 10.9.0.1:5432 in LIMIT",
-    );
-    let much = "SELECT repeat('x', 1000000) FROM generate_series(1, 100)";
-    asker.good(
-        5432,
-        &sql("secret", much, None),
-        "row \"xxx*\" from 10.9.0.1:5432",
-    );
-    asker.bad(
-        5432,
-        &sql("secret", much, Some("y")),
-        "an answer of more than 2097152 bytes from 10.9.0.1:5432",
-    );
-
-    let reset = Meddler::start(&island, 5432, 100, Manner::Reset);
-    let text = "no answer to the login from 10.9.0.1:*: connection reset by peer";
-    asker.bad(reset.port, &two, text);
-    spoil(&asker, 5432, &two, &[0, 3, 100]);
-    postgresql.freeze();
-    asker.silent(
-        5432,
-        &two,
-        "no answer to the login from 10.9.0.1:5432 in LIMIT",
-    );
-    postgresql.thaw();
-    postgresql.stop().unwrap();
-    asker.bad(5432, &two, "connection to 10.9.0.1:5432 refused");
-}
-
-fn postgresql(island: &Island) -> Server {
-    let folder = island.make_folder("postgresql", "postgres").unwrap();
-    let password = folder.join("password");
-    fs::write(&password, "secret").unwrap();
-    give(&password, "postgres").unwrap();
-    let (data, password) = (text(&folder.join("data")), text(&password));
-    let arguments = [
-        "--no-sync",
-        "--locale=C",
-        "--auth=scram-sha-256",
-        "--username=probe",
-        "--pgdata",
-        &data,
-        "--pwfile",
-        &password,
-    ];
-    island.run_as("postgres", "initdb", &arguments).unwrap();
-    fs::write(
-        folder.join("data/pg_hba.conf"),
-        "host all all all scram-sha-256\n",
-    )
-    .unwrap();
-    let socket = format!("unix_socket_directories={}", folder.display());
-    let arguments = [
-        "-D",
-        &data,
-        "-c",
-        "listen_addresses=*",
-        "-c",
-        &socket,
-        "-c",
-        "fsync=off",
-        "-c",
-        "client_connection_check_interval=100ms",
-    ];
-    island
-        .start_as("postgres", "postgres", &arguments, |server| {
-            server.succeeds("pg_isready", &["-h", "10.9.0.1"])
-        })
-        .unwrap()
-}
 
 #[test]
 fn mariadb_answers_with_a_row() {
@@ -415,8 +279,4 @@ impl<'a> Template<'a> {
         ];
         self.island.run_as("root", "mariadb", &arguments)
     }
-}
-
-fn text(path: &Path) -> String {
-    path.display().to_string()
 }
