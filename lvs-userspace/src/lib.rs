@@ -21,5 +21,6 @@ pub mod privileges;
 pub mod rates;
 pub mod scheduler;
 pub mod sweep;
+pub mod sync;
 mod templates;
 pub mod watched;
