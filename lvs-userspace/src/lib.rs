@@ -22,5 +22,6 @@ pub mod rates;
 pub mod scheduler;
 pub mod sweep;
 pub mod sync;
+pub mod table;
 mod templates;
 pub mod watched;

@@ -17,8 +17,7 @@ pub mod udp;
 mod step;
 
 pub use entry::{Client, Entry, Key, Kind, Ports, Record, Tag};
-pub(crate) use step::half_open;
-pub use step::{Direction, Signal, share, step};
+pub use step::{Direction, Signal, half_open, resume, share, step};
 
 /// Transport protocols that are balanced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

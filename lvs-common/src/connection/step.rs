@@ -1,7 +1,7 @@
 //! One packet's effect on its connection's state.
 
-use super::table::{Slot, Store, Ways, pin};
-use super::{Protocol, sctp, tcp};
+use super::table::{Share, Slot, Store, Ways, pin};
+use super::{Kind, Protocol, sctp, tcp};
 use crate::abi::Load;
 use crate::family::Family;
 use crate::tables::Tables;
@@ -54,7 +54,7 @@ impl Signal {
 /// Whether a connection may be recycled when a set is short of room. A UDP flow may until its second
 /// packet (or its first reply): a flood of single datagrams cannot push others out.
 #[inline(always)]
-pub(crate) const fn half_open(protocol: Protocol, state: u8) -> bool {
+pub const fn half_open(protocol: Protocol, state: u8) -> bool {
     match protocol {
         Protocol::Tcp => tcp::State::from_raw(state).half_open(),
         Protocol::Udp => false,
@@ -116,4 +116,41 @@ pub fn step<F: Family, T: Tables + Store<F>>(
         attempt += 1;
     }
     tag.state()
+}
+
+/// Puts a connection or template into the state that another director saw it in, and its server's counts
+/// with it. False: it is gone.
+///
+/// Packets may step it at the same time; as in [`step`], each exchange is accounted for by who wins it.
+pub fn resume<F: Family, T: Store<F>>(
+    table: T,
+    slot: &Slot<T::Set>,
+    state: u8,
+    half_open: bool,
+) -> bool {
+    let key = slot.set.key(slot.way);
+    let server = slot.set.record(slot.way).server;
+    let share = |state| Share {
+        server,
+        protocol: key.protocol,
+        kind: Kind::from_raw(key.kind),
+        state,
+    };
+    let mut tag = slot.tag;
+    while tag.is_live() && tag.same_connection(slot.tag) {
+        let new = tag.live(state, half_open);
+        if new == tag {
+            return true;
+        }
+        if half_open != tag.is_half_open() {
+            pin::<F, T>(table, slot.set.partner(slot.way), half_open);
+        }
+        if slot.set.exchange(slot.way, tag, new) {
+            table.entered(share(state));
+            table.removed(share(tag.state()));
+            return true;
+        }
+        tag = slot.set.tag(slot.way);
+    }
+    false
 }

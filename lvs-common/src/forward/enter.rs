@@ -3,7 +3,7 @@
 use super::find::{Connection, find};
 use super::{Stage, Work};
 use crate::abi::Method;
-use crate::connection::table::{self, Inserted, New, Place, Refused, Store, Survey, Ways, unpin};
+use crate::connection::table::{self, Inserted, New, Place, Refused, Store, Survey};
 use crate::connection::{Client, Direction, Key, Kind, Protocol, Tag, half_open, udp};
 use crate::link::Link;
 use crate::network::Network;
@@ -46,7 +46,9 @@ fn insert<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> Re
         return inserted.map(|_| ());
     }
     match inserted {
-        Ok(connection) => tie::<F, T>(tables, work.reply, connection, work.new.half_open),
+        Ok(connection) => {
+            table::tie::<F, T>(tables, work.reply, connection, work.new.half_open)
+        }
         Err(refused) => {
             table::discard::<F, T>(tables, work.reply);
             Err(refused)
@@ -59,38 +61,6 @@ const NONE: Inserted = Inserted {
     number: 0,
     tag: Tag(0),
 };
-
-/// Ties the two entries of a NAT connection together and lets go of them.
-#[inline(never)]
-fn tie<F: Network, T: Tables + Store<F>>(
-    tables: T,
-    reply: Inserted,
-    connection: Inserted,
-    half_open: bool,
-) -> Result<(), Refused> {
-    let (Some(from), Some(to)) = (
-        table::inserted::<F, T>(tables, reply),
-        table::inserted::<F, T>(tables, connection),
-    ) else {
-        return Err(Refused::Full);
-    };
-    from.set.set_partner(from.way, to.number);
-    // Who removes the connection looks at its reply entry after that; here it is the other way round,
-    // with a full barrier between on both sides: one of the two sees that the reply entry is to go.
-    let replies = unpin::<F, _>(&from, half_open);
-    let known = unpin::<F, _>(&to, half_open);
-    if !known || !replies {
-        // The operator, or a sweep that took a moment for a second.
-        table::discard::<F, T>(tables, reply);
-        table::discard::<F, T>(tables, connection);
-        return Err(Refused::Full);
-    }
-    if !to.set.tag(to.way).is_half_open() {
-        // A packet of the connection was faster still.
-        table::pin::<F, T>(tables, reply.number, false);
-    }
-    Ok(())
-}
 
 /// Lays out the entry of a new connection.
 #[inline(never)]

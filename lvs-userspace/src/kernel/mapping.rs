@@ -2,8 +2,9 @@
 
 use std::marker::PhantomData;
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use aya::maps::MapData;
 use lvs_common::abi::{Bench, Config, Hop, Load, Member, Plan, Server, Stats};
@@ -172,6 +173,20 @@ impl<T: Plain> Mapping<T> {
         if let Some(place) = self.place(index) {
             // SAFETY: the place lies in the mapping, which is writable.
             unsafe { place.write_volatile(value) };
+        }
+    }
+
+    /// Replaces the 32-bit words of a value that lie in a range of offsets in bytes, one by one. Past
+    /// the end: nothing.
+    pub fn write_words(&self, index: u32, value: &T, range: Range<usize>) {
+        let words = std::ptr::from_ref(value).cast::<u32>();
+        for offset in range.step_by(size_of::<u32>()) {
+            if let Some(word) = self.word(index, offset) {
+                // SAFETY: `word` made sure that the offset is a multiple of 4 and lies within a `T`, all of
+                // whose bytes are initialised; an unaligned read asks for nothing else.
+                let new = unsafe { words.byte_add(offset).read_unaligned() };
+                word.store(new, Ordering::Relaxed);
+            }
         }
     }
 

@@ -32,7 +32,7 @@ use crate::tables::Walk;
 pub use claim::Survey;
 pub use find::{by_number, find, find_first, full, inserted, unchanged};
 pub use insert::{Inserted, insert};
-pub use pin::{pin, unpin};
+pub use pin::{pin, tie};
 pub use remove::{discard, remove};
 
 /// Half-open ways a set may hold before a new half-open connection recycles one of them.

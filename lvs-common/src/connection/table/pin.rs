@@ -3,14 +3,15 @@
 //! The two entries of a NAT connection lead to each other. While they are being tied together neither
 //! may go; afterwards the reply entry is as recyclable as its connection.
 
-use super::find::{by_number, unchanged};
-use super::{Slot, Store, Ways};
+use super::find::{by_number, inserted, unchanged};
+use super::remove::discard;
+use super::{Inserted, Refused, Slot, Store, Ways};
 use crate::family::Family;
 
 /// Ends the pinning of an entry that was just inserted, unless a packet of its connection did so
 /// already. A full barrier. False: the entry is gone.
 #[inline(always)]
-pub fn unpin<F: Family, S: Ways<F>>(slot: &Slot<S>, half_open: bool) -> bool {
+fn unpin<F: Family, S: Ways<F>>(slot: &Slot<S>, half_open: bool) -> bool {
     let free = slot.tag.live(slot.tag.state(), half_open);
     slot.set.exchange(slot.way, slot.tag, free) || unchanged(slot)
 }
@@ -22,4 +23,40 @@ pub fn pin<F: Family, T: Store<F>>(table: T, number: u32, half_open: bool) {
         // Losing this race means somebody removed or reused the way: nothing left to keep in step.
         set.exchange(way, tag, tag.live(tag.state(), half_open));
     }
+}
+
+/// Ties the two entries of a NAT connection, which were inserted pinned, together and lets go of them.
+///
+/// # Errors
+///
+/// [`Refused::Full`] when either was removed meanwhile; then both are.
+#[inline(never)]
+pub fn tie<F: Family, T: Store<F>>(
+    table: T,
+    reply: Inserted,
+    connection: Inserted,
+    half_open: bool,
+) -> Result<(), Refused> {
+    let (Some(from), Some(to)) = (
+        inserted::<F, T>(table, reply),
+        inserted::<F, T>(table, connection),
+    ) else {
+        return Err(Refused::Full);
+    };
+    from.set.set_partner(from.way, to.number);
+    // Who removes the connection looks at its reply entry after that; here it is the other way round,
+    // with a full barrier between on both sides: one of the two sees that the reply entry is to go.
+    let replies = unpin::<F, _>(&from, half_open);
+    let known = unpin::<F, _>(&to, half_open);
+    if !known || !replies {
+        // The operator, or a sweep that took a moment for a second.
+        discard::<F, T>(table, reply);
+        discard::<F, T>(table, connection);
+        return Err(Refused::Full);
+    }
+    if !to.set.tag(to.way).is_half_open() {
+        // A packet of the connection was faster still.
+        pin::<F, T>(table, reply.number, false);
+    }
+    Ok(())
 }

@@ -1,0 +1,130 @@
+//! The backup: what other directors say goes into the tables.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use lvs_common::abi::{Config, Load};
+use lvs_common::connection::{Entry, Protocol};
+use lvs_common::family::{Family, V4, V6};
+
+use super::check::{Checked, check};
+use super::take::Taken;
+use super::wire::{Message, Synced};
+use super::{Discard, Discarded};
+use crate::director::{Director, Recognized, widen};
+use crate::kernel::{Mapping, Maps, Plain};
+use crate::table::Table;
+
+/// What a backup met since the daemon started.
+#[derive(Debug, Default)]
+pub struct Received {
+    /// Messages, those that were not taken included.
+    pub messages: AtomicU64,
+    /// Connections and templates that the table holds now as they were told.
+    pub entries: AtomicU64,
+    /// What was not taken.
+    pub discarded: Discarded,
+}
+
+/// Takes messages of one group of directors.
+pub struct Receiver {
+    maps: Arc<Maps>,
+    syncid: u8,
+    received: Arc<Received>,
+}
+
+impl Receiver {
+    /// `syncid` 0 takes messages of every group.
+    pub const fn new(maps: Arc<Maps>, syncid: u8, received: Arc<Received>) -> Self {
+        Self {
+            maps,
+            syncid,
+            received,
+        }
+    }
+
+    /// Takes what a datagram says, as far as it makes sense.
+    pub fn receive(&self, datagram: &[u8], director: &Director, now: u32) {
+        let received = &self.received;
+        received.messages.fetch_add(1, Ordering::Relaxed);
+        let message = match Message::parse(datagram) {
+            Ok(message) if self.syncid == 0 || message.syncid == self.syncid => message,
+            Ok(_) => return received.discarded.count(Discard::SyncId),
+            Err(why) => return received.discarded.count(why),
+        };
+        let Some(config) = self.maps.config.read(0) else {
+            return;
+        };
+        for entry in message.entries() {
+            match entry.and_then(|synced| self.take(&synced, director, &config, now)) {
+                Ok(()) => _ = received.entries.fetch_add(1, Ordering::Relaxed),
+                Err(why) => received.discarded.count(why),
+            }
+        }
+    }
+
+    fn take(
+        &self,
+        synced: &Synced,
+        director: &Director,
+        config: &Config,
+        now: u32,
+    ) -> Result<(), Discard> {
+        let checked = check(synced)?;
+        let recognized =
+            director.recognize(checked.protocol, synced.virtual_address, synced.server)?;
+        let addresses = (synced.client, synced.virtual_address);
+        let (maps, context) = (&self.maps, (config, now));
+        match addresses {
+            (SocketAddr::V4(_), SocketAddr::V4(_)) => enter::<V4>(
+                &maps.connections4,
+                &maps.loads,
+                addresses,
+                &checked,
+                &recognized,
+                context,
+            ),
+            (SocketAddr::V6(_), SocketAddr::V6(_)) => enter::<V6>(
+                &maps.connections6,
+                &maps.loads,
+                addresses,
+                &checked,
+                &recognized,
+                context,
+            ),
+            _ => Err(Discard::Address),
+        }
+    }
+}
+
+fn enter<F: Family>(
+    entries: &Mapping<Entry<F>>,
+    loads: &Mapping<Load>,
+    (client, virtual_address): (SocketAddr, SocketAddr),
+    checked: &Checked,
+    recognized: &Recognized,
+    (config, now): (&Config, u32),
+) -> Result<(), Discard>
+where
+    Entry<F>: Plain,
+{
+    let own = |address: SocketAddr| (F::narrow(&widen(address.ip())), address.port());
+    let timeout = checked
+        .timeout
+        .unwrap_or_else(|| of_state(config, checked.protocol, checked.state));
+    let taken = Taken::<F>::new(
+        own(client),
+        own(virtual_address),
+        checked,
+        recognized,
+        timeout,
+    );
+    taken.enter(Table::new(entries, loads), &config.secrets, now)
+}
+
+/// Ticks without a packet after which a connection in a state is forgotten here.
+fn of_state(config: &Config, protocol: Protocol, state: u8) -> u32 {
+    let index = Config::timeout_index(protocol, state.into());
+    config.timeouts.get(index).copied().unwrap_or(0)
+}
