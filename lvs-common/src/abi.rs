@@ -59,6 +59,10 @@ pub const CONNECTIONS4: &str = "connections4";
 pub const CONNECTIONS6: &str = "connections6";
 /// LRU hash of [`FragmentKey`] to both ports ([`crate::connection::Ports`]), written by the program.
 pub const FRAGMENTS: &str = "fragments";
+/// Ring buffer of connections that another director should hear of, see [`event`].
+pub const EVENTS: &str = "events";
+/// Events that did not fit into their buffer (`u64`), per CPU.
+pub const LOST_EVENTS: &str = "lost_events";
 /// Token bucket of the ICMP errors that the director sends ([`IcmpBudget`]), per CPU.
 pub const ICMP_BUDGET: &str = "icmp_budget";
 
@@ -146,6 +150,8 @@ pub struct Config {
     pub options: u32,
     /// ICMP errors the director sends per second and CPU at most.
     pub icmp_rate: u32,
+    /// Of which connections another director hears.
+    pub sync: Sync,
 }
 
 impl Config {
@@ -157,6 +163,38 @@ impl Config {
         protocol.timeouts_row() as usize * 16 + (state as usize & 15)
     }
 }
+
+/// When a connection is told to another director, beside its changes of state (`net.ipv4.vs.sync_threshold`
+/// of IPVS).
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct Sync {
+    /// Not 0: connections are told at all.
+    pub on: u32,
+    /// At this packet from its client, and
+    pub threshold: u32,
+    /// again after each so many; 0: once.
+    pub period: u32,
+    /// Always zero.
+    pub reserved: u32,
+}
+
+/// What the ring buffer [`EVENTS`] holds: the number of an entry plus one, and whose.
+pub const fn event(family: u8, number: u32) -> u32 {
+    if family == 4 {
+        number
+    } else {
+        number | EVENT_IPV6
+    }
+}
+
+/// Bit of an event: the entry is of the IPv6 table. A table has fewer entries than that: the kernel's
+/// arrays end at 4 GiB.
+pub const EVENT_IPV6: u32 = 1 << 31;
+/// Bytes of the ring buffer: 65,536 events.
+pub const EVENTS_BYTES: u32 = 1 << 20;
 
 /// What a virtual service is found by.
 ///

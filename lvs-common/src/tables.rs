@@ -1,6 +1,6 @@
 //! What the packet path asks of its surroundings beside the frame: tables, counters and a clock.
 
-use crate::abi::{FragmentKey, Hop, Load, Member, Plan, Server, ServiceKey};
+use crate::abi::{FragmentKey, Hop, Load, Member, Plan, Server, ServiceKey, Sync};
 use crate::connection::table::{Secrets, Store};
 use crate::connection::{Ports, Protocol};
 use crate::family::{V4, V6};
@@ -77,6 +77,10 @@ pub trait Tables: Walk + Secrets + Store<V4> + Store<V6> {
     fn remember(self, key: &FragmentKey, ports: Ports);
     /// The ports of a later fragment.
     fn recall(self, key: &FragmentKey) -> Option<Ports>;
+    /// Of which connections another director hears.
+    fn sync(self) -> Sync;
+    /// Tells the daemon that another director should hear of a connection, see [`crate::abi::event`].
+    fn tell(self, event: u32);
     /// Whether one more ICMP error may be sent now.
     fn may_answer(self, now: u32) -> bool;
 }

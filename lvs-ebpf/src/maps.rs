@@ -11,9 +11,9 @@
 
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray};
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use lvs_common::abi::{
-    CONCERN_WORDS, Config, DEFAULT_FRAGMENTS, DEFAULT_SLOTS, FragmentKey, Hop, IcmpBudget, Load,
+    CONCERN_WORDS, Config, DEFAULT_FRAGMENTS, DEFAULT_SLOTS, EVENTS_BYTES, FragmentKey, Hop, IcmpBudget, Load,
     MAX_HOPS, MAX_KEYS, MAX_MEMBERS, MAX_PLANS, MAX_REASONS, MAX_SERVERS, MAX_SERVICES, Member,
     Plan, Server, ServiceKey, Stats, WAYS,
 };
@@ -70,6 +70,12 @@ pub(crate) static verdicts: PerCpuArray<u64> = PerCpuArray::with_max_entries(MAX
 #[map]
 pub(crate) static fragments: LruHashMap<FragmentKey, Ports> =
     LruHashMap::with_max_entries(DEFAULT_FRAGMENTS, 0);
+
+#[map]
+pub(crate) static events: RingBuf = RingBuf::with_byte_size(EVENTS_BYTES, 0);
+
+#[map]
+pub(crate) static lost_events: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
 #[map]
 pub(crate) static icmp_budget: PerCpuArray<IcmpBudget> = PerCpuArray::with_max_entries(1, 0);

@@ -3,11 +3,11 @@
 use core::ffi::c_void;
 use core::ptr;
 
-use aya_ebpf::bindings::BPF_ANY;
+use aya_ebpf::bindings::{BPF_ANY, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::generated::{bpf_ktime_get_coarse_ns, bpf_loop};
 use aya_ebpf::maps::{Array, PerCpuArray};
 use lvs_common::abi::{
-    CONCERN_WORDS, Config, FragmentKey, Hop, Load, Member, Plan, Server, ServiceKey, Stats,
+    CONCERN_WORDS, Config, FragmentKey, Hop, Load, Member, Plan, Server, ServiceKey, Stats, Sync,
     TICK_SHIFT,
 };
 use lvs_common::connection::table::{Secrets, Share, Store};
@@ -317,6 +317,23 @@ impl Tables for Kernel {
         // SAFETY: the element may be reused while it is read; then a fragment goes astray and its
         // receiver drops the packet, as after a loss.
         unsafe { maps::fragments.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn sync(self) -> Sync {
+        maps::config
+            .get(0)
+            .map_or(Sync::default(), |config| config.sync)
+    }
+
+    #[inline(always)]
+    fn tell(self, event: u32) {
+        // The daemon comes by many times a second: waking it for each would cost more than the rest.
+        let told = maps::events.output::<u32>(&event, u64::from(BPF_RB_NO_WAKEUP));
+        if let (Err(_), Some(lost)) = (told, maps::lost_events.get_ptr_mut(0)) {
+            // SAFETY: this CPU's own element.
+            unsafe { *lost += 1 };
+        }
     }
 
     #[inline(always)]

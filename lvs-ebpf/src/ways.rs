@@ -84,6 +84,12 @@ impl<F: Family> Ways<F> for SetPointer<F> {
     }
 
     #[inline(always)]
+    fn packets(self, way: u32) -> u32 {
+        // SAFETY: see above.
+        unsafe { ptr::read_volatile(&raw const (*self.way(way)).packets) }
+    }
+
+    #[inline(always)]
     fn partner(self, way: u32) -> u32 {
         // SAFETY: see above.
         unsafe { ptr::read_volatile(&raw const (*self.way(way)).partner) }

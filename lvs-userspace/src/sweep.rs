@@ -14,6 +14,7 @@ use lvs_common::family::Family;
 
 use crate::connections::tag;
 use crate::kernel::{Mapping, Plain};
+use crate::table::claims;
 use crate::templates::Ending;
 
 /// Sweeps one table again and again.
@@ -77,7 +78,11 @@ impl Sweeper {
             if !abandoned {
                 swept.live += 1;
             } else if before.get(&way) == Some(&found) {
-                swept.abandoned += u64::from(free(table, way, found));
+                // Of this process' own threads, who claimed it has given it up by then.
+                let _claims = claims();
+                if found.is_busy() || !has_connection(table, way) {
+                    swept.abandoned += u64::from(free(table, way, found));
+                }
             } else {
                 self.suspects.insert(way, found);
             }

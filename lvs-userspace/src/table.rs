@@ -11,7 +11,7 @@
 //!
 //! What differs is time: a packet is handled in microseconds, while a thread of the daemon may be kept
 //! waiting for seconds with a way half written. To the sweep that looks like one that was left behind
-//! by a killed daemon, so whoever inserts holds [`Claims`], and the sweep frees such ways only while it
+//! by a killed daemon, so whoever inserts holds [`claims`], and the sweep frees such ways only while it
 //! holds them itself.
 
 use std::mem::offset_of;
@@ -26,15 +26,10 @@ use lvs_common::tables::Walk;
 
 use crate::kernel::{Mapping, Plain};
 
-/// The right of this process to have ways claimed.
-#[derive(Debug, Default)]
-pub struct Claims(Mutex<()>);
-
-impl Claims {
-    /// Waits until nobody else in this process has ways claimed.
-    pub fn lock(&self) -> MutexGuard<'_, ()> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Waits until no other thread of this process has ways claimed, and keeps it so.
+pub fn claims() -> MutexGuard<'static, ()> {
+    static CLAIMS: Mutex<()> = Mutex::new(());
+    CLAIMS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One of the connection tables with what its entries are accounted for in.
@@ -194,6 +189,10 @@ where
 
     fn timeout(self, way: u32) -> u32 {
         self.load(way, offset_of!(Entry<F>, timeout))
+    }
+
+    fn packets(self, way: u32) -> u32 {
+        self.load(way, offset_of!(Entry<F>, packets))
     }
 
     fn partner(self, way: u32) -> u32 {

@@ -84,6 +84,8 @@ impl Object {
             fragments: Some(256),
             rss_source: false,
             icmp_rate: ICMP_RATE,
+            sync_threshold: 3,
+            sync_period: 50,
         };
         let (data_path, keys) = DataPath::open(Directory::open(folder.path())?, &options, false)?;
         // Nobody is to adopt this one: with its pins gone it ends with the process, however that ends.

@@ -1,5 +1,6 @@
 //! The first stage: parse a packet and find its connection.
 
+use super::announce;
 use super::enter::heard;
 use super::find::{Connection, find_at};
 use super::transport::transport;
@@ -101,6 +102,7 @@ fn known<F: Network, T: Tables + Store<F>>(
         work.forward.signal,
     );
     stay(tables, work, connection, tables.timeout(protocol, state));
+    announce::from_client::<F, T>(tables, slot, protocol, state);
     if persistence::establishes(record, protocol, slot.tag, state) {
         work.new.record = *record;
         work.established = true;

@@ -1,5 +1,6 @@
 //! The story of a packet, from its first byte to its verdict.
 
+pub mod announce;
 mod arrive;
 mod enter;
 mod find;

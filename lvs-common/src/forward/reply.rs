@@ -1,7 +1,7 @@
 //! Replies of real servers behind NAT.
 
 use super::find::{Connection, client, find};
-use super::{Work, repeated};
+use super::{Work, announce, repeated};
 use crate::connection::table::{Store, Ways};
 use crate::connection::{Direction, Kind, Signal, step, tcp};
 use crate::network::Network;
@@ -44,6 +44,7 @@ fn replied<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> O
     }
     slot.set
         .touch_reply(slot.way, now, tables.timeout(protocol, state));
+    announce::from_server::<F, T>(tables, &slot, protocol, state);
     let length = work.forward.datagram.length();
     tables.count_out(u32::from(record.service), u32::from(record.server), length);
     if persistence::establishes(&record, protocol, slot.tag, state) {

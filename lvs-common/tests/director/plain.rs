@@ -51,6 +51,9 @@ pub(crate) struct Director {
     repeats: Vec<AtomicU32>,
     concern: Vec<u64>,
     fragments: Mutex<HashMap<FragmentKey, Ports>>,
+    pub(crate) sync: Sync,
+    /// What the daemon would be told.
+    pub(crate) events: Mutex<Vec<u32>>,
     v4: Vec<Set<V4>>,
     v6: Vec<Set<V6>>,
 }
@@ -109,6 +112,8 @@ impl Director {
             repeats: Vec::new(),
             concern: vec![0; CONCERN_WORDS],
             fragments: Mutex::default(),
+            sync: Sync::default(),
+            events: Mutex::default(),
             v4: (0..sets).map(|_| Set::new()).collect(),
             v6: (0..sets).map(|_| Set::new()).collect(),
         }
@@ -427,6 +432,12 @@ impl Tables for &Director {
     fn recall(self, key: &FragmentKey) -> Option<Ports> {
         let fragments = self.fragments.lock().expect("no panic while held");
         fragments.get(key).copied()
+    }
+    fn sync(self) -> Sync {
+        self.sync
+    }
+    fn tell(self, event: u32) {
+        self.events.lock().expect("no panic while held").push(event);
     }
     fn may_answer(self, _now: u32) -> bool {
         let take = |left: u32| left.checked_sub(1);

@@ -21,6 +21,7 @@ struct Way<F: Family> {
     tag: AtomicU32,
     seen: AtomicU32,
     timeout: AtomicU32,
+    packets: AtomicU32,
     partner: AtomicU32,
     content: Mutex<Option<Content<F>>>,
 }
@@ -37,6 +38,7 @@ impl<F: Family> Set<F> {
                 tag: AtomicU32::new(0),
                 seen: AtomicU32::new(0),
                 timeout: AtomicU32::new(0),
+                packets: AtomicU32::new(0),
                 partner: AtomicU32::new(0),
                 content: Mutex::new(None),
             }),
@@ -113,6 +115,9 @@ impl<F: Family> Ways<F> for &Set<F> {
     fn timeout(self, way: u32) -> u32 {
         self.way(way).timeout.load(SeqCst)
     }
+    fn packets(self, way: u32) -> u32 {
+        self.way(way).packets.load(SeqCst)
+    }
     fn partner(self, way: u32) -> u32 {
         self.way(way).partner.load(SeqCst)
     }
@@ -130,6 +135,7 @@ impl<F: Family> Ways<F> for &Set<F> {
         let to = self.way(way);
         to.seen.store(new.now, SeqCst);
         to.timeout.store(new.timeout, SeqCst);
+        to.packets.store(1, SeqCst);
         to.partner.store(new.partner, SeqCst);
         *to.content.lock().expect("no panic while held") = Some(Content {
             key: new.key,
@@ -147,6 +153,7 @@ impl<F: Family> Ways<F> for &Set<F> {
         self.way(way).partner.store(partner, SeqCst);
     }
     fn touch(self, way: u32, now: u32, timeout: u32) {
+        self.way(way).packets.fetch_add(1, SeqCst);
         self.touch_reply(way, now, timeout);
     }
     fn touch_reply(self, way: u32, now: u32, timeout: u32) {

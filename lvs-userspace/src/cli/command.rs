@@ -1,9 +1,9 @@
 //! What a command line asks for.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use crate::control::protocol::Edit;
+use crate::control::sync::{SyncDaemon, SyncRole};
 use crate::model::ServiceId;
 
 /// A whole command line, understood.
@@ -90,25 +90,4 @@ pub enum View {
     Thresholds,
     PersistentConnections,
     TunnelInfo,
-}
-
-/// Which end of connection synchronization.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "well-known names")]
-pub enum SyncRole {
-    Master,
-    Backup,
-}
-
-/// Options of `--start-daemon`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "named as the options are")]
-pub struct SyncDaemon {
-    pub role: SyncRole,
-    pub interface: String,
-    pub syncid: u8,
-    pub group: Option<IpAddr>,
-    pub port: Option<u16>,
-    pub ttl: Option<u8>,
-    pub max_length: Option<u16>,
 }

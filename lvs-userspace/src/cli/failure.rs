@@ -13,8 +13,6 @@ pub(super) enum Failure {
     Daemon(ClientError),
     /// A service that was to be listed does not exist.
     NothingToList,
-    /// `--start-daemon` and `--stop-daemon`.
-    NoSynchronization,
     /// Standard output went away or is full.
     Output(io::Error),
     /// The commands could not be read.
@@ -47,9 +45,6 @@ impl Failure {
             Self::Usage(error) => error.to_string(),
             Self::Daemon(error) => daemon_message(error),
             Self::NothingToList => kernel_text(RefusalKind::NoSuchService).to_owned(),
-            Self::NoSynchronization => "Operation not supported\n\
-                 lvsd does not yet synchronize connections with another director."
-                .to_owned(),
             Self::Output(error) if error.kind() == ErrorKind::BrokenPipe => return None,
             Self::Output(error) => format!("cannot write to standard output: {error}"),
             Self::Input(error) => format!("cannot read standard input: {error}"),
@@ -59,7 +54,7 @@ impl Failure {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(error) => error.exit_code(),
-            Self::Daemon(ClientError::Refused(_)) | Self::NoSynchronization => 255,
+            Self::Daemon(ClientError::Refused(_)) => 255,
             Self::Daemon(error) if is_permission(error) => 255,
             Self::Daemon(_) => 2,
             Self::Output(error) if error.kind() == ErrorKind::BrokenPipe => 0,
@@ -72,7 +67,7 @@ impl Failure {
     pub(super) fn ends_restore(&self) -> bool {
         match self {
             Self::Usage(error) => error.ends_restore(),
-            Self::Daemon(ClientError::Refused(_)) | Self::NoSynchronization => false,
+            Self::Daemon(ClientError::Refused(_)) => false,
             _ => true,
         }
     }
@@ -125,6 +120,9 @@ fn kernel_text(kind: RefusalKind) -> &'static str {
         RefusalKind::OutOfRange => "Numerical result out of range",
         RefusalKind::NoRoom => "Memory allocation problem",
         RefusalKind::NotSupported => "Operation not supported",
+        RefusalKind::DaemonRunning => "Daemon has already run",
+        RefusalKind::NoDaemon => "No daemon is running",
+        RefusalKind::NoDevice => "No such device",
         RefusalKind::Internal => "lvsd failed to do it",
     }
 }
@@ -161,6 +159,9 @@ mod tests {
             (K::OutOfRange, "Numerical result out of range"),
             (K::NoRoom, "Memory allocation problem\nbecause of this"),
             (K::NotSupported, "Operation not supported\nbecause of this"),
+            (K::DaemonRunning, "Daemon has already run"),
+            (K::NoDaemon, "No daemon is running"),
+            (K::NoDevice, "No such device"),
             (K::Internal, "lvsd failed to do it\nbecause of this"),
         ] {
             let failure = refused(kind);

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
-use super::super::command::SyncRole;
 use super::*;
+use crate::control::sync::SyncRole;
 use crate::model::{
     Checksum, Family, Method, Persistence, ServerId, ServerSettings, ServiceId, ServiceSettings,
     Tunnel,

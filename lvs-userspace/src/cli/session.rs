@@ -10,10 +10,11 @@ use super::error::UsageError;
 use super::failure::Failure;
 use super::names::Names;
 use super::parse::parse;
-use super::{connections, help, listing, marks, netfilter, order, restore, save, status, verdicts};
+use super::{connections, help, listing, marks, netfilter, order, restore, save, status, sync, verdicts};
 use crate::control::DEFAULT_SOCKET;
 use crate::control::client::Client;
 use crate::control::protocol::{Edit, Service};
+use crate::control::sync::SyncOrder;
 
 /// Runs `lvsadm` with the words it was called with; the first one, its own name, decides whether it
 /// is `ipvsadm-save` or `ipvsadm-restore`.
@@ -232,8 +233,17 @@ impl<'a> Session<'a> {
                 let services = self.client().await?.services().await?.services;
                 save::print(&mut self.out, &order::sort(services), numeric)?;
             }
-            Command::StartDaemon(_) | Command::StopDaemon(_) => {
-                return Err(Failure::NoSynchronization);
+            Command::StartDaemon(daemon) => {
+                let order = SyncOrder::Start(daemon);
+                self.client().await?.order_sync(&order).await?;
+            }
+            Command::StopDaemon(role) => {
+                let order = SyncOrder::Stop(role);
+                self.client().await?.order_sync(&order).await?;
+            }
+            Command::SyncDaemons => {
+                let status = self.client().await?.sync().await?;
+                sync::print(&mut self.out, &status.daemons)?;
             }
             Command::Verdicts { all } => {
                 let counts = self.client().await?.verdicts().await?;
@@ -250,9 +260,8 @@ impl<'a> Session<'a> {
             Command::ImportMarks => self.import_marks().await?,
             Command::Version => writeln!(self.out, "{}", help::version(self.program))?,
             Command::Help => help::print(&mut self.out, self.program)?,
-            // Sync daemons are listed one a line, and none can be started yet; those who call this
-            // take restoring apart.
-            Command::SyncDaemons | Command::Restore => {}
+            // Those who call this take restoring apart.
+            Command::Restore => {}
         }
         Ok(())
     }

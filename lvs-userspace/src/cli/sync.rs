@@ -1,11 +1,13 @@
-//! The options of `--start-daemon` and `--stop-daemon`.
+//! The options of `--start-daemon` and `--stop-daemon`, and the listing of `-L --daemon`.
 
+use std::io::{self, Write};
 use std::net::IpAddr;
 
-use super::command::{SyncDaemon, SyncRole};
 use super::error::UsageError;
 use super::number::number;
 use super::option::{CommandName, OptionName};
+use crate::control::sync::{SyncDaemon, SyncDaemonStatus, SyncRole};
+use crate::sync::{DEFAULT_GROUP, DEFAULT_PORT, DEFAULT_TTL};
 
 /// What the options said about connection synchronization.
 #[derive(Default)]
@@ -74,6 +76,28 @@ impl SyncOptions {
             max_length: self.max_length,
         })
     }
+}
+
+/// Running daemons, one a line, as ipvsadm prints them.
+pub(super) fn print(out: &mut impl Write, daemons: &[SyncDaemonStatus]) -> io::Result<()> {
+    for SyncDaemonStatus { daemon, .. } in daemons {
+        let SyncDaemon {
+            role,
+            interface,
+            syncid,
+            ..
+        } = daemon;
+        writeln!(
+            out,
+            "{} sync daemon (mcast={interface}, syncid={syncid}, maxlen={}, group={}, port={}, ttl={})",
+            role.name(),
+            daemon.max_length.unwrap_or_default(),
+            daemon.group.unwrap_or(DEFAULT_GROUP),
+            daemon.port.unwrap_or(DEFAULT_PORT),
+            daemon.ttl.unwrap_or(DEFAULT_TTL),
+        )?;
+    }
+    Ok(())
 }
 
 fn multicast_group(text: &str) -> Result<IpAddr, UsageError> {

@@ -21,6 +21,7 @@ use super::health::{Event, Health, Order};
 use super::protocol::{
     Connection, Edit, MarkRule, Refusal, Services, Status, Timeouts, VerdictCount,
 };
+use super::sync::{SyncOrder, SyncStatus};
 
 /// Why the daemon did not do it.
 #[derive(Debug, Error)]
@@ -119,6 +120,18 @@ impl Client {
     /// The daemon and its data path.
     pub async fn status(&mut self) -> Result<Status, ClientError> {
         self.get("/v1/status").await
+    }
+
+    /// How synchronization goes.
+    pub async fn sync(&mut self) -> Result<SyncStatus, ClientError> {
+        self.get("/v1/sync").await
+    }
+
+    /// Starts or stops a sync daemon.
+    pub async fn order_sync(&mut self, order: &SyncOrder) -> Result<(), ClientError> {
+        self.request(Method::POST, "/v1/sync", Some(order))
+            .await
+            .map(drop)
     }
 
     /// All connections, to be taken one at a time: there may be millions.

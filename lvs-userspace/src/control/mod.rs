@@ -5,6 +5,7 @@ pub mod client;
 pub mod health;
 pub mod protocol;
 pub mod server;
+pub mod sync;
 
 /// Where the daemon listens unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/lvs/lvsd.sock";

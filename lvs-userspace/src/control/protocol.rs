@@ -9,6 +9,7 @@
 //! | `GET /v1/verdicts` | | list of [`VerdictCount`] |
 //! | `GET /v1/marks` | | list of [`MarkRule`] |
 //! | `GET /v1/status` | | [`Status`] |
+//! | `/v1/sync` | | see [`super::sync`] |
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -109,6 +110,12 @@ pub enum RefusalKind {
     NoRoom,
     /// EOPNOTSUPP: this director cannot do that.
     NotSupported,
+    /// EEXIST on a sync daemon.
+    DaemonRunning,
+    /// ESRCH on a sync daemon.
+    NoDaemon,
+    /// ENODEV.
+    NoDevice,
     /// Anything else that went wrong inside the daemon.
     Internal,
 }

@@ -26,10 +26,12 @@ use super::protocol::{
     Edit, Interface, MarkRule, Refusal, RefusalKind, Services, Status, Table, Timeouts,
     VerdictCount,
 };
+use super::sync::{SyncOrder, SyncStatus};
 use crate::connections::{self, Occupation};
 use crate::director::Director;
 use crate::health::controller::Handle;
 use crate::kernel::Maps;
+use crate::sync::{LinkError, Sync, SyncError};
 
 /// Who may use the socket beside root, if the group exists.
 const GROUP: &str = "lvs";
@@ -39,8 +41,9 @@ pub type Reload = oneshot::Sender<Result<(), String>>;
 
 /// What requests are answered from.
 pub struct Control {
-    director: Mutex<Director>,
+    director: Arc<Mutex<Director>>,
     maps: Arc<Maps>,
+    sync: Sync,
     interfaces: Mutex<Vec<Interface>>,
     occupation: Mutex<Occupation>,
     reloads: mpsc::Sender<Reload>,
@@ -50,9 +53,12 @@ pub struct Control {
 impl Control {
     /// Of a running director, whose configuration is read again by whoever listens to `reloads`.
     pub fn new(director: Director, reloads: mpsc::Sender<Reload>) -> Self {
+        let maps = Arc::clone(director.maps());
+        let director = Arc::new(Mutex::new(director));
         Self {
-            maps: Arc::clone(director.maps()),
-            director: Mutex::new(director),
+            sync: Sync::new(Arc::clone(&director), Arc::clone(&maps)),
+            maps,
+            director,
             interfaces: Mutex::default(),
             occupation: Mutex::default(),
             reloads,
@@ -187,6 +193,7 @@ pub async fn serve(
         .route("/v1/health", get(care::health))
         .route("/v1/events", get(care::events))
         .route("/v1/reload", post(reload))
+        .route("/v1/sync", get(sync_status).post(sync_order))
         .fallback(|| async {
             refused(Refusal::new(
                 RefusalKind::NotSupported,
@@ -268,6 +275,38 @@ async fn status(State(control): State<Arc<Control>>) -> Result<Json<Status>, Res
     off_runtime(control, |control| Json(control.status())).await
 }
 
+async fn sync_status(State(control): State<Arc<Control>>) -> Result<Json<SyncStatus>, Response> {
+    off_runtime(control, |control| Json(control.sync.status())).await
+}
+
+async fn sync_order(
+    State(control): State<Arc<Control>>,
+    body: Result<Json<SyncOrder>, JsonRejection>,
+) -> Result<Response, Response> {
+    let Json(order) =
+        body.map_err(|error| refused(Refusal::new(RefusalKind::Invalid, error.body_text())))?;
+    let outcome = off_runtime(control, move |control| {
+        tracing::info!("{}", serde_json::to_string(&order).unwrap_or_default());
+        match &order {
+            SyncOrder::Start(daemon) => control.sync.start(daemon),
+            SyncOrder::Stop(role) => control.sync.stop(*role),
+        }
+    });
+    Ok(match outcome.await? {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(error) => refused(Refusal::new(kind(&error), error.to_string())),
+    })
+}
+
+const fn kind(error: &SyncError) -> RefusalKind {
+    match error {
+        SyncError::Running(_) => RefusalKind::DaemonRunning,
+        SyncError::NotRunning(_) => RefusalKind::NoDaemon,
+        SyncError::Link(LinkError::NoInterface(_)) | SyncError::Name(_) => RefusalKind::NoDevice,
+        SyncError::Link(_) | SyncError::Thread(_) => RefusalKind::Internal,
+    }
+}
+
 async fn verdicts(
     State(control): State<Arc<Control>>,
 ) -> Result<Json<Vec<VerdictCount>>, Response> {
@@ -307,10 +346,14 @@ async fn connections(State(control): State<Arc<Control>>) -> Response {
 
 pub(super) fn refused(refusal: Refusal) -> Response {
     let status = match refusal.kind {
-        RefusalKind::ServiceExists | RefusalKind::ServerExists => StatusCode::CONFLICT,
-        RefusalKind::NoSuchService | RefusalKind::ServiceNotDefined | RefusalKind::NoSuchServer => {
-            StatusCode::NOT_FOUND
+        RefusalKind::ServiceExists | RefusalKind::ServerExists | RefusalKind::DaemonRunning => {
+            StatusCode::CONFLICT
         }
+        RefusalKind::NoSuchService
+        | RefusalKind::ServiceNotDefined
+        | RefusalKind::NoSuchServer
+        | RefusalKind::NoDaemon
+        | RefusalKind::NoDevice => StatusCode::NOT_FOUND,
         RefusalKind::NotPermitted => StatusCode::FORBIDDEN,
         RefusalKind::Invalid | RefusalKind::OutOfRange | RefusalKind::UnknownScheduler => {
             StatusCode::UNPROCESSABLE_ENTITY

@@ -42,6 +42,10 @@ pub struct Options {
     pub rss_source: bool,
     /// ICMP errors per second and CPU.
     pub icmp_rate: u32,
+    /// See [`abi::Sync`].
+    pub sync_threshold: u32,
+    /// See [`abi::Sync`].
+    pub sync_period: u32,
 }
 
 /// Sizes of the maps that options size, in map entries.
@@ -148,6 +152,8 @@ impl DataPath {
             0
         };
         config.icmp_rate = options.icmp_rate;
+        config.sync.threshold = options.sync_threshold;
+        config.sync.period = options.sync_period;
         let loaded =
             load(OBJECT, &config, sizes, Some((&directory, &object))).and_then(|mut ebpf| {
                 let maps = Maps::take(&mut ebpf, &directory)?;
@@ -432,5 +438,6 @@ fn new_config() -> Result<Config, KernelError> {
         timeouts,
         options: 0,
         icmp_rate: 0,
+        sync: abi::Sync::default(),
     })
 }

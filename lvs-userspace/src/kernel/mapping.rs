@@ -13,6 +13,7 @@ use lvs_common::family::{V4, V6};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
 use super::KernelError;
+use crate::sync::Saved;
 
 /// Values that can be copied from and to memory shared with the BPF program.
 ///
@@ -40,6 +41,7 @@ plain!(
     Server,
     Hop,
     Load,
+    Saved,
     Stats,
     Entry<V4>,
     Entry<V6>

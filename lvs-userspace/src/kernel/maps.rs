@@ -9,7 +9,8 @@ use lvs_common::connection::Entry;
 use lvs_common::family::{V4, V6};
 
 use super::load::own_map;
-use super::{Counters, Directory, KernelError, Mapping, Verdicts, Wire};
+use super::{Counters, Directory, Events, KernelError, Mapping, Verdicts, Wire};
+use crate::sync::Saved;
 
 /// Everything but the hash of services. See [`lvs_common::abi`] for what each holds.
 #[expect(missing_docs, reason = "named after the maps")]
@@ -29,6 +30,9 @@ pub struct Maps {
     pub server_counters: Counters,
     pub service_counters: Counters,
     pub verdicts: Verdicts,
+    pub events: Events,
+    /// The sync daemons that are to run, by role: they outlive the process.
+    pub sync_daemons: Mapping<Saved>,
 }
 
 impl Maps {
@@ -37,6 +41,7 @@ impl Maps {
         let server_bases: MapData = own_map::<Wire<Stats>>(directory, "server_bases", MAX_SERVERS)?;
         let service_bases: MapData =
             own_map::<Wire<Stats>>(directory, "service_bases", MAX_SERVICES)?;
+        let sync_daemons: MapData = own_map::<Wire<Saved>>(directory, "sync_daemons", 2)?;
         Ok(Self {
             config: mapping(ebpf, abi::CONFIG)?,
             heads: mapping(ebpf, abi::HEADS)?,
@@ -59,6 +64,8 @@ impl Maps {
                 Mapping::of(&service_bases, "service_bases")?,
             ),
             verdicts: Verdicts(per_cpu(ebpf, abi::VERDICTS)?),
+            events: Events::take(map(ebpf, abi::EVENTS)?, per_cpu(ebpf, abi::LOST_EVENTS)?)?,
+            sync_daemons: Mapping::of(&sync_daemons, "sync_daemons")?,
         })
     }
 }

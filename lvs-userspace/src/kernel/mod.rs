@@ -3,6 +3,7 @@
 
 mod attach;
 mod bpffs;
+mod events;
 mod grace;
 mod harness;
 mod load;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 
 pub use attach::Attachment;
 pub use bpffs::Directory;
+pub use events::Events;
 pub use grace::wait_for_readers;
 pub use harness::Harness;
 pub use load::{DEFAULT_ENTRIES4, DEFAULT_ENTRIES6, DataPath, Options, Verified, verify};

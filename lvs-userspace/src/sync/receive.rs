@@ -1,20 +1,27 @@
 //! The backup: what other directors say goes into the tables.
 
+use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use lvs_common::abi::{Config, Load};
 use lvs_common::connection::{Entry, Protocol};
 use lvs_common::family::{Family, V4, V6};
 
 use super::check::{Checked, check};
+use super::link::Link;
 use super::take::Taken;
 use super::wire::{Message, Synced};
+use super::worker::Work;
 use super::{Discard, Discarded};
+use crate::clock;
 use crate::director::{Director, Recognized, widen};
 use crate::kernel::{Mapping, Maps, Plain};
-use crate::table::Table;
+use crate::table::{Table, claims};
+
+/// No UDP datagram is longer.
+const LONGEST_DATAGRAM: usize = 65_536;
 
 /// What a backup met since the daemon started.
 #[derive(Debug, Default)]
@@ -29,23 +36,31 @@ pub struct Received {
 
 /// Takes messages of one group of directors.
 pub struct Receiver {
+    director: Arc<Mutex<Director>>,
     maps: Arc<Maps>,
     syncid: u8,
     received: Arc<Received>,
+    buffer: Box<[u8]>,
 }
 
 impl Receiver {
     /// `syncid` 0 takes messages of every group.
-    pub const fn new(maps: Arc<Maps>, syncid: u8, received: Arc<Received>) -> Self {
+    pub fn new(director: Arc<Mutex<Director>>, syncid: u8, received: Arc<Received>) -> Self {
+        let maps = {
+            let director = director.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(director.maps())
+        };
         Self {
+            director,
             maps,
             syncid,
             received,
+            buffer: vec![0; LONGEST_DATAGRAM].into(),
         }
     }
 
     /// Takes what a datagram says, as far as it makes sense.
-    pub fn receive(&self, datagram: &[u8], director: &Director, now: u32) {
+    fn receive(&self, datagram: &[u8], now: u32) {
         let received = &self.received;
         received.messages.fetch_add(1, Ordering::Relaxed);
         let message = match Message::parse(datagram) {
@@ -56,8 +71,10 @@ impl Receiver {
         let Some(config) = self.maps.config.read(0) else {
             return;
         };
+        let director = self.director.lock().unwrap_or_else(PoisonError::into_inner);
+        let _claims = claims();
         for entry in message.entries() {
-            match entry.and_then(|synced| self.take(&synced, director, &config, now)) {
+            match entry.and_then(|synced| self.take(&synced, &director, &config, now)) {
                 Ok(()) => _ = received.entries.fetch_add(1, Ordering::Relaxed),
                 Err(why) => received.discarded.count(why),
             }
@@ -94,6 +111,36 @@ impl Receiver {
                 context,
             ),
             _ => Err(Discard::Address),
+        }
+    }
+}
+
+impl Work for Receiver {
+    fn turn(&mut self, link: &Link) -> io::Result<()> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let received = link.socket.recv(&mut buffer);
+        if let Some(datagram) = received
+            .as_ref()
+            .ok()
+            .and_then(|&length| buffer.get(..length))
+        {
+            self.receive(datagram, clock::now());
+        }
+        self.buffer = buffer;
+        match received {
+            // Nothing came, or somebody answered that nobody listens, which is none of our business.
+            Err(error)
+                if !matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock
+                        | io::ErrorKind::TimedOut
+                        | io::ErrorKind::Interrupted
+                        | io::ErrorKind::ConnectionRefused
+                ) =>
+            {
+                Err(error)
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -62,6 +62,8 @@ impl Rig {
             fragments: None,
             rss_source: false,
             icmp_rate: 1_000,
+            sync_threshold: 3,
+            sync_period: 50,
         };
         let (path, keys) = DataPath::open(directory, &options, true)?;
         let mut director = Director::new(path.maps.clone(), keys)?;

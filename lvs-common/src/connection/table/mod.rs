@@ -52,6 +52,8 @@ pub trait Ways<F: Family>: Copy {
     fn seen(self, way: u32) -> u32;
     /// Ticks without a packet after which the way's connection is expired.
     fn timeout(self, way: u32) -> u32;
+    /// Packets from the client.
+    fn packets(self, way: u32) -> u32;
     /// Number (plus one) of the entry for the other direction; 0: none.
     fn partner(self, way: u32) -> u32;
     /// The way's key.

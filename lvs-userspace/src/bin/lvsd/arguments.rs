@@ -110,6 +110,17 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
     pub(crate) icmp_rate: u32,
 
+    /// A sync master tells of a connection at this packet from its client
+    ///
+    /// When a connection closes it is told at once. Sync daemons are started with
+    /// `lvsadm --start-daemon`, and run again with the next lvsd.
+    #[arg(long, value_name = "PACKETS", default_value_t = 3)]
+    pub(crate) sync_threshold: u32,
+
+    /// A sync master tells of a connection again after each so many packets; 0: once
+    #[arg(long, value_name = "PACKETS", default_value_t = 50)]
+    pub(crate) sync_period: u32,
+
     /// Remove the data path that is there, with all services and connections, and make a new one
     ///
     /// The way to new table sizes, and away from a data path of an incompatible lvsd.

@@ -208,6 +208,8 @@ fn options(arguments: &Arguments) -> Options {
         fragments: arguments.fragments,
         rss_source: arguments.rss_source,
         icmp_rate: arguments.icmp_rate,
+        sync_threshold: arguments.sync_threshold,
+        sync_period: arguments.sync_period,
     }
 }
 

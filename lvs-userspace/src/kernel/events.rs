@@ -1,0 +1,41 @@
+//! What the program tells the daemon about connections.
+
+use std::sync::{Mutex, PoisonError};
+
+use aya::maps::{Map, MapData, PerCpuArray, RingBuf};
+use lvs_common::abi;
+
+use super::KernelError;
+
+/// Connections that another director should hear of, see [`lvs_common::abi::event`].
+pub struct Events {
+    ring: Mutex<RingBuf<MapData>>,
+    lost: PerCpuArray<MapData, u64>,
+}
+
+impl Events {
+    pub(super) fn take(map: Map, lost: PerCpuArray<MapData, u64>) -> Result<Self, KernelError> {
+        let ring = RingBuf::try_from(map).map_err(KernelError::map("cannot use", abi::EVENTS))?;
+        Ok(Self {
+            ring: Mutex::new(ring),
+            lost,
+        })
+    }
+
+    /// Takes at most so many events.
+    pub fn drain(&self, most: usize) -> Vec<u32> {
+        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut events = Vec::new();
+        while events.len() < most
+            && let Some(event) = ring.next()
+        {
+            events.extend(event.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes)));
+        }
+        events
+    }
+
+    /// Events that found the buffer full, since the maps were made.
+    pub fn lost(&self) -> u64 {
+        self.lost.get(&0, 0).map_or(0, |values| values.iter().sum())
+    }
+}

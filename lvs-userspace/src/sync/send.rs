@@ -1,0 +1,190 @@
+//! The master: tells other directors about the connections of this one.
+
+use std::collections::HashSet;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use lvs_common::abi::{Config, EVENT_IPV6};
+use tracing::{debug, warn};
+
+use super::link::Link;
+use super::tell::{Told, tell};
+use super::wire::{Packer, Synced};
+use super::worker::Work;
+use crate::clock;
+use crate::control::sync;
+use crate::kernel::Maps;
+
+/// How often events are looked for: what a takeover may miss at most, beside what the thresholds leave
+/// out.
+const TURN: Duration = Duration::from_millis(20);
+/// Entries told in one turn: 200,000 a second, about what a receiver can take without losing any.
+const ENTRIES: usize = 4_096;
+/// Ways looked at in one turn of a round.
+const WAYS: u32 = 65_536;
+/// A template is told with its connections, but not more often.
+const TEMPLATES: Duration = Duration::from_secs(1);
+
+/// What a master did since the daemon started.
+#[derive(Debug, Default)]
+pub(super) struct Sent {
+    messages: AtomicU64,
+    entries: AtomicU64,
+    failed: AtomicU64,
+    rounds: AtomicU64,
+}
+
+impl Sent {
+    pub(super) fn status(&self, lost_events: u64) -> sync::Sent {
+        sync::Sent {
+            messages: self.messages.load(Ordering::Relaxed),
+            entries: self.entries.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+            lost_events,
+            rounds: self.rounds.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Tells one group of directors.
+pub(super) struct Sender {
+    maps: Arc<Maps>,
+    packer: Packer,
+    sent: Arc<Sent>,
+    /// Events lost when it was looked last.
+    lost: u64,
+    /// The next way of a round over both tables, one after the other.
+    round: Option<u32>,
+    /// Templates told since `fresh`, as events.
+    templates: HashSet<u32>,
+    fresh: Instant,
+}
+
+impl Sender {
+    /// Begins with a round: nobody knows what was told before.
+    pub(super) fn new(maps: Arc<Maps>, syncid: u8, max_length: u16, sent: Arc<Sent>) -> Self {
+        Self {
+            packer: Packer::new(syncid, max_length),
+            sent,
+            lost: maps.events.lost(),
+            round: Some(0),
+            templates: HashSet::new(),
+            fresh: Instant::now(),
+            maps,
+        }
+    }
+
+    /// One turn's work.
+    fn tell(&mut self, link: &Link) {
+        let Some(config) = self.maps.config.read(0) else {
+            return;
+        };
+        let now = clock::now();
+        if self.fresh.elapsed() >= TEMPLATES {
+            self.fresh = Instant::now();
+            self.templates.clear();
+        }
+        let mut events = self.maps.events.drain(ENTRIES);
+        let left = ENTRIES - events.len();
+        events.sort_unstable();
+        events.dedup();
+        for event in events {
+            self.tell_event(link, &config, event, now);
+        }
+        let lost = self.maps.events.lost();
+        if lost != self.lost {
+            let events = lost.wrapping_sub(self.lost);
+            warn!("{events} events about connections were lost: all connections are told again");
+            self.lost = lost;
+            self.round = Some(0);
+        }
+        self.go_round(link, &config, left, now);
+        if let Some(message) = self.packer.flush() {
+            self.send(link, &message);
+        }
+    }
+
+    /// Tells what an event is about, and the template that led it to its server.
+    fn tell_event(&mut self, link: &Link, config: &Config, event: u32, now: u32) {
+        let Some(told) = self.read(config, event, now) else {
+            return;
+        };
+        if let Some(number) = told.template {
+            let template = number | (event & EVENT_IPV6);
+            if self.templates.insert(template)
+                && let Some(template) = self.read(config, template, now)
+            {
+                self.push(link, &template.synced);
+            }
+        }
+        self.push(link, &told.synced);
+    }
+
+    fn read(&self, config: &Config, event: u32, now: u32) -> Option<Told> {
+        let maps = &self.maps;
+        let way = (event & !EVENT_IPV6).checked_sub(1)?;
+        if event & EVENT_IPV6 == 0 {
+            tell(maps, &maps.connections4, config, way, now)
+        } else {
+            tell(maps, &maps.connections6, config, way, now)
+        }
+    }
+
+    /// Goes on with the round, if there is one: templates come by themselves.
+    fn go_round(&mut self, link: &Link, config: &Config, mut entries: usize, now: u32) {
+        let Some(from) = self.round else {
+            return;
+        };
+        let (v4, v6) = (self.maps.connections4.len(), self.maps.connections6.len());
+        let end = v4.saturating_add(v6);
+        let mut place = from;
+        while place < end && place < from.saturating_add(WAYS) && entries > 0 {
+            let event = match place.checked_sub(v4) {
+                None => place + 1,
+                Some(place) => (place + 1) | EVENT_IPV6,
+            };
+            if let Some(told) = self.read(config, event, now) {
+                self.push(link, &told.synced);
+                entries -= 1;
+            }
+            place += 1;
+        }
+        self.round = (place < end).then_some(place);
+        if self.round.is_none() {
+            self.sent.rounds.fetch_add(1, Ordering::Relaxed);
+            debug!("all connections were told");
+        }
+    }
+
+    fn push(&mut self, link: &Link, synced: &Synced) {
+        self.sent.entries.fetch_add(1, Ordering::Relaxed);
+        if let Some(message) = self.packer.push(synced) {
+            self.send(link, &message);
+        }
+    }
+
+    fn send(&self, link: &Link, message: &[u8]) {
+        // What the network does not take is lost, as any of its packets may be. That it takes nothing
+        // at all is noticed by whoever looks after the interface.
+        let counter = match link.socket.send(message) {
+            Ok(_) => &self.sent.messages,
+            Err(error) => {
+                debug!("a message was not sent: {error}");
+                &self.sent.failed
+            }
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Work for Sender {
+    fn turn(&mut self, link: &Link) -> io::Result<()> {
+        let start = Instant::now();
+        self.tell(link);
+        thread::sleep(TURN.saturating_sub(start.elapsed()));
+        Ok(())
+    }
+}
