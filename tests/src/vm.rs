@@ -25,7 +25,7 @@ const PROGRAMS: [&str; 8] = [
     "depmod",
 ];
 /// Whole life of a machine.
-const PATIENCE_SECONDS: u32 = 240;
+const PATIENCE_SECONDS: u32 = 900;
 /// Line before and line after what a script prints on the console.
 const BEGIN: &str = "-- begin --";
 /// See [`BEGIN`]; the exit status follows.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 
 use lvs_common::abi::{
     CONCERN_WORDS, FragmentKey, Hop, Load, Member, Method, Pick, Plan, Server, ServiceKey, Stats,
-    concern_bit, ticks,
+    Sync, concern_bit, ticks,
 };
 use lvs_common::connection::table::{Secrets, Share, Store};
 use lvs_common::connection::{Kind, Ports, Protocol, share};

@@ -1,0 +1,129 @@
+//! Connections that are held for long, for stories about what becomes of them.
+//!
+//! `flow serve NAME ADDRESS…` answers every line, over TCP and UDP, with its name. `flow hold
+//! PROTOCOL:ADDRESS…` opens a connection to each address and, for each line of its input, has every
+//! one of them ask once and prints who answered.
+
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+/// Emulated machines are slow, and a neighbour may have to be found anew.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// A datagram may be lost where a segment would be sent again.
+const ATTEMPTS: u32 = 20;
+
+fn main() -> Result<()> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match words.as_slice() {
+        [verb, name, addresses @ ..] if verb == "serve" => serve(name, addresses),
+        [verb, targets @ ..] if verb == "hold" => hold(targets),
+        _ => bail!("flow serve NAME ADDRESS… | flow hold PROTOCOL:ADDRESS…"),
+    }
+}
+
+fn serve(name: &str, addresses: &[String]) -> Result<()> {
+    let mut threads = Vec::new();
+    for address in addresses {
+        let listener = TcpListener::bind(address).with_context(|| address.clone())?;
+        let socket = UdpSocket::bind(address).with_context(|| address.clone())?;
+        let line = format!("{name}\n");
+        let answer = line.clone();
+        threads.push(thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let answer = answer.clone();
+                // It ends with its connection.
+                thread::spawn(move || answer_lines(stream, &answer));
+            }
+        }));
+        threads.push(thread::spawn(move || {
+            let mut buffer = [0; 64];
+            while let Ok((_, client)) = socket.recv_from(&mut buffer) {
+                // A client that is gone needs no answer.
+                let _ = socket.send_to(line.as_bytes(), client);
+            }
+        }));
+    }
+    println!("{name} is ready");
+    for thread in threads {
+        drop(thread.join());
+    }
+    Ok(())
+}
+
+fn answer_lines(stream: TcpStream, answer: &str) -> io::Result<()> {
+    let mut out = stream.try_clone()?;
+    for line in BufReader::new(stream).lines() {
+        line?;
+        out.write_all(answer.as_bytes())?;
+    }
+    Ok(())
+}
+
+enum Flow {
+    Tcp(BufReader<TcpStream>),
+    Udp(UdpSocket),
+}
+
+impl Flow {
+    fn open(target: &str) -> Result<Self> {
+        let (protocol, address) = target.split_once(':').context("no protocol")?;
+        let address: SocketAddr = address.parse()?;
+        if protocol == "tcp" {
+            let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+            stream.set_nodelay(true)?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            return Ok(Self::Tcp(BufReader::new(stream)));
+        }
+        let any: SocketAddr = if address.is_ipv4() {
+            "0.0.0.0:0".parse()?
+        } else {
+            "[::]:0".parse()?
+        };
+        let socket = UdpSocket::bind(any)?;
+        socket.connect(address)?;
+        socket.set_read_timeout(Some(PATIENCE / ATTEMPTS))?;
+        Ok(Self::Udp(socket))
+    }
+
+    /// Who answers.
+    fn ask(&mut self) -> Result<String> {
+        match self {
+            Self::Tcp(stream) => {
+                stream.get_mut().write_all(b"?\n")?;
+                let mut line = String::new();
+                stream.read_line(&mut line)?;
+                Ok(line.trim().to_owned())
+            }
+            Self::Udp(socket) => {
+                let mut buffer = [0; 64];
+                for _ in 0..ATTEMPTS {
+                    // Where nobody listens at the moment somebody else may soon.
+                    let _ = socket.send(b"?\n");
+                    if let Ok(length) = socket.recv(&mut buffer) {
+                        let answer = buffer.get(..length).unwrap_or_default();
+                        return Ok(String::from_utf8_lossy(answer).trim().to_owned());
+                    }
+                }
+                bail!("no answer")
+            }
+        }
+    }
+}
+
+fn hold(targets: &[String]) -> Result<()> {
+    let open = |target: &String| Flow::open(target).with_context(|| target.clone());
+    let mut flows: Vec<Flow> = targets.iter().map(open).collect::<Result<_>>()?;
+    for line in io::stdin().lines() {
+        let line = line?;
+        for (target, flow) in targets.iter().zip(&mut flows) {
+            let said = flow.ask().unwrap_or_else(|error| format!("error: {error}"));
+            println!("{line} {target} {said}");
+        }
+        println!("{line} done");
+    }
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! Connection synchronization with the kernel's own IPVS, in a virtual machine: both directors in
+//! network namespaces of one, a client that holds connections, and the virtual addresses that move
+//! from one director to the other while it does.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use lvs_tests::lab;
+use lvs_tests::vm::{self, Kernel};
+
+const MODULES: [&str; 5] = ["ip_vs", "ip_vs_rr", "veth", "bridge", "ipv6"];
+
+/// The network: `k` is the kernel's director, `o` ours. What both share moves by `active`.
+///
+/// Busybox' shell runs it; `at NAMESPACE COMMAND` enters without the mounts of `ip netns exec`.
+const NETWORK: &str = include_str!("sync/network.sh");
+
+/// Runs a story in the machine; returns what it noted, by name.
+fn run(story: &str) -> BTreeMap<String, String> {
+    let kernel = Kernel::debian(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("debian")).unwrap();
+    let tools = ["ipvsadm", "ip", "ethtool"].map(|name| lab::find(name).unwrap());
+    let own = ["lvsd", "lvsadm", "flow"].map(|name| lab::built(name).unwrap());
+    let programs: Vec<&Path> = tools.iter().chain(&own).map(AsRef::as_ref).collect();
+    let said = kernel
+        .run_with_modules(&MODULES, &programs, &format!("{NETWORK}\n{story}"))
+        .unwrap_or_else(|error| panic!("{error:#}"));
+    let notes = said.split("\n== ").skip(1).filter_map(|note| {
+        let (name, text) = note.split_once('\n').unwrap_or((note, ""));
+        Some((name.trim().to_owned(), text.trim_end().to_owned()))
+    });
+    println!("{said}");
+    notes.collect()
+}
+
+/// The lines of `-Lcn` without the time: protocol, state, client, virtual address, real server.
+fn connections(listing: &str) -> Vec<String> {
+    let mut lines: Vec<_> = listing
+        .lines()
+        .filter_map(|line| {
+            let words: Vec<_> = line.split_whitespace().collect();
+            let [protocol, expire, state, client, service, server] = *words.as_slice() else {
+                return None;
+            };
+            expire
+                .contains(':')
+                .then(|| format!("{protocol} {state} {client} {service} {server}"))
+        })
+        .collect();
+    lines.sort();
+    lines
+}
+
+/// Seconds left of each connection, in the order of [`connections`].
+fn seconds(listing: &str) -> Vec<i64> {
+    let mut lines: Vec<_> = listing
+        .lines()
+        .filter_map(|line| {
+            let words: Vec<_> = line.split_whitespace().collect();
+            let [protocol, expire, state, client, service, server] = *words.as_slice() else {
+                return None;
+            };
+            let (minutes, seconds) = expire.split_once(':')?;
+            let left = minutes.parse::<i64>().ok()? * 60 + seconds.parse::<i64>().ok()?;
+            Some((
+                format!("{protocol} {state} {client} {service} {server}"),
+                left,
+            ))
+        })
+        .collect();
+    lines.sort();
+    lines.into_iter().map(|(_, left)| left).collect()
+}
+
+/// Who answered each of the connections in a round.
+fn answers(notes: &BTreeMap<String, String>, round: &str) -> BTreeMap<String, String> {
+    let text = notes
+        .get(round)
+        .unwrap_or_else(|| panic!("no note of {round}"));
+    let lines = text.lines().filter_map(|line| {
+        let (_, rest) = line.split_once(' ')?;
+        let (target, answer) = rest.split_once(' ')?;
+        Some((target.to_owned(), answer.to_owned()))
+    });
+    lines.collect()
+}
+
+fn is_kept(notes: &BTreeMap<String, String>, before: &str, after: &str) {
+    let (before, after) = (answers(notes, before), answers(notes, after));
+    assert!(before.len() >= 5, "{before:?}");
+    assert!(
+        before.values().all(|answer| answer.starts_with("server")),
+        "{before:?}"
+    );
+    assert_eq!(
+        before, after,
+        "a connection was lost or went to another server"
+    );
+}
+
+/// Both listings show the same connections with the same states, and times that differ by no more
+/// than the story took.
+fn are_in_step(notes: &BTreeMap<String, String>, number: usize, here: &str, there: &str) {
+    let (here, there) = (&notes[here], &notes[there]);
+    assert_eq!(connections(here), connections(there));
+    // Five of each client, and the template.
+    assert_eq!(connections(here).len(), number, "{here}");
+    let differences = seconds(here).into_iter().zip(seconds(there));
+    for (ours, theirs) in differences {
+        assert!(
+            (ours - theirs).abs() < 60,
+            "{ours} and {theirs} seconds left:\n{here}\n{there}"
+        );
+    }
+}
+
+#[test]
+fn connections_are_handed_over_from_the_kernels_ipvs_and_back_without_losing_one() {
+    if lab::skipped(vm::check()) {
+        return;
+    }
+    let notes = run(include_str!("sync/handover.sh"));
+    assert_eq!(
+        notes["daemons of k"],
+        "master sync daemon (mcast=eth0, syncid=7, maxlen=1472, group=224.0.0.81, port=8848, ttl=1)"
+    );
+    assert_eq!(
+        notes["daemons of o"],
+        "backup sync daemon (mcast=eth0, syncid=7, maxlen=1472, group=224.0.0.81, port=8848, ttl=1)"
+    );
+    are_in_step(&notes, 6, "o as backup", "k as master");
+    is_kept(&notes, "first", "second");
+    are_in_step(&notes, 11, "k as backup", "o as master");
+    is_kept(&notes, "second", "fourth");
+    is_kept(&notes, "third", "fifth");
+}
