@@ -20,7 +20,7 @@ use crate::connection::Protocol;
 
 /// Changes whenever anything in this file or in [`crate::connection::Entry`] changes its layout or
 /// meaning. A daemon refuses maps that carry another number.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// [`Config`], one element, written by the daemon.
 pub const CONFIG: &str = "config";
@@ -152,11 +152,26 @@ pub struct Config {
     pub icmp_rate: u32,
     /// Of which connections another director hears.
     pub sync: Sync,
+    /// How many of `own` count; 0: frames are looked at whomever they are for.
+    pub own_count: u32,
+    /// Always zero.
+    pub reserved: u32,
+    /// Ethernet addresses of this machine, see [`Config::own_address`].
+    pub own: [u64; OWN_ADDRESSES],
 }
+
+/// Room for Ethernet addresses of this machine.
+pub const OWN_ADDRESSES: usize = 16;
 
 impl Config {
     /// Bit of `options`: outer source address of tunnels varies with the flow.
     pub const RSS_SOURCE: u32 = 1;
+
+    /// An Ethernet address as a number, for `own`.
+    pub const fn own_address(address: Mac) -> u64 {
+        let [a, b, c, d, e, f] = address;
+        u64::from_ne_bytes([a, b, c, d, e, f, 0, 0])
+    }
 
     /// Place of a timeout in `timeouts`.
     pub const fn timeout_index(protocol: Protocol, state: u32) -> usize {

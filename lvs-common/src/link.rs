@@ -2,8 +2,9 @@
 
 use zerocopy::byteorder::network_endian::U16;
 
-use crate::abi::Mac;
+use crate::abi::{Config, Mac, OWN_ADDRESSES};
 use crate::packet::Packet;
+use crate::tables::Tables;
 use crate::verdict::{Reason, Verdict};
 use crate::wire::{ETHERTYPE_SERVICE_VLAN, ETHERTYPE_VLAN, Ethernet, Vlan};
 
@@ -57,6 +58,33 @@ pub fn parse<P: Packet>(packet: &P, link: &mut Link) -> Result<(), Reason> {
         }
     }
     Ok(())
+}
+
+/// Whether this machine is meant by a frame, as far as its addresses are known.
+///
+/// A switch sends frames for addresses it does not know everywhere, and the program sees them whether
+/// or not the interface is promiscuous: of two directors that both have a service the one that is not
+/// meant must not forward its packets, too.
+#[inline(always)]
+pub fn is_own<T: Tables>(tables: T, destination: &Mac) -> bool {
+    let count = tables.own_count();
+    let address = Config::own_address(*destination);
+    // Frames for a group are for every member of it.
+    let [first, ..] = *destination;
+    if count == 0 || first & 1 != 0 {
+        return true;
+    }
+    let mut index = 0;
+    while index < OWN_ADDRESSES {
+        if index as u32 >= count {
+            return false;
+        }
+        if tables.own_address(index) == address {
+            return true;
+        }
+        index += 1;
+    }
+    false
 }
 
 #[inline(always)]

@@ -77,6 +77,10 @@ pub trait Tables: Walk + Secrets + Store<V4> + Store<V6> {
     fn remember(self, key: &FragmentKey, ports: Ports);
     /// The ports of a later fragment.
     fn recall(self, key: &FragmentKey) -> Option<Ports>;
+    /// How many Ethernet addresses of this machine there are; 0: they are not known.
+    fn own_count(self) -> u32;
+    /// One of them, see [`crate::abi::Config::own_address`].
+    fn own_address(self, index: usize) -> u64;
     /// Of which connections another director hears.
     fn sync(self) -> Sync;
     /// Tells the daemon that another director should hear of a connection, see [`crate::abi::event`].

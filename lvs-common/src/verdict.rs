@@ -209,6 +209,8 @@ reasons! {
     Reset = 31, "answer-reset", "answered with a TCP reset: its connection's real server is down";
     /// The connection's server is down.
     ServerDown = 32, "drop-server-down", "its connection's real server is down, and it cannot go to another one";
+    /// Sent to everybody by a switch that does not know better.
+    OtherHost = 33, "pass-other-host", "for another machine's Ethernet address";
 }
 
 impl Reason {

@@ -13,9 +13,9 @@ use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use lvs_common::abi::{
-    CONCERN_WORDS, Config, DEFAULT_FRAGMENTS, DEFAULT_SLOTS, EVENTS_BYTES, FragmentKey, Hop, IcmpBudget, Load,
-    MAX_HOPS, MAX_KEYS, MAX_MEMBERS, MAX_PLANS, MAX_REASONS, MAX_SERVERS, MAX_SERVICES, Member,
-    Plan, Server, ServiceKey, Stats, WAYS,
+    CONCERN_WORDS, Config, DEFAULT_FRAGMENTS, DEFAULT_SLOTS, EVENTS_BYTES, FragmentKey, Hop,
+    IcmpBudget, Load, MAX_HOPS, MAX_KEYS, MAX_MEMBERS, MAX_PLANS, MAX_REASONS, MAX_SERVERS,
+    MAX_SERVICES, Member, Plan, Server, ServiceKey, Stats, WAYS,
 };
 use lvs_common::connection::{Entry, Ports};
 use lvs_common::family::{V4, V6};

@@ -320,6 +320,19 @@ impl Tables for Kernel {
     }
 
     #[inline(always)]
+    fn own_count(self) -> u32 {
+        maps::config.get(0).map_or(0, |config| config.own_count)
+    }
+
+    #[inline(always)]
+    fn own_address(self, index: usize) -> u64 {
+        maps::config
+            .get(0)
+            .and_then(|config| config.own.get(index).copied())
+            .unwrap_or(0)
+    }
+
+    #[inline(always)]
     fn sync(self) -> Sync {
         maps::config
             .get(0)

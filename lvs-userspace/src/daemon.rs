@@ -33,6 +33,7 @@ use crate::keepalive;
 use crate::kernel::{Attachment, DataPath, Directory, Options};
 use crate::logging::Log;
 use crate::neighbour::{Change, Neighbours, Resolution};
+use crate::own_addresses;
 use crate::privileges;
 use crate::sweep::Sweeper;
 use crate::watched::Watched;
@@ -89,6 +90,7 @@ pub fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
         }
         Some(File::Services(services)) => Some(*services),
     };
+    own_addresses::follow(&data_path.maps.config);
     let attachments = attach(
         &mut data_path,
         &settings.interfaces,

@@ -17,6 +17,7 @@ pub mod logging;
 pub mod mail;
 pub mod model;
 pub mod neighbour;
+pub mod own_addresses;
 pub mod privileges;
 pub mod rates;
 pub mod scheduler;

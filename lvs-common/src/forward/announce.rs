@@ -3,11 +3,64 @@
 //! Nothing is sent here. The daemon is given the entry's number and reads what it finds there a moment
 //! later, so of many events about one connection the last one tells it all.
 
+use super::Work;
 use crate::abi::event;
-use crate::connection::table::{Slot, Store, Ways};
+use crate::connection::table::{Slot, Ways};
 use crate::connection::{Protocol, sctp, tcp};
 use crate::family::Family;
+use crate::network::Network;
 use crate::tables::Tables;
+
+/// What a packet did to a connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct News {
+    /// Number of its entry plus one; 0: nothing to tell.
+    pub number: u32,
+    /// Packets from its client so far; 0: this one was the server's.
+    pub packets: u32,
+    /// Its state before.
+    pub before: u8,
+    /// Its state now.
+    pub state: u8,
+}
+
+impl News {
+    /// Nothing.
+    pub const NONE: Self = Self {
+        number: 0,
+        packets: 0,
+        before: 0,
+        state: 0,
+    };
+
+    /// Whether there is anything to look at.
+    #[inline(always)]
+    pub const fn is_some(&self) -> bool {
+        self.number != 0
+    }
+
+    /// A client's packet that was just counted.
+    #[inline(always)]
+    pub(super) fn of_client<F: Family, S: Ways<F>>(slot: &Slot<S>, state: u8) -> Self {
+        Self {
+            number: slot.number,
+            packets: slot.set.packets(slot.way),
+            before: slot.tag.state(),
+            state,
+        }
+    }
+
+    /// A server's packet.
+    #[inline(always)]
+    pub(super) const fn of_server<S>(slot: &Slot<S>, state: u8) -> Self {
+        Self {
+            number: slot.number,
+            packets: 0,
+            before: slot.tag.state(),
+            state,
+        }
+    }
+}
 
 /// Whether a director that goes on with connections in this state is better off knowing them.
 #[inline(always)]
@@ -44,39 +97,30 @@ const fn closes(protocol: Protocol, before: u8, state: u8) -> bool {
     before != state && state != established
 }
 
-/// Tells of a connection whose client's packet was just counted, by its number of packets or its change
-/// of state.
-#[inline(always)]
-pub(super) fn from_client<F: Family, T: Tables + Store<F>>(
-    tables: T,
-    slot: &Slot<<T as Store<F>>::Set>,
-    protocol: Protocol,
-    state: u8,
-) {
+/// Tells of the connection in [`Work::news`], if its number of packets or its change of state asks for
+/// it.
+#[inline(never)]
+pub(super) fn announce<F: Network, T: Tables>(tables: T, work: &mut Work<F>) {
+    let News {
+        number,
+        packets,
+        before,
+        state,
+    } = work.news;
     let sync = tables.sync();
-    if sync.on == 0 || !worth_telling(protocol, state) {
-        return;
-    }
-    let packets = slot.set.packets(slot.way);
     let turn = match sync.period {
         0 => packets,
         period => packets % period,
     };
-    if turn == sync.threshold || closes(protocol, slot.tag.state(), state) {
-        tables.tell(event(F::NUMBER, slot.number));
+    let due = packets != 0 && turn == sync.threshold;
+    // Most packets end here.
+    if !due && before == state {
+        return;
     }
-}
-
-/// Tells of a connection whose server's packet changed its state.
-#[inline(always)]
-pub(super) fn from_server<F: Family, T: Tables + Store<F>>(
-    tables: T,
-    slot: &Slot<<T as Store<F>>::Set>,
-    protocol: Protocol,
-    state: u8,
-) {
-    let closing = closes(protocol, slot.tag.state(), state) && worth_telling(protocol, state);
-    if closing && tables.sync().on != 0 {
-        tables.tell(event(F::NUMBER, slot.number));
+    let Some(protocol) = work.forward.protocol else {
+        return;
+    };
+    if worth_telling(protocol, state) && (due || closes(protocol, before, state)) {
+        tables.tell(event(F::NUMBER, number));
     }
 }

@@ -1,6 +1,6 @@
 //! The first stage: parse a packet and find its connection.
 
-use super::announce;
+use super::announce::News;
 use super::enter::heard;
 use super::find::{Connection, find_at};
 use super::transport::transport;
@@ -24,6 +24,7 @@ pub(super) fn arrive<F: Network, P: Packet, T: Tables + Store<F>>(
     work: &mut Work<F>,
 ) -> Stage {
     work.established = false;
+    work.news = News::NONE;
     work.forward.interface = packet.interface();
     let start = work.forward.link.payload;
     let parsed = F::parse(packet, tables, start, &mut work.forward.datagram);
@@ -102,7 +103,9 @@ fn known<F: Network, T: Tables + Store<F>>(
         work.forward.signal,
     );
     stay(tables, work, connection, tables.timeout(protocol, state));
-    announce::from_client::<F, T>(tables, slot, protocol, state);
+    if tables.sync().on != 0 {
+        work.news = News::of_client(slot, state);
+    }
     if persistence::establishes(record, protocol, slot.tag, state) {
         work.new.record = *record;
         work.established = true;

@@ -52,6 +52,8 @@ pub struct Work<F: Family> {
     /// The packet established a connection of a persistent service: [`Work::key`] is the connection's,
     /// and [`Work::new`] has its record.
     pub established: bool,
+    /// What another director may have to hear of.
+    pub news: announce::News,
     /// Where a reply's client is.
     pub client: Egress,
     /// The end of it.
@@ -104,6 +106,9 @@ pub fn stages<P: Packet, T: Tables>(
     if let Err(reason) = link::parse(packet, link) {
         return Verdict::drop(reason);
     }
+    if !link::is_own(tables, &link.destination) {
+        return Verdict::pass(Reason::OtherHost);
+    }
     match link.ethertype {
         ETHERTYPE_IPV4 => internet(packet, tables, v4),
         ETHERTYPE_IPV6 => {
@@ -152,6 +157,9 @@ fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
     let replied = stage == Stage::Reply && reply::reply(tables, work);
     if work.established {
         persistence::assure(tables, work);
+    }
+    if work.news.is_some() {
+        announce::announce(tables, work);
     }
     match stage {
         Stage::To => to_server(packet, tables, &mut work.forward),

@@ -1,7 +1,8 @@
 //! Replies of real servers behind NAT.
 
+use super::announce::News;
 use super::find::{Connection, client, find};
-use super::{Work, announce, repeated};
+use super::{Work, repeated};
 use crate::connection::table::{Store, Ways};
 use crate::connection::{Direction, Kind, Signal, step, tcp};
 use crate::network::Network;
@@ -44,7 +45,9 @@ fn replied<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> O
     }
     slot.set
         .touch_reply(slot.way, now, tables.timeout(protocol, state));
-    announce::from_server::<F, T>(tables, &slot, protocol, state);
+    if tables.sync().on != 0 {
+        work.news = News::of_server(&slot, state);
+    }
     let length = work.forward.datagram.length();
     tables.count_out(u32::from(record.service), u32::from(record.server), length);
     if persistence::establishes(&record, protocol, slot.tag, state) {

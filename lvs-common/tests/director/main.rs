@@ -6,6 +6,7 @@ mod plain;
 mod sets;
 mod workspace;
 
+mod announce;
 mod answers;
 mod arbitrary;
 mod concurrency;

@@ -6,8 +6,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 
 use lvs_common::abi::{
-    CONCERN_WORDS, FragmentKey, Hop, Load, Member, Method, Pick, Plan, Server, ServiceKey, Stats,
-    Sync, concern_bit, ticks,
+    CONCERN_WORDS, Config, FragmentKey, Hop, Load, Member, Method, Pick, Plan, Server, ServiceKey,
+    Stats, Sync, concern_bit, ticks,
 };
 use lvs_common::connection::table::{Secrets, Share, Store};
 use lvs_common::connection::{Kind, Ports, Protocol, share};
@@ -52,6 +52,8 @@ pub(crate) struct Director {
     concern: Vec<u64>,
     fragments: Mutex<HashMap<FragmentKey, Ports>>,
     pub(crate) sync: Sync,
+    /// Ethernet addresses of the machine.
+    pub(crate) own: Vec<[u8; 6]>,
     /// What the daemon would be told.
     pub(crate) events: Mutex<Vec<u32>>,
     v4: Vec<Set<V4>>,
@@ -113,6 +115,7 @@ impl Director {
             concern: vec![0; CONCERN_WORDS],
             fragments: Mutex::default(),
             sync: Sync::default(),
+            own: Vec::new(),
             events: Mutex::default(),
             v4: (0..sets).map(|_| Set::new()).collect(),
             v6: (0..sets).map(|_| Set::new()).collect(),
@@ -432,6 +435,12 @@ impl Tables for &Director {
     fn recall(self, key: &FragmentKey) -> Option<Ports> {
         let fragments = self.fragments.lock().expect("no panic while held");
         fragments.get(key).copied()
+    }
+    fn own_count(self) -> u32 {
+        u32::try_from(self.own.len()).expect("few")
+    }
+    fn own_address(self, index: usize) -> u64 {
+        Config::own_address(self.own[index])
     }
     fn sync(self) -> Sync {
         self.sync

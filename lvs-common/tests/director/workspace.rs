@@ -4,6 +4,7 @@ use lvs_common::abi::Method;
 use lvs_common::connection::table::{Inserted, New, Survey};
 use lvs_common::connection::{Client, Key, Protocol, Record, Signal, Tag};
 use lvs_common::family::Family;
+use lvs_common::forward::announce::News;
 use lvs_common::forward::{Work, Workspace};
 use lvs_common::link::{Egress, Link, UNTAGGED};
 use lvs_common::network::{Datagram, Part};
@@ -98,6 +99,12 @@ fn work<F: Family>() -> Work<F> {
         number: 0xeeee,
         alone: true,
         established: true,
+        news: News {
+            number: 0xeeee,
+            packets: 0xeeee,
+            before: 0xe,
+            state: 0xe,
+        },
         client: Egress {
             destination: [0xee; 6],
             source: [0xee; 6],

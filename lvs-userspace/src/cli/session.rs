@@ -10,7 +10,9 @@ use super::error::UsageError;
 use super::failure::Failure;
 use super::names::Names;
 use super::parse::parse;
-use super::{connections, help, listing, marks, netfilter, order, restore, save, status, sync, verdicts};
+use super::{
+    connections, help, listing, marks, netfilter, order, restore, save, status, sync, verdicts,
+};
 use crate::control::DEFAULT_SOCKET;
 use crate::control::client::Client;
 use crate::control::protocol::{Edit, Service};

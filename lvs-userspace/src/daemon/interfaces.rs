@@ -13,6 +13,7 @@ use crate::control::server::Control;
 use crate::kernel::{Attachment, DataPath};
 use crate::model::ServiceId;
 use crate::neighbour::ports;
+use crate::own_addresses;
 
 /// Attaches to the interfaces named, or to those of the data path that was found, or to those where
 /// packets of these addresses come and go.
@@ -105,6 +106,7 @@ pub(super) fn attaching(
     mut attachments: Vec<Attachment>,
 ) -> impl FnMut(&Control) + Send + 'static {
     move |control| {
+        own_addresses::follow(&control.maps().config);
         let mut data_path = data_path.lock().unwrap_or_else(PoisonError::into_inner);
         if data_path.follow(&mut attachments) {
             control.set_interfaces(describe(&attachments));

@@ -439,5 +439,8 @@ fn new_config() -> Result<Config, KernelError> {
         options: 0,
         icmp_rate: 0,
         sync: abi::Sync::default(),
+        own_count: 0,
+        reserved: 0,
+        own: [0; abi::OWN_ADDRESSES],
     })
 }

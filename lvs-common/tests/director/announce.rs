@@ -1,0 +1,116 @@
+//! Which connections another director hears of, and which frames are for it in the first place.
+
+use lvs_common::abi::{Method, Pick, Sync};
+use lvs_common::connection::Protocol;
+use lvs_common::verdict::Reason;
+
+use super::frames::{ACK, CLIENT, DIRECTOR, Draft, FIN, RST, SERVER, SYN, at};
+use super::plain::Director;
+
+const VIRTUAL: &str = "192.0.2.10:80";
+const HOST: &str = "198.51.100.7:40000";
+
+fn director(protocol: Protocol, method: Method, threshold: u32, period: u32) -> Director {
+    let mut director = Director::new();
+    let service = director.serve(protocol, at(VIRTUAL), Pick::Rotate);
+    director.add(service, at("10.0.0.3:8080"), method, 1);
+    director.sync = Sync {
+        on: 1,
+        threshold,
+        period,
+        reserved: 0,
+    };
+    director
+}
+
+/// How many events each of the frames causes.
+fn events(director: &Director, frames: &[Vec<u8>]) -> Vec<usize> {
+    let told = || director.events.lock().unwrap().len();
+    frames
+        .iter()
+        .map(|frame| {
+            let before = told();
+            director.handle(frame);
+            told() - before
+        })
+        .collect()
+}
+
+fn segments(flags: &[u8]) -> Vec<Vec<u8>> {
+    flags
+        .iter()
+        .map(|&flags| Draft::tcp(HOST, VIRTUAL, flags).frame())
+        .collect()
+}
+
+#[test]
+fn a_connection_is_told_at_its_third_packet_and_again_each_period() {
+    let director = director(Protocol::Tcp, Method::Direct, 3, 5);
+    let mut flags = vec![ACK; 14];
+    flags[0] = SYN;
+    let expected = [0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0];
+    assert_eq!(events(&director, &segments(&flags)), expected);
+    let told = director.events.lock().unwrap();
+    assert!(told.iter().all(|event| *event == told[0] && *event != 0));
+}
+
+#[test]
+fn without_a_period_it_is_told_once_and_switched_off_never() {
+    let mut director = director(Protocol::Tcp, Method::Direct, 3, 0);
+    let frames = segments(&[SYN, ACK, ACK, ACK, ACK, ACK, ACK]);
+    assert_eq!(events(&director, &frames), [0, 0, 1, 0, 0, 0, 0]);
+    director.sync.on = 0;
+    assert_eq!(events(&director, &segments(&[FIN, RST])), [0, 0]);
+}
+
+#[test]
+fn a_connection_that_closes_is_told_at_once() {
+    let director = director(Protocol::Tcp, Method::Direct, 3, 50);
+    assert_eq!(
+        events(&director, &segments(&[SYN, ACK, FIN, FIN])),
+        [0, 0, 1, 0]
+    );
+    // A SYN flood, reset or not, tells nothing but what closes.
+    let other = Draft::tcp("198.51.100.8:1", VIRTUAL, SYN).frame();
+    assert_eq!(events(&director, &vec![other; 9]), [0; 9]);
+}
+
+#[test]
+fn a_server_that_closes_a_nat_connection_tells_too() {
+    let director = director(Protocol::Tcp, Method::Nat, 3, 50);
+    assert_eq!(events(&director, &segments(&[SYN, ACK])), [0, 0]);
+    let mut reply = Draft::tcp("10.0.0.3:8080", HOST, ACK);
+    reply.macs = (DIRECTOR, SERVER);
+    assert_eq!(events(&director, &[reply.frame()]), [0]);
+    let mut closing = Draft::tcp("10.0.0.3:8080", HOST, FIN);
+    closing.macs = (DIRECTOR, SERVER);
+    assert_eq!(events(&director, &[closing.frame()]), [1]);
+}
+
+#[test]
+fn datagrams_are_counted_alike() {
+    let director = director(Protocol::Udp, Method::Direct, 3, 4);
+    let frames = vec![Draft::udp(HOST, VIRTUAL).frame(); 8];
+    assert_eq!(events(&director, &frames), [0, 0, 1, 0, 0, 0, 1, 0]);
+}
+
+#[test]
+fn a_frame_for_another_machine_is_none_of_this_directors() {
+    let mut director = director(Protocol::Udp, Method::Direct, 3, 4);
+    let frame = Draft::udp(HOST, VIRTUAL).frame();
+    let mut other = Draft::udp(HOST, VIRTUAL);
+    other.macs = ([2, 0, 0, 0, 0, 0xee], CLIENT);
+    let other = other.frame();
+    let reason = |director: &Director, frame: &[u8]| director.handle(frame).0.reason();
+    assert_eq!(
+        reason(&director, &other),
+        Some(Reason::Direct),
+        "nobody knows better"
+    );
+    director.own = vec![SERVER, DIRECTOR];
+    assert_eq!(reason(&director, &other), Some(Reason::OtherHost));
+    assert_eq!(reason(&director, &frame), Some(Reason::Direct));
+    let mut group = Draft::udp(HOST, VIRTUAL);
+    group.macs = ([3, 0, 0, 0, 0, 0xee], CLIENT);
+    assert_eq!(reason(&director, &group.frame()), Some(Reason::Direct));
+}
