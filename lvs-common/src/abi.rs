@@ -169,8 +169,8 @@ impl Config {
 
     /// An Ethernet address as a number, for `own`.
     pub const fn own_address(address: Mac) -> u64 {
-        let [a, b, c, d, e, f] = address;
-        u64::from_ne_bytes([a, b, c, d, e, f, 0, 0])
+        let padded: [u8; 8] = zerocopy::transmute!((address, [0_u8; 2]));
+        u64::from_ne_bytes(padded)
     }
 
     /// Place of a timeout in `timeouts`.

@@ -76,7 +76,7 @@ pub fn is_own<T: Tables>(tables: T, destination: &Mac) -> bool {
     }
     let mut index = 0;
     while index < OWN_ADDRESSES {
-        if index as u32 >= count {
+        if index >= count as usize {
             return false;
         }
         if tables.own_address(index) == address {

@@ -33,18 +33,11 @@ pub fn claims() -> MutexGuard<'static, ()> {
 }
 
 /// One of the connection tables with what its entries are accounted for in.
+#[derive(Clone, Copy)]
 pub struct Table<'a, F: Family> {
     entries: &'a Mapping<Entry<F>>,
     loads: &'a Mapping<Load>,
 }
-
-impl<F: Family> Clone for Table<'_, F> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<F: Family> Copy for Table<'_, F> {}
 
 impl<'a, F: Family> Table<'a, F> {
     /// Whose connections are counted in `loads`.
@@ -104,19 +97,12 @@ where
 }
 
 /// A set of ways.
+#[derive(Clone, Copy)]
 pub struct Set<'a, F: Family> {
     entries: &'a Mapping<Entry<F>>,
     /// Number of its way 0 from the start of the table.
     first: u32,
 }
-
-impl<F: Family> Clone for Set<'_, F> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<F: Family> Copy for Set<'_, F> {}
 
 impl<F: Family> Set<'_, F>
 where

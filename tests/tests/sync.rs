@@ -24,9 +24,9 @@ fn run(story: &str) -> BTreeMap<String, String> {
     let said = kernel
         .run_with_modules(&MODULES, &programs, &format!("{NETWORK}\n{story}"))
         .unwrap_or_else(|error| panic!("{error:#}"));
-    let notes = said.split("\n== ").skip(1).filter_map(|note| {
+    let notes = said.split("\n== ").skip(1).map(|note| {
         let (name, text) = note.split_once('\n').unwrap_or((note, ""));
-        Some((name.trim().to_owned(), text.trim_end().to_owned()))
+        (name.trim().to_owned(), text.trim_end().to_owned())
     });
     println!("{said}");
     notes.collect()

@@ -38,9 +38,10 @@ impl State {
     fn tell(&self, problem: Option<String>) {
         let mut told = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
         if *told != problem {
-            match &problem {
-                Some(problem) => warn!("connections are not synchronized: {problem}"),
-                None => info!("connections are synchronized again"),
+            if let Some(problem) = &problem {
+                warn!("connections are not synchronized: {problem}");
+            } else {
+                info!("connections are synchronized again");
             }
         }
         *told = problem;

@@ -88,7 +88,7 @@ pub struct Sequences {
 }
 
 /// A message whose header was read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Message<'a> {
     /// Which group of directors it is for.
     pub syncid: u8,
@@ -103,33 +103,31 @@ impl<'a> Message<'a> {
     /// The datagram is shorter than a header, or not as long as its header says.
     pub fn parse(datagram: &'a [u8]) -> Result<Self, Discard> {
         // `struct ip_vs_sync_mesg_v0` and `struct ip_vs_sync_mesg` differ in what their first byte is.
-        match version1::Header::read(datagram) {
-            Some((header, rest)) => Ok(Self {
+        if let Some((header, rest)) = version1::Header::read(datagram) {
+            return Ok(Self {
                 syncid: header.syncid,
                 entries: Entries {
                     left: header.count,
                     rest: sized(datagram, header.length, rest)?,
                     read: version1::entry,
                 },
-            }),
-            None => {
-                let (header, rest) = version0::Header::read_from_prefix(datagram)
-                    .map_err(|_| Discard::ShortMessage)?;
-                Ok(Self {
-                    syncid: header.syncid,
-                    entries: Entries {
-                        left: header.count,
-                        rest: sized(datagram, header.length, rest)?,
-                        read: version0::entry,
-                    },
-                })
-            }
+            });
         }
+        let (header, rest) =
+            version0::Header::read_from_prefix(datagram).map_err(|_| Discard::ShortMessage)?;
+        Ok(Self {
+            syncid: header.syncid,
+            entries: Entries {
+                left: header.count,
+                rest: sized(datagram, header.length, rest)?,
+                read: version0::entry,
+            },
+        })
     }
 
     /// Its entries. One that is wrong by itself is skipped; one whose end is unknown is the last.
-    pub const fn entries(&self) -> Entries<'a> {
-        self.entries
+    pub fn entries(&self) -> Entries<'a> {
+        self.entries.clone()
     }
 }
 
@@ -146,7 +144,7 @@ fn sized<'a>(datagram: &[u8], length: U16, rest: &'a [u8]) -> Result<&'a [u8], D
 type Read<'a> = (Result<Synced, Discard>, Option<&'a [u8]>);
 
 /// The entries of a message, one after the other.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Entries<'a> {
     left: u8,
     rest: &'a [u8],

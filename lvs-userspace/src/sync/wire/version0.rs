@@ -2,10 +2,10 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use zerocopy::byteorder::network_endian::U16;
+use zerocopy::byteorder::network_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned, native_endian};
 
-use super::{Flags, Read, Sequence, Sequences, Synced};
+use super::{Flags, Read, Synced};
 use crate::sync::Discard;
 
 /// `struct ip_vs_sync_mesg_v0`.
@@ -47,16 +47,7 @@ pub(super) fn entry(bytes: &[u8]) -> Read<'_> {
         let Ok((words, after)) = <[native_endian::U32; 6]>::read_from_prefix(rest) else {
             return (Err(Discard::Truncated), None);
         };
-        let [a, b, c, d, e, f] = words.map(|word| word.get().into());
-        let sequence = |initial, delta, previous_delta| Sequence {
-            initial,
-            delta,
-            previous_delta,
-        };
-        sequences = Some(Sequences {
-            input: sequence(a, b, c),
-            output: sequence(d, e, f),
-        });
+        sequences = Some(zerocopy::transmute!(words.map(|word| U32::new(word.get()))));
         rest = after;
     }
     let at =
