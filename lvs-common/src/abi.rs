@@ -169,8 +169,8 @@ impl Config {
 
     /// An Ethernet address as a number, for `own`.
     pub const fn own_address(address: Mac) -> u64 {
-        let padded: [u8; 8] = zerocopy::transmute!((address, [0_u8; 2]));
-        u64::from_ne_bytes(padded)
+        let [first, second, rest @ ..] = address;
+        u64::from_ne_bytes([first, second, rest[0], rest[1], rest[2], rest[3], 0, 0])
     }
 
     /// Place of a timeout in `timeouts`.
