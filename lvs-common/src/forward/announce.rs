@@ -120,7 +120,9 @@ pub(super) fn announce<F: Network, T: Tables>(tables: T, work: &mut Work<F>) {
     let Some(protocol) = work.forward.protocol else {
         return;
     };
-    if worth_telling(protocol, state) && (due || closes(protocol, before, state)) {
+    // IPVS misses a connection whose client repeated its SYN until the threshold was passed.
+    let late = before != state && packets > sync.threshold;
+    if worth_telling(protocol, state) && (due || late || closes(protocol, before, state)) {
         tables.tell(event(F::NUMBER, number));
     }
 }

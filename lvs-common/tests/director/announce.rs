@@ -55,6 +55,13 @@ fn a_connection_is_told_at_its_third_packet_and_again_each_period() {
 }
 
 #[test]
+fn a_connection_that_is_established_late_is_told_then() {
+    let director = director(Protocol::Tcp, Method::Direct, 3, 50);
+    let frames = segments(&[SYN, SYN, SYN, SYN, ACK, ACK]);
+    assert_eq!(events(&director, &frames), [0, 0, 0, 0, 1, 0]);
+}
+
+#[test]
 fn without_a_period_it_is_told_once_and_switched_off_never() {
     let mut director = director(Protocol::Tcp, Method::Direct, 3, 0);
     let frames = segments(&[SYN, ACK, ACK, ACK, ACK, ACK, ACK]);

@@ -138,7 +138,7 @@ Options of listings:
 
   --socket PATH     where lvsd listens (also in LVS_SOCKET); /run/lvs/lvsd.sock unless given
 
-Understood, but refused by lvsd so far: --pe, gue and gre, --start-daemon.
+Understood, but refused by lvsd so far: --pe, gue and gre.
 
 Exit status: 0 done; 1 nothing to list; 2 a wrong command line, or no lvsd to talk to; 255 refused.
 ";
