@@ -79,7 +79,7 @@ impl Report {
 )]
 pub fn row(name: &str, rounds: &[Vec<Slice>]) -> Row {
     let slices = || 0..rounds.first().map_or(0, Vec::len);
-    let pick = |choose: fn(&mut Vec<f64>) -> f64, time: &dyn Fn(&Slice) -> f64| {
+    let pick = |choose: fn(&mut [f64]) -> f64, time: &dyn Fn(&Slice) -> f64| {
         let chosen = slices().map(|index| {
             let mut times: Vec<f64> = rounds.iter().map(|round| time(&round[index])).collect();
             choose(&mut times)
@@ -102,11 +102,11 @@ pub fn row(name: &str, rounds: &[Vec<Slice>]) -> Row {
     }
 }
 
-fn least(times: &mut Vec<f64>) -> f64 {
+fn least(times: &mut [f64]) -> f64 {
     times.iter().copied().fold(f64::INFINITY, f64::min)
 }
 
-fn median(times: &mut Vec<f64>) -> f64 {
+fn median(times: &mut [f64]) -> f64 {
     times.sort_by(f64::total_cmp);
     times.get(times.len() / 2).copied().unwrap_or(f64::NAN)
 }
