@@ -4,6 +4,7 @@ mod care;
 mod disk;
 mod file;
 mod interfaces;
+mod marks;
 mod reload;
 
 use std::collections::BTreeSet;
@@ -88,7 +89,10 @@ pub fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
             enact(&control, &configuration)?;
             None
         }
-        Some(File::Services(services)) => Some(*services),
+        Some(File::Services(services)) => {
+            marks::take_over(&control, &services);
+            Some(*services)
+        }
     };
     own_addresses::follow(&data_path.maps.config);
     let attachments = attach(

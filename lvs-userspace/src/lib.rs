@@ -17,6 +17,7 @@ pub mod logging;
 pub mod mail;
 pub mod model;
 pub mod neighbour;
+mod netfilter;
 pub mod own_addresses;
 pub mod privileges;
 pub mod rates;

@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::process::Command;
 
-use lvs_tests::lab::addresses::{FAMILIES, virtual_address};
+use lvs_tests::lab::addresses::{FAMILIES, server, virtual_address};
 use lvs_tests::lab::director::{method_flag, server_name, service, service_name};
-use lvs_tests::lab::{Arms, Lab};
+use lvs_tests::lab::{Arms, Lab, Missing, find, skipped};
 use lvs_userspace::model::Family::{self, Ipv4, Ipv6};
 use lvs_userspace::model::Method::{self, Direct, Nat};
 use lvs_userspace::model::Protocol::{Tcp, Udp};
@@ -118,4 +119,47 @@ fn packets_have_a_mark_or_a_service_of_their_own() {
     refused(&format!("--mark 0 {name}"), "No such service");
     lab.director.lvsadm(&format!("-A {name} -s rr")).unwrap();
     assert_eq!(lab.director.lvsadm("--list-marks").unwrap(), "");
+}
+
+#[test]
+fn services_of_an_ldirectord_cf_follow_the_marks_that_netfilter_gives() {
+    let Some(lab) = Lab::for_story(Arms::Two, "") else {
+        return;
+    };
+    if skipped(
+        find("iptables")
+            .map(drop)
+            .ok_or_else(|| Missing("iptables is not installed: run `cargo xtask setup`".into())),
+    ) {
+        return;
+    }
+    let address = virtual_address(Ipv4, Direct);
+    let mut rule = Command::new("iptables");
+    rule.args("-t mangle -A PREROUTING -p tcp --dport 80 -j MARK --set-mark 4 -d".split(' '))
+        .arg(address.to_string());
+    assert!(
+        lab.director
+            .namespace()
+            .output(&mut rule)
+            .unwrap()
+            .status
+            .success()
+    );
+
+    let reals: String = (1..=Lab::SERVERS)
+        .map(|number| format!("    real={}:80 gate\n", server(Ipv4, number)))
+        .collect();
+    let file = format!(
+        "checkinterval=1\nvirtual=4\n{reals}    scheduler=rr\n    checktype=connect\n    protocol=fwm\n    checkport=80\n"
+    );
+    lab.director.stop().unwrap();
+    lab.director.start_configured(&file).unwrap();
+    let mut names = lab.client.get_many(address, 3).unwrap();
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        ["server1", "server2", "server3"],
+        "{}",
+        lab.director.log_tail()
+    );
 }

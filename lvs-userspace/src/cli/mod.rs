@@ -13,7 +13,6 @@ mod help;
 mod listing;
 mod marks;
 pub(crate) mod names;
-mod netfilter;
 mod number;
 mod option;
 mod order;

@@ -10,13 +10,12 @@ use super::error::UsageError;
 use super::failure::Failure;
 use super::names::Names;
 use super::parse::parse;
-use super::{
-    connections, help, listing, marks, netfilter, order, restore, save, status, sync, verdicts,
-};
+use super::{connections, help, listing, marks, order, restore, save, status, sync, verdicts};
 use crate::control::DEFAULT_SOCKET;
 use crate::control::client::Client;
 use crate::control::protocol::{Edit, Service};
 use crate::control::sync::SyncOrder;
+use crate::netfilter;
 
 /// Runs `lvsadm` with the words it was called with; the first one, its own name, decides whether it
 /// is `ipvsadm-save` or `ipvsadm-restore`.
@@ -272,9 +271,7 @@ impl<'a> Session<'a> {
 /// Tells which of netfilter's rules the director cannot follow.
 fn report_others(others: &[(usize, String)]) {
     for (line, why) in others {
-        report_line(&format!(
-            "line {line}: packets are told by destination address, protocol and port only: {why}"
-        ));
+        report_line(&format!("line {line}: {}: {why}", netfilter::LIMIT));
     }
 }
 

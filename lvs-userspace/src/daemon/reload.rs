@@ -9,7 +9,7 @@ use tracing::{error, info, warn};
 use super::care::Care;
 use super::disk::Habits;
 use super::file::{Error as FileError, File, read};
-use super::{Settings, enact};
+use super::{Settings, enact, marks};
 use crate::config::ldirectord::Globals;
 use crate::control::server::Control;
 use crate::logging::Log;
@@ -68,6 +68,9 @@ impl Effect {
         match (file, &self.care) {
             (File::Services(services), Some(care)) => {
                 let globals = services.globals.clone();
+                let control = Arc::clone(&self.control);
+                let marked = services.clone();
+                tokio::task::spawn_blocking(move || marks::take_over(&control, &marked)).await?;
                 care.reload(&self.control, *services).await?;
                 self.follow(&globals);
                 Ok(())

@@ -93,6 +93,12 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         "is the lab's real servers",
     ),
     program(Purpose::Lab, "curl", &["curl"], "is the lab's client"),
+    program(
+        Purpose::Probes,
+        "iptables",
+        &["iptables"],
+        "sets the firewall marks that lvsd takes over",
+    ),
     program(Purpose::Lab, "wrk", &["wrk"], "puts load on the lab"),
     program(
         Purpose::Probes,

@@ -9,17 +9,20 @@ use crate::model::Protocol;
 /// Ports a rule may name, all in all: more are better given by port 0.
 const MAX_PORTS: usize = 1024;
 
+/// What rules that are not followed are told.
+pub(crate) const LIMIT: &str = "packets are told by destination address, protocol and port only";
+
 /// What a text says about marks.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Marks {
+pub(crate) struct Marks {
     /// Rules that can be followed.
-    pub(super) rules: Vec<MarkRule>,
+    pub(crate) rules: Vec<MarkRule>,
     /// Line numbers, from 1, of rules that set a mark and cannot be followed, and why.
-    pub(super) others: Vec<(usize, String)>,
+    pub(crate) others: Vec<(usize, String)>,
 }
 
 /// Reads the rules of the table `mangle` with the target `MARK`.
-pub(super) fn read(text: &str) -> Marks {
+pub(crate) fn read(text: &str) -> Marks {
     let mut marks = Marks::default();
     let mut table = "";
     for (number, line) in (1..).zip(text.lines()) {
