@@ -146,9 +146,10 @@ fn services_of_an_ldirectord_cf_follow_the_marks_that_netfilter_gives() {
             .success()
     );
 
-    let reals: String = (1..=Lab::SERVERS)
-        .map(|number| format!("    real={}:80 gate\n", server(Ipv4, number)))
-        .collect();
+    let mut reals = String::new();
+    for number in 1..=Lab::SERVERS {
+        let _ = writeln!(reals, "    real={}:80 gate", server(Ipv4, number));
+    }
     let file = format!(
         "checkinterval=1\nvirtual=4\n{reals}    scheduler=rr\n    checktype=connect\n    protocol=fwm\n    checkport=80\n"
     );
