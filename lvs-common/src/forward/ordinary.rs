@@ -5,6 +5,7 @@
 //! done here from top to bottom, with its values in registers and nothing changed before it is certain.
 //! Whatever else comes goes through the stages, which do the same for every packet.
 
+use super::announce::due;
 use super::arrive::concerns;
 use super::enter::heard;
 use super::find::is_expired;
@@ -110,7 +111,9 @@ fn request<F: Network, T: Tables + Store<F>>(
             return None;
         }
     }
-    if !table::unchanged(&slot) {
+    let sync = tables.sync();
+    let told = sync.on != 0 && due(&sync, set.packets(way).wrapping_add(1));
+    if told || !table::unchanged(&slot) {
         return None;
     }
     set.touch(way, packet.now, tables.timeout(packet.protocol, state));
