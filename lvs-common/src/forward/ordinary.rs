@@ -12,7 +12,7 @@ use super::find::is_expired;
 use crate::abi::{Hop, Method, Server};
 use crate::connection::table::{self, Place, Slot, Store, Ways};
 use crate::connection::{Direction, Key, Kind, Protocol, Record, Signal, half_open, tcp};
-use crate::link::{Egress, Link, UNTAGGED};
+use crate::link::{Egress, Link, UNTAGGED, is_own};
 use crate::network::{Network, Plain};
 use crate::packet::Packet;
 use crate::tables::Tables;
@@ -47,6 +47,9 @@ pub(super) fn forward<F: Network, P: Packet, T: Tables + Store<F>>(
     let to_virtual = concerns(tables, &F::widen(plain.destination));
     if !to_virtual && !concerns(tables, &F::widen(plain.source)) {
         return Some(Verdict::pass(Reason::NotOurs));
+    }
+    if !is_own(tables, &headers.ethernet.destination) {
+        return None;
     }
     let packet = Ordinary {
         plain,

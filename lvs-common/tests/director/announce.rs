@@ -102,6 +102,19 @@ fn datagrams_are_counted_alike() {
 }
 
 #[test]
+fn an_ordinary_packet_for_another_machine_is_left_alone_too() {
+    let mut director = director(Protocol::Tcp, Method::Direct, 3, 50);
+    director.own = vec![DIRECTOR];
+    let reason = |frame: &Draft| director.handle(&frame.frame()).0.reason();
+    let mut draft = Draft::tcp(HOST, VIRTUAL, SYN);
+    assert_eq!(reason(&draft), Some(Reason::Direct));
+    draft.payload = Draft::tcp(HOST, VIRTUAL, ACK).payload;
+    assert_eq!([reason(&draft), reason(&draft)], [Some(Reason::Direct); 2]);
+    draft.macs.0 = [2, 0, 0, 0, 0, 0xee];
+    assert_eq!(reason(&draft), Some(Reason::OtherHost));
+}
+
+#[test]
 fn a_frame_for_another_machine_is_none_of_this_directors() {
     let mut director = director(Protocol::Udp, Method::Direct, 3, 4);
     let frame = Draft::udp(HOST, VIRTUAL).frame();
