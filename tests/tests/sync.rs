@@ -130,3 +130,13 @@ fn connections_of_the_kernels_ipvs_go_on_through_lvsd() {
     are_in_step(&notes, 6, "o as backup", "k as master");
     is_kept(&notes, "first", "second");
 }
+
+#[test]
+fn connections_of_lvsd_go_on_through_the_kernels_ipvs() {
+    if lab::skipped(vm::check()) {
+        return;
+    }
+    let notes = run(include_str!("sync/handback.sh"));
+    are_in_step(&notes, 6, "k as backup", "o as master");
+    is_kept(&notes, "first", "second");
+}
