@@ -177,10 +177,14 @@ fn path(
         return Path::Own;
     }
     match (service.id, server.method) {
-        (ServiceId::Address { address, .. }, Method::Direct | Method::Tunnel) => Path::Service {
-            address,
-            method: server.method,
-        },
+        (ServiceId::Address { address, .. }, Method::Direct | Method::Tunnel) => {
+            let problem = "checkpath = service is not there yet: every such probe fails";
+            diagnostics.push(Diagnostic::warning(line, problem).hint("leave it out"));
+            Path::Service {
+                address,
+                method: server.method,
+            }
+        }
         (ServiceId::Mark { .. }, _) => {
             let error = Diagnostic::error(line, "checkpath = service below a firewall mark");
             diagnostics.push(error.expected("a virtual service with an address"));

@@ -72,7 +72,7 @@ pub(super) const WHAT: &[Keyword] = &[
         example: "checkpath = service",
         text: "`own`: a probe goes to the server's own address. `service`: it goes to the virtual address by \
                way of this server, as packets of clients do; so a server with `gate` or `ipip` that lost the virtual address or its tunnel is \
-               found out.",
+               found out. Not there yet: every such probe fails.",
     },
     Keyword {
         key: Key::CheckSource,
