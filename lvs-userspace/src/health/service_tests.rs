@@ -71,7 +71,6 @@ pub(crate) fn virtual_service(address: &str, servers: Vec<RealServer>) -> Virtua
         readd_quiescent: false,
         clean_stop: true,
         on_down: OnDown::Keep,
-        redispatch: false,
         quorum: Quorum::default(),
         all_backups: false,
         slow_start: Duration::ZERO,

@@ -33,7 +33,6 @@ pub(super) fn configuration(alerts: Alerts) -> Configuration {
         readd_quiescent: false,
         clean_stop: true,
         on_down: OnDown::Keep,
-        redispatch: false,
         quorum: Quorum::default(),
         all_backups: false,
         slow_start: std::time::Duration::ZERO,

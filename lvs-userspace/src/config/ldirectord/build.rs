@@ -144,7 +144,6 @@ impl Builder<'_> {
                 Some("reschedule") => OnDown::Reschedule,
                 _ => OnDown::Keep,
             },
-            redispatch: scopes.flag(Key::Redispatch),
             quorum: quorum(scopes),
             all_backups: scopes.flag(Key::AllBackups),
             slow_start: scopes.time(Key::SlowStart).unwrap_or_default(),

@@ -58,8 +58,6 @@ pub struct Virtual {
     pub clean_stop: bool,
     /// `ondown`: what becomes of the connections of a server that died.
     pub on_down: OnDown,
-    /// `redispatch`: a repeated SYN goes to another server.
-    pub redispatch: bool,
     /// `quorum` with its hysteresis and commands.
     pub quorum: Quorum,
     /// `allbackups`: use all backup servers at once, not the first that is up.
