@@ -28,6 +28,7 @@ use crate::clock;
 use crate::config::ldirectord;
 use crate::config::rules::Configuration;
 use crate::connections::Occupation;
+use crate::control::role::Role;
 use crate::control::server::{self, Control, Reload, Socket};
 use crate::director::{Director, NextHop};
 use crate::keepalive;
@@ -36,6 +37,7 @@ use crate::logging::Log;
 use crate::neighbour::{Change, Neighbours, Resolution};
 use crate::own_addresses;
 use crate::privileges;
+use crate::role::Roles;
 use crate::sweep::Sweeper;
 use crate::watched::Watched;
 
@@ -55,6 +57,8 @@ pub struct Settings {
     pub socket: PathBuf,
     /// Sizes and options of the data path.
     pub options: Options,
+    /// The role to begin in, unless the data path that is taken over has one.
+    pub role: Role,
     /// Remove what is there first.
     pub reset: bool,
     /// Remove the data path at the end.
@@ -82,7 +86,13 @@ pub fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
     let (mut data_path, keys) = DataPath::open(directory, &settings.options, settings.reset)?;
     let director = Director::new(Arc::clone(&data_path.maps), keys)?;
     let (reload, reloads) = mpsc::channel(1);
-    let control = Arc::new(Control::new(director, reload));
+    if let Some(folder) = settings.socket.parent() {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    let kept = settings.socket.with_extension("role");
+    let roles = Roles::begin(kept, data_path.adopted, settings.role);
+    let control = Arc::new(Control::new(director, roles, reload));
     let services = match file {
         None => None,
         Some(File::Rules(configuration)) => {
@@ -107,8 +117,8 @@ pub fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
 
     // Threads inherit the capabilities of the one that makes them: this is still the only one.
     privileges::reduce(settings.detach_on_exit)?;
-    if let Err(error) = keepalive::start(Arc::clone(control.maps()), control.director().orphaned())
-    {
+    let (maps, orphaned) = (Arc::clone(control.maps()), control.director().orphaned());
+    if let Err(error) = keepalive::start(maps, orphaned, control.roles().follow()) {
         warn!("silent clients of servers that are down stay silent: {error}");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()

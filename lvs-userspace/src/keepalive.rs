@@ -25,11 +25,13 @@ use lvs_common::family::{V4, V6};
 use lvs_common::network::Network;
 use lvs_common::wire::{Ipv4, Ipv6, Ports, Tcp};
 use socket2::{Domain, SockAddr, Socket, Type};
+use tokio::sync::watch;
 use tracing::debug;
 use zerocopy::IntoBytes;
 use zerocopy::byteorder::network_endian::{U16, U32};
 
 use crate::connections::tag;
+use crate::control::role::Role;
 use crate::director::narrow;
 use crate::kernel::{Mapping, Maps, Plain};
 
@@ -66,7 +68,7 @@ impl Keepalives {
         })
     }
 
-    fn run(&self, maps: &Arc<Maps>, orphaned: &Receiver<u16>) {
+    fn run(&self, maps: &Arc<Maps>, orphaned: &Receiver<u16>, role: &watch::Receiver<Role>) {
         // Rounds done for each server.
         let mut asked: HashMap<u16, u8> = HashMap::new();
         loop {
@@ -85,6 +87,10 @@ impl Keepalives {
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             asked.retain(|&server, _| is_down(maps, server));
+            // The master asks. Who becomes master asks those of whom it is not known whether they were.
+            if *role.borrow() == Role::Backup {
+                continue;
+            }
             let sent = self.ask::<V4>(&maps.connections4, &asked)
                 + self.ask::<V6>(&maps.connections6, &asked);
             debug!(sent, "asked silent clients of servers that are down");
@@ -127,11 +133,15 @@ impl Keepalives {
 }
 
 /// Asks the clients of the servers whose indexes arrive, in a thread of its own, until nobody can send
-/// any more.
-pub fn start(maps: Arc<Maps>, orphaned: Receiver<u16>) -> io::Result<()> {
+/// any more. A backup waits with that until it is master.
+pub fn start(
+    maps: Arc<Maps>,
+    orphaned: Receiver<u16>,
+    role: watch::Receiver<Role>,
+) -> io::Result<()> {
     let keepalives = Keepalives::open()?;
     let thread = std::thread::Builder::new().name("keepalive".to_owned());
-    thread.spawn(move || keepalives.run(&maps, &orphaned))?;
+    thread.spawn(move || keepalives.run(&maps, &orphaned, &role))?;
     Ok(())
 }
 

@@ -21,6 +21,7 @@ mod netfilter;
 pub mod own_addresses;
 pub mod privileges;
 pub mod rates;
+pub mod role;
 pub mod scheduler;
 pub mod sweep;
 pub mod sync;

@@ -8,8 +8,9 @@ use clap::{Args, Parser, Subcommand};
 
 use super::target::VirtualName;
 use crate::control::health::{AdminState, Weight};
+use crate::control::role::Role;
 
-/// Runs the director's real servers: takes them out and back, and shows how they are.
+/// Runs the director and its real servers: takes them out and back, and shows how they are.
 ///
 /// Orders are kept over a restart of lvsd. All of ipvsadm's commands begin with `-`: `lvsadm -h` lists
 /// them.
@@ -45,6 +46,12 @@ pub(super) enum Verb {
     },
     /// Print changes of state as they happen, one line of JSON each
     Events,
+    /// Print the director's role, or have it take one: returns when it has
+    Role {
+        /// master: hold the virtual addresses; backup: be ready to
+        #[arg(value_name = "master|backup")]
+        take: Option<Role>,
+    },
 }
 
 /// Say what a real server is there for

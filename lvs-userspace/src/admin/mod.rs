@@ -24,7 +24,9 @@ use crate::control::DEFAULT_SOCKET;
 use crate::control::client::Client;
 
 /// First words that are verbs.
-const VERBS: [&str; 6] = ["server", "weight", "drain", "status", "events", "help"];
+const VERBS: [&str; 7] = [
+    "server", "weight", "drain", "status", "events", "role", "help",
+];
 
 /// Whether a command line is one of the verbs'. Called as `ipvsadm`, the program knows none.
 pub fn is_verb(words: &[OsString]) -> bool {
@@ -100,6 +102,8 @@ async fn run(arguments: Arguments) -> Result<u8, Failure> {
             status::print(&mut out, &health, status::now(), colour)?;
         }
         Verb::Events => events::follow(&mut client, &mut out).await?,
+        Verb::Role { take: Some(role) } => client.take_role(role).await?,
+        Verb::Role { take: None } => writeln!(out, "{}", client.role().await?.role)?,
     }
     Ok(0)
 }

@@ -21,6 +21,7 @@ use super::health::{Event, Health, Order};
 use super::protocol::{
     Connection, Edit, MarkRule, Refusal, Services, Status, Timeouts, VerdictCount,
 };
+use super::role::{Role, RoleStatus};
 use super::sync::{SyncOrder, SyncStatus};
 
 /// Why the daemon did not do it.
@@ -130,6 +131,18 @@ impl Client {
     /// Starts or stops a sync daemon.
     pub async fn order_sync(&mut self, order: &SyncOrder) -> Result<(), ClientError> {
         self.request(Method::POST, "/v1/sync", Some(order))
+            .await
+            .map(drop)
+    }
+
+    /// The director's role.
+    pub async fn role(&mut self) -> Result<RoleStatus, ClientError> {
+        self.get("/v1/role").await
+    }
+
+    /// Has it take a role; returns when it is done.
+    pub async fn take_role(&mut self, role: Role) -> Result<(), ClientError> {
+        self.request(Method::PUT, "/v1/role", Some(&role))
             .await
             .map(drop)
     }

@@ -4,6 +4,7 @@ mod care;
 pub mod client;
 pub mod health;
 pub mod protocol;
+pub mod role;
 pub mod server;
 pub mod sync;
 

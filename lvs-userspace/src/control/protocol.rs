@@ -10,6 +10,7 @@
 //! | `GET /v1/marks` | | list of [`MarkRule`] |
 //! | `GET /v1/status` | | [`Status`] |
 //! | `/v1/sync` | | see [`super::sync`] |
+//! | `/v1/role` | | see [`super::role`] |
 
 use std::net::{IpAddr, SocketAddr};
 

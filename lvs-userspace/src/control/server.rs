@@ -26,11 +26,13 @@ use super::protocol::{
     Edit, Interface, MarkRule, Refusal, RefusalKind, Services, Status, Table, Timeouts,
     VerdictCount,
 };
+use super::role;
 use super::sync::{SyncOrder, SyncStatus};
 use crate::connections::{self, Occupation};
 use crate::director::Director;
 use crate::health::controller::Handle;
 use crate::kernel::Maps;
+use crate::role::Roles;
 use crate::sync::{LinkError, Sync, SyncError};
 
 /// Who may use the socket beside root, if the group exists.
@@ -44,6 +46,7 @@ pub struct Control {
     director: Arc<Mutex<Director>>,
     maps: Arc<Maps>,
     sync: Sync,
+    roles: Roles,
     interfaces: Mutex<Vec<Interface>>,
     occupation: Mutex<Occupation>,
     reloads: mpsc::Sender<Reload>,
@@ -52,13 +55,14 @@ pub struct Control {
 
 impl Control {
     /// Of a running director, whose configuration is read again by whoever listens to `reloads`.
-    pub fn new(director: Director, reloads: mpsc::Sender<Reload>) -> Self {
+    pub fn new(director: Director, roles: Roles, reloads: mpsc::Sender<Reload>) -> Self {
         let maps = Arc::clone(director.maps());
         let director = Arc::new(Mutex::new(director));
         Self {
             sync: Sync::new(Arc::clone(&director), Arc::clone(&maps)),
             maps,
             director,
+            roles,
             interfaces: Mutex::default(),
             occupation: Mutex::default(),
             reloads,
@@ -85,6 +89,11 @@ impl Control {
     /// The maps.
     pub const fn maps(&self) -> &Arc<Maps> {
         &self.maps
+    }
+
+    /// The role of this director.
+    pub const fn roles(&self) -> &Roles {
+        &self.roles
     }
 
     /// Tells where the program runs.
@@ -194,6 +203,7 @@ pub async fn serve(
         .route("/v1/events", get(care::events))
         .route("/v1/reload", post(reload))
         .route("/v1/sync", get(sync_status).post(sync_order))
+        .route("/v1/role", get(role::status).put(role::change))
         .fallback(|| async {
             refused(Refusal::new(
                 RefusalKind::NotSupported,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Parser};
 use lvs_userspace::control::DEFAULT_SOCKET;
+use lvs_userspace::control::role::Role;
 
 /// The director daemon: makes this machine a layer-4 load balancer.
 ///
@@ -120,6 +121,14 @@ pub(crate) struct Arguments {
     /// A sync master tells of a connection again after each so many packets; 0: once
     #[arg(long, value_name = "PACKETS", default_value_t = 50)]
     pub(crate) sync_period: u32,
+
+    /// Of a pair of directors: the role to begin in, master or backup
+    ///
+    /// A backup holds services, connections and verdicts ready, but no virtual addresses, and speaks
+    /// neither to clients nor to the people whom the file names. `lvsadm role` changes the role. An lvsd that
+    /// takes over a data path goes on in the role it had.
+    #[arg(long, value_name = "ROLE", default_value_t)]
+    pub(crate) role: Role,
 
     /// Remove the data path that is there, with all services and connections, and make a new one
     ///

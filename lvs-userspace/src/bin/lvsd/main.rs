@@ -220,6 +220,7 @@ fn settings(arguments: &Arguments, config: Option<PathBuf>, log: Option<Log>) ->
         bpffs: arguments.bpffs.clone(),
         socket: arguments.socket.clone(),
         options: options(arguments),
+        role: arguments.role,
         reset: arguments.reset,
         detach_on_exit: arguments.detach_on_exit,
         log,
