@@ -8,6 +8,8 @@ use lvs_userspace::model::{Family, Method};
 const FRONT: u8 = 1;
 /// The real servers' network.
 const BACK: u8 = 2;
+/// The network of several directors.
+const SYNC: u8 = 3;
 
 const fn address(family: Family, segment: u8, host: u8) -> IpAddr {
     match family {
@@ -33,6 +35,21 @@ pub const fn director_front(family: Family) -> IpAddr {
 /// The director on the real servers' network: their gateway for NAT.
 pub const fn director_back(family: Family) -> IpAddr {
     address(family, BACK, 1)
+}
+
+/// One of several directors, counted from 1, on the client's network.
+pub const fn own_front(family: Family, number: u8) -> IpAddr {
+    address(family, FRONT, 1 + number)
+}
+
+/// One of several directors on the real servers' network.
+pub const fn own_back(family: Family, number: u8) -> IpAddr {
+    address(family, BACK, 1 + number)
+}
+
+/// One of several directors on the network they have for themselves.
+pub const fn own_sync(family: Family, number: u8) -> IpAddr {
+    address(family, SYNC, number)
 }
 
 /// The router on the client's network.

@@ -25,7 +25,9 @@ use super::server::RealServer;
 pub struct Director {
     namespace: Namespace,
     interfaces: &'static [&'static str],
+    /// Configuration, log and control socket.
     folder: PathBuf,
+    bpffs: PathBuf,
     lvsd: PathBuf,
     lvsadm: PathBuf,
     /// Behind a lock, so that a test can end the daemon while another thread sends requests.
@@ -34,10 +36,23 @@ pub struct Director {
 
 impl Director {
     pub(super) fn new(network: &Network, lab: &Path) -> Result<Self> {
+        Self::at(network, 1, lab.to_owned(), lab.join("bpf"))
+    }
+
+    /// One of several.
+    pub(super) fn one_of(network: &Network, number: u8, lab: &Path) -> Result<Self> {
+        let name = format!("director{number}");
+        let folder = lab.join(&name);
+        fs::create_dir(&folder)?;
+        Self::at(network, number, folder, lab.join("bpf").join(name))
+    }
+
+    fn at(network: &Network, number: u8, folder: PathBuf, bpffs: PathBuf) -> Result<Self> {
         Ok(Self {
-            namespace: network.namespace(Host::Director),
+            namespace: network.namespace(Host::Director(number)),
             interfaces: network.director_interfaces(),
-            folder: lab.to_owned(),
+            folder,
+            bpffs,
             lvsd: built("lvsd")?,
             lvsadm: built("lvsadm")?,
             daemon: Mutex::new(None),
@@ -116,7 +131,7 @@ impl Director {
     /// The daemon's command line with this lab's places, for starts that are expected to fail too.
     pub fn command(&self, options: &[&str]) -> Command {
         let mut command = Command::new(&self.lvsd);
-        command.arg("--bpffs").arg(self.folder.join("bpf"));
+        command.arg("--bpffs").arg(&self.bpffs);
         command.arg("--socket").arg(self.socket());
         for interface in self.interfaces {
             command.args(["--interface", interface]);
@@ -132,12 +147,40 @@ impl Director {
         lines[lines.len().saturating_sub(20)..].join("\n")
     }
 
+    /// For a story that failed: what it did.
+    pub(super) fn explain(&self) {
+        for command in ["-Ln --stats", "-Lcn", "--verdicts"] {
+            match self.lvsadm(command) {
+                Ok(listing) => eprintln!("$ lvsadm {command}\n{listing}"),
+                Err(error) => eprintln!("{error:#}"),
+            }
+        }
+        eprintln!("lvsd's log ends with:\n{}", self.log_tail());
+    }
+
     /// `kill -9`: the daemon has no chance to do anything.
     pub fn kill(&self) {
         if let Some(mut child) = self.daemon().take() {
             let _ = child.kill();
             let _ = child.wait();
         }
+    }
+
+    /// Removes the data path and whatever the daemon kept beside it, as a reboot does.
+    pub(super) fn forget(&self) -> Result<()> {
+        self.kill();
+        for folder in [self.bpffs.clone(), self.folder.clone()] {
+            // What it kept lies beside its socket.
+            for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+                let path = entry.path();
+                let kept = path.file_stem() == self.socket().file_stem();
+                if folder == self.bpffs || kept {
+                    fs::remove_file(&path)
+                        .with_context(|| format!("cannot remove {}", path.display()))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Asks the daemon to end (SIGTERM) and waits until it has.

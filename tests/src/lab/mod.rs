@@ -34,7 +34,8 @@ use anyhow::{Context as _, Result};
 pub use client::Client;
 pub use director::Director;
 pub use namespace::Namespace;
-pub use network::{Arms, Host, Network};
+pub use network::{Arms, Directors, Host, Network};
+pub use pair::Pair;
 pub use server::RealServer;
 
 pub mod addresses;
@@ -46,6 +47,7 @@ pub mod island;
 mod namespace;
 mod network;
 mod owner;
+mod pair;
 mod receive;
 mod requirements;
 mod server;
@@ -76,16 +78,10 @@ impl Lab {
     /// Builds the network and starts the real servers.
     pub fn new(arms: Arms) -> Result<Self> {
         let claim = owner::Claim::new()?;
-        let network = Network::build(claim.prefix(), arms).context("cannot build the network")?;
-        let large = claim.folder().join("large");
-        server::write_random_file(&large, RealServer::LARGE)?;
-        let servers = (1..=Self::SERVERS)
-            .map(|number| {
-                let namespace = network.namespace(Host::Server(number));
-                RealServer::start(number, namespace, claim.folder())
-                    .with_context(|| format!("cannot start real server {number}"))
-            })
-            .collect::<Result<_>>()?;
+        let network = Network::build(claim.prefix(), arms, Directors::One)
+            .context("cannot build the network")?;
+        server::write_random_file(&claim.folder().join("large"), RealServer::LARGE)?;
+        let servers = server::start_all(&network, claim.folder())?;
         let director = Director::new(&network, claim.folder())?;
         let client = Client::new(network.namespace(Host::Client), claim.folder());
         Ok(Self {
@@ -114,17 +110,6 @@ impl Lab {
         Some(lab)
     }
 
-    /// For a story that failed: what the director did.
-    fn explain(&self) {
-        for command in ["-Ln --stats", "-Lcn", "--verdicts"] {
-            match self.director.lvsadm(command) {
-                Ok(listing) => eprintln!("$ lvsadm {command}\n{listing}"),
-                Err(error) => eprintln!("{error:#}"),
-            }
-        }
-        eprintln!("lvsd's log ends with:\n{}", self.director.log_tail());
-    }
-
     /// Where configuration, logs, sockets and pins of this lab are.
     pub fn folder(&self) -> &Path {
         self.claim.folder()
@@ -144,7 +129,7 @@ impl Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.explain();
+            self.director.explain();
         }
         // Before the namespaces go: what runs in them, threads of this process included.
         self.director.kill();

@@ -24,34 +24,57 @@ pub enum Arms {
 pub enum Host {
     /// Sends requests.
     Client,
-    /// Runs the daemon and its XDP program.
-    Director,
+    /// Runs the daemon and its XDP program; counted from 1.
+    Director(u8),
     /// A real server, counted from 1.
     Server(u8),
     /// Bridges and the router.
     Network,
 }
 
+/// Whose are the virtual addresses?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Directors {
+    /// There is one, and it has them for good.
+    One,
+    /// There are so many, with two arms each and a third one to each other. The addresses, and with them
+    /// the gateway's for NAT, are for the daemons to hold.
+    Several(u8),
+}
+
+impl Directors {
+    fn count(self) -> u8 {
+        match self {
+            Self::One => 1,
+            Self::Several(count) => count,
+        }
+    }
+}
+
 /// The lab's namespaces.
 pub struct Network {
     prefix: String,
     arms: Arms,
+    directors: Directors,
     receivers: Option<Receivers>,
 }
 
 impl Network {
     /// Builds everything; names start with `prefix`.
-    pub(super) fn build(prefix: String, arms: Arms) -> Result<Self> {
+    pub(super) fn build(prefix: String, arms: Arms, directors: Directors) -> Result<Self> {
         requirements::check().map_err(|missing| anyhow::anyhow!(missing.0))?;
         let mut network = Self {
             prefix,
             arms,
+            directors,
             receivers: None,
         };
         network.make_namespaces()?;
         network.receivers = Some(network.connect().context("cannot connect the hosts")?);
         network.configure_client()?;
-        network.configure_director()?;
+        for number in 1..=directors.count() {
+            network.configure_director(number)?;
+        }
         for number in 1..=Lab::SERVERS {
             network.configure_server(number)?;
         }
@@ -71,14 +94,22 @@ impl Network {
     fn name(&self, host: Host) -> String {
         let name = match host {
             Host::Client => "client".to_owned(),
-            Host::Director => "director".to_owned(),
+            Host::Director(number) => self.director_name(number),
             Host::Server(number) => format!("server{number}"),
             Host::Network => "network".to_owned(),
         };
         format!("{}{name}", self.prefix)
     }
 
-    /// The director's interfaces: the one towards the clients first.
+    fn director_name(&self, number: u8) -> String {
+        match self.directors {
+            Directors::One => "director".to_owned(),
+            Directors::Several(_) => format!("director{number}"),
+        }
+    }
+
+    /// A director's interfaces that packets of clients and servers come by: the one towards the clients
+    /// first.
     pub fn director_interfaces(&self) -> &'static [&'static str] {
         match self.arms {
             Arms::One => &["eth0"],
@@ -94,14 +125,15 @@ impl Network {
         }
     }
 
-    fn hosts() -> impl Iterator<Item = Host> {
-        [Host::Client, Host::Director, Host::Network]
+    fn hosts(&self) -> impl Iterator<Item = Host> {
+        [Host::Client, Host::Network]
             .into_iter()
+            .chain((1..=self.directors.count()).map(Host::Director))
             .chain((1..=Lab::SERVERS).map(Host::Server))
     }
 
     fn make_namespaces(&self) -> Result<()> {
-        for host in Self::hosts() {
+        for host in self.hosts() {
             let namespace = Namespace::create(&self.name(host))?;
             namespace.sysctl(&[
                 // An address is usable at once: nobody else can have it here.
@@ -151,15 +183,25 @@ impl Network {
             )?;
         }
         self.plug(&mut lines, Host::Client, "eth0", "client", front)?;
-        for interface in self.director_interfaces() {
-            let bridge = if *interface == "back" { back } else { front };
-            self.plug(
-                &mut lines,
-                Host::Director,
-                interface,
-                &director_port(interface),
-                bridge,
+        let mut ports = Vec::new();
+        for number in 1..=self.directors.count() {
+            for interface in self.director_interfaces() {
+                let bridge = if *interface == "back" { back } else { front };
+                let port = format!("{}-{interface}", self.director_name(number));
+                self.plug(&mut lines, Host::Director(number), interface, &port, bridge)?;
+                ports.push(port);
+            }
+        }
+        if let Directors::Several(count) = self.directors {
+            writeln!(
+                lines,
+                "link add {SYNC_BRIDGE} type bridge mcast_snooping 0 forward_delay 0"
             )?;
+            writeln!(lines, "link set {SYNC_BRIDGE} up")?;
+            for number in 1..=count {
+                let port = format!("{}-{SYNC}", self.director_name(number));
+                self.plug(&mut lines, Host::Director(number), SYNC, &port, SYNC_BRIDGE)?;
+            }
         }
         for number in 1..=Lab::SERVERS {
             self.plug(
@@ -171,11 +213,6 @@ impl Network {
             )?;
         }
         network.ip(&lines)?;
-        let ports: Vec<_> = self
-            .director_interfaces()
-            .iter()
-            .map(|name| director_port(name))
-            .collect();
         for port in &ports {
             // See the module's documentation.
             network
@@ -226,9 +263,17 @@ impl Network {
         client.ip(&lines)
     }
 
-    fn configure_director(&self) -> Result<()> {
-        let director = self.namespace(Host::Director);
+    fn configure_director(&self, number: u8) -> Result<()> {
+        let director = self.namespace(Host::Director(number));
         director.sysctl(&[("ipv4/ip_forward", "1"), ("ipv6/conf/all/forwarding", "1")])?;
+        if self.directors == Directors::One {
+            self.configure_only_director(&director)
+        } else {
+            director.ip(&boot_lines(number)?)
+        }
+    }
+
+    fn configure_only_director(&self, director: &Namespace) -> Result<()> {
         let interfaces = self.director_interfaces();
         let (front, back) = ends(interfaces);
         let mut lines = String::new();
@@ -291,10 +336,28 @@ impl Network {
     }
 }
 
-/// The port of the bridge that the director's interface is plugged into.
-fn director_port(interface: &str) -> String {
-    format!("director-{interface}")
+/// What one of several directors sets up when it boots: its own addresses.
+pub(super) fn boot_lines(number: u8) -> Result<String> {
+    let mut lines = String::new();
+    for interface in ["front", "back", SYNC] {
+        writeln!(lines, "link set {interface} up")?;
+    }
+    for family in FAMILIES {
+        let length = prefix_length(family);
+        for (address, interface) in [
+            (addresses::own_front(family, number), "front"),
+            (addresses::own_back(family, number), "back"),
+            (addresses::own_sync(family, number), SYNC),
+        ] {
+            writeln!(lines, "addr add {address}/{length} dev {interface}")?;
+        }
+    }
+    Ok(lines)
 }
+
+/// The interface by which several directors reach each other, and what it is plugged into.
+pub(super) const SYNC: &str = "sync";
+const SYNC_BRIDGE: &str = "bridge-sync";
 
 /// The first and the last, which may be the same.
 fn ends(names: &'static [&'static str]) -> (&'static str, &'static str) {

@@ -15,8 +15,9 @@ use nix::unistd::Pid;
 use super::addresses::{self, FAMILIES};
 use super::decapsulate::Decapsulator;
 use super::namespace::Namespace;
-use super::requirements;
+use super::network::{Host, Network};
 use super::udp::Responder;
+use super::{Lab, requirements};
 
 /// A real server that answers.
 pub struct RealServer {
@@ -201,6 +202,15 @@ fn wait_for_answer(namespace: &Namespace, nginx: &mut Child, number: u8) -> Resu
         std::thread::sleep(Duration::from_millis(10));
     }
     bail!("nginx does not answer on {own}")
+}
+
+/// Starts every real server of a lab.
+pub(super) fn start_all(network: &Network, lab: &Path) -> Result<Vec<RealServer>> {
+    let start = |number| {
+        RealServer::start(number, network.namespace(Host::Server(number)), lab)
+            .with_context(|| format!("cannot start real server {number}"))
+    };
+    (1..=Lab::SERVERS).map(start).collect()
 }
 
 /// Bytes that no checksum mistake or reordering leaves equal.

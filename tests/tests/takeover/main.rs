@@ -1,0 +1,3 @@
+//! Two directors: which of them is master, what that means, and what clients notice when it changes.
+
+mod roles;
