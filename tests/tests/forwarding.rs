@@ -1,6 +1,7 @@
 //! A client's requests are shared among the real servers, by every method, family and protocol.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::net::SocketAddr;
 
 use lvs_tests::lab::addresses::{FAMILIES, METHODS, virtual_address};
@@ -57,6 +58,25 @@ fn a_director_with_one_interface_forwards_by_every_method() {
             expect_all_servers_alike(&lab, family, method);
         }
     }
+}
+
+#[test]
+fn a_driver_without_xdp_forwards_by_every_method_and_is_told() {
+    let Some(lab) = Lab::for_story(Arms::Bridge, &every_service()) else {
+        return;
+    };
+    for family in FAMILIES {
+        for method in METHODS {
+            expect_all_servers_alike(&lab, family, method);
+        }
+    }
+    let status = lab.director.lvsadm("--status").unwrap();
+    assert!(status.contains("generic (slow"), "{status}");
+    let log = fs::read_to_string(lab.director.log()).unwrap();
+    assert!(
+        log.contains("eth0: the kernel runs the program in generic mode"),
+        "{log}"
+    );
 }
 
 #[test]

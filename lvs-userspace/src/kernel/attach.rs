@@ -14,7 +14,7 @@ use nix::net::if_::if_nametoindex;
 use tracing::{info, warn};
 
 use super::load::program_error;
-use super::{DataPath, KernelError, Mode};
+use super::{DataPath, KernelError, Mode, merging};
 
 /// How the names of pinned links begin.
 pub(super) const LINK: &str = "link-";
@@ -122,6 +122,7 @@ impl DataPath {
                 "{interface}: the kernel runs the program in generic mode, several times slower than \
                  a driver that can run it itself"
             );
+            merging::switch_off(index);
         }
         Ok(Attachment {
             interface: interface.to_owned(),

@@ -6,9 +6,11 @@ mod bpffs;
 mod events;
 mod grace;
 mod harness;
+mod links;
 mod load;
 mod mapping;
 mod maps;
+mod merging;
 mod mode;
 mod per_cpu;
 

@@ -11,7 +11,8 @@
 //!
 //! Both bridges and the router between them live in a namespace of their own, which stands for the
 //! network. The director has one foot on each bridge ([`Arms::Two`]), or there is one bridge for all
-//! and the director has a single interface ([`Arms::One`]).
+//! and the director has a single interface ([`Arms::One`]), perhaps one without XDP of its own
+//! ([`Arms::Bridge`]).
 //!
 //! One network serves every forwarding method at once. Replies that carry a virtual address as their
 //! source (direct routing, tunnel) leave the real servers by their default route, the router; replies

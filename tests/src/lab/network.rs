@@ -17,7 +17,13 @@ pub enum Arms {
     One,
     /// Two, one to the clients and one to the real servers: packets are redirected.
     Two,
+    /// One, whose driver runs no XDP program: a bridge, with the end of the wire as its port. That
+    /// port merges segments (GRO), as network cards do.
+    Bridge,
 }
+
+/// The port of the director's own bridge ([`Arms::Bridge`]).
+const BRIDGED: &str = "port";
 
 /// Who is in the lab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +118,7 @@ impl Network {
     /// first.
     pub fn director_interfaces(&self) -> &'static [&'static str] {
         match self.arms {
-            Arms::One => &["eth0"],
+            Arms::One | Arms::Bridge => &["eth0"],
             Arms::Two => &["front", "back"],
         }
     }
@@ -120,7 +126,7 @@ impl Network {
     /// The bridges: the clients' first, the real servers' last.
     fn bridges(&self) -> &'static [&'static str] {
         match self.arms {
-            Arms::One => &["bridge"],
+            Arms::One | Arms::Bridge => &["bridge"],
             Arms::Two => &["bridge-front", "bridge-back"],
         }
     }
@@ -188,7 +194,11 @@ impl Network {
             for interface in self.director_interfaces() {
                 let bridge = if *interface == "back" { back } else { front };
                 let port = format!("{}-{interface}", self.director_name(number));
-                self.plug(&mut lines, Host::Director(number), interface, &port, bridge)?;
+                let end = match self.arms {
+                    Arms::Bridge => BRIDGED,
+                    Arms::One | Arms::Two => interface,
+                };
+                self.plug(&mut lines, Host::Director(number), end, &port, bridge)?;
                 ports.push(port);
             }
         }
@@ -277,6 +287,14 @@ impl Network {
         let interfaces = self.director_interfaces();
         let (front, back) = ends(interfaces);
         let mut lines = String::new();
+        if self.arms == Arms::Bridge {
+            writeln!(
+                lines,
+                "link add {front} type bridge mcast_snooping 0 forward_delay 0"
+            )?;
+            writeln!(lines, "link set {BRIDGED} master {front} up")?;
+            director.run("ethtool", &["-K", BRIDGED, "gro", "on"])?;
+        }
         for interface in interfaces {
             writeln!(lines, "link set {interface} up")?;
         }

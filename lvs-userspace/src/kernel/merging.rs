@@ -1,0 +1,182 @@
+//! Segments that the kernel merges on their way in (GRO).
+//!
+//! Where a driver runs the program itself, it sees packets before anybody merges them. In generic mode
+//! it sees what GRO made of them: larger than any way out, so that the director would answer "too big"
+//! to a sender that did nothing wrong. (The kernel itself switches off only what the card merges, in
+//! `generic_xdp_install`.)
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::AsRawFd as _;
+
+use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+use tracing::{info, warn};
+
+use super::links;
+
+/// Switches merging off on an interface and on those that it lies upon, where it is on.
+pub(super) fn switch_off(interface: u32) {
+    let links = match links::all() {
+        Ok(links) => links,
+        Err(error) => return warn!("cannot list the machine's interfaces: {error}"),
+    };
+    for index in beneath(interface, &links) {
+        let Some(name) = links
+            .iter()
+            .find(|link| link.header.index == index)
+            .and_then(name)
+        else {
+            continue;
+        };
+        match switch_off_one(name) {
+            Ok(true) => info!("{name}: switched GRO off, merged segments would not fit anywhere"),
+            Ok(false) => {}
+            Err(error) => warn!(
+                "{name}: cannot switch GRO off ({error}): merged segments will be refused as too \
+                 large; try: ethtool -K {name} gro off"
+            ),
+        }
+    }
+}
+
+/// An interface and all that its packets come through: the one a VLAN or macvlan device lies upon, the
+/// ports of a bridge or bond.
+fn beneath(interface: u32, links: &[LinkMessage]) -> BTreeSet<u32> {
+    let mut found = BTreeSet::new();
+    let mut open = vec![interface];
+    while let Some(index) = open.pop() {
+        if !found.insert(index) {
+            continue;
+        }
+        let of_index = links.iter().filter(|link| link.header.index == index);
+        open.extend(of_index.filter_map(lower));
+        let ports = links.iter().filter(|link| master(link) == Some(index));
+        open.extend(ports.map(|link| link.header.index));
+    }
+    found
+}
+
+/// What a device lies upon. (A veth device names its other end in the same place, and one in another
+/// network namespace is none of ours.)
+fn lower(link: &LinkMessage) -> Option<u32> {
+    let elsewhere = link.attributes.iter().any(|attribute| match attribute {
+        LinkAttribute::LinkNetNsId(_) => true,
+        LinkAttribute::LinkInfo(infos) => infos
+            .iter()
+            .any(|info| matches!(info, LinkInfo::Kind(InfoKind::Veth))),
+        _ => false,
+    });
+    let lower = link
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            LinkAttribute::Link(index) => Some(*index),
+            _ => None,
+        });
+    lower.filter(|_| !elsewhere)
+}
+
+fn master(link: &LinkMessage) -> Option<u32> {
+    link.attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            LinkAttribute::Controller(index) => Some(*index),
+            _ => None,
+        })
+}
+
+fn name(link: &LinkMessage) -> Option<&str> {
+    link.attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            LinkAttribute::IfName(name) => Some(name.as_str()),
+            _ => None,
+        })
+}
+
+/// True if it was on.
+fn switch_off_one(interface: &str) -> io::Result<bool> {
+    /// `ETHTOOL_GGRO` and `ETHTOOL_SGRO` of `linux/ethtool.h`.
+    const GET: u32 = 0x2b;
+    const SET: u32 = 0x2c;
+    let was_on = ethtool(interface, GET, 0)? != 0;
+    if was_on {
+        ethtool(interface, SET, 0)?;
+    }
+    Ok(was_on)
+}
+
+/// `SIOCETHTOOL` with a `struct ethtool_value`; returns the value that the kernel leaves there.
+fn ethtool(interface: &str, command: u32, value: u32) -> io::Result<u32> {
+    #[repr(C)]
+    struct Value {
+        command: u32,
+        data: u32,
+    }
+    let mut value = Value {
+        command,
+        data: value,
+    };
+    let socket = socket(
+        AddressFamily::Inet,
+        SockType::Datagram,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )?;
+    // SAFETY: all zeroes is a `struct ifreq`: an empty name and a null pointer.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    if interface.len() >= request.ifr_name.len() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    for (to, from) in request.ifr_name.iter_mut().zip(interface.bytes()) {
+        *to = from.cast_signed();
+    }
+    request.ifr_ifru.ifru_data = (&raw mut value).cast();
+    // SAFETY: the request ends its name with a zero and points to a value that is alive during the
+    // call and as large as both commands take it to be.
+    let answer = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request) };
+    if answer < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(value.data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(index: u32, attributes: Vec<LinkAttribute>) -> LinkMessage {
+        let mut link = LinkMessage::default();
+        link.header.index = index;
+        link.attributes = attributes;
+        link
+    }
+
+    #[test]
+    fn packets_come_through_what_lies_beneath() {
+        let links = [
+            link(1, vec![LinkAttribute::Controller(3)]),
+            link(2, vec![LinkAttribute::Controller(3)]),
+            link(3, vec![]),
+            link(4, vec![LinkAttribute::Link(3)]),
+            link(5, vec![]),
+        ];
+        assert_eq!(beneath(4, &links), BTreeSet::from([1, 2, 3, 4]));
+        assert_eq!(beneath(5, &links), BTreeSet::from([5]));
+    }
+
+    #[test]
+    fn the_other_end_of_a_wire_lies_not_beneath() {
+        let veth = LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Veth)]);
+        let links = [
+            link(1, vec![LinkAttribute::Link(2), veth]),
+            link(
+                2,
+                vec![LinkAttribute::Link(1), LinkAttribute::LinkNetNsId(0)],
+            ),
+        ];
+        assert_eq!(beneath(1, &links), BTreeSet::from([1]));
+        assert_eq!(beneath(2, &links), BTreeSet::from([2]));
+    }
+}
