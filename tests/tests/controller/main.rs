@@ -7,3 +7,4 @@ mod orders;
 mod reload;
 mod signals;
 mod together;
+mod weights;

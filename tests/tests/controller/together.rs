@@ -27,7 +27,9 @@ fn backups_quorum_and_commands_follow_the_servers() {
             "fallbackcommand = \"f() {{ echo $* >> {}; }}; f\"\n",
             said.display()
         );
-    let Some(mut care) = Care::of(&(QUICK.to_owned() + &virtual_service(&lines))) else {
+    let told = folder.path().join("events");
+    let globals = format!("{QUICK}eventcommand = \"cat >> {}\"\n", told.display());
+    let Some(mut care) = Care::of(&(globals + &virtual_service(&lines))) else {
         return;
     };
     assert_eq!(care.table(), "1=5 2=5 3=0");
@@ -49,13 +51,18 @@ fn backups_quorum_and_commands_follow_the_servers() {
     care.becomes("1=5");
     says("gained\nlost\nstart 10.1.0.102:80 tcp\nstop 10.1.0.102:80 tcp\n");
 
+    let log = care.log();
+    let logged = log.lines().filter_map(|line| line.split_once(" event "));
+    let logged: Vec<_> = logged.map(|(_, event)| event).collect();
+    // The command hears of each, one after the other.
+    let heard = || fs::read_to_string(&told).unwrap_or_default();
+    let all = eventually(PATIENCE, || heard().lines().eq(logged.iter().copied()));
+    assert!(all, "{}\n{logged:?}", heard());
     let mut events = Vec::new();
-    for line in care.log().lines() {
-        if let Some((_, event)) = line.split_once("event {") {
-            let event: Event = serde_json::from_str(&format!("{{{event}")).unwrap();
-            let server = event.server.map_or(String::new(), |s| s.ip().to_string());
-            events.push(format!("{} {server}", event.event).trim().to_owned());
-        }
+    for line in logged {
+        let event: Event = serde_json::from_str(line).unwrap();
+        let server = event.server.map_or(String::new(), |s| s.ip().to_string());
+        events.push(format!("{} {server}", event.event).trim().to_owned());
     }
     let monitored = fs::read_to_string(folder.path().join("monitor")).unwrap_or_default();
     for line in [

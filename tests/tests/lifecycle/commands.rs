@@ -8,7 +8,7 @@ use std::process::Command;
 
 use lvs_tests::eventually;
 use lvs_tests::lab::addresses::virtual_address;
-use lvs_tests::lab::{built, find};
+use lvs_tests::lab::{Missing, built, find, skipped};
 use lvs_userspace::model::Family::Ipv4;
 use lvs_userspace::model::Method::Nat;
 use nix::sys::signal::{Signal, kill};
@@ -117,8 +117,8 @@ fn where_no_daemon_runs_ldirectord_itself_says_the_same() {
         return;
     };
     let Some(ldirectord) = find("ldirectord") else {
-        // It is not part of what the tests need: others have their own ways to compare.
-        eprintln!("skipped: there is no ldirectord to compare with");
+        let missing = Missing("there is no ldirectord to compare with".to_owned());
+        assert!(skipped(Err(missing)));
         return;
     };
     let compare = |verb: &str| {

@@ -119,6 +119,63 @@ fn drain_waits_for_the_last_connection_but_not_beyond_its_deadline() {
 }
 
 #[test]
+fn on_a_terminal_drain_shows_one_line_that_changes_in_place() {
+    let Some(station) = started() else {
+        return;
+    };
+    let director = &station.lab.director;
+    director.lvsadm("server shop 10.2.0.12 maint").unwrap();
+    let address = SocketAddr::new(virtual_address(Ipv4, Nat), 80);
+    let client = station.lab.client.namespace();
+    let connect = || TcpStream::connect(address).unwrap();
+    let mut connections: Vec<_> = client.enter(|| [connect(), connect()]).unwrap().into();
+
+    let (program, socket) = (director.lvsadm_program(), director.socket());
+    let line = format!(
+        "{} --socket {} drain 10.2.0.11",
+        program.display(),
+        socket.display()
+    );
+    // script(1) gives it a terminal, passes on what it shows there, and ends with its exit code.
+    let mut drain = Command::new("script");
+    drain.args(["-q", "-e", "-c", &line, "/dev/null"]);
+    let mut drain = drain
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut shown = BufReader::new(drain.stdout.take().unwrap());
+    let mut next = || {
+        let mut state = Vec::new();
+        shown.read_until(b'K', &mut state).unwrap();
+        text(&state)
+    };
+    let begin = "\r10.2.0.11 [..............................] 2 left, 0 closing\x1b[K";
+    assert_eq!(next(), begin);
+    connections.pop();
+    let half = loop {
+        let state = next();
+        if state != begin {
+            break state;
+        }
+    };
+    assert!(
+        half.starts_with("\r10.2.0.11 [###############...............] 1 left, "),
+        "{half:?}"
+    );
+    connections.pop();
+    let end = loop {
+        let state = next();
+        if !state.contains(" 1 left, ") {
+            break state;
+        }
+    };
+    assert!(end.starts_with("\r10.2.0.11 is empty, "), "{end:?}");
+    assert_eq!(next(), "\r\n");
+    assert!(drain.wait().unwrap().success());
+}
+
+#[test]
 fn events_are_told_as_they_happen() {
     let Some(mut station) = started() else {
         return;
