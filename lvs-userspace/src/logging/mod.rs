@@ -2,6 +2,7 @@
 //! standard output for a supervisor; in ldirectord's form, so that what reads such logs goes on to.
 
 mod line;
+mod machine;
 mod target;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

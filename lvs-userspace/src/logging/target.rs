@@ -4,10 +4,10 @@ use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process;
-
-use syslog::{Facility, Formatter3164, Logger, LoggerBackend};
+use std::time::Instant;
 
 use super::line::ctime;
+use super::machine::MachineLog;
 
 /// The log without a `logfile`.
 const DEFAULT_FILE: &str = "/var/log/ldirectord.log";
@@ -48,8 +48,7 @@ impl Target {
 pub(super) struct Sink {
     instance: String,
     place: Place,
-    /// Connected when the first line is written.
-    syslog: Option<Logger<LoggerBackend, Formatter3164>>,
+    machine: Option<MachineLog>,
 }
 
 impl Sink {
@@ -57,7 +56,7 @@ impl Sink {
         Self {
             instance: instance.to_owned(),
             place: Place::Waiting(Vec::new()),
-            syslog: None,
+            machine: None,
         }
     }
 
@@ -78,7 +77,7 @@ impl Sink {
             Place::Target(before) if *before == target => {}
             Place::Target(before) => {
                 *before = target;
-                self.syslog = None;
+                self.machine = None;
             }
             Place::Waiting(lines) => {
                 let lines = std::mem::take(lines);
@@ -104,32 +103,11 @@ impl Sink {
                 file.write_all(line.as_bytes())?;
             }
             Place::Target(Target::Syslog(facility)) => {
-                let facility = facility.clone();
-                self.write_syslog(&facility, message)?;
+                let machine = || MachineLog::new(facility);
+                let machine = self.machine.get_or_insert_with(machine);
+                machine.write(message, Instant::now())?;
             }
         }
-        Ok(())
-    }
-
-    fn write_syslog(&mut self, facility: &str, message: &str) -> io::Result<()> {
-        if let Some(logger) = &mut self.syslog
-            && logger.info(message).is_ok()
-        {
-            return Ok(());
-        }
-        // The first line, or the machine's log was started anew.
-        let facility: Facility = facility
-            .parse()
-            .map_err(|()| io::Error::other(format!("there is no syslog facility {facility}")))?;
-        let mut logger = syslog::unix(Formatter3164 {
-            facility,
-            hostname: None,
-            process: "ldirectord".to_owned(),
-            pid: process::id(),
-        })
-        .map_err(io::Error::other)?;
-        logger.info(message).map_err(io::Error::other)?;
-        self.syslog = Some(logger);
         Ok(())
     }
 }
@@ -147,13 +125,5 @@ mod tests {
             Target::parse(Some("local0")),
             Target::Syslog("local0".to_owned())
         );
-    }
-
-    #[test]
-    fn a_facility_that_does_not_exist_is_an_error() {
-        let mut sink = Sink::new("www.cf");
-        sink.move_to(Target::Syslog("nowhere".to_owned()));
-        let error = sink.write("hello").expect_err("no such facility");
-        assert!(error.to_string().contains("nowhere"), "{error}");
     }
 }

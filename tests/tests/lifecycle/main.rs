@@ -7,3 +7,4 @@ mod heartbeat;
 mod mail;
 mod operators;
 mod station;
+mod syslog;
