@@ -90,9 +90,10 @@ pub struct ServiceSettings {
     /// One-packet scheduling.
     #[serde(default)]
     pub one_packet: bool,
-    /// A client that repeats its SYN goes to another real server than the one that did not answer.
+    /// A client that repeats its SYN goes to another real server than the one that did not answer. None,
+    /// as ipvsadm has no word for it: an edit leaves it as it is, a new service does not do it.
     #[serde(default)]
-    pub redispatch: bool,
+    pub redispatch: Option<bool>,
     /// Persistence engine.
     #[serde(default)]
     pub engine: Option<String>,

@@ -188,7 +188,7 @@ fn settings(scheduler: &str, persistence: Option<(u32, u8)>) -> ServiceSettings 
         scheduler_flags: 0,
         persistence: persistence.map(|(timeout, prefix)| Persistence { timeout, prefix }),
         one_packet: false,
-        redispatch: false,
+        redispatch: None,
         engine: None,
     }
 }

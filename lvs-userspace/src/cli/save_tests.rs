@@ -135,7 +135,7 @@ fn service() -> impl Strategy<Value = Service> {
                     scheduler_flags: flags << 3,
                     persistence,
                     one_packet: one_packet && udp_or_mark,
-                    redispatch: false,
+                    redispatch: None,
                     engine,
                 },
                 stats: Stats::default(),

@@ -131,7 +131,7 @@ impl ServiceOptions {
                 prefix: netmask.map_or(single, |(_, prefix)| prefix),
             }),
             one_packet: self.one_packet,
-            redispatch: false,
+            redispatch: None,
             engine: self.engine.clone(),
         })
     }

@@ -241,7 +241,7 @@ fn settings(plan: &Plan, scheduler: Scheduler) -> ServiceSettings {
             prefix: plan.prefix,
         }),
         one_packet: plan.flags & Plan::ONE_PACKET != 0,
-        redispatch: plan.flags & Plan::REDISPATCH != 0,
+        redispatch: Some(plan.flags & Plan::REDISPATCH != 0),
         engine: None,
     }
 }

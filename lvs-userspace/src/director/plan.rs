@@ -116,7 +116,7 @@ fn flags(settings: &ServiceSettings) -> u8 {
     let set = |bit, on| if on { bit } else { 0 };
     scheduler
         | set(Plan::ONE_PACKET, settings.one_packet)
-        | set(Plan::REDISPATCH, settings.redispatch)
+        | set(Plan::REDISPATCH, settings.redispatch == Some(true))
 }
 
 fn member(settings: &ServerSettings, method: Method, placed: Placed) -> Member {

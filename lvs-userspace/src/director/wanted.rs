@@ -72,7 +72,10 @@ pub fn after(current: Option<&Wanted>, edit: &Edit) -> Result<Option<Wanted>, Re
             }
             check_service(service, settings)?;
             Ok(Some(Wanted {
-                settings: settings.clone(),
+                settings: ServiceSettings {
+                    redispatch: Some(settings.redispatch == Some(true)),
+                    ..settings.clone()
+                },
                 servers: Vec::new(),
             }))
         }
@@ -80,7 +83,10 @@ pub fn after(current: Option<&Wanted>, edit: &Edit) -> Result<Option<Wanted>, Re
             let current = current.ok_or_else(no_such_service)?;
             check_service(service, settings)?;
             Ok(Some(Wanted {
-                settings: settings.clone(),
+                settings: ServiceSettings {
+                    redispatch: settings.redispatch.or(current.settings.redispatch),
+                    ..settings.clone()
+                },
                 servers: current.servers.clone(),
             }))
         }

@@ -16,7 +16,7 @@ fn settings(scheduler: &str) -> ServiceSettings {
         scheduler_flags: 0,
         persistence: None,
         one_packet: false,
-        redispatch: false,
+        redispatch: Some(false),
         engine: None,
     }
 }
@@ -143,6 +143,32 @@ fn editing_a_service_replaces_its_settings_and_keeps_its_servers() {
         .unwrap();
     assert_eq!(wanted.settings.scheduler, "wlc");
     assert_eq!(wanted.servers.len(), 1);
+}
+
+#[test]
+fn an_edit_of_ipvsadm_keeps_what_ipvsadm_has_no_word_for() {
+    let mut redispatching = settings("rr");
+    redispatching.redispatch = Some(true);
+    let redispatching = Edit::AddService {
+        service: service(),
+        settings: redispatching,
+    };
+    let silent = ServiceSettings {
+        redispatch: None,
+        ..settings("wlc")
+    };
+    let edit = Edit::EditService {
+        service: service(),
+        settings: silent.clone(),
+    };
+    let kept = |edits: &[Edit]| run(edits).unwrap().unwrap().settings.redispatch;
+    assert_eq!(kept(&[redispatching, edit.clone()]), Some(true));
+    assert_eq!(kept(&[added(), edit]), Some(false));
+    let new = Edit::AddService {
+        service: service(),
+        settings: silent,
+    };
+    assert_eq!(kept(&[new]), Some(false));
 }
 
 #[test]

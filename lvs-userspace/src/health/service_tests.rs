@@ -59,7 +59,7 @@ pub(crate) fn virtual_service(address: &str, servers: Vec<RealServer>) -> Virtua
             persistence: None,
             one_packet: false,
             engine: None,
-            redispatch: false,
+            redispatch: Some(false),
         },
         servers,
         fallbacks: vec![Fallback {

@@ -29,7 +29,7 @@ fn scheduler(name: &str) -> ServiceSettings {
         persistence: None,
         one_packet: false,
         engine: None,
-        redispatch: false,
+        redispatch: Some(false),
     }
 }
 

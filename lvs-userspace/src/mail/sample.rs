@@ -23,7 +23,7 @@ pub(super) fn configuration(alerts: Alerts) -> Configuration {
             scheduler_flags: 0,
             persistence: None,
             one_packet: false,
-            redispatch: false,
+            redispatch: Some(false),
             engine: None,
         },
         servers: Vec::new(),

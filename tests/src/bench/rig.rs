@@ -231,7 +231,7 @@ fn configure(director: &mut Director, case: &Case, interface: u32) -> Result<()>
         scheduler_flags: 0,
         persistence: None,
         one_packet: false,
-        redispatch: false,
+        redispatch: Some(false),
         engine: None,
     };
     let mut hop = Hop::new_zeroed();

@@ -278,7 +278,7 @@ fn a_repeated_syn_is_redispatched_where_the_service_wants_it() {
         check(&object, &sentence, &syn.frame(), method.reason(), fate);
         weigh(&object, id, two, 1);
         let mut settings = object.director().wanted(&id).unwrap().settings.clone();
-        settings.redispatch = true;
+        settings.redispatch = Some(true);
         let edit = Edit::EditService {
             service: id,
             settings,

@@ -276,7 +276,7 @@ impl Builder<'_> {
             scheduler_flags,
             persistence,
             one_packet: scopes.flag(Key::Ops),
-            redispatch: scopes.flag(Key::Redispatch),
+            redispatch: Some(scopes.flag(Key::Redispatch)),
             engine: None,
         };
         if let Err(refusal) = check_service(&id, &settings) {

@@ -185,7 +185,7 @@ fn settings_of_the_service() {
             prefix: 24
         })
     );
-    assert!(settings.redispatch);
+    assert_eq!(settings.redispatch, Some(true));
     let fallbacks: Vec<_> = service
         .fallbacks
         .iter()
@@ -220,7 +220,8 @@ fn settings_of_the_service() {
 fn nothing_said_is_what_ldirectord_does() {
     let service = only(&section(&["real = 10.0.0.1:80 gate"]));
     assert_eq!(service.settings.scheduler, "wrr");
-    assert!(!service.quiescent && service.clean_stop && !service.settings.redispatch);
+    assert!(!service.quiescent && service.clean_stop);
+    assert_eq!(service.settings.redispatch, Some(false));
     assert_eq!(service.on_down, OnDown::Keep);
     assert_eq!(service.alerts.phases, Phases::default());
     let server = &service.servers[0];
