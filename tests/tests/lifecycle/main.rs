@@ -6,5 +6,6 @@ mod disk;
 mod heartbeat;
 mod mail;
 mod operators;
+mod postfix;
 mod station;
 mod syslog;
