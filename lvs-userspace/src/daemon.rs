@@ -22,7 +22,7 @@ use tracing::{debug, error, info, warn};
 
 use self::care::Care;
 pub use self::file::{Error as FileError, File, read as read_file};
-use self::interfaces::{attach, attaching, describe};
+use self::interfaces::Interfaces;
 use self::reload::Effect;
 use crate::clock;
 use crate::config::ldirectord;
@@ -32,7 +32,7 @@ use crate::control::role::Role;
 use crate::control::server::{self, Control, Reload, Socket};
 use crate::director::{Director, NextHop};
 use crate::keepalive;
-use crate::kernel::{Attachment, DataPath, Directory, Options};
+use crate::kernel::{DataPath, Directory, Options};
 use crate::logging::Log;
 use crate::neighbour::{Change, Neighbours, Resolution};
 use crate::own_addresses;
@@ -55,6 +55,8 @@ pub struct Settings {
     pub bpffs: PathBuf,
     /// Control socket.
     pub socket: PathBuf,
+    /// Folder of what outlives a reboot.
+    pub state: PathBuf,
     /// Sizes and options of the data path.
     pub options: Options,
     /// The role to begin in, unless the data path that is taken over has one.
@@ -65,6 +67,14 @@ pub struct Settings {
     pub detach_on_exit: bool,
     /// The log whose place the file names; none: it is where it is.
     pub log: Option<Log>,
+}
+
+impl Settings {
+    /// Where orders of operators are kept, for the director of this socket.
+    fn orders(&self) -> PathBuf {
+        let name = self.socket.with_extension("orders");
+        self.state.join(name.file_name().unwrap_or_default())
+    }
 }
 
 /// Runs the daemon until SIGTERM or SIGINT, or SIGUSR2: then it withdraws nothing. `ready` is called once the tables are set and requests are
@@ -83,7 +93,7 @@ pub fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
     let addresses = file.as_ref().map(interfaces::addresses);
 
     let directory = Directory::open(&settings.bpffs)?;
-    let (mut data_path, keys) = DataPath::open(directory, &settings.options, settings.reset)?;
+    let (data_path, keys) = DataPath::open(directory, &settings.options, settings.reset)?;
     let director = Director::new(Arc::clone(&data_path.maps), keys)?;
     let (reload, reloads) = mpsc::channel(1);
     if let Some(folder) = settings.socket.parent() {
@@ -105,13 +115,10 @@ pub fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
         }
     };
     own_addresses::follow(&data_path.maps.config);
-    let attachments = attach(
-        &mut data_path,
-        &settings.interfaces,
-        addresses.unwrap_or_default(),
-    )?;
-    control.set_interfaces(describe(&attachments));
-    let data_path = Arc::new(Mutex::new(data_path));
+    let addresses = addresses.unwrap_or_default();
+    let interfaces = Interfaces::begin(data_path, &settings.interfaces, addresses)?;
+    control.set_interfaces(interfaces.describe());
+    let interfaces = Arc::new(Mutex::new(interfaces));
     let socket = Socket::bind(&settings.socket)
         .with_context(|| format!("cannot listen at {}", settings.socket.display()))?;
 
@@ -129,8 +136,7 @@ pub fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
     let begun = Begun {
         services,
         socket,
-        data_path: Arc::clone(&data_path),
-        attachments,
+        interfaces: Arc::clone(&interfaces),
         reloads,
         watched,
     };
@@ -141,10 +147,11 @@ pub fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
         warn!("cannot remove {}: {error}", settings.socket.display());
     }
     drop(control);
-    let data_path = Arc::into_inner(data_path).and_then(|data_path| data_path.into_inner().ok());
+    let interfaces =
+        Arc::into_inner(interfaces).and_then(|interfaces| interfaces.into_inner().ok());
     let removes = settings.detach_on_exit && end == End::Stopped;
-    if let (true, Some(data_path)) = (removes, data_path) {
-        data_path.remove()?;
+    if let (true, Some(interfaces)) = (removes, interfaces) {
+        interfaces.into_data_path().remove()?;
         info!("detached and removed the data path");
     } else {
         info!("the data path keeps forwarding; the next lvsd takes it over");
@@ -165,8 +172,7 @@ enum End {
 struct Begun {
     services: Option<ldirectord::Configuration>,
     socket: Socket,
-    data_path: Arc<Mutex<DataPath>>,
-    attachments: Vec<Attachment>,
+    interfaces: Arc<Mutex<Interfaces>>,
     reloads: mpsc::Receiver<Reload>,
     watched: Option<Watched>,
 }
@@ -181,8 +187,7 @@ async fn serve(
     let Begun {
         services,
         socket,
-        data_path,
-        attachments,
+        interfaces,
         mut reloads,
         watched,
     } = begun;
@@ -210,15 +215,15 @@ async fn serve(
             Duration::from_secs(1),
             control,
             stopped.clone(),
-            attaching(data_path, attachments),
+            interfaces::following(Arc::clone(&interfaces)),
         ),
         spawn_every(SIGNALS, control, stopped.clone(), heeding),
     ];
     let mut stopping = false;
-    let mut effect = Effect::new(control, settings);
+    let mut effect = Effect::new(control, settings, interfaces);
     if let Some(services) = services {
         effect.follow(&services.globals);
-        let care = Care::begin(control, services, &settings.socket).await?;
+        let care = Care::begin(control, services, settings.orders()).await?;
         tokio::select! {
             () = care.answered() => {}
             _ = terminate.recv() => stopping = true,

@@ -1,6 +1,6 @@
 //! The part of a daemon that looks after real servers, with an `ldirectord.cf`.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ impl Care {
     pub(super) async fn begin(
         control: &Arc<Control>,
         configuration: Configuration,
-        socket: &Path,
+        orders: PathBuf,
     ) -> Result<Self> {
         let mailed = configuration.clone();
         let prober = Arc::new(Mutex::new(Arc::<Prober>::default()));
@@ -44,7 +44,7 @@ impl Care {
         let beginning = Beginning {
             tables: tables(control, &configuration).await?,
             configuration,
-            orders: socket.with_extension("orders"),
+            orders,
             prober: Arc::new(move |check| {
                 let prober = probers.lock().unwrap_or_else(PoisonError::into_inner);
                 let prober = Arc::clone(&prober);

@@ -1,7 +1,7 @@
 //! From one configuration to the next, whoever wants it: a signal, a request, the file itself.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
 use tracing::{error, info, warn};
@@ -9,6 +9,7 @@ use tracing::{error, info, warn};
 use super::care::Care;
 use super::disk::Habits;
 use super::file::{Error as FileError, File, read};
+use super::interfaces::{self, Interfaces};
 use super::{Settings, enact, marks};
 use crate::config::ldirectord::Globals;
 use crate::control::server::Control;
@@ -21,16 +22,22 @@ pub(super) struct Effect {
     pub(super) care: Option<Care>,
     path: Option<PathBuf>,
     log: Option<Log>,
+    interfaces: Arc<Mutex<Interfaces>>,
     habits: Habits,
 }
 
 impl Effect {
-    pub(super) fn new(control: &Arc<Control>, settings: &Settings) -> Self {
+    pub(super) fn new(
+        control: &Arc<Control>,
+        settings: &Settings,
+        interfaces: Arc<Mutex<Interfaces>>,
+    ) -> Self {
         Self {
             control: Arc::clone(control),
             care: None,
             path: settings.config.clone(),
             log: settings.log.clone(),
+            interfaces,
             habits: Habits::default(),
         }
     }
@@ -65,8 +72,11 @@ impl Effect {
     async fn read_and_enact(&mut self, path: PathBuf) -> Result<()> {
         let named = path.clone();
         let file = tokio::task::spawn_blocking(move || read(&named)).await??;
+        let addresses = interfaces::addresses(&file);
         match (file, &self.care) {
             (File::Services(services), Some(care)) => {
+                // Before anything is sent there: its answers are to be seen.
+                interfaces::reach(&self.interfaces, &self.control, addresses).await;
                 let globals = services.globals.clone();
                 let control = Arc::clone(&self.control);
                 let marked = services.clone();
@@ -76,6 +86,7 @@ impl Effect {
                 Ok(())
             }
             (File::Rules(rules), None) => {
+                interfaces::reach(&self.interfaces, &self.control, addresses).await;
                 let control = Arc::clone(&self.control);
                 tokio::task::spawn_blocking(move || enact(&control, &rules)).await?
             }

@@ -1,4 +1,4 @@
-//! What the operator ordered for real servers, and the file that keeps it over a restart.
+//! What the operator ordered for real servers, and the file that keeps it over a restart and a reboot.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
@@ -99,6 +99,7 @@ impl Orders {
             }
         }
         let folder = path.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder)?;
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
         serde_json::to_writer(&mut file, &list)?;
         file.flush()?;
@@ -157,7 +158,8 @@ mod tests {
     #[test]
     fn orders_survive_in_a_file_for_the_owner_only() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("orders");
+        let folder = folder.path().join("state");
+        let path = folder.join("orders");
         assert_eq!(Orders::read(&path).unwrap(), Orders::default());
         let mut orders = Orders::default();
         orders.take(service(), server(), &state(AdminState::Drain));
@@ -171,7 +173,7 @@ mod tests {
         assert_eq!(Orders::read(&path).unwrap(), orders);
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(std::fs::read_dir(folder).unwrap().count(), 1);
     }
 
     #[test]

@@ -36,7 +36,7 @@ impl DataPath {
     pub fn attach(&mut self, interfaces: &[String]) -> Result<Vec<Attachment>, KernelError> {
         let mut attachments = Vec::new();
         for interface in interfaces {
-            attachments.push(self.attach_one(interface)?);
+            attachments.push(self.attach_to(interface)?);
         }
         for name in self.directory.pins()? {
             let unwanted = |link: &str| {
@@ -61,7 +61,7 @@ impl DataPath {
                 continue;
             }
             changed = true;
-            let attached = (index != 0).then(|| self.attach_one(&attachment.interface));
+            let attached = (index != 0).then(|| self.attach_to(&attachment.interface));
             *attachment = match attached {
                 Some(Ok(attached)) => attached,
                 Some(Err(error)) => {
@@ -104,7 +104,8 @@ impl DataPath {
             .collect())
     }
 
-    fn attach_one(&mut self, interface: &str) -> Result<Attachment, KernelError> {
+    /// Runs this build's program on this interface, too.
+    pub fn attach_to(&mut self, interface: &str) -> Result<Attachment, KernelError> {
         let index = if_nametoindex(interface)
             .map_err(|_| KernelError::NoInterface(interface.to_owned()))?;
         let pin = self.directory.pin(&pin_name(interface));

@@ -102,11 +102,19 @@ impl Director {
 
     /// Starts the daemon with more options; returns once it answers.
     pub fn start_with(&self, options: &[&str]) -> Result<()> {
+        self.launch(self.command(options))
+    }
+
+    /// The same, but the daemon has to find its interfaces, unless they are among the options.
+    pub fn start_on(&self, options: &[&str]) -> Result<()> {
+        self.launch(self.bare_command(options))
+    }
+
+    fn launch(&self, mut command: Command) -> Result<()> {
         let log = OpenOptions::new()
             .create(true)
             .append(true)
             .open(self.log())?;
-        let mut command = self.command(options);
         command
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -130,12 +138,18 @@ impl Director {
 
     /// The daemon's command line with this lab's places, for starts that are expected to fail too.
     pub fn command(&self, options: &[&str]) -> Command {
-        let mut command = Command::new(&self.lvsd);
-        command.arg("--bpffs").arg(&self.bpffs);
-        command.arg("--socket").arg(self.socket());
+        let mut command = self.bare_command(&[]);
         for interface in self.interfaces {
             command.args(["--interface", interface]);
         }
+        command.args(options);
+        command
+    }
+
+    fn bare_command(&self, options: &[&str]) -> Command {
+        let mut command = Command::new(&self.lvsd);
+        command.arg("--bpffs").arg(self.folder.join("bpf"));
+        command.arg("--socket").arg(self.socket());
         command.args(options);
         command
     }

@@ -36,6 +36,13 @@ pub(crate) struct Care {
 impl Care {
     /// A lab whose director looks after real servers by this file, or `None` where there can be none.
     pub(crate) fn of(text: &str) -> Option<Self> {
+        let care = Self::of_none(text)?;
+        care.start();
+        Some(care)
+    }
+
+    /// The same, whose director is not started yet.
+    pub(crate) fn of_none(text: &str) -> Option<Self> {
         if !available() {
             return None;
         }
@@ -43,7 +50,6 @@ impl Care {
         let file = lab.folder().join("ldirectord.cf");
         let care = Self { lab, file };
         care.write(text);
-        care.start();
         Some(care)
     }
 
@@ -53,8 +59,22 @@ impl Care {
 
     /// Starts the daemon; what is wrong with the file is shown.
     pub(crate) fn start(&self) {
+        self.start_with(&[]);
+    }
+
+    /// The same with more options.
+    pub(crate) fn start_with(&self, options: &[&str]) {
         let file = self.file.to_string_lossy();
-        self.lab.director.start_with(&["--config", &file]).unwrap();
+        let options = [&["--config", &file], options].concat();
+        self.lab.director.start_with(&options).unwrap();
+    }
+
+    /// The same on these interfaces; on none, the daemon has to find them.
+    pub(crate) fn start_on(&self, interfaces: &[&str]) {
+        let file = self.file.to_string_lossy();
+        let mut options = vec!["--config", &file];
+        options.extend(interfaces.iter().flat_map(|name| ["--interface", name]));
+        self.lab.director.start_on(&options).unwrap();
     }
 
     /// Has the file read again; what is wrong with it is returned.

@@ -78,6 +78,23 @@ fn orders_are_obeyed_and_kept_over_a_restart() {
 }
 
 #[test]
+fn orders_outlive_a_reboot() {
+    let Some(care) = Care::of_none(&plain()) else {
+        return;
+    };
+    let state = care.lab.folder().join("state");
+    let state = state.to_string_lossy();
+    care.start_with(&["--state", &state]);
+    let director = &care.lab.director;
+    director.lvsadm("server all 10.2.0.11 drain").unwrap();
+    director.kill();
+    // Nothing is left in the kernel, and nothing below /run.
+    fs::remove_file(director.socket()).unwrap();
+    care.start_with(&["--state", &state, "--reset"]);
+    assert_eq!(care.table(), "1=0 2=5");
+}
+
+#[test]
 fn a_file_in_the_maintenance_directory_takes_a_server_out() {
     let Some(care) = Care::of(&plain()) else {
         return;

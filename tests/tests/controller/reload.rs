@@ -52,3 +52,34 @@ fn a_wrong_file_leaves_everything_as_it_is() {
     assert!(care.reload().is_err());
     assert_eq!(care.table(), "2=5");
 }
+
+#[test]
+fn a_reload_reaches_servers_behind_another_interface() {
+    let file = |lines: &str| QUICK.to_owned() + &virtual_service(lines);
+    let Some(care) = Care::of_none(&file("")) else {
+        return;
+    };
+    let interfaces = || {
+        let shown = care.lab.director.lvsadm("--status").unwrap();
+        let words = shown.split_whitespace();
+        let names = words.filter(|word| ["front", "back"].contains(word));
+        names.collect::<Vec<_>>().join(" ")
+    };
+    // The operator's choice is his.
+    care.start_on(&["front"]);
+    care.write(&file(&reals(&[1])));
+    care.reload().unwrap();
+    care.logs("packets of the services come and go by back, too");
+    assert_eq!(interfaces(), "front");
+    care.lab.director.kill();
+
+    care.write(&file(""));
+    care.start_on(&[]);
+    assert_eq!(interfaces(), "front");
+    care.write(&file(&reals(&[1])));
+    care.reload().unwrap();
+    assert_eq!(interfaces(), "front back");
+    care.becomes("1=5");
+    // Its answers come in there.
+    assert_eq!(care.answering(), ["server1"]);
+}

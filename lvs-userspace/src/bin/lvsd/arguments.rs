@@ -1,9 +1,12 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Parser};
 use lvs_userspace::control::DEFAULT_SOCKET;
+
+/// The folder of what outlives a reboot.
+const DEFAULT_STATE: &str = "/var/lib/lvs";
 use lvs_userspace::control::role::Role;
 
 /// The director daemon: makes this machine a layer-4 load balancer.
@@ -62,7 +65,8 @@ pub(crate) struct Arguments {
     /// An interface that packets of clients or real servers come in by (give it once for each)
     ///
     /// Interfaces that an earlier lvsd attached to and that are not named now are detached. Without
-    /// this option the program stays where it is.
+    /// this option the program stays where it is, and goes to where, by the routes, packets of the
+    /// services in the file come and go: at the start, and when the file is read again.
     #[arg(long, short, value_name = "IF")]
     pub(crate) interface: Vec<String>,
 
@@ -76,6 +80,12 @@ pub(crate) struct Arguments {
     /// Control socket; root and the group "lvs", if there is one, may use it
     #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
     pub(crate) socket: PathBuf,
+
+    /// Folder of what outlives a reboot: the orders of operators [default: /var/lib/lvs]
+    ///
+    /// Where another socket is named, the default is its folder: it is another director's.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
 
     /// Entries of the IPv4 connection table, 64 bytes each [default: 524288]
     ///
@@ -157,6 +167,18 @@ pub(crate) struct Arguments {
     version: Option<bool>,
 }
 
+impl Arguments {
+    /// The folder of what outlives a reboot.
+    pub(crate) fn state_folder(&self) -> PathBuf {
+        let beside = || {
+            let is_usual = self.socket == Path::new(DEFAULT_SOCKET);
+            let folder = self.socket.parent().filter(|_| !is_usual);
+            folder.unwrap_or(Path::new(DEFAULT_STATE)).to_owned()
+        };
+        self.state.clone().unwrap_or_else(beside)
+    }
+}
+
 const AFTER_HELP: &str = "\
 Commands, for the daemon of a FILE (as ldirectord's, whose name lvsd may be called by):
   start            have it run in the background; returns when the tables are set
@@ -191,3 +213,23 @@ Examples:
 
 The virtual address has to reach this machine (be one of its own, or routed to it), as with IPVS. The
 program needs Linux 6.1 or newer and the capabilities CAP_NET_ADMIN, CAP_BPF and CAP_PERFMON.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_socket_is_another_directors_and_so_is_its_state() {
+        let folder = |words: &[&str]| {
+            let words = ["lvsd"].into_iter().chain(words.iter().copied());
+            Arguments::parse_from(words).state_folder()
+        };
+        assert_eq!(folder(&[]), Path::new("/var/lib/lvs"));
+        assert_eq!(
+            folder(&["--socket", "/run/b/lvsd.sock"]),
+            Path::new("/run/b")
+        );
+        let named = folder(&["--socket", "/run/b/lvsd.sock", "--state", "/srv/b"]);
+        assert_eq!(named, Path::new("/srv/b"));
+    }
+}

@@ -219,6 +219,7 @@ fn settings(arguments: &Arguments, config: Option<PathBuf>, log: Option<Log>) ->
         interfaces: arguments.interface.clone(),
         bpffs: arguments.bpffs.clone(),
         socket: arguments.socket.clone(),
+        state: arguments.state_folder(),
         options: options(arguments),
         role: arguments.role,
         reset: arguments.reset,
