@@ -37,7 +37,7 @@ use crate::logging::Log;
 use crate::neighbour::{Change, Neighbours, Resolution};
 use crate::own_addresses;
 use crate::privileges;
-use crate::role::Roles;
+use crate::role::{Group, Roles};
 use crate::sweep::Sweeper;
 use crate::watched::Watched;
 
@@ -61,6 +61,8 @@ pub struct Settings {
     pub options: Options,
     /// The role to begin in, unless the data path that is taken over has one.
     pub role: Role,
+    /// What a master holds.
+    pub group: Group,
     /// Remove what is there first.
     pub reset: bool,
     /// Remove the data path at the end.
@@ -101,7 +103,12 @@ pub fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
             .with_context(|| format!("cannot make {}", folder.display()))?;
     }
     let kept = settings.socket.with_extension("role");
-    let roles = Roles::begin(kept, data_path.adopted, settings.role);
+    let roles = Roles::begin(
+        kept,
+        data_path.adopted,
+        settings.role,
+        settings.group.clone(),
+    );
     let control = Arc::new(Control::new(director, roles, reload));
     let services = match file {
         None => None,
@@ -232,6 +239,8 @@ async fn serve(
         effect.care = Some(care);
     }
     find_next_hops(control).await;
+    // Last: now the packets that follow the addresses are forwarded.
+    control.roles().settle().await;
     let listener = socket
         .publish()
         .context("cannot publish the control socket")?;
@@ -264,6 +273,9 @@ async fn serve(
         info!("everything stays as it is for the next lvsd");
         effect.leave().await;
     } else {
+        if settings.detach_on_exit {
+            control.roles().leave().await;
+        }
         effect.stop().await;
     }
     drop(stop);

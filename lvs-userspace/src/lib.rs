@@ -27,4 +27,5 @@ pub mod sweep;
 pub mod sync;
 pub mod table;
 mod templates;
+pub mod virtual_address;
 pub mod watched;

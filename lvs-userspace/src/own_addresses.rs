@@ -19,6 +19,11 @@ pub fn follow(config: &Mapping<Config>) {
     }
 }
 
+/// Whether one of the machine's interfaces has this address.
+pub fn is_own(address: Mac) -> bool {
+    addresses().is_ok_and(|own| own.contains(&Config::own_address(address)))
+}
+
 fn addresses() -> Result<BTreeSet<u64>, nix::Error> {
     let links = getifaddrs()?.filter_map(|interface| interface.address?.as_link_addr()?.addr());
     let known = links.filter(|address| *address != Mac::default());

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use caps::{CapSet, Capability, read, set};
 
 /// Gives up every capability but those that a running daemon needs: to use the maps, to follow next
-/// hops, and to ping servers (see `health::probe`: the socket for that without a privilege is closed
+/// hops, to hold virtual addresses and announce them, and to ping servers (see `health::probe`: the socket for that without a privilege is closed
 /// by default); with `unmount` also to take its BPF file system away at the end.
 ///
 /// Capabilities belong to threads: to be called while there is one.

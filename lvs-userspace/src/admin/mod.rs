@@ -8,6 +8,7 @@ mod drain;
 mod events;
 mod failure;
 mod orders;
+mod role;
 mod status;
 mod target;
 
@@ -103,7 +104,7 @@ async fn run(arguments: Arguments) -> Result<u8, Failure> {
         }
         Verb::Events => events::follow(&mut client, &mut out).await?,
         Verb::Role { take: Some(role) } => client.take_role(role).await?,
-        Verb::Role { take: None } => writeln!(out, "{}", client.role().await?.role)?,
+        Verb::Role { take: None } => role::print(&client.role().await?, &mut out)?,
     }
     Ok(0)
 }

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::protocol::{Refusal, RefusalKind};
 use super::server::{Control, refused};
+use crate::virtual_address::AddressStatus;
 
 /// What a director of a pair is there for.
 #[derive(
@@ -65,6 +66,8 @@ impl FromStr for Role {
 pub struct RoleStatus {
     /// In force.
     pub role: Role,
+    /// The virtual addresses that a master holds.
+    pub addresses: Vec<AddressStatus>,
 }
 
 /// `GET /v1/role`.

@@ -4,6 +4,7 @@
 mod attach;
 mod bpffs;
 mod events;
+mod frames;
 mod grace;
 mod harness;
 mod links;
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 pub use attach::Attachment;
 pub use bpffs::Directory;
 pub use events::Events;
+pub use frames::Frames;
 pub use grace::wait_for_readers;
 pub use harness::Harness;
 pub use load::{DEFAULT_ENTRIES4, DEFAULT_ENTRIES6, DataPath, Options, Verified, verify};

@@ -32,7 +32,8 @@ mod task;
 mod tracker;
 
 pub use ports::ports;
-use socket::{Events, Questions};
+use socket::Events;
+pub(crate) use socket::{Message, Questions};
 use task::Task;
 use tracker::Tracker;
 

@@ -29,7 +29,7 @@ const GROUPS: [u32; 9] = [1, 3, 5, 7, 8, 9, 11, 19, 32];
 
 /// A message from the kernel, of a kind the library knows or not.
 #[derive(Debug)]
-pub(super) enum Message {
+pub(crate) enum Message {
     Known(Box<RouteNetlinkMessage>),
     Unknown,
 }
@@ -117,17 +117,17 @@ impl Events {
 }
 
 /// Questions to the kernel.
-pub(super) struct Questions {
+pub(crate) struct Questions {
     framed: Framed,
     sequence: u32,
 }
 
 /// The kernel's answer to one question: a message, or nothing but success.
-pub(super) type Answer = io::Result<Option<Message>>;
+pub(crate) type Answer = io::Result<Option<Message>>;
 
 impl Questions {
     /// Opens, in the network namespace of the calling thread.
-    pub(super) fn open() -> Result<Self, Error> {
+    pub(crate) fn open() -> Result<Self, Error> {
         Ok(Self {
             framed: Framed::new(open()?),
             sequence: 0,
@@ -135,7 +135,7 @@ impl Questions {
     }
 
     /// Everything of a kind.
-    pub(super) async fn dump(
+    pub(crate) async fn dump(
         &mut self,
         question: RouteNetlinkMessage,
     ) -> Result<Vec<Message>, Error> {
@@ -167,7 +167,7 @@ impl Questions {
 
     /// Answers to all the questions, in their order. Each must be one that the kernel answers with
     /// one message (or, with `NLM_F_ACK` in the flags, with success).
-    pub(super) async fn ask(
+    pub(crate) async fn ask(
         &mut self,
         questions: Vec<RouteNetlinkMessage>,
         flags: u16,

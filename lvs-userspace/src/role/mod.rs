@@ -3,14 +3,21 @@
 //! A director decides nothing about its role: Heartbeat, keepalived, Pacemaker or an operator does.
 
 mod saved;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 use tracing::{error, info};
 
+use self::saved::Saved;
 use crate::control::role::{Role, RoleStatus};
+use crate::virtual_address::{
+    AddressStatus, Announcing, HoldError, Keeper, VirtualAddress, release,
+};
 
 /// Why a role was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +30,21 @@ pub enum RoleError {
         /// Why not.
         source: io::Error,
     },
+    /// All addresses of a group or none.
+    #[error("the virtual addresses cannot be held: {0}")]
+    Hold(#[source] HoldError),
+    /// It is backup all the same.
+    #[error("the director is backup, but still holds a virtual address: {0}")]
+    Release(#[source] HoldError),
+}
+
+/// What a master holds, and how it says so.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// Addresses that move together.
+    pub addresses: Vec<VirtualAddress>,
+    /// When they are announced.
+    pub announcing: Announcing,
 }
 
 /// The role in force.
@@ -30,39 +52,61 @@ pub enum RoleError {
 pub struct Roles {
     current: watch::Sender<Role>,
     path: PathBuf,
+    addresses: Arc<[VirtualAddress]>,
+    announcing: Announcing,
+    /// What an earlier lvsd may hold.
+    earlier: Vec<VirtualAddress>,
     /// One change at a time.
     change: tokio::sync::Mutex<()>,
+    /// Of a master.
+    keeper: Mutex<Option<Keeper>>,
 }
 
 impl Roles {
     /// Of a director whose role is kept in a file. One that took a running data path over (`adopted`)
     /// goes on in the role that it had; another begins in `first`.
-    pub fn begin(path: PathBuf, adopted: bool, first: Role) -> Self {
-        let kept = if adopted {
-            saved::read(&path)
-        } else {
-            Ok(None)
+    pub fn begin(path: PathBuf, adopted: bool, first: Role, group: Group) -> Self {
+        let kept = Saved::read(&path).unwrap_or_else(|error| {
+            error!("{} is of no use: {error}", path.display());
+            None
+        });
+        let role = match &kept {
+            Some(kept) if adopted => kept.role,
+            _ => first,
         };
-        let role = match kept {
-            Ok(kept) => kept.unwrap_or(first),
-            Err(error) => {
-                error!(
-                    "the role is {first}: cannot read {}: {error}",
-                    path.display()
-                );
-                first
-            }
-        };
-        let roles = Self {
+        Self {
             current: watch::Sender::new(role),
             path,
+            addresses: group.addresses.into(),
+            announcing: group.announcing,
+            earlier: kept.map(|kept| kept.addresses).unwrap_or_default(),
             change: tokio::sync::Mutex::default(),
-        };
-        if let Err(error) = roles.save(role) {
+            keeper: Mutex::default(),
+        }
+    }
+
+    /// Does what belongs to the role that the director begins in. What cannot be done is in the log, and
+    /// addresses that cannot be held are tried again.
+    pub async fn settle(&self) {
+        let _one = self.change.lock().await;
+        let role = self.current();
+        info!("this director is {role}");
+        // Before they are forgotten, and without those of now: a backup may have been killed on its way.
+        let stays =
+            |address: &VirtualAddress| role == Role::Master && self.addresses.contains(address);
+        let known = self.earlier.iter().chain(&*self.addresses);
+        let goes: Vec<_> = known.filter(|address| !stays(address)).cloned().collect();
+        if let Err(error) = release(&goes).await {
             error!("{error}");
         }
-        info!("this director is {role}");
-        roles
+        if let Err(error) = self.save(role) {
+            error!("{error}");
+        }
+        if role == Role::Master
+            && let Err(error) = self.hold(false).await
+        {
+            error!("{error}");
+        }
     }
 
     /// The role in force.
@@ -77,54 +121,80 @@ impl Roles {
 
     /// What the director does, for people.
     pub fn status(&self) -> RoleStatus {
+        let kept = self.keeper().as_ref().map(Keeper::status);
+        let not_held = |address: &VirtualAddress| AddressStatus {
+            address: address.clone(),
+            held: false,
+            problem: None,
+            duplicate: None,
+        };
         RoleStatus {
             role: self.current(),
+            addresses: kept.unwrap_or_else(|| self.addresses.iter().map(not_held).collect()),
         }
     }
 
-    /// Takes a role; returns when it is done. Taking the one in force does again what belongs to it.
+    /// Takes a role; returns when it is done: who becomes master holds all addresses and has announced
+    /// them, who becomes backup holds none. Taking the one in force changes nothing.
     pub async fn change(&self, role: Role) -> Result<(), RoleError> {
         let _one = self.change.lock().await;
+        let was = self.current();
+        if was == role && (role == Role::Master) == self.keeper().is_some() {
+            return Ok(());
+        }
         // First: whatever happens on the way, the next lvsd finishes it.
         self.save(role)?;
-        if self.current.send_replace(role) != role {
-            info!("this director is {role} now");
+        let outcome = match role {
+            Role::Backup => self.let_go().await,
+            Role::Master => {
+                if let Err(error) = self.hold(true).await {
+                    self.save(was)?;
+                    return Err(error);
+                }
+                Ok(())
+            }
+        };
+        self.current.send_replace(role);
+        info!("this director is {role} now");
+        outcome
+    }
+
+    /// Lets go of the addresses and keeps the role: the director ends, and forwards no more.
+    pub async fn leave(&self) {
+        let _one = self.change.lock().await;
+        if let Err(error) = self.let_go().await {
+            error!("{error}");
         }
+    }
+
+    async fn hold(&self, all: bool) -> Result<(), RoleError> {
+        let keeper = Keeper::take(Arc::clone(&self.addresses), self.announcing, all);
+        let keeper = keeper.await.map_err(RoleError::Hold)?;
+        *self.keeper() = Some(keeper);
         Ok(())
     }
 
+    async fn let_go(&self) -> Result<(), RoleError> {
+        let keeper = self.keeper().take();
+        let released = match keeper {
+            Some(keeper) => keeper.release().await,
+            None => release(&self.addresses).await,
+        };
+        released.map_err(RoleError::Release)
+    }
+
+    fn keeper(&self) -> MutexGuard<'_, Option<Keeper>> {
+        self.keeper.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn save(&self, role: Role) -> Result<(), RoleError> {
-        saved::write(&self.path, role).map_err(|source| RoleError::Save {
+        let saved = Saved {
+            role,
+            addresses: self.addresses.to_vec(),
+        };
+        saved.write(&self.path).map_err(|source| RoleError::Save {
             path: self.path.clone(),
             source,
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn the_next_daemon_goes_on_in_the_role_of_the_last() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("lvsd.role");
-        let begin = |adopted, first| Roles::begin(path.clone(), adopted, first);
-        let roles = begin(false, Role::Backup);
-        assert_eq!(roles.current(), Role::Backup);
-        let followed = roles.follow();
-        roles.change(Role::Master).await.unwrap();
-        assert_eq!(*followed.borrow(), Role::Master);
-        drop(roles);
-        assert_eq!(begin(true, Role::Backup).current(), Role::Master);
-        assert_eq!(begin(false, Role::Backup).current(), Role::Backup);
-    }
-
-    #[tokio::test]
-    async fn a_role_that_cannot_be_kept_is_not_taken() {
-        let folder = tempfile::tempdir().unwrap();
-        let roles = Roles::begin(folder.path().join("gone/lvsd.role"), true, Role::Master);
-        assert!(roles.change(Role::Backup).await.is_err());
-        assert_eq!(roles.current(), Role::Master);
     }
 }

@@ -95,9 +95,14 @@ impl Director {
 
     /// Starts the daemon with `ipvsadm -S` lines as its configuration.
     pub fn start_configured(&self, lines: &str) -> Result<()> {
+        self.start_configured_with(lines, &[])
+    }
+
+    /// Starts the daemon with `ipvsadm -S` lines as its configuration, and more options.
+    pub fn start_configured_with(&self, lines: &str, options: &[&str]) -> Result<()> {
         let file = self.folder.join("director.conf");
         fs::write(&file, lines)?;
-        self.start_with(&["--config", &file.to_string_lossy()])
+        self.start_with(&[&["--config", &file.to_string_lossy()], options].concat())
     }
 
     /// Starts the daemon with more options; returns once it answers.

@@ -69,6 +69,19 @@ impl Pair {
         options
     }
 
+    /// Starts both daemons with the services of these lines, the first as master of
+    /// [the addresses](Self::address_options), the second as backup; `options` are for both.
+    pub fn start(&self, lines: &str, options: &[&str]) -> Result<()> {
+        for (director, role) in self.directors.iter().zip(["master", "backup"]) {
+            let addresses = Self::address_options();
+            let mut all: Vec<_> = addresses.iter().map(String::as_str).collect();
+            all.extend(["--role", role]);
+            all.extend(options);
+            director.start_configured_with(lines, &all)?;
+        }
+        Ok(())
+    }
+
     /// A whole director dies: its daemon is killed and its cables are pulled at the same moment.
     pub fn crash(&self, number: u8) -> Result<()> {
         let director = self.director(number);

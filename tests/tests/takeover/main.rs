@@ -1,3 +1,4 @@
 //! Two directors: which of them is master, what that means, and what clients notice when it changes.
 
+mod addresses;
 mod roles;

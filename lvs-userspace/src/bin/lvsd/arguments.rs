@@ -1,13 +1,15 @@
 //! The command line.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{ArgAction, Parser};
 use lvs_userspace::control::DEFAULT_SOCKET;
+use lvs_userspace::control::role::Role;
+use lvs_userspace::virtual_address::VirtualAddress;
 
 /// The folder of what outlives a reboot.
 const DEFAULT_STATE: &str = "/var/lib/lvs";
-use lvs_userspace::control::role::Role;
 
 /// The director daemon: makes this machine a layer-4 load balancer.
 ///
@@ -139,6 +141,27 @@ pub(crate) struct Arguments {
     /// takes over a data path goes on in the role it had.
     #[arg(long, value_name = "ROLE", default_value_t)]
     pub(crate) role: Role,
+
+    /// An address that the master of a pair holds (give it once for each)
+    ///
+    /// All of them move together: virtual addresses, and the one that real servers behind NAT have as their
+    /// gateway. `lvsadm role master` adds and announces them, `lvsadm role backup` removes them. When
+    /// lvsd is stopped they stay, as forwarding does (but see --detach-on-exit). An address that somebody
+    /// else added is left alone. Without a prefix it is /32 or /128.
+    #[arg(long, value_name = "ADDRESS/PREFIX@IF")]
+    pub(crate) virtual_address: Vec<VirtualAddress>,
+
+    /// Announcements of each address when it is taken: gratuitous ARP, or unsolicited neighbour advertisements
+    #[arg(long, value_name = "NUMBER", default_value_t = 5)]
+    pub(crate) announce_count: u32,
+
+    /// From one announcement to the next
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "200ms")]
+    pub(crate) announce_interval: Duration,
+
+    /// From the end of the announcements to their repetition, as long as the director is master; 0s: none
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "1m")]
+    pub(crate) announce_repeat: Duration,
 
     /// Remove the data path that is there, with all services and connections, and make a new one
     ///

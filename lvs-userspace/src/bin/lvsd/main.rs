@@ -14,6 +14,8 @@ use lvs_userspace::daemon::{self, File, Settings};
 use lvs_userspace::kernel::{self, Options};
 use lvs_userspace::lifecycle::{self, Detached, Instance, Next, Order, PidFile};
 use lvs_userspace::logging::Log;
+use lvs_userspace::role::Group;
+use lvs_userspace::virtual_address::Announcing;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -222,6 +224,14 @@ fn settings(arguments: &Arguments, config: Option<PathBuf>, log: Option<Log>) ->
         state: arguments.state_folder(),
         options: options(arguments),
         role: arguments.role,
+        group: Group {
+            addresses: arguments.virtual_address.clone(),
+            announcing: Announcing {
+                count: arguments.announce_count,
+                interval: arguments.announce_interval,
+                repeat: arguments.announce_repeat,
+            },
+        },
         reset: arguments.reset,
         detach_on_exit: arguments.detach_on_exit,
         log,
