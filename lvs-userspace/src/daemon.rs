@@ -85,9 +85,10 @@ impl Settings {
 /// A daemon that is killed during the start leaves nothing that the next one cannot take over or clean
 /// up, so signals are listened for only afterwards.
 pub fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
-    let watched = settings.config.as_deref().map(Watched::new);
     // Wrong lines are told before anything is touched.
-    let file = settings.config.as_deref().map(read_file).transpose()?;
+    let read = settings.config.as_deref().map(file::read_all).transpose()?;
+    let (file, files) = read.unzip();
+    let files = files.unwrap_or_default();
 
     if let Some(log) = &settings.log {
         log.follow(file.as_ref().and_then(File::logfile));
@@ -145,7 +146,7 @@ pub fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
         socket,
         interfaces: Arc::clone(&interfaces),
         reloads,
-        watched,
+        files,
     };
     let end = runtime.block_on(serve(settings, &control, begun, ready))?;
     drop(runtime);
@@ -181,7 +182,7 @@ struct Begun {
     socket: Socket,
     interfaces: Arc<Mutex<Interfaces>>,
     reloads: mpsc::Receiver<Reload>,
-    watched: Option<Watched>,
+    files: Vec<Watched>,
 }
 
 /// Does everything that goes on while the daemon runs.
@@ -196,7 +197,7 @@ async fn serve(
         socket,
         interfaces,
         mut reloads,
-        watched,
+        files,
     } = begun;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
@@ -227,7 +228,7 @@ async fn serve(
         spawn_every(SIGNALS, control, stopped.clone(), heeding),
     ];
     let mut stopping = false;
-    let mut effect = Effect::new(control, settings, interfaces);
+    let mut effect = Effect::new(control, settings, interfaces, files);
     if let Some(services) = services {
         effect.follow(&services.globals);
         let care = Care::begin(control, services, settings.orders()).await?;
@@ -248,7 +249,7 @@ async fn serve(
     let server = tokio::spawn(server::serve(listener, Arc::clone(control), ended(stopped)));
     ready();
 
-    let mut changes = disk::changes(watched);
+    let mut changes = disk::changes(effect.files());
     let mut successor = false;
     while !stopping && !successor {
         tokio::select! {
@@ -265,7 +266,7 @@ async fn serve(
                 // Whoever asked may have gone.
                 let _ = answer.send(outcome);
             }
-            Some(()) = changes.recv() => effect.changed_on_disk().await,
+            Some(path) = changes.recv() => effect.changed_on_disk(&path).await,
         }
     }
     info!("stopping");

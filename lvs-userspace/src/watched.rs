@@ -43,6 +43,11 @@ impl Watched {
         }
     }
 
+    /// Which file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Whether the file says something else than before, to be asked every [`PERIOD`].
     ///
     /// One that is gone says nothing yet, and one that changed since it was last asked about may be half

@@ -1,8 +1,8 @@
-//! The file on disk, while the daemon runs: `autoreload` and `callback`.
+//! The files on disk, while the daemon runs: `autoreload` and `callback`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::error;
 
@@ -10,32 +10,52 @@ use crate::config::ldirectord::Globals;
 use crate::health::command::{CommandLine, Commands};
 use crate::watched::{PERIOD, Watched};
 
-/// Tells each time the file has changed. One change waits; further ones are the same.
-pub(super) fn changes(watched: Option<Watched>) -> mpsc::Receiver<()> {
+/// Tells which of the files in use has changed, each time one has.
+pub(super) fn changes(mut in_use: watch::Receiver<Vec<Watched>>) -> mpsc::Receiver<PathBuf> {
     let (tell, told) = mpsc::channel(1);
-    let Some(mut watched) = watched else {
-        return told;
-    };
+    let mut files = in_use.borrow_and_update().clone();
     tokio::spawn(async move {
         let mut timer = interval(PERIOD);
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !tell.is_closed() {
             timer.tick().await;
-            // Off the runtime's threads: the file may lie on a server that hangs.
-            let look = tokio::task::spawn_blocking(move || (watched.has_changed(), watched));
+            if in_use.has_changed().unwrap_or(false) {
+                files = merged(files, &in_use.borrow_and_update());
+            }
+            // Off the runtime's threads: a file may lie on a server that hangs.
+            let look = tokio::task::spawn_blocking(move || (changed(&mut files), files));
             let changed = match look.await {
                 Ok((changed, back)) => {
-                    watched = back;
+                    files = back;
                     changed
                 }
-                Err(error) => return error!("the file is no longer watched: {error}"),
+                Err(error) => return error!("the files are no longer watched: {error}"),
             };
-            if changed {
-                let _ = tell.try_send(());
+            for path in changed {
+                if tell.send(path).await.is_err() {
+                    return;
+                }
             }
         }
     });
     told
+}
+
+fn changed(files: &mut [Watched]) -> Vec<PathBuf> {
+    let changed = files.iter_mut().filter_map(|file| {
+        let changed = file.has_changed();
+        changed.then(|| file.path().to_owned())
+    });
+    changed.collect()
+}
+
+/// The files in use now. A change that has not been told of yet is not forgotten because the file was read
+/// meanwhile: whoever has a callback is to hear of it.
+fn merged(before: Vec<Watched>, now: &[Watched]) -> Vec<Watched> {
+    let known = |file: &Watched| before.iter().any(|b| b.path() == file.path());
+    let new: Vec<_> = now.iter().filter(|file| !known(file)).cloned().collect();
+    let in_use = |file: &Watched| now.iter().any(|n| n.path() == file.path());
+    before.into_iter().filter(in_use).chain(new).collect()
 }
 
 /// What a file wants to happen when it has changed.

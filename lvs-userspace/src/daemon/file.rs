@@ -10,6 +10,7 @@ use crate::config::ldirectord::{self, Diagnostic};
 use crate::config::{Kind, kind_of, rules};
 use crate::director::canonical_service;
 use crate::lifecycle::Instance;
+use crate::watched::Watched;
 
 /// What a file says.
 #[derive(Clone, Debug)]
@@ -53,13 +54,19 @@ pub enum Error {
 }
 
 /// Reads a file whole, with those that it names by `execute`; what is doubtful in it goes to the log.
+pub fn read(path: &Path) -> Result<File, Error> {
+    read_all(path).map(|(file, _)| file)
+}
+
+/// The same, and all files that were read, as they were.
 ///
 /// ldirectord runs a process for each such file. Here one daemon has the data path, and a service lies in
 /// its tables once: so the services of all files are one daemon's, started, stopped and reloaded with the
 /// first file, by whose globals it goes.
-pub fn read(path: &Path) -> Result<File, Error> {
+pub(super) fn read_all(path: &Path) -> Result<(File, Vec<Watched>), Error> {
+    let mut files = vec![Watched::new(path)];
     if kind_of(path).map_err(unreadable(path))? == Kind::Rules {
-        return Ok(File::Rules(rules::read(path)?));
+        return Ok((File::Rules(rules::read(path)?), files));
     }
     let mut services = read_services(path)?;
     let mut known = HashSet::from([path.to_owned()]);
@@ -71,6 +78,7 @@ pub fn read(path: &Path) -> Result<File, Error> {
         if !known.insert(further.clone()) {
             continue;
         }
+        files.push(Watched::new(&further));
         let mut more = read_services(&further)?;
         if let Some(twice) = more.virtuals.iter().find(|one| {
             let mut all = services.virtuals.iter();
@@ -84,7 +92,7 @@ pub fn read(path: &Path) -> Result<File, Error> {
         services.virtuals.append(&mut more.virtuals);
         waiting.append(&mut more.globals.execute);
     }
-    Ok(File::Services(Box::new(services)))
+    Ok((File::Services(Box::new(services)), files))
 }
 
 fn unreadable(path: &Path) -> impl Fn(io::Error) -> Error {

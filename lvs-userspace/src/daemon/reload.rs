@@ -1,19 +1,21 @@
 //! From one configuration to the next, whoever wants it: a signal, a request, the file itself.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
+use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use super::care::Care;
 use super::disk::Habits;
-use super::file::{Error as FileError, File, read};
+use super::file::{Error as FileError, File, read_all};
 use super::interfaces::{self, Interfaces};
 use super::{Settings, enact, marks};
 use crate::config::ldirectord::Globals;
 use crate::control::server::Control;
 use crate::logging::Log;
+use crate::watched::Watched;
 
 /// What a configuration is in effect in.
 pub(super) struct Effect {
@@ -23,6 +25,8 @@ pub(super) struct Effect {
     path: Option<PathBuf>,
     log: Option<Log>,
     interfaces: Arc<Mutex<Interfaces>>,
+    /// The files in use, as they were when they were read.
+    files: watch::Sender<Vec<Watched>>,
     habits: Habits,
 }
 
@@ -31,6 +35,7 @@ impl Effect {
         control: &Arc<Control>,
         settings: &Settings,
         interfaces: Arc<Mutex<Interfaces>>,
+        files: Vec<Watched>,
     ) -> Self {
         Self {
             control: Arc::clone(control),
@@ -38,8 +43,14 @@ impl Effect {
             path: settings.config.clone(),
             log: settings.log.clone(),
             interfaces,
+            files: watch::Sender::new(files),
             habits: Habits::default(),
         }
+    }
+
+    /// The files in use, now and later.
+    pub(super) fn files(&self) -> watch::Receiver<Vec<Watched>> {
+        self.files.subscribe()
     }
 
     /// Does from now on what the file says about the daemon itself.
@@ -71,7 +82,8 @@ impl Effect {
 
     async fn read_and_enact(&mut self, path: PathBuf) -> Result<()> {
         let named = path.clone();
-        let file = tokio::task::spawn_blocking(move || read(&named)).await??;
+        let read = tokio::task::spawn_blocking(move || read_all(&named));
+        let (file, files) = read.await??;
         let addresses = interfaces::addresses(&file);
         match (file, &self.care) {
             (File::Services(services), Some(care)) => {
@@ -83,6 +95,7 @@ impl Effect {
                 tokio::task::spawn_blocking(move || marks::take_over(&control, &marked)).await?;
                 care.reload(&self.control, *services).await?;
                 self.follow(&globals);
+                self.files.send_replace(files);
                 Ok(())
             }
             (File::Rules(rules), None) => {
@@ -94,11 +107,11 @@ impl Effect {
         }
     }
 
-    /// The file says something else than before. Only an `ldirectord.cf` can want anything then.
-    pub(super) async fn changed_on_disk(&mut self) {
-        let (Some(path), Some(_)) = (self.path.clone(), &self.care) else {
+    /// A file says something else than before. Only an `ldirectord.cf` can want anything then.
+    pub(super) async fn changed_on_disk(&mut self, path: &Path) {
+        if self.care.is_none() {
             return;
-        };
+        }
         info!(
             "Configuration file '{}' has changed on disk",
             path.display()
@@ -110,7 +123,7 @@ impl Effect {
         } else {
             info!(" - ignore new configuration");
         }
-        self.habits.call_back(&path);
+        self.habits.call_back(path);
     }
 
     /// Withdraws what is not to outlive the daemon.

@@ -70,3 +70,30 @@ fn without_autoreload_a_changed_file_waits_for_a_reload_but_the_callback_is_run(
     station.becomes("10.2.0.11:80 5, 10.2.0.12:80 5");
     station.does("stop");
 }
+
+#[test]
+fn a_further_file_is_watched_as_the_first_is() {
+    let Some(station) = Station::new("") else {
+        return;
+    };
+    let (command, notes) = callback(&station);
+    let further = station.lab.folder().join("further.cf");
+    let service = |weight: u8| {
+        let text = "virtual=192.0.2.1:80\n\tchecktype=on\n\treal=10.2.0.13:80 masq";
+        fs::write(&further, format!("{text} {weight}\n")).unwrap();
+    };
+    service(1);
+    let globals = format!(
+        "autoreload=yes\ncallback=\"{}\"\nexecute={}",
+        command.display(),
+        further.display()
+    );
+    station.write(&globals, 1);
+    station.does("start");
+    station.becomes("10.2.0.13:80 1, 10.2.0.11:80 5");
+    service(2);
+    station.becomes("10.2.0.13:80 2, 10.2.0.11:80 5");
+    let changed = [further.display().to_string()];
+    assert!(eventually(PATIENCE, || calls(&notes) == changed));
+    station.does("stop");
+}

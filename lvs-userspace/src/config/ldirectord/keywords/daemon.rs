@@ -10,7 +10,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         kind: Kind::Flag,
         default: "`no`",
         example: "autoreload = yes",
-        text: "Read the file again when it has changed on disk.",
+        text: "Read the file again when it, or one that it names by `execute`, has changed on disk.",
     },
     Keyword {
         key: Key::Callback,
