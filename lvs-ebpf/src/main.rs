@@ -15,6 +15,7 @@
 
 mod act;
 mod atomic;
+mod clock;
 mod frame;
 mod maps;
 mod tables;

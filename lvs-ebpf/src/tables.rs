@@ -4,11 +4,10 @@ use core::ffi::c_void;
 use core::ptr;
 
 use aya_ebpf::bindings::{BPF_ANY, BPF_RB_NO_WAKEUP};
-use aya_ebpf::helpers::generated::{bpf_ktime_get_coarse_ns, bpf_loop};
+use aya_ebpf::helpers::generated::bpf_loop;
 use aya_ebpf::maps::{Array, PerCpuArray};
 use lvs_common::abi::{
     CONCERN_WORDS, Config, FragmentKey, Hop, Load, Member, Plan, Server, ServiceKey, Stats, Sync,
-    TICK_SHIFT,
 };
 use lvs_common::connection::table::{Secrets, Share, Store};
 use lvs_common::connection::{Kind, Ports, Protocol, share};
@@ -16,7 +15,7 @@ use lvs_common::family::{V4, V6};
 use lvs_common::tables::{Step, Tables, Walk};
 
 use crate::ways::SetPointer;
-use crate::{atomic, maps, verifier};
+use crate::{atomic, clock, maps, verifier};
 
 /// Constants that the loader sets before the program is verified, so that they cost nothing. The
 /// values here only keep them out of the section of zeroes.
@@ -177,8 +176,7 @@ impl Tables for Kernel {
 
     #[inline(always)]
     fn now(self) -> u32 {
-        // SAFETY: a helper without arguments.
-        (unsafe { bpf_ktime_get_coarse_ns() } >> TICK_SHIFT) as u32
+        clock::now()
     }
 
     #[inline(always)]
