@@ -170,6 +170,24 @@ impl Tag {
     /// Bits of the fingerprint.
     pub const FINGERPRINT: u32 = 0xfffc_0000;
 
+    /// What tells free, busy and live ways apart; 0: free.
+    #[inline(always)]
+    pub const fn phase(self) -> u32 {
+        self.0 & Self::PHASE
+    }
+
+    /// 1 if it may be recycled when a set is short of room, else 0.
+    #[inline(always)]
+    pub const fn half_open_bit(self) -> u32 {
+        (self.0 / Self::HALF_OPEN) & 1
+    }
+
+    /// 0 if the fingerprint is this one (in place), else a small number.
+    #[inline(always)]
+    pub const fn unlike(self, fingerprint: u32) -> u32 {
+        (self.0 ^ fingerprint) >> Self::FINGERPRINT.trailing_zeros()
+    }
+
     /// No connection, may be claimed.
     #[inline(always)]
     pub const fn is_free(self) -> bool {

@@ -2,7 +2,8 @@
 
 use super::claim::claim;
 use super::find::entry_number;
-use super::{New, Place, Refused, Share, Store, Ways};
+use super::glance::Glance;
+use super::{MAX_HALF_OPEN, New, Place, Refused, Share, Store, Ways};
 use crate::abi::WAYS;
 use crate::connection::{Kind, Tag};
 use crate::family::Family;
@@ -73,6 +74,10 @@ fn insert_at<F: Family, T: Store<F>>(
         home,
         fingerprint,
     };
+    let inserted = at_once(table, place, new);
+    if inserted != FULL {
+        return inserted;
+    }
     let mut insertion = Insertion {
         table,
         new,
@@ -81,6 +86,58 @@ fn insert_at<F: Family, T: Store<F>>(
     };
     table.walk(ATTEMPTS * ROUNDS, &mut insertion);
     insertion.result
+}
+
+/// Inserts into a free way of the first set, if nothing stands against it at a glance. Nearly every
+/// insertion ends here.
+#[inline(always)]
+fn at_once<F: Family, T: Store<F>>(table: T, place: Place, new: &mut New<F>) -> u64 {
+    let Some(set) = table.set(place.first) else {
+        return FULL;
+    };
+    let glance = Glance::at(set, place);
+    let crowded = new.half_open && glance.half_open >= MAX_HALF_OPEN;
+    if glance.taken >= WAYS || glance.alike != 0 || crowded {
+        return FULL;
+    }
+    let way = (place.home ^ glance.taken) & (WAYS - 1);
+    let free = set.tag(way);
+    let mine = free.claimed(place.fingerprint);
+    if !free.is_free() || !set.exchange(way, free, mine) {
+        return FULL;
+    }
+    // The second look: nobody has the fingerprint but we ourselves, and the second set is not in use.
+    if Glance::at(set, place).alike != 1 || set.hint() {
+        set.publish(way, mine.freed());
+        return FULL;
+    }
+    complete(table, set, place.first, way, mine, new)
+}
+
+/// Writes an entry into a way that was claimed for it, and publishes it. Returns the result.
+#[inline(always)]
+fn complete<F: Family, T: Store<F>>(
+    table: T,
+    set: T::Set,
+    number: u32,
+    way: u32,
+    mine: Tag,
+    new: &New<F>,
+) -> u64 {
+    set.write(way, new);
+    let share = Share {
+        server: new.record.server,
+        protocol: new.key.protocol,
+        kind: Kind::from_raw(new.key.kind),
+        state: new.state,
+    };
+    if share.kind != Kind::Reply {
+        table.entered(share);
+    }
+    let recyclable = new.half_open && !new.pinned;
+    let live = mine.live(new.state, recyclable);
+    set.publish(way, live);
+    u64::from(live.0) << 32 | u64::from(entry_number(number, way))
 }
 
 /// Times an insertion starts again when a rival was about to insert the same key.
@@ -139,20 +196,7 @@ impl<F: Family, T: Store<F>> Step for Insertion<'_, F, T> {
             );
         }
         if rivals == Rivals::None {
-            set.write(way, self.new);
-            let share = Share {
-                server: self.new.record.server,
-                protocol: self.new.key.protocol,
-                kind: Kind::from_raw(self.new.key.kind),
-                state: self.new.state,
-            };
-            if share.kind != Kind::Reply {
-                self.table.entered(share);
-            }
-            let recyclable = self.new.half_open && !self.new.pinned;
-            let live = mine.live(self.new.state, recyclable);
-            set.publish(way, live);
-            self.result = u64::from(live.0) << 32 | u64::from(entry_number(number, way));
+            self.result = complete(self.table, set, number, way, mine, self.new);
             return false;
         }
         set.publish(way, mine.freed());
