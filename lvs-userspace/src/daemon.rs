@@ -6,6 +6,7 @@ mod file;
 mod interfaces;
 mod marks;
 mod reload;
+mod supervisor;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -207,7 +208,7 @@ async fn serve(
     let (stop, stopped) = watch::channel(());
     let (neighbours, changes) = Neighbours::start()?;
     let followed = control.director().followed();
-    let tasks = [
+    let mut tasks = vec![
         tokio::spawn(follow(neighbours, followed, stopped.clone())),
         tokio::spawn(resolve(changes, Arc::clone(control))),
         spawn_every(Duration::from_secs(1), control, stopped.clone(), sweeping()),
@@ -227,6 +228,11 @@ async fn serve(
         ),
         spawn_every(SIGNALS, control, stopped.clone(), heeding),
     ];
+    if let Some(period) = supervisor::period() {
+        tasks.push(spawn_every(period, control, stopped.clone(), |control| {
+            supervisor::alive(control);
+        }));
+    }
     let mut stopping = false;
     let mut effect = Effect::new(control, settings, interfaces, files);
     if let Some(services) = services {
@@ -248,6 +254,7 @@ async fn serve(
     info!("listening at {}", settings.socket.display());
     let server = tokio::spawn(server::serve(listener, Arc::clone(control), ended(stopped)));
     ready();
+    supervisor::ready();
 
     let mut changes = disk::changes(effect.files());
     let mut successor = false;
@@ -270,6 +277,7 @@ async fn serve(
         }
     }
     info!("stopping");
+    supervisor::stopping();
     if successor {
         info!("everything stays as it is for the next lvsd");
         effect.leave().await;

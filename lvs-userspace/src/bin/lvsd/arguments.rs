@@ -52,6 +52,12 @@ pub(crate) struct Arguments {
     #[arg(long, short)]
     pub(crate) debug: bool,
 
+    /// Stay in the foreground with `start`, for a supervisor, and log on the standard output
+    ///
+    /// The other commands find this daemon, too. systemd is told when it is ready and that it lives.
+    #[arg(long)]
+    pub(crate) foreground: bool,
+
     /// The process that `start` runs in the background
     #[arg(long, hide = true)]
     pub(crate) detached: bool,

@@ -116,6 +116,12 @@ fn command(arguments: &Arguments, order: &Order) -> u8 {
     if arguments.debug {
         return foreground(arguments, Some(path));
     }
+    if arguments.foreground {
+        return claimed(&instance, || supervised(arguments, path)).unwrap_or_else(|error| {
+            eprintln!("{error:#}");
+            lifecycle::FAILED
+        });
+    }
     if matches!(file, File::Services(services) if services.globals.supervised) {
         return supervised(arguments, path);
     }
@@ -169,12 +175,28 @@ fn background(arguments: &Arguments, instance: &Instance) -> Result<u8> {
         .find()
         .with_context(|| format!("Config file {} not found", instance.argument()))?;
     let detached = Detached::begin().context("cannot leave the session")?;
+    claimed(instance, || {
+        in_background(arguments, instance, path, detached)
+    })
+}
+
+/// Does it while the pid file of an instance tells that its daemon runs.
+fn claimed<R>(instance: &Instance, work: impl FnOnce() -> R) -> Result<R> {
     let pid_file = instance.pid_file();
     let claimed = PidFile::claim(&pid_file)
         .with_context(|| format!("cannot write {}", pid_file.display()))?;
     let Some(_claimed) = claimed else {
         bail!("somebody else has just started {}", instance.name);
     };
+    Ok(work())
+}
+
+fn in_background(
+    arguments: &Arguments,
+    instance: &Instance,
+    path: PathBuf,
+    detached: Detached,
+) -> u8 {
     let log = Log::new(&instance.name);
     tracing_subscriber::registry()
         .with(filter(arguments))
@@ -190,7 +212,7 @@ fn background(arguments: &Arguments, instance: &Instance) -> Result<u8> {
     let code = told(outcome);
     // A file that could not be read named no place.
     log.settle();
-    Ok(code)
+    code
 }
 
 fn filter(arguments: &Arguments) -> EnvFilter {
