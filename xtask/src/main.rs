@@ -7,13 +7,14 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod bpf;
 mod build;
+mod install;
 mod lint;
 mod run;
 mod setup;
 mod shell;
 mod test;
 
-/// Set up, build, run, test, measure and lint the director.
+/// Set up, build, run, test, measure, lint and install the director.
 ///
 /// A first visit needs one command:
 ///
@@ -37,6 +38,8 @@ enum Verb {
     Test(test::Test),
     Bench(bench::Bench),
     Lint(lint::Lint),
+    Install(install::Install),
+    Uninstall(install::Uninstall),
 }
 
 fn main() -> ExitCode {
@@ -47,6 +50,8 @@ fn main() -> ExitCode {
         Verb::Test(test) => test.execute(),
         Verb::Bench(bench) => bench.execute(),
         Verb::Lint(_) => lint::execute(),
+        Verb::Install(install) => install.execute(),
+        Verb::Uninstall(uninstall) => uninstall.execute(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

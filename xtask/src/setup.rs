@@ -28,7 +28,13 @@ pub(crate) struct Setup {
 
 impl Setup {
     pub(crate) fn execute(&self) -> Result<()> {
-        let all = [Purpose::Build, Purpose::Lab, Purpose::Probes, Purpose::Vm];
+        let all = [
+            Purpose::Build,
+            Purpose::Lab,
+            Purpose::Probes,
+            Purpose::Vm,
+            Purpose::Cluster,
+        ];
         if self.dry_run {
             announce(&missing(&all));
         } else {

@@ -29,7 +29,12 @@ pub(crate) struct Test {
 
 impl Test {
     pub(crate) fn execute(&self) -> Result<()> {
-        setup::ensure(&[Purpose::Build, Purpose::Lab, Purpose::Probes, Purpose::Vm])?;
+        let mut purposes = vec![Purpose::Build, Purpose::Lab, Purpose::Probes, Purpose::Vm];
+        // Daemons that watch other machines: only where their tests run.
+        if self.stories.as_deref().is_none_or(|file| file == "cluster") {
+            purposes.push(Purpose::Cluster);
+        }
+        setup::ensure(&purposes)?;
         // The stories start these; cargo builds only the tests' own package by itself.
         shell::run(shell::cargo().args(["build", "--bins"]))?;
         let mut tests = shell::cargo();

@@ -16,6 +16,8 @@ pub(crate) enum Purpose {
     Probes,
     /// Tests on another kernel, in a virtual machine.
     Vm,
+    /// Tests with those who start directors and move them between machines.
+    Cluster,
 }
 
 /// A thing that has to be there.
@@ -222,6 +224,48 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         "ipvsadm",
         &["ipvsadm"],
         "tells what that kernel's own IPVS answers, to compare with",
+    ),
+    program(
+        Purpose::Cluster,
+        "ocf-tester",
+        &["resource-agents"],
+        "judges the resource agent",
+    ),
+    program(
+        Purpose::Cluster,
+        "xmllint",
+        &["libxml2-utils"],
+        "is what that needs for it",
+    ),
+    program(
+        Purpose::Cluster,
+        "cl_status",
+        &["heartbeat"],
+        "is of Heartbeat, which moves a director between machines",
+    ),
+    program(
+        Purpose::Cluster,
+        "keepalived",
+        &["keepalived"],
+        "moves a director between machines",
+    ),
+    program(
+        Purpose::Cluster,
+        "pacemakerd",
+        &["pacemaker"],
+        "moves a director between machines",
+    ),
+    program(
+        Purpose::Cluster,
+        "corosync",
+        &["corosync"],
+        "is what tells Pacemaker which machines there are",
+    ),
+    program(
+        Purpose::Cluster,
+        "systemd-analyze",
+        &["systemd"],
+        "judges the systemd units",
     ),
 ];
 
