@@ -17,7 +17,7 @@ use nix::unistd::{Pid, User, chown};
 
 use super::namespace::Namespace;
 use super::owner::Claim;
-use super::requirements::{self, Missing};
+use super::requirements;
 use crate::eventually;
 
 /// How long a server may take until it answers, on a machine that has much else to do.
@@ -48,7 +48,7 @@ impl Island {
     ///
     /// When it cannot be made: the story has failed.
     pub fn for_story(programs: &[&str]) -> Option<Self> {
-        if requirements::skipped(check(programs)) {
+        if requirements::skipped(requirements::programs(programs)) {
             return None;
         }
         Some(Self::new().unwrap_or_else(|error| panic!("{error:#}")))
@@ -311,19 +311,4 @@ pub fn give(path: &Path, user: &str) -> Result<()> {
 
 fn account(name: &str) -> Result<User> {
     User::from_name(name)?.with_context(|| format!("there is no user {name}"))
-}
-
-fn check(programs: &[&str]) -> Result<(), Missing> {
-    if !nix::unistd::geteuid().is_root() {
-        return Err(Missing("network namespaces and BPF need root".into()));
-    }
-    match programs
-        .iter()
-        .find(|program| requirements::find(program).is_none())
-    {
-        Some(program) => Err(Missing(format!(
-            "{program} is not installed: run `cargo xtask setup`"
-        ))),
-        None => Ok(()),
-    }
 }

@@ -38,6 +38,7 @@ pub use namespace::Namespace;
 pub use network::{Arms, Directors, Host, Network};
 pub use pair::Pair;
 pub use server::RealServer;
+pub use site::Site;
 
 pub mod addresses;
 pub mod client;
@@ -45,6 +46,7 @@ mod command;
 mod decapsulate;
 pub mod director;
 pub mod island;
+mod machine;
 mod namespace;
 mod network;
 mod owner;
@@ -52,13 +54,15 @@ mod pair;
 mod receive;
 mod requirements;
 mod server;
+mod site;
 mod udp;
 
 pub use command::output as command_output;
 pub use director::built;
 pub use island::Island;
+pub use machine::{Ended, Machine};
 pub use owner::{close_leftovers, exit_code_on_signal};
-pub use requirements::{Missing, available, find, skipped};
+pub use requirements::{Missing, available, find, programs, skipped};
 
 /// A running lab. It is taken down when it is dropped, on Ctrl-C and on SIGTERM.
 pub struct Lab {

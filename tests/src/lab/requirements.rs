@@ -38,10 +38,15 @@ pub fn skipped(obstacle: Result<(), Missing>) -> bool {
 
 /// What keeps a lab from running, if anything.
 pub(super) fn check() -> Result<(), Missing> {
+    programs(&PROGRAMS)
+}
+
+/// What keeps these programs from running in network namespaces, if anything.
+pub fn programs(names: &[&str]) -> Result<(), Missing> {
     if !nix::unistd::geteuid().is_root() {
         return Err(Missing("network namespaces and BPF need root".into()));
     }
-    for program in PROGRAMS {
+    for program in names {
         if find(program).is_none() {
             return Err(Missing(format!(
                 "{program} is not installed: run `cargo xtask setup`"

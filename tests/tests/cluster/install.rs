@@ -1,0 +1,124 @@
+//! `cargo xtask install`.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use lvs_tests::lab::built;
+
+/// Runs a verb of xtask for a folder, with the programs of this build.
+fn xtask(verb: &str, destdir: &Path, options: &[&str]) -> Output {
+    let xtask = built("xtask").unwrap();
+    let mut command = Command::new(&xtask);
+    command.arg(verb).arg("--destdir").arg(destdir);
+    if verb == "install" {
+        command.arg("--programs").arg(xtask.parent().unwrap());
+    }
+    command.env_remove("DESTDIR").env_remove("PREFIX");
+    command.args(options).output().unwrap()
+}
+
+#[track_caller]
+pub(crate) fn install(destdir: &Path, options: &[&str]) -> String {
+    let output = xtask("install", destdir, options);
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn count(said: &str, verdict: &str) -> usize {
+    said.lines()
+        .filter(|line| line.starts_with(verdict))
+        .count()
+}
+
+#[test]
+fn everything_lies_where_it_is_looked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let said = install(root, &["--ipvsadm", "--ldirectord"]);
+    for (path, mode) in [
+        ("usr/sbin/lvsd", 0o755),
+        ("usr/sbin/lvsadm", 0o755),
+        ("etc/default/lvsd", 0o644),
+        ("etc/init.d/lvsd", 0o755),
+        ("etc/ha.d/resource.d/lvs", 0o755),
+        ("usr/lib/ocf/resource.d/lvs/director", 0o755),
+        ("lib/systemd/system/lvsd.service", 0o644),
+        ("lib/systemd/system/lvsd@.service", 0o644),
+    ] {
+        let found = fs::metadata(root.join(path)).unwrap_or_else(|_| panic!("{path} is missing"));
+        assert_eq!(found.permissions().mode() & 0o7777, mode, "{path}");
+        // It says what it does, with the path at which the file is used.
+        assert!(said.contains(&format!(" /{path} ")), "{path} in {said}");
+    }
+    for (name, program) in [
+        ("usr/sbin/ipvsadm", "/usr/sbin/lvsadm"),
+        ("usr/sbin/ipvsadm-save", "/usr/sbin/lvsadm"),
+        ("usr/sbin/ipvsadm-restore", "/usr/sbin/lvsadm"),
+        ("usr/sbin/ldirectord", "/usr/sbin/lvsd"),
+        ("etc/ha.d/resource.d/ldirectord", "/usr/sbin/lvsd"),
+    ] {
+        let target = fs::read_link(root.join(name)).unwrap();
+        assert_eq!(target, Path::new(program), "{name}");
+    }
+    // Once more: nothing to do.
+    let again = install(root, &["--ipvsadm", "--ldirectord"]);
+    assert_eq!(count(&again, "unchanged"), said.lines().count(), "{again}");
+}
+
+#[test]
+fn an_administrators_file_stays_as_it_is_and_the_rest_can_be_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    install(root, &["--ipvsadm"]);
+    let defaults = root.join("etc/default/lvsd");
+    fs::write(&defaults, "LVSD_OPTIONS=\"--interface eth7\"\n").unwrap();
+    // A file of the director's own is brought up to date.
+    fs::write(root.join("etc/init.d/lvsd"), "old").unwrap();
+    let said = install(root, &[]);
+    assert_eq!(count(&said, "kept as it is"), 1, "{said}");
+    assert_eq!(count(&said, "replaced"), 1, "{said}");
+    assert!(fs::read_to_string(&defaults).unwrap().contains("eth7"));
+
+    let removed = xtask("uninstall", root, &[]);
+    assert!(removed.status.success(), "{removed:?}");
+    let find = Command::new("find")
+        .arg(root)
+        .args(["!", "-type", "d"])
+        .output();
+    let left = String::from_utf8(find.unwrap().stdout).unwrap();
+    assert_eq!(left.trim(), defaults.to_str().unwrap());
+}
+
+#[test]
+fn a_prefix_is_in_the_scripts_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    install(root, &["--prefix", "/usr/local"]);
+    assert!(root.join("usr/local/sbin/lvsd").is_file());
+    assert!(!root.join("usr/sbin").exists());
+    for script in [
+        "etc/init.d/lvsd",
+        "etc/ha.d/resource.d/lvs",
+        "usr/lib/ocf/resource.d/lvs/director",
+        "lib/systemd/system/lvsd.service",
+    ] {
+        let text = fs::read_to_string(root.join(script)).unwrap();
+        assert!(text.contains("/usr/local/sbin/lvsd"), "{script}");
+        assert!(!text.contains("/usr/sbin/lvs"), "{script}");
+    }
+}
+
+#[test]
+fn no_other_program_is_replaced_by_a_link() {
+    let folder = tempfile::tempdir().unwrap();
+    let ipvsadm = folder.path().join("usr/sbin/ipvsadm");
+    fs::create_dir_all(ipvsadm.parent().unwrap()).unwrap();
+    fs::write(&ipvsadm, "the kernel's").unwrap();
+    let output = xtask("install", folder.path(), &["--ipvsadm"]);
+    assert!(!output.status.success());
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(complaint.contains("usr/sbin/ipvsadm"), "{complaint}");
+    assert_eq!(fs::read_to_string(&ipvsadm).unwrap(), "the kernel's");
+}

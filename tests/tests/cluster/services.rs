@@ -1,0 +1,150 @@
+//! The init script and the systemd unit.
+
+use std::os::unix::net::UnixDatagram;
+use std::process::{Command, Stdio};
+
+use lvs_tests::eventually;
+use lvs_tests::lab::{Site, built};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::site::{FILE, PATIENCE, says, site};
+
+/// A site whose first director has this file as `ldirectord.cf`.
+fn configured(needed: &[&str]) -> Option<Site> {
+    let site = site(&["10.0.0"], needed)?;
+    let lvs1 = site.director("lvs1");
+    lvs1.write("/etc/ha.d/ldirectord.cf", FILE, 0o644).unwrap();
+    Some(site)
+}
+
+#[test]
+fn the_init_script_ends_as_the_standard_base_has_it() {
+    let Some(site) = configured(&[]) else {
+        return;
+    };
+    let lvs1 = site.director("lvs1");
+    let is = |line: &str, expected: i32| {
+        let ended = lvs1.run(&format!("/etc/init.d/lvsd {line}")).unwrap();
+        assert_eq!(ended.code, Some(expected), "{line}: {}", ended.said);
+    };
+    is("status", 3);
+    is("stop", 0);
+    is("reload", 7);
+    is("try-restart", 0);
+    is("status", 3);
+    is("start", 0);
+    is("start", 0);
+    is("status", 0);
+    says(&site, "lvs1", "lvsadm -Sn | grep -c -- '-r 10.0.0.1'", "2");
+    is("reload", 0);
+    is("restart", 0);
+    is("force-reload", 0);
+    is("status", 0);
+    is("", 2);
+    is("start now", 2);
+    is("dance", 3);
+    lvs1.does("kill -9 $(cat /run/ldirectord.ldirectord.cf.pid)")
+        .unwrap();
+    let status = || lvs1.run("/etc/init.d/lvsd status").unwrap().code;
+    assert!(eventually(PATIENCE, || status() == Some(1)));
+    is("start", 0);
+    is("stop", 0);
+    is("stop", 0);
+    is("status", 3);
+
+    lvs1.write("/etc/ha.d/ldirectord.cf", "nonsense\n", 0o644)
+        .unwrap();
+    is("start", 6);
+    lvs1.does("rm /etc/ha.d/ldirectord.cf").unwrap();
+    is("start", 6);
+    is("stop", 0);
+    is("status", 3);
+    lvs1.does("chmod 0 /usr/sbin/lvsd").unwrap();
+    is("start", 5);
+    is("stop", 0);
+    is("status", 4);
+}
+
+#[test]
+fn the_units_are_what_systemd_understands_and_calls_safe() {
+    let Some(site) = configured(&["systemd-analyze"]) else {
+        return;
+    };
+    let lvs1 = site.director("lvs1");
+    for unit in ["lvsd.service", "lvsd@www.cf.service"] {
+        let verified = lvs1
+            .run(&format!("systemd-analyze verify --man=no {unit}"))
+            .unwrap();
+        // It complains of other packages' units, too.
+        let complaints: Vec<_> = verified
+            .said
+            .lines()
+            .filter(|line| line.contains("lvsd"))
+            .collect();
+        assert!(
+            verified.success && complaints.is_empty(),
+            "{}",
+            verified.said
+        );
+    }
+    // Exposure in tenths of its scale from 0 to 10; over 40 is no longer "OK".
+    let line = "systemd-analyze security --offline=yes --no-pager --threshold=40 \
+                /lib/systemd/system/lvsd.service";
+    let judged = lvs1.run(line).unwrap();
+    println!("{}", judged.said.lines().last().unwrap_or_default());
+    assert!(judged.success, "{}", judged.said);
+}
+
+/// What systemd would hear.
+#[test]
+fn a_supervisor_hears_that_it_is_ready_lives_and_stops() {
+    let Some(site) = configured(&[]) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("notify");
+    let ears = UnixDatagram::bind(&socket).unwrap();
+    ears.set_read_timeout(Some(PATIENCE)).unwrap();
+    let heard = || {
+        let mut buffer = [0; 1024];
+        let length = ears.recv(&mut buffer).unwrap();
+        let text = String::from_utf8_lossy(&buffer[..length]);
+        text.trim().to_owned()
+    };
+    let config = folder
+        .path()
+        .join(format!("hears-{}.cf", std::process::id()));
+    std::fs::write(&config, FILE).unwrap();
+    let mut command = Command::new(built("lvsd").unwrap());
+    command
+        .args(["--foreground", "--bpffs"])
+        .arg(site.folder().join("bpf"))
+        .arg("--socket")
+        .arg(folder.path().join("control.sock"))
+        .arg(&config)
+        .arg("start")
+        .env("NOTIFY_SOCKET", &socket)
+        .env("WATCHDOG_USEC", "400000")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    let mut daemon = site.namespace("lvs1").spawn(&mut command).unwrap();
+    let next = || loop {
+        let told = heard();
+        if told != "WATCHDOG=1" {
+            break told;
+        }
+    };
+    assert_eq!(next(), "READY=1");
+    for _ in 0..3 {
+        assert_eq!(heard(), "WATCHDOG=1");
+    }
+    // The verbs find it.
+    let mut status = Command::new(built("lvsd").unwrap());
+    status.arg(&config).arg("status");
+    assert!(status.output().unwrap().status.success());
+
+    kill(Pid::from_raw(daemon.id().cast_signed()), Signal::SIGTERM).unwrap();
+    assert_eq!(next(), "STOPPING=1");
+    assert!(daemon.wait().unwrap().success());
+}
