@@ -229,7 +229,7 @@ pub struct Http {
     pub credentials: Credentials,
     /// How many redirects are followed.
     pub redirects: u8,
-    /// TLS.
+    /// TLS: with the server itself, or, of a proxy, with the host of an `https` URL.
     pub tls: Option<Tls>,
 }
 

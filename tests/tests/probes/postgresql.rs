@@ -8,14 +8,17 @@ use lvs_userspace::health::check::SqlEngine;
 use lvs_userspace::model::Family::Ipv6;
 
 use crate::ask::{Asker, assert_says, pattern, sql, text};
+use crate::authority::Authority;
 use crate::meddler::{Manner, Meddler, spoil};
 
 #[test]
 fn postgresql_answers_with_a_row() {
-    let Some(island) = Island::for_story(&["initdb", "postgres", "pg_isready"]) else {
+    let programs = ["initdb", "postgres", "pg_isready", "openssl"];
+    let Some(island) = Island::for_story(&programs) else {
         return;
     };
-    let postgresql = postgresql(&island);
+    make(&island);
+    let postgresql = start(&island, "host", &[]);
     let asker = Asker { island: &island };
     let sql = |password: &str, query: &str, receive: Option<&str>| {
         let receive = receive.map(pattern);
@@ -84,9 +87,31 @@ fn postgresql_answers_with_a_row() {
     postgresql.thaw();
     postgresql.stop().unwrap();
     asker.bad(5432, &two, "connection to 10.9.0.1:5432 refused");
+
+    // Now it takes nobody without TLS; its certificate is of an authority that this machine does not know.
+    let authority = Authority::new(&island).unwrap();
+    let (certificate, key) = authority.certify(&["pgsql.example"]).unwrap();
+    give(&key, "postgres").unwrap();
+    let certificate = format!("ssl_cert_file={}", certificate.display());
+    let key = format!("ssl_key_file={}", key.display());
+    let _postgresql = start(
+        &island,
+        "hostssl",
+        &["-c", "ssl=on", "-c", &certificate, "-c", &key],
+    );
+    asker.good(5432, &two, "row \"1\\tNULL\\ttwo\" from 10.9.0.1:5432");
+    asker.bad(
+        5432,
+        &sql("wrong", "SELECT 1", None),
+        "answer to the login FATAL 28P01 *",
+    );
+    let reset = Meddler::start(&island, 5432, 100, Manner::Reset);
+    let text = "no TLS handshake with 10.9.0.1:*: connection reset by peer";
+    asker.bad(reset.port, &two, text);
 }
 
-fn postgresql(island: &Island) -> Server {
+/// Makes a cluster of data bases.
+fn make(island: &Island) {
     let folder = island.make_folder("postgresql", "postgres").unwrap();
     let password = folder.join("password");
     fs::write(&password, "secret").unwrap();
@@ -103,13 +128,16 @@ fn postgresql(island: &Island) -> Server {
         &password,
     ];
     island.run_as("postgres", "initdb", &arguments).unwrap();
-    fs::write(
-        folder.join("data/pg_hba.conf"),
-        "host all all all scram-sha-256\n",
-    )
-    .unwrap();
+}
+
+/// Starts it for connections of this type (the first word of a line of `pg_hba.conf`).
+fn start(island: &Island, connections: &str, options: &[&str]) -> Server {
+    let folder = island.folder().join("postgresql");
+    let data = text(&folder.join("data"));
+    let rule = format!("{connections} all all all scram-sha-256\n");
+    fs::write(folder.join("data/pg_hba.conf"), rule).unwrap();
     let socket = format!("unix_socket_directories={}", folder.display());
-    let arguments = [
+    let mut arguments = vec![
         "-D",
         &data,
         "-c",
@@ -121,6 +149,7 @@ fn postgresql(island: &Island) -> Server {
         "-c",
         "client_connection_check_interval=100ms",
     ];
+    arguments.extend(options);
     island
         .start_as("postgres", "postgres", &arguments, |server| {
             server.succeeds("pg_isready", &["-h", "10.9.0.1"])

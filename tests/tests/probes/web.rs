@@ -264,6 +264,12 @@ fn a_proxy_fetches_the_page_of_another() {
         &proxied("https://10.9.0.1/"),
         "no TLS handshake with 10.9.0.1:3128: *certificate*",
     );
+    let known = Service::HttpProxy(Http {
+        tls: Some(authority.tls(Some("one.example"))),
+        virtual_host: Some("one.example".to_owned()),
+        ..http("https://10.9.0.1/")
+    });
+    asker.good(3128, &known, "HTTP 200 from 10.9.0.1:3128");
     asker.bad(
         3128,
         &proxied("http://10.9.0.1:81/"),

@@ -27,7 +27,7 @@ pub(super) fn service(
     match name {
         "http" => Service::Http(http(scopes, receive, None)),
         "https" => Service::Http(http(scopes, receive, Some(tls(scopes)))),
-        "http_proxy" => Service::HttpProxy(http(scopes, receive, None)),
+        "http_proxy" => Service::HttpProxy(http(scopes, receive, Some(tls(scopes)))),
         "smtp" | "submission" => Service::Smtp {
             tls: scopes.flag(Key::StartTls).then(|| tls(scopes)),
         },

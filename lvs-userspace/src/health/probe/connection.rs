@@ -129,6 +129,11 @@ impl<'p> Connection<'p> {
         })
     }
 
+    /// From now on this is waited for, see [`Probe::awaits`].
+    pub(super) fn awaits(&self, what: &'static str) {
+        self.probe.awaits(what);
+    }
+
     /// The address and port it comes from.
     pub(super) fn own_address(&self) -> io::Result<SocketAddr> {
         let stream = match &self.stream {

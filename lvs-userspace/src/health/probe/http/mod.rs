@@ -28,7 +28,7 @@ pub(super) const BODY: usize = 1 << 20;
 /// Asks the server itself; a request that is a whole URL, the host that is named there.
 pub(super) async fn probe(probe: &Probe<'_>, http: &Http) -> Found {
     let place = match whole(&http.request) {
-        Some(url) => Place::elsewhere(url, http.virtual_host.clone()).await?,
+        Some(url) => Place::elsewhere(url, http.virtual_host.clone(), http.tls.as_ref()).await?,
         None => Place::own(probe.target(), http)?,
     };
     follow(probe, http, place).await
@@ -40,7 +40,8 @@ pub(super) async fn probe_proxy(probe: &Probe<'_>, http: &Http) -> Found {
         let why = format!("\"{}\" is no URL to ask a proxy for", http.request);
         return Err(Failure::Own(why));
     };
-    let place = Place::proxied(probe.target(), url, http.virtual_host.clone());
+    let name = http.virtual_host.clone();
+    let place = Place::proxied(probe.target(), url, name, http.tls.as_ref());
     follow(probe, http, place).await
 }
 

@@ -50,10 +50,15 @@ impl Place {
     }
 
     /// Another host, by way of the real server.
-    pub(super) fn proxied(target: SocketAddr, url: Url, virtual_host: Option<String>) -> Self {
+    pub(super) fn proxied(
+        target: SocketAddr,
+        url: Url,
+        virtual_host: Option<String>,
+        tls: Option<&Tls>,
+    ) -> Self {
         Self {
             host: virtual_host.unwrap_or_else(|| authority(&url)),
-            tls: by_scheme(&url),
+            tls: by_scheme(&url, tls),
             url,
             to: target,
             proxied: true,
@@ -63,7 +68,11 @@ impl Place {
 
     /// Another host. Its name is looked up on a thread of the runtime's pool: the one thing a probe
     /// does that can outlast it.
-    pub(super) async fn elsewhere(url: Url, virtual_host: Option<String>) -> Result<Self, Failure> {
+    pub(super) async fn elsewhere(
+        url: Url,
+        virtual_host: Option<String>,
+        tls: Option<&Tls>,
+    ) -> Result<Self, Failure> {
         let port = port(&url);
         let to = match url.host() {
             Some(Host::Ipv4(address)) => Some(SocketAddr::new(address.into(), port)),
@@ -82,7 +91,7 @@ impl Place {
         })?;
         Ok(Self {
             host: virtual_host.unwrap_or_else(|| authority(&url)),
-            tls: by_scheme(&url),
+            tls: by_scheme(&url, tls),
             url,
             to,
             proxied: false,
@@ -98,14 +107,15 @@ impl Place {
     /// director does.
     pub(super) async fn redirected(&self, url: Url, http: &Http) -> Result<Self, Failure> {
         if self.proxied {
-            return Ok(Self::proxied(self.to, url, None));
+            let tls = http.tls.as_ref().map(nameless);
+            return Ok(Self::proxied(self.to, url, None, tls.as_ref()));
         }
         let same_address = url.host_str() == self.url.host_str();
         let same_name = url
             .host_str()
             .is_some_and(|host| host.eq_ignore_ascii_case(name_of(&self.host)));
         if !same_address && !same_name {
-            return Self::elsewhere(url, None).await;
+            return Self::elsewhere(url, None, None).await;
         }
         let port = match url.port() {
             None if url.scheme() == self.url.scheme() && !same_address => self.to.port(),
@@ -128,12 +138,23 @@ impl Place {
     }
 }
 
-/// TLS for a host that the configuration says nothing about: its name is asked for and verified.
-fn by_scheme(url: &Url) -> Option<Tls> {
-    (url.scheme() == "https").then(|| Tls {
-        name: url.host_str().map(|host| name_of(host).to_owned()),
-        ..Tls::default()
+/// TLS for the host of a URL, if it wants any: where the configuration says no name, the host's is asked
+/// for and verified.
+fn by_scheme(url: &Url, tls: Option<&Tls>) -> Option<Tls> {
+    let own = || url.host_str().map(|host| name_of(host).to_owned());
+    (url.scheme() == "https").then(|| {
+        let mut tls = tls.cloned().unwrap_or_default();
+        tls.name = tls.name.or_else(own);
+        tls
     })
+}
+
+/// The same for another host.
+fn nameless(tls: &Tls) -> Tls {
+    Tls {
+        name: None,
+        ..tls.clone()
+    }
 }
 
 /// The port of a URL, its scheme's if it names none.

@@ -1,15 +1,21 @@
 //! PostgreSQL: the protocol is tokio-postgres', over a bounded connection of ours.
+//!
+//! With TLS where the server offers it, whatever its certificate: as PostgreSQL's own clients do unless
+//! they are told otherwise (libpq's `sslmode=prefer`), and servers may refuse who comes without.
 
 use std::error::Error as _;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 
 use futures_util::{StreamExt as _, future};
-use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
+use tokio_postgres::config::SslMode;
+use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
+use tokio_postgres::{Client, Config, SimpleQueryMessage};
 
 use super::super::connection::Connection;
 use super::super::{Failure, Found, Probe, dialogue};
 use super::{LOGIN, QUERY, Question, Rows, expected, text};
+use crate::health::check::Tls;
 
 /// Logs in and asks.
 pub(super) async fn probe(probe: &Probe<'_>, question: &Question<'_>) -> Found {
@@ -19,12 +25,13 @@ pub(super) async fn probe(probe: &Probe<'_>, question: &Question<'_>) -> Found {
     configuration
         .user(&question.credentials.login)
         .password(&question.credentials.password)
+        .ssl_mode(SslMode::Prefer)
         .application_name("lvsd");
     if !question.database.is_empty() {
         configuration.dbname(question.database);
     }
     let (client, connection) = configuration
-        .connect_raw(connection, NoTls)
+        .connect_raw(connection, Encryption)
         .await
         .map_err(|error| failure(&error, LOGIN))?;
     if question.query.is_empty() {
@@ -40,6 +47,34 @@ pub(super) async fn probe(probe: &Probe<'_>, question: &Question<'_>) -> Found {
             (Err(Failure::Io { .. }), Err(error)) => Err(failure(&error, QUERY)),
             (found, _) => found,
         },
+    }
+}
+
+/// Goes on with TLS, when the server has agreed to it.
+struct Encryption;
+
+impl<'p> TlsConnect<Connection<'p>> for Encryption {
+    type Stream = Connection<'p>;
+    type Error = Failure;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Stream, Failure>> + Send + 'p>>;
+
+    fn connect(self, connection: Connection<'p>) -> Self::Future {
+        Box::pin(async move {
+            let unverified = Tls {
+                unverified: true,
+                ..Tls::default()
+            };
+            let connection = connection.start_tls(&unverified).await?;
+            connection.awaits(LOGIN);
+            Ok(connection)
+        })
+    }
+}
+
+impl TlsStream for Connection<'_> {
+    fn channel_binding(&self) -> ChannelBinding {
+        // It would only prove that the certificate is the server's, and it is not looked at.
+        ChannelBinding::none()
     }
 }
 
@@ -81,7 +116,11 @@ fn failure(error: &tokio_postgres::Error, awaited: &'static str) -> Failure {
     if error.is_closed() {
         return Failure::closed(awaited);
     }
-    let source = error.source().and_then(|source| source.downcast_ref());
+    let source = error.source();
+    if let Some(Failure::Io { awaited, source }) = source.and_then(|source| source.downcast_ref()) {
+        return io_failure(source, awaited);
+    }
+    let source = source.and_then(|source| source.downcast_ref());
     source.map_or_else(
         || Failure::answer(format!("{awaited}: {error}"), "PostgreSQL"),
         |source: &io::Error| io_failure(source, awaited),
