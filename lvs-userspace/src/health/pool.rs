@@ -1,8 +1,9 @@
 //! Which servers of a virtual service get traffic. Pure.
 //!
 //! Servers that are up serve. While none is, backup servers do; while none of these is up either, the
-//! fallback servers do, never sooner. Before the first verdict about a server that might serve, nothing
-//! of this changes: a start does not send clients to the fallback for the time of one probe.
+//! fallback servers do, never sooner, unless a quorum says how many servers it takes. Before the first
+//! verdict about a server that might serve, nothing of this changes: a start does not send clients to the
+//! fallback for the time of one probe.
 
 use crate::config::ldirectord::Quorum;
 
@@ -87,7 +88,8 @@ impl Pool {
             }
             Standing::Up | Standing::Drain => Part::StandsBy,
         };
-        let parts: Vec<Part> = members.iter().map(part).collect();
+        let mut parts: Vec<Part> = members.iter().map(part).collect();
+        let before = self.fallback;
         if primaries || backups {
             (self.fallback, self.empty) = (false, false);
         } else if !waiting(false) && !waiting(true) {
@@ -96,12 +98,19 @@ impl Pool {
             self.fallback &= rules.fallbacks;
         }
         self.count(rules.quorum, members, &parts);
+        // Too few would only be overrun. Without a fallback they go on: half a service is better than none.
+        let short = self.quorum.map_or(before, |there| !there) && rules.quorum.weight > 0;
+        if short && rules.fallbacks {
+            (self.fallback, self.empty) = (true, false);
+            for part in parts.iter_mut().filter(|part| **part == Part::Serves) {
+                *part = Part::StandsBy;
+            }
+        }
         parts
     }
 
-    /// Keepalived's quorum: gained at `weight + hysteresis`, lost below `weight - hysteresis`. Events
-    /// and commands follow, the servers that are left go on serving: half a service is better than
-    /// none, and who thinks otherwise has the command.
+    /// Keepalived's quorum: gained at `weight + hysteresis`, lost below `weight - hysteresis`. `parts` are
+    /// what servers do while there is one.
     fn count(&mut self, quorum: &Quorum, members: &[Member], parts: &[Part]) {
         if quorum.weight == 0 {
             self.quorum = None;

@@ -107,6 +107,54 @@ fn a_quorum_has_hysteresis() {
     assert_eq!(with(4), Some(true));
 }
 
+#[test]
+fn without_a_quorum_the_fallback_serves_and_the_servers_that_are_left_stand_by() {
+    let quorum = Quorum {
+        weight: 2,
+        ..Quorum::default()
+    };
+    let rules = rules(false, true, &quorum);
+    let mut pool = Pool::default();
+    let mut with = |members: &[Member]| (pool.settle(&rules, members), pool.fallback);
+    let (serves, stands_by) = (Part::Serves, Part::StandsBy);
+    // Not decided yet: the first to answer serves.
+    let waits = Part::Waits;
+    assert_eq!(
+        with(&[member(Up), member(Unknown)]),
+        (vec![serves, waits], false)
+    );
+    assert_eq!(
+        with(&[member(Up), member(Up)]),
+        (vec![serves, serves], false)
+    );
+    let out = Part::Out;
+    assert_eq!(
+        with(&[member(Up), member(Out)]),
+        (vec![stands_by, out], true)
+    );
+    // A server that is new does not end it.
+    let members = [member(Up), member(Out), member(Unknown)];
+    assert_eq!(with(&members), (vec![stands_by, out, waits], true));
+    assert_eq!(
+        with(&[member(Up), member(Up)]),
+        (vec![serves, serves], false)
+    );
+    // A daemon that finds the fallback serving leaves it so until it knows.
+    pool = Pool {
+        fallback: true,
+        ..Pool::default()
+    };
+    let mut with = |members: &[Member]| (pool.settle(&rules, members), pool.fallback);
+    assert_eq!(
+        with(&[member(Up), member(Unknown)]),
+        (vec![stands_by, waits], true)
+    );
+    assert_eq!(
+        with(&[member(Up), member(Up)]),
+        (vec![serves, serves], false)
+    );
+}
+
 fn members() -> impl Strategy<Value = Vec<Member>> {
     let standing = prop_oneof![Just(Unknown), Just(Up), Just(Drain), Just(Out)];
     let member = (standing, any::<bool>(), 0u32..4).prop_map(|(standing, backup, weight)| Member {
@@ -140,14 +188,21 @@ proptest! {
             }
             let able = |m: &&Member| m.standing == Up && m.weight > 0;
             let primaries = members.iter().filter(able).filter(|m| !m.backup).count();
-            if primaries > 0 {
+            let short = pool.quorum.map_or(before.fallback, |there| !there);
+            let relieved = short && weight > 0 && fallbacks;
+            if relieved {
+                prop_assert_eq!(serving().count(), 0);
+                prop_assert!(pool.fallback && !pool.empty);
+            } else if primaries > 0 {
                 prop_assert_eq!(serving().count(), primaries);
                 prop_assert!(serving().all(|(_, m)| !m.backup));
             } else if !all_backups {
                 prop_assert!(serving().count() <= 1);
             }
             let undecided = members.iter().any(|m| m.standing == Unknown);
-            if serving().count() > 0 {
+            if relieved {
+                // As above.
+            } else if serving().count() > 0 {
                 prop_assert!(!pool.fallback && !pool.empty);
             } else if !undecided {
                 prop_assert_eq!(pool.fallback, fallbacks);

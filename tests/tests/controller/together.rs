@@ -10,14 +10,11 @@ use lvs_userspace::model::Family::Ipv4;
 use crate::care::{Care, PATIENCE, QUICK, reals, virtual_service};
 
 #[test]
-fn backups_quorum_and_commands_follow_the_servers() {
+fn backups_fallback_and_commands_follow_the_servers() {
     let folder = tempfile::tempdir().unwrap();
     let said = folder.path().join("said");
-    let command = |word: &str| format!("\"echo {word} >> {}\"", said.display());
     let lines = reals(&[1, 2])
         + &format!("real = {}:80 masq 2 backup=yes\n", server(Ipv4, 3))
-        + &format!("quorum = 10\nquorum_up = {}\n", command("gained"))
-        + &format!("quorum_down = {}\n", command("lost"))
         + &format!(
             "monitorfile = {}\n",
             folder.path().join("monitor").display()
@@ -38,18 +35,16 @@ fn backups_quorum_and_commands_follow_the_servers() {
         let said_so = eventually(PATIENCE, || said() == text);
         assert!(said_so, "expected {text:?}, found {:?}", said());
     };
-    says("gained\n");
     care.lab.servers[0].crash();
     care.becomes("2=5 3=0");
-    says("gained\nlost\n");
     care.lab.servers[1].crash();
     care.becomes("3=2");
     care.lab.servers[2].crash();
     care.logs("Added fallback server: 10.2.0.13:8080 (10.1.0.102:80) (Weight set to 1)");
-    says("gained\nlost\nstart 10.1.0.102:80 tcp\n");
+    says("start 10.1.0.102:80 tcp\n");
     care.lab.servers[0].recover().unwrap();
     care.becomes("1=5");
-    says("gained\nlost\nstart 10.1.0.102:80 tcp\nstop 10.1.0.102:80 tcp\n");
+    says("start 10.1.0.102:80 tcp\nstop 10.1.0.102:80 tcp\n");
 
     let log = care.log();
     let logged = log.lines().filter_map(|line| line.split_once(" event "));
@@ -72,12 +67,11 @@ fn backups_quorum_and_commands_follow_the_servers() {
         assert!(monitored.contains(line), "{line}: {monitored}");
     }
     // The first outcomes come in any order.
-    let tail = events.split_off(4);
+    let tail = events.split_off(3);
     assert_eq!(
         tail,
         [
             "down 10.2.0.11",
-            "quorum-lost",
             "down 10.2.0.12",
             "down 10.2.0.13",
             "fallback-on",
@@ -85,4 +79,38 @@ fn backups_quorum_and_commands_follow_the_servers() {
             "fallback-off",
         ]
     );
+}
+
+#[test]
+fn a_quorum_decides_between_too_few_servers_and_the_fallback() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = folder.path().join("said");
+    let command = |word: &str| format!("\"echo {word} >> {}\"", said.display());
+    let without_fallback = reals(&[1, 2])
+        + &format!("quorum = 10\nquorum_up = {}\n", command("gained"))
+        + &format!("quorum_down = {}\n", command("lost"));
+    let file = |lines: &str| QUICK.to_owned() + &virtual_service(lines);
+    let Some(mut care) = Care::of(&file(&without_fallback)) else {
+        return;
+    };
+    let says = |text: &str| {
+        let said = || fs::read_to_string(&said).unwrap_or_default();
+        let said_so = eventually(PATIENCE, || said() == text);
+        assert!(said_so, "expected {text:?}, found {:?}", said());
+    };
+    says("gained\n");
+    care.lab.servers[0].crash();
+    says("gained\nlost\n");
+    // Half a service is better than none.
+    care.becomes("2=5");
+
+    let fallback = format!("fallback = {}:80 masq\n", server(Ipv4, 3));
+    care.write(&file(&(without_fallback + &fallback)));
+    care.reload().unwrap();
+    care.becomes("2=0 3=1");
+    care.logs("too few real servers are up");
+    assert_eq!(care.answering(), ["server3"]);
+    care.lab.servers[0].recover().unwrap();
+    care.becomes("1=5 2=5");
+    says("gained\nlost\ngained\n");
 }

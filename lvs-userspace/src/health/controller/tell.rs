@@ -94,7 +94,13 @@ fn event(service: &Service, happened: Happened, time: f64) -> Option<Event> {
         Happened::Server(_, State::Unknown) => return None,
         Happened::Server(id, State::Up) => (Some(id), "up", last(id).unwrap_or_default()),
         Happened::Server(id, State::Down) => (Some(id), "down", last(id).unwrap_or_default()),
-        Happened::Fallback(true) => (None, "fallback-on", "no real server is up".to_owned()),
+        Happened::Fallback(true) => {
+            let why = match service.pool.quorum {
+                Some(false) => "too few real servers are up",
+                _ => "no real server is up",
+            };
+            (None, "fallback-on", why.to_owned())
+        }
         Happened::Fallback(false) => (None, "fallback-off", "a real server is up".to_owned()),
         Happened::Empty => (None, "empty", "no server is up".to_owned()),
         Happened::Quorum(true) => (None, "quorum-gained", quorum(service)),

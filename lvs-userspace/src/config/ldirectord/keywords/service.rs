@@ -209,7 +209,7 @@ pub(super) const WEIGHTS: &[Keyword] = &[
         },
         default: "0: none",
         example: "quorum = 3",
-        text: "Sum of the weights of servers that has to be up for the virtual service to be in order.",
+        text: "Sum of the weights of servers that has to be up for the virtual service to be in order. Without it the `fallback` serves, and the servers that are left keep the connections they have, as with keepalived's sorry server; where there is no `fallback`, they go on as they are.",
     },
     Keyword {
         key: Key::Hysteresis,
@@ -251,7 +251,7 @@ pub(super) const FALLBACK: &[Keyword] = &[
         kind: Kind::Fallback,
         default: "none",
         example: "fallback = 127.0.0.1:80 gate, 10.0.0.99:8080 masq",
-        text: "Servers that are used while no real server is up, with commas between them: host, port (left \
+        text: "Servers that are used while no real server is up, or too few for the `quorum`, with commas between them: host, port (left \
                out: the virtual service's), method (left out: `gate`).",
     },
     Keyword {
