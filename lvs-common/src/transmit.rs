@@ -196,6 +196,10 @@ pub fn to_client<F: Network, P: Packet, T: Tables>(
     forward: &mut Forward<F>,
     client: &Egress,
 ) -> Verdict {
+    if client.interface == 0 {
+        // The connection came from another director, and the client was not heard here yet.
+        return Verdict::drop(Reason::Unresolved);
+    }
     if forward.datagram.hop_limit <= 1 {
         return answer::send(packet, tables, forward, Trouble::TimeExceeded, 0);
     }

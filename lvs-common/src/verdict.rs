@@ -189,8 +189,9 @@ reasons! {
     FragmentOverlap = 21, "drop-fragment", "a fragment too small to hold, or that overlaps, the transport header";
     /// The connection's server was deleted.
     ServerDeleted = 22, "drop-server-deleted", "its connection's real server was deleted";
-    /// No MAC address for the server or its router.
-    Unresolved = 23, "drop-unresolved", "the real server's (or its router's) Ethernet address is not known yet";
+    /// No MAC address for the server or its router, or for the client of a connection that another director
+    /// made.
+    Unresolved = 23, "drop-unresolved", "the real server's or client's (or its router's) Ethernet address is not known yet";
     /// No room in the connection table.
     TableFull = 24, "drop-table-full", "no room in the connection table and the method needs an entry";
     /// The frame could not be grown or shrunk.

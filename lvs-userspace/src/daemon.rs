@@ -1,6 +1,7 @@
 //! Puts the daemon's parts together and runs them until a signal.
 
 mod care;
+mod clients;
 mod disk;
 mod file;
 mod interfaces;
@@ -18,6 +19,7 @@ use anyhow::{Context, Result, anyhow};
 use lvs_common::abi::Hop;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use tracing::{debug, error, info, warn};
 
@@ -41,6 +43,7 @@ use crate::privileges;
 use crate::role::{Group, Roles};
 use crate::sweep::Sweeper;
 use crate::watched::Watched;
+use crate::whereabouts::Unheard;
 
 /// From one look at the data path's signals to the next.
 const SIGNALS: Duration = Duration::from_millis(100);
@@ -206,33 +209,7 @@ async fn serve(
     let mut hand_over = signal(SignalKind::user_defined2()).context("cannot listen for SIGUSR2")?;
 
     let (stop, stopped) = watch::channel(());
-    let (neighbours, changes) = Neighbours::start()?;
-    let followed = control.director().followed();
-    let mut tasks = vec![
-        tokio::spawn(follow(neighbours, followed, stopped.clone())),
-        tokio::spawn(resolve(changes, Arc::clone(control))),
-        spawn_every(Duration::from_secs(1), control, stopped.clone(), sweeping()),
-        spawn_every(
-            Duration::from_secs(2),
-            control,
-            stopped.clone(),
-            |control| {
-                control.director().sample();
-            },
-        ),
-        spawn_every(
-            Duration::from_secs(1),
-            control,
-            stopped.clone(),
-            interfaces::following(Arc::clone(&interfaces)),
-        ),
-        spawn_every(SIGNALS, control, stopped.clone(), heeding),
-    ];
-    if let Some(period) = supervisor::period() {
-        tasks.push(spawn_every(period, control, stopped.clone(), |control| {
-            supervisor::alive(control);
-        }));
-    }
+    let tasks = tasks(control, &interfaces, &stopped)?;
     let mut stopping = false;
     let mut effect = Effect::new(control, settings, interfaces, files);
     if let Some(services) = services {
@@ -300,6 +277,49 @@ async fn serve(
     } else {
         End::Stopped
     })
+}
+
+/// What goes on by itself, until it is stopped.
+fn tasks(
+    control: &Arc<Control>,
+    interfaces: &Arc<Mutex<Interfaces>>,
+    stopped: &watch::Receiver<()>,
+) -> Result<Vec<JoinHandle<()>>> {
+    let (neighbours, changes) = Neighbours::start()?;
+    let followed = control.director().followed();
+    let (unheard, swept) = watch::channel(Unheard::default());
+    let mut tasks = vec![
+        tokio::spawn(follow(neighbours, followed, stopped.clone())),
+        tokio::spawn(resolve(changes, Arc::clone(control))),
+        spawn_every(
+            Duration::from_secs(1),
+            control,
+            stopped.clone(),
+            sweeping(unheard),
+        ),
+        clients::find(Arc::clone(control), swept)?,
+        spawn_every(
+            Duration::from_secs(2),
+            control,
+            stopped.clone(),
+            |control| {
+                control.director().sample();
+            },
+        ),
+        spawn_every(
+            Duration::from_secs(1),
+            control,
+            stopped.clone(),
+            interfaces::following(Arc::clone(interfaces)),
+        ),
+        spawn_every(SIGNALS, control, stopped.clone(), heeding),
+    ];
+    if let Some(period) = supervisor::period() {
+        tasks.push(spawn_every(period, control, stopped.clone(), |control| {
+            supervisor::alive(control);
+        }));
+    }
+    Ok(tasks)
 }
 
 /// Waits a moment for the next hops of the real servers there are: who starts a daemon and then sends
@@ -388,7 +408,7 @@ fn next_hop(resolution: Resolution) -> NextHop {
 }
 
 /// What is done once a second: expired connections are freed, then what depends on them.
-fn sweeping() -> impl FnMut(&Control) + Send + 'static {
+fn sweeping(unheard: watch::Sender<Unheard>) -> impl FnMut(&Control) + Send + 'static {
     let (mut sweeper4, mut sweeper6) = (Sweeper::default(), Sweeper::default());
     move |control| {
         let maps = control.maps();
@@ -399,6 +419,15 @@ fn sweeping() -> impl FnMut(&Control) + Send + 'static {
         if expired + abandoned > 0 {
             debug!(expired, abandoned, "swept the connection tables");
         }
+        unheard.send_if_modified(|last| {
+            let now = Unheard {
+                v4: sweeper4.unheard().to_vec(),
+                v6: sweeper6.unheard().to_vec(),
+            };
+            let differs = *last != now;
+            *last = now;
+            differs
+        });
         control.set_occupation(Occupation {
             entries4: swept4.live,
             entries6: swept6.live,
@@ -428,7 +457,7 @@ fn spawn_every(
     control: &Arc<Control>,
     stopped: watch::Receiver<()>,
     mut work: impl FnMut(&Control) + Send + 'static,
-) -> tokio::task::JoinHandle<()> {
+) -> JoinHandle<()> {
     let control = Arc::clone(control);
     tokio::spawn(async move {
         let mut timer = tokio::time::interval(period);

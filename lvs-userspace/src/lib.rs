@@ -29,3 +29,4 @@ pub mod table;
 mod templates;
 pub mod virtual_address;
 pub mod watched;
+pub mod whereabouts;

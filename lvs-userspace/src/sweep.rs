@@ -11,11 +11,13 @@ use std::sync::atomic::Ordering;
 use lvs_common::abi::{Load, age};
 use lvs_common::connection::{Entry, Key, Kind, Protocol, Tag};
 use lvs_common::family::Family;
+use lvs_common::network::Network;
 
 use crate::connections::tag;
 use crate::kernel::{Mapping, Plain};
 use crate::table::claims;
 use crate::templates::Ending;
+use crate::whereabouts::{MOST, is_unheard};
 
 /// Sweeps one table again and again.
 #[derive(Default)]
@@ -26,6 +28,7 @@ pub struct Sweeper {
     suspects: HashMap<u32, Tag>,
     /// Persistence templates that expire soon.
     ending: Ending,
+    unheard: Vec<u32>,
 }
 
 /// What one sweep met and did.
@@ -40,8 +43,13 @@ pub struct Swept {
 }
 
 impl Sweeper {
+    /// Connections of the last sweep whose clients have yet to be found, some at least.
+    pub fn unheard(&self) -> &[u32] {
+        &self.unheard
+    }
+
     /// One pass over the table.
-    pub fn sweep<F: Family>(
+    pub fn sweep<F: Network>(
         &mut self,
         table: &Mapping<Entry<F>>,
         loads: &Mapping<Load>,
@@ -53,6 +61,7 @@ impl Sweeper {
         let mut swept = Swept::default();
         let before = std::mem::take(&mut self.suspects);
         let mut ending = std::mem::take(&mut self.ending);
+        self.unheard.clear();
         for way in 0..table.len() {
             let Some(found) = tag(table, way).filter(|tag| !tag.is_free()) else {
                 continue;
@@ -69,6 +78,9 @@ impl Sweeper {
                         self.ending.note(table, way, found, now, left);
                     } else {
                         ending.need(table, way, now, left);
+                        if self.unheard.len() < MOST && is_unheard(table, way) {
+                            self.unheard.push(way);
+                        }
                     }
                 } else if expire(table, loads, way, found) {
                     swept.expired += 1;

@@ -157,7 +157,8 @@ fn reply<F: Network, T: Tables + Store<F>>(
     let state = settled(&slot, packet, Direction::Output)?;
     let (asked, client) = (set.key(way), set.client(way));
     let [outer, _] = client.vlan;
-    if outer.get() != 0 || !table::unchanged(&slot) || !table::unchanged(&reply) {
+    let plain = outer.get() == 0 && client.interface != 0;
+    if !plain || !table::unchanged(&slot) || !table::unchanged(&reply) {
         return None;
     }
     set.touch_reply(way, packet.now, tables.timeout(packet.protocol, state));

@@ -274,3 +274,21 @@ fn a_nat_clients_replies_follow_it_to_where_it_was_last_heard() {
         });
     assert_eq!(after, expected.frame());
 }
+
+#[test]
+fn a_nat_client_that_was_never_heard_here_gets_nothing_in_a_wrong_frame() {
+    let director = director(Protocol::Tcp, VIRTUAL[0], REAL[0], Method::Nat);
+    let request = |flags| director.handle(&Draft::tcp(CLIENT[0], VIRTUAL[0], flags).frame());
+    // The last of the replies changes no state, and would go the short way.
+    let replies = || {
+        [SYN | ACK, ACK, ACK].map(|flags| {
+            let (verdict, _) = director.handle(&Draft::tcp(REAL[0], CLIENT[0], flags).frame());
+            verdict.reason()
+        })
+    };
+    request(SYN);
+    director.forget_clients();
+    assert_eq!(replies(), [Some(Reason::Unresolved); 3]);
+    request(ACK);
+    assert_eq!(replies(), [Some(Reason::NatReply); 3]);
+}

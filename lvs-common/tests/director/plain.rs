@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 
 use lvs_common::abi::{
     CONCERN_WORDS, Config, FragmentKey, Hop, Load, Member, Method, Pick, Plan, Server, ServiceKey,
-    Stats, Sync, concern_bit, ticks,
+    Stats, Sync, WAYS, concern_bit, ticks,
 };
-use lvs_common::connection::table::{Secrets, Share, Store};
-use lvs_common::connection::{Kind, Ports, Protocol, share};
+use lvs_common::connection::table::{Secrets, Share, Store, Ways};
+use lvs_common::connection::{Client, Kind, Ports, Protocol, share};
 use lvs_common::family::{Family, V4, V6};
 use lvs_common::forward::{forward, stages};
 use lvs_common::tables::{Tables, Walk};
@@ -284,6 +284,15 @@ impl Director {
 
     pub(crate) fn sets4(&self) -> &[Set<V4>] {
         &self.v4
+    }
+
+    /// As if another director had made all IPv4 connections: no client was heard here.
+    pub(crate) fn forget_clients(&self) {
+        for set in &self.v4 {
+            for way in 0..WAYS {
+                Ways::<V4>::learn(set, way, &Client::default());
+            }
+        }
     }
 
     fn count(&self, server: u32, change: impl FnOnce(&mut Stats)) {

@@ -107,8 +107,8 @@ pub enum Error {
 /// Reports that may wait for the listener; while there are more, changes are merged.
 const REPORTS: usize = 16;
 
-/// Follows next hops until it is dropped.
-#[derive(Debug)]
+/// Follows next hops until it, and every copy of it, is dropped.
+#[derive(Clone, Debug)]
 pub struct Neighbours {
     followed: watch::Sender<Arc<BTreeSet<IpAddr>>>,
 }
