@@ -55,6 +55,7 @@ mod receive;
 mod requirements;
 mod server;
 mod site;
+pub mod traffic;
 mod udp;
 
 pub use command::output as command_output;
