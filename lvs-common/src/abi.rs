@@ -66,8 +66,14 @@ pub const LOST_EVENTS: &str = "lost_events";
 /// Token bucket of the ICMP errors that the director sends ([`IcmpBudget`]), per CPU.
 pub const ICMP_BUDGET: &str = "icmp_budget";
 
+/// Hash of [`ProbeKey`] to [`ProbeRoute`]: the probes that go by the service path, written by the
+/// daemon.
+pub const PROBES: &str = "probes";
+
 /// The XDP program's name.
 pub const PROGRAM: &str = "director";
+/// The name of the program that sends probes by the service path, see [`crate::probe`].
+pub const PROBE_PROGRAM: &str = "probe";
 
 /// Virtual services at most.
 pub const MAX_SERVICES: u32 = 8_192;
@@ -95,6 +101,11 @@ pub const WAYS: u32 = 8;
 pub const CONCERN_WORDS: usize = 2_048;
 /// Kinds of verdicts the counter array has room for.
 pub const MAX_REASONS: u32 = 64;
+
+/// Probes on the service path at most, those that are over but a moment ago included.
+pub const MAX_PROBES: u32 = 65_536;
+/// Their ports (of an echo request: its identifier) are not below this one: the private ones of RFC 6335.
+pub const FIRST_PROBE_PORT: u16 = 49_152;
 
 /// Length of the clock's tick in nanoseconds: the coarse monotonic clock shifted right by
 /// [`TICK_SHIFT`], a little more than a millisecond, so that 32 bits last 52 days.
@@ -154,8 +165,8 @@ pub struct Config {
     pub sync: Sync,
     /// How many of `own` count; 0: frames are looked at whomever they are for.
     pub own_count: u32,
-    /// Always zero.
-    pub reserved: u32,
+    /// Not 0: there may be probes on the service path.
+    pub probing: u32,
     /// Ethernet addresses of this machine, see [`Config::own_address`].
     pub own: [u64; OWN_ADDRESSES],
 }
@@ -491,6 +502,48 @@ pub struct FragmentKey {
     pub reserved: [u8; 3],
 }
 
+/// What a probe on the service path is known by: addresses and ports of its packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct ProbeKey {
+    /// The virtual address.
+    pub virtual_address: Address,
+    /// The address it comes from: the director's own.
+    pub own_address: Address,
+    /// The port that is probed, network order; 0 of an echo request.
+    pub virtual_port: U16,
+    /// The port it comes from, network order; the identifier of an echo request.
+    pub own_port: U16,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// 4 or 6: family of both addresses.
+    pub family: u8,
+    /// Always zero.
+    pub reserved: [u8; 2],
+}
+
+/// How a probe on the service path gets to its real server, and the answers back to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct ProbeRoute {
+    /// The neighbour that its packets are sent to: the real server, or the router on the way there.
+    pub neighbour: Address,
+    /// Outer source, if the server is reached by a tunnel.
+    pub tunnel_source: Address,
+    /// Outer destination: the real server.
+    pub tunnel_destination: Address,
+    /// Interface they leave by.
+    pub interface: u32,
+    /// Interface that they come from, and answers go to.
+    pub probe_interface: u32,
+    /// Ethernet address behind `probe_interface`.
+    pub probe_mac: Mac,
+    /// 4 or 6: family of `neighbour`.
+    pub neighbour_family: u8,
+    /// 4 or 6: family of the tunnel; 0: there is none.
+    pub tunnel_family: u8,
+}
+
 /// A token bucket.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -550,5 +603,7 @@ const _: () = {
     assert!(size_of::<Load>() == 16);
     assert!(size_of::<Stats>() == 40);
     assert!(size_of::<FragmentKey>() == 40);
+    assert!(size_of::<ProbeKey>() == 40);
+    assert!(size_of::<ProbeRoute>() == 64);
     assert!(CONCERN_WORDS == 1 << 11);
 };

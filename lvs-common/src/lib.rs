@@ -33,6 +33,7 @@ pub mod link;
 pub mod network;
 pub mod packet;
 pub mod persistence;
+pub mod probe;
 pub mod relate;
 pub mod reset;
 pub mod schedule;

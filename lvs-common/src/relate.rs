@@ -7,6 +7,7 @@ use crate::connection::{Key, Kind, Ports, Protocol, Record, Signal};
 use crate::forward::{Stage, Work, client, concerns, find};
 use crate::network::{Network, Part};
 use crate::packet::Packet;
+use crate::probe;
 use crate::tables::Tables;
 use crate::transmit::{Route, send};
 use crate::verdict::{Reason, Verdict};
@@ -15,17 +16,15 @@ use crate::wire::Icmp;
 /// Bytes of an ICMP header.
 const ICMP: usize = 8;
 
-/// Relays an ICMP error about a connection; everything else is the kernel's.
+/// Relays an ICMP error about a connection; everything else is a probe's or the kernel's.
 #[inline(never)]
 pub fn relate<F: Network, P: Packet, T: Tables + Store<F>>(
     packet: &mut P,
     tables: T,
     work: &mut Work<F>,
 ) -> Stage {
-    match relay(packet, tables, work) {
-        Some(stage) => stage,
-        None => work.end(Verdict::pass(Reason::IcmpOther)),
-    }
+    work.verdict = Verdict::pass(Reason::IcmpOther);
+    relay(packet, tables, work).unwrap_or(Stage::Ended)
 }
 
 #[inline(always)]
@@ -36,8 +35,12 @@ fn relay<F: Network, P: Packet, T: Tables + Store<F>>(
 ) -> Option<Stage> {
     let datagram = &work.forward.datagram;
     let icmp: &Icmp = packet.header(datagram.transport)?;
-    if !F::is_icmp_error(icmp.kind) || datagram.part != Part::Whole {
+    if datagram.part != Part::Whole {
         return None;
+    }
+    if !F::is_icmp_error(icmp.kind) {
+        probe::echo(packet, work)?;
+        return Some(Stage::Unclaimed);
     }
     F::parse_embedded(packet, tables, datagram.transport + ICMP, &mut work.inner)?;
     tables.settle();
@@ -71,7 +74,9 @@ fn relay<F: Network, P: Packet, T: Tables + Store<F>>(
         return to_real_server(packet, tables, work, connection.record);
     }
     work.key.kind = Kind::Reply as u8;
-    let reply = find(tables, &work.key, now)?;
+    let Some(reply) = find(tables, &work.key, now) else {
+        return Some(Stage::Unclaimed);
+    };
     let connection = client(tables, &reply, now)?;
     let asked = connection.key();
     // From here on the key is what the client asked for.

@@ -1,6 +1,8 @@
 //! What the packet path asks of its surroundings beside the frame: tables, counters and a clock.
 
-use crate::abi::{FragmentKey, Hop, Load, Member, Plan, Server, ServiceKey, Sync};
+use crate::abi::{
+    FragmentKey, Hop, Load, Member, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, Sync,
+};
 use crate::connection::table::{Secrets, Store};
 use crate::connection::{Ports, Protocol};
 use crate::family::{V4, V6};
@@ -77,6 +79,12 @@ pub trait Tables: Walk + Secrets + Store<V4> + Store<V6> {
     fn remember(self, key: &FragmentKey, ports: Ports);
     /// The ports of a later fragment.
     fn recall(self, key: &FragmentKey) -> Option<Ports>;
+    /// Whether there may be probes on the service path.
+    fn probing(self) -> bool;
+    /// The route of a probe on the service path.
+    fn probe<'a>(self, key: &ProbeKey) -> Option<&'a ProbeRoute>
+    where
+        Self: 'a;
     /// How many Ethernet addresses of this machine there are; 0: they are not known.
     fn own_count(self) -> u32;
     /// One of them, see [`crate::abi::Config::own_address`].

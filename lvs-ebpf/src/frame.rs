@@ -56,7 +56,7 @@ impl Frame {
 /// An offset that the verifier knows to be small. The mask changes nothing; it bounds the very register
 /// that is added, where older verifiers forget what a comparison said of a copy.
 #[inline(always)]
-fn bounded(offset: usize) -> Option<usize> {
+pub(crate) fn bounded(offset: usize) -> Option<usize> {
     if core::intrinsics::is_val_statically_known(offset) {
         return Some(offset);
     }

@@ -1,5 +1,5 @@
-//! The XDP program: it hands each frame to `lvs_common::forward` and does what the verdict says.
-//! Everything else in this crate adapts the kernel's maps and frames to that library's traits.
+//! The XDP program: it hands each frame to `lvs_common::forward` and does what the verdict says. Beside it,
+//! the program that sends probes by the service path (`lvs_common::probe`). Everything else in this crate adapts the kernel's maps and frames to that library's traits.
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch, core_intrinsics)]
@@ -15,20 +15,28 @@
 
 mod act;
 mod atomic;
+mod buffer;
 mod clock;
+mod depart;
 mod frame;
 mod maps;
 mod tables;
 mod verifier;
 mod ways;
 
-use aya_ebpf::macros::xdp;
-use aya_ebpf::programs::XdpContext;
+use aya_ebpf::macros::{classifier, xdp};
+use aya_ebpf::programs::{TcContext, XdpContext};
 
 /// Decides what becomes of each frame.
 #[xdp]
 pub fn director(context: XdpContext) -> u32 {
     act::act(&context)
+}
+
+/// Sends what comes from the probes on the service path.
+#[classifier]
+pub fn probe(context: TcContext) -> i32 {
+    depart::depart(&context)
 }
 
 /// Some of the helpers used are for GPL programs only.

@@ -9,13 +9,13 @@
     reason = "the statics are named as the maps are, which tools show"
 )]
 
-use aya_ebpf::bindings::BPF_F_MMAPABLE;
+use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use lvs_common::abi::{
     CONCERN_WORDS, Config, DEFAULT_FRAGMENTS, DEFAULT_SLOTS, EVENTS_BYTES, FragmentKey, Hop,
-    IcmpBudget, Load, MAX_HOPS, MAX_KEYS, MAX_MEMBERS, MAX_PLANS, MAX_REASONS, MAX_SERVERS,
-    MAX_SERVICES, Member, Plan, Server, ServiceKey, Stats, WAYS,
+    IcmpBudget, Load, MAX_HOPS, MAX_KEYS, MAX_MEMBERS, MAX_PLANS, MAX_PROBES, MAX_REASONS,
+    MAX_SERVERS, MAX_SERVICES, Member, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, Stats, WAYS,
 };
 use lvs_common::connection::{Entry, Ports};
 use lvs_common::family::{V4, V6};
@@ -56,6 +56,11 @@ shared! {
 
 #[map]
 pub(crate) static services: HashMap<ServiceKey, u32> = HashMap::with_max_entries(MAX_KEYS, 0);
+
+/// Most directors have none.
+#[map]
+pub(crate) static probes: HashMap<ProbeKey, ProbeRoute> =
+    HashMap::with_max_entries(MAX_PROBES, BPF_F_NO_PREALLOC);
 
 #[map]
 pub(crate) static server_stats: PerCpuArray<Stats> = PerCpuArray::with_max_entries(MAX_SERVERS, 0);

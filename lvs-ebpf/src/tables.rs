@@ -7,7 +7,8 @@ use aya_ebpf::bindings::{BPF_ANY, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::generated::bpf_loop;
 use aya_ebpf::maps::{Array, PerCpuArray};
 use lvs_common::abi::{
-    CONCERN_WORDS, Config, FragmentKey, Hop, Load, Member, Plan, Server, ServiceKey, Stats, Sync,
+    CONCERN_WORDS, Config, FragmentKey, Hop, Load, Member, Plan, ProbeKey, ProbeRoute, Server,
+    ServiceKey, Stats, Sync,
 };
 use lvs_common::connection::table::{Secrets, Share, Store};
 use lvs_common::connection::{Kind, Ports, Protocol, share};
@@ -315,6 +316,19 @@ impl Tables for Kernel {
         // SAFETY: the element may be reused while it is read; then a fragment goes astray and its
         // receiver drops the packet, as after a loss.
         unsafe { maps::fragments.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn probing(self) -> bool {
+        maps::config
+            .get(0)
+            .is_some_and(|config| config.probing != 0)
+    }
+
+    #[inline(always)]
+    fn probe<'a>(self, key: &ProbeKey) -> Option<&'a ProbeRoute> {
+        // SAFETY: the daemon removes a route only a while after its probe is over.
+        unsafe { maps::probes.get(key) }
     }
 
     #[inline(always)]

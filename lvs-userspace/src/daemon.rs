@@ -41,6 +41,7 @@ use crate::neighbour::{Change, Neighbours, Resolution};
 use crate::own_addresses;
 use crate::privileges;
 use crate::role::{Group, Roles};
+use crate::service_path::{Namespace, ServicePath};
 use crate::sweep::Sweeper;
 use crate::watched::Watched;
 use crate::whereabouts::Unheard;
@@ -134,7 +135,19 @@ pub fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
     let socket = Socket::bind(&settings.socket)
         .with_context(|| format!("cannot listen at {}", settings.socket.display()))?;
 
-    // Threads inherit the capabilities of the one that makes them: this is still the only one.
+    // Only who looks after real servers probes them.
+    let service_path = services.as_ref().and_then(|_| {
+        let namespace = Namespace::begin().inspect_err(|error| {
+            warn!("no probe can go by the service path: no network namespace for it: {error}");
+        });
+        let path = ServicePath::new(
+            namespace.ok()?,
+            interfaces::probes(Arc::clone(&interfaces)),
+            Arc::clone(control.maps()),
+        );
+        Some(Arc::new(path))
+    });
+    // Threads inherit the capabilities of the one that makes them: all others begin after this.
     privileges::reduce(settings.detach_on_exit)?;
     let (maps, orphaned) = (Arc::clone(control.maps()), control.director().orphaned());
     if let Err(error) = keepalive::start(maps, orphaned, control.roles().follow()) {
@@ -147,6 +160,7 @@ pub fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
         .context("cannot start the runtime")?;
     let begun = Begun {
         services,
+        service_path,
         socket,
         interfaces: Arc::clone(&interfaces),
         reloads,
@@ -183,6 +197,7 @@ enum End {
 /// A daemon whose tables are found and whose interfaces are attached.
 struct Begun {
     services: Option<ldirectord::Configuration>,
+    service_path: Option<Arc<ServicePath>>,
     socket: Socket,
     interfaces: Arc<Mutex<Interfaces>>,
     reloads: mpsc::Receiver<Reload>,
@@ -198,6 +213,7 @@ async fn serve(
 ) -> Result<End> {
     let Begun {
         services,
+        service_path,
         socket,
         interfaces,
         mut reloads,
@@ -214,7 +230,7 @@ async fn serve(
     let mut effect = Effect::new(control, settings, interfaces, files);
     if let Some(services) = services {
         effect.follow(&services.globals);
-        let care = Care::begin(control, services, settings.orders()).await?;
+        let care = Care::begin(control, services, settings.orders(), service_path).await?;
         tokio::select! {
             () = care.answered() => {}
             _ = terminate.recv() => stopping = true,

@@ -23,6 +23,7 @@ pub mod privileges;
 pub mod rates;
 pub mod role;
 pub mod scheduler;
+pub mod service_path;
 pub mod sweep;
 pub mod sync;
 pub mod table;

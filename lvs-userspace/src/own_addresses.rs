@@ -9,6 +9,7 @@ use nix::ifaddrs::getifaddrs;
 use tracing::warn;
 
 use crate::kernel::Mapping;
+use crate::service_path::is_door;
 
 /// Makes the program know the addresses that the machine's interfaces have now: also those that only
 /// lie upon the ones it runs on, as VRRP's do.
@@ -25,7 +26,8 @@ pub fn is_own(address: Mac) -> bool {
 }
 
 fn addresses() -> Result<BTreeSet<u64>, nix::Error> {
-    let links = getifaddrs()?.filter_map(|interface| interface.address?.as_link_addr()?.addr());
+    let interfaces = getifaddrs()?.filter(|found| !is_door(&found.interface_name));
+    let links = interfaces.filter_map(|interface| interface.address?.as_link_addr()?.addr());
     let known = links.filter(|address| *address != Mac::default());
     Ok(known.map(Config::own_address).collect())
 }

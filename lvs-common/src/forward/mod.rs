@@ -24,7 +24,7 @@ use crate::tables::Tables;
 use crate::transmit::{Forward, Route, to_client, to_server};
 use crate::verdict::{Reason, Verdict};
 use crate::wire::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ethernet};
-use crate::{answer, persistence, relate, reset};
+use crate::{answer, persistence, probe, relate, reset};
 
 pub use arrive::concerns;
 pub use find::{Connection, client, find};
@@ -168,7 +168,8 @@ fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
             answer::send(packet, tables, &work.forward, Trouble::PortUnreachable, 0)
         }
         Stage::Reset => reset::send(packet, &work.forward),
-        Stage::Reply | Stage::Ended => work.verdict,
+        Stage::Reply | Stage::Unclaimed => probe::answer(packet, tables, work),
+        Stage::Ended => work.verdict,
         Stage::Icmp
         | Stage::Repeated
         | Stage::Orphan
@@ -202,9 +203,12 @@ pub enum Stage {
     Picked,
     /// The connection table has no entry for it: forward it by its hash alone, if possible.
     Crowded,
-    /// From a real server perhaps: find the connection it replies to. If there is none,
-    /// [`Work::verdict`] is the end of it.
+    /// From a real server perhaps: find the connection it replies to. If there is none, it is
+    /// [`Stage::Unclaimed`].
     Reply,
+    /// Of no connection, but perhaps the answer to a probe: [`Work::key`] tells. If it is not,
+    /// [`Work::verdict`] is the end of it.
+    Unclaimed,
     /// There is a service but no server: tell the client.
     Unreachable,
     /// Its server is down and it belongs to nobody else: reset the client.
@@ -270,4 +274,4 @@ impl<F: Family> Work<F> {
 /// A value on the stack where words may be stored whole: a BPF program's stack has to be accessed
 /// aligned.
 #[repr(C, align(8))]
-struct Aligned<T>(T);
+pub(crate) struct Aligned<T>(pub(crate) T);

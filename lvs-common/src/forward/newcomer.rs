@@ -8,6 +8,7 @@ use crate::connection::{Key, Protocol};
 use crate::family::Family;
 use crate::network::Network;
 use crate::persistence;
+use crate::probe;
 use crate::schedule::{self, Flow};
 use crate::tables::Tables;
 use crate::verdict::{Reason, Verdict};
@@ -19,6 +20,9 @@ pub(super) fn schedule<F: Network, T: Tables + Store<F>>(tables: T, work: &mut W
         work.verdict = Verdict::pass(Reason::NoService);
         return Stage::Reply;
     };
+    if probe::returned(tables, &work.key) {
+        return work.end(Verdict::drop(Reason::ProbeReturned));
+    }
     // IPVS leaves connections from the FTP data port to the FTP helper.
     let ftp_data = protocol == Protocol::Tcp && work.key.ports.source.get() == 20;
     if !work.forward.signal.starts() || ftp_data {

@@ -6,8 +6,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 
 use lvs_common::abi::{
-    CONCERN_WORDS, Config, FragmentKey, Hop, Load, Member, Method, Pick, Plan, Server, ServiceKey,
-    Stats, Sync, WAYS, concern_bit, ticks,
+    CONCERN_WORDS, Config, FragmentKey, Hop, Load, Member, Method, Pick, Plan, ProbeKey,
+    ProbeRoute, Server, ServiceKey, Stats, Sync, WAYS, concern_bit, ticks,
 };
 use lvs_common::connection::table::{Secrets, Share, Store, Ways};
 use lvs_common::connection::{Client, Kind, Ports, Protocol, share};
@@ -51,6 +51,8 @@ pub(crate) struct Director {
     repeats: Vec<AtomicU32>,
     concern: Vec<u64>,
     fragments: Mutex<HashMap<FragmentKey, Ports>>,
+    /// Probes on the service path.
+    pub(crate) probes: HashMap<ProbeKey, ProbeRoute>,
     pub(crate) sync: Sync,
     /// Ethernet addresses of the machine.
     pub(crate) own: Vec<[u8; 6]>,
@@ -114,6 +116,7 @@ impl Director {
             repeats: Vec::new(),
             concern: vec![0; CONCERN_WORDS],
             fragments: Mutex::default(),
+            probes: HashMap::new(),
             sync: Sync::default(),
             own: Vec::new(),
             events: Mutex::default(),
@@ -444,6 +447,15 @@ impl Tables for &Director {
     fn recall(self, key: &FragmentKey) -> Option<Ports> {
         let fragments = self.fragments.lock().expect("no panic while held");
         fragments.get(key).copied()
+    }
+    fn probing(self) -> bool {
+        !self.probes.is_empty()
+    }
+    fn probe<'a>(self, key: &ProbeKey) -> Option<&'a ProbeRoute>
+    where
+        Self: 'a,
+    {
+        self.probes.get(key)
     }
     fn own_count(self) -> u32 {
         u32::try_from(self.own.len()).expect("few")

@@ -14,6 +14,7 @@ use crate::director::canonical_service;
 use crate::health::controller::{Beginning, Handle, Tables};
 use crate::health::probe::Prober;
 use crate::mail::{Mail, Phase};
+use crate::service_path::ServicePath;
 
 /// How long the first outcomes are waited for until the start is taken to be over.
 const FIRST_OUTCOMES: Duration = Duration::from_secs(10);
@@ -29,6 +30,7 @@ pub(super) struct Care {
     controller: Handle,
     mail: Mail,
     prober: Arc<Mutex<Arc<Prober>>>,
+    service_path: Option<Arc<ServicePath>>,
 }
 
 impl Care {
@@ -37,9 +39,11 @@ impl Care {
         control: &Arc<Control>,
         configuration: Configuration,
         orders: PathBuf,
+        service_path: Option<Arc<ServicePath>>,
     ) -> Result<Self> {
         let mailed = configuration.clone();
-        let prober = Arc::new(Mutex::new(Arc::<Prober>::default()));
+        let prober = Arc::new(Prober::new(service_path.clone()));
+        let prober = Arc::new(Mutex::new(prober));
         let probers = Arc::clone(&prober);
         let beginning = Beginning {
             tables: tables(control, &configuration).await?,
@@ -58,6 +62,7 @@ impl Care {
             controller,
             mail: Mail::begin(&mailed, events),
             prober,
+            service_path,
         })
     }
 
@@ -78,7 +83,8 @@ impl Care {
         configuration: Configuration,
     ) -> Result<()> {
         // Certificates may have changed, too.
-        *self.prober.lock().unwrap_or_else(PoisonError::into_inner) = Arc::default();
+        let prober = Arc::new(Prober::new(self.service_path.clone()));
+        *self.prober.lock().unwrap_or_else(PoisonError::into_inner) = prober;
         let tables = tables(control, &configuration).await?;
         self.mail.enter(Phase::Reloading);
         // Who is no longer written to hears of the last of it.

@@ -10,7 +10,7 @@ use tracing::{error, info, warn};
 use super::file::File;
 use crate::control::protocol::Interface;
 use crate::control::server::Control;
-use crate::kernel::{Attachment, DataPath};
+use crate::kernel::{Attachment, DataPath, KernelError};
 use crate::model::ServiceId;
 use crate::neighbour::ports;
 use crate::own_addresses;
@@ -103,6 +103,16 @@ impl Interfaces {
     /// What is left when nobody looks after them any more.
     pub(super) fn into_data_path(self) -> DataPath {
         self.data_path
+    }
+}
+
+/// Has what comes from probes by an interface sent on.
+pub(super) fn probes(
+    interfaces: Arc<Mutex<Interfaces>>,
+) -> impl Fn(&str) -> Result<(), KernelError> + Send + Sync {
+    move |interface| {
+        let mut interfaces = interfaces.lock().unwrap_or_else(PoisonError::into_inner);
+        interfaces.data_path.send_probes(interface)
     }
 }
 

@@ -30,7 +30,7 @@ use tokio::sync::watch;
 
 use self::hops::Hops;
 pub use self::hops::NextHop;
-pub(crate) use self::keys::{narrow, widen};
+pub(crate) use self::keys::{family, narrow, widen};
 use self::marks::Rules;
 pub use self::orphans::Repeats;
 pub use self::recognize::Recognized;

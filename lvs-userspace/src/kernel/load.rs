@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use aya::maps::{Array, MapData, MapInfo};
-use aya::programs::{ProgramError, Xdp};
+use aya::programs::{Program, ProgramError, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod};
 use aya_obj::Object;
 use lvs_common::abi::{self, ABI_VERSION, Config, DEFAULT_FRAGMENTS, DEFAULT_SLOTS, PROGRAM, WAYS};
@@ -380,8 +380,14 @@ fn load(
         .load(bytes)
         .map_err(|error| KernelError::Load(Box::new(error)))?;
     for (_, program) in ebpf.programs_mut() {
-        let program: &mut Xdp = program.try_into().map_err(program_error("cannot use"))?;
-        program.load().map_err(load_error)?;
+        let loaded = match program {
+            Program::SchedClassifier(program) => program.load(),
+            program => {
+                let program: &mut Xdp = program.try_into().map_err(program_error("cannot use"))?;
+                program.load()
+            }
+        };
+        loaded.map_err(load_error)?;
     }
     Ok(ebpf)
 }
@@ -440,7 +446,7 @@ fn new_config() -> Result<Config, KernelError> {
         icmp_rate: 0,
         sync: abi::Sync::default(),
         own_count: 0,
-        reserved: 0,
+        probing: 0,
         own: [0; abi::OWN_ADDRESSES],
     })
 }

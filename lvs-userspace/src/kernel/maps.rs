@@ -9,7 +9,7 @@ use lvs_common::connection::Entry;
 use lvs_common::family::{V4, V6};
 
 use super::load::own_map;
-use super::{Counters, Directory, Events, KernelError, Mapping, Verdicts, Wire};
+use super::{Counters, Directory, Events, KernelError, Mapping, Probes, Verdicts, Wire};
 use crate::sync::Saved;
 
 /// Everything but the hash of services. See [`lvs_common::abi`] for what each holds.
@@ -31,6 +31,7 @@ pub struct Maps {
     pub service_counters: Counters,
     pub verdicts: Verdicts,
     pub events: Events,
+    pub probes: Probes,
     /// The sync daemons that are to run, by role: they outlive the process.
     pub sync_daemons: Mapping<Saved>,
 }
@@ -65,6 +66,7 @@ impl Maps {
             ),
             verdicts: Verdicts(per_cpu(ebpf, abi::VERDICTS)?),
             events: Events::take(map(ebpf, abi::EVENTS)?, per_cpu(ebpf, abi::LOST_EVENTS)?)?,
+            probes: Probes::take(map(ebpf, abi::PROBES)?)?,
             sync_daemons: Mapping::of(&sync_daemons, "sync_daemons")?,
         })
     }

@@ -7,12 +7,11 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::os::fd::AsRawFd as _;
 
 use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use tracing::{info, warn};
 
+use super::ethtool::{self, Feature};
 use super::links;
 
 /// Switches merging off on an interface and on those that it lies upon, where it is on.
@@ -97,49 +96,11 @@ fn name(link: &LinkMessage) -> Option<&str> {
 
 /// True if it was on.
 fn switch_off_one(interface: &str) -> io::Result<bool> {
-    /// `ETHTOOL_GGRO` and `ETHTOOL_SGRO` of `linux/ethtool.h`.
-    const GET: u32 = 0x2b;
-    const SET: u32 = 0x2c;
-    let was_on = ethtool(interface, GET, 0)? != 0;
+    let was_on = ethtool::get(interface, Feature::Merging)?;
     if was_on {
-        ethtool(interface, SET, 0)?;
+        ethtool::set(interface, Feature::Merging, false)?;
     }
     Ok(was_on)
-}
-
-/// `SIOCETHTOOL` with a `struct ethtool_value`; returns the value that the kernel leaves there.
-fn ethtool(interface: &str, command: u32, value: u32) -> io::Result<u32> {
-    #[repr(C)]
-    struct Value {
-        command: u32,
-        data: u32,
-    }
-    let mut value = Value {
-        command,
-        data: value,
-    };
-    let socket = socket(
-        AddressFamily::Inet,
-        SockType::Datagram,
-        SockFlag::SOCK_CLOEXEC,
-        None,
-    )?;
-    // SAFETY: all zeroes is a `struct ifreq`: an empty name and a null pointer.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    if interface.len() >= request.ifr_name.len() {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    for (to, from) in request.ifr_name.iter_mut().zip(interface.bytes()) {
-        *to = from.cast_signed();
-    }
-    request.ifr_ifru.ifru_data = (&raw mut value).cast();
-    // SAFETY: the request ends its name with a zero and points to a value that is alive during the
-    // call and as large as both commands take it to be.
-    let answer = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request) };
-    if answer < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(value.data)
 }
 
 #[cfg(test)]

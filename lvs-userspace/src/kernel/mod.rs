@@ -3,6 +3,7 @@
 
 mod attach;
 mod bpffs;
+pub mod ethtool;
 mod events;
 mod frames;
 mod grace;
@@ -14,6 +15,7 @@ mod maps;
 mod merging;
 mod mode;
 mod per_cpu;
+mod probes;
 
 use std::io;
 use std::path::PathBuf;
@@ -29,6 +31,7 @@ pub use mapping::{Mapping, Plain};
 pub use maps::{Maps, ServiceKeys};
 pub use mode::Mode;
 pub use per_cpu::{Counters, Verdicts};
+pub use probes::Probes;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// What went wrong between the daemon and the kernel.

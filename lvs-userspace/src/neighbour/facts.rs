@@ -91,7 +91,7 @@ pub(super) enum Neighbour {
 
 /// The kernel's answer to "how does a packet reach this address?".
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Route {
+pub(crate) enum Route {
     /// The address is this host's own.
     Local,
     /// By an interface.

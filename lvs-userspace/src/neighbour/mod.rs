@@ -31,10 +31,12 @@ mod socket;
 mod task;
 mod tracker;
 
+pub(crate) use facts::Route;
 pub use ports::ports;
 use socket::Events;
 pub(crate) use socket::{Message, Questions};
 use task::Task;
+pub(crate) use task::{route, route_of};
 use tracker::Tracker;
 
 /// How packets reach an address.

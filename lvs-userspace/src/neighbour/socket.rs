@@ -68,7 +68,7 @@ pub(super) enum Burst {
 
 impl Events {
     /// Subscribes, in the network namespace of the calling thread.
-    pub(super) fn open() -> Result<Self, Error> {
+    pub(crate) fn open() -> Result<Self, Error> {
         let mut socket = open()?;
         socket
             .socket_mut()

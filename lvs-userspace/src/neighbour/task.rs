@@ -203,7 +203,7 @@ fn tolerate<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
     }
 }
 
-pub(super) fn route_of(address: IpAddr) -> RouteNetlinkMessage {
+pub(crate) fn route_of(address: IpAddr) -> RouteNetlinkMessage {
     let mut message = RouteMessage::default();
     let (family, length, address) = match address {
         IpAddr::V4(address) => (AddressFamily::Inet, 32, RouteAddress::Inet(address)),
@@ -233,7 +233,7 @@ fn use_of(key: NeighbourKey) -> RouteNetlinkMessage {
     RouteNetlinkMessage::NewNeighbour(message)
 }
 
-pub(super) fn route(answer: Answer) -> Route {
+pub(crate) fn route(answer: Answer) -> Route {
     match answer {
         Ok(Some(Message::Known(message))) => match *message {
             RouteNetlinkMessage::NewRoute(message) => decode::route(&message),

@@ -27,7 +27,7 @@ pub struct RealServer {
     nginx: Child,
     uploads: PathBuf,
     _responder: Responder,
-    _decapsulator: Decapsulator,
+    decapsulator: Option<Decapsulator>,
 }
 
 impl RealServer {
@@ -48,14 +48,14 @@ impl RealServer {
         fs::write(&configuration, nginx_configuration(number, &folder, lab))?;
         let nginx = start_nginx(number, &namespace, &folder)?;
         let responder = Responder::start(&namespace, &name(number), &udp_addresses(number))?;
-        let decapsulator = Decapsulator::start(&namespace)?;
+        let decapsulator = Some(Decapsulator::start(&namespace)?);
         Ok(Self {
             number,
             namespace,
             nginx,
             uploads,
             _responder: responder,
-            _decapsulator: decapsulator,
+            decapsulator,
         })
     }
 
@@ -80,6 +80,15 @@ impl RealServer {
     /// It goes on after [`Self::hang`].
     pub fn wake(&self) -> Result<()> {
         Ok(kill(self.nginx_pid()?, Signal::SIGCONT)?)
+    }
+
+    /// It unwraps no more tunnelled packets, as after its tunnel device went down; or does again.
+    pub fn decapsulate(&mut self, on: bool) -> Result<()> {
+        self.decapsulator = None;
+        if on {
+            self.decapsulator = Some(Decapsulator::start(&self.namespace)?);
+        }
+        Ok(())
     }
 
     fn nginx_pid(&self) -> Result<Pid> {

@@ -4,6 +4,7 @@ mod care;
 mod costs;
 mod life;
 mod orders;
+mod path;
 mod reload;
 mod signals;
 mod together;

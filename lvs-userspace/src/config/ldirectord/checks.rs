@@ -9,7 +9,7 @@ use super::keywords::Key;
 use super::negotiate;
 use super::services;
 use super::settings::{CheckType, Scopes, Settings, WeightBy};
-use crate::health::check::{Check, External, Kind, Path};
+use crate::health::check::{Check, External, Kind, Path, Service as Negotiated, SqlEngine};
 use crate::model::{Method, Protocol, ServiceId};
 
 /// The virtual service that servers are checked for.
@@ -111,10 +111,11 @@ fn check(
         Kind::On | Kind::Off | Kind::Ping { .. } => 0,
         _ => port(word, service, server, scopes),
     };
+    let path = path(service, server, &kind, scopes, port, line, diagnostics);
     Check {
         kind,
         target: SocketAddr::new(server.address, port),
-        path: path(service, server, scopes, line, diagnostics),
+        path,
         source: scopes.address(Key::CheckSource).copied(),
         connect_timeout,
         timeout,
@@ -169,19 +170,28 @@ fn timeouts(kind: &Kind, word: &str, scopes: Scopes<'_>) -> (Duration, Duration)
 fn path(
     service: &Service<'_>,
     server: &Server<'_>,
+    kind: &Kind,
     scopes: Scopes<'_>,
+    asked: u16,
     line: usize,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Path {
     if scopes.text(Key::CheckPath) != Some("service") {
         return Path::Own;
     }
+    if let Some(who) = connects_by_itself(kind) {
+        let problem = format!("checkpath = service has no effect: {who} connects by itself");
+        diagnostics.push(Diagnostic::warning(line, problem).hint("leave it out"));
+        return Path::Own;
+    }
     match (service.id, server.method) {
         (ServiceId::Address { address, .. }, Method::Direct | Method::Tunnel) => {
-            let problem = "checkpath = service is not there yet: every such probe fails";
-            diagnostics.push(Diagnostic::warning(line, problem).hint("leave it out"));
+            let named = scopes.number(Key::CheckPort);
+            let port = named.and_then(|port| u16::try_from(port).ok());
+            // Neither method changes the port of packets. A service of all ports has none.
+            let virtual_port = Some(address.port()).filter(|port| *port != 0);
             Path::Service {
-                address,
+                address: SocketAddr::new(address.ip(), port.or(virtual_port).unwrap_or(asked)),
                 method: server.method,
             }
         }
@@ -198,6 +208,25 @@ fn path(
             diagnostics.push(Diagnostic::warning(line, problem));
             Path::Own
         }
+    }
+}
+
+/// Whose connections are not made here.
+fn connects_by_itself(kind: &Kind) -> Option<&'static str> {
+    match kind {
+        Kind::External(_) => Some("an external command"),
+        Kind::Negotiate(negotiated)
+        | Kind::Combined {
+            service: negotiated,
+            ..
+        } => match negotiated {
+            Negotiated::Sql {
+                engine: SqlEngine::Oracle,
+                ..
+            } => Some("sqlplus"),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) async fn probe(probe: &Probe<'_>) -> Found {
         awaited: "connection",
         source,
     };
-    let socket = socket::tcp(probe.check, probe.target()).map_err(failed)?;
+    let socket = socket::tcp(probe, probe.target()).await.map_err(failed)?;
     SockRef::from(&socket)
         .set_tcp_quickack(false)
         .map_err(failed)?;

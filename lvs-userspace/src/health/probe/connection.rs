@@ -78,7 +78,7 @@ impl<'p> Connection<'p> {
 
     /// Connects to another address: where the target points to.
     pub(super) async fn open_to(probe: &'p Probe<'p>, to: SocketAddr) -> Result<Self, Failure> {
-        let socket = socket::tcp(probe.check, to).map_err(|source| Failure::Io {
+        let socket = socket::tcp(probe, to).await.map_err(|source| Failure::Io {
             awaited: "connection",
             source,
         })?;

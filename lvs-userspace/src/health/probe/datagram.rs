@@ -22,7 +22,7 @@ pub(super) enum Sending {
 /// A socket that hears the check's target only.
 pub(super) async fn open(probe: &Probe<'_>) -> Result<UdpSocket, Failure> {
     probe.awaits("answer");
-    socket::udp(probe.check).await.map_err(failure)
+    socket::udp(probe).await.map_err(failure)
 }
 
 /// Sends a question, and hands over each datagram that comes back until one of them is taken for its

@@ -36,13 +36,14 @@ mod udp;
 
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use tokio::time::timeout;
 
-use super::check::{Check, Kind, Service};
+use super::check::{Check, Kind, Path, Service};
 use super::outcome::{Failure, Outcome};
+use crate::service_path::{self, ServicePath};
 
 /// What a protocol returns: what it found, as a phrase (`HTTP 200`), or why that is no good.
 type Found = Result<String, Failure>;
@@ -53,9 +54,19 @@ type Found = Result<String, Failure>;
 #[derive(Debug, Default)]
 pub struct Prober {
     tls: tls::Configurations,
+    /// None: there is no way to a virtual address by way of one server.
+    service_path: Option<Arc<ServicePath>>,
 }
 
 impl Prober {
+    /// With a way to virtual addresses, or without.
+    pub fn new(service_path: Option<Arc<ServicePath>>) -> Self {
+        Self {
+            service_path,
+            ..Self::default()
+        }
+    }
+
     /// Makes one probe. It ends, at the latest, with the check's timeout; dropped, it leaves nothing
     /// behind.
     ///
@@ -67,6 +78,7 @@ impl Prober {
             check,
             prober: self,
             awaited: Mutex::new("answer"),
+            pins: Mutex::default(),
             exit_code: OnceLock::new(),
         };
         let found = match timeout(check.timeout, probe.ask()).await {
@@ -89,6 +101,8 @@ struct Probe<'a> {
     prober: &'a Prober,
     /// What did not come, should the time be over now.
     awaited: Mutex<&'static str>,
+    /// What its sockets on the service path need as long as they are open.
+    pins: Mutex<Vec<service_path::Pin>>,
     /// Of an external check, once there is one.
     exit_code: OnceLock<u8>,
 }
@@ -103,9 +117,12 @@ impl Probe<'_> {
         *self.awaited.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The server that is asked.
+    /// Who is asked: the server, or the virtual address by way of it.
     fn target(&self) -> SocketAddr {
-        self.check.target
+        match self.check.path {
+            Path::Own => self.check.target,
+            Path::Service { address, .. } => address,
+        }
     }
 
     async fn ask(&self) -> Found {

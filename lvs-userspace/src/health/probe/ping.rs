@@ -9,7 +9,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
-use super::socket::{own_path, source_for};
+use super::socket::{by_service, source_for};
 use super::{Failure, Found, Probe};
 
 /// What an echo request carries, as much as `ping` sends.
@@ -26,11 +26,12 @@ pub(super) async fn probe(probe: &Probe<'_>, attempts: u32) -> Found {
     let failed = |source| Failure::Io { awaited, source };
     let attempts = attempts.max(1);
     let patience = probe.check.timeout / attempts;
-    let socket = open(probe).map_err(failed)?;
     let mut payload = [0; PAYLOAD];
     getrandom::fill(&mut payload).map_err(|error| failed(io::Error::other(error)))?;
+    let (socket, identifier) = open(probe).await.map_err(failed)?;
+    let identifier = identifier.unwrap_or(u16::from_be_bytes([payload[0], payload[1]]));
     for attempt in 1..=attempts {
-        let request = request(probe.target().ip(), attempt, &payload);
+        let request = request(probe.target().ip(), identifier, attempt, &payload);
         socket.send(&request).await.map_err(failed)?;
         // The last one is waited for until the whole probe is over.
         let patience = if attempt < attempts {
@@ -49,18 +50,21 @@ pub(super) async fn probe(probe: &Probe<'_>, attempts: u32) -> Found {
     })
 }
 
-/// A socket that hears what comes from the server.
+/// A socket that hears what comes from the server, and the identifier that the requests are to have.
 ///
 /// The kernel has one for echo requests only, which gets no answers but its own; it is for groups that
 /// net.ipv4.ping_group_range names, and that range is empty by default. Else it is a raw one, which
 /// gets all ICMP of the server: for it the daemon keeps CAP_NET_RAW.
-fn open(probe: &Probe<'_>) -> io::Result<UdpSocket> {
-    own_path(probe.check)?;
+async fn open(probe: &Probe<'_>) -> io::Result<(UdpSocket, Option<u16>)> {
     let target = SocketAddr::new(probe.target().ip(), 0);
     let (domain, protocol) = match target {
         SocketAddr::V4(_) => (Domain::IPV4, Protocol::ICMPV4),
         SocketAddr::V6(_) => (Domain::IPV6, Protocol::ICMPV6),
     };
+    if let Some((socket, from)) = by_service(probe, target, Type::RAW, protocol).await? {
+        socket.connect(&target.into())?;
+        return Ok((UdpSocket::from_std(socket.into())?, Some(from.port())));
+    }
     let socket = match Socket::new(domain, Type::DGRAM.nonblocking(), Some(protocol)) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             Socket::new(domain, Type::RAW.nonblocking(), Some(protocol))?
@@ -72,17 +76,22 @@ fn open(probe: &Probe<'_>) -> io::Result<UdpSocket> {
     }
     socket.connect(&target.into())?;
     // To the runtime a socket of datagrams is like any other.
-    UdpSocket::from_std(socket.into())
+    Ok((UdpSocket::from_std(socket.into())?, None))
 }
 
-fn request(to: IpAddr, sequence: u32, payload: &[u8; PAYLOAD]) -> [u8; HEADER + PAYLOAD] {
+fn request(
+    to: IpAddr,
+    identifier: u16,
+    sequence: u32,
+    payload: &[u8; PAYLOAD],
+) -> [u8; HEADER + PAYLOAD] {
     let mut request = [0; HEADER + PAYLOAD];
     request[0] = match to {
         IpAddr::V4(_) => 8,
         IpAddr::V6(_) => 128,
     };
     // The identifier, as far as the kernel does not put its own there.
-    request[4..6].copy_from_slice(&payload[..2]);
+    request[4..6].copy_from_slice(&identifier.to_be_bytes());
     request[6..8].copy_from_slice(&sequence.to_be_bytes()[2..]);
     request[HEADER..].copy_from_slice(payload);
     if to.is_ipv4() {
@@ -126,7 +135,7 @@ mod tests {
     #[test]
     fn a_reply_is_recognised_with_and_without_the_header() {
         let payload = [7; PAYLOAD];
-        let mut reply = request("127.0.0.1".parse().unwrap(), 1, &payload);
+        let mut reply = request("127.0.0.1".parse().unwrap(), 7, 1, &payload);
         assert!(!is_reply(&reply, &payload));
         reply[0] = 0;
         assert!(is_reply(&reply, &payload));

@@ -1,18 +1,26 @@
 //! What a probe found, as a sentence that names the server and the time.
 
 use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::super::check::{Check, Kind};
+use super::super::check::{Check, Kind, Path};
 use super::super::outcome::{Failure, Outcome};
 use super::Found;
+use crate::service_path::Unavailable;
 
 /// Completes what a protocol found.
 pub(super) fn outcome(check: &Check, found: Found, took: Duration) -> Outcome {
-    let server = match check.kind {
-        Kind::Ping { .. } => check.target.ip().to_string(),
-        _ if check.target.port() == 0 => check.target.ip().to_string(),
-        _ => check.target.to_string(),
+    let asked = |address: SocketAddr| match check.kind {
+        Kind::Ping { .. } => address.ip().to_string(),
+        _ if address.port() == 0 => address.ip().to_string(),
+        _ => address.to_string(),
+    };
+    let server = match check.path {
+        Path::Own => asked(check.target),
+        Path::Service { address, .. } => {
+            format!("{} by way of {}", asked(address), check.target.ip())
+        }
     };
     let (good, inconclusive) = match &found {
         Ok(_) => (true, false),
@@ -84,7 +92,9 @@ pub(super) fn reason(error: &io::Error) -> String {
 /// Whether an error is about the director: what it lacks is not the server's fault, and a director
 /// that is short of descriptors must not take all servers out of service.
 pub(super) fn is_own(error: &io::Error) -> bool {
-    matches!(
+    let inner = error.get_ref();
+    let unavailable = inner.and_then(|inner| inner.downcast_ref::<Unavailable>());
+    let short = matches!(
         error.raw_os_error(),
         Some(
             libc::EAGAIN
@@ -95,7 +105,8 @@ pub(super) fn is_own(error: &io::Error) -> bool {
                 | libc::EADDRNOTAVAIL
                 | libc::EADDRINUSE
         )
-    )
+    );
+    unavailable.is_some() || short
 }
 
 #[cfg(test)]

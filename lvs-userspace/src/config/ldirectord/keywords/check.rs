@@ -70,9 +70,14 @@ pub(super) const WHAT: &[Keyword] = &[
         kind: Kind::Word(&["own", "service"]),
         default: "`own`",
         example: "checkpath = service",
-        text: "`own`: a probe goes to the server's own address. `service`: it goes to the virtual address by \
-               way of this server, as packets of clients do; so a server with `gate` or `ipip` that lost the virtual address or its tunnel is \
-               found out. Not there yet: every such probe fails.",
+        text: "`own`: a probe goes to the server's own address. `service`: it goes to the virtual address, by \
+               way of this server, as packets of clients do: in a frame to the server's Ethernet address (`gate`) or in a \
+               tunnel (`ipip`). So a server is found out that answers at its own address but lost the virtual one, the \
+               settings or the device that go with it, or whose service does not listen there. The port is that of the \
+               virtual service, or `checkport`. Such a probe comes from the director's address on the way to the server (or \
+               from `checksource`), and the answer has to arrive at an interface that lvsd runs on. What connects by itself \
+               (`external`, and `oracle` through its client) always asks the server's own address; so do \
+               all checks of a server with `masq`. `checktype = ping` asks whether the virtual address is there.",
     },
     Keyword {
         key: Key::CheckSource,

@@ -132,6 +132,21 @@ fn doubtful_files_are_told() {
             2,
             "no effect",
         ),
+        (
+            &[
+                REAL,
+                "checktype = external",
+                "checkcommand = /bin/false",
+                "checkpath = service",
+            ],
+            2,
+            "an external command connects by itself",
+        ),
+        (
+            &[REAL, "service = oracle", "checkpath = service"],
+            2,
+            "sqlplus connects by itself",
+        ),
     ];
     for (lines, line, part) in cases {
         let found = warnings(lines);

@@ -406,6 +406,19 @@ fn probes_can_go_the_way_of_packets() {
         method,
     };
     assert_eq!(path("gate"), service(Method::Direct));
+    // Neither method changes the port of packets, but a check may name one.
+    let other = server(&[
+        "real = 10.0.0.1:80 gate",
+        "checkpath = service",
+        "checkport = 81",
+    ]);
+    assert_eq!(
+        other.checks[0].path,
+        Path::Service {
+            address: "192.0.2.10:81".parse().unwrap(),
+            method: Method::Direct
+        }
+    );
     assert_eq!(path("ipip"), service(Method::Tunnel));
     assert_eq!(path("masq"), Path::Own);
 }

@@ -1,0 +1,146 @@
+//! The network namespace of probes on the service path. Its stack has no addresses: neither those of
+//! virtual services, which the director often has itself, nor those that probes come from.
+//!
+//! A namespace belongs to a thread, and sockets to the namespace of the thread that made them. So one
+//! thread lives in there and makes them. With it the namespace ends, and all that is in it: a daemon
+//! that is killed leaves nothing.
+
+use std::fs::File;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::AsFd as _;
+use std::thread;
+
+use nix::sched::{CloneFlags, unshare};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::sync::{mpsc, oneshot};
+
+use super::door::Door;
+use crate::neighbour::{Questions, Route, route, route_of};
+use crate::privileges;
+
+/// The way to the thread.
+#[derive(Debug)]
+pub struct Namespace(mpsc::UnboundedSender<Request>);
+
+/// What is asked of the thread.
+#[derive(Debug)]
+enum Request {
+    Door(oneshot::Sender<io::Result<Door>>),
+    Route(IpAddr, oneshot::Sender<io::Result<Route>>),
+    Socket(
+        (Domain, Type, Protocol),
+        oneshot::Sender<io::Result<Socket>>,
+    ),
+}
+
+impl Namespace {
+    /// Makes a namespace. Needs privileges that the daemon gives up afterwards: what is made in it later
+    /// does not.
+    pub fn begin() -> io::Result<Self> {
+        let (sender, requests) = mpsc::unbounded_channel();
+        let (tell, told) = std::sync::mpsc::channel();
+        thread::Builder::new()
+            .name("service path".to_owned())
+            .spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build();
+                let entered = runtime.and_then(|runtime| {
+                    // For the sockets.
+                    let guard = runtime.enter();
+                    let inhabitant = Inhabitant::enter()?;
+                    drop(guard);
+                    Ok((runtime, inhabitant))
+                });
+                match entered {
+                    Ok((runtime, inhabitant)) => {
+                        drop(tell.send(Ok(())));
+                        runtime.block_on(inhabitant.serve(requests));
+                    }
+                    Err(error) => drop(tell.send(Err(error))),
+                }
+            })?;
+        told.recv().map_err(io::Error::other)??;
+        Ok(Self(sender))
+    }
+
+    /// Opens the door: to be asked for when there is none.
+    pub(super) async fn door(&self) -> io::Result<Door> {
+        self.ask(Request::Door).await
+    }
+
+    /// How the director itself gets to an address.
+    pub(super) async fn route(&self, address: IpAddr) -> io::Result<Route> {
+        self.ask(|answer| Request::Route(address, answer)).await
+    }
+
+    /// A socket inside.
+    pub(super) async fn socket(
+        &self,
+        domain: Domain,
+        kind: Type,
+        protocol: Protocol,
+    ) -> io::Result<Socket> {
+        self.ask(|answer| Request::Socket((domain, kind, protocol), answer))
+            .await
+    }
+
+    async fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<io::Result<T>>) -> Request,
+    ) -> io::Result<T> {
+        let (answer, answered) = oneshot::channel();
+        let gone = || io::Error::other("the thread of the service path has ended");
+        self.0.send(request(answer)).map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+}
+
+/// The thread.
+struct Inhabitant {
+    /// The namespace it came from.
+    host: File,
+    outside: Questions,
+    inside: Questions,
+}
+
+impl Inhabitant {
+    fn enter() -> io::Result<Self> {
+        let host = File::open("/proc/thread-self/ns/net")?;
+        let outside = Questions::open().map_err(io::Error::other)?;
+        unshare(CloneFlags::CLONE_NEWNET)?;
+        let inside = Questions::open().map_err(io::Error::other)?;
+        // The daemon's other threads begin after it gave its privileges up.
+        privileges::reduce(false).map_err(io::Error::other)?;
+        Ok(Self {
+            host,
+            outside,
+            inside,
+        })
+    }
+
+    async fn serve(mut self, mut requests: mpsc::UnboundedReceiver<Request>) {
+        // Whoever asked may have given up meanwhile.
+        while let Some(request) = requests.recv().await {
+            match request {
+                Request::Door(answer) => drop(answer.send(self.door().await)),
+                Request::Route(address, answer) => drop(answer.send(self.route(address).await)),
+                Request::Socket((domain, kind, protocol), answer) => {
+                    let socket = Socket::new(domain, kind.nonblocking(), Some(protocol));
+                    drop(answer.send(socket));
+                }
+            }
+        }
+    }
+
+    async fn door(&mut self) -> io::Result<Door> {
+        Door::open(&mut self.inside, &mut self.outside, self.host.as_fd()).await
+    }
+
+    async fn route(&mut self, address: IpAddr) -> io::Result<Route> {
+        let answers = self.outside.ask(vec![route_of(address)], 0).await;
+        let mut answers = answers.map_err(io::Error::other)?;
+        Ok(route(answers.pop().unwrap_or(Ok(None))))
+    }
+}

@@ -1,0 +1,299 @@
+//! Probes by the service path find out what probes of a server's own address cannot.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use lvs_tests::eventually;
+use lvs_tests::lab::addresses::{host_length, server, virtual_address};
+use lvs_tests::lab::{Lab, Missing, Namespace, find, skipped};
+use lvs_userspace::model::Family::{self, Ipv4, Ipv6};
+use lvs_userspace::model::Method::{self, Direct, Tunnel};
+
+use crate::care::{Care, PATIENCE, QUICK};
+
+const SERVICES: [(Family, Method); 4] = [
+    (Ipv4, Direct),
+    (Ipv6, Direct),
+    (Ipv4, Tunnel),
+    (Ipv6, Tunnel),
+];
+
+/// What is asked over TCP, in checks that must all hold, and what misses when a server lost the virtual
+/// address.
+const TCP: &str = "\
+check = negotiate service=http request=\"/\" receive=\"server\" checkpath=service
+check = connect checkpath=service
+check = ping checkpath=service";
+
+const UDP: &str = "\
+protocol = udp
+service = udp
+request = \"hello\"
+receive = \"hello\"
+checkpath = service";
+
+/// A virtual service at a port with all real servers and these lines.
+fn service((family, method): (Family, Method), port: u16, lines: &str) -> String {
+    let version = match family {
+        Ipv4 => "",
+        Ipv6 => "6",
+    };
+    let how = if method == Tunnel { "ipip" } else { "gate" };
+    let to = SocketAddr::new(virtual_address(family, method), port);
+    let mut text = format!("virtual{version} = {to}\n");
+    for number in 1..=Lab::SERVERS {
+        let real = SocketAddr::new(server(family, number), port);
+        let _ = writeln!(text, "\treal{version} = {real} {how}");
+    }
+    for line in lines.lines() {
+        let _ = writeln!(text, "\t{line}");
+    }
+    text
+}
+
+/// Servers that new connections of a virtual service go to.
+fn serving(care: &Care, flag: &str, (family, method): (Family, Method), port: u16) -> Vec<u8> {
+    let table = care.lab.director.lvsadm("-Sn").unwrap();
+    let to = SocketAddr::new(virtual_address(family, method), port);
+    let serves = |number: &u8| {
+        let real = SocketAddr::new(server(family, *number), port);
+        let line = format!("-a {flag} {to} -r {real} ");
+        let found = table.lines().find(|found| found.starts_with(&line));
+        found.is_some_and(|found| !found.ends_with("-w 0"))
+    };
+    (1..=Lab::SERVERS).filter(serves).collect()
+}
+
+#[track_caller]
+fn becomes(care: &Care, flag: &str, id: (Family, Method), port: u16, servers: &[u8]) {
+    let found = || serving(care, flag, id, port);
+    let holds = eventually(PATIENCE, || found() == servers);
+    assert!(holds, "{flag} {id:?}: {:?} instead of {servers:?}", found());
+}
+
+/// Takes a virtual address off a host's interface, or puts it there.
+fn address(namespace: &Namespace, (family, method): (Family, Method), verb: &str, interface: &str) {
+    let address = virtual_address(family, method);
+    let length = host_length(family);
+    let line = format!("addr {verb} {address}/{length} dev {interface}\n");
+    namespace.ip(&line).unwrap();
+}
+
+#[test]
+fn a_server_that_lost_the_virtual_address_is_found_out() {
+    let own = "protocol = udp\nservice = udp\nrequest = \"hello\"\nreceive = \"hello\"";
+    let mut file = QUICK.to_owned();
+    for id in SERVICES {
+        let udp = if id == (Ipv6, Direct) { own } else { UDP };
+        file += &(service(id, 80, TCP) + &service(id, 80, udp));
+    }
+    let Some(care) = Care::of(&file) else {
+        return;
+    };
+    // The director has all virtual addresses itself.
+    for id in SERVICES {
+        becomes(&care, "-t", id, 80, &[1, 2, 3]);
+        becomes(&care, "-u", id, 80, &[1, 2, 3]);
+    }
+    let second = care.lab.servers[1].namespace();
+    for id in SERVICES {
+        address(second, id, "del", "lo");
+    }
+    for id in SERVICES {
+        becomes(&care, "-t", id, 80, &[1, 3]);
+        let (family, method) = id;
+        let by_way = format!("by way of {}", server(family, 2));
+        let to = virtual_address(family, method);
+        care.logs(&format!(
+            "no connection to {} {by_way}",
+            SocketAddr::new(to, 80)
+        ));
+        care.logs(&format!("no echo reply from {to} {by_way}"));
+        if id == (Ipv6, Direct) {
+            // Asked at its own address, it is as well as ever.
+            assert_eq!(serving(&care, "-u", id, 80), [1, 2, 3]);
+        } else {
+            becomes(&care, "-u", id, 80, &[1, 3]);
+            care.logs(&format!(
+                "no answer from {} {by_way}",
+                SocketAddr::new(to, 80)
+            ));
+        }
+    }
+    for id in SERVICES {
+        address(second, id, "add", "lo");
+    }
+    for id in SERVICES {
+        becomes(&care, "-t", id, 80, &[1, 2, 3]);
+        becomes(&care, "-u", id, 80, &[1, 2, 3]);
+    }
+    nobody_but(&care, 2);
+}
+
+/// No probe of another server ever failed, and none was taken for a client's packet.
+fn nobody_but(care: &Care, number: u8) {
+    let failed = |line: &&str| line.contains("failure") || line.contains("\"event\":\"down\"");
+    let guilty = [Ipv4, Ipv6].map(|family| format!("by way of {} ", server(family, number)));
+    let others = |line: &&str| guilty.iter().all(|way| !line.contains(way));
+    let log = care.log();
+    let blamed: Vec<_> = log.lines().filter(failed).filter(others).collect();
+    assert!(blamed.is_empty(), "{blamed:#?}");
+    let connections = care.lab.director.lvsadm("-Lcn").unwrap();
+    assert_eq!(connections.lines().count(), 2, "{connections}");
+}
+
+#[test]
+fn a_server_whose_tunnel_is_gone_is_found_out() {
+    let ids = [(Ipv4, Tunnel), (Ipv6, Tunnel)];
+    let own = "checktype = connect";
+    let by_service = "checktype = connect\ncheckpath = service";
+    let mut file = QUICK.to_owned();
+    for id in ids {
+        file += &(service(id, 80, by_service) + &service(id, 8080, own));
+    }
+    let Some(mut care) = Care::of(&file) else {
+        return;
+    };
+    // Nor need the director have the virtual address.
+    for id in ids {
+        address(care.lab.director.namespace(), id, "del", "front");
+    }
+    for id in ids {
+        becomes(&care, "-t", id, 80, &[1, 2, 3]);
+    }
+    care.lab.servers[2].decapsulate(false).unwrap();
+    for id in ids {
+        becomes(&care, "-t", id, 80, &[1, 2]);
+    }
+    for id in ids {
+        assert_eq!(serving(&care, "-t", id, 8080), [1, 2, 3]);
+    }
+    care.lab.servers[2].decapsulate(true).unwrap();
+    for id in ids {
+        becomes(&care, "-t", id, 80, &[1, 2, 3]);
+    }
+    nobody_but(&care, 3);
+}
+
+/// Programs of a test, ended with it.
+struct Programs(Vec<Child>);
+
+impl Programs {
+    fn start(&mut self, namespace: &Namespace, program: &str, arguments: &[&str]) {
+        let mut command = Command::new(find(program).unwrap());
+        command.args(arguments);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        self.0.push(namespace.spawn(&mut command).unwrap());
+    }
+}
+
+impl Drop for Programs {
+    fn drop(&mut self) {
+        for program in &mut self.0 {
+            let _ = program.kill();
+            let _ = program.wait();
+        }
+    }
+}
+
+/// A certificate and its key in one file.
+fn certificate(folder: &Path) -> PathBuf {
+    let file = folder.join("web.pem");
+    let text = file.to_string_lossy();
+    let arguments =
+        "req -x509 -nodes -days 2 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -subj /CN=web";
+    let made = Command::new("openssl")
+        .args(arguments.split(' '))
+        .args(["-keyout", &text, "-out", &text])
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    file
+}
+
+#[test]
+fn tls_and_names_are_asked_for_by_the_service_path() {
+    let missing = ["openssl", "dnsmasq"]
+        .into_iter()
+        .find(|program| find(program).is_none());
+    if skipped(missing.map_or(Ok(()), |program| {
+        Err(Missing(format!("{program} is not installed")))
+    })) {
+        return;
+    }
+    let web =
+        "service = https\nrequest = \"/\"\nreceive = \"secure\"\nverify = no\ncheckpath = service";
+    let names = "protocol = udp\nservice = dns\nrequest = \"www.example\"\nreceive = \"10.9.0.80\"\ncheckpath = service";
+    let ids = [(Ipv4, Direct), (Ipv6, Tunnel)];
+    let mut file = QUICK.to_owned();
+    for id in ids {
+        file += &(service(id, 443, web) + &service(id, 53, names));
+    }
+    let Some(care) = Care::of(&file) else {
+        return;
+    };
+    let folder = care.lab.folder();
+    let pem = certificate(folder);
+    let mut programs = Programs(Vec::new());
+    for server in &care.lab.servers {
+        let configuration = folder.join(format!("{}-tls.conf", server.name()));
+        fs::write(&configuration, web_server(folder, &pem)).unwrap();
+        let configuration = configuration.to_string_lossy();
+        let space = server.namespace();
+        programs.start(space, "nginx", &["-c", &configuration, "-e", "/dev/null"]);
+        programs.start(
+            space,
+            "dnsmasq",
+            &[
+                "--keep-in-foreground",
+                "--conf-file=/dev/null",
+                "--no-resolv",
+                "--no-hosts",
+                "--pid-file=",
+                "--user=root",
+                "--host-record=www.example,10.9.0.80",
+            ],
+        );
+    }
+    for id in ids {
+        becomes(&care, "-t", id, 443, &[1, 2, 3]);
+        becomes(&care, "-u", id, 53, &[1, 2, 3]);
+    }
+    let first = care.lab.servers[0].namespace();
+    for id in ids {
+        address(first, id, "del", "lo");
+    }
+    for id in ids {
+        becomes(&care, "-t", id, 443, &[2, 3]);
+        becomes(&care, "-u", id, 53, &[2, 3]);
+    }
+}
+
+fn web_server(folder: &Path, pem: &Path) -> String {
+    let (folder, pem) = (folder.display(), pem.display());
+    format!(
+        "daemon off; master_process off; user root; pid /dev/null; error_log /dev/null;
+        events {{ }}
+        http {{
+            access_log off;
+            client_body_temp_path {folder}/body-tls;
+            proxy_temp_path {folder}/proxy-tls;
+            fastcgi_temp_path {folder}/fastcgi-tls;
+            uwsgi_temp_path {folder}/uwsgi-tls;
+            scgi_temp_path {folder}/scgi-tls;
+            server {{
+                listen 443 ssl;
+                listen [::]:443 ssl;
+                ssl_certificate {pem};
+                ssl_certificate_key {pem};
+                location / {{ return 200 secure; }}
+            }}
+        }}"
+    )
+}
