@@ -5,6 +5,7 @@ mod clients;
 mod disk;
 mod file;
 mod interfaces;
+mod links;
 mod marks;
 mod reload;
 mod supervisor;
@@ -26,6 +27,7 @@ use tracing::{debug, error, info, warn};
 use self::care::Care;
 pub use self::file::{Error as FileError, File, read as read_file};
 use self::interfaces::Interfaces;
+pub use self::links::Links;
 use self::reload::Effect;
 use crate::clock;
 use crate::config::ldirectord;
@@ -39,6 +41,7 @@ use crate::kernel::{DataPath, Directory, Options};
 use crate::logging::Log;
 use crate::neighbour::{Change, Neighbours, Resolution};
 use crate::own_addresses;
+use crate::peer;
 use crate::privileges;
 use crate::role::{Group, Roles};
 use crate::service_path::{Namespace, ServicePath};
@@ -68,6 +71,8 @@ pub struct Settings {
     pub role: Role,
     /// What a master holds.
     pub group: Group,
+    /// Links to other directors; none: it is alone.
+    pub links: Option<Links>,
     /// Remove what is there first.
     pub reset: bool,
     /// Remove the data path at the end.
@@ -94,6 +99,8 @@ pub fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
     let read = settings.config.as_deref().map(file::read_all).transpose()?;
     let (file, files) = read.unzip();
     let files = files.unwrap_or_default();
+
+    let links = settings.links.as_ref().map(Links::read).transpose()?;
 
     if let Some(log) = &settings.log {
         log.follow(file.as_ref().and_then(File::logfile));
@@ -161,6 +168,7 @@ pub fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
     let begun = Begun {
         services,
         service_path,
+        links,
         socket,
         interfaces: Arc::clone(&interfaces),
         reloads,
@@ -198,6 +206,7 @@ enum End {
 struct Begun {
     services: Option<ldirectord::Configuration>,
     service_path: Option<Arc<ServicePath>>,
+    links: Option<peer::Options>,
     socket: Socket,
     interfaces: Arc<Mutex<Interfaces>>,
     reloads: mpsc::Receiver<Reload>,
@@ -214,6 +223,7 @@ async fn serve(
     let Begun {
         services,
         service_path,
+        links,
         socket,
         interfaces,
         mut reloads,
@@ -237,6 +247,9 @@ async fn serve(
             _ = interrupt.recv() => stopping = true,
         }
         effect.care = Some(care);
+    }
+    if let Some(links) = links {
+        links::begin(control, links).await?;
     }
     find_next_hops(control).await;
     // Last: now the packets that follow the addresses are forwarded.

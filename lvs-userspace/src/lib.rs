@@ -19,6 +19,7 @@ pub mod model;
 pub mod neighbour;
 mod netfilter;
 pub mod own_addresses;
+pub mod peer;
 pub mod privileges;
 pub mod rates;
 pub mod role;

@@ -18,6 +18,7 @@ use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 
 use super::health::{Event, Health, Order};
+use super::peers::PeersStatus;
 use super::protocol::{
     Connection, Edit, MarkRule, Refusal, Services, Status, Timeouts, VerdictCount,
 };
@@ -126,6 +127,11 @@ impl Client {
     /// How synchronization goes.
     pub async fn sync(&mut self) -> Result<SyncStatus, ClientError> {
         self.get("/v1/sync").await
+    }
+
+    /// How the links to other directors are.
+    pub async fn peers(&mut self) -> Result<PeersStatus, ClientError> {
+        self.get("/v1/peers").await
     }
 
     /// Starts or stops a sync daemon.

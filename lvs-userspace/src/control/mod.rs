@@ -3,6 +3,7 @@
 mod care;
 pub mod client;
 pub mod health;
+pub mod peers;
 pub mod protocol;
 pub mod role;
 pub mod server;

@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::care;
+use super::peers::PeersStatus;
 use super::protocol::{
     Edit, Interface, MarkRule, Refusal, RefusalKind, Services, Status, Table, Timeouts,
     VerdictCount,
@@ -32,6 +33,7 @@ use crate::connections::{self, Occupation};
 use crate::director::Director;
 use crate::health::controller::Handle;
 use crate::kernel::Maps;
+use crate::peer::Peers;
 use crate::role::Roles;
 use crate::sync::{LinkError, Sync, SyncError};
 
@@ -46,6 +48,7 @@ pub struct Control {
     director: Arc<Mutex<Director>>,
     maps: Arc<Maps>,
     sync: Sync,
+    peers: OnceLock<Peers>,
     roles: Roles,
     interfaces: Mutex<Vec<Interface>>,
     occupation: Mutex<Occupation>,
@@ -60,6 +63,7 @@ impl Control {
         let director = Arc::new(Mutex::new(director));
         Self {
             sync: Sync::new(Arc::clone(&director), Arc::clone(&maps)),
+            peers: OnceLock::new(),
             maps,
             director,
             roles,
@@ -89,6 +93,26 @@ impl Control {
     /// The maps.
     pub const fn maps(&self) -> &Arc<Maps> {
         &self.maps
+    }
+
+    /// Connections told to and by other directors with the messages of the kernel's IPVS.
+    pub const fn sync(&self) -> &Sync {
+        &self.sync
+    }
+
+    /// The links to other directors, if there are any.
+    pub fn peers(&self) -> Option<&Peers> {
+        self.peers.get()
+    }
+
+    /// From now on there are links; the first stay.
+    pub fn set_peers(&self, peers: Peers) {
+        let _ = self.peers.set(peers);
+    }
+
+    /// The single writer, for those that outlive a request.
+    pub const fn shared_director(&self) -> &Arc<Mutex<Director>> {
+        &self.director
     }
 
     /// The role of this director.
@@ -203,6 +227,7 @@ pub async fn serve(
         .route("/v1/events", get(care::events))
         .route("/v1/reload", post(reload))
         .route("/v1/sync", get(sync_status).post(sync_order))
+        .route("/v1/peers", get(peers))
         .route("/v1/role", get(role::status).put(role::change))
         .fallback(|| async {
             refused(Refusal::new(
@@ -287,6 +312,14 @@ async fn status(State(control): State<Arc<Control>>) -> Result<Json<Status>, Res
 
 async fn sync_status(State(control): State<Arc<Control>>) -> Result<Json<SyncStatus>, Response> {
     off_runtime(control, |control| Json(control.sync.status())).await
+}
+
+async fn peers(State(control): State<Arc<Control>>) -> Json<PeersStatus> {
+    Json(
+        control
+            .peers()
+            .map_or_else(PeersStatus::default, Peers::status),
+    )
 }
 
 async fn sync_order(

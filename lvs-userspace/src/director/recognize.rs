@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use lvs_common::abi::Server;
+use lvs_common::abi::{Server, ServiceKey};
 use lvs_common::connection::{Protocol, Record};
 
 use super::{Director, Service, keys};
@@ -37,6 +37,28 @@ impl Director {
             Some((index, port, self.find(&id)?))
         });
         let (index, service_port, service) = found.ok_or(Discard::NoService)?;
+        self.recognize_server((index, service), service_port, server)
+    }
+
+    /// The real server of a virtual service, both by what identifies them on every director: addresses
+    /// and ports, or the mark.
+    pub fn recognize_named(
+        &self,
+        service: &ServiceKey,
+        server: SocketAddr,
+    ) -> Result<Recognized, Discard> {
+        let id = keys::service(service).ok_or(Discard::NoService)?;
+        let index = *self.by_id.get(&id).ok_or(Discard::NoService)?;
+        let found = self.find(&id).ok_or(Discard::NoService)?;
+        self.recognize_server((index, found), service.port.get(), server)
+    }
+
+    fn recognize_server(
+        &self,
+        (index, service): (u32, &Service),
+        service_port: u16,
+        server: SocketAddr,
+    ) -> Result<Recognized, Discard> {
         // A server of port 0 is sent whatever port the packets have.
         let found = [server.port(), 0].into_iter().find_map(|port| {
             let address = SocketAddr::new(server.ip(), port);

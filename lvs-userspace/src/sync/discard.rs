@@ -25,12 +25,13 @@ pub enum Discard {
     NoService,
     NoServer,
     Inactive,
+    Fresher,
     NoRoom,
 }
 
 impl Discard {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::ShortMessage,
         Self::MessageLength,
         Self::SyncId,
@@ -50,6 +51,7 @@ impl Discard {
         Self::NoService,
         Self::NoServer,
         Self::Inactive,
+        Self::Fresher,
         Self::NoRoom,
     ];
 
@@ -75,6 +77,7 @@ impl Discard {
             Self::NoService => "no-service",
             Self::NoServer => "no-server",
             Self::Inactive => "inactive",
+            Self::Fresher => "fresher",
             Self::NoRoom => "no-room",
         }
     }
@@ -101,6 +104,7 @@ impl Discard {
             Self::NoService => "there is no such virtual service here",
             Self::NoServer => "its virtual service has no such real server here",
             Self::Inactive => "a connection that is over and goes to another real server here",
+            Self::Fresher => "a connection whose last packet came here, and later than there",
             Self::NoRoom => "there is no room in the connection table",
         }
     }

@@ -5,6 +5,7 @@
 
 mod check;
 mod discard;
+mod feed;
 mod link;
 mod receive;
 mod saved;
@@ -15,12 +16,10 @@ pub mod wire;
 mod worker;
 
 use std::collections::BTreeMap;
-use std::mem::offset_of;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lvs_common::abi::{self, Config};
 use thiserror::Error;
 
 use self::link::Link;
@@ -31,9 +30,11 @@ use crate::director::Director;
 use crate::kernel::Maps;
 
 pub use discard::{Discard, Discarded};
+pub use feed::{Feed, Listener};
 pub use link::LinkError;
 pub use receive::{Received, Receiver};
 pub use saved::Saved;
+pub(crate) use take::{Content, Present, Taken};
 
 /// The group that IPVS sends to.
 pub const DEFAULT_GROUP: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 81));
@@ -66,6 +67,7 @@ pub enum SyncError {
 pub struct Sync {
     director: Arc<Mutex<Director>>,
     maps: Arc<Maps>,
+    feed: Arc<Feed>,
     received: Arc<Received>,
     sent: Arc<Sent>,
     workers: Mutex<BTreeMap<SyncRole, Worker>>,
@@ -76,12 +78,12 @@ impl Sync {
     pub fn new(director: Arc<Mutex<Director>>, maps: Arc<Maps>) -> Self {
         let sync = Self {
             director,
+            feed: Arc::new(Feed::new(Arc::clone(&maps))),
             maps,
             received: Arc::default(),
             sent: Arc::default(),
             workers: Mutex::default(),
         };
-        sync.tell_events(false);
         for role in [SyncRole::Master, SyncRole::Backup] {
             let saved = sync.maps.sync_daemons.read(Saved::index(role));
             let Some(daemon) = saved.and_then(|saved| saved.daemon(role)) else {
@@ -118,11 +120,13 @@ impl Sync {
         self.maps
             .sync_daemons
             .write(Saved::index(role), Saved::NONE);
-        if role == SyncRole::Master {
-            self.tell_events(false);
-        }
         drop(worker);
         Ok(())
+    }
+
+    /// What the program tells about connections.
+    pub const fn feed(&self) -> &Arc<Feed> {
+        &self.feed
     }
 
     /// How it goes.
@@ -147,8 +151,7 @@ impl Sync {
         let worker = match daemon.role {
             SyncRole::Master => {
                 let (maps, sent) = (Arc::clone(&self.maps), Arc::clone(&self.sent));
-                let sender = Sender::new(maps, daemon.syncid, max_length, sent);
-                self.tell_events(true);
+                let sender = Sender::new(maps, &self.feed, daemon.syncid, max_length, sent);
                 Worker::start(daemon, link, sender)
             }
             SyncRole::Backup => {
@@ -163,14 +166,6 @@ impl Sync {
         worker.map_err(SyncError::Thread)
     }
 
-    /// Has the program tell about connections, or not.
-    fn tell_events(&self, on: bool) {
-        let offset = offset_of!(Config, sync) + offset_of!(abi::Sync, on);
-        if let Some(word) = self.maps.config.word(0, offset) {
-            word.store(on.into(), Ordering::Relaxed);
-        }
-    }
-
     fn workers(&self) -> MutexGuard<'_, BTreeMap<SyncRole, Worker>> {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -178,16 +173,23 @@ impl Sync {
 
 impl Received {
     fn status(&self) -> sync::Received {
-        let count = |why: Discard| DiscardCount {
-            name: why.name().to_owned(),
-            count: self.discarded.of(why),
-            explanation: why.explanation().to_owned(),
-        };
-        let discarded = Discard::ALL.into_iter().map(count);
         sync::Received {
             messages: self.messages.load(Ordering::Relaxed),
             entries: self.entries.load(Ordering::Relaxed),
-            discarded: discarded.filter(|discard| discard.count > 0).collect(),
+            discarded: self.discarded.list(),
         }
+    }
+}
+
+impl Discarded {
+    /// What occurred.
+    pub fn list(&self) -> Vec<DiscardCount> {
+        let count = |why: Discard| DiscardCount {
+            name: why.name().to_owned(),
+            count: self.of(why),
+            explanation: why.explanation().to_owned(),
+        };
+        let all = Discard::ALL.into_iter().map(count);
+        all.filter(|discard| discard.count > 0).collect()
     }
 }

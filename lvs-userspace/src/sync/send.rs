@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use lvs_common::abi::{Config, EVENT_IPV6};
 use tracing::{debug, warn};
 
+use super::feed::{Feed, Listener};
 use super::link::Link;
 use super::tell::{Told, tell};
 use super::wire::{Packer, Synced};
@@ -52,6 +53,7 @@ impl Sent {
 /// Tells one group of directors.
 pub(super) struct Sender {
     maps: Arc<Maps>,
+    events: Listener,
     packer: Packer,
     sent: Arc<Sent>,
     /// Events lost when it was looked last.
@@ -65,11 +67,19 @@ pub(super) struct Sender {
 
 impl Sender {
     /// Begins with a round: nobody knows what was told before.
-    pub(super) fn new(maps: Arc<Maps>, syncid: u8, max_length: u16, sent: Arc<Sent>) -> Self {
+    pub(super) fn new(
+        maps: Arc<Maps>,
+        feed: &Arc<Feed>,
+        syncid: u8,
+        max_length: u16,
+        sent: Arc<Sent>,
+    ) -> Self {
+        let events = feed.listen();
         Self {
             packer: Packer::new(syncid, max_length),
             sent,
-            lost: maps.events.lost(),
+            lost: events.lost(),
+            events,
             round: Some(0),
             templates: HashSet::new(),
             fresh: Instant::now(),
@@ -87,14 +97,14 @@ impl Sender {
             self.fresh = Instant::now();
             self.templates.clear();
         }
-        let mut events = self.maps.events.drain(ENTRIES);
+        let mut events = self.events.take(ENTRIES);
         let left = ENTRIES - events.len();
         events.sort_unstable();
         events.dedup();
         for event in events {
             self.tell_event(link, &config, event, now);
         }
-        let lost = self.maps.events.lost();
+        let lost = self.events.lost();
         if lost != self.lost {
             let events = lost.wrapping_sub(self.lost);
             warn!("{events} events about connections were lost: all connections are told again");

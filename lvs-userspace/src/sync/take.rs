@@ -2,9 +2,9 @@
 
 use lvs_common::abi::{Method, Server};
 use lvs_common::connection::table::{
-    self, New, Place, Refused, Secrets, Slot, Store, Survey, Ways,
+    self, Inserted, New, Place, Refused, Secrets, Slot, Store, Survey, Ways,
 };
-use lvs_common::connection::{Client, Key, Kind, Ports, Record, half_open, resume};
+use lvs_common::connection::{Client, Key, Kind, Ports, Protocol, Record, half_open, resume};
 use lvs_common::family::Family;
 use lvs_common::persistence;
 use zerocopy::byteorder::network_endian::U16;
@@ -18,7 +18,7 @@ const ATTEMPTS: u32 = 4;
 
 /// What is to be entered.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Taken<F: Family> {
+pub(crate) struct Taken<F: Family> {
     key: Key<F>,
     record: Record,
     server: Server,
@@ -26,6 +26,32 @@ pub(super) struct Taken<F: Family> {
     half_open: bool,
     timeout: u32,
     inactive: bool,
+}
+
+/// An entry that the table holds already for what is to be entered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Present {
+    /// Its number from the start of the table, plus one.
+    pub(crate) number: u32,
+    /// It goes to another real server.
+    pub(crate) differs: bool,
+    /// It is without a packet for longer than its timeout.
+    pub(crate) expired: bool,
+    /// Ticks since its last packet.
+    pub(crate) idle: u32,
+    /// Packets from its client.
+    pub(crate) packets: u32,
+}
+
+/// What an entry is to hold, as its director says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Content<F: Family> {
+    /// What it is found by.
+    pub(crate) key: Key<F>,
+    /// Its state.
+    pub(crate) state: u8,
+    /// Ticks without a packet after which it is expired.
+    pub(crate) timeout: u32,
 }
 
 impl<F: Family> Taken<F> {
@@ -67,6 +93,29 @@ impl<F: Family> Taken<F> {
         }
     }
 
+    /// What another director of ours says of a connection, or of a template.
+    pub(crate) fn of(content: &Content<F>, recognized: &Recognized) -> Self {
+        let Content {
+            key,
+            state,
+            timeout,
+        } = *content;
+        let protocol = Protocol::from_number(key.protocol);
+        let half_open = match (Kind::from_raw(key.kind), protocol) {
+            (Kind::Request, Some(protocol)) => half_open(protocol, state),
+            _ => state == persistence::UNASSURED,
+        };
+        Self {
+            key,
+            record: recognized.record,
+            server: recognized.server,
+            state,
+            half_open,
+            timeout,
+            inactive: false,
+        }
+    }
+
     /// Makes the table hold it, whatever it held of it before.
     pub(super) fn enter<T: Store<F>>(
         &self,
@@ -74,16 +123,35 @@ impl<F: Family> Taken<F> {
         secrets: impl Secrets,
         now: u32,
     ) -> Result<(), Discard> {
+        // What is over there does not end what is under way here.
+        let refuse = |there: Present| {
+            (there.differs && self.inactive && !there.expired).then_some(Discard::Inactive)
+        };
+        self.enter_unless(table, secrets, now, refuse).map(drop)
+    }
+
+    /// Makes the table hold it, unless what it holds of it already is a reason not to. Tells which entry it
+    /// is.
+    pub(crate) fn enter_unless<T: Store<F>>(
+        &self,
+        table: T,
+        secrets: impl Secrets,
+        now: u32,
+        refuse: impl Fn(Present) -> Option<Discard>,
+    ) -> Result<Inserted, Discard> {
         let place = Place::of(F::hash(&self.key, secrets), table.sets());
         for _ in 0..ATTEMPTS {
             if let Some(slot) = table::find(table, &self.key, place) {
-                if self.renew(table, &slot, now)? {
-                    return Ok(());
+                if self.renew(table, &slot, now, &refuse)? {
+                    return Ok(Inserted {
+                        number: slot.number,
+                        tag: slot.tag,
+                    });
                 }
                 continue;
             }
             match self.insert(table, place, secrets, now) {
-                Ok(()) => return Ok(()),
+                Ok(inserted) => return Ok(inserted),
                 Err(Refused::Exists) => {}
                 Err(Refused::Full) => return Err(Discard::NoRoom),
             }
@@ -92,19 +160,32 @@ impl<F: Family> Taken<F> {
     }
 
     /// Brings an entry that is there up to date. False: it is gone now, and may be made anew.
-    fn renew<T: Store<F>>(&self, table: T, slot: &Slot<T::Set>, now: u32) -> Result<bool, Discard> {
+    fn renew<T: Store<F>>(
+        &self,
+        table: T,
+        slot: &Slot<T::Set>,
+        now: u32,
+        refuse: impl Fn(Present) -> Option<Discard>,
+    ) -> Result<bool, Discard> {
         let set = slot.set;
         let before = set.record(slot.way);
         if !table::unchanged(slot) {
             return Ok(false);
         }
-        let same = (before.server, before.method) == (self.record.server, self.record.method);
-        let expired = lvs_common::abi::age(now, set.seen(slot.way)) > set.timeout(slot.way);
-        if !same || expired {
-            // What is over there does not end what is under way here.
-            if self.inactive && !expired {
-                return Err(Discard::Inactive);
-            }
+        let differs = (before.server, before.method) != (self.record.server, self.record.method);
+        let idle = lvs_common::abi::age(now, set.seen(slot.way));
+        let expired = idle > set.timeout(slot.way);
+        let there = Present {
+            number: slot.number,
+            differs,
+            expired,
+            idle,
+            packets: set.packets(slot.way),
+        };
+        if let Some(why) = refuse(there) {
+            return Err(why);
+        }
+        if differs || expired {
             table::remove(table, slot);
             return Ok(false);
         }
@@ -119,7 +200,7 @@ impl<F: Family> Taken<F> {
         place: Place,
         secrets: impl Secrets,
         now: u32,
-    ) -> Result<(), Refused> {
+    ) -> Result<Inserted, Refused> {
         let nat = self.key.kind == Kind::Request as u8
             && Method::from_raw(self.record.method) == Method::Nat;
         let mut new = New {
@@ -136,7 +217,7 @@ impl<F: Family> Taken<F> {
             survey: Survey::default(),
         };
         if !nat {
-            return table::insert(table, place, &mut new).map(|_| ());
+            return table::insert(table, place, &mut new);
         }
         // As in the packet path: first the entry for the replies, then both are tied together.
         let mut replies = New {
@@ -150,7 +231,9 @@ impl<F: Family> Taken<F> {
         let reply = table::insert(table, reply_place, &mut replies)?;
         new.partner = reply.number;
         match table::insert(table, place, &mut new) {
-            Ok(connection) => table::tie(table, reply, connection, self.half_open),
+            Ok(connection) => {
+                table::tie(table, reply, connection, self.half_open).map(|()| connection)
+            }
             Err(refused) => {
                 table::discard(table, reply);
                 Err(refused)

@@ -1,11 +1,13 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{ArgAction, Parser};
 use lvs_userspace::control::DEFAULT_SOCKET;
 use lvs_userspace::control::role::Role;
+use lvs_userspace::peer;
 use lvs_userspace::virtual_address::VirtualAddress;
 
 /// The folder of what outlives a reboot.
@@ -168,6 +170,22 @@ pub(crate) struct Arguments {
     /// From the end of the announcements to their repetition, as long as the director is master; 0s: none
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "1m")]
     pub(crate) announce_repeat: Duration,
+
+    /// Another director to share connections with, as HOST or HOST:PORT (give it once for each)
+    ///
+    /// Each director tells the others of its own connections, over encrypted connections that only those
+    /// with the same key can make; all of them name all others, or one list of all. `lvsadm sync status`
+    /// shows how it goes. Port 8849 unless given.
+    #[arg(long, value_name = "HOST[:PORT]", requires = "peer_key", value_parser = peer::peer_address)]
+    pub(crate) peer: Vec<String>,
+
+    /// Where to listen for peers [default: port 8849 of every address]
+    #[arg(long, value_name = "ADDRESS[:PORT]", requires = "peer_key", value_parser = peer::listen_address)]
+    pub(crate) peer_listen: Option<SocketAddr>,
+
+    /// What all peers share: a file of at least 16 bytes that only its owner may read
+    #[arg(long, value_name = "FILE")]
+    pub(crate) peer_key: Option<PathBuf>,
 
     /// Remove the data path that is there, with all services and connections, and make a new one
     ///

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::Parser as _;
 use lvs_userspace::check;
 use lvs_userspace::control::client::{Client, ClientError};
-use lvs_userspace::daemon::{self, File, Settings};
+use lvs_userspace::daemon::{self, File, Links, Settings};
 use lvs_userspace::kernel::{self, Options};
 use lvs_userspace::lifecycle::{self, Detached, Instance, Next, Order, PidFile};
 use lvs_userspace::logging::Log;
@@ -254,6 +254,11 @@ fn settings(arguments: &Arguments, config: Option<PathBuf>, log: Option<Log>) ->
                 repeat: arguments.announce_repeat,
             },
         },
+        links: arguments.peer_key.clone().map(|key| Links {
+            peers: arguments.peer.clone(),
+            listen: arguments.peer_listen,
+            key,
+        }),
         reset: arguments.reset,
         detach_on_exit: arguments.detach_on_exit,
         log,

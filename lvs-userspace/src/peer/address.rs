@@ -1,0 +1,78 @@
+//! How peers are named on the command line.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::DEFAULT_PORT;
+
+/// A peer as `HOST`, `HOST:PORT`, an address, or an address with a port (`[2001:db8::1]:8849`); what
+/// comes back has a port.
+///
+/// # Errors
+///
+/// What is wrong, for people.
+pub fn peer(word: &str) -> Result<String, String> {
+    if let Ok(address) = listen(word) {
+        return Ok(address.to_string());
+    }
+    let (host, port) = word
+        .split_once(':')
+        .map_or((word, None), |(host, port)| (host, Some(port)));
+    let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    if host.is_empty() || !host.chars().all(named) {
+        return Err("it is HOST or HOST:PORT".to_owned());
+    }
+    match port.map(str::parse::<u16>) {
+        None => Ok(format!("{host}:{DEFAULT_PORT}")),
+        Some(Ok(port)) if port != 0 => Ok(format!("{host}:{port}")),
+        Some(_) => Err("the port is a number from 1 to 65535".to_owned()),
+    }
+}
+
+/// Where to listen: an address, with a port or without.
+///
+/// # Errors
+///
+/// What is wrong, for people.
+pub fn listen(word: &str) -> Result<SocketAddr, String> {
+    let bare = word
+        .strip_prefix('[')
+        .and_then(|word| word.strip_suffix(']'));
+    if let Ok(address) = bare.unwrap_or(word).parse::<IpAddr>() {
+        return Ok(SocketAddr::new(address, DEFAULT_PORT));
+    }
+    word.parse()
+        .map_err(|_| "it is an address, or ADDRESS:PORT".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_may_be_left_out() {
+        for (word, meant) in [
+            ("10.0.0.2", "10.0.0.2:8849"),
+            ("10.0.0.2:99", "10.0.0.2:99"),
+            ("2001:db8::1", "[2001:db8::1]:8849"),
+            ("[2001:db8::1]", "[2001:db8::1]:8849"),
+            ("[2001:db8::1]:99", "[2001:db8::1]:99"),
+            ("lvs2", "lvs2:8849"),
+            ("lvs2.example.com:99", "lvs2.example.com:99"),
+        ] {
+            assert_eq!(peer(word).as_deref(), Ok(meant), "{word}");
+        }
+        for wrong in [
+            "",
+            ":99",
+            "lvs2:",
+            "lvs2:0",
+            "lvs2:65536",
+            "lvs 2",
+            "a:b:c",
+            "[::1",
+        ] {
+            assert!(peer(wrong).is_err(), "{wrong}");
+        }
+        assert!(listen("lvs2").is_err());
+    }
+}
