@@ -29,7 +29,8 @@ const EXIT_STATUS: &str = "\
 VIRTUAL is HOST:PORT, tcp:HOST:PORT, udp:HOST:PORT, fwm N, a servicename of the file, or all.
 REAL is an address or a name of the file, with :PORT or without.
 
-Exit status: 0 done; 1 connections were left at the deadline (drain); 2 a wrong command line, or no
+Exit status: 0 done; 1 connections were left (drain), or directors not in step (sync wait), at the
+deadline; 2 a wrong command line, or no
 lvsd to talk to; 255 refused.";
 
 #[derive(Debug, Subcommand)]
@@ -46,11 +47,30 @@ pub(super) enum Verb {
     },
     /// Print changes of state as they happen, one line of JSON each
     Events,
+    #[command(subcommand)]
+    Sync(Sync),
     /// Print the director's role, or have it take one: returns when it has
     Role {
         /// master: hold the virtual addresses; backup: be ready to
         #[arg(value_name = "master|backup")]
         take: Option<Role>,
+    },
+}
+
+/// Show or await that the directors know each other's connections
+#[derive(Debug, Subcommand)]
+pub(super) enum Sync {
+    /// Show the peers: how they are, what they are told and tell, what was refused and lost
+    Status {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Return when this director and all its peers know each other's connections
+    Wait {
+        /// Wait no longer than this (`10m`, `90s`, or seconds)
+        #[arg(long, value_name = "TIME", value_parser = time, default_value = "60s")]
+        timeout: Duration,
     },
 }
 

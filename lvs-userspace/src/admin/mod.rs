@@ -10,6 +10,7 @@ mod failure;
 mod orders;
 mod role;
 mod status;
+mod sync;
 mod target;
 
 use std::ffi::OsString;
@@ -19,14 +20,14 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use self::arguments::{Arguments, Verb};
+use self::arguments::{Arguments, Sync, Verb};
 use self::failure::Failure;
 use crate::control::DEFAULT_SOCKET;
 use crate::control::client::Client;
 
 /// First words that are verbs.
-const VERBS: [&str; 7] = [
-    "server", "weight", "drain", "status", "events", "role", "help",
+const VERBS: [&str; 8] = [
+    "server", "weight", "drain", "status", "events", "role", "sync", "help",
 ];
 
 /// Whether a command line is one of the verbs'. Called as `ipvsadm`, the program knows none.
@@ -101,6 +102,11 @@ async fn run(arguments: Arguments) -> Result<u8, Failure> {
             let health = client.health().await?;
             let colour = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
             status::print(&mut out, &health, status::now(), colour)?;
+        }
+        Verb::Sync(Sync::Status { json }) => sync::status(&mut client, &mut out, json).await?,
+        Verb::Sync(Sync::Wait { timeout }) => {
+            let terminal = out.is_terminal();
+            return sync::wait(&mut client, &mut out, timeout, terminal).await;
         }
         Verb::Events => events::follow(&mut client, &mut out).await?,
         Verb::Role { take: Some(role) } => client.take_role(role).await?,
