@@ -1,0 +1,90 @@
+//! How quick servers that die are found out.
+
+use std::fmt::Write as _;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Result;
+use lvs_tests::lab::addresses::{server, virtual_address};
+use lvs_tests::lab::client::Connections;
+use lvs_userspace::model::Family::Ipv4;
+use lvs_userspace::model::Method::{Direct, Nat};
+
+use crate::Cared;
+
+pub(crate) fn crashes(count: usize) -> Result<()> {
+    println!("crash to removal, interval=1s fastinterval=100ms fall=2, {count} crashes");
+    let text = format!(
+        "interval = 1s\nfastinterval = 100ms\nfall = 2\nchecktimeout = 1s\nvirtual = {}:80\n        \
+         real = {}:80 masq\n        real = {}:80 masq\n        checktype = connect\n",
+        virtual_address(Ipv4, Nat),
+        server(Ipv4, 1),
+        server(Ipv4, 2)
+    );
+    let mut cared = Cared::new(|_| Ok(()), &text)?;
+    let mut client = cared.client()?;
+    let mut times = Vec::new();
+    for number in 0..count {
+        // Crashes come at any moment of the interval.
+        let phase = u64::try_from(number * 1_618 % 1_000)?;
+        thread::sleep(Duration::from_millis(1_500 + phase));
+        cared.lab.servers[0].crash();
+        times.push(cared.wait(&mut client, 1)?);
+        cared.lab.servers[0].recover()?;
+        cared.wait(&mut client, 2)?;
+    }
+    tell(times);
+    Ok(())
+}
+
+/// A server's machine stops while wrk asks for pages, and no probe is due for seconds.
+pub(crate) fn under_load(count: usize) -> Result<()> {
+    println!(
+        "stopped machine to its removal under load, interval=10s fastinterval=100ms fall=2 \
+         checktimeout=100ms, {count} times"
+    );
+    let mut text =
+        "interval = 10s\nfastinterval = 100ms\ndowninterval = 100ms\nfall = 2\n".to_owned();
+    let address = virtual_address(Ipv4, Direct);
+    writeln!(
+        text,
+        "checktimeout = 100ms\nredispatch = yes\nvirtual = {address}:80"
+    )?;
+    for number in 1..=2 {
+        writeln!(text, "        real = {}:80 gate", server(Ipv4, number))?;
+    }
+    writeln!(text, "        checktype = connect")?;
+    let cared = Cared::new(|_| Ok(()), &text)?;
+    let mut client = cared.client()?;
+    let link = |state: &str| {
+        let machine = cared.lab.servers[0].namespace();
+        machine.ip(&format!("link set eth0 {state}\n"))
+    };
+    let mut times = Vec::new();
+    for number in 0..count {
+        let phase = u64::try_from(number * 1_618 % 1_000)?;
+        let took = thread::scope(|scope| {
+            let load = scope.spawn(|| cared.lab.client.load(address, Connections::New, 5));
+            thread::sleep(Duration::from_millis(1_000 + phase));
+            link("down")?;
+            let took = cared.wait(&mut client, 1)?;
+            link("up")?;
+            drop(load.join());
+            anyhow::Ok(took)
+        })?;
+        times.push(took);
+        cared.wait(&mut client, 2)?;
+    }
+    tell(times);
+    Ok(())
+}
+
+fn tell(mut times: Vec<Duration>) {
+    times.sort();
+    let seconds = |time: Option<&Duration>| time.map_or(0.0, Duration::as_secs_f64);
+    println!(
+        "  median {:.3} s, longest {:.3} s",
+        seconds(times.get(times.len() / 2)),
+        seconds(times.last())
+    );
+}
