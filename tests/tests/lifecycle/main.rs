@@ -7,5 +7,6 @@ mod heartbeat;
 mod mail;
 mod operators;
 mod postfix;
+mod signals;
 mod station;
 mod syslog;

@@ -115,6 +115,14 @@ impl Station {
         assert!(holds, "expected {table}, found {}", self.table());
     }
 
+    /// Waits until the log has this.
+    #[track_caller]
+    pub(crate) fn logs(&self, line: &str) {
+        let log = || fs::read_to_string(self.lab.director.log()).unwrap_or_default();
+        let holds = eventually(PATIENCE, || log().contains(line));
+        assert!(holds, "\"{line}\" is not in the log:\n{}", log());
+    }
+
     /// Starts something in the director's namespace whose output is read.
     pub(crate) fn spawn(&self, mut command: std::process::Command) -> std::process::Child {
         command
