@@ -117,6 +117,15 @@ fn the_clients_of_a_network_share_a_server() {
     }
 }
 
+/// Seconds that the one template there is has left.
+fn remaining(lab: &Lab) -> Option<u32> {
+    let connections = lab.director.lvsadm("-Lcn").unwrap();
+    let template = connections.lines().find(|line| line.contains(".10:0 "))?;
+    // Minutes and seconds.
+    let (minutes, seconds) = template.split_whitespace().nth(1)?.split_once(':')?;
+    Some(minutes.parse::<u32>().unwrap() * 60 + seconds.parse::<u32>().unwrap())
+}
+
 #[test]
 fn a_template_ends_when_nobody_used_it_for_its_time() {
     let Some(lab) = Lab::for_story(Arms::Two, &service(Protocol::Udp, Ipv4, Nat, "rr -p 3")) else {
@@ -131,7 +140,8 @@ fn a_template_ends_when_nobody_used_it_for_its_time() {
         sleep(Duration::from_millis(1_500));
         assert_eq!(lab.client.ask(asked, "hello").unwrap(), first);
     }
-    sleep(Duration::from_secs(4));
+    let gone = || remaining(&lab).is_none();
+    assert!(eventually(Duration::from_secs(30), gone));
     assert_ne!(lab.client.ask(asked, "hello").unwrap(), first);
 }
 
@@ -148,7 +158,13 @@ fn a_template_stays_while_a_connection_does() {
         .unwrap();
     let begun = || download_source(&file).is_some();
     assert!(eventually(Duration::from_secs(20), begun));
-    sleep(Duration::from_secs(5));
+    // Its time has come, and begins anew.
+    let mut last = u32::MAX;
+    let renewed = || {
+        let before = std::mem::replace(&mut last, remaining(&lab).expect("it is there"));
+        last > before
+    };
+    assert!(eventually(Duration::from_secs(30), renewed));
     assert_eq!(
         Some(lab.client.get(address).unwrap()),
         download_source(&file)
