@@ -294,6 +294,16 @@ async fn serve(
         effect.stop().await;
     }
     drop(stop);
+    finish(server, tasks).await;
+    Ok(if successor {
+        End::HandedOver
+    } else {
+        End::Stopped
+    })
+}
+
+/// Waits for what has been told to end.
+async fn finish(server: JoinHandle<std::io::Result<()>>, tasks: Vec<JoinHandle<()>>) {
     // A client that keeps its connection open does not keep the daemon.
     let _ = tokio::time::timeout(Duration::from_secs(2), server).await;
     for task in tasks {
@@ -301,11 +311,6 @@ async fn serve(
             error!("a task of the daemon failed: {error}");
         }
     }
-    Ok(if successor {
-        End::HandedOver
-    } else {
-        End::Stopped
-    })
 }
 
 /// What goes on by itself, until it is stopped.

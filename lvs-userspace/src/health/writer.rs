@@ -12,6 +12,7 @@ use tracing::{error, info};
 
 use super::command::{CommandLine, Commands};
 use super::orders::Orders;
+use super::service::Service;
 use super::tables::{Change, Name, Whole, Wish, edits};
 use crate::config::ldirectord::OnDown;
 use crate::control::health::Event;
@@ -46,6 +47,23 @@ pub struct Job {
     pub commands: Vec<String>,
     /// Run for each event.
     pub event_command: Option<String>,
+}
+
+impl Job {
+    /// What becomes of a service, and nothing that belongs to it.
+    pub fn new(service: &Service, wish: Wish) -> Self {
+        Self {
+            service: service.configured.id,
+            wish,
+            whole: service.whole(),
+            readd: false,
+            turned: Vec::new(),
+            phase: "start",
+            events: Vec::new(),
+            commands: Vec::new(),
+            event_command: None,
+        }
+    }
 }
 
 /// What the writer does, one after the other.
@@ -283,7 +301,6 @@ fn publish(job: Job, events: &broadcast::Sender<Arc<Event>>, commands: &mut Comm
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::health::service::Service;
     use crate::health::service::tests::virtual_service;
 
     #[test]
@@ -291,15 +308,8 @@ mod tests {
         let job = |address: &str, phase| {
             let service = Service::adopt(virtual_service(address, vec![]), None);
             Job {
-                service: service.configured.id,
-                wish: Wish::Withdrawn,
-                whole: service.whole(),
-                readd: false,
-                turned: Vec::new(),
                 phase,
-                events: Vec::new(),
-                commands: Vec::new(),
-                event_command: None,
+                ..Job::new(&service, Wish::Withdrawn)
             }
         };
         let (one, two) = ("10.9.9.1:80", "10.9.9.2:80");

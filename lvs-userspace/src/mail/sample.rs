@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 
-use crate::config::ldirectord::{Alerts, Configuration, OnDown, Quorum, Virtual};
+use crate::config::ldirectord::{Alerts, Configuration, Virtual};
 use crate::control::health::Event;
-use crate::model::{Protocol, ServiceId, ServiceSettings};
+use crate::health::service::tests::virtual_service;
+use crate::model::{Protocol, ServiceId};
 
 fn service() -> ServiceId {
     ServiceId::Address {
@@ -16,30 +17,9 @@ fn service() -> ServiceId {
 /// One virtual service about which mail goes this way.
 pub(super) fn configuration(alerts: Alerts) -> Configuration {
     let service = Virtual {
-        line: 1,
-        id: service(),
-        settings: ServiceSettings {
-            scheduler: "wrr".to_owned(),
-            scheduler_flags: 0,
-            persistence: None,
-            one_packet: false,
-            redispatch: Some(false),
-            engine: None,
-        },
-        servers: Vec::new(),
-        fallbacks: Vec::new(),
-        fallback_command: None,
-        quiescent: false,
-        readd_quiescent: false,
-        clean_stop: true,
-        on_down: OnDown::Keep,
-        quorum: Quorum::default(),
-        all_backups: false,
-        slow_start: std::time::Duration::ZERO,
         alerts,
-        monitor_file: None,
         service_name: Some("www".to_owned()),
-        comment: None,
+        ..virtual_service("192.0.2.80:80", Vec::new())
     };
     Configuration {
         virtuals: vec![service],

@@ -342,19 +342,17 @@ impl Controller {
             }
             let time = tell::seconds_since_1970();
             tell::stamp(service, &settled.happened, time);
+            let wish = Wish::Kept {
+                settings: unsettled.then(|| service.configured.settings.clone()),
+                changes: settled.changes,
+            };
             let job = Job {
-                service: id,
-                wish: Wish::Kept {
-                    settings: unsettled.then(|| service.configured.settings.clone()),
-                    changes: settled.changes,
-                },
-                whole: service.whole(),
                 readd: service.configured.readd_quiescent,
                 turned: turned(&settled.happened, service.configured.on_down),
-                phase: "start",
                 events: tell::events(service, &settled.happened, time),
                 commands: tell::commands(service, &settled.happened),
                 event_command: self.globals.event_command.clone(),
+                ..Job::new(service, wish)
             };
             self.enqueue(Task::Job(Box::new(job)));
             anything = true;

@@ -167,14 +167,9 @@ pub(super) fn withdrawal(service: &Service, phase: &'static str, globals: &Globa
         .fallback
         .then(|| fallback_command(service, "stop"));
     Job {
-        service: service.configured.id,
-        wish: Wish::Withdrawn,
-        whole: service.whole(),
-        readd: false,
-        turned: Vec::new(),
         phase,
-        events: Vec::new(),
         commands: stop.flatten().into_iter().collect(),
         event_command: globals.event_command.clone(),
+        ..Job::new(service, Wish::Withdrawn)
     }
 }
