@@ -86,6 +86,22 @@ pub(super) const PIECES: &[Piece] = &[
         "for systemd, by any file",
     ),
     program("init/lvsd", "/etc/init.d/lvsd", "init script"),
+    program("lib/role", "lib/lvs/role", "has the director take a role"),
+    program(
+        "lib/healthy",
+        "lib/lvs/healthy",
+        "tells whether it can work",
+    ),
+    program(
+        "keepalived/notify",
+        "lib/lvs/keepalived-notify",
+        "for keepalived: its state becomes the role",
+    ),
+    program(
+        "heartbeat/LVSSyncDaemonSwap",
+        "/etc/ha.d/resource.d/LVSSyncDaemonSwap",
+        "for Heartbeat: the role",
+    ),
     program(
         "heartbeat/lvs",
         "/etc/ha.d/resource.d/lvs",

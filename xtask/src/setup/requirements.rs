@@ -263,6 +263,12 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     ),
     program(
         Purpose::Cluster,
+        "crm",
+        &["crmsh", "pacemaker-cli-utils"],
+        "sets up Pacemaker",
+    ),
+    program(
+        Purpose::Cluster,
         "systemd-analyze",
         &["systemd"],
         "judges the systemd units",
