@@ -88,6 +88,11 @@ impl Machine {
         &self.name
     }
 
+    /// Is it switched on?
+    pub fn is_on(&self) -> bool {
+        self.running().is_some()
+    }
+
     fn running(&self) -> MutexGuard<'_, Option<Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }

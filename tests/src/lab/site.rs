@@ -145,7 +145,7 @@ impl Site {
     fn address(&self, host: &str, number: u8, interface: &str, segment: usize) -> Result<()> {
         let prefix = &self.segments[segment];
         self.namespace(host).ip(&format!(
-            "link set {interface} up\naddr add {prefix}.{number}/24 dev {interface}"
+            "link set {interface} up\naddr add {prefix}.{number}/24 broadcast + dev {interface}"
         ))
     }
 

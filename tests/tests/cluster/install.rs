@@ -43,6 +43,10 @@ fn everything_lies_where_it_is_looked_for() {
         ("etc/default/lvsd", 0o644),
         ("etc/init.d/lvsd", 0o755),
         ("etc/ha.d/resource.d/lvs", 0o755),
+        ("etc/ha.d/resource.d/LVSSyncDaemonSwap", 0o755),
+        ("usr/lib/lvs/role", 0o755),
+        ("usr/lib/lvs/healthy", 0o755),
+        ("usr/lib/lvs/keepalived-notify", 0o755),
         ("usr/lib/ocf/resource.d/lvs/director", 0o755),
         ("lib/systemd/system/lvsd.service", 0o644),
         ("lib/systemd/system/lvsd@.service", 0o644),
@@ -108,6 +112,9 @@ fn a_prefix_is_in_the_scripts_too() {
         assert!(text.contains("/usr/local/sbin/lvsd"), "{script}");
         assert!(!text.contains("/usr/sbin/lvs"), "{script}");
     }
+    let notify = fs::read_to_string(root.join("usr/local/lib/lvs/keepalived-notify")).unwrap();
+    assert!(notify.contains("/usr/local/lib/lvs/role"));
+    assert!(!notify.contains(" /usr/lib/lvs/role"));
 }
 
 #[test]

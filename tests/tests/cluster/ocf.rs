@@ -15,6 +15,8 @@ fn the_agent_passes_every_test() {
     println!("{}", tested.said);
     assert!(tested.success, "{}", tested.said);
     assert!(tested.said.contains("passed all tests"), "{}", tested.said);
+    let untested = tested.said.contains("does not support promotable");
+    assert!(!untested, "{}", tested.said);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lvs_tests::eventually;
 use lvs_tests::lab::{Site, programs, skipped};
@@ -66,3 +66,74 @@ virtual=10.0.0.3:80
 \tservice=http
 \trequest=\"/\"
 ";
+
+/// Who serves a virtual address.
+pub(crate) struct Serving<'a> {
+    site: &'a Site,
+    address: &'a str,
+}
+
+impl<'a> Serving<'a> {
+    pub(crate) fn new(site: &'a Site, address: &'a str) -> Self {
+        Self { site, address }
+    }
+
+    /// Waits until a director alone has the address, and a client who asks it gets answers through it.
+    #[track_caller]
+    pub(crate) fn only(&self, name: &str) {
+        let shown = format!("ip -4 -o address show to {} | wc -l", self.address);
+        for director in ["lvs1", "lvs2"] {
+            let expected = if director == name { "1" } else { "0" };
+            if self.site.director(director).is_on() {
+                says(self.site, director, &shown, expected);
+            }
+        }
+        // The director's own count: not what a real server would say to a client that asked it.
+        let before = self.packets(name);
+        let answered = eventually(PATIENCE, || self.is_answered());
+        assert!(answered, "{} answers nobody", self.address);
+        assert!(self.packets(name) > before, "{name} did not forward it");
+    }
+
+    fn is_answered(&self) -> bool {
+        let line = format!("curl --silent --max-time 1 http://{}/", self.address);
+        let ended = self.site.run("client", &line).unwrap();
+        ended.success && ended.said.starts_with("www")
+    }
+
+    /// Packets that a director's services have seen.
+    fn packets(&self, name: &str) -> u64 {
+        let line = "lvsadm -Ln --stats --exact | awk '$1 == \"TCP\" { print $4 }'";
+        let said = self.site.director(name).does(line).unwrap();
+        said.lines()
+            .filter_map(|number| number.parse::<u64>().ok())
+            .sum()
+    }
+
+    /// Waits for the first answer after something happened, and prints how long it took.
+    #[track_caller]
+    pub(crate) fn again(&self, what: &str, since: Instant) {
+        let answered = eventually(PATIENCE, || self.is_answered());
+        assert!(answered, "{} answers nobody after a {what}", self.address);
+        let pause = since.elapsed();
+        println!("{}: answers {pause:?} after the {what}", self.address);
+    }
+}
+
+/// Prints what a line of shell says on both directors, if the story fails.
+pub(crate) fn explain<'a>(site: &'a Site, line: &'a str) -> impl Drop + 'a {
+    struct Explained<'a>(&'a Site, &'a str);
+    impl Drop for Explained<'_> {
+        fn drop(&mut self) {
+            if std::thread::panicking() {
+                for name in ["lvs1", "lvs2"] {
+                    println!(
+                        "{name}: {:#?}",
+                        self.0.run(name, self.1).map(|ended| ended.said)
+                    );
+                }
+            }
+        }
+    }
+    Explained(site, line)
+}
