@@ -1,6 +1,7 @@
 //! A frame with headroom, as a driver hands it over.
 
 use lvs_common::packet::{Header, MAX_OFFSET, Packet};
+use lvs_common::probe::MakeRoom;
 
 use super::plain::INTERFACE;
 
@@ -60,6 +61,15 @@ impl Packet for Frame {
             return None;
         }
         self.bytes.truncate(self.start + length);
+        Some(())
+    }
+}
+
+impl MakeRoom for Frame {
+    fn make_room(&mut self, _family: u8, bytes: usize) -> Option<()> {
+        let behind = self.start + 14;
+        let room = std::iter::repeat_n(0xa5, bytes);
+        self.bytes.splice(behind..behind, room);
         Some(())
     }
 }

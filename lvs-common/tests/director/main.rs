@@ -16,6 +16,7 @@ mod fragments;
 mod hashing;
 mod orphans;
 mod persistence;
+mod probes;
 mod related;
 mod repeats;
 mod schedules;
