@@ -8,5 +8,6 @@ mod forwarding;
 mod icmp;
 mod malformed;
 mod orphans;
+mod probes;
 mod refusals;
 mod world;
