@@ -143,16 +143,11 @@ pub fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
         .with_context(|| format!("cannot listen at {}", settings.socket.display()))?;
 
     // Only who looks after real servers probes them.
-    let service_path = services.as_ref().and_then(|_| {
-        let namespace = Namespace::begin().inspect_err(|error| {
-            warn!("no probe can go by the service path: no network namespace for it: {error}");
-        });
-        let path = ServicePath::new(
-            namespace.ok()?,
-            interfaces::probes(Arc::clone(&interfaces)),
-            Arc::clone(control.maps()),
-        );
-        Some(Arc::new(path))
+    let service_path = services.as_ref().map(|_| {
+        let send = interfaces::probes(Arc::clone(&interfaces));
+        // Whether it began matters only to probes that want it.
+        let path = ServicePath::new(Namespace::begin(), send, Arc::clone(control.maps()));
+        Arc::new(path)
     });
     // Threads inherit the capabilities of the one that makes them: all others begin after this.
     privileges::reduce(settings.detach_on_exit)?;

@@ -58,7 +58,10 @@ impl Door {
         outside: &mut Questions,
         host: BorrowedFd<'_>,
     ) -> io::Result<Self> {
-        change(inside, vec![pair(host)], NLM_F_CREATE | NLM_F_EXCL).await?;
+        // An earlier attempt may have ended half-way: then there is one that leads nowhere.
+        let left = RouteNetlinkMessage::DelLink(by_name(INSIDE));
+        change(inside, left, 0).await.ok();
+        change(inside, pair(host), NLM_F_CREATE | NLM_F_EXCL).await?;
         let inner = look(inside, by_name(INSIDE)).await?;
         let index = inner.header.index;
         let (mut mac, mut interface) = (Mac::default(), 0);
@@ -82,14 +85,18 @@ impl Door {
         ethtool::set(INSIDE, Feature::SentChecksums, false)?;
         // Without it a veth does not take frames that XDP redirects (veth.c: veth_xdp_xmit).
         ethtool::set(INSIDE, Feature::Merging, true)?;
-        change(outside, vec![up(interface)], 0).await?;
-        change(inside, vec![up(LOOPBACK), up(index)], 0).await?;
+        change(outside, up(interface), 0).await?;
+        change(inside, up(LOOPBACK), 0).await?;
+        change(inside, up(index), 0).await?;
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
-            let routes = vec![way_out(family, index), way_in(family), rule(family)];
-            let made = change(inside, routes, NLM_F_CREATE).await;
-            // A kernel without IPv6 has no probes by it.
-            if family == AddressFamily::Inet {
-                made?;
+            for part in [way_out(family, index), way_in(family), rule(family)] {
+                match change(inside, part, NLM_F_CREATE).await {
+                    // From an earlier door.
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                    // A kernel without IPv6 has no probes by it.
+                    Err(_) if family == AddressFamily::Inet6 => {}
+                    done => done?,
+                }
             }
         }
         Ok(Self {
@@ -100,13 +107,12 @@ impl Door {
     }
 }
 
-/// Has all of it done.
 async fn change(
     questions: &mut Questions,
-    changes: Vec<RouteNetlinkMessage>,
+    change: RouteNetlinkMessage,
     flags: u16,
 ) -> io::Result<()> {
-    let answers = questions.ask(changes, NLM_F_ACK | flags).await;
+    let answers = questions.ask(vec![change], NLM_F_ACK | flags).await;
     for answer in answers.map_err(io::Error::other)? {
         answer?;
     }

@@ -69,7 +69,8 @@ type Sender = dyn Fn(&str) -> Result<(), KernelError> + Send + Sync;
 
 /// The way to virtual addresses by way of real servers.
 pub struct ServicePath {
-    namespace: Namespace,
+    /// Or why there is none.
+    namespace: Result<Namespace, String>,
     send: Arc<Sender>,
     maps: Arc<Maps>,
     door: tokio::sync::Mutex<Option<Door>>,
@@ -89,12 +90,12 @@ impl ServicePath {
     /// By way of a namespace. Its door is opened for the first probe; what comes by that interface
     /// `send` is to send by its routes.
     pub fn new(
-        namespace: Namespace,
+        namespace: io::Result<Namespace>,
         send: impl Fn(&str) -> Result<(), KernelError> + Send + Sync + 'static,
         maps: Arc<Maps>,
     ) -> Self {
         Self {
-            namespace,
+            namespace: namespace.map_err(|error| error.to_string()),
             send: Arc::new(send),
             maps,
             door: tokio::sync::Mutex::default(),
@@ -116,7 +117,12 @@ impl ServicePath {
         kind: Type,
         protocol: Protocol,
     ) -> io::Result<Option<(Socket, Pin)>> {
-        let way = match self.namespace.route(trip.server).await? {
+        let namespace = self.namespace.as_ref().map_err(|why| {
+            unavailable(format!(
+                "probes get no network namespace of their own: {why}"
+            ))
+        })?;
+        let way = match namespace.route(trip.server).await? {
             Route::Local => return Ok(None),
             Route::None(why) => return Err(io::Error::new(io::ErrorKind::HostUnreachable, why)),
             Route::Unicast {
@@ -130,11 +136,11 @@ impl ServicePath {
                 source,
             },
         };
-        let door = self.door().await?;
+        let door = self.door(namespace).await?;
         let own = own_address(trip, &way)?;
         let pin = self.pin(trip, &door, &way, own, protocol)?;
         let domain = Domain::for_address(pin.from);
-        let socket = self.namespace.socket(domain, kind, protocol).await?;
+        let socket = namespace.socket(domain, kind, protocol).await?;
         // The namespace has no addresses.
         match pin.from {
             SocketAddr::V4(_) => socket.set_ip_transparent_v4(true)?,
@@ -152,7 +158,7 @@ impl ServicePath {
     }
 
     /// The open door.
-    async fn door(&self) -> io::Result<Door> {
+    async fn door(&self, namespace: &Namespace) -> io::Result<Door> {
         let mut found = self.door.lock().await;
         if let Some(door) = &*found
             && if_nametoindex(&*door.name) == Ok(door.interface)
@@ -160,7 +166,7 @@ impl ServicePath {
             return Ok(door.clone());
         }
         *found = None;
-        let door = self.namespace.door().await.map_err(|error| {
+        let door = namespace.door().await.map_err(|error| {
             unavailable(format!("probes get no network stack of their own: {error}"))
         })?;
         let (send, name) = (Arc::clone(&self.send), door.name.clone());

@@ -11,6 +11,7 @@ use lvs_tests::lab::addresses::{server, virtual_address};
 use lvs_tests::lab::{Arms, Lab, available};
 use lvs_userspace::control::client::Client;
 use lvs_userspace::control::health::Health;
+use lvs_userspace::control::protocol::Status;
 use lvs_userspace::model::Family::Ipv4;
 use lvs_userspace::model::Method::Nat;
 
@@ -91,6 +92,14 @@ impl Care {
         run(async {
             let mut client = Client::connect(&socket).await.unwrap();
             client.health().await.unwrap()
+        })
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        let socket = self.lab.director.socket();
+        run(async {
+            let mut client = Client::connect(&socket).await.unwrap();
+            client.status().await.unwrap()
         })
     }
 

@@ -297,3 +297,98 @@ fn web_server(folder: &Path, pem: &Path) -> String {
         }}"
     )
 }
+
+/// Names of the doors of probes' namespaces on the director.
+fn doors(care: &Care) -> Vec<String> {
+    let mut ip = Command::new("ip");
+    let output = care
+        .lab
+        .director
+        .namespace()
+        .output(ip.args(["-o", "link"]))
+        .unwrap();
+    let links = String::from_utf8(output.stdout).unwrap();
+    // `7: NAME@if2: …`
+    let names = links
+        .split_whitespace()
+        .filter_map(|word| word.split('@').next());
+    names
+        .filter(|name| name.starts_with("lvs-probes"))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Runs a command in the network namespace of the daemon's probes.
+fn inside(care: &Care, arguments: &[&str]) {
+    let pid = care.status().pid;
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let thread = threads
+        .map(|thread| thread.unwrap().path())
+        .find(|thread| {
+            fs::read_to_string(thread.join("comm")).is_ok_and(|name| name.trim() == "service path")
+        })
+        .unwrap();
+    let done = Command::new("nsenter")
+        .arg(format!("--net={}", thread.join("ns/net").display()))
+        .args(arguments)
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{done:?}");
+}
+
+#[test]
+fn the_service_path_comes_and_goes_with_the_daemon() {
+    let id = (Ipv4, Direct);
+    let text = QUICK.to_owned() + &service(id, 80, "checktype = connect\ncheckpath = service");
+    let Some(care) = Care::of(&text) else {
+        return;
+    };
+    becomes(&care, "-t", id, 80, &[1, 2, 3]);
+    let first = doors(&care);
+    let [door] = first.as_slice() else {
+        panic!("{first:?}");
+    };
+    // A namespace takes over the machine's filters.
+    for scope in ["all", "probes"] {
+        let strict = format!("net.ipv4.conf.{scope}.rp_filter=1");
+        inside(&care, &["sysctl", "-qw", &strict]);
+    }
+    // Somebody tidies up.
+    let mut ip = Command::new("ip");
+    ip.args(["link", "delete", door]);
+    let deleted = care.lab.director.namespace().output(&mut ip).unwrap();
+    assert!(deleted.status.success(), "{deleted:?}");
+    let again = || {
+        care.log()
+            .matches("probes by way of the service leave by")
+            .count()
+            == 2
+    };
+    assert!(eventually(PATIENCE, again), "{}", care.log());
+    loopback_lost(&care, id);
+    care.lab.director.kill();
+    assert!(eventually(PATIENCE, || doors(&care).is_empty()));
+    care.start();
+    becomes(&care, "-t", id, 80, &[1, 2, 3]);
+    assert_eq!(doors(&care).len(), 1);
+    care.lab.director.stop().unwrap();
+    assert!(eventually(PATIENCE, || doors(&care).is_empty()));
+    // A file that does without it makes none.
+    care.write(&(QUICK.to_owned() + &service(id, 80, "checktype = connect")));
+    care.start();
+    becomes(&care, "-t", id, 80, &[1, 2, 3]);
+    assert_eq!(doors(&care).len(), 0);
+    // Until it is wanted: privileges are long given up then.
+    care.write(&text);
+    care.reload().unwrap();
+    assert!(eventually(PATIENCE, || doors(&care).len() == 1));
+    loopback_lost(&care, id);
+}
+
+/// Server 1 loses the virtual address, and that is found out.
+fn loopback_lost(care: &Care, id: (Family, Method)) {
+    address(care.lab.servers[0].namespace(), id, "del", "lo");
+    becomes(care, "-t", id, 80, &[2, 3]);
+    address(care.lab.servers[0].namespace(), id, "add", "lo");
+    becomes(care, "-t", id, 80, &[1, 2, 3]);
+}

@@ -88,7 +88,7 @@ fn answers_to_probes_are_handed_in_and_probes_are_not_scheduled() {
                 &answer.frame(),
                 Reason::NoConnection,
                 Fate::Pass,
-            )
+            );
         };
 
         stray();
