@@ -60,7 +60,7 @@ impl Care {
         control.set_controller(controller.clone());
         Ok(Self {
             controller,
-            mail: Mail::begin(&mailed, events),
+            mail: Mail::begin(&mailed, events, control.roles().follow()),
             prober,
             service_path,
         })

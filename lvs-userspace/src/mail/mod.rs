@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::warn;
 
@@ -25,6 +25,7 @@ use self::correspondent::Correspondent;
 use self::letter::Letter;
 use crate::config::ldirectord::Configuration;
 use crate::control::health::Event;
+use crate::control::role::Role;
 
 /// Letters that wait for a mail server before further ones are lost.
 const QUEUE: usize = 1000;
@@ -66,13 +67,19 @@ pub struct Mail {
 }
 
 impl Mail {
-    /// Begins to write letters about events, in the phase [`Phase::Starting`].
-    pub fn begin(configuration: &Configuration, events: broadcast::Receiver<Arc<Event>>) -> Self {
+    /// Begins to write letters about events, in the phase [`Phase::Starting`]. A backup writes none: the
+    /// master does.
+    pub fn begin(
+        configuration: &Configuration,
+        events: broadcast::Receiver<Arc<Event>>,
+        role: watch::Receiver<Role>,
+    ) -> Self {
         let (requests, received) = mpsc::unbounded_channel();
         let (letters, to_carry) = mpsc::channel(QUEUE);
         let desk = Desk {
             correspondent: Correspondent::new(configuration),
             letters,
+            role,
             lost: 0,
         };
         let carrier = tokio::spawn(carrier::run(to_carry));
@@ -108,6 +115,7 @@ impl Mail {
 struct Desk {
     correspondent: Correspondent,
     letters: mpsc::Sender<Letter>,
+    role: watch::Receiver<Role>,
     /// Letters that found the queue full since the last that did not.
     lost: u64,
 }
@@ -173,6 +181,10 @@ impl Desk {
     }
 
     fn post(&mut self, letter: Letter) {
+        // What is to be reminded of is known here all the same, for when this director is master.
+        if *self.role.borrow() == Role::Backup {
+            return;
+        }
         if self.letters.try_send(letter).is_ok() {
             self.lost = 0;
             return;

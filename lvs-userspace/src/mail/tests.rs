@@ -82,7 +82,11 @@ fn alerts(server: SocketAddr) -> Alerts {
 async fn one_mail_for_each_event_reaches_every_recipient() {
     let (address, mut received) = server().await;
     let (events, listener) = broadcast::channel(16);
-    let mail = Mail::begin(&sample::configuration(alerts(address)), listener);
+    let mail = Mail::begin(
+        &sample::configuration(alerts(address)),
+        listener,
+        followed(Role::Master),
+    );
     let first = "Deleted real server: 10.0.0.1:80 (192.0.2.80:80)";
     events.send(Arc::new(sample::event("down", first))).unwrap();
     // It happened before.
@@ -113,13 +117,45 @@ async fn one_mail_for_each_event_reaches_every_recipient() {
     assert!(received.try_recv().is_err(), "a mail too many");
 }
 
+/// A role that stays.
+fn followed(role: Role) -> watch::Receiver<Role> {
+    watch::Sender::new(role).subscribe()
+}
+
+#[tokio::test]
+async fn a_backup_leaves_the_mails_to_the_master_until_it_is_one() {
+    let (address, mut received) = server().await;
+    let (events, listener) = broadcast::channel(16);
+    let role = watch::Sender::new(Role::Backup);
+    let configuration = sample::configuration(alerts(address));
+    let mail = Mail::begin(&configuration, listener, role.subscribe());
+    events
+        .send(Arc::new(sample::event("down", "as backup")))
+        .unwrap();
+    tokio::time::timeout(LONG, async {
+        while !events.is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .unwrap();
+    role.send_replace(Role::Master);
+    events
+        .send(Arc::new(sample::event("up", "as master")))
+        .unwrap();
+    mail.finish().await;
+    let got = received.try_recv().unwrap();
+    assert!(got.data.contains("as master"), "{}", got.data);
+    assert!(received.try_recv().is_err(), "a mail too many");
+}
+
 #[tokio::test]
 async fn a_mail_server_that_hangs_delays_nobody_and_what_is_sent_at_the_end_arrives() {
     // It accepts, through the listening queue, and says nothing.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let hung = sample::configuration(alerts(silent.local_addr().unwrap()));
     let (events, listener) = broadcast::channel(4096);
-    let mail = Mail::begin(&hung, listener);
+    let mail = Mail::begin(&hung, listener, followed(Role::Master));
     for _ in 0..2 * QUEUE {
         events
             .send(Arc::new(sample::event("down", "text")))
@@ -136,7 +172,11 @@ async fn a_mail_server_that_hangs_delays_nobody_and_what_is_sent_at_the_end_arri
 
     let (address, mut received) = server().await;
     let (events, listener) = broadcast::channel(16);
-    let working = Mail::begin(&sample::configuration(alerts(address)), listener);
+    let working = Mail::begin(
+        &sample::configuration(alerts(address)),
+        listener,
+        followed(Role::Master),
+    );
     events
         .send(Arc::new(sample::event("down", "the last")))
         .unwrap();
