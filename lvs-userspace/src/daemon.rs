@@ -9,6 +9,7 @@ mod links;
 mod marks;
 mod reload;
 mod supervisor;
+mod verdicts;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

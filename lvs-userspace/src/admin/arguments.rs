@@ -55,6 +55,13 @@ pub(super) enum Verb {
         #[arg(value_name = "master|backup")]
         take: Option<Role>,
     },
+    /// Hand the role over to the peer: it knows every connection and holds the addresses before this
+    /// director lets go. Whatever fails leaves this one master
+    Handover {
+        /// Wait no longer than this for the peer to know every connection (`10m`, `90s`, or seconds)
+        #[arg(long, value_name = "TIME", value_parser = time, default_value = "10s")]
+        timeout: Duration,
+    },
 }
 
 /// Show or await that the directors know each other's connections

@@ -24,10 +24,11 @@ use self::arguments::{Arguments, Sync, Verb};
 use self::failure::Failure;
 use crate::control::DEFAULT_SOCKET;
 use crate::control::client::Client;
+use crate::control::role::Handover;
 
 /// First words that are verbs.
-const VERBS: [&str; 8] = [
-    "server", "weight", "drain", "status", "events", "role", "sync", "help",
+const VERBS: [&str; 9] = [
+    "server", "weight", "drain", "status", "events", "role", "sync", "handover", "help",
 ];
 
 /// Whether a command line is one of the verbs'. Called as `ipvsadm`, the program knows none.
@@ -109,6 +110,10 @@ async fn run(arguments: Arguments) -> Result<u8, Failure> {
             return sync::wait(&mut client, &mut out, timeout, terminal).await;
         }
         Verb::Events => events::follow(&mut client, &mut out).await?,
+        Verb::Handover { timeout } => {
+            let timeout = timeout.as_millis().try_into().unwrap_or(u64::MAX);
+            client.hand_over(Handover { timeout }).await?;
+        }
         Verb::Role { take: Some(role) } => client.take_role(role).await?,
         Verb::Role { take: None } => role::print(&client.role().await?, &mut out)?,
     }

@@ -22,7 +22,7 @@ use super::peers::PeersStatus;
 use super::protocol::{
     Connection, Edit, MarkRule, Refusal, Services, Status, Timeouts, VerdictCount,
 };
-use super::role::{Role, RoleStatus};
+use super::role::{Handover, Role, RoleStatus};
 use super::sync::{SyncOrder, SyncStatus};
 
 /// Why the daemon did not do it.
@@ -149,6 +149,13 @@ impl Client {
     /// Has it take a role; returns when it is done.
     pub async fn take_role(&mut self, role: Role) -> Result<(), ClientError> {
         self.request(Method::PUT, "/v1/role", Some(&role))
+            .await
+            .map(drop)
+    }
+
+    /// Has it hand its role over to its peer; returns when it has.
+    pub async fn hand_over(&mut self, handover: Handover) -> Result<(), ClientError> {
+        self.request(Method::POST, "/v1/handover", Some(&handover))
             .await
             .map(drop)
     }

@@ -4,10 +4,12 @@
 //! |---|---|---|
 //! | `GET /v1/role` | | [`RoleStatus`] |
 //! | `PUT /v1/role` | a [`Role`] | 204 when it is done, or an error status with a [`Refusal`] |
+//! | `POST /v1/handover` | a [`Handover`] | the same |
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -18,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::protocol::{Refusal, RefusalKind};
 use super::server::{Control, refused};
+use crate::role::handover;
 use crate::virtual_address::AddressStatus;
 
 /// What a director of a pair is there for.
@@ -89,4 +92,31 @@ pub(super) async fn change(
             error.to_string(),
         ))),
     }
+}
+
+/// The role is to go to the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Handover {
+    /// Milliseconds that it may take until the peer has every connection.
+    pub timeout: u64,
+}
+
+/// `POST /v1/handover`.
+pub(super) async fn hand_over(
+    State(control): State<Arc<Control>>,
+    body: Result<Json<Handover>, JsonRejection>,
+) -> Result<Response, Response> {
+    let Json(Handover { timeout }) =
+        body.map_err(|error| refused(Refusal::new(RefusalKind::Invalid, error.body_text())))?;
+    // Who asks may go away; it is brought to its end all the same.
+    let work = async move { handover::hand_over(&control, Duration::from_millis(timeout)).await };
+    let outcome = tokio::spawn(work).await;
+    let failed = match outcome {
+        Ok(Ok(())) => return Ok(StatusCode::NO_CONTENT.into_response()),
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    };
+    tracing::error!("the role is not handed over: {failed}");
+    Err(refused(Refusal::new(RefusalKind::Internal, failed)))
 }

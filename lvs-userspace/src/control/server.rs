@@ -229,6 +229,7 @@ pub async fn serve(
         .route("/v1/sync", get(sync_status).post(sync_order))
         .route("/v1/peers", get(peers))
         .route("/v1/role", get(role::status).put(role::change))
+        .route("/v1/handover", post(role::hand_over))
         .fallback(|| async {
             refused(Refusal::new(
                 RefusalKind::NotSupported,

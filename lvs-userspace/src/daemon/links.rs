@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 
+use super::verdicts;
 use crate::control::server::Control;
 use crate::peer::{Key, KeyError, Options, Peers};
+use crate::role::handover;
 
 /// Which links, as the command line says.
 #[derive(Clone, Debug)]
@@ -39,6 +41,9 @@ pub(super) async fn begin(control: &Arc<Control>, options: Options) -> Result<()
         .await
         .context("cannot listen for peers")?;
     tracing::info!("peers may connect to {}", peers.listening());
+    let (asked, told) = (peers.subscribe(), peers.subscribe());
     control.set_peers(peers);
+    tokio::spawn(handover::take_over(Arc::clone(control), asked));
+    tokio::spawn(verdicts::exchange(Arc::clone(control), told));
     Ok(())
 }

@@ -15,6 +15,7 @@ pub mod runner;
 pub mod server;
 pub mod service;
 pub mod tables;
+pub mod verdict;
 pub mod watch;
 pub mod watches;
 pub mod weight;

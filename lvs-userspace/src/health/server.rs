@@ -43,6 +43,8 @@ pub struct Server {
     pub ordered: Weight,
     /// A file in the maintenance directory names it.
     pub maintenance: bool,
+    /// What a master says it is.
+    dictated: Option<State>,
     /// What its agent said last.
     pub agent: Report,
     exit_weight: Option<u32>,
@@ -68,6 +70,7 @@ impl Server {
             admin: AdminState::Ready,
             ordered: Weight::Configured,
             maintenance: false,
+            dictated: None,
             agent: Report::default(),
             exit_weight: None,
             response: ResponseTime::default(),
@@ -105,6 +108,25 @@ impl Server {
     /// Neither traffic nor probes.
     pub fn is_out(&self) -> bool {
         self.maintenance || self.admin == AdminState::Maint
+    }
+
+    /// Nobody asks how it is.
+    pub fn is_paused(&self) -> bool {
+        self.is_out() || self.dictated.is_some()
+    }
+
+    /// It is what a master says, or again what probes say: then it is what it was until they say
+    /// otherwise. True: something changed.
+    pub fn dictate(&mut self, state: Option<State>) -> bool {
+        if self.dictated == state {
+            return false;
+        }
+        if state.is_none() {
+            self.adopted = self.state == State::Up;
+            self.views = initial(&self.configured);
+        }
+        self.dictated = state;
+        true
     }
 
     /// One of its checks ended; `heard` is none if only the watch's state is known.
@@ -154,6 +176,9 @@ impl Server {
     }
 
     fn judge(&self) -> State {
+        if let Some(dictated) = self.dictated {
+            return dictated;
+        }
         let good = |view: &View| match view.state {
             State::Up => view.confirmed || self.adopted,
             State::Unknown => self.adopted,

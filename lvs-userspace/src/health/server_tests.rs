@@ -173,3 +173,24 @@ fn another_check_leaves_a_server_as_it_is_until_it_answers() {
     assert_eq!(server.standing(), Standing::Up);
     assert_eq!(told(&mut server, &[DOWN]), State::Down);
 }
+
+#[test]
+fn a_server_is_what_a_master_says_and_afterwards_what_it_was_until_probes_speak() {
+    let mut server = Server::new(configured(&[Kind::Connect]), false);
+    assert!(server.dictate(Some(State::Up)));
+    assert!(!server.dictate(Some(State::Up)), "nothing new");
+    server.judge_anew(Instant::now());
+    assert_eq!(server.state(), State::Up);
+    assert!(server.is_paused());
+    assert_eq!(told(&mut server, &[DOWN]), State::Up, "nobody asked it");
+
+    assert!(server.dictate(None));
+    assert!(!server.is_paused());
+    assert_eq!(told(&mut server, &[View::UNKNOWN]), State::Up);
+    assert_eq!(told(&mut server, &[DOWN]), State::Down);
+
+    server.dictate(Some(State::Down));
+    server.dictate(None);
+    assert_ne!(told(&mut server, &[View::UNKNOWN]), State::Up);
+    assert_eq!(told(&mut server, &[UP]), State::Up);
+}

@@ -179,7 +179,7 @@ impl Watches {
                 let server = services
                     .get(&s.service)
                     .and_then(|v| v.servers.get(s.server));
-                server.is_some_and(|server| !server.is_out())
+                server.is_some_and(|server| !server.is_paused())
             };
             let paused = !entry.subscribers.iter().any(wants);
             if entry.running.pause(paused) && !paused {
@@ -189,7 +189,7 @@ impl Watches {
                 let server = services
                     .get_mut(service)
                     .and_then(|service| service.servers.get_mut(subscriber.server));
-                if let Some(server) = server.filter(|server| !server.is_out()) {
+                if let Some(server) = server.filter(|server| !server.is_paused()) {
                     server.hear(subscriber.check, entry.view, None);
                 }
             }
@@ -238,7 +238,7 @@ impl Watches {
             let server = services
                 .get(&s.service)
                 .and_then(|v| v.servers.get(s.server));
-            server.is_none_or(Server::is_out)
+            server.is_none_or(Server::is_paused)
         };
         let mut entries = self.entries.values();
         entries.all(|entry| entry.last.is_some() || entry.subscribers.iter().all(out))

@@ -2,6 +2,7 @@
 //!
 //! A director decides nothing about its role: Heartbeat, keepalived, Pacemaker or an operator does.
 
+pub mod handover;
 mod saved;
 #[cfg(test)]
 mod tests;

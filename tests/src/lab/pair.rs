@@ -4,9 +4,12 @@
 //! a third interface, `sync`, to the other. The virtual addresses, and the address on the real servers'
 //! network that is their gateway for NAT, are for the daemons to hold: [`Pair::address_options`].
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use lvs_userspace::control::role::Role;
 use lvs_userspace::model::Family;
 
 use super::addresses::{self, FAMILIES, METHODS, host_length, prefix_length};
@@ -67,6 +70,24 @@ impl Pair {
             options.push(format!("--virtual-address={}", gateway(family)));
         }
         options
+    }
+
+    /// Starts the daemon of a director, linked to the other, with [the addresses](Self::address_options) and
+    /// this configuration.
+    pub fn start_linked(&self, number: u8, role: Role, configuration: &str) -> Result<()> {
+        let key = self.folder().join("key");
+        fs::write(&key, "what the two directors share")?;
+        fs::set_permissions(&key, Permissions::from_mode(0o600))?;
+        let peer = addresses::own_sync(Family::Ipv4, 3 - number);
+        let mut options = Self::address_options();
+        options.extend([
+            format!("--role={role}"),
+            format!("--peer={peer}"),
+            format!("--peer-key={}", key.display()),
+        ]);
+        let options: Vec<_> = options.iter().map(String::as_str).collect();
+        self.director(number)
+            .start_configured_with(configuration, &options)
     }
 
     /// Starts both daemons with the services of these lines, the first as master of

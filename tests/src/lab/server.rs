@@ -159,6 +159,7 @@ http {{
     default_type text/plain;
     sendfile on;
     keepalive_requests 1000000;
+    keepalive_timeout 600s;
     client_max_body_size 1g;
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;

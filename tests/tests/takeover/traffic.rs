@@ -9,6 +9,7 @@ use lvs_tests::lab::client::Connections;
 use lvs_tests::lab::director::every_service;
 use lvs_tests::lab::traffic::{Datagrams, Idle};
 use lvs_tests::lab::{Client, Pair};
+use lvs_userspace::control::role::Role;
 use lvs_userspace::model::{Family, Method};
 
 const IDLE: usize = 200;
@@ -67,6 +68,58 @@ fn serve_while(pair: &Pair, what: &str, change: impl FnOnce()) {
     }
 }
 
+fn roles(pair: &Pair) -> [String; 2] {
+    [1, 2].map(|number| pair.director(number).lvsadm("role").unwrap())
+}
+
+#[test]
+fn a_crash_and_the_way_back_cost_nobody_a_connection() {
+    let Some(pair) = Pair::for_story() else {
+        return;
+    };
+    pair.start_linked(1, Role::Master, &every_service())
+        .unwrap();
+    pair.start_linked(2, Role::Backup, &every_service())
+        .unwrap();
+    let [one, two] = &pair.directors;
+    two.lvsadm("sync wait").unwrap();
+    serve_while(&pair, "crash", || {
+        pair.crash(1).unwrap();
+        two.lvsadm("role master").unwrap();
+    });
+
+    pair.boot(1).unwrap();
+    pair.start_linked(1, Role::Backup, &every_service())
+        .unwrap();
+    serve_while(&pair, "failback", || {
+        one.lvsadm("sync wait").unwrap();
+        two.lvsadm("handover").unwrap();
+    });
+    assert_eq!(roles(&pair), ["master\n", "backup\n"]);
+}
+
+#[test]
+fn a_handover_costs_nobody_a_connection() {
+    let Some(pair) = Pair::for_story() else {
+        return;
+    };
+    pair.start_linked(1, Role::Master, &every_service())
+        .unwrap();
+    pair.start_linked(2, Role::Backup, &every_service())
+        .unwrap();
+    let [one, two] = &pair.directors;
+    two.lvsadm("sync wait").unwrap();
+    serve_while(&pair, "handover", || {
+        one.lvsadm("handover").unwrap();
+        assert_eq!(roles(&pair), ["backup\n", "master\n"]);
+        two.lvsadm("handover").unwrap();
+        assert_eq!(roles(&pair), ["master\n", "backup\n"]);
+        one.lvsadm("handover").unwrap();
+    });
+    assert_eq!(roles(&pair), ["backup\n", "master\n"]);
+}
+
+/// With the kernel's own protocol, as an IPVS that is no peer would do it.
 #[test]
 fn a_director_that_crashes_costs_nobody_a_connection() {
     let Some(pair) = Pair::for_story() else {

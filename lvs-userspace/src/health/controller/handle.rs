@@ -15,6 +15,7 @@ use crate::director::Wanted;
 use crate::health::agent::Said;
 use crate::health::maintenance::Maintained;
 use crate::health::runner::Prober;
+use crate::health::verdict::Verdict;
 use crate::health::writer::Refused;
 use crate::model::{ServerId, ServiceId};
 
@@ -50,6 +51,9 @@ pub(super) enum Request {
     Maintained(Maintained),
     Agent(Said),
     Answered(oneshot::Sender<()>),
+    Verdicts(oneshot::Sender<Vec<Verdict>>),
+    Dictate(Vec<Verdict>),
+    Free,
     Stop(oneshot::Sender<()>),
 }
 
@@ -100,6 +104,22 @@ impl Handle {
     pub fn nudge(&self, servers: Vec<(ServiceId, ServerId)>) {
         // A controller that has ended probes nobody.
         let _ = self.requests.send(Request::Nudge(servers));
+    }
+
+    /// How all servers are, for backups.
+    pub async fn verdicts(&self) -> Vec<Verdict> {
+        self.ask(Request::Verdicts).await.unwrap_or_default()
+    }
+
+    /// These servers are as a master sees them, and are not probed, until [`Self::free`].
+    pub fn dictate(&self, verdicts: Vec<Verdict>) {
+        // A controller that has ended sees nothing.
+        let _ = self.requests.send(Request::Dictate(verdicts));
+    }
+
+    /// All servers are probed again.
+    pub fn free(&self) {
+        let _ = self.requests.send(Request::Free);
     }
 
     /// Returns when every probe has had an outcome, and the tables know what follows.

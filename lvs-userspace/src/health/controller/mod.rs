@@ -1,6 +1,7 @@
 //! The controller: hears what probes find, what the operator orders and what the file says, and tells
 //! the tables. One task holds everything; nothing in it waits for the network, the disk or the kernel.
 
+mod dictation;
 mod difference;
 mod handle;
 mod listing;
@@ -195,6 +196,9 @@ impl Controller {
             }
             Request::Agent(said) => self.listen(&said),
             Request::Answered(answer) => self.waiting.push(answer),
+            Request::Verdicts(answer) => drop(answer.send(self.verdicts())),
+            Request::Dictate(verdicts) => self.dictate(&verdicts),
+            Request::Free => self.free(),
             Request::Stop(_) => {}
         }
     }
@@ -208,7 +212,7 @@ impl Controller {
             let Some(server) = service.servers.get_mut(subscriber.server) else {
                 continue;
             };
-            if server.is_out() {
+            if server.is_paused() {
                 continue;
             }
             let before = server.state();
