@@ -23,8 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use lvs_common::abi::{Config, FIRST_PROBE_PORT, ProbeKey, ProbeRoute};
-use nix::ifaddrs::getifaddrs;
-use nix::net::if_::{if_indextoname, if_nametoindex};
+use nix::net::if_::if_nametoindex;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::task::spawn_blocking;
 use tracing::info;
@@ -282,15 +281,10 @@ fn route(trip: &Trip, door: &Door, way: &Way) -> io::Result<ProbeRoute> {
 /// The director's address that the server answers to.
 fn own_address(trip: &Trip, way: &Way) -> io::Result<IpAddr> {
     let fits = |address: &IpAddr| address.is_ipv4() == trip.to.is_ipv4();
-    let own = trip
-        .source
-        .filter(fits)
-        .or(way.source.filter(fits))
-        .or_else(|| address_of(way.interface, trip.to.is_ipv4()));
+    let own = trip.source.filter(fits).or(way.source.filter(fits));
     let own = own.ok_or_else(|| {
-        let family = if trip.to.is_ipv4() { "IPv4" } else { "IPv6" };
         unavailable(format!(
-            "the interface towards {} has no {family} address",
+            "the director has no address of its own towards {}: name one with checksource",
             trip.server
         ))
     })?;
@@ -301,19 +295,4 @@ fn own_address(trip: &Trip, way: &Way) -> io::Result<IpAddr> {
         )));
     }
     Ok(own)
-}
-
-/// An address of an interface that is valid beyond its link.
-fn address_of(interface: u32, ipv4: bool) -> Option<IpAddr> {
-    let name = if_indextoname(interface).ok()?;
-    let name = name.to_str().ok()?;
-    getifaddrs().ok()?.find_map(|found| {
-        let address = found.address.filter(|_| found.interface_name == name)?;
-        if ipv4 {
-            Some(address.as_sockaddr_in()?.ip().into())
-        } else {
-            let address = address.as_sockaddr_in6()?.ip();
-            (!address.is_unicast_link_local()).then_some(address.into())
-        }
-    })
 }

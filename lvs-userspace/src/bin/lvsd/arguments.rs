@@ -259,7 +259,8 @@ Examples:
   lvsadm -Ln --stats
 
 The virtual address has to reach this machine (be one of its own, or routed to it), as with IPVS. The
-program needs Linux 6.1 or newer and the capabilities CAP_NET_ADMIN, CAP_BPF and CAP_PERFMON.";
+program needs Linux 6.1 or newer and the capabilities CAP_NET_ADMIN, CAP_BPF and CAP_PERFMON; to ping
+real servers CAP_NET_RAW, and for checkpath = service CAP_SYS_ADMIN too, which is given up after the start.";
 
 #[cfg(test)]
 mod tests {
