@@ -105,9 +105,14 @@ async fn run(arguments: Arguments) -> Result<u8, Failure> {
             status::print(&mut out, &health, status::now(), colour)?;
         }
         Verb::Sync(Sync::Status { json }) => sync::status(&mut client, &mut out, json).await?,
-        Verb::Sync(Sync::Wait { timeout }) => {
+        Verb::Sync(Sync::Wait { timeout, takeover }) => {
+            let awaited = if takeover {
+                sync::Awaited::Takeover
+            } else {
+                sync::Awaited::InStep
+            };
             let terminal = out.is_terminal();
-            return sync::wait(&mut client, &mut out, timeout, terminal).await;
+            return sync::wait(&mut client, &mut out, awaited, timeout, terminal).await;
         }
         Verb::Events => events::follow(&mut client, &mut out).await?,
         Verb::Handover { timeout } => {

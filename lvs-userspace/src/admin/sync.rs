@@ -42,10 +42,20 @@ pub(super) async fn status(
     Ok(())
 }
 
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Awaited {
+    /// Every peer.
+    InStep,
+    /// Every peer but those that told everything and went away.
+    Takeover,
+}
+
 /// `sync wait`: returns when this director and all its peers are in step; the exit code.
 pub(super) async fn wait(
     client: &mut Client,
     out: &mut impl Write,
+    awaited: Awaited,
     limit: Duration,
     terminal: bool,
 ) -> Result<u8, Failure> {
@@ -53,7 +63,7 @@ pub(super) async fn wait(
     let mut told = String::new();
     loop {
         let peers = client.peers().await?.peers;
-        let behind = behind(&peers);
+        let behind = behind(&peers, awaited);
         let over = began.elapsed() >= limit;
         let line = match (&behind, over) {
             (None, _) => in_step(&peers),
@@ -83,7 +93,11 @@ pub(super) async fn wait(
 }
 
 /// What is still to be waited for, for people.
-fn behind(peers: &[PeerStatus]) -> Option<String> {
+fn behind(peers: &[PeerStatus], awaited: Awaited) -> Option<String> {
+    let told_all = |peer: &PeerStatus| {
+        let taken = peer.taken.as_ref();
+        awaited == Awaited::Takeover && taken.is_some_and(|taken| taken.bulk.is_some())
+    };
     let behind = peers.iter().filter_map(|peer| match peer.state {
         PeerState::InStep | PeerState::Itself => None,
         PeerState::CatchingUp => {
@@ -92,6 +106,7 @@ fn behind(peers: &[PeerStatus]) -> Option<String> {
             let (address, done) = (&peer.address, told.min(taken));
             Some(format!("{address} is catching up ({done} %)"))
         }
+        PeerState::Away if told_all(peer) => None,
         PeerState::Away => {
             let why = peer.problem.as_deref().unwrap_or("not connected yet");
             Some(format!("{} is away ({why})", peer.address))
@@ -104,11 +119,13 @@ fn behind(peers: &[PeerStatus]) -> Option<String> {
 fn in_step(peers: &[PeerStatus]) -> String {
     let count = |peer: &PeerStatus| peer.taken.as_ref().map_or(0, |taken| taken.connections);
     let others = peers.iter().filter(|peer| peer.state != PeerState::Itself);
+    let near = others.clone().filter(|peer| peer.state != PeerState::Away);
     match others.clone().count() {
         0 => "this director has no peers".to_owned(),
         number => {
+            let near = near.count();
             let held: u64 = others.map(count).sum();
-            format!("in step with {number} of {number} peers, whose {held} connections are here")
+            format!("in step with {near} of {number} peers, whose {held} connections are here")
         }
     }
 }
@@ -293,10 +310,18 @@ mod tests {
             peer("d:8849", PeerState::Itself),
         ];
         assert_eq!(
-            behind(&all).unwrap(),
+            behind(&all, Awaited::InStep).unwrap(),
             "b:8849 is away (it does not answer); c:8849 is catching up (40 %)"
         );
-        assert_eq!(behind(&all[..1]), None);
+        assert_eq!(behind(&all[..1], Awaited::InStep), None);
+        // Who takes over does not wait for the dead, only for the living.
+        assert_eq!(behind(&all[..2], Awaited::Takeover), None);
+        assert!(behind(&all, Awaited::Takeover).is_some());
+        let silent = PeerStatus {
+            taken: None,
+            ..all[1].clone()
+        };
+        assert!(behind(&[silent], Awaited::Takeover).is_some());
         assert_eq!(
             in_step(&all[..1]),
             "in step with 1 of 1 peers, whose 20 connections are here"
