@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::page::Page;
-use crate::site::{Serving, explain, site};
+use crate::site::{Held, Serving, explain, says, site};
 
 const LOG: &str = "tail -n 40 /var/log/ha-log; tail -n 20 /var/log/ldirectord.log";
 
@@ -32,5 +32,46 @@ fn heartbeat_moves_the_director_as_the_page_says() {
 
     page.follow(&site, "Taking lvs1 out");
     serves.only("lvs2");
-    page.was_followed();
+    page.was_followed_but(&["Keeping connections"]);
+}
+
+#[test]
+fn connections_outlive_the_director_that_heartbeat_replaces() {
+    let Some(site) = site(&["10.0.0"], &["cl_status"]) else {
+        return;
+    };
+    let _explained = explain(&site, LOG);
+    let mut page = Page::read("heartbeat.md");
+    for section in ["The real servers", "The directors", "Keeping connections"] {
+        page.follow(&site, section);
+    }
+    let serves = Serving::new(&site, "10.0.0.3");
+    serves.only("lvs1");
+    let mut held = Held::open(&site, "10.0.0.3:80");
+    let server = held.ask();
+    let known = "lvsadm -Lcn | grep -c 'ESTABLISHED 10.0.0.100:'";
+    says(&site, "lvs2", known, "1");
+
+    let crashed = Instant::now();
+    site.crash("lvs1").unwrap();
+    serves.again("crash", crashed);
+    assert_eq!(held.ask(), server, "it went to another server");
+    serves.only("lvs2");
+
+    // The alias takes the role by hand, and lets go of it.
+    let swap = "/etc/ha.d/resource.d/LVSSyncDaemonSwap master";
+    says(&site, "lvs2", &format!("{swap} status"), "master: running");
+    let lvs2 = site.director("lvs2");
+    lvs2.does(&format!("{swap} stop")).unwrap();
+    lvs2.does(&format!("{swap} stop")).unwrap();
+    says(&site, "lvs2", "lvsadm role", "backup");
+    says(
+        &site,
+        "lvs2",
+        &format!("{swap} monitor"),
+        "not the master: stopped",
+    );
+    lvs2.does(&format!("{swap} start")).unwrap();
+    says(&site, "lvs2", "lvsadm role", "master");
+    assert_eq!(held.ask(), server);
 }

@@ -1,6 +1,8 @@
 //! A site with the director installed.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -136,4 +138,34 @@ pub(crate) fn explain<'a>(site: &'a Site, line: &'a str) -> impl Drop + 'a {
         }
     }
     Explained(site, line)
+}
+
+/// A client's connection that is kept.
+pub(crate) struct Held(TcpStream);
+
+impl Held {
+    pub(crate) fn open(site: &Site, address: &str) -> Self {
+        let connect = || TcpStream::connect(address);
+        let stream = site.namespace("client").enter(connect).unwrap().unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self(stream)
+    }
+
+    /// Asks for the server's name.
+    #[track_caller]
+    pub(crate) fn ask(&mut self) -> String {
+        self.0
+            .write_all(b"GET / HTTP/1.1\r\nHost: www\r\n\r\n")
+            .unwrap();
+        let mut answer = Vec::new();
+        let mut buffer = [0; 4096];
+        // The name is the last line.
+        while !answer.ends_with(b"www1\n") && !answer.ends_with(b"www2\n") {
+            let length = self.0.read(&mut buffer).unwrap();
+            assert_ne!(length, 0, "it was closed");
+            answer.extend_from_slice(&buffer[..length]);
+        }
+        let text = String::from_utf8_lossy(&answer);
+        text.lines().last().unwrap_or_default().to_owned()
+    }
 }
