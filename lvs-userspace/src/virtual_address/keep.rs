@@ -16,7 +16,7 @@ use tracing::{debug, error, info};
 use super::frame::Claim;
 use super::hold::{HoldError, hold, release};
 use super::place::Place;
-use super::port::Port;
+use super::port::{Port, is_asked};
 use super::rival::{News, Rivals};
 use super::{AddressStatus, Announcing, VirtualAddress, spell};
 use crate::neighbour::Questions;
@@ -216,6 +216,9 @@ impl Watch {
             let VirtualAddress {
                 interface, address, ..
             } = &place.name;
+            if !is_asked(interface) {
+                continue;
+            }
             let port = match self.ports.entry((interface.clone(), address.is_ipv4())) {
                 Entry::Occupied(port) => Ok(port.into_mut()),
                 Entry::Vacant(empty) => Port::open(interface, *address, self.sender.clone())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use lvs_common::abi::Mac;
 use nix::ifaddrs::getifaddrs;
-use nix::net::if_::if_nametoindex;
+use nix::net::if_::{InterfaceFlags, if_nametoindex};
 use socket2::SockFilter;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -106,6 +106,17 @@ async fn listen(frames: Arc<Frames>, claims: mpsc::Sender<Claim>) {
             Err(_) => return,
         }
     }
+}
+
+/// Whether anybody finds addresses of an interface by asking: nobody does on a loopback, where an address
+/// stands for a routing daemon to tell of. One that is not there is taken for an ordinary one.
+pub(super) fn is_asked(interface: &str) -> bool {
+    let silent = InterfaceFlags::IFF_LOOPBACK | InterfaceFlags::IFF_NOARP;
+    let found = getifaddrs().ok().and_then(|mut all| {
+        all.find(|found| found.interface_name == interface)
+            .map(|found| found.flags)
+    });
+    found.is_none_or(|flags| !flags.intersects(silent))
 }
 
 fn identity(interface: &str) -> io::Result<(u32, Mac)> {

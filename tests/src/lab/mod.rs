@@ -45,6 +45,7 @@ pub mod client;
 mod command;
 mod decapsulate;
 pub mod director;
+pub mod equal_cost;
 pub mod island;
 mod machine;
 mod namespace;

@@ -8,7 +8,7 @@ use lvs_userspace::model::Method;
 use super::addresses::{self, FAMILIES, host_length, prefix_length};
 use super::namespace::Namespace;
 use super::receive::Receivers;
-use super::{Lab, requirements};
+use super::{Director, Lab, requirements};
 
 /// How many interfaces the director has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -371,6 +371,13 @@ pub(super) fn boot_lines(number: u8) -> Result<String> {
         }
     }
     Ok(lines)
+}
+
+/// One of several directors dies: its daemon is killed and its cables are pulled at the same moment.
+pub(super) fn crash(director: &Director) -> Result<()> {
+    let lines = ["front", "back", SYNC].map(|interface| format!("link set {interface} down\n"));
+    director.kill();
+    director.namespace().ip(&lines.concat())
 }
 
 /// The interface by which several directors reach each other, and what it is plugged into.

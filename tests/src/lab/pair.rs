@@ -105,12 +105,7 @@ impl Pair {
 
     /// A whole director dies: its daemon is killed and its cables are pulled at the same moment.
     pub fn crash(&self, number: u8) -> Result<()> {
-        let director = self.director(number);
-        let lines: Vec<_> = ["front", "back", network::SYNC]
-            .map(|interface| format!("link set {interface} down\n"))
-            .into();
-        director.kill();
-        director.namespace().ip(&lines.concat())
+        network::crash(self.director(number))
     }
 
     /// It boots again, and knows nothing: no data path, no role, no address but its own.

@@ -251,6 +251,12 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     ),
     program(
         Purpose::Cluster,
+        "bird",
+        &["bird2"],
+        "tells a router which directors are there",
+    ),
+    program(
+        Purpose::Cluster,
         "pacemakerd",
         &["pacemaker"],
         "moves a director between machines",

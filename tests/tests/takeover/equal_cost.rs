@@ -1,0 +1,71 @@
+//! More than two directors at once, behind a router that spreads flows over them.
+
+use std::time::{Duration, Instant};
+
+use lvs_tests::lab::equal_cost::{EqualCost, VIRTUAL, obstacle};
+use lvs_tests::lab::skipped;
+use lvs_tests::lab::traffic::Idle;
+
+const CONNECTIONS: usize = 200;
+
+/// `ipvsadm -S` lines of one virtual service with all real servers.
+fn services() -> String {
+    let servers = [11, 12, 13].map(|host| format!("-a -t {VIRTUAL}:80 -r 10.2.0.{host}:80 -g\n"));
+    format!("-A -t {VIRTUAL}:80 -s mh\n{}", servers.concat())
+}
+
+#[test]
+fn a_flow_that_lands_on_another_director_stays_with_its_server() {
+    if skipped(obstacle()) {
+        return;
+    }
+    let lab = EqualCost::new(&services()).unwrap();
+    let mut idle = Idle::open(lab.client.namespace(), VIRTUAL, CONNECTIONS).unwrap();
+    let served = |number: u8| {
+        let listing = lab.director(number).lvsadm("-Lcn").unwrap();
+        listing
+            .lines()
+            .filter(|line| line.contains("10.9.0.1:80"))
+            .count()
+    };
+    for number in 1..=3 {
+        lab.director(number).lvsadm("sync wait").unwrap();
+        // What was opened a moment ago is on its way.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while served(number) != CONNECTIONS {
+            let known = served(number);
+            assert!(
+                Instant::now() < deadline,
+                "{number} knows {known} connections"
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    lab.crash(3).unwrap();
+    lab.await_paths(2).unwrap();
+    let lost = idle.speak();
+    assert_eq!(lost, [""; 0], "of {CONNECTIONS}");
+
+    // A director that is taken out for work is not told of any more, and nothing is lost either.
+    lab.director(2).lvsadm("role backup").unwrap();
+    lab.await_paths(1).unwrap();
+    let lost = idle.speak();
+    assert_eq!(lost, [""; 0], "of {CONNECTIONS}");
+}
+
+#[test]
+fn the_page_shows_the_configuration_that_is_tried_here() {
+    let page = include_str!("../../../docs/equal-cost-paths.md");
+    let named = |text: &str| {
+        text.replace("ROUTER", "10.1.0.254")
+            .replace("OWN", "10.1.0.2")
+            .replace("VIRTUAL", "10.9.0.1")
+    };
+    for tried in [
+        include_str!("../../src/lab/equal_cost/router.conf"),
+        include_str!("../../src/lab/equal_cost/director.conf"),
+    ] {
+        assert!(page.contains(&named(tried)), "{tried}");
+    }
+}
