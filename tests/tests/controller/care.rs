@@ -37,17 +37,26 @@ pub(crate) struct Care {
 impl Care {
     /// A lab whose director looks after real servers by this file, or `None` where there can be none.
     pub(crate) fn of(text: &str) -> Option<Self> {
-        let care = Self::of_none(text)?;
+        Self::with(Arms::Two, text)
+    }
+
+    /// The same with other interfaces.
+    pub(crate) fn with(arms: Arms, text: &str) -> Option<Self> {
+        let care = Self::not_started(arms, text)?;
         care.start();
         Some(care)
     }
 
     /// The same, whose director is not started yet.
     pub(crate) fn of_none(text: &str) -> Option<Self> {
+        Self::not_started(Arms::Two, text)
+    }
+
+    fn not_started(arms: Arms, text: &str) -> Option<Self> {
         if !available() {
             return None;
         }
-        let lab = Lab::new(Arms::Two).unwrap();
+        let lab = Lab::new(arms).unwrap();
         let file = lab.folder().join("ldirectord.cf");
         let care = Self { lab, file };
         care.write(text);
