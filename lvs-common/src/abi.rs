@@ -180,8 +180,15 @@ impl Config {
 
     /// An Ethernet address as a number, for `own`.
     pub const fn own_address(address: Mac) -> u64 {
-        let [first, second, rest @ ..] = address;
-        u64::from_ne_bytes([first, second, rest[0], rest[1], rest[2], rest[3], 0, 0])
+        let [first @ .., fifth, sixth] = address;
+        u32::from_ne_bytes(first) as u64 | (u16::from_ne_bytes([fifth, sixth]) as u64) << 32
+    }
+
+    /// Ticks without a packet after which a connection in this state is forgotten.
+    #[inline(always)]
+    pub fn timeout(&self, protocol: Protocol, state: u8) -> u32 {
+        let index = Self::timeout_index(protocol, u32::from(state));
+        self.timeouts.get(index).copied().unwrap_or(0)
     }
 
     /// Place of a timeout in `timeouts`.

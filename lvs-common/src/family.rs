@@ -18,6 +18,8 @@ pub trait Family: Copy + core::fmt::Debug + PartialEq + Eq + 'static {
     fn widen(address: Self::Address) -> Address;
     /// The address from the form that all maps share.
     fn narrow(address: &Address) -> Self::Address;
+    /// Whether two keys are the same, compared in few steps.
+    fn same(one: &Key<Self>, other: &Key<Self>) -> bool;
     /// The connection table's hash: NH over 32-bit words, see [`crate::connection::hash`].
     fn hash<S: Secrets>(key: &Key<Self>, secrets: S) -> u64;
 }
@@ -64,6 +66,13 @@ impl Family for V4 {
     }
 
     #[inline(always)]
+    fn same(one: &Key<Self>, other: &Key<Self>) -> bool {
+        let addresses =
+            |key: &Key<Self>| -> u64 { zerocopy::transmute!([key.source, key.destination]) };
+        addresses(one) == addresses(other) && one.rest() == other.rest()
+    }
+
+    #[inline(always)]
     fn hash<S: Secrets>(key: &Key<Self>, secrets: S) -> u64 {
         let (s0, s1) = (secrets.secret(0), secrets.secret(1));
         let addresses = nh(
@@ -98,6 +107,13 @@ impl Family for V6 {
     #[inline(always)]
     fn narrow(address: &Address) -> [u8; 16] {
         *address
+    }
+
+    #[inline(always)]
+    fn same(one: &Key<Self>, other: &Key<Self>) -> bool {
+        one.source == other.source
+            && one.destination == other.destination
+            && one.rest() == other.rest()
     }
 
     #[inline(always)]

@@ -2,9 +2,8 @@
 
 use zerocopy::byteorder::network_endian::U16;
 
-use crate::abi::{Config, Mac, OWN_ADDRESSES};
+use crate::abi::{Config, Mac};
 use crate::packet::Packet;
-use crate::tables::Tables;
 use crate::verdict::{Reason, Verdict};
 use crate::wire::{ETHERTYPE_SERVICE_VLAN, ETHERTYPE_VLAN, Ethernet, Vlan};
 
@@ -66,25 +65,16 @@ pub fn parse<P: Packet>(packet: &P, link: &mut Link) -> Result<(), Reason> {
 /// or not the interface is promiscuous: of two directors that both have a service the one that is not
 /// meant must not forward its packets, too.
 #[inline(always)]
-pub fn is_own<T: Tables>(tables: T, destination: &Mac) -> bool {
-    let count = tables.own_count();
+pub fn is_own(config: &Config, destination: &Mac) -> bool {
+    let count = config.own_count;
     let address = Config::own_address(*destination);
     // Frames for a group are for every member of it.
     let [first, ..] = *destination;
     if count == 0 || first & 1 != 0 {
         return true;
     }
-    let mut index = 0;
-    while index < OWN_ADDRESSES {
-        if index >= count as usize {
-            return false;
-        }
-        if tables.own_address(index) == address {
-            return true;
-        }
-        index += 1;
-    }
-    false
+    let known = config.own.iter().take(count as usize);
+    known.copied().any(|own| own == address)
 }
 
 #[inline(always)]

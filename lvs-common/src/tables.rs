@@ -1,7 +1,7 @@
 //! What the packet path asks of its surroundings beside the frame: tables, counters and a clock.
 
 use crate::abi::{
-    FragmentKey, Hop, Load, Member, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, Sync,
+    Config, FragmentKey, Hop, Load, Member, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, Sync,
 };
 use crate::connection::table::{Secrets, Store};
 use crate::connection::{Ports, Protocol};
@@ -33,8 +33,16 @@ pub trait Tables: Walk + Secrets + Store<V4> + Store<V6> {
     fn settle(self) {}
     /// The clock in ticks, see [`crate::abi::TICK_SHIFT`].
     fn now(self) -> u32;
+    /// The settings.
+    fn config<'a>(self) -> Option<&'a Config>
+    where
+        Self: 'a;
     /// Ticks without a packet after which a connection in this state is forgotten.
-    fn timeout(self, protocol: Protocol, state: u8) -> u32;
+    #[inline(always)]
+    fn timeout(self, protocol: Protocol, state: u8) -> u32 {
+        self.config()
+            .map_or(0, |config| config.timeout(protocol, state))
+    }
     /// Whether a bit of [`crate::abi::Config`]'s options is set.
     fn option(self, bit: u32) -> bool;
     /// A word of the address filter.
@@ -80,17 +88,19 @@ pub trait Tables: Walk + Secrets + Store<V4> + Store<V6> {
     /// The ports of a later fragment.
     fn recall(self, key: &FragmentKey) -> Option<Ports>;
     /// Whether there may be probes on the service path.
-    fn probing(self) -> bool;
+    #[inline(always)]
+    fn probing(self) -> bool {
+        self.config().is_some_and(|config| config.probing != 0)
+    }
     /// The route of a probe on the service path.
     fn probe<'a>(self, key: &ProbeKey) -> Option<&'a ProbeRoute>
     where
         Self: 'a;
-    /// How many Ethernet addresses of this machine there are; 0: they are not known.
-    fn own_count(self) -> u32;
-    /// One of them, see [`crate::abi::Config::own_address`].
-    fn own_address(self, index: usize) -> u64;
     /// Of which connections another director hears.
-    fn sync(self) -> Sync;
+    #[inline(always)]
+    fn sync(self) -> Sync {
+        self.config().map_or(Sync::default(), |config| config.sync)
+    }
     /// Tells the daemon that another director should hear of a connection, see [`crate::abi::event`].
     fn tell(self, event: u32);
     /// Whether one more ICMP error may be sent now.

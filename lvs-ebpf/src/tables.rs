@@ -8,7 +8,7 @@ use aya_ebpf::helpers::generated::bpf_loop;
 use aya_ebpf::maps::{Array, PerCpuArray};
 use lvs_common::abi::{
     CONCERN_WORDS, Config, FragmentKey, Hop, Load, Member, Plan, ProbeKey, ProbeRoute, Server,
-    ServiceKey, Stats, Sync,
+    ServiceKey, Stats,
 };
 use lvs_common::connection::table::{Secrets, Share, Store};
 use lvs_common::connection::{Kind, Ports, Protocol, share};
@@ -181,12 +181,8 @@ impl Tables for Kernel {
     }
 
     #[inline(always)]
-    fn timeout(self, protocol: Protocol, state: u8) -> u32 {
-        let index = Config::timeout_index(protocol, u32::from(state));
-        maps::config
-            .get(0)
-            .and_then(|config| config.timeouts.get(index).copied())
-            .unwrap_or(0)
+    fn config<'a>(self) -> Option<&'a Config> {
+        maps::config.get(0)
     }
 
     #[inline(always)]
@@ -319,36 +315,9 @@ impl Tables for Kernel {
     }
 
     #[inline(always)]
-    fn probing(self) -> bool {
-        maps::config
-            .get(0)
-            .is_some_and(|config| config.probing != 0)
-    }
-
-    #[inline(always)]
     fn probe<'a>(self, key: &ProbeKey) -> Option<&'a ProbeRoute> {
         // SAFETY: the daemon removes a route only a while after its probe is over.
         unsafe { maps::probes.get(key) }
-    }
-
-    #[inline(always)]
-    fn own_count(self) -> u32 {
-        maps::config.get(0).map_or(0, |config| config.own_count)
-    }
-
-    #[inline(always)]
-    fn own_address(self, index: usize) -> u64 {
-        maps::config
-            .get(0)
-            .and_then(|config| config.own.get(index).copied())
-            .unwrap_or(0)
-    }
-
-    #[inline(always)]
-    fn sync(self) -> Sync {
-        maps::config
-            .get(0)
-            .map_or(Sync::default(), |config| config.sync)
     }
 
     #[inline(always)]

@@ -68,7 +68,7 @@ impl<F: Family> Ways<F> for SetPointer<F> {
     #[inline(always)]
     fn holds(self, way: u32, key: &Key<F>) -> bool {
         // SAFETY: see above.
-        unsafe { ptr::read(&raw const (*self.way(way)).key) == *key }
+        F::same(&unsafe { ptr::read(&raw const (*self.way(way)).key) }, key)
     }
 
     #[inline(always)]

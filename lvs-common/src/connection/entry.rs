@@ -86,6 +86,15 @@ pub struct Key<F: Family> {
     pub kind: u8,
 }
 
+impl<F: Family> Key<F> {
+    /// All but the addresses.
+    #[inline(always)]
+    pub(crate) const fn rest(&self) -> u64 {
+        let ports = u32::from_ne_bytes(self.ports.to_bytes()) as u64;
+        ports | (u16::from_ne_bytes([self.protocol, self.kind]) as u64) << 32
+    }
+}
+
 /// What belongs to a connection beside its key, its state and its client's whereabouts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]

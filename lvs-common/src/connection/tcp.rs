@@ -157,3 +157,22 @@ pub fn next(direction: super::Direction, event: Event, state: u8) -> u8 {
     let index = (direction as usize) << 6 | (event as usize) << 4 | usize::from(state & 15);
     FLAT.get(index & 255).copied().unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_flags_the_first_of_rst_syn_fin_and_ack_is_the_event() {
+        for flags in 0..=u8::MAX {
+            let order = [
+                (FLAG_RST, Event::Rst),
+                (FLAG_SYN, Event::Syn),
+                (FLAG_FIN, Event::Fin),
+                (FLAG_ACK, Event::Ack),
+            ];
+            let first = order.iter().find(|(flag, _)| flags & flag != 0);
+            assert_eq!(Event::from_flags(flags), first.map(|&(_, event)| event));
+        }
+    }
+}

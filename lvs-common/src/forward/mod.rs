@@ -106,7 +106,8 @@ pub fn stages<P: Packet, T: Tables>(
     if let Err(reason) = link::parse(packet, link) {
         return Verdict::drop(reason);
     }
-    if !link::is_own(tables, &link.destination) {
+    let config = tables.config();
+    if config.is_some_and(|config| !link::is_own(config, &link.destination)) {
         return Verdict::pass(Reason::OtherHost);
     }
     match link.ethertype {

@@ -9,7 +9,7 @@ use super::announce::due;
 use super::arrive::concerns;
 use super::enter::heard;
 use super::find::is_expired;
-use crate::abi::{Hop, Method, Server};
+use crate::abi::{Config, Hop, Method, Server};
 use crate::connection::table::{self, Place, Slot, Store, Ways};
 use crate::connection::{Direction, Key, Kind, Protocol, Record, Signal, half_open, tcp};
 use crate::link::{Egress, Link, UNTAGGED, is_own};
@@ -24,12 +24,20 @@ use crate::wire::{Headers, Transport};
 const ETHERNET: usize = 14;
 
 /// An ordinary packet: what decides about it, read once.
-struct Ordinary<F: Network> {
+struct Ordinary<'a, F: Network> {
+    config: &'a Config,
     plain: Plain<F>,
     protocol: Protocol,
     signal: Signal,
     interface: u32,
     now: u32,
+}
+
+impl<F: Network> Ordinary<'_, F> {
+    #[inline(always)]
+    fn timeout(&self, state: u8) -> u32 {
+        self.config.timeout(self.protocol, state)
+    }
 }
 
 /// The verdict on an ordinary packet of a known connection, or on one that is none of the director's.
@@ -48,10 +56,12 @@ pub(super) fn forward<F: Network, P: Packet, T: Tables + Store<F>>(
     if !to_virtual && !concerns(tables, &F::widen(plain.source)) {
         return Some(Verdict::pass(Reason::NotOurs));
     }
-    if !is_own(tables, &headers.ethernet.destination) {
+    let config = tables.config()?;
+    if !is_own(config, &headers.ethernet.destination) {
         return None;
     }
     let packet = Ordinary {
+        config,
         plain,
         protocol,
         signal,
@@ -88,7 +98,7 @@ fn transport<F: Network>(header: &Transport, plain: &Plain<F>) -> Option<(Protoc
 fn request<F: Network, T: Tables + Store<F>>(
     headers: &mut Headers<F::Header>,
     tables: T,
-    packet: &Ordinary<F>,
+    packet: &Ordinary<'_, F>,
 ) -> Option<Verdict> {
     let ports = headers.transport.ports;
     let slot = find(tables, packet, Kind::Request, headers)?;
@@ -114,12 +124,12 @@ fn request<F: Network, T: Tables + Store<F>>(
             return None;
         }
     }
-    let sync = tables.sync();
+    let sync = packet.config.sync;
     let told = sync.on != 0 && due(&sync, set.packets(way).wrapping_add(1));
     if told || !table::unchanged(&slot) {
         return None;
     }
-    set.touch(way, packet.now, tables.timeout(packet.protocol, state));
+    set.touch(way, packet.now, packet.timeout(state));
     let (service, index) = (u32::from(record.service), u32::from(record.server));
     tables.count_in(service, index, packet.plain.length, false);
     let reason = if method == Method::Nat {
@@ -145,7 +155,7 @@ fn request<F: Network, T: Tables + Store<F>>(
 fn reply<F: Network, T: Tables + Store<F>>(
     headers: &mut Headers<F::Header>,
     tables: T,
-    packet: &Ordinary<F>,
+    packet: &Ordinary<'_, F>,
 ) -> Option<Verdict> {
     let reply = find(tables, packet, Kind::Reply, headers)?;
     let slot = table::by_number::<F, T>(tables, reply.set.partner(reply.way))?;
@@ -161,7 +171,7 @@ fn reply<F: Network, T: Tables + Store<F>>(
     if !plain || !table::unchanged(&slot) || !table::unchanged(&reply) {
         return None;
     }
-    set.touch_reply(way, packet.now, tables.timeout(packet.protocol, state));
+    set.touch_reply(way, packet.now, packet.timeout(state));
     let (service, index) = (u32::from(record.service), u32::from(record.server));
     tables.count_out(service, index, packet.plain.length);
     let rewrite = Rewrite {
@@ -182,7 +192,7 @@ fn reply<F: Network, T: Tables + Store<F>>(
 #[inline(always)]
 fn find<F: Network, T: Tables + Store<F>>(
     tables: T,
-    packet: &Ordinary<F>,
+    packet: &Ordinary<'_, F>,
     kind: Kind,
     headers: &Headers<F::Header>,
 ) -> Option<Slot<<T as Store<F>>::Set>> {
@@ -201,7 +211,7 @@ fn find<F: Network, T: Tables + Store<F>>(
 #[inline(always)]
 fn settled<F: Network, S: Ways<F>>(
     slot: &Slot<S>,
-    packet: &Ordinary<F>,
+    packet: &Ordinary<'_, F>,
     direction: Direction,
 ) -> Option<u8> {
     let state = packet.signal.next(direction, slot.tag.state());
@@ -228,7 +238,7 @@ fn reachable<'a, T: Tables + 'a>(
 #[inline(always)]
 fn translate<F: Network>(
     headers: &mut Headers<F::Header>,
-    packet: &Ordinary<F>,
+    packet: &Ordinary<'_, F>,
     rewrite: &Rewrite<F>,
 ) {
     let Plain {
@@ -262,7 +272,7 @@ fn translate<F: Network>(
 #[inline(always)]
 fn send<F: Network>(
     headers: &mut Headers<F::Header>,
-    packet: &Ordinary<F>,
+    packet: &Ordinary<'_, F>,
     egress: &Egress,
     reason: Reason,
 ) -> Verdict {

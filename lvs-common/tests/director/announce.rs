@@ -14,7 +14,7 @@ fn director(protocol: Protocol, method: Method, threshold: u32, period: u32) -> 
     let mut director = Director::new();
     let service = director.serve(protocol, at(VIRTUAL), Pick::Rotate);
     director.add(service, at("10.0.0.3:8080"), method, 1);
-    director.sync = Sync {
+    director.config.sync = Sync {
         on: 1,
         threshold,
         period,
@@ -66,7 +66,7 @@ fn without_a_period_it_is_told_once_and_switched_off_never() {
     let mut director = director(Protocol::Tcp, Method::Direct, 3, 0);
     let frames = segments(&[SYN, ACK, ACK, ACK, ACK, ACK, ACK]);
     assert_eq!(events(&director, &frames), [0, 0, 1, 0, 0, 0, 0]);
-    director.sync.on = 0;
+    director.config.sync.on = 0;
     assert_eq!(events(&director, &segments(&[FIN, RST])), [0, 0]);
 }
 
@@ -104,7 +104,7 @@ fn datagrams_are_counted_alike() {
 #[test]
 fn an_ordinary_packet_for_another_machine_is_left_alone_too() {
     let mut director = director(Protocol::Tcp, Method::Direct, 3, 50);
-    director.own = vec![DIRECTOR];
+    director.own(&[DIRECTOR]);
     let reason = |frame: &Draft| director.handle(&frame.frame()).0.reason();
     let mut draft = Draft::tcp(HOST, VIRTUAL, SYN);
     assert_eq!(reason(&draft), Some(Reason::Direct));
@@ -127,7 +127,7 @@ fn a_frame_for_another_machine_is_none_of_this_directors() {
         Some(Reason::Direct),
         "nobody knows better"
     );
-    director.own = vec![SERVER, DIRECTOR];
+    director.own(&[SERVER, DIRECTOR]);
     assert_eq!(reason(&director, &other), Some(Reason::OtherHost));
     assert_eq!(reason(&director, &frame), Some(Reason::Direct));
     let mut group = Draft::udp(HOST, VIRTUAL);

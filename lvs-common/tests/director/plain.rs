@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 
 use lvs_common::abi::{
     CONCERN_WORDS, Config, FragmentKey, Hop, Load, Member, Method, Pick, Plan, ProbeKey,
-    ProbeRoute, Server, ServiceKey, Stats, Sync, WAYS, concern_bit, ticks,
+    ProbeRoute, Server, ServiceKey, Stats, WAYS, concern_bit, ticks,
 };
 use lvs_common::connection::table::{Secrets, Share, Store, Ways};
 use lvs_common::connection::{Client, Kind, Ports, Protocol, share};
@@ -15,6 +15,7 @@ use lvs_common::family::{Family, V4, V6};
 use lvs_common::forward::{forward, stages};
 use lvs_common::tables::{Tables, Walk};
 use lvs_common::verdict::Verdict;
+use zerocopy::FromZeros as _;
 
 use super::frame::Frame;
 use super::frames::{DIRECTOR, SERVER, wide};
@@ -53,9 +54,8 @@ pub(crate) struct Director {
     fragments: Mutex<HashMap<FragmentKey, Ports>>,
     /// Probes on the service path.
     pub(crate) probes: HashMap<ProbeKey, ProbeRoute>,
-    pub(crate) sync: Sync,
-    /// Ethernet addresses of the machine.
-    pub(crate) own: Vec<[u8; 6]>,
+    /// The settings: timeouts are IPVS's.
+    pub(crate) config: Config,
     /// What the daemon would be told.
     pub(crate) events: Mutex<Vec<u32>>,
     v4: Vec<Set<V4>>,
@@ -78,6 +78,17 @@ pub(crate) fn secrets(seed: u64) -> [u64; 16] {
         mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ mixed >> 31
     })
+}
+
+/// Settings of a new director.
+fn settings() -> Config {
+    let mut config = Config::new_zeroed();
+    for protocol in [Protocol::Tcp, Protocol::Udp, Protocol::Sctp] {
+        for (state, &seconds) in (0..).zip(&protocol.default_timeouts()) {
+            config.timeouts[Config::timeout_index(protocol, state)] = ticks(seconds);
+        }
+    }
+    config
 }
 
 impl Director {
@@ -117,12 +128,20 @@ impl Director {
             concern: vec![0; CONCERN_WORDS],
             fragments: Mutex::default(),
             probes: HashMap::new(),
-            sync: Sync::default(),
-            own: Vec::new(),
+            config: settings(),
             events: Mutex::default(),
             v4: (0..sets).map(|_| Set::new()).collect(),
             v6: (0..sets).map(|_| Set::new()).collect(),
         }
+    }
+
+    /// Tells the director its Ethernet addresses.
+    pub(crate) fn own(&mut self, addresses: &[[u8; 6]]) {
+        let numbers = addresses.iter().copied().map(Config::own_address);
+        for (place, number) in self.config.own.iter_mut().zip(numbers) {
+            *place = number;
+        }
+        self.config.own_count = u32::try_from(addresses.len()).expect("few");
     }
 
     fn heed(&mut self, address: &[u8; 16]) {
@@ -364,8 +383,11 @@ impl Tables for &Director {
     fn now(self) -> u32 {
         self.clock.load(SeqCst)
     }
-    fn timeout(self, protocol: Protocol, state: u8) -> u32 {
-        ticks(protocol.default_timeouts()[usize::from(state)])
+    fn config<'a>(self) -> Option<&'a Config>
+    where
+        Self: 'a,
+    {
+        Some(&self.config)
     }
     fn option(self, bit: u32) -> bool {
         self.options & bit != 0
@@ -456,15 +478,6 @@ impl Tables for &Director {
         Self: 'a,
     {
         self.probes.get(key)
-    }
-    fn own_count(self) -> u32 {
-        u32::try_from(self.own.len()).expect("few")
-    }
-    fn own_address(self, index: usize) -> u64 {
-        Config::own_address(self.own[index])
-    }
-    fn sync(self) -> Sync {
-        self.sync
     }
     fn tell(self, event: u32) {
         self.events.lock().expect("no panic while held").push(event);
