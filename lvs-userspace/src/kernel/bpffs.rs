@@ -96,6 +96,15 @@ impl Directory {
         names.iter().try_for_each(|name| self.unpin(name))
     }
 
+    /// Removes what a process left in a folder that nobody uses any more. False: somebody does.
+    pub fn remove_abandoned(path: &Path) -> Result<bool, KernelError> {
+        match Self::open(path) {
+            Ok(directory) => directory.remove().map(|()| true),
+            Err(KernelError::Locked(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Removes the folder, and the file system if it was there for this folder alone.
     pub(super) fn remove(self) -> Result<(), KernelError> {
         self.clear()?;

@@ -7,7 +7,7 @@ use aya::programs::xdp::XdpMode;
 use aya::programs::{TestRun as _, TestRunAttrs, TestRunOptions, Xdp};
 use lvs_common::abi::{BENCH_FRAME, Bench};
 
-use super::load::{load_bench, program_error};
+use super::load::{load_bench, load_error, program_error};
 use super::{DataPath, KernelError, Mapping};
 
 /// Frames that are sent before the next ones are made.
@@ -20,7 +20,7 @@ pub struct Harness {
 }
 
 impl Harness {
-    /// Loads them.
+    /// Makes it over a data path's maps. Each program is loaded when it is first asked for.
     pub fn load(path: &DataPath) -> Result<Self, KernelError> {
         let ebpf = load_bench(path)?;
         let Some(aya::maps::Map::Array(map)) = ebpf.map("bench") else {
@@ -93,11 +93,28 @@ impl Harness {
         Ok(result.duration)
     }
 
-    fn program(&mut self, name: &str) -> Result<&mut Xdp, KernelError> {
+    /// Detaches a program and forgets it: when it is loaded again it lies elsewhere in memory.
+    pub fn forget(&mut self, program: &str) -> Result<(), KernelError> {
+        let program = self.named(program)?;
+        if program.fd().is_err() {
+            return Ok(());
+        }
+        program.unload().map_err(program_error("cannot unload"))
+    }
+
+    fn named(&mut self, name: &str) -> Result<&mut Xdp, KernelError> {
         self.ebpf
             .program_mut(name)
             .ok_or(KernelError::Missing("program for the bench"))?
             .try_into()
             .map_err(program_error("cannot use"))
+    }
+
+    fn program(&mut self, name: &str) -> Result<&mut Xdp, KernelError> {
+        let program = self.named(name)?;
+        if program.fd().is_err() {
+            program.load().map_err(load_error)?;
+        }
+        Ok(program)
     }
 }

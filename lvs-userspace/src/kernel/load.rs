@@ -336,7 +336,7 @@ fn pinned_maps(object: &Object) -> impl Iterator<Item = (&str, &aya_obj::Map)> {
         .filter(|(name, _)| !name.starts_with('.'))
 }
 
-/// The bench's object over the maps of a data path.
+/// The bench's object over the maps of a data path, none of its programs loaded yet.
 pub(super) fn load_bench(path: &DataPath) -> Result<Ebpf, KernelError> {
     let object = Object::parse(BENCH).map_err(|error| KernelError::Object(Box::new(error)))?;
     let size =
@@ -352,10 +352,31 @@ pub(super) fn load_bench(path: &DataPath) -> Result<Ebpf, KernelError> {
         .config
         .read(0)
         .ok_or(KernelError::Missing(abi::CONFIG))?;
-    load(BENCH, &config, sizes, Some((&path.directory, &object)))
+    make(BENCH, &config, sizes, Some((&path.directory, &object)))
 }
 
+/// Makes an object's maps, or opens the pinned ones, and loads all of its programs.
 fn load(
+    bytes: &[u8],
+    config: &Config,
+    sizes: Sizes,
+    pins: Option<(&Directory, &Object)>,
+) -> Result<Ebpf, KernelError> {
+    let mut ebpf = make(bytes, config, sizes, pins)?;
+    for (_, program) in ebpf.programs_mut() {
+        let loaded = match program {
+            Program::SchedClassifier(program) => program.load(),
+            program => {
+                let program: &mut Xdp = program.try_into().map_err(program_error("cannot use"))?;
+                program.load()
+            }
+        };
+        loaded.map_err(load_error)?;
+    }
+    Ok(ebpf)
+}
+
+fn make(
     bytes: &[u8],
     config: &Config,
     sizes: Sizes,
@@ -376,24 +397,13 @@ fn load(
             loader.map_pin_path(name, directory.pin(name));
         }
     }
-    let mut ebpf = loader
+    loader
         .load(bytes)
-        .map_err(|error| KernelError::Load(Box::new(error)))?;
-    for (_, program) in ebpf.programs_mut() {
-        let loaded = match program {
-            Program::SchedClassifier(program) => program.load(),
-            program => {
-                let program: &mut Xdp = program.try_into().map_err(program_error("cannot use"))?;
-                program.load()
-            }
-        };
-        loaded.map_err(load_error)?;
-    }
-    Ok(ebpf)
+        .map_err(|error| KernelError::Load(Box::new(error)))
 }
 
 /// The log can be megabytes long; what went wrong stands at its end.
-fn load_error(error: ProgramError) -> KernelError {
+pub(super) fn load_error(error: ProgramError) -> KernelError {
     const LINES: usize = 20;
     match error {
         ProgramError::LoadError {

@@ -40,23 +40,28 @@ impl Case {
         let known = !self.new && !self.udp && matches!(self.towards, Towards::Server);
         known && matches!(self.method, Method::Direct)
     }
-
-    /// XDP action of a packet that went well: transmitted, or passed.
-    pub const fn expected(&self) -> u32 {
-        match self.towards {
-            Towards::Elsewhere => 2,
-            _ => 3,
-        }
-    }
 }
 
 const K512: u32 = 512 << 10;
 const M4: u32 = 4 << 20;
 
-/// All cases; with `quick` only those with one flow and a table of 512 k.
+/// Connections and the size of their table.
+type Size = (u32, u32);
+
+/// Where the packets of a case go.
+type Way = (&'static str, Method, Towards);
+
+const WAYS: [Way; 4] = [
+    ("direct", Method::Direct, Towards::Server),
+    ("nat", Method::Nat, Towards::Server),
+    ("nat-reply", Method::Nat, Towards::Client),
+    ("tunnel", Method::Tunnel, Towards::Server),
+];
+
+/// Cases of the harness; with `quick` only those with one flow and a table of 512 k.
 pub fn all(quick: bool) -> Vec<Case> {
     let mut cases = Vec::new();
-    let sizes: &[(u32, u32)] = if quick {
+    let sizes: &[Size] = if quick {
         &[(1, K512)]
     } else {
         &[
@@ -66,68 +71,95 @@ pub fn all(quick: bool) -> Vec<Case> {
             (1 << 20, M4),
         ]
     };
-    let methods = [
-        ("direct", Method::Direct, Towards::Server),
-        ("nat", Method::Nat, Towards::Server),
-        ("nat-reply", Method::Nat, Towards::Client),
-        ("tunnel", Method::Tunnel, Towards::Server),
-    ];
-    for &(flows, entries) in sizes {
+    for &size in sizes {
         for ipv6 in [false, true] {
-            for (word, method, towards) in methods {
-                for udp in [false, true] {
-                    // UDP differs from TCP by its states alone: the hot case shows it.
-                    if udp && flows != 1 {
-                        continue;
-                    }
-                    // A table of 4 M for IPv6 NAT would not be filled by anybody's memory.
-                    let name = format!(
-                        "{} {}{} known, {} of {}",
-                        word,
-                        if udp { "udp" } else { "tcp" },
-                        if ipv6 { 6 } else { 4 },
-                        count(flows),
-                        count(entries),
-                    );
-                    cases.push(Case {
-                        name,
-                        ipv6,
-                        udp,
-                        method,
-                        towards,
-                        flows,
-                        entries,
-                        new: false,
-                    });
+            for way in WAYS {
+                cases.push(known(way, false, ipv6, size));
+                // UDP differs from TCP by its states alone: the hot case shows it.
+                if size.0 == 1 {
+                    cases.push(known(way, true, ipv6, size));
                 }
             }
         }
     }
     for ipv6 in [false, true] {
-        for (word, method) in [("direct", Method::Direct), ("nat", Method::Nat)] {
+        for way in WAYS {
+            let (_, method, towards) = way;
+            if towards == Towards::Server {
+                cases.push(new(way, false, ipv6));
+            }
+            if method == Method::Direct {
+                cases.push(new(way, true, ipv6));
+            }
+        }
+        for udp in [false, true] {
+            let name = format!("{} not ours", protocol(udp, ipv6));
+            let way = ("", Method::Direct, Towards::Elsewhere);
             cases.push(Case {
-                name: format!("{word} tcp{} new, table of 512 k", if ipv6 { 6 } else { 4 }),
-                ipv6,
-                udp: false,
-                method,
-                towards: Towards::Server,
-                flows: 100_000,
-                entries: K512,
-                new: true,
+                name,
+                ..known(way, udp, ipv6, (1, K512))
             });
         }
-        cases.push(Case {
-            name: format!("tcp{} not ours", if ipv6 { 6 } else { 4 }),
-            ipv6,
-            udp: false,
-            method: Method::Direct,
-            towards: Towards::Elsewhere,
-            flows: 1,
-            entries: K512,
-            new: false,
-        });
     }
     cases
+}
+
+/// Cases of live frames; with `quick` only those with one flow.
+pub fn live(quick: bool) -> Vec<Case> {
+    let one = (1, K512);
+    let [direct, nat, _, tunnel] = WAYS;
+    let mut cases = vec![
+        known(direct, false, false, one),
+        known(direct, false, true, one),
+        known(nat, false, false, one),
+        known(tunnel, false, false, one),
+    ];
+    if !quick {
+        let sizes = [(16 << 10, K512), (128 << 10, K512)];
+        cases.extend(sizes.map(|size| known(direct, false, false, size)));
+    }
+    for case in &mut cases {
+        case.name.insert_str(0, "live ");
+    }
+    cases
+}
+
+/// Packets of known connections.
+fn known((word, method, towards): Way, udp: bool, ipv6: bool, (flows, entries): Size) -> Case {
+    let name = format!(
+        "{word} {} known, {} of {}",
+        protocol(udp, ipv6),
+        count(flows),
+        count(entries),
+    );
+    Case {
+        name,
+        ipv6,
+        udp,
+        method,
+        towards,
+        flows,
+        entries,
+        new: false,
+    }
+}
+
+/// Packets that each start a connection.
+fn new(way: Way, udp: bool, ipv6: bool) -> Case {
+    let (word, ..) = way;
+    Case {
+        name: format!("{word} {} new, table of 512 k", protocol(udp, ipv6)),
+        new: true,
+        ..known(way, udp, ipv6, (100_000, K512))
+    }
+}
+
+fn protocol(udp: bool, ipv6: bool) -> String {
+    format!(
+        "{}{}",
+        if udp { "udp" } else { "tcp" },
+        if ipv6 { 6 } else { 4 }
+    )
 }
 
 fn count(number: u32) -> String {

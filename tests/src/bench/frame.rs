@@ -14,6 +14,11 @@ pub const SERVER6: [u8; 16] = [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1
 /// Client's network, IPv6; the last four bytes are the flow's.
 const CLIENT6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
+/// The director's Ethernet address.
+pub const DIRECTOR: [u8; 6] = [2, 0, 0, 0, 0, 1];
+/// Who the director hears clients from.
+const ROUTER: [u8; 6] = [2, 0, 0, 0, 0, 2];
+
 /// Port of the virtual service and of the real server.
 pub const PORT: u16 = 80;
 
@@ -45,7 +50,8 @@ pub const ACK: u8 = 0x10;
 /// A frame and where its flow is written: offset of the address' last four bytes.
 pub fn frame(ipv6: bool, towards: Towards, payload: Payload) -> ([u8; BENCH_FRAME], u32) {
     let mut frame = [0; BENCH_FRAME];
-    frame[..12].copy_from_slice(&[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2]);
+    frame[..6].copy_from_slice(&DIRECTOR);
+    frame[6..12].copy_from_slice(&ROUTER);
     let protocol = if payload == Payload::Udp { 17 } else { 6 };
     let length = if payload == Payload::Udp { 8 } else { 20 };
     let transport = if ipv6 { 54 } else { 34 };

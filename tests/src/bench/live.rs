@@ -8,8 +8,7 @@ use nix::net::if_::if_nametoindex;
 use nix::sched::{CloneFlags, unshare};
 
 use super::case::Case;
-use super::frame::{Payload, SYN, Towards};
-use super::rig::Rig;
+use super::rig::{Rig, Slice};
 
 /// The generator's end, where answers arrive.
 const NEAR: &str = "near";
@@ -18,9 +17,6 @@ const FAR: &str = "far";
 
 /// Frames of one measurement.
 const FRAMES: u32 = 2_000_000;
-
-/// Flows that are half-open at once while the table is filled.
-const PORTION: u32 = 512;
 
 /// Enters a network namespace of its own, which ends with the process, and makes the veth pair.
 pub fn enter() -> Result<()> {
@@ -40,38 +36,39 @@ fn ip(arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Nanoseconds per frame from the generator through the program and back to the sink.
-pub fn measure(case: &Case, program: &str, rounds: usize) -> Result<f64> {
+/// Nanoseconds per frame from the generator through a program and back to the sink, each round with the
+/// director and with a program that only sends frames back.
+pub fn measure(case: &Case, rounds: usize) -> Result<Vec<Vec<Slice>>> {
     let (near, far) = (if_nametoindex(NEAR)?, if_nametoindex(FAR)?);
     let mut rig = Rig::new(case, far)?;
-    rig.harness.attach("sink", NEAR)?;
-    rig.harness.attach(program, FAR)?;
-    let mut best = f64::INFINITY;
-    // Flows are established in portions, as in `Rig::fill`: half-open ones crowd each other out.
-    let mut done = 0;
-    while done < case.flows {
-        let now = PORTION.min(case.flows - done);
-        for payload in [Payload::Tcp(SYN), case.payload()] {
-            rig.plan(case, payload, Towards::Server, true);
-            let mut plan = rig.harness.plan();
-            plan.next = done;
-            rig.harness.set_plan(plan);
-            rig.harness.send(near, now)?;
-        }
-        done += now;
-    }
-    for _ in 0..rounds {
-        rig.plan(case, case.payload(), Towards::Server, false);
+    let rounds = rig.fill(case).and_then(|()| {
+        rig.harness.attach("sink", NEAR)?;
+        let rounds = 0..rounds.max(1);
+        rounds.map(|_| round(&mut rig, case, near)).collect()
+    });
+    // Also when a round failed: nothing is left behind.
+    rig.remove()?;
+    rounds
+}
+
+fn round(rig: &mut Rig, case: &Case, near: u32) -> Result<Vec<Slice>> {
+    rig.plan(case, case.payload(), case.towards, false);
+    let mut time = |program: &str| -> Result<f64> {
+        rig.harness.attach(program, FAR)?;
         let before = rig.harness.plan().arrived;
         let time = rig.harness.send(near, FRAMES)?;
         let arrived = rig.harness.plan().arrived - before;
+        rig.harness.forget(program)?;
         // A few more may: the kernel itself looks for neighbours there.
         ensure!(
             arrived >= u64::from(FRAMES),
             "only {arrived} of {FRAMES} frames arrived"
         );
-        best = best.min(time.as_secs_f64() * 1e9);
-    }
-    rig.remove()?;
-    Ok(best)
+        Ok(time.as_secs_f64() * 1e9)
+    };
+    Ok(vec![Slice {
+        director: time("live")?,
+        floor: time("reflect")?,
+        yardstick: None,
+    }])
 }

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
@@ -13,11 +14,12 @@ use super::rig::Slice;
 pub struct Row {
     /// The case.
     pub name: String,
-    /// Nanoseconds per packet beyond the empty harness: smallest of the rounds.
+    /// Nanoseconds per packet beyond the floor: smallest of the rounds.
     pub net_ns: f64,
     /// The same with medians of the rounds.
     pub median_ns: f64,
-    /// Nanoseconds per packet of the empty harness.
+    /// Nanoseconds per packet of the empty harness; of live frames, with a program that only sends them
+    /// back.
     pub floor_ns: f64,
     /// The same for the least that forwards by the same table: what the machine takes for it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -32,6 +34,9 @@ pub struct Row {
 pub struct Report {
     /// The rows.
     pub cases: Vec<Row>,
+    /// Milliseconds that the daemon's sweep over a million connections takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sweep_ms: Option<f64>,
 }
 
 impl Report {
@@ -58,6 +63,15 @@ impl Report {
         );
         let _ = std::io::stdout().flush();
         self.cases.push(row);
+    }
+
+    /// Notes, and prints, how long sweeps over a million connections took.
+    pub fn add_sweep(&mut self, times: impl Iterator<Item = Duration>) {
+        if let Some(least) = times.min() {
+            let milliseconds = least.as_secs_f64() * 1e3;
+            println!("a sweep over these connections takes {milliseconds:.1} ms");
+            self.sweep_ms = Some(milliseconds);
+        }
     }
 
     /// Writes the file for machines.

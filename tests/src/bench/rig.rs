@@ -1,24 +1,35 @@
 //! A data path of its own with one service and one server, and the harness around the program.
 
+use std::fs;
 use std::mem::offset_of;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use lvs_common::abi::Hop;
+use lvs_common::abi::{Config, Hop};
 use lvs_common::connection::Entry;
 use lvs_common::family::{V4, V6};
+use lvs_userspace::clock;
 use lvs_userspace::control::protocol::Edit;
 use lvs_userspace::director::{Director, NextHop};
 use lvs_userspace::kernel::{DataPath, Directory, Harness, Mapping, Options, Plain};
 use lvs_userspace::model::{
     Method, Protocol, ServerId, ServerSettings, ServiceId, ServiceSettings, Tunnel,
 };
+use lvs_userspace::sweep::Sweeper;
 use zerocopy::FromZeros as _;
 
 use super::case::Case;
-use super::frame::{ACK, PORT, Payload, SERVER4, SERVER6, SYN, Towards, VIRTUAL4, VIRTUAL6, frame};
+use super::frame::{
+    ACK, DIRECTOR, PORT, Payload, SERVER4, SERVER6, SYN, Towards, VIRTUAL4, VIRTUAL6, frame,
+};
+
+/// Where data paths are pinned.
+const BPFFS: &str = "/sys/fs/bpf";
+/// What the bench's folders there are called, before the number of their process.
+const FOLDER: &str = "lvs-bench-";
 
 /// Largest packets that are sent on.
 const MTU: u16 = 1_500;
@@ -30,15 +41,39 @@ const SLICE: u32 = 50_000;
 /// Slices of a round.
 const SLICES: u32 = 4;
 
+/// The interface that the kernel's test runs pretend frames came by.
+pub const LOOPBACK: u32 = 1;
+
+/// XDP action of a frame that the kernel gets.
+const PASS: u32 = 2;
+/// XDP action of a frame that leaves by the interface it came by.
+const TRANSMIT: u32 = 3;
+/// XDP action of a frame that leaves by another one.
+const REDIRECT: u32 = 4;
+
 /// Nanoseconds per packet in one slice.
 #[derive(Clone, Copy, Debug)]
 pub struct Slice {
-    /// The director in the harness.
+    /// With the director.
     pub director: f64,
-    /// The harness alone.
+    /// Without it.
     pub floor: f64,
     /// The least that forwards by the same table, where there is such a program for the case.
     pub yardstick: Option<f64>,
+}
+
+/// Removes what a bench left behind that was killed.
+pub fn clean_up() -> Result<()> {
+    let Ok(folders) = fs::read_dir(BPFFS) else {
+        return Ok(());
+    };
+    for folder in folders {
+        let folder = folder?;
+        if folder.file_name().to_string_lossy().starts_with(FOLDER) {
+            Directory::remove_abandoned(&folder.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// A data path with the harness around its program.
@@ -47,12 +82,14 @@ pub struct Rig {
     pub harness: Harness,
     path: DataPath,
     entries: u32,
+    /// XDP action of a frame that is forwarded in a test run.
+    forwarded: u32,
 }
 
 impl Rig {
     /// Makes a data path for a case, whose real server is reached by this interface.
     pub fn new(case: &Case, interface: u32) -> Result<Self> {
-        let folder = PathBuf::from(format!("/sys/fs/bpf/lvs-bench-{}", std::process::id()));
+        let folder = Path::new(BPFFS).join(format!("{FOLDER}{}", std::process::id()));
         let directory = Directory::open(&folder)?;
         let entries = |own: bool| Some(if own { case.entries } else { 1_024 });
         let options = Options {
@@ -68,11 +105,17 @@ impl Rig {
         let (path, keys) = DataPath::open(directory, &options, true)?;
         let mut director = Director::new(path.maps.clone(), keys)?;
         configure(&mut director, case, interface)?;
+        know_own(&path);
         let harness = Harness::load(&path).context("cannot load the bench's programs")?;
         Ok(Self {
             harness,
             path,
             entries: case.entries,
+            forwarded: if interface == LOOPBACK {
+                TRANSMIT
+            } else {
+                REDIRECT
+            },
         })
     }
 
@@ -87,9 +130,9 @@ impl Rig {
         plan.next = 0;
         plan.wrong = 0;
         plan.expected = if towards == Towards::Elsewhere {
-            case.expected()
+            PASS
         } else {
-            3
+            self.forwarded
         };
         self.harness.set_plan(plan);
     }
@@ -173,6 +216,22 @@ impl Rig {
         }
     }
 
+    /// Loads the programs anew: how fast a program is depends a little on where in memory it happens to lie.
+    pub fn renew(&mut self) -> Result<()> {
+        for program in ["measured", "floor", "yardstick"] {
+            self.harness.forget(program)?;
+        }
+        Ok(())
+    }
+
+    /// How long a sweep over the IPv4 table takes.
+    pub fn sweep(&self) -> Duration {
+        let maps = &self.path.maps;
+        let start = Instant::now();
+        Sweeper::default().sweep(&maps.connections4, &maps.loads, clock::now());
+        start.elapsed()
+    }
+
     /// Removes everything.
     pub fn remove(self) -> Result<()> {
         drop(self.harness);
@@ -206,6 +265,16 @@ fn clear<T: Plain>(table: &Mapping<T>, hint: usize) {
     }
 }
 
+/// Tells the program the director's Ethernet address, as the daemon does.
+fn know_own(path: &DataPath) {
+    if let Some(mut config) = path.maps.config.read(0) {
+        let [own, ..] = &mut config.own;
+        *own = Config::own_address(DIRECTOR);
+        config.own_count = 1;
+        path.maps.config.write(0, config);
+    }
+}
+
 fn configure(director: &mut Director, case: &Case, interface: u32) -> Result<()> {
     let (virtual_address, server): (IpAddr, IpAddr) = if case.ipv6 {
         (
@@ -236,7 +305,7 @@ fn configure(director: &mut Director, case: &Case, interface: u32) -> Result<()>
     };
     let mut hop = Hop::new_zeroed();
     hop.destination = [2, 0, 0, 0, 0, 3];
-    hop.source = [2, 0, 0, 0, 0, 1];
+    hop.source = DIRECTOR;
     hop.mtu = MTU;
     hop.interface = interface;
     hop.source4 = [10, 1, 1, 254];
