@@ -32,6 +32,32 @@ fn run(story: &str) -> BTreeMap<String, String> {
     notes.collect()
 }
 
+/// A story whose braces hold sections of the page on migration, with the commands of these sections.
+fn with_page(story: &str) -> String {
+    let page = include_str!("../../docs/migration.md");
+    let mut story = story.to_owned();
+    for section in page.split("\n## ").skip(1) {
+        let (title, text) = section.split_once('\n').unwrap();
+        let blocks = text.split("```console\n").skip(1);
+        let lines = blocks.flat_map(|block| block.split("```").next().unwrap_or_default().lines());
+        let commands: Vec<_> = lines
+            .map(|line| match line.split_once("# ") {
+                Some(("ipvs", command)) => format!("at k {command}"),
+                Some(("lvs", command)) => format!("at o {command}"),
+                _ => panic!("`{line}' is no command"),
+            })
+            .collect();
+        let place = format!("{{{title}}}");
+        assert_eq!(
+            story.matches(&place).count(),
+            1,
+            "the story leaves out `{title}'"
+        );
+        story = story.replace(&place, &commands.join("\n"));
+    }
+    story
+}
+
 /// The lines of `-Lcn` without the time: protocol, state, client, virtual address, real server.
 fn connections(listing: &str) -> Vec<String> {
     let mut lines: Vec<_> = listing
@@ -118,7 +144,7 @@ fn connections_of_the_kernels_ipvs_go_on_through_lvsd() {
     if lab::skipped(vm::check()) {
         return;
     }
-    let notes = run(include_str!("sync/takeover.sh"));
+    let notes = run(&with_page(include_str!("sync/takeover.sh")));
     assert_eq!(
         notes["daemons of k"],
         "master sync daemon (mcast=eth0, syncid=7, maxlen=1472, group=224.0.0.81, port=8848, ttl=1)"

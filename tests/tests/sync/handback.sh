@@ -1,4 +1,5 @@
 trap 'cat /run/o.log' EXIT
+begin_ours
 active o
 kernel --start-daemon backup --mcast-interface eth0 --syncid 7
 ours --start-daemon master --mcast-interface eth0 --syncid 7

@@ -83,10 +83,7 @@ ours() { at o lvsadm --socket /run/o.sock "$@"; }
 # so that frames wait for one another): another lvsd, which has no service and lets everything pass.
 at lan lvsd --bpffs /sys/fs/bpf/lan --socket /run/lan.sock --interface o --table4 64 --table6 64 >/run/lan.log 2>&1 &
 until_true lvsadm --socket /run/lan.sock -Ln
-at o lvsd --bpffs /sys/fs/bpf/o --socket /run/o.sock --interface eth0 --table4 4096 --table6 4096 >/run/o.log 2>&1 &
-until_true ours -Ln
 services | kernel -R
-services | ours -R
 
 # Whether a director has that many connections and templates of the client.
 has() { [ "$($1 -Lcn | grep -c -E '10.1.0.3|fd00::3')" -ge $2 ]; }
@@ -104,4 +101,10 @@ ask() {
     until_true grep -q "^$2 done" /run/$1.said || { cat /run/$1.said; return 1; }
     note "$2"
     grep "^$2 " /run/$1.said | grep -v done
+}
+# Our director with the same services, in little memory.
+begin_ours() {
+    at o lvsd --bpffs /sys/fs/bpf/o --socket /run/o.sock --interface eth0 --table4 4096 --table6 4096 >/run/o.log 2>&1 &
+    until_true ours -Ln
+    services | ours -R
 }

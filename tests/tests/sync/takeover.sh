@@ -1,7 +1,14 @@
+# The commands between braces are those of docs/migration.md.
 trap 'cat /run/o.log' EXIT
 active k
-kernel --start-daemon master --mcast-interface eth0 --syncid 7
-ours --start-daemon backup --mcast-interface eth0 --syncid 7
+# The new director is the page's, with its defaults.
+export LVS_SOCKET=/run/lvs/lvsd.sock
+ours() { at o lvsadm "$@"; }
+{The new director} >/run/o.log 2>&1 &
+until_true ours -Ln
+[ "$(ours role)" = backup ]
+{The services}
+{The connections}
 note daemons of k
 kernel -L --daemon
 note daemons of o
@@ -18,7 +25,8 @@ ours -Lcn
 note k as master
 kernel -Lcn
 
-active o
+{The switch}
 ask old second
+{Afterwards}
 note end
 trap - EXIT
