@@ -1,6 +1,6 @@
 //! All watches: one for each check and rhythm that is asked for, however many ask.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -46,6 +46,8 @@ pub struct Watches {
     entries: HashMap<u32, Entry>,
     by_key: HashMap<Key, u32>,
     by_service: HashMap<ServiceId, Vec<u32>>,
+    /// Those that no probe of has ended yet.
+    unheard: HashSet<u32>,
     next: u32,
     begun: (Instant, u32),
 }
@@ -58,6 +60,7 @@ impl Watches {
             entries: HashMap::new(),
             by_key: HashMap::new(),
             by_service: HashMap::new(),
+            unheard: HashSet::new(),
             next: 0,
             begun: (now(), 0),
         }
@@ -124,6 +127,7 @@ impl Watches {
                 .is_some_and(|e| e.subscribers.is_empty());
             if let Some(entry) = unasked.then(|| self.entries.remove(number)).flatten() {
                 self.by_key.remove(&entry.key);
+                self.unheard.remove(number);
             }
         }
     }
@@ -155,6 +159,7 @@ impl Watches {
         };
         self.entries.insert(number, entry);
         self.by_key.insert(key, number);
+        self.unheard.insert(number);
         number
     }
 
@@ -166,6 +171,7 @@ impl Watches {
         entry.view = report.view;
         entry.towards = report.towards;
         entry.last = Some(report.outcome.clone());
+        self.unheard.remove(&report.watch);
         &entry.subscribers
     }
 
@@ -211,15 +217,20 @@ impl Watches {
         }
     }
 
-    /// How far the checks of a server are on their way to another state: the furthest.
-    pub fn towards(&self, service: &ServiceId, place: usize) -> Option<(u32, u32)> {
+    /// How far the checks of each of a service's servers, which are so many, are on their way to another
+    /// state: the furthest.
+    pub fn towards(&self, service: &ServiceId, servers: usize) -> Vec<(u32, u32)> {
+        let mut all = vec![(0, 0); servers];
         let numbers = self.by_service.get(service).into_iter().flatten();
-        let entries = numbers.filter_map(|number| self.entries.get(number));
-        let concerned = |s: &Subscriber| s.service == *service && s.server == place;
-        entries
-            .filter(|entry| entry.subscribers.iter().any(concerned))
-            .map(|entry| entry.towards)
-            .max()
+        for entry in numbers.filter_map(|number| self.entries.get(number)) {
+            let of_service = |s: &&Subscriber| s.service == *service;
+            for subscriber in entry.subscribers.iter().filter(of_service) {
+                if let Some(furthest) = all.get_mut(subscriber.server) {
+                    *furthest = entry.towards.max(*furthest);
+                }
+            }
+        }
+        all
     }
 
     /// Watches that run.
@@ -240,7 +251,8 @@ impl Watches {
                 .and_then(|v| v.servers.get(s.server));
             server.is_none_or(Server::is_paused)
         };
-        let mut entries = self.entries.values();
-        entries.all(|entry| entry.last.is_some() || entry.subscribers.iter().all(out))
+        let unheard = self.unheard.iter();
+        let mut entries = unheard.filter_map(|number| self.entries.get(number));
+        entries.all(|entry| entry.subscribers.iter().all(out))
     }
 }

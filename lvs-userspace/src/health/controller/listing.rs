@@ -4,7 +4,6 @@ use super::Controller;
 use crate::control::health::{Health, ServerHealth, ServiceHealth};
 use crate::health::server::Server;
 use crate::health::service::Service;
-use crate::model::ServiceId;
 
 impl Controller {
     /// All services in the order of the file; active and inactive connections only the tables know.
@@ -17,44 +16,38 @@ impl Controller {
 
     fn of_service(&self, service: &Service) -> ServiceHealth {
         let id = service.configured.id;
-        let servers = service.servers.iter().enumerate();
+        let towards = self.watches.towards(&id, service.servers.len());
+        let servers = service.servers.iter().zip(towards);
         ServiceHealth {
             id,
             name: service.configured.service_name.clone(),
             quorum: service.pool.quorum,
             fallback: service.pool.fallback,
             servers: servers
-                .map(|(place, server)| self.of_server(&id, service, place, server))
+                .map(|(server, towards)| of_server(service, server, towards))
                 .collect(),
         }
     }
+}
 
-    fn of_server(
-        &self,
-        id: &ServiceId,
-        service: &Service,
-        place: usize,
-        server: &Server,
-    ) -> ServerHealth {
-        let (towards, needed) = self.watches.towards(id, place).unwrap_or_default();
-        let last = server.last.as_ref();
-        let took = last.map_or(0, |outcome| outcome.took.as_micros());
-        ServerHealth {
-            address: server.configured.id.0,
-            name: server.configured.name.clone(),
-            state: server.state(),
-            admin: server.admin,
-            maintenance: server.maintenance,
-            backup: server.configured.backup,
-            since: server.since,
-            last: last.map_or_else(String::new, |outcome| outcome.text.clone()),
-            took_us: u64::try_from(took).unwrap_or(u64::MAX),
-            towards,
-            needed,
-            configured: server.configured.settings.weight,
-            effective: service.entry(&server.configured.id),
-            active: 0,
-            inactive: 0,
-        }
+fn of_server(service: &Service, server: &Server, (towards, needed): (u32, u32)) -> ServerHealth {
+    let last = server.last.as_ref();
+    let took = last.map_or(0, |outcome| outcome.took.as_micros());
+    ServerHealth {
+        address: server.configured.id.0,
+        name: server.configured.name.clone(),
+        state: server.state(),
+        admin: server.admin,
+        maintenance: server.maintenance,
+        backup: server.configured.backup,
+        since: server.since,
+        last: last.map_or_else(String::new, |outcome| outcome.text.clone()),
+        took_us: u64::try_from(took).unwrap_or(u64::MAX),
+        towards,
+        needed,
+        configured: server.configured.settings.weight,
+        effective: service.entry(&server.configured.id),
+        active: 0,
+        inactive: 0,
     }
 }
