@@ -118,6 +118,7 @@ mod tests {
             kind: Kind::Request as u8,
             server: 1.into(),
             state: 1,
+            heard: 1,
         }
     }
 

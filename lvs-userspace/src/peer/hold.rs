@@ -47,20 +47,22 @@ pub(super) fn touch(maps: View<'_>, held: Held, seen: u32) -> bool {
     }
 }
 
-/// The peer is gone: it is this director's own, as if it had heard the client once.
-pub(super) fn adopt(maps: View<'_>, held: Held) {
-    fn adopt<F: Family>(entries: &Mapping<Entry<F>>, held: Held)
+/// The peer is gone: it is this director's own, as if it had heard the client once. False: it was already.
+pub(super) fn adopt(maps: View<'_>, held: Held) -> bool {
+    fn adopt<F: Family>(entries: &Mapping<Entry<F>>, held: Held) -> bool
     where
         Entry<F>: Plain,
     {
-        if let Some(way) = way(entries, held, 0) {
+        let way = way(entries, held, 0);
+        if let Some(way) = way {
             store(entries, way, offset_of!(Entry<F>, packets), 1);
         }
+        way.is_some()
     }
     if held.id & EVENT_IPV6 == 0 {
-        adopt(maps.connections4, held);
+        adopt(maps.connections4, held)
     } else {
-        adopt(maps.connections6, held);
+        adopt(maps.connections6, held)
     }
 }
 

@@ -81,6 +81,8 @@ pub(super) struct Told<A> {
     pub(super) server: U16,
     /// State.
     pub(super) state: u8,
+    /// Not 0: its client was heard there more than once, see [`super::hold::adopt`].
+    pub(super) heard: u8,
 }
 
 /// A connection that had packets.
@@ -250,6 +252,7 @@ mod tests {
             kind: 0,
             server: 3.into(),
             state: 1,
+            heard: 1,
         }
     }
 

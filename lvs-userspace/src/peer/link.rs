@@ -52,7 +52,7 @@ pub(super) struct OutState {
 #[derive(Default)]
 struct Waiting {
     events: Vec<u32>,
-    missing: Vec<u32>,
+    again: Vec<u32>,
     messages: VecDeque<Vec<u8>>,
 }
 
@@ -157,15 +157,24 @@ impl Out {
     /// The peer asks for an entry.
     pub(super) fn misses(&self, id: u32) {
         lock(&self.state).told.missing += 1;
-        let mut waiting = lock(&self.waiting);
-        if waiting.missing.len() < EVENTS {
-            waiting.missing.push(id);
-        }
+        self.tell_again(&[id]);
     }
 
-    /// Hands out what it asked for.
-    pub(super) fn take_missing(&self) -> Vec<u32> {
-        std::mem::take(&mut lock(&self.waiting).missing)
+    /// Tells these entries whole, whatever the peer knows of them.
+    pub(super) fn tell_again(&self, entries: &[u32]) {
+        if entries.is_empty() {
+            return;
+        }
+        let mut waiting = lock(&self.waiting);
+        let room = EVENTS.saturating_sub(waiting.again.len());
+        waiting.again.extend(entries.iter().take(room));
+        drop(waiting);
+        self.wake.notify_one();
+    }
+
+    /// Hands out what is to be told whole.
+    pub(super) fn take_again(&self) -> Vec<u32> {
+        std::mem::take(&mut lock(&self.waiting).again)
     }
 
     /// Puts a message on its way. False: too many wait already.

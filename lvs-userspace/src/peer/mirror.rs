@@ -80,6 +80,16 @@ impl Mirror {
         all.copied().filter(|held| held.is_some())
     }
 
+    /// Keeps some of it.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(Held) -> bool) {
+        for held in self.held4.iter_mut().chain(&mut self.held6) {
+            if held.is_some() && !keep(*held) {
+                *held = Held::default();
+                self.count -= 1;
+            }
+        }
+    }
+
     /// What this held and `newer` does not, under whatever number.
     pub(super) fn without(&self, newer: &Self) -> Vec<Held> {
         let pairs = [(&self.held4, &newer.held4), (&self.held6, &newer.held6)];

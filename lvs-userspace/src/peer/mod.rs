@@ -27,6 +27,8 @@ mod shared;
 mod status;
 mod take;
 mod tell;
+#[cfg(test)]
+mod tests;
 mod view;
 mod window;
 

@@ -164,7 +164,7 @@ async fn tell(
                 scanned = Some(now);
                 out.scan_begins(teller.begin_scan());
             }
-            for id in out.take_missing() {
+            for id in out.take_again() {
                 teller.forget(id);
                 events.push(id);
             }

@@ -203,6 +203,9 @@ mod tests {
     }
 
     proptest! {
+        // Each takes a handful of products on a curve, which is slow without optimisation.
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
         #[test]
         fn no_bytes_are_a_greeting_or_a_frame(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
             let key = key("a key of this test");

@@ -100,6 +100,14 @@ impl Shared {
         Arc::clone(peer)
     }
 
+    /// A peer told of entries that are later here.
+    pub(super) fn tell_again(&self, peer: Instance, entries: &[u32]) {
+        let mut outs = self.outs.iter();
+        if let Some(out) = outs.find(|out| out.connected() == Some(peer)) {
+            out.tell_again(entries);
+        }
+    }
+
     /// A peer has said something.
     pub(super) fn received(&self, from: Instance, message: Message) {
         if let Message::Role(role) = message {

@@ -4,7 +4,8 @@
 //! until its client is heard; as long as that is so the peer may change it and end it. When the peer is
 //! gone, what it told is this director's own, and is told to the others.
 
-use std::collections::HashMap;
+use std::cell::Cell;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 
 use lvs_common::abi::{Config, EVENT_IPV6, ServiceKey, age, event, ticks};
@@ -45,6 +46,11 @@ pub(super) struct Taker {
     names: HashMap<u16, ServerName>,
     /// Entries that were refused because their real server is not there.
     refused: HashMap<u16, Vec<u32>>,
+    /// Entries that were refused because this director's own were later: by the next scan it may have let go
+    /// of them.
+    older: Vec<u32>,
+    /// Own entries that the peer has, too, but not as late.
+    shared: HashSet<u32>,
     /// What an earlier session left, and when.
     before: Option<(Mirror, u32)>,
     mirror: Mirror,
@@ -59,6 +65,8 @@ pub(super) struct Taker {
 pub(super) struct Outcome {
     /// Numbers that the peer has to tell whole.
     pub(super) missing: Vec<u32>,
+    /// Own entries that are later than what the peer told of them: it has to be told again.
+    pub(super) contested: Vec<u32>,
     /// What the peer says beside.
     pub(super) messages: Vec<Message>,
     /// With this frame the first scan was complete.
@@ -90,6 +98,8 @@ impl Taker {
             ways,
             names: HashMap::new(),
             refused: HashMap::new(),
+            older: Vec::new(),
+            shared: HashSet::new(),
             before,
             mirror: Mirror::default(),
             place: 0,
@@ -150,8 +160,14 @@ impl Taker {
                     target.known.remove(&name.number.get());
                     self.names.insert(name.number.get(), name);
                 }
-                Item::Told4(told) => self.told::<V4, _>(&told, maps.connections4, &mut target)?,
-                Item::Told6(told) => self.told::<V6, _>(&told, maps.connections6, &mut target)?,
+                Item::Told4(told) => {
+                    let own = self.told::<V4, _>(&told, maps.connections4, &mut target)?;
+                    outcome.contested.extend(own);
+                }
+                Item::Told6(told) => {
+                    let own = self.told::<V6, _>(&told, maps.connections6, &mut target)?;
+                    outcome.contested.extend(own);
+                }
                 Item::Touched(touched) => {
                     let id = touched.id.get();
                     let seen = now.wrapping_sub(touched.idle.get());
@@ -183,10 +199,9 @@ impl Taker {
 
     /// The session is over: what the peer told is this director's own from now on. Returns what it was.
     pub(super) fn leave(&mut self, maps: View<'_>) -> Mirror {
-        let mirror = std::mem::take(&mut self.mirror);
-        for held in mirror.iter() {
-            hold::adopt(maps, held);
-        }
+        let mut mirror = std::mem::take(&mut self.mirror);
+        // What had packets here was this director's own already.
+        mirror.retain(|held| hold::adopt(maps, held));
         match self.before.take() {
             // It broke before it was known what is gone.
             Some((mut before, _)) => {
@@ -197,12 +212,13 @@ impl Taker {
         }
     }
 
+    /// Takes an entry; the number of the own one if that is later.
     fn told<F: Family, R: Recognize>(
         &mut self,
         told: &Told<F::Address>,
         entries: &Mapping<Entry<F>>,
         target: &mut Target<'_, R>,
-    ) -> Result<(), Refusal>
+    ) -> Result<Option<u32>, Refusal>
     where
         Entry<F>: Plain,
     {
@@ -218,9 +234,14 @@ impl Taker {
             .entry(number)
             .or_insert_with(|| recognize(name, servers));
         let before = self.mirror.get(id);
+        let contested = Cell::new(None);
         let entered = check::<F>(told, &name.service()).and_then(|content| {
             let taken = Taken::of(&content, &(*recognized)?);
-            let refuse = |there: Present| self.refuse(there, F::NUMBER, before, told.idle.get());
+            let refuse = |there: Present| {
+                let why = self.refuse(there, F::NUMBER, before, (told.idle.get(), told.heard != 0));
+                contested.set(why.map(|_| event(F::NUMBER, there.number)));
+                why
+            };
             let table = Table::new(entries, target.maps.loads);
             taken.enter_unless(table, &target.config.secrets, target.now, refuse)
         });
@@ -243,33 +264,52 @@ impl Taker {
         if before.id != held.id || !before.tag.same_connection(held.tag) {
             hold::end(target.maps, before, 0);
         }
-        Ok(())
+        if self.before.is_some() {
+            self.shared.extend(contested.get());
+        }
+        Ok(contested.get())
     }
 
     /// Why an entry stays as it is: its last packet came here.
-    fn refuse(&self, there: Present, family: u8, held: Held, idle: u32) -> Option<Discard> {
-        let theirs = there.packets == 0 && held.id == event(family, there.number);
+    fn refuse(
+        &self,
+        there: Present,
+        family: u8,
+        held: Held,
+        (idle, heard): (u32, bool),
+    ) -> Option<Discard> {
+        let own = event(family, there.number);
+        let theirs = there.packets == 0 && held.id == own;
         if there.expired || theirs {
             return None;
         }
         let later = there.idle.saturating_add(CLOSE) < idle;
         // Each thinks that it was the last: one of them has to give way.
-        let close = there.idle <= idle.saturating_add(CLOSE) && there.packets > 1;
-        (later || (close && self.ours < self.theirs)).then_some(Discard::Fresher)
+        let close = there.idle <= idle.saturating_add(CLOSE) && there.packets > 0;
+        // Who has adopted it yields to who has heard the client.
+        let first = match (there.packets > 1, heard) {
+            (true, false) => true,
+            (false, true) => false,
+            _ => self.ours < self.theirs,
+        };
+        (later || (close && first)).then_some(Discard::Fresher)
     }
 
     /// Notes what may be taken later.
     fn remember(&mut self, server: u16, id: u32, why: Discard) {
-        if matches!(why, Discard::NoService | Discard::NoServer) {
-            let refused = self.refused.entry(server).or_default();
-            if refused.len() < REMEMBERED {
-                refused.push(id);
-            }
+        let refused = match why {
+            Discard::NoService | Discard::NoServer => self.refused.entry(server).or_default(),
+            Discard::Fresher => &mut self.older,
+            _ => return,
+        };
+        if refused.len() < REMEMBERED {
+            refused.push(id);
         }
     }
 
-    /// Asks again for what was refused because a real server was not there, if it is now.
+    /// Asks again for what may be taken now.
     fn recall(&mut self, servers: &impl Recognize, outcome: &mut Outcome) {
+        outcome.missing.append(&mut self.older);
         let names = &self.names;
         self.refused.retain(|number, ids| {
             let name = names.get(number);
@@ -286,7 +326,11 @@ impl Taker {
         let Some((before, left)) = self.before.take() else {
             return;
         };
+        let shared = std::mem::take(&mut self.shared);
         for held in before.without(&self.mirror) {
+            if shared.contains(&held.id) {
+                continue;
+            }
             let seen = hold::seen(maps, held);
             if seen.is_some_and(|seen| age(now, seen) >= age(now, left)) {
                 // When the peer left it was counted one packet, see `hold::adopt`.

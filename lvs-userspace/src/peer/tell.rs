@@ -285,6 +285,7 @@ impl Look<'_> {
             kind: entry.key.kind,
             server: entry.record.server.into(),
             state: tag.state(),
+            heard: u8::from(entry.packets > 1),
         }
     }
 
