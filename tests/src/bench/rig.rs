@@ -5,6 +5,7 @@ use std::mem::offset_of;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -81,6 +82,7 @@ pub struct Rig {
     /// The harness.
     pub harness: Harness,
     path: DataPath,
+    director: Arc<Mutex<Director>>,
     entries: u32,
     /// XDP action of a frame that is forwarded in a test run.
     forwarded: u32,
@@ -110,6 +112,7 @@ impl Rig {
         Ok(Self {
             harness,
             path,
+            director: Arc::new(Mutex::new(director)),
             entries: case.entries,
             forwarded: if interface == LOOPBACK {
                 TRANSMIT
@@ -117,6 +120,11 @@ impl Rig {
                 REDIRECT
             },
         })
+    }
+
+    /// The single writer of its tables.
+    pub const fn director(&self) -> &Arc<Mutex<Director>> {
+        &self.director
     }
 
     /// Gives the harness a case's frames.
@@ -235,6 +243,7 @@ impl Rig {
     /// Removes everything.
     pub fn remove(self) -> Result<()> {
         drop(self.harness);
+        drop(self.director);
         Ok(self.path.remove()?)
     }
 }
