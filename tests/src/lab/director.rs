@@ -153,7 +153,7 @@ impl Director {
 
     fn bare_command(&self, options: &[&str]) -> Command {
         let mut command = Command::new(&self.lvsd);
-        command.arg("--bpffs").arg(self.folder.join("bpf"));
+        command.arg("--bpffs").arg(&self.bpffs);
         command.arg("--socket").arg(self.socket());
         command.args(options);
         command
