@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lvs_tests::eventually;
 use lvs_tests::lab::addresses::{FAMILIES, server};
-use lvs_tests::lab::{Arms, Lab, available};
+use lvs_tests::lab::{Arms, Lab, Pair, available};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -46,6 +46,19 @@ fn a_killed_lab_is_removed_when_the_next_one_starts() {
     let next = Lab::new(Arms::One).unwrap();
     assert_eq!(killed.namespaces(), Vec::<String>::new());
     drop(next);
+}
+
+#[test]
+fn two_directors_leave_nothing_behind() {
+    let Some(pair) = Pair::for_story() else {
+        return;
+    };
+    for director in &pair.directors {
+        director.start().unwrap();
+    }
+    let folder = pair.folder().to_owned();
+    drop(pair);
+    assert!(!folder.exists(), "{} is still there", folder.display());
 }
 
 #[test]
