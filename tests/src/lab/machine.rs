@@ -161,7 +161,10 @@ impl Machine {
     pub fn run(&self, line: &str) -> Result<Ended> {
         let mut command = Command::new("nsenter");
         command.arg(format!("--target={}", self.init()?));
-        command.args(["--mount", "--uts", "--ipc", "--net", "--pid", "--wd", "--"]);
+        command.args(["--mount", "--uts", "--ipc", "--net", "--pid"]);
+        // Not the namespace's own root: where this process lives in a changed root, that is what lies
+        // outside of it.
+        command.args(["--root", "--wd", "--"]);
         command.args(["setpriv", "--bounding-set", CAPABILITIES, "--inh-caps=-all"]);
         command.args(SHELL).arg(line);
         ended(&mut command)
