@@ -9,7 +9,7 @@ const LOG: &str = "tail -n 40 /var/log/ha-log; tail -n 20 /var/log/ldirectord.lo
 
 #[test]
 fn heartbeat_moves_the_director_as_the_page_says() {
-    let Some(site) = site(&["10.0.0"], &["cl_status"]) else {
+    let Some(site) = site(&["10.0.0"], &["cl_status", "ifconfig"]) else {
         return;
     };
     let _explained = explain(&site, LOG);
@@ -37,7 +37,7 @@ fn heartbeat_moves_the_director_as_the_page_says() {
 
 #[test]
 fn connections_outlive_the_director_that_heartbeat_replaces() {
-    let Some(site) = site(&["10.0.0"], &["cl_status"]) else {
+    let Some(site) = site(&["10.0.0"], &["cl_status", "ifconfig"]) else {
         return;
     };
     let _explained = explain(&site, LOG);

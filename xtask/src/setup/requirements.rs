@@ -245,6 +245,12 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     ),
     program(
         Purpose::Cluster,
+        "ifconfig",
+        &["net-tools"],
+        "is what Heartbeat's IPaddr asks for addresses",
+    ),
+    program(
+        Purpose::Cluster,
         "keepalived",
         &["keepalived"],
         "moves a director between machines",
