@@ -46,7 +46,10 @@ fn insert<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> Re
         return inserted.map(|_| ());
     }
     match inserted {
-        Ok(connection) => table::tie::<F, T>(tables, work.reply, connection, work.new.half_open),
+        Ok(connection) => {
+            table::tie::<F, T>(tables, work.reply, connection, work.new.half_open);
+            Ok(())
+        }
         Err(refused) => {
             table::discard::<F, T>(tables, work.reply);
             Err(refused)

@@ -232,7 +232,8 @@ impl<F: Family> Taken<F> {
         new.partner = reply.number;
         match table::insert(table, place, &mut new) {
             Ok(connection) => {
-                table::tie(table, reply, connection, self.half_open).map(|()| connection)
+                table::tie(table, reply, connection, self.half_open);
+                Ok(connection)
             }
             Err(refused) => {
                 table::discard(table, reply);

@@ -5,7 +5,7 @@
 
 use super::find::{by_number, inserted, unchanged};
 use super::remove::discard;
-use super::{Inserted, Refused, Slot, Store, Ways};
+use super::{Inserted, Slot, Store, Ways};
 use crate::family::Family;
 
 /// Ends the pinning of an entry that was just inserted, unless a packet of its connection did so
@@ -27,21 +27,21 @@ pub fn pin<F: Family, T: Store<F>>(table: T, number: u32, half_open: bool) {
 
 /// Ties the two entries of a NAT connection, which were inserted pinned, together and lets go of them.
 ///
-/// # Errors
-///
-/// [`Refused::Full`] when either was removed meanwhile; then both are.
+/// Either may be recycled as soon as it is let go of, or removed by the operator; then both are gone when
+/// this returns. The packet that made them is forwarded all the same: had they gone a moment later, it
+/// would have been, too.
 #[inline(never)]
 pub fn tie<F: Family, T: Store<F>>(
     table: T,
     reply: Inserted,
     connection: Inserted,
     half_open: bool,
-) -> Result<(), Refused> {
+) {
     let (Some(from), Some(to)) = (
         inserted::<F, T>(table, reply),
         inserted::<F, T>(table, connection),
     ) else {
-        return Err(Refused::Full);
+        return;
     };
     from.set.set_partner(from.way, to.number);
     // Who removes the connection looks at its reply entry after that; here it is the other way round,
@@ -49,14 +49,12 @@ pub fn tie<F: Family, T: Store<F>>(
     let replies = unpin::<F, _>(&from, half_open);
     let known = unpin::<F, _>(&to, half_open);
     if !known || !replies {
-        // The operator, or a sweep that took a moment for a second.
         discard::<F, T>(table, reply);
         discard::<F, T>(table, connection);
-        return Err(Refused::Full);
+        return;
     }
     if !to.set.tag(to.way).is_half_open() {
         // A packet of the connection was faster still.
         pin::<F, T>(table, reply.number, false);
     }
-    Ok(())
 }
