@@ -80,6 +80,21 @@ impl Mirror {
         all.copied().filter(|held| held.is_some())
     }
 
+    /// What is held among so many numbers from a place on, with those numbers, and the place to go on from:
+    /// the first one after the last.
+    pub(super) fn part(&self, place: usize, count: usize) -> (Vec<(u32, Held)>, usize) {
+        let ids4 = (1_u32..).zip(&self.held4);
+        let ids6 = (EVENT_IPV6 + 1..).zip(&self.held6);
+        let all = ids4.chain(ids6).skip(place).take(count);
+        let held = all.filter(|(_, held)| held.is_some());
+        let next = place + count;
+        let end = self.held4.len() + self.held6.len();
+        (
+            held.map(|(id, held)| (id, *held)).collect(),
+            if next < end { next } else { 0 },
+        )
+    }
+
     /// Keeps some of it.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(Held) -> bool) {
         for held in self.held4.iter_mut().chain(&mut self.held6) {
@@ -148,6 +163,23 @@ mod tests {
         assert_eq!(mirror.set(4, none, WAYS), Ok(none));
         assert_eq!((mirror.count(), mirror.get(3)), (1, none));
         assert_eq!(mirror.get(0), none);
+    }
+
+    #[test]
+    fn all_of_it_is_met_part_by_part() {
+        let mut mirror = Mirror::default();
+        for id in [1, 4, EVENT_IPV6 + 2] {
+            mirror.set(id, held(9), WAYS).unwrap();
+        }
+        let mut met = Vec::new();
+        let mut place = 0;
+        for _ in 0..2 {
+            let (part, next) = mirror.part(place, 3);
+            met.extend(part.iter().map(|(id, _)| *id));
+            place = next;
+        }
+        assert_eq!(met, [1, 4, EVENT_IPV6 + 2]);
+        assert_eq!(place, 0, "it begins again");
     }
 
     #[test]

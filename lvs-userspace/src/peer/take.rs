@@ -29,6 +29,8 @@ use crate::table::{Table, claims};
 const CLOSE: u32 = ticks(1);
 /// Entries of one real server that are remembered because it is not there.
 const REMEMBERED: usize = 65_536;
+/// Entries of the peer that are looked after with each scan, so that it takes a few milliseconds.
+const LOOKED_AFTER: usize = 32_768;
 
 /// Finds a real server of the own by its name.
 pub(super) trait Recognize {
@@ -54,6 +56,8 @@ pub(super) struct Taker {
     /// What an earlier session left, and when.
     before: Option<(Mirror, u32)>,
     mirror: Mirror,
+    /// Where to go on looking for what is held no more.
+    looked_after: usize,
     /// The highest number so far.
     place: u32,
     /// The last scan that was complete; 0: none.
@@ -102,6 +106,7 @@ impl Taker {
             shared: HashSet::new(),
             before,
             mirror: Mirror::default(),
+            looked_after: 0,
             place: 0,
             complete: 0,
         }
@@ -186,6 +191,7 @@ impl Taker {
                         self.settle(maps, now);
                     }
                     self.complete = scan.number.get().max(1);
+                    self.look_after(maps, &mut outcome);
                 }
                 Item::Message(text) => {
                     let message = serde_json::from_slice(text).map_err(|_| Refusal::Item)?;
@@ -319,6 +325,17 @@ impl Taker {
             }
             !there
         });
+    }
+
+    /// Asks again for what the peer told and has not ended, and is not held any more: something else than the
+    /// peer ended it here. If the peer has it still, each is to know the same.
+    fn look_after(&mut self, maps: View<'_>, outcome: &mut Outcome) {
+        let (part, next) = self.mirror.part(self.looked_after, LOOKED_AFTER);
+        self.looked_after = next;
+        let lost = part
+            .iter()
+            .filter(|(_, held)| hold::seen(maps, *held).is_none());
+        outcome.missing.extend(lost.map(|(id, _)| *id));
     }
 
     /// Everything was told: what was not is gone, unless it had packets here since the peer left.

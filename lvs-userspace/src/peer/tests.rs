@@ -447,6 +447,23 @@ fn a_client_that_is_heard_here_takes_its_connection_along() {
 }
 
 #[test]
+fn what_ended_before_it_was_told_on_is_asked_for_again() {
+    let mut world = World::new();
+    world.directors[0].packet(1, tcp::State::Established, world.now);
+    world.settle();
+    // Its client comes here and its connection is removed within a moment: between two looks.
+    world.directors[1].packet(1, tcp::State::Established, world.now);
+    world.directors[1].close(1);
+    world.settle();
+    let [one, two] = world.directors.each_ref().map(Director::connections);
+    assert_eq!(one.keys().collect::<Vec<_>>(), [&1]);
+    assert_eq!(
+        one.keys().collect::<Vec<_>>(),
+        two.keys().collect::<Vec<_>>()
+    );
+}
+
+#[test]
 fn what_a_peer_told_outlives_it_and_is_told_on() {
     let mut world = World::new();
     world.directors[0].packet(1, tcp::State::Established, world.now);
