@@ -257,6 +257,13 @@ impl Tag {
         Self(kept | half_open | ((state as u32).wrapping_add(Self::FIRST_STATE) & Self::PHASE))
     }
 
+    /// The same connection with nothing to be said about its state.
+    #[inline(always)]
+    #[must_use]
+    pub const fn busy(self) -> Self {
+        Self((self.0 & !Self::PHASE) | Self::BUSY)
+    }
+
     /// On its way out: busy, and no fingerprint that an inserter would wait for.
     #[inline(always)]
     #[must_use]

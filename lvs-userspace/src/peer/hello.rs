@@ -9,7 +9,7 @@ use crate::control::role::Role;
 
 /// Changes with the meaning or layout of anything in [`super::item`], of the states and ticks of
 /// `lvs_common` that it carries, and of this.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 
 /// A director introduces itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

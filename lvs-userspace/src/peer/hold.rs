@@ -47,7 +47,8 @@ pub(super) fn touch(maps: View<'_>, held: Held, seen: u32) -> bool {
     }
 }
 
-/// The peer is gone: it is this director's own, as if it had heard the client once. False: it was already.
+/// It is nobody's any more: it becomes this director's own, as if it had heard the client once. False: it was
+/// already.
 pub(super) fn adopt(maps: View<'_>, held: Held) -> bool {
     fn adopt<F: Family>(entries: &Mapping<Entry<F>>, held: Held) -> bool
     where

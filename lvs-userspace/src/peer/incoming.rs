@@ -181,7 +181,7 @@ async fn take(
             Ok::<_, Refusal>((outcome, taker.complete()))
         });
         let (outcome, scan) = work.await??;
-        shared.tell_again(peer.instance, &outcome.contested);
+        shared.tell_again(peer.instance, &outcome.again);
         for message in outcome.messages {
             shared.received(peer.instance, message);
         }

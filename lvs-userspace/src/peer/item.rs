@@ -134,6 +134,8 @@ pub(super) enum Item<'a> {
     Touched(Touched),
     /// What had the number is gone.
     Gone(u32),
+    /// What has the number is not the teller's any more: it gave way to what it was told.
+    Yielded(u32),
     /// A scan begins.
     Begun(Scan),
     /// Everything that was there when the scan began has been told.
@@ -156,6 +158,7 @@ const COMPLETE: u8 = 7;
 const MESSAGE: u8 = 8;
 const TAKEN: u8 = 9;
 const MISSING: u8 = 10;
+const YIELDED: u8 = 11;
 
 /// Bytes of the longest item but a message.
 pub(super) const LONGEST: usize = 1 + size_of::<Told<[u8; 16]>>();
@@ -173,6 +176,7 @@ impl Item<'_> {
             Self::Told6(told) => put(TOLD6, told.as_bytes()),
             Self::Touched(touched) => put(TOUCHED, touched.as_bytes()),
             Self::Gone(id) => put(GONE, &id.to_be_bytes()),
+            Self::Yielded(id) => put(YIELDED, &id.to_be_bytes()),
             Self::Begun(scan) => put(BEGUN, scan.as_bytes()),
             Self::Complete(scan) => put(COMPLETE, scan.as_bytes()),
             Self::Message(text) => {
@@ -204,6 +208,7 @@ impl<'a> Items<'a> {
             TOLD6 => Item::Told6(self.fields()?),
             TOUCHED => Item::Touched(self.fields()?),
             GONE => Item::Gone(self.fields::<U32>()?.get()),
+            YIELDED => Item::Yielded(self.fields::<U32>()?.get()),
             BEGUN => Item::Begun(self.fields()?),
             COMPLETE => Item::Complete(self.fields()?),
             MESSAGE => {
@@ -277,6 +282,7 @@ mod tests {
                 idle: 5.into(),
             }),
             Item::Gone(u32::MAX),
+            Item::Yielded(8),
             Item::Begun(scan),
             Item::Complete(scan),
             Item::Message(b"{}"),

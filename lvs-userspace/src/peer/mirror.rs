@@ -14,6 +14,8 @@ pub(super) struct Held {
     pub(super) id: u32,
     /// Its tag when it was taken.
     pub(super) tag: Tag,
+    /// This director's own gave way to it.
+    pub(super) displaced: bool,
 }
 
 impl Held {
@@ -146,7 +148,11 @@ mod tests {
     use super::*;
 
     fn held(id: u32) -> Held {
-        Held { id, tag: Tag(id) }
+        Held {
+            id,
+            tag: Tag(id),
+            displaced: false,
+        }
     }
 
     const WAYS: [u32; 2] = [16, 8];

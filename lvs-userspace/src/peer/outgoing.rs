@@ -165,7 +165,7 @@ async fn tell(
                 out.scan_begins(teller.begin_scan());
             }
             for id in out.take_again() {
-                teller.forget(id);
+                teller.repeat(id);
                 events.push(id);
             }
             out.take_events(&mut events);

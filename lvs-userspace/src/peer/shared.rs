@@ -100,7 +100,7 @@ impl Shared {
         Arc::clone(peer)
     }
 
-    /// A peer told of entries that are later here.
+    /// A peer told of entries that are later here, or gave way.
     pub(super) fn tell_again(&self, peer: Instance, entries: &[u32]) {
         let mut outs = self.outs.iter();
         if let Some(out) = outs.find(|out| out.connected() == Some(peer)) {

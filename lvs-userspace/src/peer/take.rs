@@ -69,8 +69,8 @@ pub(super) struct Taker {
 pub(super) struct Outcome {
     /// Numbers that the peer has to tell whole.
     pub(super) missing: Vec<u32>,
-    /// Own entries that are later than what the peer told of them: it has to be told again.
-    pub(super) contested: Vec<u32>,
+    /// Own entries that the peer has to be told of again: they are later than what it told, or gave way to it.
+    pub(super) again: Vec<u32>,
     /// What the peer says beside.
     pub(super) messages: Vec<Message>,
     /// With this frame the first scan was complete.
@@ -167,11 +167,11 @@ impl Taker {
                 }
                 Item::Told4(told) => {
                     let own = self.told::<V4, _>(&told, maps.connections4, &mut target)?;
-                    outcome.contested.extend(own);
+                    outcome.again.extend(own);
                 }
                 Item::Told6(told) => {
                     let own = self.told::<V6, _>(&told, maps.connections6, &mut target)?;
-                    outcome.contested.extend(own);
+                    outcome.again.extend(own);
                 }
                 Item::Touched(touched) => {
                     let id = touched.id.get();
@@ -184,6 +184,7 @@ impl Taker {
                     let before = self.mirror.set(id, Held::default(), self.ways)?;
                     hold::end(maps, before, 0);
                 }
+                Item::Yielded(id) => self.yielded(id, maps)?,
                 Item::Begun(_) => self.recall(servers, &mut outcome),
                 Item::Complete(scan) => {
                     if self.complete == 0 {
@@ -218,7 +219,7 @@ impl Taker {
         }
     }
 
-    /// Takes an entry; the number of the own one if that is later.
+    /// Takes an entry; the number of the own one if that is later, or gave way.
     fn told<F: Family, R: Recognize>(
         &mut self,
         told: &Told<F::Address>,
@@ -240,12 +241,13 @@ impl Taker {
             .entry(number)
             .or_insert_with(|| recognize(name, servers));
         let before = self.mirror.get(id);
-        let contested = Cell::new(None);
+        let (contested, displaced) = (Cell::new(None), Cell::new(false));
         let entered = check::<F>(told, &name.service()).and_then(|content| {
             let taken = Taken::of(&content, &(*recognized)?);
             let refuse = |there: Present| {
                 let why = self.refuse(there, F::NUMBER, before, (told.idle.get(), told.heard != 0));
                 contested.set(why.map(|_| event(F::NUMBER, there.number)));
+                displaced.set(why.is_none() && there.packets > 0 && !there.expired);
                 why
             };
             let table = Table::new(entries, target.maps.loads);
@@ -258,6 +260,7 @@ impl Taker {
                 Held {
                     id: event(F::NUMBER, inserted.number),
                     tag: inserted.tag,
+                    displaced: displaced.get(),
                 }
             }
             Err(why) => {
@@ -273,7 +276,24 @@ impl Taker {
         if self.before.is_some() {
             self.shared.extend(contested.get());
         }
-        Ok(contested.get())
+        Ok(contested.get().or(held.displaced.then_some(held.id)))
+    }
+
+    /// The peer gave way to what it was told under another number.
+    fn yielded(&mut self, id: u32, maps: View<'_>) -> Result<(), Refusal> {
+        let held = self.mirror.get(id);
+        // If each gave way to the other, it is the first one's.
+        if held.displaced && self.theirs < self.ours {
+            return Ok(());
+        }
+        self.mirror.set(id, Held::default(), self.ways)?;
+        if held.displaced {
+            hold::adopt(maps, held);
+        } else {
+            // It gave way to one that ended here meanwhile.
+            hold::end(maps, held, 0);
+        }
+        Ok(())
     }
 
     /// Why an entry stays as it is: its last packet came here.

@@ -102,19 +102,19 @@ impl Teller {
         u8::try_from(percent).unwrap_or(100)
     }
 
-    /// The peer does not have what it was told under this number.
-    pub(super) fn forget(&mut self, id: u32) {
+    /// What has this number is told whole at the next look, or that it is gone, or another's, whatever the
+    /// peer knows of it.
+    pub(super) fn repeat(&mut self, id: u32) {
         let index = (id & !EVENT_IPV6).wrapping_sub(1) as usize;
         let marks = if id & EVENT_IPV6 == 0 {
             &mut self.marks4
         } else {
             &mut self.marks6
         };
-        if let Some(mark) = marks.get_mut(index)
-            && mark.tag != 0
-        {
-            *mark = Mark::default();
-            self.connections -= 1;
+        if let Some(mark) = marks.get_mut(index) {
+            self.connections += u32::from(mark.tag == 0);
+            // A look passes busy ways by, so none finds this again.
+            mark.tag = Tag(mark.tag).busy().0;
         }
     }
 
@@ -221,7 +221,15 @@ impl Look<'_> {
                 };
             }
             // Whoever has it now tells of it.
-            Fate::Foreign => self.unmark(mark),
+            Fate::Foreign => {
+                let known = Tag(mark.tag);
+                if known.is_busy() {
+                    Item::Yielded(id).write(self.frame);
+                } else if mark.tag != 0 && !known.same_connection(found) {
+                    Item::Gone(id).write(self.frame);
+                }
+                self.unmark(mark);
+            }
             // The next look will tell.
             Fate::Changing => {}
             Fate::Nothing => {

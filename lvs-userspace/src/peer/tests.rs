@@ -237,7 +237,7 @@ impl Session {
             .take(&frame, to.view(), to, &to.discarded, now)
             .unwrap();
         for &id in &outcome.missing {
-            self.teller.forget(id);
+            self.teller.repeat(id);
             self.events.push(id);
         }
         outcome
@@ -245,7 +245,7 @@ impl Session {
 
     fn again(&mut self, entries: &[u32]) {
         for &id in entries {
-            self.teller.forget(id);
+            self.teller.repeat(id);
             self.events.push(id);
         }
     }
@@ -310,7 +310,7 @@ impl World {
     fn take(&mut self, from: usize) {
         if let Some(sessions) = &mut self.sessions {
             let outcome = sessions[from].take(&self.directors[1 - from], self.now);
-            sessions[1 - from].again(&outcome.contested);
+            sessions[1 - from].again(&outcome.again);
         }
     }
 
@@ -367,6 +367,14 @@ impl World {
     }
 }
 
+/// States and real servers.
+fn known(all: &BTreeMap<u8, (u8, u16, bool)>) -> BTreeMap<u8, (u8, u16)> {
+    let known = all
+        .iter()
+        .map(|(client, (state, server, _))| (*client, (*state, *server)));
+    known.collect()
+}
+
 fn step() -> impl Strategy<Value = Step> {
     use tcp::State::{Established, FinWait};
     let director = 0..2_usize;
@@ -394,9 +402,6 @@ proptest! {
         }
         world.settle();
         let [one, two] = world.directors.each_ref().map(Director::connections);
-        let known = |all: &BTreeMap<u8, (u8, u16, bool)>| -> BTreeMap<u8, (u8, u16)> {
-            all.iter().map(|(client, it)| (*client, (it.0, it.1))).collect()
-        };
         prop_assert_eq!(known(&one), known(&two));
         for (director, number) in world.directors.iter().zip([&one, &two]) {
             let loads = (0..16).filter_map(|index| director.loads.read(index));
@@ -461,6 +466,39 @@ fn what_ended_before_it_was_told_on_is_asked_for_again() {
         one.keys().collect::<Vec<_>>(),
         two.keys().collect::<Vec<_>>()
     );
+}
+
+#[test]
+fn two_that_heard_a_client_in_the_same_moment_agree_on_one_of_them() {
+    use tcp::State::{Established, FinWait};
+    let mut world = World::new();
+    world.directors[0].packet(10, FinWait, world.now);
+    world.now = world.now.wrapping_add(1);
+    world.directors[1].packet(10, Established, world.now);
+    world.meet();
+    world.tell(1, true);
+    world.tell(0, true);
+    world.directors[0].packet(1, Established, world.now);
+    world.settle();
+    let [one, two] = world.directors.each_ref().map(Director::connections);
+    assert_eq!(known(&one), known(&two));
+    assert_ne!(one[&10].2, two[&10].2, "it is one's and not the other's");
+}
+
+#[test]
+fn what_ends_before_it_was_told_again_is_told_to_be_gone() {
+    let mut world = World::new();
+    world.directors[0].packet(1, tcp::State::Established, world.now);
+    world.now = world.now.wrapping_add(ticks(10));
+    world.directors[1].packet(1, tcp::State::Established, world.now);
+    world.meet();
+    world.tell(1, true);
+    world.tell(0, true);
+    // The second knows better than the first, and is about to say so once more.
+    world.step(&Step::Wait(0));
+    world.directors[1].close(1);
+    world.settle();
+    assert!(world.directors[0].connections().is_empty());
 }
 
 #[test]
