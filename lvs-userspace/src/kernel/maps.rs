@@ -10,6 +10,7 @@ use lvs_common::family::{V4, V6};
 
 use super::load::own_map;
 use super::{Counters, Directory, Events, KernelError, Mapping, Probes, Verdicts, Wire};
+use crate::peer::TELLERS;
 use crate::sync::Saved;
 
 /// Everything but the hash of services. See [`lvs_common::abi`] for what each holds.
@@ -34,6 +35,8 @@ pub struct Maps {
     pub probes: Probes,
     /// The sync daemons that are to run, by role: they outlive the process.
     pub sync_daemons: Mapping<Saved>,
+    /// The directors whose connections may be in the tables; 0: none.
+    pub tellers: Mapping<u64>,
 }
 
 impl Maps {
@@ -43,6 +46,7 @@ impl Maps {
         let service_bases: MapData =
             own_map::<Wire<Stats>>(directory, "service_bases", MAX_SERVICES)?;
         let sync_daemons: MapData = own_map::<Wire<Saved>>(directory, "sync_daemons", 2)?;
+        let tellers: MapData = own_map::<u64>(directory, "tellers", TELLERS)?;
         Ok(Self {
             config: mapping(ebpf, abi::CONFIG)?,
             heads: mapping(ebpf, abi::HEADS)?,
@@ -68,6 +72,7 @@ impl Maps {
             events: Events::take(map(ebpf, abi::EVENTS)?, per_cpu(ebpf, abi::LOST_EVENTS)?)?,
             probes: Probes::take(map(ebpf, abi::PROBES)?)?,
             sync_daemons: Mapping::of(&sync_daemons, "sync_daemons")?,
+            tellers: Mapping::of(&tellers, "tellers")?,
         })
     }
 }

@@ -67,23 +67,14 @@ pub(super) fn adopt(maps: View<'_>, held: Held) -> bool {
     }
 }
 
-/// Everything that lvsd finds in the tables when it starts is its own, whoever told it to the one before:
-/// peers that are there tell it again.
-pub(super) fn adopt_all(maps: View<'_>) {
-    fn adopt<F: Family>(entries: &Mapping<Entry<F>>)
-    where
-        Entry<F>: Plain,
-    {
-        let packets = offset_of!(Entry<F>, packets);
-        for way in 0..entries.len() {
-            let live = tag(entries, way).is_some_and(Tag::is_live);
-            if live && load(entries, way, packets) == Some(0) {
-                store(entries, way, packets, 1);
-            }
-        }
-    }
-    adopt(maps.connections4);
-    adopt(maps.connections6);
+/// The tag of a way whose connection or template a peer told.
+pub(super) fn told<F: Family>(entries: &Mapping<Entry<F>>, way: u32) -> Option<Tag>
+where
+    Entry<F>: Plain,
+{
+    let tag = tag(entries, way).filter(|tag| tag.is_live())?;
+    let packets = load(entries, way, offset_of!(Entry<F>, packets))?;
+    (packets == 0).then_some(tag)
 }
 
 /// Removes it, unless its client has sent more than so many packets here.

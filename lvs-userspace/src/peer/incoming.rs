@@ -126,6 +126,8 @@ async fn serve(
         answer: Mutex::default(),
         ready: Notify::new(),
     };
+    // Before anything that it tells is in the tables.
+    lock(&shared.found).begins(&shared.maps.tellers, peer.instance);
     peer.begins(address);
     let (read, write) = stream.into_split();
     let ended = tokio::select! {
@@ -143,6 +145,7 @@ async fn serve(
         // Who still takes a frame is done in a moment, and nobody takes another one.
         let mirror = lock(&session.taker).leave(shared.view());
         kept.remember(mirror, clock::now());
+        lock(&shared.found).ends(&shared.maps.tellers, kept.instance);
     });
     match left.await {
         Ok(()) => broken,
@@ -175,8 +178,11 @@ async fn take(
             let outcome = {
                 let director = lock(&all.director);
                 let discarded = &from.discarded;
-                taker.take(&frame, all.view(), &*director, discarded, clock::now())
-            }?;
+                let outcome =
+                    taker.take(&frame, all.view(), &*director, discarded, clock::now())?;
+                lock(&all.found).hear(all.view(), from.instance, &outcome);
+                outcome
+            };
             from.has_told(&taker, outcome.joined);
             Ok::<_, Refusal>((outcome, taker.complete()))
         });

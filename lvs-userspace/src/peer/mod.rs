@@ -11,6 +11,7 @@
 
 mod address;
 mod check;
+mod found;
 mod frame;
 mod hello;
 mod hold;
@@ -44,6 +45,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
 
+use self::found::{Found, RETURN};
 use self::link::{Out, lock};
 use self::message::MAX_LENGTH;
 use self::refusal::Refusals;
@@ -56,6 +58,8 @@ pub use address::{listen as listen_address, peer as peer_address};
 pub use key::{Key, KeyError};
 pub use message::{Event, Instance, Message, Takeover};
 pub use refusal::Refusal;
+
+pub(crate) use found::TELLERS;
 
 /// Where directors listen unless told otherwise.
 pub const DEFAULT_PORT: u16 = 8849;
@@ -120,6 +124,11 @@ impl Peers {
         let maps = Arc::clone(lock(&director).maps());
         let config = maps.config.read(0);
         let outs = options.peers.into_iter().map(Out::new).map(Arc::new);
+        let found = {
+            let maps = Arc::clone(&maps);
+            let look = move || Found::look((&*maps).into(), found::remembered(&maps.tellers));
+            tokio::task::spawn_blocking(look).await?
+        };
         let shared = Arc::new(Shared {
             instance: config.map_or(Instance(0), |config| shared::instance(&config)),
             key: options.key,
@@ -132,13 +141,13 @@ impl Peers {
             lost_events: AtomicU64::new(0),
             role: role.clone(),
             roles: Mutex::new(BTreeMap::new()),
+            found: Mutex::new(found),
         });
-        let tables = Arc::clone(&shared);
-        tokio::task::spawn_blocking(move || hold::adopt_all(tables.view())).await?;
         let mut tasks = JoinSet::new();
         tasks.spawn(incoming::listen(Arc::clone(&shared), listener));
         tasks.spawn(pump(Arc::clone(&shared), feed.listen()));
         tasks.spawn(tell_role(Arc::clone(&shared), role));
+        tasks.spawn(give_up(Arc::clone(&shared)));
         for out in &shared.outs {
             tasks.spawn(outgoing::keep(Arc::clone(&shared), Arc::clone(out)));
         }
@@ -245,6 +254,19 @@ async fn pump(shared: Arc<Shared>, events: Listener) {
             out.look(&found);
         }
     }
+}
+
+/// Waits for peers that told the lvsd before this one, but not for ever.
+async fn give_up(shared: Arc<Shared>) {
+    tokio::time::sleep(RETURN).await;
+    let given_up = move || {
+        let tellers = &shared.maps.tellers;
+        for peer in lock(&shared.found).give_up(shared.view(), tellers) {
+            tracing::warn!("the director {peer} does not return: its connections are this one's");
+        }
+    };
+    // It ends with its thread, whatever becomes of this.
+    let _ = tokio::task::spawn_blocking(given_up).await;
 }
 
 /// Tells the others whenever the role changes.

@@ -9,6 +9,7 @@ use lvs_common::abi::{Config, ServiceKey};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{broadcast, watch};
 
+use super::found::Found;
 use super::frame::Broken;
 use super::hello::Hello;
 use super::key::Key;
@@ -39,6 +40,8 @@ pub(super) struct Shared {
     pub(super) role: watch::Receiver<Role>,
     /// Roles of the others, as they said.
     pub(super) roles: Mutex<BTreeMap<Instance, Role>>,
+    /// What the lvsd before this one was told.
+    pub(super) found: Mutex<Found>,
 }
 
 /// Who a director is: the secrets of its tables, which are drawn when the tables are made, hashed.

@@ -71,6 +71,8 @@ pub(super) struct Outcome {
     pub(super) missing: Vec<u32>,
     /// Own entries that the peer has to be told of again: they are later than what it told, or gave way to it.
     pub(super) again: Vec<u32>,
+    /// Own entries that hold now what the peer told.
+    pub(super) taken: Vec<u32>,
     /// What the peer says beside.
     pub(super) messages: Vec<Message>,
     /// With this frame the first scan was complete.
@@ -85,6 +87,8 @@ struct Target<'a, R> {
     /// Those that were looked for already.
     known: HashMap<u16, Result<Recognized, Discard>>,
     discarded: &'a Discarded,
+    /// Own entries that hold what was told.
+    taken: Vec<u32>,
     now: u32,
 }
 
@@ -156,6 +160,7 @@ impl Taker {
             servers,
             known: HashMap::new(),
             discarded,
+            taken: Vec::new(),
             now,
         };
         let _claims = claims();
@@ -201,6 +206,7 @@ impl Taker {
                 Item::Taken(_) | Item::Missing(_) => return Err(Refusal::Item),
             }
         }
+        outcome.taken = target.taken;
         Ok(outcome)
     }
 
@@ -257,8 +263,10 @@ impl Taker {
             Ok(inserted) => {
                 let seen = target.now.wrapping_sub(told.idle.get());
                 hold::hand_over(entries, inserted.number, seen);
+                let id = event(F::NUMBER, inserted.number);
+                target.taken.push(id);
                 Held {
-                    id: event(F::NUMBER, inserted.number),
+                    id,
                     tag: inserted.tag,
                     displaced: displaced.get(),
                 }

@@ -1,7 +1,10 @@
 //! Two directors in plain memory, whose packets, links and clocks a test makes.
 
+mod restart;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Mutex;
 
 use lvs_common::abi::{Config, EVENT_IPV6, Load, Method, Plan, Server, ServiceKey, ticks};
 use lvs_common::connection::table::{self, New, Place, Store, Survey, Ways};
@@ -10,7 +13,9 @@ use lvs_common::family::{Family, V4, V6};
 use proptest::prelude::*;
 use zerocopy::FromZeros as _;
 
+use super::found::{Found, TELLERS};
 use super::item::{Item, Items};
+use super::link::lock;
 use super::message::Instance;
 use super::mirror::Mirror;
 use super::take::{Outcome, Recognize, Taker};
@@ -41,6 +46,8 @@ struct Director {
     instance: Instance,
     before: Option<(Mirror, u32)>,
     discarded: Discarded,
+    tellers: Mapping<u64>,
+    found: Mutex<Found>,
 }
 
 fn service() -> ServiceKey {
@@ -66,9 +73,11 @@ impl Director {
             connections4: Mapping::zeroed(WAYS[0]),
             connections6: Mapping::zeroed(WAYS[1]),
             shift: number * 5,
-            instance: Instance(number.into()),
+            instance: Instance(u64::from(number) + 1),
             before: None,
             discarded: Discarded::default(),
+            tellers: Mapping::zeroed(TELLERS),
+            found: Mutex::default(),
         };
         director.config.write(0, config);
         director.heads.write(1, 2);
@@ -171,6 +180,12 @@ impl Director {
         }
     }
 
+    /// Who told it in a session tells no more.
+    fn is_left(&mut self, mut session: Session, now: u32) {
+        self.before = Some((session.taker.leave(self.view()), now));
+        lock(&self.found).ends(&self.tellers, session.from);
+    }
+
     /// Clients with the state of their connections, and whether they were heard here.
     fn connections(&self) -> BTreeMap<u8, (u8, u16, bool)> {
         let live = (0..WAYS[0]).filter_map(|way| {
@@ -204,6 +219,7 @@ impl Recognize for Director {
 
 /// One direction of the link between two directors, as long as it lasts.
 struct Session {
+    from: Instance,
     teller: Teller,
     taker: Taker,
     events: Vec<u32>,
@@ -212,7 +228,9 @@ struct Session {
 
 impl Session {
     fn new(from: &Director, to: &mut Director) -> Self {
+        lock(&to.found).begins(&to.tellers, from.instance);
         Self {
+            from: from.instance,
             teller: Teller::new(WAYS),
             taker: Taker::new(to.instance, from.instance, WAYS, to.before.take()),
             events: Vec::new(),
@@ -236,6 +254,7 @@ impl Session {
         let outcome = taker
             .take(&frame, to.view(), to, &to.discarded, now)
             .unwrap();
+        lock(&to.found).hear(to.view(), self.from, &outcome);
         for &id in &outcome.missing {
             self.teller.repeat(id);
             self.events.push(id);
@@ -268,6 +287,7 @@ enum Step {
     Take(usize),
     Part,
     Meet,
+    Restart(usize),
 }
 
 impl World {
@@ -288,12 +308,11 @@ impl World {
     }
 
     fn part(&mut self) {
-        let Some(mut sessions) = self.sessions.take() else {
+        let Some(sessions) = self.sessions.take() else {
             return;
         };
-        for (number, session) in sessions.iter_mut().enumerate() {
-            let to = &mut self.directors[1 - number];
-            to.before = Some((session.taker.leave(to.view()), self.now));
+        for (to, session) in self.directors.iter_mut().rev().zip(sessions) {
+            to.is_left(session, self.now);
         }
     }
 
@@ -345,6 +364,7 @@ impl World {
             Step::Take(from) => self.take(from),
             Step::Part => self.part(),
             Step::Meet => self.meet(),
+            Step::Restart(director) => self.restart(director),
         }
     }
 
@@ -388,6 +408,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => director.prop_map(Step::Take),
         1 => Just(Step::Part),
         2 => Just(Step::Meet),
+        1 => (0..2_usize).prop_map(Step::Restart),
     ]
 }
 
