@@ -40,5 +40,6 @@ pub mod schedule;
 pub mod siphash;
 pub mod tables;
 pub mod transmit;
+mod tunnel;
 pub mod verdict;
 pub mod wire;

@@ -95,32 +95,39 @@ pub struct Egress {
     pub interface: u32,
 }
 
+/// Bytes of a link header with these tags.
+#[inline(always)]
+fn header(tags: Tags) -> usize {
+    let [outer, inner] = tags;
+    if outer.get() == 0 {
+        ETHERNET
+    } else if inner.get() == 0 {
+        ETHERNET + TAG
+    } else {
+        ETHERNET + 2 * TAG
+    }
+}
+
+/// Makes the space before the IP packet, which begins at `payload`, as large as a link header with these
+/// tags and an outer IP header of `outer` bytes need. Returns the offset of what follows the link header.
+#[inline(always)]
+pub fn make_room<P: Packet>(
+    packet: &mut P,
+    payload: usize,
+    tags: Tags,
+    outer: usize,
+) -> Option<usize> {
+    let offset = header(tags);
+    let wanted = offset + outer;
+    if wanted > payload {
+        packet.grow(wanted - payload)?;
+    } else if wanted < payload {
+        packet.shrink(payload - wanted)?;
+    }
+    Some(offset)
+}
+
 impl Egress {
-    #[inline(always)]
-    fn header(&self) -> usize {
-        let [outer, inner] = self.tags;
-        if outer.get() == 0 {
-            ETHERNET
-        } else if inner.get() == 0 {
-            ETHERNET + TAG
-        } else {
-            ETHERNET + 2 * TAG
-        }
-    }
-
-    /// Makes the space before the IP packet as large as this link header and an outer IP header of
-    /// `outer` bytes need. Returns the offset of what follows the link header.
-    #[inline(always)]
-    pub fn make_room<P: Packet>(&self, packet: &mut P, link: &Link, outer: usize) -> Option<usize> {
-        let wanted = self.header() + outer;
-        if wanted > link.payload {
-            packet.grow(wanted - link.payload)?;
-        } else if wanted < link.payload {
-            packet.shrink(link.payload - wanted)?;
-        }
-        Some(self.header())
-    }
-
     /// Writes the link header.
     #[inline(always)]
     pub fn write<P: Packet>(&self, packet: &mut P, ethertype: u16) -> Option<()> {

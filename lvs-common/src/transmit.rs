@@ -1,15 +1,16 @@
 //! Forwarding: what each method does to a packet on its way to the real server, and NAT to a reply.
 
-use crate::abi::{Config, Hop, Method, Server};
+use crate::abi::{Hop, Method, Server};
 use crate::answer;
 use crate::checksum::Sum;
 use crate::connection::{Key, Kind, Ports, Protocol, Signal};
 use crate::crc32c;
-use crate::family::{Family, V4, V6};
-use crate::link::{Egress, Link, UNTAGGED};
-use crate::network::{Datagram, Network, Outer, Part, Trouble};
+use crate::family::Family;
+use crate::link::{Egress, Link, UNTAGGED, make_room};
+use crate::network::{Datagram, Network, Part, Trouble};
 use crate::packet::Packet;
 use crate::tables::Tables;
+use crate::tunnel;
 use crate::verdict::{Reason, Verdict};
 use crate::wire::{SCTP_CHECKSUM, TCP_CHECKSUM, UDP_CHECKSUM};
 
@@ -90,7 +91,7 @@ pub fn to_server<F: Network, P: Packet, T: Tables>(
     let result = match method {
         Method::Direct | Method::Local => direct(packet, tables, forward, hop, reason),
         Method::Nat => nat(packet, tables, forward, server, hop, reason),
-        Method::Tunnel => return tunnel(packet, tables, forward),
+        Method::Tunnel => return tunnel::send(packet, tables, forward),
     };
     result.unwrap_or(Verdict::drop(Reason::NoRoom))
 }
@@ -302,98 +303,6 @@ pub(crate) fn udp(difference: Sum, sum: [u8; 2]) -> [u8; 2] {
     }
 }
 
-/// Tunnel: the packet travels whole inside another one, of the server's family.
-#[inline(never)]
-fn tunnel<F: Network, P: Packet, T: Tables>(
-    packet: &mut P,
-    tables: T,
-    forward: &Forward<F>,
-) -> Verdict {
-    let Some(server) = tables.server(forward.route.server) else {
-        return Verdict::drop(Reason::ServerDeleted);
-    };
-    let Some(hop) = tables.hop(server.hop) else {
-        return Verdict::drop(Reason::Unresolved);
-    };
-    let spread = tables.option(Config::RSS_SOURCE);
-    let result = if server.family == V4::NUMBER {
-        let source = if spread {
-            spread4(forward.hash)
-        } else {
-            hop.source4
-        };
-        let destination = V4::narrow(&server.address);
-        encapsulate::<F, V4, P, T>(packet, tables, forward, destination, source, hop)
-    } else {
-        let source = if spread {
-            spread6(forward.hash)
-        } else {
-            hop.source6
-        };
-        encapsulate::<F, V6, P, T>(packet, tables, forward, server.address, source, hop)
-    };
-    result.unwrap_or(Verdict::drop(Reason::NoRoom))
-}
-
-/// An outer source that differs by flow, so that a real server's receive queues share the load.
-#[inline(always)]
-const fn spread4(hash: u64) -> [u8; 4] {
-    let [a, b, ..] = hash.to_ne_bytes();
-    [172, 16, a, b]
-}
-
-/// The same in IPv6's discard-only block (RFC 6666).
-#[inline(always)]
-const fn spread6(hash: u64) -> [u8; 16] {
-    let [a, b, c, d, ..] = hash.to_ne_bytes();
-    [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d]
-}
-
-#[inline(always)]
-fn encapsulate<F: Network, O: Network, P: Packet, T: Tables>(
-    packet: &mut P,
-    tables: T,
-    forward: &Forward<F>,
-    destination: O::Address,
-    source: O::Address,
-    hop: &Hop,
-) -> Option<Verdict> {
-    #[expect(clippy::cast_possible_truncation, reason = "20 or 40")]
-    let room = u32::from(hop.mtu).saturating_sub(O::HEADER as u32);
-    let length = forward.datagram.length();
-    if length > room {
-        return Some(answer::send(packet, tables, forward, Trouble::TooBig, room));
-    }
-    let (class, dont_fragment) = F::class(packet, &forward.datagram)?;
-    F::decrement(packet, &forward.datagram)?;
-    let egress = egress(hop);
-    let offset = egress.make_room(packet, &forward.link, O::HEADER)?;
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "any number will do, halves differ"
-    )]
-    let outer = Outer::<O> {
-        source: &source,
-        destination: &destination,
-        protocol: F::INSIDE,
-        class: outer_class(class),
-        hop_limit: forward.datagram.hop_limit.wrapping_sub(1),
-        dont_fragment,
-        // RFC 6864: means nothing while the packet may not be fragmented.
-        identification: (u64::from(forward.now) ^ forward.hash) as u16,
-        payload: length,
-    };
-    O::write_outer(packet, offset, &outer)?;
-    egress.write(packet, O::ETHERTYPE)?;
-    Some(egress.verdict(packet, forward.route.reason))
-}
-
-/// RFC 6040 section 4.1, in its compatible form as IPVS uses it: congestion experienced becomes ECT(0).
-#[inline(always)]
-const fn outer_class(class: u8) -> u8 {
-    if class & 3 == 3 { class & !1 } else { class }
-}
-
 /// Writes the link header and sends the packet.
 #[inline(always)]
 pub fn send<P: Packet>(
@@ -403,7 +312,7 @@ pub fn send<P: Packet>(
     ethertype: u16,
     reason: Reason,
 ) -> Option<Verdict> {
-    egress.make_room(packet, link, 0)?;
+    make_room(packet, link.payload, egress.tags, 0)?;
     egress.write(packet, ethertype)?;
     Some(egress.verdict(packet, reason))
 }

@@ -17,6 +17,7 @@ use crate::network::{Network, Plain};
 use crate::packet::Packet;
 use crate::tables::Tables;
 use crate::transmit::{Rewrite, egress, udp};
+use crate::tunnel;
 use crate::verdict::{Reason, Verdict};
 use crate::wire::{Headers, Transport};
 
@@ -60,7 +61,7 @@ pub(super) fn forward<F: Network, P: Packet, T: Tables + Store<F>>(
     if !is_own(config, &headers.ethernet.destination) {
         return None;
     }
-    let packet = Ordinary {
+    let ordinary = Ordinary {
         config,
         plain,
         protocol,
@@ -72,10 +73,23 @@ pub(super) fn forward<F: Network, P: Packet, T: Tables + Store<F>>(
     if plain.hop_limit <= 1 || signal == Signal::Tcp(tcp::Event::Syn) {
         None
     } else if to_virtual {
-        request(headers, tables, &packet)
+        match request(headers, tables, &ordinary)? {
+            Course::Sent(verdict) => Some(verdict),
+            Course::Tunnel(server, hop, hash) => {
+                Some(wrap(packet, tables, &ordinary, server, hop, hash))
+            }
+        }
     } else {
-        reply(headers, tables, &packet)
+        reply(headers, tables, &ordinary)
     }
+}
+
+/// What became of a client's packet.
+enum Course<'a> {
+    /// It is ready.
+    Sent(Verdict),
+    /// It goes to this server by this hop inside another one. The last is its flow's hash.
+    Tunnel(&'a Server, &'a Hop, u64),
 }
 
 /// Protocol, and what the packet says about its connection.
@@ -95,23 +109,30 @@ fn transport<F: Network>(header: &Transport, plain: &Plain<F>) -> Option<(Protoc
 
 /// A client's packet.
 #[inline(always)]
-fn request<F: Network, T: Tables + Store<F>>(
+fn request<'a, F: Network, T: Tables + Store<F> + 'a>(
     headers: &mut Headers<F::Header>,
     tables: T,
     packet: &Ordinary<'_, F>,
-) -> Option<Verdict> {
+) -> Option<Course<'a>> {
     let ports = headers.transport.ports;
-    let slot = find(tables, packet, Kind::Request, headers)?;
+    let (slot, hash) = find(tables, packet, Kind::Request, headers)?;
     let (set, way) = (slot.set, slot.way);
     let record = set.record(way);
     let method = Method::from_raw(record.method);
     let direction = match method {
-        Method::Direct => Direction::InputOnly,
+        Method::Direct | Method::Tunnel => Direction::InputOnly,
         Method::Nat => Direction::Input,
-        Method::Local | Method::Tunnel => return None,
+        Method::Local => return None,
     };
     let state = settled(&slot, packet, direction)?;
-    let (server, hop) = reachable(tables, &record, packet.plain.length)?;
+    let (server, hop) = reachable(tables, &record)?;
+    let room = match method {
+        Method::Tunnel => tunnel::room(server, hop),
+        _ => u32::from(hop.mtu),
+    };
+    if packet.plain.length > room {
+        return None;
+    }
     if method == Method::Nat {
         let link = Link {
             destination: headers.ethernet.destination,
@@ -132,6 +153,9 @@ fn request<F: Network, T: Tables + Store<F>>(
     set.touch(way, packet.now, packet.timeout(state));
     let (service, index) = (u32::from(record.service), u32::from(record.server));
     tables.count_in(service, index, packet.plain.length, false);
+    if method == Method::Tunnel {
+        return Some(Course::Tunnel(server, hop, hash));
+    }
     let reason = if method == Method::Nat {
         let mut fresh = ports;
         if server.port.get() != 0 {
@@ -147,7 +171,31 @@ fn request<F: Network, T: Tables + Store<F>>(
     } else {
         Reason::Direct
     };
-    Some(send(headers, packet, &egress(hop), reason))
+    let sent = send(headers, packet, &egress(hop), reason);
+    Some(Course::Sent(sent))
+}
+
+/// Sends a packet inside another one.
+#[inline(always)]
+fn wrap<F: Network, P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: T,
+    ordinary: &Ordinary<'_, F>,
+    server: &Server,
+    hop: &Hop,
+    hash: u64,
+) -> Verdict {
+    let inner = tunnel::Inner {
+        network: ETHERNET,
+        length: ordinary.plain.length,
+        hop_limit: ordinary.plain.hop_limit,
+        hash,
+        now: ordinary.now,
+    };
+    match tunnel::wrap::<F, P, T>(packet, tables, &inner, server, hop, UNTAGGED) {
+        Some(egress) => egress.verdict(packet, Reason::Tunnel),
+        None => Verdict::drop(Reason::NoRoom),
+    }
 }
 
 /// A real server's packet: the reply to a client's, if there is a NAT connection for it.
@@ -157,7 +205,7 @@ fn reply<F: Network, T: Tables + Store<F>>(
     tables: T,
     packet: &Ordinary<'_, F>,
 ) -> Option<Verdict> {
-    let reply = find(tables, packet, Kind::Reply, headers)?;
+    let (reply, _) = find(tables, packet, Kind::Reply, headers)?;
     let slot = table::by_number::<F, T>(tables, reply.set.partner(reply.way))?;
     let (set, way) = (slot.set, slot.way);
     if set.partner(way) != reply.number {
@@ -189,13 +237,14 @@ fn reply<F: Network, T: Tables + Store<F>>(
     Some(send(headers, packet, &egress, Reason::NatReply))
 }
 
+/// A live connection, and the hash of the packet's flow.
 #[inline(always)]
 fn find<F: Network, T: Tables + Store<F>>(
     tables: T,
     packet: &Ordinary<'_, F>,
     kind: Kind,
     headers: &Headers<F::Header>,
-) -> Option<Slot<<T as Store<F>>::Set>> {
+) -> Option<(Slot<<T as Store<F>>::Set>, u64)> {
     let key = Key {
         source: packet.plain.source,
         destination: packet.plain.destination,
@@ -203,8 +252,9 @@ fn find<F: Network, T: Tables + Store<F>>(
         protocol: packet.plain.protocol,
         kind: kind as u8,
     };
-    let place = Place::of(F::hash(&key, tables), Store::<F>::sets(tables));
-    table::find_first::<F, T>(tables, &key, place)
+    let hash = F::hash(&key, tables);
+    let place = Place::of(hash, Store::<F>::sets(tables));
+    Some((table::find_first::<F, T>(tables, &key, place)?, hash))
 }
 
 /// The state of a connection that is not expired and stays in it.
@@ -219,19 +269,15 @@ fn settled<F: Network, S: Ways<F>>(
     (stays && !is_expired(slot, packet.now)).then_some(state)
 }
 
-/// The real server and the next hop to it, if packets of this length can go there as they are.
+/// The real server and the next hop to it, if packets can go there without a tag.
 #[inline(always)]
-fn reachable<'a, T: Tables + 'a>(
-    tables: T,
-    record: &Record,
-    length: u32,
-) -> Option<(&'a Server, &'a Hop)> {
+fn reachable<'a, T: Tables + 'a>(tables: T, record: &Record) -> Option<(&'a Server, &'a Hop)> {
     let server = tables.server(u32::from(record.server))?;
     if server.flags != 0 || server.hop == 0 {
         return None;
     }
     let hop = tables.hop(server.hop)?;
-    (hop.vlan.get() == 0 && length <= u32::from(hop.mtu)).then_some((server, hop))
+    (hop.vlan.get() == 0).then_some((server, hop))
 }
 
 /// Replaces addresses and ports with all checksums over them.

@@ -117,12 +117,9 @@ impl Network for V4 {
     }
 
     #[inline(always)]
-    fn class<P: Packet>(packet: &P, datagram: &Datagram<Self>) -> Option<(u8, bool)> {
-        let header: &Ipv4 = packet.header(datagram.network)?;
-        Some((
-            header.service,
-            header.fragment.get() & Ipv4::DONT_FRAGMENT != 0,
-        ))
+    fn class(header: &Ipv4) -> (u8, bool) {
+        let dont_fragment = header.fragment.get() & Ipv4::DONT_FRAGMENT != 0;
+        (header.service, dont_fragment)
     }
 
     #[inline(always)]

@@ -212,10 +212,9 @@ impl Network for V6 {
 
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "eight bits are meant")]
-    fn class<P: Packet>(packet: &P, datagram: &Datagram<Self>) -> Option<(u8, bool)> {
-        let word: &U32 = packet.header(datagram.network)?;
+    fn class(header: &Ipv6) -> (u8, bool) {
         // IPVS leaves the outer packet of an IPv6 one fragmentable.
-        Some(((word.get() >> 20) as u8, false))
+        ((header.version_class_flow.get() >> 20) as u8, false)
     }
 
     #[inline(always)]

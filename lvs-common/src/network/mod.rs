@@ -177,7 +177,7 @@ pub trait Network: Family {
         Some(())
     }
     /// What an outer header takes over: traffic class and the don't-fragment bit.
-    fn class<P: Packet>(packet: &P, datagram: &Datagram<Self>) -> Option<(u8, bool)>;
+    fn class(header: &Self::Header) -> (u8, bool);
     /// Writes a whole header.
     fn write_outer<P: Packet>(packet: &mut P, offset: usize, outer: &Outer<'_, Self>)
     -> Option<()>;

@@ -1,6 +1,6 @@
 //! Whatever comes, the director answers with a verdict and leaves frames and tables whole.
 
-use lvs_common::abi::{Method, Pick};
+use lvs_common::abi::{Config, Method, Pick};
 use lvs_common::connection::Protocol;
 use lvs_common::verdict::Action;
 use proptest::prelude::*;
@@ -12,16 +12,19 @@ use super::plain::Director;
 const PROTOCOLS: [Protocol; 3] = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
 const METHODS: [Method; 4] = [Method::Nat, Method::Local, Method::Tunnel, Method::Direct];
 
-/// One small director with a service for every protocol, family and method, and clients that have
-/// connections to each.
+/// One small director with a service for every protocol, family and method, and for tunnels that carry one
+/// family inside the other.
 fn director() -> Director {
     let mut director = Director::with_sets(2);
     for protocol in PROTOCOLS {
-        for (virtual_address, real) in [
-            ("192.0.2.1", "10.0.0.1"),
-            ("[2001:db8:1::1]", "[2001:db8:2::1]"),
+        let (real4, real6) = ("10.0.0.1", "[2001:db8:2::1]");
+        for (virtual_address, real, other) in [
+            ("192.0.2.1", real4, real6),
+            ("[2001:db8:1::1]", real6, real4),
         ] {
-            for (port, method) in (80..).zip(METHODS) {
+            let alike = METHODS.map(|method| (method, real));
+            let servers = alike.into_iter().chain([(Method::Tunnel, other)]);
+            for (port, (method, real)) in (80..).zip(servers) {
                 let service = director.serve(
                     protocol,
                     at(&format!("{virtual_address}:{port}")),
@@ -57,7 +60,7 @@ fn draft() -> impl Strategy<Value = Draft> {
     );
     (
         ends,
-        0_u8..4,
+        0_u8..5,
         kind,
         rest,
         any::<bool>(),
@@ -152,8 +155,13 @@ proptest! {
     #[test]
     fn the_short_way_and_the_stages_agree(
         drafts in prop::collection::vec((draft(), damage(), 0_u32..40), 1..40),
+        spread in any::<bool>(),
     ) {
-        let (short, long) = (director(), director());
+        let (mut short, mut long) = (director(), director());
+        if spread {
+            short.options = Config::RSS_SOURCE;
+            long.options = Config::RSS_SOURCE;
+        }
         for (draft, damage, seconds) in drafts {
             let mut frames = vec![draft.frame(), draft.frame()];
             if let Some(frame) = frames.last_mut() {
