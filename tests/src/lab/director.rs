@@ -202,6 +202,18 @@ impl Director {
         Ok(())
     }
 
+    /// Lets the daemon do nothing at all (SIGSTOP), or go on (SIGCONT).
+    pub fn freeze(&self, frozen: bool) -> Result<()> {
+        let daemon = self.daemon();
+        let child = daemon.as_ref().context("lvsd does not run")?;
+        let signal = if frozen {
+            Signal::SIGSTOP
+        } else {
+            Signal::SIGCONT
+        };
+        Ok(kill(Pid::from_raw(i32::try_from(child.id())?), signal)?)
+    }
+
     /// Asks the daemon to end (SIGTERM) and waits until it has.
     pub fn stop(&self) -> Result<()> {
         let Some(mut child) = self.daemon().take() else {

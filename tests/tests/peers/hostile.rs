@@ -15,7 +15,7 @@ use super::world::{SHORT, World, connections, has_logged, lines, links, until};
 const PORT: u16 = 8849;
 
 /// Numbers that look random.
-struct Noise(u64);
+pub(super) struct Noise(pub(super) u64);
 
 impl Noise {
     fn next(&mut self) -> u64 {
@@ -26,12 +26,12 @@ impl Noise {
         self.0
     }
 
-    fn below(&mut self, limit: usize) -> usize {
+    pub(super) fn below(&mut self, limit: usize) -> usize {
         let small = u32::try_from(self.next() >> 32).unwrap_or(0);
         small as usize % limit
     }
 
-    fn bytes(&mut self, length: usize) -> Vec<u8> {
+    pub(super) fn bytes(&mut self, length: usize) -> Vec<u8> {
         (0..length).map(|_| self.next().to_le_bytes()[0]).collect()
     }
 }

@@ -1,5 +1,7 @@
-//! Two directors that share their connections over encrypted links.
+//! Two directors that share their connections: over encrypted links, and in the messages of IPVS.
 
+mod datagrams;
 mod hostile;
+mod loss;
 mod stories;
 mod world;

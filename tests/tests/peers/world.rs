@@ -12,6 +12,7 @@ use lvs_tests::lab::addresses::{FAMILIES, own_sync, virtual_address};
 use lvs_tests::lab::director::services;
 use lvs_tests::lab::{Director, Pair, RealServer};
 use lvs_userspace::control::peers::{PeerStatus, PeersStatus};
+use lvs_userspace::control::sync::SyncStatus;
 use lvs_userspace::model::{Family, Method, Protocol};
 use serde::Deserialize;
 
@@ -20,21 +21,28 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What `lvsadm sync status --json` prints.
 #[derive(Deserialize)]
-struct Status {
-    peers: PeersStatus,
+pub(crate) struct Status {
+    pub(crate) peers: PeersStatus,
+    pub(crate) sync: SyncStatus,
 }
 
 /// A pair whose links are to be made.
 pub(crate) struct World {
     pub(crate) pair: Pair,
+    /// What the directors speak with each other.
+    family: Family,
 }
 
 impl World {
     /// `None` where there can be none.
     pub(crate) fn new() -> Option<Self> {
-        Some(Self {
-            pair: Pair::for_story()?,
-        })
+        Self::over(Family::Ipv4)
+    }
+
+    /// Likewise, with links over this.
+    pub(crate) fn over(family: Family) -> Option<Self> {
+        let pair = Pair::for_story()?;
+        Some(Self { pair, family })
     }
 
     pub(crate) fn one(&self) -> &Director {
@@ -47,15 +55,23 @@ impl World {
 
     /// Starts the first as master, with the virtual addresses.
     pub(crate) fn start_one(&self, lines: &str) {
-        let peer = own_sync(Family::Ipv4, 2).to_string();
-        self.start_one_to(&peer, lines);
+        self.start_one_with(&[], lines);
+    }
+
+    /// Likewise, with more options.
+    pub(crate) fn start_one_with(&self, more: &[&str], lines: &str) {
+        let peer = own_sync(self.family, 2).to_string();
+        let mut options = self.options(1, &peer, "the key of this story", lines);
+        options.extend(more.iter().map(|&option| option.to_owned()));
+        start(self.one(), &options);
     }
 
     /// Likewise, with another address for its peer.
     pub(crate) fn start_one_to(&self, peer: &str, lines: &str) {
-        let mut options = self.options(1, peer, "the key of this story", lines);
-        options.extend(Pair::address_options());
-        start(self.one(), &options);
+        start(
+            self.one(),
+            &self.options(1, peer, "the key of this story", lines),
+        );
     }
 
     /// Starts the second as backup, with the virtual addresses for later.
@@ -65,9 +81,8 @@ impl World {
 
     /// Likewise, with a key of its own.
     pub(crate) fn start_two_with(&self, key: &str, lines: &str) {
-        let peer = own_sync(Family::Ipv4, 1).to_string();
+        let peer = own_sync(self.family, 1).to_string();
         let mut options = self.options(2, &peer, key, lines);
-        options.extend(Pair::address_options());
         options.extend(["--role".to_owned(), "backup".to_owned()]);
         start(self.two(), &options);
     }
@@ -81,7 +96,9 @@ impl World {
         };
         let (config, key) = (file("services", lines), file("key", key));
         let words = ["--config", &config, "--peer", peer, "--peer-key", &key];
-        words.map(str::to_owned).into()
+        let mut options: Vec<_> = words.map(str::to_owned).into();
+        options.extend(Pair::address_options());
+        options
     }
 
     /// Opens connections from the client to the virtual addresses of some methods in both families, which stay
@@ -143,11 +160,15 @@ fn start(director: &Director, options: &[String]) {
     director.start_with(&options).unwrap();
 }
 
+/// How a director says it goes.
+pub(crate) fn status(director: &Director) -> Status {
+    let text = director.lvsadm("sync status --json").unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
 /// The links of a director.
 pub(crate) fn links(director: &Director) -> PeersStatus {
-    let text = director.lvsadm("sync status --json").unwrap();
-    let status: Status = serde_json::from_str(&text).unwrap();
-    status.peers
+    status(director).peers
 }
 
 /// Its only peer.

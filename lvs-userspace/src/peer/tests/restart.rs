@@ -1,6 +1,7 @@
 //! What becomes of what peers had told when lvsd starts anew and the tables are still there.
 
 use super::super::found::remembered;
+use super::super::hold;
 use super::*;
 
 impl World {
@@ -96,4 +97,32 @@ fn what_nobody_can_have_told_is_the_own_at_once() {
     let director = &mut world.directors[1];
     director.found = Mutex::new(Found::look(director.view(), [].into()));
     assert!(director.connections().values().all(|(.., own)| *own));
+}
+
+#[test]
+fn of_several_that_may_have_told_it_all_are_waited_for() {
+    let world = restarted();
+    let director = &world.directors[1];
+    let (one, other) = (Instance(1), Instance(9));
+    let mut found = Found::look(director.view(), [one, other].into());
+    let joined = Outcome {
+        joined: true,
+        ..Outcome::default()
+    };
+    found.hear(director.view(), one, &joined);
+    found.hear(director.view(), one, &joined);
+    assert_eq!(director.connections().len(), 2);
+    let taken = Outcome {
+        taken: vec![first_told(director)],
+        joined: true,
+        ..Outcome::default()
+    };
+    found.hear(director.view(), other, &taken);
+    assert_eq!(director.connections().len(), 1, "what was told again stays");
+}
+
+/// The number of an entry that a peer told.
+fn first_told(director: &Director) -> u32 {
+    let told = (0..WAYS[0]).find(|&way| hold::told(&director.connections4, way).is_some());
+    told.unwrap() + 1
 }
