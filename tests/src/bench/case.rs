@@ -6,6 +6,10 @@ use super::frame::{ACK, Payload, SYN, Towards};
 
 /// One row of the table.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a question of its own"
+)]
 pub struct Case {
     /// Its name, for people and machines.
     pub name: String,
@@ -23,6 +27,8 @@ pub struct Case {
     pub entries: u32,
     /// Every packet starts a connection.
     pub new: bool,
+    /// Another director is told of the connections.
+    pub sync: bool,
 }
 
 impl Case {
@@ -78,6 +84,9 @@ pub fn all(quick: bool) -> Vec<Case> {
                 // UDP differs from TCP by its states alone: the hot case shows it.
                 if size.0 == 1 {
                     cases.push(known(way, true, ipv6, size));
+                }
+                if size.0 == 1 && matches!(way.1, Method::Direct) {
+                    cases.push(synced(known(way, false, ipv6, size)));
                 }
             }
         }
@@ -141,7 +150,15 @@ fn known((word, method, towards): Way, udp: bool, ipv6: bool, (flows, entries): 
         flows,
         entries,
         new: false,
+        sync: false,
     }
+}
+
+/// The same while another director is told.
+fn synced(mut case: Case) -> Case {
+    case.name += ", sync";
+    case.sync = true;
+    case
 }
 
 /// Packets that each start a connection.

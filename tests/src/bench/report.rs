@@ -43,7 +43,7 @@ impl Report {
     /// Prints the head of the table.
     pub fn begin() {
         println!(
-            "{:<36} {:>8} {:>8} {:>8} {:>9} {:>8}",
+            "{:<41} {:>8} {:>8} {:>8} {:>9} {:>8}",
             "case", "net ns", "median", "floor", "yardstick", "Mpps"
         );
     }
@@ -53,7 +53,7 @@ impl Report {
         let text =
             |number: Option<f64>| number.map_or_else(String::new, |number| format!("{number:.1}"));
         println!(
-            "{:<36} {:>8.1} {:>8.1} {:>8.1} {:>9} {:>8}",
+            "{:<41} {:>8.1} {:>8.1} {:>8.1} {:>9} {:>8}",
             row.name,
             row.net_ns,
             row.median_ns,

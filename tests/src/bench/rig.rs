@@ -20,6 +20,7 @@ use lvs_userspace::model::{
     Method, Protocol, ServerId, ServerSettings, ServiceId, ServiceSettings, Tunnel,
 };
 use lvs_userspace::sweep::Sweeper;
+use lvs_userspace::sync::{Feed, Listener};
 use zerocopy::FromZeros as _;
 
 use super::case::Case;
@@ -83,6 +84,8 @@ pub struct Rig {
     pub harness: Harness,
     path: DataPath,
     director: Arc<Mutex<Director>>,
+    /// Whoever tells another director.
+    listener: Option<Listener>,
     entries: u32,
     /// XDP action of a frame that is forwarded in a test run.
     forwarded: u32,
@@ -113,6 +116,7 @@ impl Rig {
             harness,
             path,
             director: Arc::new(Mutex::new(director)),
+            listener: None,
             entries: case.entries,
             forwarded: if interface == LOOPBACK {
                 TRANSMIT
@@ -178,6 +182,10 @@ impl Rig {
         if case.new {
             self.empty(case.ipv6);
         }
+        if case.sync && self.listener.is_none() {
+            let feed = Arc::new(Feed::new(Arc::clone(&self.path.maps)));
+            self.listener = Some(feed.listen());
+        }
         let slices = if case.new { case.flows / SLICE } else { SLICES };
         (0..slices)
             .map(|slice| self.slice(case, slice * SLICE))
@@ -206,6 +214,11 @@ impl Rig {
         self.harness.set_plan(plan);
         let time = self.harness.run(program, SLICE)?.as_secs_f64() * 1e9;
         check(case, self.harness.plan().wrong, u64::from(SLICE))?;
+        if let Some(listener) = &self.listener {
+            // Their buffer must not be full.
+            listener.take(usize::MAX);
+            ensure!(listener.lost() == 0, "events were lost");
+        }
         Ok(time)
     }
 
@@ -243,6 +256,7 @@ impl Rig {
     /// Removes everything.
     pub fn remove(self) -> Result<()> {
         drop(self.harness);
+        drop(self.listener);
         drop(self.director);
         Ok(self.path.remove()?)
     }
