@@ -47,6 +47,7 @@ use crate::privileges;
 use crate::role::{Group, Roles};
 use crate::service_path::{Namespace, ServicePath};
 use crate::sweep::Sweeper;
+use crate::sync::Habits;
 use crate::watched::Watched;
 use crate::whereabouts::Unheard;
 
@@ -68,6 +69,8 @@ pub struct Settings {
     pub state: PathBuf,
     /// Sizes and options of the data path.
     pub options: Options,
+    /// How it exchanges connections in the messages of IPVS.
+    pub sync: Habits,
     /// The role to begin in, unless the data path that is taken over has one.
     pub role: Role,
     /// What a master holds.
@@ -123,7 +126,7 @@ pub fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
         settings.role,
         settings.group.clone(),
     );
-    let control = Arc::new(Control::new(director, roles, reload));
+    let control = Arc::new(Control::new(director, roles, settings.sync, reload));
     let services = match file {
         None => None,
         Some(File::Rules(configuration)) => {

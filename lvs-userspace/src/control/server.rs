@@ -35,7 +35,7 @@ use crate::health::controller::Handle;
 use crate::kernel::Maps;
 use crate::peer::Peers;
 use crate::role::Roles;
-use crate::sync::{LinkError, Sync, SyncError};
+use crate::sync::{Habits, LinkError, Sync, SyncError};
 
 /// Who may use the socket beside root, if the group exists.
 const GROUP: &str = "lvs";
@@ -58,11 +58,16 @@ pub struct Control {
 
 impl Control {
     /// Of a running director, whose configuration is read again by whoever listens to `reloads`.
-    pub fn new(director: Director, roles: Roles, reloads: mpsc::Sender<Reload>) -> Self {
+    pub fn new(
+        director: Director,
+        roles: Roles,
+        habits: Habits,
+        reloads: mpsc::Sender<Reload>,
+    ) -> Self {
         let maps = Arc::clone(director.maps());
         let director = Arc::new(Mutex::new(director));
         Self {
-            sync: Sync::new(Arc::clone(&director), Arc::clone(&maps)),
+            sync: Sync::new(Arc::clone(&director), Arc::clone(&maps), habits),
             peers: OnceLock::new(),
             maps,
             director,

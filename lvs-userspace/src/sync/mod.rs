@@ -8,6 +8,7 @@ mod discard;
 mod feed;
 mod link;
 mod receive;
+mod refresh;
 mod saved;
 mod send;
 mod take;
@@ -16,6 +17,7 @@ pub mod wire;
 mod worker;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,6 +35,7 @@ pub use discard::{Discard, Discarded};
 pub use feed::{Feed, Listener};
 pub use link::LinkError;
 pub use receive::{Received, Receiver};
+pub use refresh::Refreshing;
 pub use saved::Saved;
 pub(crate) use take::{Content, Present, Taken};
 
@@ -42,6 +45,25 @@ pub const DEFAULT_GROUP: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 81));
 pub const DEFAULT_PORT: u16 = 8848;
 /// Messages stay on the link.
 pub const DEFAULT_TTL: u8 = 1;
+
+/// What all daemons of this director have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Habits {
+    /// When a master tells of a connection again.
+    pub refreshing: Refreshing,
+    /// A backup listens to so many ports, from its own on: IPVS's masters spread what they tell over
+    /// `sync_ports` of them. A master of this kind sends to the first one.
+    pub ports: u16,
+}
+
+impl Default for Habits {
+    fn default() -> Self {
+        Self {
+            refreshing: Refreshing::OFF,
+            ports: 1,
+        }
+    }
+}
 
 /// Why a daemon was not started or stopped.
 #[derive(Debug, Error)]
@@ -60,7 +82,7 @@ pub enum SyncError {
     Name(String),
     /// The process has too many threads.
     #[error("cannot start a thread: {0}")]
-    Thread(std::io::Error),
+    Thread(io::Error),
 }
 
 /// The sync daemons of this director.
@@ -70,18 +92,21 @@ pub struct Sync {
     feed: Arc<Feed>,
     received: Arc<Received>,
     sent: Arc<Sent>,
-    workers: Mutex<BTreeMap<SyncRole, Worker>>,
+    habits: Habits,
+    /// Of each role one, and more where a backup listens to several ports.
+    workers: Mutex<BTreeMap<SyncRole, Vec<Worker>>>,
 }
 
 impl Sync {
     /// Starts those that are to run.
-    pub fn new(director: Arc<Mutex<Director>>, maps: Arc<Maps>) -> Self {
+    pub fn new(director: Arc<Mutex<Director>>, maps: Arc<Maps>, habits: Habits) -> Self {
         let sync = Self {
             director,
             feed: Arc::new(Feed::new(Arc::clone(&maps))),
             maps,
             received: Arc::default(),
             sent: Arc::default(),
+            habits,
             workers: Mutex::default(),
         };
         for role in [SyncRole::Master, SyncRole::Backup] {
@@ -91,7 +116,7 @@ impl Sync {
             };
             // Its interface may come up later.
             match sync.work(&daemon, None) {
-                Ok(worker) => _ = sync.workers().insert(role, worker),
+                Ok(workers) => _ = sync.workers().insert(role, workers),
                 Err(error) => tracing::error!("the {} daemon: {error}", role.name()),
             }
         }
@@ -105,8 +130,8 @@ impl Sync {
         if workers.contains_key(&daemon.role) {
             return Err(SyncError::Running(daemon.role));
         }
-        let worker = self.work(daemon, Some(Link::open(daemon)?))?;
-        workers.insert(daemon.role, worker);
+        let all = self.work(daemon, Some(Link::open(daemon)?))?;
+        workers.insert(daemon.role, all);
         self.maps
             .sync_daemons
             .write(Saved::index(daemon.role), saved);
@@ -131,7 +156,10 @@ impl Sync {
 
     /// How it goes.
     pub fn status(&self) -> SyncStatus {
-        let daemons = self.workers().values().map(Worker::status).collect();
+        let workers = self.workers();
+        let first = workers.values().filter_map(|all| all.first());
+        let daemons = first.map(Worker::status).collect();
+        drop(workers);
         SyncStatus {
             daemons,
             sent: self.sent.status(self.maps.events.lost()),
@@ -139,7 +167,7 @@ impl Sync {
         }
     }
 
-    fn work(&self, daemon: &SyncDaemon, link: Option<Link>) -> Result<Worker, SyncError> {
+    fn work(&self, daemon: &SyncDaemon, link: Option<Link>) -> Result<Vec<Worker>, SyncError> {
         let max_length = link::max_length(daemon);
         let daemon = SyncDaemon {
             group: Some(daemon.group.unwrap_or(DEFAULT_GROUP)),
@@ -148,25 +176,42 @@ impl Sync {
             max_length: Some(max_length),
             ..daemon.clone()
         };
-        let worker = match daemon.role {
+        let workers = match daemon.role {
             SyncRole::Master => {
                 let (maps, sent) = (Arc::clone(&self.maps), Arc::clone(&self.sent));
-                let sender = Sender::new(maps, &self.feed, daemon.syncid, max_length, sent);
-                Worker::start(daemon, link, sender)
+                let refreshing = self.habits.refreshing;
+                let sender = Sender::new(
+                    maps,
+                    &self.feed,
+                    daemon.syncid,
+                    max_length,
+                    sent,
+                    refreshing,
+                );
+                Worker::start(daemon, link, sender).map(|worker| vec![worker])
             }
-            SyncRole::Backup => {
-                let (director, received) = (Arc::clone(&self.director), Arc::clone(&self.received));
-                Worker::start(
-                    daemon.clone(),
-                    link,
-                    Receiver::new(director, daemon.syncid, received),
-                )
-            }
+            SyncRole::Backup => self.listen(&daemon, link),
         };
-        worker.map_err(SyncError::Thread)
+        workers.map_err(SyncError::Thread)
     }
 
-    fn workers(&self) -> MutexGuard<'_, BTreeMap<SyncRole, Worker>> {
+    /// A backup at each of its ports; of the first one there is a link already, or none.
+    fn listen(&self, daemon: &SyncDaemon, mut link: Option<Link>) -> io::Result<Vec<Worker>> {
+        let first = daemon.port.unwrap_or(DEFAULT_PORT);
+        let ports = first..=first.saturating_add(self.habits.ports - 1);
+        let workers = ports.map(|port| {
+            let (director, received) = (Arc::clone(&self.director), Arc::clone(&self.received));
+            let daemon = SyncDaemon {
+                port: Some(port),
+                ..daemon.clone()
+            };
+            let receiver = Receiver::new(director, daemon.syncid, received);
+            Worker::start(daemon, link.take(), receiver)
+        });
+        workers.collect()
+    }
+
+    fn workers(&self) -> MutexGuard<'_, BTreeMap<SyncRole, Vec<Worker>>> {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -12,6 +12,7 @@ use tracing::{debug, warn};
 
 use super::feed::{Feed, Listener};
 use super::link::Link;
+use super::refresh::{Refresh, Refreshing};
 use super::tell::{Told, tell};
 use super::wire::{Packer, Synced};
 use super::worker::Work;
@@ -63,6 +64,7 @@ pub(super) struct Sender {
     /// Templates told since `fresh`, as events.
     templates: HashSet<u32>,
     fresh: Instant,
+    refresh: Option<Refresh>,
 }
 
 impl Sender {
@@ -73,8 +75,10 @@ impl Sender {
         syncid: u8,
         max_length: u16,
         sent: Arc<Sent>,
+        refreshing: Refreshing,
     ) -> Self {
         let events = feed.listen();
+        let ways = [maps.connections4.len(), maps.connections6.len()];
         Self {
             packer: Packer::new(syncid, max_length),
             sent,
@@ -83,6 +87,7 @@ impl Sender {
             round: Some(0),
             templates: HashSet::new(),
             fresh: Instant::now(),
+            refresh: Refresh::new(refreshing, ways),
             maps,
         }
     }
@@ -111,6 +116,7 @@ impl Sender {
             self.lost = lost;
             self.round = Some(0);
         }
+        let left = self.repeat(link, &config, left, now);
         self.go_round(link, &config, left, now);
         if let Some(message) = self.packer.flush() {
             self.send(link, &message);
@@ -125,12 +131,26 @@ impl Sender {
         if let Some(number) = told.template {
             let template = number | (event & EVENT_IPV6);
             if self.templates.insert(template)
-                && let Some(template) = self.read(config, template, now)
+                && let Some(found) = self.read(config, template, now)
             {
-                self.push(link, &template.synced);
+                self.push(link, template, &found, now);
             }
         }
-        self.push(link, &told.synced);
+        self.push(link, event, &told, now);
+    }
+
+    /// Tells again what has been told long ago; returns how many entries more may be told in this turn.
+    fn repeat(&mut self, link: &Link, config: &Config, most: usize, now: u32) -> usize {
+        let Some(refresh) = &mut self.refresh else {
+            return most;
+        };
+        let due = refresh.look(&self.maps, most, now);
+        for event in &due {
+            if let Some(told) = self.read(config, *event, now) {
+                self.send_entry(link, &told.synced);
+            }
+        }
+        most - due.len()
     }
 
     fn read(&self, config: &Config, event: u32, now: u32) -> Option<Told> {
@@ -157,7 +177,7 @@ impl Sender {
                 Some(place) => (place + 1) | EVENT_IPV6,
             };
             if let Some(told) = self.read(config, event, now) {
-                self.push(link, &told.synced);
+                self.push(link, event, &told, now);
                 entries -= 1;
             }
             place += 1;
@@ -169,7 +189,14 @@ impl Sender {
         }
     }
 
-    fn push(&mut self, link: &Link, synced: &Synced) {
+    fn push(&mut self, link: &Link, event: u32, told: &Told, now: u32) {
+        if let Some(refresh) = &mut self.refresh {
+            refresh.is_told(event, told.tag, told.seen, now);
+        }
+        self.send_entry(link, &told.synced);
+    }
+
+    fn send_entry(&mut self, link: &Link, synced: &Synced) {
         self.sent.entries.fetch_add(1, Ordering::Relaxed);
         if let Some(message) = self.packer.push(synced) {
             self.send(link, &message);

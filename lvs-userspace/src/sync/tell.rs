@@ -20,6 +20,9 @@ use crate::table::Table;
 pub(super) struct Told {
     pub(super) synced: Synced,
     pub(super) template: Option<u32>,
+    pub(super) tag: Tag,
+    /// The tick of its last packet.
+    pub(super) seen: u32,
 }
 
 /// Reads a way of a table.
@@ -46,7 +49,12 @@ where
     }
     let synced = synced(&entry, after, &server)?;
     let template = template(maps, entries, config, &entry);
-    Some(Told { synced, template })
+    Some(Told {
+        synced,
+        template,
+        tag: after,
+        seen: entry.seen,
+    })
 }
 
 fn synced<F: Family>(entry: &Entry<F>, tag: Tag, server: &Server) -> Option<Synced> {

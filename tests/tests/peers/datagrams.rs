@@ -12,12 +12,12 @@ use lvs_tests::lab::addresses::own_sync;
 use lvs_userspace::model::Family;
 
 use super::hostile::Noise;
-use super::world::{SHORT, World, connections, has_logged, lines, status};
+use super::world::{SHORT, World, connections, has_logged, lines, status, until};
 
 const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 81);
 /// Where the master sends.
 const PORT: u16 = 8848;
-/// Where the backup listens, which the relay alone sends to.
+/// Where the backup listens, which the relay alone sends to: here, and at the next port.
 const BEYOND: u16 = 8850;
 /// Whom both belong to.
 const SYNC_ID: &str = "7";
@@ -27,6 +27,7 @@ const SYNC_ID: &str = "7";
 struct Relay {
     from: UdpSocket,
     to: UdpSocket,
+    port: u16,
     kept: Vec<Vec<u8>>,
     noise: Noise,
 }
@@ -40,10 +41,10 @@ impl Relay {
             .unwrap();
         let to = UdpSocket::bind(SocketAddrV4::new(own, 0)).unwrap();
         to.set_multicast_loop_v4(true).unwrap();
-        to.connect(SocketAddrV4::new(GROUP, BEYOND)).unwrap();
         Self {
             from,
             to,
+            port: BEYOND,
             kept: Vec::new(),
             noise: Noise(0x9e37_79b9_7f4a_7c15),
         }
@@ -62,6 +63,7 @@ impl Relay {
                 while let Some(message) = self.kept.pop() {
                     self.send(&message);
                     self.send(&message);
+                    self.port ^= 1;
                 }
             }
         }
@@ -84,7 +86,9 @@ impl Relay {
 
     fn send(&self, message: &[u8]) {
         // Nobody may listen yet.
-        let _ = self.to.send(message);
+        let _ = self
+            .to
+            .send_to(message, SocketAddrV4::new(GROUP, self.port));
     }
 }
 
@@ -93,7 +97,8 @@ fn messages_of_ipvs_may_come_in_any_order_twice_and_among_noise() {
     let Some(world) = World::new() else {
         return;
     };
-    world.pair.start(&lines(), &[]).unwrap();
+    let options = ["--sync-ports=2", "--sync-refresh=1s", "--sync-retries=2"];
+    world.pair.start(&lines(), &options).unwrap();
     let std::net::IpAddr::V4(own) = own_sync(Family::Ipv4, 2) else {
         unreachable!("an IPv4 address");
     };
@@ -124,6 +129,9 @@ fn messages_of_ipvs_may_come_in_any_order_twice_and_among_noise() {
     }
     let took = world.agree(streams.len());
     println!("the tables agree after {} ms", took.as_millis());
+    until("what was told is repeated", || {
+        status(world.one()).sync.sent.entries >= 3 * streams.len() as u64
+    });
     over.store(true, Ordering::Relaxed);
     relaying.join().unwrap();
 

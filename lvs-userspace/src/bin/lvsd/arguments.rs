@@ -142,6 +142,20 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PACKETS", default_value_t = 50)]
     pub(crate) sync_period: u32,
 
+    /// A sync master tells of a connection that goes on again after this time; 0s: by its packets only
+    ///
+    /// Or after half its timeout, if that is less; ten seconds count as the least half.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "0s")]
+    pub(crate) sync_refresh: Duration,
+
+    /// A sync master repeats so many times what it told, an eighth of `--sync-refresh` apart
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(..=3), default_value_t = 0)]
+    pub(crate) sync_retries: u8,
+
+    /// A sync backup listens to so many ports, for masters whose `net.ipv4.vs.sync_ports` is so many
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=64), default_value_t = 1)]
+    pub(crate) sync_ports: u16,
+
     /// Of a pair of directors: the role to begin in, master or backup
     ///
     /// A backup holds services, connections and verdicts ready, but no virtual addresses, and speaks

@@ -15,6 +15,7 @@ use lvs_userspace::kernel::{self, Options};
 use lvs_userspace::lifecycle::{self, Detached, Instance, Next, Order, PidFile};
 use lvs_userspace::logging::Log;
 use lvs_userspace::role::Group;
+use lvs_userspace::sync::{Habits, Refreshing};
 use lvs_userspace::virtual_address::Announcing;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -36,6 +37,9 @@ fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
+    if (1..=arguments.sync_threshold).contains(&arguments.sync_period) {
+        return ExitCode::from(usage("--sync-threshold has to be less than --sync-period"));
+    }
     if let [word, files @ ..] = arguments.words.as_slice()
         && word == "check"
     {
@@ -245,6 +249,13 @@ fn settings(arguments: &Arguments, config: Option<PathBuf>, log: Option<Log>) ->
         socket: arguments.socket.clone(),
         state: arguments.state_folder(),
         options: options(arguments),
+        sync: Habits {
+            refreshing: Refreshing {
+                period: arguments.sync_refresh,
+                retries: arguments.sync_retries,
+            },
+            ports: arguments.sync_ports,
+        },
         role: arguments.role,
         group: Group {
             addresses: arguments.virtual_address.clone(),
