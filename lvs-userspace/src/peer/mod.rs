@@ -52,7 +52,7 @@ use self::refusal::Refusals;
 use self::shared::Shared;
 use crate::control::role::Role;
 use crate::director::Director;
-use crate::sync::{Feed, Listener};
+use crate::sync::{Feed, Listener, Wanted};
 
 pub use address::{listen as listen_address, peer as peer_address};
 pub use key::{Key, KeyError};
@@ -145,7 +145,8 @@ impl Peers {
         });
         let mut tasks = JoinSet::new();
         tasks.spawn(incoming::listen(Arc::clone(&shared), listener));
-        tasks.spawn(pump(Arc::clone(&shared), feed.listen()));
+        // Scans find whatever goes on.
+        tasks.spawn(pump(Arc::clone(&shared), feed.listen(Wanted::News)));
         tasks.spawn(tell_role(Arc::clone(&shared), role));
         tasks.spawn(give_up(Arc::clone(&shared)));
         for out in &shared.outs {

@@ -15,7 +15,20 @@ const MOST: usize = 65_536;
 /// Hands the program's events to each of those who listen, and has it tell nothing while nobody does.
 pub struct Feed {
     maps: Arc<Maps>,
+    /// `--sync-period`.
+    period: u32,
     listeners: Mutex<Listeners>,
+}
+
+/// What a listener wants to hear of a connection that only goes on. It costs the packets of known connections
+/// something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wanted {
+    /// Nothing.
+    #[default]
+    News,
+    /// After each so many packets, as the operator says.
+    Repeats,
 }
 
 #[derive(Default)]
@@ -26,6 +39,7 @@ struct Listeners {
 
 #[derive(Default)]
 struct Waiting {
+    wanted: Wanted,
     events: VecDeque<u32>,
     lost: u64,
 }
@@ -39,21 +53,27 @@ pub struct Listener {
 impl Feed {
     /// Nobody listens yet.
     pub fn new(maps: Arc<Maps>) -> Self {
+        let config = maps.config.read(0);
         let feed = Self {
+            period: config.map_or(0, |config| config.sync.period),
             maps,
             listeners: Mutex::default(),
         };
-        feed.switch(false);
+        feed.switch(&Listeners::default());
         feed
     }
 
     /// From now on somebody listens.
-    pub fn listen(self: &Arc<Self>) -> Listener {
+    pub fn listen(self: &Arc<Self>, wanted: Wanted) -> Listener {
         let mut listeners = self.listeners();
         let number = listeners.next;
         listeners.next += 1;
-        listeners.waiting.insert(number, Waiting::default());
-        self.switch(true);
+        let waiting = Waiting {
+            wanted,
+            ..Waiting::default()
+        };
+        listeners.waiting.insert(number, waiting);
+        self.switch(&listeners);
         Listener {
             feed: Arc::clone(self),
             number,
@@ -66,11 +86,25 @@ impl Feed {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has the program tell about connections, or not.
-    fn switch(&self, on: bool) {
-        let offset = offset_of!(Config, sync) + offset_of!(abi::Sync, on);
-        if let Some(word) = self.maps.config.word(0, offset) {
-            word.store(on.into(), Ordering::Relaxed);
+    /// Has the program tell what somebody wants to hear.
+    fn switch(&self, listeners: &Listeners) {
+        let mut all = listeners.waiting.values();
+        let repeats = all.any(|waiting| waiting.wanted == Wanted::Repeats);
+        let words = [
+            (
+                offset_of!(abi::Sync, period),
+                if repeats { self.period } else { 0 },
+            ),
+            (
+                offset_of!(abi::Sync, on),
+                u32::from(!listeners.waiting.is_empty()),
+            ),
+        ];
+        for (offset, value) in words {
+            let offset = offset_of!(Config, sync) + offset;
+            if let Some(word) = self.maps.config.word(0, offset) {
+                word.store(value, Ordering::Relaxed);
+            }
         }
     }
 }
@@ -111,9 +145,7 @@ impl Drop for Listener {
     fn drop(&mut self) {
         let mut listeners = self.feed.listeners();
         listeners.waiting.remove(&self.number);
-        if listeners.waiting.is_empty() {
-            self.feed.switch(false);
-        }
+        self.feed.switch(&listeners);
     }
 }
 

@@ -32,7 +32,7 @@ use crate::director::Director;
 use crate::kernel::Maps;
 
 pub use discard::{Discard, Discarded};
-pub use feed::{Feed, Listener};
+pub use feed::{Feed, Listener, Wanted};
 pub use link::LinkError;
 pub use receive::{Received, Receiver};
 pub use refresh::Refreshing;

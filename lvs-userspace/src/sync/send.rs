@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use lvs_common::abi::{Config, EVENT_IPV6};
 use tracing::{debug, warn};
 
-use super::feed::{Feed, Listener};
+use super::feed::{Feed, Listener, Wanted};
 use super::link::Link;
 use super::refresh::{Refresh, Refreshing};
 use super::tell::{Told, tell};
@@ -77,7 +77,7 @@ impl Sender {
         sent: Arc<Sent>,
         refreshing: Refreshing,
     ) -> Self {
-        let events = feed.listen();
+        let events = feed.listen(Wanted::Repeats);
         let ways = [maps.connections4.len(), maps.connections6.len()];
         Self {
             packer: Packer::new(syncid, max_length),

@@ -1,15 +1,12 @@
 //! The cases.
 
 use lvs_userspace::model::Method;
+use lvs_userspace::sync::Wanted;
 
 use super::frame::{ACK, Payload, SYN, Towards};
 
 /// One row of the table.
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a question of its own"
-)]
 pub struct Case {
     /// Its name, for people and machines.
     pub name: String,
@@ -27,8 +24,8 @@ pub struct Case {
     pub entries: u32,
     /// Every packet starts a connection.
     pub new: bool,
-    /// Another director is told of the connections.
-    pub sync: bool,
+    /// Another director is told of the connections, and in this way.
+    pub sync: Option<Wanted>,
 }
 
 impl Case {
@@ -86,7 +83,9 @@ pub fn all(quick: bool) -> Vec<Case> {
                     cases.push(known(way, true, ipv6, size));
                 }
                 if size.0 == 1 && matches!(way.1, Method::Direct) {
-                    cases.push(synced(known(way, false, ipv6, size)));
+                    let known = known(way, false, ipv6, size);
+                    cases.push(synced(&known, "peers", Wanted::News));
+                    cases.push(synced(&known, "sync", Wanted::Repeats));
                 }
             }
         }
@@ -150,15 +149,17 @@ fn known((word, method, towards): Way, udp: bool, ipv6: bool, (flows, entries): 
         flows,
         entries,
         new: false,
-        sync: false,
+        sync: None,
     }
 }
 
 /// The same while another director is told.
-fn synced(mut case: Case) -> Case {
-    case.name += ", sync";
-    case.sync = true;
-    case
+fn synced(case: &Case, how: &str, wanted: Wanted) -> Case {
+    Case {
+        name: format!("{}, {how}", case.name),
+        sync: Some(wanted),
+        ..case.clone()
+    }
 }
 
 /// Packets that each start a connection.

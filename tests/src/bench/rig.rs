@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use lvs_common::abi::{Config, Hop};
+use lvs_common::abi::{self, Config, Hop};
 use lvs_common::connection::Entry;
 use lvs_common::family::{V4, V6};
 use lvs_userspace::clock;
@@ -131,6 +131,14 @@ impl Rig {
         &self.director
     }
 
+    /// Connections are told to other directors at this packet.
+    pub fn set_threshold(&self, packets: u32) {
+        let offset = offset_of!(Config, sync) + offset_of!(abi::Sync, threshold);
+        if let Some(word) = self.path.maps.config.word(0, offset) {
+            word.store(packets, Relaxed);
+        }
+    }
+
     /// Gives the harness a case's frames.
     pub fn plan(&self, case: &Case, payload: Payload, towards: Towards, sequential: bool) {
         let (template, address_at) = frame(case.ipv6, towards, payload);
@@ -182,9 +190,9 @@ impl Rig {
         if case.new {
             self.empty(case.ipv6);
         }
-        if case.sync && self.listener.is_none() {
+        if let (Some(wanted), None) = (case.sync, &self.listener) {
             let feed = Arc::new(Feed::new(Arc::clone(&self.path.maps)));
-            self.listener = Some(feed.listen());
+            self.listener = Some(feed.listen(wanted));
         }
         let slices = if case.new { case.flows / SLICE } else { SLICES };
         (0..slices)

@@ -1,7 +1,9 @@
 //! What the links between directors can carry: `cargo run --release --bin link`.
 //!
 //! Two directors with the real program, each on a core of its own, over the loopback interface. The first
-//! forwards packets (the kernel's test runs, on its core, too) and tells the second of its connections.
+//! forwards packets (the kernel's test runs, on its core, too) and tells the second of its connections. What
+//! each of them works for a connection, without the forwarding, says what it could do with nothing else to do:
+//! a machine that is busy with other things makes the rest slower, but not that.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -20,11 +22,16 @@ use lvs_userspace::control::role::Role;
 use lvs_userspace::model::Method;
 use lvs_userspace::peer::{Key, Options, Peers};
 use lvs_userspace::sync::Feed;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::{TimeVal, TimeValLike as _};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-/// Connections of a portion: the half-open ones of one must not crowd each other out.
-const PORTION: u32 = 4_096;
+/// Connections of a portion: each test run of the kernel's costs tens of milliseconds, and the buffer of events
+/// has room for twice as many.
+const PORTION: u32 = 32_768;
+/// Connections are told at this packet: a test run less for each portion.
+const THRESHOLD: u32 = 2;
 
 /// Measure the links between directors
 #[derive(Parser)]
@@ -58,6 +65,7 @@ fn main() -> Result<()> {
     pin(0)?;
     let all = arguments.connections + arguments.rate * arguments.seconds;
     let mut rig = Rig::new(&case(all), 1)?;
+    rig.set_threshold(THRESHOLD);
     let began = Instant::now();
     open(&mut rig, 0..arguments.connections)?;
     println!(
@@ -97,6 +105,7 @@ fn measure(rig: Rig, arguments: &Arguments, child: &mut Child) -> Result<()> {
         arguments.connections + arguments.rate * arguments.seconds,
     );
     let (began, mut worst) = (Instant::now(), 0);
+    let (own, other) = (told_for()?, worked_there(child, &mut lines)?);
     while next < end {
         let until = next.saturating_add(PORTION).min(end);
         open(&mut node.rig, next..until)?;
@@ -120,22 +129,59 @@ fn measure(rig: Rig, arguments: &Arguments, child: &mut Child) -> Result<()> {
         last.elapsed().as_millis(),
         node.peers.status().lost_events
     );
-    if let Some(stdin) = &mut child.stdin {
-        stdin.write_all(b"\n")?;
+    let (own, other) = (
+        told_for()?.saturating_sub(own),
+        worked_there(child, &mut lines)?.saturating_sub(other),
+    );
+    for (who, worked) in [("first", own), ("second", other)] {
+        let each = worked.as_secs_f64() / f64::from(end - arguments.connections);
+        println!(
+            "the {who} director works {:.2} us for each: {:.0} a second with a core of its own",
+            each * 1e6,
+            1.0 / each
+        );
     }
+    drop(child.stdin.take());
     let said = lines.next().context("the second director ended")??;
     println!("second director: {said}");
     node.end()
 }
 
-/// Takes what the first tells until a line comes, and says what it holds then.
+/// What this process has worked so far, but for the thread that forwards packets.
+fn told_for() -> Result<Duration> {
+    let forwarding = worked(UsageWho::RUSAGE_THREAD)?;
+    Ok(worked(UsageWho::RUSAGE_SELF)?.saturating_sub(forwarding))
+}
+
+fn worked(who: UsageWho) -> Result<Duration> {
+    let usage = getrusage(who)?;
+    let time = |time: TimeVal| Duration::from_micros(time.num_microseconds().unsigned_abs());
+    Ok(time(usage.user_time()) + time(usage.system_time()))
+}
+
+/// What the second director has worked so far.
+fn worked_there(
+    child: &mut Child,
+    lines: &mut impl Iterator<Item = std::io::Result<String>>,
+) -> Result<Duration> {
+    if let Some(stdin) = &mut child.stdin {
+        stdin.write_all(b"\n")?;
+    }
+    let said = lines.next().context("the second director ended")??;
+    Ok(Duration::from_micros(said.parse()?))
+}
+
+/// Takes what the first tells, and says for each line how many microseconds it has worked; when there are no
+/// more, what it holds.
 fn second() -> Result<()> {
     let connections = Arguments::parse().connections;
     pin(1)?;
     let node = Node::start(Rig::new(&case(connections), 1)?, Vec::new())?;
     println!("{}", node.peers.listening());
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line)?;
+    for line in std::io::stdin().lines() {
+        line?;
+        println!("{}", worked(UsageWho::RUSAGE_SELF)?.as_micros());
+    }
     let status = node.peers.status();
     println!("{}", serde_json::to_string(&taken(&status))?);
     node.end()
@@ -195,17 +241,17 @@ fn case(connections: u32) -> Case {
         flows: connections,
         entries: (connections * 2).next_power_of_two(),
         new: true,
-        sync: true,
+        sync: None,
     }
 }
 
-/// Opens connections by the packets that a client sends: three, of which the last one is told at once.
+/// Opens connections by the packets that a client sends: two, of which the last one is told at once.
 fn open(rig: &mut Rig, flows: std::ops::Range<u32>) -> Result<()> {
     let case = case(flows.end);
     let mut first = flows.start;
     while first < flows.end {
         let count = PORTION.min(flows.end - first);
-        for flags in [SYN, ACK, ACK] {
+        for flags in [SYN, ACK] {
             rig.plan(&case, Payload::Tcp(flags), Towards::Server, true);
             let mut plan = rig.harness.plan();
             plan.next = first;
