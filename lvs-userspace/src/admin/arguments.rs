@@ -38,8 +38,8 @@ pub(super) enum Verb {
     Server(SetState),
     Weight(SetWeight),
     Drain(Drain),
-    /// Show every virtual service and real server: its state and since when, what its last probe
-    /// found, its connections and weights
+    /// Show the director's role and virtual addresses, every virtual service and real server: its state
+    /// and since when, what its last probe found, its connections and weights
     Status {
         /// As JSON
         #[arg(long)]

@@ -94,15 +94,18 @@ async fn run(arguments: Arguments) -> Result<u8, Failure> {
             let terminal = out.is_terminal();
             return drain::run(&mut client, &order, &mut out, terminal).await;
         }
-        Verb::Status { json: true } => {
-            let health = client.health().await?;
-            serde_json::to_writer_pretty(&mut out, &health).map_err(io::Error::from)?;
-            writeln!(out)?;
-        }
-        Verb::Status { json: false } => {
-            let health = client.health().await?;
-            let colour = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
-            status::print(&mut out, &health, status::now(), colour)?;
+        Verb::Status { json } => {
+            let overview = status::Overview {
+                role: client.role().await?,
+                health: client.health().await?,
+            };
+            if json {
+                serde_json::to_writer_pretty(&mut out, &overview).map_err(io::Error::from)?;
+                writeln!(out)?;
+            } else {
+                let colour = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+                status::print(&mut out, &overview, status::now(), colour)?;
+            }
         }
         Verb::Sync(Sync::Status { json }) => sync::status(&mut client, &mut out, json).await?,
         Verb::Sync(Sync::Wait { timeout, takeover }) => {

@@ -5,8 +5,20 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anstyle::{AnsiColor, Style};
 
-use super::target;
+use serde::Serialize;
+
+use super::{role, target};
 use crate::control::health::{AdminState, Health, ServerHealth, ServiceHealth, State};
+use crate::control::role::RoleStatus;
+
+/// The director at a glance, as JSON: `role`, `addresses`, `services`.
+#[derive(Serialize)]
+pub(super) struct Overview {
+    #[serde(flatten)]
+    pub(super) role: RoleStatus,
+    #[serde(flatten)]
+    pub(super) health: Health,
+}
 
 /// Seconds since 1970.
 pub(super) fn now() -> u64 {
@@ -17,10 +29,12 @@ pub(super) fn now() -> u64 {
 /// Prints all of it; `now` in seconds since 1970.
 pub(super) fn print(
     out: &mut impl Write,
-    health: &Health,
+    Overview { role, health }: &Overview,
     now: u64,
     colour: bool,
 ) -> io::Result<()> {
+    role::show(out, role, colour)?;
+    writeln!(out)?;
     if health.services.is_empty() {
         return writeln!(
             out,
@@ -132,11 +146,11 @@ fn age(seconds: u64) -> String {
     parts.join(" ")
 }
 
-fn style(colour: AnsiColor) -> Style {
+pub(super) fn style(colour: AnsiColor) -> Style {
     Style::new().fg_color(Some(colour.into()))
 }
 
-fn painted(colour: bool, text: &str, style: Style) -> String {
+pub(super) fn painted(colour: bool, text: &str, style: Style) -> String {
     if colour {
         format!("{style}{text}{style:#}")
     } else {
@@ -206,10 +220,18 @@ pub(super) fn sample() -> Health {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::role::Role;
 
     fn text(health: &Health, colour: bool) -> String {
+        let overview = Overview {
+            role: RoleStatus {
+                role: Role::Master,
+                addresses: Vec::new(),
+            },
+            health: health.clone(),
+        };
         let mut out = Vec::new();
-        print(&mut out, health, 8_200, colour).expect("memory takes it");
+        print(&mut out, &overview, 8_200, colour).expect("memory takes it");
         String::from_utf8(out).expect("text")
     }
 
@@ -218,6 +240,8 @@ mod tests {
         assert_eq!(
             text(&sample(), false),
             "\
+This director is master
+
 tcp 192.0.2.80:80 www  1 of 2 up
   Real server        State               Since    Weight  Active   InAct  Last probe
   10.0.10.1:80 (rs1) up                     2h        10      12       3  HTTP 200 after 3 ms
