@@ -1,22 +1,25 @@
-//! Three directors at once behind a router with equal-cost paths, which BIRD tells of them.
+//! Three directors at once behind a router with equal-cost paths, which a routing daemon tells of them.
 //!
 //! The network is that of a lab with two arms. The virtual address lies on the loopback of whoever is
-//! master, and BIRD there announces it to the BIRD of the lab's router. The client reaches it by the router
-//! alone.
+//! master, and the daemon there announces it to that of the lab's router. The client reaches it by the
+//! router alone.
 
 use std::fs::{self, Permissions};
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use lvs_userspace::model::Family;
 
 use super::network::{self, Arms, Directors, Host, Network};
-use super::requirements::{self, Missing};
 use super::{Client, Director, Namespace, RealServer, addresses, owner, server};
+
+mod routing;
+
+pub use routing::Routing;
 
 /// What clients know.
 pub const VIRTUAL: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 9, 0, 1));
@@ -31,25 +34,15 @@ pub struct EqualCost {
     pub directors: Vec<Director>,
     /// The real servers, which have the virtual address on their loopbacks.
     pub servers: Vec<RealServer>,
-    birds: Vec<Child>,
+    routing: Routing,
+    daemons: Vec<Child>,
     network: Network,
     claim: owner::Claim,
 }
 
-/// Whether BIRD is there.
-pub fn obstacle() -> Result<(), Missing> {
-    requirements::check()?;
-    match requirements::find("bird") {
-        Some(_) => Ok(()),
-        None => Err(Missing(
-            "bird is not installed: run `cargo xtask setup`".into(),
-        )),
-    }
-}
-
 impl EqualCost {
     /// Builds everything, and waits until the router knows all paths.
-    pub fn new(services: &str) -> Result<Self> {
+    pub fn new(services: &str, routing: Routing) -> Result<Self> {
         let claim = owner::Claim::new()?;
         let network = Network::build(claim.prefix(), Arms::Two, Directors::Several(COUNT))?;
         let folder = claim.folder();
@@ -61,7 +54,8 @@ impl EqualCost {
             client: Client::new(network.namespace(Host::Client), folder),
             servers: server::start_all(&network, folder)?,
             directors,
-            birds: Vec::new(),
+            routing,
+            daemons: Vec::new(),
             network,
             claim,
         };
@@ -85,27 +79,26 @@ impl EqualCost {
         let network = self.router();
         // A flow is its ports, too.
         network.sysctl(&[("ipv4/fib_multipath_hash_policy", "1")])?;
-        let neighbours = (1..=COUNT).map(|number| {
-            let address = addresses::own_front(Family::Ipv4, number);
-            format!(
-                "protocol bgp director{number} from directors {{ neighbor {address} as 65001; }}\n"
-            )
-        });
-        let configuration = format!(
-            "{}{}",
-            include_str!("equal_cost/router.conf").replace("ROUTER", &router.to_string()),
-            neighbours.collect::<String>()
-        );
-        self.bird(&network, "router", &configuration)
+        let mut configuration = Self::named(self.routing.router(), "");
+        for number in 1..=COUNT {
+            let address = addresses::own_front(Family::Ipv4, number).to_string();
+            configuration += &self.routing.neighbour(number, &address);
+        }
+        self.route(&network, "router", &configuration)
+    }
+
+    /// A configuration for these hosts.
+    fn named(configuration: &str, own: &str) -> String {
+        let router = addresses::router_front(Family::Ipv4);
+        configuration
+            .replace("OWN", own)
+            .replace("ROUTER", &router.to_string())
+            .replace("VIRTUAL", &VIRTUAL.to_string())
     }
 
     fn start(&mut self, number: u8, services: &str) -> Result<()> {
-        let own = addresses::own_front(Family::Ipv4, number);
-        let router = addresses::router_front(Family::Ipv4);
-        let configuration = include_str!("equal_cost/director.conf")
-            .replace("OWN", &own.to_string())
-            .replace("ROUTER", &router.to_string())
-            .replace("VIRTUAL", &VIRTUAL.to_string());
+        let own = addresses::own_front(Family::Ipv4, number).to_string();
+        let configuration = Self::named(self.routing.director(), &own);
         let key = self.claim.folder().join("key");
         fs::write(&key, "what all directors share")?;
         fs::set_permissions(&key, Permissions::from_mode(0o600))?;
@@ -123,19 +116,13 @@ impl EqualCost {
         self.director(number)
             .start_configured_with(services, &options)?;
         let namespace = self.director(number).namespace().clone();
-        self.bird(&namespace, &format!("bird{number}"), &configuration)
+        self.route(&namespace, &format!("routing{number}"), &configuration)
     }
 
-    fn bird(&mut self, namespace: &Namespace, name: &str, configuration: &str) -> Result<()> {
-        let path = |kind: &str| self.claim.folder().join(format!("{name}.{kind}"));
-        fs::write(path("conf"), configuration)?;
-        let mut bird = Command::new(requirements::find("bird").context("bird is missing")?);
-        bird.arg("-f").arg("-c").arg(path("conf"));
-        bird.arg("-s").arg(path("ctl"));
-        let log = fs::File::create(path("log"))?;
-        bird.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        let child = namespace.spawn(&mut bird)?;
-        self.birds.push(child);
+    fn route(&mut self, namespace: &Namespace, name: &str, configuration: &str) -> Result<()> {
+        let folder = self.claim.folder().join(name);
+        let daemons = self.routing.start(namespace, &folder, configuration)?;
+        self.daemons.extend(daemons);
         Ok(())
     }
 
@@ -185,9 +172,9 @@ impl EqualCost {
 
 impl Drop for EqualCost {
     fn drop(&mut self) {
-        for bird in &mut self.birds {
-            let _ = bird.kill();
-            let _ = bird.wait();
+        for daemon in &mut self.daemons {
+            let _ = daemon.kill();
+            let _ = daemon.wait();
         }
         for director in &self.directors {
             if std::thread::panicking() {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use lvs_tests::lab::equal_cost::{EqualCost, VIRTUAL, obstacle};
+use lvs_tests::lab::equal_cost::{EqualCost, Routing, VIRTUAL};
 use lvs_tests::lab::skipped;
 use lvs_tests::lab::traffic::Idle;
 
@@ -15,11 +15,20 @@ fn services() -> String {
 }
 
 #[test]
-fn a_flow_that_lands_on_another_director_stays_with_its_server() {
-    if skipped(obstacle()) {
+fn a_flow_that_lands_on_another_director_by_bird_stays_with_its_server() {
+    directors_come_and_go(Routing::Bird);
+}
+
+#[test]
+fn a_flow_that_lands_on_another_director_by_frr_stays_with_its_server() {
+    directors_come_and_go(Routing::Frr);
+}
+
+fn directors_come_and_go(routing: Routing) {
+    if skipped(routing.obstacle()) {
         return;
     }
-    let lab = EqualCost::new(&services()).unwrap();
+    let lab = EqualCost::new(&services(), routing).unwrap();
     let mut idle = Idle::open(lab.client.namespace(), VIRTUAL, CONNECTIONS).unwrap();
     let served = |number: u8| {
         let listing = lab.director(number).lvsadm("-Lcn").unwrap();
@@ -52,6 +61,14 @@ fn a_flow_that_lands_on_another_director_stays_with_its_server() {
     lab.await_paths(1).unwrap();
     let lost = idle.speak();
     assert_eq!(lost, [""; 0], "of {CONNECTIONS}");
+
+    // It is told of again when it knows every connection.
+    let director = lab.director(2);
+    director.lvsadm("sync wait --takeover").unwrap();
+    director.lvsadm("role master").unwrap();
+    lab.await_paths(2).unwrap();
+    let lost = idle.speak();
+    assert_eq!(lost, [""; 0], "of {CONNECTIONS}");
 }
 
 #[test]
@@ -62,10 +79,9 @@ fn the_page_shows_the_configuration_that_is_tried_here() {
             .replace("OWN", "10.1.0.2")
             .replace("VIRTUAL", "10.9.0.1")
     };
-    for tried in [
-        include_str!("../../src/lab/equal_cost/router.conf"),
-        include_str!("../../src/lab/equal_cost/director.conf"),
-    ] {
-        assert!(page.contains(&named(tried)), "{tried}");
+    for routing in [Routing::Bird, Routing::Frr] {
+        for tried in [routing.router(), routing.director()] {
+            assert!(page.contains(&named(tried)), "{tried}");
+        }
     }
 }

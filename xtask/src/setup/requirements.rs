@@ -261,6 +261,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         &["bird2"],
         "tells a router which directors are there",
     ),
+    program(Purpose::Cluster, "FRR", &["frr"], "tells a router the same")
+        .found_by(|| Path::new("/usr/lib/frr/bgpd").is_file()),
     program(
         Purpose::Cluster,
         "pacemakerd",
