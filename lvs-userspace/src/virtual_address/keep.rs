@@ -206,7 +206,8 @@ impl Watch {
     fn announce(&mut self, now: Instant) {
         if self.rounds.is_due(now) {
             self.each_of_ours(Port::announce);
-            self.rounds.step(now);
+            // So far from the last one that was sent, not from when it was due.
+            self.rounds.step(Instant::now());
         }
     }
 

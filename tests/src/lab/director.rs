@@ -69,6 +69,21 @@ impl Director {
         self.interfaces
     }
 
+    /// The Ethernet address of one of them.
+    ///
+    /// # Panics
+    ///
+    /// When it has none of that name.
+    pub fn mac(&self, interface: &str) -> String {
+        let shown = self
+            .namespace
+            .run("ip", &["-oneline", "link", "show", "dev", interface])
+            .unwrap_or_else(|error| panic!("{error:#}"));
+        let mut words = shown.split_whitespace();
+        words.find(|word| *word == "link/ether");
+        words.next().unwrap_or_default().to_owned()
+    }
+
     /// The control socket.
     pub fn socket(&self) -> PathBuf {
         self.folder.join("control.sock")

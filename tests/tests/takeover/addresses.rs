@@ -32,18 +32,6 @@ fn held(director: &Director) -> Vec<String> {
     held
 }
 
-/// The Ethernet address of a director's interface.
-fn mac(director: &Director, interface: &str) -> String {
-    let path = format!("/sys/class/net/{interface}/address");
-    // `ip netns exec` shows the namespace's own /sys.
-    let name = director.namespace().name();
-    let output = std::process::Command::new("ip")
-        .args(["netns", "exec", name, "cat", &path])
-        .output()
-        .unwrap();
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
-
 /// Where a host believes an address to be.
 fn neighbour(host: &Namespace, address: IpAddr) -> String {
     let shown = host
@@ -87,7 +75,7 @@ fn the_addresses_move_as_one_and_everybody_hears_of_it() {
     for family in FAMILIES {
         let address = virtual_address(family, Method::Direct);
         let client = pair.client.namespace();
-        assert_eq!(neighbour(client, address), mac(one, "front"));
+        assert_eq!(neighbour(client, address), one.mac("front"));
     }
 
     one.lvsadm("role backup").unwrap();
@@ -99,13 +87,13 @@ fn the_addresses_move_as_one_and_everybody_hears_of_it() {
         for method in METHODS {
             let address = virtual_address(family, method);
             eventually("the client hears of the new holder", || {
-                neighbour(pair.client.namespace(), address) == mac(two, "front")
+                neighbour(pair.client.namespace(), address) == two.mac("front")
             });
         }
         for server in &pair.servers {
             let gateway = director_back(family);
             eventually("real servers hear of their gateway", || {
-                neighbour(server.namespace(), gateway) == mac(two, "back")
+                neighbour(server.namespace(), gateway) == two.mac("back")
             });
         }
     }
@@ -218,7 +206,7 @@ fn a_duplicate_address_is_told_of() {
             let told = director.try_lvsadm("role").unwrap();
             let complaint = String::from_utf8_lossy(&told.stderr);
             let lines = complaint.lines().filter(|line| {
-                line.contains("duplicate address") && line.contains(&mac(other, "front"))
+                line.contains("duplicate address") && line.contains(&other.mac("front"))
             });
             lines.count() == 2
         });

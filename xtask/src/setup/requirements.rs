@@ -103,6 +103,12 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     ),
     program(Purpose::Lab, "wrk", &["wrk"], "puts load on the lab"),
     program(
+        Purpose::Lab,
+        "tcpdump",
+        &["tcpdump"],
+        "lists what a director sends",
+    ),
+    program(
         Purpose::Probes,
         "openssl",
         &["openssl"],
