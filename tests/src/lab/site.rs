@@ -13,6 +13,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -25,6 +26,7 @@ use super::namespace::Namespace;
 use super::owner::Claim;
 use super::receive::Receivers;
 use super::requirements;
+use super::udp::Responder;
 use crate::eventually;
 
 /// The directors, which are off at first; their numbers are those of their addresses.
@@ -41,10 +43,14 @@ pub struct Site {
     segments: Vec<String>,
     /// Programs at the directors' ports, by the director's name.
     receivers: Mutex<BTreeMap<String, Receivers>>,
+    responders: Vec<Responder>,
     claim: Claim,
 }
 
 impl Site {
+    /// How long anything in it is waited for.
+    pub const PATIENCE: Duration = Duration::from_secs(90);
+
     /// Makes it, with the first three numbers of each segment's addresses, and starts the real servers.
     pub fn new(segments: &[&str], installed: &Path) -> Result<Self> {
         let mut site = Self {
@@ -52,6 +58,7 @@ impl Site {
             servers: Vec::new(),
             segments: segments.iter().map(|&segment| segment.to_owned()).collect(),
             receivers: Mutex::default(),
+            responders: Vec::new(),
             claim: Claim::new()?,
         };
         let hosts = DIRECTORS
@@ -189,6 +196,13 @@ impl Site {
             Some(machine) => machine.run(line),
             None => machine::shell(&self.namespace(host), line),
         }
+    }
+
+    /// Has a host answer each datagram that comes to an address with its name, also while a director is off.
+    pub fn answer_datagrams(&mut self, host: &str, address: SocketAddr) -> Result<()> {
+        let responder = Responder::start(&self.namespace(host), host, &[address])?;
+        self.responders.push(responder);
+        Ok(())
     }
 
     /// A real server: nginx that answers with its name.

@@ -3,7 +3,7 @@
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -112,6 +112,7 @@ fn answer(stream: &mut BufReader<TcpStream>) -> io::Result<String> {
 /// A UDP stream from one port, which is answered datagram by datagram.
 pub struct Datagrams {
     stop: Arc<AtomicBool>,
+    answered: Arc<AtomicU64>,
     thread: JoinHandle<Pauses>,
 }
 
@@ -144,8 +145,19 @@ impl Datagrams {
         })??;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let thread = thread::spawn(move || stream(&socket, interval, &stopped));
-        Ok(Self { stop, thread })
+        let answered = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&answered);
+        let thread = thread::spawn(move || stream(&socket, interval, &stopped, &count));
+        Ok(Self {
+            stop,
+            answered,
+            thread,
+        })
+    }
+
+    /// How many were answered so far.
+    pub fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
     }
 
     /// Ends it; what it noticed.
@@ -162,7 +174,12 @@ impl Datagrams {
     }
 }
 
-fn stream(socket: &UdpSocket, interval: Duration, stop: &AtomicBool) -> Pauses {
+fn stream(
+    socket: &UdpSocket,
+    interval: Duration,
+    stop: &AtomicBool,
+    answered: &AtomicU64,
+) -> Pauses {
     let mut pauses = Pauses::default();
     let mut server = None;
     let mut last: Option<Instant> = None;
@@ -178,6 +195,7 @@ fn stream(socket: &UdpSocket, interval: Duration, stop: &AtomicBool) -> Pauses {
                 let name = buffer[..length].to_vec();
                 let now = Instant::now();
                 pauses.answered += 1;
+                answered.store(pauses.answered, Ordering::Relaxed);
                 pauses.elsewhere += u64::from(*server.get_or_insert_with(|| name.clone()) != name);
                 let since = last.map_or(Duration::ZERO, |last| now - last);
                 pauses.longest = pauses.longest.max(since);

@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use crate::page::Page;
+use lvs_tests::lab::Page;
+
 use crate::site::{Held, Serving, explain, says, site};
 
 const LOG: &str = "tail -n 40 /var/log/ha-log; tail -n 20 /var/log/ldirectord.log";
@@ -14,21 +15,8 @@ fn heartbeat_moves_the_director_as_the_page_says() {
     };
     let _explained = explain(&site, LOG);
     let mut page = Page::read("heartbeat.md");
-    for section in ["The real servers", "The directors", "Start"] {
-        page.follow(&site, section);
-    }
     let serves = Serving::new(&site, "10.0.0.3");
-    serves.only("lvs1");
-
-    let crashed = Instant::now();
-    site.crash("lvs1").unwrap();
-    serves.again("crash", crashed);
-    page.follow(&site, "When lvs1 dies");
-    serves.only("lvs2");
-
-    site.boot("lvs1").unwrap();
-    page.follow(&site, "When lvs1 comes back");
-    serves.only("lvs1");
+    serves.through_a_crash(&mut page);
 
     page.follow(&site, "Taking lvs1 out");
     serves.only("lvs2");

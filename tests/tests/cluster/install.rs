@@ -5,25 +5,15 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use lvs_tests::lab::built;
-
-/// Runs a verb of xtask for a folder, with the programs of this build.
-fn xtask(verb: &str, destdir: &Path, options: &[&str]) -> Output {
-    let xtask = built("xtask").unwrap();
-    let mut command = Command::new(&xtask);
-    command.arg(verb).arg("--destdir").arg(destdir);
-    if verb == "install" {
-        command.arg("--programs").arg(xtask.parent().unwrap());
-    }
-    command.env_remove("DESTDIR").env_remove("PREFIX");
-    command.args(options).output().unwrap()
-}
+use lvs_tests::lab::installation;
 
 #[track_caller]
-pub(crate) fn install(destdir: &Path, options: &[&str]) -> String {
-    let output = xtask("install", destdir, options);
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).unwrap()
+fn install(destdir: &Path, options: &[&str]) -> String {
+    installation::install(destdir, options).unwrap()
+}
+
+fn xtask(verb: &str, destdir: &Path, options: &[&str]) -> Output {
+    installation::xtask(verb, destdir, options).unwrap()
 }
 
 fn count(said: &str, verdict: &str) -> usize {

@@ -7,6 +7,5 @@ mod keepalived;
 mod machine;
 mod ocf;
 mod pacemaker;
-mod page;
 mod services;
 mod site;

@@ -1,8 +1,7 @@
 //! Real Pacemaker and Corosync, two nodes.
 
-use std::time::Instant;
+use lvs_tests::lab::Page;
 
-use crate::page::Page;
 use crate::site::{Serving, explain, site};
 
 const LOG: &str = "crm_mon --one-shot --show-detail; crm configure show; lvsadm role; \
@@ -17,21 +16,8 @@ fn pacemaker_promotes_the_director_as_the_page_says() {
     };
     let _explained = explain(&site, LOG);
     let mut page = Page::read("pacemaker.md");
-    for section in ["The real servers", "The directors", "Start"] {
-        page.follow(&site, section);
-    }
     let serves = Serving::new(&site, "10.0.0.3");
-    serves.only("lvs1");
-
-    let crashed = Instant::now();
-    site.crash("lvs1").unwrap();
-    serves.again("crash", crashed);
-    page.follow(&site, "When lvs1 dies");
-    serves.only("lvs2");
-
-    site.boot("lvs1").unwrap();
-    page.follow(&site, "When lvs1 comes back");
-    serves.only("lvs1");
+    serves.through_a_crash(&mut page);
 
     page.follow(&site, "Taking lvs1 out");
     serves.only("lvs2");

@@ -8,7 +8,7 @@ use lvs_tests::lab::{Site, built};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::site::{FILE, PATIENCE, says, site};
+use crate::site::{FILE, says, site};
 
 /// A site whose first director has this file as `ldirectord.cf`.
 fn configured(needed: &[&str]) -> Option<Site> {
@@ -47,7 +47,7 @@ fn the_init_script_ends_as_the_standard_base_has_it() {
     lvs1.does("kill -9 $(cat /run/ldirectord.ldirectord.cf.pid)")
         .unwrap();
     let status = || lvs1.run("/etc/init.d/lvsd status").unwrap().code;
-    assert!(eventually(PATIENCE, || status() == Some(1)));
+    assert!(eventually(Site::PATIENCE, || status() == Some(1)));
     is("start", 0);
     is("stop", 0);
     is("stop", 0);
@@ -105,7 +105,7 @@ fn a_supervisor_hears_that_it_is_ready_lives_and_stops() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("notify");
     let ears = UnixDatagram::bind(&socket).unwrap();
-    ears.set_read_timeout(Some(PATIENCE)).unwrap();
+    ears.set_read_timeout(Some(Site::PATIENCE)).unwrap();
     let heard = || {
         let mut buffer = [0; 1024];
         let length = ears.recv(&mut buffer).unwrap();

@@ -1,33 +1,20 @@
 //! A site with the director installed.
 
-use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use lvs_tests::eventually;
-use lvs_tests::lab::{Site, programs, skipped};
-
-use crate::install::install;
-
-/// How long anything is waited for.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+use lvs_tests::lab::{Page, Site, installation, programs, skipped};
 
 /// What `cargo xtask install` puts on a director: once for all sites.
-fn installed() -> &'static Path {
+fn director() -> &'static Path {
     static INSTALLED: OnceLock<PathBuf> = OnceLock::new();
     INSTALLED.get_or_init(|| {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("installed");
-        install(&folder, &[]);
-        // On today's Debian /lib is a link to usr/lib: a machine has a layer over the latter.
-        let units = folder.join("usr/lib/systemd/system");
-        fs::create_dir_all(&units).unwrap();
-        for entry in fs::read_dir(folder.join("lib/systemd/system")).unwrap() {
-            let entry = entry.unwrap();
-            fs::copy(entry.path(), units.join(entry.file_name())).unwrap();
-        }
+        installation::install_for_site(&folder, &[]).unwrap();
         folder
     })
 }
@@ -38,7 +25,7 @@ pub(crate) fn site(segments: &[&str], needed: &[&str]) -> Option<Site> {
     if skipped(programs(&needed)) {
         return None;
     }
-    let site = Site::new(segments, installed()).unwrap_or_else(|error| panic!("{error:#}"));
+    let site = Site::new(segments, director()).unwrap_or_else(|error| panic!("{error:#}"));
     for name in ["lvs1", "lvs2"] {
         site.boot(name).unwrap_or_else(|error| panic!("{error:#}"));
     }
@@ -49,7 +36,7 @@ pub(crate) fn site(segments: &[&str], needed: &[&str]) -> Option<Site> {
 #[track_caller]
 pub(crate) fn says(site: &Site, host: &str, line: &str, expected: &str) {
     let mut last = String::new();
-    let holds = eventually(PATIENCE, || {
+    let holds = eventually(Site::PATIENCE, || {
         last = match site.run(host, line) {
             Ok(ended) => ended.said.trim().to_owned(),
             Err(error) => format!("{error:#}"),
@@ -73,26 +60,58 @@ virtual=10.0.0.3:80
 pub(crate) struct Serving<'a> {
     site: &'a Site,
     address: &'a str,
+    gateway: Option<&'a str>,
 }
 
 impl<'a> Serving<'a> {
     pub(crate) fn new(site: &'a Site, address: &'a str) -> Self {
-        Self { site, address }
+        Self {
+            site,
+            address,
+            gateway: None,
+        }
+    }
+
+    /// The real servers' gateway moves with it.
+    pub(crate) fn with_gateway(mut self, gateway: &'a str) -> Self {
+        self.gateway = Some(gateway);
+        self
+    }
+
+    /// Follows a page while lvs1 starts as the master, dies and comes back.
+    #[track_caller]
+    pub(crate) fn through_a_crash(&self, page: &mut Page) {
+        for section in ["The real servers", "The directors", "Start"] {
+            page.follow(self.site, section);
+        }
+        self.only("lvs1");
+
+        let crashed = Instant::now();
+        self.site.crash("lvs1").unwrap();
+        self.again("crash", crashed);
+        page.follow(self.site, "When lvs1 dies");
+        self.only("lvs2");
+
+        self.site.boot("lvs1").unwrap();
+        page.follow(self.site, "When lvs1 comes back");
+        self.only("lvs1");
     }
 
     /// Waits until a director alone has the address, and a client who asks it gets answers through it.
     #[track_caller]
     pub(crate) fn only(&self, name: &str) {
-        let shown = format!("ip -4 -o address show to {} | wc -l", self.address);
-        for director in ["lvs1", "lvs2"] {
-            let expected = if director == name { "1" } else { "0" };
-            if self.site.director(director).is_on() {
-                says(self.site, director, &shown, expected);
+        for address in [self.address].into_iter().chain(self.gateway) {
+            let shown = format!("ip -4 -o address show to {address} | wc -l");
+            for director in ["lvs1", "lvs2"] {
+                let expected = if director == name { "1" } else { "0" };
+                if self.site.director(director).is_on() {
+                    says(self.site, director, &shown, expected);
+                }
             }
         }
         // The director's own count: not what a real server would say to a client that asked it.
         let before = self.packets(name);
-        let answered = eventually(PATIENCE, || self.is_answered());
+        let answered = eventually(Site::PATIENCE, || self.is_answered());
         assert!(answered, "{} answers nobody", self.address);
         assert!(self.packets(name) > before, "{name} did not forward it");
     }
@@ -115,7 +134,7 @@ impl<'a> Serving<'a> {
     /// Waits for the first answer after something happened, and prints how long it took.
     #[track_caller]
     pub(crate) fn again(&self, what: &str, since: Instant) {
-        let answered = eventually(PATIENCE, || self.is_answered());
+        let answered = eventually(Site::PATIENCE, || self.is_answered());
         assert!(answered, "{} answers nobody after a {what}", self.address);
         let pause = since.elapsed();
         println!("{}: answers {pause:?} after the {what}", self.address);
@@ -147,7 +166,7 @@ impl Held {
     pub(crate) fn open(site: &Site, address: &str) -> Self {
         let connect = || TcpStream::connect(address);
         let stream = site.namespace("client").enter(connect).unwrap().unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(Site::PATIENCE)).unwrap();
         Self(stream)
     }
 

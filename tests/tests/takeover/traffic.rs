@@ -72,17 +72,22 @@ fn roles(pair: &Pair) -> [String; 2] {
     [1, 2].map(|number| pair.director(number).lvsadm("role").unwrap())
 }
 
+/// A pair of which the second knows all that the first does.
+fn in_step() -> Option<Pair> {
+    let pair = Pair::for_story()?;
+    for (number, role) in [(1, Role::Master), (2, Role::Backup)] {
+        pair.start_linked(number, role, &every_service()).unwrap();
+    }
+    pair.director(2).lvsadm("sync wait").unwrap();
+    Some(pair)
+}
+
 #[test]
 fn a_crash_and_the_way_back_cost_nobody_a_connection() {
-    let Some(pair) = Pair::for_story() else {
+    let Some(pair) = in_step() else {
         return;
     };
-    pair.start_linked(1, Role::Master, &every_service())
-        .unwrap();
-    pair.start_linked(2, Role::Backup, &every_service())
-        .unwrap();
     let [one, two] = &pair.directors;
-    two.lvsadm("sync wait").unwrap();
     serve_while(&pair, "crash", || {
         pair.crash(1).unwrap();
         two.lvsadm("role master").unwrap();
@@ -100,15 +105,10 @@ fn a_crash_and_the_way_back_cost_nobody_a_connection() {
 
 #[test]
 fn a_handover_costs_nobody_a_connection() {
-    let Some(pair) = Pair::for_story() else {
+    let Some(pair) = in_step() else {
         return;
     };
-    pair.start_linked(1, Role::Master, &every_service())
-        .unwrap();
-    pair.start_linked(2, Role::Backup, &every_service())
-        .unwrap();
     let [one, two] = &pair.directors;
-    two.lvsadm("sync wait").unwrap();
     serve_while(&pair, "handover", || {
         one.lvsadm("handover").unwrap();
         assert_eq!(roles(&pair), ["backup\n", "master\n"]);

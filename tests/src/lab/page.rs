@@ -13,13 +13,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use lvs_tests::eventually;
-use lvs_tests::lab::Site;
-
-use crate::site::PATIENCE;
+use super::Site;
+use crate::eventually;
 
 /// A page, and which of its sections have been followed.
-pub(crate) struct Page {
+pub struct Page {
     sections: Vec<Section>,
     followed: BTreeSet<String>,
 }
@@ -45,7 +43,11 @@ enum Step {
 
 impl Page {
     /// Reads a page in `docs`.
-    pub(crate) fn read(name: &str) -> Self {
+    ///
+    /// # Panics
+    ///
+    /// When there is none of that name, or nobody could follow it.
+    pub fn read(name: &str) -> Self {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
         let text = std::fs::read_to_string(folder.join(name)).unwrap();
         let mut sections = Vec::new();
@@ -89,8 +91,12 @@ impl Page {
     }
 
     /// Does what a section says.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such section, or it goes otherwise than the page says.
     #[track_caller]
-    pub(crate) fn follow(&mut self, site: &Site, title: &str) {
+    pub fn follow(&mut self, site: &Site, title: &str) {
         let section = self.sections.iter().find(|section| section.title == title);
         let section = section.unwrap_or_else(|| panic!("the page has no section `{title}'"));
         for step in &section.steps {
@@ -100,8 +106,12 @@ impl Page {
     }
 
     /// Nothing on the page was left out but sections that another story follows.
+    ///
+    /// # Panics
+    ///
+    /// When something was.
     #[track_caller]
-    pub(crate) fn was_followed_but(self, others: &[&str]) {
+    pub fn was_followed_but(self, others: &[&str]) {
         for Section { title, steps } in &self.sections {
             let followed = self.followed.contains(title) || others.contains(&title.as_str());
             assert!(followed || steps.is_empty(), "nobody tried `{title}'");
@@ -149,7 +159,7 @@ fn run(site: &Site, host: &str, line: &str, expected: &[String]) {
                 .zip(expected)
                 .all(|(line, pattern)| matches(line.trim_end(), pattern))
     };
-    let done = eventually(PATIENCE, || {
+    let done = eventually(Site::PATIENCE, || {
         let ended = site.run(host, line).unwrap();
         last = format!("{ended:?}");
         // A command that only does something is given once.
