@@ -78,10 +78,10 @@ pub(super) enum Sync {
         /// Wait no longer than this (`10m`, `90s`, or seconds)
         #[arg(long, value_name = "TIME", value_parser = time, default_value = "60s")]
         timeout: Duration,
-        /// Do not wait for a peer that had told everything and is away now: it has no more to tell
+        /// Do not wait for a peer that is away
         ///
-        /// For who takes over from a peer that died. A peer that never told anything is waited for: this
-        /// director may have been started just now.
+        /// For who takes over from a peer that died. One that did not tell everything is waited for until it
+        /// was away for 5 s: this director may have been started just now.
         #[arg(long)]
         takeover: bool,
     },

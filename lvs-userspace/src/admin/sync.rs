@@ -13,6 +13,8 @@ use crate::control::sync::{DiscardCount, SyncStatus};
 
 /// Exit code: not in step at the deadline.
 const BEHIND: u8 = 1;
+/// Seconds in which a peer that is there connects: as lvsd starts, and after a connection broke.
+const COMES_BACK: u64 = 5;
 /// How often it is looked.
 const PERIOD: Duration = Duration::from_millis(100);
 
@@ -47,7 +49,7 @@ pub(super) async fn status(
 pub(super) enum Awaited {
     /// Every peer.
     InStep,
-    /// Every peer but those that told everything and went away.
+    /// Every peer but those that went away.
     Takeover,
 }
 
@@ -63,7 +65,7 @@ pub(super) async fn wait(
     let mut told = String::new();
     loop {
         let peers = client.peers().await?.peers;
-        let behind = behind(&peers, awaited);
+        let behind = behind(&peers, awaited, status::now());
         let over = began.elapsed() >= limit;
         let line = match (&behind, over) {
             (None, _) => in_step(&peers),
@@ -92,11 +94,12 @@ pub(super) async fn wait(
     }
 }
 
-/// What is still to be waited for, for people.
-fn behind(peers: &[PeerStatus], awaited: Awaited) -> Option<String> {
-    let told_all = |peer: &PeerStatus| {
-        let taken = peer.taken.as_ref();
-        awaited == Awaited::Takeover && taken.is_some_and(|taken| taken.bulk.is_some())
+/// What is still to be waited for, for people; `now` in seconds since 1970.
+fn behind(peers: &[PeerStatus], awaited: Awaited, now: u64) -> Option<String> {
+    let gone = |peer: &PeerStatus| {
+        let told_all = peer.taken.as_ref().is_some_and(|it| it.bulk.is_some());
+        let for_long = now.saturating_sub(peer.since) >= COMES_BACK;
+        awaited == Awaited::Takeover && (told_all || for_long)
     };
     let behind = peers.iter().filter_map(|peer| match peer.state {
         PeerState::InStep | PeerState::Itself => None,
@@ -106,7 +109,7 @@ fn behind(peers: &[PeerStatus], awaited: Awaited) -> Option<String> {
             let (address, done) = (&peer.address, told.min(taken));
             Some(format!("{address} is catching up ({done} %)"))
         }
-        PeerState::Away if told_all(peer) => None,
+        PeerState::Away if gone(peer) => None,
         PeerState::Away => {
             let why = peer.problem.as_deref().unwrap_or("not connected yet");
             Some(format!("{} is away ({why})", peer.address))
@@ -157,16 +160,8 @@ fn print(out: &mut impl Write, whole: &Whole, now: u64) -> io::Result<()> {
 
 fn print_peer(out: &mut impl Write, peer: &PeerStatus, now: u64) -> io::Result<()> {
     let role = peer.role.map_or("role unknown", |role| role.name());
-    write!(
-        out,
-        "\npeer {} ({role}): {}",
-        peer.address,
-        peer.state.name()
-    )?;
-    if peer.since > 0 {
-        write!(out, " since {}", ago(now, peer.since))?;
-    }
-    writeln!(out)?;
+    let (address, state, since) = (&peer.address, peer.state.name(), ago(now, peer.since));
+    writeln!(out, "\npeer {address} ({role}): {state} since {since}")?;
     if let Some(problem) = &peer.problem {
         writeln!(out, "  {problem}")?;
     }
@@ -310,18 +305,24 @@ mod tests {
             peer("d:8849", PeerState::Itself),
         ];
         assert_eq!(
-            behind(&all, Awaited::InStep).unwrap(),
+            behind(&all, Awaited::InStep, 941).unwrap(),
             "b:8849 is away (it does not answer); c:8849 is catching up (40 %)"
         );
-        assert_eq!(behind(&all[..1], Awaited::InStep), None);
+        assert_eq!(behind(&all[..1], Awaited::InStep, 941), None);
         // Who takes over does not wait for the dead, only for the living.
-        assert_eq!(behind(&all[..2], Awaited::Takeover), None);
-        assert!(behind(&all, Awaited::Takeover).is_some());
+        assert_eq!(behind(&all[..2], Awaited::Takeover, 941), None);
+        assert!(behind(&all, Awaited::Takeover, 9_999).is_some());
+        // This director may have been started just now.
         let silent = PeerStatus {
             taken: None,
             ..all[1].clone()
         };
-        assert!(behind(&[silent], Awaited::Takeover).is_some());
+        assert!(behind(std::slice::from_ref(&silent), Awaited::Takeover, 944).is_some());
+        assert_eq!(
+            behind(std::slice::from_ref(&silent), Awaited::Takeover, 945),
+            None
+        );
+        assert!(behind(&[silent], Awaited::InStep, 9_999).is_some());
         assert_eq!(
             in_step(&all[..1]),
             "in step with 1 of 1 peers, whose 20 connections are here"

@@ -36,7 +36,7 @@ pub struct PeerStatus {
     pub role: Option<Role>,
     /// How it is.
     pub state: PeerState,
-    /// Since when (seconds since 1970; 0: since lvsd started).
+    /// Since when (seconds since 1970).
     pub since: u64,
     /// What is in the way.
     pub problem: Option<String>,

@@ -62,7 +62,10 @@ impl Out {
         Self {
             address,
             wake: Notify::new(),
-            state: Mutex::default(),
+            state: Mutex::new(OutState {
+                since: now(),
+                ..OutState::default()
+            }),
             scans: watch::Sender::new((0, 0)),
             waiting: Mutex::default(),
             scan_at_once: AtomicBool::new(false),

@@ -37,8 +37,7 @@ fn connections_outlive_the_director_that_heartbeat_replaces() {
     serves.only("lvs1");
     let mut held = Held::open(&site, "10.0.0.3:80");
     let server = held.ask();
-    let known = "lvsadm -Lcn | grep -c 'ESTABLISHED 10.0.0.100:'";
-    says(&site, "lvs2", known, "1");
+    held.is_known(&site, "lvs2", "10.0.0.100");
 
     let crashed = Instant::now();
     site.crash("lvs1").unwrap();

@@ -2,16 +2,24 @@
 
 use lvs_tests::lab::Page;
 
-use crate::site::{Serving, explain, site};
+use crate::site::{Held, Serving, explain, site};
 
 const LOG: &str = "crm_mon --one-shot --show-detail; crm configure show; lvsadm role; \
     tail -n 20 /var/log/corosync/corosync.log; grep -E 'error|warning|lvs' /var/log/pacemaker/pacemaker.log \
     | tail -n 60; tail -n 20 /var/log/ldirectord.log; ip -4 address";
 
+const NEEDED: [&str; 6] = [
+    "corosync",
+    "pacemakerd",
+    "crm",
+    "crm_master",
+    "ocf-tester",
+    "ping",
+];
+
 #[test]
 fn pacemaker_promotes_the_director_as_the_page_says() {
-    let needed = ["corosync", "pacemakerd", "crm", "crm_master", "ocf-tester"];
-    let Some(site) = site(&["10.0.0"], &needed) else {
+    let Some(site) = site(&["10.0.0"], &NEEDED) else {
         return;
     };
     let _explained = explain(&site, LOG);
@@ -21,5 +29,31 @@ fn pacemaker_promotes_the_director_as_the_page_says() {
 
     page.follow(&site, "Taking lvs1 out");
     serves.only("lvs2");
-    page.was_followed_but(&[]);
+    page.was_followed_but(&["Keeping connections"]);
+}
+
+#[test]
+fn connections_outlive_the_director_that_pacemaker_replaces() {
+    let Some(site) = site(&["10.0.0"], &NEEDED) else {
+        return;
+    };
+    let _explained = explain(&site, LOG);
+    let mut page = Page::read("pacemaker.md");
+    for section in ["The real servers", "The directors", "Keeping connections"] {
+        page.follow(&site, section);
+    }
+    let serves = Serving::new(&site, "10.0.0.3");
+    serves.only("lvs1");
+    let mut held = Held::open(&site, "10.0.0.3:80");
+    let server = held.ask();
+    held.is_known(&site, "lvs2", "10.0.0.100");
+    site.crash("lvs1").unwrap();
+    assert_eq!(held.ask(), server, "it went to another server");
+    serves.only("lvs2");
+
+    // It is promoted again when it knows the connection, not before.
+    site.boot("lvs1").unwrap();
+    page.follow(&site, "When lvs1 comes back");
+    assert_eq!(held.ask(), server, "it went to another server");
+    serves.only("lvs1");
 }

@@ -170,6 +170,14 @@ impl Held {
         Self(stream)
     }
 
+    /// Waits until a director knows it, of a client with this address.
+    #[track_caller]
+    pub(crate) fn is_known(&self, site: &Site, director: &str, client: &str) {
+        let port = self.0.local_addr().unwrap().port();
+        let known = format!("lvsadm -Lcn | grep -c 'ESTABLISHED {client}:{port} '");
+        says(site, director, &known, "1");
+    }
+
     /// Asks for the server's name.
     #[track_caller]
     pub(crate) fn ask(&mut self) -> String {

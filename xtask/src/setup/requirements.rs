@@ -289,6 +289,12 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     ),
     program(
         Purpose::Cluster,
+        "ping",
+        &["iputils-ping"],
+        "is how that finds the machines",
+    ),
+    program(
+        Purpose::Cluster,
         "systemd-analyze",
         &["systemd"],
         "judges the systemd units",
