@@ -51,21 +51,20 @@ enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// Connects a socket, in the time the check grants for that.
-pub(super) async fn connect(
+/// Waits for a connection, in the time the check grants for that.
+pub(super) async fn in_time<T>(
     probe: &Probe<'_>,
-    socket: TcpSocket,
-    to: SocketAddr,
-) -> Result<TcpStream, Failure> {
+    connecting: impl Future<Output = io::Result<T>>,
+) -> Result<T, Failure> {
     let awaited = "connection";
     probe.awaits(awaited);
     let limit = probe.check.connect_timeout;
     let connected = if limit < probe.check.timeout {
-        timeout(limit, socket.connect(to))
+        timeout(limit, connecting)
             .await
             .map_err(|_| Failure::Timeout { awaited, limit })?
     } else {
-        socket.connect(to).await
+        connecting.await
     };
     connected.map_err(|source| Failure::Io { awaited, source })
 }
@@ -82,7 +81,8 @@ impl<'p> Connection<'p> {
             awaited: "connection",
             source,
         })?;
-        let stream = connect(probe, socket, to).await?;
+        let socket = TcpSocket::from_std_stream(socket.into());
+        let stream = in_time(probe, socket.connect(to)).await?;
         // Probes are questions and answers: nothing is worth waiting for more to send.
         stream.set_nodelay(true).ok();
         Ok(Self {
