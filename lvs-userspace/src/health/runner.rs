@@ -38,7 +38,7 @@ pub struct Report {
     /// What the outcome changed.
     pub step: Step,
     /// The outcome.
-    pub outcome: Outcome,
+    pub outcome: Arc<Outcome>,
 }
 
 /// Where watches run.
@@ -149,7 +149,7 @@ impl Runner {
                 },
                 towards: watch.towards(),
                 step,
-                outcome,
+                outcome: Arc::new(outcome),
             };
             if self.reports.send(report).is_err() {
                 return;

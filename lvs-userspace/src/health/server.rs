@@ -1,6 +1,7 @@
 //! One real server of a virtual service: what its checks, the operator, its agent and the maintenance
 //! directory together make of it. Pure.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::agent::Report;
@@ -54,7 +55,7 @@ pub struct Server {
     was_out: bool,
     recovered: Option<Instant>,
     /// The last outcome of any of its checks.
-    pub last: Option<Outcome>,
+    pub last: Option<Arc<Outcome>>,
     /// Seconds since 1970 at which its state began.
     pub since: u64,
 }
@@ -130,7 +131,7 @@ impl Server {
     }
 
     /// One of its checks ended; `heard` is none if only the watch's state is known.
-    pub fn hear(&mut self, check: usize, view: View, heard: Option<&Outcome>) {
+    pub fn hear(&mut self, check: usize, view: View, heard: Option<&Arc<Outcome>>) {
         if let Some(place) = self.views.get_mut(check) {
             *place = view;
         }
@@ -143,7 +144,7 @@ impl Server {
         if outcome.good {
             self.response.add(outcome.took);
         }
-        self.last = Some(outcome.clone());
+        self.last = Some(Arc::clone(outcome));
     }
 
     /// Draws the conclusion of all that was told; the new state if it is another one.

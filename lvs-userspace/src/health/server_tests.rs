@@ -27,7 +27,7 @@ fn configured(kinds: &[Kind]) -> RealServer {
             tunnel: Tunnel::Ipip,
         },
         backup: false,
-        checks: kinds.iter().map(check).collect(),
+        checks: kinds.iter().map(check).map(Arc::new).collect(),
         rhythm: Rhythm {
             interval: Duration::from_secs(1),
             fast: Duration::from_secs(1),

@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
@@ -25,14 +26,14 @@ pub(crate) fn real(address: &str) -> RealServer {
         name: None,
         settings: settings(5),
         backup: false,
-        checks: vec![Check {
+        checks: vec![Arc::new(Check {
             kind: Kind::Connect,
             target: address,
             path: Path::Own,
             source: None,
             connect_timeout: Duration::from_secs(1),
             timeout: Duration::from_secs(1),
-        }],
+        })],
         rhythm: Rhythm {
             interval: Duration::from_secs(1),
             fast: Duration::from_millis(100),

@@ -37,7 +37,7 @@ struct Entry {
     subscribers: Vec<Subscriber>,
     view: View,
     towards: (u32, u32),
-    last: Option<Outcome>,
+    last: Option<Arc<Outcome>>,
 }
 
 /// All watches.
@@ -86,7 +86,7 @@ impl Watches {
                 if matches!(asked.kind, Kind::On | Kind::Off) {
                     continue;
                 }
-                let key = (Arc::new(asked.clone()), rhythm);
+                let key = (Arc::clone(asked), rhythm);
                 let number = match self.by_key.get(&key) {
                     Some(&number) => number,
                     None => self.begin(key, assumed),
@@ -170,7 +170,7 @@ impl Watches {
         };
         entry.view = report.view;
         entry.towards = report.towards;
-        entry.last = Some(report.outcome.clone());
+        entry.last = Some(Arc::clone(&report.outcome));
         self.unheard.remove(&report.watch);
         &entry.subscribers
     }

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::diagnostic::Diagnostic;
@@ -55,7 +56,7 @@ pub(super) fn checks(
     service: &Service<'_>,
     server: &Server<'_>,
     diagnostics: &mut Vec<Diagnostic>,
-) -> Vec<Check> {
+) -> Vec<Arc<Check>> {
     let none = Settings::default();
     let mut lines: Vec<_> = service
         .settings
@@ -72,7 +73,7 @@ pub(super) fn checks(
         let scopes = [check, server.settings, service.settings, service.globals];
         self::check(service, server, Scopes(&scopes), line, diagnostics)
     };
-    lines.into_iter().map(one).collect()
+    lines.into_iter().map(one).map(Arc::new).collect()
 }
 
 fn check(

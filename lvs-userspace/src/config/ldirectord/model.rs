@@ -1,6 +1,7 @@
 //! What a file means, with every default and every inherited value filled in.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::health::check::{Check, External};
@@ -88,7 +89,7 @@ pub struct RealServer {
     /// `backup`: used only while no other server is up.
     pub backup: bool,
     /// All of them have to hold for the server to be up. Never empty.
-    pub checks: Vec<Check>,
+    pub checks: Vec<Arc<Check>>,
     /// When it is probed, and how many outcomes change its state.
     pub rhythm: Rhythm,
     /// What else its weight follows.

@@ -23,7 +23,7 @@ fn negotiated(lines: &[&str]) -> Service {
         .chain(lines)
         .copied()
         .collect();
-    match server(&all).checks.remove(0).kind {
+    match server(&all).checks.remove(0).kind.clone() {
         Kind::Negotiate(service) => service,
         other => panic!("{lines:?}: {other:?}"),
     }
@@ -246,7 +246,7 @@ fn types_of_checks() {
             .chain(lines)
             .copied()
             .collect();
-        server(&all).checks.remove(0).kind
+        server(&all).checks.remove(0).kind.clone()
     };
     assert_eq!(kind(&["checktype = connect"]), Kind::Connect);
     assert_eq!(kind(&["checktype = on"]), Kind::On);
