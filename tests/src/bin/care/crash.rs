@@ -25,8 +25,8 @@ pub(crate) fn crashes(count: usize) -> Result<()> {
     let mut client = cared.client()?;
     let mut times = Vec::new();
     for number in 0..count {
-        // Crashes come at any moment of the interval.
-        let phase = u64::try_from(number * 1_618 % 1_000)?;
+        // Crashes come at any moment of the interval, evenly.
+        let phase = u64::try_from(1_000 * number / count)?;
         thread::sleep(Duration::from_millis(1_500 + phase));
         cared.lab.servers[0].crash();
         times.push(cared.wait(&mut client, 1)?);
@@ -82,9 +82,13 @@ pub(crate) fn under_load(count: usize) -> Result<()> {
 fn tell(mut times: Vec<Duration>) {
     times.sort();
     let seconds = |time: Option<&Duration>| time.map_or(0.0, Duration::as_secs_f64);
+    // Of an even number, the median lies between two.
+    let middle = [times.len().saturating_sub(1) / 2, times.len() / 2];
+    let [lower, upper] = middle.map(|place| seconds(times.get(place)));
     println!(
-        "  median {:.3} s, longest {:.3} s",
-        seconds(times.get(times.len() / 2)),
+        "  shortest {:.3} s, median {:.3} s, longest {:.3} s",
+        seconds(times.first()),
+        f64::midpoint(lower, upper),
         seconds(times.last())
     );
 }

@@ -2,32 +2,45 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use lvs_tests::lab::addresses::{server, virtual_address};
 use lvs_tests::lab::{Host, Lab};
 use lvs_userspace::model::Family::Ipv4;
 use lvs_userspace::model::Method::Nat;
 
 use crate::Cared;
+use crate::least;
+use crate::tally::{Rates, Tally};
+
+const INTERVAL: Duration = Duration::from_secs(1);
+/// Intervals that are measured.
+const MEASURED: u64 = 20;
+/// Servers of one virtual service.
+const EACH: u32 = 500;
 
 pub(crate) fn probes(servers: u32) -> Result<()> {
-    const EACH: u32 = 500;
     println!("{servers} servers, a connection to each every second");
+    // 10.9.0.0/16.
+    let address = |number: u32| Ipv4Addr::from_bits(0x0a09_0000 + number);
+    let to = |number| SocketAddr::new(address(number).into(), 80);
+    let services = servers.div_ceil(EACH);
+    let to: Vec<SocketAddr> = (1..=services * EACH).map(to).collect();
     let mut text = "interval = 1s\nfall = 2\nchecktimeout = 1s\n".to_owned();
-    for service in 0..servers.div_ceil(EACH) {
+    for service in 0..services {
         writeln!(
             text,
             "virtual = {}:{}",
             virtual_address(Ipv4, Nat),
             1_000 + service
         )?;
-        let [first, last] = [service * EACH + 1, (service + 1) * EACH].map(|number| {
-            let [.., third, fourth] = number.to_be_bytes();
-            format!("10.9.{third}.{fourth}")
-        });
+        let [first, last] = [service * EACH + 1, (service + 1) * EACH].map(address);
         writeln!(
             text,
             "        real = {first}->{last}:80 masq\n        checktype = connect"
@@ -42,38 +55,62 @@ pub(crate) fn probes(servers: u32) -> Result<()> {
     };
     let cared = Cared::new(prepare, &text)?;
     let mut client = cared.client()?;
-    let all = usize::try_from(servers.div_ceil(EACH) * EACH)?;
-    let took = cared.wait(&mut client, all)?;
+    let took = cared.wait(&mut client, to.len())?;
     println!("  all serve {:.2} s later", took.as_secs_f64());
-    thread::sleep(Duration::from_secs(5));
     let process = cared.runtime.block_on(client.status())?.pid;
-    let (before, begin) = (processor_time(process)?, Instant::now());
-    thread::sleep(Duration::from_secs(20));
-    let used = processor_time(process)? - before;
-    println!(
-        "  {:.1} % of one core, {} MB",
-        100.0 * used / begin.elapsed().as_secs_f64(),
-        memory(process)?
+    let folder = PathBuf::from(format!("/proc/{process}"));
+    // Every watch has found its place in the interval once it has been made twice.
+    let each = u64::try_from(to.len())?;
+    Tally::of(&folder)?.until(2 * each, &folder)?;
+    let rates = Tally::of(&folder)?.until(MEASURED * each, &folder)?;
+    println!("  lvsd: {rates}; {}", memory(&folder)?);
+    ensure!(
+        cared.serving(&mut client)? == to.len(),
+        "some servers were lost"
     );
-    ensure!(cared.serving(&mut client)? == all, "some servers were lost");
+    cared.lab.director.stop()?;
+
+    let least = cared
+        .lab
+        .director
+        .namespace()
+        .enter(|| least(&to, each))??;
+    println!("  the least: {least}");
     Ok(())
 }
 
-/// Seconds of processor time that a process has used.
-fn processor_time(process: u32) -> Result<f64> {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
-    // After the name, which may hold anything: user and system time are the 12th and 13th.
-    let (_, fields) = stat.rsplit_once(')').context("a process has a name")?;
-    let ticks = fields.split_whitespace().skip(11).take(2);
-    let ticks: u32 = ticks.filter_map(|word| word.parse::<u32>().ok()).sum();
-    Ok(f64::from(ticks) / 100.0)
+/// What a bare loop needs for the same connections.
+fn least(to: &[SocketAddr], each: u64) -> Result<Rates> {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let (sender, folder) = mpsc::channel();
+        let stopped = &stop;
+        let loops = scope.spawn(move || {
+            sender.send(fs::read_link("/proc/thread-self"))?;
+            least::connect(to, INTERVAL, stopped)
+        });
+        let folder = Path::new("/proc").join(folder.recv()??);
+        let measure = || Tally::of(&folder)?.until(MEASURED * each, &folder);
+        let rates = measure();
+        stop.store(true, Ordering::Relaxed);
+        let Ok(ended) = loops.join() else {
+            bail!("the loop broke off")
+        };
+        ended.and(rates)
+    })
 }
 
-/// Resident memory of a process in megabytes.
-fn memory(process: u32) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS"));
-    let mut words = line.context("a process has memory")?.split_whitespace();
-    let kilobytes = words.find_map(|word| word.parse::<u64>().ok());
-    Ok(kilobytes.context("memory is a number")? / 1024)
+/// Resident memory of a process: all of it, and its own.
+fn memory(folder: &Path) -> Result<String> {
+    let status = fs::read_to_string(folder.join("status"))?;
+    let megabytes = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name));
+        let mut words = line.context("a process has memory")?.split_whitespace();
+        let kilobytes = words.find_map(|word| word.parse::<u64>().ok());
+        anyhow::Ok(kilobytes.context("memory is a number")? / 1024)
+    };
+    let (all, own) = (megabytes("VmRSS")?, megabytes("RssAnon")?);
+    Ok(format!(
+        "{all} MB resident, {own} MB of it its own, the rest files and the tables"
+    ))
 }

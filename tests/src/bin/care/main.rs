@@ -2,8 +2,10 @@
 
 mod crash;
 mod hang;
+mod least;
 mod load;
 mod reload;
+mod tally;
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,0 +1,97 @@
+//! What a process or a thread has used and done.
+
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+
+/// Ticks of processor time in a second (`USER_HZ`).
+const TICKS: f64 = 100.0;
+
+/// What was used and done so far.
+pub(crate) struct Tally {
+    /// Seconds of processor time in the program itself.
+    user: f64,
+    /// Seconds of processor time in the kernel on its behalf: with what comes of its packets on the
+    /// same machine, up to the answer.
+    system: f64,
+    /// Connections that were begun from its network namespace.
+    connections: u64,
+    at: Instant,
+}
+
+/// What was used and done in between.
+pub(crate) struct Rates {
+    /// Parts of one core.
+    pub(crate) user: f64,
+    pub(crate) system: f64,
+    /// In a second.
+    pub(crate) connections: f64,
+}
+
+impl Tally {
+    /// Of a process or thread, by its folder below `/proc`.
+    pub(crate) fn of(folder: &Path) -> Result<Self> {
+        let read = |name: &str| {
+            let path = folder.join(name);
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+        };
+        let stat = read("stat")?;
+        // After the name, which may hold anything: user and system time are the 12th and 13th.
+        let (_, fields) = stat.rsplit_once(')').context("a process has a name")?;
+        let mut ticks = fields.split_whitespace().skip(11).map(str::parse::<f64>);
+        let mut seconds = || anyhow::Ok(ticks.next().context("a process has a time")?? / TICKS);
+        Ok(Self {
+            user: seconds()?,
+            system: seconds()?,
+            connections: begun(&read("net/snmp")?)?,
+            at: Instant::now(),
+        })
+    }
+
+    /// Waits until so many connections more have been begun, and tells what that took.
+    pub(crate) fn until(&self, connections: u64, folder: &Path) -> Result<Rates> {
+        loop {
+            let now = Self::of(folder)?;
+            let begun = now.connections - self.connections;
+            let seconds = (now.at - self.at).as_secs_f64();
+            if begun >= connections {
+                #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52")]
+                let connections = begun as f64 / seconds;
+                return Ok(Rates {
+                    user: (now.user - self.user) / seconds,
+                    system: (now.system - self.system) / seconds,
+                    connections,
+                });
+            }
+            ensure!(seconds < 120.0, "only {begun} of {connections} connections");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl std::fmt::Display for Rates {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{:.0} connections a second take {:.1} % of a core; one takes {:.1} us in the program and {:.1} us \
+             in the kernel",
+            self.connections,
+            100.0 * (self.user + self.system),
+            1e6 * self.user / self.connections,
+            1e6 * self.system / self.connections
+        )
+    }
+}
+
+/// `ActiveOpens` of `net/snmp` (RFC 4022): a line of names, and one of numbers.
+fn begun(snmp: &str) -> Result<u64> {
+    let mut lines = snmp.lines().filter(|line| line.starts_with("Tcp:"));
+    let mut words = || Some(lines.next()?.split_whitespace());
+    let (names, numbers) = (words().context("no names")?, words().context("no numbers")?);
+    let mut both = names.zip(numbers);
+    let found = both.find(|(name, _)| *name == "ActiveOpens");
+    Ok(found.context("no ActiveOpens")?.1.parse()?)
+}
