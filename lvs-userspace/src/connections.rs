@@ -6,9 +6,9 @@ use lvs_common::abi;
 use lvs_common::connection::{Entry, Kind, Protocol, Tag};
 use lvs_common::family::Family;
 
+use crate::address::narrow;
 use crate::clock::now;
 use crate::control::protocol::Connection;
-use crate::director::narrow;
 use crate::kernel::{Mapping, Maps, Plain};
 
 /// Entries in use, as the last sweep met them.

@@ -7,52 +7,41 @@ mod file;
 mod interfaces;
 mod links;
 mod marks;
+mod next_hops;
 mod reload;
 mod supervisor;
+mod tasks;
 mod verdicts;
 
-use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use lvs_common::abi::Hop;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::MissedTickBehavior;
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
 use self::care::Care;
 pub use self::file::{Error as FileError, File, read as read_file};
 use self::interfaces::Interfaces;
 pub use self::links::Links;
 use self::reload::Effect;
-use crate::clock;
 use crate::config::ldirectord;
-use crate::config::rules::Configuration;
-use crate::connections::Occupation;
 use crate::control::role::Role;
 use crate::control::server::{self, Control, Reload, Socket};
-use crate::director::{Director, NextHop};
+use crate::director::{Configuration, Director};
 use crate::keepalive;
 use crate::kernel::{DataPath, Directory, Options};
 use crate::logging::Log;
-use crate::neighbour::{Change, Neighbours, Resolution};
 use crate::own_addresses;
 use crate::peer;
 use crate::privileges;
 use crate::role::{Group, Roles};
 use crate::service_path::{Namespace, ServicePath};
-use crate::sweep::Sweeper;
 use crate::sync::Habits;
 use crate::watched::Watched;
-use crate::whereabouts::Unheard;
-
-/// From one look at the data path's signals to the next.
-const SIGNALS: Duration = Duration::from_millis(100);
 
 /// What the daemon is to do.
 #[derive(Clone, Debug)]
@@ -234,7 +223,7 @@ async fn serve(
     let mut hand_over = signal(SignalKind::user_defined2()).context("cannot listen for SIGUSR2")?;
 
     let (stop, stopped) = watch::channel(());
-    let tasks = tasks(control, &interfaces, &stopped)?;
+    let tasks = tasks::begin(control, &interfaces, &stopped)?;
     let mut stopping = false;
     let mut effect = Effect::new(control, settings, interfaces, files);
     if let Some(services) = services {
@@ -250,14 +239,18 @@ async fn serve(
     if let Some(links) = links {
         links::begin(control, links).await?;
     }
-    find_next_hops(control).await;
+    next_hops::found(control).await;
     // Last: now the packets that follow the addresses are forwarded.
     control.roles().settle().await;
     let listener = socket
         .publish()
         .context("cannot publish the control socket")?;
     info!("listening at {}", settings.socket.display());
-    let server = tokio::spawn(server::serve(listener, Arc::clone(control), ended(stopped)));
+    let server = tokio::spawn(server::serve(
+        listener,
+        Arc::clone(control),
+        tasks::ended(stopped),
+    ));
     ready();
     supervisor::ready();
 
@@ -312,62 +305,6 @@ async fn finish(server: JoinHandle<std::io::Result<()>>, tasks: Vec<JoinHandle<(
     }
 }
 
-/// What goes on by itself, until it is stopped.
-fn tasks(
-    control: &Arc<Control>,
-    interfaces: &Arc<Mutex<Interfaces>>,
-    stopped: &watch::Receiver<()>,
-) -> Result<Vec<JoinHandle<()>>> {
-    let (neighbours, changes) = Neighbours::start()?;
-    let followed = control.director().followed();
-    let (unheard, swept) = watch::channel(Unheard::default());
-    let mut tasks = vec![
-        tokio::spawn(follow(neighbours, followed, stopped.clone())),
-        tokio::spawn(resolve(changes, Arc::clone(control))),
-        spawn_every(
-            Duration::from_secs(1),
-            control,
-            stopped.clone(),
-            sweeping(unheard),
-        ),
-        clients::find(Arc::clone(control), swept)?,
-        spawn_every(
-            Duration::from_secs(2),
-            control,
-            stopped.clone(),
-            |control| {
-                control.director().sample();
-            },
-        ),
-        spawn_every(
-            Duration::from_secs(1),
-            control,
-            stopped.clone(),
-            interfaces::following(Arc::clone(interfaces)),
-        ),
-        spawn_every(SIGNALS, control, stopped.clone(), heeding),
-    ];
-    if let Some(period) = supervisor::period() {
-        tasks.push(spawn_every(period, control, stopped.clone(), |control| {
-            supervisor::alive(control);
-        }));
-    }
-    Ok(tasks)
-}
-
-/// Waits a moment for the next hops of the real servers there are: who starts a daemon and then sends
-/// requests expects answers.
-async fn find_next_hops(control: &Arc<Control>) {
-    for _ in 0..60 {
-        let control = Arc::clone(control);
-        let found = tokio::task::spawn_blocking(move || control.director().unresolved().is_empty());
-        if found.await.unwrap_or(true) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
 /// Makes the tables hold what a configuration says.
 fn enact(control: &Control, configuration: &Configuration) -> Result<()> {
     let outcome = control.director().configure(configuration);
@@ -376,143 +313,5 @@ fn enact(control: &Control, configuration: &Configuration) -> Result<()> {
             "the configuration is not in effect as a whole: {}",
             refusal.message
         )
-    })
-}
-
-/// Tells the resolver which addresses the director asks about.
-async fn follow(
-    neighbours: Neighbours,
-    mut followed: watch::Receiver<BTreeSet<IpAddr>>,
-    stopped: watch::Receiver<()>,
-) {
-    let mut end = std::pin::pin!(ended(stopped));
-    loop {
-        let addresses = followed.borrow_and_update().clone();
-        neighbours.follow(addresses);
-        tokio::select! {
-            () = &mut end => return,
-            changed = followed.changed() => if changed.is_err() { return },
-        }
-    }
-}
-
-/// Hands what the resolver finds out to the director.
-async fn resolve(mut changes: mpsc::Receiver<Vec<Change>>, control: Arc<Control>) {
-    while let Some(changes) = changes.recv().await {
-        let control = Arc::clone(&control);
-        let work = tokio::task::spawn_blocking(move || {
-            let mut director = control.director();
-            for change in changes {
-                director.resolve(change.address, next_hop(change.resolution));
-            }
-        });
-        if let Err(error) = work.await {
-            error!("next hops could not be stored: {error}");
-        }
-    }
-}
-
-fn next_hop(resolution: Resolution) -> NextHop {
-    let hop = match resolution {
-        Resolution::Local => return NextHop::Local,
-        Resolution::Unresolved(reason) => return NextHop::Unresolved(reason),
-        Resolution::Resolved(hop) => hop,
-    };
-    let mac = hop.destination.map(|byte| format!("{byte:02x}")).join(":");
-    let vlan = if hop.vlan == 0 {
-        String::new()
-    } else {
-        format!(" vlan {}", hop.vlan)
-    };
-    NextHop::Via {
-        text: format!("{} {mac}{vlan}", hop.interface_name),
-        hop: Hop {
-            destination: hop.destination,
-            source: hop.source,
-            vlan: hop.vlan.into(),
-            mtu: hop.mtu,
-            interface: hop.interface,
-            source4: hop.source4.unwrap_or(Ipv4Addr::UNSPECIFIED).octets(),
-            source6: hop.source6.unwrap_or(Ipv6Addr::UNSPECIFIED).octets(),
-            flags: 0,
-            reserved: [0; 20],
-        },
-    }
-}
-
-/// What is done once a second: expired connections are freed, then what depends on them.
-fn sweeping(unheard: watch::Sender<Unheard>) -> impl FnMut(&Control) + Send + 'static {
-    let (mut sweeper4, mut sweeper6) = (Sweeper::default(), Sweeper::default());
-    move |control| {
-        let maps = control.maps();
-        let swept4 = sweeper4.sweep(&maps.connections4, &maps.loads, clock::now());
-        let swept6 = sweeper6.sweep(&maps.connections6, &maps.loads, clock::now());
-        let expired = swept4.expired + swept6.expired;
-        let abandoned = swept4.abandoned + swept6.abandoned;
-        if expired + abandoned > 0 {
-            debug!(expired, abandoned, "swept the connection tables");
-        }
-        unheard.send_if_modified(|last| {
-            let now = Unheard {
-                v4: sweeper4.unheard().to_vec(),
-                v6: sweeper6.unheard().to_vec(),
-            };
-            let differs = *last != now;
-            *last = now;
-            differs
-        });
-        control.set_occupation(Occupation {
-            entries4: swept4.live,
-            entries6: swept6.live,
-        });
-        control.director().tick();
-    }
-}
-
-/// Has servers probed at once whose clients repeat their SYNs.
-fn heeding(control: &Control) {
-    let repeats = control.director().repeats();
-    if let (Some(controller), false) = (control.controller(), repeats.is_empty()) {
-        debug!("clients repeat their SYNs: {repeats:?}");
-        let servers = repeats.iter().map(|found| (found.service, found.server));
-        controller.nudge(servers.collect());
-    }
-}
-
-/// Ends when the sender is gone.
-async fn ended(mut stopped: watch::Receiver<()>) {
-    while stopped.changed().await.is_ok() {}
-}
-
-/// Runs work again and again off the runtime's threads, one run at a time.
-fn spawn_every(
-    period: Duration,
-    control: &Arc<Control>,
-    stopped: watch::Receiver<()>,
-    mut work: impl FnMut(&Control) + Send + 'static,
-) -> JoinHandle<()> {
-    let control = Arc::clone(control);
-    tokio::spawn(async move {
-        let mut timer = tokio::time::interval(period);
-        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut end = std::pin::pin!(ended(stopped));
-        loop {
-            tokio::select! {
-                () = &mut end => return,
-                _ = timer.tick() => {}
-            }
-            let control = Arc::clone(&control);
-            let run = tokio::task::spawn_blocking(move || {
-                work(&control);
-                work
-            });
-            match run.await {
-                Ok(done) => work = done,
-                Err(error) => {
-                    error!("a task of the daemon failed: {error}");
-                    return;
-                }
-            }
-        }
     })
 }

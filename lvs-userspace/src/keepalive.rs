@@ -30,9 +30,9 @@ use tracing::debug;
 use zerocopy::IntoBytes;
 use zerocopy::byteorder::network_endian::{U16, U32};
 
+use crate::address::narrow;
 use crate::connections::tag;
 use crate::control::role::Role;
-use crate::director::narrow;
 use crate::kernel::{Mapping, Maps, Plain};
 
 /// Times a client is asked. Twice is enough for a number that its window might happen to hold, because

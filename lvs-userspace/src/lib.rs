@@ -1,5 +1,6 @@
 //! The director's user space: the daemon `lvsd` and `lvsadm`, its `ipvsadm`.
 
+mod address;
 pub mod admin;
 pub mod check;
 pub mod cli;

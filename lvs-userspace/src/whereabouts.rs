@@ -13,8 +13,8 @@ use lvs_common::connection::{Client, Entry, Kind};
 use lvs_common::family::{V4, V6};
 use lvs_common::network::Network;
 
+use crate::address::narrow;
 use crate::connections::tag;
-use crate::director::narrow;
 use crate::kernel::{Mapping, Maps, Plain};
 use crate::neighbour::{Change, NextHop, Resolution};
 

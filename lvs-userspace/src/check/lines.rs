@@ -5,13 +5,13 @@ use std::io::{self, Write};
 use crate::cli::names::Names;
 use crate::cli::save;
 use crate::config::ldirectord::{self, RealServer, Virtual};
-use crate::config::rules;
+use crate::director;
 use crate::health::check::Kind;
 use crate::model::{ServerId, ServerSettings};
 
 /// The services of `ipvsadm -S`.
 pub(super) fn of_rules(
-    configuration: &rules::Configuration,
+    configuration: &director::Configuration,
     out: &mut impl Write,
 ) -> io::Result<()> {
     let mut names = Names::new(true);

@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
 
-use super::names::ServiceNames;
 use super::number::number;
+use super::ports::ServiceNames;
 use crate::model::Protocol;
 
 /// An address, and the port if one was given.

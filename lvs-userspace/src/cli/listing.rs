@@ -4,7 +4,8 @@ use std::io::{self, Write};
 
 use super::address::netmask;
 use super::command::{Listing, View};
-use super::names::{Names, port_protocol};
+use super::names::Names;
+use super::ports::port_protocol;
 use super::scheduler_flags;
 use crate::control::protocol::{Rates, Server, Service, Services, Stats};
 use crate::model::{

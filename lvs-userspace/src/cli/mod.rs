@@ -17,6 +17,7 @@ mod number;
 mod option;
 mod order;
 mod parse;
+pub(crate) mod ports;
 pub mod restore;
 #[cfg(test)]
 mod sample;

@@ -306,5 +306,5 @@ impl Line {
 }
 
 #[cfg(test)]
-#[path = "parse_tests.rs"]
+#[path = "parse_tests/mod.rs"]
 mod tests;

@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 
 use super::listing::mask;
-use super::names::{Names, port_protocol};
+use super::names::Names;
+use super::ports::port_protocol;
 use super::scheduler_flags;
 use crate::control::protocol::Service;
 use crate::model::{

@@ -4,9 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::address::address;
 use super::error::UsageError;
-use super::names::{ServiceNames, port_protocol};
 use super::number::number;
 use super::option::OptionName;
+use super::ports::{ServiceNames, port_protocol};
 use crate::model::{Checksum, Method, Protocol, ServerId, ServerSettings, ServiceId, Tunnel};
 
 const MAX_COUNT: u32 = i32::MAX as u32;

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 
 use super::address::{address, prefix};
 use super::error::UsageError;
-use super::names::ServiceNames;
 use super::number::{number, timeout};
 use super::option::OptionName;
+use super::ports::ServiceNames;
 use super::scheduler_flags;
 use crate::model::{Family, Persistence, Protocol, ServiceId, ServiceSettings};
 

@@ -3,23 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use lvs_common::abi::{MAX_SERVERS, MAX_SERVICES};
-
 use crate::cli::restore::parse_line;
-use crate::control::protocol::{Edit, MarkRule, Refusal, Timeouts};
-use crate::director::{Wanted, after, canonical_service, subject};
-use crate::model::ServiceId;
-
-/// What a file says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Configuration {
-    /// All services, in the order of the file.
-    pub services: Vec<(ServiceId, Wanted)>,
-    /// Timeouts, if any line sets them.
-    pub timeouts: Option<Timeouts>,
-    /// Which packets carry which firewall mark.
-    pub marks: Vec<MarkRule>,
-}
+use crate::director::Configuration;
 
 /// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -82,74 +67,10 @@ pub fn parse(text: &str) -> Result<Configuration, Vec<(usize, String)>> {
     }
 }
 
-impl Configuration {
-    fn apply(&mut self, edit: &Edit) -> Result<(), Refusal> {
-        match edit {
-            Edit::SetTimeouts(set) => {
-                let before = self.timeouts.unwrap_or(Timeouts {
-                    tcp: 0,
-                    tcp_fin: 0,
-                    udp: 0,
-                });
-                let newer = |new, old| if new == 0 { old } else { new };
-                self.timeouts = Some(Timeouts {
-                    tcp: newer(set.tcp, before.tcp),
-                    tcp_fin: newer(set.tcp_fin, before.tcp_fin),
-                    udp: newer(set.udp, before.udp),
-                });
-                return Ok(());
-            }
-            Edit::Mark(rule) => {
-                self.marks.retain(|other| {
-                    (other.protocol, other.address) != (rule.protocol, rule.address)
-                });
-                self.marks.extend((rule.mark != 0).then_some(*rule));
-            }
-            Edit::Flush => self.services.clear(),
-            // Counters are not part of what is configured.
-            Edit::Zero { .. } => {}
-            edit => {
-                let Some(id) = subject(edit).map(canonical_service) else {
-                    return Ok(());
-                };
-                let place = self.services.iter().position(|(service, _)| *service == id);
-                let current = place
-                    .and_then(|place| self.services.get(place))
-                    .map(|(_, wanted)| wanted);
-                match (after(current, edit)?, place) {
-                    (Some(wanted), None) => self.services.push((id, wanted)),
-                    (Some(wanted), Some(place)) => self.services[place].1 = wanted,
-                    (None, Some(place)) => drop(self.services.remove(place)),
-                    (None, None) => {}
-                }
-            }
-        }
-        self.check_limits()
-    }
-
-    fn check_limits(&self) -> Result<(), Refusal> {
-        let servers: usize = self
-            .services
-            .iter()
-            .map(|(_, wanted)| wanted.servers.len())
-            .sum();
-        if self.services.len() > MAX_SERVICES as usize {
-            return Err(Refusal::no_room(format!(
-                "there can be {MAX_SERVICES} virtual services at most"
-            )));
-        }
-        if servers > MAX_SERVERS as usize {
-            return Err(Refusal::no_room(format!(
-                "there can be {MAX_SERVERS} real servers at most"
-            )));
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::protocol::Timeouts;
 
     #[test]
     fn lines_of_a_save_make_services() {

@@ -8,7 +8,7 @@ use tracing::warn;
 
 use crate::config::ldirectord::{self, Diagnostic};
 use crate::config::{Kind, kind_of, rules};
-use crate::director::canonical_service;
+use crate::director::{Configuration, canonical_service};
 use crate::lifecycle::Instance;
 use crate::watched::Watched;
 
@@ -16,7 +16,7 @@ use crate::watched::Watched;
 #[derive(Clone, Debug)]
 pub enum File {
     /// `ipvsadm -S` lines: the tables are made to hold exactly this.
-    Rules(rules::Configuration),
+    Rules(Configuration),
     /// `ldirectord.cf`: its services are looked after, others are left alone.
     Services(Box<ldirectord::Configuration>),
 }

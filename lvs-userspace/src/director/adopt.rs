@@ -19,6 +19,7 @@ use super::marks::Rules;
 use super::room::Of;
 use super::trash::Deleted;
 use super::{Director, Placed, RealServer, Service, Wanted, keys};
+use crate::address::narrow;
 use crate::kernel::KernelError;
 use crate::model::{Persistence, ServerId, ServerSettings, ServiceSettings, Tunnel};
 use crate::scheduler::Scheduler;
@@ -146,10 +147,8 @@ impl Director {
             if !matches!(server.family, 4 | 6) {
                 continue;
             }
-            let address = SocketAddr::new(
-                keys::narrow(&server.address, server.family),
-                server.port.get(),
-            );
+            let address =
+                SocketAddr::new(narrow(&server.address, server.family), server.port.get());
             self.room.reserve(Of::Servers, index, 1);
             self.servers.insert(
                 index,

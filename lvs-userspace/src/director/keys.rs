@@ -1,37 +1,12 @@
-//! Addresses and identities in the form the maps hold them.
+//! Services and forwarding methods in the form the maps hold them.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 
-use lvs_common::abi::{self, Address, ServiceKey};
+use lvs_common::abi::{self, ServiceKey};
 use lvs_common::connection::Protocol;
 
+use crate::address::{family, narrow, widen};
 use crate::model::{Family, Method, ServiceId};
-
-/// An address as the maps hold it.
-pub(crate) fn widen(address: IpAddr) -> Address {
-    match address {
-        IpAddr::V4(v4) => {
-            let [a, b, c, d] = v4.octets();
-            [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
-        }
-        IpAddr::V6(v6) => v6.octets(),
-    }
-}
-
-/// An address from the maps.
-pub(crate) fn narrow(address: &Address, family: u8) -> IpAddr {
-    let [a, b, c, d, ..] = *address;
-    if family == 4 {
-        Ipv4Addr::new(a, b, c, d).into()
-    } else {
-        Ipv6Addr::from(*address).into()
-    }
-}
-
-/// 4 or 6.
-pub(crate) const fn family(address: &IpAddr) -> u8 {
-    if address.is_ipv4() { 4 } else { 6 }
-}
 
 /// 4 or 6.
 pub(super) const fn number(family: Family) -> u8 {

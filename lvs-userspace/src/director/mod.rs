@@ -6,6 +6,7 @@
 //! maps that [`adopt`] understands.
 
 mod adopt;
+mod configuration;
 mod hops;
 mod keys;
 mod list;
@@ -28,9 +29,9 @@ use std::mem::offset_of;
 use std::sync::atomic::Ordering;
 use tokio::sync::watch;
 
+pub use self::configuration::Configuration;
 use self::hops::Hops;
 pub use self::hops::NextHop;
-pub(crate) use self::keys::{family, narrow, widen};
 use self::marks::Rules;
 pub use self::orphans::Repeats;
 pub use self::recognize::Recognized;
@@ -38,8 +39,7 @@ use self::room::Room;
 use self::trash::Deleted;
 pub use self::wanted::{Wanted, after};
 pub(crate) use self::wanted::{canonical_service, check_server, check_service, identity, subject};
-use crate::config::rules::Configuration;
-use crate::control::protocol::{Edit, MarkRule, Refusal, RefusalKind, Timeouts};
+use crate::control::protocol::{Edit, Refusal, RefusalKind, Timeouts};
 use crate::kernel::{Maps, ServiceKeys};
 use crate::model::ServiceId;
 use crate::rates::Rates;
@@ -179,43 +179,6 @@ impl Director {
     pub fn wanted(&self, id: &ServiceId) -> Option<&Wanted> {
         self.find(&canonical_service(id))
             .map(|service| &service.wanted)
-    }
-
-    /// Makes the tables hold exactly what a configuration says, one service after the other.
-    pub fn configure(&mut self, configuration: &Configuration) -> Result<(), Refusal> {
-        if let Some(timeouts) = configuration.timeouts {
-            self.set_timeouts(timeouts)?;
-        }
-        let all = &configuration.services;
-        let unwanted: Vec<_> = self
-            .live()
-            .map(|(_, service)| service.id)
-            .filter(|id| all.iter().all(|(wanted, _)| wanted != id))
-            .collect();
-        for id in unwanted {
-            self.remove(id)?;
-        }
-        let stale: Vec<_> = self
-            .marks()
-            .into_iter()
-            .filter(|rule| !configuration.marks.contains(rule))
-            .collect();
-        for rule in stale {
-            self.set_mark(&MarkRule { mark: 0, ..rule })?;
-        }
-        for (id, wanted) in all {
-            if self
-                .find(id)
-                .is_none_or(|service| service.wanted != *wanted)
-            {
-                self.place(*id, wanted.clone())?;
-            }
-        }
-        for rule in &configuration.marks {
-            self.set_mark(rule)?;
-        }
-        self.follow();
-        Ok(())
     }
 
     /// Services that are configured, by index.

@@ -9,6 +9,7 @@ use lvs_common::abi::{self, Load, Server, concern_bit};
 use super::room::Of;
 use super::wanted::canonical;
 use super::{Director, Placed, RealServer, Service, Wanted, keys};
+use crate::address::{family, widen};
 use crate::control::protocol::{Refusal, RefusalKind};
 use crate::model::{Method, ServiceId};
 
@@ -55,7 +56,7 @@ impl Director {
         }
         for (server, settings) in &wanted.servers {
             if settings.method == Method::Nat {
-                self.set_concern(&keys::widen(server.address()));
+                self.set_concern(&widen(server.address()));
             }
         }
         self.forget_overload(index, &wanted);
@@ -201,9 +202,9 @@ impl Director {
         self.rates.forget_server(server);
         let ip = address.ip();
         let record = Server {
-            address: keys::widen(ip),
+            address: widen(ip),
             port: address.port().into(),
-            family: keys::family(&ip),
+            family: family(&ip),
             flags: Server::DELETED,
             service,
             hop: self.hops.number(&ip),

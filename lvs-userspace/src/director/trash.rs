@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use lvs_common::abi::{Address, CONCERN_WORDS, Load, Server, concern_bit};
 
 use super::room::Of;
-use super::{Director, Wanted, keys};
+use super::{Director, Wanted};
+use crate::address::widen;
 use crate::kernel::wait_for_readers;
 use crate::model::{Method, ServiceId};
 
@@ -180,11 +181,11 @@ impl Director {
         };
         for service in self.services.values() {
             if let ServiceId::Address { address, .. } = service.id {
-                set(&keys::widen(address.ip()));
+                set(&widen(address.ip()));
             }
             for (server, settings) in &service.wanted.servers {
                 if settings.method == Method::Nat {
-                    set(&keys::widen(server.address()));
+                    set(&widen(server.address()));
                 }
             }
         }
@@ -195,7 +196,7 @@ impl Director {
             .values()
             .filter(|server| server.deleted.is_some())
         {
-            set(&keys::widen(server.address.ip()));
+            set(&widen(server.address.ip()));
         }
         for (index, word) in (0..).zip(words) {
             if let Some(place) = self.maps.concern.double_word(index, 0) {

@@ -88,7 +88,7 @@ async fn one_mail_for_each_event_reaches_every_recipient() {
         followed(Role::Master),
     );
     let first = "Deleted real server: 10.0.0.1:80 (192.0.2.80:80)";
-    events.send(Arc::new(sample::event("down", first))).unwrap();
+    happens(&events, "down", first);
     // It happened before.
     mail.enter(Phase::Running);
     let second = "Added real server: 10.0.0.1:80 (192.0.2.80:80) (Weight set to 1)";
@@ -110,11 +110,25 @@ async fn one_mail_for_each_event_reaches_every_recipient() {
             got.data
         );
         if phase == "starting" {
-            events.send(Arc::new(sample::event("up", second))).unwrap();
+            happens(&events, "up", second);
         }
     }
     mail.finish().await;
     assert!(received.try_recv().is_err(), "a mail too many");
+}
+
+fn happens(events: &broadcast::Sender<Arc<Event>>, state: &str, text: &str) {
+    events.send(Arc::new(sample::event(state, text))).unwrap();
+}
+
+/// Nothing waits to be taken in any more.
+async fn taken_in(events: &broadcast::Sender<Arc<Event>>) {
+    let all = async {
+        while !events.is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LONG, all).await.unwrap();
 }
 
 /// A role that stays.
@@ -129,20 +143,10 @@ async fn a_backup_leaves_the_mails_to_the_master_until_it_is_one() {
     let role = watch::Sender::new(Role::Backup);
     let configuration = sample::configuration(alerts(address));
     let mail = Mail::begin(&configuration, listener, role.subscribe());
-    events
-        .send(Arc::new(sample::event("down", "as backup")))
-        .unwrap();
-    tokio::time::timeout(LONG, async {
-        while !events.is_empty() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await
-    .unwrap();
+    happens(&events, "down", "as backup");
+    taken_in(&events).await;
     role.send_replace(Role::Master);
-    events
-        .send(Arc::new(sample::event("up", "as master")))
-        .unwrap();
+    happens(&events, "up", "as master");
     mail.finish().await;
     let got = received.try_recv().unwrap();
     assert!(got.data.contains("as master"), "{}", got.data);
@@ -157,18 +161,10 @@ async fn a_mail_server_that_hangs_delays_nobody_and_what_is_sent_at_the_end_arri
     let (events, listener) = broadcast::channel(4096);
     let mail = Mail::begin(&hung, listener, followed(Role::Master));
     for _ in 0..2 * QUEUE {
-        events
-            .send(Arc::new(sample::event("down", "text")))
-            .unwrap();
+        happens(&events, "down", "text");
     }
     // All of them are taken in while the first is still under way.
-    tokio::time::timeout(LONG, async {
-        while !events.is_empty() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await
-    .unwrap();
+    taken_in(&events).await;
 
     let (address, mut received) = server().await;
     let (events, listener) = broadcast::channel(16);
@@ -177,9 +173,7 @@ async fn a_mail_server_that_hangs_delays_nobody_and_what_is_sent_at_the_end_arri
         listener,
         followed(Role::Master),
     );
-    events
-        .send(Arc::new(sample::event("down", "the last")))
-        .unwrap();
+    happens(&events, "down", "the last");
     working.finish().await;
     let got = received.try_recv().unwrap();
     assert!(got.data.contains("the last"), "{}", got.data);

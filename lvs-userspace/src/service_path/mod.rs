@@ -31,7 +31,7 @@ use tracing::info;
 use self::door::Door;
 pub(crate) use self::door::is_door;
 pub use self::namespace::Namespace;
-use crate::director::{family, widen};
+use crate::address::{family, widen};
 use crate::kernel::{KernelError, Maps};
 use crate::model::Method;
 use crate::neighbour::Route;

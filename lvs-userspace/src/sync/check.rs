@@ -96,19 +96,12 @@ mod tests {
 
     use super::*;
     use crate::sync::wire::Engine;
+    use crate::sync::wire::tests::plain;
 
     fn connection() -> Synced {
         Synced {
-            protocol: 6,
             flags: Flags::of(Method::Nat),
-            state: 1,
-            client: "198.51.100.7:40000".parse().unwrap(),
-            virtual_address: "192.0.2.10:80".parse().unwrap(),
-            server: "10.0.0.3:8080".parse().unwrap(),
-            mark: 0,
-            timeout: 900,
-            sequences: None,
-            engine: None,
+            ..plain()
         }
     }
 

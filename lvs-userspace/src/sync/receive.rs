@@ -15,8 +15,9 @@ use super::take::Taken;
 use super::wire::{Message, Synced};
 use super::worker::Work;
 use super::{Discard, Discarded};
+use crate::address::widen;
 use crate::clock;
-use crate::director::{Director, Recognized, widen};
+use crate::director::{Director, Recognized};
 use crate::kernel::{Mapping, Maps, Plain};
 use crate::table::{Table, claims};
 

@@ -64,7 +64,7 @@ impl Saved {
             reserved: 0,
             port: daemon.port.unwrap_or(DEFAULT_PORT),
             max_length: daemon.max_length.unwrap_or(0),
-            group: crate::director::widen(address),
+            group: crate::address::widen(address),
             interface,
         })
     }

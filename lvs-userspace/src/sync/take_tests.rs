@@ -9,8 +9,8 @@ use lvs_common::family::V4;
 use tcp::State::{Established, FinWait, SynReceived};
 
 use super::*;
+use crate::address::widen;
 use crate::connections::tag;
-use crate::director::widen;
 use crate::kernel::Mapping;
 use crate::table::Table;
 

@@ -11,8 +11,8 @@ use lvs_common::persistence::network;
 use zerocopy::byteorder::network_endian::U16;
 
 use super::wire::{Flags, Synced};
+use crate::address::narrow;
 use crate::connections::tag;
-use crate::director::narrow;
 use crate::kernel::{Mapping, Maps, Plain};
 use crate::table::Table;
 

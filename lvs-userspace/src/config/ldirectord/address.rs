@@ -1,7 +1,6 @@
-//! Hosts and ports as they are written: `host:port`, `[v6]:port`, ranges, `real` and `fallback`.
+//! Hosts, ports and forwarding methods as they are written: `host:port`, `[v6]:port`, `gate`.
 
-use super::settings::Settings;
-use crate::cli::names::ServiceNames;
+use crate::cli::ports::ServiceNames;
 use crate::model::{Method, Protocol};
 
 /// A port as it is written.
@@ -76,30 +75,6 @@ impl<'a> HostPort<'a> {
             port,
         })
     }
-}
-
-/// `real = …`, before names are looked up.
-#[derive(Clone, Debug)]
-pub(super) struct RealLine {
-    /// Address or name.
-    pub(super) host: String,
-    /// The end of a range.
-    pub(super) last: Option<String>,
-    pub(super) port: Option<Port>,
-    pub(super) method: Method,
-    pub(super) weight: u32,
-    pub(super) lower: u32,
-    pub(super) upper: u32,
-    /// Its own request and receive, and options.
-    pub(super) settings: Settings,
-}
-
-/// One of the servers of `fallback = …`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct FallbackLine {
-    pub(super) host: String,
-    pub(super) port: Option<Port>,
-    pub(super) method: Method,
 }
 
 /// `gate`, `masq` or `ipip`.

@@ -1,10 +1,10 @@
 //! `real = …` and `fallback = …`.
 
-use super::address::{FallbackLine, HostPort, Port, RealLine, method};
+use super::address::{HostPort, Port, method};
 use super::check_line;
 use super::diagnostic::Diagnostic;
 use super::keywords::{Key, Scope, find};
-use super::settings::Settings;
+use super::settings::{FallbackLine, RealLine, Settings};
 use super::values::{Place, unquoted, value};
 use crate::model::Method;
 

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use lvs_common::abi::MAX_MEMBERS_PER_SERVICE;
 
-use super::address::RealLine;
 use super::build::Builder;
 use super::checks::{self, checks};
 use super::keywords::Key;
 use super::model::{RealServer, Rhythm, Weighing};
-use super::settings::{Scopes, Value, WeightBy};
+use super::settings::{RealLine, Scopes, Value, WeightBy};
 use crate::director::{check_server, identity};
 use crate::model::{Protocol, ServerId, ServerSettings, ServiceId, Tunnel};
 

@@ -4,10 +4,11 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::address::{FallbackLine, RealLine};
+use super::address::Port;
 use super::keywords::Key;
 use super::model::Phases;
 use crate::health::pattern::Pattern;
+use crate::model::Method;
 
 /// What stands in one scope: the globals, a virtual service, a `check` line, a real server.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +41,30 @@ pub(super) enum Value {
     Fallbacks(Vec<FallbackLine>),
     Real(Box<RealLine>),
     Check(Settings),
+}
+
+/// `real = …`, before names are looked up.
+#[derive(Clone, Debug)]
+pub(super) struct RealLine {
+    /// Address or name.
+    pub(super) host: String,
+    /// The end of a range.
+    pub(super) last: Option<String>,
+    pub(super) port: Option<Port>,
+    pub(super) method: Method,
+    pub(super) weight: u32,
+    pub(super) lower: u32,
+    pub(super) upper: u32,
+    /// Its own request and receive, and options.
+    pub(super) settings: Settings,
+}
+
+/// One of the servers of `fallback = …`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct FallbackLine {
+    pub(super) host: String,
+    pub(super) port: Option<Port>,
+    pub(super) method: Method,
 }
 
 /// `checktype`.

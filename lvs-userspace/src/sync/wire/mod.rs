@@ -166,4 +166,4 @@ impl Iterator for Entries<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

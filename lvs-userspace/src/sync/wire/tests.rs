@@ -21,7 +21,8 @@ fn encode(syncid: u8, synced: &[Synced], max_length: u16) -> Vec<Vec<u8>> {
     messages
 }
 
-fn plain() -> Synced {
+/// A connection that is told of without more than it has to be.
+pub(in crate::sync) fn plain() -> Synced {
     Synced {
         protocol: 6,
         flags: Flags::of(lvs_common::abi::Method::Direct),
