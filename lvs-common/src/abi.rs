@@ -20,7 +20,7 @@ use crate::connection::Protocol;
 
 /// Changes whenever anything in this file or in [`crate::connection::Entry`] changes its layout or
 /// meaning. A daemon refuses maps that carry another number.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// [`Config`], one element, written by the daemon.
 pub const CONFIG: &str = "config";
@@ -206,12 +206,32 @@ impl Config {
 pub struct Sync {
     /// Not 0: connections are told at all.
     pub on: u32,
-    /// At this packet from its client, and
+    /// At this packet from its client, and again after each so many more:
     pub threshold: u32,
-    /// again after each so many; 0: once.
-    pub period: u32,
-    /// Always zero.
-    pub reserved: u32,
+    /// the largest 64-bit number divided by how many, see [`Sync::every`]; 0: once.
+    pub repeats: u64,
+}
+
+impl Sync {
+    /// For `repeats`: after each so many packets; 0: once.
+    pub const fn every(period: u32) -> u64 {
+        match period {
+            0 => 0,
+            period => u64::MAX / period as u64,
+        }
+    }
+
+    /// Whether it is told at this packet.
+    ///
+    /// Each packet of a known connection asks, and a division takes as long as the rest of what is done for
+    /// it. A multiplication tells whether a 32-bit number is divisible by one that is known beforehand (Lemire,
+    /// Kaser and Kurz, "Faster remainder by direct computation", 2019).
+    #[inline(always)]
+    pub const fn is_due(&self, packets: u32) -> bool {
+        let beyond = packets.wrapping_sub(self.threshold) as u64;
+        let divisible = beyond.wrapping_mul(self.repeats.wrapping_add(1)) <= self.repeats;
+        packets != 0 && packets >= self.threshold && divisible
+    }
 }
 
 /// What the ring buffer [`EVENTS`] holds: the number of an entry plus one, and whose.

@@ -4,7 +4,7 @@
 //! later, so of many events about one connection the last one tells it all.
 
 use super::Work;
-use crate::abi::{Sync, event};
+use crate::abi::event;
 use crate::connection::table::{Slot, Ways};
 use crate::connection::{Protocol, sctp, tcp};
 use crate::family::Family;
@@ -97,16 +97,6 @@ const fn closes(protocol: Protocol, before: u8, state: u8) -> bool {
     before != state && state != established
 }
 
-/// Whether a connection is told at this packet from its client, whatever the packet does to it.
-#[inline(always)]
-pub(super) const fn due(sync: &Sync, packets: u32) -> bool {
-    let turn = match sync.period {
-        0 => packets,
-        period => packets % period,
-    };
-    packets != 0 && turn == sync.threshold
-}
-
 /// Tells of the connection in [`Work::news`], if its number of packets or its change of state asks for
 /// it.
 #[inline(never)]
@@ -118,7 +108,7 @@ pub(super) fn announce<F: Network, T: Tables>(tables: T, work: &mut Work<F>) {
         state,
     } = work.news;
     let sync = tables.sync();
-    let due = due(&sync, packets);
+    let due = sync.is_due(packets);
     // Most packets end here.
     if !due && before == state {
         return;

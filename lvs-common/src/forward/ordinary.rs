@@ -5,7 +5,6 @@
 //! done here from top to bottom, with its values in registers and nothing changed before it is certain.
 //! Whatever else comes goes through the stages, which do the same for every packet.
 
-use super::announce::due;
 use super::arrive::concerns;
 use super::enter::heard;
 use super::find::is_expired;
@@ -146,7 +145,7 @@ fn request<'a, F: Network, T: Tables + Store<F> + 'a>(
         }
     }
     let sync = packet.config.sync;
-    let told = sync.on != 0 && due(&sync, set.packets(way).wrapping_add(1));
+    let told = sync.on != 0 && sync.is_due(set.packets(way).wrapping_add(1));
     if told || !table::unchanged(&slot) {
         return None;
     }

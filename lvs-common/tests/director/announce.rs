@@ -3,6 +3,7 @@
 use lvs_common::abi::{Method, Pick, Sync};
 use lvs_common::connection::Protocol;
 use lvs_common::verdict::Reason;
+use proptest::prelude::*;
 
 use super::frames::{ACK, CLIENT, DIRECTOR, Draft, FIN, RST, SERVER, SYN, at};
 use super::plain::Director;
@@ -17,10 +18,27 @@ fn director(protocol: Protocol, method: Method, threshold: u32, period: u32) -> 
     director.config.sync = Sync {
         on: 1,
         threshold,
-        period,
-        reserved: 0,
+        repeats: Sync::every(period),
     };
     director
+}
+
+proptest! {
+    #[test]
+    fn it_is_due_as_a_division_would_say(
+        threshold in any::<u32>(),
+        period in prop_oneof![0..100_u32, any::<u32>()],
+        times in 0..1_000_u32,
+        off in prop_oneof![4 => Just(0), 1 => any::<u32>()],
+    ) {
+        let threshold = if period == 0 { threshold } else { threshold % period };
+        let sync = Sync { on: 1, threshold, repeats: Sync::every(period) };
+        let turn = times.wrapping_mul(period).wrapping_add(threshold).wrapping_add(off);
+        for packets in [turn.wrapping_sub(1), turn, turn.wrapping_add(1), threshold, 0, 1, u32::MAX] {
+            let divided = if period == 0 { packets } else { packets % period };
+            prop_assert_eq!(sync.is_due(packets), packets != 0 && divided == threshold, "{}", packets);
+        }
+    }
 }
 
 /// How many events each of the frames causes.

@@ -7,7 +7,9 @@ use aya::maps::{Array, MapData, MapInfo};
 use aya::programs::{Program, ProgramError, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod};
 use aya_obj::Object;
-use lvs_common::abi::{self, ABI_VERSION, Config, DEFAULT_FRAGMENTS, DEFAULT_SLOTS, PROGRAM, WAYS};
+use lvs_common::abi::{
+    self, ABI_VERSION, Config, DEFAULT_FRAGMENTS, DEFAULT_SLOTS, PROGRAM, Sync, WAYS,
+};
 use lvs_common::connection::Protocol;
 use tracing::{debug, info, warn};
 
@@ -153,7 +155,7 @@ impl DataPath {
         };
         config.icmp_rate = options.icmp_rate;
         config.sync.threshold = options.sync_threshold;
-        config.sync.period = options.sync_period;
+        config.sync.repeats = Sync::every(options.sync_period);
         let loaded =
             load(OBJECT, &config, sizes, Some((&directory, &object))).and_then(|mut ebpf| {
                 let maps = Maps::take(&mut ebpf, &directory)?;
@@ -454,7 +456,7 @@ fn new_config() -> Result<Config, KernelError> {
         timeouts,
         options: 0,
         icmp_rate: 0,
-        sync: abi::Sync::default(),
+        sync: Sync::default(),
         own_count: 0,
         probing: 0,
         own: [0; abi::OWN_ADDRESSES],

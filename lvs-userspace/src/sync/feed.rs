@@ -15,8 +15,8 @@ const MOST: usize = 65_536;
 /// Hands the program's events to each of those who listen, and has it tell nothing while nobody does.
 pub struct Feed {
     maps: Arc<Maps>,
-    /// `--sync-period`.
-    period: u32,
+    /// As `--sync-period` says.
+    repeats: u64,
     listeners: Mutex<Listeners>,
 }
 
@@ -55,7 +55,7 @@ impl Feed {
     pub fn new(maps: Arc<Maps>) -> Self {
         let config = maps.config.read(0);
         let feed = Self {
-            period: config.map_or(0, |config| config.sync.period),
+            repeats: config.map_or(0, |config| config.sync.repeats),
             maps,
             listeners: Mutex::default(),
         };
@@ -90,21 +90,13 @@ impl Feed {
     fn switch(&self, listeners: &Listeners) {
         let mut all = listeners.waiting.values();
         let repeats = all.any(|waiting| waiting.wanted == Wanted::Repeats);
-        let words = [
-            (
-                offset_of!(abi::Sync, period),
-                if repeats { self.period } else { 0 },
-            ),
-            (
-                offset_of!(abi::Sync, on),
-                u32::from(!listeners.waiting.is_empty()),
-            ),
-        ];
-        for (offset, value) in words {
-            let offset = offset_of!(Config, sync) + offset;
-            if let Some(word) = self.maps.config.word(0, offset) {
-                word.store(value, Ordering::Relaxed);
-            }
+        let config = &self.maps.config;
+        let offset = offset_of!(Config, sync);
+        if let Some(word) = config.double_word(0, offset + offset_of!(abi::Sync, repeats)) {
+            word.store(if repeats { self.repeats } else { 0 }, Ordering::Relaxed);
+        }
+        if let Some(word) = config.word(0, offset + offset_of!(abi::Sync, on)) {
+            word.store((!listeners.waiting.is_empty()).into(), Ordering::Relaxed);
         }
     }
 }
