@@ -26,7 +26,7 @@ pub(crate) fn crashes(count: usize) -> Result<()> {
     let mut times = Vec::new();
     for number in 0..count {
         // Crashes come at any moment of the interval, evenly.
-        let phase = u64::try_from(1_000 * number / count)?;
+        let phase = u64::try_from(500 * (2 * number + 1) / count)?;
         thread::sleep(Duration::from_millis(1_500 + phase));
         cared.lab.servers[0].crash();
         times.push(cared.wait(&mut client, 1)?);
