@@ -132,6 +132,84 @@ pub fn pick<'a, T: Tables + 'a>(
     walk(tables, plan, flow, search, method, count)
 }
 
+/// A server that was picked at first sight.
+#[derive(Clone, Copy, Debug)]
+pub struct First<'a> {
+    /// The server's part in the plan.
+    pub member: &'a Member,
+    /// Service and ticket, if that decided.
+    ticket: Option<(u32, u32)>,
+}
+
+impl First<'_> {
+    /// Nothing came of it: the next one who picks gets the same.
+    #[inline(always)]
+    pub fn undo<T: Tables>(&self, tables: T) {
+        undo(tables, self.ticket);
+    }
+}
+
+/// What [`pick`] picks if that takes no search: the scheduler looks at no loads, and neither weight nor
+/// threshold keep the server that it comes to from getting a connection.
+#[inline(always)]
+pub fn first<'a, T: Tables + 'a>(tables: T, plan: &'a Plan, flow: &Flow) -> Option<First<'a>> {
+    let size = plan.slot_count;
+    if size == 0 {
+        return None;
+    }
+    let mut ticket = None;
+    let number = match Pick::from_raw(plan.pick) {
+        Pick::Rotate => {
+            let drawn = tables.ticket(plan.service);
+            ticket = Some((plan.service, drawn));
+            drawn
+        }
+        Pick::SourceHash => bucket(key(plan, flow)),
+        Pick::DestinationHash => bucket(flow.destination),
+        Pick::Maglev => siphash::hash(key(plan, flow), MAGLEV_KEY),
+        Pick::Nothing | Pick::Least | Pick::WeightedLeast => return None,
+    };
+    let member = in_slot(tables, plan, number % size)
+        .and_then(|place| tables.member(place))
+        .filter(|member| member.weight != 0 && member.upper == 0);
+    if member.is_none() {
+        undo(tables, ticket);
+    }
+    Some(First {
+        member: member?,
+        ticket,
+    })
+}
+
+/// Puts a service's ticket back.
+#[inline(always)]
+fn undo<T: Tables>(tables: T, ticket: Option<(u32, u32)>) {
+    if let Some((service, ticket)) = ticket {
+        tables.put_back(service, ticket);
+    }
+}
+
+/// The place of a slot's member in the table of members.
+#[inline(always)]
+fn in_slot<T: Tables>(tables: T, plan: &Plan, slot: u32) -> Option<u32> {
+    let position = tables.slot(plan.slots.wrapping_add(slot))?;
+    if position == EMPTY_SLOT {
+        return None;
+    }
+    Some(plan.members.wrapping_add(position))
+}
+
+/// What a hash of the source is taken of.
+#[inline(always)]
+fn key(plan: &Plan, flow: &Flow) -> u32 {
+    let port = if plan.flags & Plan::FLAG_2 != 0 {
+        flow.port
+    } else {
+        0
+    };
+    flow.source.wrapping_add(u32::from(port))
+}
+
 /// Picks a server by the flow alone, the same one for every packet while the plan is in force.
 /// `None` also where the scheduler counts connections, which it could not do here.
 #[inline(always)]
@@ -198,15 +276,6 @@ struct Searcher<'a, T> {
 }
 
 impl<'a, T: Tables + 'a> Searcher<'a, T> {
-    #[inline(always)]
-    fn in_slot(&self, slot: u32) -> Option<u32> {
-        let position = self.tables.slot(self.plan.slots.wrapping_add(slot))?;
-        if position == EMPTY_SLOT {
-            return None;
-        }
-        Some(self.plan.members.wrapping_add(position))
-    }
-
     /// Takes the member at that place if it is usable; says whether to go on otherwise.
     #[inline(always)]
     fn take(&mut self, place: Option<u32>, go_on: bool) -> bool {
@@ -236,18 +305,8 @@ impl<'a, T: Tables + 'a> Searcher<'a, T> {
         } else {
             hash((turn - 1 + self.search.first) % size.max(1))
         };
-        let member = self.in_slot(slot);
+        let member = in_slot(self.tables, self.plan, slot);
         self.take(member, fallback)
-    }
-
-    #[inline(always)]
-    fn key(&self) -> u32 {
-        let port = if self.plan.flags & Plan::FLAG_2 != 0 {
-            self.flow.port
-        } else {
-            0
-        };
-        self.flow.source.wrapping_add(u32::from(port))
     }
 
     /// Connections by IPVS's measure (`ip_vs_dest_conn_overhead`), compared by cross multiplication.
@@ -289,7 +348,7 @@ impl<'a, T: Tables + 'a> Step for Searcher<'a, T> {
         match self.method {
             Method::Rotate => {
                 let slot = self.tables.ticket(self.plan.service) % size;
-                let member = self.in_slot(slot);
+                let member = in_slot(self.tables, self.plan, slot);
                 self.take(member, true)
             }
             Method::Least { weighted } => {
@@ -297,16 +356,16 @@ impl<'a, T: Tables + 'a> Step for Searcher<'a, T> {
                 true
             }
             Method::Source => {
-                let key = self.key();
+                let key = key(self.plan, &self.flow);
                 self.by_hash(turn, size, |offset| offset.wrapping_add(bucket(key)) % size)
             }
             Method::Destination => {
                 let slot = bucket(self.flow.destination).wrapping_add(turn) % size;
-                let member = self.in_slot(slot);
+                let member = in_slot(self.tables, self.plan, slot);
                 self.take(member, self.search.avoid != NOBODY)
             }
             Method::Maglev => {
-                let key = self.key();
+                let key = key(self.plan, &self.flow);
                 self.by_hash(turn, size, |offset| {
                     siphash::hash(key.wrapping_add(offset), MAGLEV_KEY) % size
                 })

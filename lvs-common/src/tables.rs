@@ -61,6 +61,8 @@ pub trait Tables: Walk + Secrets + Store<V4> + Store<V6> {
     fn slot(self, index: u32) -> Option<u32>;
     /// The next ticket of a service's rotating scheduler.
     fn ticket(self, service: u32) -> u32;
+    /// Puts a ticket back that came to nothing, if nobody has drawn another one since.
+    fn put_back(self, service: u32, ticket: u32);
     /// A real server by its index.
     fn server<'a>(self, index: u32) -> Option<&'a Server>
     where

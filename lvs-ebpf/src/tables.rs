@@ -235,6 +235,14 @@ impl Tables for Kernel {
     }
 
     #[inline(always)]
+    fn put_back(self, service: u32, ticket: u32) {
+        if let Some(cursor) = maps::cursors.get_ptr_mut(service) {
+            // SAFETY: an aligned word of a map value.
+            unsafe { atomic::compare_exchange(cursor, ticket.wrapping_add(1), ticket) };
+        }
+    }
+
+    #[inline(always)]
     fn server<'a>(self, index: u32) -> Option<&'a Server> {
         maps::servers.get(index)
     }

@@ -34,7 +34,12 @@ impl<F: Family> SetPointer<F> {
     /// The mask keeps every way within the set, for the reader and for the verifier.
     #[inline(always)]
     fn way(self, way: u32) -> *mut Entry<F> {
-        let way = verifier::hidden(way as usize) & (WAYS as usize - 1);
+        let way = if core::intrinsics::is_val_statically_known(way) {
+            way as usize
+        } else {
+            verifier::hidden(way as usize)
+        };
+        let way = way & (WAYS as usize - 1);
         // SAFETY: `new`'s promise, and an index below the number of ways.
         unsafe { (&raw mut (*self.0).ways).cast::<Entry<F>>().add(way) }
     }
@@ -51,6 +56,16 @@ impl<F: Family> Ways<F> for SetPointer<F> {
         let tag = Tag(unsafe { ptr::read_volatile(&raw const (*self.way(way)).tag) });
         verifier::fence();
         tag
+    }
+
+    /// A load whose value nobody waits for: BPF has no prefetch.
+    #[inline(always)]
+    fn fetch(self) {
+        let mut way = 0;
+        while way < WAYS {
+            self.tag(way);
+            way += 1;
+        }
     }
 
     #[inline(always)]
@@ -172,10 +187,5 @@ impl<F: Family> Ways<F> for SetPointer<F> {
     fn learn(self, way: u32, client: &Client) {
         // SAFETY: see above.
         unsafe { (*self.way(way)).client = *client };
-    }
-
-    #[inline(always)]
-    fn opaque(word: u32) -> u32 {
-        verifier::hidden(word as usize) as u32
     }
 }

@@ -3,7 +3,7 @@
 use zerocopy::byteorder::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::abi::Mac;
+use crate::abi::{Mac, Method};
 use crate::family::{Family, V4, V6};
 
 /// Source and destination port, network order, as they stand in a TCP, UDP or SCTP header.
@@ -109,6 +109,23 @@ pub struct Record {
     pub persistence: u8,
 }
 
+impl Record {
+    /// Of a connection whose service is not persistent.
+    #[inline(always)]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the tables end at 65,536 and 8,192"
+    )]
+    pub const fn new(server: u32, service: u32, method: Method) -> Self {
+        Self {
+            server: server as u16,
+            service: service as u16,
+            method: method as u8,
+            persistence: 0,
+        }
+    }
+}
+
 /// Where a client is heard: replies of NAT connections go there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -170,31 +187,28 @@ pub struct Entry<F: Family> {
 pub struct Tag(pub u32);
 
 impl Tag {
-    const PHASE: u32 = 0xf;
+    /// Bits that are zero in a free way.
+    pub const PHASE: u32 = 0xf;
     const BUSY: u32 = 1;
     const FIRST_STATE: u32 = 2;
-    const HALF_OPEN: u32 = 1 << 4;
+    /// Bit of what may be recycled when a set is short of room.
+    pub const HALF_OPEN: u32 = 1 << 4;
     const GENERATION: u32 = 0x3_ffe0;
     const GENERATION_ONE: u32 = 1 << 5;
     /// Bits of the fingerprint.
     pub const FINGERPRINT: u32 = 0xfffc_0000;
 
-    /// What tells free, busy and live ways apart; 0: free.
+    /// What tells free, busy and live ways apart, and whether it may be recycled: [`Tag::PHASE`] and
+    /// [`Tag::HALF_OPEN`].
     #[inline(always)]
-    pub const fn phase(self) -> u32 {
-        self.0 & Self::PHASE
+    pub const fn condition(self) -> u32 {
+        self.0 & (Self::PHASE | Self::HALF_OPEN)
     }
 
-    /// 1 if it may be recycled when a set is short of room, else 0.
+    /// The fingerprint as a number below 2 to the 14th.
     #[inline(always)]
-    pub const fn half_open_bit(self) -> u32 {
-        (self.0 / Self::HALF_OPEN) & 1
-    }
-
-    /// 0 if the fingerprint is this one (in place), else a small number.
-    #[inline(always)]
-    pub const fn unlike(self, fingerprint: u32) -> u32 {
-        (self.0 ^ fingerprint) >> Self::FINGERPRINT.trailing_zeros()
+    pub const fn print(self) -> u32 {
+        self.0 >> Self::FINGERPRINT.trailing_zeros()
     }
 
     /// No connection, may be claimed.

@@ -77,8 +77,14 @@ pub(super) fn arrive<F: Network, P: Packet, T: Tables + Store<F>>(
 /// Whether the director may have to do with an address: false positives are possible.
 #[inline(always)]
 pub fn concerns<T: Tables>(tables: T, address: &Address) -> bool {
+    concern(tables, address) & 1 != 0
+}
+
+/// The same in the lowest bit.
+#[inline(always)]
+pub(super) fn concern<T: Tables>(tables: T, address: &Address) -> u64 {
     let (word, bit) = concern_bit(address);
-    tables.concern(word) >> bit & 1 != 0
+    tables.concern(word) >> bit
 }
 
 /// A packet of a known connection, from the client.

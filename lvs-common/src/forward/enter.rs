@@ -2,9 +2,9 @@
 
 use super::find::{Connection, find};
 use super::{Stage, Work};
-use crate::abi::Method;
+use crate::abi::{Method, Server};
 use crate::connection::table::{self, Inserted, New, Place, Refused, Store, Survey};
-use crate::connection::{Client, Direction, Key, Kind, Protocol, Tag, half_open, udp};
+use crate::connection::{Client, Direction, Key, Kind, Protocol, Signal, Tag, half_open, udp};
 use crate::link::Link;
 use crate::network::Network;
 use crate::tables::{Step, Tables};
@@ -63,29 +63,50 @@ const NONE: Inserted = Inserted {
     tag: Tag(0),
 };
 
+/// How a connection begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct State {
+    /// Its first state.
+    pub(super) number: u8,
+    /// Whether it may be recycled.
+    pub(super) half_open: bool,
+}
+
+impl State {
+    /// After the first packet.
+    #[inline(always)]
+    pub(super) fn first(protocol: Protocol, signal: Signal, method: Method) -> Self {
+        let direction = if method == Method::Nat {
+            Direction::Input
+        } else {
+            Direction::InputOnly
+        };
+        let number = signal.next(direction, udp::NORMAL);
+        Self {
+            number,
+            half_open: protocol == Protocol::Udp || half_open(protocol, number),
+        }
+    }
+}
+
 /// Lays out the entry of a new connection.
 #[inline(never)]
 fn prepare<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) {
     let forward = &work.forward;
-    let nat = forward.route.method == Method::Nat;
-    let direction = if nat {
-        Direction::Input
-    } else {
-        Direction::InputOnly
-    };
+    let method = forward.route.method;
     // There always is one: nothing else is scheduled.
     let protocol = forward.protocol.unwrap_or(Protocol::Tcp);
-    let state = forward.signal.next(direction, udp::NORMAL);
+    let state = State::first(protocol, forward.signal, method);
     work.new = New {
         key: work.key,
         record: work.record(tables),
         client: heard(forward.interface, &forward.link),
         partner: work.reply.number,
-        state,
-        half_open: protocol == Protocol::Udp || half_open(protocol, state),
-        pinned: nat,
+        state: state.number,
+        half_open: state.half_open,
+        pinned: method == Method::Nat,
         now: forward.now,
-        timeout: tables.timeout(protocol, state),
+        timeout: tables.timeout(protocol, state.number),
         survey: Survey::default(),
     };
 }
@@ -96,18 +117,26 @@ fn prepare_reply<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>
     prepare(tables, work);
     let new = &mut work.new;
     if let Some(server) = tables.server(u32::from(new.record.server)) {
-        new.key.source = F::narrow(&server.address);
-        new.key.ports = work.key.ports.reversed();
-        if server.port.get() != 0 {
-            new.key.ports.source = server.port;
-        }
+        await_replies(new, server);
     }
-    new.key.destination = work.key.source;
+    F::hash(&new.key, tables)
+}
+
+/// Makes the entry of a connection the one for the replies of its server.
+#[inline(always)]
+pub(super) fn await_replies<F: Network>(new: &mut New<F>, server: &Server) {
+    let asked = new.key;
+    new.key.source = F::narrow(&server.address);
+    new.key.destination = asked.source;
+    new.key.ports = asked.ports.reversed();
+    if server.port.get() != 0 {
+        new.key.ports.source = server.port;
+    }
     new.key.kind = Kind::Reply as u8;
     new.state = 0;
     // It lives as long as its connection, whose clock is the one that packets keep going.
     new.timeout = u32::MAX;
-    F::hash(&new.key, tables)
+    new.pinned = true;
 }
 
 /// Another CPU scheduled the same flow a moment ago: its choice stands.

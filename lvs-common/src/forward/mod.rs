@@ -25,6 +25,7 @@ use crate::transmit::{Forward, Route, to_client, to_server};
 use crate::verdict::{Reason, Verdict};
 use crate::wire::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ethernet};
 use crate::{answer, persistence, probe, relate, reset};
+use ordinary::{Outcome, first};
 
 pub use arrive::concerns;
 pub use find::{Connection, client, find};
@@ -83,15 +84,24 @@ pub fn forward<'a, P: Packet, T: Tables>(
     let ethertype = packet
         .header::<Ethernet>(0)
         .map_or(0, |header| header.ethertype.get());
-    let ordinary = match ethertype {
-        ETHERTYPE_IPV4 => ordinary::forward::<V4, P, T>(packet, tables),
-        ETHERTYPE_IPV6 => ordinary::forward::<V6, P, T>(packet, tables),
-        _ => None,
+    let outcome = match ethertype {
+        ETHERTYPE_IPV4 => ordinary::known::<V4, P, T>(packet, tables),
+        ETHERTYPE_IPV6 => ordinary::known::<V6, P, T>(packet, tables),
+        _ => Outcome::OTHER,
     };
-    if ordinary.is_some() {
-        return ordinary;
+    if let Some(verdict) = outcome.verdict() {
+        return Some(verdict);
     }
-    Some(stages(packet, tables, workspace()?))
+    let workspace = workspace()?;
+    let first = match ethertype {
+        _ if outcome != Outcome::FIRST => None,
+        ETHERTYPE_IPV4 => first::forward(packet, tables, &mut workspace.v4.new),
+        _ => first::forward(packet, tables, &mut workspace.v6.new),
+    };
+    if first.is_some() {
+        return first;
+    }
+    Some(stages(packet, tables, workspace))
 }
 
 /// The long way, for every packet.
@@ -247,17 +257,12 @@ impl<F: Family> Work<F> {
 
     /// What an entry of the new connection says about its server.
     #[inline(always)]
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the tables end at 65,536 and 4,096"
-    )]
     pub fn record<T: Tables>(&self, tables: T) -> Record {
         let Route { server, method, .. } = self.forward.route;
+        let service = tables.server(server).map_or(0, |server| server.service);
         Record {
-            server: server as u16,
-            service: tables.server(server).map_or(0, |server| server.service) as u16,
-            method: method as u8,
             persistence: self.persistence,
+            ..Record::new(server, service, method)
         }
     }
 

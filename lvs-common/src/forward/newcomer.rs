@@ -26,7 +26,7 @@ pub(super) fn schedule<F: Network, T: Tables + Store<F>>(tables: T, work: &mut W
     // IPVS leaves connections from the FTP data port to the FTP helper.
     let ftp_data = protocol == Protocol::Tcp && work.key.ports.source.get() == 20;
     if !work.forward.signal.starts() || ftp_data {
-        let flow = flow(work);
+        let flow = flow(&work.key, work.forward.hash);
         return stray(tables, work, plan, &flow);
     }
     work.alone = plan.flags & Plan::ONE_PACKET != 0 && protocol == Protocol::Udp;
@@ -42,7 +42,7 @@ pub(super) fn schedule<F: Network, T: Tables + Store<F>>(tables: T, work: &mut W
 /// Picks a server.
 #[inline(always)]
 fn place<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>, plan: &Plan) -> Stage {
-    let flow = flow(work);
+    let flow = flow(&work.key, work.forward.hash);
     let Some((_, member)) = schedule::pick(tables, plan, &flow, &mut work.search) else {
         return Stage::Unreachable;
     };
@@ -68,12 +68,12 @@ pub(super) fn place_stranger<F: Network, T: Tables + Store<F>>(
 
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "any half will do")]
-pub(super) fn flow<F: Family>(work: &Work<F>) -> Flow {
+pub(super) fn flow<F: Family>(key: &Key<F>, hash: u64) -> Flow {
     Flow {
-        source: schedule::fold::<F>(work.key.source),
-        destination: schedule::fold::<F>(work.key.destination),
-        port: work.key.ports.source.get(),
-        hash: work.forward.hash as u32,
+        source: schedule::fold::<F>(key.source),
+        destination: schedule::fold::<F>(key.destination),
+        port: key.ports.source.get(),
+        hash: hash as u32,
     }
 }
 

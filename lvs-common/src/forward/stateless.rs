@@ -16,7 +16,7 @@ use crate::verdict::{Reason, Verdict};
 pub(super) fn crowded<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> Stage {
     match service(tables, &work.key) {
         Some(plan) => {
-            let flow = flow(work);
+            let flow = flow(&work.key, work.forward.hash);
             stateless(tables, work, plan, &flow)
         }
         None => work.end(Verdict::drop(Reason::TableFull)),

@@ -93,6 +93,11 @@ impl Network for V4 {
     }
 
     #[inline(always)]
+    fn addresses(header: &Ipv4) -> [[u8; 4]; 2] {
+        [header.source, header.destination]
+    }
+
+    #[inline(always)]
     fn take_hop(header: &mut Ipv4) {
         header.ttl = header.ttl.wrapping_sub(1);
         // The TTL is the first byte of its word: one less there is 0x0100 more in the checksum.

@@ -190,6 +190,11 @@ impl Network for V6 {
     }
 
     #[inline(always)]
+    fn addresses(header: &Ipv6) -> [[u8; 16]; 2] {
+        [header.source, header.destination]
+    }
+
+    #[inline(always)]
     fn take_hop(header: &mut Ipv6) {
         header.hop_limit = header.hop_limit.wrapping_sub(1);
     }

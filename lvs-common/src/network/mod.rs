@@ -146,6 +146,8 @@ pub trait Network: Family {
     /// Reads a header without options or extension headers of a packet that is whole and fits into
     /// so many bytes. `None`: it is none of these, or no right header at all.
     fn plain(header: &Self::Header, room: usize) -> Option<Plain<Self>>;
+    /// Source and destination.
+    fn addresses(header: &Self::Header) -> [Self::Address; 2];
     /// Takes one from TTL or hop limit; the caller checked that it is above one.
     fn take_hop(header: &mut Self::Header);
     /// Replaces addresses; `change` is what changes in sums over them.

@@ -132,6 +132,26 @@ fn check(director: &Director, frame: &[u8]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+#[test]
+fn a_length_that_lies_is_a_lie_on_the_short_way_too() {
+    let (short, long) = (director(), director());
+    for (from, to, place) in [
+        ("198.51.100.7:40000", "192.0.2.1:83", 16),
+        ("[2001:db8:c::7]:40000", "[2001:db8:1::1]:83", 18),
+    ] {
+        for flags in [SYN, ACK] {
+            let frame = Draft::tcp(from, to, flags).frame();
+            assert_eq!(short.handle(&frame), long.handle_by_stages(&frame));
+            for length in 0..200_u16 {
+                let mut lying = frame.clone();
+                lying[place..place + 2].copy_from_slice(&length.to_be_bytes());
+                let (said, expected) = (short.handle(&lying), long.handle_by_stages(&lying));
+                assert_eq!(said, expected, "{length}");
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 

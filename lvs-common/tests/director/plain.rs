@@ -416,6 +416,11 @@ impl Tables for &Director {
     fn ticket(self, service: u32) -> u32 {
         self.cursors[service as usize].fetch_add(1, SeqCst)
     }
+    fn put_back(self, service: u32, ticket: u32) {
+        let (drawn, before) = (ticket.wrapping_add(1), ticket);
+        let cursor = &self.cursors[service as usize];
+        let _ = cursor.compare_exchange(drawn, before, SeqCst, SeqCst);
+    }
     fn server<'a>(self, index: u32) -> Option<&'a Server>
     where
         Self: 'a,

@@ -55,6 +55,14 @@ pub fn find<F: Family, T: Store<F>>(table: T, key: &Key<F>, place: Place) -> Opt
     look(table.set(place.second)?, place.second, key, place)
 }
 
+/// Has a key's first set fetched from memory for whoever needs it soon.
+#[inline(always)]
+pub fn fetch<F: Family, T: Store<F>>(table: T, place: Place) {
+    if let Some(set) = table.set(place.first) {
+        set.fetch();
+    }
+}
+
 /// Whether what was copied from a slot belonged to the connection that was found there.
 #[inline(always)]
 pub fn unchanged<F: Family, S: Ways<F>>(slot: &Slot<S>) -> bool {

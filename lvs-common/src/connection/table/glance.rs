@@ -1,10 +1,11 @@
 //! All ways of a set at a glance: what settles nearly every insertion.
 //!
-//! There is no branch in it. The processor fetches the cache lines of the ways side by side, instead of one
-//! after the other as it guesses its way through a loop, and a verifier follows one path, instead of
-//! each order in which eight ways may be free.
+//! There is no branch in it: what the tags say lies side by side in a few words, on which arithmetic is done
+//! for all ways at once. The processor fetches the cache lines of the ways side by side, instead of one after
+//! the other as it guesses its way through a loop, and a verifier follows one path, instead of each order in
+//! which eight ways may be free.
 
-use super::{Place, Ways};
+use super::Ways;
 use crate::abi::WAYS;
 use crate::connection::Tag;
 use crate::family::Family;
@@ -12,49 +13,97 @@ use crate::family::Family;
 /// What the tags of a set say to somebody with a key to insert.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Glance {
-    /// Turns from the home way to the first free one; [`WAYS`]: none is free.
-    pub(super) taken: u32,
-    /// Half-open connections, expired ones included.
-    pub(super) half_open: u32,
-    /// Connections and claims with the key's fingerprint.
-    pub(super) alike: u32,
-    /// 1 once a free way was met.
-    met: u32,
+    /// [`Tag::condition`] of each way in a byte.
+    conditions: u64,
+    /// [`Tag::print`] of each way in two bytes.
+    prints: [u64; 2],
 }
+
+/// One in each byte.
+const BYTES: u64 = 0x0101_0101_0101_0101;
+/// One in each two bytes.
+const PAIRS: u64 = 0x0001_0001_0001_0001;
 
 impl Glance {
     /// Looks at a set.
     #[inline(always)]
-    pub(super) fn at<F: Family, S: Ways<F>>(set: S, place: Place) -> Self {
+    pub(super) fn at<F: Family, S: Ways<F>>(set: S) -> Self {
         let mut glance = Self::default();
-        let mut turn = 0;
-        while turn < WAYS {
-            let tag = set.tag((place.home ^ turn) & (WAYS - 1));
-            glance = glance.and(tag, place.fingerprint, S::opaque);
-            turn += 1;
+        let mut way = 0;
+        while way < WAYS {
+            glance = glance.and(way, set.tag(way));
+            way += 1;
         }
         glance
     }
 
     /// Looks at one more way.
     #[inline(always)]
-    fn and(self, tag: Tag, fingerprint: u32, opaque: impl Fn(u32) -> u32) -> Self {
-        let free = is_zero(opaque(tag.phase()));
-        let same = is_zero(opaque(tag.unlike(fingerprint)));
-        let met = self.met | free;
-        Self {
-            taken: self.taken + (met ^ 1),
-            half_open: self.half_open + tag.half_open_bit(),
-            alike: self.alike + (same & (free ^ 1)),
-            met,
-        }
+    fn and(mut self, way: u32, tag: Tag) -> Self {
+        self.conditions |= u64::from(tag.condition()) << (8 * way);
+        let [low, high] = &mut self.prints;
+        let prints = if way < 4 { low } else { high };
+        *prints |= u64::from(tag.print()) << (16 * (way & 3));
+        self
+    }
+
+    /// Free ways, as bits.
+    #[inline(always)]
+    pub(super) const fn free(self) -> u32 {
+        // A phase is below 16: the highest bit of its byte is left where it is zero.
+        let phases = self.conditions & (BYTES * Tag::PHASE as u64);
+        let free = (BYTES << 7).wrapping_sub(phases) & (BYTES << 7);
+        // Moves the highest bit of each byte next to the others.
+        (free.wrapping_mul(0x0002_0408_1020_4081) >> 56) as u32
+    }
+
+    /// Half-open connections, expired ones included.
+    #[inline(always)]
+    pub(super) const fn half_open(self) -> u32 {
+        let bits = (self.conditions / Tag::HALF_OPEN as u64) & BYTES;
+        (bits.wrapping_mul(BYTES) >> 56) as u32
+    }
+
+    /// Connections and claims with this fingerprint (in place). Of a fingerprint of zero free ways are such,
+    /// too.
+    #[inline(always)]
+    pub(super) const fn alike(self, fingerprint: u32) -> u32 {
+        let [low, high] = self.prints;
+        let wanted = Tag(fingerprint).print() as u64 * PAIRS;
+        let count = zeroes(low ^ wanted) + zeroes(high ^ wanted);
+        (count.wrapping_mul(PAIRS) >> 48) as u32
+    }
+
+    /// The free way to take first, from a home way on: there is one.
+    #[inline(always)]
+    pub(super) const fn nearest(self, home: u32) -> u32 {
+        // The way at each turn is the home way with some of its three bits changed: so is its bit's place here.
+        let turns = swap(self.free(), home, 1, 0x55);
+        let turns = swap(turns, home >> 1, 2, 0x33);
+        let turns = swap(turns, home >> 2, 4, 0x0f);
+        let first = turns & turns.wrapping_neg();
+        home ^ (has(first & 0xf0) << 2 | has(first & 0xcc) << 1 | has(first & 0xaa))
     }
 }
 
-/// 1 for zero, 0 for any other small number.
+/// One in each two bytes that are zero: fingerprints are below 2 to the 14th.
 #[inline(always)]
-const fn is_zero(number: u32) -> u32 {
-    number.wrapping_sub(1) >> 31
+const fn zeroes(pairs: u64) -> u64 {
+    (PAIRS << 15).wrapping_sub(pairs) >> 15 & PAIRS
+}
+
+/// Exchanges the bits under a mask with those so many places above them, if the condition is odd.
+#[inline(always)]
+const fn swap(bits: u32, condition: u32, distance: u32, mask: u32) -> u32 {
+    let wanted = (condition & 1).wrapping_neg() & mask;
+    let differ = (bits ^ bits >> distance) & wanted;
+    bits ^ differ ^ differ << distance
+}
+
+/// 0 for zero, 1 for any other small number of bits.
+#[inline(always)]
+const fn has(bits: u32) -> u32 {
+    bits.wrapping_neg() >> 31
 }
 
 #[cfg(test)]
@@ -81,20 +130,23 @@ mod tests {
         #[test]
         fn a_glance_sees_what_a_closer_look_would(
             fingerprint in fingerprint(),
+            home in 0..WAYS,
             seen in proptest::array::uniform8(tag()),
         ) {
-            let glance = seen.iter().fold(Glance::default(), |glance, &tag| {
-                glance.and(tag, fingerprint, |word| word)
+            let glance = (0..).zip(&seen).fold(Glance::default(), |glance, (way, &tag)| {
+                glance.and(way, tag)
             });
-            let taken = seen.iter().take_while(|tag| !tag.is_free()).count();
             let half_open = seen.iter().filter(|tag| tag.is_live() && tag.is_half_open()).count();
-            let alike = seen
-                .iter()
-                .filter(|tag| !tag.is_free() && tag.has_fingerprint(fingerprint))
-                .count();
-            prop_assert_eq!(glance.taken as usize, taken);
-            prop_assert_eq!(glance.half_open as usize, half_open);
-            prop_assert_eq!(glance.alike as usize, alike);
+            let alike = seen.iter().filter(|tag| tag.has_fingerprint(fingerprint)).count();
+            prop_assert_eq!(glance.half_open() as usize, half_open);
+            prop_assert_eq!(glance.alike(fingerprint) as usize, alike);
+            for way in 0..WAYS {
+                prop_assert_eq!(glance.free() >> way & 1 != 0, seen[way as usize].is_free());
+            }
+            let mut ways = (0..WAYS).map(|turn| home ^ turn);
+            if let Some(way) = ways.find(|&way| seen[way as usize].is_free()) {
+                prop_assert_eq!(glance.nearest(home), way);
+            }
         }
     }
 }

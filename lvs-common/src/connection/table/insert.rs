@@ -26,29 +26,45 @@ pub struct Inserted {
 /// [`Refused::Full`] when both sets are full of established connections, or the rival did not
 /// finish in time.
 #[inline(always)]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the lower half is the number"
-)]
 pub fn insert<F: Family, T: Store<F>>(
     table: T,
     place: Place,
     new: &mut New<F>,
 ) -> Result<Inserted, Refused> {
-    let result = insert_at(
-        table,
-        place.first,
-        place.second,
-        new,
-        place.home | place.fingerprint,
-    );
-    match result {
+    if let Some(inserted) = insert_at_once::<F, T>(table, place, new) {
+        return Ok(inserted);
+    }
+    let Place { first, second, .. } = place;
+    match insert_somewhere(table, first, second, new, place.home | place.fingerprint) {
         FULL => Err(Refused::Full),
         EXISTS => Err(Refused::Exists),
-        _ => Ok(Inserted {
-            number: result as u32,
-            tag: Tag((result >> 32) as u32),
-        }),
+        result => Ok(inserted(result)),
+    }
+}
+
+/// Inserts a connection into a free way of its first set, if nothing stands against it at a glance: the key
+/// was not in the table then. Nearly every insertion ends here. `None`: look closer.
+#[inline(always)]
+pub fn insert_at_once<F: Family, T: Store<F>>(
+    table: T,
+    place: Place,
+    new: &New<F>,
+) -> Option<Inserted> {
+    match at_once(table, place.first, place.home | place.fingerprint, new) {
+        FULL => None,
+        result => Some(inserted(result)),
+    }
+}
+
+#[inline(always)]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the lower half is the number"
+)]
+const fn inserted(result: u64) -> Inserted {
+    Inserted {
+        number: result as u32,
+        tag: Tag((result >> 32) as u32),
     }
 }
 
@@ -57,61 +73,60 @@ const FULL: u64 = 0;
 /// See [`FULL`].
 const EXISTS: u64 = 1;
 
-/// Result in one register: the published tag and the number, or [`FULL`] or [`EXISTS`].
+/// Result in one register: the published tag and the number, or [`FULL`].
 #[inline(never)]
-fn insert_at<F: Family, T: Store<F>>(
+fn at_once<F: Family, T: Store<F>>(
+    table: T,
+    first: u32,
+    home_and_fingerprint: u32,
+    new: &New<F>,
+) -> u64 {
+    let Some(set) = table.set(first) else {
+        return FULL;
+    };
+    let home = home_and_fingerprint & (WAYS - 1);
+    let fingerprint = home_and_fingerprint & Tag::FINGERPRINT;
+    let glance = Glance::at(set);
+    let crowded = new.half_open && glance.half_open() >= MAX_HALF_OPEN;
+    if glance.free() == 0 || glance.alike(fingerprint) != 0 || crowded {
+        return FULL;
+    }
+    let way = glance.nearest(home) & (WAYS - 1);
+    let free = set.tag(way);
+    let mine = free.claimed(fingerprint);
+    if !free.is_free() || !set.exchange(way, free, mine) {
+        return FULL;
+    }
+    // The second look: nobody has the fingerprint but we ourselves, and the second set is not in use.
+    if Glance::at(set).alike(fingerprint) != 1 || set.hint() {
+        set.publish(way, mine.freed());
+        return FULL;
+    }
+    complete(table, set, first, way, mine, new)
+}
+
+/// Inserts wherever there is room in both sets. Result in one register as above, or [`EXISTS`].
+#[inline(never)]
+fn insert_somewhere<F: Family, T: Store<F>>(
     table: T,
     first: u32,
     second: u32,
     new: &mut New<F>,
     home_and_fingerprint: u32,
 ) -> u64 {
-    let home = home_and_fingerprint & (WAYS - 1);
-    let fingerprint = home_and_fingerprint & Tag::FINGERPRINT;
-    let place = Place {
-        first,
-        second,
-        home,
-        fingerprint,
-    };
-    let inserted = at_once(table, place, new);
-    if inserted != FULL {
-        return inserted;
-    }
     let mut insertion = Insertion {
         table,
         new,
-        place,
+        place: Place {
+            first,
+            second,
+            home: home_and_fingerprint & (WAYS - 1),
+            fingerprint: home_and_fingerprint & Tag::FINGERPRINT,
+        },
         result: FULL,
     };
     table.walk(ATTEMPTS * ROUNDS, &mut insertion);
     insertion.result
-}
-
-/// Inserts into a free way of the first set, if nothing stands against it at a glance. Nearly every
-/// insertion ends here.
-#[inline(always)]
-fn at_once<F: Family, T: Store<F>>(table: T, place: Place, new: &mut New<F>) -> u64 {
-    let Some(set) = table.set(place.first) else {
-        return FULL;
-    };
-    let glance = Glance::at(set, place);
-    let crowded = new.half_open && glance.half_open >= MAX_HALF_OPEN;
-    if glance.taken >= WAYS || glance.alike != 0 || crowded {
-        return FULL;
-    }
-    let way = (place.home ^ glance.taken) & (WAYS - 1);
-    let free = set.tag(way);
-    let mine = free.claimed(place.fingerprint);
-    if !free.is_free() || !set.exchange(way, free, mine) {
-        return FULL;
-    }
-    // The second look: nobody has the fingerprint but we ourselves, and the second set is not in use.
-    if Glance::at(set, place).alike != 1 || set.hint() {
-        set.publish(way, mine.freed());
-        return FULL;
-    }
-    complete(table, set, place.first, way, mine, new)
 }
 
 /// Writes an entry into a way that was claimed for it, and publishes it. Returns the result.

@@ -31,8 +31,8 @@ use crate::family::Family;
 use crate::tables::Walk;
 
 pub use claim::Survey;
-pub use find::{by_number, find, find_first, full, inserted, unchanged};
-pub use insert::{Inserted, insert};
+pub use find::{by_number, fetch, find, find_first, full, inserted, unchanged};
+pub use insert::{Inserted, insert, insert_at_once};
 pub use pin::{pin, tie};
 pub use remove::{discard, remove};
 
@@ -43,6 +43,8 @@ pub const MAX_HALF_OPEN: u32 = WAYS / 2;
 pub trait Ways<F: Family>: Copy {
     /// The way's tag, read anew each time.
     fn tag(self, way: u32) -> Tag;
+    /// Has every way fetched from memory for whoever needs them soon.
+    fn fetch(self) {}
     /// Replaces a tag if it still is the expected one. A full barrier.
     fn exchange(self, way: u32, expected: Tag, new: Tag) -> bool;
     /// Stores a tag over one that the caller owns (busy). A full barrier.
@@ -77,10 +79,6 @@ pub trait Ways<F: Family>: Copy {
     fn touch_reply(self, way: u32, now: u32, timeout: u32);
     /// Notes where the client's packets come from now.
     fn learn(self, way: u32, client: &Client);
-    /// The same word, about which an optimiser must know nothing: it would make branches of arithmetic.
-    fn opaque(word: u32) -> u32 {
-        word
-    }
 }
 
 /// The table as a whole, and what its owner wants to know.

@@ -1,0 +1,122 @@
+//! The first packet of a connection, if nothing stands in its way: its service picks a server without a
+//! search, and both its entry and, behind NAT, that of the replies have a free way at a glance.
+
+use super::send::{Course, Route, finish};
+use super::{Ordinary, link, reachable};
+use crate::abi::{Member, Method, Plan};
+use crate::connection::table::{self, New, Place, Store, Survey};
+use crate::connection::{Kind, Protocol, Record, Signal, tcp};
+use crate::forward::enter::{State, await_replies, heard};
+use crate::forward::newcomer::{flow, service};
+use crate::network::Network;
+use crate::packet::Packet;
+use crate::probe;
+use crate::schedule;
+use crate::tables::Tables;
+use crate::verdict::Verdict;
+use crate::wire::Headers;
+
+/// The verdict on a packet to a virtual address that [`super::known`] knows no connection of. `new` lends
+/// the room where entries are laid out.
+#[inline(never)]
+pub(in crate::forward) fn forward<F: Network, P: Packet, T: Tables + Store<F>>(
+    packet: &mut P,
+    tables: T,
+    new: &mut New<F>,
+) -> Option<Verdict> {
+    let (length, interface) = (packet.length(), packet.interface());
+    let headers: &mut Headers<F::Header> = packet.header_mut(0)?;
+    let ordinary = Ordinary::<F>::read(headers, length, interface, tables)?;
+    let course = begin(headers, tables, &ordinary, new)?;
+    Some(finish(packet, tables, &ordinary, course))
+}
+
+/// Picks a server and enters the connection.
+#[inline(always)]
+fn begin<'a, F: Network, T: Tables + Store<F> + 'a>(
+    headers: &mut Headers<F::Header>,
+    tables: T,
+    packet: &Ordinary<'_, F>,
+    new: &mut New<F>,
+) -> Option<Course<'a>> {
+    if !matches!(packet.signal, Signal::Udp | Signal::Tcp(tcp::Event::Syn)) {
+        return None;
+    }
+    let key = packet.key(Kind::Request, headers);
+    // IPVS leaves connections from the FTP data port to the FTP helper.
+    if packet.protocol == Protocol::Tcp && key.ports.source.get() == 20 {
+        return None;
+    }
+    let hash = F::hash(&key, tables);
+    let plan = service::<F, T>(tables, &key)?;
+    let alone = plan.flags & Plan::ONE_PACKET != 0;
+    if plan.persistence != 0 || alone || probe::returned(tables, &key) {
+        return None;
+    }
+    let pick = schedule::first(tables, plan, &flow(&key, hash))?;
+    let entered = enter(headers, tables, packet, hash, pick.member, new);
+    if entered.is_none() {
+        pick.undo(tables);
+    }
+    Some(entered?.go(headers, packet))
+}
+
+/// Enters the connection of a packet with this hash to a server, and counts it.
+#[inline(always)]
+fn enter<'a, F: Network, T: Tables + Store<F> + 'a>(
+    headers: &Headers<F::Header>,
+    tables: T,
+    packet: &Ordinary<'_, F>,
+    hash: u64,
+    member: &Member,
+    new: &mut New<F>,
+) -> Option<Route<'a>> {
+    let index = member.server;
+    let (server, hop) = reachable(tables, index)?;
+    let method = Method::from_raw(member.method);
+    let route = Route {
+        method,
+        server,
+        hop,
+        hash,
+    };
+    if method == Method::Local || !route.takes(packet) {
+        return None;
+    }
+    let state = State::first(packet.protocol, packet.signal, method);
+    *new = New {
+        key: packet.key(Kind::Request, headers),
+        record: Record::new(index, server.service, method),
+        client: heard(packet.interface, &link::<F>(headers)),
+        partner: 0,
+        state: state.number,
+        half_open: state.half_open,
+        pinned: false,
+        now: packet.now,
+        timeout: packet.timeout(state.number),
+        survey: Survey::default(),
+    };
+    let place = Place::of(hash, Store::<F>::sets(tables));
+    if method == Method::Nat {
+        await_replies(new, server);
+        let hash = F::hash(&new.key, tables);
+        let replies = Place::of(hash, Store::<F>::sets(tables));
+        // Both at once: the atomic instructions of an insertion wait for all that was asked for before.
+        table::fetch::<F, T>(tables, place);
+        table::fetch::<F, T>(tables, replies);
+        let reply = table::insert_at_once::<F, T>(tables, replies, new)?;
+        new.key = packet.key(Kind::Request, headers);
+        new.partner = reply.number;
+        new.state = state.number;
+        new.timeout = packet.timeout(state.number);
+        let Some(connection) = table::insert_at_once::<F, T>(tables, place, new) else {
+            table::discard::<F, T>(tables, reply);
+            return None;
+        };
+        table::tie::<F, T>(tables, reply, connection, state.half_open);
+    } else {
+        table::insert_at_once::<F, T>(tables, place, new)?;
+    }
+    tables.count_in(server.service, index, packet.plain.length, true);
+    Some(route)
+}
