@@ -51,20 +51,21 @@ enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// Waits for a connection, in the time the check grants for that.
-pub(super) async fn in_time<T>(
+/// Connects a socket, in the time the check grants for that.
+pub(super) async fn connect(
     probe: &Probe<'_>,
-    connecting: impl Future<Output = io::Result<T>>,
-) -> Result<T, Failure> {
+    socket: TcpSocket,
+    to: SocketAddr,
+) -> Result<TcpStream, Failure> {
     let awaited = "connection";
     probe.awaits(awaited);
     let limit = probe.check.connect_timeout;
     let connected = if limit < probe.check.timeout {
-        timeout(limit, connecting)
+        timeout(limit, socket.connect(to))
             .await
             .map_err(|_| Failure::Timeout { awaited, limit })?
     } else {
-        connecting.await
+        socket.connect(to).await
     };
     connected.map_err(|source| Failure::Io { awaited, source })
 }
@@ -81,8 +82,7 @@ impl<'p> Connection<'p> {
             awaited: "connection",
             source,
         })?;
-        let socket = TcpSocket::from_std_stream(socket.into());
-        let stream = in_time(probe, socket.connect(to)).await?;
+        let stream = connect(probe, socket, to).await?;
         // Probes are questions and answers: nothing is worth waiting for more to send.
         stream.set_nodelay(true).ok();
         Ok(Self {

@@ -28,7 +28,6 @@ mod simpletcp;
 mod sip;
 mod smtp;
 mod socket;
-mod spare;
 mod sql;
 #[cfg(test)]
 mod testing;
@@ -55,7 +54,6 @@ type Found = Result<String, Failure>;
 #[derive(Debug, Default)]
 pub struct Prober {
     tls: tls::Configurations,
-    spares: spare::Spares,
     /// None: there is no way to a virtual address by way of one server.
     service_path: Option<Arc<ServicePath>>,
 }

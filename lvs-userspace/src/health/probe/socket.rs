@@ -5,26 +5,28 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::PoisonError;
 
 use nix::sys::socket::{setsockopt, sockopt};
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::UdpSocket;
+use socket2::{Protocol, Socket, Type};
+use tokio::net::{TcpSocket, UdpSocket};
 
 use super::super::check::{Check, Path};
 use super::Probe;
 use crate::service_path::{Trip, Unavailable};
 
-/// A TCP socket that does not block and is to be connected to an address: the check's target, or where an answer of the
+/// A TCP socket that is to be connected to an address: the check's target, or where an answer of the
 /// target points to.
-pub(super) async fn tcp(probe: &Probe<'_>, to: SocketAddr) -> io::Result<Socket> {
+pub(super) async fn tcp(probe: &Probe<'_>, to: SocketAddr) -> io::Result<TcpSocket> {
     if let Some((socket, _)) = by_service(probe, to, Type::STREAM, Protocol::TCP).await? {
-        return Ok(socket);
+        return Ok(TcpSocket::from_std_stream(socket.into()));
     }
-    let kind = Type::STREAM.nonblocking();
-    let socket = Socket::new(Domain::for_address(to), kind, Some(Protocol::TCP))?;
+    let socket = match to {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
     if let Some(source) = source_for(probe.check, to) {
         // Leaves the choice of a port to connect(): bind() alone would need one that is free for
         // every destination, and there are 28,000 of them for thousands of probes each second.
         setsockopt(&socket, sockopt::IpBindAddressNoPort, &true)?;
-        socket.bind(&SocketAddr::new(source, 0).into())?;
+        socket.bind(SocketAddr::new(source, 0))?;
     }
     Ok(socket)
 }
