@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{error, info, warn};
 
 use super::RoleError;
@@ -19,6 +19,8 @@ use crate::peer::{Event, Instance, Message, Peers, SendError, Takeover};
 
 /// How long a peer that was asked is waited for at least: it may be taking the addresses just now.
 const LAST_ANSWER: Duration = Duration::from_secs(2);
+/// From one attempt to answer to the next, while the link is down.
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// Why this director still is master.
 #[derive(Debug, thiserror::Error)]
@@ -38,10 +40,6 @@ pub enum HandoverError {
     Ask(#[source] SendError),
     #[error("the peer refuses: {0}")]
     Refused(String),
-    #[error(
-        "the link to the peer broke while it was taking the role: see whether it did (lvsadm sync status)"
-    )]
-    Broken,
     #[error("the peer does not answer: see whether it took the role (lvsadm sync status)")]
     Silent,
     #[error("the peer is master, but {0}")]
@@ -79,7 +77,7 @@ pub async fn hand_over(control: &Control, patience: Duration) -> Result<(), Hand
     let_go.map_err(HandoverError::LetGo)
 }
 
-/// What the peer says about a handover.
+/// What the peer says about a handover. A link that breaks meanwhile comes back if the peer lives.
 async fn answer(
     mut events: broadcast::Receiver<Event>,
     peer: Instance,
@@ -89,10 +87,9 @@ async fn answer(
         let event = match events.recv().await {
             Ok(event) => event,
             Err(RecvError::Lagged(_)) => continue,
-            Err(RecvError::Closed) => return Err(HandoverError::Broken),
+            Err(RecvError::Closed) => return Err(HandoverError::Silent),
         };
         match event {
-            Event::Left(left) if left == peer => return Err(HandoverError::Broken),
             Event::Received(from, Message::Takeover(said)) if from == peer => match said {
                 Takeover::Done { id: of } if of == id => return Ok(()),
                 Takeover::Refused { id: of, why } if of == id => {
@@ -143,12 +140,23 @@ async fn take(control: &Control, peers: &Peers, from: Instance, id: u64) {
     if let Err(why) = &taken {
         error!("this director does not take the role over: {why}");
     }
-    let told = peers.send(from, &Message::Takeover(said));
+    let told = tell(peers, from, &Message::Takeover(said)).await;
     // Who hands over stays master unless it hears of this.
     if let (Ok(()), Err(error)) = (taken, told) {
         error!("this director gives the role back, for {from} cannot be told: {error}");
         if let Err(error) = roles.change(Role::Backup).await {
             error!("{error}");
+        }
+    }
+}
+
+/// Says something to a peer, whose link may have broken and come back while the role was taken.
+async fn tell(peers: &Peers, to: Instance, message: &Message) -> Result<(), SendError> {
+    let deadline = Instant::now() + LAST_ANSWER;
+    loop {
+        match peers.send(to, message) {
+            Err(SendError::NotConnected) if Instant::now() < deadline => sleep(AGAIN).await,
+            said => return said,
         }
     }
 }
