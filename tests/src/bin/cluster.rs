@@ -30,6 +30,9 @@ struct Arguments {
     explain: bool,
 }
 
+/// A stream that goes on for so long is not in the middle of a change.
+const CALM: Duration = Duration::from_secs(3);
+
 /// A set-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Case {
@@ -214,7 +217,7 @@ fn prepare(case: Case, site: &mut Site) -> Result<()> {
     Ok(())
 }
 
-/// Waits until a director holds the address, and all that belongs to it has settled.
+/// Waits until a director holds the address, and has answered a stream without a break for a while.
 fn await_holder(case: Case, site: &Site, name: &str) -> Result<()> {
     let shown = format!("ip -4 -o address show to {} | wc -l", case.address());
     let holds = |name: &str| site.run(name, &shown).is_ok_and(|said| said.said == "1\n");
@@ -224,11 +227,18 @@ fn await_holder(case: Case, site: &Site, name: &str) -> Result<()> {
         "{name} does not take {}",
         case.address()
     );
-    let stream = stream(case, site)?;
-    let flows = eventually(Site::PATIENCE, || stream.answered() > 100);
-    stream.stop();
-    ensure!(flows, "{} answers nobody", case.address());
-    std::thread::sleep(Duration::from_secs(3));
+    let is_calm = || {
+        stream(case, site).is_ok_and(|stream| {
+            std::thread::sleep(CALM);
+            let pauses = stream.stop();
+            pauses.answered > 100 && pauses.longest < CALM / 10
+        })
+    };
+    ensure!(
+        eventually(Site::PATIENCE, is_calm),
+        "{} does not answer without a break",
+        case.address()
+    );
     Ok(())
 }
 
