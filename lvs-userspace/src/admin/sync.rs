@@ -239,8 +239,11 @@ fn print_daemons(out: &mut impl Write, sync: &SyncStatus) -> io::Result<()> {
         "  told   {} connections in {} messages, {} not sent, {} events lost, {} rounds",
         sent.entries, sent.messages, sent.failed, sent.lost_events, sent.rounds
     )?;
-    let (entries, messages) = (received.entries, received.messages);
-    writeln!(out, "  taken  {entries} connections in {messages} messages")?;
+    writeln!(
+        out,
+        "  taken  {} connections in {} messages, {} lost for want of room",
+        received.entries, received.messages, received.overflowed
+    )?;
     print_discarded(out, &received.discarded)
 }
 
@@ -350,6 +353,7 @@ mod tests {
                 received: Received {
                     messages: 0,
                     entries: 0,
+                    overflowed: 0,
                     discarded: Vec::new(),
                 },
             },

@@ -105,6 +105,9 @@ pub struct Received {
     pub messages: u64,
     /// Connections and templates that were taken.
     pub entries: u64,
+    /// Datagrams that came faster than they were taken, so that the socket had no room for them.
+    #[serde(default)]
+    pub overflowed: u64,
     /// What was not, by reason; reasons that occurred.
     pub discarded: Vec<DiscardCount>,
 }

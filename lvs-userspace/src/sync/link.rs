@@ -1,12 +1,14 @@
 //! The sockets that sync messages travel through.
 
-use std::io;
+use std::cell::Cell;
+use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::num::NonZeroU32;
+use std::os::fd::AsRawFd as _;
 use std::time::Duration;
 
 use nix::net::if_::if_nametoindex;
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 use thiserror::Error;
 
@@ -16,9 +18,9 @@ use crate::control::sync::{SyncDaemon, SyncRole};
 /// How long a backup waits for a message before it looks whether it is to go on.
 pub(super) const PATIENCE: Duration = Duration::from_millis(100);
 /// Bytes of messages that may wait for a backup that is held up.
-const RECEIVE_BUFFER: usize = 8 << 20;
+const RECEIVE_BUFFER: u32 = 8 << 20;
 /// Bytes of a master's messages that may wait for the network.
-const SEND_BUFFER: usize = 1 << 20;
+const SEND_BUFFER: u32 = 1 << 20;
 /// What messages are made to fit, whatever the interface could carry: IPVS's choice, too.
 const COMMON_MTU: u16 = 1500;
 /// Shortest buffer of a backup.
@@ -43,14 +45,28 @@ pub enum LinkError {
 /// A sync daemon's socket, and the interface it belongs to.
 #[derive(Debug)]
 pub(super) struct Link {
-    pub(super) socket: UdpSocket,
+    socket: UdpSocket,
+    /// The group and its first port.
+    group: SocketAddr,
     interface: String,
     index: NonZeroU32,
+    /// Messages that found the buffer full, as the kernel said last.
+    overflowed: Cell<u32>,
+}
+
+/// A datagram that came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrived {
+    /// Its bytes.
+    pub(super) length: usize,
+    /// Datagrams before it that found the buffer full.
+    pub(super) overflowed: u32,
 }
 
 impl Link {
-    /// Joins the group (backup) or gets ready to send to it (master).
-    pub(super) fn open(daemon: &SyncDaemon) -> Result<Self, LinkError> {
+    /// Joins the group (backup) or gets ready to send to it (master), with a buffer of so many bytes; 0: of the
+    /// system's default.
+    pub(super) fn open(daemon: &SyncDaemon, buffer: Option<u32>) -> Result<Self, LinkError> {
         let interface = &daemon.interface;
         let index = index(interface).ok_or_else(|| LinkError::NoInterface(interface.clone()))?;
         let group = SocketAddr::new(
@@ -67,13 +83,15 @@ impl Link {
             }
             _ => Ipv4Addr::UNSPECIFIED,
         };
-        let made = make(daemon, index, group, own);
+        let made = make(daemon, index, group, own, buffer);
         let (what, socket) = match made {
             Ok(socket) => {
                 return Ok(Self {
                     socket: socket.into(),
+                    group,
                     interface: interface.clone(),
                     index,
+                    overflowed: Cell::default(),
                 });
             }
             Err(failed) => failed,
@@ -82,6 +100,32 @@ impl Link {
             what,
             interface: interface.clone(),
             source: socket,
+        })
+    }
+
+    /// Sends a message to one of the group's ports, counted from the first one.
+    pub(super) fn send(&self, message: &[u8], port: usize) -> io::Result<()> {
+        let mut to = self.group;
+        let port = u16::try_from(port).map_err(io::Error::other)?;
+        to.set_port(to.port().saturating_add(port));
+        self.socket.send_to(message, to).map(drop)
+    }
+
+    /// Waits for a message, but not longer than [`PATIENCE`].
+    pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<Arrived> {
+        let mut parts = [IoSliceMut::new(buffer)];
+        let mut control = nix::cmsg_space!(u32);
+        let (socket, flags) = (self.socket.as_raw_fd(), MsgFlags::empty());
+        let message = recvmsg::<()>(socket, &mut parts, Some(&mut control), flags)?;
+        let mut overflowed = 0;
+        for control in message.cmsgs()? {
+            if let ControlMessageOwned::RxqOvfl(all) = control {
+                overflowed = all.wrapping_sub(self.overflowed.replace(all));
+            }
+        }
+        Ok(Arrived {
+            length: message.bytes,
+            overflowed,
         })
     }
 
@@ -110,6 +154,7 @@ fn make(
     index: NonZeroU32,
     group: SocketAddr,
     own: Ipv4Addr,
+    buffer: Option<u32>,
 ) -> Result<Socket, Failed> {
     let step = |what| move |error| (what, error);
     let socket = Socket::new(Domain::for_address(group), Type::DGRAM, Some(Protocol::UDP))
@@ -132,14 +177,22 @@ fn make(
                     .and_then(|()| socket.set_multicast_if_v6(index.get())),
             };
             options.map_err(step("multicast"))?;
-            // More than the system's limit is asked for; what it gives will do.
-            let _ = setsockopt(&socket, sockopt::SndBufForce, &SEND_BUFFER);
+            if let Some(bytes) = bytes(buffer, SEND_BUFFER) {
+                setsockopt(&socket, sockopt::SndBufForce, &bytes)
+                    .map_err(|error| ("set the buffer of a socket", error.into()))?;
+            }
+            // It is the first port; a datagram for another one says so.
             socket
                 .connect(&group.into())
                 .map_err(step("reach the group"))?;
         }
         SyncRole::Backup => {
-            let _ = setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER);
+            if let Some(bytes) = bytes(buffer, RECEIVE_BUFFER) {
+                setsockopt(&socket, sockopt::RcvBufForce, &bytes)
+                    .map_err(|error| ("set the buffer of a socket", error.into()))?;
+            }
+            setsockopt(&socket, sockopt::RxqOvfl, &1)
+                .map_err(|error| ("count what a socket drops", error.into()))?;
             socket
                 .set_reuse_address(true)
                 .and_then(|()| socket.bind(&group.into()))
@@ -151,6 +204,12 @@ fn make(
         }
     }
     Ok(socket)
+}
+
+/// The size to ask for, if any: the system's own limit (`net.core.rmem_max`) does not count.
+fn bytes(wanted: Option<u32>, own: u32) -> Option<usize> {
+    let bytes = wanted.unwrap_or(own) as usize;
+    (bytes > 0).then_some(bytes)
 }
 
 fn join(socket: &Socket, group: IpAddr, index: NonZeroU32) -> io::Result<()> {

@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use thiserror::Error;
 
 use self::link::Link;
-use self::send::{Sender, Sent};
+use self::send::{Group, Sender, Sent};
 use self::worker::Worker;
 use crate::control::sync::{self, DiscardCount, SyncDaemon, SyncRole, SyncStatus};
 use crate::director::Director;
@@ -51,9 +51,13 @@ pub const DEFAULT_TTL: u8 = 1;
 pub struct Habits {
     /// When a master tells of a connection again.
     pub refreshing: Refreshing,
-    /// A backup listens to so many ports, from its own on: IPVS's masters spread what they tell over
-    /// `sync_ports` of them. A master of this kind sends to the first one.
+    /// Ports of a group, from its own on (`sync_ports` of IPVS): a master spreads what it tells over them, a
+    /// backup listens to all.
     pub ports: u16,
+    /// Of persistent services a master tells the templates only (`sync_persist_mode`).
+    pub templates_only: bool,
+    /// Bytes of a socket's buffer (`sync_sock_size`), 0: the system's default; `None`: this program's.
+    pub buffer: Option<u32>,
 }
 
 impl Default for Habits {
@@ -61,7 +65,16 @@ impl Default for Habits {
         Self {
             refreshing: Refreshing::OFF,
             ports: 1,
+            templates_only: false,
+            buffer: None,
         }
+    }
+}
+
+impl Habits {
+    /// How many ports a group has whose first is this one: there are none beyond the last.
+    fn ports_from(&self, first: u16) -> u16 {
+        self.ports.clamp(1, (u16::MAX - first).saturating_add(1))
     }
 }
 
@@ -130,7 +143,8 @@ impl Sync {
         if workers.contains_key(&daemon.role) {
             return Err(SyncError::Running(daemon.role));
         }
-        let all = self.work(daemon, Some(Link::open(daemon)?))?;
+        let link = Link::open(daemon, self.habits.buffer)?;
+        let all = self.work(daemon, Some(link))?;
         workers.insert(daemon.role, all);
         self.maps
             .sync_daemons
@@ -178,17 +192,15 @@ impl Sync {
         };
         let workers = match daemon.role {
             SyncRole::Master => {
-                let (maps, sent) = (Arc::clone(&self.maps), Arc::clone(&self.sent));
-                let refreshing = self.habits.refreshing;
-                let sender = Sender::new(
-                    maps,
-                    &self.feed,
-                    daemon.syncid,
+                let group = Group {
+                    syncid: daemon.syncid,
                     max_length,
-                    sent,
-                    refreshing,
-                );
-                Worker::start(daemon, link, sender).map(|worker| vec![worker])
+                    ports: self.habits.ports_from(first_port(&daemon)),
+                };
+                let (maps, sent) = (Arc::clone(&self.maps), Arc::clone(&self.sent));
+                let sender = Sender::new(maps, &self.feed, group, sent, self.habits);
+                let worker = Worker::start(daemon, self.habits.buffer, link, sender);
+                worker.map(|worker| vec![worker])
             }
             SyncRole::Backup => self.listen(&daemon, link),
         };
@@ -197,8 +209,8 @@ impl Sync {
 
     /// A backup at each of its ports; of the first one there is a link already, or none.
     fn listen(&self, daemon: &SyncDaemon, mut link: Option<Link>) -> io::Result<Vec<Worker>> {
-        let first = daemon.port.unwrap_or(DEFAULT_PORT);
-        let ports = first..=first.saturating_add(self.habits.ports - 1);
+        let first = first_port(daemon);
+        let ports = (first..=u16::MAX).take(self.habits.ports_from(first).into());
         let workers = ports.map(|port| {
             let (director, received) = (Arc::clone(&self.director), Arc::clone(&self.received));
             let daemon = SyncDaemon {
@@ -206,7 +218,7 @@ impl Sync {
                 ..daemon.clone()
             };
             let receiver = Receiver::new(director, daemon.syncid, received);
-            Worker::start(daemon, link.take(), receiver)
+            Worker::start(daemon, self.habits.buffer, link.take(), receiver)
         });
         workers.collect()
     }
@@ -216,11 +228,16 @@ impl Sync {
     }
 }
 
+fn first_port(daemon: &SyncDaemon) -> u16 {
+    daemon.port.unwrap_or(DEFAULT_PORT)
+}
+
 impl Received {
     fn status(&self) -> sync::Received {
         sync::Received {
             messages: self.messages.load(Ordering::Relaxed),
             entries: self.entries.load(Ordering::Relaxed),
+            overflowed: self.overflowed.load(Ordering::Relaxed),
             discarded: self.discarded.list(),
         }
     }

@@ -1,6 +1,7 @@
 //! The backup: what other directors say goes into the tables.
 
 use std::io;
+use std::mem::offset_of;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,6 +32,8 @@ pub struct Received {
     pub messages: AtomicU64,
     /// Connections and templates that the table holds now as they were told.
     pub entries: AtomicU64,
+    /// Messages that came faster than they were taken, so that there was no room for them.
+    pub overflowed: AtomicU64,
     /// What was not taken.
     pub discarded: Discarded,
 }
@@ -119,13 +122,15 @@ impl Receiver {
 impl Work for Receiver {
     fn turn(&mut self, link: &Link) -> io::Result<()> {
         let mut buffer = std::mem::take(&mut self.buffer);
-        let received = link.socket.recv(&mut buffer);
-        if let Some(datagram) = received
-            .as_ref()
-            .ok()
-            .and_then(|&length| buffer.get(..length))
-        {
-            self.receive(datagram, clock::now());
+        let received = link.receive(&mut buffer);
+        if let Ok(arrived) = &received {
+            let overflowed = u64::from(arrived.overflowed);
+            self.received
+                .overflowed
+                .fetch_add(overflowed, Ordering::Relaxed);
+            if let Some(datagram) = buffer.get(..arrived.length) {
+                self.receive(datagram, clock::now());
+            }
         }
         self.buffer = buffer;
         match received {
@@ -168,7 +173,12 @@ where
         recognized,
         timeout,
     );
-    taken.enter(Table::new(entries, loads), &config.secrets, now)
+    let inserted = taken.enter(Table::new(entries, loads), &config.secrets, now)?;
+    // It is the other director's, until its client is heard here.
+    if let Some(packets) = entries.word(inserted.number - 1, offset_of!(Entry<F>, packets)) {
+        packets.store(0, Ordering::Relaxed);
+    }
+    Ok(())
 }
 
 /// Ticks without a packet after which a connection in a state is forgotten here.

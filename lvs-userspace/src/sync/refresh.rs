@@ -141,6 +141,11 @@ where
         return None;
     }
     let word = |offset| Some(entries.word(way, offset)?.load(Ordering::Relaxed));
+    // What another director tells is its own to tell again: two that told each other would keep a connection
+    // alive that nobody has any more.
+    if word(offset_of!(Entry<F>, packets))? == 0 {
+        return None;
+    }
     let seen = word(offset_of!(Entry<F>, seen))?;
     let half = word(offset_of!(Entry<F>, timeout))? / 2;
     if age(seen, mark.seen) >= period.min(half.max(SHORTEST)) {
@@ -207,6 +212,9 @@ mod tests {
             };
             let place = Place::of(V4::hash(&key, &[7_u64; 16]), table.sets());
             let inserted = table::insert(table, place, &mut new).unwrap();
+            let packets = offset_of!(Entry<V4>, packets);
+            let packets = entries4.word(inserted.number - 1, packets).unwrap();
+            packets.store(3, Ordering::Relaxed);
             refresh.is_told(inserted.number, inserted.tag, now, now);
             Self {
                 entries4,
@@ -254,6 +262,21 @@ mod tests {
         assert!(!world.after(11, false), "twice is enough");
         assert!(world.after(60, true));
         assert!(world.after(11, false), "and again");
+    }
+
+    #[test]
+    fn what_another_director_heard_last_is_not_told_again() {
+        let mut world = World::new(30, 3);
+        let packets = offset_of!(Entry<V4>, packets);
+        let heard = |world: &World, packets_now| {
+            let word = world.entries4.word(world.number - 1, packets).unwrap();
+            word.store(packets_now, Ordering::Relaxed);
+        };
+        heard(&world, 0);
+        assert!(!world.after(31, true));
+        assert!(!world.after(31, true));
+        heard(&world, 1);
+        assert!(world.after(1, true));
     }
 
     #[test]

@@ -116,18 +116,18 @@ impl<F: Family> Taken<F> {
         }
     }
 
-    /// Makes the table hold it, whatever it held of it before.
+    /// Makes the table hold it, whatever it held of it before. Tells which entry it is.
     pub(super) fn enter<T: Store<F>>(
         &self,
         table: T,
         secrets: impl Secrets,
         now: u32,
-    ) -> Result<(), Discard> {
+    ) -> Result<Inserted, Discard> {
         // What is over there does not end what is under way here.
         let refuse = |there: Present| {
             (there.differs && self.inactive && !there.expired).then_some(Discard::Inactive)
         };
-        self.enter_unless(table, secrets, now, refuse).map(drop)
+        self.enter_unless(table, secrets, now, refuse)
     }
 
     /// Makes the table hold it, unless what it holds of it already is a reason not to. Tells which entry it

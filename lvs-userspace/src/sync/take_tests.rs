@@ -37,7 +37,7 @@ impl Fixture {
     }
 
     fn enter(&self, taken: &Taken<V4>) -> Result<(), Discard> {
-        taken.enter(self.table(), &SECRETS, NOW)
+        taken.enter(self.table(), &SECRETS, NOW).map(drop)
     }
 
     fn live(&self) -> Vec<(u32, Tag, Entry<V4>)> {

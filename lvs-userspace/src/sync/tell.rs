@@ -23,6 +23,8 @@ pub(super) struct Told {
     pub(super) tag: Tag,
     /// The tick of its last packet.
     pub(super) seen: u32,
+    /// Its client was heard here, not only by another director.
+    pub(super) heard: bool,
 }
 
 /// Reads a way of a table.
@@ -54,6 +56,7 @@ where
         template,
         tag: after,
         seen: entry.seen,
+        heard: entry.packets != 0,
     })
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
-use super::link::{Link, PATIENCE};
+use super::link::{Link, LinkError, PATIENCE};
 use crate::control::sync::{SyncDaemon, SyncDaemonStatus};
 
 /// How often a daemon looks whether its interface is there.
@@ -58,9 +58,10 @@ impl State {
 }
 
 impl Worker {
-    /// Starts a daemon. Without a link one is made as soon as its interface allows it.
+    /// Starts a daemon. Without a link one is made, with this buffer, as soon as its interface allows it.
     pub(super) fn start(
         daemon: SyncDaemon,
+        buffer: Option<u32>,
         link: Option<Link>,
         work: impl Work,
     ) -> io::Result<Self> {
@@ -69,7 +70,10 @@ impl Worker {
             let (state, daemon) = (Arc::clone(&state), daemon.clone());
             thread::Builder::new()
                 .name(format!("sync-{}", daemon.role.name()))
-                .spawn(move || run(&state, &daemon, link, work))?
+                .spawn(move || {
+                    let open = || Link::open(&daemon, buffer);
+                    run(&state, open, link, work);
+                })?
         };
         Ok(Self {
             daemon,
@@ -102,9 +106,14 @@ impl Drop for Worker {
     }
 }
 
-fn run(state: &State, daemon: &SyncDaemon, mut link: Option<Link>, mut work: impl Work) {
+fn run(
+    state: &State,
+    open: impl Fn() -> Result<Link, LinkError>,
+    mut link: Option<Link>,
+    mut work: impl Work,
+) {
     while !state.stop.load(Ordering::Relaxed) {
-        let opened = link.take().map_or_else(|| Link::open(daemon), Ok);
+        let opened = link.take().map_or_else(&open, Ok);
         let problem = match opened {
             Ok(link) => {
                 state.tell(None);
@@ -136,7 +145,7 @@ fn serve(state: &State, link: &Link, work: &mut impl Work) -> Option<String> {
     None
 }
 
-fn describe(error: &super::LinkError) -> String {
+fn describe(error: &LinkError) -> String {
     match std::error::Error::source(error) {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),

@@ -152,9 +152,24 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(..=3), default_value_t = 0)]
     pub(crate) sync_retries: u8,
 
-    /// A sync backup listens to so many ports, for masters whose `net.ipv4.vs.sync_ports` is so many
+    /// Ports of the sync daemons, from `--mcast-port` on: as many as `net.ipv4.vs.sync_ports` of the others
+    ///
+    /// A master spreads connections over them, each through its own; a backup listens to all.
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=64), default_value_t = 1)]
     pub(crate) sync_ports: u16,
+
+    /// Of persistent services a sync master tells the templates only (1), or their connections too (0)
+    ///
+    /// Fewer messages, and a client gets its real server again after a takeover, but the connections that it
+    /// has are lost.
+    #[arg(long, value_name = "0|1", value_parser = clap::value_parser!(u8).range(..=1), default_value_t = 0)]
+    pub(crate) sync_persist_mode: u8,
+
+    /// Buffer of a sync daemon's socket; 0: the system's default [default: 1 MiB to send, 8 MiB to receive]
+    ///
+    /// `lvsadm sync status` tells how many messages found no room.
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(..=1 << 30))]
+    pub(crate) sync_sock_size: Option<u32>,
 
     /// Of a pair of directors: the role to begin in, master or backup
     ///

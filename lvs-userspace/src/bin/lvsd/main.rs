@@ -255,6 +255,8 @@ fn settings(arguments: &Arguments, config: Option<PathBuf>, log: Option<Log>) ->
                 retries: arguments.sync_retries,
             },
             ports: arguments.sync_ports,
+            templates_only: arguments.sync_persist_mode == 1,
+            buffer: arguments.sync_sock_size,
         },
         role: arguments.role,
         group: Group {
