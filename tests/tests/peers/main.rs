@@ -1,5 +1,6 @@
 //! Two directors that share their connections: over encrypted links, and in the messages of IPVS.
 
+mod daemons;
 mod datagrams;
 mod hostile;
 mod loss;

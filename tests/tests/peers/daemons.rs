@@ -1,0 +1,253 @@
+//! The daemons of IPVS's protocol: what their options do, and what they make of messages they cannot take.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream, UdpSocket};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use lvs_tests::lab::addresses::{own_sync, server, virtual_address};
+use lvs_tests::lab::{Director, RealServer};
+use lvs_userspace::model::{Family, Method};
+use lvs_userspace::sync::wire::{Engine, Flags, Message, Packer, Synced};
+
+use super::world::{SHORT, World, connections, lines, listed, status, until};
+
+const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 81);
+const PORT: u16 = 8848;
+const MASTER: &str = "--start-daemon master --mcast-interface sync";
+const BACKUP: &str = "--start-daemon backup --mcast-interface sync";
+
+fn own(number: u8) -> Ipv4Addr {
+    let IpAddr::V4(own) = own_sync(Family::Ipv4, number) else {
+        unreachable!("an IPv4 address");
+    };
+    own
+}
+
+/// Connections of so many clients by each method and family, that IPVS would tell of.
+fn talk(world: &World, each: usize) -> Vec<TcpStream> {
+    let mut streams = world.connect(&SHORT, each);
+    for stream in &mut streams {
+        stream.write_all(b"GET").unwrap();
+    }
+    streams
+}
+
+/// Somebody on the first director's side of the network who says whatever it likes.
+fn stranger(world: &World) -> UdpSocket {
+    let make = || UdpSocket::bind(SocketAddrV4::new(own(1), 0)).unwrap();
+    let socket = world.one().namespace().enter(make).unwrap();
+    socket.connect(SocketAddrV4::new(GROUP, PORT)).unwrap();
+    socket
+}
+
+/// A connection to the first server.
+fn told(client: u16) -> Synced {
+    let virtual_address = virtual_address(Family::Ipv4, Method::Direct);
+    Synced {
+        protocol: 6,
+        flags: Flags::of(lvs_common::abi::Method::Direct),
+        state: 1,
+        client: SocketAddr::new(Ipv4Addr::new(198, 51, 100, 7).into(), client),
+        virtual_address: SocketAddr::new(virtual_address, RealServer::PORT),
+        server: SocketAddr::new(server(Family::Ipv4, 1), RealServer::PORT),
+        mark: 0,
+        timeout: 900,
+        sequences: None,
+        engine: None,
+    }
+}
+
+/// One message of them all.
+fn message(all: &[Synced]) -> Vec<u8> {
+    let mut packer = Packer::new(0, 1472);
+    assert!(all.iter().all(|synced| packer.push(synced).is_none()));
+    packer.flush().unwrap()
+}
+
+/// How often what was told was not taken, by reason.
+fn discarded(director: &Director) -> BTreeMap<String, u64> {
+    let discarded = status(director).sync.received.discarded;
+    discarded
+        .into_iter()
+        .map(|why| (why.name, why.count))
+        .collect()
+}
+
+#[test]
+fn a_master_tells_each_connection_through_one_of_its_ports() {
+    const PORTS: u16 = 4;
+    let Some(world) = World::new() else {
+        return;
+    };
+    world.pair.start(&lines(), &["--sync-ports=4"]).unwrap();
+    let listen = |port| {
+        let socket = UdpSocket::bind(SocketAddrV4::new(GROUP, port)).unwrap();
+        socket.join_multicast_v4(&GROUP, &own(2)).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        socket
+    };
+    let ports = PORT..PORT + PORTS;
+    let listen = || ports.clone().map(listen).collect::<Vec<_>>();
+    let sockets = world.two().namespace().enter(listen).unwrap();
+    world.one().lvsadm(MASTER).unwrap();
+    let streams = talk(&world, 20);
+
+    let mut through: HashMap<SocketAddr, BTreeSet<usize>> = HashMap::new();
+    until("all connections are told", || {
+        let mut buffer = [0; 2_048];
+        for (port, socket) in sockets.iter().enumerate() {
+            while let Ok(length) = socket.recv(&mut buffer) {
+                for entry in Message::parse(&buffer[..length]).unwrap().entries() {
+                    through
+                        .entry(entry.unwrap().client)
+                        .or_default()
+                        .insert(port);
+                }
+            }
+        }
+        through.len() == streams.len()
+    });
+    drop(sockets);
+    assert!(
+        through.values().all(|ports| ports.len() == 1),
+        "{through:?}"
+    );
+    let used: BTreeSet<_> = through.values().flatten().collect();
+    assert_eq!(used.len(), usize::from(PORTS), "{through:?}");
+
+    // A backup hears all of them. The master begins with all that there is.
+    world.two().lvsadm(BACKUP).unwrap();
+    world.one().lvsadm("--stop-daemon master").unwrap();
+    world.one().lvsadm(MASTER).unwrap();
+    world.agree(streams.len());
+}
+
+#[test]
+fn of_persistent_services_a_master_tells_the_templates_only_if_it_is_told_to() {
+    let Some(world) = World::new() else {
+        return;
+    };
+    let persistent = virtual_address(Family::Ipv4, Method::Direct).to_string();
+    let lines = lines().lines().fold(String::new(), |text, line| {
+        let is_it = line.starts_with("-A ") && line.contains(&persistent);
+        text + line + if is_it { " -p 300\n" } else { "\n" }
+    });
+    let options = ["--sync-persist-mode=1", "--sync-refresh=1s"];
+    world.pair.start(&lines, &options).unwrap();
+    world.two().lvsadm(BACKUP).unwrap();
+    world.one().lvsadm(MASTER).unwrap();
+    let streams = talk(&world, 2);
+    let is_of_persistent = |line: &String| line.contains(&persistent);
+    let is_template = |line: &String| line.split(' ').nth(2).is_some_and(|it| it.ends_with(":0"));
+    let expected: BTreeSet<_> = connections(world.one())
+        .into_iter()
+        .filter(|line| is_template(line) || !is_of_persistent(line))
+        .collect();
+    assert!(expected.iter().any(is_template), "{expected:?}");
+    // Two connections less, and a template more.
+    assert_eq!(expected.len(), streams.len() - 2 + 1);
+    until("templates and the others are told", || {
+        connections(world.two()) == expected
+    });
+    // What is told again, and all together, is no more.
+    let before = status(world.one()).sync.sent;
+    world.one().lvsadm("--stop-daemon master").unwrap();
+    world.one().lvsadm(MASTER).unwrap();
+    until("all is told again", || {
+        let sent = status(world.one()).sync.sent;
+        sent.rounds > before.rounds && sent.entries >= before.entries + expected.len() as u64
+    });
+    assert_eq!(connections(world.two()), expected);
+}
+
+#[test]
+fn what_a_persistence_engine_knows_is_left_out_and_the_rest_of_its_message_taken() {
+    let Some(world) = World::new() else {
+        return;
+    };
+    world.pair.start(&lines(), &[]).unwrap();
+    world.two().lvsadm(BACKUP).unwrap();
+    let mut odd = told(2);
+    odd.engine = Engine::new(b"sip", b"f81d4fae@198.51.100.7");
+    let all = [told(1), odd, told(3)];
+    stranger(&world).send(&message(&all)).unwrap();
+    until("the message is taken", || {
+        status(world.two()).sync.received.messages == 1
+    });
+    let expected = BTreeMap::from([("engine".to_owned(), 1)]);
+    assert_eq!(discarded(world.two()), expected);
+    let clients = connections(world.two());
+    let holds = |port: u16| {
+        let client = format!(" 198.51.100.7:{port} ");
+        clients.iter().any(|line| line.contains(&client))
+    };
+    assert_eq!([1, 2, 3].map(holds), [true, false, true], "{clients:?}");
+    let report = world.two().lvsadm("sync status").unwrap();
+    assert!(report.contains("not taken 1 times (engine)"), "{report}");
+}
+
+#[test]
+fn messages_that_find_no_room_are_counted() {
+    const MESSAGES: u16 = 100;
+    let Some(world) = World::new() else {
+        return;
+    };
+    world.pair.start(&lines(), &[]).unwrap();
+    for (options, is_small) in [(&[][..], false), (&["--sync-sock-size=8192"], true)] {
+        world.two().kill();
+        world
+            .two()
+            .start_configured_with(&lines(), options)
+            .unwrap();
+        if !is_small {
+            world.two().lvsadm(BACKUP).unwrap();
+        }
+        let stranger = stranger(&world);
+        world.two().freeze(true).unwrap();
+        let all: Vec<_> = (1..=40).map(told).collect();
+        for _ in 0..MESSAGES {
+            stranger.send(&message(&all)).unwrap();
+        }
+        world.two().freeze(false).unwrap();
+        // With the next message the kernel says what became of those before.
+        let received = || status(world.two()).sync.received;
+        until("each message is taken or counted", || {
+            stranger.send(&message(&all)).unwrap();
+            let received = received();
+            received.messages + received.overflowed > MESSAGES.into()
+        });
+        let overflowed = received().overflowed;
+        assert_eq!(overflowed > 0, is_small, "{overflowed}");
+    }
+}
+
+#[test]
+fn two_that_are_master_and_backup_at_once_let_a_connection_end() {
+    let Some(world) = World::new() else {
+        return;
+    };
+    let lines = lines().replace("--set 0 2 0", "--set 6 2 0");
+    let options = ["--sync-refresh=1s", "--sync-retries=3"];
+    world.pair.start(&lines, &options).unwrap();
+    world.two().lvsadm(BACKUP).unwrap();
+    world.one().lvsadm(MASTER).unwrap();
+    let mut streams = talk(&world, 1);
+    world.agree(streams.len());
+    // Now each knows the same and tells it.
+    world.one().lvsadm(BACKUP).unwrap();
+    world.two().lvsadm(MASTER).unwrap();
+    // As long as they speak they are kept.
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(8) {
+        for stream in &mut streams {
+            stream.write_all(b"?").unwrap();
+        }
+        thread::sleep(Duration::from_millis(500));
+    }
+    world.agree(streams.len());
+    until("what is silent is forgotten", || {
+        listed(world.one()).is_empty() && listed(world.two()).is_empty()
+    });
+}
