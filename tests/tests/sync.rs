@@ -8,7 +8,14 @@ use std::path::Path;
 use lvs_tests::lab;
 use lvs_tests::vm::{self, Kernel};
 
-const MODULES: [&str; 5] = ["ip_vs", "ip_vs_rr", "veth", "bridge", "ipv6"];
+const MODULES: [&str; 6] = [
+    "ip_vs",
+    "ip_vs_rr",
+    "ip_vs_pe_sip",
+    "veth",
+    "bridge",
+    "ipv6",
+];
 
 /// The network: `k` is the kernel's director, `o` ours. What both share moves by `active`.
 ///
@@ -154,6 +161,15 @@ fn connections_of_the_kernels_ipvs_go_on_through_lvsd() {
         "backup sync daemon (mcast=eth0, syncid=7, maxlen=1472, group=224.0.0.81, port=8848, ttl=1)"
     );
     are_in_step(&notes, 6, "o as backup", "k as master");
+    let call = connections(&notes["call at o"]);
+    let [call] = call.as_slice() else {
+        panic!("the connection alone: {call:?}");
+    };
+    assert!(
+        call.contains(" 10.1.0.3:5060 10.1.0.100:5060 10.1.0.4:5060"),
+        "{call}"
+    );
+    assert!(notes["counted at o"].contains("(engine)"), "{notes:?}");
     is_kept(&notes, "first", "second");
 }
 

@@ -2,9 +2,10 @@
 //!
 //! `flow serve NAME ADDRESS…` answers every line, over TCP and UDP, with its name. `flow hold
 //! PROTOCOL:ADDRESS…` opens a connection to each address and, for each line of its input, has every
-//! one of them ask once and prints who answered.
+//! one of them ask once and prints who answered. `flow say FROM TO TIMES` sends its input as a datagram, so
+//! many times.
 
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::thread;
 use std::time::Duration;
@@ -20,8 +21,11 @@ fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.as_slice() {
         [verb, name, addresses @ ..] if verb == "serve" => serve(name, addresses),
+        [verb, from, to, times] if verb == "say" => say(from, to, times.parse()?),
         [verb, targets @ ..] if verb == "hold" => hold(targets),
-        _ => bail!("flow serve NAME ADDRESS… | flow hold PROTOCOL:ADDRESS…"),
+        _ => {
+            bail!("flow serve NAME ADDRESS… | flow hold PROTOCOL:ADDRESS… | flow say FROM TO TIMES")
+        }
     }
 }
 
@@ -59,6 +63,18 @@ fn answer_lines(stream: TcpStream, answer: &str) -> io::Result<()> {
     for line in BufReader::new(stream).lines() {
         line?;
         out.write_all(answer.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn say(from: &str, to: &str, times: u32) -> Result<()> {
+    let mut datagram = Vec::new();
+    io::stdin().read_to_end(&mut datagram)?;
+    let socket = UdpSocket::bind(from).with_context(|| from.to_owned())?;
+    for _ in 0..times {
+        socket.send_to(&datagram, to)?;
+        // Each finds the connection of the one before.
+        thread::sleep(Duration::from_millis(200));
     }
     Ok(())
 }

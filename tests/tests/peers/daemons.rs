@@ -134,8 +134,10 @@ fn of_persistent_services_a_master_tells_the_templates_only_if_it_is_told_to() {
     });
     let options = ["--sync-persist-mode=1", "--sync-refresh=1s"];
     world.pair.start(&lines, &options).unwrap();
-    world.two().lvsadm(BACKUP).unwrap();
-    world.one().lvsadm(MASTER).unwrap();
+    // Over an IPv6 group, as well as any.
+    let [master, backup] = [MASTER, BACKUP].map(|line| format!("{line} --mcast-group ff02::81"));
+    world.two().lvsadm(&backup).unwrap();
+    world.one().lvsadm(&master).unwrap();
     let streams = talk(&world, 2);
     let is_of_persistent = |line: &String| line.contains(&persistent);
     let is_template = |line: &String| line.split(' ').nth(2).is_some_and(|it| it.ends_with(":0"));
@@ -152,7 +154,7 @@ fn of_persistent_services_a_master_tells_the_templates_only_if_it_is_told_to() {
     // What is told again, and all together, is no more.
     let before = status(world.one()).sync.sent;
     world.one().lvsadm("--stop-daemon master").unwrap();
-    world.one().lvsadm(MASTER).unwrap();
+    world.one().lvsadm(&master).unwrap();
     until("all is told again", || {
         let sent = status(world.one()).sync.sent;
         sent.rounds > before.rounds && sent.entries >= before.entries + expected.len() as u64

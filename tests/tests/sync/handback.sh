@@ -1,8 +1,10 @@
 trap 'cat /run/o.log' EXIT
-begin_ours
+begin_ours --sync-ports 4
 active o
-kernel --start-daemon backup --mcast-interface eth0 --syncid 7
-ours --start-daemon master --mcast-interface eth0 --syncid 7
+# Through several ports of an IPv6 group.
+at k sysctl -qw net.ipv4.vs.sync_ports=4
+kernel --start-daemon backup --mcast-interface eth0 --syncid 7 --mcast-group ff02::81
+ours --start-daemon master --mcast-interface eth0 --syncid 7 --mcast-group ff02::81
 hold new 3
 ask new 1
 ask new 2
