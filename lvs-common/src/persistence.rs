@@ -44,7 +44,7 @@ pub fn network<F: Family>(client: F::Address, prefix: u8) -> F::Address {
 /// What the template of a client is found by: its network and the service's own key, which for a
 /// firewall mark names no address (`ip_vs_sched_persist`).
 #[inline(always)]
-fn template<F: Family>(client: F::Address, service: &ServiceKey, prefix: u8) -> Key<F> {
+pub fn template<F: Family>(client: F::Address, service: &ServiceKey, prefix: u8) -> Key<F> {
     Key {
         source: network::<F>(client, prefix),
         destination: F::narrow(&service.address),

@@ -8,13 +8,17 @@ use std::path::Path;
 use lvs_tests::lab;
 use lvs_tests::vm::{self, Kernel};
 
-const MODULES: [&str; 6] = [
+const MODULES: [&str; 9] = [
     "ip_vs",
     "ip_vs_rr",
     "ip_vs_pe_sip",
     "veth",
     "bridge",
     "ipv6",
+    // To mark packets with.
+    "sch_ingress",
+    "cls_u32",
+    "act_skbedit",
 ];
 
 /// The network: `k` is the kernel's director, `o` ours. What both share moves by `active`.
@@ -25,7 +29,7 @@ const NETWORK: &str = include_str!("sync/network.sh");
 /// Runs a story in the machine; returns what it noted, by name.
 fn run(story: &str) -> BTreeMap<String, String> {
     let kernel = Kernel::debian(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("debian")).unwrap();
-    let tools = ["ipvsadm", "ip", "ethtool"].map(|name| lab::find(name).unwrap());
+    let tools = ["ipvsadm", "ip", "tc", "ethtool"].map(|name| lab::find(name).unwrap());
     let own = ["lvsd", "lvsadm", "flow"].map(|name| lab::built(name).unwrap());
     let programs: Vec<&Path> = tools.iter().chain(&own).map(AsRef::as_ref).collect();
     let said = kernel
@@ -119,7 +123,7 @@ fn answers(notes: &BTreeMap<String, String>, round: &str) -> BTreeMap<String, St
 
 fn is_kept(notes: &BTreeMap<String, String>, before: &str, after: &str) {
     let (before, after) = (answers(notes, before), answers(notes, after));
-    assert!(before.len() >= 5, "{before:?}");
+    assert_eq!(before.len(), 6, "{before:?}");
     assert!(
         before.values().all(|answer| answer.starts_with("server")),
         "{before:?}"
@@ -135,7 +139,7 @@ fn is_kept(notes: &BTreeMap<String, String>, before: &str, after: &str) {
 fn are_in_step(notes: &BTreeMap<String, String>, number: usize, here: &str, there: &str) {
     let (here, there) = (&notes[here], &notes[there]);
     assert_eq!(connections(here), connections(there));
-    // Five, and the template.
+    // Six, and two templates.
     assert_eq!(connections(here).len(), number, "{here}");
     let differences = seconds(here).into_iter().zip(seconds(there));
     for (ours, theirs) in differences {
@@ -160,7 +164,7 @@ fn connections_of_the_kernels_ipvs_go_on_through_lvsd() {
         notes["daemons of o"],
         "backup sync daemon (mcast=eth0, syncid=7, maxlen=1472, group=224.0.0.81, port=8848, ttl=1)"
     );
-    are_in_step(&notes, 6, "o as backup", "k as master");
+    are_in_step(&notes, 8, "o as backup", "k as master");
     let call = connections(&notes["call at o"]);
     let [call] = call.as_slice() else {
         panic!("the connection alone: {call:?}");
@@ -179,6 +183,6 @@ fn connections_of_lvsd_go_on_through_the_kernels_ipvs() {
         return;
     }
     let notes = run(include_str!("sync/handback.sh"));
-    are_in_step(&notes, 6, "k as backup", "o as master");
+    are_in_step(&notes, 8, "k as backup", "o as master");
     is_kept(&notes, "first", "second");
 }

@@ -244,6 +244,10 @@ fn print_daemons(out: &mut impl Write, sync: &SyncStatus) -> io::Result<()> {
         "  taken  {} connections in {} messages, {} lost for want of room",
         received.entries, received.messages, received.overflowed
     )?;
+    if received.unbound > 0 {
+        let unbound = received.unbound;
+        writeln!(out, "         {unbound} wait for their real server")?;
+    }
     print_discarded(out, &received.discarded)
 }
 
@@ -354,6 +358,7 @@ mod tests {
                     messages: 0,
                     entries: 0,
                     overflowed: 0,
+                    unbound: 0,
                     discarded: Vec::new(),
                 },
             },

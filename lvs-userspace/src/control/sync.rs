@@ -108,6 +108,9 @@ pub struct Received {
     /// Datagrams that came faster than they were taken, so that the socket had no room for them.
     #[serde(default)]
     pub overflowed: u64,
+    /// Connections and templates that wait for their real server or virtual service.
+    #[serde(default)]
+    pub unbound: u64,
     /// What was not, by reason; reasons that occurred.
     pub discarded: Vec<DiscardCount>,
 }

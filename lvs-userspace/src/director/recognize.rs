@@ -6,7 +6,7 @@ use lvs_common::abi::{Server, ServiceKey};
 use lvs_common::connection::{Protocol, Record};
 
 use super::{Director, Service, keys};
-use crate::model::{Method, ServiceId};
+use crate::model::{Family, Method, ServiceId};
 use crate::sync::Discard;
 
 /// What is this director's own about a connection of another one.
@@ -14,30 +14,38 @@ use crate::sync::Discard;
 pub struct Recognized {
     /// Server, service and method here.
     pub record: Record,
-    /// The service's own port; 0: every port.
-    pub service_port: u16,
+    /// What the service is found by.
+    pub service: ServiceKey,
     /// The real server.
     pub server: Server,
 }
 
 impl Director {
-    /// The virtual service and real server of a connection, by their addresses. How packets are
-    /// forwarded is decided by this director's own tables, as IPVS does.
+    /// The virtual service and real server of a connection, by the mark (0: none) and, with a protocol, by
+    /// their addresses (`ip_vs_service_find`). How packets are forwarded is decided by this director's own
+    /// tables, as IPVS does.
     pub fn recognize(
         &self,
-        protocol: Protocol,
+        mark: u32,
+        protocol: Option<Protocol>,
         virtual_address: SocketAddr,
         server: SocketAddr,
     ) -> Result<Recognized, Discard> {
-        let found = [virtual_address.port(), 0].into_iter().find_map(|port| {
-            let address = SocketAddr::new(virtual_address.ip(), port);
-            let protocol = protocol.into();
-            let id = ServiceId::Address { protocol, address };
-            let index = *self.by_id.get(&id)?;
-            Some((index, port, self.find(&id)?))
+        let family = match virtual_address {
+            SocketAddr::V4(_) => Family::Ipv4,
+            SocketAddr::V6(_) => Family::Ipv6,
+        };
+        let marked = (mark != 0).then_some(ServiceId::Mark { mark, family });
+        let ports = [virtual_address.port(), 0];
+        let addressed = protocol.into_iter().flat_map(|protocol| {
+            ports.map(|port| ServiceId::Address {
+                protocol: protocol.into(),
+                address: SocketAddr::new(virtual_address.ip(), port),
+            })
         });
-        let (index, service_port, service) = found.ok_or(Discard::NoService)?;
-        self.recognize_server((index, service), service_port, server)
+        let mut all = marked.into_iter().chain(addressed);
+        let found = all.find_map(|id| Some((*self.by_id.get(&id)?, self.find(&id)?)));
+        self.recognize_server(found.ok_or(Discard::NoService)?, server)
     }
 
     /// The real server of a virtual service, both by what identifies them on every director: addresses
@@ -50,13 +58,12 @@ impl Director {
         let id = keys::service(service).ok_or(Discard::NoService)?;
         let index = *self.by_id.get(&id).ok_or(Discard::NoService)?;
         let found = self.find(&id).ok_or(Discard::NoService)?;
-        self.recognize_server((index, found), service.port.get(), server)
+        self.recognize_server((index, found), server)
     }
 
     fn recognize_server(
         &self,
         (index, service): (u32, &Service),
-        service_port: u16,
         server: SocketAddr,
     ) -> Result<Recognized, Discard> {
         // A server of port 0 is sent whatever port the packets have.
@@ -75,7 +82,7 @@ impl Director {
                 method: keys::raw_method(method),
                 persistence: persistence.map_or(0, |persistence| persistence.prefix + 1),
             },
-            service_port,
+            service: keys::key(&service.id),
             server: self
                 .maps
                 .servers

@@ -211,7 +211,7 @@ impl Recognize for Director {
         let number = found.ok_or(Discard::NoServer)?;
         Ok(Recognized {
             record: self.record(number.to_le_bytes()[0]),
-            service_port: 80,
+            service: service(),
             server: Self::server(number),
         })
     }

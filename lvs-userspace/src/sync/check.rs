@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use lvs_common::abi::ticks;
+use lvs_common::abi::{ServiceKey, ticks};
 use lvs_common::connection::{Protocol, sctp, tcp};
 
 use super::Discard;
@@ -16,7 +16,10 @@ const TEMPLATE_SECONDS: u32 = 180;
 /// A connection or template that makes sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Checked {
-    pub(super) protocol: Protocol,
+    /// `None`: a template of a firewall mark's service, which is of no protocol.
+    pub(super) protocol: Option<Protocol>,
+    /// The mark by whose service it may be, or 0.
+    pub(super) mark: u32,
     pub(super) state: u8,
     pub(super) template: bool,
     /// Of a connection that its director no longer counts as active.
@@ -30,9 +33,6 @@ pub(super) fn check(synced: &Synced) -> Result<Checked, Discard> {
     if synced.flags.method().is_none() || synced.flags.has(Flags::ONE_PACKET) {
         return Err(Discard::Method);
     }
-    if synced.mark != 0 {
-        return Err(Discard::Mark);
-    }
     if synced.engine.is_some() {
         return Err(Discard::Engine);
     }
@@ -40,14 +40,18 @@ pub(super) fn check(synced: &Synced) -> Result<Checked, Discard> {
     if shifted || synced.flags.has(Flags::NO_CLIENT_PORT) {
         return Err(Discard::Sequences);
     }
-    let protocol = Protocol::from_number(synced.protocol).ok_or(Discard::Protocol)?;
     let template = synced.flags.has(Flags::TEMPLATE);
+    let of_mark = template && synced.protocol == ServiceKey::MARK && synced.mark != 0;
+    let protocol = Protocol::from_number(synced.protocol);
+    if protocol.is_none() && !of_mark {
+        return Err(Discard::Protocol);
+    }
     check_addresses(synced, template)?;
     let states = match protocol {
-        _ if template => 2,
-        Protocol::Tcp => tcp::State::ALL.len(),
-        Protocol::Udp => 1,
-        Protocol::Sctp => sctp::State::ALL.len(),
+        Some(Protocol::Tcp) if !template => tcp::State::ALL.len(),
+        Some(Protocol::Udp) if !template => 1,
+        Some(Protocol::Sctp) if !template => sctp::State::ALL.len(),
+        _ => 2,
     };
     let state = u8::try_from(synced.state).map_err(|_| Discard::State)?;
     if usize::from(state) >= states {
@@ -61,6 +65,8 @@ pub(super) fn check(synced: &Synced) -> Result<Checked, Discard> {
     };
     Ok(Checked {
         protocol,
+        // A packet may carry a mark for other reasons, and so may the template of an address it led to.
+        mark: if of_mark || !template { synced.mark } else { 0 },
         state,
         template,
         inactive: synced.flags.has(Flags::INACTIVE),
@@ -125,6 +131,20 @@ mod tests {
     }
 
     #[test]
+    fn what_carries_a_mark_may_be_of_its_service() {
+        let mark = 7;
+        let marked = |synced| check(&Synced { mark, ..synced }).map(|it| (it.protocol, it.mark));
+        assert_eq!(marked(connection()), Ok((Some(Protocol::Tcp), 7)));
+        assert_eq!(marked(template()), Ok((Some(Protocol::Tcp), 0)));
+        let of_mark = Synced {
+            protocol: 0,
+            ..template()
+        };
+        assert_eq!(marked(of_mark.clone()), Ok((None, 7)));
+        assert_eq!(check(&of_mark), Err(Discard::Protocol));
+    }
+
+    #[test]
     fn version_0_tells_no_timeouts() {
         let timeout = 0;
         let connection = Synced {
@@ -148,7 +168,7 @@ mod tests {
                 |it| it.flags = it.flags.and(Flags::ONE_PACKET),
                 Discard::Method,
             ),
-            (|it| it.mark = 7, Discard::Mark),
+            (|it| (it.protocol, it.mark) = (0, 7), Discard::Protocol),
             (|it| it.engine = Engine::new(b"sip", b"id"), Discard::Engine),
             (
                 |it| it.flags = it.flags.and(Flags(0x200)),

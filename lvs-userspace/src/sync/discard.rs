@@ -19,7 +19,6 @@ pub enum Discard {
     State,
     Timeout,
     Method,
-    Mark,
     Engine,
     Sequences,
     NoService,
@@ -31,7 +30,7 @@ pub enum Discard {
 
 impl Discard {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 20] = [
         Self::ShortMessage,
         Self::MessageLength,
         Self::SyncId,
@@ -45,7 +44,6 @@ impl Discard {
         Self::State,
         Self::Timeout,
         Self::Method,
-        Self::Mark,
         Self::Engine,
         Self::Sequences,
         Self::NoService,
@@ -71,7 +69,6 @@ impl Discard {
             Self::State => "state",
             Self::Timeout => "timeout",
             Self::Method => "method",
-            Self::Mark => "mark",
             Self::Engine => "engine",
             Self::Sequences => "sequences",
             Self::NoService => "no-service",
@@ -98,7 +95,6 @@ impl Discard {
             Self::State => "a state that its protocol does not have",
             Self::Timeout => "a timeout of more than 31 days",
             Self::Method => "a connection that goes to no real server (bypass, one-packet)",
-            Self::Mark => "a template of a service by firewall mark",
             Self::Engine => "an entry of a persistence engine",
             Self::Sequences => "a connection whose payload its director changes (FTP helper)",
             Self::NoService => "there is no such virtual service here",

@@ -13,6 +13,7 @@ mod saved;
 mod send;
 mod take;
 mod tell;
+mod unbound;
 pub mod wire;
 mod worker;
 
@@ -160,6 +161,9 @@ impl Sync {
             .sync_daemons
             .write(Saved::index(role), Saved::NONE);
         drop(worker);
+        if role == SyncRole::Backup {
+            self.received.unbound().clear();
+        }
         Ok(())
     }
 
@@ -238,6 +242,7 @@ impl Received {
             messages: self.messages.load(Ordering::Relaxed),
             entries: self.entries.load(Ordering::Relaxed),
             overflowed: self.overflowed.load(Ordering::Relaxed),
+            unbound: self.unbound().len() as u64,
             discarded: self.discarded.list(),
         }
     }

@@ -4,15 +4,16 @@ use std::io;
 use std::mem::offset_of;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lvs_common::abi::{Config, Load};
-use lvs_common::connection::{Entry, Protocol};
+use lvs_common::connection::Entry;
 use lvs_common::family::{Family, V4, V6};
 
 use super::check::{Checked, check};
 use super::link::Link;
-use super::take::Taken;
+use super::take::{Present, Taken};
+use super::unbound::Unbound;
 use super::wire::{Message, Synced};
 use super::worker::Work;
 use super::{Discard, Discarded};
@@ -36,6 +37,14 @@ pub struct Received {
     pub overflowed: AtomicU64,
     /// What was not taken.
     pub discarded: Discarded,
+    /// What may be taken later.
+    pub(super) unbound: Mutex<Unbound>,
+}
+
+impl Received {
+    pub(super) fn unbound(&self) -> MutexGuard<'_, Unbound> {
+        self.unbound.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Takes messages of one group of directors.
@@ -85,6 +94,33 @@ impl Receiver {
         }
     }
 
+    /// Takes what waited for a real server that has come.
+    fn bind(&self, now: u32) {
+        let director = self.director.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unbound = self.received.unbound();
+        let Some(config) = self.maps.config.read(0).filter(|_| unbound.is_due(now)) else {
+            return;
+        };
+        let _claims = claims();
+        unbound.look(now, |synced, checked, left| {
+            let Ok(recognized) = recognize(&director, synced, checked) else {
+                return false;
+            };
+            let entering = Entering {
+                synced,
+                checked,
+                recognized,
+                timeout: left,
+                late: true,
+            };
+            match self.enter(&entering, &config, now) {
+                Ok(()) => _ = self.received.entries.fetch_add(1, Ordering::Relaxed),
+                Err(why) => self.received.discarded.count(why),
+            }
+            true
+        });
+    }
+
     fn take(
         &self,
         synced: &Synced,
@@ -93,27 +129,37 @@ impl Receiver {
         now: u32,
     ) -> Result<(), Discard> {
         let checked = check(synced)?;
-        let recognized =
-            director.recognize(checked.protocol, synced.virtual_address, synced.server)?;
-        let addresses = (synced.client, synced.virtual_address);
-        let (maps, context) = (&self.maps, (config, now));
-        match addresses {
-            (SocketAddr::V4(_), SocketAddr::V4(_)) => enter::<V4>(
-                &maps.connections4,
-                &maps.loads,
-                addresses,
-                &checked,
-                &recognized,
-                context,
-            ),
-            (SocketAddr::V6(_), SocketAddr::V6(_)) => enter::<V6>(
-                &maps.connections6,
-                &maps.loads,
-                addresses,
-                &checked,
-                &recognized,
-                context,
-            ),
+        let timeout = checked
+            .timeout
+            .or_else(|| Some(config.timeout(checked.protocol?, checked.state)))
+            .unwrap_or(0);
+        let recognized = recognize(director, synced, &checked);
+        let mut unbound = self.received.unbound();
+        if recognized.is_ok() {
+            unbound.forget(synced, &checked);
+        } else {
+            unbound.keep(synced, &checked, timeout, now);
+        }
+        drop(unbound);
+        let entering = Entering {
+            synced,
+            checked: &checked,
+            recognized: recognized?,
+            timeout,
+            late: false,
+        };
+        self.enter(&entering, config, now)
+    }
+
+    fn enter(&self, entering: &Entering<'_>, config: &Config, now: u32) -> Result<(), Discard> {
+        let maps = &self.maps;
+        match (entering.synced.client, entering.synced.virtual_address) {
+            (SocketAddr::V4(_), SocketAddr::V4(_)) => {
+                enter::<V4>(&maps.connections4, &maps.loads, entering, config, now)
+            }
+            (SocketAddr::V6(_), SocketAddr::V6(_)) => {
+                enter::<V6>(&maps.connections6, &maps.loads, entering, config, now)
+            }
             _ => Err(Discard::Address),
         }
     }
@@ -133,6 +179,11 @@ impl Work for Receiver {
             }
         }
         self.buffer = buffer;
+        let now = clock::now();
+        let is_due = self.received.unbound().is_due(now);
+        if is_due {
+            self.bind(now);
+        }
         match received {
             // Nothing came, or somebody answered that nobody listens, which is none of our business.
             Err(error)
@@ -151,38 +202,55 @@ impl Work for Receiver {
     }
 }
 
+/// The virtual service and real server of what is told.
+fn recognize(
+    director: &Director,
+    synced: &Synced,
+    checked: &Checked,
+) -> Result<Recognized, Discard> {
+    let Checked { mark, protocol, .. } = *checked;
+    director.recognize(mark, protocol, synced.virtual_address, synced.server)
+}
+
+/// What is to be entered, and how.
+struct Entering<'a> {
+    synced: &'a Synced,
+    checked: &'a Checked,
+    recognized: Recognized,
+    /// Ticks without a packet after which it is expired.
+    timeout: u32,
+    /// It was told a while ago: whatever the table holds of it is newer.
+    late: bool,
+}
+
 fn enter<F: Family>(
     entries: &Mapping<Entry<F>>,
     loads: &Mapping<Load>,
-    (client, virtual_address): (SocketAddr, SocketAddr),
-    checked: &Checked,
-    recognized: &Recognized,
-    (config, now): (&Config, u32),
+    entering: &Entering<'_>,
+    config: &Config,
+    now: u32,
 ) -> Result<(), Discard>
 where
     Entry<F>: Plain,
 {
     let own = |address: SocketAddr| (F::narrow(&widen(address.ip())), address.port());
-    let timeout = checked
-        .timeout
-        .unwrap_or_else(|| of_state(config, checked.protocol, checked.state));
     let taken = Taken::<F>::new(
-        own(client),
-        own(virtual_address),
-        checked,
-        recognized,
-        timeout,
+        own(entering.synced.client),
+        own(entering.synced.virtual_address),
+        entering.checked,
+        &entering.recognized,
+        entering.timeout,
     );
-    let inserted = taken.enter(Table::new(entries, loads), &config.secrets, now)?;
+    let (table, secrets) = (Table::new(entries, loads), &config.secrets);
+    let inserted = if entering.late {
+        let refuse = |there: Present| (!there.expired).then_some(Discard::Fresher);
+        taken.enter_unless(table, secrets, now, refuse)?
+    } else {
+        taken.enter(table, secrets, now)?
+    };
     // It is the other director's, until its client is heard here.
     if let Some(packets) = entries.word(inserted.number - 1, offset_of!(Entry<F>, packets)) {
         packets.store(0, Ordering::Relaxed);
     }
     Ok(())
-}
-
-/// Ticks without a packet after which a connection in a state is forgotten here.
-fn of_state(config: &Config, protocol: Protocol, state: u8) -> u32 {
-    let index = Config::timeout_index(protocol, state.into());
-    config.timeouts.get(index).copied().unwrap_or(0)
 }

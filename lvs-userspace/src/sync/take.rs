@@ -16,6 +16,9 @@ use crate::director::Recognized;
 /// Times an entry is tried again when packets of the same connection make and remove it meanwhile.
 const ATTEMPTS: u32 = 4;
 
+/// A template's client is told as its network already: all bits count.
+const WHOLE: u8 = 128;
+
 /// What is to be entered.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Taken<F: Family> {
@@ -63,30 +66,28 @@ impl<F: Family> Taken<F> {
         recognized: &Recognized,
         timeout: u32,
     ) -> Self {
-        let (kind, port) = if checked.template {
-            (Kind::Template, recognized.service_port)
-        } else {
-            (Kind::Request, virtual_address.1)
-        };
         let state = checked.state;
-        Self {
-            key: Key {
+        let key = match checked.protocol {
+            Some(protocol) if !checked.template => Key {
                 source: client.0,
                 destination: virtual_address.0,
                 ports: Ports {
                     source: client.1.into(),
-                    destination: port.into(),
+                    destination: virtual_address.1.into(),
                 },
-                protocol: checked.protocol.number(),
-                kind: kind as u8,
+                protocol: protocol.number(),
+                kind: Kind::Request as u8,
             },
+            _ => persistence::template::<F>(client.0, &recognized.service, WHOLE),
+        };
+        Self {
+            key,
             record: recognized.record,
             server: recognized.server,
             state,
-            half_open: if checked.template {
-                state == persistence::UNASSURED
-            } else {
-                half_open(checked.protocol, state)
+            half_open: match checked.protocol {
+                Some(protocol) if !checked.template => half_open(protocol, state),
+                _ => state == persistence::UNASSURED,
             },
             timeout,
             inactive: checked.inactive,

@@ -3,7 +3,7 @@
 use std::sync::Barrier;
 use std::thread;
 
-use lvs_common::abi::{Address, Load, WAYS, ticks};
+use lvs_common::abi::{Address, Load, ServiceKey, WAYS, ticks};
 use lvs_common::connection::{Entry, Protocol, Tag, tcp};
 use lvs_common::family::V4;
 use tcp::State::{Established, FinWait, SynReceived};
@@ -79,7 +79,12 @@ fn server(number: u16) -> Recognized {
             method: Method::Direct as u8,
             persistence: 0,
         },
-        service_port: SERVICE.1,
+        service: ServiceKey {
+            address: widen(SERVICE.0.into()),
+            port: SERVICE.1.into(),
+            protocol: 6,
+            family: 4,
+        },
         server: Server {
             address,
             port: 8080.into(),
@@ -94,7 +99,8 @@ fn server(number: u16) -> Recognized {
 
 fn checked(state: tcp::State) -> Checked {
     Checked {
-        protocol: Protocol::Tcp,
+        protocol: Some(Protocol::Tcp),
+        mark: 0,
         state: state as u8,
         template: false,
         inactive: !state.active(),
@@ -215,7 +221,7 @@ fn a_template_is_counted_as_one_and_found_by_the_services_port() {
     let fixture = Fixture::new(64);
     let network = ([198, 51, 100, 0], 0);
     let mut recognized = server(3);
-    recognized.service_port = 0;
+    recognized.service.port = 0.into();
     for (state, assured) in [(0, false), (1, true), (1, true)] {
         let checked = Checked {
             state,
@@ -234,6 +240,38 @@ fn a_template_is_counted_as_one_and_found_by_the_services_port() {
         assert_eq!(entry.key.ports, Ports::default());
         assert_eq!(fixture.load(3), (0, 0, 1));
     }
+}
+
+#[test]
+fn a_template_of_a_mark_is_found_by_the_mark() {
+    let fixture = Fixture::new(64);
+    let mut recognized = server(3);
+    recognized.service = ServiceKey {
+        address: widen([0, 0, 0, 5].into()),
+        port: 0.into(),
+        protocol: ServiceKey::MARK,
+        family: 4,
+    };
+    let checked = Checked {
+        protocol: None,
+        mark: 5,
+        state: 1,
+        template: true,
+        ..checked(Established)
+    };
+    let network = ([198, 51, 100, 0], 0);
+    let taken = Taken::new(
+        network,
+        ([0, 0, 0, 5], 0),
+        &checked,
+        &recognized,
+        ticks(360),
+    );
+    fixture.enter(&taken).unwrap();
+    let (_, entry) = fixture.connection();
+    // As a packet asks for it.
+    let key = persistence::template::<V4>(CLIENT.0, &recognized.service, 24);
+    assert_eq!(entry.key, key);
 }
 
 #[test]

@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 
-use lvs_common::abi::{self, Config, Method, Server, WAYS};
+use lvs_common::abi::{self, Config, Method, Server, ServiceKey, WAYS};
 use lvs_common::connection::table::{Place, find};
-use lvs_common::connection::{Entry, Key, Kind, Ports, Protocol, Tag};
+use lvs_common::connection::{Entry, Kind, Protocol, Tag};
 use lvs_common::family::Family;
 use lvs_common::forward::announce::worth_telling;
-use lvs_common::persistence::network;
+use lvs_common::persistence;
 use zerocopy::byteorder::network_endian::U16;
 
 use super::wire::{Flags, Synced};
@@ -49,8 +49,13 @@ where
     if server.flags & Server::DELETED != 0 || server.family == 0 {
         return None;
     }
-    let synced = synced(&entry, after, &server)?;
-    let template = template(maps, entries, config, &entry);
+    let plan = maps
+        .heads
+        .read(entry.record.service.into())
+        .filter(|&plan| plan != 0)
+        .and_then(|plan| maps.plans.read(plan))?;
+    let synced = synced(&entry, after, &server, &plan.key)?;
+    let template = template(maps, entries, config, &entry, &plan.key);
     Some(Told {
         synced,
         template,
@@ -60,17 +65,34 @@ where
     })
 }
 
-fn synced<F: Family>(entry: &Entry<F>, tag: Tag, server: &Server) -> Option<Synced> {
+fn synced<F: Family>(
+    entry: &Entry<F>,
+    tag: Tag,
+    server: &Server,
+    service: &ServiceKey,
+) -> Option<Synced> {
     let key = &entry.key;
-    let protocol = Protocol::from_number(key.protocol)?;
     let method = Method::from_raw(entry.record.method);
     let state = tag.state();
     let flags = match Kind::from_raw(key.kind) {
         Kind::Reply => return None,
         Kind::Template => Flags::of(method).and(Flags::TEMPLATE),
-        Kind::Request if !worth_telling(protocol, state) => return None,
-        Kind::Request if protocol.active(state) => Flags::of(method),
-        Kind::Request => Flags::of(method).and(Flags::INACTIVE),
+        Kind::Request => {
+            let protocol = Protocol::from_number(key.protocol)?;
+            if !worth_telling(protocol, state) {
+                return None;
+            }
+            if protocol.active(state) {
+                Flags::of(method)
+            } else {
+                Flags::of(method).and(Flags::INACTIVE)
+            }
+        }
+    };
+    let [a, b, c, d, ..] = service.address;
+    let mark = match service.protocol {
+        ServiceKey::MARK => u32::from_be_bytes([a, b, c, d]),
+        _ => 0,
     };
     let address = |address: F::Address, port: U16| {
         SocketAddr::new(narrow(&F::widen(address), F::NUMBER), port.get())
@@ -90,7 +112,7 @@ fn synced<F: Family>(entry: &Entry<F>, tag: Tag, server: &Server) -> Option<Sync
         client,
         virtual_address: address(key.destination, key.ports.destination),
         server,
-        mark: 0,
+        mark,
         timeout: abi::seconds(entry.timeout),
         sequences: None,
         engine: None,
@@ -103,6 +125,7 @@ fn template<F: Family>(
     entries: &Mapping<Entry<F>>,
     config: &Config,
     connection: &Entry<F>,
+    service: &ServiceKey,
 ) -> Option<u32>
 where
     Entry<F>: Plain,
@@ -111,18 +134,7 @@ where
     if Kind::from_raw(connection.key.kind) != Kind::Request {
         return None;
     }
-    let plan = maps
-        .plans
-        .read(maps.heads.read(connection.record.service.into())?)?;
-    let key = Key {
-        source: network::<F>(connection.key.source, prefix),
-        ports: Ports {
-            source: U16::ZERO,
-            destination: plan.key.port,
-        },
-        kind: Kind::Template as u8,
-        ..connection.key
-    };
+    let key = persistence::template::<F>(connection.key.source, service, prefix);
     let place = Place::of(F::hash(&key, &config.secrets), entries.len() / WAYS);
     find(Table::new(entries, &maps.loads), &key, place).map(|slot| slot.number)
 }

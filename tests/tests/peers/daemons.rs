@@ -1,12 +1,14 @@
 //! The daemons of IPVS's protocol: what their options do, and what they make of messages they cannot take.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream, UdpSocket};
 
 use lvs_tests::lab::addresses::{own_sync, server, virtual_address};
+use lvs_tests::lab::director::{server_name, service_name};
 use lvs_tests::lab::{Director, RealServer};
-use lvs_userspace::model::{Family, Method};
+use lvs_userspace::model::{Family, Method, Protocol};
 use lvs_userspace::sync::wire::{Engine, Flags, Message, Packer, Synced};
 
 use super::world::{SHORT, World, connections, lines, listed, status, until};
@@ -160,6 +162,57 @@ fn of_persistent_services_a_master_tells_the_templates_only_if_it_is_told_to() {
         sent.rounds > before.rounds && sent.entries >= before.entries + expected.len() as u64
     });
     assert_eq!(connections(world.two()), expected);
+}
+
+#[test]
+fn connections_of_a_mark_are_told_with_it() {
+    let Some(world) = World::new() else {
+        return;
+    };
+    let mut lines = "--set 0 2 0\n".to_owned();
+    for (family, six) in [(Family::Ipv4, ""), (Family::Ipv6, " -6")] {
+        let _ = writeln!(lines, "-A -f 5{six} -s rr -p 300");
+        for number in 1..=2 {
+            let server = server_name(family, number);
+            let _ = writeln!(lines, "-a -f 5{six} {server} -g");
+        }
+        let service = service_name(Protocol::Tcp, family, Method::Direct);
+        let _ = writeln!(lines, "--mark 5 {service}");
+    }
+    world.pair.start(&lines, &[]).unwrap();
+    world.two().lvsadm(BACKUP).unwrap();
+    world.one().lvsadm(MASTER).unwrap();
+    let mut streams = world.connect(&[Method::Direct], 3);
+    for stream in &mut streams {
+        stream.write_all(b"GET").unwrap();
+    }
+    // And a template in each family.
+    world.agree(streams.len() + 2);
+    assert_eq!(discarded(world.two()), BTreeMap::new());
+}
+
+#[test]
+fn connections_whose_server_is_not_here_yet_are_taken_when_it_comes() {
+    let Some(world) = World::new() else {
+        return;
+    };
+    world.pair.start(&lines(), &[]).unwrap();
+    world.two().lvsadm("-C").unwrap();
+    world.two().lvsadm(BACKUP).unwrap();
+    world.one().lvsadm(MASTER).unwrap();
+    let mut streams = talk(&world, 2);
+    let told = streams.len() as u64;
+    let received = || status(world.two()).sync.received;
+    until("all wait", || received().unbound == told);
+    assert_eq!(received().entries, 0);
+    assert_eq!(discarded(world.two())["no-service"], told);
+    // One ends meanwhile: what was told last counts.
+    drop(streams.pop());
+    let closed = || listed(world.one()).iter().any(|(_, left)| *left < 10);
+    until("its end is seen", closed);
+    world.two().restore(&lines()).unwrap();
+    world.agree(streams.len());
+    assert_eq!(received().unbound, 0);
 }
 
 #[test]

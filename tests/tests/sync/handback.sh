@@ -9,7 +9,7 @@ hold new 3
 ask new 1
 ask new 2
 ask new first
-until_true has kernel 6
+until_true has kernel 8
 note k as backup
 kernel -Lcn
 note o as master

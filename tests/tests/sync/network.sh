@@ -1,5 +1,5 @@
 at() { local into=$1; shift; nsenter --net=/run/netns/$into "$@"; }
-# Busybox has an ip of its own, which knows less: hence the whole path.
+# Busybox has an ip and a tc of its own, which know less: hence the whole paths.
 note() { echo; echo "== $*"; }
 # Waits until a command succeeds: a minute at least.
 until_true() {
@@ -11,7 +11,7 @@ until_true() {
     done
 }
 
-modprobe -a ip_vs ip_vs_rr veth bridge
+modprobe -a ip_vs ip_vs_rr veth bridge sch_ingress cls_u32 act_skbedit
 mkdir -p /run/netns
 /bin/ip netns add lan
 at lan /bin/ip link add lan type bridge
@@ -41,10 +41,14 @@ for server in 4 5; do
     at $space /bin/ip addr add fd00::100/128 dev lo nodad
     at $space /bin/ip rule add from 10.1.0.$server lookup 100
     at $space /bin/ip route add default via 10.1.0.254 table 100
-    at $space flow serve server$server 10.1.0.100:80 10.1.0.100:81 '[fd00::100]:80' 10.1.0.$server:8082 &
+    at $space flow serve server$server 10.1.0.100:80 10.1.0.100:81 10.1.0.100:83 '[fd00::100]:80' 10.1.0.$server:8082 &
 done
 at k sysctl -qw net.ipv4.ip_forward=1
 at o sysctl -qw net.ipv4.ip_forward=1
+
+# What a firewall would do.
+at k /bin/tc qdisc add dev eth0 clsact
+at k /bin/tc filter add dev eth0 ingress protocol ip u32 match ip dport 83 0xffff action skbedit mark 5
 
 # Moves the virtual addresses and the gateway of NAT to a director.
 active() {
@@ -68,12 +72,14 @@ services() {
     echo '-A -t 10.1.0.100:82 -s rr'
     echo '-A -t [fd00::100]:80 -s rr'
     echo '-A -u 10.1.0.100:80 -s rr'
+    echo '-A -f 5 -s rr -p 300'
     for server in 4 5; do
         echo "-a -t 10.1.0.100:80 -r 10.1.0.$server:80 -g"
         echo "-a -t 10.1.0.100:81 -r 10.1.0.$server:81 -g"
         echo "-a -t 10.1.0.100:82 -r 10.1.0.$server:8082 -m"
         echo "-a -t [fd00::100]:80 -r [fd00::$server]:80 -g"
         echo "-a -u 10.1.0.100:80 -r 10.1.0.$server:80 -g"
+        echo "-a -f 5 -r 10.1.0.$server -g"
     done
 }
 kernel() { at k ipvsadm "$@"; }
@@ -91,7 +97,7 @@ has() { [ "$($1 -Lcn | grep -c -E '10.1.0.3|fd00::3')" -ge $2 ]; }
 hold() {
     mkfifo /run/$1.go
     at c flow hold tcp:10.1.0.100:80 tcp:10.1.0.100:81 tcp:10.1.0.100:82 'tcp:[fd00::100]:80' \
-        udp:10.1.0.100:80 </run/$1.go >/run/$1.said 2>&1 &
+        tcp:10.1.0.100:83 udp:10.1.0.100:80 </run/$1.go >/run/$1.said 2>&1 &
     eval "exec $2>/run/$1.go"
     eval "$1=$2"
 }
@@ -107,4 +113,5 @@ begin_ours() {
     at o lvsd --bpffs /sys/fs/bpf/o --socket /run/o.sock --interface eth0 --table4 4096 --table6 4096 "$@" >/run/o.log 2>&1 &
     until_true ours -Ln
     services | ours -R
+    ours --mark 5 -t 10.1.0.100:83
 }

@@ -8,6 +8,7 @@ ours() { at o lvsadm "$@"; }
 until_true ours -Ln
 [ "$(ours role)" = backup ]
 {The services}
+ours --mark 5 -t 10.1.0.100:83
 {The connections}
 note daemons of k
 kernel -L --daemon
@@ -19,7 +20,7 @@ hold old 3
 ask old 1
 ask old 2
 ask old first
-until_true has ours 6
+until_true has ours 8
 note o as backup
 ours -Lcn
 note k as master
