@@ -15,7 +15,7 @@ use super::hostile::Noise;
 use super::world::{SHORT, World, connections, has_logged, lines, status, until};
 
 const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 81);
-/// Where the master sends.
+/// Where the master sends: here, and to the next port.
 const PORT: u16 = 8848;
 /// Where the backup listens, which the relay alone sends to: here, and at the next port.
 const BEYOND: u16 = 8850;
@@ -25,7 +25,7 @@ const SYNC_ID: &str = "7";
 /// Passes the master's messages on in another order and twice, and says more than they do: pieces of them,
 /// the same for others, and noise.
 struct Relay {
-    from: UdpSocket,
+    from: [UdpSocket; 2],
     to: UdpSocket,
     port: u16,
     kept: Vec<Vec<u8>>,
@@ -35,10 +35,13 @@ struct Relay {
 impl Relay {
     /// On the backup's side of the network; to be made in its namespace.
     fn new(own: Ipv4Addr) -> Self {
-        let from = UdpSocket::bind(SocketAddrV4::new(GROUP, PORT)).unwrap();
-        from.join_multicast_v4(&GROUP, &own).unwrap();
-        from.set_read_timeout(Some(Duration::from_millis(20)))
-            .unwrap();
+        let from = [PORT, PORT + 1].map(|port| {
+            let from = UdpSocket::bind(SocketAddrV4::new(GROUP, port)).unwrap();
+            from.join_multicast_v4(&GROUP, &own).unwrap();
+            from.set_read_timeout(Some(Duration::from_millis(10)))
+                .unwrap();
+            from
+        });
         let to = UdpSocket::bind(SocketAddrV4::new(own, 0)).unwrap();
         to.set_multicast_loop_v4(true).unwrap();
         Self {
@@ -52,20 +55,24 @@ impl Relay {
 
     fn step(&mut self) {
         let mut buffer = [0; 2_048];
-        match self.from.recv(&mut buffer) {
-            Ok(length) => {
-                let message = buffer[..length].to_vec();
-                self.say_more(&message);
-                self.kept.push(message);
-            }
-            // Nothing more for a moment: now the last ones first, and each twice.
-            Err(_) => {
-                while let Some(message) = self.kept.pop() {
-                    self.send(&message);
-                    self.send(&message);
-                    self.port ^= 1;
-                }
-            }
+        let mut came = false;
+        for number in 0..self.from.len() {
+            let Ok(length) = self.from[number].recv(&mut buffer) else {
+                continue;
+            };
+            came = true;
+            let message = buffer[..length].to_vec();
+            self.say_more(&message);
+            self.kept.push(message);
+        }
+        if came {
+            return;
+        }
+        // Nothing more for a moment: now the last ones first, and each twice.
+        while let Some(message) = self.kept.pop() {
+            self.send(&message);
+            self.send(&message);
+            self.port ^= 1;
         }
     }
 
