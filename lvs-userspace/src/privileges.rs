@@ -6,8 +6,9 @@ use anyhow::{Context, Result};
 use caps::{CapSet, Capability, read, set};
 
 /// Gives up every capability but those that a running daemon needs: to use the maps, to follow next
-/// hops, to hold virtual addresses and announce them, and to ping servers (see `health::probe`: the socket for that without a privilege is closed
-/// by default); with `unmount` also to take its BPF file system away at the end.
+/// hops, to hold virtual addresses and announce them, and to probe servers through raw sockets (see
+/// `health::probe`: the one for pings that takes no privilege is closed by default); with `unmount`
+/// also to take its BPF file system away at the end.
 ///
 /// Capabilities belong to threads: to be called while there is one.
 pub fn reduce(unmount: bool) -> Result<()> {

@@ -1,7 +1,8 @@
 //! Probes in a network namespace, where a server can be silent, and be away.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 use std::{env, fs, thread};
 
@@ -9,9 +10,10 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use lvs_userspace::health::check::{Check, Kind, Path};
 use lvs_userspace::health::outcome::Outcome;
-use lvs_userspace::health::probe::Prober;
+use lvs_userspace::health::probe::{HalfOpen, Prober};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::Uid;
+use socket2::{Domain, Protocol, Socket, Type};
 
 /// Runs a test in a network namespace that is its own and ends with it.
 fn apart<F: AsyncFnOnce() + Send + 'static>(test: F) {
@@ -45,21 +47,40 @@ fn set(name: &str, value: &str) {
     fs::write(&path, value).unwrap_or_else(|error| panic!("{path}: {error}"));
 }
 
-async fn probe(kind: Kind, target: SocketAddr, timeout: Duration) -> Outcome {
-    let check = Check {
-        kind,
+/// Without the raw sockets of half-open connections, and with them.
+fn probers() -> [Prober; 2] {
+    let half_open = Arc::new(HalfOpen::open().unwrap());
+    [Prober::default(), Prober::new(None, Some(half_open))]
+}
+
+/// What each way of beginning a connection finds.
+async fn connections(target: SocketAddr, timeout: Duration) -> Vec<Outcome> {
+    let check = connection(target, timeout);
+    let mut outcomes = Vec::new();
+    for prober in probers() {
+        outcomes.push(prober.run(&check).await);
+    }
+    outcomes
+}
+
+fn connection(target: SocketAddr, timeout: Duration) -> Check {
+    Check {
+        kind: Kind::Connect,
         target,
         path: Path::Own,
         source: None,
         connect_timeout: timeout,
         timeout,
-    };
-    Prober::default().run(&check).await
+    }
 }
 
 async fn ping(address: &str, timeout: Duration) -> Outcome {
     let target = SocketAddr::new(address.parse::<IpAddr>().unwrap(), 0);
-    probe(Kind::Ping { attempts: 2 }, target, timeout).await
+    let check = Check {
+        kind: Kind::Ping { attempts: 2 },
+        ..connection(target, timeout)
+    };
+    Prober::default().run(&check).await
 }
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -113,15 +134,91 @@ fn a_machine_that_cannot_be_reached_is_down() {
             );
 
             let target = SocketAddr::new(address.parse().unwrap(), 80);
-            let outcome = probe(Kind::Connect, target, PATIENCE).await;
-            let begin = format!("no connection to {target} after ");
-            assert!(outcome.text.starts_with(&begin), "{}", outcome.text);
-            assert!(
-                outcome.text.ends_with(": no route to host"),
-                "{}",
-                outcome.text
-            );
+            no_route(&connections(target, PATIENCE).await, target);
         }
+    });
+}
+
+fn no_route(outcomes: &[Outcome], target: SocketAddr) {
+    let begin = format!("no connection to {target} after ");
+    for Outcome {
+        text, inconclusive, ..
+    } in outcomes
+    {
+        assert!(text.starts_with(&begin), "{text}");
+        assert!(text.ends_with(": no route to host"), "{text}");
+        assert!(!inconclusive, "{text}");
+    }
+}
+
+#[test]
+fn a_machine_that_is_away_is_down_as_soon_as_nobody_answers_for_it() {
+    apart(async || {
+        add_silent_machine();
+        ip("address add 2001:db8::1/64 dev quiet nodad");
+        for family in ["ipv4", "ipv6"] {
+            set(&format!("{family}/neigh/quiet/mcast_solicit"), "1");
+            set(&format!("{family}/neigh/quiet/retrans_time_ms"), "50");
+        }
+        for address in ["192.0.2.3", "2001:db8::3"] {
+            let target = SocketAddr::new(address.parse().unwrap(), 80);
+            no_route(&connections(target, PATIENCE).await, target);
+        }
+    });
+}
+
+#[test]
+fn a_connection_comes_from_the_address_that_it_is_told() {
+    apart(async || {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = listener.local_addr().unwrap();
+        let seen = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::TCP)).unwrap();
+        let seen: UdpSocket = seen.into();
+        for prober in probers() {
+            for source in ["127.0.0.9", "127.0.0.1"] {
+                let check = Check {
+                    source: Some(source.parse().unwrap()),
+                    ..connection(server, PATIENCE)
+                };
+                let outcome = prober.run(&check).await;
+                assert!(outcome.good, "{}", outcome.text);
+                // The first of both directions is the SYN.
+                let (_, from) = seen.recv_from(&mut [0; 100]).unwrap();
+                assert_eq!(from.ip().to_string(), source);
+                seen.set_nonblocking(true).unwrap();
+                while seen.recv_from(&mut [0; 100]).is_ok() {}
+                seen.set_nonblocking(false).unwrap();
+            }
+            // To be sent nowhere, from an address that is there: that is not the director's fault.
+            ip("route replace blackhole 192.0.2.0/24");
+            let check = Check {
+                source: Some("127.0.0.9".parse().unwrap()),
+                ..connection("192.0.2.1:80".parse().unwrap(), PATIENCE)
+            };
+            let outcome = prober.run(&check).await;
+            assert!(!outcome.good && !outcome.inconclusive, "{}", outcome.text);
+        }
+    });
+}
+
+#[test]
+fn a_route_that_changes_takes_the_address_along() {
+    apart(async || {
+        let _listener = tokio::net::TcpListener::bind("0.0.0.0:80").await.unwrap();
+        let server = "198.51.100.9:80".parse().unwrap();
+        for address in ["198.51.100.7/32", "198.51.100.8/32", "198.51.100.9/32"] {
+            ip(&format!("address add {address} dev lo"));
+        }
+        let route = "route replace table local local 198.51.100.9 dev lo src";
+        ip(&format!("{route} 198.51.100.7"));
+        let [_, prober] = probers();
+        let check = connection(server, PATIENCE);
+        let outcome = prober.run(&check).await;
+        assert!(outcome.good, "{}", outcome.text);
+        ip(&format!("{route} 198.51.100.8"));
+        ip("address delete 198.51.100.7/32 dev lo");
+        let outcome = prober.run(&check).await;
+        assert!(outcome.good, "{}", outcome.text);
     });
 }
 
@@ -142,9 +239,10 @@ fn a_machine_that_is_silent_is_down_when_the_time_is_over() {
         let outcome = ping("192.0.2.2", timeout).await;
         assert_eq!(outcome.text, "no echo reply from 192.0.2.2 in 200 ms");
         let target = "192.0.2.2:80".parse().unwrap();
-        let outcome = probe(Kind::Connect, target, timeout).await;
-        assert_eq!(outcome.text, "no connection to 192.0.2.2:80 in 200 ms");
-        assert!(!outcome.inconclusive);
+        for outcome in connections(target, timeout).await {
+            assert_eq!(outcome.text, "no connection to 192.0.2.2:80 in 200 ms");
+            assert!(!outcome.inconclusive);
+        }
     });
 }
 
@@ -155,41 +253,28 @@ fn a_hundred_probes_that_hang_delay_no_other() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = listener.local_addr().unwrap();
         let silent = "192.0.2.2:80".parse().unwrap();
-        let prober = Prober::default();
-        let check = |target| Check {
-            kind: Kind::Connect,
-            target,
-            path: Path::Own,
-            source: None,
-            connect_timeout: Duration::from_mins(2),
-            timeout: Duration::from_mins(2),
-        };
-        let (hung, well) = (check(silent), check(server));
-        let mut hanging: FuturesUnordered<_> = (0..100).map(|_| prober.run(&hung)).collect();
-        for _ in 0..10 {
-            // One thread, all at once.
-            let others: FuturesUnordered<_> = (0..100).map(|_| prober.run(&well)).collect();
-            tokio::select! {
-                Some(outcome) = hanging.next() => panic!("{}", outcome.text),
-                outcomes = others.collect::<Vec<_>>() => {
-                    assert!(outcomes.iter().all(|outcome| outcome.good), "{outcomes:?}");
+        for prober in probers() {
+            let longest = Duration::from_mins(2);
+            let (hung, well) = (connection(silent, longest), connection(server, longest));
+            let mut hanging: FuturesUnordered<_> = (0..100).map(|_| prober.run(&hung)).collect();
+            for _ in 0..10 {
+                // One thread, all at once.
+                let others: FuturesUnordered<_> = (0..100).map(|_| prober.run(&well)).collect();
+                tokio::select! {
+                    Some(outcome) = hanging.next() => panic!("{}", outcome.text),
+                    outcomes = others.collect::<Vec<_>>() => {
+                        assert!(outcomes.iter().all(|outcome| outcome.good), "{outcomes:?}");
+                    }
                 }
             }
+            assert_eq!(hanging.len(), 100);
         }
-        assert_eq!(hanging.len(), 100);
     });
 }
 
 #[test]
 fn a_probe_that_waits_takes_little_memory() {
-    let check = Check {
-        kind: Kind::Connect,
-        target: "127.0.0.1:1".parse().unwrap(),
-        path: Path::Own,
-        source: None,
-        connect_timeout: PATIENCE,
-        timeout: PATIENCE,
-    };
+    let check = connection("127.0.0.1:1".parse().unwrap(), PATIENCE);
     let prober = Prober::default();
     let size = size_of_val(&prober.run(&check));
     assert!(size <= 2048, "{size} bytes");

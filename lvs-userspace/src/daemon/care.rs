@@ -12,7 +12,7 @@ use crate::config::ldirectord::Configuration;
 use crate::control::server::Control;
 use crate::director::canonical_service;
 use crate::health::controller::{Beginning, Handle, Tables};
-use crate::health::probe::Prober;
+use crate::health::probe::{HalfOpen, Prober};
 use crate::mail::{Mail, Phase};
 use crate::service_path::ServicePath;
 
@@ -31,6 +31,7 @@ pub(super) struct Care {
     mail: Mail,
     prober: Arc<Mutex<Arc<Prober>>>,
     service_path: Option<Arc<ServicePath>>,
+    half_open: Option<Arc<HalfOpen>>,
 }
 
 impl Care {
@@ -42,7 +43,11 @@ impl Care {
         service_path: Option<Arc<ServicePath>>,
     ) -> Result<Self> {
         let mailed = configuration.clone();
-        let prober = Arc::new(Prober::new(service_path.clone()));
+        let half_open = HalfOpen::open().map(Arc::new).inspect_err(|error| {
+            info!("each connection of a probe takes a socket, as there is no raw one: {error}");
+        });
+        let half_open = half_open.ok();
+        let prober = Arc::new(Prober::new(service_path.clone(), half_open.clone()));
         let prober = Arc::new(Mutex::new(prober));
         let probers = Arc::clone(&prober);
         let beginning = Beginning {
@@ -63,6 +68,7 @@ impl Care {
             mail: Mail::begin(&mailed, events, control.roles().follow()),
             prober,
             service_path,
+            half_open,
         })
     }
 
@@ -83,7 +89,8 @@ impl Care {
         configuration: Configuration,
     ) -> Result<()> {
         // Certificates may have changed, too.
-        let prober = Arc::new(Prober::new(self.service_path.clone()));
+        let prober = Prober::new(self.service_path.clone(), self.half_open.clone());
+        let prober = Arc::new(prober);
         *self.prober.lock().unwrap_or_else(PoisonError::into_inner) = prober;
         let tables = tables(control, &configuration).await?;
         self.mail.enter(Phase::Reloading);

@@ -2,15 +2,29 @@
 
 use socket2::SockRef;
 
+use super::super::check::Path;
 use super::{Failure, Found, Probe, connection, socket};
 
-/// Connects, and hangs up at once.
+/// Begins a connection, and ends it as soon as the server has answered.
 ///
 /// The answer to our SYN is all there is to know. It is answered by a reset instead of completing the
 /// connection, as HAProxy does: the server's program is not woken, has nothing to log, and neither
-/// side keeps a connection in TIME-WAIT for each of thousands of probes a second. For that the kernel
-/// must put off the acknowledgement (tcp_input.c: tcp_rcv_synsent_state_process).
+/// side keeps a connection in TIME-WAIT for each of thousands of probes a second.
 pub(super) async fn probe(probe: &Probe<'_>) -> Found {
+    let (to, own) = (probe.target(), probe.check.path == Path::Own);
+    if let Some(half_open) = probe.prober.half_open.as_ref().filter(|_| own)
+        && let Some(beginning) = half_open.begin(to, socket::source_for(probe.check, to))
+    {
+        connection::in_time(probe, beginning).await?;
+    } else {
+        by_socket(probe).await?;
+    }
+    Ok("connection".to_owned())
+}
+
+/// The same with a socket of the kernel's TCP, which must put off the acknowledgement for that
+/// (tcp_input.c: tcp_rcv_synsent_state_process).
+async fn by_socket(probe: &Probe<'_>) -> Result<(), Failure> {
     probe.awaits("connection");
     let failed = |source| Failure::Io {
         awaited: "connection",
@@ -22,32 +36,51 @@ pub(super) async fn probe(probe: &Probe<'_>) -> Found {
         .map_err(failed)?;
     socket.set_zero_linger().map_err(failed)?;
     connection::connect(probe, socket, probe.target()).await?;
-    Ok("connection".to_owned())
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::{IpAddr, SocketAddr};
+    use std::sync::Arc;
     use std::time::Duration;
 
     use socket2::{Domain, Socket, Type};
     use tokio::net::TcpListener;
 
-    use super::super::Prober;
     use super::super::testing::{assert_says, check, short};
+    use super::super::{HalfOpen, Prober};
     use crate::health::check::{Check, Kind};
+    use crate::health::outcome::Outcome;
+
+    /// Without the raw sockets of half-open connections, and with them for who may have any.
+    fn probers() -> Vec<Prober> {
+        let mut probers = vec![Prober::default()];
+        if nix::unistd::geteuid().is_root() {
+            let half_open = Arc::new(HalfOpen::open().unwrap());
+            probers.push(Prober::new(None, Some(half_open)));
+        }
+        probers
+    }
+
+    /// What each way finds.
+    async fn ask(check: &Check) -> Vec<Outcome> {
+        let mut outcomes = Vec::new();
+        for prober in probers() {
+            outcomes.push(prober.run(check).await);
+        }
+        outcomes
+    }
 
     #[tokio::test]
     async fn a_listening_server_is_up() {
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let listener = TcpListener::bind(address).await.unwrap();
             let server = listener.local_addr().unwrap();
-            let outcome = Prober::default().run(&check(Kind::Connect, server)).await;
-            assert_says(
-                &outcome,
-                true,
-                &format!("connection to {server} after N ms"),
-            );
+            for outcome in ask(&check(Kind::Connect, server)).await {
+                let text = format!("connection to {server} after N ms");
+                assert_says(&outcome, true, &text);
+            }
         }
     }
 
@@ -57,13 +90,20 @@ mod tests {
             .await
             .and_then(|listener| listener.local_addr())
             .unwrap();
-        let outcome = Prober::default().run(&check(Kind::Connect, server)).await;
-        assert_says(
-            &outcome,
-            false,
-            &format!("connection to {server} refused after N ms"),
-        );
-        assert!(!outcome.inconclusive);
+        for outcome in ask(&check(Kind::Connect, server)).await {
+            let text = format!("connection to {server} refused after N ms");
+            assert_says(&outcome, false, &text);
+            assert!(!outcome.inconclusive);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_network_that_is_not_there_is_told() {
+        // Not to be sent to from here (RFC 1112, section 4); TCP does not, either.
+        let target = "255.255.255.255:80".parse().unwrap();
+        for outcome in ask(&check(Kind::Connect, target)).await {
+            assert!(!outcome.good && !outcome.inconclusive, "{}", outcome.text);
+        }
     }
 
     /// A server whose queue of connections is full ignores SYNs (tcp_input.c: tcp_conn_request).
@@ -93,9 +133,28 @@ mod tests {
                 timeout,
                 ..check(Kind::Connect, server)
             };
-            let outcome = Prober::default().run(&check).await;
-            let text = format!("no connection to {server} in 200 ms");
-            assert_says(&outcome, false, &text);
+            for outcome in ask(&check).await {
+                let text = format!("no connection to {server} in 200 ms");
+                assert_says(&outcome, false, &text);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_syn_that_is_not_answered_is_repeated() {
+        for prober in probers() {
+            let (mut sockets, server) = full();
+            let check = check(Kind::Connect, server);
+            let probe = prober.run(&check);
+            tokio::pin!(probe);
+            let moment = Duration::from_millis(200);
+            assert!(tokio::time::timeout(moment, &mut probe).await.is_err());
+            // Whoever was in the queue is gone.
+            sockets.truncate(1);
+            sockets[0].set_nonblocking(true).unwrap();
+            while sockets[0].accept().is_ok() {}
+            let outcome = probe.await;
+            assert!(outcome.good && outcome.took > moment, "{}", outcome.text);
         }
     }
 
@@ -103,8 +162,9 @@ mod tests {
     async fn the_servers_program_is_not_woken() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = listener.local_addr().unwrap();
-        let outcome = Prober::default().run(&check(Kind::Connect, server)).await;
-        assert!(outcome.good, "{}", outcome.text);
+        for outcome in ask(&check(Kind::Connect, server)).await {
+            assert!(outcome.good, "{}", outcome.text);
+        }
         // Whoever comes after the probe is first in the queue.
         let client = tokio::net::TcpStream::connect(server).await.unwrap();
         let (_, from) = listener.accept().await.unwrap();
@@ -141,12 +201,35 @@ mod tests {
                 source: Some(source.parse().unwrap()),
                 ..check(Kind::Connect, server)
             };
-            let outcome = Prober::default().run(&from).await;
-            assert_says(
-                &outcome,
-                true,
-                &format!("connection to {server} after N ms"),
-            );
+            for outcome in ask(&from).await {
+                let text = format!("connection to {server} after N ms");
+                assert_says(&outcome, true, &text);
+            }
+        }
+        // One that this machine does not have is not the server's fault.
+        let from = Check {
+            source: Some("2001:db8::1".parse().unwrap()),
+            ..check(Kind::Connect, server)
+        };
+        for outcome in ask(&from).await {
+            assert!(outcome.inconclusive, "{}", outcome.text);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_thousand_at_once_are_told_apart() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let there = listener.local_addr().unwrap();
+        let gone = SocketAddr::new("127.0.0.2".parse().unwrap(), there.port());
+        for prober in probers() {
+            let checks: Vec<_> = (0..1_000)
+                .map(|number| check(Kind::Connect, [there, gone][number % 2]))
+                .collect();
+            let outcomes = checks.iter().map(|check| prober.run(check));
+            let outcomes = futures_util::future::join_all(outcomes).await;
+            for (outcome, asked) in outcomes.iter().zip(&checks) {
+                assert_eq!(outcome.good, asked.target == there, "{}", outcome.text);
+            }
         }
     }
 

@@ -57,15 +57,23 @@ pub(super) async fn connect(
     socket: TcpSocket,
     to: SocketAddr,
 ) -> Result<TcpStream, Failure> {
+    in_time(probe, socket.connect(to)).await
+}
+
+/// Waits for a connection, for as long as the check grants for that.
+pub(super) async fn in_time<T>(
+    probe: &Probe<'_>,
+    connecting: impl Future<Output = io::Result<T>>,
+) -> Result<T, Failure> {
     let awaited = "connection";
     probe.awaits(awaited);
     let limit = probe.check.connect_timeout;
     let connected = if limit < probe.check.timeout {
-        timeout(limit, socket.connect(to))
+        timeout(limit, connecting)
             .await
             .map_err(|_| Failure::Timeout { awaited, limit })?
     } else {
-        socket.connect(to).await
+        connecting.await
     };
     connected.map_err(|source| Failure::Io { awaited, source })
 }

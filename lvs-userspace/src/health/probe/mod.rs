@@ -15,6 +15,7 @@ mod dialogue;
 mod dns;
 mod external;
 mod ftp;
+mod half_open;
 mod http;
 mod imap;
 mod ldap;
@@ -41,6 +42,7 @@ use std::time::Instant;
 
 use tokio::time::timeout;
 
+pub use self::half_open::HalfOpen;
 use super::check::{Check, Kind, Path, Service};
 use super::outcome::{Failure, Outcome};
 use crate::service_path::{self, ServicePath};
@@ -56,13 +58,16 @@ pub struct Prober {
     tls: tls::Configurations,
     /// None: there is no way to a virtual address by way of one server.
     service_path: Option<Arc<ServicePath>>,
+    /// None: a connection takes a socket.
+    half_open: Option<Arc<HalfOpen>>,
 }
 
 impl Prober {
-    /// With a way to virtual addresses, or without.
-    pub fn new(service_path: Option<Arc<ServicePath>>) -> Self {
+    /// With these ways to servers, or without.
+    pub fn new(service_path: Option<Arc<ServicePath>>, half_open: Option<Arc<HalfOpen>>) -> Self {
         Self {
             service_path,
+            half_open,
             ..Self::default()
         }
     }

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use lvs_tests::lab::addresses::{server, virtual_address};
+use lvs_tests::lab::addresses::virtual_address;
 use lvs_tests::lab::{Host, Lab};
 use lvs_userspace::model::Family::Ipv4;
 use lvs_userspace::model::Method::Nat;
@@ -47,11 +47,19 @@ pub(crate) fn probes(servers: u32) -> Result<()> {
         )?;
     }
     let prepare = |lab: &Lab| {
-        // One machine with all addresses.
-        let one = lab.namespace(Host::Server(1));
-        one.ip("route add local 10.9.0.0/16 dev lo\n")?;
-        let route = format!("route add 10.9.0.0/16 via {}\n", server(Ipv4, 1));
-        lab.director.namespace().ip(&route)
+        // One machine with all addresses, at the other end of a wire: what bridges in between would do with
+        // each packet, with their hooks, is not the director's.
+        let (one, director) = (lab.namespace(Host::Server(1)), lab.director.namespace());
+        let name = one.name();
+        director.ip(&format!(
+            "link add probes type veth peer name probes netns {name}\n\
+             address add 10.8.0.1/24 dev probes\n\
+             link set probes up\n"
+        ))?;
+        one.ip("address add 10.8.0.2/24 dev probes\n\
+             link set probes up\n\
+             route add local 10.9.0.0/16 dev lo\n")?;
+        director.ip("route add 10.9.0.0/16 via 10.8.0.2\n")
     };
     let cared = Cared::new(prepare, &text)?;
     let mut client = cared.client()?;

@@ -17,7 +17,7 @@ pub(crate) struct Tally {
     /// Seconds of processor time in the kernel on its behalf: with what comes of its packets on the
     /// same machine, up to the answer.
     system: f64,
-    /// Connections that were begun from its network namespace.
+    /// Connections that its network namespace began, and reset once they were answered.
     connections: u64,
     at: Instant,
 }
@@ -46,27 +46,27 @@ impl Tally {
         Ok(Self {
             user: seconds()?,
             system: seconds()?,
-            connections: begun(&read("net/snmp")?)?,
+            connections: reset(&read("net/snmp")?)?,
             at: Instant::now(),
         })
     }
 
-    /// Waits until so many connections more have been begun, and tells what that took.
+    /// Waits until so many connections more have been answered, and tells what that took.
     pub(crate) fn until(&self, connections: u64, folder: &Path) -> Result<Rates> {
         loop {
             let now = Self::of(folder)?;
-            let begun = now.connections - self.connections;
+            let reset = now.connections - self.connections;
             let seconds = (now.at - self.at).as_secs_f64();
-            if begun >= connections {
+            if reset >= connections {
                 #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52")]
-                let connections = begun as f64 / seconds;
+                let connections = reset as f64 / seconds;
                 return Ok(Rates {
                     user: (now.user - self.user) / seconds,
                     system: (now.system - self.system) / seconds,
                     connections,
                 });
             }
-            ensure!(seconds < 120.0, "only {begun} of {connections} connections");
+            ensure!(seconds < 120.0, "only {reset} of {connections} connections");
             thread::sleep(Duration::from_millis(10));
         }
     }
@@ -86,12 +86,12 @@ impl std::fmt::Display for Rates {
     }
 }
 
-/// `ActiveOpens` of `net/snmp` (RFC 4022): a line of names, and one of numbers.
-fn begun(snmp: &str) -> Result<u64> {
+/// `OutRsts` of `net/snmp` (RFC 4022, tcpOutRsts): a line of names, and one of numbers.
+fn reset(snmp: &str) -> Result<u64> {
     let mut lines = snmp.lines().filter(|line| line.starts_with("Tcp:"));
     let mut words = || Some(lines.next()?.split_whitespace());
     let (names, numbers) = (words().context("no names")?, words().context("no numbers")?);
     let mut both = names.zip(numbers);
-    let found = both.find(|(name, _)| *name == "ActiveOpens");
-    Ok(found.context("no ActiveOpens")?.1.parse()?)
+    let found = both.find(|(name, _)| *name == "OutRsts");
+    Ok(found.context("no OutRsts")?.1.parse()?)
 }

@@ -1,0 +1,318 @@
+//! The raw sockets of half-open connections of one family.
+
+use std::collections::HashMap;
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt,
+    sockopt,
+};
+use socket2::{Domain, Protocol, SockFilter, Socket, Type};
+use tokio::io::Interest;
+use tokio::time::Instant;
+
+use super::segment::{self, Ports};
+
+/// Ports that connections come from. With one alone a SYN that follows another one to the same server
+/// could get there before the reset of the first.
+const PORTS: usize = 16;
+/// Longest start of a packet that is looked at: an IPv4 header with options, and a TCP header with options.
+const LONGEST: usize = 120;
+/// Packets that are taken at once; then others have their turn.
+const AT_ONCE: usize = 256;
+/// Bytes of SYNs that may wait for a neighbour to say its hardware address: those to thousands of servers
+/// that are gone.
+const UNSENT: usize = 64 << 20;
+/// Bytes of answers that may wait.
+const UNHEARD: usize = 16 << 20;
+
+/// How long an address that packets come from is taken to be the right one: routes change.
+const SOURCES: Duration = Duration::from_secs(10);
+
+/// What begins a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Syn {
+    /// The address it comes from; none: the one that the kernel takes for packets to there.
+    pub(super) source: Option<IpAddr>,
+    pub(super) port: u16,
+    pub(super) to: SocketAddr,
+    pub(super) number: u32,
+}
+
+/// What was said of a connection.
+pub(super) struct Heard {
+    /// Who was to answer.
+    pub(super) server: IpAddr,
+    /// From here to there.
+    pub(super) ports: Ports,
+    /// The SYN's sequence number.
+    pub(super) number: u32,
+    pub(super) answer: io::Result<()>,
+}
+
+#[derive(Debug)]
+pub(super) struct Sockets {
+    /// Hears nothing: an error that is about another connection would come in the way of sending.
+    out: Socket,
+    back: tokio::net::UdpSocket,
+    /// Nobody else can have their ports as long as they are open. They do not listen: to TCP, what comes for
+    /// them is for nobody.
+    held: Vec<(Socket, u16)>,
+    sources: Mutex<Sources>,
+    domain: Domain,
+}
+
+/// The addresses that packets come from.
+#[derive(Debug)]
+struct Sources {
+    /// Asks the kernel; nothing is sent.
+    socket: UdpSocket,
+    known: HashMap<IpAddr, IpAddr>,
+    since: Instant,
+}
+
+impl Sockets {
+    pub(super) fn open(domain: Domain) -> io::Result<Self> {
+        let any: IpAddr = match domain {
+            Domain::IPV4 => Ipv4Addr::UNSPECIFIED.into(),
+            _ => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let any = SocketAddr::new(any, 0);
+        let hold = |_| {
+            let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+            socket.bind(&any.into())?;
+            let port = socket.local_addr()?.as_socket().map(|held| held.port());
+            Ok((socket, port.unwrap_or_default()))
+        };
+        let held: Vec<_> = (0..PORTS).map(hold).collect::<io::Result<_>>()?;
+        let raw = || Socket::new(domain, Type::RAW.nonblocking(), Some(Protocol::TCP));
+        let (out, back) = (raw()?, raw()?);
+        out.attach_filter(&[NOTHING])?;
+        back.attach_filter(&to_ports(domain, held.iter().map(|(_, port)| *port)))?;
+        match domain {
+            Domain::IPV4 => setsockopt(&back, sockopt::Ipv4RecvErr, &true)?,
+            _ => setsockopt(&back, sockopt::Ipv6RecvErr, &true)?,
+        }
+        // As much as an ordinary socket may have will do, if more is not granted.
+        let _ = setsockopt(&out, sockopt::SndBufForce, &UNSENT);
+        let _ = setsockopt(&back, sockopt::RcvBufForce, &UNHEARD);
+        Ok(Self {
+            out,
+            // To the runtime a raw socket is like any other.
+            back: tokio::net::UdpSocket::from_std(back.into())?,
+            held,
+            sources: Mutex::new(Sources {
+                socket: UdpSocket::bind(any)?,
+                known: HashMap::new(),
+                since: Instant::now(),
+            }),
+            domain,
+        })
+    }
+
+    /// A port to begin a connection from.
+    pub(super) fn port(&self) -> u16 {
+        fastrand::choice(&self.held).map_or(0, |(_, port)| *port)
+    }
+
+    /// Sends it.
+    pub(super) fn send(&self, syn: &Syn, now: Instant) -> io::Result<()> {
+        let source = match syn.source {
+            Some(source) => source,
+            None => self.sources().to(syn.to, now)?,
+        };
+        let from = |source| self.send_from(SocketAddr::new(source, syn.port), syn);
+        match from(source) {
+            // Maybe the address is no longer there (route.c: ip_route_output_key_hash_rcu).
+            Err(Errno::EINVAL | Errno::ENETUNREACH) if syn.source.is_none() => {
+                self.sources().known.clear();
+                let source = self.sources().to(syn.to, now)?;
+                Ok(from(source)?)
+            }
+            // The same, which bind() tells from packets that have nowhere to go.
+            Err(error @ (Errno::EINVAL | Errno::ENETUNREACH)) => {
+                UdpSocket::bind((source, 0)).and_then(|_| Err(error.into()))
+            }
+            sent => Ok(sent?),
+        }
+    }
+
+    fn sources(&self) -> MutexGuard<'_, Sources> {
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn send_from(&self, from: SocketAddr, syn: &Syn) -> nix::Result<()> {
+        let segment = segment::syn(from, syn.to, syn.number).ok_or(Errno::EAFNOSUPPORT)?;
+        // To a raw socket a port would be a protocol (raw(7), ipv6(7)).
+        let mut there = syn.to;
+        there.set_port(0);
+        let there = SockaddrStorage::from(there);
+        let (v4, v6);
+        let source = match from.ip() {
+            IpAddr::V4(address) => {
+                v4 = libc::in_pktinfo {
+                    ipi_ifindex: 0,
+                    ipi_spec_dst: libc::in_addr {
+                        s_addr: u32::from_ne_bytes(address.octets()),
+                    },
+                    ipi_addr: libc::in_addr { s_addr: 0 },
+                };
+                ControlMessage::Ipv4PacketInfo(&v4)
+            }
+            IpAddr::V6(address) => {
+                v6 = libc::in6_pktinfo {
+                    ipi6_addr: libc::in6_addr {
+                        s6_addr: address.octets(),
+                    },
+                    ipi6_ifindex: 0,
+                };
+                ControlMessage::Ipv6PacketInfo(&v6)
+            }
+        };
+        let sent = sendmsg(
+            self.out.as_raw_fd(),
+            &[IoSlice::new(&segment)],
+            &[source],
+            MsgFlags::MSG_DONTWAIT,
+            Some(&there),
+        );
+        sent.map(drop)
+    }
+
+    /// Waits until something was said of connections, and passes it on.
+    pub(super) async fn hear(&self, mut tell: impl FnMut(Heard)) {
+        let both = Interest::READABLE | Interest::ERROR;
+        // It fails only with the runtime.
+        if self.back.ready(both).await.is_err() {
+            return;
+        }
+        for _ in 0..AT_ONCE {
+            let mut packet = [0; LONGEST];
+            match self.back.try_recv_from(&mut packet) {
+                Ok((length, from)) => {
+                    if let Some(heard) = self.read(&packet[..length], from.ip()) {
+                        tell(heard);
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                // That there is an error to be read below.
+                Err(_) => {}
+            }
+        }
+        for _ in 0..AT_ONCE {
+            match self.back.try_io(Interest::ERROR, || self.error()) {
+                Ok(Some(heard)) => tell(heard),
+                Ok(None) => {}
+                Err(_) => break,
+            }
+        }
+    }
+
+    /// What a packet says.
+    fn read(&self, packet: &[u8], server: IpAddr) -> Option<Heard> {
+        let segment = match self.domain {
+            Domain::IPV4 => segment::past_ipv4(packet)?,
+            _ => packet,
+        };
+        let answer = segment::answer(segment)?;
+        let refused = || io::Error::from_raw_os_error(libc::ECONNREFUSED);
+        Some(Heard {
+            server,
+            ports: Ports {
+                from: answer.ports.to,
+                to: answer.ports.from,
+            },
+            number: answer.number,
+            answer: answer.accepted.then_some(()).ok_or_else(refused),
+        })
+    }
+
+    /// What an ICMP message says (ip(7), `IP_RECVERR`).
+    fn error(&self) -> io::Result<Option<Heard>> {
+        let mut repeated = [0; LONGEST];
+        let mut into = [IoSliceMut::new(&mut repeated)];
+        let mut control = nix::cmsg_space!(libc::sock_extended_err, libc::sockaddr_in6);
+        let message = recvmsg::<SockaddrStorage>(
+            self.back.as_raw_fd(),
+            &mut into,
+            Some(&mut control),
+            MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT,
+        )?;
+        let server = message.address.as_ref().and_then(|address| {
+            let v4 = address.as_sockaddr_in().map(|v4| IpAddr::from(v4.ip()));
+            v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::from(v6.ip())))
+        });
+        let error = message.cmsgs()?.find_map(|control| match control {
+            ControlMessageOwned::Ipv4RecvErr(error, _)
+            | ControlMessageOwned::Ipv6RecvErr(error, _) => i32::try_from(error.ee_errno).ok(),
+            _ => None,
+        });
+        let length = message.bytes;
+        let repeated = segment::repeated(&repeated[..length]);
+        let heard = server.zip(error).zip(repeated);
+        Ok(heard.map(|((server, error), (ports, number))| Heard {
+            server,
+            ports,
+            number,
+            answer: Err(io::Error::from_raw_os_error(error)),
+        }))
+    }
+}
+
+impl Sources {
+    /// The address that the kernel takes for packets to there.
+    fn to(&mut self, to: SocketAddr, now: Instant) -> io::Result<IpAddr> {
+        if now - self.since > SOURCES {
+            self.known.clear();
+            self.since = now;
+        }
+        if let Some(known) = self.known.get(&to.ip()) {
+            return Ok(*known);
+        }
+        // It would keep the address of the last one.
+        rustix::net::connect_unspec(&self.socket)?;
+        self.socket.connect(to)?;
+        let source = self.socket.local_addr()?.ip();
+        self.known.insert(to.ip(), source);
+        Ok(source)
+    }
+}
+
+/// Takes no packet.
+const NOTHING: SockFilter = SockFilter::new(RETURN, 0, 0, 0);
+/// `BPF_RET | BPF_K`.
+const RETURN: u16 = 0x06;
+/// `BPF_LDX | BPF_B | BPF_MSH`: four times the lower half of a byte.
+const LOAD_LENGTH: u16 = 0xb1;
+/// `BPF_LD | BPF_H | BPF_IND`.
+const LOAD_BEYOND: u16 = 0x48;
+/// `BPF_LD | BPF_H | BPF_ABS`.
+const LOAD: u16 = 0x28;
+/// `BPF_JMP | BPF_JEQ | BPF_K`.
+const IF_EQUAL: u16 = 0x15;
+
+/// Takes segments to these ports. A raw socket is shown every segment for this machine.
+fn to_ports(domain: Domain, ports: impl ExactSizeIterator<Item = u16>) -> Vec<SockFilter> {
+    // The destination port follows the source port; IPv4 packets are seen with their header.
+    let mut filter = match domain {
+        Domain::IPV4 => vec![
+            SockFilter::new(LOAD_LENGTH, 0, 0, 0),
+            SockFilter::new(LOAD_BEYOND, 0, 0, 2),
+        ],
+        _ => vec![SockFilter::new(LOAD, 0, 0, 2)],
+    };
+    let left = (0..ports.len()).rev();
+    filter.extend(ports.zip(left).map(|(port, left)| {
+        // Over those that are left, and the end.
+        let taken = u8::try_from(left + 1).unwrap_or(u8::MAX);
+        SockFilter::new(IF_EQUAL, taken, 0, port.into())
+    }));
+    filter.push(NOTHING);
+    filter.push(SockFilter::new(RETURN, 0, 0, u32::MAX));
+    filter
+}
