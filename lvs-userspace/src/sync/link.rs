@@ -235,3 +235,35 @@ pub(super) fn max_length(daemon: &SyncDaemon) -> u16 {
     let length = daemon.max_length.unwrap_or(COMMON_MTU - headers);
     length.clamp(shortest, u16::MAX - headers)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_as_long_as_the_kernels() {
+        let length =
+            |role, group: &str, max_length| max_length_of(role, group.parse().unwrap(), max_length);
+        let (v4, v6) = ("224.0.0.81", "ff02::81");
+        for (role, least) in [(SyncRole::Master, 1), (SyncRole::Backup, 1_024)] {
+            assert_eq!(length(role, v4, None), 1_472);
+            assert_eq!(length(role, v6, None), 1_452);
+            assert_eq!(length(role, v4, Some(1_200)), 1_200);
+            assert_eq!(length(role, v4, Some(1)), least);
+            assert_eq!(length(role, v4, Some(u16::MAX)), 65_507);
+            assert_eq!(length(role, v6, Some(65_507)), 65_487);
+        }
+    }
+
+    fn max_length_of(role: SyncRole, group: IpAddr, max_length: Option<u16>) -> u16 {
+        super::max_length(&SyncDaemon {
+            role,
+            interface: "eth0".to_owned(),
+            syncid: 0,
+            group: Some(group),
+            port: None,
+            ttl: None,
+            max_length,
+        })
+    }
+}

@@ -260,3 +260,18 @@ impl Discarded {
         all.filter(|discard| discard.count > 0).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_has_no_ports_beyond_the_last() {
+        let habits = Habits {
+            ports: 4,
+            ..Habits::default()
+        };
+        let counts = [1, 65_531, 65_532, 65_533, 65_535].map(|first| habits.ports_from(first));
+        assert_eq!(counts, [4, 4, 4, 3, 1]);
+    }
+}

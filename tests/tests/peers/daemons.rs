@@ -2,16 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{IoSliceMut, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd as _;
 
 use lvs_tests::lab::addresses::{own_sync, server, virtual_address};
 use lvs_tests::lab::director::{server_name, service_name};
 use lvs_tests::lab::{Director, RealServer};
 use lvs_userspace::model::{Family, Method, Protocol};
 use lvs_userspace::sync::wire::{Engine, Flags, Message, Packer, Synced};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg, setsockopt, sockopt};
 
-use super::world::{SHORT, World, connections, lines, listed, status, until};
+use super::world::{PATIENCE, SHORT, World, connections, lines, listed, status, until};
 
 const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 81);
 const PORT: u16 = 8848;
@@ -122,6 +124,58 @@ fn a_master_tells_each_connection_through_one_of_its_ports() {
     world.one().lvsadm("--stop-daemon master").unwrap();
     world.one().lvsadm(MASTER).unwrap();
     world.agree(streams.len());
+}
+
+/// Waits for a message; its time to live, who sent it, and its length.
+fn hear(socket: &UdpSocket) -> (i32, Ipv4Addr, usize) {
+    let mut buffer = [0; 8_192];
+    let mut parts = [IoSliceMut::new(&mut buffer)];
+    let mut control = nix::cmsg_space!(libc::c_int);
+    let flags = MsgFlags::empty();
+    let heard =
+        recvmsg::<SockaddrIn>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags).unwrap();
+    let ttl = heard.cmsgs().unwrap().find_map(|control| match control {
+        ControlMessageOwned::Ipv4Ttl(ttl) => Some(ttl),
+        _ => None,
+    });
+    (ttl.unwrap(), heard.address.unwrap().ip(), heard.bytes)
+}
+
+#[test]
+fn a_master_speaks_as_its_options_say_and_does_not_hear_itself() {
+    let Some(world) = World::new() else {
+        return;
+    };
+    // Little enough to be told in one turn.
+    let options = ["--table4=4096", "--table6=4096"];
+    world.pair.start(&lines(), &options).unwrap();
+    let listen = || {
+        let socket = UdpSocket::bind(SocketAddrV4::new(GROUP, PORT)).unwrap();
+        socket.join_multicast_v4(&GROUP, &own(2)).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        setsockopt(&socket, sockopt::Ipv4RecvTtl, &true).unwrap();
+        socket
+    };
+    let socket = world.two().namespace().enter(listen).unwrap();
+    let streams = talk(&world, 15);
+    world.one().lvsadm(BACKUP).unwrap();
+    // 30 connections in each family, of 36 and of 72 bytes.
+    let default = [8 + 30 * 36 + 5 * 72, 8 + 20 * 72, 8 + 5 * 72];
+    let long = [8 + 30 * 36 + 30 * 72];
+    for (more, ttl, lengths) in [
+        ("", 1, &default[..]),
+        (" --mcast-ttl 3 --sync-maxlen 4000", 3, &long),
+    ] {
+        world.one().lvsadm(&format!("{MASTER}{more}")).unwrap();
+        for &length in lengths {
+            assert_eq!(hear(&socket), (ttl, own(1), length));
+        }
+        world.one().lvsadm("--stop-daemon master").unwrap();
+    }
+    drop(streams);
+    let sync = status(world.one()).sync;
+    assert_eq!(sync.sent.messages, 4);
+    assert_eq!(sync.received.messages, 0);
 }
 
 #[test]

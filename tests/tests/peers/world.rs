@@ -17,7 +17,7 @@ use lvs_userspace::model::{Family, Method, Protocol};
 use serde::Deserialize;
 
 /// How long is waited for anything: machines are slow and shared.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What `lvsadm sync status --json` prints.
 #[derive(Deserialize)]
