@@ -259,11 +259,12 @@ fn connections_whose_server_is_not_here_yet_are_taken_when_it_comes() {
     let received = || status(world.two()).sync.received;
     until("all wait", || received().unbound == told);
     assert_eq!(received().entries, 0);
-    assert_eq!(discarded(world.two())["no-service"], told);
+    assert!(discarded(world.two())["no-service"] >= told);
     // One ends meanwhile: what was told last counts.
     drop(streams.pop());
-    let closed = || listed(world.one()).iter().any(|(_, left)| *left < 10);
-    until("its end is seen", closed);
+    let lives = |(_, left): &(String, i64)| *left > 10;
+    let live = || listed(world.one()).into_iter().filter(lives).count();
+    until("its end is seen", || live() == streams.len());
     world.two().restore(&lines()).unwrap();
     world.agree(streams.len());
     assert_eq!(received().unbound, 0);
@@ -280,8 +281,8 @@ fn what_a_persistence_engine_knows_is_left_out_and_the_rest_of_its_message_taken
     odd.engine = Engine::new(b"sip", b"f81d4fae@198.51.100.7");
     let all = [told(1), odd, told(3)];
     stranger(&world).send(&message(&all)).unwrap();
-    until("the message is taken", || {
-        status(world.two()).sync.received.messages == 1
+    until("the others are taken", || {
+        status(world.two()).sync.received.entries == 2
     });
     let expected = BTreeMap::from([("engine".to_owned(), 1)]);
     assert_eq!(discarded(world.two()), expected);
