@@ -28,7 +28,9 @@ use thiserror::Error;
 use self::link::Link;
 use self::send::{Group, Sender, Sent};
 use self::worker::Worker;
-use crate::control::sync::{self, DiscardCount, SyncDaemon, SyncRole, SyncStatus};
+use crate::control::sync::{
+    self, DiscardCount, SyncDaemon, SyncDaemonStatus, SyncRole, SyncStatus,
+};
 use crate::director::Director;
 use crate::kernel::Maps;
 
@@ -175,8 +177,7 @@ impl Sync {
     /// How it goes.
     pub fn status(&self) -> SyncStatus {
         let workers = self.workers();
-        let first = workers.values().filter_map(|all| all.first());
-        let daemons = first.map(Worker::status).collect();
+        let daemons = workers.values().filter_map(|all| status(all)).collect();
         drop(workers);
         SyncStatus {
             daemons,
@@ -230,6 +231,14 @@ impl Sync {
     fn workers(&self) -> MutexGuard<'_, BTreeMap<SyncRole, Vec<Worker>>> {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Of a daemon at several ports: the first of them, and what keeps any of them from working.
+fn status(all: &[Worker]) -> Option<SyncDaemonStatus> {
+    let mut each = all.iter().map(Worker::status);
+    let mut status = each.next()?;
+    status.problem = status.problem.or_else(|| each.find_map(|it| it.problem));
+    Some(status)
 }
 
 fn first_port(daemon: &SyncDaemon) -> u16 {

@@ -111,7 +111,6 @@ fn a_master_tells_each_connection_through_one_of_its_ports() {
         }
         through.len() == streams.len()
     });
-    drop(sockets);
     assert!(
         through.values().all(|ports| ports.len() == 1),
         "{through:?}"
@@ -119,8 +118,13 @@ fn a_master_tells_each_connection_through_one_of_its_ports() {
     let used: BTreeSet<_> = through.values().flatten().collect();
     assert_eq!(used.len(), usize::from(PORTS), "{through:?}");
 
-    // A backup hears all of them. The master begins with all that there is.
+    // A backup hears all of them, once nobody else has any. The master begins with all that there is.
+    let last = sockets.into_iter().next_back();
     world.two().lvsadm(BACKUP).unwrap();
+    let problem = || status(world.two()).sync.daemons.remove(0).problem;
+    until("a port in use is told", || problem().is_some());
+    drop(last);
+    until("it is used", || problem().is_none());
     world.one().lvsadm("--stop-daemon master").unwrap();
     world.one().lvsadm(MASTER).unwrap();
     world.agree(streams.len());

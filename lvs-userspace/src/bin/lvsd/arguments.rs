@@ -160,8 +160,8 @@ pub(crate) struct Arguments {
 
     /// Of persistent services a sync master tells the templates only (1), or their connections too (0)
     ///
-    /// Fewer messages, and a client gets its real server again after a takeover, but the connections that it
-    /// has are lost.
+    /// Fewer messages, and a client gets its real server again after a takeover, but the TCP connections that
+    /// it has are lost.
     #[arg(long, value_name = "0|1", value_parser = clap::value_parser!(u8).range(..=1), default_value_t = 0)]
     pub(crate) sync_persist_mode: u8,
 
@@ -244,6 +244,12 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
+    /// Whether there is a packet at which a connection is told again, if it is to be: `sync_threshold` has the
+    /// same bounds.
+    pub(crate) const fn tells(&self) -> bool {
+        self.sync_period == 0 || self.sync_threshold < self.sync_period
+    }
+
     /// The folder of what outlives a reboot.
     pub(crate) fn state_folder(&self) -> PathBuf {
         let beside = || {
@@ -294,6 +300,19 @@ real servers CAP_NET_RAW, and for checkpath = service CAP_SYS_ADMIN too, which i
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_connection_is_told_within_each_period() {
+        let tells = |words: &[&str]| {
+            let words = ["lvsd"].into_iter().chain(words.iter().copied());
+            Arguments::parse_from(words).tells()
+        };
+        assert!(tells(&[]));
+        assert!(tells(&["--sync-threshold=0", "--sync-period=1"]));
+        assert!(tells(&["--sync-threshold=9", "--sync-period=0"]));
+        assert!(!tells(&["--sync-threshold=50"]));
+        assert!(!tells(&["--sync-threshold=51"]));
+    }
 
     #[test]
     fn another_socket_is_another_directors_and_so_is_its_state() {

@@ -37,7 +37,7 @@ fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    if (1..=arguments.sync_threshold).contains(&arguments.sync_period) {
+    if !arguments.tells() {
         return ExitCode::from(usage("--sync-threshold has to be less than --sync-period"));
     }
     if let [word, files @ ..] = arguments.words.as_slice()
