@@ -165,6 +165,16 @@ fn connections_of_the_kernels_ipvs_go_on_through_lvsd() {
         "backup sync daemon (mcast=eth0, syncid=7, maxlen=1472, group=224.0.0.81, port=8848, ttl=1)"
     );
     are_in_step(&notes, 8, "o as backup", "k as master");
+    let old = connections(&notes["version 0 at o"]);
+    assert!(
+        old[0].starts_with("UDP UDP 10.1.0.3:7000 10.1.0.100:80 10.1.0."),
+        "{old:?}"
+    );
+    // No time was told: that of its state.
+    assert!(
+        (240..=300).contains(&seconds(&notes["version 0 at o"])[0]),
+        "{notes:?}"
+    );
     let call = connections(&notes["call at o"]);
     let [call] = call.as_slice() else {
         panic!("the connection alone: {call:?}");

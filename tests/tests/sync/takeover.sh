@@ -47,6 +47,15 @@ for director in kernel ours; do
     $director -D -u 10.1.0.100:5060
 done
 
+# As kernels before 2.6.39 tell it.
+at k sysctl -qw net.ipv4.vs.sync_version=0
+echo '?' | at c flow say 0.0.0.0:7000 10.1.0.100:80 3
+has_old() { ours -Lcn | grep -q 10.1.0.3:7000; }
+until_true has_old
+note version 0 at o
+ours -Lcn | grep 10.1.0.3:7000
+at k sysctl -qw net.ipv4.vs.sync_version=1
+
 {The switch}
 ask old second
 {Afterwards}
