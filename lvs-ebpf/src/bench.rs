@@ -198,10 +198,11 @@ fn write(frame: &mut Frame, plan: &mut Bench) -> Option<()> {
     } else {
         (((plan.state >> 32) * u64::from(plan.flows)) >> 32) as u32 + 1
     };
-    // Scattered over 48 bits of address and port, as real clients are.
+    // Scattered over addresses and ports, as real clients are.
     let scattered = u64::from(flow).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     *frame.header_mut::<[u8; BENCH_FRAME]>(0)? = plan.template;
-    let address = (scattered >> 16) as u32;
+    // 128.0.0.0 to 191.255.255.255 in IPv4: each can be a client's.
+    let address = (scattered >> 16) as u32 & !0xc0 | 0x80;
     // Never port 20, from which nothing is scheduled.
     let port = scattered as u16 | 0x80;
     if plan.address_at == 26 {

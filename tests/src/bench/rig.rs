@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use lvs_common::abi::{self, Config, Hop};
 use lvs_common::connection::Entry;
 use lvs_common::family::{V4, V6};
+use lvs_common::verdict::Reason;
 use lvs_userspace::clock;
 use lvs_userspace::control::protocol::Edit;
 use lvs_userspace::director::{Director, NextHop};
@@ -137,6 +138,11 @@ impl Rig {
         if let Some(word) = self.path.maps.config.word(0, offset) {
             word.store(packets, Relaxed);
         }
+    }
+
+    /// Packets that ended for this reason.
+    pub fn ended(&self, reason: Reason) -> u64 {
+        self.path.maps.verdicts.count(reason)
     }
 
     /// Gives the harness a case's frames.

@@ -5,25 +5,28 @@
 //! each of them works for a connection, without the forwarding, says what it could do with nothing else to do:
 //! a machine that is busy with other things makes the rest slower, but not that.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Lines, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::process::{Child, Command, Stdio};
+use std::ops::Range;
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
+use lvs_common::verdict::Reason;
 use lvs_tests::bench::case::Case;
 use lvs_tests::bench::frame::{ACK, Payload, SYN, Towards};
 use lvs_tests::bench::rig::Rig;
-use lvs_userspace::control::peers::{PeersStatus, Told};
+use lvs_userspace::control::peers::{Taken, Told};
 use lvs_userspace::control::role::Role;
 use lvs_userspace::model::Method;
 use lvs_userspace::peer::{Key, Options, Peers};
-use lvs_userspace::sync::Feed;
+use lvs_userspace::sync::{Discard, Feed};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::{TimeVal, TimeValLike as _};
+use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
@@ -32,6 +35,8 @@ use tokio::sync::watch;
 const PORTION: u32 = 32_768;
 /// Connections are told at this packet: a test run less for each portion.
 const THRESHOLD: u32 = 2;
+/// How long the last connections may be under way.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Measure the links between directors
 #[derive(Parser)]
@@ -67,28 +72,20 @@ fn main() -> Result<()> {
     let mut rig = Rig::new(&case(all), 1)?;
     rig.set_threshold(THRESHOLD);
     let began = Instant::now();
-    open(&mut rig, 0..arguments.connections)?;
+    let held = open(&mut rig, 0..arguments.connections)?;
     println!(
-        "{} connections opened in {:.2} s",
-        arguments.connections,
+        "{held} connections opened in {:.2} s",
         began.elapsed().as_secs_f64()
     );
-    let mut child = Command::new(std::env::current_exe()?)
-        .args(["--second", "--connections", &all.to_string()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("cannot start the second director")?;
-    let outcome = measure(rig, &arguments, &mut child);
-    drop(child.stdin.take());
-    child.wait()?;
+    let mut second = Second::start(all)?;
+    let outcome = measure(rig, held, &arguments, &mut second);
+    second.end()?;
     outcome
 }
 
-fn measure(rig: Rig, arguments: &Arguments, child: &mut Child) -> Result<()> {
-    let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
-    let address = lines.next().context("the second director ended")??;
-    let mut node = Node::start(rig, vec![address])?;
+/// With a first director that holds so many connections already.
+fn measure(rig: Rig, mut held: u64, arguments: &Arguments, second: &mut Second) -> Result<()> {
+    let mut node = Node::start(rig, vec![second.line()?])?;
     let bulk = loop {
         thread::sleep(Duration::from_millis(10));
         if let Some(bulk) = node.told().bulk {
@@ -105,33 +102,33 @@ fn measure(rig: Rig, arguments: &Arguments, child: &mut Child) -> Result<()> {
         arguments.connections + arguments.rate * arguments.seconds,
     );
     let (began, mut worst) = (Instant::now(), 0);
-    let (own, other) = (told_for()?, worked_there(child, &mut lines)?);
+    let (own, other) = (told_for()?, second.report()?.worked());
     while next < end {
         let until = next.saturating_add(PORTION).min(end);
-        open(&mut node.rig, next..until)?;
+        held += open(&mut node.rig, next..until)?;
         next = until;
         worst = worst.max(node.told().lag_ms);
         let due = Duration::from_secs(1) * (next - arguments.connections) / arguments.rate;
         thread::sleep(due.saturating_sub(began.elapsed()));
     }
     let took = began.elapsed();
-    let (last, held) = (Instant::now(), u64::from(end));
-    while node.told().connections < held * 999 / 1_000 || node.told().lag_frames > 1 {
-        ensure!(last.elapsed() < Duration::from_mins(1), "{:?}", node.told());
+    let last = Instant::now();
+    while node.told().connections < held || node.told().lag_frames > 1 {
+        let waited = last.elapsed();
+        ensure!(waited < PATIENCE, "{held} to be told: {:?}", node.told());
         thread::sleep(Duration::from_millis(5));
     }
     println!(
         "steady: {} new connections in {:.2} s ({:.0} a second), lag at most {worst} ms, all told {} ms after \
-         the last; events lost {}",
+         the last",
         end - arguments.connections,
         took.as_secs_f64(),
         f64::from(end - arguments.connections) / took.as_secs_f64(),
-        last.elapsed().as_millis(),
-        node.peers.status().lost_events
+        last.elapsed().as_millis()
     );
     let (own, other) = (
         told_for()?.saturating_sub(own),
-        worked_there(child, &mut lines)?.saturating_sub(other),
+        second.report()?.worked().saturating_sub(other),
     );
     for (who, worked) in [("first", own), ("second", other)] {
         let each = worked.as_secs_f64() / f64::from(end - arguments.connections);
@@ -141,10 +138,35 @@ fn measure(rig: Rig, arguments: &Arguments, child: &mut Child) -> Result<()> {
             1.0 / each
         );
     }
-    drop(child.stdin.take());
-    let said = lines.next().context("the second director ended")??;
-    println!("second director: {said}");
+    compare(&node, held, second)?;
     node.end()
+}
+
+/// Figures are of connections that were all told and taken.
+fn compare(node: &Node, held: u64, second: &mut Second) -> Result<()> {
+    let began = Instant::now();
+    let (taken, crowded) = loop {
+        let taken = second.report()?.taken.unwrap_or_default();
+        let mut discarded = taken.discarded.iter();
+        let crowded = discarded.find(|discarded| discarded.name == Discard::NoRoom.name());
+        let crowded = crowded.map_or(0, |crowded| crowded.count);
+        if taken.connections + crowded >= held || began.elapsed() >= PATIENCE {
+            break (taken, crowded);
+        }
+        thread::sleep(Duration::from_millis(20));
+    };
+    let lost = node.peers.status().lost_events;
+    println!(
+        "the first director holds {held} connections, the second {} of them; without room there: {crowded}; \
+         events lost: {lost}",
+        taken.connections
+    );
+    ensure!(lost == 0, "events were lost");
+    ensure!(
+        taken.connections + crowded >= held,
+        "the second director lacks connections: {taken:?}"
+    );
+    Ok(())
 }
 
 /// What this process has worked so far, but for the thread that forwards packets.
@@ -159,20 +181,59 @@ fn worked(who: UsageWho) -> Result<Duration> {
     Ok(time(usage.user_time()) + time(usage.system_time()))
 }
 
-/// What the second director has worked so far.
-fn worked_there(
-    child: &mut Child,
-    lines: &mut impl Iterator<Item = std::io::Result<String>>,
-) -> Result<Duration> {
-    if let Some(stdin) = &mut child.stdin {
-        stdin.write_all(b"\n")?;
-    }
-    let said = lines.next().context("the second director ended")??;
-    Ok(Duration::from_micros(said.parse()?))
+/// The second director, in a process of its own.
+struct Second {
+    process: Child,
+    lines: Lines<BufReader<ChildStdout>>,
 }
 
-/// Takes what the first tells, and says for each line how many microseconds it has worked; when there are no
-/// more, what it holds.
+/// What the second director says of itself.
+#[derive(Serialize, Deserialize)]
+struct Report {
+    /// Microseconds of work so far.
+    worked: u64,
+    /// What it took; none before it is told anything.
+    taken: Option<Taken>,
+}
+
+impl Report {
+    const fn worked(&self) -> Duration {
+        Duration::from_micros(self.worked)
+    }
+}
+
+impl Second {
+    /// With room for twice as many connections.
+    fn start(connections: u32) -> Result<Self> {
+        let mut process = Command::new(std::env::current_exe()?)
+            .args(["--second", "--connections", &connections.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot start the second director")?;
+        let lines = BufReader::new(process.stdout.take().context("no output")?).lines();
+        Ok(Self { process, lines })
+    }
+
+    fn line(&mut self) -> Result<String> {
+        Ok(self.lines.next().context("the second director ended")??)
+    }
+
+    fn report(&mut self) -> Result<Report> {
+        let stdin = self.process.stdin.as_mut().context("no input")?;
+        stdin.write_all(b"\n")?;
+        Ok(serde_json::from_str(&self.line()?)?)
+    }
+
+    fn end(mut self) -> Result<()> {
+        drop(self.process.stdin.take());
+        let status = self.process.wait()?;
+        ensure!(status.success(), "the second director failed: {status}");
+        Ok(())
+    }
+}
+
+/// Takes what the first tells, and says for each line that it reads how it is.
 fn second() -> Result<()> {
     let connections = Arguments::parse().connections;
     pin(1)?;
@@ -180,15 +241,14 @@ fn second() -> Result<()> {
     println!("{}", node.peers.listening());
     for line in std::io::stdin().lines() {
         line?;
-        println!("{}", worked(UsageWho::RUSAGE_SELF)?.as_micros());
+        let peer = node.peers.status().peers.into_iter().next();
+        let report = Report {
+            worked: u64::try_from(worked(UsageWho::RUSAGE_SELF)?.as_micros())?,
+            taken: peer.and_then(|peer| peer.taken),
+        };
+        println!("{}", serde_json::to_string(&report)?);
     }
-    let status = node.peers.status();
-    println!("{}", serde_json::to_string(&taken(&status))?);
     node.end()
-}
-
-fn taken(status: &PeersStatus) -> Option<&lvs_userspace::control::peers::Taken> {
-    status.peers.first()?.taken.as_ref()
 }
 
 impl Node {
@@ -245,9 +305,11 @@ fn case(connections: u32) -> Case {
     }
 }
 
-/// Opens connections by the packets that a client sends: two, of which the last one is told at once.
-fn open(rig: &mut Rig, flows: std::ops::Range<u32>) -> Result<()> {
+/// Opens connections by the packets that a client sends: two, of which the last one is told at once. Returns
+/// how many there was room for: only a known connection's second packet is forwarded by its entry.
+fn open(rig: &mut Rig, flows: Range<u32>) -> Result<u64> {
     let case = case(flows.end);
+    let mut held = 0;
     let mut first = flows.start;
     while first < flows.end {
         let count = PORTION.min(flows.end - first);
@@ -256,11 +318,15 @@ fn open(rig: &mut Rig, flows: std::ops::Range<u32>) -> Result<()> {
             let mut plan = rig.harness.plan();
             plan.next = first;
             rig.harness.set_plan(plan);
+            let forwarded = rig.ended(Reason::Direct);
             rig.harness.run("measured", count)?;
+            if flags == ACK {
+                held += rig.ended(Reason::Direct) - forwarded;
+            }
         }
         first += count;
     }
-    Ok(())
+    Ok(held)
 }
 
 /// Stays on one core, with all threads to come.
