@@ -222,15 +222,20 @@ impl Sync {
     }
 
     /// Whether it is told at this packet.
+    #[inline(always)]
+    pub const fn is_due(&self, packets: u32) -> bool {
+        packets != 0 && packets >= self.threshold && self.may_be_due(packets)
+    }
+
+    /// Whether it may be told at this packet: from the threshold on, [`Sync::is_due`] says the same.
     ///
     /// Each packet of a known connection asks, and a division takes as long as the rest of what is done for
     /// it. A multiplication tells whether a 32-bit number is divisible by one that is known beforehand (Lemire,
     /// Kaser and Kurz, "Faster remainder by direct computation", 2019).
     #[inline(always)]
-    pub const fn is_due(&self, packets: u32) -> bool {
+    pub const fn may_be_due(&self, packets: u32) -> bool {
         let beyond = packets.wrapping_sub(self.threshold) as u64;
-        let divisible = beyond.wrapping_mul(self.repeats.wrapping_add(1)) <= self.repeats;
-        packets != 0 && packets >= self.threshold && divisible
+        beyond.wrapping_mul(self.repeats.wrapping_add(1)) <= self.repeats
     }
 }
 

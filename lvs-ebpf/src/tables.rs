@@ -332,7 +332,9 @@ impl Tables for Kernel {
     fn tell(self, event: u32) {
         // The daemon comes by many times a second: waking it for each would cost more than the rest.
         let told = maps::events.output::<u32>(&event, u64::from(BPF_RB_NO_WAKEUP));
-        if let (Err(_), Some(lost)) = (told, maps::lost_events.get_ptr_mut(0)) {
+        if told.is_err()
+            && let Some(lost) = maps::lost_events.get_ptr_mut(0)
+        {
             // SAFETY: this CPU's own element.
             unsafe { *lost += 1 };
         }

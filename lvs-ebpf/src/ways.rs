@@ -162,11 +162,14 @@ impl<F: Family> Ways<F> for SetPointer<F> {
     }
 
     #[inline(always)]
-    fn touch(self, way: u32, now: u32, timeout: u32) {
+    fn touch(self, way: u32, now: u32, timeout: u32) -> u32 {
         let entry = self.way(way);
         // SAFETY: see above.
-        unsafe { (*entry).packets = (*entry).packets.wrapping_add(1) };
+        let packets = unsafe { (*entry).packets.wrapping_add(1) };
+        // SAFETY: see above.
+        unsafe { (*entry).packets = packets };
         self.touch_reply(way, now, timeout);
+        packets
     }
 
     #[inline(always)]

@@ -228,10 +228,11 @@ where
         self.store(way, offset_of!(Entry<F>, partner), partner);
     }
 
-    fn touch(self, way: u32, now: u32, timeout: u32) {
-        let packets = self.load(way, offset_of!(Entry<F>, packets));
-        self.store(way, offset_of!(Entry<F>, packets), packets.wrapping_add(1));
+    fn touch(self, way: u32, now: u32, timeout: u32) -> u32 {
+        let packets = self.packets(way).wrapping_add(1);
+        self.store(way, offset_of!(Entry<F>, packets), packets);
         self.touch_reply(way, now, timeout);
+        packets
     }
 
     fn touch_reply(self, way: u32, now: u32, timeout: u32) {

@@ -73,6 +73,22 @@ fn a_connection_is_told_at_its_third_packet_and_again_each_period() {
 }
 
 #[test]
+fn the_short_way_tells_what_the_stages_tell() {
+    for (threshold, period) in [(3, 7), (0, 4), (1, 2), (5, 0), (0, 1)] {
+        let [short, long] =
+            [(); 2].map(|()| director(Protocol::Udp, Method::Nat, threshold, period));
+        let frame = Draft::udp(HOST, VIRTUAL).frame();
+        for packets in 1..=60 {
+            short.handle(&frame);
+            long.handle_by_stages(&frame);
+            let told = [&short, &long].map(|director| director.events.lock().unwrap().len());
+            assert_eq!(told[0], told[1], "{packets} packets, {threshold} {period}");
+        }
+        assert!(!long.events.lock().unwrap().is_empty());
+    }
+}
+
+#[test]
 fn a_connection_that_is_established_late_is_told_then() {
     let director = director(Protocol::Tcp, Method::Direct, 3, 50);
     let frames = segments(&[SYN, SYN, SYN, SYN, ACK, ACK]);

@@ -152,9 +152,10 @@ impl<F: Family> Ways<F> for &Set<F> {
     fn set_partner(self, way: u32, partner: u32) {
         self.way(way).partner.store(partner, SeqCst);
     }
-    fn touch(self, way: u32, now: u32, timeout: u32) {
-        self.way(way).packets.fetch_add(1, SeqCst);
+    fn touch(self, way: u32, now: u32, timeout: u32) -> u32 {
+        let before = self.way(way).packets.fetch_add(1, SeqCst);
         self.touch_reply(way, now, timeout);
+        before.wrapping_add(1)
     }
     fn touch_reply(self, way: u32, now: u32, timeout: u32) {
         self.way(way).seen.store(now, SeqCst);

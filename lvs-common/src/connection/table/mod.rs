@@ -73,8 +73,8 @@ pub trait Ways<F: Family>: Copy {
     fn set_hint(self);
     /// Links the way to the entry for the other direction.
     fn set_partner(self, way: u32, partner: u32);
-    /// Notes a packet from the client.
-    fn touch(self, way: u32, now: u32, timeout: u32);
+    /// Notes a packet from the client. Returns [`Ways::packets`] with it.
+    fn touch(self, way: u32, now: u32, timeout: u32) -> u32;
     /// Notes a packet from the real server.
     fn touch_reply(self, way: u32, now: u32, timeout: u32);
     /// Notes where the client's packets come from now.

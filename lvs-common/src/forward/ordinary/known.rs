@@ -5,6 +5,7 @@ use super::{Ordinary, Outcome, link, reachable};
 use crate::abi::Method;
 use crate::connection::table::{self, Place, Slot, Store, Ways};
 use crate::connection::{Direction, Kind, Signal, half_open, tcp};
+use crate::forward::announce;
 use crate::forward::enter::heard;
 use crate::forward::find::is_expired;
 use crate::link::{Egress, UNTAGGED, is_own};
@@ -97,12 +98,14 @@ fn request<'a, F: Network, T: Tables + Store<F> + 'a>(
     if method == Method::Nat && set.client(way) != heard(packet.interface, &link::<F>(headers)) {
         return None;
     }
-    let sync = packet.config.sync;
-    let told = sync.on != 0 && sync.is_due(set.packets(way).wrapping_add(1));
-    if told || !table::unchanged(&found.slot) {
+    if !table::unchanged(&found.slot) {
         return None;
     }
-    set.touch(way, packet.now, packet.timeout(state));
+    let packets = set.touch(way, packet.now, packet.timeout(state));
+    let sync = &packet.config.sync;
+    if sync.on != 0 && sync.may_be_due(packets) {
+        announce::repeat::<F, T>(tables, packet.protocol, state, packets, found.slot.number);
+    }
     let (service, index) = (u32::from(record.service), u32::from(record.server));
     tables.count_in(service, index, packet.plain.length, false);
     Some(route.go(headers, packet))
