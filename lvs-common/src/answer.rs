@@ -45,7 +45,7 @@ pub fn send<F: Network, P: Packet, T: Tables>(
 #[inline(always)]
 pub(crate) fn is_from_one_host<F: Network>(forward: &Forward<F>) -> bool {
     let [first, ..] = forward.link.destination;
-    first & 1 == 0 && !F::is_unanswerable_source(&forward.datagram.source)
+    first & 1 == 0 && !F::is_martian(&forward.datagram.source)
 }
 
 /// The way back to where a packet came from.

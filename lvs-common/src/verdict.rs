@@ -231,6 +231,8 @@ reasons! {
     Probe = 34, "forward-probe", "a real server's answer to a probe by way of the service, handed to the probe";
     /// A probe of the director's own came back to it.
     ProbeReturned = 35, "drop-probe", "the director's own probe, sent back by a real server that lacks the virtual address";
+    /// From an address that no host on a wire has.
+    Martian = 36, "drop-martian", "of no connection, and from an address that no host sends from: multicast, broadcast, loopback";
 }
 
 impl Reason {

@@ -23,6 +23,9 @@ pub(super) fn schedule<F: Network, T: Tables + Store<F>>(tables: T, work: &mut W
     if probe::returned(tables, &work.key) {
         return work.end(Verdict::drop(Reason::ProbeReturned));
     }
+    if F::is_martian(&work.key.source) {
+        return work.end(Verdict::drop(Reason::Martian));
+    }
     // IPVS leaves connections from the FTP data port to the FTP helper.
     let ftp_data = protocol == Protocol::Tcp && work.key.ports.source.get() == 20;
     if !work.forward.signal.starts() || ftp_data {

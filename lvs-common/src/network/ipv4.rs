@@ -197,8 +197,9 @@ impl Network for V4 {
     }
 
     #[inline(always)]
-    fn is_unanswerable_source(address: &[u8; 4]) -> bool {
+    fn is_martian(address: &[u8; 4]) -> bool {
         let [first, ..] = *address;
-        first == 0 || first == 127 || first >= 224
+        // As `ip_route_input_slow` has it: of what follows multicast only the limited broadcast.
+        matches!(first, 0 | 127 | 224..=239) || *address == [255; 4]
     }
 }

@@ -279,8 +279,11 @@ impl Network for V6 {
     }
 
     #[inline(always)]
-    fn is_unanswerable_source(address: &[u8; 16]) -> bool {
+    fn is_martian(address: &[u8; 16]) -> bool {
         let [first, ..] = *address;
-        first == 0xff || *address == [0; 16]
+        let [high, low]: [u64; 2] = zerocopy::transmute!(*address);
+        let low = u64::from_be(low);
+        // As `ip6_rcv_core` has it, and `::`; 0xffff is the prefix of mapped IPv4 addresses.
+        first == 0xff || high == 0 && (low <= 1 || low >> 32 == 0xffff)
     }
 }

@@ -193,6 +193,7 @@ pub trait Network: Family {
     fn is_icmp_error(kind: u8) -> bool;
     /// Whether an ICMP type must never be answered with an error.
     fn is_unanswerable(kind: u8) -> bool;
-    /// An address nobody answers: unspecified, multicast, broadcast.
-    fn is_unanswerable_source(address: &Self::Address) -> bool;
+    /// An address that no packet on a wire comes from: the kernel drops such packets before IPVS sees them,
+    /// and nobody answers them.
+    fn is_martian(address: &Self::Address) -> bool;
 }

@@ -14,6 +14,7 @@ mod crowding;
 mod forwarding;
 mod fragments;
 mod hashing;
+mod martians;
 mod orphans;
 mod persistence;
 mod probes;

@@ -132,9 +132,10 @@ fn what_must_not_be_answered_is_dropped() {
         } else {
             "ff02::5".parse().unwrap()
         };
-        for (sentence, packet) in [
+        for (sentence, reason, packet) in [
             (
                 "from nobody",
+                Reason::Martian,
                 Packet {
                     source: nobody,
                     ..late.clone()
@@ -142,6 +143,7 @@ fn what_must_not_be_answered_is_dropped() {
             ),
             (
                 "from a group",
+                Reason::Martian,
                 Packet {
                     source: many,
                     ..late.clone()
@@ -149,6 +151,7 @@ fn what_must_not_be_answered_is_dropped() {
             ),
             (
                 "broadcast on the link",
+                Reason::Unanswerable,
                 Packet {
                     to: [0xff; 6],
                     ..late.clone()
@@ -156,7 +159,7 @@ fn what_must_not_be_answered_is_dropped() {
             ),
         ] {
             let frame = packet.frame();
-            check(&world, sentence, &frame, Reason::Unanswerable, Fate::Drop);
+            check(&world, sentence, &frame, reason, Fate::Drop);
         }
     }
 }

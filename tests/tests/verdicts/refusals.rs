@@ -9,8 +9,8 @@ use lvs_userspace::config::rules;
 use lvs_userspace::director::NextHop;
 
 use crate::world::{
-    ACK, FAMILIES, Fate, METHODS, Method, PORT, Protocol, SYN, address, check, client, forwarded,
-    name, opening, request, virtual_address, world,
+    ACK, FAMILIES, Fate, METHODS, Method, PORT, PROTOCOLS, Protocol, SYN, address, check, client,
+    forwarded, name, opening, request, virtual_address, world,
 };
 
 #[test]
@@ -64,6 +64,30 @@ fn what_the_director_has_no_part_in_is_the_kernel_s() {
         ] {
             let packet = Packet::new(client(family), destination, content);
             check(&world, sentence, &packet.frame(), reason, Fate::Pass);
+        }
+    }
+}
+
+#[test]
+fn nobody_connects_from_where_no_host_is() {
+    let Some(world) = world() else { return };
+    for (family, sources) in [
+        (4, ["0.1.2.3", "127.0.0.1", "224.0.0.1", "255.255.255.255"]),
+        (6, ["::", "::1", "::ffff:10.0.0.1", "ff02::1"]),
+    ] {
+        for (source, method) in sources
+            .into_iter()
+            .flat_map(|source| METHODS.map(|method| (source, method)))
+        {
+            for protocol in PROTOCOLS {
+                let packet = Packet {
+                    source: source.parse().expect("an address"),
+                    ..request(family, method, opening(protocol))
+                };
+                let sentence = format!("{protocol:?} from {source} by {method:?}");
+                let frame = packet.frame();
+                check(&world, &sentence, &frame, Reason::Martian, Fate::Drop);
+            }
         }
     }
 }

@@ -50,7 +50,8 @@ fn begin<'a, F: Network, T: Tables + Store<F> + 'a>(
     let hash = F::hash(&key, tables);
     let plan = service::<F, T>(tables, &key)?;
     let alone = plan.flags & Plan::ONE_PACKET != 0;
-    if plan.persistence != 0 || alone || probe::returned(tables, &key) {
+    let martian = F::is_martian(&key.source);
+    if plan.persistence != 0 || alone || martian || probe::returned(tables, &key) {
         return None;
     }
     let pick = schedule::first(tables, plan, &flow(&key, hash))?;
