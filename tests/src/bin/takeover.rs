@@ -103,11 +103,12 @@ fn report(what: &str, pair: &Pair, change: impl FnOnce() -> Result<()>) -> Resul
             sent,
             answered,
             longest,
+            late,
             ..
         } = stream.stop();
-        let longest = longest.as_secs_f64() * 1000.0;
+        let [longest, late] = [longest, late].map(|time| time.as_secs_f64() * 1000.0);
         pauses.push(format!(
-            "{method:?} {longest:.1} ms ({} of {sent} unanswered)",
+            "{method:?} {longest:.1} ms, the stream itself late {late:.1} ms ({} of {sent} unanswered)",
             sent.saturating_sub(answered)
         ));
     }

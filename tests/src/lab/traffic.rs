@@ -127,6 +127,8 @@ pub struct Pauses {
     pub elsewhere: u64,
     /// Longest time between two answers.
     pub longest: Duration,
+    /// Of it, the longest time that the stream itself did not come to run: on a busy machine that may be all.
+    pub late: Duration,
 }
 
 impl Datagrams {
@@ -185,12 +187,16 @@ fn stream(
     let mut last: Option<Instant> = None;
     let mut buffer = [0; 64];
     let mut next = Instant::now();
+    let (mut turn, mut late) = (next, Duration::ZERO);
     while !stop.load(Ordering::Relaxed) {
         // What cannot be sent, as to an address that nobody has, is a pause.
         let _ = socket.send(b"x");
         pauses.sent += 1;
         next += interval;
         loop {
+            let now = Instant::now();
+            late = late.max(now - turn);
+            turn = now;
             while let Ok(length) = socket.recv(&mut buffer) {
                 let name = buffer[..length].to_vec();
                 let now = Instant::now();
@@ -198,8 +204,10 @@ fn stream(
                 answered.store(pauses.answered, Ordering::Relaxed);
                 pauses.elsewhere += u64::from(*server.get_or_insert_with(|| name.clone()) != name);
                 let since = last.map_or(Duration::ZERO, |last| now - last);
-                pauses.longest = pauses.longest.max(since);
-                last = Some(now);
+                if since > pauses.longest {
+                    (pauses.longest, pauses.late) = (since, late);
+                }
+                (last, late) = (Some(now), Duration::ZERO);
             }
             let left = next.saturating_duration_since(Instant::now());
             if left.is_zero() {
