@@ -33,7 +33,7 @@ use crate::control::role::Role;
 use crate::control::server::{self, Control, Reload, Socket};
 use crate::director::{Configuration, Director};
 use crate::keepalive;
-use crate::kernel::{DataPath, Directory, Options};
+use crate::kernel::{DataPath, Directory, Options, memory};
 use crate::logging::Log;
 use crate::own_addresses;
 use crate::peer;
@@ -88,6 +88,7 @@ impl Settings {
 /// A daemon that is killed during the start leaves nothing that the next one cannot take over or clean
 /// up, so signals are listened for only afterwards.
 pub fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
+    memory::share();
     // Wrong lines are told before anything is touched.
     let read = settings.config.as_deref().map(file::read_all).transpose()?;
     let (file, files) = read.unzip();
@@ -251,6 +252,7 @@ async fn serve(
         Arc::clone(control),
         tasks::ended(stopped),
     ));
+    memory::give_back();
     ready();
     supervisor::ready();
 

@@ -14,6 +14,7 @@ use super::interfaces::{self, Interfaces};
 use super::{Settings, enact, marks};
 use crate::config::ldirectord::Globals;
 use crate::control::server::Control;
+use crate::kernel::memory;
 use crate::logging::Log;
 use crate::watched::Watched;
 
@@ -68,7 +69,9 @@ impl Effect {
             warn!("{missing}");
             return Err(missing);
         };
-        match self.read_and_enact(path.clone()).await {
+        let enacted = self.read_and_enact(path.clone()).await;
+        memory::give_back();
+        match enacted {
             Ok(()) => {
                 info!("the tables hold what {} says", path.display());
                 Ok(())

@@ -3,10 +3,12 @@
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::check::{Check, Kind};
@@ -51,29 +53,50 @@ pub struct Runner {
 }
 
 /// What is asked of a watch beside its regular probes.
-#[derive(Clone, Copy, Debug, Default)]
-struct Demand {
-    paused: bool,
-    nudges: u64,
+#[derive(Debug, Default)]
+struct Demands {
+    paused: AtomicBool,
+    nudged: AtomicBool,
+    /// One of these is another one; only the watch waits for it.
+    changed: Notify,
+}
+
+impl Demands {
+    /// Waits until there is a pause, or none.
+    async fn paused(&self, wanted: bool) {
+        while self.paused.load(Ordering::SeqCst) != wanted {
+            self.changed.notified().await;
+        }
+    }
 }
 
 /// A watch that runs until this is dropped.
 #[derive(Debug)]
-pub struct Running(watch::Sender<Demand>);
+pub struct Running {
+    demands: Arc<Demands>,
+    task: AbortHandle,
+}
 
 impl Running {
     /// Signs of death: probe at once.
     pub fn nudge(&self) {
-        self.0.send_modify(|demand| demand.nudges += 1);
+        self.demands.nudged.store(true, Ordering::SeqCst);
+        self.demands.changed.notify_one();
     }
 
     /// Stop probing, or begin anew; whether that is a change.
     pub fn pause(&self, paused: bool) -> bool {
-        self.0.send_if_modified(|demand| {
-            let changed = demand.paused != paused;
-            demand.paused = paused;
-            changed
-        })
+        let changed = self.demands.paused.swap(paused, Ordering::SeqCst) != paused;
+        if changed {
+            self.demands.changed.notify_one();
+        }
+        changed
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 
@@ -90,10 +113,13 @@ impl Runner {
 
     /// Begins a watch over a check.
     pub fn start(&self, number: u32, check: Arc<Check>, watch: Watch) -> Running {
-        let (sender, demands) = watch::channel(Demand::default());
+        let demands = Arc::<Demands>::default();
         let questions = Questions::new(check);
-        tokio::spawn(self.clone().run(number, questions, watch, demands));
-        Running(sender)
+        let run = self
+            .clone()
+            .run(number, questions, watch, Arc::clone(&demands));
+        let task = tokio::spawn(run).abort_handle();
+        Running { demands, task }
     }
 
     async fn run(
@@ -101,38 +127,27 @@ impl Runner {
         number: u32,
         mut questions: Questions,
         mut watch: Watch,
-        mut demands: watch::Receiver<Demand>,
+        demands: Arc<Demands>,
     ) {
-        let mut nudges = 0;
         loop {
-            let demand = *demands.borrow_and_update();
-            if demand.paused {
-                if demands.wait_for(|demand| !demand.paused).await.is_err() {
-                    return;
-                }
+            if demands.paused.load(Ordering::SeqCst) {
+                demands.paused(false).await;
                 watch.resume(now());
                 questions.failed();
                 continue;
             }
-            if demand.nudges != nudges {
-                nudges = demand.nudges;
+            if demands.nudged.swap(false, Ordering::SeqCst) {
                 watch.nudge(now());
             }
             tokio::select! {
                 () = tokio::time::sleep_until(watch.due().into()) => {}
-                changed = demands.changed() => match changed {
-                    Ok(()) => continue,
-                    Err(_) => return,
-                }
+                () = demands.changed.notified() => continue,
             }
             let question = questions.next();
             let outcome = tokio::select! {
                 outcome = self.ask(question) => outcome,
                 // Whoever pauses does not want to wait for a hung server.
-                ended = demands.wait_for(|demand| demand.paused) => match ended {
-                    Ok(_) => continue,
-                    Err(_) => return,
-                }
+                () = demands.paused(true) => continue,
             };
             let chance = fastrand::u32(..);
             let step = if outcome.inconclusive {

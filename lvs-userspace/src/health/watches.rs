@@ -152,7 +152,8 @@ impl Watches {
         let entry = Entry {
             key: key.clone(),
             running,
-            subscribers: Vec::new(),
+            // One, as a rule.
+            subscribers: Vec::with_capacity(1),
             view,
             towards,
             last: None,

@@ -12,6 +12,7 @@ mod links;
 mod load;
 mod mapping;
 mod maps;
+pub mod memory;
 mod merging;
 mod mode;
 mod per_cpu;
