@@ -5,8 +5,10 @@
 //! before the server's program hears of it. A socket for each can be made to do the same (see
 //! [`super::connect`]), but making, watching and closing it takes more work than all the rest.
 
+mod filter;
 mod segment;
 mod sockets;
+mod sources;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};

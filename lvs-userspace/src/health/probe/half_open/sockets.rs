@@ -1,22 +1,22 @@
 //! The raw sockets of half-open connections of one family.
 
-use std::collections::HashMap;
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt,
     sockopt,
 };
-use socket2::{Domain, Protocol, SockFilter, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
 use tokio::time::Instant;
 
+use super::filter::{NOTHING, to_ports};
 use super::segment::{self, Ports};
+use super::sources::Sources;
 
 /// Ports that connections come from. With one alone a SYN that follows another one to the same server
 /// could get there before the reset of the first.
@@ -30,9 +30,6 @@ const AT_ONCE: usize = 256;
 const UNSENT: usize = 64 << 20;
 /// Bytes of answers that may wait.
 const UNHEARD: usize = 16 << 20;
-
-/// How long an address that packets come from is taken to be the right one: routes change.
-const SOURCES: Duration = Duration::from_secs(10);
 
 /// What begins a connection.
 #[derive(Clone, Copy, Debug)]
@@ -67,15 +64,6 @@ pub(super) struct Sockets {
     domain: Domain,
 }
 
-/// The addresses that packets come from.
-#[derive(Debug)]
-struct Sources {
-    /// Asks the kernel; nothing is sent.
-    socket: UdpSocket,
-    known: HashMap<IpAddr, IpAddr>,
-    since: Instant,
-}
-
 impl Sockets {
     pub(super) fn open(domain: Domain) -> io::Result<Self> {
         let any: IpAddr = match domain {
@@ -106,11 +94,7 @@ impl Sockets {
             // To the runtime a raw socket is like any other.
             back: tokio::net::UdpSocket::from_std(back.into())?,
             held,
-            sources: Mutex::new(Sources {
-                socket: UdpSocket::bind(any)?,
-                known: HashMap::new(),
-                since: Instant::now(),
-            }),
+            sources: Mutex::new(Sources::new(any)?),
             domain,
         })
     }
@@ -130,7 +114,7 @@ impl Sockets {
         match from(source) {
             // Maybe the address is no longer there (route.c: ip_route_output_key_hash_rcu).
             Err(Errno::EINVAL | Errno::ENETUNREACH) if syn.source.is_none() => {
-                self.sources().known.clear();
+                self.sources().clear();
                 let source = self.sources().to(syn.to, now)?;
                 Ok(from(source)?)
             }
@@ -262,57 +246,4 @@ impl Sockets {
             answer: Err(io::Error::from_raw_os_error(error)),
         }))
     }
-}
-
-impl Sources {
-    /// The address that the kernel takes for packets to there.
-    fn to(&mut self, to: SocketAddr, now: Instant) -> io::Result<IpAddr> {
-        if now - self.since > SOURCES {
-            self.known.clear();
-            self.since = now;
-        }
-        if let Some(known) = self.known.get(&to.ip()) {
-            return Ok(*known);
-        }
-        // It would keep the address of the last one.
-        rustix::net::connect_unspec(&self.socket)?;
-        self.socket.connect(to)?;
-        let source = self.socket.local_addr()?.ip();
-        self.known.insert(to.ip(), source);
-        Ok(source)
-    }
-}
-
-/// Takes no packet.
-const NOTHING: SockFilter = SockFilter::new(RETURN, 0, 0, 0);
-/// `BPF_RET | BPF_K`.
-const RETURN: u16 = 0x06;
-/// `BPF_LDX | BPF_B | BPF_MSH`: four times the lower half of a byte.
-const LOAD_LENGTH: u16 = 0xb1;
-/// `BPF_LD | BPF_H | BPF_IND`.
-const LOAD_BEYOND: u16 = 0x48;
-/// `BPF_LD | BPF_H | BPF_ABS`.
-const LOAD: u16 = 0x28;
-/// `BPF_JMP | BPF_JEQ | BPF_K`.
-const IF_EQUAL: u16 = 0x15;
-
-/// Takes segments to these ports. A raw socket is shown every segment for this machine.
-fn to_ports(domain: Domain, ports: impl ExactSizeIterator<Item = u16>) -> Vec<SockFilter> {
-    // The destination port follows the source port; IPv4 packets are seen with their header.
-    let mut filter = match domain {
-        Domain::IPV4 => vec![
-            SockFilter::new(LOAD_LENGTH, 0, 0, 0),
-            SockFilter::new(LOAD_BEYOND, 0, 0, 2),
-        ],
-        _ => vec![SockFilter::new(LOAD, 0, 0, 2)],
-    };
-    let left = (0..ports.len()).rev();
-    filter.extend(ports.zip(left).map(|(port, left)| {
-        // Over those that are left, and the end.
-        let taken = u8::try_from(left + 1).unwrap_or(u8::MAX);
-        SockFilter::new(IF_EQUAL, taken, 0, port.into())
-    }));
-    filter.push(NOTHING);
-    filter.push(SockFilter::new(RETURN, 0, 0, u32::MAX));
-    filter
 }
