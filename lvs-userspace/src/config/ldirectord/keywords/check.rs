@@ -13,8 +13,8 @@ pub(super) const WHAT: &[Keyword] = &[
         kind: Kind::CheckType,
         default: "`negotiate`",
         example: "checktype = connect",
-        text: "How real servers are checked. `connect`: a TCP connection is accepted (an echo request is \
-               answered if the virtual service is UDP). `negotiate`: the service does what is asked of it. A number N: one \
+        text: "How real servers are checked. `connect`: the server's machine accepts a TCP connection, which \
+               is reset before its program hears of it (an echo request is answered if the virtual service is UDP). `negotiate`: the service does what is asked of it. A number N: one \
                `negotiate`, then N times `connect`, and again; after a failure, and for UDP, always `negotiate`. `ping`: an echo request is \
                answered. `external`: a command says so. `external-perl`: the same with a Perl script. `on`: always up. `off`: never \
                made up.",
