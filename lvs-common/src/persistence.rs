@@ -26,6 +26,10 @@ pub const UNASSURED: u8 = 0;
 /// State of a template that is as good as an established connection.
 pub const ASSURED: u8 = 1;
 
+/// Ticks that a template is found beyond its time. Whether connections still need it is found out by
+/// sweeps, once a second while the daemon gets to run: until one has looked, its client keeps its server.
+pub const GRACE: u32 = ticks(10);
+
 /// The network of a client: the first `prefix` bits of its address.
 #[inline(always)]
 pub fn network<F: Family>(client: F::Address, prefix: u8) -> F::Address {
@@ -77,7 +81,7 @@ pub(crate) fn recall<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Wor
 #[inline(never)]
 fn follow<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> bool {
     let now = work.forward.now;
-    let Some(found) = find(tables, &work.new.key, now) else {
+    let Some(found) = find(tables, &work.new.key, now.wrapping_sub(GRACE)) else {
         return false;
     };
     let index = u32::from(found.record.server);
@@ -152,7 +156,8 @@ pub(crate) fn assure<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Wor
     let prefix = persistence.wrapping_sub(1);
     work.new.key = template(work.key.source, &plan.key, prefix);
     tables.settle();
-    if let Some(found) = find(tables, &work.new.key, work.forward.now) {
+    let now = work.forward.now;
+    if let Some(found) = find(tables, &work.new.key, now.wrapping_sub(GRACE)) {
         let tag = found.slot.tag;
         // Losing this race means that somebody else assured it, or that it is gone.
         found

@@ -75,10 +75,15 @@ where
         return None;
     }
     let kind = Kind::from_raw(entry.key.kind);
-    let left = entry.timeout.checked_sub(abi::age(now, entry.seen))?;
     if kind == Kind::Reply {
         return None;
     }
+    let template = kind == Kind::Template;
+    let left = match entry.timeout.checked_sub(abi::age(now, entry.seen)) {
+        // Connections that need it are still being looked for.
+        None if template => 0,
+        left => left?,
+    };
     let protocol = Protocol::from_number(entry.key.protocol);
     let client = address::<F>(entry.key.source, entry.key.ports.source.get());
     let virtual_address = address::<F>(entry.key.destination, entry.key.ports.destination.get());
@@ -87,7 +92,6 @@ where
         0 => virtual_address.port(),
         port => port,
     };
-    let template = kind == Kind::Template;
     let state = match protocol {
         _ if template && tag.state() != 0 => "ASSURED",
         Some(protocol) if !template => protocol.state_name(tag.state()),

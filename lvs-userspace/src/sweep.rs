@@ -72,15 +72,15 @@ impl Sweeper {
             } else if kind == Kind::Reply {
                 !has_connection(table, way)
             } else {
-                if let Some(left) = left(table, way, now) {
+                let left = left(table, way, now);
+                if kind == Kind::Template {
                     swept.live += 1;
-                    if kind == Kind::Template {
-                        self.ending.note(table, way, found, now, left);
-                    } else {
-                        ending.need(table, way, now, left);
-                        if self.unheard.len() < MOST && is_unheard(table, way) {
-                            self.unheard.push(way);
-                        }
+                    self.ending.note(table, way, found, left);
+                } else if let Some(left) = left {
+                    swept.live += 1;
+                    ending.need(table, way, now, left);
+                    if self.unheard.len() < MOST && is_unheard(table, way) {
+                        self.unheard.push(way);
                     }
                 } else if expire(table, loads, way, found) {
                     swept.expired += 1;
@@ -99,7 +99,12 @@ impl Sweeper {
                 self.suspects.insert(way, found);
             }
         }
-        ending.extend(table, now);
+        for (way, found) in ending.settle(table, now) {
+            if expire(table, loads, way, found) {
+                swept.live -= 1;
+                swept.expired += 1;
+            }
+        }
         swept
     }
 }

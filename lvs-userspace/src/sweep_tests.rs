@@ -71,17 +71,46 @@ fn an_expired_connection_is_freed_and_counted_off_by_its_state() {
     let mut fixture = Fixture::new();
     fixture.put(0, Kind::Request, Established, 101, 0);
     fixture.put(9, Kind::Request, FinWait, 101, 0);
-    fixture.put(63, Kind::Template, Established, 101, 0);
     assert_eq!(
         fixture.sweep(),
         Swept {
             live: 0,
-            expired: 3,
+            expired: 2,
             abandoned: 0
         }
     );
-    assert_eq!(fixture.load(), (4, 4, 4));
-    assert!(fixture.is_free(0) && fixture.is_free(9) && fixture.is_free(63));
+    assert_eq!(fixture.load(), (4, 4, 5));
+    assert!(fixture.is_free(0) && fixture.is_free(9));
+}
+
+#[test]
+fn an_expired_template_is_freed_by_the_sweep_that_looked_for_its_connections() {
+    let mut fixture = Fixture::new();
+    fixture.put(63, Kind::Template, Established, 101, 0);
+    let stays = Swept {
+        live: 1,
+        ..Swept::default()
+    };
+    assert_eq!(fixture.sweep(), stays);
+    assert_eq!(fixture.load(), (5, 5, 5));
+    let goes = Swept {
+        expired: 1,
+        ..Swept::default()
+    };
+    assert_eq!(fixture.sweep(), goes);
+    assert_eq!(fixture.load(), (5, 5, 4));
+    assert!(fixture.is_free(63));
+}
+
+#[test]
+fn a_template_that_no_sweep_met_in_time_stays_for_its_connections() {
+    let mut fixture = Fixture::new();
+    persistent(&fixture, 101, 100);
+    fixture.sweep();
+    fixture.sweep();
+    let template = fixture.table.read(5).unwrap();
+    assert_eq!((template.seen, template.timeout), (NOW, ticks(60)));
+    assert_eq!(fixture.load(), (5, 5, 5));
 }
 
 #[test]

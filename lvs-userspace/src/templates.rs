@@ -1,7 +1,11 @@
 //! Persistence templates stay while connections that they led to their server do.
 //!
 //! One that is about to expire is given another minute when such a connection outlives it. Who
-//! belongs together is found out by the sweeps, so that packets need not keep count.
+//! belongs together is found out by the sweeps, so that packets need not keep count: one sweep notes
+//! the template, the next one looks for its connections and only then decides. However late sweeps
+//! are, no template ends unlooked for; packets find it meanwhile for [`GRACE`] beyond its time.
+//!
+//! [`GRACE`]: lvs_common::persistence::GRACE
 
 use std::collections::HashMap;
 use std::mem::offset_of;
@@ -16,8 +20,8 @@ use crate::connections::tag;
 use crate::kernel::{Mapping, Plain};
 use crate::sweep::left;
 
-/// Templates are looked after from so many ticks before they expire: three sweeps, of which the first
-/// notes them and the next one looks for their connections.
+/// Templates are looked after from so many ticks before they expire, so that nearly all are decided on
+/// in time.
 const SOON: u32 = ticks(3);
 /// Ticks that connections give to their template.
 const AGAIN: u32 = ticks(60);
@@ -45,23 +49,23 @@ struct Template {
 pub(crate) struct Ending(HashMap<Group, Template>);
 
 impl Ending {
-    /// Notes a live template that has so many ticks left.
+    /// Notes a template that has so many ticks left; `None`: its time is up.
     pub(crate) fn note<F: Family>(
         &mut self,
         table: &Mapping<Entry<F>>,
         way: u32,
         found: Tag,
-        now: u32,
-        left: u32,
+        left: Option<u32>,
     ) where
         Entry<F>: Plain,
     {
-        if left > SOON {
+        if left.is_some_and(|left| left > SOON) {
             return;
         }
-        let Some(Entry { key, record, .. }) = table.read(way) else {
+        let Some(entry) = table.read(way) else {
             return;
         };
+        let Entry { key, record, .. } = entry;
         let group = Group {
             network: F::widen(key.source),
             service: record.service,
@@ -69,7 +73,7 @@ impl Ending {
         let template = Template {
             way,
             tag: found,
-            end: now.wrapping_add(left),
+            end: entry.seen.wrapping_add(entry.timeout),
             needed: false,
         };
         self.0.insert(group, template);
@@ -105,27 +109,36 @@ impl Ending {
         }
     }
 
-    /// Gives another minute to the templates that were found to be needed.
-    pub(crate) fn extend<F: Family>(self, table: &Mapping<Entry<F>>, now: u32)
+    /// Gives another minute to the templates that were found to be needed, and returns those of the
+    /// others whose time is up.
+    pub(crate) fn settle<F: Family>(
+        self,
+        table: &Mapping<Entry<F>>,
+        now: u32,
+    ) -> impl Iterator<Item = (u32, Tag)>
     where
         Entry<F>: Plain,
     {
-        for template in self.0.into_values().filter(|template| template.needed) {
+        self.0.into_values().filter_map(move |template| {
             let way = template.way;
-            // Not one that expired or got a new connection, and with it its whole time, meanwhile.
-            let same = tag(table, way)
-                .is_some_and(|now| now.is_live() && now.same_connection(template.tag));
-            if !same || left(table, way, now).is_none_or(|left| left > SOON) {
-                continue;
+            let found =
+                tag(table, way).filter(|now| now.is_live() && now.same_connection(template.tag))?;
+            let left = left(table, way, now);
+            if !template.needed {
+                return left.is_none().then_some((way, found));
             }
-            let store = |offset, value| {
-                if let Some(word) = table.word(way, offset) {
-                    word.store(value, Ordering::Relaxed);
-                }
-            };
-            // In this order it is at no time expired.
-            store(offset_of!(Entry<F>, seen), now);
-            store(offset_of!(Entry<F>, timeout), AGAIN);
-        }
+            // Not one that got a new connection, and with it its whole time, meanwhile.
+            if left.is_none_or(|left| left <= SOON) {
+                let store = |offset, value| {
+                    if let Some(word) = table.word(way, offset) {
+                        word.store(value, Ordering::Relaxed);
+                    }
+                };
+                // In this order its time is at no moment up.
+                store(offset_of!(Entry<F>, seen), now);
+                store(offset_of!(Entry<F>, timeout), AGAIN);
+            }
+            None
+        })
     }
 }

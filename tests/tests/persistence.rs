@@ -1,7 +1,8 @@
 //! The connections of a client of a persistent service go to one real server.
 
 use std::net::{IpAddr, SocketAddr};
-use std::process::Command;
+use std::path::PathBuf;
+use std::process::{Child, Command};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -145,30 +146,58 @@ fn a_template_ends_when_nobody_used_it_for_its_time() {
     assert_ne!(lab.client.ask(asked, "hello").unwrap(), first);
 }
 
-#[test]
-fn a_template_stays_while_a_connection_does() {
-    let Some(lab) = Lab::for_story(Arms::Two, &service(Protocol::Tcp, Ipv4, Direct, "rr -p 2"))
-    else {
-        return;
-    };
-    let address = virtual_address(Ipv4, Direct);
-    let (file, mut download) = lab
+/// A connection of a client that is kept with its server for two seconds, and goes on for long.
+fn lab_with_a_download() -> Option<(Lab, PathBuf, Child)> {
+    let lab = Lab::for_story(Arms::Two, &service(Protocol::Tcp, Ipv4, Direct, "rr -p 2"))?;
+    let (file, download) = lab
         .client
-        .start_download(&Client::url(address, "/slow"), "download")
+        .start_download(
+            &Client::url(virtual_address(Ipv4, Direct), "/slow"),
+            "download",
+        )
         .unwrap();
     let begun = || download_source(&file).is_some();
     assert!(eventually(Duration::from_secs(20), begun));
-    // Its time has come, and begins anew.
+    Some((lab, file, download))
+}
+
+/// Waits until the template's time has come and begun anew.
+fn see_it_renewed(lab: &Lab) {
     let mut last = u32::MAX;
     let renewed = || {
-        let before = std::mem::replace(&mut last, remaining(&lab).expect("it is there"));
+        let before = std::mem::replace(&mut last, remaining(lab).expect("it is there"));
         last > before
     };
     assert!(eventually(Duration::from_secs(30), renewed));
+}
+
+#[test]
+fn a_template_stays_while_a_connection_does() {
+    let Some((lab, file, mut download)) = lab_with_a_download() else {
+        return;
+    };
+    see_it_renewed(&lab);
     assert_eq!(
-        Some(lab.client.get(address).unwrap()),
+        Some(lab.client.get(virtual_address(Ipv4, Direct)).unwrap()),
         download_source(&file)
     );
+    download.kill().unwrap();
+    download.wait().unwrap();
+}
+
+#[test]
+fn a_template_stays_while_the_daemon_stands_still() {
+    let Some((lab, file, mut download)) = lab_with_a_download() else {
+        return;
+    };
+    let beyond_its_time = Duration::from_secs(4);
+    lab.director.freeze(true).unwrap();
+    sleep(beyond_its_time);
+    let answered = lab.client.get(virtual_address(Ipv4, Direct));
+    sleep(beyond_its_time);
+    lab.director.freeze(false).unwrap();
+    assert_eq!(answered.ok(), download_source(&file));
+    see_it_renewed(&lab);
     download.kill().unwrap();
     download.wait().unwrap();
 }

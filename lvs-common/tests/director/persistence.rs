@@ -1,10 +1,14 @@
 //! Who is kept with which server, and for how long.
 
-use lvs_common::abi::{Method, Pick, Plan, Server};
+use lvs_common::abi::{Method, Pick, Plan, Server, seconds};
 use lvs_common::connection::Protocol;
+use lvs_common::persistence::GRACE;
 
 use super::frames::{ACK, Draft, SYN, at};
 use super::plain::Director;
+
+/// How long templates are found beyond their time.
+const GRACE_SECONDS: u32 = seconds(GRACE);
 
 const VIRTUAL: &str = "192.0.2.1:80";
 
@@ -83,9 +87,21 @@ fn new_connections_give_a_template_its_time_again_and_packets_do_not() {
     assert_eq!(server(&director, &established), 0);
     director.pass_time(50);
     assert_eq!(server(&director, &established), 0);
-    director.pass_time(20);
+    director.pass_time(10 + GRACE_SECONDS + 1);
     assert_eq!(syn(&director, "198.51.100.7:40003"), 1);
     assert_eq!((director.templates(0), director.templates(1)), (0, 1));
+}
+
+#[test]
+fn a_template_that_no_sweep_has_looked_after_yet_keeps_its_client() {
+    let director = persistent(Protocol::Tcp, Method::Direct, 0);
+    assert_eq!(syn(&director, "198.51.100.7:40000"), 0);
+    director.pass_time(60 + GRACE_SECONDS);
+    assert_eq!(syn(&director, "198.51.100.7:40001"), 0);
+    // And has its whole time again.
+    director.pass_time(60);
+    assert_eq!(syn(&director, "198.51.100.7:40002"), 0);
+    assert_eq!((director.templates(0), director.templates(1)), (1, 0));
 }
 
 #[test]
