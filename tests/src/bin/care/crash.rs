@@ -23,15 +23,21 @@ pub(crate) fn crashes(count: usize) -> Result<()> {
     );
     let mut cared = Cared::new(|_| Ok(()), &text)?;
     let mut client = cared.client()?;
-    let mut times = Vec::new();
-    for number in 0..count {
-        // Crashes come at any moment of the interval, evenly.
-        let phase = u64::try_from(500 * (2 * number + 1) / count)?;
-        thread::sleep(Duration::from_millis(1_500 + phase));
+    let mut crash_after = |pause| {
+        thread::sleep(pause);
         cared.lab.servers[0].crash();
-        times.push(cared.wait(&mut client, 1)?);
+        let took = cared.wait(&mut client, 1)?;
         cared.lab.servers[0].recover()?;
         cared.wait(&mut client, 2)?;
+        anyhow::Ok(took)
+    };
+    // Intervals are counted from the recovery before: the first crash has none, and comes at any moment.
+    crash_after(Duration::from_millis(1_500))?;
+    let mut times = Vec::new();
+    for number in 0..count {
+        // At every part of the interval, evenly.
+        let phase = u64::try_from(500 * (2 * number + 1) / count)?;
+        times.push(crash_after(Duration::from_millis(1_500 + phase))?);
     }
     tell(times);
     Ok(())
