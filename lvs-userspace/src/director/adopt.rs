@@ -157,9 +157,9 @@ impl Director {
                     address,
                     deleted: None,
                     down: server.flags & Server::DOWN != 0,
-                    repeats: self.maps.repeats.read(index).unwrap_or(0),
                 },
             );
+            self.look_at_repeats(index);
             self.by_server.insert((server.service, address), index);
             self.adopt_hop(address, &server);
         }

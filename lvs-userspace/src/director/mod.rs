@@ -52,6 +52,8 @@ pub struct Director {
     by_id: HashMap<ServiceId, u32>,
     servers: BTreeMap<u32, RealServer>,
     by_server: HashMap<(u32, SocketAddr), u32>,
+    /// Repeated SYNs of each server at the last look.
+    repeats: Vec<u32>,
     rules: Rules,
     room: Room,
     hops: Hops,
@@ -86,8 +88,6 @@ struct RealServer {
     deleted: Option<Deleted>,
     /// Its connections are not to wait for it.
     down: bool,
-    /// Repeated SYNs at the last look.
-    repeats: u32,
 }
 
 impl Director {
@@ -102,6 +102,7 @@ impl Director {
             by_id: HashMap::new(),
             servers: BTreeMap::new(),
             by_server: HashMap::new(),
+            repeats: Vec::new(),
             hops: Hops::default(),
             rates: Rates::default(),
             followed: watch::Sender::new(BTreeSet::new()),

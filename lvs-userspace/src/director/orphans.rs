@@ -35,15 +35,22 @@ impl RealServer {
 
 impl Director {
     /// The servers whose clients repeated SYNs since the last call: a sign of death, or of a packet that
-    /// was lost. One read of memory for each server, to be called many times a second.
+    /// was lost. To be called many times a second: of a server without any, it looks at two counters, which
+    /// lie beside those of its neighbours.
     pub fn repeats(&mut self) -> Vec<Repeats> {
         let mut found = Vec::new();
-        for (&index, record) in &mut self.servers {
+        for (index, before) in (0..).zip(&mut self.repeats) {
             let now = self.maps.repeats.read(index).unwrap_or(0);
-            let syns = now.wrapping_sub(record.repeats);
-            record.repeats = now;
-            let service = self.services.get(&record.service);
-            if let (Some(service), true) = (service, syns != 0 && record.deleted.is_none()) {
+            let syns = now.wrapping_sub(*before);
+            if syns == 0 {
+                continue;
+            }
+            *before = now;
+            let record = self.servers.get(&index);
+            let Some(record) = record.filter(|record| record.deleted.is_none()) else {
+                continue;
+            };
+            if let Some(service) = self.services.get(&record.service) {
                 found.push(Repeats {
                     service: service.id,
                     server: ServerId(record.address),
@@ -52,6 +59,19 @@ impl Director {
             }
         }
         found
+    }
+
+    /// Those of a server until now are no sign of anything.
+    pub(super) fn look_at_repeats(&mut self, server: u32) {
+        let place = server as usize;
+        if self.repeats.len() <= place {
+            self.repeats.resize(place + 1, 0);
+        }
+        if let (Some(before), Some(now)) =
+            (self.repeats.get_mut(place), self.maps.repeats.read(server))
+        {
+            *before = now;
+        }
     }
 
     /// Decides what becomes of the connections of a server that died. To be called once it takes no new

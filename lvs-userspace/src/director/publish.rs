@@ -199,6 +199,7 @@ impl Director {
         );
         self.maps.server_counters.zero(server);
         self.maps.repeats.write(server, 0);
+        self.look_at_repeats(server);
         self.rates.forget_server(server);
         let ip = address.ip();
         let record = Server {
@@ -218,7 +219,6 @@ impl Director {
                 address,
                 deleted: None,
                 down: false,
-                repeats: 0,
             },
         );
         self.by_server.insert((service, address), server);
