@@ -8,12 +8,17 @@ use std::{env, fs, thread};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use lvs_userspace::config::ldirectord::Rhythm;
 use lvs_userspace::health::check::{Check, Kind, Path};
 use lvs_userspace::health::outcome::Outcome;
 use lvs_userspace::health::probe::{HalfOpen, Prober};
+use lvs_userspace::health::rounds::Rounds;
+use lvs_userspace::health::runner::{Report, now};
+use lvs_userspace::health::watch::Watch;
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::Uid;
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::sync::mpsc;
 
 /// Runs a test in a network namespace that is its own and ends with it.
 fn apart<F: AsyncFnOnce() + Send + 'static>(test: F) {
@@ -47,20 +52,40 @@ fn set(name: &str, value: &str) {
     fs::write(&path, value).unwrap_or_else(|error| panic!("{path}: {error}"));
 }
 
-/// Without the raw sockets of half-open connections, and with them.
-fn probers() -> [Prober; 2] {
-    let half_open = Arc::new(HalfOpen::open().unwrap());
-    [Prober::default(), Prober::new(None, Some(half_open))]
+/// Connect checks in rounds, and what comes of them.
+fn rounds() -> (Rounds, mpsc::UnboundedReceiver<Report>) {
+    let (sender, reports) = mpsc::unbounded_channel();
+    let rounds = Rounds::begin(HalfOpen::open().unwrap(), sender).unwrap();
+    (rounds, reports)
+}
+
+fn watch(interval: Duration) -> Watch {
+    let rhythm = Rhythm {
+        interval,
+        fast: interval,
+        down: interval,
+        jitter: 0,
+        rise: 1,
+        fall: 1,
+    };
+    Watch::new(rhythm, false, now())
+}
+
+const ONCE: Duration = Duration::from_hours(1);
+
+/// What comes of a check by a socket, and in rounds.
+async fn ask(check: Check) -> [Outcome; 2] {
+    let by_socket = Prober::default().run(&check).await;
+    let (rounds, mut reports) = rounds();
+    let place = rounds.start(0, &Arc::new(check), &watch(ONCE));
+    let report = reports.recv().await.unwrap();
+    drop(place);
+    [by_socket, (*report.outcome).clone()]
 }
 
 /// What each way of beginning a connection finds.
-async fn connections(target: SocketAddr, timeout: Duration) -> Vec<Outcome> {
-    let check = connection(target, timeout);
-    let mut outcomes = Vec::new();
-    for prober in probers() {
-        outcomes.push(prober.run(&check).await);
-    }
-    outcomes
+async fn connections(target: SocketAddr, timeout: Duration) -> [Outcome; 2] {
+    ask(connection(target, timeout)).await
 }
 
 fn connection(target: SocketAddr, timeout: Duration) -> Check {
@@ -174,28 +199,33 @@ fn a_connection_comes_from_the_address_that_it_is_told() {
         let server = listener.local_addr().unwrap();
         let seen = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::TCP)).unwrap();
         let seen: UdpSocket = seen.into();
-        for prober in probers() {
-            for source in ["127.0.0.9", "127.0.0.1"] {
-                let check = Check {
-                    source: Some(source.parse().unwrap()),
-                    ..connection(server, PATIENCE)
-                };
-                let outcome = prober.run(&check).await;
-                assert!(outcome.good, "{}", outcome.text);
-                // The first of both directions is the SYN.
-                let (_, from) = seen.recv_from(&mut [0; 100]).unwrap();
-                assert_eq!(from.ip().to_string(), source);
-                seen.set_nonblocking(true).unwrap();
-                while seen.recv_from(&mut [0; 100]).is_ok() {}
-                seen.set_nonblocking(false).unwrap();
-            }
-            // To be sent nowhere, from an address that is there: that is not the director's fault.
-            ip("route replace blackhole 192.0.2.0/24");
+        for source in ["127.0.0.9", "127.0.0.1"] {
             let check = Check {
-                source: Some("127.0.0.9".parse().unwrap()),
-                ..connection("192.0.2.1:80".parse().unwrap(), PATIENCE)
+                source: Some(source.parse().unwrap()),
+                ..connection(server, PATIENCE)
             };
-            let outcome = prober.run(&check).await;
+            for outcome in ask(check).await {
+                assert!(outcome.good, "{}", outcome.text);
+            }
+            // The first of each connection is the SYN, the second its answer.
+            let mut packet = [0; 100];
+            let mut sources = Vec::new();
+            seen.set_nonblocking(true).unwrap();
+            while let Ok((length, from)) = seen.recv_from(&mut packet) {
+                // Behind a header of 20 bytes: a SYN alone.
+                if length > 33 && packet[33] == 2 {
+                    sources.push(from.ip().to_string());
+                }
+            }
+            assert_eq!(sources, [source, source]);
+        }
+        // To be sent nowhere, from an address that is there: that is not the director's fault.
+        ip("route replace blackhole 192.0.2.0/24");
+        let check = Check {
+            source: Some("127.0.0.9".parse().unwrap()),
+            ..connection("192.0.2.1:80".parse().unwrap(), PATIENCE)
+        };
+        for outcome in ask(check).await {
             assert!(!outcome.good && !outcome.inconclusive, "{}", outcome.text);
         }
     });
@@ -211,14 +241,16 @@ fn a_route_that_changes_takes_the_address_along() {
         }
         let route = "route replace table local local 198.51.100.9 dev lo src";
         ip(&format!("{route} 198.51.100.7"));
-        let [_, prober] = probers();
-        let check = connection(server, PATIENCE);
-        let outcome = prober.run(&check).await;
-        assert!(outcome.good, "{}", outcome.text);
+        let (rounds, mut reports) = rounds();
+        let check = Arc::new(connection(server, PATIENCE));
+        let _first = rounds.start(1, &check, &watch(ONCE));
+        let report = reports.recv().await.unwrap();
+        assert!(report.outcome.good, "{}", report.outcome.text);
         ip(&format!("{route} 198.51.100.8"));
         ip("address delete 198.51.100.7/32 dev lo");
-        let outcome = prober.run(&check).await;
-        assert!(outcome.good, "{}", outcome.text);
+        let _second = rounds.start(2, &check, &watch(ONCE));
+        let report = reports.recv().await.unwrap();
+        assert!(report.outcome.good, "{}", report.outcome.text);
     });
 }
 
@@ -253,21 +285,36 @@ fn a_hundred_probes_that_hang_delay_no_other() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = listener.local_addr().unwrap();
         let silent = "192.0.2.2:80".parse().unwrap();
-        for prober in probers() {
-            let longest = Duration::from_mins(2);
-            let (hung, well) = (connection(silent, longest), connection(server, longest));
-            let mut hanging: FuturesUnordered<_> = (0..100).map(|_| prober.run(&hung)).collect();
-            for _ in 0..10 {
-                // One thread, all at once.
-                let others: FuturesUnordered<_> = (0..100).map(|_| prober.run(&well)).collect();
-                tokio::select! {
-                    Some(outcome) = hanging.next() => panic!("{}", outcome.text),
-                    outcomes = others.collect::<Vec<_>>() => {
-                        assert!(outcomes.iter().all(|outcome| outcome.good), "{outcomes:?}");
-                    }
+        let longest = Duration::from_mins(2);
+        let (hung, well) = (connection(silent, longest), connection(server, longest));
+        let prober = Prober::default();
+        let mut hanging: FuturesUnordered<_> = (0..100).map(|_| prober.run(&hung)).collect();
+        for _ in 0..10 {
+            // One thread, all at once.
+            let others: FuturesUnordered<_> = (0..100).map(|_| prober.run(&well)).collect();
+            tokio::select! {
+                Some(outcome) = hanging.next() => panic!("{}", outcome.text),
+                outcomes = others.collect::<Vec<_>>() => {
+                    assert!(outcomes.iter().all(|outcome| outcome.good), "{outcomes:?}");
                 }
             }
-            assert_eq!(hanging.len(), 100);
+        }
+        assert_eq!(hanging.len(), 100);
+
+        let (rounds, mut reports) = rounds();
+        let (hung, well) = (Arc::new(hung.clone()), Arc::new(well));
+        let often = Duration::from_millis(20);
+        let _places: Vec<_> = (0..200)
+            .map(|number| {
+                let check = if number < 100 { &hung } else { &well };
+                let place = rounds.start(number, check, &watch(often)).unwrap();
+                place.tell_every(true);
+                place
+            })
+            .collect();
+        for _ in 0..1_000 {
+            let report = reports.recv().await.unwrap();
+            assert!(report.outcome.good && report.watch >= 100, "{report:?}");
         }
     });
 }

@@ -31,7 +31,6 @@ pub(super) struct Care {
     mail: Mail,
     prober: Arc<Mutex<Arc<Prober>>>,
     service_path: Option<Arc<ServicePath>>,
-    half_open: Option<Arc<HalfOpen>>,
 }
 
 impl Care {
@@ -43,11 +42,10 @@ impl Care {
         service_path: Option<Arc<ServicePath>>,
     ) -> Result<Self> {
         let mailed = configuration.clone();
-        let half_open = HalfOpen::open().map(Arc::new).inspect_err(|error| {
-            info!("each connection of a probe takes a socket, as there is no raw one: {error}");
+        let half_open = HalfOpen::open().inspect_err(|error| {
+            info!("each connect check takes a socket, as there is no raw one: {error}");
         });
-        let half_open = half_open.ok();
-        let prober = Arc::new(Prober::new(service_path.clone(), half_open.clone()));
+        let prober = Arc::new(Prober::new(service_path.clone()));
         let prober = Arc::new(Mutex::new(prober));
         let probers = Arc::clone(&prober);
         let beginning = Beginning {
@@ -59,6 +57,7 @@ impl Care {
                 let prober = Arc::clone(&prober);
                 Box::pin(async move { prober.run(&check).await })
             }),
+            half_open: half_open.ok(),
             sockets: sockets()?,
         };
         let (controller, events) = Handle::begin(beginning, Arc::clone(control)).await;
@@ -68,7 +67,6 @@ impl Care {
             mail: Mail::begin(&mailed, events, control.roles().follow()),
             prober,
             service_path,
-            half_open,
         })
     }
 
@@ -89,8 +87,7 @@ impl Care {
         configuration: Configuration,
     ) -> Result<()> {
         // Certificates may have changed, too.
-        let prober = Prober::new(self.service_path.clone(), self.half_open.clone());
-        let prober = Arc::new(prober);
+        let prober = Arc::new(Prober::new(self.service_path.clone()));
         *self.prober.lock().unwrap_or_else(PoisonError::into_inner) = prober;
         let tables = tables(control, &configuration).await?;
         self.mail.enter(Phase::Reloading);

@@ -1,4 +1,5 @@
-//! Makes the probes: each watch is a task of its own, so that one that hangs delays no other.
+//! Makes the probes: each watch is a task of its own, so that one that hangs delays no other; connect checks
+//! are made in rounds, where they can be.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -13,6 +14,7 @@ use tokio::time::Instant;
 
 use super::check::{Check, Kind};
 use super::outcome::Outcome;
+use super::rounds::{Place, Rounds};
 use super::server::View;
 use super::watch::{Step, Watch};
 
@@ -47,6 +49,7 @@ pub struct Report {
 #[derive(Clone)]
 pub struct Runner {
     prober: Prober,
+    rounds: Option<Rounds>,
     sockets: Arc<Semaphore>,
     commands: Arc<Semaphore>,
     reports: mpsc::UnboundedSender<Report>,
@@ -73,38 +76,81 @@ impl Demands {
 /// A watch that runs until this is dropped.
 #[derive(Debug)]
 pub struct Running {
-    demands: Arc<Demands>,
-    task: AbortHandle,
+    by: By,
+    paused: bool,
+    told_every: bool,
+}
+
+#[derive(Debug)]
+enum By {
+    Task(Arc<Demands>, AbortHandle),
+    Rounds(Place),
 }
 
 impl Running {
+    const fn new(by: By) -> Self {
+        Self {
+            by,
+            paused: false,
+            told_every: false,
+        }
+    }
+
     /// Signs of death: probe at once.
     pub fn nudge(&self) {
-        self.demands.nudged.store(true, Ordering::SeqCst);
-        self.demands.changed.notify_one();
+        match &self.by {
+            By::Task(demands, _) => {
+                demands.nudged.store(true, Ordering::SeqCst);
+                demands.changed.notify_one();
+            }
+            By::Rounds(place) => place.nudge(),
+        }
     }
 
     /// Stop probing, or begin anew; whether that is a change.
-    pub fn pause(&self, paused: bool) -> bool {
-        let changed = self.demands.paused.swap(paused, Ordering::SeqCst) != paused;
-        if changed {
-            self.demands.changed.notify_one();
+    pub fn pause(&mut self, paused: bool) -> bool {
+        let changed = std::mem::replace(&mut self.paused, paused) != paused;
+        match &self.by {
+            _ if !changed => {}
+            By::Task(demands, _) => {
+                demands.paused.store(paused, Ordering::SeqCst);
+                demands.changed.notify_one();
+            }
+            By::Rounds(place) => place.pause(paused),
         }
         changed
+    }
+
+    /// Whether each outcome is wanted, or what says something new will do.
+    pub fn tell_every(&mut self, every: bool) {
+        let changed = std::mem::replace(&mut self.told_every, every) != every;
+        if let By::Rounds(place) = &self.by
+            && changed
+        {
+            place.tell_every(every);
+        }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.task.abort();
+        if let By::Task(_, task) = &self.by {
+            task.abort();
+        }
     }
 }
 
 impl Runner {
     /// With at most so many sockets of probes at once; what comes of them is sent to `reports`.
-    pub fn new(prober: Prober, sockets: usize, reports: mpsc::UnboundedSender<Report>) -> Self {
+    pub fn new(
+        prober: Prober,
+        rounds: Option<Rounds>,
+        sockets: usize,
+        reports: mpsc::UnboundedSender<Report>,
+    ) -> Self {
         Self {
             prober,
+            rounds,
             sockets: Arc::new(Semaphore::new(sockets)),
             commands: Arc::new(Semaphore::new(COMMANDS)),
             reports,
@@ -113,13 +159,17 @@ impl Runner {
 
     /// Begins a watch over a check.
     pub fn start(&self, number: u32, check: Arc<Check>, watch: Watch) -> Running {
+        let rounds = self.rounds.as_ref();
+        if let Some(place) = rounds.and_then(|rounds| rounds.start(number, &check, &watch)) {
+            return Running::new(By::Rounds(place));
+        }
         let demands = Arc::<Demands>::default();
         let questions = Questions::new(check);
         let run = self
             .clone()
             .run(number, questions, watch, Arc::clone(&demands));
         let task = tokio::spawn(run).abort_handle();
-        Running { demands, task }
+        Running::new(By::Task(demands, task))
     }
 
     async fn run(

@@ -52,7 +52,7 @@ where
 
 fn runner(prober: Prober) -> (Runner, mpsc::UnboundedReceiver<Report>) {
     let (sender, reports) = mpsc::unbounded_channel();
-    (Runner::new(prober, 4096, sender), reports)
+    (Runner::new(prober, None, 4096, sender), reports)
 }
 
 fn watch() -> Watch {
@@ -182,7 +182,7 @@ async fn a_combined_check_negotiates_at_first_and_after_a_failure() {
 #[tokio::test(start_paused = true)]
 async fn a_nudge_probes_at_once_and_a_pause_not_at_all() {
     let (runner, mut reports) = runner(prober(|_| async { outcome(true) }));
-    let running = runner.start(7, check(Kind::Connect, 1), watch());
+    let mut running = runner.start(7, check(Kind::Connect, 1), watch());
     for _ in 0..3 {
         reports.recv().await.unwrap();
     }

@@ -10,7 +10,7 @@ use super::runner::{Report, Runner, Running, now};
 use super::server::{Server, View};
 use super::service::Service;
 use super::watch::Watch;
-use crate::config::ldirectord::Rhythm;
+use crate::config::ldirectord::{Rhythm, Weighing};
 use crate::control::health::State;
 use crate::model::{ServerId, ServiceId};
 
@@ -26,6 +26,8 @@ pub struct Subscriber {
     pub server: usize,
     /// Place of the check among the server's checks.
     pub check: usize,
+    /// Each outcome is of interest, also one that says nothing new.
+    every: bool,
 }
 
 /// Equal checks at the same rhythm are one.
@@ -79,6 +81,8 @@ impl Watches {
         for (place, server) in service.servers.iter_mut().enumerate() {
             let rhythm = server.configured.rhythm;
             let assumed = server.state() == State::Up;
+            let every = service.configured.monitor_file.is_some()
+                || server.configured.weighing == Weighing::ResponseTime;
             for check in 0..server.configured.checks.len() {
                 let Some(asked) = server.configured.checks.get(check) else {
                     continue;
@@ -96,7 +100,10 @@ impl Watches {
                         service: id,
                         server: place,
                         check,
+                        every,
                     });
+                    let mut subscribers = entry.subscribers.iter();
+                    entry.running.tell_every(subscribers.any(|s| s.every));
                     server.hear(check, entry.view, entry.last.as_ref());
                 }
                 numbers.push(number);

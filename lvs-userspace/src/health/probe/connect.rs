@@ -1,73 +1,109 @@
 //! `checktype = connect`: whether a TCP connection comes about.
 
+use std::time::Duration;
+
 use socket2::SockRef;
 
-use super::super::check::Path;
-use super::{Failure, Found, Probe, connection, socket};
+use super::{Failure, Found, Probe, connection, sentence, socket};
+use crate::health::check::Check;
+use crate::health::outcome::Outcome;
+
+/// What is waited for.
+pub(in crate::health) const AWAITED: &str = "connection";
+
+/// Says what became of a connection that was begun otherwise.
+pub(in crate::health) fn outcome(
+    check: &Check,
+    connected: Result<(), Failure>,
+    took: Duration,
+) -> Outcome {
+    sentence::outcome(check, connected.map(|()| AWAITED.to_owned()), took)
+}
 
 /// Begins a connection, and ends it as soon as the server has answered.
 ///
 /// The answer to our SYN is all there is to know. It is answered by a reset instead of completing the
 /// connection, as HAProxy does: the server's program is not woken, has nothing to log, and neither
 /// side keeps a connection in TIME-WAIT for each of thousands of probes a second.
+///
+/// Most connect checks take no socket at all: see [`crate::health::rounds`]. This is for the others.
 pub(super) async fn probe(probe: &Probe<'_>) -> Found {
-    let (to, own) = (probe.target(), probe.check.path == Path::Own);
-    if let Some(half_open) = probe.prober.half_open.as_ref().filter(|_| own)
-        && let Some(beginning) = half_open.begin(to, socket::source_for(probe.check, to))
-    {
-        connection::in_time(probe, beginning).await?;
-    } else {
-        by_socket(probe).await?;
-    }
-    Ok("connection".to_owned())
-}
-
-/// The same with a socket of the kernel's TCP, which must put off the acknowledgement for that
-/// (tcp_input.c: tcp_rcv_synsent_state_process).
-async fn by_socket(probe: &Probe<'_>) -> Result<(), Failure> {
-    probe.awaits("connection");
+    probe.awaits(AWAITED);
     let failed = |source| Failure::Io {
-        awaited: "connection",
+        awaited: AWAITED,
         source,
     };
     let socket = socket::tcp(probe, probe.target()).await.map_err(failed)?;
+    // The acknowledgement is put off (tcp_input.c: tcp_rcv_synsent_state_process).
     SockRef::from(&socket)
         .set_tcp_quickack(false)
         .map_err(failed)?;
     socket.set_zero_linger().map_err(failed)?;
     connection::connect(probe, socket, probe.target()).await?;
-    Ok(())
+    Ok(AWAITED.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::{IpAddr, SocketAddr};
+    use std::pin::Pin;
     use std::sync::Arc;
     use std::time::Duration;
 
     use socket2::{Domain, Socket, Type};
     use tokio::net::TcpListener;
+    use tokio::sync::mpsc;
 
     use super::super::testing::{assert_says, check, short};
     use super::super::{HalfOpen, Prober};
+    use crate::config::ldirectord::Rhythm;
     use crate::health::check::{Check, Kind};
     use crate::health::outcome::Outcome;
+    use crate::health::rounds::Rounds;
+    use crate::health::runner::{Report, now};
+    use crate::health::watch::Watch;
 
-    /// Without the raw sockets of half-open connections, and with them for who may have any.
-    fn probers() -> Vec<Prober> {
-        let mut probers = vec![Prober::default()];
+    /// A check by a socket, and in rounds for who may have raw ones.
+    fn ways(check: &Check) -> Vec<Pin<Box<dyn Future<Output = Outcome>>>> {
+        let (by_socket, in_rounds) = (check.clone(), Arc::new(check.clone()));
+        let mut ways: Vec<Pin<Box<dyn Future<Output = Outcome>>>> = Vec::new();
+        ways.push(Box::pin(
+            async move { Prober::default().run(&by_socket).await },
+        ));
         if nix::unistd::geteuid().is_root() {
-            let half_open = Arc::new(HalfOpen::open().unwrap());
-            probers.push(Prober::new(None, Some(half_open)));
+            ways.push(Box::pin(async move {
+                let (rounds, mut reports) = rounds();
+                let _place = rounds.start(0, &in_rounds, &watch()).unwrap();
+                (*reports.recv().await.unwrap().outcome).clone()
+            }));
         }
-        probers
+        ways
+    }
+
+    fn rounds() -> (Rounds, mpsc::UnboundedReceiver<Report>) {
+        let (sender, reports) = mpsc::unbounded_channel();
+        let rounds = Rounds::begin(HalfOpen::open().unwrap(), sender).unwrap();
+        (rounds, reports)
+    }
+
+    fn watch() -> Watch {
+        let hour = Duration::from_hours(1);
+        let rhythm = Rhythm {
+            interval: hour,
+            fast: hour,
+            down: hour,
+            jitter: 0,
+            rise: 1,
+            fall: 1,
+        };
+        Watch::new(rhythm, false, now())
     }
 
     /// What each way finds.
     async fn ask(check: &Check) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
-        for prober in probers() {
-            outcomes.push(prober.run(check).await);
+        for way in ways(check) {
+            outcomes.push(way.await);
         }
         outcomes
     }
@@ -142,11 +178,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_syn_that_is_not_answered_is_repeated() {
-        for prober in probers() {
+        for number in 0..ways(&check(Kind::Connect, ([127, 0, 0, 1], 1).into())).len() {
             let (mut sockets, server) = full();
-            let check = check(Kind::Connect, server);
-            let probe = prober.run(&check);
-            tokio::pin!(probe);
+            let mut probe = ways(&check(Kind::Connect, server)).swap_remove(number);
             let moment = Duration::from_millis(200);
             assert!(tokio::time::timeout(moment, &mut probe).await.is_err());
             // Whoever was in the queue is gone.
@@ -221,14 +255,26 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let there = listener.local_addr().unwrap();
         let gone = SocketAddr::new("127.0.0.2".parse().unwrap(), there.port());
-        for prober in probers() {
-            let checks: Vec<_> = (0..1_000)
-                .map(|number| check(Kind::Connect, [there, gone][number % 2]))
-                .collect();
-            let outcomes = checks.iter().map(|check| prober.run(check));
-            let outcomes = futures_util::future::join_all(outcomes).await;
-            for (outcome, asked) in outcomes.iter().zip(&checks) {
-                assert_eq!(outcome.good, asked.target == there, "{}", outcome.text);
+        let checks: Vec<_> = (0..1_000)
+            .map(|number| Arc::new(check(Kind::Connect, [there, gone][number % 2])))
+            .collect();
+        let is_right = |number: usize, outcome: &Outcome| {
+            let right = checks[number].target == there;
+            assert_eq!(outcome.good, right, "{}", outcome.text);
+        };
+        let prober = Prober::default();
+        let outcomes = checks.iter().map(|check| prober.run(check));
+        let outcomes = futures_util::future::join_all(outcomes).await;
+        for (number, outcome) in outcomes.iter().enumerate() {
+            is_right(number, outcome);
+        }
+        if nix::unistd::geteuid().is_root() {
+            let (rounds, mut reports) = rounds();
+            let start = |(number, check)| rounds.start(number, check, &watch()).unwrap();
+            let _places: Vec<_> = (0..).zip(&checks).map(start).collect();
+            for _ in &checks {
+                let report = reports.recv().await.unwrap();
+                is_right(report.watch as usize, &report.outcome);
             }
         }
     }

@@ -8,7 +8,7 @@
 //!
 //! A probe is one future, without a thread or a task of its own: thousands of them wait at once.
 
-mod connect;
+pub(super) mod connect;
 mod connection;
 mod datagram;
 mod dialogue;
@@ -28,7 +28,7 @@ mod sentence;
 mod simpletcp;
 mod sip;
 mod smtp;
-mod socket;
+pub(super) mod socket;
 mod sql;
 #[cfg(test)]
 mod testing;
@@ -42,7 +42,7 @@ use std::time::Instant;
 
 use tokio::time::timeout;
 
-pub use self::half_open::HalfOpen;
+pub use self::half_open::{HalfOpen, Heard, Ports, Ready, Source, Syn};
 use super::check::{Check, Kind, Path, Service};
 use super::outcome::{Failure, Outcome};
 use crate::service_path::{self, ServicePath};
@@ -58,16 +58,13 @@ pub struct Prober {
     tls: tls::Configurations,
     /// None: there is no way to a virtual address by way of one server.
     service_path: Option<Arc<ServicePath>>,
-    /// None: a connection takes a socket.
-    half_open: Option<Arc<HalfOpen>>,
 }
 
 impl Prober {
-    /// With these ways to servers, or without.
-    pub fn new(service_path: Option<Arc<ServicePath>>, half_open: Option<Arc<HalfOpen>>) -> Self {
+    /// With this way to virtual addresses, or without.
+    pub fn new(service_path: Option<Arc<ServicePath>>) -> Self {
         Self {
             service_path,
-            half_open,
             ..Self::default()
         }
     }

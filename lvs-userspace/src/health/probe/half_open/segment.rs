@@ -32,9 +32,11 @@ pub(super) fn syn(from: SocketAddr, to: SocketAddr, number: u32) -> Option<Vec<u
 
 /// The ports of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ports {
-    pub(super) from: u16,
-    pub(super) to: u16,
+pub struct Ports {
+    /// Where it comes from.
+    pub from: u16,
+    /// Where it goes.
+    pub to: u16,
 }
 
 /// What a server said to a SYN.

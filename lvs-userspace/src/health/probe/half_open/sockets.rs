@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd as _;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -11,19 +11,17 @@ use nix::sys::socket::{
     sockopt,
 };
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::Interest;
-use tokio::time::Instant;
 
 use super::filter::{NOTHING, to_ports};
 use super::segment::{self, Ports};
-use super::sources::Sources;
+use super::source::{Routes, Source};
 
 /// Ports that connections come from. With one alone a SYN that follows another one to the same server
 /// could get there before the reset of the first.
 const PORTS: usize = 16;
 /// Longest start of a packet that is looked at: an IPv4 header with options, and a TCP header with options.
 const LONGEST: usize = 120;
-/// Packets that are taken at once; then others have their turn.
+/// Packets that are taken at once; then connections are begun again.
 const AT_ONCE: usize = 256;
 /// Bytes of SYNs that may wait for a neighbour to say its hardware address: those to thousands of servers
 /// that are gone.
@@ -33,34 +31,42 @@ const UNHEARD: usize = 16 << 20;
 
 /// What begins a connection.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Syn {
-    /// The address it comes from; none: the one that the kernel takes for packets to there.
-    pub(super) source: Option<IpAddr>,
-    pub(super) port: u16,
-    pub(super) to: SocketAddr,
-    pub(super) number: u32,
+pub struct Syn {
+    /// The address it comes from.
+    pub source: IpAddr,
+    /// No other will do.
+    pub told: bool,
+    /// The port that it comes from.
+    pub port: u16,
+    /// The server.
+    pub to: SocketAddr,
+    /// Its sequence number, which the answer repeats.
+    pub number: u32,
 }
 
 /// What was said of a connection.
-pub(super) struct Heard {
+#[derive(Debug)]
+pub struct Heard {
     /// Who was to answer.
-    pub(super) server: IpAddr,
+    pub server: IpAddr,
     /// From here to there.
-    pub(super) ports: Ports,
+    pub ports: Ports,
     /// The SYN's sequence number.
-    pub(super) number: u32,
-    pub(super) answer: io::Result<()>,
+    pub number: u32,
+    /// Whether the server accepts it; else who refuses, or why it does not get there.
+    pub answer: io::Result<()>,
 }
 
 #[derive(Debug)]
 pub(super) struct Sockets {
     /// Hears nothing: an error that is about another connection would come in the way of sending.
     out: Socket,
-    back: tokio::net::UdpSocket,
+    /// To the standard library a raw socket is like any other.
+    back: UdpSocket,
     /// Nobody else can have their ports as long as they are open. They do not listen: to TCP, what comes for
     /// them is for nobody.
     held: Vec<(Socket, u16)>,
-    sources: Mutex<Sources>,
+    routes: Routes,
     domain: Domain,
 }
 
@@ -91,46 +97,52 @@ impl Sockets {
         let _ = setsockopt(&back, sockopt::RcvBufForce, &UNHEARD);
         Ok(Self {
             out,
-            // To the runtime a raw socket is like any other.
-            back: tokio::net::UdpSocket::from_std(back.into())?,
+            back: back.into(),
             held,
-            sources: Mutex::new(Sources::new(any)?),
+            routes: Routes::new(any)?,
             domain,
         })
     }
 
-    /// A port to begin a connection from.
-    pub(super) fn port(&self) -> u16 {
-        fastrand::choice(&self.held).map_or(0, |(_, port)| *port)
+    /// Where answers come, for whoever waits for them.
+    pub(super) fn back(&self) -> io::Result<UdpSocket> {
+        self.back.try_clone()
+    }
+
+    /// What begins a connection, and has not been sent yet.
+    pub(super) fn syn(
+        &self,
+        to: SocketAddr,
+        source: &mut Source,
+        number: u32,
+        now: Instant,
+    ) -> io::Result<Syn> {
+        Ok(Syn {
+            source: source.to(to, &self.routes, now)?,
+            told: source.is_told(),
+            port: fastrand::choice(&self.held).map_or(0, |(_, port)| *port),
+            to,
+            number,
+        })
     }
 
     /// Sends it.
-    pub(super) fn send(&self, syn: &Syn, now: Instant) -> io::Result<()> {
-        let source = match syn.source {
-            Some(source) => source,
-            None => self.sources().to(syn.to, now)?,
-        };
-        let from = |source| self.send_from(SocketAddr::new(source, syn.port), syn);
-        match from(source) {
+    pub(super) fn send(&self, syn: &Syn) -> io::Result<()> {
+        match self.send_from(syn.source, syn) {
             // Maybe the address is no longer there (route.c: ip_route_output_key_hash_rcu).
-            Err(Errno::EINVAL | Errno::ENETUNREACH) if syn.source.is_none() => {
-                self.sources().clear();
-                let source = self.sources().to(syn.to, now)?;
-                Ok(from(source)?)
+            Err(Errno::EINVAL | Errno::ENETUNREACH) if !syn.told => {
+                Ok(self.send_from(self.routes.source(syn.to)?, syn)?)
             }
             // The same, which bind() tells from packets that have nowhere to go.
             Err(error @ (Errno::EINVAL | Errno::ENETUNREACH)) => {
-                UdpSocket::bind((source, 0)).and_then(|_| Err(error.into()))
+                UdpSocket::bind((syn.source, 0)).and_then(|_| Err(error.into()))
             }
             sent => Ok(sent?),
         }
     }
 
-    fn sources(&self) -> MutexGuard<'_, Sources> {
-        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn send_from(&self, from: SocketAddr, syn: &Syn) -> nix::Result<()> {
+    fn send_from(&self, source: IpAddr, syn: &Syn) -> nix::Result<()> {
+        let from = SocketAddr::new(source, syn.port);
         let segment = segment::syn(from, syn.to, syn.number).ok_or(Errno::EAFNOSUPPORT)?;
         // To a raw socket a port would be a protocol (raw(7), ipv6(7)).
         let mut there = syn.to;
@@ -168,33 +180,26 @@ impl Sockets {
         sent.map(drop)
     }
 
-    /// Waits until something was said of connections, and passes it on.
-    pub(super) async fn hear(&self, mut tell: impl FnMut(Heard)) {
-        let both = Interest::READABLE | Interest::ERROR;
-        // It fails only with the runtime.
-        if self.back.ready(both).await.is_err() {
-            return;
-        }
+    /// Passes on what was said of connections. False: there may be more.
+    pub(super) fn hear(&self, mut tell: impl FnMut(Heard)) -> bool {
+        let mut packet = [0; LONGEST];
         for _ in 0..AT_ONCE {
-            let mut packet = [0; LONGEST];
-            match self.back.try_recv_from(&mut packet) {
+            match self.back.recv_from(&mut packet) {
                 Ok((length, from)) => {
                     if let Some(heard) = self.read(&packet[..length], from.ip()) {
                         tell(heard);
                     }
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                // That there is an error to be read below.
-                Err(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return true,
+                // That there are errors to be read, one for each ICMP message.
+                Err(_) => {
+                    while let Ok(heard) = self.error() {
+                        heard.into_iter().for_each(&mut tell);
+                    }
+                }
             }
         }
-        for _ in 0..AT_ONCE {
-            match self.back.try_io(Interest::ERROR, || self.error()) {
-                Ok(Some(heard)) => tell(heard),
-                Ok(None) => {}
-                Err(_) => break,
-            }
-        }
+        false
     }
 
     /// What a packet says.
