@@ -20,7 +20,7 @@ pub trait Family: Copy + core::fmt::Debug + PartialEq + Eq + 'static {
     fn narrow(address: &Address) -> Self::Address;
     /// Whether two keys are the same, compared in few steps.
     fn same(one: &Key<Self>, other: &Key<Self>) -> bool;
-    /// The connection table's hash: NH over 32-bit words, see [`crate::connection::hash`].
+    /// The connection table's hash: NH over 32-bit words, see `nh`.
     fn hash<S: Secrets>(key: &Key<Self>, secrets: S) -> u64;
 }
 

@@ -1,6 +1,7 @@
 //! Servers of a service together: backups, quorum, events and commands.
 
 use std::fs;
+use std::time::Duration;
 
 use lvs_tests::eventually;
 use lvs_tests::lab::addresses::server;
@@ -66,6 +67,13 @@ fn backups_fallback_and_commands_follow_the_servers() {
     ] {
         assert!(monitored.contains(line), "{line}: {monitored}");
     }
+    // A line for each probe, also where it says what the one before said.
+    let lines = || {
+        let monitored = fs::read_to_string(folder.path().join("monitor")).unwrap_or_default();
+        monitored.matches("connect:tcp:10.2.0.11:80 [up]").count()
+    };
+    let before = lines();
+    assert!(eventually(Duration::from_secs(10), || lines() >= before + 30));
     // The first outcomes come in any order.
     let tail = events.split_off(3);
     assert_eq!(

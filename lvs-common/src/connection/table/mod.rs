@@ -110,7 +110,7 @@ pub struct New<F: Family> {
     pub state: u8,
     /// Whether it may be recycled.
     pub half_open: bool,
-    /// It may not yet: see [`unpin`].
+    /// It may not yet: see [`tie`].
     pub pinned: bool,
     /// The clock.
     pub now: u32,

@@ -1,0 +1,59 @@
+//! Settings of the whole data path.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use super::{Mac, Sync};
+use crate::connection::Protocol;
+
+/// Settings of the whole data path, and the number that says whether a program may use these maps.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Config {
+    /// [`super::ABI_VERSION`] of whoever made the maps.
+    pub abi: u32,
+    /// 1 once every map is made and pinned; a start that died half-way left 0.
+    pub ready: u32,
+    /// Secrets of the connection table's hash, drawn when the maps were made: a program with other
+    /// secrets would find nothing.
+    pub secrets: [u64; 16],
+    /// Timeouts in ticks by protocol and state: index [`Protocol::timeouts_row`] * 16 + state.
+    pub timeouts: [u32; 48],
+    /// Bits of [`Config`]: `RSS_SOURCE` and the like.
+    pub options: u32,
+    /// ICMP errors the director sends per second and CPU at most.
+    pub icmp_rate: u32,
+    /// Of which connections another director hears.
+    pub sync: Sync,
+    /// How many of `own` count; 0: frames are looked at whomever they are for.
+    pub own_count: u32,
+    /// Not 0: there may be probes on the service path.
+    pub probing: u32,
+    /// Ethernet addresses of this machine, see [`Config::own_address`].
+    pub own: [u64; OWN_ADDRESSES],
+}
+
+/// Room for Ethernet addresses of this machine.
+pub const OWN_ADDRESSES: usize = 16;
+
+impl Config {
+    /// Bit of `options`: outer source address of tunnels varies with the flow.
+    pub const RSS_SOURCE: u32 = 1;
+
+    /// An Ethernet address as a number, for `own`.
+    pub const fn own_address(address: Mac) -> u64 {
+        let [first @ .., fifth, sixth] = address;
+        u32::from_ne_bytes(first) as u64 | (u16::from_ne_bytes([fifth, sixth]) as u64) << 32
+    }
+
+    /// Ticks without a packet after which a connection in this state is forgotten.
+    #[inline(always)]
+    pub fn timeout(&self, protocol: Protocol, state: u8) -> u32 {
+        let index = Self::timeout_index(protocol, u32::from(state));
+        self.timeouts.get(index).copied().unwrap_or(0)
+    }
+
+    /// Place of a timeout in `timeouts`.
+    pub const fn timeout_index(protocol: Protocol, state: u32) -> usize {
+        protocol.timeouts_row() as usize * 16 + (state as usize & 15)
+    }
+}

@@ -1,0 +1,121 @@
+//! Real servers, the way to them, and what is counted of them.
+
+use zerocopy::byteorder::network_endian::U16;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use super::{Address, Mac};
+
+/// A real server's identity and where to send its packets. The index stays taken while connections
+/// refer to it, also after the operator deleted the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Server {
+    /// The server's address.
+    pub address: Address,
+    /// Port, network order; 0: the packet's own.
+    pub port: U16,
+    /// 4 or 6; 0: this index is free.
+    pub family: u8,
+    /// Bits of [`Server`]: `DELETED` and `DOWN`.
+    pub flags: u8,
+    /// Index of the service it belongs to.
+    pub service: u32,
+    /// Hop number; 0: unresolved.
+    pub hop: u32,
+    /// Always zero.
+    pub reserved: u32,
+}
+
+impl Server {
+    /// Bit of `flags`: no longer configured; packets of its connections are dropped.
+    pub const DELETED: u8 = 1;
+    /// Bit of `flags`: it is down, and its connections are not to wait for it, see
+    /// [`crate::forward`]'s `orphan`.
+    pub const DOWN: u8 = 2;
+}
+
+/// A next hop: immutable once a server refers to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Hop {
+    /// Ethernet addresses, destination first, as in a frame.
+    pub destination: Mac,
+    /// See `destination`.
+    pub source: Mac,
+    /// VLAN tag (network order: priority and id), 0: untagged.
+    pub vlan: U16,
+    /// Largest IP packet that fits, in bytes.
+    pub mtu: u16,
+    /// Interface to send by.
+    pub interface: u32,
+    /// Outer IPv4 source of tunnels through this hop.
+    pub source4: [u8; 4],
+    /// Outer IPv6 source of tunnels through this hop.
+    pub source6: [u8; 16],
+    /// Bits of [`Hop`]: `LOCAL`.
+    pub flags: u32,
+    /// Always zero.
+    pub reserved: [u8; 20],
+}
+
+impl Hop {
+    /// Bit of `flags`: the address is the director's own; packets go up its own stack.
+    pub const LOCAL: u32 = 1;
+}
+
+/// Connections a server holds at the moment.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Load {
+    /// Active connections in the low half, inactive ones in the high half: one atomic addition moves
+    /// a connection from one to the other.
+    pub counts: u64,
+    /// Not 0 from the moment the upper threshold is reached until the lower one is passed.
+    pub overloaded: u32,
+    /// Persistence templates.
+    pub templates: u32,
+}
+
+impl Load {
+    /// What a new active connection adds to `counts`.
+    pub const ACTIVE: u64 = 1;
+    /// What a new inactive connection adds to `counts`.
+    pub const INACTIVE: u64 = 1 << 32;
+
+    /// Active connections.
+    #[expect(clippy::cast_possible_truncation, reason = "the low half is meant")]
+    pub const fn active(self) -> u32 {
+        self.counts as u32
+    }
+
+    /// Inactive connections.
+    pub const fn inactive(self) -> u32 {
+        (self.counts >> 32) as u32
+    }
+}
+
+/// Traffic counted as IPVS does: bytes are those of the IP packet, outgoing ones only what passes
+/// the director.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct Stats {
+    /// Connections scheduled.
+    pub connections: u64,
+    /// Packets from clients.
+    pub in_packets: u64,
+    /// Packets to clients.
+    pub out_packets: u64,
+    /// Bytes from clients.
+    pub in_bytes: u64,
+    /// Bytes to clients.
+    pub out_bytes: u64,
+}
+
+const _: () = {
+    assert!(size_of::<Server>() == 32);
+    assert!(size_of::<Hop>() == 64);
+    assert!(size_of::<Load>() == 16);
+    assert!(size_of::<Stats>() == 40);
+};

@@ -1,0 +1,168 @@
+//! Virtual services, and what is picked from.
+
+use zerocopy::byteorder::network_endian::U16;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use super::Address;
+
+/// What a virtual service is found by.
+///
+/// A firewall mark's service has its mark (network order) in the place of the address, no port and the
+/// protocol [`ServiceKey::MARK`], by which no packet is looked up: packets find it by the keys of the
+/// rules that give them the mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct ServiceKey {
+    /// Virtual address.
+    pub address: Address,
+    /// Port, network order; 0 for every port that has no service of its own.
+    pub port: U16,
+    /// IP protocol number: 6, 17 or 132, or [`ServiceKey::MARK`].
+    pub protocol: u8,
+    /// 4 or 6; with the bit [`ServiceKey::RULE`] in the daemon's own records.
+    pub family: u8,
+}
+
+impl ServiceKey {
+    /// `protocol` of a firewall mark's service.
+    pub const MARK: u8 = 0;
+    /// Bit of `family`: the element's value is not a service index but the mark that packets with this
+    /// key carry. A record for the daemon, which no packet is looked up by.
+    pub const RULE: u8 = 0x80;
+}
+
+/// How a real server is picked. Everything that differs between IPVS's schedulers beyond that is in
+/// the table the daemon lays out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Pick {
+    /// No server can be picked.
+    Nothing = 0,
+    /// The table's next slot, by ticket: rr, wrr.
+    Rotate = 1,
+    /// Least connections, weights ignored but for 0: lc.
+    Least = 2,
+    /// Least connections in relation to the weight: wlc.
+    WeightedLeast = 3,
+    /// The table's slot by the source address' hash: sh.
+    SourceHash = 4,
+    /// The table's slot by the destination address' hash: dh.
+    DestinationHash = 5,
+    /// The Maglev table's slot by the source address' hash: mh.
+    Maglev = 6,
+}
+
+impl Pick {
+    /// Total: what no daemon writes picks nothing.
+    pub const fn from_raw(raw: u8) -> Self {
+        match raw {
+            1 => Self::Rotate,
+            2 => Self::Least,
+            3 => Self::WeightedLeast,
+            4 => Self::SourceHash,
+            5 => Self::DestinationHash,
+            6 => Self::Maglev,
+            _ => Self::Nothing,
+        }
+    }
+}
+
+/// A virtual service as the program sees it: immutable once published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Plan {
+    /// The service's own key: proof that the plan belongs to the flow that found it.
+    pub key: ServiceKey,
+    /// Service index.
+    pub service: u32,
+    /// First member in [`super::MEMBERS`].
+    pub members: u32,
+    /// Number of members, quiesced ones included.
+    pub member_count: u32,
+    /// First slot in [`super::SLOTS`].
+    pub slots: u32,
+    /// Number of slots.
+    pub slot_count: u32,
+    /// Persistence timeout in seconds; 0: not persistent.
+    pub persistence: u32,
+    /// Prefix length by which persistence groups clients.
+    pub prefix: u8,
+    /// [`Pick`].
+    pub pick: u8,
+    /// Bits of [`Plan`]: `ONE_PACKET` and the like.
+    pub flags: u8,
+    /// IPVS scheduler number for listings, see the daemon's scheduler names.
+    pub scheduler: u8,
+    /// Always zero.
+    pub reserved: [u8; 16],
+}
+
+impl Plan {
+    /// Bit of `flags`: every packet is scheduled anew (UDP).
+    pub const ONE_PACKET: u8 = 1;
+    /// Bit of `flags`: the repeated SYN of a half-open connection goes to another server.
+    pub const REDISPATCH: u8 = 2;
+    /// Bit of `flags`: scheduler flag 1 (`sh-fallback`, `mh-fallback`), as IPVS numbers it.
+    pub const FLAG_1: u8 = 0x08;
+    /// Bit of `flags`: scheduler flag 2 (`sh-port`, `mh-port`).
+    pub const FLAG_2: u8 = 0x10;
+    /// Bit of `flags`: scheduler flag 3.
+    pub const FLAG_3: u8 = 0x20;
+}
+
+/// How packets reach a real server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Method {
+    /// Addresses and ports are rewritten, replies come back through the director.
+    Nat = 0,
+    /// The director itself is the real server.
+    Local = 1,
+    /// The packet travels whole inside another IP packet.
+    Tunnel = 2,
+    /// Only the Ethernet addresses change.
+    Direct = 3,
+}
+
+impl Method {
+    /// Total, by the low bits as IPVS numbers its methods.
+    pub const fn from_raw(raw: u8) -> Self {
+        match raw & 3 {
+            0 => Self::Nat,
+            1 => Self::Local,
+            2 => Self::Tunnel,
+            _ => Self::Direct,
+        }
+    }
+}
+
+/// A real server's part in a plan: what the operator edits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Member {
+    /// Server index.
+    pub server: u32,
+    /// Weight; 0: quiesced, no new connections.
+    pub weight: u32,
+    /// Connections at which the server counts as overloaded; 0: never.
+    pub upper: u32,
+    /// Connections below which it no longer does; 0: three quarters of `upper`.
+    pub lower: u32,
+    /// [`Method`].
+    pub method: u8,
+    /// [`Method`] as the operator set it: `method` is `Local` where the address is the director's
+    /// own. For the daemon only.
+    pub configured: u8,
+    /// Always zero.
+    pub reserved: [u8; 2],
+    /// The last weight that was not 0: mh keeps a quiesced server's slots. For the daemon only.
+    pub last_weight: u32,
+    /// Always zero.
+    pub padding: [u8; 8],
+}
+
+const _: () = {
+    assert!(size_of::<ServiceKey>() == 20);
+    assert!(size_of::<Plan>() == 64);
+    assert!(size_of::<Member>() == 32);
+};
