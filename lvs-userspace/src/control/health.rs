@@ -102,7 +102,8 @@ pub struct ServerHealth {
     pub since: u64,
     /// Sentence of the last probe; empty before the first.
     pub last: String,
-    /// Duration of the last probe in microseconds.
+    /// Duration of the last probe in microseconds; with connect checks, which are not told of while their
+    /// sentence is the same, of the last one that took another number of whole milliseconds.
     pub took_us: u64,
     /// Outcomes in a row that speak for the other state.
     pub towards: u32,
