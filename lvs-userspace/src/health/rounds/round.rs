@@ -150,41 +150,28 @@ impl Round {
         took: Duration,
         now: Instant,
     ) -> Option<Report> {
-        let report = self.weigh(number, connected, took, now);
-        if std::mem::take(&mut self.nudged) {
-            self.watch.nudge(now);
-        }
-        report
-    }
-
-    /// Has the watch hear of it. None: that says nothing new.
-    fn weigh(
-        &mut self,
-        number: u32,
-        connected: Result<(), Failure>,
-        took: Duration,
-        now: Instant,
-    ) -> Option<Report> {
         let chance = fastrand::u32(..);
         let said = connected.is_ok().then_some(took.as_millis());
         let same = std::mem::replace(&mut self.said, said) == said;
         let confirmed = self.watch.confirmed();
+        let outcome = |connected| connect::outcome(&self.check, connected, took);
         let (step, outcome) = if connected.is_ok() {
             let step = self.watch.heard(true, now, chance);
             let steady = step == Step::Steady && self.watch.confirmed() == confirmed;
-            if steady && same && !self.every {
-                return None;
-            }
-            (step, connect::outcome(&self.check, connected, took))
+            let nothing_new = steady && same && !self.every;
+            (step, (!nothing_new).then(|| outcome(connected)))
         } else {
-            let outcome = connect::outcome(&self.check, connected, took);
+            let outcome = outcome(connected);
             let step = if outcome.inconclusive {
                 self.watch.skipped(now, chance)
             } else {
                 self.watch.heard(false, now, chance)
             };
-            (step, outcome)
+            (step, Some(outcome))
         };
+        if std::mem::take(&mut self.nudged) {
+            self.watch.nudge(now);
+        }
         Some(Report {
             watch: number,
             view: View {
@@ -193,7 +180,7 @@ impl Round {
             },
             towards: self.watch.towards(),
             step,
-            outcome: Arc::new(outcome),
+            outcome: Arc::new(outcome?),
         })
     }
 }
