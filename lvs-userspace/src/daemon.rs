@@ -145,7 +145,10 @@ pub fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
     });
     // Threads inherit the capabilities of the one that makes them: all others begin after this.
     privileges::reduce(settings.detach_on_exit)?;
-    let (maps, orphaned) = (Arc::clone(control.maps()), control.director().orphaned());
+    let (maps, orphaned) = (
+        Arc::clone(control.maps()),
+        control.director().servers_to_reset(),
+    );
     if let Err(error) = keepalive::start(maps, orphaned, control.roles().follow()) {
         warn!("silent clients of servers that are down stay silent: {error}");
     }

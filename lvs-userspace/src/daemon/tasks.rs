@@ -95,10 +95,10 @@ fn sweeping(unheard: watch::Sender<Unheard>) -> impl FnMut(&Control) + Send + 's
 
 /// Has servers probed at once whose clients repeat their SYNs.
 fn heeding(control: &Control) {
-    let repeats = control.director().repeats();
-    if let (Some(controller), false) = (control.controller(), repeats.is_empty()) {
-        debug!("clients repeat their SYNs: {repeats:?}");
-        let servers = repeats.iter().map(|found| (found.service, found.server));
+    let retries = control.director().syn_retries();
+    if let (Some(controller), false) = (control.controller(), retries.is_empty()) {
+        debug!("clients repeat their SYNs: {retries:?}");
+        let servers = retries.iter().map(|found| (found.service, found.server));
         controller.nudge(servers.collect());
     }
 }

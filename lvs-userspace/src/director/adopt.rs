@@ -14,11 +14,11 @@ use std::sync::atomic::Ordering;
 use lvs_common::abi::{Hop, Plan, Server, ServiceKey};
 use tracing::{info, warn};
 
-use super::hops::Known;
-use super::marks::Rules;
-use super::room::Of;
+use super::allocator::MapKind;
+use super::marks::Marks;
+use super::next_hops::Known;
 use super::trash::Deleted;
-use super::{Director, Placed, RealServer, Service, Wanted, keys};
+use super::{Assigned, Director, RealServer, Service, Wanted, keys};
 use crate::address::narrow;
 use crate::kernel::KernelError;
 use crate::model::{Persistence, ServerId, ServerSettings, ServiceSettings, Tunnel};
@@ -27,7 +27,7 @@ use crate::scheduler::Scheduler;
 impl Director {
     pub(super) fn adopt(&mut self) -> Result<(), KernelError> {
         let mut found: HashMap<ServiceKey, u32> = self.keys.all()?.into_iter().collect();
-        self.rules = Rules::adopt(&mut found);
+        self.marks = Marks::adopt(&mut found);
         self.adopt_servers();
         for index in 0..self.maps.heads.len() {
             let number = self.maps.heads.read(index).unwrap_or(0);
@@ -56,7 +56,7 @@ impl Director {
             .flat_map(|(_, service)| &service.members)
             .map(|member| member.server)
             .collect();
-        self.bury_all_but(&members);
+        self.mark_deleted_all_but(&members);
         if !self.services.is_empty() {
             let deleted = self
                 .servers
@@ -101,18 +101,20 @@ impl Director {
                 tunnel: Tunnel::Ipip,
             };
             servers.push((ServerId(server.address), settings));
-            members.push(Placed {
+            members.push(Assigned {
                 server: member.server,
                 last_weight: member.last_weight,
             });
         }
         // What overlaps with another plan's would be given away twice.
-        let reserved = self.room.reserve(Of::Services, index, 1)
-            && self.room.reserve(Of::Plans, number, 1)
+        let reserved = self.allocator.reserve(MapKind::Services, index, 1)
+            && self.allocator.reserve(MapKind::Plans, number, 1)
             && self
-                .room
-                .reserve(Of::Members, plan.members, plan.member_count)
-            && self.room.reserve(Of::Slots, plan.slots, plan.slot_count);
+                .allocator
+                .reserve(MapKind::Members, plan.members, plan.member_count)
+            && self
+                .allocator
+                .reserve(MapKind::Slots, plan.slots, plan.slot_count);
         if !reserved {
             return None;
         }
@@ -149,7 +151,7 @@ impl Director {
             }
             let address =
                 SocketAddr::new(narrow(&server.address, server.family), server.port.get());
-            self.room.reserve(Of::Servers, index, 1);
+            self.allocator.reserve(MapKind::Servers, index, 1);
             self.servers.insert(
                 index,
                 RealServer {
@@ -159,7 +161,7 @@ impl Director {
                     down: server.flags & Server::DOWN != 0,
                 },
             );
-            self.look_at_repeats(index);
+            self.skip_syn_retries(index);
             self.by_server.insert((server.service, address), index);
             self.adopt_hop(address, &server);
         }
@@ -171,7 +173,9 @@ impl Director {
             return;
         };
         // Servers at one address share a hop.
-        if self.hops.0.contains_key(&address.ip()) || !self.room.reserve(Of::Hops, server.hop, 1) {
+        if self.hops.0.contains_key(&address.ip())
+            || !self.allocator.reserve(MapKind::Hops, server.hop, 1)
+        {
             return;
         }
         let local = hop.flags & Hop::LOCAL != 0;
@@ -201,7 +205,7 @@ impl Director {
         }
     }
 
-    fn bury_all_but(&mut self, members: &std::collections::HashSet<u32>) {
+    fn mark_deleted_all_but(&mut self, members: &std::collections::HashSet<u32>) {
         let gone: Vec<u32> = self
             .servers
             .keys()
@@ -212,7 +216,7 @@ impl Director {
             if let Some(record) = self.servers.get_mut(&server) {
                 record.deleted = Some(Deleted::default());
             }
-            self.set_server_flags(server);
+            self.store_server_flags(server);
         }
         let up: Vec<u32> = self
             .live()
@@ -226,7 +230,7 @@ impl Director {
             }
         }
         for &server in members {
-            self.set_server_flags(server);
+            self.store_server_flags(server);
         }
     }
 }

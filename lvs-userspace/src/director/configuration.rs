@@ -111,7 +111,7 @@ impl Director {
                 .find(id)
                 .is_none_or(|service| service.wanted != *wanted)
             {
-                self.place(*id, wanted.clone())?;
+                self.upsert_service(*id, wanted.clone())?;
             }
         }
         for rule in &configuration.marks {

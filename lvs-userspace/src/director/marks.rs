@@ -15,9 +15,9 @@ use crate::model::{Family, ServiceId};
 
 /// Marks by the keys of the packets that carry them.
 #[derive(Default)]
-pub(super) struct Rules(HashMap<ServiceKey, u32>);
+pub(super) struct Marks(HashMap<ServiceKey, u32>);
 
-impl Rules {
+impl Marks {
     /// The rules that give packets this mark.
     fn of(&self, mark: u32, family: Family) -> impl Iterator<Item = ServiceKey> {
         let wanted = keys::number(family);
@@ -57,7 +57,7 @@ impl Director {
     /// The rules there are, in the order of addresses.
     pub fn marks(&self) -> Vec<MarkRule> {
         let mut rules: Vec<MarkRule> = self
-            .rules
+            .marks
             .0
             .iter()
             .filter_map(|(key, &mark)| match keys::service(key)? {
@@ -89,19 +89,19 @@ impl Director {
                 "these packets have a virtual service of their own",
             ));
         }
-        if !self.rules.0.contains_key(&key) && self.rules.0.len() >= MAX_RULES as usize {
+        if !self.marks.0.contains_key(&key) && self.marks.0.len() >= MAX_RULES as usize {
             return Err(Refusal::no_room(format!(
                 "there can be {MAX_RULES} rules for marks at most"
             )));
         }
         self.keys.insert(record(key), rule.mark).map_err(internal)?;
-        self.rules.0.insert(key, rule.mark);
-        self.set_concern(&key.address);
-        self.lead(key).map_err(internal)
+        self.marks.0.insert(key, rule.mark);
+        self.filter_address(&key.address);
+        self.index_mark(key).map_err(internal)
     }
 
     fn unmark(&mut self, key: ServiceKey) -> Result<(), Refusal> {
-        if self.rules.0.remove(&key).is_none() {
+        if self.marks.0.remove(&key).is_none() {
             return Err(Refusal::new(
                 RefusalKind::NoSuchService,
                 "these packets carry no mark",
@@ -114,7 +114,7 @@ impl Director {
 
     /// Why packets of a service to be added would not reach it, if so.
     pub(super) fn check_unmarked(&self, id: &ServiceId) -> Result<(), Refusal> {
-        match self.rules.0.get(&keys::key(id)) {
+        match self.marks.0.get(&keys::key(id)) {
             Some(mark) => Err(Refusal::new(
                 RefusalKind::NotSupported,
                 format!("packets for it carry the mark {mark}"),
@@ -124,26 +124,26 @@ impl Director {
     }
 
     /// Leads the packets that carry a service's mark to it, or no longer.
-    pub(super) fn lead_marked(&mut self, id: &ServiceId) -> Result<(), Refusal> {
+    pub(super) fn index_mark_of(&mut self, id: &ServiceId) -> Result<(), Refusal> {
         let ServiceId::Mark { mark, family } = *id else {
             return Ok(());
         };
-        let rules: Vec<ServiceKey> = self.rules.of(mark, family).collect();
+        let rules: Vec<ServiceKey> = self.marks.of(mark, family).collect();
         rules
             .into_iter()
-            .try_for_each(|key| self.lead(key))
+            .try_for_each(|key| self.index_mark(key))
             .map_err(internal)
     }
 
     /// Leads every marked packet where it belongs: after a daemon that died in the midst of that.
-    pub(super) fn lead_all(&mut self) -> Result<(), KernelError> {
-        let rules: Vec<ServiceKey> = self.rules.0.keys().copied().collect();
-        rules.into_iter().try_for_each(|key| self.lead(key))
+    pub(super) fn index_marks(&mut self) -> Result<(), KernelError> {
+        let rules: Vec<ServiceKey> = self.marks.0.keys().copied().collect();
+        rules.into_iter().try_for_each(|key| self.index_mark(key))
     }
 
     /// Leads the packets of one rule to their mark's service, if there is one.
-    fn lead(&mut self, key: ServiceKey) -> Result<(), KernelError> {
-        let mark = self.rules.0.get(&key).copied().unwrap_or(0);
+    fn index_mark(&mut self, key: ServiceKey) -> Result<(), KernelError> {
+        let mark = self.marks.0.get(&key).copied().unwrap_or(0);
         let id = ServiceId::Mark {
             mark,
             family: keys::family_of(&key),

@@ -6,16 +6,16 @@
 //! maps that [`adopt`] understands.
 
 mod adopt;
+mod allocator;
 mod configuration;
-mod hops;
 mod keys;
 mod list;
 mod marks;
-mod orphans;
+mod next_hops;
 mod plan;
 mod publish;
 mod recognize;
-mod room;
+mod syn_retries;
 mod trash;
 mod wanted;
 
@@ -29,13 +29,13 @@ use std::mem::offset_of;
 use std::sync::atomic::Ordering;
 use tokio::sync::watch;
 
+use self::allocator::Allocator;
 pub use self::configuration::Configuration;
-use self::hops::Hops;
-pub use self::hops::NextHop;
-use self::marks::Rules;
-pub use self::orphans::Repeats;
+use self::marks::Marks;
+pub use self::next_hops::NextHop;
+use self::next_hops::NextHops;
 pub use self::recognize::Recognized;
-use self::room::Room;
+pub use self::syn_retries::SynRetries;
 use self::trash::Deleted;
 pub use self::wanted::{Wanted, after};
 pub(crate) use self::wanted::{canonical_service, check_server, check_service, identity, subject};
@@ -53,15 +53,15 @@ pub struct Director {
     servers: BTreeMap<u32, RealServer>,
     by_server: HashMap<(u32, SocketAddr), u32>,
     /// Repeated SYNs of each server at the last look.
-    repeats: Vec<u32>,
-    rules: Rules,
-    room: Room,
-    hops: Hops,
+    syn_retries: Vec<u32>,
+    marks: Marks,
+    allocator: Allocator,
+    hops: NextHops,
     rates: Rates,
     followed: watch::Sender<BTreeSet<IpAddr>>,
     /// Whoever wakes the clients of servers that are down.
-    waker: Option<mpsc::Sender<u16>>,
-    concern_is_stale: bool,
+    resets: Option<mpsc::Sender<u16>>,
+    filter_is_stale: bool,
 }
 
 /// A service index that is taken.
@@ -72,11 +72,11 @@ struct Service {
     plan: u32,
     wanted: Wanted,
     /// Server index and last weight that was not 0 of each of the wanted servers.
-    members: Vec<Placed>,
+    members: Vec<Assigned>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Placed {
+struct Assigned {
     server: u32,
     last_weight: u32,
 }
@@ -94,23 +94,23 @@ impl Director {
     /// Takes over the tables as they are.
     pub fn new(maps: Arc<Maps>, keys: ServiceKeys) -> Result<Self, crate::kernel::KernelError> {
         let mut director = Self {
-            room: Room::new(&maps),
+            allocator: Allocator::new(&maps),
             maps,
             keys,
-            rules: Rules::default(),
+            marks: Marks::default(),
             services: BTreeMap::new(),
             by_id: HashMap::new(),
             servers: BTreeMap::new(),
             by_server: HashMap::new(),
-            repeats: Vec::new(),
-            hops: Hops::default(),
+            syn_retries: Vec::new(),
+            hops: NextHops::default(),
             rates: Rates::default(),
             followed: watch::Sender::new(BTreeSet::new()),
-            waker: None,
-            concern_is_stale: true,
+            resets: None,
+            filter_is_stale: true,
         };
         director.adopt()?;
-        director.lead_all()?;
+        director.index_marks()?;
         director.follow();
         Ok(director)
     }
@@ -143,7 +143,7 @@ impl Director {
                 };
                 let current = self.find(&id).map(|service| &service.wanted);
                 match after(current, edit)? {
-                    Some(wanted) => self.place(id, wanted)?,
+                    Some(wanted) => self.upsert_service(id, wanted)?,
                     None => self.remove(id)?,
                 }
             }
@@ -167,7 +167,7 @@ impl Director {
                     wanted = after(wanted.as_ref(), edit)?;
                 }
                 match wanted {
-                    Some(wanted) => self.place(id, wanted),
+                    Some(wanted) => self.upsert_service(id, wanted),
                     None => self.remove(id),
                 }
             })

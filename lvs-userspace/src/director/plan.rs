@@ -2,8 +2,8 @@
 
 use lvs_common::abi::{Member, Pick, Plan};
 
-use super::room::Of;
-use super::{Director, Placed, Wanted, keys};
+use super::allocator::MapKind;
+use super::{Assigned, Director, Wanted, keys};
 use crate::control::protocol::{Refusal, RefusalKind};
 use crate::model::{Method, ServerSettings, ServiceId, ServiceSettings};
 use crate::scheduler::{Candidate, Scheduler};
@@ -15,7 +15,7 @@ impl Director {
         index: u32,
         id: &ServiceId,
         wanted: &Wanted,
-        members: &[Placed],
+        members: &[Assigned],
     ) -> Result<u32, Refusal> {
         let key = keys::key(id);
         let settings = &wanted.settings;
@@ -34,19 +34,24 @@ impl Director {
         let table = scheduler.table(&candidates);
         let (member_count, slot_count) = (length(members), length(&table));
 
-        let plan = self.take(Of::Plans, 1, "services")?;
-        let first_member = match self.take(Of::Members, member_count, "real servers") {
+        let plan = self.allocate(MapKind::Plans, 1, "services")?;
+        let first_member = match self.allocate(MapKind::Members, member_count, "real servers") {
             Ok(first) => first,
             Err(refusal) => {
-                self.room.give(Of::Plans, plan, 1);
+                self.allocator.free(MapKind::Plans, plan, 1);
                 return Err(refusal);
             }
         };
-        let first_slot = match self.take(Of::Slots, slot_count, "scheduling tables (see --slots)") {
+        let first_slot = match self.allocate(
+            MapKind::Slots,
+            slot_count,
+            "scheduling tables (see --slots)",
+        ) {
             Ok(first) => first,
             Err(refusal) => {
-                self.room.give(Of::Members, first_member, member_count);
-                self.room.give(Of::Plans, plan, 1);
+                self.allocator
+                    .free(MapKind::Members, first_member, member_count);
+                self.allocator.free(MapKind::Plans, plan, 1);
                 return Err(refusal);
             }
         };
@@ -92,21 +97,24 @@ impl Director {
     }
 
     /// Gives back a plan that was never published.
-    pub(super) fn give_plan(&mut self, number: u32) {
+    pub(super) fn free_plan(&mut self, number: u32) {
         if let Some(plan) = self.maps.plans.read(number) {
-            self.room.give(Of::Members, plan.members, plan.member_count);
-            self.room.give(Of::Slots, plan.slots, plan.slot_count);
-            self.room.give(Of::Plans, number, 1);
+            self.allocator
+                .free(MapKind::Members, plan.members, plan.member_count);
+            self.allocator
+                .free(MapKind::Slots, plan.slots, plan.slot_count);
+            self.allocator.free(MapKind::Plans, number, 1);
         }
     }
 
     /// Gives back a plan that was in force until now.
     pub(super) fn retire_plan(&mut self, number: u32) {
         if let (Some(plan), true) = (self.maps.plans.read(number), number != 0) {
-            self.room
-                .retire(Of::Members, plan.members, plan.member_count);
-            self.room.retire(Of::Slots, plan.slots, plan.slot_count);
-            self.room.retire(Of::Plans, number, 1);
+            self.allocator
+                .retire(MapKind::Members, plan.members, plan.member_count);
+            self.allocator
+                .retire(MapKind::Slots, plan.slots, plan.slot_count);
+            self.allocator.retire(MapKind::Plans, number, 1);
         }
     }
 }
@@ -119,7 +127,7 @@ fn flags(settings: &ServiceSettings) -> u8 {
         | set(Plan::REDISPATCH, settings.redispatch == Some(true))
 }
 
-fn member(settings: &ServerSettings, method: Method, placed: Placed) -> Member {
+fn member(settings: &ServerSettings, method: Method, placed: Assigned) -> Member {
     Member {
         server: placed.server,
         weight: settings.weight,

@@ -6,16 +6,16 @@ use std::sync::atomic::Ordering;
 
 use lvs_common::abi::{self, Load, Server, concern_bit};
 
-use super::room::Of;
+use super::allocator::MapKind;
 use super::wanted::canonical;
-use super::{Director, Placed, RealServer, Service, Wanted, keys};
+use super::{Assigned, Director, RealServer, Service, Wanted, keys};
 use crate::address::{family, widen};
 use crate::control::protocol::{Refusal, RefusalKind};
 use crate::model::{Method, ServiceId};
 
 impl Director {
     /// Makes a service what is wanted, new or not.
-    pub(super) fn place(&mut self, id: ServiceId, wanted: Wanted) -> Result<(), Refusal> {
+    pub(super) fn upsert_service(&mut self, id: ServiceId, wanted: Wanted) -> Result<(), Refusal> {
         let key = keys::key(&id);
         let known = self.by_id.get(&id).copied();
         let new = self.find(&id).is_none();
@@ -24,13 +24,15 @@ impl Director {
         }
         let index = match known {
             Some(index) => index,
-            None => self.take(Of::Services, 1, "virtual services")?,
+            None => self.allocate(MapKind::Services, 1, "virtual services")?,
         };
         let mut fresh = Vec::new();
-        let placed = self.seat(index, &wanted, &mut fresh).and_then(|members| {
-            let plan = self.write_plan(index, &id, &wanted, &members)?;
-            Ok((members, plan))
-        });
+        let placed = self
+            .assign_indexes(index, &wanted, &mut fresh)
+            .and_then(|members| {
+                let plan = self.write_plan(index, &id, &wanted, &members)?;
+                Ok((members, plan))
+            });
         let (members, plan) = match placed {
             Ok(placed) => placed,
             Err(refusal) => {
@@ -38,7 +40,7 @@ impl Director {
                     self.free_server(server);
                 }
                 if known.is_none() {
-                    self.room.give(Of::Services, index, 1);
+                    self.allocator.free(MapKind::Services, index, 1);
                 }
                 return Err(refusal);
             }
@@ -49,14 +51,14 @@ impl Director {
             self.rates.forget_service(index);
         }
         for ((_, settings), member) in wanted.servers.iter().zip(&members) {
-            self.revive(member.server, settings.weight);
+            self.undelete(member.server, settings.weight);
         }
         if let ServiceId::Address { .. } = id {
-            self.set_concern(&key.address);
+            self.filter_address(&key.address);
         }
         for (server, settings) in &wanted.servers {
             if settings.method == Method::Nat {
-                self.set_concern(&widen(server.address()));
+                self.filter_address(&widen(server.address()));
             }
         }
         self.forget_overload(index, &wanted);
@@ -88,7 +90,7 @@ impl Director {
             &[],
         );
         if new {
-            self.lead_marked(&id)?;
+            self.index_mark_of(&id)?;
         }
         Ok(())
     }
@@ -103,7 +105,7 @@ impl Director {
         // Without members nothing can be picked, and the key in it says whose the index is.
         let plan = self.write_plan(index, &id, &wanted, &[])?;
         if let Err(error) = self.keys.remove(key) {
-            self.give_plan(plan);
+            self.free_plan(plan);
             return Err(Refusal::new(RefusalKind::Internal, error.to_string()));
         }
         self.publish(index, plan);
@@ -118,12 +120,12 @@ impl Director {
             },
             &[],
         );
-        self.lead_marked(&id)
+        self.index_mark_of(&id)
     }
 
     /// Puts the record of a service that was just published in the place of the one before; servers
     /// that are no longer members, and those of `also`, are deleted.
-    fn replace_service(&mut self, index: u32, service: Service, also: &[Placed]) {
+    fn replace_service(&mut self, index: u32, service: Service, also: &[Assigned]) {
         let before = self.services.insert(index, service);
         let members = self
             .services
@@ -139,7 +141,7 @@ impl Director {
             .filter(|server| !kept.contains(server))
             .collect();
         for server in gone {
-            self.bury(server);
+            self.mark_deleted(server);
         }
         if let Some(before) = before {
             self.retire_plan(before.plan);
@@ -148,19 +150,19 @@ impl Director {
 
     /// A server index for each wanted server: its own, a deleted one's with the same address, or a new
     /// one (told in `fresh`).
-    fn seat(
+    fn assign_indexes(
         &mut self,
         index: u32,
         wanted: &Wanted,
         fresh: &mut Vec<u32>,
-    ) -> Result<Vec<Placed>, Refusal> {
+    ) -> Result<Vec<Assigned>, Refusal> {
         let mut members = Vec::with_capacity(wanted.servers.len());
         for (server, settings) in &wanted.servers {
             let address = canonical(server.0);
             let taken = if let Some(&taken) = self.by_server.get(&(index, address)) {
                 taken
             } else {
-                let taken = self.take_server(index, address)?;
+                let taken = self.allocate_server(index, address)?;
                 fresh.push(taken);
                 taken
             };
@@ -176,7 +178,7 @@ impl Director {
                     .map_or(0, |m| m.last_weight),
                 weight => weight,
             };
-            members.push(Placed {
+            members.push(Assigned {
                 server: taken,
                 last_weight,
             });
@@ -184,11 +186,11 @@ impl Director {
         Ok(members)
     }
 
-    fn take_server(&mut self, service: u32, address: SocketAddr) -> Result<u32, Refusal> {
-        if self.room.take_would_fail(Of::Servers) {
+    fn allocate_server(&mut self, service: u32, address: SocketAddr) -> Result<u32, Refusal> {
+        if self.allocator.is_full(MapKind::Servers) {
             self.empty_trash(true);
         }
-        let server = self.take(Of::Servers, 1, "real servers")?;
+        let server = self.allocate(MapKind::Servers, 1, "real servers")?;
         self.maps.loads.write(
             server,
             Load {
@@ -199,7 +201,7 @@ impl Director {
         );
         self.maps.server_counters.zero(server);
         self.maps.repeats.write(server, 0);
-        self.look_at_repeats(server);
+        self.skip_syn_retries(server);
         self.rates.forget_server(server);
         let ip = address.ip();
         let record = Server {
@@ -233,21 +235,21 @@ impl Director {
     }
 
     /// A member again: its connections flow. Who takes new ones is not down either.
-    fn revive(&mut self, server: u32, weight: u32) {
+    fn undelete(&mut self, server: u32, weight: u32) {
         let Some(record) = self.servers.get_mut(&server) else {
             return;
         };
         record.deleted = None;
         record.down &= weight == 0;
         let address = record.address.ip();
-        self.set_server_flags(server);
+        self.store_server_flags(server);
         if let Some(hop) = self.maps.servers.word(server, offset_of!(Server, hop)) {
             hop.store(self.hops.number(&address), Ordering::Release);
         }
     }
 
     /// Stores the flags of a server; they share their word with port and family, which stay.
-    pub(super) fn set_server_flags(&self, server: u32) {
+    pub(super) fn store_server_flags(&self, server: u32) {
         const WORD: usize = offset_of!(Server, port);
         const _: () = assert!(WORD.is_multiple_of(4) && offset_of!(Server, flags) == WORD + 3);
         let flags = self.servers.get(&server).map_or(0, RealServer::flags);
@@ -261,7 +263,7 @@ impl Director {
     }
 
     /// From now on the program looks at packets from and to this address.
-    pub(super) fn set_concern(&self, address: &abi::Address) {
+    pub(super) fn filter_address(&self, address: &abi::Address) {
         let (word, bit) = concern_bit(address);
         let word = u32::try_from(word)
             .ok()
@@ -271,8 +273,13 @@ impl Director {
         }
     }
 
-    pub(super) fn take(&mut self, of: Of, length: u32, what: &str) -> Result<u32, Refusal> {
-        self.room.take(of, length).ok_or_else(|| {
+    pub(super) fn allocate(
+        &mut self,
+        kind: MapKind,
+        length: u32,
+        what: &str,
+    ) -> Result<u32, Refusal> {
+        self.allocator.allocate(kind, length).ok_or_else(|| {
             Refusal::new(
                 RefusalKind::NoRoom,
                 format!("there is no room for more {what}"),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use lvs_common::abi::{Address, CONCERN_WORDS, Load, Server, concern_bit};
 
-use super::room::Of;
+use super::allocator::MapKind;
 use super::{Director, Wanted};
 use crate::address::widen;
 use crate::kernel::wait_for_readers;
@@ -31,19 +31,19 @@ impl Director {
     pub fn tick(&mut self) {
         self.clear_overload();
         self.empty_trash(false);
-        self.give_up_lost_hops();
-        self.room.reclaim();
-        if std::mem::take(&mut self.concern_is_stale) {
-            self.compute_concern();
+        self.expire_lost_hops();
+        self.allocator.reclaim();
+        if std::mem::take(&mut self.filter_is_stale) {
+            self.rebuild_filter();
         }
     }
 
     /// Deletes a server that is no longer part of any plan.
-    pub(super) fn bury(&mut self, server: u32) {
+    pub(super) fn mark_deleted(&mut self, server: u32) {
         if let Some(record) = self.servers.get_mut(&server) {
             record.deleted = Some(Deleted::default());
         }
-        self.set_server_flags(server);
+        self.store_server_flags(server);
     }
 
     /// Frees what nothing refers to any more: long enough ago, or (`now`) whatever can be freed.
@@ -97,8 +97,8 @@ impl Director {
                 reserved: 0,
             },
         );
-        self.room.give(Of::Servers, server, 1);
-        self.concern_is_stale = true;
+        self.allocator.free(MapKind::Servers, server, 1);
+        self.filter_is_stale = true;
     }
 
     /// Frees deleted services without servers.
@@ -119,8 +119,8 @@ impl Director {
                 self.by_id.remove(&service.id);
                 self.rates.forget_service(index);
                 self.retire_plan(service.plan);
-                self.room.retire(Of::Services, index, 1);
-                self.concern_is_stale = true;
+                self.allocator.retire(MapKind::Services, index, 1);
+                self.filter_is_stale = true;
             }
         }
     }
@@ -171,7 +171,7 @@ impl Director {
     }
 
     /// Writes the filter of addresses anew: what is no longer needed drops out.
-    pub(super) fn compute_concern(&self) {
+    pub(super) fn rebuild_filter(&self) {
         let mut words = vec![0u64; CONCERN_WORDS];
         let mut set = |address: &Address| {
             let (word, bit) = concern_bit(address);
@@ -189,7 +189,7 @@ impl Director {
                 }
             }
         }
-        self.rules.addresses().for_each(&mut set);
+        self.marks.addresses().for_each(&mut set);
         // Replies of a deleted server's connections are still the director's: to be dropped.
         for server in self
             .servers

@@ -147,7 +147,7 @@ fn connections_of_a_server_that_is_down_go_elsewhere_or_are_reset() {
         assert_eq!(connections(&object, id, one), (2, 0));
 
         // The repeated SYN is told to whoever asks, once.
-        object.director().repeats();
+        object.director().syn_retries();
         let syn = segment(half_open, SYN, b"");
         let fate = Fate::tx(&forwarded(&syn, family, method));
         check(
@@ -157,13 +157,13 @@ fn connections_of_a_server_that_is_down_go_elsewhere_or_are_reset() {
             method.reason(),
             fate,
         );
-        let repeats = object.director().repeats();
-        assert_eq!(repeats.len(), 1, "{repeats:?}");
+        let retries = object.director().syn_retries();
+        assert_eq!(retries.len(), 1, "{retries:?}");
         assert_eq!(
-            (repeats[0].service, repeats[0].server, repeats[0].syns),
+            (retries[0].service, retries[0].server, retries[0].syns),
             (id, one, 1)
         );
-        assert_eq!(object.director().repeats(), []);
+        assert_eq!(object.director().syn_retries(), []);
 
         weigh(&object, id, one, 0);
         weigh(&object, id, two, 1);

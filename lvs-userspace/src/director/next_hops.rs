@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use zerocopy::IntoBytes;
 
 use super::Director;
-use super::room::Of;
+use super::allocator::MapKind;
 
 /// A hop stays in force this long after its address became unresolved: a neighbour that is asked
 /// again, or a daemon that just started, costs no packet.
@@ -35,7 +35,7 @@ pub enum NextHop {
 
 /// The hops in force, by address of the real servers.
 #[derive(Default)]
-pub(super) struct Hops(pub(super) HashMap<IpAddr, Known>);
+pub(super) struct NextHops(pub(super) HashMap<IpAddr, Known>);
 
 pub(super) struct Known {
     pub(super) number: u32,
@@ -44,7 +44,7 @@ pub(super) struct Known {
     pub(super) lost: Option<Instant>,
 }
 
-impl Hops {
+impl NextHops {
     /// The hop's number; 0 if unresolved.
     pub(super) fn number(&self, address: &IpAddr) -> u32 {
         self.0.get(address).map_or(0, |known| known.number)
@@ -90,15 +90,15 @@ impl Director {
         if same {
             return;
         }
-        let Some(number) = self.room.take(Of::Hops, 1) else {
+        let Some(number) = self.allocator.allocate(MapKind::Hops, 1) else {
             warn!("there is no room for the next hop of {address}");
             return;
         };
         info!("packets to {address} go to {text}");
         self.maps.hops.write(number, hop);
         self.set_hop(address, number, local);
-        self.room
-            .retire(Of::Hops, before.0, u32::from(before.0 != 0));
+        self.allocator
+            .retire(MapKind::Hops, before.0, u32::from(before.0 != 0));
         if before.1 != local {
             self.rewrite_services_with(address);
         }
@@ -123,7 +123,7 @@ impl Director {
     }
 
     /// Stops sending to addresses that have been unresolved for a while; forgets those of no server.
-    pub(super) fn give_up_lost_hops(&mut self) {
+    pub(super) fn expire_lost_hops(&mut self) {
         let lost: Vec<IpAddr> = self
             .hops
             .0
@@ -158,7 +158,8 @@ impl Director {
         let number = self.hops.number(&address);
         let local = self.hops.is_local(&address);
         self.set_hop(address, 0, false);
-        self.room.retire(Of::Hops, number, u32::from(number != 0));
+        self.allocator
+            .retire(MapKind::Hops, number, u32::from(number != 0));
         if local {
             self.rewrite_services_with(address);
         }
@@ -194,7 +195,7 @@ impl Director {
             .map(|(_, service)| (service.id, service.wanted.clone()))
             .collect();
         for (id, wanted) in concerned {
-            if let Err(refusal) = self.place(id, wanted) {
+            if let Err(refusal) = self.upsert_service(id, wanted) {
                 warn!(
                     "{id:?} keeps its old forwarding methods: {}",
                     refusal.message

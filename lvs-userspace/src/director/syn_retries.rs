@@ -11,7 +11,7 @@ use crate::model::{ServerId, ServiceId};
 
 /// Clients repeated SYNs because a server did not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Repeats {
+pub struct SynRetries {
     /// The virtual service.
     pub service: ServiceId,
     /// Its real server.
@@ -37,9 +37,9 @@ impl Director {
     /// The servers whose clients repeated SYNs since the last call: a sign of death, or of a packet that
     /// was lost. To be called many times a second: of a server without any, it looks at two counters, which
     /// lie beside those of its neighbours.
-    pub fn repeats(&mut self) -> Vec<Repeats> {
+    pub fn syn_retries(&mut self) -> Vec<SynRetries> {
         let mut found = Vec::new();
-        for (index, before) in (0..).zip(&mut self.repeats) {
+        for (index, before) in (0..).zip(&mut self.syn_retries) {
             let now = self.maps.repeats.read(index).unwrap_or(0);
             let syns = now.wrapping_sub(*before);
             if syns == 0 {
@@ -51,7 +51,7 @@ impl Director {
                 continue;
             };
             if let Some(service) = self.services.get(&record.service) {
-                found.push(Repeats {
+                found.push(SynRetries {
                     service: service.id,
                     server: ServerId(record.address),
                     syns,
@@ -62,14 +62,15 @@ impl Director {
     }
 
     /// Those of a server until now are no sign of anything.
-    pub(super) fn look_at_repeats(&mut self, server: u32) {
+    pub(super) fn skip_syn_retries(&mut self, server: u32) {
         let place = server as usize;
-        if self.repeats.len() <= place {
-            self.repeats.resize(place + 1, 0);
+        if self.syn_retries.len() <= place {
+            self.syn_retries.resize(place + 1, 0);
         }
-        if let (Some(before), Some(now)) =
-            (self.repeats.get_mut(place), self.maps.repeats.read(server))
-        {
+        if let (Some(before), Some(now)) = (
+            self.syn_retries.get_mut(place),
+            self.maps.repeats.read(server),
+        ) {
             *before = now;
         }
     }
@@ -96,20 +97,20 @@ impl Director {
             return false;
         };
         record.down = on_down != OnDown::Keep;
-        self.set_server_flags(index);
-        if let (OnDown::Reset, Some(waker), Ok(index)) =
-            (on_down, &self.waker, u16::try_from(index))
+        self.store_server_flags(index);
+        if let (OnDown::Reset, Some(resets), Ok(index)) =
+            (on_down, &self.resets, u16::try_from(index))
         {
             // Nobody listens while the daemon ends.
-            let _ = waker.send(index);
+            let _ = resets.send(index);
         }
         true
     }
 
     /// Indexes of servers whose silent clients are to be made to speak, as they die. For one listener.
-    pub fn orphaned(&mut self) -> mpsc::Receiver<u16> {
-        let (waker, orphaned) = mpsc::channel();
-        self.waker = Some(waker);
-        orphaned
+    pub fn servers_to_reset(&mut self) -> mpsc::Receiver<u16> {
+        let (resets, servers_to_reset) = mpsc::channel();
+        self.resets = Some(resets);
+        servers_to_reset
     }
 }
