@@ -6,23 +6,19 @@
 //!   not finished, which nobody was told of);
 //! - a server in no plan of a configured service is a deleted one.
 
-use std::collections::HashMap;
-use std::mem::offset_of;
-use std::net::SocketAddr;
-use std::sync::atomic::Ordering;
+use std::collections::{HashMap, HashSet};
 
-use lvs_common::abi::{Hop, Plan, Server, ServiceKey};
+use lvs_common::abi::{Plan, ServiceKey};
 use tracing::{info, warn};
 
 use super::allocator::MapKind;
 use super::marks::Marks;
-use super::next_hops::Known;
-use super::trash::Deleted;
-use super::{Assigned, Director, RealServer, Service, Wanted, keys};
-use crate::address::narrow;
+use super::parts::Director;
+use super::services::{Assigned, Service};
+use super::wanted::Wanted;
+use super::{keys, plan};
 use crate::kernel::KernelError;
-use crate::model::{Persistence, ServerId, ServerSettings, ServiceSettings, Tunnel};
-use crate::scheduler::Scheduler;
+use crate::model::{ServerId, ServerSettings};
 
 impl Director {
     pub(super) fn adopt(&mut self) -> Result<(), KernelError> {
@@ -31,17 +27,9 @@ impl Director {
         self.adopt_servers();
         for index in 0..self.maps.heads.len() {
             let number = self.maps.heads.read(index).unwrap_or(0);
-            if number == 0 {
-                continue;
-            }
-            let service = self
-                .maps
-                .plans
-                .read(number)
-                .and_then(|plan| self.adopt_plan(index, number, &plan, &mut found));
-            if service.is_none() {
+            if number != 0 && self.adopt_service(index, number, &mut found).is_none() {
                 warn!("service {index}: its plan makes no sense, it is removed");
-                self.publish(index, 0);
+                self.publisher.switch(index, 0);
             }
         }
         for key in found.into_keys() {
@@ -51,212 +39,102 @@ impl Director {
             );
             self.keys.remove(key)?;
         }
-        let members = self
-            .live()
-            .flat_map(|(_, service)| &service.members)
-            .map(|member| member.server)
-            .collect();
-        self.mark_deleted_all_but(&members);
-        if !self.services.is_empty() {
-            let deleted = self
-                .servers
-                .values()
-                .filter(|server| server.deleted.is_some())
-                .count();
+        let members = self.adopt_members();
+        if self.services.all().next().is_some() {
             info!(
-                "found {} virtual services with {} real servers, and {deleted} deleted ones with connections",
-                self.live().count(),
-                members.len()
+                "found {} virtual services with {members} real servers, and {} deleted ones with connections",
+                self.services.configured().count(),
+                self.servers.deleted().count()
             );
         }
-        Ok(())
+        self.marks.index_marks(&self.services, &mut self.keys)
     }
 
-    /// Takes over one plan with all it refers to.
-    fn adopt_plan(
+    /// Takes over a service with all its plan refers to; `None`: the plan makes no sense.
+    fn adopt_service(
         &mut self,
         index: u32,
         number: u32,
-        plan: &Plan,
         found: &mut HashMap<ServiceKey, u32>,
     ) -> Option<()> {
+        let plan = self.maps.plans.read(number)?;
         let id = keys::service(&plan.key)?;
-        let scheduler = Scheduler::from_number(plan.scheduler)?;
-        if plan.service != index || self.by_id.contains_key(&id) {
+        let settings = plan::service_settings(&plan)?;
+        if plan.service != index || self.services.index(&id).is_some() {
             return None;
         }
-        let mut servers = Vec::new();
-        let mut members = Vec::new();
-        for place in plan.members..plan.members.checked_add(plan.member_count)? {
-            let member = self.maps.members.read(place)?;
-            let server = self
-                .servers
-                .get(&member.server)
-                .filter(|server| server.service == index)?;
-            let settings = ServerSettings {
-                method: keys::method(member.configured),
-                weight: member.weight,
-                upper: member.upper,
-                lower: member.lower,
-                tunnel: Tunnel::Ipip,
-            };
-            servers.push((ServerId(server.address), settings));
-            members.push(Assigned {
-                server: member.server,
-                last_weight: member.last_weight,
-            });
-        }
-        // What overlaps with another plan's would be given away twice.
+        let (servers, members) = self.members(index, &plan)?;
+        // What overlaps with another plan's would be allocated twice.
         let reserved = self.allocator.reserve(MapKind::Services, index, 1)
-            && self.allocator.reserve(MapKind::Plans, number, 1)
-            && self
-                .allocator
-                .reserve(MapKind::Members, plan.members, plan.member_count)
-            && self
-                .allocator
-                .reserve(MapKind::Slots, plan.slots, plan.slot_count);
+            && self.publisher.reserve(number, &mut self.allocator);
         if !reserved {
             return None;
         }
-        let deleted = found.remove(&plan.key) != Some(index);
-        let mut wanted = Wanted {
-            settings: settings(plan, scheduler),
-            servers,
-        };
-        if deleted {
-            wanted.servers.clear();
-            members.clear();
-        }
-        self.by_id.insert(id, index);
-        self.services.insert(
-            index,
+        let wanted = Wanted { settings, servers };
+        let service = if found.remove(&plan.key) == Some(index) {
             Service {
                 id,
-                deleted,
+                deleted: false,
                 plan: number,
                 wanted,
                 members,
-            },
-        );
+            }
+        } else {
+            Service::deleted(id, number, &wanted)
+        };
+        self.services.insert(index, service);
         Some(())
+    }
+
+    /// The members of a plan; `None` if one is no server of its service.
+    fn members(
+        &self,
+        index: u32,
+        plan: &Plan,
+    ) -> Option<(Vec<(ServerId, ServerSettings)>, Vec<Assigned>)> {
+        let members = plan.members..plan.members.checked_add(plan.member_count)?;
+        let members = members.map(|place| {
+            let member = self.maps.members.read(place)?;
+            let (service, address) = self.servers.get(member.server)?;
+            let assigned = Assigned {
+                server: member.server,
+                last_weight: member.last_weight,
+            };
+            let server = (ServerId(address), plan::server_settings(&member));
+            (service == index).then_some((server, assigned))
+        });
+        members.collect()
     }
 
     fn adopt_servers(&mut self) {
         for index in 0..self.maps.servers.len() {
-            let Some(server) = self.maps.servers.read(index) else {
-                continue;
-            };
-            if !matches!(server.family, 4 | 6) {
-                continue;
-            }
-            let address =
-                SocketAddr::new(narrow(&server.address, server.family), server.port.get());
-            self.allocator.reserve(MapKind::Servers, index, 1);
-            self.servers.insert(
-                index,
-                RealServer {
-                    service: server.service,
-                    address,
-                    deleted: None,
-                    down: server.flags & Server::DOWN != 0,
-                },
-            );
-            self.skip_syn_retries(index);
-            self.by_server.insert((server.service, address), index);
-            self.adopt_hop(address, &server);
-        }
-        self.unite_hops();
-    }
-
-    fn adopt_hop(&mut self, address: SocketAddr, server: &Server) {
-        let Some(hop) = self.maps.hops.read(server.hop).filter(|_| server.hop != 0) else {
-            return;
-        };
-        // Servers at one address share a hop.
-        if self.hops.0.contains_key(&address.ip())
-            || !self.allocator.reserve(MapKind::Hops, server.hop, 1)
-        {
-            return;
-        }
-        let local = hop.flags & Hop::LOCAL != 0;
-        let text = if local {
-            "the director itself".to_owned()
-        } else {
-            describe(&hop)
-        };
-        self.hops.0.insert(
-            address.ip(),
-            Known {
-                number: server.hop,
-                local,
-                text,
-                lost: None,
-            },
-        );
-    }
-
-    /// A daemon that died while it changed a hop left some of an address' servers with the old one.
-    fn unite_hops(&self) {
-        for (&index, server) in &self.servers {
-            let number = self.hops.number(&server.address.ip());
-            if let Some(word) = self.maps.servers.word(index, offset_of!(Server, hop)) {
-                word.store(number, Ordering::Release);
+            if let Some((address, hop)) = self.servers.adopt(index) {
+                self.allocator.reserve(MapKind::Servers, index, 1);
+                self.syn_retries.skip(index);
+                self.hops.adopt(address, hop, &mut self.allocator);
             }
         }
+        // A daemon that died while it changed a hop left some of an address' servers with the old one.
+        self.servers.unite_hops(|address| self.hops.number(address));
     }
 
-    fn mark_deleted_all_but(&mut self, members: &std::collections::HashSet<u32>) {
-        let gone: Vec<u32> = self
-            .servers
-            .keys()
+    /// Deletes the servers that are in no plan of a configured service. Returns how many are in one.
+    fn adopt_members(&mut self) -> usize {
+        let mut members = HashSet::new();
+        for (_, service) in self.services.configured() {
+            for (id, settings, member) in service.servers() {
+                let hop = self.hops.number(id.address());
+                self.servers.undelete(member.server, settings.weight, hop);
+                members.insert(member.server);
+            }
+        }
+        let indexes: Vec<u32> = self.servers.indexes().collect();
+        for server in indexes
+            .into_iter()
             .filter(|server| !members.contains(server))
-            .copied()
-            .collect();
-        for server in gone {
-            if let Some(record) = self.servers.get_mut(&server) {
-                record.deleted = Some(Deleted::default());
-            }
-            self.store_server_flags(server);
+        {
+            self.servers.mark_deleted(server);
         }
-        let up: Vec<u32> = self
-            .live()
-            .flat_map(|(_, service)| service.wanted.servers.iter().zip(&service.members))
-            .filter(|((_, settings), _)| settings.weight > 0)
-            .map(|(_, member)| member.server)
-            .collect();
-        for server in up {
-            if let Some(record) = self.servers.get_mut(&server) {
-                record.down = false;
-            }
-        }
-        for &server in members {
-            self.store_server_flags(server);
-        }
+        members.len()
     }
-}
-
-fn settings(plan: &Plan, scheduler: Scheduler) -> ServiceSettings {
-    ServiceSettings {
-        scheduler: scheduler.name().to_owned(),
-        scheduler_flags: plan.flags & (Plan::FLAG_1 | Plan::FLAG_2 | Plan::FLAG_3),
-        persistence: (plan.persistence != 0).then_some(Persistence {
-            timeout: plan.persistence,
-            prefix: plan.prefix,
-        }),
-        one_packet: plan.flags & Plan::ONE_PACKET != 0,
-        redispatch: Some(plan.flags & Plan::REDISPATCH != 0),
-        engine: None,
-    }
-}
-
-/// A hop for people.
-fn describe(hop: &Hop) -> String {
-    let name = nix::net::if_::if_indextoname(hop.interface)
-        .ok()
-        .and_then(|name| name.into_string().ok())
-        .unwrap_or_else(|| format!("interface {}", hop.interface));
-    format!(
-        "{name} {}",
-        hop.destination.map(|byte| format!("{byte:02x}")).join(":")
-    )
 }

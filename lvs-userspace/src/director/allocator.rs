@@ -1,15 +1,16 @@
-//! Where there is room in the maps, and what becomes room once no packet can refer to it any more.
+//! Allocates ranges of numbers in the maps, and frees them once no packet can refer to them any more.
 
 use std::collections::BTreeMap;
 
+use crate::control::protocol::Refusal;
 use crate::kernel::{Maps, wait_for_readers};
 
-/// Unpublished ranges that are kept before a grace period is waited for.
-const PATIENCE: usize = 256;
+/// Retired ranges that are kept before a grace period is waited for.
+const MAX_RETIRED: usize = 256;
 
-/// Free numbers of one map, as ranges.
+/// Free numbers of one map, as ranges: first number and length.
 #[derive(Debug, Default)]
-pub(super) struct FreeRanges(BTreeMap<u32, u32>);
+struct FreeRanges(BTreeMap<u32, u32>);
 
 impl FreeRanges {
     fn new(first: u32, end: u32) -> Self {
@@ -18,7 +19,7 @@ impl FreeRanges {
         ranges
     }
 
-    /// The first run that is long enough; for a length of 0 any place will do.
+    /// The first range that is long enough; for a length of 0 any number will do.
     fn allocate(&mut self, length: u32) -> Option<u32> {
         if length == 0 {
             return Some(0);
@@ -29,7 +30,7 @@ impl FreeRanges {
         Some(start)
     }
 
-    /// Takes a certain run; false if part of it is taken already.
+    /// Allocates a certain range; false if part of it is allocated already.
     fn reserve(&mut self, start: u32, length: u32) -> bool {
         if length == 0 {
             return true;
@@ -49,7 +50,7 @@ impl FreeRanges {
         true
     }
 
-    /// Makes a run free, and one with its neighbours.
+    /// Frees a range and unites it with its neighbours.
     fn free(&mut self, mut start: u32, mut length: u32) {
         if length == 0 {
             return;
@@ -68,7 +69,7 @@ impl FreeRanges {
     }
 }
 
-/// The maps that room is managed in.
+/// Maps whose numbers are allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MapKind {
     Services,
@@ -79,7 +80,20 @@ pub(super) enum MapKind {
     Hops,
 }
 
-/// Free room in all maps.
+impl MapKind {
+    /// Contents of the map, in the words of a refusal.
+    const fn contents(self) -> &'static str {
+        match self {
+            Self::Services => "virtual services",
+            Self::Servers | Self::Members => "real servers",
+            Self::Plans => "services",
+            Self::Slots => "scheduling tables (see --slots)",
+            Self::Hops => "next hops",
+        }
+    }
+}
+
+/// Free and retired numbers of all maps.
 pub(super) struct Allocator {
     free: [FreeRanges; 6],
     retired: Vec<(MapKind, u32, u32)>,
@@ -103,45 +117,68 @@ impl Allocator {
         }
     }
 
-    /// Takes a run, if need be after waiting for what was retired.
-    pub(super) fn allocate(&mut self, kind: MapKind, length: u32) -> Option<u32> {
-        let taken = self.free[kind as usize].allocate(length);
-        if taken.is_some() || !self.retired.iter().any(|&(retired, ..)| retired == kind) {
-            return taken;
+    /// Allocates a range, if need be after a grace period for those that were retired.
+    pub(super) fn allocate(&mut self, kind: MapKind, length: u32) -> Result<u32, Refusal> {
+        let mut start = self.free[kind as usize].allocate(length);
+        if start.is_none() && self.retired.iter().any(|&(retired, ..)| retired == kind) {
+            self.reclaim();
+            start = self.free[kind as usize].allocate(length);
         }
-        self.reclaim();
-        self.free[kind as usize].allocate(length)
-    }
-
-    /// Whether not even one more can be had.
-    pub(super) fn is_full(&mut self, kind: MapKind) -> bool {
-        self.allocate(kind, 1).is_none_or(|taken| {
-            self.free(kind, taken, 1);
-            false
+        start.ok_or_else(|| {
+            Refusal::no_room(format!("there is no room for more {}", kind.contents()))
         })
     }
 
-    /// Takes a run that is in use already; false if something else uses part of it.
+    /// Allocates a range of each, or of none.
+    pub(super) fn allocate_all<const N: usize>(
+        &mut self,
+        wanted: [(MapKind, u32); N],
+    ) -> Result<[u32; N], Refusal> {
+        let mut starts = [0; N];
+        for (place, &(kind, length)) in wanted.iter().enumerate() {
+            match self.allocate(kind, length) {
+                Ok(start) => starts[place] = start,
+                Err(refusal) => {
+                    for (&(kind, length), start) in wanted.iter().zip(starts).take(place) {
+                        self.free(kind, start, length);
+                    }
+                    return Err(refusal);
+                }
+            }
+        }
+        Ok(starts)
+    }
+
+    /// Whether not even one more number can be allocated.
+    pub(super) fn is_full(&mut self, kind: MapKind) -> bool {
+        match self.allocate(kind, 1) {
+            Ok(start) => self.free(kind, start, 1),
+            Err(_) => return true,
+        }
+        false
+    }
+
+    /// Allocates a range that is in use already; false if part of it is allocated.
     pub(super) fn reserve(&mut self, kind: MapKind, start: u32, length: u32) -> bool {
         self.free[kind as usize].reserve(start, length)
     }
 
-    /// Gives back what no packet ever saw.
+    /// Frees a range that was never published.
     pub(super) fn free(&mut self, kind: MapKind, start: u32, length: u32) {
         self.free[kind as usize].free(start, length);
     }
 
-    /// Gives back what was unpublished: a packet may refer to it until a grace period has passed.
+    /// Frees a range that was unpublished, after a grace period: a packet under way may refer to it.
     pub(super) fn retire(&mut self, kind: MapKind, start: u32, length: u32) {
         if length > 0 {
             self.retired.push((kind, start, length));
         }
-        if self.retired.len() >= PATIENCE {
+        if self.retired.len() >= MAX_RETIRED {
             self.reclaim();
         }
     }
 
-    /// Waits for the packets under way and makes room of what was retired.
+    /// Waits for the packets under way and frees the retired ranges.
     pub(super) fn reclaim(&mut self) {
         if self.retired.is_empty() {
             return;
@@ -158,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn runs_are_taken_from_the_front_and_grow_together_again() {
+    fn ranges_are_allocated_from_the_front_and_united_again() {
         let mut ranges = FreeRanges::new(1, 11);
         let (a, b, c) = (
             ranges.allocate(3).unwrap(),
@@ -175,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_reserved_once() {
+    fn a_range_is_reserved_once() {
         let mut ranges = FreeRanges::new(0, 10);
         assert!(ranges.reserve(3, 4));
         assert!(!ranges.reserve(6, 2));
@@ -187,7 +224,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn nothing_is_lost_or_given_twice(actions in proptest::collection::vec((0u32..3, 1u32..9), 1..80)) {
+        fn no_number_is_lost_or_allocated_twice(actions in proptest::collection::vec((0u32..3, 1u32..9), 1..80)) {
             let mut ranges = FreeRanges::new(0, 64);
             let mut held: Vec<(u32, u32)> = Vec::new();
             for (action, length) in actions {

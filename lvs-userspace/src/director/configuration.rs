@@ -2,7 +2,7 @@
 
 use lvs_common::abi::{MAX_SERVERS, MAX_SERVICES};
 
-use super::{Director, Wanted, after, canonical_service, subject};
+use super::wanted::{Wanted, after, canonical_service, subject};
 use crate::control::protocol::{Edit, MarkRule, Refusal, Timeouts};
 use crate::model::ServiceId;
 
@@ -79,45 +79,6 @@ impl Configuration {
                 "there can be {MAX_SERVERS} real servers at most"
             )));
         }
-        Ok(())
-    }
-}
-
-impl Director {
-    /// Makes the tables hold exactly what a configuration says, one service after the other.
-    pub fn configure(&mut self, configuration: &Configuration) -> Result<(), Refusal> {
-        if let Some(timeouts) = configuration.timeouts {
-            self.set_timeouts(timeouts)?;
-        }
-        let all = &configuration.services;
-        let unwanted: Vec<_> = self
-            .live()
-            .map(|(_, service)| service.id)
-            .filter(|id| all.iter().all(|(wanted, _)| wanted != id))
-            .collect();
-        for id in unwanted {
-            self.remove(id)?;
-        }
-        let stale: Vec<_> = self
-            .marks()
-            .into_iter()
-            .filter(|rule| !configuration.marks.contains(rule))
-            .collect();
-        for rule in stale {
-            self.set_mark(&MarkRule { mark: 0, ..rule })?;
-        }
-        for (id, wanted) in all {
-            if self
-                .find(id)
-                .is_none_or(|service| service.wanted != *wanted)
-            {
-                self.upsert_service(*id, wanted.clone())?;
-            }
-        }
-        for rule in &configuration.marks {
-            self.set_mark(rule)?;
-        }
-        self.follow();
         Ok(())
     }
 }

@@ -6,11 +6,12 @@
 
 use std::collections::HashMap;
 
-use lvs_common::abi::{MAX_RULES, ServiceKey};
+use lvs_common::abi::{Address, MAX_RULES, ServiceKey};
 
-use super::{Director, keys};
+use super::keys;
+use super::services::Services;
 use crate::control::protocol::{MarkRule, Refusal, RefusalKind};
-use crate::kernel::KernelError;
+use crate::kernel::{KernelError, ServiceKeys};
 use crate::model::{Family, ServiceId};
 
 /// Marks by the keys of the packets that carry them.
@@ -18,20 +19,6 @@ use crate::model::{Family, ServiceId};
 pub(super) struct Marks(HashMap<ServiceKey, u32>);
 
 impl Marks {
-    /// The rules that give packets this mark.
-    fn of(&self, mark: u32, family: Family) -> impl Iterator<Item = ServiceKey> {
-        let wanted = keys::number(family);
-        self.0
-            .iter()
-            .filter(move |&(key, given)| *given == mark && key.family == wanted)
-            .map(|(key, _)| *key)
-    }
-
-    /// Addresses of packets that carry marks.
-    pub(super) fn addresses(&self) -> impl Iterator<Item = &lvs_common::abi::Address> {
-        self.0.keys().map(|key| &key.address)
-    }
-
     /// Takes the records of rules, and the keys they are found by, out of all keys there are.
     pub(super) fn adopt(found: &mut HashMap<ServiceKey, u32>) -> Self {
         let records: Vec<(ServiceKey, u32)> = found
@@ -51,13 +38,10 @@ impl Marks {
         }
         Self(rules)
     }
-}
 
-impl Director {
     /// The rules there are, in the order of addresses.
-    pub fn marks(&self) -> Vec<MarkRule> {
-        let mut rules: Vec<MarkRule> = self
-            .marks
+    pub(super) fn list(&self) -> Vec<MarkRule> {
+        let rules = self
             .0
             .iter()
             .filter_map(|(key, &mark)| match keys::service(key)? {
@@ -67,54 +51,20 @@ impl Director {
                     mark,
                 }),
                 ServiceId::Mark { .. } => None,
-            })
-            .collect();
+            });
+        let mut rules: Vec<MarkRule> = rules.collect();
         rules.sort_unstable_by_key(|rule| (rule.address, rule.protocol));
         rules
     }
 
-    /// From now on these packets carry a mark; 0: none.
-    pub(super) fn set_mark(&mut self, rule: &MarkRule) -> Result<(), Refusal> {
-        let id = super::canonical_service(&ServiceId::Address {
-            protocol: rule.protocol,
-            address: rule.address,
-        });
-        let key = keys::key(&id);
-        if rule.mark == 0 {
-            return self.unmark(key);
-        }
-        if self.find(&id).is_some() {
-            return Err(Refusal::new(
-                RefusalKind::NotSupported,
-                "these packets have a virtual service of their own",
-            ));
-        }
-        if !self.marks.0.contains_key(&key) && self.marks.0.len() >= MAX_RULES as usize {
-            return Err(Refusal::no_room(format!(
-                "there can be {MAX_RULES} rules for marks at most"
-            )));
-        }
-        self.keys.insert(record(key), rule.mark).map_err(internal)?;
-        self.marks.0.insert(key, rule.mark);
-        self.filter_address(&key.address);
-        self.index_mark(key).map_err(internal)
+    /// Addresses of packets that carry marks.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = Address> {
+        self.0.keys().map(|key| key.address)
     }
 
-    fn unmark(&mut self, key: ServiceKey) -> Result<(), Refusal> {
-        if self.marks.0.remove(&key).is_none() {
-            return Err(Refusal::new(
-                RefusalKind::NoSuchService,
-                "these packets carry no mark",
-            ));
-        }
-        // The key first: a record without it is a rule whose mark has no service.
-        self.keys.forget(key).map_err(internal)?;
-        self.keys.forget(record(key)).map_err(internal)
-    }
-
-    /// Why packets of a service to be added would not reach it, if so.
-    pub(super) fn check_unmarked(&self, id: &ServiceId) -> Result<(), Refusal> {
-        match self.marks.0.get(&keys::key(id)) {
+    /// Refuses a service that packets with a mark would not reach.
+    pub(super) fn check_unmarked(&self, service: &ServiceKey) -> Result<(), Refusal> {
+        match self.0.get(service) {
             Some(mark) => Err(Refusal::new(
                 RefusalKind::NotSupported,
                 format!("packets for it carry the mark {mark}"),
@@ -123,35 +73,80 @@ impl Director {
         }
     }
 
-    /// Leads the packets that carry a service's mark to it, or no longer.
-    pub(super) fn index_mark_of(&mut self, id: &ServiceId) -> Result<(), Refusal> {
-        let ServiceId::Mark { mark, family } = *id else {
-            return Ok(());
-        };
-        let rules: Vec<ServiceKey> = self.marks.of(mark, family).collect();
+    /// Enters a rule, not yet indexed.
+    pub(super) fn insert(
+        &mut self,
+        key: ServiceKey,
+        mark: u32,
+        keys: &mut ServiceKeys,
+    ) -> Result<(), Refusal> {
+        if !self.0.contains_key(&key) && self.0.len() >= MAX_RULES as usize {
+            return Err(Refusal::no_room(format!(
+                "there can be {MAX_RULES} rules for marks at most"
+            )));
+        }
+        keys.insert(record(key), mark)?;
+        self.0.insert(key, mark);
+        Ok(())
+    }
+
+    pub(super) fn remove(
+        &mut self,
+        key: ServiceKey,
+        keys: &mut ServiceKeys,
+    ) -> Result<(), Refusal> {
+        if self.0.remove(&key).is_none() {
+            return Err(Refusal::new(
+                RefusalKind::NoSuchService,
+                "these packets carry no mark",
+            ));
+        }
+        // The key first: a record without it is a rule whose mark has no service.
+        keys.forget(key)?;
+        Ok(keys.forget(record(key))?)
+    }
+
+    /// Has the packets that carry a mark find its service, if there is one.
+    pub(super) fn index_mark(
+        &self,
+        mark: u32,
+        family: Family,
+        services: &Services,
+        keys: &mut ServiceKeys,
+    ) -> Result<(), KernelError> {
+        let family = keys::number(family);
+        let rules = self
+            .0
+            .iter()
+            .filter(|&(key, found)| *found == mark && key.family == family);
         rules
-            .into_iter()
-            .try_for_each(|key| self.index_mark(key))
-            .map_err(internal)
+            .map(|(key, _)| *key)
+            .try_for_each(|key| self.index_rule(key, services, keys))
     }
 
-    /// Leads every marked packet where it belongs: after a daemon that died in the midst of that.
-    pub(super) fn index_marks(&mut self) -> Result<(), KernelError> {
-        let rules: Vec<ServiceKey> = self.marks.0.keys().copied().collect();
-        rules.into_iter().try_for_each(|key| self.index_mark(key))
+    /// Has all packets with marks find their services: after a daemon that died while it changed that.
+    pub(super) fn index_marks(
+        &self,
+        services: &Services,
+        keys: &mut ServiceKeys,
+    ) -> Result<(), KernelError> {
+        self.0
+            .keys()
+            .try_for_each(|&key| self.index_rule(key, services, keys))
     }
 
-    /// Leads the packets of one rule to their mark's service, if there is one.
-    fn index_mark(&mut self, key: ServiceKey) -> Result<(), KernelError> {
-        let mark = self.marks.0.get(&key).copied().unwrap_or(0);
-        let id = ServiceId::Mark {
-            mark,
-            family: keys::family_of(&key),
-        };
-        let index = self.by_id.get(&id).filter(|_| self.find(&id).is_some());
-        match index {
-            Some(&index) => self.keys.insert(key, index),
-            None => self.keys.forget(key),
+    /// Has the packets of one rule find their mark's service, if there is one.
+    pub(super) fn index_rule(
+        &self,
+        key: ServiceKey,
+        services: &Services,
+        keys: &mut ServiceKeys,
+    ) -> Result<(), KernelError> {
+        let mark = self.0.get(&key).copied().unwrap_or(0);
+        let family = keys::family_of(&key);
+        match services.find(&ServiceId::Mark { mark, family }) {
+            Some((index, _)) => keys.insert(key, index),
+            None => keys.forget(key),
         }
     }
 }
@@ -162,9 +157,4 @@ const fn record(key: ServiceKey) -> ServiceKey {
         family: key.family | ServiceKey::RULE,
         ..key
     }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "the form that map_err wants")]
-fn internal(error: KernelError) -> Refusal {
-    Refusal::new(RefusalKind::Internal, error.to_string())
 }

@@ -1,23 +1,26 @@
-//! Where packets to each real server go next.
+//! The hops in force, by address of the real servers.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::mem::offset_of;
 use std::net::IpAddr;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lvs_common::abi::{Hop, Server};
+use lvs_common::abi::Hop;
+use tokio::sync::watch;
 use tracing::{info, warn};
-use zerocopy::IntoBytes;
+use zerocopy::{FromZeros as _, IntoBytes};
 
-use super::Director;
-use super::allocator::MapKind;
+use super::allocator::{Allocator, MapKind};
+use crate::kernel::Maps;
 
 /// A hop stays in force this long after its address became unresolved: a neighbour that is asked
 /// again, or a daemon that just started, costs no packet.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// What was found out about an address.
+/// Text of the director's own addresses.
+const LOCAL: &str = "the director itself";
+
+/// Result of resolving an address.
 #[derive(Clone, Debug)]
 pub enum NextHop {
     /// It is the director's own.
@@ -29,203 +32,218 @@ pub enum NextHop {
         /// For people: interface and Ethernet address.
         text: String,
     },
-    /// Why packets cannot be sent there.
+    /// Packets cannot be sent there, and why.
     Unresolved(String),
 }
 
-/// The hops in force, by address of the real servers.
-#[derive(Default)]
-pub(super) struct NextHops(pub(super) HashMap<IpAddr, Known>);
-
-pub(super) struct Known {
+/// A change of the hop in force of an address.
+pub(super) struct Switch {
+    /// Number of the new hop; 0: none.
     pub(super) number: u32,
-    pub(super) local: bool,
-    pub(super) text: String,
-    pub(super) lost: Option<Instant>,
+    /// Number of the hop before; 0: none.
+    pub(super) previous: u32,
+    /// The address became the director's own, or is no longer.
+    pub(super) local_changed: bool,
+}
+
+/// The hops in force, and the addresses that have to be resolved.
+pub(super) struct NextHops {
+    maps: Arc<Maps>,
+    by_address: HashMap<IpAddr, InForce>,
+    followed: watch::Sender<BTreeSet<IpAddr>>,
+}
+
+#[derive(Default)]
+struct InForce {
+    number: u32,
+    local: bool,
+    text: String,
+    /// Start of the time without a resolution.
+    unresolved: Option<Instant>,
 }
 
 impl NextHops {
-    /// The hop's number; 0 if unresolved.
-    pub(super) fn number(&self, address: &IpAddr) -> u32 {
-        self.0.get(address).map_or(0, |known| known.number)
+    pub(super) fn new(maps: Arc<Maps>) -> Self {
+        Self {
+            maps,
+            by_address: HashMap::new(),
+            followed: watch::Sender::new(BTreeSet::new()),
+        }
+    }
+
+    /// Number of an address' hop; 0 if unresolved.
+    pub(super) fn number(&self, address: IpAddr) -> u32 {
+        self.by_address.get(&address).map_or(0, |hop| hop.number)
     }
 
     /// Whether the address is the director's own.
-    pub(super) fn is_local(&self, address: &IpAddr) -> bool {
-        self.0.get(address).is_some_and(|known| known.local)
+    pub(super) fn is_local(&self, address: IpAddr) -> bool {
+        self.by_address.get(&address).is_some_and(|hop| hop.local)
     }
 
     /// For people.
-    pub(super) fn text(&self, address: &IpAddr) -> String {
-        self.0
-            .get(address)
-            .map_or_else(|| "unresolved".to_owned(), |known| known.text.clone())
-    }
-}
-
-impl Director {
-    /// Sends packets to a real server's address another way from now on.
-    pub fn resolve(&mut self, address: IpAddr, next: NextHop) {
-        let (hop, local, text) = match next {
-            NextHop::Unresolved(reason) => {
-                info!("{address} is unresolved: {reason}");
-                let known = self.hops.0.entry(address).or_insert_with(Known::nothing);
-                known.text = format!("unresolved: {reason}");
-                known.lost.get_or_insert_with(Instant::now);
-                return;
-            }
-            NextHop::Local => (local_hop(), true, "the director itself".to_owned()),
-            NextHop::Via { hop, text } => (hop, false, text),
-        };
-        let known = self.hops.0.entry(address).or_insert_with(Known::nothing);
-        known.lost = None;
-        known.text.clone_from(&text);
-        let before = (known.number, known.local);
-        let same = before.0 != 0
-            && self
-                .maps
-                .hops
-                .read(before.0)
-                .is_some_and(|found| found.as_bytes() == hop.as_bytes());
-        if same {
-            return;
-        }
-        let Some(number) = self.allocator.allocate(MapKind::Hops, 1) else {
-            warn!("there is no room for the next hop of {address}");
-            return;
-        };
-        info!("packets to {address} go to {text}");
-        self.maps.hops.write(number, hop);
-        self.set_hop(address, number, local);
-        self.allocator
-            .retire(MapKind::Hops, before.0, u32::from(before.0 != 0));
-        if before.1 != local {
-            self.rewrite_services_with(address);
-        }
+    pub(super) fn text(&self, address: IpAddr) -> String {
+        let hop = self.by_address.get(&address);
+        hop.map_or_else(|| "unresolved".to_owned(), |hop| hop.text.clone())
     }
 
-    /// Has an address resolved that is about to become a real server's. True if it is already.
-    pub fn expect(&self, address: IpAddr) -> bool {
-        self.followed
-            .send_if_modified(|followed| followed.insert(address));
-        self.hops.number(&address) != 0
+    /// The addresses that have to be resolved, whenever they change.
+    pub(super) fn followed(&self) -> watch::Receiver<BTreeSet<IpAddr>> {
+        self.followed.subscribe()
     }
 
-    /// The same for many addresses. True if all of them are resolved already.
-    pub fn expect_all(&self, addresses: &BTreeSet<IpAddr>) -> bool {
+    /// From now on exactly these addresses have to be resolved.
+    pub(super) fn follow(&self, addresses: BTreeSet<IpAddr>) {
+        self.followed.send_if_modified(|followed| {
+            let changed = *followed != addresses;
+            *followed = addresses;
+            changed
+        });
+    }
+
+    /// Has further addresses resolved. True if all of them are already.
+    pub(super) fn expect(&self, addresses: &BTreeSet<IpAddr>) -> bool {
         self.followed.send_if_modified(|followed| {
             let before = followed.len();
             followed.extend(addresses);
             followed.len() != before
         });
-        let mut addresses = addresses.iter();
-        addresses.all(|address| self.hops.number(address) != 0)
+        addresses.iter().all(|address| self.number(*address) != 0)
     }
 
-    /// Stops sending to addresses that have been unresolved for a while; forgets those of no server.
-    pub(super) fn expire_lost_hops(&mut self) {
-        let lost: Vec<IpAddr> = self
+    /// Followed addresses without a hop.
+    pub(super) fn unresolved(&self) -> Vec<IpAddr> {
+        let followed = self.followed.borrow();
+        followed
+            .iter()
+            .filter(|address| self.number(**address) == 0)
+            .copied()
+            .collect()
+    }
+
+    /// Takes over the hop that a server refers to. Servers at one address share a hop.
+    pub(super) fn adopt(&mut self, address: IpAddr, number: u32, allocator: &mut Allocator) {
+        let Some(hop) = self.maps.hops.read(number).filter(|_| number != 0) else {
+            return;
+        };
+        if self.by_address.contains_key(&address) || !allocator.reserve(MapKind::Hops, number, 1) {
+            return;
+        }
+        let local = hop.flags & Hop::LOCAL != 0;
+        let hop = InForce {
+            number,
+            local,
+            text: if local {
+                LOCAL.to_owned()
+            } else {
+                describe(&hop)
+            },
+            unresolved: None,
+        };
+        self.by_address.insert(address, hop);
+    }
+
+    /// Writes the hop that an address was resolved to. Returns the change if it is another one than before:
+    /// the servers' records have to be switched to it, and the one before retired.
+    pub(super) fn resolve(
+        &mut self,
+        address: IpAddr,
+        next: NextHop,
+        allocator: &mut Allocator,
+    ) -> Option<Switch> {
+        let known = self.by_address.entry(address).or_default();
+        let (hop, local, text) = match next {
+            NextHop::Unresolved(reason) => {
+                info!("{address} is unresolved: {reason}");
+                known.text = format!("unresolved: {reason}");
+                known.unresolved.get_or_insert_with(Instant::now);
+                return None;
+            }
+            NextHop::Local => (local_hop(), true, LOCAL.to_owned()),
+            NextHop::Via { hop, text } => (hop, false, text),
+        };
+        known.unresolved = None;
+        known.text.clone_from(&text);
+        let before = self
+            .maps
             .hops
-            .0
-            .iter()
-            .filter(|(_, known)| {
-                known.number != 0 && known.lost.is_some_and(|since| since.elapsed() > PATIENCE)
-            })
-            .map(|(&address, _)| address)
-            .collect();
-        for address in lost {
-            warn!("{address} stays unresolved, its packets are dropped from now on");
-            self.drop_hop(address);
+            .read(known.number)
+            .filter(|_| known.number != 0);
+        if before.is_some_and(|before| before.as_bytes() == hop.as_bytes()) {
+            return None;
         }
-        if self.hops.0.len() > self.followed.borrow().len() {
-            let mut used: HashSet<IpAddr> = self.followed.borrow().iter().copied().collect();
-            used.extend(self.servers.values().map(|server| server.address.ip()));
-            let unused: Vec<IpAddr> = self
-                .hops
-                .0
-                .keys()
-                .filter(|ip| !used.contains(ip))
-                .copied()
-                .collect();
-            for address in unused {
-                self.drop_hop(address);
-                self.hops.0.remove(&address);
-            }
-        }
+        let Ok(number) = allocator.allocate(MapKind::Hops, 1) else {
+            warn!("there is no room for the next hop of {address}");
+            return None;
+        };
+        info!("packets to {address} go to {text}");
+        self.maps.hops.write(number, hop);
+        Some(known.switch(number, local))
     }
 
-    fn drop_hop(&mut self, address: IpAddr) {
-        let number = self.hops.number(&address);
-        let local = self.hops.is_local(&address);
-        self.set_hop(address, 0, false);
-        self.allocator
-            .retire(MapKind::Hops, number, u32::from(number != 0));
-        if local {
-            self.rewrite_services_with(address);
-        }
+    /// Leaves an address without a hop.
+    pub(super) fn clear(&mut self, address: IpAddr) -> Option<Switch> {
+        let known = self.by_address.get_mut(&address)?;
+        Some(known.switch(0, false))
     }
 
-    fn set_hop(&mut self, address: IpAddr, number: u32, local: bool) {
-        if let Some(known) = self.hops.0.get_mut(&address) {
-            known.number = number;
-            known.local = local;
-        }
-        for (&index, _) in self
-            .servers
-            .iter()
-            .filter(|(_, server)| server.address.ip() == address)
-        {
-            if let Some(word) = self.maps.servers.word(index, offset_of!(Server, hop)) {
-                word.store(number, Ordering::Release);
-            }
-        }
+    /// Addresses that have been unresolved for so long that their hops are in force no longer.
+    pub(super) fn lost(&self) -> Vec<IpAddr> {
+        let lost = self.by_address.iter().filter(|(_, hop)| {
+            hop.number != 0
+                && hop
+                    .unresolved
+                    .is_some_and(|since| since.elapsed() > PATIENCE)
+        });
+        lost.map(|(&address, _)| address).collect()
     }
 
-    /// The method in a plan depends on whether the address is the director's own.
-    fn rewrite_services_with(&mut self, address: IpAddr) {
-        let concerned: Vec<_> = self
-            .live()
-            .filter(|(_, service)| {
-                service
-                    .wanted
-                    .servers
-                    .iter()
-                    .any(|(id, _)| id.address() == address)
-            })
-            .map(|(_, service)| (service.id, service.wanted.clone()))
-            .collect();
-        for (id, wanted) in concerned {
-            if let Err(refusal) = self.upsert_service(id, wanted) {
-                warn!(
-                    "{id:?} keeps its old forwarding methods: {}",
-                    refusal.message
-                );
-            }
+    /// Addresses that are neither followed nor any server's.
+    pub(super) fn unused(&self, servers: impl Iterator<Item = IpAddr>) -> Vec<IpAddr> {
+        let followed = self.followed.borrow();
+        if self.by_address.len() <= followed.len() {
+            return Vec::new();
         }
+        let used: HashSet<IpAddr> = followed.iter().copied().chain(servers).collect();
+        self.by_address
+            .keys()
+            .filter(|address| !used.contains(address))
+            .copied()
+            .collect()
+    }
+
+    /// Drops an address that is not used any more.
+    pub(super) fn forget(&mut self, address: IpAddr) {
+        self.by_address.remove(&address);
     }
 }
 
-impl Known {
-    fn nothing() -> Self {
-        Self {
-            number: 0,
-            local: false,
-            text: String::new(),
-            lost: None,
+impl InForce {
+    const fn switch(&mut self, number: u32, local: bool) -> Switch {
+        Switch {
+            number,
+            previous: std::mem::replace(&mut self.number, number),
+            local_changed: std::mem::replace(&mut self.local, local) != local,
         }
     }
 }
 
 fn local_hop() -> Hop {
     Hop {
-        destination: [0; 6],
-        source: [0; 6],
-        vlan: 0.into(),
         mtu: u16::MAX,
-        interface: 0,
-        source4: [0; 4],
-        source6: [0; 16],
         flags: Hop::LOCAL,
-        reserved: [0; 20],
+        ..Hop::new_zeroed()
     }
+}
+
+/// A hop for people.
+fn describe(hop: &Hop) -> String {
+    let name = nix::net::if_::if_indextoname(hop.interface)
+        .ok()
+        .and_then(|name| name.into_string().ok())
+        .unwrap_or_else(|| format!("interface {}", hop.interface));
+    format!(
+        "{name} {}",
+        hop.destination.map(|byte| format!("{byte:02x}")).join(":")
+    )
 }

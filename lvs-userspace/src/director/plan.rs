@@ -1,143 +1,129 @@
-//! Plans: what a service is, written where no packet looks yet.
+//! A virtual service in the form the maps hold it, and read back from it.
 
 use lvs_common::abi::{Member, Pick, Plan};
+use zerocopy::FromZeros as _;
 
-use super::allocator::MapKind;
-use super::{Assigned, Director, Wanted, keys};
+use super::keys;
+use super::services::Assigned;
+use super::wanted::Wanted;
 use crate::control::protocol::{Refusal, RefusalKind};
-use crate::model::{Method, ServerSettings, ServiceId, ServiceSettings};
+use crate::model::{
+    Method, Persistence, ServerId, ServerSettings, ServiceId, ServiceSettings, Tunnel,
+};
 use crate::scheduler::{Candidate, Scheduler};
 
-impl Director {
-    /// Writes a plan that nothing refers to yet.
-    pub(super) fn write_plan(
-        &mut self,
+/// A plan with what it refers to, before places in the maps are allocated for it.
+pub(super) struct Layout {
+    /// All but the numbers of its first member and slot.
+    pub(super) plan: Plan,
+    pub(super) members: Vec<Member>,
+    pub(super) slots: Vec<u16>,
+}
+
+impl Layout {
+    /// Lays out a service with the server indexes assigned to its servers.
+    pub(super) fn new(
         index: u32,
         id: &ServiceId,
         wanted: &Wanted,
-        members: &[Assigned],
-    ) -> Result<u32, Refusal> {
-        let key = keys::key(id);
+        assigned: &[Assigned],
+        is_local: impl Fn(&ServerId) -> bool,
+    ) -> Result<Self, Refusal> {
         let settings = &wanted.settings;
         let scheduler = Scheduler::from_name(&settings.scheduler).ok_or_else(|| {
             Refusal::new(RefusalKind::UnknownScheduler, "there is no such scheduler")
         })?;
-        let servers = || wanted.servers.iter().zip(members);
+        let servers = || wanted.servers.iter().zip(assigned);
         let candidates: Vec<Candidate> = servers()
-            .map(|((server, settings), member)| Candidate {
+            .map(|((server, settings), assigned)| Candidate {
                 address: server.address(),
                 port: server.0.port(),
                 weight: settings.weight,
-                last_weight: member.last_weight,
+                last_weight: assigned.last_weight,
             })
             .collect();
-        let table = scheduler.table(&candidates);
-        let (member_count, slot_count) = (length(members), length(&table));
-
-        let plan = self.allocate(MapKind::Plans, 1, "services")?;
-        let first_member = match self.allocate(MapKind::Members, member_count, "real servers") {
-            Ok(first) => first,
-            Err(refusal) => {
-                self.allocator.free(MapKind::Plans, plan, 1);
-                return Err(refusal);
-            }
-        };
-        let first_slot = match self.allocate(
-            MapKind::Slots,
-            slot_count,
-            "scheduling tables (see --slots)",
-        ) {
-            Ok(first) => first,
-            Err(refusal) => {
-                self.allocator
-                    .free(MapKind::Members, first_member, member_count);
-                self.allocator.free(MapKind::Plans, plan, 1);
-                return Err(refusal);
-            }
-        };
-        for (place, ((server, settings), placed)) in (first_member..).zip(servers()) {
-            let method = if self.hops.is_local(&server.address()) {
-                Method::Local
-            } else {
-                settings.method
-            };
-            self.maps
-                .members
-                .write(place, member(settings, method, *placed));
-        }
-        for (place, &slot) in (first_slot..).zip(&table) {
-            self.maps.slots.write(place, slot);
-        }
-        self.maps.plans.write(
-            plan,
-            Plan {
-                key,
-                service: index,
-                members: first_member,
-                member_count,
-                slots: first_slot,
-                slot_count,
-                persistence: settings
-                    .persistence
-                    .map_or(0, |persistence| persistence.timeout),
-                prefix: settings
-                    .persistence
-                    .map_or(0, |persistence| persistence.prefix),
-                pick: if members.is_empty() {
-                    Pick::Nothing as u8
+        let members: Vec<Member> = servers()
+            .map(|((server, settings), assigned)| {
+                let method = if is_local(server) {
+                    Method::Local
                 } else {
-                    scheduler.pick() as u8
-                },
-                flags: flags(settings),
-                scheduler: scheduler.number(),
-                reserved: [0; 16],
-            },
-        );
-        Ok(plan)
-    }
-
-    /// Gives back a plan that was never published.
-    pub(super) fn free_plan(&mut self, number: u32) {
-        if let Some(plan) = self.maps.plans.read(number) {
-            self.allocator
-                .free(MapKind::Members, plan.members, plan.member_count);
-            self.allocator
-                .free(MapKind::Slots, plan.slots, plan.slot_count);
-            self.allocator.free(MapKind::Plans, number, 1);
-        }
-    }
-
-    /// Gives back a plan that was in force until now.
-    pub(super) fn retire_plan(&mut self, number: u32) {
-        if let (Some(plan), true) = (self.maps.plans.read(number), number != 0) {
-            self.allocator
-                .retire(MapKind::Members, plan.members, plan.member_count);
-            self.allocator
-                .retire(MapKind::Slots, plan.slots, plan.slot_count);
-            self.allocator.retire(MapKind::Plans, number, 1);
-        }
+                    settings.method
+                };
+                member(settings, method, *assigned)
+            })
+            .collect();
+        let slots = scheduler.table(&candidates);
+        let pick = if members.is_empty() {
+            Pick::Nothing
+        } else {
+            scheduler.pick()
+        };
+        let persistence = settings.persistence;
+        let plan = Plan {
+            key: keys::key(id),
+            service: index,
+            member_count: length(&members),
+            slot_count: length(&slots),
+            persistence: persistence.map_or(0, |persistence| persistence.timeout),
+            prefix: persistence.map_or(0, |persistence| persistence.prefix),
+            pick: pick as u8,
+            flags: flags(settings),
+            scheduler: scheduler.number(),
+            ..Plan::new_zeroed()
+        };
+        Ok(Self {
+            plan,
+            members,
+            slots,
+        })
     }
 }
 
+/// Settings of a service, from its plan; `None` if no daemon writes such a plan.
+pub(super) fn service_settings(plan: &Plan) -> Option<ServiceSettings> {
+    Some(ServiceSettings {
+        scheduler: Scheduler::from_number(plan.scheduler)?.name().to_owned(),
+        scheduler_flags: plan.flags & SCHEDULER_FLAGS,
+        persistence: (plan.persistence != 0).then_some(Persistence {
+            timeout: plan.persistence,
+            prefix: plan.prefix,
+        }),
+        one_packet: plan.flags & Plan::ONE_PACKET != 0,
+        redispatch: Some(plan.flags & Plan::REDISPATCH != 0),
+        engine: None,
+    })
+}
+
+/// Settings of a real server, from its member.
+pub(super) const fn server_settings(member: &Member) -> ServerSettings {
+    ServerSettings {
+        method: keys::method(member.configured),
+        weight: member.weight,
+        upper: member.upper,
+        lower: member.lower,
+        tunnel: Tunnel::Ipip,
+    }
+}
+
+const SCHEDULER_FLAGS: u8 = Plan::FLAG_1 | Plan::FLAG_2 | Plan::FLAG_3;
+
 fn flags(settings: &ServiceSettings) -> u8 {
-    let scheduler = settings.scheduler_flags & (Plan::FLAG_1 | Plan::FLAG_2 | Plan::FLAG_3);
     let set = |bit, on| if on { bit } else { 0 };
-    scheduler
+    settings.scheduler_flags & SCHEDULER_FLAGS
         | set(Plan::ONE_PACKET, settings.one_packet)
         | set(Plan::REDISPATCH, settings.redispatch == Some(true))
 }
 
-fn member(settings: &ServerSettings, method: Method, placed: Assigned) -> Member {
+fn member(settings: &ServerSettings, method: Method, assigned: Assigned) -> Member {
     Member {
-        server: placed.server,
+        server: assigned.server,
         weight: settings.weight,
         upper: settings.upper,
         lower: settings.lower,
         method: keys::raw_method(method),
         configured: keys::raw_method(settings.method),
-        reserved: [0; 2],
-        last_weight: placed.last_weight,
-        padding: [0; 8],
+        last_weight: assigned.last_weight,
+        ..Member::new_zeroed()
     }
 }
 

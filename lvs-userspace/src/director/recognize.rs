@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use lvs_common::abi::{Server, ServiceKey};
 use lvs_common::connection::{Protocol, Record};
 
-use super::{Director, Service, keys};
+use super::keys;
+use super::parts::Director;
+use super::services::Service;
 use crate::model::{Family, Method, ServiceId};
 use crate::sync::Discard;
 
@@ -44,7 +46,7 @@ impl Director {
             })
         });
         let mut all = marked.into_iter().chain(addressed);
-        let found = all.find_map(|id| Some((*self.by_id.get(&id)?, self.find(&id)?)));
+        let found = all.find_map(|id| self.services.find(&id));
         self.recognize_server(found.ok_or(Discard::NoService)?, server)
     }
 
@@ -56,9 +58,8 @@ impl Director {
         server: SocketAddr,
     ) -> Result<Recognized, Discard> {
         let id = keys::service(service).ok_or(Discard::NoService)?;
-        let index = *self.by_id.get(&id).ok_or(Discard::NoService)?;
-        let found = self.find(&id).ok_or(Discard::NoService)?;
-        self.recognize_server((index, found), server)
+        let found = self.services.find(&id).ok_or(Discard::NoService)?;
+        self.recognize_server(found, server)
     }
 
     fn recognize_server(
@@ -68,8 +69,9 @@ impl Director {
     ) -> Result<Recognized, Discard> {
         // A server of port 0 is sent whatever port the packets have.
         let found = [server.port(), 0].into_iter().find_map(|port| {
-            let address = SocketAddr::new(server.ip(), port);
-            let number = *self.by_server.get(&(index, address))?;
+            let number = self
+                .servers
+                .find(index, SocketAddr::new(server.ip(), port))?;
             Some((number, self.method(service, number)?))
         });
         let (number, method) = found.ok_or(Discard::NoServer)?;
@@ -93,9 +95,9 @@ impl Director {
 
     /// How packets reach a service's server; `None` if it is no longer one.
     fn method(&self, service: &Service, server: u32) -> Option<Method> {
-        let position = service.members.iter().position(|m| m.server == server)?;
-        let (id, settings) = service.wanted.servers.get(position)?;
-        Some(if self.hops.is_local(&id.address()) {
+        let mut servers = service.servers();
+        let (id, settings, _) = servers.find(|(.., member)| member.server == server)?;
+        Some(if self.hops.is_local(id.address()) {
             Method::Local
         } else {
             settings.method

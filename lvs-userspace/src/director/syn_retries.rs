@@ -1,116 +1,50 @@
-//! Servers that do not answer: the signs of it, and what becomes of their connections.
+//! Repeated SYNs, the sign of a server that does not answer, as the program counts them.
 
-use std::sync::mpsc;
+use std::sync::Arc;
 
-use lvs_common::abi;
+use crate::kernel::Maps;
 
-use super::wanted::{canonical, canonical_service};
-use super::{Director, RealServer};
-use crate::config::ldirectord::OnDown;
-use crate::model::{ServerId, ServiceId};
-
-/// Clients repeated SYNs because a server did not answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SynRetries {
-    /// The virtual service.
-    pub service: ServiceId,
-    /// Its real server.
-    pub server: ServerId,
-    /// How many SYNs.
-    pub syns: u32,
+/// Repeated SYNs of each server at the last look.
+pub(super) struct SynRetryCounters {
+    maps: Arc<Maps>,
+    seen: Vec<u32>,
 }
 
-impl RealServer {
-    /// [`abi::Server::flags`].
-    pub(super) const fn flags(&self) -> u8 {
-        let deleted = if self.deleted.is_some() {
-            abi::Server::DELETED
-        } else {
-            0
-        };
-        let down = if self.down { abi::Server::DOWN } else { 0 };
-        deleted | down
-    }
-}
-
-impl Director {
-    /// The servers whose clients repeated SYNs since the last call: a sign of death, or of a packet that
-    /// was lost. To be called many times a second: of a server without any, it looks at two counters, which
-    /// lie beside those of its neighbours.
-    pub fn syn_retries(&mut self) -> Vec<SynRetries> {
-        let mut found = Vec::new();
-        for (index, before) in (0..).zip(&mut self.syn_retries) {
-            let now = self.maps.repeats.read(index).unwrap_or(0);
-            let syns = now.wrapping_sub(*before);
-            if syns == 0 {
-                continue;
-            }
-            *before = now;
-            let record = self.servers.get(&index);
-            let Some(record) = record.filter(|record| record.deleted.is_none()) else {
-                continue;
-            };
-            if let Some(service) = self.services.get(&record.service) {
-                found.push(SynRetries {
-                    service: service.id,
-                    server: ServerId(record.address),
-                    syns,
-                });
-            }
+impl SynRetryCounters {
+    pub(super) const fn new(maps: Arc<Maps>) -> Self {
+        Self {
+            maps,
+            seen: Vec::new(),
         }
-        found
     }
 
-    /// Those of a server until now are no sign of anything.
-    pub(super) fn skip_syn_retries(&mut self, server: u32) {
+    /// Starts over at zero, for another server.
+    pub(super) fn zero(&mut self, server: u32) {
+        self.maps.repeats.write(server, 0);
+        self.skip(server);
+    }
+
+    /// Passes over those of a server until now.
+    pub(super) fn skip(&mut self, server: u32) {
         let place = server as usize;
-        if self.syn_retries.len() <= place {
-            self.syn_retries.resize(place + 1, 0);
+        if self.seen.len() <= place {
+            self.seen.resize(place + 1, 0);
         }
-        if let (Some(before), Some(now)) = (
-            self.syn_retries.get_mut(place),
-            self.maps.repeats.read(server),
-        ) {
-            *before = now;
-        }
-    }
-
-    /// Decides what becomes of the connections of a server that died. To be called once it takes no new
-    /// ones: its weight is 0, or it is deleted. It counts as up again as soon as it is given a weight.
-    ///
-    /// - [`OnDown::Keep`]: their packets go to the server as before.
-    /// - [`OnDown::Reschedule`]: a SYN or a UDP datagram goes to another server; any other TCP segment
-    ///   is answered with a reset, because no other server could go on with its stream.
-    /// - [`OnDown::Reset`]: the same, and clients that wait for the server in silence are made to speak,
-    ///   so that they are reset at once.
-    ///
-    /// False: there is no such server, deleted ones with connections included.
-    pub fn mark_down(&mut self, service: &ServiceId, server: ServerId, on_down: OnDown) -> bool {
-        let service = self.by_id.get(&canonical_service(service)).copied();
-        let index = service.and_then(|service| {
-            let server = (service, canonical(server.0));
-            self.by_server.get(&server).copied()
-        });
-        let Some((index, record)) =
-            index.and_then(|index| Some((index, self.servers.get_mut(&index)?)))
-        else {
-            return false;
-        };
-        record.down = on_down != OnDown::Keep;
-        self.store_server_flags(index);
-        if let (OnDown::Reset, Some(resets), Ok(index)) =
-            (on_down, &self.resets, u16::try_from(index))
+        if let (Some(seen), Some(now)) = (self.seen.get_mut(place), self.maps.repeats.read(server))
         {
-            // Nobody listens while the daemon ends.
-            let _ = resets.send(index);
+            *seen = now;
         }
-        true
     }
 
-    /// Indexes of servers whose silent clients are to be made to speak, as they die. For one listener.
-    pub fn servers_to_reset(&mut self) -> mpsc::Receiver<u16> {
-        let (resets, servers_to_reset) = mpsc::channel();
-        self.resets = Some(resets);
-        servers_to_reset
+    /// Servers with SYNs repeated since the last call, and how many. Of a server without any it looks at two
+    /// counters, which lie beside those of its neighbours.
+    pub(super) fn since_last(&mut self) -> impl Iterator<Item = (u32, u32)> {
+        let maps = &self.maps;
+        (0..).zip(&mut self.seen).filter_map(|(server, seen)| {
+            let now = maps.repeats.read(server).unwrap_or(0);
+            let syns = now.wrapping_sub(*seen);
+            *seen = now;
+            (syns != 0).then_some((server, syns))
+        })
     }
 }

@@ -21,6 +21,16 @@ pub struct Wanted {
     pub servers: Vec<(ServerId, ServerSettings)>,
 }
 
+impl Wanted {
+    /// The same service without servers.
+    pub(super) fn without_servers(&self) -> Self {
+        Self {
+            settings: self.settings.clone(),
+            servers: Vec::new(),
+        }
+    }
+}
+
 impl Refusal {
     pub(crate) fn new(kind: RefusalKind, message: impl Into<String>) -> Self {
         Self {

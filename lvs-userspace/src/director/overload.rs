@@ -1,0 +1,47 @@
+//! Overloaded servers: the program marks one at its upper threshold, the director clears the mark.
+
+use std::mem::offset_of;
+use std::sync::atomic::Ordering;
+
+use lvs_common::abi::Load;
+
+use super::services::{Service, Services};
+use super::wanted::Wanted;
+use crate::kernel::Mapping;
+
+/// Clears the marks of servers whose upper thresholds are raised or removed: such a server is not overloaded
+/// until found so again.
+pub(super) fn forget(loads: &Mapping<Load>, service: &Service, next: &Wanted) {
+    for (id, before, member) in service.servers() {
+        let after = next.servers.iter().find(|(next, _)| next == id);
+        if after.is_some_and(|(_, after)| after.upper == 0 || after.upper > before.upper) {
+            clear(loads, member.server);
+        }
+    }
+}
+
+/// Clears the marks of servers that hold few enough connections to take new ones again.
+pub(super) fn expire(loads: &Mapping<Load>, services: &Services) {
+    for (_, settings, member) in services
+        .configured()
+        .flat_map(|(_, service)| service.servers())
+    {
+        let Some(load) = loads.read(member.server).filter(|_| settings.upper != 0) else {
+            continue;
+        };
+        let held = u64::from(load.active()) + u64::from(load.inactive());
+        let few = match settings.lower {
+            0 => held * 4 < u64::from(settings.upper) * 3,
+            lower => held < u64::from(lower),
+        };
+        if few && load.overloaded != 0 {
+            clear(loads, member.server);
+        }
+    }
+}
+
+fn clear(loads: &Mapping<Load>, server: u32) {
+    if let Some(word) = loads.word(server, offset_of!(Load, overloaded)) {
+        word.store(0, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,217 @@
+//! The real servers by index, and their records in the map.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::mem::offset_of;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use lvs_common::abi::Server;
+use zerocopy::FromZeros as _;
+
+use super::trash::Trash;
+use crate::address::{family, narrow, widen};
+use crate::kernel::Maps;
+
+/// A server index in use.
+struct RealServer {
+    service: u32,
+    address: SocketAddr,
+    /// Its connections are not to wait for it.
+    down: bool,
+}
+
+/// All servers, deleted ones with connections included.
+pub(super) struct Servers {
+    maps: Arc<Maps>,
+    by_index: BTreeMap<u32, RealServer>,
+    by_address: HashMap<(u32, SocketAddr), u32>,
+    trash: Trash,
+}
+
+impl Servers {
+    pub(super) fn new(maps: Arc<Maps>) -> Self {
+        Self {
+            maps,
+            by_index: BTreeMap::new(),
+            by_address: HashMap::new(),
+            trash: Trash::default(),
+        }
+    }
+
+    /// Takes over a record from the map; `None` if the index is free. Returns the server's address and the
+    /// number of its hop.
+    pub(super) fn adopt(&mut self, index: u32) -> Option<(IpAddr, u32)> {
+        let record = self.maps.servers.read(index)?;
+        if !matches!(record.family, 4 | 6) {
+            return None;
+        }
+        let address = SocketAddr::new(narrow(&record.address, record.family), record.port.get());
+        let server = RealServer {
+            service: record.service,
+            address,
+            down: record.flags & Server::DOWN != 0,
+        };
+        self.by_address.insert((server.service, address), index);
+        self.by_index.insert(index, server);
+        Some((address.ip(), record.hop))
+    }
+
+    /// Enters a server under a free index. Packets are not sent to it before [`Servers::undelete`].
+    pub(super) fn insert(&mut self, index: u32, service: u32, address: SocketAddr, hop: u32) {
+        let ip = address.ip();
+        let record = Server {
+            address: widen(ip),
+            port: address.port().into(),
+            family: family(&ip),
+            flags: Server::DELETED,
+            service,
+            hop,
+            reserved: 0,
+        };
+        self.maps.servers.write(index, record);
+        let server = RealServer {
+            service,
+            address,
+            down: false,
+        };
+        self.by_index.insert(index, server);
+        self.by_address.insert((service, address), index);
+    }
+
+    /// Clears the record of a server that no packet can refer to; false if there is none.
+    pub(super) fn remove(&mut self, index: u32) -> bool {
+        let Some(server) = self.by_index.remove(&index) else {
+            return false;
+        };
+        self.trash.remove(index);
+        self.by_address.remove(&(server.service, server.address));
+        self.maps.servers.write(index, Server::new_zeroed());
+        true
+    }
+
+    /// Index of a service's server, deleted or not.
+    pub(super) fn find(&self, service: u32, address: SocketAddr) -> Option<u32> {
+        self.by_address.get(&(service, address)).copied()
+    }
+
+    /// Service index and address of a server.
+    pub(super) fn get(&self, index: u32) -> Option<(u32, SocketAddr)> {
+        let server = self.by_index.get(&index)?;
+        Some((server.service, server.address))
+    }
+
+    pub(super) fn is_deleted(&self, index: u32) -> bool {
+        self.trash.contains(index)
+    }
+
+    /// Indexes of all servers.
+    pub(super) fn indexes(&self) -> impl Iterator<Item = u32> {
+        self.by_index.keys().copied()
+    }
+
+    /// Addresses of all servers.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.by_index.values().map(|server| server.address.ip())
+    }
+
+    /// Indexes and addresses of the servers that are not deleted.
+    pub(super) fn configured(&self) -> impl Iterator<Item = (u32, IpAddr)> {
+        self.split(false)
+    }
+
+    /// Indexes and addresses of the deleted servers.
+    pub(super) fn deleted(&self) -> impl Iterator<Item = (u32, IpAddr)> {
+        self.split(true)
+    }
+
+    fn split(&self, deleted: bool) -> impl Iterator<Item = (u32, IpAddr)> {
+        let servers = self
+            .by_index
+            .iter()
+            .filter(move |&(&index, _)| self.is_deleted(index) == deleted);
+        servers.map(|(&index, server)| (index, server.address.ip()))
+    }
+
+    /// Indexes of the services that any server belongs to.
+    pub(super) fn services(&self) -> HashSet<u32> {
+        self.by_index
+            .values()
+            .map(|server| server.service)
+            .collect()
+    }
+
+    /// Deletes a server that is no longer part of any plan.
+    pub(super) fn mark_deleted(&mut self, index: u32) {
+        self.trash.insert(index);
+        self.store_flags(index);
+    }
+
+    /// Makes a server a member again: its connections flow. One that is given a weight is not down either.
+    pub(super) fn undelete(&mut self, index: u32, weight: u32, hop: u32) {
+        let Some(server) = self.by_index.get_mut(&index) else {
+            return;
+        };
+        server.down &= weight == 0;
+        self.trash.remove(index);
+        self.store_flags(index);
+        self.store_hop(index, hop);
+    }
+
+    /// Marks a server down or up; false if there is none.
+    pub(super) fn set_down(&mut self, index: u32, down: bool) -> bool {
+        let Some(server) = self.by_index.get_mut(&index) else {
+            return false;
+        };
+        server.down = down;
+        self.store_flags(index);
+        true
+    }
+
+    /// Stores the hop of each server's address.
+    pub(super) fn unite_hops(&self, number: impl Fn(IpAddr) -> u32) {
+        for (&index, server) in &self.by_index {
+            self.store_hop(index, number(server.address.ip()));
+        }
+    }
+
+    /// Sends packets of all servers at an address by another hop.
+    pub(super) fn set_hop(&self, address: IpAddr, hop: u32) {
+        for (&index, _) in self
+            .by_index
+            .iter()
+            .filter(|(_, server)| server.address.ip() == address)
+        {
+            self.store_hop(index, hop);
+        }
+    }
+
+    /// Deleted servers whose indexes nothing refers to any more, see [`Trash::expired`].
+    pub(super) fn expired(&mut self, at_once: bool) -> Vec<u32> {
+        let loads = &self.maps.loads;
+        self.trash.expired(at_once, |index| {
+            let load = loads.read(index);
+            load.is_some_and(|load| load.counts != 0 || load.templates != 0)
+        })
+    }
+
+    fn store_hop(&self, index: u32, hop: u32) {
+        if let Some(word) = self.maps.servers.word(index, offset_of!(Server, hop)) {
+            word.store(hop, Ordering::Release);
+        }
+    }
+
+    /// Stores the flags of a server; they share their word with port and family, which stay.
+    fn store_flags(&self, index: u32) {
+        const WORD: usize = offset_of!(Server, port);
+        const _: () = assert!(WORD.is_multiple_of(4) && offset_of!(Server, flags) == WORD + 3);
+        let set = |flag, on| if on { flag } else { 0 };
+        let down = self.by_index.get(&index).is_some_and(|server| server.down);
+        let flags = set(Server::DELETED, self.is_deleted(index)) | set(Server::DOWN, down);
+        if let Some(word) = self.maps.servers.word(index, WORD) {
+            let [port_high, port_low, family, _] = word.load(Ordering::Relaxed).to_ne_bytes();
+            let new = u32::from_ne_bytes([port_high, port_low, family, flags]);
+            word.store(new, Ordering::Release);
+        }
+    }
+}
