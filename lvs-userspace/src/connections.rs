@@ -3,20 +3,20 @@
 use std::net::SocketAddr;
 
 use lvs_common::abi;
-use lvs_common::connection::{Entry, Kind, Protocol, Tag};
+use lvs_common::connection::{Kind, Protocol};
 use lvs_common::family::Family;
 
 use crate::address::narrow;
 use crate::clock::now;
 use crate::control::protocol::Connection;
-use crate::kernel::{Mapping, Maps, Plain};
+use crate::kernel::{Entries, Maps};
 
-/// Entries in use, as the last sweep met them.
+/// Entries in use at the last sweep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Occupation {
-    /// Of the IPv4 table.
+    /// Entries of the IPv4 table.
     pub entries4: u64,
-    /// Of the IPv6 table.
+    /// Entries of the IPv6 table.
     pub entries6: u64,
 }
 
@@ -31,12 +31,9 @@ pub fn list(maps: &Maps, mut emit: impl FnMut(Vec<u8>) -> bool) {
 
 fn list_table<F: Family>(
     maps: &Maps,
-    table: &Mapping<Entry<F>>,
+    table: &Entries<F>,
     emit: &mut impl FnMut(Vec<u8>) -> bool,
-) -> bool
-where
-    Entry<F>: Plain,
-{
+) -> bool {
     let now = now();
     let mut from = 0;
     while from < table.len() {
@@ -58,22 +55,11 @@ where
 /// The connection that lives in a way and is not expired.
 fn connection<F: Family>(
     maps: &Maps,
-    table: &Mapping<Entry<F>>,
+    table: &Entries<F>,
     way: u32,
     now: u32,
-) -> Option<Connection>
-where
-    Entry<F>: Plain,
-{
-    let tag = tag(table, way)?;
-    if !tag.is_live() {
-        return None;
-    }
-    let entry = table.read(way)?;
-    // The way may have been given to another connection while it was copied.
-    if !self::tag(table, way).is_some_and(|after| after.is_live() && after.same_connection(tag)) {
-        return None;
-    }
+) -> Option<Connection> {
+    let (tag, entry) = table.read_live(way)?;
     let kind = Kind::from_raw(entry.key.kind);
     if kind == Kind::Reply {
         return None;
@@ -106,15 +92,6 @@ where
         server: SocketAddr::new(narrow(&server.address, server.family), port),
         template,
     })
-}
-
-/// The tag of a way, as it is now.
-pub(crate) fn tag<F: Family>(table: &Mapping<Entry<F>>, way: u32) -> Option<Tag>
-where
-    Entry<F>: Plain,
-{
-    let word = table.word(way, std::mem::offset_of!(Entry<F>, tag))?;
-    Some(Tag(word.load(std::sync::atomic::Ordering::Acquire)))
 }
 
 fn address<F: Family>(address: F::Address, port: u16) -> SocketAddr {

@@ -145,11 +145,11 @@ pub fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
     });
     // Threads inherit the capabilities of the one that makes them: all others begin after this.
     privileges::reduce(settings.detach_on_exit)?;
-    let (maps, orphaned) = (
+    let (maps, down) = (
         Arc::clone(control.maps()),
         control.director().servers_to_reset(),
     );
-    if let Err(error) = keepalive::start(maps, orphaned, control.roles().follow()) {
+    if let Err(error) = keepalive::start(maps, down, control.roles().follow()) {
         warn!("silent clients of servers that are down stay silent: {error}");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()

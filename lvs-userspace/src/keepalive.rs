@@ -11,16 +11,14 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::mem::offset_of;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use lvs_common::abi::Server;
 use lvs_common::checksum::Sum;
-use lvs_common::connection::{Entry, Key, Kind, Protocol, Record, tcp};
+use lvs_common::connection::{Key, Kind, Protocol, tcp};
 use lvs_common::family::{V4, V6};
 use lvs_common::network::Network;
 use lvs_common::wire::{Ipv4, Ipv6, Ports, Tcp};
@@ -31,20 +29,19 @@ use zerocopy::IntoBytes;
 use zerocopy::byteorder::network_endian::{U16, U32};
 
 use crate::address::narrow;
-use crate::connections::tag;
 use crate::control::role::Role;
-use crate::kernel::{Mapping, Maps, Plain};
+use crate::kernel::{Entries, Maps};
 
-/// Times a client is asked. Twice is enough for a number that its window might happen to hold, because
+/// Keep-alives to a client. Two are enough for a number that its window might happen to hold, because
 /// the next one is half of all numbers away; once more for what is lost.
-const ROUNDS: u8 = 3;
-/// From one round to the next: Linux answers a socket's strange segments every half second at most
+const ATTEMPTS: u8 = 3;
+/// Time from one to the next: Linux answers a socket's strange segments every half second at most
 /// (`tcp_invalid_ratelimit`).
 const PAUSE: Duration = Duration::from_millis(600);
 /// Keep-alives between two rests: 50,000 a second at most.
 const BURST: u32 = 500;
 const REST: Duration = Duration::from_millis(10);
-/// Number of the first round's segments. No window is larger than 2^30.
+/// Sequence number of the first segments. No window is larger than 2^30.
 const SEQUENCE: u32 = 0x4000_0000;
 const FLAG_ACK: u8 = 0x10;
 const HOP_LIMIT: u8 = 64;
@@ -68,56 +65,53 @@ impl Keepalives {
         })
     }
 
-    fn run(&self, maps: &Arc<Maps>, orphaned: &Receiver<u16>, role: &watch::Receiver<Role>) {
-        // Rounds done for each server.
-        let mut asked: HashMap<u16, u8> = HashMap::new();
+    fn run(&self, maps: &Arc<Maps>, servers: &Receiver<u16>, role: &watch::Receiver<Role>) {
+        // Keep-alives already sent to the clients of each server.
+        let mut attempts: HashMap<u16, u8> = HashMap::new();
         loop {
-            let next = if asked.is_empty() {
-                orphaned.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            let next = if attempts.is_empty() {
+                servers.recv().map_err(|_| RecvTimeoutError::Disconnected)
             } else {
-                orphaned.recv_timeout(PAUSE)
+                servers.recv_timeout(PAUSE)
             };
             match next {
                 Ok(server) => {
-                    asked.insert(server, 0);
+                    attempts.insert(server, 0);
                     // A rack that fails is walked through once.
-                    asked.extend(orphaned.try_iter().map(|server| (server, 0)));
+                    attempts.extend(servers.try_iter().map(|server| (server, 0)));
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            asked.retain(|&server, _| is_down(maps, server));
+            attempts.retain(|&server, _| is_down(maps, server));
             // The master asks. Who becomes master asks those of whom it is not known whether they were.
             if *role.borrow() == Role::Backup {
                 continue;
             }
-            let sent = self.ask::<V4>(&maps.connections4, &asked)
-                + self.ask::<V6>(&maps.connections6, &asked);
+            let sent = self.ask::<V4>(&maps.connections4, &attempts)
+                + self.ask::<V6>(&maps.connections6, &attempts);
             debug!(sent, "asked silent clients of servers that are down");
-            asked.retain(|_, rounds| {
-                *rounds += 1;
-                *rounds < ROUNDS
+            attempts.retain(|_, attempts| {
+                *attempts += 1;
+                *attempts < ATTEMPTS
             });
         }
     }
 
     /// Asks every client that waits for one of the servers. Returns how many those are.
-    fn ask<F: Packet>(&self, table: &Mapping<Entry<F>>, servers: &HashMap<u16, u8>) -> u32
-    where
-        Entry<F>: Plain,
-    {
+    fn ask<F: Packet>(&self, table: &Entries<F>, servers: &HashMap<u16, u8>) -> u32 {
         let mut sent = 0;
         if servers.is_empty() {
             return sent;
         }
         for way in 0..table.len() {
-            let Some(rounds) = server(table, way).and_then(|server| servers.get(&server)) else {
+            let Some(attempts) = server(table, way).and_then(|server| servers.get(&server)) else {
                 continue;
             };
             let Some(key) = waiting(table, way) else {
                 continue;
             };
-            let sequence = SEQUENCE.wrapping_add(u32::from(*rounds) << 31);
+            let sequence = SEQUENCE.wrapping_add(u32::from(*attempts) << 31);
             let (to, packet) = F::packet(&key, sequence);
             let socket = if F::NUMBER == 4 { &self.v4 } else { &self.v6 };
             if let Err(error) = socket.send_to(&packet, &to) {
@@ -136,12 +130,12 @@ impl Keepalives {
 /// any more. A backup waits with that until it is master.
 pub fn start(
     maps: Arc<Maps>,
-    orphaned: Receiver<u16>,
+    servers: Receiver<u16>,
     role: watch::Receiver<Role>,
 ) -> io::Result<()> {
     let keepalives = Keepalives::open()?;
     let thread = std::thread::Builder::new().name("keepalive".to_owned());
-    thread.spawn(move || keepalives.run(&maps, &orphaned, &role))?;
+    thread.spawn(move || keepalives.run(&maps, &servers, &role))?;
     Ok(())
 }
 
@@ -151,40 +145,17 @@ fn is_down(maps: &Maps, server: u16) -> bool {
 }
 
 /// Server index of a TCP connection; means something while its tag says that it is live.
-fn server<F: Network>(table: &Mapping<Entry<F>>, way: u32) -> Option<u16>
-where
-    Entry<F>: Plain,
-{
-    // Protocol, kind and server are one word.
-    let word = offset_of!(Entry<F>, key) + offset_of!(Key<F>, protocol);
-    const {
-        assert!(offset_of!(Record, server) == 0);
-        assert!(offset_of!(Key<F>, kind) == offset_of!(Key<F>, protocol) + 1);
-        assert!(
-            offset_of!(Entry<F>, record)
-                == offset_of!(Entry<F>, key) + offset_of!(Key<F>, protocol) + 2
-        );
-    }
-    let word = table.word(way, word)?.load(Ordering::Relaxed);
-    let [protocol, kind, low, high] = word.to_ne_bytes();
-    let connection = protocol == Protocol::Tcp as u8 && kind == Kind::Request as u8;
-    connection.then_some(u16::from_ne_bytes([low, high]))
+fn server<F: Network>(table: &Entries<F>, way: u32) -> Option<u16> {
+    let (protocol, kind, server) = table.route(way);
+    (protocol == Protocol::Tcp as u8 && kind == Kind::Request).then_some(server)
 }
 
 /// The key of a connection whose client may be waiting.
-fn waiting<F: Network>(table: &Mapping<Entry<F>>, way: u32) -> Option<Key<F>>
-where
-    Entry<F>: Plain,
-{
+fn waiting<F: Network>(table: &Entries<F>, way: u32) -> Option<Key<F>> {
     use tcp::State::{CloseWait, Established, FinWait, LastAck};
-    let before = tag(table, way).filter(|tag| tag.is_live())?;
-    let state = tcp::State::from_raw(before.state());
-    if !matches!(state, Established | FinWait | CloseWait | LastAck) {
-        return None;
-    }
-    let key = table.read(way)?.key;
-    let after = tag(table, way)?;
-    (after.is_live() && after.same_connection(before)).then_some(key)
+    let (tag, entry) = table.read_live(way)?;
+    let state = tcp::State::from_raw(tag.state());
+    matches!(state, Established | FinWait | CloseWait | LastAck).then_some(entry.key)
 }
 
 /// A family's packets.

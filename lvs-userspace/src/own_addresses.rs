@@ -11,16 +11,16 @@ use tracing::warn;
 use crate::kernel::Mapping;
 use crate::service_path::is_door;
 
-/// Makes the program know the addresses that the machine's interfaces have now: also those that only
-/// lie upon the ones it runs on, as VRRP's do.
+/// Writes the addresses that the machine's interfaces have now into the program's settings, those of
+/// interfaces stacked on the attached ones (VRRP's macvlans) included.
 pub fn follow(config: &Mapping<Config>) {
     match addresses() {
-        Ok(addresses) => tell(config, &addresses),
+        Ok(addresses) => store_all(config, &addresses),
         Err(error) => warn!("cannot list the machine's interfaces: {error}"),
     }
 }
 
-/// Whether one of the machine's interfaces has this address.
+/// True if one of the machine's interfaces has this address.
 pub fn is_own(address: Mac) -> bool {
     addresses().is_ok_and(|own| own.contains(&Config::own_address(address)))
 }
@@ -32,9 +32,9 @@ fn addresses() -> Result<BTreeSet<u64>, nix::Error> {
     Ok(known.map(Config::own_address).collect())
 }
 
-/// At no moment is an address missing that stays: what goes is overwritten where it is, by what comes
-/// or by the last one.
-fn tell(config: &Mapping<Config>, addresses: &BTreeSet<u64>) {
+/// Stores the addresses. At no moment is one missing that stays: one that goes is overwritten in its place, by
+/// a new one or by the last one.
+fn store_all(config: &Mapping<Config>, addresses: &BTreeSet<u64>) {
     let Some(found) = config.read(0) else {
         return;
     };
@@ -114,15 +114,15 @@ mod tests {
             vec![6, 7, 8],
         ] {
             let addresses = BTreeSet::from_iter(addresses);
-            tell(&config, &addresses);
+            store_all(&config, &addresses);
             assert_eq!(known(&config), addresses);
         }
         let many: BTreeSet<u64> = (1..=16).collect();
-        tell(&config, &many);
+        store_all(&config, &many);
         assert_eq!(known(&config), many);
-        tell(&config, &(1..=17).collect());
+        store_all(&config, &(1..=17).collect());
         assert_eq!(known(&config).len(), 0, "too many to tell apart");
-        tell(&config, &BTreeSet::from([17]));
+        store_all(&config, &BTreeSet::from([17]));
         assert_eq!(known(&config), BTreeSet::from([17]));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use lvs_common::abi::Stats;
 
-use crate::control::protocol::Rates as Shown;
+use crate::control::protocol::Traffic;
 
 /// Rates of all services and servers, by index.
 #[derive(Default)]
@@ -14,19 +14,19 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// What is shown for a service.
-    pub fn service(&self, index: u32) -> Shown {
+    /// Rates of a service, per second.
+    pub fn service(&self, index: u32) -> Traffic {
         self.services
             .get(&index)
-            .map(Estimator::shown)
+            .map(Estimator::per_second)
             .unwrap_or_default()
     }
 
-    /// What is shown for a server.
-    pub fn server(&self, index: u32) -> Shown {
+    /// Rates of a server, per second.
+    pub fn server(&self, index: u32) -> Traffic {
         self.servers
             .get(&index)
-            .map(Estimator::shown)
+            .map(Estimator::per_second)
             .unwrap_or_default()
     }
 
@@ -64,35 +64,42 @@ fn sample(estimators: &mut HashMap<u32, Estimator>, index: u32, total: &Stats) {
 #[derive(Default)]
 struct Estimator {
     last: Stats,
-    connections: Average<9, 10>,
-    in_packets: Average<9, 10>,
-    out_packets: Average<9, 10>,
-    in_bytes: Average<4, 5>,
-    out_bytes: Average<4, 5>,
+    packets: [Average<9, 10>; 3],
+    bytes: [Average<4, 5>; 2],
 }
 
 impl Estimator {
     fn sample(&mut self, total: &Stats) {
-        self.connections
-            .add(total.connections.wrapping_sub(self.last.connections));
-        self.in_packets
-            .add(total.in_packets.wrapping_sub(self.last.in_packets));
-        self.out_packets
-            .add(total.out_packets.wrapping_sub(self.last.out_packets));
-        self.in_bytes
-            .add(total.in_bytes.wrapping_sub(self.last.in_bytes));
-        self.out_bytes
-            .add(total.out_bytes.wrapping_sub(self.last.out_bytes));
+        let counted = total.since(&self.last);
+        let Stats {
+            connections,
+            in_packets,
+            out_packets,
+            in_bytes,
+            out_bytes,
+        } = counted;
+        for (average, counted) in
+            self.packets
+                .iter_mut()
+                .zip([connections, in_packets, out_packets])
+        {
+            average.add(counted);
+        }
+        for (average, counted) in self.bytes.iter_mut().zip([in_bytes, out_bytes]) {
+            average.add(counted);
+        }
         self.last = *total;
     }
 
-    fn shown(&self) -> Shown {
-        Shown {
-            connections: self.connections.shown(),
-            in_packets: self.in_packets.shown(),
-            out_packets: self.out_packets.shown(),
-            in_bytes: self.in_bytes.shown(),
-            out_bytes: self.out_bytes.shown(),
+    fn per_second(&self) -> Traffic {
+        let [connections, in_packets, out_packets] = self.packets.map(Average::per_second);
+        let [in_bytes, out_bytes] = self.bytes.map(Average::per_second);
+        Traffic {
+            connections,
+            in_packets,
+            out_packets,
+            in_bytes,
+            out_bytes,
         }
     }
 }
@@ -108,7 +115,7 @@ impl<const IN: u32, const OUT: u32> Average<IN, OUT> {
         self.0 = self.0.wrapping_add(rate.wrapping_sub(self.0) >> 2);
     }
 
-    const fn shown(self) -> u64 {
+    const fn per_second(self) -> u64 {
         let half = (1 << (OUT - 1)) - 1;
         (self.0.wrapping_add(half) >> OUT).cast_unsigned()
     }
@@ -129,7 +136,7 @@ mod tests {
         }
         assert_eq!(rates.server(7).connections, 100);
         assert_eq!(rates.server(7).in_bytes, 1_500_000);
-        assert_eq!(rates.service(7), Shown::default());
+        assert_eq!(rates.service(7), Traffic::default());
     }
 
     #[test]
@@ -156,7 +163,7 @@ mod tests {
                 ..Stats::default()
             },
         );
-        assert_eq!(rates.service(1), Shown::default());
+        assert_eq!(rates.service(1), Traffic::default());
     }
 
     #[test]

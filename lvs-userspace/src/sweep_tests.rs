@@ -1,7 +1,9 @@
 //! Sweeps of tables in plain memory, which is what a table is to the daemon.
 
+use std::mem::offset_of;
+
 use lvs_common::abi::ticks;
-use lvs_common::connection::tcp;
+use lvs_common::connection::{Entry, tcp};
 use lvs_common::family::V4;
 use zerocopy::FromZeros;
 
@@ -12,7 +14,7 @@ const SERVER: u16 = 3;
 const NOW: u32 = 1_000_000;
 
 struct Fixture {
-    table: Mapping<Entry<V4>>,
+    table: Entries<V4>,
     loads: Mapping<Load>,
     sweeper: Sweeper,
 }
@@ -20,7 +22,7 @@ struct Fixture {
 impl Fixture {
     fn new() -> Self {
         let fixture = Self {
-            table: Mapping::zeroed(WAYS),
+            table: Entries::zeroed(WAYS),
             loads: Mapping::zeroed(8),
             sweeper: Sweeper::default(),
         };
@@ -60,7 +62,7 @@ impl Fixture {
     }
 
     fn is_free(&self, way: u32) -> bool {
-        tag(&self.table, way).unwrap().is_free()
+        self.table.tag(way).unwrap().is_free()
     }
 }
 
@@ -257,11 +259,7 @@ fn a_way_that_was_left_busy_is_freed_by_the_second_sweep_that_meets_it() {
     let busy =
         |generations: u32| (0..generations).fold(Tag::default(), |tag, _| tag.claimed(0x1234_0000));
     let set = |fixture: &Fixture, tag: Tag| {
-        fixture
-            .table
-            .word(7, offset_of!(Entry<V4>, tag))
-            .unwrap()
-            .store(tag.0, Ordering::Relaxed);
+        fixture.table.store(7, offset_of!(Entry<V4>, tag), tag.0);
     };
     set(&fixture, busy(1));
     assert_eq!(fixture.sweep(), Swept::default());
@@ -283,7 +281,7 @@ fn a_freed_way_remembers_its_generation() {
     let mut fixture = Fixture::new();
     let before = fixture.put(0, Kind::Request, Established, 101, 0);
     fixture.sweep();
-    let after = tag(&fixture.table, 0).unwrap();
+    let after = fixture.table.tag(0).unwrap();
     assert!(!after.claimed(0xabcd_0000).same_connection(before));
 }
 

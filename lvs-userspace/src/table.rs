@@ -24,7 +24,7 @@ use lvs_common::connection::{Client, Entry, Key, Kind, Protocol, Record, Tag, sh
 use lvs_common::family::Family;
 use lvs_common::tables::Walk;
 
-use crate::kernel::{Mapping, Plain};
+use crate::kernel::{Entries, Mapping};
 
 /// Waits until no other thread of this process has ways claimed, and keeps it so.
 pub fn claims() -> MutexGuard<'static, ()> {
@@ -35,13 +35,13 @@ pub fn claims() -> MutexGuard<'static, ()> {
 /// One of the connection tables with what its entries are accounted for in.
 #[derive(Clone, Copy)]
 pub struct Table<'a, F: Family> {
-    entries: &'a Mapping<Entry<F>>,
+    entries: &'a Entries<F>,
     loads: &'a Mapping<Load>,
 }
 
 impl<'a, F: Family> Table<'a, F> {
-    /// Whose connections are counted in `loads`.
-    pub const fn new(entries: &'a Mapping<Entry<F>>, loads: &'a Mapping<Load>) -> Self {
+    /// A table whose connections are counted in `loads`.
+    pub const fn new(entries: &'a Entries<F>, loads: &'a Mapping<Load>) -> Self {
         Self { entries, loads }
     }
 }
@@ -70,10 +70,7 @@ impl<F: Family> Table<'_, F> {
 
 impl<F: Family> Walk for Table<'_, F> {}
 
-impl<'a, F: Family> Store<F> for Table<'a, F>
-where
-    Entry<F>: Plain,
-{
+impl<'a, F: Family> Store<F> for Table<'a, F> {
     type Set = Set<'a, F>;
 
     fn sets(self) -> u32 {
@@ -99,15 +96,12 @@ where
 /// A set of ways.
 #[derive(Clone, Copy)]
 pub struct Set<'a, F: Family> {
-    entries: &'a Mapping<Entry<F>>,
+    entries: &'a Entries<F>,
     /// Number of its way 0 from the start of the table.
     first: u32,
 }
 
-impl<F: Family> Set<'_, F>
-where
-    Entry<F>: Plain,
-{
+impl<F: Family> Set<'_, F> {
     const fn number(self, way: u32) -> u32 {
         self.first + way % WAYS
     }
@@ -129,10 +123,7 @@ where
     }
 }
 
-impl<F: Family> Ways<F> for Set<'_, F>
-where
-    Entry<F>: Plain,
-{
+impl<F: Family> Ways<F> for Set<'_, F> {
     fn tag(self, way: u32) -> Tag {
         let word = self
             .entries

@@ -9,16 +9,13 @@
 
 use std::collections::HashMap;
 use std::mem::offset_of;
-use std::sync::atomic::Ordering;
 
 use lvs_common::abi::{Address, ticks};
 use lvs_common::connection::{Entry, Tag};
 use lvs_common::family::Family;
 use lvs_common::persistence::network;
 
-use crate::connections::tag;
-use crate::kernel::{Mapping, Plain};
-use crate::sweep::left;
+use crate::kernel::Entries;
 
 /// Templates are looked after from so many ticks before they expire, so that nearly all are decided on
 /// in time.
@@ -26,9 +23,9 @@ const SOON: u32 = ticks(3);
 /// Ticks that connections give to their template.
 const AGAIN: u32 = ticks(60);
 
-/// What a template has in common with its connections.
+/// Client network and service: what a template has in common with its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Group {
+struct ClientGroup {
     network: Address,
     service: u16,
 }
@@ -46,19 +43,17 @@ struct Template {
 
 /// Templates that expire soon, as one sweep noted them and the next one finds them.
 #[derive(Default)]
-pub(crate) struct Ending(HashMap<Group, Template>);
+pub(crate) struct ExpiringTemplates(HashMap<ClientGroup, Template>);
 
-impl Ending {
+impl ExpiringTemplates {
     /// Notes a template that has so many ticks left; `None`: its time is up.
     pub(crate) fn note<F: Family>(
         &mut self,
-        table: &Mapping<Entry<F>>,
+        table: &Entries<F>,
         way: u32,
         found: Tag,
         left: Option<u32>,
-    ) where
-        Entry<F>: Plain,
-    {
+    ) {
         if left.is_some_and(|left| left > SOON) {
             return;
         }
@@ -66,7 +61,7 @@ impl Ending {
             return;
         };
         let Entry { key, record, .. } = entry;
-        let group = Group {
+        let group = ClientGroup {
             network: F::widen(key.source),
             service: record.service,
         };
@@ -79,16 +74,14 @@ impl Ending {
         self.0.insert(group, template);
     }
 
-    /// Tells whose template a live connection with so many ticks left needs.
-    pub(crate) fn need<F: Family>(
+    /// Marks the template that a live connection with so many ticks left needs.
+    pub(crate) fn mark_needed<F: Family>(
         &mut self,
-        table: &Mapping<Entry<F>>,
+        table: &Entries<F>,
         way: u32,
         now: u32,
         left: u32,
-    ) where
-        Entry<F>: Plain,
-    {
+    ) {
         if self.0.is_empty() {
             return;
         }
@@ -98,7 +91,7 @@ impl Ending {
         let Some(prefix) = record.persistence.checked_sub(1) else {
             return;
         };
-        let group = Group {
+        let group = ClientGroup {
             network: F::widen(network::<F>(key.source, prefix)),
             service: record.service,
         };
@@ -111,32 +104,25 @@ impl Ending {
 
     /// Gives another minute to the templates that were found to be needed, and returns those of the
     /// others whose time is up.
-    pub(crate) fn settle<F: Family>(
+    pub(crate) fn extend_needed<F: Family>(
         self,
-        table: &Mapping<Entry<F>>,
+        table: &Entries<F>,
         now: u32,
-    ) -> impl Iterator<Item = (u32, Tag)>
-    where
-        Entry<F>: Plain,
-    {
+    ) -> impl Iterator<Item = (u32, Tag)> {
         self.0.into_values().filter_map(move |template| {
             let way = template.way;
-            let found =
-                tag(table, way).filter(|now| now.is_live() && now.same_connection(template.tag))?;
-            let left = left(table, way, now);
+            let found = table
+                .live(way)
+                .filter(|now| now.same_connection(template.tag))?;
+            let left = table.left(way, now);
             if !template.needed {
                 return left.is_none().then_some((way, found));
             }
             // Not one that got a new connection, and with it its whole time, meanwhile.
             if left.is_none_or(|left| left <= SOON) {
-                let store = |offset, value| {
-                    if let Some(word) = table.word(way, offset) {
-                        word.store(value, Ordering::Relaxed);
-                    }
-                };
                 // In this order its time is at no moment up.
-                store(offset_of!(Entry<F>, seen), now);
-                store(offset_of!(Entry<F>, timeout), AGAIN);
+                table.store(way, offset_of!(Entry<F>, seen), now);
+                table.store(way, offset_of!(Entry<F>, timeout), AGAIN);
             }
             None
         })

@@ -14,7 +14,7 @@ use lvs_common::verdict::Reason;
 use lvs_tests::frames::{Content, Packet};
 use lvs_tests::object::{Action, INTERFACE, Object};
 use lvs_userspace::clock;
-use lvs_userspace::kernel::Mapping;
+use lvs_userspace::kernel::Entries;
 use lvs_userspace::sweep::Sweeper;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
@@ -82,7 +82,7 @@ fn on_two_cpus<T: Send>(work: impl Fn(u32) -> T + Sync) -> Vec<T> {
 }
 
 /// Live entries of the table, replies included.
-fn entries(table: &Mapping<Entry<V4>>) -> Vec<(u32, Entry<V4>)> {
+fn entries(table: &Entries<V4>) -> Vec<(u32, Entry<V4>)> {
     (0..table.len())
         .filter_map(|way| Some((way, table.read(way)?)))
         .filter(|(_, entry)| Tag(entry.tag).is_live())

@@ -113,6 +113,29 @@ pub struct Stats {
     pub out_bytes: u64,
 }
 
+impl Stats {
+    /// Both together.
+    #[must_use]
+    pub fn with(&self, other: &Self) -> Self {
+        self.combined(other, u64::wrapping_add)
+    }
+
+    /// The traffic since an earlier count.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        self.combined(earlier, u64::wrapping_sub)
+    }
+
+    fn combined(&self, other: &Self, combine: impl Fn(u64, u64) -> u64) -> Self {
+        let (mut all, other): ([u64; 5], [u64; 5]) =
+            (zerocopy::transmute!(*self), zerocopy::transmute!(*other));
+        for (one, other) in all.iter_mut().zip(other) {
+            *one = combine(*one, other);
+        }
+        zerocopy::transmute!(all)
+    }
+}
+
 const _: () = {
     assert!(size_of::<Server>() == 32);
     assert!(size_of::<Hop>() == 64);

@@ -7,7 +7,7 @@ use super::command::{Listing, View};
 use super::names::Names;
 use super::ports::port_protocol;
 use super::scheduler_flags;
-use crate::control::protocol::{Rates, Server, Service, Services, Stats};
+use crate::control::protocol::{Server, Service, Services, Traffic};
 use crate::model::{
     Checksum, Family, Method, Protocol, ServerSettings, ServiceId, ServiceSettings, Tunnel,
 };
@@ -77,28 +77,16 @@ fn print_service(
     let name = service_name(&service.id, names);
     let number = |value| number(value, how.exact);
     match how.view {
-        View::Stats => {
-            let Stats {
-                connections,
-                in_packets,
-                out_packets,
-                in_bytes,
-                out_bytes,
-            } = service.stats;
-            let columns = [connections, in_packets, out_packets, in_bytes, out_bytes].map(number);
-            writeln!(out, "{name:<33}{}", columns.concat())
-        }
-        View::Rate => {
-            let Rates {
-                connections,
-                in_packets,
-                out_packets,
-                in_bytes,
-                out_bytes,
-            } = service.rates;
-            let columns = [connections, in_packets, out_packets, in_bytes, out_bytes].map(number);
-            writeln!(out, "{name:<33}{}", columns.concat())
-        }
+        View::Stats => writeln!(
+            out,
+            "{name:<33}{}",
+            columns(&service.stats).map(number).concat()
+        ),
+        View::Rate => writeln!(
+            out,
+            "{name:<33}{}",
+            columns(&service.rates).map(number).concat()
+        ),
         _ => writeln!(
             out,
             "{name} {}",
@@ -208,33 +196,28 @@ fn print_server(
                 " {weight:<9} {persistent:<11} {active:<10} {inactive:<10}"
             )
         }
-        View::Stats => {
-            let Stats {
-                connections,
-                in_packets,
-                out_packets,
-                in_bytes,
-                out_bytes,
-            } = *stats;
-            let columns = [connections, in_packets, out_packets, in_bytes, out_bytes].map(number);
-            writeln!(out, "{}", columns.concat())
-        }
+        View::Stats => writeln!(out, "{}", columns(stats).map(number).concat()),
         View::Rate => {
             // ipvsadm never shortens the first three for a server, though it does for a service.
-            let Rates {
-                connections,
-                in_packets,
-                out_packets,
-                in_bytes,
-                out_bytes,
-            } = *rates;
-            let bytes = [in_bytes, out_bytes].map(number).concat();
+            let [connections, in_packets, out_packets, bytes @ ..] = columns(rates);
+            let bytes = bytes.map(number).concat();
             writeln!(
                 out,
                 " {connections:>8} {in_packets:>8} {out_packets:>8}{bytes}"
             )
         }
     }
+}
+
+const fn columns(traffic: &Traffic) -> [u64; 5] {
+    let Traffic {
+        connections,
+        in_packets,
+        out_packets,
+        in_bytes,
+        out_bytes,
+    } = *traffic;
+    [connections, in_packets, out_packets, in_bytes, out_bytes]
 }
 
 fn cut(text: String, ipv4: bool) -> String {

@@ -4,16 +4,16 @@ use crate::cli::sample;
 /// The services of the goldens; what they print was seen with ipvsadm and the kernel's IPVS.
 fn services() -> Vec<Service> {
     let mut web = sample::service("-t 192.0.2.10:80");
-    web.stats = stats([
+    web.stats = traffic([
         1_234_567,
         14_814_804,
         12_345_670,
         11_111_103_000,
         152_000_000_000,
     ]);
-    web.rates = rates([1234, 12345, 10288, 2_469_134, 37_037_010]);
+    web.rates = traffic([1234, 12345, 10288, 2_469_134, 37_037_010]);
     let mut masq = sample::server("10.0.0.1:8080 -m -w 100");
-    masq.stats = stats([
+    masq.stats = traffic([
         100_000_000,
         1_200_000_000,
         1_000_000_000,
@@ -22,7 +22,7 @@ fn services() -> Vec<Service> {
     ]);
     let mut route = sample::server("10.0.0.2:80 -g -x 100 -y 50");
     (route.active, route.inactive, route.persistent) = (3, 12, 2);
-    route.rates = rates([100_000, 1_000_000, 833_333, 200_000_000, 3_000_000_000]);
+    route.rates = traffic([100_000, 1_000_000, 833_333, 200_000_000, 3_000_000_000]);
     web.servers = vec![masq, route, sample::server("10.0.0.3:80 -i -w 0")];
     let mut six = sample::service("-t [2001:db8::80]:80 -s mh -b mh-fallback");
     six.servers = vec![
@@ -47,18 +47,8 @@ fn services() -> Vec<Service> {
     ]
 }
 
-fn stats([connections, in_packets, out_packets, in_bytes, out_bytes]: [u64; 5]) -> Stats {
-    Stats {
-        connections,
-        in_packets,
-        out_packets,
-        in_bytes,
-        out_bytes,
-    }
-}
-
-fn rates([connections, in_packets, out_packets, in_bytes, out_bytes]: [u64; 5]) -> Rates {
-    Rates {
+fn traffic([connections, in_packets, out_packets, in_bytes, out_bytes]: [u64; 5]) -> Traffic {
+    Traffic {
         connections,
         in_packets,
         out_packets,

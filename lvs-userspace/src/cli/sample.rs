@@ -1,7 +1,7 @@
 //! Services and servers for tests, from the options that would make them.
 
 use super::restore::parse_line;
-use crate::control::protocol::{Edit, Rates, Server, Service, Stats};
+use crate::control::protocol::{Edit, Server, Service, Traffic};
 
 /// A service without servers: `-t 192.0.2.10:80 -s rr` (`-p` is added where port 0 needs it).
 pub(super) fn service(options: &str) -> Service {
@@ -9,8 +9,8 @@ pub(super) fn service(options: &str) -> Service {
         Ok(Some(Edit::AddService { service, settings })) => Service {
             id: service,
             settings,
-            stats: Stats::default(),
-            rates: Rates::default(),
+            stats: Traffic::default(),
+            rates: Traffic::default(),
             servers: Vec::new(),
         },
         other => panic!("{options}: {other:?}"),
@@ -30,8 +30,8 @@ pub(super) fn server(options: &str) -> Server {
             active: 0,
             inactive: 0,
             persistent: 0,
-            stats: Stats::default(),
-            rates: Rates::default(),
+            stats: Traffic::default(),
+            rates: Traffic::default(),
             next_hop: String::new(),
         },
         other => panic!("{options}: {other:?}"),

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::cli::restore::parse_line;
 use crate::cli::sample;
-use crate::control::protocol::{Edit, Rates, Stats};
+use crate::control::protocol::{Edit, Traffic};
 use crate::model::{Family, Persistence, ServerId, ServerSettings, ServiceSettings};
 
 fn saved(services: &[Service]) -> String {
@@ -138,8 +138,8 @@ fn service() -> impl Strategy<Value = Service> {
                     redispatch: None,
                     engine,
                 },
-                stats: Stats::default(),
-                rates: Rates::default(),
+                stats: Traffic::default(),
+                rates: Traffic::default(),
                 servers: Vec::new(),
             }
         })

@@ -136,8 +136,8 @@ pub struct Services {
 pub struct Service {
     pub id: ServiceId,
     pub settings: ServiceSettings,
-    pub stats: Stats,
-    pub rates: Rates,
+    pub stats: Traffic,
+    pub rates: Traffic,
     pub servers: Vec<Server>,
 }
 
@@ -152,27 +152,16 @@ pub struct Server {
     pub inactive: u32,
     /// Persistence templates.
     pub persistent: u32,
-    pub stats: Stats,
-    pub rates: Rates,
+    pub stats: Traffic,
+    pub rates: Traffic,
     /// Where packets to it go now, for people: `veth0 02:00:00:00:00:01`, or why it is unresolved.
     pub next_hop: String,
 }
 
-/// Counters since the last zeroing.
+/// Traffic: counted since the last zeroing, or per second, averaged as IPVS does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names say it")]
-pub struct Stats {
-    pub connections: u64,
-    pub in_packets: u64,
-    pub out_packets: u64,
-    pub in_bytes: u64,
-    pub out_bytes: u64,
-}
-
-/// Per second, averaged as IPVS does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the names say it")]
-pub struct Rates {
+pub struct Traffic {
     pub connections: u64,
     pub in_packets: u64,
     pub out_packets: u64,

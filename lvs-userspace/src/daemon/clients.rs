@@ -7,35 +7,35 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::error;
 
+use crate::client_next_hops::{ClientNextHops, ClientsWithoutNextHop};
 use crate::control::server::Control;
 use crate::neighbour::{Change, Neighbours};
-use crate::whereabouts::{Unheard, Whereabouts};
 
 /// Looks for the clients of the connections that the sweeps find, until there are no more sweeps.
 pub(super) fn find(
     control: Arc<Control>,
-    mut unheard: watch::Receiver<Unheard>,
+    mut waiting: watch::Receiver<ClientsWithoutNextHop>,
 ) -> Result<JoinHandle<()>> {
     let (neighbours, mut changes) = Neighbours::start()?;
     Ok(tokio::spawn(async move {
-        let mut whereabouts = Whereabouts::default();
-        while let Some(news) = next(&mut unheard, &mut changes).await {
+        let mut next_hops = ClientNextHops::default();
+        while let Some(news) = next(&mut waiting, &mut changes).await {
             let (control, neighbours) = (Arc::clone(&control), neighbours.clone());
             // A million entries may be looked at: not on the runtime's own threads.
             let done = tokio::task::spawn_blocking(move || {
                 let maps = control.maps();
                 match news {
-                    News::Unheard(unheard) => neighbours.follow(whereabouts.want(maps, &unheard)),
+                    News::Waiting(waiting) => neighbours.follow(next_hops.follow(maps, &waiting)),
                     News::Found(changes) => {
                         for change in changes {
-                            whereabouts.learn(maps, change);
+                            next_hops.resolve(maps, change);
                         }
                     }
                 }
-                whereabouts
+                next_hops
             });
             match done.await {
-                Ok(done) => whereabouts = done,
+                Ok(done) => next_hops = done,
                 Err(error) => {
                     error!("clients of other directors are not looked for any more: {error}");
                     return;
@@ -47,19 +47,19 @@ pub(super) fn find(
 
 enum News {
     /// The last sweep met these.
-    Unheard(Unheard),
+    Waiting(ClientsWithoutNextHop),
     /// The resolver has found out.
     Found(Vec<Change>),
 }
 
 async fn next(
-    unheard: &mut watch::Receiver<Unheard>,
+    waiting: &mut watch::Receiver<ClientsWithoutNextHop>,
     changes: &mut mpsc::Receiver<Vec<Change>>,
 ) -> Option<News> {
     tokio::select! {
-        more = unheard.changed() => {
+        more = waiting.changed() => {
             more.ok()?;
-            Some(News::Unheard(unheard.borrow_and_update().clone()))
+            Some(News::Waiting(waiting.borrow_and_update().clone()))
         }
         found = changes.recv() => found.map(News::Found),
     }

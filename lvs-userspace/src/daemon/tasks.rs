@@ -11,12 +11,12 @@ use tracing::{debug, error};
 
 use super::interfaces::Interfaces;
 use super::{clients, interfaces, next_hops, supervisor};
+use crate::client_next_hops::ClientsWithoutNextHop;
 use crate::clock;
 use crate::connections::Occupation;
 use crate::control::server::Control;
 use crate::neighbour::Neighbours;
 use crate::sweep::Sweeper;
-use crate::whereabouts::Unheard;
 
 /// From one look at the data path's signals to the next.
 const SIGNALS: Duration = Duration::from_millis(100);
@@ -29,7 +29,7 @@ pub(super) fn begin(
 ) -> Result<Vec<JoinHandle<()>>> {
     let (neighbours, changes) = Neighbours::start()?;
     let followed = control.director().followed();
-    let (unheard, swept) = watch::channel(Unheard::default());
+    let (waiting, swept) = watch::channel(ClientsWithoutNextHop::default());
     let mut tasks = vec![
         tokio::spawn(next_hops::follow(neighbours, followed, stopped.clone())),
         tokio::spawn(next_hops::resolve(changes, Arc::clone(control))),
@@ -37,7 +37,7 @@ pub(super) fn begin(
             Duration::from_secs(1),
             control,
             stopped.clone(),
-            sweeping(unheard),
+            sweeping(waiting),
         ),
         clients::find(Arc::clone(control), swept)?,
         spawn_every(
@@ -65,7 +65,9 @@ pub(super) fn begin(
 }
 
 /// What is done once a second: expired connections are freed, then what depends on them.
-fn sweeping(unheard: watch::Sender<Unheard>) -> impl FnMut(&Control) + Send + 'static {
+fn sweeping(
+    waiting: watch::Sender<ClientsWithoutNextHop>,
+) -> impl FnMut(&Control) + Send + 'static {
     let (mut sweeper4, mut sweeper6) = (Sweeper::default(), Sweeper::default());
     move |control| {
         let maps = control.maps();
@@ -76,10 +78,10 @@ fn sweeping(unheard: watch::Sender<Unheard>) -> impl FnMut(&Control) + Send + 's
         if expired + abandoned > 0 {
             debug!(expired, abandoned, "swept the connection tables");
         }
-        unheard.send_if_modified(|last| {
-            let now = Unheard {
-                v4: sweeper4.unheard().to_vec(),
-                v6: sweeper6.unheard().to_vec(),
+        waiting.send_if_modified(|last| {
+            let now = ClientsWithoutNextHop {
+                v4: sweeper4.without_next_hop().to_vec(),
+                v6: sweeper6.without_next_hop().to_vec(),
             };
             let differs = *last != now;
             *last = now;

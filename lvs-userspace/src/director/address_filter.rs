@@ -10,7 +10,7 @@ use crate::kernel::Maps;
 /// Bits of the addresses that the program looks at.
 pub(super) struct AddressFilter {
     maps: Arc<Maps>,
-    /// It may hold addresses that are no longer needed.
+    /// True if it may hold addresses that are no longer needed.
     stale: bool,
 }
 

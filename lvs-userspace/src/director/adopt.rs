@@ -63,7 +63,7 @@ impl Director {
         if plan.service != index || self.services.index(&id).is_some() {
             return None;
         }
-        let (servers, members) = self.members(index, &plan)?;
+        let (servers, members) = self.members(index, &plan)?.into_iter().unzip();
         // What overlaps with another plan's would be allocated twice.
         let reserved = self.allocator.reserve(MapKind::Services, index, 1)
             && self.publisher.reserve(number, &mut self.allocator);
@@ -91,7 +91,7 @@ impl Director {
         &self,
         index: u32,
         plan: &Plan,
-    ) -> Option<(Vec<(ServerId, ServerSettings)>, Vec<Assigned>)> {
+    ) -> Option<Vec<((ServerId, ServerSettings), Assigned)>> {
         let members = plan.members..plan.members.checked_add(plan.member_count)?;
         let members = members.map(|place| {
             let member = self.maps.members.read(place)?;

@@ -149,7 +149,7 @@ impl Allocator {
         Ok(starts)
     }
 
-    /// Whether not even one more number can be allocated.
+    /// True if not even one more number can be allocated.
     pub(super) fn is_full(&mut self, kind: MapKind) -> bool {
         match self.allocate(kind, 1) {
             Ok(start) => self.free(kind, start, 1),

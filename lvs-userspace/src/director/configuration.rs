@@ -1,4 +1,4 @@
-//! The tables as a whole: what they are to hold, and nothing else.
+//! The desired state of the tables as a whole.
 
 use lvs_common::abi::{MAX_SERVERS, MAX_SERVICES};
 
@@ -6,19 +6,19 @@ use super::wanted::{Wanted, after, canonical_service, subject};
 use crate::control::protocol::{Edit, MarkRule, Refusal, Timeouts};
 use crate::model::ServiceId;
 
-/// All that is wanted of the tables.
+/// The desired state of all tables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Configuration {
     /// All services.
     pub services: Vec<(ServiceId, Wanted)>,
     /// Timeouts, if any line sets them.
     pub timeouts: Option<Timeouts>,
-    /// Which packets carry which firewall mark.
+    /// Rules that give packets firewall marks.
     pub marks: Vec<MarkRule>,
 }
 
 impl Configuration {
-    /// What one change makes of it.
+    /// Applies one edit.
     pub fn apply(&mut self, edit: &Edit) -> Result<(), Refusal> {
         match edit {
             Edit::SetTimeouts(set) => {

@@ -102,8 +102,8 @@ impl Marks {
             ));
         }
         // The key first: a record without it is a rule whose mark has no service.
-        keys.forget(key)?;
-        Ok(keys.forget(record(key))?)
+        keys.discard(key)?;
+        Ok(keys.discard(record(key))?)
     }
 
     /// Has the packets that carry a mark find its service, if there is one.
@@ -146,7 +146,7 @@ impl Marks {
         let family = keys::family_of(&key);
         match services.find(&ServiceId::Mark { mark, family }) {
             Some((index, _)) => keys.insert(key, index),
-            None => keys.forget(key),
+            None => keys.discard(key),
         }
     }
 }

@@ -23,7 +23,7 @@ const LOCAL: &str = "the director itself";
 /// Result of resolving an address.
 #[derive(Clone, Debug)]
 pub enum NextHop {
-    /// It is the director's own.
+    /// The address is the director's own.
     Local,
     /// Packets go this way.
     Via {
@@ -76,7 +76,7 @@ impl NextHops {
         self.by_address.get(&address).map_or(0, |hop| hop.number)
     }
 
-    /// Whether the address is the director's own.
+    /// True if the address is the director's own.
     pub(super) fn is_local(&self, address: IpAddr) -> bool {
         self.by_address.get(&address).is_some_and(|hop| hop.local)
     }

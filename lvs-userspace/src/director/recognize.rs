@@ -1,4 +1,4 @@
-//! Which of this director's real servers a connection of another director goes to.
+//! Finds this director's own service and real server for a connection of another director.
 
 use std::net::SocketAddr;
 
@@ -11,12 +11,12 @@ use super::services::Service;
 use crate::model::{Family, Method, ServiceId};
 use crate::sync::Discard;
 
-/// What is this director's own about a connection of another one.
+/// This director's own part of a connection of another one.
 #[derive(Clone, Copy, Debug)]
 pub struct Recognized {
     /// Server, service and method here.
     pub record: Record,
-    /// What the service is found by.
+    /// Key of the service.
     pub service: ServiceKey,
     /// The real server.
     pub server: Server,
@@ -93,7 +93,7 @@ impl Director {
         })
     }
 
-    /// How packets reach a service's server; `None` if it is no longer one.
+    /// Forwarding method of a service's server; `None` if it is no longer one.
     fn method(&self, service: &Service, server: u32) -> Option<Method> {
         let mut servers = service.servers();
         let (id, settings, _) = servers.find(|(.., member)| member.server == server)?;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use lvs_common::abi;
+use lvs_common::abi::Stats;
 
-use crate::control::protocol::{Rates as Shown, Stats};
+use crate::control::protocol::Traffic;
 use crate::kernel::Maps;
 use crate::rates::Rates;
 
@@ -22,16 +22,18 @@ impl Statistics {
         }
     }
 
-    pub(super) fn service(&self, index: u32) -> (Stats, Shown) {
+    /// Traffic of a service since the last zeroing, and per second.
+    pub(super) fn service(&self, index: u32) -> (Traffic, Traffic) {
         (
-            stats(&self.maps.service_counters.read(index)),
+            traffic(&self.maps.service_counters.read(index)),
             self.rates.service(index),
         )
     }
 
-    pub(super) fn server(&self, index: u32) -> (Stats, Shown) {
+    /// Traffic of a server since the last zeroing, and per second.
+    pub(super) fn server(&self, index: u32) -> (Traffic, Traffic) {
         (
-            stats(&self.maps.server_counters.read(index)),
+            traffic(&self.maps.server_counters.read(index)),
             self.rates.server(index),
         )
     }
@@ -75,8 +77,8 @@ impl Statistics {
     }
 }
 
-const fn stats(counted: &abi::Stats) -> Stats {
-    Stats {
+const fn traffic(counted: &Stats) -> Traffic {
+    Traffic {
         connections: counted.connections,
         in_packets: counted.in_packets,
         out_packets: counted.out_packets,

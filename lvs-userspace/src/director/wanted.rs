@@ -1,5 +1,5 @@
-//! What the operator wants of one virtual service, and what an edit makes of it. Pure: every refusal
-//! that does not depend on how full the tables are is decided here, in the kernel's order.
+//! The desired state of one virtual service, and the effect of an edit on it. Pure: every refusal that does
+//! not depend on how full the tables are is decided here, in the order in which the kernel checks.
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 

@@ -1,4 +1,4 @@
-//! What edits are refused for, and what they make of a service.
+//! Refusals of edits, and their effect on a service.
 
 use super::*;
 use crate::model::{Persistence, Protocol};

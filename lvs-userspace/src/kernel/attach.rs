@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use super::load::program_error;
 use super::{DataPath, KernelError, Mode, merging};
 
-/// How the names of pinned links begin.
+/// Prefix of the names of pinned links.
 pub(super) const LINK: &str = "link-";
 
 /// The program on an interface.
@@ -26,7 +26,7 @@ pub struct Attachment {
     pub interface: String,
     /// Its index.
     pub index: u32,
-    /// How the program runs there.
+    /// XDP mode there.
     pub mode: Mode,
 }
 

@@ -9,13 +9,13 @@ use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use super::KernelError;
 
-/// Where the kernel wants its BPF file system.
+/// Usual mount point of the BPF file system.
 const USUAL_MOUNT: &str = "/sys/fs/bpf";
 
 /// A folder on a BPF file system that this process alone uses, until it ends.
 pub struct Directory {
     path: PathBuf,
-    /// Whether the file system was mounted on the very folder, for this data path alone.
+    /// True if the file system was mounted on the very folder, for this data path alone.
     own_mount: bool,
     _lock: Flock<File>,
 }
@@ -23,7 +23,7 @@ pub struct Directory {
 impl Directory {
     /// Opens (and makes, and mounts) the folder and locks out every other daemon.
     ///
-    /// Where the folder does not lie on a BPF file system yet, one is mounted: at its usual place if
+    /// If the folder does not lie on a BPF file system yet, one is mounted: at its usual place if
     /// the folder is beneath that, otherwise on the folder itself.
     pub fn open(path: &Path) -> Result<Self, KernelError> {
         if !on_bpffs(path) {
@@ -56,7 +56,7 @@ impl Directory {
         &self.path
     }
 
-    /// Where an object of that name is pinned.
+    /// Path of the pin of an object.
     pub(super) fn pin(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
@@ -96,7 +96,7 @@ impl Directory {
         names.iter().try_for_each(|name| self.unpin(name))
     }
 
-    /// Removes what a process left in a folder that nobody uses any more. False: somebody does.
+    /// Removes the pins that a process left in its folder. False: a process still uses it.
     pub fn remove_abandoned(path: &Path) -> Result<bool, KernelError> {
         match Self::open(path) {
             Ok(directory) => directory.remove().map(|()| true),
@@ -122,7 +122,7 @@ impl Directory {
     }
 }
 
-/// Whether a path, or the nearest folder above it that exists, is on a BPF file system.
+/// True if a path, or the nearest folder above it that exists, is on a BPF file system.
 fn on_bpffs(path: &Path) -> bool {
     path.ancestors()
         .find_map(|ancestor| statfs(ancestor).ok())

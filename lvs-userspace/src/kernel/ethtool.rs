@@ -1,16 +1,16 @@
-//! What an interface does for the kernel, or leaves to it (`linux/ethtool.h`).
+//! Offloads of an interface, by `SIOCETHTOOL` (`linux/ethtool.h`).
 
 use std::io;
 use std::os::fd::AsRawFd as _;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
-/// Something that can be switched on and off.
+/// An offload that can be switched on and off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Feature {
-    /// The checksums of what is sent are completed by the interface, not before.
+    /// Checksums of sent packets are completed by the interface.
     SentChecksums,
-    /// Segments are merged on their way in (GRO).
+    /// Received segments are merged (GRO).
     Merging,
 }
 
@@ -24,12 +24,12 @@ impl Feature {
     }
 }
 
-/// Whether an interface of the calling thread's network namespace does it.
+/// True if the feature is on at an interface of the calling thread's network namespace.
 pub fn get(interface: &str, feature: Feature) -> io::Result<bool> {
     Ok(ethtool(interface, feature.request(), 0)? != 0)
 }
 
-/// Has an interface of the calling thread's network namespace do it, or not.
+/// Switches a feature of an interface of the calling thread's network namespace.
 pub fn set(interface: &str, feature: Feature, on: bool) -> io::Result<()> {
     ethtool(interface, feature.request() + 1, u32::from(on)).map(drop)
 }

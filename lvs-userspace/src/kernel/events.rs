@@ -1,4 +1,4 @@
-//! What the program tells the daemon about connections.
+//! Events of the program: connections to be replicated.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -7,7 +7,7 @@ use lvs_common::abi;
 
 use super::KernelError;
 
-/// Connections that another director should hear of, see [`lvs_common::abi::event`].
+/// Ring buffer of connections to be replicated, see [`lvs_common::abi::event`].
 pub struct Events {
     ring: Mutex<RingBuf<MapData>>,
     lost: PerCpuArray<MapData, u64>,
@@ -22,7 +22,7 @@ impl Events {
         })
     }
 
-    /// Takes at most so many events.
+    /// Removes at most so many events from the ring buffer.
     pub fn drain(&self, most: usize) -> Vec<u32> {
         let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
         let mut events = Vec::new();
@@ -34,7 +34,7 @@ impl Events {
         events
     }
 
-    /// Events that found the buffer full, since the maps were made.
+    /// Events that were lost because the buffer was full, since the maps were made.
     pub fn lost(&self) -> u64 {
         self.lost.get(&0, 0).map_or(0, |values| values.iter().sum())
     }

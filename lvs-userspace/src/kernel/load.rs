@@ -1,4 +1,4 @@
-//! Makes a data path, or adopts the one that is pinned, with this build's program.
+//! Creates a data path, or adopts the one that is pinned, with this build's program.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,15 +21,15 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/di
 /// The same program inside the bench's harness.
 static BENCH: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bench.o"));
 
-/// Entries of the IPv4 connection table, if nothing else is said.
+/// Default number of entries of the IPv4 connection table.
 pub const DEFAULT_ENTRIES4: u32 = 512 * 1024;
-/// Entries of the IPv6 connection table, likewise.
+/// Default number of entries of the IPv6 connection table.
 pub const DEFAULT_ENTRIES6: u32 = 128 * 1024;
 
 /// `BPF_F_MMAPABLE` of `linux/bpf.h`.
 const MMAPABLE: u32 = 1 << 10;
 
-/// What is chosen when a data path is made. Sizes have defaults, and one that is adopted keeps its own.
+/// Options of a data path. Sizes have defaults; a data path that is adopted keeps its own.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Entries of the IPv4 connection table.
@@ -79,7 +79,7 @@ impl Sizes {
         }
     }
 
-    /// Tells which of the sizes asked for are not those of the tables found.
+    /// Warns of sizes asked for that are not those of the tables found.
     fn warn_of_difference(self, wanted: Self, options: &Options) {
         for (what, asked, same) in [
             (
@@ -119,7 +119,7 @@ impl Sizes {
 pub struct DataPath {
     /// The maps.
     pub maps: Arc<Maps>,
-    /// Whether it was found running, and so may hold services and connections.
+    /// True if it was found running, and so may hold services and connections.
     pub adopted: bool,
     pub(super) ebpf: Ebpf,
     pub(super) directory: Directory,
@@ -193,12 +193,12 @@ impl DataPath {
     }
 }
 
-/// What the verifier said about a program.
+/// Figures of the verifier about a program.
 #[derive(Clone, Debug)]
 pub struct Verified {
     /// The program.
     pub program: String,
-    /// Instructions the verifier walked through; `None` if the kernel does not tell.
+    /// Instructions the verifier walked through; `None` if the kernel does not report them.
     pub instructions: Option<u32>,
     /// Bytes of BPF code.
     pub bytes: Option<u32>,

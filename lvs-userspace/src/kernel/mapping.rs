@@ -7,45 +7,20 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use aya::maps::MapData;
-use lvs_common::abi::{Bench, Config, Hop, Load, Member, Plan, Server, Stats};
-use lvs_common::connection::Entry;
-use lvs_common::family::{V4, V6};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::KernelError;
-use crate::sync::Saved;
 
 /// Values that can be copied from and to memory shared with the BPF program.
 ///
 /// # Safety
 ///
-/// The type has no padding, any bytes are a value of it, and its alignment is at most 8.
+/// The type has no padding, and any bytes are a value of it.
 pub unsafe trait Plain: Copy + 'static {}
 
-macro_rules! plain {
-    ($($type:ty),+) => {$(
-        // SAFETY: `repr(C)` of integers and byte arrays, sizes checked beside the definitions.
-        unsafe impl Plain for $type {}
-        const _: () = assert!(align_of::<$type>() <= 8);
-    )+};
-}
-
-plain!(
-    Bench,
-    u16,
-    u32,
-    u64,
-    Config,
-    Plan,
-    Member,
-    Server,
-    Hop,
-    Load,
-    Saved,
-    Stats,
-    Entry<V4>,
-    Entry<V6>
-);
+// SAFETY: zerocopy's derives prove that `T` has no padding and that any bytes are a `T`.
+unsafe impl<T: FromBytes + IntoBytes + Immutable + Copy + 'static> Plain for T {}
 
 /// The values of a BPF array made with `BPF_F_MMAPABLE`.
 ///
@@ -70,6 +45,7 @@ unsafe impl<T: Plain> Sync for Mapping<T> {}
 impl<T: Plain> Mapping<T> {
     /// Maps an array whose values are `T`, or several of them.
     pub(crate) fn of(map: &MapData, name: &str) -> Result<Self, KernelError> {
+        const { assert!(align_of::<T>() <= 8, "values lie at multiples of 8 bytes") };
         let info = map
             .info()
             .map_err(KernelError::map("cannot ask about", name))?;
@@ -142,12 +118,12 @@ impl<T: Plain> Mapping<T> {
         self.len as u32
     }
 
-    /// Whether there is nothing.
+    /// True if there is no value.
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Where a value lies.
+    /// Address of a value.
     fn place(&self, index: u32) -> Option<NonNull<T>> {
         let index = index as usize;
         if index >= self.len {

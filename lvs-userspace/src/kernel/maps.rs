@@ -5,11 +5,12 @@ use aya::{Ebpf, Pod};
 use lvs_common::abi::{
     self, Config, Hop, Load, MAX_SERVERS, MAX_SERVICES, Member, Plan, Server, ServiceKey, Stats,
 };
-use lvs_common::connection::Entry;
-use lvs_common::family::{V4, V6};
+use lvs_common::family::{Family, V4, V6};
 
 use super::load::own_map;
-use super::{Counters, Directory, Events, KernelError, Mapping, Probes, Verdicts, Wire};
+use super::{
+    Counters, Directory, Entries, Events, KernelError, Mapping, Plain, Probes, Verdicts, Wire,
+};
 use crate::peer::TELLERS;
 use crate::sync::Saved;
 
@@ -26,8 +27,8 @@ pub struct Maps {
     pub loads: Mapping<Load>,
     pub repeats: Mapping<u32>,
     pub concern: Mapping<u64>,
-    pub connections4: Mapping<Entry<V4>>,
-    pub connections6: Mapping<Entry<V6>>,
+    pub connections4: Entries<V4>,
+    pub connections6: Entries<V6>,
     pub server_counters: Counters,
     pub service_counters: Counters,
     pub verdicts: Verdicts,
@@ -58,8 +59,8 @@ impl Maps {
             loads: mapping(ebpf, abi::LOADS)?,
             repeats: mapping(ebpf, abi::REPEATS)?,
             concern: mapping(ebpf, abi::CONCERN)?,
-            connections4: mapping(ebpf, abi::CONNECTIONS4)?,
-            connections6: mapping(ebpf, abi::CONNECTIONS6)?,
+            connections4: entries(ebpf, abi::CONNECTIONS4)?,
+            connections6: entries(ebpf, abi::CONNECTIONS6)?,
             server_counters: Counters::new(
                 per_cpu(ebpf, abi::SERVER_STATS)?,
                 Mapping::of(&server_bases, "server_bases")?,
@@ -96,22 +97,22 @@ impl ServiceKeys {
             .map_err(KernelError::map("cannot read", abi::SERVICES))
     }
 
-    /// From now on packets find the service.
+    /// Lets packets find a service by this key.
     pub fn insert(&mut self, key: ServiceKey, index: u32) -> Result<(), KernelError> {
         self.0
             .insert(Wire(key), index, 0)
             .map_err(KernelError::map("cannot write", abi::SERVICES))
     }
 
-    /// From now on packets no longer find the service.
+    /// Lets packets find no service by this key any more.
     pub fn remove(&mut self, key: ServiceKey) -> Result<(), KernelError> {
         self.0
             .remove(&Wire(key))
             .map_err(KernelError::map("cannot write", abi::SERVICES))
     }
 
-    /// Likewise, where they may not have found one.
-    pub fn forget(&mut self, key: ServiceKey) -> Result<(), KernelError> {
+    /// Likewise, of a key that may not be there.
+    pub fn discard(&mut self, key: ServiceKey) -> Result<(), KernelError> {
         match self.0.remove(&Wire(key)) {
             Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
             Err(MapError::SyscallError(error))
@@ -128,12 +129,17 @@ fn map(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, KernelError> {
     ebpf.take_map(name).ok_or(KernelError::Missing(name))
 }
 
-fn mapping<T: super::Plain>(
-    ebpf: &mut Ebpf,
-    name: &'static str,
-) -> Result<Mapping<T>, KernelError> {
+fn mapping<T: Plain>(ebpf: &mut Ebpf, name: &'static str) -> Result<Mapping<T>, KernelError> {
+    Mapping::of(&array(ebpf, name)?, name)
+}
+
+fn entries<F: Family>(ebpf: &mut Ebpf, name: &'static str) -> Result<Entries<F>, KernelError> {
+    Entries::of(&array(ebpf, name)?, name)
+}
+
+fn array(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, KernelError> {
     match map(ebpf, name)? {
-        Map::Array(data) => Mapping::of(&data, name),
+        Map::Array(data) => Ok(data),
         _ => Err(KernelError::Missing(name)),
     }
 }

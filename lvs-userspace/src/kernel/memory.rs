@@ -1,6 +1,6 @@
 //! The process' own memory.
 
-/// Has all threads share one heap: each with its own would keep what the others could use, and this
+/// Makes all threads share one heap: heaps of their own would keep memory that the others could use, and this
 /// process' threads allocate little. To be called before there are any.
 pub fn share() {
     // SAFETY: it only sets a parameter, before the first thread that would notice (mallopt(3)).
@@ -10,8 +10,8 @@ pub fn share() {
     }
 }
 
-/// Gives the kernel back what was needed for a moment only: reading a large file, or the kernel's own
-/// types when the programs are loaded, leaves tens of megabytes that the C library would keep.
+/// Returns unused memory to the kernel: reading a large file, or the kernel's own types when the programs are
+/// loaded, leaves tens of megabytes that the C library would keep.
 pub fn give_back() {
     // SAFETY: it takes a number of bytes to keep, and may be called at any time by any thread
     // (malloc_trim(3)).

@@ -2,12 +2,13 @@
 //! the data path consists of, and shows the maps as typed memory.
 
 mod attach;
+mod bench;
 mod bpffs;
+mod entries;
 pub mod ethtool;
 mod events;
 mod frames;
-mod grace;
-mod harness;
+mod grace_period;
 mod links;
 mod load;
 mod mapping;
@@ -22,11 +23,12 @@ use std::io;
 use std::path::PathBuf;
 
 pub use attach::Attachment;
+pub use bench::BenchPrograms;
 pub use bpffs::Directory;
+pub use entries::Entries;
 pub use events::Events;
 pub use frames::Frames;
-pub use grace::wait_for_readers;
-pub use harness::Harness;
+pub use grace_period::wait_for_readers;
 pub use load::{DEFAULT_ENTRIES4, DEFAULT_ENTRIES6, DataPath, Options, Verified, verify};
 pub use mapping::{Mapping, Plain};
 pub use maps::{Maps, ServiceKeys};
@@ -35,7 +37,7 @@ pub use per_cpu::{Counters, Verdicts};
 pub use probes::Probes;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-/// What went wrong between the daemon and the kernel.
+/// Errors between the daemon and the kernel.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum KernelError {

@@ -1,10 +1,10 @@
-//! Where in the receive path the kernel runs the program on an interface: its own word for it.
+//! The XDP mode of an interface: the place in its receive path where the kernel runs the program.
 
 use netlink_packet_route::link::{LinkAttribute, LinkXdp, XdpAttached};
 
 use super::links;
 
-/// Where in the receive path the program runs.
+/// XDP mode of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// In the driver.

@@ -23,17 +23,10 @@ impl Counters {
         Self { totals, bases }
     }
 
-    /// What was counted since the last zeroing.
+    /// Traffic since the last zeroing.
     pub fn read(&self, index: u32) -> Stats {
-        let total = self.total(index);
         let base = self.bases.read(index).unwrap_or_default();
-        Stats {
-            connections: total.connections.wrapping_sub(base.connections),
-            in_packets: total.in_packets.wrapping_sub(base.in_packets),
-            out_packets: total.out_packets.wrapping_sub(base.out_packets),
-            in_bytes: total.in_bytes.wrapping_sub(base.in_bytes),
-            out_bytes: total.out_bytes.wrapping_sub(base.out_bytes),
-        }
+        self.total(index).since(&base)
     }
 
     /// Starts over at zero.
@@ -41,24 +34,15 @@ impl Counters {
         self.bases.write(index, self.total(index));
     }
 
-    /// What was counted since the map was made, all CPUs together.
+    /// Traffic since the map was made, all CPUs together.
     pub fn total(&self, index: u32) -> Stats {
-        let Ok(values) = self.totals.get(&index, 0) else {
-            return Stats::default();
-        };
-        values
-            .iter()
-            .fold(Stats::default(), |sum, Wire(cpu)| Stats {
-                connections: sum.connections.wrapping_add(cpu.connections),
-                in_packets: sum.in_packets.wrapping_add(cpu.in_packets),
-                out_packets: sum.out_packets.wrapping_add(cpu.out_packets),
-                in_bytes: sum.in_bytes.wrapping_add(cpu.in_bytes),
-                out_bytes: sum.out_bytes.wrapping_add(cpu.out_bytes),
-            })
+        let values = self.totals.get(&index, 0);
+        let values = values.iter().flat_map(|values| values.iter());
+        values.fold(Stats::default(), |sum, Wire(cpu)| sum.with(cpu))
     }
 }
 
-/// How many packets ended for each reason.
+/// Packets by verdict.
 pub struct Verdicts(pub(super) PerCpuArray<MapData, u64>);
 
 impl Verdicts {

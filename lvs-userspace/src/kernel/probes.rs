@@ -1,4 +1,4 @@
-//! The probes on the service path, as the programs know them.
+//! Routes of the probes on the service path.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -22,7 +22,7 @@ impl Probes {
     pub(super) fn take(map: Map) -> Result<Self, KernelError> {
         let mut routes: Routes =
             HashMap::try_from(map).map_err(KernelError::map("cannot use", abi::PROBES))?;
-        // Those of an earlier daemon went with it.
+        // Probes of an earlier daemon ended with it.
         let left: Vec<_> = routes.keys().filter_map(Result::ok).collect();
         for key in left {
             routes
@@ -32,8 +32,8 @@ impl Probes {
         Ok(Self(Mutex::new(routes)))
     }
 
-    /// From now on packets with this key go this way and back; false if there is a probe with this key.
-    pub fn enter(&self, key: ProbeKey, route: ProbeRoute) -> Result<bool, KernelError> {
+    /// Routes packets with this key this way and back; false if there is a probe with this key.
+    pub fn insert(&self, key: ProbeKey, route: ProbeRoute) -> Result<bool, KernelError> {
         match self.routes().insert(Wire(key), Wire(route), NOT_THERE_YET) {
             Ok(()) => Ok(true),
             Err(MapError::SyscallError(error))
@@ -45,10 +45,10 @@ impl Probes {
         }
     }
 
-    /// The probe is over.
-    pub fn forget(&self, key: ProbeKey) {
+    /// Ends a probe.
+    pub fn remove(&self, key: ProbeKey) {
         if let Err(error) = self.routes().remove(&Wire(key)) {
-            debug!("cannot forget a probe: {error}");
+            debug!("cannot remove a probe: {error}");
         }
     }
 
@@ -58,8 +58,8 @@ impl Probes {
 }
 
 impl DataPath {
-    /// Has the packets that come from the probes, by this interface, sent by their routes. It ends with
-    /// the interface, or with this.
+    /// Attaches the program that sends the probes' packets by their routes to the interface they come from.
+    /// It ends with the interface, or with this.
     pub fn send_probes(&mut self, interface: &str) -> Result<(), KernelError> {
         let program = self
             .ebpf

@@ -10,7 +10,7 @@ use std::mem::take;
 use std::time::Duration;
 
 use lvs_common::abi::{EVENT_IPV6, event};
-use lvs_common::connection::{Entry, Tag};
+use lvs_common::connection::Tag;
 use lvs_common::family::{Family, V4, V6};
 
 use super::hold;
@@ -18,7 +18,7 @@ use super::message::Instance;
 use super::mirror::Held;
 use super::take::Outcome;
 use super::view::View;
-use crate::kernel::{Mapping, Plain};
+use crate::kernel::{Entries, Mapping};
 
 /// How long peers have to return and to tell everything: dialling takes less than a second, a million
 /// connections another one.
@@ -119,10 +119,7 @@ impl Found {
 }
 
 /// The tag of each way that a peer told, and zero for the others.
-fn unclaimed<F: Family>(entries: &Mapping<Entry<F>>) -> Vec<Tag>
-where
-    Entry<F>: Plain,
-{
+fn unclaimed<F: Family>(entries: &Entries<F>) -> Vec<Tag> {
     let ways = 0..entries.len();
     ways.map(|way| hold::told(entries, way).unwrap_or_default())
         .collect()

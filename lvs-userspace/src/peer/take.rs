@@ -9,7 +9,6 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 
 use lvs_common::abi::{Config, EVENT_IPV6, ServiceKey, age, event, ticks};
-use lvs_common::connection::Entry;
 use lvs_common::family::{Family, V4, V6};
 
 use super::check::check;
@@ -21,7 +20,7 @@ use super::refusal::Refusal;
 use super::view::View;
 use crate::address::narrow;
 use crate::director::Recognized;
-use crate::kernel::{Mapping, Plain};
+use crate::kernel::Entries;
 use crate::sync::{Discard, Discarded, Present, Taken};
 use crate::table::{Table, claims};
 
@@ -230,12 +229,9 @@ impl Taker {
     fn told<F: Family, R: Recognize>(
         &mut self,
         told: &Told<F::Address>,
-        entries: &Mapping<Entry<F>>,
+        entries: &Entries<F>,
         target: &mut Target<'_, R>,
-    ) -> Result<Option<u32>, Refusal>
-    where
-        Entry<F>: Plain,
-    {
+    ) -> Result<Option<u32>, Refusal> {
         let (id, number) = (told.id.get(), told.server.get());
         if (id & EVENT_IPV6 != 0) != (F::NUMBER == 6) {
             return Err(Refusal::Item);

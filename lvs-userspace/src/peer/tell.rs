@@ -20,8 +20,7 @@ use lvs_common::persistence::ASSURED;
 
 use super::item::{Item, LONGEST, Scan, ServerName, Told, Touched};
 use super::view::View;
-use crate::connections::tag;
-use crate::kernel::{Mapping, Plain};
+use crate::kernel::Entries;
 
 /// Bytes of a frame, but for the last item and messages. A receiver takes a frame in a millisecond or so.
 const FRAME: usize = 32 << 10;
@@ -191,11 +190,8 @@ impl Look<'_> {
     }
 
     /// Tells what is new about a way.
-    fn at<F: TellFamily>(&mut self, entries: &Mapping<Entry<F>>, marks: &mut [Mark], way: u32)
-    where
-        Entry<F>: Plain,
-    {
-        let (Some(mark), Some(found)) = (marks.get_mut(way as usize), tag(entries, way)) else {
+    fn at<F: TellFamily>(&mut self, entries: &Entries<F>, marks: &mut [Mark], way: u32) {
+        let (Some(mark), Some(found)) = (marks.get_mut(way as usize), entries.tag(way)) else {
             return;
         };
         if found.is_busy() || (mark.tag == found.0 && !is_refreshed(entries, *mark, way)) {
@@ -249,19 +245,18 @@ impl Look<'_> {
     /// What the matter is with a way whose peer knows the connection of this tag, if any.
     fn fate<F: Family>(
         &mut self,
-        entries: &Mapping<Entry<F>>,
+        entries: &Entries<F>,
         way: u32,
         found: Tag,
         known: Tag,
-    ) -> Fate<F>
-    where
-        Entry<F>: Plain,
-    {
+    ) -> Fate<F> {
         let Some(entry) = entries.read(way).filter(|_| found.is_live()) else {
             return Fate::Nothing;
         };
         // The way may have been given to another connection while it was copied.
-        let after = tag(entries, way).filter(|tag| tag.is_live() && tag.same_connection(found));
+        let after = entries
+            .tag(way)
+            .filter(|tag| tag.is_live() && tag.same_connection(found));
         let Some(tag) = after else {
             return Fate::Changing;
         };
@@ -333,10 +328,7 @@ impl Look<'_> {
 }
 
 /// Whether a connection had packets that the peer should know of, to let it live as long as it does here.
-fn is_refreshed<F: Family>(entries: &Mapping<Entry<F>>, mark: Mark, way: u32) -> bool
-where
-    Entry<F>: Plain,
-{
+fn is_refreshed<F: Family>(entries: &Entries<F>, mark: Mark, way: u32) -> bool {
     if mark.tag == 0 {
         return false;
     }

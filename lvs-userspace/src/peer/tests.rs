@@ -8,7 +8,7 @@ use std::sync::Mutex;
 
 use lvs_common::abi::{Config, EVENT_IPV6, Load, Method, Plan, Server, ServiceKey, ticks};
 use lvs_common::connection::table::{self, New, Place, Store, Survey, Ways};
-use lvs_common::connection::{Client, Entry, Key, Kind, Ports, Record, resume, tcp};
+use lvs_common::connection::{Client, Key, Kind, Ports, Record, resume, tcp};
 use lvs_common::family::{Family, V4, V6};
 use proptest::prelude::*;
 use zerocopy::FromZeros as _;
@@ -21,9 +21,8 @@ use super::mirror::Mirror;
 use super::take::{Outcome, Recognize, Taker};
 use super::tell::Teller;
 use super::view::View;
-use crate::connections::tag;
 use crate::director::Recognized;
-use crate::kernel::Mapping;
+use crate::kernel::{Entries, Mapping};
 use crate::sync::{Discard, Discarded};
 use crate::table::Table;
 
@@ -39,8 +38,8 @@ struct Director {
     plans: Mapping<Plan>,
     servers: Mapping<Server>,
     loads: Mapping<Load>,
-    connections4: Mapping<Entry<V4>>,
-    connections6: Mapping<Entry<V6>>,
+    connections4: Entries<V4>,
+    connections6: Entries<V6>,
     /// It calls its servers by other numbers than the other one.
     shift: u16,
     instance: Instance,
@@ -70,8 +69,8 @@ impl Director {
             plans: Mapping::zeroed(4),
             servers: Mapping::zeroed(16),
             loads: Mapping::zeroed(16),
-            connections4: Mapping::zeroed(WAYS[0]),
-            connections6: Mapping::zeroed(WAYS[1]),
+            connections4: Entries::zeroed(WAYS[0]),
+            connections6: Entries::zeroed(WAYS[1]),
             shift: number * 5,
             instance: Instance(u64::from(number) + 1),
             before: None,
@@ -189,7 +188,7 @@ impl Director {
     /// Clients with the state of their connections, and whether they were heard here.
     fn connections(&self) -> BTreeMap<u8, (u8, u16, bool)> {
         let live = (0..WAYS[0]).filter_map(|way| {
-            let tag = tag(&self.connections4, way).filter(|tag| tag.is_live())?;
+            let tag = self.connections4.tag(way).filter(|tag| tag.is_live())?;
             let entry = self.connections4.read(way)?;
             let server = entry.record.server - self.shift;
             let [.., client] = entry.key.source;

@@ -1,10 +1,9 @@
 //! The tables that connections are told from and taken into.
 
 use lvs_common::abi::{Config, Load, Plan, Server};
-use lvs_common::connection::Entry;
 use lvs_common::family::{V4, V6};
 
-use crate::kernel::{Mapping, Maps};
+use crate::kernel::{Entries, Mapping, Maps};
 
 /// Some of the maps.
 #[derive(Clone, Copy)]
@@ -14,8 +13,8 @@ pub(super) struct View<'a> {
     pub(super) plans: &'a Mapping<Plan>,
     pub(super) servers: &'a Mapping<Server>,
     pub(super) loads: &'a Mapping<Load>,
-    pub(super) connections4: &'a Mapping<Entry<V4>>,
-    pub(super) connections6: &'a Mapping<Entry<V6>>,
+    pub(super) connections4: &'a Entries<V4>,
+    pub(super) connections6: &'a Entries<V6>,
 }
 
 impl<'a> From<&'a Maps> for View<'a> {

@@ -12,7 +12,7 @@ mod rotating;
 
 use lvs_common::abi::Pick;
 
-/// What a table is built from: one member of the service.
+/// One member of the service, as a table is built from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Candidate {
     /// The real server's address, IPv4 in the first four bytes.
@@ -84,7 +84,7 @@ impl Scheduler {
         Self::ALL.get(usize::from(number)).copied()
     }
 
-    /// How the program picks for it.
+    /// The way in which the program picks for it.
     pub const fn pick(self) -> Pick {
         match self {
             Self::None => Pick::Nothing,

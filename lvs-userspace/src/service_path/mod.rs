@@ -205,7 +205,7 @@ impl ServicePath {
                 family: family(&own),
                 reserved: [0; 2],
             };
-            let entered = self.maps.probes.enter(key, route);
+            let entered = self.maps.probes.insert(key, route);
             if entered.map_err(|error| unavailable(error.to_string()))? {
                 return Ok(Pin {
                     path: Arc::clone(self),
@@ -220,7 +220,7 @@ impl ServicePath {
     fn forget_old(&self) {
         let mut over = self.over();
         while let Some((_, key)) = over.pop_front_if(|(since, _)| since.elapsed() > LINGER) {
-            self.maps.probes.forget(key);
+            self.maps.probes.remove(key);
         }
     }
 

@@ -20,7 +20,7 @@ use super::{Discard, Discarded};
 use crate::address::widen;
 use crate::clock;
 use crate::director::{Director, Recognized};
-use crate::kernel::{Mapping, Maps, Plain};
+use crate::kernel::{Entries, Mapping, Maps};
 use crate::table::{Table, claims};
 
 /// No UDP datagram is longer.
@@ -224,15 +224,12 @@ struct Entering<'a> {
 }
 
 fn enter<F: Family>(
-    entries: &Mapping<Entry<F>>,
+    entries: &Entries<F>,
     loads: &Mapping<Load>,
     entering: &Entering<'_>,
     config: &Config,
     now: u32,
-) -> Result<(), Discard>
-where
-    Entry<F>: Plain,
-{
+) -> Result<(), Discard> {
     let own = |address: SocketAddr| (F::narrow(&widen(address.ip())), address.port());
     let taken = Taken::<F>::new(
         own(entering.synced.client),

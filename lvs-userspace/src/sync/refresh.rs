@@ -9,8 +9,7 @@ use lvs_common::abi::{EVENT_IPV6, TICK_NANOS, age, event, ticks};
 use lvs_common::connection::{Entry, Tag};
 use lvs_common::family::{Family, V4, V6};
 
-use crate::connections::tag;
-use crate::kernel::{Mapping, Maps, Plain};
+use crate::kernel::{Entries, Maps};
 
 /// Turns in which all of the tables are looked at once.
 const TURNS: usize = 50;
@@ -95,8 +94,8 @@ impl Refresh {
 
     fn look_at(
         &mut self,
-        entries4: &Mapping<Entry<V4>>,
-        entries6: &Mapping<Entry<V6>>,
+        entries4: &Entries<V4>,
+        entries6: &Entries<V6>,
         most: usize,
         now: u32,
     ) -> Vec<u32> {
@@ -125,18 +124,18 @@ impl Refresh {
 
 /// A way's number as an event, if it is its turn.
 fn turn_of<F: Family>(
-    entries: &Mapping<Entry<F>>,
+    entries: &Entries<F>,
     marks: &mut [Mark],
     way: usize,
     (period, retries): (u32, u8),
     now: u32,
-) -> Option<u32>
-where
-    Entry<F>: Plain,
-{
+) -> Option<u32> {
     let mark = marks.get_mut(way).filter(|mark| mark.tag.is_live())?;
     let way = u32::try_from(way).ok()?;
-    if tag(entries, way).is_none_or(|tag| !tag.is_live() || !tag.same_connection(mark.tag)) {
+    if entries
+        .tag(way)
+        .is_none_or(|tag| !tag.is_live() || !tag.same_connection(mark.tag))
+    {
         *mark = Mark::default();
         return None;
     }
@@ -165,13 +164,14 @@ mod tests {
     use lvs_common::connection::{Client, Key, Kind, Ports, Record};
 
     use super::*;
+    use crate::kernel::Mapping;
     use crate::table::Table;
 
     const WAYS: [u32; 2] = [16, 8];
 
     struct World {
-        entries4: Mapping<Entry<V4>>,
-        entries6: Mapping<Entry<V6>>,
+        entries4: Entries<V4>,
+        entries6: Entries<V6>,
         refresh: Refresh,
         number: u32,
         now: u32,
@@ -180,7 +180,7 @@ mod tests {
     impl World {
         /// A connection that was told a moment ago.
         fn new(period: u64, retries: u8) -> Self {
-            let entries4 = Mapping::zeroed(WAYS[0]);
+            let entries4 = Entries::zeroed(WAYS[0]);
             let period = Duration::from_secs(period);
             let mut refresh = Refresh::new(Refreshing { period, retries }, WAYS).unwrap();
             let now = u32::MAX - ticks(3);
@@ -218,7 +218,7 @@ mod tests {
             refresh.is_told(inserted.number, inserted.tag, now, now);
             Self {
                 entries4,
-                entries6: Mapping::zeroed(WAYS[1]),
+                entries6: Entries::zeroed(WAYS[1]),
                 refresh,
                 number: inserted.number,
                 now,

@@ -10,8 +10,7 @@ use tcp::State::{Established, FinWait, SynReceived};
 
 use super::*;
 use crate::address::widen;
-use crate::connections::tag;
-use crate::kernel::Mapping;
+use crate::kernel::{Entries, Mapping};
 use crate::table::Table;
 
 const NOW: u32 = u32::MAX - 5;
@@ -20,14 +19,14 @@ const CLIENT: ([u8; 4], u16) = ([198, 51, 100, 7], 40_000);
 const SERVICE: ([u8; 4], u16) = ([192, 0, 2, 10], 80);
 
 struct Fixture {
-    entries: Mapping<Entry<V4>>,
+    entries: Entries<V4>,
     loads: Mapping<Load>,
 }
 
 impl Fixture {
     fn new(ways: u32) -> Self {
         Self {
-            entries: Mapping::zeroed(ways),
+            entries: Entries::zeroed(ways),
             loads: Mapping::zeroed(8),
         }
     }
@@ -45,7 +44,7 @@ impl Fixture {
             .map(|way| {
                 (
                     way,
-                    tag(&self.entries, way).unwrap(),
+                    self.entries.tag(way).unwrap(),
                     self.entries.read(way).unwrap(),
                 )
             })

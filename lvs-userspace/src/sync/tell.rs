@@ -12,8 +12,7 @@ use zerocopy::byteorder::network_endian::U16;
 
 use super::wire::{Flags, Synced};
 use crate::address::narrow;
-use crate::connections::tag;
-use crate::kernel::{Mapping, Maps, Plain};
+use crate::kernel::{Entries, Maps};
 use crate::table::Table;
 
 /// What a way holds that is worth telling, and the number (plus one) of the template it belongs to.
@@ -30,18 +29,17 @@ pub(super) struct Told {
 /// Reads a way of a table.
 pub(super) fn tell<F: Family>(
     maps: &Maps,
-    entries: &Mapping<Entry<F>>,
+    entries: &Entries<F>,
     config: &Config,
     way: u32,
     now: u32,
-) -> Option<Told>
-where
-    Entry<F>: Plain,
-{
-    let before = tag(entries, way).filter(|tag| tag.is_live())?;
+) -> Option<Told> {
+    let before = entries.tag(way).filter(|tag| tag.is_live())?;
     let entry = entries.read(way)?;
     // The way may have been given to another connection while it was copied.
-    let after = tag(entries, way).filter(|tag| tag.is_live() && tag.same_connection(before))?;
+    let after = entries
+        .tag(way)
+        .filter(|tag| tag.is_live() && tag.same_connection(before))?;
     if abi::age(now, entry.seen) > entry.timeout {
         return None;
     }
@@ -122,14 +120,11 @@ fn synced<F: Family>(
 /// The number (plus one) of the template that a connection of a persistent service belongs to.
 fn template<F: Family>(
     maps: &Maps,
-    entries: &Mapping<Entry<F>>,
+    entries: &Entries<F>,
     config: &Config,
     connection: &Entry<F>,
     service: &ServiceKey,
-) -> Option<u32>
-where
-    Entry<F>: Plain,
-{
+) -> Option<u32> {
     let prefix = connection.record.persistence.checked_sub(1)?;
     if Kind::from_raw(connection.key.kind) != Kind::Request {
         return None;

@@ -42,7 +42,7 @@ pub fn measure(case: &Case, rounds: usize) -> Result<Vec<Vec<Slice>>> {
     let (near, far) = (if_nametoindex(NEAR)?, if_nametoindex(FAR)?);
     let mut rig = Rig::new(case, far)?;
     let rounds = rig.fill(case).and_then(|()| {
-        rig.harness.attach("sink", NEAR)?;
+        rig.bench.attach("sink", NEAR)?;
         let rounds = 0..rounds.max(1);
         rounds.map(|_| round(&mut rig, case, near)).collect()
     });
@@ -54,11 +54,11 @@ pub fn measure(case: &Case, rounds: usize) -> Result<Vec<Vec<Slice>>> {
 fn round(rig: &mut Rig, case: &Case, near: u32) -> Result<Vec<Slice>> {
     rig.plan(case, case.payload(), case.towards, false);
     let mut time = |program: &str| -> Result<f64> {
-        rig.harness.attach(program, FAR)?;
-        let before = rig.harness.plan().arrived;
-        let time = rig.harness.send(near, FRAMES)?;
-        let arrived = rig.harness.plan().arrived - before;
-        rig.harness.forget(program)?;
+        rig.bench.attach(program, FAR)?;
+        let before = rig.bench.settings().arrived;
+        let time = rig.bench.send(near, FRAMES)?;
+        let arrived = rig.bench.settings().arrived - before;
+        rig.bench.unload(program)?;
         // A few more may: the kernel itself looks for neighbours there.
         ensure!(
             arrived >= u64::from(FRAMES),

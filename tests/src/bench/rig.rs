@@ -1,4 +1,4 @@
-//! A data path of its own with one service and one server, and the harness around the program.
+//! A data path of its own with one service and one server, and the programs of the bench around the director's.
 
 use std::fs;
 use std::mem::offset_of;
@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use lvs_common::abi::{self, Config, Hop};
 use lvs_common::connection::Entry;
-use lvs_common::family::{V4, V6};
+use lvs_common::family::Family;
 use lvs_common::verdict::Reason;
 use lvs_userspace::clock;
 use lvs_userspace::control::protocol::Edit;
 use lvs_userspace::director::{Director, NextHop};
-use lvs_userspace::kernel::{DataPath, Directory, Harness, Mapping, Options, Plain};
+use lvs_userspace::kernel::{BenchPrograms, DataPath, Directory, Entries, Options};
 use lvs_userspace::model::{
     Method, Protocol, ServerId, ServerSettings, ServiceId, ServiceSettings, Tunnel,
 };
@@ -79,10 +79,10 @@ pub fn clean_up() -> Result<()> {
     Ok(())
 }
 
-/// A data path with the harness around its program.
+/// A data path with the programs of the bench.
 pub struct Rig {
-    /// The harness.
-    pub harness: Harness,
+    /// Programs of the bench.
+    pub bench: BenchPrograms,
     path: DataPath,
     director: Arc<Mutex<Director>>,
     /// Whoever tells another director.
@@ -112,9 +112,9 @@ impl Rig {
         let mut director = Director::new(path.maps.clone(), keys)?;
         configure(&mut director, case, interface)?;
         know_own(&path);
-        let harness = Harness::load(&path).context("cannot load the bench's programs")?;
+        let bench = BenchPrograms::load(&path).context("cannot load the bench's programs")?;
         Ok(Self {
-            harness,
+            bench,
             path,
             director: Arc::new(Mutex::new(director)),
             listener: None,
@@ -145,10 +145,10 @@ impl Rig {
         self.path.maps.verdicts.count(reason)
     }
 
-    /// Gives the harness a case's frames.
+    /// Gives the generator a case's frames.
     pub fn plan(&self, case: &Case, payload: Payload, towards: Towards, sequential: bool) {
         let (template, address_at) = frame(case.ipv6, towards, payload);
-        let mut plan = self.harness.plan();
+        let mut plan = self.bench.settings();
         plan.template = template;
         plan.address_at = address_at;
         plan.flows = case.flows;
@@ -160,7 +160,7 @@ impl Rig {
         } else {
             self.forwarded
         };
-        self.harness.set_plan(plan);
+        self.bench.configure(plan);
     }
 
     /// Enters all flows of a case into the table, established.
@@ -180,11 +180,11 @@ impl Rig {
             let now = portion.min(case.flows - done);
             for payload in payloads {
                 self.plan(case, payload, Towards::Server, true);
-                let mut plan = self.harness.plan();
+                let mut plan = self.bench.settings();
                 plan.next = done;
-                self.harness.set_plan(plan);
-                self.harness.run("measured", now)?;
-                refused += self.harness.plan().wrong;
+                self.bench.configure(plan);
+                self.bench.run("measured", now)?;
+                refused += self.bench.settings().wrong;
             }
             done += now;
         }
@@ -223,11 +223,11 @@ impl Rig {
 
     fn time(&mut self, case: &Case, program: &str, first: u32) -> Result<f64> {
         self.plan(case, case.payload(), case.towards, case.new);
-        let mut plan = self.harness.plan();
+        let mut plan = self.bench.settings();
         plan.next = first;
-        self.harness.set_plan(plan);
-        let time = self.harness.run(program, SLICE)?.as_secs_f64() * 1e9;
-        check(case, self.harness.plan().wrong, u64::from(SLICE))?;
+        self.bench.configure(plan);
+        let time = self.bench.run(program, SLICE)?.as_secs_f64() * 1e9;
+        check(case, self.bench.settings().wrong, u64::from(SLICE))?;
         if let Some(listener) = &self.listener {
             // Their buffer must not be full.
             listener.take(usize::MAX);
@@ -240,9 +240,9 @@ impl Rig {
     fn empty(&self, ipv6: bool) {
         let maps = &self.path.maps;
         if ipv6 {
-            clear(&maps.connections6, offset_of!(Entry<V6>, hint));
+            clear(&maps.connections6);
         } else {
-            clear(&maps.connections4, offset_of!(Entry<V4>, hint));
+            clear(&maps.connections4);
         }
         for index in 0..maps.loads.len() {
             if let Some(counts) = maps.loads.double_word(index, 0) {
@@ -254,7 +254,7 @@ impl Rig {
     /// Loads the programs anew: how fast a program is depends a little on where in memory it happens to lie.
     pub fn renew(&mut self) -> Result<()> {
         for program in ["measured", "floor", "yardstick"] {
-            self.harness.forget(program)?;
+            self.bench.unload(program)?;
         }
         Ok(())
     }
@@ -269,7 +269,7 @@ impl Rig {
 
     /// Removes everything.
     pub fn remove(self) -> Result<()> {
-        drop(self.harness);
+        drop(self.bench);
         drop(self.listener);
         drop(self.director);
         Ok(self.path.remove()?)
@@ -292,9 +292,9 @@ fn check(case: &Case, wrong: u64, packets: u64) -> Result<()> {
     Ok(())
 }
 
-fn clear<T: Plain>(table: &Mapping<T>, hint: usize) {
+fn clear<F: Family>(table: &Entries<F>) {
     for index in 0..table.len() {
-        for offset in [0, hint] {
+        for offset in [offset_of!(Entry<F>, tag), offset_of!(Entry<F>, hint)] {
             if let Some(word) = table.word(index, offset) {
                 word.store(0, Relaxed);
             }

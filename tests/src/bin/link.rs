@@ -315,11 +315,11 @@ fn open(rig: &mut Rig, flows: Range<u32>) -> Result<u64> {
         let count = PORTION.min(flows.end - first);
         for flags in [SYN, ACK] {
             rig.plan(&case, Payload::Tcp(flags), Towards::Server, true);
-            let mut plan = rig.harness.plan();
+            let mut plan = rig.bench.settings();
             plan.next = first;
-            rig.harness.set_plan(plan);
+            rig.bench.configure(plan);
             let forwarded = rig.ended(Reason::Direct);
-            rig.harness.run("measured", count)?;
+            rig.bench.run("measured", count)?;
             if flags == ACK {
                 held += rig.ended(Reason::Direct) - forwarded;
             }

@@ -1,4 +1,5 @@
-//! The program inside the bench's harness: loaded beside a data path, over its maps.
+//! Programs of the bench: the director's program between a generator and a sink, loaded beside a data path,
+//! over its maps.
 
 use std::time::Duration;
 
@@ -14,32 +15,32 @@ use super::{DataPath, KernelError, Mapping};
 const BATCH: u32 = 64;
 
 /// The bench's programs.
-pub struct Harness {
+pub struct BenchPrograms {
     ebpf: Ebpf,
-    plan: Mapping<Bench>,
+    settings: Mapping<Bench>,
 }
 
-impl Harness {
-    /// Makes it over a data path's maps. Each program is loaded when it is first asked for.
+impl BenchPrograms {
+    /// Opens a data path's maps. Each program is loaded when it is first used.
     pub fn load(path: &DataPath) -> Result<Self, KernelError> {
         let ebpf = load_bench(path)?;
         let Some(aya::maps::Map::Array(map)) = ebpf.map("bench") else {
             return Err(KernelError::Missing("bench"));
         };
-        let plan = Mapping::of(map, "bench")?;
-        Ok(Self { ebpf, plan })
+        let settings = Mapping::of(map, "bench")?;
+        Ok(Self { ebpf, settings })
     }
 
-    /// What the harness sends, and what it saw.
-    pub fn plan(&self) -> Bench {
-        self.plan
+    /// Settings of the generator, and counts of the sink.
+    pub fn settings(&self) -> Bench {
+        self.settings
             .read(0)
             .unwrap_or_else(zerocopy::FromZeros::new_zeroed)
     }
 
-    /// Has the harness send something else.
-    pub fn set_plan(&self, plan: Bench) {
-        self.plan.write(0, plan);
+    /// Replaces the settings of the generator.
+    pub fn configure(&self, settings: Bench) {
+        self.settings.write(0, settings);
     }
 
     /// Runs a program so many times; the time each took by the kernel's clock, which leaves out what
@@ -58,7 +59,7 @@ impl Harness {
         Ok(result.duration)
     }
 
-    /// Attaches a program to an interface in native mode until the harness is dropped.
+    /// Attaches a program to an interface in native mode until this is dropped.
     pub fn attach(&mut self, program: &str, interface: &str) -> Result<(), KernelError> {
         self.program(program)?
             .attach(interface, XdpMode::Driver)
@@ -93,8 +94,8 @@ impl Harness {
         Ok(result.duration)
     }
 
-    /// Detaches a program and forgets it: when it is loaded again it lies elsewhere in memory.
-    pub fn forget(&mut self, program: &str) -> Result<(), KernelError> {
+    /// Unloads a program: when it is loaded again it lies elsewhere in memory.
+    pub fn unload(&mut self, program: &str) -> Result<(), KernelError> {
         let program = self.named(program)?;
         if program.fd().is_err() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Where the clients of NAT connections are that another director told of.
+//! Next hops of clients of NAT connections that another director replicated.
 //!
 //! Replies go where a client was last heard. A connection that came from another director has a client that
 //! was never heard here, and that may be waiting for the very reply: so its next hop is asked for, as a real
@@ -7,77 +7,70 @@
 use std::collections::{BTreeSet, HashMap};
 use std::mem::offset_of;
 use std::net::IpAddr;
-use std::sync::atomic::Ordering;
 
 use lvs_common::connection::{Client, Entry, Kind};
 use lvs_common::family::{V4, V6};
 use lvs_common::network::Network;
 
 use crate::address::narrow;
-use crate::connections::tag;
-use crate::kernel::{Mapping, Maps, Plain};
+use crate::kernel::{Entries, Maps};
 use crate::neighbour::{Change, NextHop, Resolution};
 
 /// Connections of a table whose clients are looked for at once; the others are after them.
-pub const MOST: usize = 65_536;
+pub const MAX_WAITING: usize = 65_536;
 
 /// Connections whose clients were not heard yet, by their numbers in the tables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Unheard {
-    /// Of IPv4.
+pub struct ClientsWithoutNextHop {
+    /// Ways of the IPv4 table.
     pub v4: Vec<u32>,
-    /// Of IPv6.
+    /// Ways of the IPv6 table.
     pub v6: Vec<u32>,
 }
 
-/// Whether a live connection is one that has replies but no client to send them to.
-pub fn is_unheard<F: Network>(table: &Mapping<Entry<F>>, way: u32) -> bool
-where
-    Entry<F>: Plain,
-{
-    let word = |offset| table.word(way, offset).map(|w| w.load(Ordering::Relaxed));
-    let interface = offset_of!(Entry<F>, client) + offset_of!(Client, interface);
-    word(interface) == Some(0) && word(offset_of!(Entry<F>, partner)) != Some(0)
+/// True of a live connection that has replies but no client to send them to.
+pub fn lacks_next_hop<F: Network>(table: &Entries<F>, way: u32) -> bool {
+    table.client_interface(way) == 0 && table.partner(way).is_some()
 }
 
-/// Finds the clients' next hops out, and tells the entries.
+/// Resolves the clients' next hops, and writes them into the entries.
 #[derive(Debug, Default)]
-pub struct Whereabouts {
+pub struct ClientNextHops {
     waiting4: HashMap<IpAddr, Vec<u32>>,
     waiting6: HashMap<IpAddr, Vec<u32>>,
-    /// Of those that are asked for.
-    known: HashMap<IpAddr, NextHop>,
+    /// Next hops of those that are asked for.
+    resolved: HashMap<IpAddr, NextHop>,
 }
 
-impl Whereabouts {
-    /// Takes the connections of the last sweep. Returns whose next hops have to be followed.
-    pub fn want(&mut self, maps: &Maps, unheard: &Unheard) -> BTreeSet<IpAddr> {
-        self.waiting4 = clients::<V4>(&maps.connections4, &unheard.v4);
-        self.waiting6 = clients::<V6>(&maps.connections6, &unheard.v6);
+impl ClientNextHops {
+    /// Replaces the connections by those of the last sweep. Returns whose next hops have to be followed.
+    pub fn follow(&mut self, maps: &Maps, clients: &ClientsWithoutNextHop) -> BTreeSet<IpAddr> {
+        self.waiting4 = by_client::<V4>(&maps.connections4, &clients.v4);
+        self.waiting6 = by_client::<V6>(&maps.connections6, &clients.v6);
         let wanted: BTreeSet<_> = self
             .waiting4
             .keys()
             .chain(self.waiting6.keys())
             .copied()
             .collect();
-        self.known.retain(|address, _| wanted.contains(address));
-        for (address, hop) in &self.known {
-            self.tell(maps, *address, hop);
+        self.resolved.retain(|address, _| wanted.contains(address));
+        for (address, hop) in &self.resolved {
+            self.write(maps, *address, hop);
         }
         wanted
     }
 
-    /// Takes what the resolver found out.
-    pub fn learn(&mut self, maps: &Maps, change: Change) {
+    /// Applies a change that the resolver found.
+    pub fn resolve(&mut self, maps: &Maps, change: Change) {
         let Resolution::Resolved(hop) = change.resolution else {
-            self.known.remove(&change.address);
+            self.resolved.remove(&change.address);
             return;
         };
-        self.tell(maps, change.address, &hop);
-        self.known.insert(change.address, hop);
+        self.write(maps, change.address, &hop);
+        self.resolved.insert(change.address, hop);
     }
 
-    fn tell(&self, maps: &Maps, address: IpAddr, hop: &NextHop) {
+    fn write(&self, maps: &Maps, address: IpAddr, hop: &NextHop) {
         let client = Client {
             vlan: [hop.vlan.into(), 0.into()],
             mac: hop.destination,
@@ -94,10 +87,7 @@ impl Whereabouts {
 }
 
 /// The connections by their clients.
-fn clients<F: Network>(table: &Mapping<Entry<F>>, ways: &[u32]) -> HashMap<IpAddr, Vec<u32>>
-where
-    Entry<F>: Plain,
-{
+fn by_client<F: Network>(table: &Entries<F>, ways: &[u32]) -> HashMap<IpAddr, Vec<u32>> {
     let mut clients: HashMap<_, Vec<_>> = HashMap::new();
     for &way in ways {
         if let Some(client) = client(table, way) {
@@ -107,24 +97,16 @@ where
     clients
 }
 
-/// The client of a connection that still has not heard of it.
-fn client<F: Network>(table: &Mapping<Entry<F>>, way: u32) -> Option<IpAddr>
-where
-    Entry<F>: Plain,
-{
-    let before = tag(table, way).filter(|tag| tag.is_live())?;
-    let key = table.read(way)?.key;
-    let same = tag(table, way)?.same_connection(before);
-    let unheard = key.kind == Kind::Request as u8 && is_unheard(table, way);
-    (same && unheard).then(|| narrow(&F::widen(key.source), F::NUMBER))
+/// The client of a connection that still has no next hop.
+fn client<F: Network>(table: &Entries<F>, way: u32) -> Option<IpAddr> {
+    let (_, Entry { key, .. }) = table.read_live(way)?;
+    let waiting = key.kind == Kind::Request as u8 && lacks_next_hop(table, way);
+    waiting.then(|| narrow(&F::widen(key.source), F::NUMBER))
 }
 
-/// Whoever hears the client meanwhile writes the same words; it may win any of them, and the client's next
-/// packet sets them all right.
-fn write<F: Network>(table: &Mapping<Entry<F>>, way: u32, address: IpAddr, client: Client)
-where
-    Entry<F>: Plain,
-{
+/// Writes a client into its connection. Whoever hears the client meanwhile writes the same words; it may win
+/// any of them, and the client's next packet sets them all right.
+fn write<F: Network>(table: &Entries<F>, way: u32, address: IpAddr, client: Client) {
     if self::client(table, way) != Some(address) {
         return;
     }
@@ -152,7 +134,7 @@ mod tests {
         interface: 7,
     };
 
-    fn put(table: &Mapping<Entry<V4>>, way: u32, kind: Kind, partner: u32, interface: u32) {
+    fn put(table: &Entries<V4>, way: u32, kind: Kind, partner: u32, interface: u32) {
         let mut entry = table.read(way).unwrap();
         entry.tag = Tag::default().claimed(0xabcd_0000).live(1, false).0;
         entry.key.kind = kind as u8;
@@ -163,14 +145,14 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_was_not_heard_is_written_where_it_is_missing_only() {
-        let table = Mapping::<Entry<V4>>::zeroed(8);
+    fn a_next_hop_is_written_only_where_it_is_missing() {
+        let table = Entries::<V4>::zeroed(8);
         put(&table, 0, Kind::Request, 2, 0);
         put(&table, 1, Kind::Reply, 1, 0);
         put(&table, 2, Kind::Request, 0, 0);
         put(&table, 3, Kind::Request, 5, 3);
         let address: IpAddr = "192.0.2.7".parse().unwrap();
-        let found = clients::<V4>(&table, &[0, 1, 2, 3, 4, 100]);
+        let found = by_client::<V4>(&table, &[0, 1, 2, 3, 4, 100]);
         assert_eq!(found, HashMap::from([(address, vec![0])]));
 
         write(&table, 0, "192.0.2.8".parse().unwrap(), CLIENT);
