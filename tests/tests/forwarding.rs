@@ -61,7 +61,7 @@ fn a_director_with_one_interface_forwards_by_every_method() {
 }
 
 #[test]
-fn a_driver_without_xdp_forwards_by_every_method_and_is_told() {
+fn generic_xdp_forwards_by_every_method_and_is_warned_of() {
     let Some(lab) = Lab::for_story(Arms::Bridge, &every_service()) else {
         return;
     };
@@ -100,7 +100,7 @@ fn a_tunnel_carries_either_family_inside_the_other() {
 }
 
 #[test]
-fn nat_may_change_the_port() {
+fn nat_translates_the_port() {
     let Some(lab) = Lab::for_story(Arms::Two, "") else {
         return;
     };
@@ -120,7 +120,7 @@ fn nat_may_change_the_port() {
 }
 
 #[test]
-fn a_datagram_in_fragments_arrives_whole_and_is_answered() {
+fn a_fragmented_datagram_arrives_whole_and_is_answered() {
     let Some(lab) = Lab::for_story(Arms::Two, &every_service()) else {
         return;
     };
@@ -146,7 +146,7 @@ fn a_datagram_in_fragments_arrives_whole_and_is_answered() {
 }
 
 #[test]
-fn a_change_works_at_once() {
+fn an_edit_of_the_real_servers_takes_effect_at_once() {
     let Some(lab) = Lab::for_story(Arms::Two, &service(Protocol::Tcp, Ipv4, Direct, "rr")) else {
         return;
     };

@@ -35,7 +35,7 @@ fn marked(mark: u32, family: Family, method: Method, options: &str) -> String {
 }
 
 #[test]
-fn all_that_carries_a_mark_is_one_service_to_a_persistent_client() {
+fn persistence_spans_all_ports_of_a_firewall_mark() {
     let lines: String = [(1, Direct), (2, Nat)]
         .into_iter()
         .flat_map(|(mark, method)| FAMILIES.map(|family| marked(mark, family, method, "-p 300")))
@@ -71,7 +71,7 @@ fn all_that_carries_a_mark_is_one_service_to_a_persistent_client() {
 }
 
 #[test]
-fn rules_outlive_the_daemon_and_their_service() {
+fn mark_rules_outlive_the_daemon_and_their_service() {
     let Some(lab) = Lab::for_story(Arms::Two, &marked(7, Ipv4, Direct, "")) else {
         return;
     };
@@ -97,7 +97,7 @@ fn rules_outlive_the_daemon_and_their_service() {
 }
 
 #[test]
-fn packets_have_a_mark_or_a_service_of_their_own() {
+fn an_address_and_port_have_either_a_mark_or_a_service() {
     let Some(lab) = Lab::for_story(Arms::Two, &service(Tcp, Ipv4, Direct, "rr")) else {
         return;
     };
@@ -122,7 +122,7 @@ fn packets_have_a_mark_or_a_service_of_their_own() {
 }
 
 #[test]
-fn services_of_an_ldirectord_cf_follow_the_marks_that_netfilter_gives() {
+fn fwmark_services_of_ldirectord_cf_follow_the_marks_of_iptables() {
     let Some(lab) = Lab::for_story(Arms::Two, "") else {
         return;
     };

@@ -148,7 +148,7 @@ fn compare(ipvs: &[Answer], ours: &[Answer]) {
 }
 
 #[test]
-fn wrong_command_lines_are_answered_as_ipvsadm_answers_them() {
+fn invalid_command_lines_are_answered_as_ipvsadm_answers_them() {
     if lab::skipped(vm::check()) {
         return;
     }
@@ -158,7 +158,7 @@ fn wrong_command_lines_are_answered_as_ipvsadm_answers_them() {
 }
 
 #[test]
-fn services_are_kept_and_listed_as_ipvs_does() {
+fn services_are_stored_and_listed_as_ipvs_does() {
     if lab::skipped(vm::check()) {
         return;
     }

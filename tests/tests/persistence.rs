@@ -37,7 +37,7 @@ fn get_from(lab: &Lab, client: &str, address: IpAddr) -> String {
 }
 
 #[test]
-fn every_connection_of_a_client_goes_to_its_server() {
+fn all_connections_of_a_persistent_client_go_to_one_server() {
     let lines: String = FAMILIES
         .into_iter()
         .flat_map(|family| METHODS.map(|method| (family, method)))
@@ -59,7 +59,7 @@ fn every_connection_of_a_client_goes_to_its_server() {
 }
 
 #[test]
-fn clients_keep_their_servers_even_quiesced_ones() {
+fn a_persistent_client_keeps_its_server_even_a_quiesced_one() {
     let Some(lab) = lab_with_more_clients("rr -p 300") else {
         return;
     };
@@ -107,7 +107,7 @@ fn clients_keep_their_servers_even_quiesced_ones() {
 }
 
 #[test]
-fn the_clients_of_a_network_share_a_server() {
+fn a_persistence_netmask_sends_a_whole_network_to_one_server() {
     let Some(lab) = lab_with_more_clients("rr -p 300 -M 255.255.255.0") else {
         return;
     };
@@ -128,7 +128,7 @@ fn remaining(lab: &Lab) -> Option<u32> {
 }
 
 #[test]
-fn a_template_ends_when_nobody_used_it_for_its_time() {
+fn an_unused_template_expires_after_its_timeout() {
     let Some(lab) = Lab::for_story(Arms::Two, &service(Protocol::Udp, Ipv4, Nat, "rr -p 3")) else {
         return;
     };
@@ -172,7 +172,7 @@ fn see_it_renewed(lab: &Lab) {
 }
 
 #[test]
-fn a_template_stays_while_a_connection_does() {
+fn a_template_lives_as_long_as_its_connections() {
     let Some((lab, file, mut download)) = lab_with_a_download() else {
         return;
     };
@@ -186,7 +186,7 @@ fn a_template_stays_while_a_connection_does() {
 }
 
 #[test]
-fn a_template_stays_while_the_daemon_stands_still() {
+fn a_template_lives_on_while_the_daemon_is_frozen() {
     let Some((lab, file, mut download)) = lab_with_a_download() else {
         return;
     };

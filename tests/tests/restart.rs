@@ -74,7 +74,7 @@ fn without_a_daemon_new_connections_are_balanced_by_every_method() {
 }
 
 #[test]
-fn a_new_daemon_finds_services_and_counters_as_they_were() {
+fn a_new_daemon_adopts_services_and_counters() {
     let Some(lab) = Lab::for_story(Arms::Two, &every_service()) else {
         return;
     };
@@ -96,7 +96,7 @@ fn a_new_daemon_finds_services_and_counters_as_they_were() {
 }
 
 #[test]
-fn a_daemon_that_was_asked_to_end_leaves_the_data_path_forwarding() {
+fn a_terminated_daemon_leaves_the_data_plane_forwarding() {
     let lines = service(Protocol::Tcp, Ipv4, Direct, "rr");
     let Some(lab) = Lab::for_story(Arms::Two, &lines) else {
         return;
@@ -112,7 +112,7 @@ fn a_daemon_that_was_asked_to_end_leaves_the_data_path_forwarding() {
 }
 
 #[test]
-fn detach_on_exit_takes_the_data_path_away() {
+fn detach_on_exit_detaches_the_data_plane() {
     let Some(lab) = Lab::for_story(Arms::Two, "") else {
         return;
     };

@@ -25,7 +25,7 @@ fn a_large_upload_arrives_whole_by_every_method() {
 
 /// Segments merged on their way in are larger than any way out: no driver may merge them.
 #[test]
-fn a_driver_without_xdp_carries_large_transfers_too() {
+fn generic_xdp_carries_large_transfers_too() {
     let Some(lab) = Lab::for_story(Arms::Bridge, &every_service()) else {
         return;
     };

@@ -9,7 +9,7 @@ use crate::site::{Held, Serving, explain, says, site};
 const LOG: &str = "tail -n 40 /var/log/ha-log; tail -n 20 /var/log/ldirectord.log";
 
 #[test]
-fn heartbeat_moves_the_director_as_the_page_says() {
+fn heartbeat_fails_the_director_over_as_its_page_says() {
     let Some(site) = site(&["10.0.0"], &["cl_status", "ifconfig"]) else {
         return;
     };
@@ -24,7 +24,7 @@ fn heartbeat_moves_the_director_as_the_page_says() {
 }
 
 #[test]
-fn connections_outlive_the_director_that_heartbeat_replaces() {
+fn connections_survive_a_failover_by_heartbeat() {
     let Some(site) = site(&["10.0.0"], &["cl_status", "ifconfig"]) else {
         return;
     };

@@ -18,7 +18,7 @@ const NEEDED: [&str; 6] = [
 ];
 
 #[test]
-fn pacemaker_promotes_the_director_as_the_page_says() {
+fn pacemaker_promotes_the_director_as_its_page_says() {
     let Some(site) = site(&["10.0.0"], &NEEDED) else {
         return;
     };
@@ -33,7 +33,7 @@ fn pacemaker_promotes_the_director_as_the_page_says() {
 }
 
 #[test]
-fn connections_outlive_the_director_that_pacemaker_replaces() {
+fn connections_survive_a_failover_by_pacemaker() {
     let Some(site) = site(&["10.0.0"], &NEEDED) else {
         return;
     };

@@ -72,7 +72,7 @@ impl Drop for Running {
 }
 
 #[test]
-fn what_is_set_up_is_what_ldirectord_sets_up() {
+fn lvsd_configures_the_services_that_ldirectord_configures() {
     if skipped(obstacle()) {
         return;
     }

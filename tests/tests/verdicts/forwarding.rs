@@ -110,7 +110,7 @@ fn answer(packet: &Packet) -> Content {
 }
 
 #[test]
-fn a_real_server_s_packet_of_no_connection_is_the_kernel_s() {
+fn a_real_servers_packet_of_no_connection_passes_to_the_kernel() {
     let Some(world) = world() else { return };
     for family in FAMILIES {
         let source = server(family, Method::Nat);
@@ -147,7 +147,7 @@ fn a_udp_checksum_of_zero_stays_zero() {
 }
 
 #[test]
-fn padding_behind_the_packet_is_none_of_its_bytes() {
+fn padding_is_not_part_of_the_packet() {
     let Some(world) = world() else { return };
     for (family, method) in FAMILIES
         .into_iter()
@@ -168,7 +168,7 @@ fn padding_behind_the_packet_is_none_of_its_bytes() {
 }
 
 #[test]
-fn vlan_tags_change_with_the_hop() {
+fn vlan_tags_follow_the_next_hop() {
     let Some(world) = world() else { return };
     for (family, method) in FAMILIES
         .into_iter()
@@ -200,7 +200,7 @@ fn vlan_tags_change_with_the_hop() {
 }
 
 #[test]
-fn a_hop_by_another_interface_is_a_redirect() {
+fn a_next_hop_on_another_interface_is_a_redirect() {
     let Some(world) = world() else { return };
     for (family, method) in FAMILIES
         .into_iter()
@@ -220,7 +220,7 @@ fn a_hop_by_another_interface_is_a_redirect() {
 }
 
 #[test]
-fn a_tunnel_takes_over_class_and_the_do_not_fragment_bit() {
+fn a_tunnel_copies_traffic_class_and_do_not_fragment() {
     let Some(world) = world() else { return };
     for (family, method) in FAMILIES
         .into_iter()
@@ -245,7 +245,7 @@ fn a_tunnel_takes_over_class_and_the_do_not_fragment_bit() {
 }
 
 #[test]
-fn what_is_forwarded_is_counted_for_service_and_real_server() {
+fn forwarded_packets_are_counted_for_service_and_real_server() {
     let Some(world) = world() else { return };
     for (family, method) in FAMILIES
         .into_iter()

@@ -45,7 +45,7 @@ fn answer(family: u8, about: &Packet, kinds: [[u8; 2]; 2], rest: u32) -> Packet 
 }
 
 #[test]
-fn a_packet_without_hops_to_go_is_answered() {
+fn an_expired_ttl_is_answered_with_time_exceeded() {
     let Some(world) = world() else { return };
     for (family, method) in FAMILIES
         .into_iter()
@@ -71,7 +71,7 @@ fn a_packet_without_hops_to_go_is_answered() {
 }
 
 #[test]
-fn a_packet_larger_than_its_way_is_answered_with_what_fits() {
+fn a_packet_larger_than_the_mtu_is_answered_with_the_size_that_fits() {
     let Some(world) = world() else { return };
     for (family, method) in FAMILIES
         .into_iter()
@@ -115,7 +115,7 @@ fn a_packet_larger_than_its_way_is_answered_with_what_fits() {
 }
 
 #[test]
-fn what_must_not_be_answered_is_dropped() {
+fn packets_that_must_not_be_answered_are_dropped() {
     let Some(world) = world() else { return };
     for family in FAMILIES {
         let late = Packet {
@@ -165,7 +165,7 @@ fn what_must_not_be_answered_is_dropped() {
 }
 
 #[test]
-fn answers_are_limited() {
+fn icmp_answers_are_rate_limited() {
     let Some(world) = world() else { return };
     // The budget is each CPU's own.
     let everywhere = nix::sched::sched_getaffinity(Pid::from_raw(0)).unwrap();
@@ -204,7 +204,7 @@ fn quote(packet: &Packet) -> Vec<u8> {
 }
 
 #[test]
-fn a_client_s_error_reaches_the_real_server_of_its_connection() {
+fn a_clients_icmp_error_reaches_the_real_server_of_its_connection() {
     let Some(world) = world() else { return };
     for (family, method) in FAMILIES
         .into_iter()
@@ -270,7 +270,7 @@ fn port(packet: &Packet) -> u16 {
 }
 
 #[test]
-fn a_real_server_s_error_reaches_the_client_of_its_connection() {
+fn a_real_servers_icmp_error_reaches_the_client_of_its_connection() {
     let Some(world) = world() else { return };
     for (family, protocol) in FAMILIES
         .into_iter()
@@ -338,7 +338,7 @@ fn a_real_server_s_error_reaches_the_client_of_its_connection() {
 }
 
 #[test]
-fn other_icmp_is_the_kernel_s() {
+fn other_icmp_passes_to_the_kernel() {
     let Some(world) = world() else { return };
     for family in FAMILIES {
         let vip = virtual_address(family, Method::Nat);

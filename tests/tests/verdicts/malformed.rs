@@ -91,7 +91,7 @@ fn verdict(world: &Object, frame: &[u8]) -> (Reason, Action) {
 }
 
 #[test]
-fn lengths_that_lie_are_dropped() {
+fn packets_with_false_lengths_are_dropped() {
     let Some(world) = world() else { return };
     for method in METHODS {
         let frame = request(4, method, opening(Protocol::Tcp)).frame();
@@ -177,7 +177,7 @@ fn an_extension_header_that_reaches_beyond_the_packet_is_dropped() {
 }
 
 #[test]
-fn any_byte_may_be_anything() {
+fn random_bytes_never_abort_the_program() {
     let Some(world) = world() else { return };
     // xorshift, so that a failure can be repeated.
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
