@@ -1,4 +1,4 @@
-//! Services of firewall marks: rules of the director's own say which packets carry which mark.
+//! Firewall marks: services by mark, and the rules that mark packets.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -7,6 +7,7 @@ use std::process::Command;
 use lvs_tests::lab::addresses::{FAMILIES, server, virtual_address};
 use lvs_tests::lab::director::{method_flag, server_name, service, service_name};
 use lvs_tests::lab::{Arms, Lab, Missing, find, skipped};
+use lvs_tests::pairs;
 use lvs_userspace::model::Family::{self, Ipv4, Ipv6};
 use lvs_userspace::model::Method::{self, Direct, Nat};
 use lvs_userspace::model::Protocol::{Tcp, Udp};
@@ -43,22 +44,20 @@ fn persistence_spans_all_ports_of_a_firewall_mark() {
     let Some(lab) = Lab::for_story(Arms::Two, &lines) else {
         return;
     };
-    for family in FAMILIES {
-        for method in [Direct, Nat] {
-            let address = virtual_address(family, method);
-            let mut answers = lab.client.get_many(address, 3).unwrap();
-            for _ in 0..3 {
-                let asked = SocketAddr::new(address, 80);
-                answers.push(lab.client.ask(asked, "hello").unwrap().trim().to_owned());
-            }
-            let [first, .., last] = answers.as_slice() else {
-                unreachable!("there are six");
-            };
-            assert!(
-                last.starts_with(first.as_str()) && answers[..3].iter().all(|name| name == first),
-                "{method:?} over {family:?}: {answers:?}"
-            );
+    for (family, method) in pairs(FAMILIES, [Direct, Nat]) {
+        let address = virtual_address(family, method);
+        let mut answers = lab.client.get_many(address, 3).unwrap();
+        for _ in 0..3 {
+            let asked = SocketAddr::new(address, 80);
+            answers.push(lab.client.ask(asked, "hello").unwrap().trim().to_owned());
         }
+        let [first, .., last] = answers.as_slice() else {
+            unreachable!("there are six");
+        };
+        assert!(
+            last.starts_with(first.as_str()) && answers[..3].iter().all(|name| name == first),
+            "{method:?} over {family:?}: {answers:?}"
+        );
     }
     let connections = lab.director.lvsadm("-Lcn").unwrap();
     // As IPVS lists it: protocol IP, the mark in the place of the address.

@@ -1,4 +1,4 @@
-//! The connections of a client of a persistent service go to one real server.
+//! Persistence: templates keep a client with its real server, and expire.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -11,6 +11,7 @@ use lvs_tests::lab::addresses::{FAMILIES, METHODS, virtual_address};
 use lvs_tests::lab::client::download_source;
 use lvs_tests::lab::director::{server_name, service, service_name};
 use lvs_tests::lab::{Arms, Client, Lab};
+use lvs_tests::pairs;
 use lvs_userspace::model::Family::Ipv4;
 use lvs_userspace::model::Method::{Direct, Nat};
 use lvs_userspace::model::Protocol;
@@ -38,23 +39,19 @@ fn get_from(lab: &Lab, client: &str, address: IpAddr) -> String {
 
 #[test]
 fn all_connections_of_a_persistent_client_go_to_one_server() {
-    let lines: String = FAMILIES
-        .into_iter()
-        .flat_map(|family| METHODS.map(|method| (family, method)))
+    let lines: String = pairs(FAMILIES, METHODS)
         .map(|(family, method)| service(Protocol::Tcp, family, method, "rr -p 300"))
         .collect();
     let Some(lab) = Lab::for_story(Arms::Two, &lines) else {
         return;
     };
-    for family in FAMILIES {
-        for method in METHODS {
-            let mut names = lab
-                .client
-                .get_many(virtual_address(family, method), 6)
-                .unwrap();
-            names.dedup();
-            assert_eq!(names.len(), 1, "{method:?} over {family:?}: {names:?}");
-        }
+    for (family, method) in pairs(FAMILIES, METHODS) {
+        let mut names = lab
+            .client
+            .get_many(virtual_address(family, method), 6)
+            .unwrap();
+        names.dedup();
+        assert_eq!(names.len(), 1, "{method:?} over {family:?}: {names:?}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! The daemon may die at any moment: packets are not its business.
+//! The daemon is killed, stopped and started: the data plane forwards all the time.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +9,7 @@ use lvs_tests::lab::addresses::{FAMILIES, METHODS, virtual_address};
 use lvs_tests::lab::client::{Connections, Load};
 use lvs_tests::lab::director::{every_service, service};
 use lvs_tests::lab::{Arms, Lab};
+use lvs_tests::pairs;
 use lvs_userspace::model::Family::Ipv4;
 use lvs_userspace::model::Method::{Direct, Nat};
 use lvs_userspace::model::Protocol;
@@ -59,16 +60,14 @@ fn without_a_daemon_new_connections_are_balanced_by_every_method() {
         return;
     };
     lab.director.kill();
-    for family in FAMILIES {
-        for method in METHODS {
-            let names = lab
-                .client
-                .get_many(virtual_address(family, method), 6)
-                .unwrap();
-            for server in &lab.servers {
-                let answers = names.iter().filter(|name| **name == server.name()).count();
-                assert_eq!(answers, 2, "{method:?} over {family:?}: {names:?}");
-            }
+    for (family, method) in pairs(FAMILIES, METHODS) {
+        let names = lab
+            .client
+            .get_many(virtual_address(family, method), 6)
+            .unwrap();
+        for server in &lab.servers {
+            let answers = names.iter().filter(|name| **name == server.name()).count();
+            assert_eq!(answers, 2, "{method:?} over {family:?}: {names:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The virtual addresses: who holds them, and how others hear of it.
+//! Virtual addresses: held by the master alone, announced, restored, and reported in case of a conflict.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -8,6 +8,7 @@ use lvs_tests::lab::addresses::{
 };
 use lvs_tests::lab::director::every_service;
 use lvs_tests::lab::{Client, Director, Namespace, Pair};
+use lvs_tests::pairs;
 use lvs_userspace::model::Method;
 
 /// The addresses of a director that it did not boot with: `front inet 10.1.0.101/32`.
@@ -32,7 +33,7 @@ fn held(director: &Director) -> Vec<String> {
     held
 }
 
-/// Where a host believes an address to be.
+/// The MAC address of an address in a host's neighbour table.
 fn neighbour(host: &Namespace, address: IpAddr) -> String {
     let shown = host
         .run("ip", &["neighbour", "show", "to", &address.to_string()])
@@ -51,14 +52,11 @@ fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 fn ask_everywhere(client: &Client) {
-    for family in FAMILIES {
-        for method in METHODS {
-            // Every real server once.
-            let answers = client.get_many(virtual_address(family, method), 3);
-            let answers =
-                answers.unwrap_or_else(|error| panic!("{method:?}, {family:?}: {error:#}"));
-            assert_eq!(answers.len(), 3);
-        }
+    for (family, method) in pairs(FAMILIES, METHODS) {
+        // Every real server once.
+        let answers = client.get_many(virtual_address(family, method), 3);
+        let answers = answers.unwrap_or_else(|error| panic!("{method:?}, {family:?}: {error:#}"));
+        assert_eq!(answers.len(), 3);
     }
 }
 

@@ -1,4 +1,4 @@
-//! What stands between a probe and a server, and spoils the conversation once it is under way.
+//! A proxy between a health check and a server that stalls, cuts, resets or floods the conversation.
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -10,6 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use lvs_tests::lab::Island;
+use lvs_tests::pairs;
 use lvs_userspace::health::check::Service;
 use lvs_userspace::model::Family::Ipv4;
 use socket2::SockRef;
@@ -25,26 +26,24 @@ use crate::asker::{Asker, check};
 #[track_caller]
 pub(crate) fn spoil(asker: &Asker<'_>, server: u16, service: &Service, bytes: &[usize]) {
     let limit = Duration::from_millis(150);
-    for bytes in bytes {
-        for manner in Manner::ALL {
-            let proxy = FaultyProxy::start(asker.island, server, *bytes, manner);
-            let begin = Instant::now();
-            let outcome = asker.run(&check(Ipv4, proxy.port, service.clone(), limit));
-            let told = format!("{manner:?} after {bytes} bytes: {}", outcome.text);
-            assert!(!outcome.good && !outcome.inconclusive, "{told}");
-            assert!(begin.elapsed() < Duration::from_secs(20), "{told}");
-            let end = match manner {
-                Manner::Silence => " in 150 ms",
-                _ => "",
-            };
-            assert!(outcome.text.ends_with(end), "{told}");
-            // What is not read stays in the buffers of two sockets.
-            assert!(
-                proxy.flooded() < FLOOD / 2,
-                "{told}: {} bytes",
-                proxy.flooded()
-            );
-        }
+    for (bytes, manner) in pairs(bytes, Manner::ALL) {
+        let proxy = FaultyProxy::start(asker.island, server, *bytes, manner);
+        let begin = Instant::now();
+        let outcome = asker.run(&check(Ipv4, proxy.port, service.clone(), limit));
+        let told = format!("{manner:?} after {bytes} bytes: {}", outcome.text);
+        assert!(!outcome.good && !outcome.inconclusive, "{told}");
+        assert!(begin.elapsed() < Duration::from_secs(20), "{told}");
+        let end = match manner {
+            Manner::Silence => " in 150 ms",
+            _ => "",
+        };
+        assert!(outcome.text.ends_with(end), "{told}");
+        // What is not read stays in the buffers of two sockets.
+        assert!(
+            proxy.flooded() < FLOOD / 2,
+            "{told}: {} bytes",
+            proxy.flooded()
+        );
     }
     // A test process and the libraries it has loaded take less than half of this.
     assert!(
@@ -67,7 +66,7 @@ fn peak_memory() -> u64 {
     kilobytes << 10
 }
 
-/// What becomes of a conversation.
+/// The fault in a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Manner {
     /// It ends with a reset.
@@ -97,7 +96,7 @@ const FLOOD: u64 = 100 << 20;
 
 /// Passes connections on to a server, and only the beginning of what it answers.
 pub(crate) struct FaultyProxy {
-    /// Where it is asked.
+    /// The port it listens on.
     pub(crate) port: u16,
     listener: Arc<TcpListener>,
     over: Arc<AtomicBool>,

@@ -1,4 +1,4 @@
-//! A pair of directors that are linked, and what each of them knows.
+//! A pair of peers, and the connections that each of them has.
 
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use lvs_tests::lab::addresses::{FAMILIES, own_sync, virtual_address};
 use lvs_tests::lab::director::services;
 use lvs_tests::lab::{Director, Pair, RealServer};
+use lvs_tests::pairs;
 use lvs_userspace::control::peers::{PeerStatus, PeersStatus};
 use lvs_userspace::control::sync::SyncStatus;
 use lvs_userspace::model::{Family, Method, Protocol};
@@ -19,17 +20,17 @@ use serde::Deserialize;
 /// How long is waited for anything: machines are slow and shared.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What `lvsadm sync status --json` prints.
+/// The output of `lvsadm sync status --json`.
 #[derive(Deserialize)]
 pub(crate) struct Status {
     pub(crate) peers: PeersStatus,
     pub(crate) sync: SyncStatus,
 }
 
-/// A pair whose links are to be made.
+/// A pair of directors that can become peers.
 pub(crate) struct World {
     pub(crate) pair: Pair,
-    /// What the directors speak with each other.
+    /// The family of the addresses by which the directors connect.
     family: Family,
 }
 
@@ -106,13 +107,11 @@ impl World {
     pub(crate) fn connect(&self, methods: &[Method], each: usize) -> Vec<TcpStream> {
         let open = || {
             let mut streams = Vec::new();
-            for family in FAMILIES {
-                for &method in methods {
-                    let address = virtual_address(family, method);
-                    let address = SocketAddr::new(address, RealServer::PORT);
-                    for _ in 0..each {
-                        streams.push(TcpStream::connect(address).unwrap());
-                    }
+            for (family, &method) in pairs(FAMILIES, methods) {
+                let address = virtual_address(family, method);
+                let address = SocketAddr::new(address, RealServer::PORT);
+                for _ in 0..each {
+                    streams.push(TcpStream::connect(address).unwrap());
                 }
             }
             streams
@@ -214,7 +213,7 @@ pub(crate) fn listed(director: &Director) -> Vec<(String, i64)> {
     lines.collect()
 }
 
-/// Where the log of a director says something.
+/// True if a director's log contains a text.
 pub(crate) fn has_logged(director: &Director, text: &str) -> bool {
     let log: &Path = &director.log();
     fs::read_to_string(log).unwrap_or_default().contains(text)

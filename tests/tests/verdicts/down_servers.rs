@@ -1,4 +1,4 @@
-//! Servers that do not answer, and those that are down.
+//! Connections of real servers that do not answer, are down, or are deleted.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use lvs_common::verdict::Reason;
 use lvs_tests::frames::{Content, Packet};
 use lvs_tests::object::{Action, INTERFACE, Object, mac};
+use lvs_tests::pairs;
 use lvs_userspace::config::ldirectord::OnDown;
 use lvs_userspace::control::protocol::Edit;
 use lvs_userspace::model::{self, ServerId, ServiceId};
@@ -18,10 +19,7 @@ use crate::world::{
 /// The services of the other rows, over TCP and UDP, with one more server each, which is quiesced.
 fn load() -> Option<Object> {
     let mut lines = String::new();
-    for (family, method) in FAMILIES
-        .into_iter()
-        .flat_map(|family| METHODS.map(|method| (family, method)))
-    {
+    for (family, method) in pairs(FAMILIES, METHODS) {
         let (port, how) = match method {
             Method::Direct => (PORT, "-g"),
             Method::Nat => (NAT_PORT, "-m"),
@@ -97,7 +95,7 @@ fn connections(object: &Object, service: ServiceId, server: ServerId) -> (u32, u
     (server.active, server.inactive)
 }
 
-/// What a packet to the second server of a service looks like on its way.
+/// The packet that the second server of a service receives for a client's packet.
 fn to_second(packet: &Packet, family: u8, method: Method) -> Packet {
     let (from, to) = (server(family, method), second(family, method));
     let mut packet = forwarded(packet, family, method);
@@ -114,10 +112,7 @@ fn to_second(packet: &Packet, family: u8, method: Method) -> Packet {
 #[test]
 fn connections_of_a_down_server_are_rescheduled_or_reset() {
     let Some(object) = load() else { return };
-    for (family, method) in FAMILIES
-        .into_iter()
-        .flat_map(|family| METHODS.map(|method| (family, method)))
-    {
+    for (family, method) in pairs(FAMILIES, METHODS) {
         let sentence = |what: &str| format!("{what}, {method:?} over IPv{family}");
         let id = service(model::Protocol::Tcp, family, method);
         let (one, two) = (
@@ -219,10 +214,7 @@ fn connections_of_a_down_server_are_rescheduled_or_reset() {
 #[test]
 fn a_udp_flow_of_a_down_server_moves_to_another() {
     let Some(object) = load() else { return };
-    for (family, method) in FAMILIES
-        .into_iter()
-        .flat_map(|family| METHODS.map(|method| (family, method)))
-    {
+    for (family, method) in pairs(FAMILIES, METHODS) {
         let id = service(model::Protocol::Udp, family, method);
         let (one, two) = (
             identity(server(family, method), method),
@@ -258,10 +250,7 @@ fn a_udp_flow_of_a_down_server_moves_to_another() {
 #[test]
 fn a_repeated_syn_is_redispatched_if_the_service_allows_it() {
     let Some(object) = load() else { return };
-    for (family, method) in FAMILIES
-        .into_iter()
-        .flat_map(|family| METHODS.map(|method| (family, method)))
-    {
+    for (family, method) in pairs(FAMILIES, METHODS) {
         let id = service(model::Protocol::Tcp, family, method);
         let (one, two) = (
             identity(server(family, method), method),

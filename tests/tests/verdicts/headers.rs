@@ -1,7 +1,8 @@
-//! What may stand between the addresses and the ports: options, extension headers, fragmentation.
+//! IPv4 options, IPv6 extension headers and fragments.
 
 use lvs_common::verdict::Reason;
 use lvs_tests::frames::{Content, Fragment, Packet};
+use lvs_tests::pairs;
 
 use crate::world::{
     FAMILIES, Fate, METHODS, Method, PORT, Protocol, check, forwarded, fresh_port, opening,
@@ -28,10 +29,7 @@ fn extension(number: u8, words: u8) -> (u8, Vec<u8>) {
 #[test]
 fn ipv4_options_are_forwarded_unchanged() {
     let Some(world) = world() else { return };
-    for (method, words) in METHODS
-        .into_iter()
-        .flat_map(|method| [1, 3, 10].map(|words| (method, words)))
-    {
+    for (method, words) in pairs(METHODS, [1, 3, 10]) {
         let packet = Packet {
             options: vec![1; words * 4],
             ..request(4, method, opening(Protocol::Tcp))
@@ -111,10 +109,7 @@ fn long(family: u8, method: Method, identification: u32) -> Packet {
 #[test]
 fn later_fragments_follow_the_first_one() {
     let Some(world) = world() else { return };
-    for (family, method) in FAMILIES
-        .into_iter()
-        .flat_map(|family| METHODS.map(|method| (family, method)))
-    {
+    for (family, method) in pairs(FAMILIES, METHODS) {
         let packet = long(family, method, 0x5101);
         for (number, part) in fragments(&packet).into_iter().enumerate() {
             let fate = Fate::tx(&forwarded(&part, family, method));

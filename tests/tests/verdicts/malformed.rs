@@ -6,6 +6,7 @@ use std::panic::Location;
 use lvs_common::verdict::Reason;
 use lvs_tests::frames::{Content, Fragment, Packet};
 use lvs_tests::object::{Action, INTERFACE, Object};
+use lvs_tests::pairs;
 
 use crate::world::{
     FAMILIES, Fate, METHODS, Method, PROTOCOLS, Protocol, check, forwarded, opening, request, world,
@@ -15,10 +16,7 @@ use crate::world::{
 fn valid() -> Vec<Packet> {
     let mut all = Vec::new();
     for family in FAMILIES {
-        for (method, protocol) in METHODS
-            .into_iter()
-            .flat_map(|method| PROTOCOLS.map(|protocol| (method, protocol)))
-        {
+        for (method, protocol) in pairs(METHODS, PROTOCOLS) {
             let packet = request(family, method, opening(protocol));
             all.push(Packet {
                 tags: vec![0x0064, 0x0007],

@@ -1,10 +1,11 @@
-//! Packets that are not forwarded although nothing is wrong with them.
+//! Well-formed packets that are not forwarded: passed to the kernel, answered or dropped.
 
 use std::net::IpAddr;
 
 use lvs_common::verdict::Reason;
 use lvs_tests::frames::{Content, Packet};
 use lvs_tests::object::{Action, INTERFACE, Object, hop, mac};
+use lvs_tests::pairs;
 use lvs_userspace::config::rules;
 use lvs_userspace::director::NextHop;
 
@@ -75,10 +76,7 @@ fn packets_from_martian_sources_are_dropped() {
         (4, ["0.1.2.3", "127.0.0.1", "224.0.0.1", "255.255.255.255"]),
         (6, ["::", "::1", "::ffff:10.0.0.1", "ff02::1"]),
     ] {
-        for (source, method) in sources
-            .into_iter()
-            .flat_map(|source| METHODS.map(|method| (source, method)))
-        {
+        for (source, method) in pairs(sources, METHODS) {
             for protocol in PROTOCOLS {
                 let packet = Packet {
                     source: source.parse().expect("an address"),
@@ -170,10 +168,7 @@ fn the_director_can_be_the_real_server() {
     let Some(object) = Object::load(64, "") else {
         return;
     };
-    for (family, how) in FAMILIES
-        .into_iter()
-        .flat_map(|family| ["-g", "-m", "-i"].map(|how| (family, how)))
-    {
+    for (family, how) in pairs(FAMILIES, ["-g", "-m", "-i"]) {
         object.configure(&with_server(family, how));
         let own = its_server(family);
         object.director().resolve(own, NextHop::Local);
@@ -188,10 +183,7 @@ fn packets_of_a_deleted_server_are_dropped_and_new_connections_are_not() {
     let Some(object) = Object::load(64, "") else {
         return;
     };
-    for (family, how) in FAMILIES
-        .into_iter()
-        .flat_map(|family| ["-g", "-m", "-i"].map(|how| (family, how)))
-    {
+    for (family, how) in pairs(FAMILIES, ["-g", "-m", "-i"]) {
         object.configure(&with_server(family, how));
         let packet = request(family, Method::Direct, opening(Protocol::Udp));
         let frame = packet.frame();
@@ -204,10 +196,7 @@ fn packets_of_a_deleted_server_are_dropped_and_new_connections_are_not() {
 
 #[test]
 fn a_full_table_forwards_by_hash_except_by_nat() {
-    for (family, method) in FAMILIES
-        .into_iter()
-        .flat_map(|family| METHODS.map(|method| (family, method)))
-    {
+    for (family, method) in pairs(FAMILIES, METHODS) {
         if method == Method::OtherTunnel {
             continue;
         }
@@ -280,10 +269,7 @@ fn establish(object: &Object, family: u8, port: u16) {
 #[test]
 fn a_packet_without_headroom_for_the_tunnel_header_is_dropped() {
     let Some(world) = world() else { return };
-    for (family, method) in FAMILIES
-        .into_iter()
-        .flat_map(|family| METHODS.map(|method| (family, method)))
-    {
+    for (family, method) in pairs(FAMILIES, METHODS) {
         let packet = request(family, method, opening(Protocol::Udp));
         let before = world.verdicts();
         // Metadata takes the room away: of 256 bytes the kernel keeps 40 for itself.
