@@ -108,7 +108,7 @@ fn seconds(listing: &str) -> Vec<i64> {
     lines.into_iter().map(|(_, left)| left).collect()
 }
 
-/// Who answered each of the connections in a round.
+/// The server that answered each connection in a round.
 fn answers(notes: &BTreeMap<String, String>, round: &str) -> BTreeMap<String, String> {
     let text = notes
         .get(round)

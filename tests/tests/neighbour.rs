@@ -1,4 +1,4 @@
-//! Real servers' Ethernet addresses are followed as they change.
+//! Real servers' MAC addresses are followed as they change.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What cannot be done is refused at once, says why, and changes nothing.
+//! Connections, commands and configurations that are refused: at once, with a reason, without effect.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! What a takeover costs: connections lost, downloads broken, and the longest pause of a stream of datagrams.
+//! Measures failover: lost connections, broken downloads, and the longest pause of a stream of datagrams.
 //!
 //! Two directors, three real servers, every forwarding method. First the role is handed over again and again,
 //! then during downloads, then the master crashes.
@@ -120,7 +120,7 @@ fn report(what: &str, pair: &Pair, change: impl FnOnce() -> Result<()>) -> Resul
     Ok(())
 }
 
-/// Whether every idle connection answers.
+/// True if every idle connection answers.
 fn spoken(after: &str, idle: &mut [Idle]) -> bool {
     let lost: Vec<_> = idle.iter_mut().flat_map(Idle::speak).collect();
     let count: usize = idle.iter().map(Idle::len).sum();
@@ -131,7 +131,7 @@ fn spoken(after: &str, idle: &mut [Idle]) -> bool {
     lost.is_empty()
 }
 
-/// Whether downloads by every method survive handovers.
+/// True if downloads by every method survive handovers.
 fn downloads(pair: &Pair, master: &mut u8) -> Result<bool> {
     let original = fs::read(pair.large_file())?;
     let mut running = Vec::new();

@@ -1,4 +1,4 @@
-//! What the links between directors can carry: `cargo run --release --bin replication`.
+//! Measures connection replication between peers: `cargo run --release -p lvs-tests --bin replication`.
 //!
 //! Two directors with the real program, each on a core of its own, over the loopback interface. The first
 //! forwards packets (the kernel's test runs, on its core, too) and tells the second of its connections. What
@@ -169,7 +169,7 @@ fn compare(node: &Node, held: u64, second: &mut Second) -> Result<()> {
     Ok(())
 }
 
-/// What this process has worked so far, but for the thread that forwards packets.
+/// The CPU time of this process without the thread that forwards packets.
 fn told_for() -> Result<Duration> {
     let forwarding = worked(UsageWho::RUSAGE_THREAD)?;
     Ok(worked(UsageWho::RUSAGE_SELF)?.saturating_sub(forwarding))
@@ -187,12 +187,12 @@ struct Second {
     lines: Lines<BufReader<ChildStdout>>,
 }
 
-/// What the second director says of itself.
+/// The report of the second director.
 #[derive(Serialize, Deserialize)]
 struct Report {
     /// Microseconds of work so far.
     worked: u64,
-    /// What it took; none before it is told anything.
+    /// The received entries; none before the first.
     taken: Option<Taken>,
 }
 

@@ -1,4 +1,4 @@
-//! Real Heartbeat, and its resource scripts.
+//! Failover by real Heartbeat, set up as docs/heartbeat.md says.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! `cargo xtask install`.
+//! `cargo xtask install` and `uninstall`: which files go where, and which stay.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,4 +1,4 @@
-//! Real keepalived, with two instances in a group and a script that it tracks.
+//! Failover by real keepalived, set up as docs/keepalived.md says.
 
 use lvs_tests::lab::Page;
 

@@ -1,4 +1,4 @@
-//! What the others stand on: nothing that happens in a machine happens to the real one.
+//! The lab machine itself: it changes no file of the real machine.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The resource agent, as ocf-tester judges it and as Pacemaker understands it.
+//! The OCF resource agent, judged by ocf-tester and by the exit codes that Pacemaker knows.
 
 use crate::site::{FILE, site};
 

@@ -1,4 +1,4 @@
-//! Real Pacemaker and Corosync, two nodes.
+//! Failover by real Pacemaker and Corosync on two nodes, set up as docs/pacemaker.md says.
 
 use lvs_tests::lab::Page;
 

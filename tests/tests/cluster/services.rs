@@ -1,4 +1,4 @@
-//! The init script and the systemd unit.
+//! The init script and the systemd units.
 
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
@@ -96,7 +96,7 @@ fn systemd_analyze_accepts_the_units_and_rates_them_safe() {
     assert!(judged.success, "{}", judged.said);
 }
 
-/// What systemd would hear.
+/// The test receives the notifications in the place of systemd.
 #[test]
 fn systemd_is_notified_of_ready_watchdog_and_stopping() {
     let Some(site) = configured(&[]) else {

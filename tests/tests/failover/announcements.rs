@@ -1,4 +1,4 @@
-//! Announcements of the virtual addresses, as they come out of the cable.
+//! Gratuitous ARP and unsolicited neighbour advertisements, as tcpdump sees them.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -32,7 +32,7 @@ impl Wire {
         Self { tcpdump, listed }
     }
 
-    /// What was announced so far.
+    /// The announcements so far.
     fn announced(&self) -> BTreeMap<String, Vec<f64>> {
         announced(&fs::read_to_string(&self.listed).unwrap())
     }

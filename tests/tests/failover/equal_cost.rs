@@ -1,4 +1,4 @@
-//! More than two directors at once, behind a router that spreads flows over them.
+//! Several directors at once behind a router with equal-cost paths (BIRD, FRR).
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Handing the role over, when it does not go as it should.
+//! A handover of the role that fails.
 
 use lvs_tests::lab::{Director, Pair};
 use lvs_userspace::control::role::Role;

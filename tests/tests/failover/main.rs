@@ -1,4 +1,4 @@
-//! Two directors: which of them is master, what that means, and what clients notice when it changes.
+//! Failover between directors: roles, virtual addresses, and what clients notice.
 
 mod addresses;
 mod announcements;

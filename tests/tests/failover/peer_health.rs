@@ -1,4 +1,4 @@
-//! What a master knows about real servers its backup knows, too.
+//! A backup mirrors its master's health check states and overrides.
 
 use std::time::{Duration, Instant};
 

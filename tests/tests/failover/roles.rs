@@ -1,4 +1,4 @@
-//! The role of a director, as an operator sees it.
+//! The role of a director: master or backup, kept until a command or a reboot changes it.
 
 use lvs_tests::lab::{Director, Pair};
 

@@ -1,4 +1,4 @@
-//! What clients notice when the role moves while they are served: pauses, and nothing else.
+//! Connections and downloads during failover, failback and handover: pauses, but no loss.
 
 use std::fs;
 use std::thread;

@@ -1,4 +1,4 @@
-//! Asking, and what is answered.
+//! Makes a health check from the island and compares its result.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -102,7 +102,7 @@ fn without_time(text: &str) -> String {
     }
 }
 
-/// Whether a text is what a pattern says, with `*` for anything.
+/// Compares a text with a pattern in which `*` stands for anything.
 fn matches(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
@@ -128,7 +128,7 @@ pub(crate) fn credentials(login: &str, password: &str) -> Credentials {
     }
 }
 
-/// What an answer has to say.
+/// The pattern for an answer.
 pub(crate) fn pattern(expression: &str) -> Pattern {
     Pattern::compile(expression, false).unwrap()
 }

@@ -1,4 +1,4 @@
-//! A certificate authority of the tests' own, made with openssl.
+//! A certificate authority of the tests, made with openssl.
 
 use std::fs;
 use std::path::{Path, PathBuf};

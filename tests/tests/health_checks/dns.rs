@@ -1,4 +1,4 @@
-//! dnsmasq.
+//! DNS checks of dnsmasq.
 
 use lvs_tests::lab::Island;
 use lvs_userspace::health::check::Service;

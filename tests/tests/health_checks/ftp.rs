@@ -1,4 +1,4 @@
-//! vsftpd.
+//! FTP checks of vsftpd.
 
 use std::fs::{self, File};
 

@@ -1,4 +1,4 @@
-//! nginx, Squid.
+//! HTTP and HTTPS checks of nginx, proxy checks of Squid.
 
 use std::fs::{self, File};
 

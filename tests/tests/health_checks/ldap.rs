@@ -1,4 +1,4 @@
-//! OpenLDAP.
+//! LDAP and LDAPS checks of OpenLDAP.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Postfix, Dovecot.
+//! SMTP and submission checks of Postfix, IMAP and POP checks of Dovecot.
 
 use std::fs;
 

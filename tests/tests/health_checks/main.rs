@@ -1,4 +1,4 @@
-//! Probes of real servers: each is shown to be good, and to be bad for the right reason.
+//! Health checks of each kind, made of real servers: good ones, and bad ones with the reason.
 
 mod asker;
 mod certificates;

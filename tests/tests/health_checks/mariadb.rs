@@ -1,4 +1,4 @@
-//! MariaDB.
+//! SQL checks and a check command of MariaDB.
 
 use std::fs;
 use std::path::{Path, PathBuf};

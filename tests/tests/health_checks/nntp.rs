@@ -1,4 +1,4 @@
-//! Leafnode.
+//! NNTP checks of Leafnode.
 
 use std::fs;
 use std::net::TcpListener;

@@ -1,4 +1,4 @@
-//! PostgreSQL.
+//! SQL checks of PostgreSQL.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! FreeRADIUS.
+//! RADIUS checks of FreeRADIUS.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Redis.
+//! Redis checks of Redis.
 
 use lvs_tests::lab::Island;
 use lvs_userspace::health::check::Service;

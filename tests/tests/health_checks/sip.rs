@@ -1,4 +1,4 @@
-//! Kamailio.
+//! SIP checks of Kamailio.
 
 use std::fs;
 

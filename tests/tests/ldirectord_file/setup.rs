@@ -1,4 +1,4 @@
-//! What a file sets up, compared with the calls that ldirectord makes of ipvsadm.
+//! The services that a file configures, compared with the calls that ldirectord makes of ipvsadm.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,9 +1,9 @@
-//! Mail about what happens.
+//! Alert mails about state changes, by SMTP and by sendmail.
 
 use crate::daemon_lab::DaemonLab;
 use crate::postfix::Postfix;
 
-/// Who is written to.
+/// The recipient of alerts.
 const PEOPLE: [&str; 2] = ["a@example.com", "b@example.com"];
 
 const ALERTS: &str = "emailalert=\"a@example.com, b@example.com\"\n\

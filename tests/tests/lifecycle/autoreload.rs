@@ -1,4 +1,4 @@
-//! The file changes on disk.
+//! Files that change on disk: autoreload and its callback.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,4 +1,4 @@
-//! `lvsd FILE start` and its like.
+//! `lvsd FILE start`, `stop`, `status`, `restart`, `reload` …: exit codes, texts, pid file.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};

@@ -1,4 +1,4 @@
-//! A lab whose director is run as a service: by commands about a file.
+//! A lab whose director is run by an init script's commands about a file.
 
 use std::fs;
 use std::path::{Path, PathBuf};

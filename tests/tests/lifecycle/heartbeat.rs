@@ -1,4 +1,4 @@
-//! The resource for Heartbeat's `haresources`.
+//! The resource script for Heartbeat's `haresources`.
 
 use std::path::Path;
 use std::process::{Command, Output};

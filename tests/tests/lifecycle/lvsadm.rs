@@ -1,4 +1,4 @@
-//! lvsadm's verbs.
+//! lvsadm's verbs: status, server, weight, drain, events.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpStream};

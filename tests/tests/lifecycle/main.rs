@@ -1,5 +1,4 @@
-//! The verbs of an init script, and those of lvsadm: what they return, when they return, and what
-//! they say.
+//! The life of the daemon, and the commands of an operator: exit codes, moments of return, texts.
 
 mod alerts;
 mod autoreload;

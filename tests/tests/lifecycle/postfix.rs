@@ -1,4 +1,4 @@
-//! A mail server: Postfix, which keeps what it is given in one mailbox.
+//! A Postfix that delivers every mail to one mailbox.
 
 use std::fs;
 use std::net::TcpStream;
@@ -14,7 +14,7 @@ use crate::daemon_lab::{DaemonLab, PATIENCE};
 
 /// Postfix in the director's namespace, for mail to `example.com`; it goes with the lab.
 pub(crate) struct Postfix {
-    /// Where its configuration is: for `MAIL_CONFIG`, which its own sendmail goes by.
+    /// Its folder of configuration, for `MAIL_CONFIG` of its own sendmail.
     pub(crate) folder: PathBuf,
     mailbox: PathBuf,
     _process: Child,

@@ -1,4 +1,4 @@
-//! Signals, and the options that ldirectord has.
+//! Signals, and lvsd's options by ldirectord's names.
 
 use std::io::{BufRead as _, BufReader};
 

@@ -1,4 +1,4 @@
-//! The machine's log.
+//! Logging to syslog.
 
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;

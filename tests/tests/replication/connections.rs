@@ -1,4 +1,4 @@
-//! What directors that are linked know of each other.
+//! Connection replication between peers: all entries, joins, partitions, keys.
 
 use std::collections::BTreeMap;
 use std::process::Command;

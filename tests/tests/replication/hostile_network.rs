@@ -1,4 +1,4 @@
-//! The network between the directors, and whoever else is there.
+//! Connection replication over a network with an attacker.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -36,7 +36,7 @@ impl Noise {
     }
 }
 
-/// What a relay between two directors does to what it is given, as long as it is hostile.
+/// A relay between two directors; it tampers with the traffic while it is hostile.
 #[derive(Default)]
 struct Relay {
     hostile: AtomicBool,

@@ -1,4 +1,4 @@
-//! Two directors that share their connections: over encrypted links, and in the messages of IPVS.
+//! Connection replication: between peers over encrypted sessions, and in the messages of IPVS's sync daemons.
 
 mod connections;
 mod hostile_network;

@@ -1,4 +1,4 @@
-//! What is lost on the way from one director to the other, and before.
+//! Connection replication while packets or events are lost.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! The daemons of IPVS's protocol: what their options do, and what they make of messages they cannot take.
+//! The sync daemons of IPVS's protocol: their options, and messages that cannot be applied.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! The messages of IPVS, on a network that somebody else has.
+//! Messages of IPVS's sync protocol: reordered, duplicated and mixed with garbage.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -15,9 +15,9 @@ use super::hostile_network::Noise;
 use super::world::{SHORT, World, connections, has_logged, lines, status, until};
 
 const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 81);
-/// Where the master sends: here, and to the next port.
+/// The master's port; it also uses the next one.
 const PORT: u16 = 8848;
-/// Where the backup listens, which the relay alone sends to: here, and at the next port.
+/// The backup's port, and the next one; only the relay sends to them.
 const BEYOND: u16 = 8850;
 /// Whom both belong to.
 const SYNC_ID: &str = "7";

@@ -1,4 +1,4 @@
-//! What becomes of each kind of packet: the real program on one frame at a time.
+//! The verdict of each kind of packet: the real program runs on one frame at a time.
 //!
 //! Every row is a sentence, a frame, and what has to come of it: the action, the one verdict that is
 //! counted, and the frame that goes out, which is built from scratch and compared to the byte.

@@ -1,4 +1,4 @@
-//! Probes on the service path, among what arrives at the director.
+//! Health checks by the service path among the director's other packets.
 
 use std::mem::offset_of;
 use std::net::IpAddr;
@@ -23,13 +23,13 @@ fn wide(address: IpAddr) -> Address {
     bytes
 }
 
-/// Has the program know of probes, or not.
+/// Switches the program's handling of probes on or off.
 fn probing(world: &Object, on: u32) {
     let word = world.maps().config.word(0, offset_of!(Config, probing));
     word.unwrap().store(on, Ordering::Release);
 }
 
-/// What comes from the server and what the probe sent.
+/// A packet from the server, and the probe that it answers.
 fn both_ways(protocol: u8, own: IpAddr, to: IpAddr) -> (Packet, Packet) {
     let content = |ports| match protocol {
         6 => Content::Tcp {
