@@ -46,6 +46,18 @@ fn install_puts_each_file_where_its_users_look_for_it() {
         // It says what it does, with the path at which the file is used.
         assert!(said.contains(&format!(" /{path} ")), "{path} in {said}");
     }
+    // One template makes both units.
+    let unit = |name: &str| fs::read_to_string(root.join("lib/systemd/system").join(name)).unwrap();
+    let (single, template) = (unit("lvsd.service"), unit("lvsd@.service"));
+    assert!(
+        single.contains("Description=Layer-4 director\n"),
+        "{single}"
+    );
+    assert!(single.contains("/usr/sbin/lvsd --foreground $LVSD_OPTIONS ldirectord.cf start"));
+    assert!(
+        !single.contains("%i") && template.contains("%i"),
+        "{single}{template}"
+    );
     for (name, program) in [
         ("usr/sbin/ipvsadm", "/usr/sbin/lvsadm"),
         ("usr/sbin/ipvsadm-save", "/usr/sbin/lvsadm"),
