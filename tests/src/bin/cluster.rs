@@ -207,7 +207,7 @@ fn prepare(case: Case, site: &mut Site) -> Result<()> {
     }
     match case {
         Case::Keepalived => page.follow(site, "Start"),
-        Case::HeartbeatPeers => page.follow(site, "Keeping connections"),
+        Case::HeartbeatPeers => page.follow(site, "Connection replication"),
         Case::Heartbeat | Case::KeepalivedAlone | Case::HeartbeatAlone => {
             for name in ["lvs1", "lvs2"] {
                 site.director(name).does(case.start())?;

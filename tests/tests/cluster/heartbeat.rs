@@ -20,7 +20,7 @@ fn heartbeat_fails_the_director_over_as_its_page_says() {
 
     page.follow(&site, "Taking lvs1 out");
     serves.only("lvs2");
-    page.was_followed_but(&["Keeping connections"]);
+    page.was_followed_but(&["Connection replication"]);
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn connections_survive_a_failover_by_heartbeat() {
     };
     let _explained = explain(&site, LOG);
     let mut page = Page::read("heartbeat.md");
-    for section in ["The real servers", "The directors", "Keeping connections"] {
+    for section in ["The real servers", "The directors", "Connection replication"] {
         page.follow(&site, section);
     }
     let serves = Serving::new(&site, "10.0.0.3");

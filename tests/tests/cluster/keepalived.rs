@@ -21,7 +21,7 @@ fn keepalived_fails_addresses_and_role_over_as_its_page_says() {
 
     page.follow(&site, "Taking lvs1 out");
     serves.only("lvs2");
-    page.was_followed_but(&["Keeping connections"]);
+    page.was_followed_but(&["Connection replication"]);
 }
 
 #[test]
@@ -35,7 +35,7 @@ fn connections_survive_a_failover_by_keepalived() {
         "The real servers",
         "The directors",
         "Start",
-        "Keeping connections",
+        "Connection replication",
     ] {
         page.follow(&site, section);
     }
