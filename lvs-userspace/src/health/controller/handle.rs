@@ -14,7 +14,6 @@ use crate::control::server::Control;
 use crate::director::Wanted;
 use crate::health::agent::Said;
 use crate::health::maintenance::Maintained;
-use crate::health::probe::HalfOpen;
 use crate::health::runner::Prober;
 use crate::health::verdict::Verdict;
 use crate::health::writer::Refused;
@@ -33,8 +32,6 @@ pub struct Beginning {
     pub orders: PathBuf,
     /// Makes the probes.
     pub prober: Prober,
-    /// Makes most connect checks, with none each takes a socket.
-    pub half_open: Option<HalfOpen>,
     /// Sockets of probes that may be open at once.
     pub sockets: usize,
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use self::handle::Request;
 pub use self::handle::{Beginning, Handle, Tables};
@@ -23,7 +23,6 @@ use super::agent::{Agents, Said};
 use super::maintenance::{self, Maintained};
 use super::monitor::Monitor;
 use super::orders::{self, Orders};
-use super::rounds::Rounds;
 use super::runner::{Report, Runner, now};
 use super::server::Server;
 use super::service::{Happened, Service};
@@ -88,13 +87,7 @@ impl Controller {
         let maintained = maintenance::look(directory.clone()).await;
         let directory = watch::Sender::new(directory);
         let followed = directory.subscribe();
-        let rounds = beginning.half_open.and_then(|half_open| {
-            let rounds = Rounds::begin(half_open, reports.clone());
-            rounds
-                .inspect_err(|error| warn!("each connect check is a task of its own: {error}"))
-                .ok()
-        });
-        let runner = Runner::new(beginning.prober, rounds, beginning.sockets, reports);
+        let runner = Runner::new(beginning.prober, beginning.sockets, reports);
         let mut controller = Self {
             globals: Globals::default(),
             order: Vec::new(),
