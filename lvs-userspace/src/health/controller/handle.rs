@@ -15,8 +15,8 @@ use crate::director::Wanted;
 use crate::health::agent::Said;
 use crate::health::maintenance::Maintained;
 use crate::health::runner::Prober;
+use crate::health::tables::Update;
 use crate::health::verdict::Verdict;
-use crate::health::writer::Refused;
 use crate::model::{ServerId, ServiceId};
 
 /// What the tables hold of the services of a file.
@@ -47,7 +47,7 @@ pub(super) enum Request {
     Health(oneshot::Sender<Health>),
     Reload(Box<Configuration>, Tables, oneshot::Sender<()>),
     Nudge(Vec<(ServiceId, ServerId)>),
-    Refused(Refused),
+    Refused(Update),
     Maintained(Maintained),
     Agent(Said),
     Answered(oneshot::Sender<()>),

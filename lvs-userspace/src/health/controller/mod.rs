@@ -26,7 +26,7 @@ use super::orders::{self, Orders};
 use super::runner::{Report, Runner, now};
 use super::server::Server;
 use super::service::{Happened, Service};
-use super::tables::{Name, Wish};
+use super::tables::Name;
 use super::watch::Step;
 use super::watches::Watches;
 use super::writer::{self, Job, Task};
@@ -57,8 +57,6 @@ struct Controller {
     directory: watch::Sender<Option<PathBuf>>,
     /// Services that something happened to.
     stirred: HashSet<ServiceId>,
-    /// Services whose settings are to be looked at, too.
-    unsettled: HashSet<ServiceId>,
     wakes: BTreeMap<Instant, Vec<ServiceId>>,
     tasks: mpsc::UnboundedSender<Task>,
     writer: JoinHandle<()>,
@@ -104,7 +102,6 @@ impl Controller {
             maintained,
             directory,
             stirred: HashSet::new(),
-            unsettled: HashSet::new(),
             wakes: BTreeMap::new(),
             tasks,
             writer,
@@ -183,10 +180,9 @@ impl Controller {
             }
             Request::Refused(refused) => {
                 if let Some(service) = self.services.get_mut(&refused.service) {
-                    service.refused(&refused.changes);
+                    service.refused(&refused);
                     let later = self.wakes.entry(now() + RETRY).or_default();
                     later.push(refused.service);
-                    self.unsettled.insert(refused.service);
                 }
             }
             Request::Maintained(maintained) => {
@@ -341,23 +337,17 @@ impl Controller {
             if let Some(wake) = settled.wake {
                 self.wakes.entry(wake).or_default().push(id);
             }
-            let unsettled = self.unsettled.remove(&id);
-            if settled.changes.is_empty() && settled.happened.is_empty() && !unsettled {
+            if settled.update.is_empty() && settled.happened.is_empty() {
                 continue;
             }
             let time = tell::seconds_since_1970();
             tell::stamp(service, &settled.happened, time);
-            let wish = Wish::Kept {
-                settings: unsettled.then(|| service.configured.settings.clone()),
-                changes: settled.changes,
-            };
             let job = Job {
-                readd: service.configured.readd_quiescent,
                 turned: turned(&settled.happened, service.configured.on_down),
                 events: tell::events(service, &settled.happened, time),
                 commands: tell::commands(service, &settled.happened),
                 event_command: self.globals.event_command.clone(),
-                ..Job::new(service, wish)
+                ..Job::new(settled.update)
             };
             self.enqueue(Task::Job(Box::new(job)));
             anything = true;
