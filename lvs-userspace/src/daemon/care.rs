@@ -12,7 +12,7 @@ use crate::config::ldirectord::Configuration;
 use crate::control::server::Control;
 use crate::director::canonical_service;
 use crate::health::controller::{Beginning, Handle, Tables};
-use crate::health::probe::{HalfOpen, Prober};
+use crate::health::probe::Prober;
 use crate::mail::{Mail, Phase};
 use crate::service_path::ServicePath;
 
@@ -42,9 +42,6 @@ impl Care {
         service_path: Option<Arc<ServicePath>>,
     ) -> Result<Self> {
         let mailed = configuration.clone();
-        let half_open = HalfOpen::open().inspect_err(|error| {
-            info!("each connect check takes a socket, as there is no raw one: {error}");
-        });
         let prober = Arc::new(Prober::new(service_path.clone()));
         let prober = Arc::new(Mutex::new(prober));
         let probers = Arc::clone(&prober);
@@ -57,7 +54,6 @@ impl Care {
                 let prober = Arc::clone(&prober);
                 Box::pin(async move { prober.run(&check).await })
             }),
-            half_open: half_open.ok(),
             sockets: sockets()?,
         };
         let (controller, events) = Handle::begin(beginning, Arc::clone(control)).await;

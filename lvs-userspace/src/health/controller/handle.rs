@@ -14,10 +14,9 @@ use crate::control::server::Control;
 use crate::director::Wanted;
 use crate::health::agent::Said;
 use crate::health::maintenance::Maintained;
-use crate::health::probe::HalfOpen;
 use crate::health::runner::Prober;
+use crate::health::tables::Update;
 use crate::health::verdict::Verdict;
-use crate::health::writer::Refused;
 use crate::model::{ServerId, ServiceId};
 
 /// What the tables hold of the services of a file.
@@ -33,8 +32,6 @@ pub struct Beginning {
     pub orders: PathBuf,
     /// Makes the probes.
     pub prober: Prober,
-    /// Makes most connect checks, with none each takes a socket.
-    pub half_open: Option<HalfOpen>,
     /// Sockets of probes that may be open at once.
     pub sockets: usize,
 }
@@ -50,7 +47,7 @@ pub(super) enum Request {
     Health(oneshot::Sender<Health>),
     Reload(Box<Configuration>, Tables, oneshot::Sender<()>),
     Nudge(Vec<(ServiceId, ServerId)>),
-    Refused(Refused),
+    Refused(Update),
     Maintained(Maintained),
     Agent(Said),
     Answered(oneshot::Sender<()>),

@@ -9,7 +9,7 @@ use crate::control::health::{AdminState, Event, State};
 use crate::health::runner::Report;
 use crate::health::server::Server;
 use crate::health::service::{Happened, Service};
-use crate::health::tables::{Name, Wish, protocol_name};
+use crate::health::tables::{Name, protocol_name};
 use crate::health::watch::Step;
 use crate::health::writer::Job;
 use crate::model::ServerId;
@@ -167,9 +167,8 @@ pub(super) fn withdrawal(service: &Service, phase: &'static str, globals: &Globa
         .fallback
         .then(|| fallback_command(service, "stop"));
     Job {
-        phase,
         commands: stop.flatten().into_iter().collect(),
         event_command: globals.event_command.clone(),
-        ..Job::new(service, Wish::Withdrawn)
+        ..Job::new(service.withdrawal(phase))
     }
 }
