@@ -39,7 +39,11 @@ fn connections_survive_a_failover_by_pacemaker() {
     };
     let _explained = explain(&site, LOG);
     let mut page = Page::read("pacemaker.md");
-    for section in ["The real servers", "The directors", "Connection replication"] {
+    for section in [
+        "The real servers",
+        "The directors",
+        "Connection replication",
+    ] {
         page.follow(&site, section);
     }
     let serves = Serving::new(&site, "10.0.0.3");

@@ -92,9 +92,9 @@ fn answers_to_probes_reach_the_prober_and_probes_are_not_scheduled() {
         };
 
         stray();
-        assert!(world.maps().probes.enter(key, route).unwrap());
+        assert!(world.maps().probes.insert(key, route).unwrap());
         assert!(
-            !world.maps().probes.enter(key, route).unwrap(),
+            !world.maps().probes.insert(key, route).unwrap(),
             "entered once"
         );
         probing(&world, 1);
@@ -112,7 +112,7 @@ fn answers_to_probes_reach_the_prober_and_probes_are_not_scheduled() {
             Reason::ProbeReturned,
             Fate::Drop,
         );
-        world.maps().probes.forget(key);
+        world.maps().probes.remove(key);
         probing(&world, 0);
         stray();
     }
