@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::process::Command;
 
+use lvs_api::model::Family::{self, Ipv4, Ipv6};
+use lvs_api::model::Method::{self, Direct, Nat};
+use lvs_api::model::Protocol::{Tcp, Udp};
 use lvs_tests::lab::addresses::{FAMILIES, server, virtual_address};
 use lvs_tests::lab::director::{method_flag, server_name, service, service_name};
 use lvs_tests::lab::{Arms, Lab, Missing, find, skipped};
-use lvs_userspace::model::Family::{self, Ipv4, Ipv6};
-use lvs_userspace::model::Method::{self, Direct, Nat};
-use lvs_userspace::model::Protocol::{Tcp, Udp};
 
 fn mark_name(mark: u32, family: Family) -> String {
     let six = if family == Ipv6 { " -6" } else { "" };

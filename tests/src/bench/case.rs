@@ -1,7 +1,7 @@
 //! The cases.
 
-use lvs_userspace::model::Method;
-use lvs_userspace::sync::Wanted;
+use lvs_api::model::Method;
+use lvs_replication::sync::Wanted;
 
 use super::frame::{ACK, Payload, SYN, Towards};
 

@@ -9,19 +9,19 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use lvs_api::model::{
+    Method, Protocol, ServerId, ServerSettings, ServiceId, ServiceSettings, Tunnel,
+};
+use lvs_api::protocol::Edit;
 use lvs_common::abi::{self, Config, Hop};
 use lvs_common::connection::Entry;
 use lvs_common::family::{V4, V6};
 use lvs_common::verdict::Reason;
-use lvs_userspace::clock;
-use lvs_userspace::control::protocol::Edit;
-use lvs_userspace::director::{Director, NextHop};
-use lvs_userspace::kernel::{DataPath, Directory, Harness, Mapping, Options, Plain};
-use lvs_userspace::model::{
-    Method, Protocol, ServerId, ServerSettings, ServiceId, ServiceSettings, Tunnel,
-};
-use lvs_userspace::sweep::Sweeper;
-use lvs_userspace::sync::{Feed, Listener};
+use lvs_dataplane::clock;
+use lvs_dataplane::director::{Director, NextHop};
+use lvs_dataplane::kernel::{DataPath, Directory, Harness, Mapping, Options, Plain};
+use lvs_dataplane::sweep::Sweeper;
+use lvs_replication::sync::{Feed, Listener};
 use zerocopy::FromZeros as _;
 
 use super::case::Case;

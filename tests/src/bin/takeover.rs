@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
+use lvs_api::model::Family;
+use lvs_api::role::Role;
 use lvs_tests::lab::addresses::{METHODS, virtual_address};
 use lvs_tests::lab::director::every_service;
 use lvs_tests::lab::traffic::{Datagrams, Idle, Pauses};
 use lvs_tests::lab::{Client, Pair};
-use lvs_userspace::control::role::Role;
-use lvs_userspace::model::Family;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// Measures takeovers between two directors in the lab

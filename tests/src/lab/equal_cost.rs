@@ -12,7 +12,7 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use lvs_userspace::model::Family;
+use lvs_api::model::Family;
 
 use super::network::{self, Arms, Directors, Host, Network};
 use super::{Client, Director, Namespace, RealServer, addresses, owner, server};

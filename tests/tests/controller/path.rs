@@ -6,11 +6,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use lvs_api::model::Family::{self, Ipv4, Ipv6};
+use lvs_api::model::Method::{self, Direct, Tunnel};
 use lvs_tests::eventually;
 use lvs_tests::lab::addresses::{host_length, server, virtual_address};
 use lvs_tests::lab::{Arms, Lab, Missing, Namespace, find, skipped};
-use lvs_userspace::model::Family::{self, Ipv4, Ipv6};
-use lvs_userspace::model::Method::{self, Direct, Tunnel};
 
 use crate::care::{Care, PATIENCE, QUICK};
 

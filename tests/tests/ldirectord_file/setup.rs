@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use lvs_config::check;
 use lvs_tests::lab::{find, skipped};
-use lvs_userspace::check;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 

@@ -6,11 +6,11 @@ use std::io::{IoSliceMut, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd as _;
 
+use lvs_api::model::{Family, Method, Protocol};
+use lvs_replication::sync::wire::{Engine, Flags, Message, Packer, Synced};
 use lvs_tests::lab::addresses::{own_sync, server, virtual_address};
 use lvs_tests::lab::director::{server_name, service_name};
 use lvs_tests::lab::{Director, RealServer};
-use lvs_userspace::model::{Family, Method, Protocol};
-use lvs_userspace::sync::wire::{Engine, Flags, Message, Packer, Synced};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg, setsockopt, sockopt};
 
 use super::world::{PATIENCE, SHORT, World, connections, lines, listed, status, until};

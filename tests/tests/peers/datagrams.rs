@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use lvs_api::model::Family;
 use lvs_tests::lab::addresses::own_sync;
-use lvs_userspace::model::Family;
 
 use super::hostile::Noise;
 use super::world::{SHORT, World, connections, has_logged, lines, status, until};

@@ -4,9 +4,9 @@ use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
+use lvs_api::model::{Family, Method};
 use lvs_tests::lab::addresses::{server, virtual_address};
 use lvs_tests::lab::{Missing, Namespace, find, skipped};
-use lvs_userspace::model::{Family, Method};
 
 use super::world::{SHORT, World, connections, has_logged, lines, links, until};
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
+use lvs_api::peers::PeerState;
+use lvs_api::role::Role;
 use lvs_tests::lab::addresses::METHODS;
-use lvs_userspace::control::peers::PeerState;
-use lvs_userspace::control::role::Role;
 
 use super::world::{SHORT, World, connections, lines, listed, peer, refused, until};
 

@@ -1,7 +1,7 @@
 //! Redis.
 
+use lvs_health::check::Service;
 use lvs_tests::lab::Island;
-use lvs_userspace::health::check::Service;
 
 use crate::ask::{Asker, credentials, pattern};
 use crate::meddler::{Manner, Meddler, spoil};

@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use lvs_api::model::Family::Ipv4;
+use lvs_health::check::Service;
 use lvs_tests::lab::Island;
-use lvs_userspace::health::check::Service;
-use lvs_userspace::model::Family::Ipv4;
 use socket2::SockRef;
 
 use crate::ask::{Asker, check};

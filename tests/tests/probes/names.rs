@@ -1,8 +1,8 @@
 //! dnsmasq.
 
+use lvs_api::model::Family::Ipv6;
+use lvs_health::check::Service;
 use lvs_tests::lab::Island;
-use lvs_userspace::health::check::Service;
-use lvs_userspace::model::Family::Ipv6;
 
 use crate::ask::{Asker, assert_says, pattern};
 use crate::meddler::spoil;

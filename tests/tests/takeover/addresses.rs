@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use lvs_api::model::Method;
 use lvs_tests::lab::addresses::{
     FAMILIES, METHODS, director_back, own_back, own_front, own_sync, prefix_length, virtual_address,
 };
 use lvs_tests::lab::director::every_service;
 use lvs_tests::lab::{Client, Director, Namespace, Pair};
-use lvs_userspace::model::Method;
 
 /// The addresses of a director that it did not boot with: `front inet 10.1.0.101/32`.
 fn held(director: &Director) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! Handing the role over, when it does not go as it should.
 
+use lvs_api::role::Role;
 use lvs_tests::lab::{Director, Pair};
-use lvs_userspace::control::role::Role;
 
 /// A handover that fails; what it complains about.
 fn failed(director: &Director) -> String {

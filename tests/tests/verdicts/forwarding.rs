@@ -1,9 +1,9 @@
 //! Each method with each protocol of each family, both ways.
 
+use lvs_api::model::{self, ServiceId};
 use lvs_common::verdict::Reason;
 use lvs_tests::frames::{Content, Packet};
 use lvs_tests::object::{DIRECTOR, INTERFACE, OTHER_INTERFACE, hop, mac};
-use lvs_userspace::model::{self, ServiceId};
 use std::net::SocketAddr;
 
 use crate::world::{

@@ -3,12 +3,12 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
+use lvs_api::model::{self, ServerId, ServiceId};
+use lvs_api::protocol::Edit;
 use lvs_common::verdict::Reason;
+use lvs_dataplane::director::OnDown;
 use lvs_tests::frames::{Content, Packet};
 use lvs_tests::object::{Action, INTERFACE, Object, mac};
-use lvs_userspace::config::ldirectord::OnDown;
-use lvs_userspace::control::protocol::Edit;
-use lvs_userspace::model::{self, ServerId, ServiceId};
 
 use crate::world::{
     ACK, FAMILIES, Fate, METHODS, Method, NAT_PORT, PORT, SYN, address, check, forwarded,

@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 
 use lvs_common::verdict::Reason;
+use lvs_config::rules;
+use lvs_dataplane::director::NextHop;
 use lvs_tests::frames::{Content, Packet};
 use lvs_tests::object::{Action, INTERFACE, Object, hop, mac};
-use lvs_userspace::config::rules;
-use lvs_userspace::director::NextHop;
 
 use crate::world::{
     ACK, FAMILIES, Fate, METHODS, Method, PORT, PROTOCOLS, Protocol, SYN, address, check, client,

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
+use lvs_api::model::{Family, Method, Protocol};
 use lvs_tests::lab::addresses::{FAMILIES, METHODS, virtual_address};
 use lvs_tests::lab::director::services;
 use lvs_tests::lab::{self, Arms, Lab};
-use lvs_userspace::model::{Family, Method, Protocol};
 
 use crate::screen::{self, Screen};
 

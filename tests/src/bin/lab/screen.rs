@@ -5,8 +5,8 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use lvs_api::model::{Family, Method};
 use lvs_tests::lab::Lab;
-use lvs_userspace::model::{Family, Method};
 use terminal_size::{Height, terminal_size};
 
 use crate::demo::Row;
