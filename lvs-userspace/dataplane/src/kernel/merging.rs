@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
+use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
 use tracing::{info, warn};
 
 use super::ethtool::{self, Feature};

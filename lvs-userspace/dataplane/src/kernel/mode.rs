@@ -1,6 +1,6 @@
 //! Where in the receive path the kernel runs the program on an interface: its own word for it.
 
-use netlink_packet_route::link::{LinkAttribute, LinkXdp, XdpAttached};
+use rtnetlink::packet_route::link::{LinkAttribute, LinkXdp, XdpAttached};
 
 use super::links;
 

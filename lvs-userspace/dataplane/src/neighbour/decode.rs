@@ -3,21 +3,21 @@
 use std::net::IpAddr;
 
 use lvs_common::abi::Mac;
-use netlink_packet_route::address::{
+use rtnetlink::packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope,
 };
-use netlink_packet_route::link::{
+use rtnetlink::packet_route::link::{
     InfoData, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
     VlanProtocol,
 };
-use netlink_packet_route::neighbour::{
+use rtnetlink::packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourExtFlags, NeighbourFlags, NeighbourMessage,
     NeighbourState,
 };
-use netlink_packet_route::route::{
+use rtnetlink::packet_route::route::{
     RouteAddress, RouteAttribute, RouteMessage, RouteMetric, RouteType, RouteVia,
 };
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::facts::{Address, Discovery, Fact, Link, Neighbour, NeighbourKey, Prefix, Route, Vlan};
 

@@ -11,10 +11,10 @@
 //! - `asks`: when the kernel is asked for which neighbour.
 //! - `tracker`: facts go in, questions and changes come out; no I/O, no clock.
 //! - `ports`: by which interfaces packets of services come and go.
-//! - `socket`, `task`: the sockets, and what runs between them and the tracker.
+//! - `lookup`: routes, asked for one address at a time.
+//! - `netlink`, `events`, `task`: the sockets, and what runs between them and the tracker.
 
 use std::collections::BTreeSet;
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -24,19 +24,22 @@ use tracing::error;
 
 mod asks;
 mod decode;
+mod events;
 mod facts;
+mod lookup;
+pub mod netlink;
 mod ports;
 mod resolve;
-mod socket;
 mod task;
 mod tracker;
 
+use events::Events;
 pub(crate) use facts::Route;
+pub(crate) use lookup::look_up;
+pub use netlink::Error;
+use netlink::Requests;
 pub use ports::ports;
-use socket::Events;
-pub use socket::{Message, Questions};
 use task::Task;
-pub(crate) use task::{route, route_of};
 use tracker::Tracker;
 
 /// How packets reach an address.
@@ -80,32 +83,6 @@ pub struct Change {
     pub resolution: Resolution,
 }
 
-/// Why next hops cannot be followed.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// No netlink socket.
-    #[error("cannot open a netlink socket: {0}")]
-    Open(#[source] io::Error),
-    /// A question did not leave.
-    #[error("cannot ask the kernel through netlink: {0}")]
-    Send(#[source] io::Error),
-    /// A dump failed.
-    #[error("the kernel does not tell its network tables: {0}")]
-    Refused(#[source] io::Error),
-    /// The tables changed while the kernel was telling them.
-    #[error("the kernel's network tables changed while they were read")]
-    Interrupted,
-    /// Answers were lost.
-    #[error("the kernel's answers did not fit the netlink socket")]
-    Overrun,
-    /// No answer.
-    #[error("the kernel does not answer a netlink question")]
-    Late,
-    /// A socket ended.
-    #[error("the netlink socket is closed")]
-    Closed,
-}
-
 /// Reports that may wait for the listener; while there are more, changes are merged.
 const REPORTS: usize = 16;
 
@@ -128,7 +105,7 @@ impl Neighbours {
         let task = Task {
             // Before anything is read, so that nothing that changes afterwards is missed.
             events: Events::open()?,
-            questions: Questions::open()?,
+            requests: Requests::open()?,
             followed: addresses,
             reports,
             tracker: Tracker::default(),

@@ -3,16 +3,15 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::address::AddressMessage;
-use netlink_packet_route::link::LinkMessage;
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::address::AddressMessage;
+use rtnetlink::packet_route::link::LinkMessage;
 
-use super::Error;
 use super::decode;
 use super::facts::{Fact, Route};
+use super::lookup::{BATCH, look_up};
+use super::netlink::{Error, Requests};
 use super::resolve::Tables;
-use super::socket::{Message, Questions};
-use super::task::{BATCH, route, route_of};
 
 /// Somewhere out there, as clients are: addresses for documentation (RFC 5737, RFC 3849), which are on
 /// no network.
@@ -26,17 +25,14 @@ const CLIENTS: [IpAddr; 2] = [
 ///
 /// An address that nothing leads to has none; an interface under a VLAN device stands for it.
 pub async fn ports(addresses: BTreeSet<IpAddr>) -> Result<BTreeSet<String>, Error> {
-    let mut questions = Questions::open()?;
+    let mut requests = Requests::open()?;
     let mut tables = Tables::default();
     let mut holders: HashMap<IpAddr, Vec<u32>> = HashMap::new();
-    for question in [
+    for table in [
         RouteNetlinkMessage::GetLink(LinkMessage::default()),
         RouteNetlinkMessage::GetAddress(AddressMessage::default()),
     ] {
-        for message in questions.dump(question).await? {
-            let Message::Known(message) = message else {
-                continue;
-            };
+        for message in requests.dump(table).await? {
             match decode::fact(&message) {
                 Some(Fact::Link(index, Some(link))) => drop(tables.links.insert(index, link)),
                 Some(Fact::Address(index, address)) => {
@@ -49,10 +45,9 @@ pub async fn ports(addresses: BTreeSet<IpAddr>) -> Result<BTreeSet<String>, Erro
     let wanted: Vec<_> = addresses.into_iter().chain(CLIENTS).collect();
     let mut indices = BTreeSet::new();
     for some in wanted.chunks(BATCH) {
-        let asked = some.iter().map(|&address| route_of(address)).collect();
-        let answers = questions.ask(asked, 0).await?;
-        for (address, answer) in some.iter().zip(answers) {
-            match route(answer) {
+        let routes = look_up(&mut requests, some).await?;
+        for (address, route) in some.iter().zip(routes) {
+            match route {
                 Route::Local => indices.extend(holders.get(address).into_iter().flatten()),
                 Route::Unicast { interface, .. } => drop(indices.insert(interface)),
                 Route::None(_) => {}

@@ -5,29 +5,26 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE};
-use netlink_packet_route::address::AddressMessage;
-use netlink_packet_route::link::LinkMessage;
-use netlink_packet_route::neighbour::{
-    NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage,
-};
-use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use rtnetlink::packet_core::NLM_F_CREATE;
+use rtnetlink::packet_route::address::AddressMessage;
+use rtnetlink::packet_route::link::LinkMessage;
+use rtnetlink::packet_route::neighbour::{NeighbourAttribute, NeighbourFlags, NeighbourMessage};
+use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, warn};
 
+use super::Change;
 use super::decode;
-use super::facts::{Fact, NeighbourKey, Route};
-use super::socket::{Answer, Burst, Events, Message, Questions};
+use super::events::{Burst, Events, Message};
+use super::facts::{Fact, NeighbourKey};
+use super::lookup::{BATCH, look_up};
+use super::netlink::{Error, Requests};
 use super::tracker::Tracker;
-use super::{Change, Error};
 
 /// Time that several events have to arrive before anything is concluded from them.
 const DEBOUNCE: Duration = Duration::from_millis(3);
-/// Questions in one message to the kernel.
-pub(super) const BATCH: usize = 64;
 /// Each second, this part of all routes is looked up again.
 const REVIEW_PARTS: usize = 60;
 /// Between two reviews, and before a question that failed is put again.
@@ -36,7 +33,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// See the module.
 pub(super) struct Task {
     pub(super) events: Events,
-    pub(super) questions: Questions,
+    pub(super) requests: Requests,
     pub(super) followed: watch::Receiver<Arc<BTreeSet<IpAddr>>>,
     pub(super) reports: mpsc::Sender<Vec<Change>>,
     pub(super) tracker: Tracker,
@@ -94,10 +91,10 @@ impl Task {
 
     fn apply(&mut self, messages: &[Message]) {
         let now = Instant::now().into_std();
-        for message in messages {
+        for Message(message) in messages {
             let fact = match message {
-                Message::Known(message) => decode::fact(message),
-                Message::Unknown => Some(Fact::AllRoutes),
+                Some(message) => decode::fact(message),
+                None => Some(Fact::AllRoutes),
             };
             if let Some(fact) = fact {
                 self.tracker.apply(fact, now);
@@ -125,16 +122,13 @@ impl Task {
 
     async fn tables(&mut self) -> Result<Vec<Fact>, Error> {
         let mut facts = Vec::new();
-        for question in [
+        for table in [
             RouteNetlinkMessage::GetLink(LinkMessage::default()),
             RouteNetlinkMessage::GetAddress(AddressMessage::default()),
             RouteNetlinkMessage::GetNeighbour(NeighbourMessage::default()),
         ] {
-            for message in self.questions.dump(question).await? {
-                if let Message::Known(message) = message {
-                    facts.extend(decode::fact(&message));
-                }
-            }
+            let messages = self.requests.dump(table).await?;
+            facts.extend(messages.iter().filter_map(decode::fact));
         }
         Ok(facts)
     }
@@ -144,14 +138,13 @@ impl Task {
         if addresses.is_empty() {
             return Ok(());
         }
-        let questions = addresses.iter().map(|&address| route_of(address)).collect();
-        let Some(answers) = tolerate(self.questions.ask(questions, 0).await)? else {
+        let Some(routes) = tolerate(look_up(&mut self.requests, &addresses).await)? else {
             self.tracker.look_up(addresses);
             return Ok(());
         };
         let now = Instant::now().into_std();
-        for (address, answer) in addresses.into_iter().zip(answers) {
-            self.tracker.routed(address, route(answer), now);
+        for (address, route) in addresses.into_iter().zip(routes) {
+            self.tracker.routed(address, route, now);
         }
         Ok(())
     }
@@ -161,11 +154,8 @@ impl Task {
         if keys.is_empty() {
             return Ok(());
         }
-        let questions = keys.iter().map(|&key| use_of(key)).collect();
-        let answers = self
-            .questions
-            .ask(questions, NLM_F_ACK | NLM_F_CREATE)
-            .await;
+        let requests = keys.iter().map(|&key| use_of(key)).collect();
+        let answers = self.requests.send_all(requests, NLM_F_CREATE).await;
         // What got no answer is due again soon.
         for (key, answer) in keys.into_iter().zip(tolerate(answers)?.unwrap_or_default()) {
             if let Err(error) = answer {
@@ -203,45 +193,19 @@ fn tolerate<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
     }
 }
 
-pub(crate) fn route_of(address: IpAddr) -> RouteNetlinkMessage {
-    let mut message = RouteMessage::default();
-    let (family, length, address) = match address {
-        IpAddr::V4(address) => (AddressFamily::Inet, 32, RouteAddress::Inet(address)),
-        IpAddr::V6(address) => (AddressFamily::Inet6, 128, RouteAddress::Inet6(address)),
-    };
-    message.header.address_family = family;
-    message.header.destination_prefix_length = length;
-    message
-        .attributes
-        .push(RouteAttribute::Destination(address));
-    RouteNetlinkMessage::GetRoute(message)
-}
-
-/// "This neighbour is in use", which also makes the kernel find one it does not know.
+/// "This neighbour is in use", which also makes the kernel find one it does not know. Not rtnetlink's own
+/// request: it would replace the entry, or fail where there is one.
 fn use_of(key: NeighbourKey) -> RouteNetlinkMessage {
     let mut message = NeighbourMessage::default();
-    let (family, address) = match key.address {
-        IpAddr::V4(address) => (AddressFamily::Inet, NeighbourAddress::Inet(address)),
-        IpAddr::V6(address) => (AddressFamily::Inet6, NeighbourAddress::Inet6(address)),
+    message.header.family = match key.address {
+        IpAddr::V4(_) => AddressFamily::Inet,
+        IpAddr::V6(_) => AddressFamily::Inet6,
     };
-    message.header.family = family;
     message.header.ifindex = key.interface;
     message.header.flags = NeighbourFlags::Use;
-    message
-        .attributes
-        .push(NeighbourAttribute::Destination(address));
+    let destination = NeighbourAttribute::Destination(key.address.into());
+    message.attributes.push(destination);
     RouteNetlinkMessage::NewNeighbour(message)
-}
-
-pub(crate) fn route(answer: Answer) -> Route {
-    match answer {
-        Ok(Some(Message::Known(message))) => match *message {
-            RouteNetlinkMessage::NewRoute(message) => decode::route(&message),
-            _ => Route::None("the kernel answered something else than a route".into()),
-        },
-        Ok(_) => Route::None("the kernel's answer about its route cannot be read".into()),
-        Err(error) => Route::None(format!("no route to it: {error}")),
-    }
 }
 
 fn refusal(error: &std::io::Error) -> String {

@@ -5,18 +5,17 @@ use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use lvs_common::abi::Mac;
-use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL};
-use netlink_packet_route::link::{
-    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
-};
-use netlink_packet_route::route::{
+use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkAttribute, LinkMessage};
+use rtnetlink::packet_route::route::{
     RouteAttribute, RouteHeader, RouteMessage, RouteMetric, RouteProtocol, RouteScope, RouteType,
 };
-use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
+use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
+use rtnetlink::{LinkUnspec, LinkVeth};
 
 use crate::kernel::ethtool::{self, Feature};
-use crate::neighbour::{Message, Questions};
+use crate::neighbour::netlink::Requests;
 
 /// The interface inside.
 const INSIDE: &str = "probes";
@@ -54,15 +53,16 @@ impl Door {
     /// Makes the pair, and the routes inside, for a thread that is in there. It is asked for by `inside`
     /// and `outside`, which belong to either namespace; `host` is the one outside.
     pub(super) async fn open(
-        inside: &mut Questions,
-        outside: &mut Questions,
+        inside: &mut Requests,
+        outside: &mut Requests,
         host: BorrowedFd<'_>,
     ) -> io::Result<Self> {
         // An earlier attempt may have ended half-way: then there is one that leads nowhere.
-        let left = RouteNetlinkMessage::DelLink(by_name(INSIDE));
-        change(inside, left, 0).await.ok();
-        change(inside, pair(host), NLM_F_CREATE | NLM_F_EXCL).await?;
-        let inner = look(inside, by_name(INSIDE)).await?;
+        let inner = LinkUnspec::new_with_name(INSIDE).build();
+        let left = RouteNetlinkMessage::DelLink(inner.clone());
+        inside.change(left, 0).await.ok();
+        inside.change(pair(host), NLM_F_CREATE | NLM_F_EXCL).await?;
+        let inner = look(inside, inner).await?;
         let index = inner.header.index;
         let (mut mac, mut interface) = (Mac::default(), 0);
         for attribute in &inner.attributes {
@@ -74,7 +74,7 @@ impl Door {
                 _ => {}
             }
         }
-        let outer = look(outside, by_index(interface)).await?;
+        let outer = look(outside, LinkUnspec::new_with_index(interface).build()).await?;
         let name = outer.attributes.into_iter().find_map(|found| match found {
             LinkAttribute::IfName(name) => Some(name),
             _ => None,
@@ -85,12 +85,12 @@ impl Door {
         ethtool::set(INSIDE, Feature::SentChecksums, false)?;
         // Without it a veth does not take frames that XDP redirects (veth.c: veth_xdp_xmit).
         ethtool::set(INSIDE, Feature::Merging, true)?;
-        change(outside, up(interface), 0).await?;
-        change(inside, up(LOOPBACK), 0).await?;
-        change(inside, up(index), 0).await?;
+        outside.change(up(interface), 0).await?;
+        inside.change(up(LOOPBACK), 0).await?;
+        inside.change(up(index), 0).await?;
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
             for part in [way_out(family, index), way_in(family), rule(family)] {
-                match change(inside, part, NLM_F_CREATE).await {
+                match inside.change(part, NLM_F_CREATE).await {
                     // From an earlier door.
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                     // A kernel without IPv6 has no probes by it.
@@ -107,69 +107,34 @@ impl Door {
     }
 }
 
-async fn change(
-    questions: &mut Questions,
-    change: RouteNetlinkMessage,
-    flags: u16,
-) -> io::Result<()> {
-    let answers = questions.ask(vec![change], NLM_F_ACK | flags).await;
+async fn look(requests: &mut Requests, link: LinkMessage) -> io::Result<LinkMessage> {
+    let request = vec![RouteNetlinkMessage::GetLink(link)];
+    let answers = requests.send_all(request, 0).await;
     for answer in answers.map_err(io::Error::other)? {
-        answer?;
-    }
-    Ok(())
-}
-
-async fn look(questions: &mut Questions, link: LinkMessage) -> io::Result<LinkMessage> {
-    let question = vec![RouteNetlinkMessage::GetLink(link)];
-    let answers = questions.ask(question, 0).await.map_err(io::Error::other)?;
-    for answer in answers {
-        if let Some(Message::Known(message)) = answer?
-            && let RouteNetlinkMessage::NewLink(link) = *message
-        {
+        if let Some(RouteNetlinkMessage::NewLink(link)) = answer? {
             return Ok(link);
         }
     }
     Err(io::Error::other("the kernel does not tell of an interface"))
 }
 
-fn by_name(name: &str) -> LinkMessage {
-    let mut link = LinkMessage::default();
-    link.attributes.push(LinkAttribute::IfName(name.to_owned()));
-    link
-}
-
-fn by_index(index: u32) -> LinkMessage {
-    let mut link = LinkMessage::default();
-    link.header.index = index;
-    link
-}
-
 fn pair(host: BorrowedFd<'_>) -> RouteNetlinkMessage {
-    let mut outer = by_name(OUTSIDE);
-    outer.attributes.extend([
-        LinkAttribute::NetNsFd(host.as_raw_fd()),
-        LinkAttribute::Mtu(LARGEST),
-    ]);
-    let mut inner = by_name(INSIDE);
-    inner.attributes.extend([
-        LinkAttribute::Mtu(LARGEST),
-        LinkAttribute::LinkInfo(vec![
-            LinkInfo::Kind(InfoKind::Veth),
-            LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(outer))),
-        ]),
-    ]);
-    RouteNetlinkMessage::NewLink(inner)
+    let outer = LinkUnspec::new_with_name(OUTSIDE).mtu(LARGEST);
+    let outer = outer.setns_by_fd(host.as_raw_fd()).build();
+    let peer = InfoData::Veth(InfoVeth::Peer(outer));
+    let inner = LinkVeth::new(INSIDE, OUTSIDE).mtu(LARGEST);
+    RouteNetlinkMessage::NewLink(inner.set_info_data(peer).build())
 }
 
 /// Nobody is asked for on it: there is one other end, and a program behind it.
 fn up(index: u32) -> RouteNetlinkMessage {
-    let mut link = by_index(index);
-    link.header.flags = LinkFlags::Up;
-    if index != LOOPBACK {
-        link.header.flags |= LinkFlags::Noarp;
-    }
-    link.header.change_mask = link.header.flags;
-    RouteNetlinkMessage::SetLink(link)
+    let link = LinkUnspec::new_with_index(index).up();
+    let link = if index == LOOPBACK {
+        link
+    } else {
+        link.arp(false)
+    };
+    RouteNetlinkMessage::SetLink(link.build())
 }
 
 fn route(family: AddressFamily, interface: u32) -> RouteMessage {

@@ -16,7 +16,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::{mpsc, oneshot};
 
 use super::door::Door;
-use crate::neighbour::{Questions, Route, route, route_of};
+use crate::neighbour::netlink::Requests;
+use crate::neighbour::{Route, look_up};
 use crate::privileges;
 
 /// The way to the thread.
@@ -101,16 +102,16 @@ impl Namespace {
 struct Inhabitant {
     /// The namespace it came from.
     host: File,
-    outside: Questions,
-    inside: Questions,
+    outside: Requests,
+    inside: Requests,
 }
 
 impl Inhabitant {
     fn enter() -> io::Result<Self> {
         let host = File::open("/proc/thread-self/ns/net")?;
-        let outside = Questions::open().map_err(io::Error::other)?;
+        let outside = Requests::open().map_err(io::Error::other)?;
         unshare(CloneFlags::CLONE_NEWNET)?;
-        let inside = Questions::open().map_err(io::Error::other)?;
+        let inside = Requests::open().map_err(io::Error::other)?;
         // The daemon's other threads begin after it gave its privileges up.
         privileges::reduce(false).map_err(io::Error::other)?;
         Ok(Self {
@@ -139,8 +140,8 @@ impl Inhabitant {
     }
 
     async fn route(&mut self, address: IpAddr) -> io::Result<Route> {
-        let answers = self.outside.ask(vec![route_of(address)], 0).await;
-        let mut answers = answers.map_err(io::Error::other)?;
-        Ok(route(answers.pop().unwrap_or(Ok(None))))
+        let routes = look_up(&mut self.outside, &[address]).await;
+        let route = routes.map_err(io::Error::other)?.pop();
+        route.ok_or_else(|| io::Error::other("the kernel does not tell of a route"))
     }
 }

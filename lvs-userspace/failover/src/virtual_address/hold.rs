@@ -3,15 +3,15 @@
 use std::io;
 use std::net::IpAddr;
 
-use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL};
-use netlink_packet_route::address::{
+use nix::net::if_::if_nametoindex;
+use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use rtnetlink::packet_route::address::{
     AddressAttribute, AddressFlags, AddressMessage, AddressProtocol, CacheInfo,
 };
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use nix::net::if_::if_nametoindex;
+use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use lvs_api::virtual_address::VirtualAddress;
-use lvs_dataplane::neighbour::{self, Message, Questions};
+use lvs_dataplane::neighbour::netlink::{self, Requests};
 
 /// How the kernel is told that lvsd added an address (`IFA_PROTO`); `ip address` shows it as
 /// `proto 0x4c`.
@@ -38,7 +38,7 @@ pub enum HoldError {
         source: io::Error,
     },
     #[error(transparent)]
-    Netlink(#[from] neighbour::Error),
+    Netlink(#[from] netlink::Error),
 }
 
 /// How an address came to be held.
@@ -54,21 +54,20 @@ pub(super) enum Hold {
 
 /// Adds those of the addresses that are not there. What became of each, in their order.
 pub(super) async fn hold(
-    questions: &mut Questions,
+    requests: &mut Requests,
     addresses: &[VirtualAddress],
 ) -> Result<Vec<Result<Hold, HoldError>>, HoldError> {
-    let found = list(questions).await?;
+    let found = list(requests).await?;
     let mut outcomes = Vec::new();
     for address in addresses {
         let Ok(index) = if_nametoindex(address.interface.as_str()) else {
             outcomes.push(Err(HoldError::NoInterface(address.clone())));
             continue;
         };
-        let same = |f: &&Found| f.index == index && f.address == address.address;
-        let outcome = match found.iter().find(same) {
+        let outcome = match found.iter().find(|found| found.is(address, index)) {
             Some(found) if found.ours => Ok(Hold::Kept),
             Some(_) => Ok(Hold::Foreign),
-            None => add(questions, address, index).await,
+            None => add(requests, address, index).await,
         };
         outcomes.push(outcome);
     }
@@ -76,20 +75,18 @@ pub(super) async fn hold(
 }
 
 async fn add(
-    questions: &mut Questions,
+    requests: &mut Requests,
     address: &VirtualAddress,
     index: u32,
 ) -> Result<Hold, HoldError> {
-    let question = RouteNetlinkMessage::NewAddress(new(address, index));
-    let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
-    let answers = questions.ask(vec![question], flags).await?;
-    match answers.into_iter().next() {
-        Some(Err(source)) if source.kind() == io::ErrorKind::AlreadyExists => Ok(Hold::Foreign),
-        Some(Err(source)) => Err(HoldError::Add {
+    let change = RouteNetlinkMessage::NewAddress(new(address, index));
+    match requests.change(change, NLM_F_CREATE | NLM_F_EXCL).await {
+        Ok(()) => Ok(Hold::Added),
+        Err(source) if source.kind() == io::ErrorKind::AlreadyExists => Ok(Hold::Foreign),
+        Err(source) => Err(HoldError::Add {
             address: address.clone(),
             source,
         }),
-        _ => Ok(Hold::Added),
     }
 }
 
@@ -98,22 +95,20 @@ pub(crate) async fn release(addresses: &[VirtualAddress]) -> Result<(), HoldErro
     if addresses.is_empty() {
         return Ok(());
     }
-    let mut questions = Questions::open()?;
-    let found = list(&mut questions).await?;
+    let mut requests = Requests::open()?;
+    let found = list(&mut requests).await?;
     let mut outcome = Ok(());
     for address in addresses {
         // Without its interface it is not there either.
         let Ok(index) = if_nametoindex(address.interface.as_str()) else {
             continue;
         };
-        let ours = |f: &&Found| f.index == index && f.address == address.address && f.ours;
+        let ours = |found: &&Found| found.ours && found.is(address, index);
         let Some(found) = found.iter().find(ours) else {
             continue;
         };
-        let message = named(address.address, found.prefix, index);
-        let question = RouteNetlinkMessage::DelAddress(message);
-        let answers = questions.ask(vec![question], NLM_F_ACK).await?;
-        if let Some(Err(source)) = answers.into_iter().next()
+        let change = RouteNetlinkMessage::DelAddress(found.message.clone());
+        if let Err(source) = requests.change(change, 0).await
             && ![libc::EADDRNOTAVAIL, libc::ENODEV].contains(&source.raw_os_error().unwrap_or(0))
         {
             // The others are let go of all the same.
@@ -128,31 +123,33 @@ pub(crate) async fn release(addresses: &[VirtualAddress]) -> Result<(), HoldErro
 
 /// An address that an interface has.
 struct Found {
-    index: u32,
     address: IpAddr,
-    prefix: u8,
     /// An lvsd added it.
     ours: bool,
+    message: AddressMessage,
 }
 
-async fn list(questions: &mut Questions) -> Result<Vec<Found>, HoldError> {
+impl Found {
+    fn is(&self, address: &VirtualAddress, index: u32) -> bool {
+        self.message.header.index == index && self.address == address.address
+    }
+}
+
+async fn list(requests: &mut Requests) -> Result<Vec<Found>, HoldError> {
     let mut attempts = 0;
     let messages = loop {
         attempts += 1;
         let everything = RouteNetlinkMessage::GetAddress(AddressMessage::default());
-        match questions.dump(everything).await {
-            Err(neighbour::Error::Interrupted) if attempts < ATTEMPTS => {}
+        match requests.dump(everything).await {
+            Err(netlink::Error::Interrupted) if attempts < ATTEMPTS => {}
             outcome => break outcome?,
         }
     };
-    Ok(messages.iter().filter_map(found).collect())
+    Ok(messages.into_iter().filter_map(found).collect())
 }
 
-fn found(message: &Message) -> Option<Found> {
-    let Message::Known(message) = message else {
-        return None;
-    };
-    let RouteNetlinkMessage::NewAddress(message) = &**message else {
+fn found(message: RouteNetlinkMessage) -> Option<Found> {
+    let RouteNetlinkMessage::NewAddress(message) = message else {
         return None;
     };
     let (mut address, mut local, mut ours) = (None, None, false);
@@ -165,21 +162,31 @@ fn found(message: &Message) -> Option<Found> {
         }
     }
     Some(Found {
-        index: message.header.index,
         // What is called the address is the other end of a point-to-point interface.
         address: local.or(address)?,
-        prefix: message.header.prefix_len,
         ours,
+        message,
     })
 }
 
+/// Not by rtnetlink's builder: it would give the address a broadcast address.
 fn new(address: &VirtualAddress, index: u32) -> AddressMessage {
-    let mut message = named(address.address, address.prefix, index);
-    let attributes = &mut message.attributes;
-    attributes.push(AddressAttribute::Protocol(PROTOCOL));
+    let mut message = AddressMessage::default();
+    message.header.family = match address.address {
+        IpAddr::V4(_) => AddressFamily::Inet,
+        IpAddr::V6(_) => AddressFamily::Inet6,
+    };
+    message.header.prefix_len = address.prefix;
+    message.header.index = index;
+    message.attributes = vec![
+        AddressAttribute::Local(address.address),
+        AddressAttribute::Address(address.address),
+        AddressAttribute::Protocol(PROTOCOL),
+    ];
     if address.address.is_ipv6() {
         // Duplicate address detection would keep the address unusable for a second and more, and in a
         // handover find the director that still holds it. Who else holds it is looked for afterwards.
+        let attributes = &mut message.attributes;
         attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
         if address.prefix == 128 {
             // Never the source of what this machine itself sends: it may be elsewhere in a moment. (For
@@ -190,21 +197,5 @@ fn new(address: &VirtualAddress, index: u32) -> AddressMessage {
             attributes.push(AddressAttribute::CacheInfo(lifetimes));
         }
     }
-    message
-}
-
-/// An address as far as it takes to tell it from others.
-fn named(address: IpAddr, prefix: u8, index: u32) -> AddressMessage {
-    let mut message = AddressMessage::default();
-    message.header.family = match address {
-        IpAddr::V4(_) => AddressFamily::Inet,
-        IpAddr::V6(_) => AddressFamily::Inet6,
-    };
-    message.header.prefix_len = prefix;
-    message.header.index = index;
-    message.attributes = vec![
-        AddressAttribute::Local(address),
-        AddressAttribute::Address(address),
-    ];
     message
 }

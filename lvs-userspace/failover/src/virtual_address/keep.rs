@@ -21,7 +21,7 @@ use super::rival::{News, Rivals};
 use super::{Announcing, spell};
 use lvs_api::role::AddressStatus;
 use lvs_api::virtual_address::VirtualAddress;
-use lvs_dataplane::neighbour::Questions;
+use lvs_dataplane::neighbour::netlink::Requests;
 use lvs_dataplane::own_addresses;
 
 /// From one look at the addresses to the next.
@@ -55,7 +55,7 @@ impl Keeper {
         let (sender, claims) = mpsc::channel(CLAIMS);
         let mut watch = Watch {
             places: addresses.iter().cloned().map(Place::new).collect(),
-            questions: Questions::open()?,
+            requests: Requests::open()?,
             ports: HashMap::new(),
             sender,
             rivals: Rivals::default(),
@@ -142,7 +142,7 @@ impl Rounds {
 
 struct Watch {
     places: Vec<Place>,
-    questions: Questions,
+    requests: Requests,
     /// By interface, and whether it is for IPv4.
     ports: HashMap<(String, bool), Port>,
     sender: mpsc::Sender<Claim>,
@@ -179,7 +179,7 @@ impl Watch {
     /// Adds what is missing. The first reason why something is still missing is returned.
     async fn hold(&mut self) -> Result<(), HoldError> {
         let names: Vec<_> = self.places.iter().map(|place| place.name.clone()).collect();
-        let outcomes = hold(&mut self.questions, &names).await?;
+        let outcomes = hold(&mut self.requests, &names).await?;
         let (mut first, mut new) = (Ok(()), false);
         for (outcome, place) in outcomes.into_iter().zip(&mut self.places) {
             new |= place.held(outcome.as_ref().copied().map_err(ToString::to_string));

@@ -1,4 +1,4 @@
-use netlink_packet_route::link::InfoKind;
+use rtnetlink::packet_route::link::InfoKind;
 
 use super::*;
 
