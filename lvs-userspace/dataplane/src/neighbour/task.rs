@@ -15,22 +15,23 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, warn};
 
-use super::Change;
 use super::decode;
 use super::events::{Burst, Events, Message};
-use super::facts::{Fact, NeighbourKey};
 use super::lookup::{BATCH, look_up};
 use super::netlink::{Error, Requests};
+use super::next_hop::Change;
+use super::tables::NeighbourKey;
 use super::tracker::Tracker;
+use super::update::Update;
 
 /// Time that several events have to arrive before anything is concluded from them.
 const DEBOUNCE: Duration = Duration::from_millis(3);
 /// Each second, this part of all routes is looked up again.
 const REVIEW_PARTS: usize = 60;
-/// Between two reviews, and before a question that failed is put again.
+/// Between two reviews, and before a request that failed is sent again.
 const SECOND: Duration = Duration::from_secs(1);
 
-/// See the module.
+/// The sockets, the tracker, and the channels to the user.
 pub(super) struct Task {
     pub(super) events: Events,
     pub(super) requests: Requests,
@@ -44,10 +45,10 @@ impl Task {
     pub(super) async fn run(mut self) -> Result<(), Error> {
         self.resynchronize().await?;
         let mut review = Instant::now() + SECOND;
-        let mut settle: Option<Instant> = None;
+        let mut report_at: Option<Instant> = None;
         loop {
-            let ask = self.tracker.next_ask().map(Instant::from_std);
-            let wake = [settle, ask]
+            let refresh = self.tracker.next_refresh().map(Instant::from_std);
+            let wake = [report_at, refresh]
                 .into_iter()
                 .flatten()
                 .fold(review, Instant::min);
@@ -73,18 +74,18 @@ impl Task {
                 self.tracker.review(REVIEW_PARTS);
                 review = now + SECOND;
             }
-            self.ask(now).await?;
-            if settle.is_some_and(|at| now >= at) {
+            self.refresh(now).await?;
+            if report_at.is_some_and(|at| now >= at) {
                 // What is looked up now is reported the next time: until then a neighbour that has
-                // to be asked for has mostly answered.
+                // to be solicited has mostly answered.
                 if !self.report() {
                     return Ok(());
                 }
                 self.look_up().await?;
-                settle = self.tracker.has_lookups().then_some(now);
+                report_at = self.tracker.has_lookups().then_some(now);
             }
-            if settle.is_none() && !self.tracker.is_settled() {
-                settle = Some(now + DEBOUNCE);
+            if report_at.is_none() && !self.tracker.is_idle() {
+                report_at = Some(now + DEBOUNCE);
             }
         }
     }
@@ -92,25 +93,26 @@ impl Task {
     fn apply(&mut self, messages: &[Message]) {
         let now = Instant::now().into_std();
         for Message(message) in messages {
-            let fact = match message {
-                Some(message) => decode::fact(message),
-                None => Some(Fact::AllRoutes),
+            let update = match message {
+                Some(message) => decode::update(message),
+                None => Some(Update::AllRoutes),
             };
-            if let Some(fact) = fact {
-                self.tracker.apply(fact, now);
+            if let Some(update) = update {
+                self.tracker.apply(update, now);
             }
         }
     }
 
+    /// Starts over from dumps of the kernel's tables.
     async fn resynchronize(&mut self) -> Result<(), Error> {
         loop {
-            match self.tables().await {
-                Ok(facts) => {
-                    self.tracker.replace(facts, Instant::now().into_std());
+            match self.dump().await {
+                Ok(updates) => {
+                    self.tracker.replace(updates, Instant::now().into_std());
                     return Ok(());
                 }
                 Err(Error::Closed) => return Err(Error::Closed),
-                // Something changed while the kernel was telling; this ends.
+                // Something changed during the dump; this ends.
                 Err(Error::Interrupted) => debug!("a netlink dump was interrupted, asking again"),
                 Err(error) => {
                     warn!("{error}, asking again");
@@ -120,21 +122,21 @@ impl Task {
         }
     }
 
-    async fn tables(&mut self) -> Result<Vec<Fact>, Error> {
-        let mut facts = Vec::new();
+    async fn dump(&mut self) -> Result<Vec<Update>, Error> {
+        let mut updates = Vec::new();
         for table in [
             RouteNetlinkMessage::GetLink(LinkMessage::default()),
             RouteNetlinkMessage::GetAddress(AddressMessage::default()),
             RouteNetlinkMessage::GetNeighbour(NeighbourMessage::default()),
         ] {
             let messages = self.requests.dump(table).await?;
-            facts.extend(messages.iter().filter_map(decode::fact));
+            updates.extend(messages.iter().filter_map(decode::update));
         }
-        Ok(facts)
+        Ok(updates)
     }
 
     async fn look_up(&mut self) -> Result<(), Error> {
-        let addresses = self.tracker.take_lookups(BATCH);
+        let addresses = self.tracker.pop_lookups(BATCH);
         if addresses.is_empty() {
             return Ok(());
         }
@@ -144,32 +146,35 @@ impl Task {
         };
         let now = Instant::now().into_std();
         for (address, route) in addresses.into_iter().zip(routes) {
-            self.tracker.routed(address, route, now);
+            self.tracker.set_route(address, route, now);
         }
         Ok(())
     }
 
-    async fn ask(&mut self, now: Instant) -> Result<(), Error> {
-        let keys = self.tracker.take_asks(now.into_std(), BATCH);
+    /// Has the kernel solicit or confirm the neighbours that are due.
+    async fn refresh(&mut self, now: Instant) -> Result<(), Error> {
+        let keys = self.tracker.pop_refreshes(now.into_std(), BATCH);
         if keys.is_empty() {
             return Ok(());
         }
-        let requests = keys.iter().map(|&key| use_of(key)).collect();
+        let requests = keys.iter().map(|&key| refresh(key)).collect();
         let answers = self.requests.send_all(requests, NLM_F_CREATE).await;
         // What got no answer is due again soon.
         for (key, answer) in keys.into_iter().zip(tolerate(answers)?.unwrap_or_default()) {
             if let Err(error) = answer {
-                self.tracker.refused(key, refusal(&error), now.into_std());
+                let why = refusal(&error);
+                self.tracker.set_refused(key, why, now.into_std());
             }
         }
         Ok(())
     }
 
-    /// Whether somebody still listens. While they have no time, changes wait and may cancel out.
+    /// Reports the changes; false if nobody listens any more. While the listener is busy, changes wait
+    /// and may cancel out.
     fn report(&mut self) -> bool {
         match self.reports.try_reserve() {
             Ok(permit) => {
-                let changes = self.tracker.take_changes();
+                let changes = self.tracker.drain_changes();
                 if !changes.is_empty() {
                     permit.send(changes);
                 }
@@ -181,7 +186,7 @@ impl Task {
     }
 }
 
-/// Nothing where asking again later may help.
+/// Logs an error after which another request may succeed, and returns nothing then.
 fn tolerate<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
     match result {
         Ok(answers) => Ok(Some(answers)),
@@ -193,9 +198,9 @@ fn tolerate<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
     }
 }
 
-/// "This neighbour is in use", which also makes the kernel find one it does not know. Not rtnetlink's own
-/// request: it would replace the entry, or fail where there is one.
-fn use_of(key: NeighbourKey) -> RouteNetlinkMessage {
+/// "This neighbour is in use" (`NTF_USE`), which also makes the kernel find one it does not know. Not
+/// rtnetlink's own request: it would replace the entry, or fail where there is one.
+fn refresh(key: NeighbourKey) -> RouteNetlinkMessage {
     let mut message = NeighbourMessage::default();
     message.header.family = match key.address {
         IpAddr::V4(_) => AddressFamily::Inet,

@@ -1,4 +1,4 @@
-//! Addresses on interfaces, through netlink.
+//! Addresses of interfaces, through netlink.
 
 use std::io;
 use std::net::IpAddr;
@@ -13,18 +13,17 @@ use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use lvs_api::virtual_address::VirtualAddress;
 use lvs_dataplane::neighbour::netlink::{self, Requests};
 
-/// How the kernel is told that lvsd added an address (`IFA_PROTO`); `ip address` shows it as
-/// `proto 0x4c`.
+/// The origin of an address that lvsd adds (`IFA_PROTO`); `ip address` shows it as `proto 0x4c`.
 const PROTOCOL: AddressProtocol = AddressProtocol::Other(0x4c);
-/// `linux/if_addr.h`: for ever.
-const FOR_EVER: u32 = u32::MAX;
-/// How often a list that changed while it was read is read again.
+/// Lifetime of an address without end (`linux/if_addr.h`).
+const FOREVER: u32 = u32::MAX;
+/// Attempts to read a list that changes while it is read.
 const ATTEMPTS: u32 = 5;
 
-/// Why an address is not held, or not let go of.
+/// A failure to add or remove addresses.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
-pub enum HoldError {
+pub enum AddressError {
     #[error("there is no interface for {0}")]
     NoInterface(VirtualAddress),
     #[error("cannot add {address}: {source}")]
@@ -41,32 +40,32 @@ pub enum HoldError {
     Netlink(#[from] netlink::Error),
 }
 
-/// How an address came to be held.
+/// The origin of an address that is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Hold {
+pub(super) enum Origin {
     /// It was added just now.
     Added,
     /// An lvsd had added it.
-    Kept,
+    Adopted,
     /// Somebody else had added it.
     Foreign,
 }
 
-/// Adds those of the addresses that are not there. What became of each, in their order.
-pub(super) async fn hold(
+/// Adds those of the addresses that are not there. Returns the outcomes in their order.
+pub(super) async fn add_missing(
     requests: &mut Requests,
     addresses: &[VirtualAddress],
-) -> Result<Vec<Result<Hold, HoldError>>, HoldError> {
+) -> Result<Vec<Result<Origin, AddressError>>, AddressError> {
     let found = list(requests).await?;
     let mut outcomes = Vec::new();
     for address in addresses {
         let Ok(index) = if_nametoindex(address.interface.as_str()) else {
-            outcomes.push(Err(HoldError::NoInterface(address.clone())));
+            outcomes.push(Err(AddressError::NoInterface(address.clone())));
             continue;
         };
         let outcome = match found.iter().find(|found| found.is(address, index)) {
-            Some(found) if found.ours => Ok(Hold::Kept),
-            Some(_) => Ok(Hold::Foreign),
+            Some(found) if found.ours => Ok(Origin::Adopted),
+            Some(_) => Ok(Origin::Foreign),
             None => add(requests, address, index).await,
         };
         outcomes.push(outcome);
@@ -78,12 +77,12 @@ async fn add(
     requests: &mut Requests,
     address: &VirtualAddress,
     index: u32,
-) -> Result<Hold, HoldError> {
+) -> Result<Origin, AddressError> {
     let change = RouteNetlinkMessage::NewAddress(new(address, index));
     match requests.change(change, NLM_F_CREATE | NLM_F_EXCL).await {
-        Ok(()) => Ok(Hold::Added),
-        Err(source) if source.kind() == io::ErrorKind::AlreadyExists => Ok(Hold::Foreign),
-        Err(source) => Err(HoldError::Add {
+        Ok(()) => Ok(Origin::Added),
+        Err(source) if source.kind() == io::ErrorKind::AlreadyExists => Ok(Origin::Foreign),
+        Err(source) => Err(AddressError::Add {
             address: address.clone(),
             source,
         }),
@@ -91,7 +90,7 @@ async fn add(
 }
 
 /// Removes those of the addresses that an lvsd added; that they are gone is fine.
-pub(crate) async fn release(addresses: &[VirtualAddress]) -> Result<(), HoldError> {
+pub(crate) async fn remove(addresses: &[VirtualAddress]) -> Result<(), AddressError> {
     if addresses.is_empty() {
         return Ok(());
     }
@@ -111,8 +110,8 @@ pub(crate) async fn release(addresses: &[VirtualAddress]) -> Result<(), HoldErro
         if let Err(source) = requests.change(change, 0).await
             && ![libc::EADDRNOTAVAIL, libc::ENODEV].contains(&source.raw_os_error().unwrap_or(0))
         {
-            // The others are let go of all the same.
-            outcome = Err(HoldError::Remove {
+            // The others are removed all the same.
+            outcome = Err(AddressError::Remove {
                 address: address.clone(),
                 source,
             });
@@ -135,7 +134,7 @@ impl Found {
     }
 }
 
-async fn list(requests: &mut Requests) -> Result<Vec<Found>, HoldError> {
+async fn list(requests: &mut Requests) -> Result<Vec<Found>, AddressError> {
     let mut attempts = 0;
     let messages = loop {
         attempts += 1;
@@ -185,7 +184,7 @@ fn new(address: &VirtualAddress, index: u32) -> AddressMessage {
     ];
     if address.address.is_ipv6() {
         // Duplicate address detection would keep the address unusable for a second and more, and in a
-        // handover find the director that still holds it. Who else holds it is looked for afterwards.
+        // handover find the director that still holds it. Conflicts are looked for afterwards.
         let attributes = &mut message.attributes;
         attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
         if address.prefix == 128 {
@@ -193,7 +192,7 @@ fn new(address: &VirtualAddress, index: u32) -> AddressMessage {
             // IPv4 a prefix of 32 sees to that.)
             let mut lifetimes = CacheInfo::default();
             lifetimes.ifa_preferred = 0;
-            lifetimes.ifa_valid = FOR_EVER;
+            lifetimes.ifa_valid = FOREVER;
             attributes.push(AddressAttribute::CacheInfo(lifetimes));
         }
     }

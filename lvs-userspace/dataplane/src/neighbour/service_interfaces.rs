@@ -1,4 +1,4 @@
-//! The interfaces of a director whose operator named none: where packets of its services come and go.
+//! The interfaces by which packets of services come and go: those of a director whose operator named none.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -8,12 +8,12 @@ use rtnetlink::packet_route::address::AddressMessage;
 use rtnetlink::packet_route::link::LinkMessage;
 
 use super::decode;
-use super::facts::{Fact, Route};
 use super::lookup::{BATCH, look_up};
 use super::netlink::{Error, Requests};
-use super::resolve::Tables;
+use super::tables::{Route, Tables};
+use super::update::Update;
 
-/// Somewhere out there, as clients are: addresses for documentation (RFC 5737, RFC 3849), which are on
+/// Addresses like those of clients: addresses for documentation (RFC 5737, RFC 3849), which are on
 /// no network.
 const CLIENTS: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
@@ -23,8 +23,8 @@ const CLIENTS: [IpAddr; 2] = [
 /// The Ethernet interfaces that hold these addresses (of virtual services and real servers) or lead to
 /// them, and those of the default routes, by which clients come.
 ///
-/// An address that nothing leads to has none; an interface under a VLAN device stands for it.
-pub async fn ports(addresses: BTreeSet<IpAddr>) -> Result<BTreeSet<String>, Error> {
+/// An address that nothing leads to has none; an interface below a VLAN device stands for it.
+pub async fn service_interfaces(addresses: BTreeSet<IpAddr>) -> Result<BTreeSet<String>, Error> {
     let mut requests = Requests::open()?;
     let mut tables = Tables::default();
     let mut holders: HashMap<IpAddr, Vec<u32>> = HashMap::new();
@@ -33,9 +33,11 @@ pub async fn ports(addresses: BTreeSet<IpAddr>) -> Result<BTreeSet<String>, Erro
         RouteNetlinkMessage::GetAddress(AddressMessage::default()),
     ] {
         for message in requests.dump(table).await? {
-            match decode::fact(&message) {
-                Some(Fact::Link(index, Some(link))) => drop(tables.links.insert(index, link)),
-                Some(Fact::Address(index, address)) => {
+            match decode::update(&message) {
+                Some(Update::Interface(index, Some(state))) => {
+                    drop(tables.interfaces.insert(index, state));
+                }
+                Some(Update::Address(index, address)) => {
                     holders.entry(address.ip).or_default().push(index);
                 }
                 _ => {}
@@ -54,6 +56,8 @@ pub async fn ports(addresses: BTreeSet<IpAddr>) -> Result<BTreeSet<String>, Erro
             }
         }
     }
-    let names = indices.into_iter().filter_map(|index| tables.port(index));
+    let names = indices
+        .into_iter()
+        .filter_map(|index| tables.sending_interface(index));
     Ok(names.map(str::to_owned).collect())
 }

@@ -1,5 +1,5 @@
-//! The door of the probes' network namespace: a veth pair. What leaves by it a program picks up outside;
-//! what comes in by it is for the probes, whatever address of the director's it is for.
+//! The veth pair between the probes' network namespace and the director's. A program outside sends on what
+//! leaves by it; what comes in by it is for the probes, whatever address of the director's it is for.
 
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
@@ -17,20 +17,20 @@ use rtnetlink::{LinkUnspec, LinkVeth};
 use crate::kernel::ethtool::{self, Feature};
 use crate::neighbour::netlink::Requests;
 
-/// The interface inside.
+/// Name of the interface inside.
 const INSIDE: &str = "probes";
-/// The one outside: the kernel puts a number in the place of `%d`.
+/// Name of the one outside: the kernel puts a number in the place of `%d`.
 const OUTSIDE: &str = "lvs-probes%d";
 
-/// Whether an interface, by its name, is a door seen from outside: none that others send frames to.
-pub fn is_door(interface: &str) -> bool {
+/// True for the name of a probes' interface outside: none that others send frames to.
+pub fn is_probe_veth(interface: &str) -> bool {
     let number = interface.strip_prefix(OUTSIDE.trim_end_matches("%d"));
     number.is_some_and(|number| number.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
-/// Answers may be as large as any.
+/// MTU of both interfaces in bytes: answers may be as large as any.
 const LARGEST: u32 = 65_535;
-/// What probes send always fits, in a tunnel too: the smallest MTU of IPv6 (RFC 8200, section 5). It also
+/// MTU in bytes of the routes out, so that probes always fit, in a tunnel too: the smallest MTU of IPv6 (RFC 8200, section 5). It also
 /// limits the segments that a server is told to send.
 const MTU: u32 = 1_280;
 /// Routing table of what comes in.
@@ -38,9 +38,9 @@ const TABLE: u8 = 100;
 /// Number of the loopback interface in every namespace.
 const LOOPBACK: u32 = 1;
 
-/// A door that is open.
+/// A veth pair that is up.
 #[derive(Clone, Debug)]
-pub(super) struct Door {
+pub(super) struct Veth {
     /// Name of the interface outside.
     pub(super) name: String,
     /// Its index.
@@ -49,10 +49,10 @@ pub(super) struct Door {
     pub(super) mac: Mac,
 }
 
-impl Door {
-    /// Makes the pair, and the routes inside, for a thread that is in there. It is asked for by `inside`
-    /// and `outside`, which belong to either namespace; `host` is the one outside.
-    pub(super) async fn open(
+impl Veth {
+    /// Creates the pair and the routes inside, for a thread that is in there. `inside` and `outside` are
+    /// sockets in either namespace; `host` is the namespace outside.
+    pub(super) async fn create(
         inside: &mut Requests,
         outside: &mut Requests,
         host: BorrowedFd<'_>,
@@ -62,7 +62,7 @@ impl Door {
         let left = RouteNetlinkMessage::DelLink(inner.clone());
         inside.change(left, 0).await.ok();
         inside.change(pair(host), NLM_F_CREATE | NLM_F_EXCL).await?;
-        let inner = look(inside, inner).await?;
+        let inner = get(inside, inner).await?;
         let index = inner.header.index;
         let (mut mac, mut interface) = (Mac::default(), 0);
         for attribute in &inner.attributes {
@@ -74,7 +74,7 @@ impl Door {
                 _ => {}
             }
         }
-        let outer = look(outside, LinkUnspec::new_with_index(interface).build()).await?;
+        let outer = get(outside, LinkUnspec::new_with_index(interface).build()).await?;
         let name = outer.attributes.into_iter().find_map(|found| match found {
             LinkAttribute::IfName(name) => Some(name),
             _ => None,
@@ -82,16 +82,20 @@ impl Door {
         let name = name.ok_or_else(|| io::Error::other("an interface without a name"))?;
 
         // A tunnel's packets cannot have their inner checksum completed by every card.
-        ethtool::set(INSIDE, Feature::SentChecksums, false)?;
+        ethtool::set(INSIDE, Feature::TxChecksum, false)?;
         // Without it a veth does not take frames that XDP redirects (veth.c: veth_xdp_xmit).
-        ethtool::set(INSIDE, Feature::Merging, true)?;
+        ethtool::set(INSIDE, Feature::Gro, true)?;
         outside.change(up(interface), 0).await?;
         inside.change(up(LOOPBACK), 0).await?;
         inside.change(up(index), 0).await?;
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
-            for part in [way_out(family, index), way_in(family), rule(family)] {
+            for part in [
+                default_route(family, index),
+                local_route(family),
+                rule(family),
+            ] {
                 match inside.change(part, NLM_F_CREATE).await {
-                    // From an earlier door.
+                    // From an earlier pair.
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                     // A kernel without IPv6 has no probes by it.
                     Err(_) if family == AddressFamily::Inet6 => {}
@@ -107,7 +111,7 @@ impl Door {
     }
 }
 
-async fn look(requests: &mut Requests, link: LinkMessage) -> io::Result<LinkMessage> {
+async fn get(requests: &mut Requests, link: LinkMessage) -> io::Result<LinkMessage> {
     let request = vec![RouteNetlinkMessage::GetLink(link)];
     let answers = requests.send_all(request, 0).await;
     for answer in answers.map_err(io::Error::other)? {
@@ -126,7 +130,7 @@ fn pair(host: BorrowedFd<'_>) -> RouteNetlinkMessage {
     RouteNetlinkMessage::NewLink(inner.set_info_data(peer).build())
 }
 
-/// Nobody is asked for on it: there is one other end, and a program behind it.
+/// No neighbour is solicited on it: there is one other end, and a program behind it.
 fn up(index: u32) -> RouteNetlinkMessage {
     let link = LinkUnspec::new_with_index(index).up();
     let link = if index == LOOPBACK {
@@ -145,8 +149,8 @@ fn route(family: AddressFamily, interface: u32) -> RouteMessage {
     route
 }
 
-/// Everything leaves by the door.
-fn way_out(family: AddressFamily, interface: u32) -> RouteNetlinkMessage {
+/// Everything leaves by the pair.
+fn default_route(family: AddressFamily, interface: u32) -> RouteNetlinkMessage {
     let mut route = route(family, interface);
     route.header.table = RouteHeader::RT_TABLE_MAIN;
     route.header.kind = RouteType::Unicast;
@@ -157,7 +161,7 @@ fn way_out(family: AddressFamily, interface: u32) -> RouteNetlinkMessage {
 }
 
 /// Everything that comes in is for this host.
-fn way_in(family: AddressFamily) -> RouteNetlinkMessage {
+fn local_route(family: AddressFamily) -> RouteNetlinkMessage {
     let mut route = route(family, LOOPBACK);
     route.header.table = TABLE;
     route.header.kind = RouteType::Local;
