@@ -239,7 +239,8 @@ fn tls_and_names_are_asked_for_by_the_service_path() {
     }
     let web =
         "service = https\nrequest = \"/\"\nreceive = \"secure\"\nverify = no\ncheckpath = service";
-    let names = "protocol = udp\nservice = dns\nrequest = \"www.example\"\nreceive = \"10.9.0.80\"\ncheckpath = service";
+    let names = "protocol = udp\nservice = dns\nrequest = \"www.example\"\nreceive = \"10.9.0.80\"\n\
+                 checkpath = service";
     let ids = [(Ipv4, Direct), (Ipv6, Tunnel)];
     let mut file = QUICK.to_owned();
     for id in ids {
