@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, Result, anyhow};
 use aya::programs::{TestRun as _, TestRunOptions};
+use lvs_api::protocol::Service;
 use lvs_common::abi::{Hop, Mac};
 use lvs_common::verdict::Reason;
-use lvs_userspace::config::rules;
-use lvs_userspace::control::protocol::Service;
-use lvs_userspace::director::{Director, NextHop};
-use lvs_userspace::kernel::{DataPath, Directory, Maps, Options};
+use lvs_config::rules;
+use lvs_dataplane::director::{Director, NextHop};
+use lvs_dataplane::kernel::{DataPath, Directory, Maps, Options};
 use nix::mount::{MntFlags, umount2};
 
 use crate::lab::{Missing, skipped};

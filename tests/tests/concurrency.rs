@@ -11,11 +11,11 @@ use lvs_common::abi::ticks;
 use lvs_common::connection::{Entry, Kind, Protocol, Tag, tcp};
 use lvs_common::family::V4;
 use lvs_common::verdict::Reason;
+use lvs_dataplane::clock;
+use lvs_dataplane::kernel::Entries;
+use lvs_dataplane::sweep::Sweeper;
 use lvs_tests::frames::{Content, Packet};
 use lvs_tests::object::{Action, INTERFACE, Object};
-use lvs_userspace::clock;
-use lvs_userspace::kernel::Entries;
-use lvs_userspace::sweep::Sweeper;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 

@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use lvs_api::model::Family::Ipv4;
+use lvs_api::model::Method::Direct;
+use lvs_api::model::Protocol;
 use lvs_tests::eventually;
 use lvs_tests::lab::addresses::{METHODS, virtual_address};
 use lvs_tests::lab::client::{Connections, Load, download_source};
 use lvs_tests::lab::director::{method_flag, server_name, service, service_name};
 use lvs_tests::lab::{Arms, Client, Lab};
-use lvs_userspace::model::Family::Ipv4;
-use lvs_userspace::model::Method::Direct;
-use lvs_userspace::model::Protocol;
 
 #[test]
 fn a_quiesced_server_finishes_its_download_and_gets_no_new_connections() {

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
+use lvs_api::model::Family::Ipv4;
 use lvs_tests::lab::addresses::server;
 use lvs_tests::lab::{Arms, Lab};
-use lvs_userspace::model::Family::Ipv4;
 
 /// Services with their servers and weights.
 type Tables = BTreeMap<String, BTreeMap<String, u32>>;

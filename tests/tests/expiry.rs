@@ -3,12 +3,12 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use lvs_api::model::Method::{Direct, Tunnel};
+use lvs_api::model::Protocol;
 use lvs_tests::lab::addresses::{FAMILIES, virtual_address};
 use lvs_tests::lab::director::service;
 use lvs_tests::lab::{Arms, Lab};
 use lvs_tests::pairs;
-use lvs_userspace::model::Method::{Direct, Tunnel};
-use lvs_userspace::model::Protocol;
 
 /// Active and inactive connections of all real servers, as `lvsadm -Ln` prints them.
 fn counts(lab: &Lab) -> (u32, u32) {

@@ -4,13 +4,13 @@ use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
 
+use lvs_api::model::Family::{Ipv4, Ipv6};
+use lvs_api::model::Method::{Direct, Nat, Tunnel};
+use lvs_api::model::{Family, Method, Protocol};
 use lvs_tests::lab::addresses::{FAMILIES, METHODS, virtual_address};
 use lvs_tests::lab::director::{every_service, server_name, service, service_name};
 use lvs_tests::lab::{Arms, Lab};
 use lvs_tests::pairs;
-use lvs_userspace::model::Family::{Ipv4, Ipv6};
-use lvs_userspace::model::Method::{Direct, Nat, Tunnel};
-use lvs_userspace::model::{Family, Method, Protocol};
 
 /// Asks as often as gives every server of a round robin two requests, and expects just that.
 fn expect_all_servers_alike(lab: &Lab, family: Family, method: Method) {

@@ -4,13 +4,13 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::process::Command;
 
+use lvs_api::model::Family::{self, Ipv4, Ipv6};
+use lvs_api::model::Method::{self, Direct, Nat};
+use lvs_api::model::Protocol::{Tcp, Udp};
 use lvs_tests::lab::addresses::{FAMILIES, server, virtual_address};
 use lvs_tests::lab::director::{method_flag, server_name, service, service_name};
 use lvs_tests::lab::{Arms, Lab, Missing, find, skipped};
 use lvs_tests::pairs;
-use lvs_userspace::model::Family::{self, Ipv4, Ipv6};
-use lvs_userspace::model::Method::{self, Direct, Nat};
-use lvs_userspace::model::Protocol::{Tcp, Udp};
 
 fn mark_name(mark: u32, family: Family) -> String {
     let six = if family == Ipv6 { " -6" } else { "" };
@@ -150,7 +150,8 @@ fn fwmark_services_of_ldirectord_cf_follow_the_marks_of_iptables() {
         let _ = writeln!(reals, "    real={}:80 gate", server(Ipv4, number));
     }
     let file = format!(
-        "checkinterval=1\nvirtual=4\n{reals}    scheduler=rr\n    checktype=connect\n    protocol=fwm\n    checkport=80\n"
+        "checkinterval=1\nvirtual=4\n{reals}    scheduler=rr\n    checktype=connect\n    protocol=fwm\n    \
+         checkport=80\n"
     );
     lab.director.stop().unwrap();
     lab.director.start_configured(&file).unwrap();

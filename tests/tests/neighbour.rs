@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use lvs_api::model::Method::Direct;
 use lvs_tests::eventually;
 use lvs_tests::lab::addresses::{FAMILIES, virtual_address};
 use lvs_tests::lab::director::every_service;
 use lvs_tests::lab::{Arms, Lab};
-use lvs_userspace::model::Method::Direct;
 
 #[test]
 fn a_changed_mac_address_of_a_real_server_is_followed() {

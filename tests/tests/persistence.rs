@@ -6,15 +6,15 @@ use std::process::{Child, Command};
 use std::thread::sleep;
 use std::time::Duration;
 
+use lvs_api::model::Family::Ipv4;
+use lvs_api::model::Method::{Direct, Nat};
+use lvs_api::model::Protocol;
 use lvs_tests::eventually;
 use lvs_tests::lab::addresses::{FAMILIES, METHODS, virtual_address};
 use lvs_tests::lab::client::download_source;
 use lvs_tests::lab::director::{server_name, service, service_name};
 use lvs_tests::lab::{Arms, Client, Lab};
 use lvs_tests::pairs;
-use lvs_userspace::model::Family::Ipv4;
-use lvs_userspace::model::Method::{Direct, Nat};
-use lvs_userspace::model::Protocol;
 
 /// The lab with two more addresses at its client: to the director they are other clients.
 fn lab_with_more_clients(scheduler: &str) -> Option<Lab> {

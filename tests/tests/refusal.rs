@@ -3,12 +3,12 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use lvs_api::model::Family::Ipv4;
+use lvs_api::model::Method::Direct;
+use lvs_api::model::Protocol;
 use lvs_tests::lab::addresses::{FAMILIES, virtual_address};
 use lvs_tests::lab::director::{every_service, service_name};
 use lvs_tests::lab::{Arms, Lab};
-use lvs_userspace::model::Family::Ipv4;
-use lvs_userspace::model::Method::Direct;
-use lvs_userspace::model::Protocol;
 
 #[test]
 fn a_service_without_servers_refuses_connections_at_once() {

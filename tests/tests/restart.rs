@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use lvs_api::model::Family::Ipv4;
+use lvs_api::model::Method::{Direct, Nat};
+use lvs_api::model::Protocol;
 use lvs_tests::lab::addresses::{FAMILIES, METHODS, virtual_address};
 use lvs_tests::lab::client::{Connections, Load};
 use lvs_tests::lab::director::{every_service, service};
 use lvs_tests::lab::{Arms, Lab};
 use lvs_tests::pairs;
-use lvs_userspace::model::Family::Ipv4;
-use lvs_userspace::model::Method::{Direct, Nat};
-use lvs_userspace::model::Protocol;
 
 /// Puts load on an address as long as the story goes on, and until enough requests were sent.
 fn load_during(lab: &Lab, address: IpAddr, enough: u64, story: impl FnOnce()) -> Load {

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use lvs_api::model::Family::Ipv4;
+use lvs_api::model::Method::Direct;
+use lvs_api::model::Protocol;
 use lvs_tests::lab::addresses::virtual_address;
 use lvs_tests::lab::director::{server_name, service, service_name};
 use lvs_tests::lab::{Arms, Lab};
-use lvs_userspace::model::Family::Ipv4;
-use lvs_userspace::model::Method::Direct;
-use lvs_userspace::model::Protocol;
 
 /// A service with weights 1, 2 and 3.
 fn weighted(scheduler: &str) -> String {

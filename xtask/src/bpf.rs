@@ -1,5 +1,5 @@
 //! The toolchain for the BPF object: Debian's packages or a rustup nightly, whichever is there.
-//! The build script of `lvs-userspace` looks for the same two.
+//! The build script of `lvs-dataplane` looks for the same two.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

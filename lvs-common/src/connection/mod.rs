@@ -9,6 +9,8 @@
 //! second one, the way to look at first and the fingerprint.
 
 mod entry;
+mod entry_id;
+mod load;
 pub mod sctp;
 pub mod table;
 pub mod tcp;
@@ -17,7 +19,9 @@ pub mod udp;
 mod step;
 
 pub use entry::{Client, Entry, Key, Kind, Ports, Record, Tag};
-pub use step::{Direction, Signal, half_open, resume, share, step};
+pub use entry_id::EntryId;
+pub use load::{Loads, Share, share};
+pub use step::{Direction, Signal, half_open, resume, step};
 
 /// Transport protocols that are balanced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,8 +1,8 @@
 //! The cases.
 
 use crate::pairs;
-use lvs_userspace::model::Method;
-use lvs_userspace::sync::Wanted;
+use lvs_api::model::Method;
+use lvs_replication::sync::Wanted;
 
 use super::frame::{ACK, Payload, SYN, Towards};
 
@@ -25,7 +25,7 @@ pub struct Case {
     pub entries: u32,
     /// Every packet starts a connection.
     pub new: bool,
-    /// Another director is told of the connections, and in this way.
+    /// The replication of the case's connections, if any.
     pub sync: Option<Wanted>,
 }
 
@@ -152,7 +152,7 @@ fn known((word, method, towards): Way, udp: bool, ipv6: bool, (flows, entries): 
     }
 }
 
-/// The same while another director is told.
+/// The same case with connection replication.
 fn synced(case: &Case, how: &str, wanted: Wanted) -> Case {
     Case {
         name: format!("{}, {how}", case.name),

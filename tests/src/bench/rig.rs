@@ -9,19 +9,19 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use lvs_api::model::{
+    Method, Protocol, ServerId, ServerSettings, ServiceId, ServiceSettings, Tunnel,
+};
+use lvs_api::protocol::Edit;
 use lvs_common::abi::{self, Config, Hop};
 use lvs_common::connection::Entry;
 use lvs_common::family::Family;
 use lvs_common::verdict::Reason;
-use lvs_userspace::clock;
-use lvs_userspace::control::protocol::Edit;
-use lvs_userspace::director::{Director, NextHop};
-use lvs_userspace::kernel::{BenchPrograms, DataPath, Directory, Entries, Options};
-use lvs_userspace::model::{
-    Method, Protocol, ServerId, ServerSettings, ServiceId, ServiceSettings, Tunnel,
-};
-use lvs_userspace::sweep::Sweeper;
-use lvs_userspace::sync::{Feed, Listener};
+use lvs_dataplane::clock;
+use lvs_dataplane::director::{Director, NextHop};
+use lvs_dataplane::kernel::{BenchPrograms, DataPath, Directory, Entries, Options};
+use lvs_dataplane::sweep::Sweeper;
+use lvs_replication::sync::{Feed, Listener};
 use zerocopy::FromZeros as _;
 
 use super::case::Case;
@@ -85,7 +85,7 @@ pub struct Rig {
     pub bench: BenchPrograms,
     path: DataPath,
     director: Arc<Mutex<Director>>,
-    /// Whoever tells another director.
+    /// Connection replication to another director.
     listener: Option<Listener>,
     entries: u32,
     /// XDP action of a frame that is forwarded in a test run.
@@ -132,7 +132,7 @@ impl Rig {
         &self.director
     }
 
-    /// Connections are told to other directors at this packet.
+    /// Connections are replicated at this packet.
     pub fn set_threshold(&self, packets: u32) {
         let offset = offset_of!(Config, sync) + offset_of!(abi::Sync, threshold);
         if let Some(word) = self.path.maps.config.word(0, offset) {

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
+use lvs_api::model::Method;
 use lvs_tests::bench::case::{self, Case};
 use lvs_tests::bench::live;
 use lvs_tests::bench::report::{Report, Row, row};
 use lvs_tests::bench::rig::{self, LOOPBACK, Rig, Slice};
-use lvs_userspace::model::Method;
 
 /// Measure what the packet path costs.
 ///

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use lvs_userspace::model::{Family, Method};
+use lvs_api::model::{Family, Method};
 
 /// The client's network.
 const FRONT: u8 = 1;

@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use lvs_userspace::model::{Family, Method, Protocol};
+use lvs_api::model::{Family, Method, Protocol};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 

@@ -1,4 +1,4 @@
-//! Three directors at once behind a router with equal-cost paths, which a routing daemon tells of them.
+//! Three directors at once behind a router with equal-cost paths, announced by a routing daemon.
 //!
 //! The network is that of a lab with two arms. The virtual address lies on the loopback of whoever is
 //! master, and the daemon there announces it to that of the lab's router. The client reaches it by the
@@ -12,7 +12,7 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use lvs_userspace::model::Family;
+use lvs_api::model::Family;
 
 use super::network::{self, Arms, Directors, Host, Network};
 use super::{Client, Director, Namespace, RealServer, addresses, owner, server};

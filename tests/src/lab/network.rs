@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result};
-use lvs_userspace::model::Method;
+use lvs_api::model::Method;
 
 use super::addresses::{self, FAMILIES, host_length, prefix_length};
 use super::namespace::Namespace;

@@ -9,8 +9,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use lvs_userspace::control::role::Role;
-use lvs_userspace::model::Family;
+use lvs_api::model::Family;
+use lvs_api::role::Role;
 
 use super::addresses::{self, FAMILIES, METHODS, host_length, prefix_length};
 use super::network::{self, Arms, Directors, Host, Network};

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use lvs_userspace::model::{Family, Method};
+use lvs_api::model::{Family, Method};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 

@@ -6,14 +6,14 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use lvs_api::client::Client;
+use lvs_api::health::Health;
+use lvs_api::model::Family::Ipv4;
+use lvs_api::model::Method::Nat;
+use lvs_api::protocol::Status;
 use lvs_tests::eventually;
 use lvs_tests::lab::addresses::{server, virtual_address};
 use lvs_tests::lab::{Arms, Lab, available};
-use lvs_userspace::control::client::Client;
-use lvs_userspace::control::health::Health;
-use lvs_userspace::control::protocol::Status;
-use lvs_userspace::model::Family::Ipv4;
-use lvs_userspace::model::Method::Nat;
 
 /// How long anything is waited for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

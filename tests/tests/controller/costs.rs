@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use lvs_api::model::Family::Ipv4;
+use lvs_api::model::Method::Nat;
 use lvs_tests::lab::addresses::virtual_address;
-use lvs_userspace::model::Family::Ipv4;
-use lvs_userspace::model::Method::Nat;
 
 use crate::care::{Care, QUICK, reals, virtual_service};
 

@@ -1,7 +1,7 @@
 //! Servers die and come back.
 
+use lvs_api::model::Family::Ipv4;
 use lvs_tests::lab::addresses::server;
-use lvs_userspace::model::Family::Ipv4;
 
 use crate::care::{Care, QUICK, reals, virtual_service};
 

@@ -2,10 +2,10 @@
 
 use std::fs;
 
+use lvs_api::health::{AdminState, State};
+use lvs_api::model::Family::Ipv4;
+use lvs_api::model::Method::{Direct, Nat};
 use lvs_tests::lab::addresses::virtual_address;
-use lvs_userspace::control::health::{AdminState, State};
-use lvs_userspace::model::Family::Ipv4;
-use lvs_userspace::model::Method::{Direct, Nat};
 
 use crate::care::{Care, QUICK, reals, virtual_service};
 

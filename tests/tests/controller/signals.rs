@@ -5,12 +5,12 @@ use std::net::IpAddr;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
+use lvs_api::model::Family::{self, Ipv4, Ipv6};
+use lvs_api::model::Method::{self, Direct, Nat, Tunnel};
 use lvs_tests::eventually;
 use lvs_tests::lab::addresses::{server, virtual_address};
 use lvs_tests::lab::client::{Connections, Load, download_source};
 use lvs_tests::lab::{Client, Lab};
-use lvs_userspace::model::Family::{self, Ipv4, Ipv6};
-use lvs_userspace::model::Method::{self, Direct, Nat, Tunnel};
 
 use crate::care::{Care, PATIENCE, QUICK};
 

@@ -3,10 +3,10 @@
 use std::fs;
 use std::time::Duration;
 
+use lvs_api::health::Event;
+use lvs_api::model::Family::Ipv4;
 use lvs_tests::eventually;
 use lvs_tests::lab::addresses::server;
-use lvs_userspace::control::health::Event;
-use lvs_userspace::model::Family::Ipv4;
 
 use crate::care::{Care, PATIENCE, QUICK, reals, virtual_service};
 

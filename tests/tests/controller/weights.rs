@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use lvs_api::model::Family::Ipv4;
 use lvs_tests::eventually;
 use lvs_tests::lab::addresses::server;
-use lvs_userspace::model::Family::Ipv4;
 
 use crate::care::{Care, PATIENCE, QUICK, virtual_service};
 

@@ -1,7 +1,7 @@
 //! A handover of the role that fails.
 
+use lvs_api::role::Role;
 use lvs_tests::lab::{Director, Pair};
-use lvs_userspace::control::role::Role;
 
 /// A handover that fails; what it complains about.
 fn failed(director: &Director) -> String {

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use lvs_api::health::{AdminState, Health, ServerHealth, State};
+use lvs_api::model::{Family, Method};
+use lvs_api::role::Role;
 use lvs_tests::lab::addresses::{server, virtual_address};
 use lvs_tests::lab::{Director, Pair};
-use lvs_userspace::control::health::{AdminState, Health, ServerHealth, State};
-use lvs_userspace::control::role::Role;
-use lvs_userspace::model::{Family, Method};
 
 /// An `ldirectord.cf` whose servers are probed this often, in seconds.
 fn file(interval: u32) -> String {

@@ -4,13 +4,13 @@ use std::fs;
 use std::thread;
 use std::time::Duration;
 
+use lvs_api::model::{Family, Method};
+use lvs_api::role::Role;
 use lvs_tests::lab::addresses::{METHODS, virtual_address};
 use lvs_tests::lab::client::Connections;
 use lvs_tests::lab::director::every_service;
 use lvs_tests::lab::traffic::{Datagrams, Idle};
 use lvs_tests::lab::{Client, Pair};
-use lvs_userspace::control::role::Role;
-use lvs_userspace::model::{Family, Method};
 
 const IDLE: usize = 200;
 

@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use lvs_api::model::Family::{self, Ipv4};
+use lvs_health::check::{Check, Credentials, Kind, Path, Service, SqlEngine};
+use lvs_health::outcome::Outcome;
+use lvs_health::pattern::Pattern;
+use lvs_health::probe::Prober;
 use lvs_tests::lab::Island;
-use lvs_userspace::health::check::{Check, Credentials, Kind, Path, Service, SqlEngine};
-use lvs_userspace::health::outcome::Outcome;
-use lvs_userspace::health::pattern::Pattern;
-use lvs_userspace::health::probe::Prober;
-use lvs_userspace::model::Family::{self, Ipv4};
 
 /// Far more than any server needs.
 const PLENTY: Duration = Duration::from_secs(30);

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use lvs_health::check::Tls;
 use lvs_tests::lab::Island;
-use lvs_userspace::health::check::Tls;
 
 /// An authority that nobody but the tests knows.
 pub(crate) struct Authority<'a> {

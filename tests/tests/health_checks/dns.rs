@@ -1,8 +1,8 @@
 //! DNS checks of dnsmasq.
 
+use lvs_api::model::Family::Ipv6;
+use lvs_health::check::Service;
 use lvs_tests::lab::Island;
-use lvs_userspace::health::check::Service;
-use lvs_userspace::model::Family::Ipv6;
 
 use crate::asker::{Asker, assert_says, pattern};
 use crate::faulty_proxy::spoil;

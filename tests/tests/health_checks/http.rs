@@ -2,10 +2,10 @@
 
 use std::fs::{self, File};
 
+use lvs_api::model::Family::Ipv6;
+use lvs_health::check::{Credentials, Http, Service, Tls};
 use lvs_tests::lab::Island;
 use lvs_tests::lab::island::Server;
-use lvs_userspace::health::check::{Credentials, Http, Service, Tls};
-use lvs_userspace::model::Family::Ipv6;
 
 use crate::asker::{Asker, assert_says, credentials, pattern};
 use crate::certificates::Authority;

@@ -2,11 +2,11 @@
 
 use std::fs;
 
+use lvs_api::model::Family::Ipv6;
+use lvs_health::check::{Service, Tls};
+use lvs_health::pattern::Pattern;
 use lvs_tests::lab::Island;
 use lvs_tests::lab::island::Server;
-use lvs_userspace::health::check::{Service, Tls};
-use lvs_userspace::health::pattern::Pattern;
-use lvs_userspace::model::Family::Ipv6;
 
 use crate::asker::{Asker, assert_says, credentials, pattern};
 use crate::certificates::Authority;

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
+use lvs_api::model::Family::{Ipv4, Ipv6};
+use lvs_api::model::Protocol;
+use lvs_health::check::{Check, External, Kind, Service, SqlEngine};
+use lvs_health::outcome::Outcome;
 use lvs_tests::eventually;
 use lvs_tests::lab::Island;
 use lvs_tests::lab::island::Server;
-use lvs_userspace::health::check::{Check, External, Kind, Service, SqlEngine};
-use lvs_userspace::health::outcome::Outcome;
-use lvs_userspace::model::Family::{Ipv4, Ipv6};
-use lvs_userspace::model::Protocol;
 
 use crate::asker::{Asker, assert_says, check, credentials, pattern, sql, text};
 use crate::faulty_proxy::{FaultyProxy, Manner, spoil};

@@ -7,9 +7,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 
+use lvs_api::model::Family::Ipv4;
+use lvs_health::check::Service;
 use lvs_tests::lab::{Island, find};
-use lvs_userspace::health::check::Service;
-use lvs_userspace::model::Family::Ipv4;
 
 use crate::asker::Asker;
 use crate::faulty_proxy::{FaultyProxy, Manner, spoil};

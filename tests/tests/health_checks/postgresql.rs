@@ -2,10 +2,10 @@
 
 use std::fs;
 
+use lvs_api::model::Family::Ipv6;
+use lvs_health::check::SqlEngine;
 use lvs_tests::lab::Island;
 use lvs_tests::lab::island::{Server, give};
-use lvs_userspace::health::check::SqlEngine;
-use lvs_userspace::model::Family::Ipv6;
 
 use crate::asker::{Asker, assert_says, pattern, sql, text};
 use crate::certificates::Authority;

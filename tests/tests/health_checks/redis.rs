@@ -1,7 +1,7 @@
 //! Redis checks of Redis.
 
+use lvs_health::check::Service;
 use lvs_tests::lab::Island;
-use lvs_userspace::health::check::Service;
 
 use crate::asker::{Asker, credentials, pattern};
 use crate::faulty_proxy::{FaultyProxy, Manner, spoil};

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::process::Command;
 use std::sync::Mutex;
 
+use lvs_config::ldirectord;
 use lvs_tests::lab::{Missing, find, skipped};
-use lvs_userspace::config::ldirectord;
 
 use lines::{ACCEPTED, At, ONLY_HERE, ONLY_THERE, REFUSED, cases, file};
 

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use lvs_config::check;
 use lvs_tests::lab::{find, skipped};
-use lvs_userspace::check;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -48,7 +48,7 @@ virtual=192.0.2.2:84
 \tchecktype=on
 ";
 
-/// With `-d` ldirectord runs the `ipvsadm` of its working directory: this one notes what it is told, of
+/// With `-d` ldirectord runs the `ipvsadm` of its working directory: this one records its arguments, of
 /// an empty table.
 const NOTING_IPVSADM: &str = r#"#!/bin/sh
 echo "$@" >> "${0%/*}/calls"

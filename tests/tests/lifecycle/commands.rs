@@ -6,11 +6,11 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
+use lvs_api::model::Family::Ipv4;
+use lvs_api::model::Method::Nat;
 use lvs_tests::eventually;
 use lvs_tests::lab::addresses::virtual_address;
 use lvs_tests::lab::{Missing, built, find, skipped};
-use lvs_userspace::model::Family::Ipv4;
-use lvs_userspace::model::Method::Nat;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 

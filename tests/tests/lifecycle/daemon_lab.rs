@@ -6,11 +6,11 @@ use std::process::{Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use lvs_api::model::Family::Ipv4;
+use lvs_api::model::Method::Nat;
 use lvs_tests::eventually;
 use lvs_tests::lab::addresses::{server, virtual_address};
 use lvs_tests::lab::{Arms, Lab, available};
-use lvs_userspace::model::Family::Ipv4;
-use lvs_userspace::model::Method::Nat;
 
 /// How long anything is waited for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -86,7 +86,7 @@ impl DaemonLab {
         );
     }
 
-    /// Runs a verb and tells its exit code.
+    /// Runs a verb and returns its exit code.
     pub(crate) fn code(&self, verb: &str) -> Option<i32> {
         self.lvsd(verb).status.code()
     }

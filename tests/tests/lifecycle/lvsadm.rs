@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use lvs_api::health::{Event, Health};
+use lvs_api::model::Family::Ipv4;
+use lvs_api::model::Method::Nat;
 use lvs_tests::lab::addresses::virtual_address;
-use lvs_userspace::control::health::{Event, Health};
-use lvs_userspace::model::Family::Ipv4;
-use lvs_userspace::model::Method::Nat;
 
 use crate::daemon_lab::{DaemonLab, text};
 
@@ -190,11 +190,11 @@ fn events_are_shown_as_they_happen() {
         let line = lines.next().unwrap().unwrap();
         serde_json::from_str::<Event>(&line).unwrap()
     };
-    // Until somebody listens events are lost: an order is repeated until it is heard of.
-    let heard = AtomicBool::new(false);
+    // Events before the subscription are lost: the override is repeated until its event arrives.
+    let arrived = AtomicBool::new(false);
     let asked = thread::scope(|scope| {
         scope.spawn(|| {
-            while !heard.load(Ordering::Relaxed) {
+            while !arrived.load(Ordering::Relaxed) {
                 for state in ["drain", "ready"] {
                     director
                         .lvsadm(&format!("server shop 10.2.0.12 {state}"))
@@ -204,7 +204,7 @@ fn events_are_shown_as_they_happen() {
             }
         });
         let event = next();
-        heard.store(true, Ordering::Relaxed);
+        arrived.store(true, Ordering::Relaxed);
         event
     });
     assert!(["drain", "ready"].contains(&&*asked.event), "{asked:?}");

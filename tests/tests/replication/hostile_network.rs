@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use lvs_api::model::Family;
 use lvs_tests::lab::addresses::own_sync;
-use lvs_userspace::model::Family;
 
 use super::world::{SHORT, World, connections, has_logged, lines, links, until};
 

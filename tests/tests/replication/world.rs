@@ -8,13 +8,13 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use lvs_api::model::{Family, Method, Protocol};
+use lvs_api::peers::{PeerStatus, PeersStatus};
+use lvs_api::sync::SyncStatus;
 use lvs_tests::lab::addresses::{FAMILIES, own_sync, virtual_address};
 use lvs_tests::lab::director::services;
 use lvs_tests::lab::{Director, Pair, RealServer};
 use lvs_tests::pairs;
-use lvs_userspace::control::peers::{PeerStatus, PeersStatus};
-use lvs_userspace::control::sync::SyncStatus;
-use lvs_userspace::model::{Family, Method, Protocol};
 use serde::Deserialize;
 
 /// How long is waited for anything: machines are slow and shared.

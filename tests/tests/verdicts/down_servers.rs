@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
+use lvs_api::model::{self, ServerId, ServiceId};
+use lvs_api::protocol::Edit;
 use lvs_common::verdict::Reason;
+use lvs_dataplane::director::OnDown;
 use lvs_tests::frames::{Content, Packet};
 use lvs_tests::object::{Action, INTERFACE, Object, mac};
 use lvs_tests::pairs;
-use lvs_userspace::config::ldirectord::OnDown;
-use lvs_userspace::control::protocol::Edit;
-use lvs_userspace::model::{self, ServerId, ServiceId};
 
 use crate::world::{
     ACK, FAMILIES, Fate, METHODS, Method, NAT_PORT, PORT, SYN, address, check, forwarded,
@@ -141,7 +141,7 @@ fn connections_of_a_down_server_are_rescheduled_or_reset() {
         }
         assert_eq!(connections(&object, id, one), (2, 0));
 
-        // The repeated SYN is told to whoever asks, once.
+        // The repeated SYN is reported once.
         object.director().syn_retries();
         let syn = segment(half_open, SYN, b"");
         let fate = Fate::tx(&forwarded(&syn, family, method));

@@ -1,10 +1,10 @@
 //! Each forwarding method with each protocol and family, in both directions.
 
+use lvs_api::model::{self, ServiceId};
 use lvs_common::verdict::Reason;
 use lvs_tests::frames::{Content, Packet};
 use lvs_tests::object::{DIRECTOR, INTERFACE, OTHER_INTERFACE, hop, mac};
 use lvs_tests::pairs;
-use lvs_userspace::model::{self, ServiceId};
 use std::net::SocketAddr;
 
 use crate::world::{

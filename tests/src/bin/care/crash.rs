@@ -5,10 +5,10 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
+use lvs_api::model::Family::Ipv4;
+use lvs_api::model::Method::{Direct, Nat};
 use lvs_tests::lab::addresses::{server, virtual_address};
 use lvs_tests::lab::client::Connections;
-use lvs_userspace::model::Family::Ipv4;
-use lvs_userspace::model::Method::{Direct, Nat};
 
 use crate::Cared;
 

@@ -9,10 +9,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use lvs_api::model::Family::Ipv4;
+use lvs_api::model::Method::Nat;
 use lvs_tests::lab::addresses::{server, virtual_address};
 use lvs_tests::lab::{Host, Lab};
-use lvs_userspace::model::Family::Ipv4;
-use lvs_userspace::model::Method::Nat;
 use socket2::SockRef;
 
 use crate::Cared;

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use clap::{Parser, ValueEnum};
+use lvs_api::client::Client;
 use lvs_tests::lab::{Arms, Lab};
-use lvs_userspace::control::client::Client;
 use tokio::runtime::Runtime;
 
 /// Measure how real servers are looked after.

@@ -6,10 +6,10 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
+use lvs_api::model::Family::Ipv4;
+use lvs_api::model::Method::Nat;
 use lvs_tests::lab::addresses::{server, virtual_address};
 use lvs_tests::lab::built;
-use lvs_userspace::model::Family::Ipv4;
-use lvs_userspace::model::Method::Nat;
 
 use crate::Cared;
 

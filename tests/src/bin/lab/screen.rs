@@ -5,8 +5,8 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use lvs_api::model::{Family, Method};
 use lvs_tests::lab::Lab;
-use lvs_userspace::model::{Family, Method};
 use terminal_size::{Height, terminal_size};
 
 use crate::demo::Row;
@@ -91,7 +91,7 @@ fn whole(rows: &[Row], lab: &Lab) -> Result<String> {
     writeln!(text, "{}", hints(lab))?;
     writeln!(
         text,
-        "Who answered the client's requests, each a new connection:"
+        "Answers to the client's requests by real server, each over a new connection:"
     )?;
     writeln!(text)?;
     write!(text, "  {:8}{:6}{:16}", "method", "", "virtual address")?;

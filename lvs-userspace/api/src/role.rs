@@ -1,0 +1,85 @@
+//! What travels over the control socket about the director's role.
+//!
+//! | request | body | answer |
+//! |---|---|---|
+//! | `GET /v1/role` | | [`RoleStatus`] |
+//! | `PUT /v1/role` | a [`Role`] | 204 when it is done, or an error status with a [`Refusal`](super::protocol::Refusal) |
+//! | `POST /v1/handover` | a [`Handover`] | the same |
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::virtual_address::VirtualAddress;
+
+/// What a director of a pair is there for.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// It holds the virtual addresses, and speaks to clients and people.
+    #[default]
+    Master,
+    /// It is ready to become master: services, verdicts and connections are there.
+    Backup,
+}
+
+impl Role {
+    /// As it is typed.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Master => "master",
+            Self::Backup => "backup",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        match word {
+            "master" => Ok(Self::Master),
+            "backup" => Ok(Self::Backup),
+            _ => Err("it is `master' or `backup'".to_owned()),
+        }
+    }
+}
+
+/// The role of a director.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoleStatus {
+    /// In force.
+    pub role: Role,
+    /// The virtual addresses that a master holds.
+    pub addresses: Vec<AddressStatus>,
+}
+
+/// What a director knows about one of its virtual addresses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressStatus {
+    /// `ADDRESS/PREFIX@INTERFACE`.
+    pub address: VirtualAddress,
+    /// This director holds it.
+    pub held: bool,
+    /// What keeps a master from holding or announcing it.
+    pub problem: Option<String>,
+    /// The Ethernet address of another host that holds it too.
+    pub duplicate: Option<String>,
+}
+
+/// The role is to go to the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Handover {
+    /// Milliseconds that it may take until the peer has every connection.
+    pub timeout: u64,
+}

@@ -1,0 +1,217 @@
+//! What is right as it is written, and is yet unlikely to do what was meant. Each finding says what to
+//! do.
+
+mod probes;
+mod scopes;
+
+use std::collections::HashMap;
+
+use super::diagnostic::Diagnostic;
+use super::keywords::Key;
+use super::reader::{File, Section};
+use lvs_api::model::{Method, ServiceId};
+use lvs_health::check::Kind;
+use lvs_health::model::{Configuration, Virtual};
+
+/// Finds what is doubtful; takes servers that are named twice out of the configuration.
+pub(super) fn lint(
+    file: &File,
+    configuration: &mut Configuration,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    scopes::globals(&file.globals, diagnostics);
+    if file.sections.is_empty() {
+        diagnostics.push(
+            Diagnostic::warning(1, "there is no virtual service in the file")
+                .hint("begin one with virtual = host:port"),
+        );
+    }
+    let sections: HashMap<usize, &Section> = file
+        .sections
+        .iter()
+        .map(|section| (section.line, section))
+        .collect();
+    for service in &mut configuration.virtuals {
+        let Some(section) = sections.get(&service.line) else {
+            continue;
+        };
+        let mut lint = Lint {
+            section,
+            diagnostics,
+        };
+        lint.duplicates(service);
+        lint.service(service);
+        lint.servers(service);
+        scopes::section(section, &file.globals, diagnostics);
+        probes::probes(&file.globals, section, service, diagnostics);
+    }
+}
+
+struct Lint<'a> {
+    section: &'a Section,
+    diagnostics: &'a mut Vec<Diagnostic>,
+}
+
+impl Lint<'_> {
+    /// The line of a keyword of the section, else its own.
+    fn line(&self, key: Key) -> usize {
+        let entry = self.section.settings.get(key);
+        entry.map_or(self.section.line, |entry| entry.line)
+    }
+
+    fn warn(&mut self, line: usize, problem: impl Into<String>, hint: &str) {
+        self.diagnostics
+            .push(Diagnostic::warning(line, problem).hint(hint));
+    }
+
+    /// The tables hold a server once.
+    fn duplicates(&mut self, service: &mut Virtual) {
+        let mut first = HashMap::new();
+        let mut repeated = Vec::new();
+        service.servers.retain(|server| {
+            let line = *first.entry(server.id).or_insert(server.line);
+            // The same line may name an address twice only by two names of it.
+            let kept = line == server.line;
+            if !kept {
+                repeated.push((server.line, server.id, line));
+            }
+            kept
+        });
+        for (line, id, before) in repeated {
+            let problem = format!(
+                "the real server {} stands on line {before} already: this one is not used",
+                id.0
+            );
+            self.warn(
+                line,
+                problem,
+                "only masq tells ports of one address apart; remove one of the lines",
+            );
+        }
+    }
+
+    fn service(&mut self, service: &Virtual) {
+        let line = service.line;
+        if service.servers.is_empty() {
+            let hint = if service.fallbacks.is_empty() {
+                "add a line real = host:port gate, masq or ipip"
+            } else {
+                "only its fallback servers will answer; add a line real = …"
+            };
+            self.warn(line, "the virtual service has no real server", hint);
+            return;
+        }
+        if service.servers.iter().all(|server| server.backup) {
+            self.warn(
+                line,
+                "all real servers are backup servers",
+                "take backup=yes from those that are to be used first",
+            );
+        }
+        let weights: u64 = service
+            .servers
+            .iter()
+            .map(|server| u64::from(server.settings.weight))
+            .sum();
+        if weights == 0 {
+            self.warn(
+                line,
+                "all real servers have weight 0: none gets a connection",
+                "give one of them a weight above 0",
+            );
+        }
+        let quorum = u64::from(service.quorum.weight);
+        let gained = quorum + u64::from(service.quorum.hysteresis);
+        if quorum > 0 && gained > weights {
+            let problem = format!(
+                "the quorum is gained at a weight of {gained}, but all real servers together have {weights}"
+            );
+            let line = self.line(Key::Quorum);
+            self.warn(line, problem, "lower quorum or hysteresis");
+        }
+        let weighted = !matches!(service.settings.scheduler.as_str(), "rr" | "lc");
+        let follows = service.slow_start > std::time::Duration::ZERO;
+        if follows && !weighted {
+            let line = self.line(Key::SlowStart);
+            let problem = format!(
+                "slowstart has no effect with scheduler = {}, which knows no weights",
+                service.settings.scheduler
+            );
+            self.warn(line, problem, "use wrr or wlc");
+        }
+        if service.settings.one_packet && !is_udp(&service.id) {
+            let line = self.line(Key::Ops);
+            self.warn(
+                line,
+                "ops = yes has no effect: the virtual service is not UDP",
+                "remove it",
+            );
+        }
+    }
+
+    fn servers(&mut self, service: &Virtual) {
+        for fallback in &service.fallbacks {
+            let same = service
+                .servers
+                .iter()
+                .find(|server| server.id == fallback.id);
+            if let Some(server) = same {
+                let problem = format!(
+                    "the fallback server {} is a real server of this virtual service, too",
+                    fallback.id.0
+                );
+                let line = server.line;
+                self.warn(
+                    line,
+                    problem,
+                    "a server that is down cannot stand in for itself",
+                );
+            }
+        }
+        for server in &service.servers {
+            let probed = server
+                .checks
+                .iter()
+                .map(|check| check.target.port())
+                .find(|port| *port != 0);
+            let written = self.section.settings.get(Key::CheckPort).is_none();
+            if server.settings.method != Method::Nat
+                && matches!(service.id, ServiceId::Address { address, .. } if address.port() != 0)
+                && let Some(port) = probed.filter(|port| written && *port != server.id.0.port())
+                && !server
+                    .checks
+                    .iter()
+                    .any(|check| matches!(check.kind, Kind::On | Kind::Off))
+                && self.names_port(server.line, port)
+            {
+                let problem = format!(
+                    "connections keep port {} on their way to {}: port {port} is only checked",
+                    server.id.0.port(),
+                    server.id.0.ip()
+                );
+                self.warn(
+                    server.line,
+                    problem,
+                    "masq changes ports; else write the virtual service's port, and checkport for the check",
+                );
+            }
+        }
+    }
+
+    /// Whether the real line itself names this port.
+    fn names_port(&self, line: usize, port: u16) -> bool {
+        self.section.settings.entries().iter().any(|entry| {
+            entry.line == line
+                && matches!(&entry.value, super::settings::Value::Real(real)
+                    if real.port == Some(super::address::Port::Number(port)))
+        })
+    }
+}
+
+fn is_udp(id: &ServiceId) -> bool {
+    match id {
+        ServiceId::Address { protocol, .. } => *protocol == lvs_api::model::Protocol::Udp,
+        // Packets of any protocol may have the mark.
+        ServiceId::Mark { .. } => true,
+    }
+}

@@ -1,0 +1,88 @@
+//! `ldirectord.cf`: the file of the controller.
+//!
+//! A text goes through four steps: [`lines`] takes comments away, [`reader`] finds the keyword of each
+//! line in the one table of all keywords and reads its value, [`names`] looks hosts up, [`build`] fills
+//! in what is inherited or left out. Each step tells everything that is wrong and goes on, so that all
+//! errors are seen at once. A file that ldirectord accepts means the same here; where something else is
+//! done, the place says why.
+
+mod address;
+mod build;
+mod check_line;
+mod checks;
+mod diagnostic;
+mod keywords;
+mod lines;
+mod lint;
+mod names;
+mod negotiate;
+mod page;
+mod reader;
+mod server_line;
+mod servers;
+mod services;
+mod settings;
+mod values;
+
+use std::collections::HashSet;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+pub use self::diagnostic::{Diagnostic, Severity};
+pub use self::names::Resolver;
+pub use self::page::reference;
+use lvs_health::model::Configuration;
+
+/// Largest file that is read, in bytes.
+const LARGEST: u64 = 64 << 20;
+
+/// What a file says, and what is wrong with it.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// What it says; none: there are errors.
+    pub configuration: Option<Configuration>,
+    /// Errors and warnings, in the order of their lines.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Reads a file. Host names are looked up, which may take as long as the resolver takes.
+pub fn read(path: &Path) -> io::Result<Reading> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?
+        .take(LARGEST + 1)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST {
+        let message = format!("it has more than {LARGEST} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    // Comments of old files may be in any encoding.
+    Ok(parse(&String::from_utf8_lossy(&bytes)))
+}
+
+/// Reads a text. Host names are looked up.
+pub fn parse(text: &str) -> Reading {
+    parse_with(text, &names::system)
+}
+
+/// Reads a text, with other means to look host names up.
+pub fn parse_with(text: &str, resolver: Resolver<'_>) -> Reading {
+    let mut file = reader::read(text);
+    let mut diagnostics = std::mem::take(&mut file.diagnostics);
+    let names = names::Names::of(&file, resolver);
+    let mut configuration = build::build(&file, &names, &mut diagnostics);
+    let wrong = diagnostics.iter().any(Diagnostic::is_error);
+    if !wrong {
+        lint::lint(&file, &mut configuration, &mut diagnostics);
+    }
+    diagnostics.sort_by_key(|diagnostic| diagnostic.line);
+    // What the servers of a virtual service share is told once.
+    let mut told = HashSet::new();
+    diagnostics.retain(|diagnostic| told.insert((diagnostic.line, diagnostic.problem.clone())));
+    Reading {
+        configuration: (!wrong).then_some(configuration),
+        diagnostics,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+//! What holds where several places speak, or none.
+
+use std::time::Duration;
+
+use super::{only, server};
+use lvs_health::model::Rhythm;
+
+const fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// Timeouts of a connect check and of a negotiation, with these globals and lines below the service.
+fn timeouts(globals: &str, lines: &str) -> (Duration, Duration) {
+    let text = format!(
+        "{globals}\nvirtual = 192.0.2.10:80\n real = 10.0.0.1:80 gate\n check = connect\n check = negotiate\n{lines}\n"
+    );
+    let checks = &only(&text).servers[0].checks;
+    (checks[0].timeout, checks[1].timeout)
+}
+
+#[test]
+fn timeouts_stand_in_for_each_other() {
+    for (globals, lines, expected) in [
+        ("", "", (s(5), s(30))),
+        ("checktimeout = 3", "", (s(3), s(3))),
+        ("negotiatetimeout = 4", "", (s(4), s(4))),
+        ("checktimeout = 3\nnegotiatetimeout = 4", "", (s(3), s(4))),
+        ("checktimeout = 3", " negotiatetimeout = 7", (s(7), s(7))),
+        ("negotiatetimeout = 3", " checktimeout = 7", (s(7), s(7))),
+        (
+            "checktimeout = 3",
+            " checktimeout = 1\n negotiatetimeout = 2",
+            (s(1), s(2)),
+        ),
+        ("timeout = 9", "", (s(9), s(9))),
+        (
+            "checktimeout = 250ms",
+            "",
+            (Duration::from_millis(250), Duration::from_millis(250)),
+        ),
+        (
+            "checktimeout = 1.5",
+            "",
+            (Duration::from_millis(1500), Duration::from_millis(1500)),
+        ),
+    ] {
+        assert_eq!(timeouts(globals, lines), expected, "{globals} {lines}");
+    }
+}
+
+#[test]
+fn short_checks_keep_their_time_also_where_they_negotiate() {
+    for service in ["ldap", "ldaps", "radius"] {
+        let line = format!("service = {service}");
+        let server = server(&[
+            "real = 10.0.0.1:80 gate",
+            &line,
+            "checktimeout = 2",
+            "negotiatetimeout = 9",
+        ]);
+        assert_eq!(server.checks[0].timeout, s(2), "{service}");
+    }
+}
+
+#[test]
+fn each_echo_request_of_a_ping_has_the_time_of_a_check() {
+    let server = server(&[
+        "real = 10.0.0.1:80 gate",
+        "checktype = ping",
+        "checkcount = 3",
+        "checktimeout = 2",
+    ]);
+    let check = &server.checks[0];
+    assert_eq!((check.connect_timeout, check.timeout), (s(2), s(6)));
+}
+
+fn rhythm(globals: &str, lines: &str) -> Rhythm {
+    let text = format!("{globals}\nvirtual = 192.0.2.10:80\n real = 10.0.0.1:80 gate\n{lines}\n");
+    only(&text).servers[0].rhythm
+}
+
+#[test]
+fn intervals_follow_each_other() {
+    let plain = rhythm("checkinterval = 3", "");
+    assert_eq!((plain.interval, plain.fast, plain.down), (s(3), s(3), s(3)));
+    assert_eq!(rhythm("", " interval = 2").interval, s(2));
+    assert_eq!(rhythm("interval = 4", " fastinterval = 1").interval, s(4));
+    assert_eq!(rhythm("interval = 4", " fastinterval = 1").fast, s(1));
+    assert_eq!(rhythm("downinterval = 8", "").down, s(8));
+    assert_eq!(rhythm("jitter = 10", "").jitter, 10);
+}
+
+#[test]
+fn checkinterval_below_a_service_needs_fork() {
+    assert_eq!(
+        rhythm("checkinterval = 3", " checkinterval = 1").interval,
+        s(3)
+    );
+    assert_eq!(rhythm("fork = yes", " checkinterval = 1").interval, s(1));
+}
+
+#[test]
+fn fall_is_failurecount() {
+    assert_eq!(rhythm("failurecount = 3", "").fall, 3);
+    assert_eq!(rhythm("failurecount = 3", " fall = 2").fall, 2);
+    assert_eq!(rhythm("", " rise = 2").rise, 2);
+}
+
+#[test]
+fn globals_hold_below_unless_something_else_is_said() {
+    let text = "\
+quiescent = yes
+cleanstop = no
+fallback = 127.0.0.1:8080
+fallback6 = [::1]
+emailalert = a@example.com
+virtual = 192.0.2.10:80
+    real = 10.0.0.1:80 gate
+virtual = 192.0.2.11:80
+    real = 10.0.0.1:80 gate
+    quiescent = no
+    cleanstop = yes
+    fallback =
+    emailalert = b@example.com
+virtual6 = [2001:db8::10]:81
+    real6 = [2001:db8::1]:81 gate
+virtual = 9
+    real = 10.0.0.1:81 gate
+";
+    let virtuals = super::configuration(text).virtuals;
+    let [first, second, third, mark] = virtuals.as_slice() else {
+        panic!("{virtuals:?}");
+    };
+    assert!(first.quiescent && !first.clean_stop && !second.quiescent && second.clean_stop);
+    // gate cannot change the port.
+    assert_eq!(first.fallbacks[0].id.0.to_string(), "127.0.0.1:80");
+    assert!(second.fallbacks.is_empty());
+    assert_eq!(third.fallbacks[0].id.0.to_string(), "[::1]:81");
+    assert_eq!(mark.fallbacks[0].id.0.to_string(), "127.0.0.1:8080");
+    assert_eq!(second.alerts.to, ["b@example.com"]);
+}
+
+#[test]
+fn what_is_said_last_holds() {
+    assert_eq!(
+        rhythm("checkinterval = 3\ncheckinterval = 4", "").interval,
+        s(4)
+    );
+}

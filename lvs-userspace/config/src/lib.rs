@@ -1,0 +1,50 @@
+//! The daemon's configuration file: `ldirectord.cf`, or the lines of `ipvsadm -S`.
+
+use std::io;
+use std::path::Path;
+
+pub mod check;
+pub mod ldirectord;
+pub mod rules;
+
+/// Which of the two a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Lines of `ipvsadm -S`: virtual services that nobody checks.
+    Rules,
+    /// `ldirectord.cf`: virtual services whose real servers are checked.
+    Ldirectord,
+}
+
+/// Tells what kind of file a text is by its first line that says something: rules begin with `-`. A
+/// text that says nothing is rules: none.
+pub fn kind(text: &str) -> Kind {
+    let first = text
+        .lines()
+        .map(|line| line.trim_start_matches('\u{feff}').trim())
+        .find(|line| !line.is_empty() && !line.starts_with('#'));
+    match first {
+        Some(line) if !line.starts_with('-') => Kind::Ldirectord,
+        _ => Kind::Rules,
+    }
+}
+
+/// The same for a file.
+pub fn kind_of(path: &Path) -> io::Result<Kind> {
+    Ok(kind(&String::from_utf8_lossy(&std::fs::read(path)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_line_that_says_something_tells_the_kind() {
+        assert_eq!(kind(""), Kind::Rules);
+        assert_eq!(kind("# web\n\n-A -t 192.0.2.1:80\n"), Kind::Rules);
+        assert_eq!(
+            kind("\u{feff}# -A\n\ncheckinterval = 5\n"),
+            Kind::Ldirectord
+        );
+    }
+}

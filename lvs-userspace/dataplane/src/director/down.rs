@@ -1,0 +1,85 @@
+//! Servers that do not answer: the signs of it, and what becomes of their connections.
+
+use std::sync::mpsc;
+
+use lvs_api::model::{ServerId, ServiceId};
+
+use super::parts::Director;
+use super::wanted::{canonical, canonical_service};
+
+/// Treatment of the connections of a server that died.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDown {
+    /// They stay with it, as with ldirectord.
+    #[default]
+    Keep,
+    /// As [`OnDown::Reschedule`], and silent clients are made to speak, so that they are reset at once.
+    Reset,
+    /// Their next packets are scheduled anew, or answered with a reset where that makes no sense.
+    Reschedule,
+}
+
+/// Repeated SYNs of the clients of a server that did not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SynRetries {
+    /// The virtual service.
+    pub service: ServiceId,
+    /// Its real server.
+    pub server: ServerId,
+    /// Number of SYNs.
+    pub syns: u32,
+}
+
+impl Director {
+    /// The servers whose clients repeated SYNs since the last call: a sign of death, or of a packet that
+    /// was lost. To be called many times a second.
+    pub fn syn_retries(&mut self) -> Vec<SynRetries> {
+        let found = self.syn_retries.since_last();
+        let known = found.filter_map(|(index, syns)| {
+            let (service, address) = self
+                .servers
+                .get(index)
+                .filter(|_| !self.servers.is_deleted(index))?;
+            Some(SynRetries {
+                service: self.services.get(service)?.id,
+                server: ServerId(address),
+                syns,
+            })
+        });
+        known.collect()
+    }
+
+    /// Decides what becomes of the connections of a server that died. To be called once it takes no new
+    /// ones: its weight is 0, or it is deleted. It counts as up again as soon as it is given a weight.
+    ///
+    /// - [`OnDown::Keep`]: their packets go to the server as before.
+    /// - [`OnDown::Reschedule`]: a SYN or a UDP datagram goes to another server; any other TCP segment
+    ///   is answered with a reset, because no other server could go on with its stream.
+    /// - [`OnDown::Reset`]: the same, and clients that wait for the server in silence are made to speak,
+    ///   so that they are reset at once.
+    ///
+    /// False: there is no such server, deleted ones with connections included.
+    pub fn mark_down(&mut self, service: &ServiceId, server: ServerId, on_down: OnDown) -> bool {
+        let service = self.services.index(&canonical_service(service));
+        let index = service.and_then(|service| self.servers.find(service, canonical(server.0)));
+        let Some(index) =
+            index.filter(|&index| self.servers.set_down(index, on_down != OnDown::Keep))
+        else {
+            return false;
+        };
+        if let (OnDown::Reset, Some(resets), Ok(index)) =
+            (on_down, &self.resets, u16::try_from(index))
+        {
+            // Nobody listens while the daemon ends.
+            let _ = resets.send(index);
+        }
+        true
+    }
+
+    /// Indexes of servers whose silent clients are to be made to speak, as they die. For one listener.
+    pub fn servers_to_reset(&mut self) -> mpsc::Receiver<u16> {
+        let (resets, servers) = mpsc::channel();
+        self.resets = Some(resets);
+        servers
+    }
+}

@@ -1,0 +1,147 @@
+//! Changes of the operator: each is made whole or refused whole.
+
+use lvs_api::model::ServiceId;
+use lvs_api::protocol::{Edit, MarkRule, Refusal, RefusalKind, Timeouts};
+
+use super::configuration::Configuration;
+use super::parts::Director;
+use super::wanted::{Wanted, after, canonical_service, subject};
+use super::{keys, timeouts};
+
+impl Director {
+    /// Makes one change, whole or not at all.
+    pub fn apply(&mut self, edit: &Edit) -> Result<(), Refusal> {
+        match edit {
+            Edit::Flush => {
+                for id in self.services.ids() {
+                    self.remove_service(id)?;
+                }
+            }
+            Edit::Zero { service } => return self.zero(service.as_ref()),
+            Edit::SetTimeouts(timeouts) => return timeouts::set(&self.maps.config, *timeouts),
+            Edit::Mark(rule) => return self.set_mark(rule),
+            edit => {
+                if let Some(id) = subject(edit) {
+                    self.edit_service(id, std::slice::from_ref(edit))?;
+                }
+            }
+        }
+        self.follow();
+        Ok(())
+    }
+
+    /// Makes changes of each of these services as one: a packet sees all of a service's changes or none,
+    /// and one that is refused changes nothing of its service. The outcomes are in the services' order.
+    pub fn apply_together<'a>(
+        &mut self,
+        changes: impl IntoIterator<Item = (ServiceId, &'a [Edit])>,
+    ) -> Vec<Result<(), Refusal>> {
+        let outcomes = changes
+            .into_iter()
+            .map(|(id, edits)| self.edit_service(&id, edits));
+        let outcomes = outcomes.collect();
+        self.follow();
+        outcomes
+    }
+
+    /// Makes changes of one service as one.
+    fn edit_service(&mut self, id: &ServiceId, edits: &[Edit]) -> Result<(), Refusal> {
+        let id = canonical_service(id);
+        let mut wanted = self.wanted(&id).cloned();
+        for edit in edits {
+            wanted = after(wanted.as_ref(), edit)?;
+        }
+        match wanted {
+            Some(wanted) => self.upsert_service(id, wanted),
+            None => self.remove_service(id),
+        }
+    }
+
+    /// Makes the tables hold exactly what a configuration says, one service after the other.
+    pub fn configure(&mut self, configuration: &Configuration) -> Result<(), Refusal> {
+        if let Some(timeouts) = configuration.timeouts {
+            timeouts::set(&self.maps.config, timeouts)?;
+        }
+        let all = &configuration.services;
+        for id in self.services.ids() {
+            if all.iter().all(|(wanted, _)| *wanted != id) {
+                self.remove_service(id)?;
+            }
+        }
+        for rule in self.marks() {
+            if !configuration.marks.contains(&rule) {
+                self.set_mark(&MarkRule { mark: 0, ..rule })?;
+            }
+        }
+        for (id, wanted) in all {
+            if self.wanted(id) != Some(wanted) {
+                self.upsert_service(*id, wanted.clone())?;
+            }
+        }
+        for rule in &configuration.marks {
+            self.set_mark(rule)?;
+        }
+        self.follow();
+        Ok(())
+    }
+
+    /// A configured service as it is wanted now.
+    pub fn wanted(&self, id: &ServiceId) -> Option<&Wanted> {
+        let (_, service) = self.services.find(&canonical_service(id))?;
+        Some(&service.wanted)
+    }
+
+    /// The timeouts in force.
+    pub fn timeouts(&self) -> Timeouts {
+        timeouts::get(&self.maps.config)
+    }
+
+    /// The rules for marks there are, in the order of addresses.
+    pub fn marks(&self) -> Vec<MarkRule> {
+        self.marks.list()
+    }
+
+    /// Starts the counters and rates of a service and its servers, or of all, at zero.
+    fn zero(&mut self, id: Option<&ServiceId>) -> Result<(), Refusal> {
+        let wanted = id.map(canonical_service);
+        let mut found = false;
+        let services = self.services.configured();
+        for (index, service) in
+            services.filter(|(_, service)| wanted.is_none_or(|id| service.id == id))
+        {
+            found = true;
+            self.statistics.zero_service(index);
+            for server in service.indexes() {
+                self.statistics.zero_server(server);
+            }
+        }
+        if wanted.is_some() && !found {
+            return Err(Refusal::new(
+                RefusalKind::NoSuchService,
+                "there is no such virtual service",
+            ));
+        }
+        Ok(())
+    }
+
+    /// From now on these packets carry a mark; 0: none.
+    fn set_mark(&mut self, rule: &MarkRule) -> Result<(), Refusal> {
+        let id = canonical_service(&ServiceId::Address {
+            protocol: rule.protocol,
+            address: rule.address,
+        });
+        let key = keys::key(&id);
+        if rule.mark == 0 {
+            return self.marks.remove(key, &mut self.keys);
+        }
+        if self.services.find(&id).is_some() {
+            return Err(Refusal::new(
+                RefusalKind::NotSupported,
+                "these packets have a virtual service of their own",
+            ));
+        }
+        self.marks.insert(key, rule.mark, &mut self.keys)?;
+        self.filter.add(&key.address);
+        Ok(self.marks.index_rule(key, &self.services, &mut self.keys)?)
+    }
+}

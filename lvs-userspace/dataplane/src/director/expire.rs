@@ -1,0 +1,78 @@
+//! Frees what nothing refers to any more.
+
+use lvs_api::model::{Method, ServiceId};
+
+use super::allocator::MapKind;
+use super::overload;
+use super::parts::Director;
+use crate::address::widen;
+
+impl Director {
+    /// Does what has to be done about once a second, right after the sweep of the connections.
+    pub fn tick(&mut self) {
+        overload::expire(&self.maps.loads, &self.services);
+        self.empty_trash(false);
+        self.expire_hops();
+        self.allocator.reclaim();
+        if self.filter.is_stale() {
+            self.rebuild_filter();
+        }
+    }
+
+    /// Frees deleted servers and services whose connections are gone long enough, or (`at_once`) all that
+    /// have none.
+    pub(super) fn empty_trash(&mut self, at_once: bool) {
+        for server in self.servers.expired(at_once) {
+            self.free_server(server);
+        }
+        self.free_services();
+    }
+
+    /// Frees the index of a server that no packet can refer to.
+    pub(super) fn free_server(&mut self, server: u32) {
+        if self.servers.remove(server) {
+            self.statistics.forget_server(server);
+            self.allocator.free(MapKind::Servers, server, 1);
+            self.filter.mark_stale();
+        }
+    }
+
+    /// Frees deleted services without servers.
+    fn free_services(&mut self) {
+        if self.services.all().all(|(_, service)| !service.deleted) {
+            return;
+        }
+        let in_use = self.servers.services();
+        let deleted = self.services.all().filter(|(_, service)| service.deleted);
+        let free: Vec<(u32, u32)> = deleted
+            .filter(|(index, _)| !in_use.contains(index))
+            .map(|(index, service)| (index, service.plan))
+            .collect();
+        for (index, plan) in free {
+            self.services.remove(index);
+            self.publisher.switch(index, 0);
+            self.statistics.forget_service(index);
+            self.publisher.retire(plan, &mut self.allocator);
+            self.allocator.retire(MapKind::Services, index, 1);
+            self.filter.mark_stale();
+        }
+    }
+
+    /// Writes the filter of addresses anew: what is no longer needed drops out.
+    fn rebuild_filter(&mut self) {
+        let mut addresses: Vec<_> = self.marks.addresses().collect();
+        for (_, service) in self.services.all() {
+            if let ServiceId::Address { address, .. } = service.id {
+                addresses.push(widen(address.ip()));
+            }
+            let servers = &service.wanted.servers;
+            let translated = servers
+                .iter()
+                .filter(|(_, settings)| settings.method == Method::Nat);
+            addresses.extend(translated.map(|(server, _)| widen(server.address())));
+        }
+        // Replies of a deleted server's connections are still the director's: to be dropped.
+        addresses.extend(self.servers.deleted().map(|(_, address)| widen(address)));
+        self.filter.rebuild(&addresses);
+    }
+}

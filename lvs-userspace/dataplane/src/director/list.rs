@@ -1,0 +1,58 @@
+//! The listing of `ipvsadm -L`.
+
+use lvs_api::model::{ServerId, ServerSettings};
+use lvs_api::protocol::{Server, Service, Services};
+use lvs_common::abi::Load;
+use zerocopy::FromZeros as _;
+
+use super::parts::Director;
+use super::services::Assigned;
+
+impl Director {
+    /// All configured services with their servers.
+    pub fn list(&self) -> Services {
+        let services = self.services.configured().map(|(index, service)| {
+            let (stats, rates) = self.statistics.service(index);
+            let servers = service.servers();
+            Service {
+                id: service.id,
+                settings: service.wanted.settings.clone(),
+                stats,
+                rates,
+                servers: servers
+                    .map(|(id, settings, member)| self.list_server(id, settings, member))
+                    .collect(),
+            }
+        });
+        Services {
+            table_size: u64::from(self.maps.connections4.len()),
+            services: services.collect(),
+        }
+    }
+
+    fn list_server(&self, id: &ServerId, settings: &ServerSettings, member: Assigned) -> Server {
+        let load = self
+            .maps
+            .loads
+            .read(member.server)
+            .unwrap_or_else(Load::new_zeroed);
+        let (stats, rates) = self.statistics.server(member.server);
+        Server {
+            id: *id,
+            settings: *settings,
+            active: load.active(),
+            inactive: load.inactive(),
+            persistent: load.templates,
+            stats,
+            rates,
+            next_hop: self.hops.text(id.address()),
+        }
+    }
+
+    /// Takes the two-second sample that rates are made of.
+    pub fn sample(&mut self) {
+        let services = self.services.configured().map(|(index, _)| index);
+        let servers = self.servers.configured().map(|(index, _)| index);
+        self.statistics.sample(services, servers);
+    }
+}

@@ -1,0 +1,52 @@
+//! The single writer of the tables: makes the maps say what the operator wants.
+//!
+//! Every edit goes the same way: [`after`] works out (and refuses, if need be) what the service is to be,
+//! and `Director::upsert_service` or `Director::remove_service` makes the maps so. A packet sees the
+//! service before or the service after, see [`lvs_common::abi`]. Dying between any two stores leaves
+//! maps that `adopt` understands.
+//!
+//! ```text
+//!   edit ──► upsert ──► publisher ──► plan        adopt: at the start, reads all of it back
+//!               │           └─► allocator         expire: once a second, frees what is no longer used
+//!               ├─► services                      resolve: at a change of a next hop
+//!               ├─► servers ──► trash             down: at a change of a server's health
+//!               ├─► next_hops ──► allocator       list: when it is asked for
+//!               └─► marks, address_filter, statistics, syn_retries
+//! ```
+//!
+//! On the left of each arrow is what knows the other side. `parts` puts together those of the second
+//! column and below; none of them knows the director.
+
+mod address_filter;
+mod adopt;
+mod allocator;
+mod configuration;
+mod down;
+mod edit;
+mod expire;
+mod keys;
+mod list;
+mod marks;
+mod next_hops;
+mod overload;
+mod parts;
+mod plan;
+mod publisher;
+mod recognize;
+mod refusal;
+mod resolve;
+mod servers;
+mod services;
+mod statistics;
+mod syn_retries;
+mod timeouts;
+mod trash;
+mod upsert;
+mod wanted;
+
+pub use self::configuration::Configuration;
+pub use self::down::{OnDown, SynRetries};
+pub use self::next_hops::NextHop;
+pub use self::parts::Director;
+pub use self::recognize::{Recognized, Unrecognized};
+pub use self::wanted::{Wanted, after, canonical_service, check_server, check_service, identity};

@@ -1,0 +1,133 @@
+//! A virtual service in the form the maps hold it, and read back from it.
+
+use lvs_api::model::{
+    Method, Persistence, ServerId, ServerSettings, ServiceId, ServiceSettings, Tunnel,
+};
+use lvs_api::protocol::{Refusal, RefusalKind};
+use lvs_common::abi::{Member, Pick, Plan};
+use zerocopy::FromZeros as _;
+
+use super::keys;
+use super::services::Assigned;
+use super::wanted::Wanted;
+use crate::scheduler::{Candidate, Scheduler};
+
+/// A plan with what it refers to, before places in the maps are allocated for it.
+pub(super) struct Layout {
+    /// All but the numbers of its first member and slot.
+    pub(super) plan: Plan,
+    pub(super) members: Vec<Member>,
+    pub(super) slots: Vec<u16>,
+}
+
+impl Layout {
+    /// Lays out a service with the server indexes assigned to its servers.
+    pub(super) fn new(
+        index: u32,
+        id: &ServiceId,
+        wanted: &Wanted,
+        assigned: &[Assigned],
+        is_local: impl Fn(&ServerId) -> bool,
+    ) -> Result<Self, Refusal> {
+        let settings = &wanted.settings;
+        let scheduler = Scheduler::from_name(&settings.scheduler).ok_or_else(|| {
+            Refusal::new(RefusalKind::UnknownScheduler, "there is no such scheduler")
+        })?;
+        let servers = || wanted.servers.iter().zip(assigned);
+        let candidates: Vec<Candidate> = servers()
+            .map(|((server, settings), assigned)| Candidate {
+                address: server.address(),
+                port: server.0.port(),
+                weight: settings.weight,
+                last_weight: assigned.last_weight,
+            })
+            .collect();
+        let members: Vec<Member> = servers()
+            .map(|((server, settings), assigned)| {
+                let method = if is_local(server) {
+                    Method::Local
+                } else {
+                    settings.method
+                };
+                member(settings, method, *assigned)
+            })
+            .collect();
+        let slots = scheduler.table(&candidates);
+        let pick = if members.is_empty() {
+            Pick::Nothing
+        } else {
+            scheduler.pick()
+        };
+        let persistence = settings.persistence;
+        let plan = Plan {
+            key: keys::key(id),
+            service: index,
+            member_count: length(&members),
+            slot_count: length(&slots),
+            persistence: persistence.map_or(0, |persistence| persistence.timeout),
+            prefix: persistence.map_or(0, |persistence| persistence.prefix),
+            pick: pick as u8,
+            flags: flags(settings),
+            scheduler: scheduler.number(),
+            ..Plan::new_zeroed()
+        };
+        Ok(Self {
+            plan,
+            members,
+            slots,
+        })
+    }
+}
+
+/// Settings of a service, from its plan; `None` if no daemon writes such a plan.
+pub(super) fn service_settings(plan: &Plan) -> Option<ServiceSettings> {
+    Some(ServiceSettings {
+        scheduler: Scheduler::from_number(plan.scheduler)?.name().to_owned(),
+        scheduler_flags: plan.flags & SCHEDULER_FLAGS,
+        persistence: (plan.persistence != 0).then_some(Persistence {
+            timeout: plan.persistence,
+            prefix: plan.prefix,
+        }),
+        one_packet: plan.flags & Plan::ONE_PACKET != 0,
+        redispatch: Some(plan.flags & Plan::REDISPATCH != 0),
+        engine: None,
+    })
+}
+
+/// Settings of a real server, from its member.
+pub(super) const fn server_settings(member: &Member) -> ServerSettings {
+    ServerSettings {
+        method: keys::method(member.configured),
+        weight: member.weight,
+        upper: member.upper,
+        lower: member.lower,
+        tunnel: Tunnel::Ipip,
+    }
+}
+
+const SCHEDULER_FLAGS: u8 = Plan::FLAG_1 | Plan::FLAG_2 | Plan::FLAG_3;
+
+fn flags(settings: &ServiceSettings) -> u8 {
+    let set = |bit, on| if on { bit } else { 0 };
+    settings.scheduler_flags & SCHEDULER_FLAGS
+        | set(Plan::ONE_PACKET, settings.one_packet)
+        | set(Plan::REDISPATCH, settings.redispatch == Some(true))
+}
+
+fn member(settings: &ServerSettings, method: Method, assigned: Assigned) -> Member {
+    Member {
+        server: assigned.server,
+        weight: settings.weight,
+        upper: settings.upper,
+        lower: settings.lower,
+        method: keys::raw_method(method),
+        configured: keys::raw_method(settings.method),
+        last_weight: assigned.last_weight,
+        ..Member::new_zeroed()
+    }
+}
+
+/// Lengths fit: a service's members and slots are far fewer.
+fn length<T>(slice: &[T]) -> u32 {
+    u32::try_from(slice.len()).unwrap_or(u32::MAX)
+}

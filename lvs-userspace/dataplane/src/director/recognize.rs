@@ -1,0 +1,114 @@
+//! Finds this director's own service and real server for a connection of another director.
+
+use std::net::SocketAddr;
+
+use lvs_api::model::{Family, Method, ServiceId};
+use lvs_common::abi::{Server, ServiceKey};
+use lvs_common::connection::{Protocol, Record};
+
+use super::keys;
+use super::parts::Director;
+use super::services::Service;
+
+/// Reasons why another director's connection has no real server here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unrecognized {
+    /// There is no such virtual service.
+    NoService,
+    /// The virtual service has no such real server.
+    NoServer,
+}
+
+/// This director's own part of a connection of another one.
+#[derive(Clone, Copy, Debug)]
+pub struct Recognized {
+    /// Server, service and method here.
+    pub record: Record,
+    /// Key of the service.
+    pub service: ServiceKey,
+    /// The real server.
+    pub server: Server,
+}
+
+impl Director {
+    /// The virtual service and real server of a connection, by the mark (0: none) and, with a protocol, by
+    /// their addresses (`ip_vs_service_find`). How packets are forwarded is decided by this director's own
+    /// tables, as IPVS does.
+    pub fn recognize(
+        &self,
+        mark: u32,
+        protocol: Option<Protocol>,
+        virtual_address: SocketAddr,
+        server: SocketAddr,
+    ) -> Result<Recognized, Unrecognized> {
+        let family = match virtual_address {
+            SocketAddr::V4(_) => Family::Ipv4,
+            SocketAddr::V6(_) => Family::Ipv6,
+        };
+        let marked = (mark != 0).then_some(ServiceId::Mark { mark, family });
+        let ports = [virtual_address.port(), 0];
+        let addressed = protocol.into_iter().flat_map(|protocol| {
+            ports.map(|port| ServiceId::Address {
+                protocol: protocol.into(),
+                address: SocketAddr::new(virtual_address.ip(), port),
+            })
+        });
+        let mut all = marked.into_iter().chain(addressed);
+        let found = all.find_map(|id| self.services.find(&id));
+        self.recognize_server(found.ok_or(Unrecognized::NoService)?, server)
+    }
+
+    /// The real server of a virtual service, both by what identifies them on every director: addresses
+    /// and ports, or the mark.
+    pub fn recognize_named(
+        &self,
+        service: &ServiceKey,
+        server: SocketAddr,
+    ) -> Result<Recognized, Unrecognized> {
+        let id = keys::service(service).ok_or(Unrecognized::NoService)?;
+        let found = self.services.find(&id).ok_or(Unrecognized::NoService)?;
+        self.recognize_server(found, server)
+    }
+
+    fn recognize_server(
+        &self,
+        (index, service): (u32, &Service),
+        server: SocketAddr,
+    ) -> Result<Recognized, Unrecognized> {
+        // A server of port 0 is sent whatever port the packets have.
+        let found = [server.port(), 0].into_iter().find_map(|port| {
+            let number = self
+                .servers
+                .find(index, SocketAddr::new(server.ip(), port))?;
+            Some((number, self.method(service, number)?))
+        });
+        let (number, method) = found.ok_or(Unrecognized::NoServer)?;
+        let number = u16::try_from(number).map_err(|_| Unrecognized::NoServer)?;
+        let persistence = service.wanted.settings.persistence;
+        Ok(Recognized {
+            record: Record {
+                server: number,
+                service: u16::try_from(index).map_err(|_| Unrecognized::NoService)?,
+                method: keys::raw_method(method),
+                persistence: persistence.map_or(0, |persistence| persistence.prefix + 1),
+            },
+            service: keys::key(&service.id),
+            server: self
+                .maps
+                .servers
+                .read(number.into())
+                .ok_or(Unrecognized::NoServer)?,
+        })
+    }
+
+    /// Forwarding method of a service's server; `None` if it is no longer one.
+    fn method(&self, service: &Service, server: u32) -> Option<Method> {
+        let mut servers = service.servers();
+        let (id, settings, _) = servers.find(|(.., member)| member.server == server)?;
+        Some(if self.hops.is_local(id.address()) {
+            Method::Local
+        } else {
+            settings.method
+        })
+    }
+}

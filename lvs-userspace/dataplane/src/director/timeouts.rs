@@ -1,0 +1,47 @@
+//! The timeouts that `ipvsadm --set` sets.
+
+use std::mem::offset_of;
+use std::sync::atomic::Ordering;
+
+use lvs_api::protocol::{Refusal, RefusalKind, Timeouts};
+use lvs_common::abi::{self, Config};
+use lvs_common::connection::{Protocol, tcp, udp};
+
+use super::wanted::LONGEST_SECONDS;
+use crate::kernel::Mapping;
+
+/// Places in [`Config::timeouts`]: established, closing and UDP.
+const PLACES: [usize; 3] = [
+    Config::timeout_index(Protocol::Tcp, tcp::State::Established as u32),
+    Config::timeout_index(Protocol::Tcp, tcp::State::FinWait as u32),
+    Config::timeout_index(Protocol::Udp, udp::NORMAL as u32),
+];
+
+/// Stores the timeouts that are not 0.
+pub(super) fn set(config: &Mapping<Config>, timeouts: Timeouts) -> Result<(), Refusal> {
+    let Timeouts { tcp, tcp_fin, udp } = timeouts;
+    let seconds = [tcp, tcp_fin, udp];
+    if seconds.into_iter().any(|seconds| seconds > LONGEST_SECONDS) {
+        return Err(Refusal::new(
+            RefusalKind::Invalid,
+            format!("a timeout is at most {LONGEST_SECONDS} seconds"),
+        ));
+    }
+    for (place, seconds) in PLACES.into_iter().zip(seconds) {
+        let offset = offset_of!(Config, timeouts) + place * size_of::<u32>();
+        if let (Some(word), true) = (config.word(0, offset), seconds > 0) {
+            word.store(abi::ticks(seconds), Ordering::Relaxed);
+        }
+    }
+    Ok(())
+}
+
+/// The timeouts in force.
+pub(super) fn get(config: &Mapping<Config>) -> Timeouts {
+    let config = config.read(0);
+    let [tcp, tcp_fin, udp] = PLACES.map(|place| {
+        let ticks = config.and_then(|config| config.timeouts.get(place).copied());
+        abi::seconds(ticks.unwrap_or(0))
+    });
+    Timeouts { tcp, tcp_fin, udp }
+}

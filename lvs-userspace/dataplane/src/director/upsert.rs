@@ -1,0 +1,194 @@
+//! Writes a service beside the one in force, then switches over.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+
+use lvs_api::model::{Method, ServerId, ServiceId};
+use lvs_api::protocol::Refusal;
+use lvs_common::abi::Load;
+use tracing::error;
+use zerocopy::FromZeros as _;
+
+use super::allocator::MapKind;
+use super::parts::Director;
+use super::plan::Layout;
+use super::services::{Assigned, Service};
+use super::wanted::{Wanted, canonical};
+use super::{keys, overload};
+use crate::address::widen;
+
+impl Director {
+    /// Makes a service what is wanted, new or not.
+    pub(super) fn upsert_service(&mut self, id: ServiceId, wanted: Wanted) -> Result<(), Refusal> {
+        let key = keys::key(&id);
+        let known = self.services.index(&id);
+        let new = self.services.find(&id).is_none();
+        if new {
+            self.marks.check_unmarked(&key)?;
+        }
+        let index = match known {
+            Some(index) => index,
+            None => self.allocator.allocate(MapKind::Services, 1)?,
+        };
+        let mut fresh = Vec::new();
+        let written = self
+            .assign_indexes(index, &wanted, &mut fresh)
+            .and_then(|members| {
+                let plan = self.write_plan(index, &id, &wanted, &members)?;
+                Ok((members, plan))
+            });
+        let (members, plan) = match written {
+            Ok(written) => written,
+            Err(refusal) => {
+                for server in fresh {
+                    self.free_server(server);
+                }
+                if known.is_none() {
+                    self.allocator.free(MapKind::Services, index, 1);
+                }
+                return Err(refusal);
+            }
+        };
+        if known.is_none() {
+            // The index may have been another service's.
+            self.statistics.zero_service(index);
+        }
+        for ((server, settings), member) in wanted.servers.iter().zip(&members) {
+            let hop = self.hops.number(server.address());
+            self.servers.undelete(member.server, settings.weight, hop);
+            if settings.method == Method::Nat {
+                self.filter.add(&widen(server.address()));
+            }
+        }
+        if let ServiceId::Address { .. } = id {
+            self.filter.add(&key.address);
+        }
+        if let Some(service) = self.services.get(index) {
+            overload::forget(&self.maps.loads, service, &wanted);
+        }
+        self.publisher.switch(index, plan);
+        let deleted = Service::deleted(id, plan, &wanted);
+        let service = Service {
+            id,
+            deleted: false,
+            plan,
+            wanted,
+            members,
+        };
+        self.replace_service(index, service);
+        if new {
+            if let Err(error) = self.keys.insert(key, index) {
+                error!("{error}: {id:?} was not added");
+                self.replace_service(index, deleted);
+                return Err(error.into());
+            }
+            self.index_mark_of(&id)?;
+        }
+        Ok(())
+    }
+
+    /// Deletes a service; its connections keep its index and its servers' until they are gone.
+    pub(super) fn remove_service(&mut self, id: ServiceId) -> Result<(), Refusal> {
+        let Some((index, service)) = self.services.find(&id) else {
+            return Ok(());
+        };
+        let wanted = service.wanted.without_servers();
+        // Without members nothing can be picked, and the key in it says whose the index is.
+        let plan = self.write_plan(index, &id, &wanted, &[])?;
+        if let Err(error) = self.keys.remove(keys::key(&id)) {
+            self.publisher.free(plan, &mut self.allocator);
+            return Err(error.into());
+        }
+        self.publisher.switch(index, plan);
+        self.replace_service(index, Service::deleted(id, plan, &wanted));
+        self.index_mark_of(&id)
+    }
+
+    fn write_plan(
+        &mut self,
+        index: u32,
+        id: &ServiceId,
+        wanted: &Wanted,
+        members: &[Assigned],
+    ) -> Result<u32, Refusal> {
+        let is_local = |server: &ServerId| self.hops.is_local(server.address());
+        let layout = Layout::new(index, id, wanted, members, is_local)?;
+        self.publisher.write(&layout, &mut self.allocator)
+    }
+
+    /// Replaces the record of a service whose plan was just switched to; servers that are no longer members
+    /// are deleted.
+    fn replace_service(&mut self, index: u32, service: Service) {
+        let kept: HashSet<u32> = service.indexes().collect();
+        let plan = service.plan;
+        let Some(before) = self.services.insert(index, service) else {
+            return;
+        };
+        for server in before.indexes().filter(|server| !kept.contains(server)) {
+            self.servers.mark_deleted(server);
+        }
+        if before.plan != plan {
+            self.publisher.retire(before.plan, &mut self.allocator);
+        }
+    }
+
+    /// A server index for each wanted server: its own, a deleted one's with the same address, or a new
+    /// one, which is added to `fresh`.
+    fn assign_indexes(
+        &mut self,
+        service: u32,
+        wanted: &Wanted,
+        fresh: &mut Vec<u32>,
+    ) -> Result<Vec<Assigned>, Refusal> {
+        let mut members = Vec::with_capacity(wanted.servers.len());
+        for (id, settings) in &wanted.servers {
+            let address = canonical(id.0);
+            let server = if let Some(known) = self.servers.find(service, address) {
+                known
+            } else {
+                let new = self.allocate_server(service, address)?;
+                fresh.push(new);
+                new
+            };
+            let before = self
+                .services
+                .get(service)
+                .into_iter()
+                .flat_map(|service| &service.members);
+            let last_weight = match settings.weight {
+                0 => before
+                    .into_iter()
+                    .find(|member| member.server == server)
+                    .map_or(0, |member| member.last_weight),
+                weight => weight,
+            };
+            members.push(Assigned {
+                server,
+                last_weight,
+            });
+        }
+        Ok(members)
+    }
+
+    fn allocate_server(&mut self, service: u32, address: SocketAddr) -> Result<u32, Refusal> {
+        if self.allocator.is_full(MapKind::Servers) {
+            self.empty_trash(true);
+        }
+        let server = self.allocator.allocate(MapKind::Servers, 1)?;
+        self.maps.loads.write(server, Load::new_zeroed());
+        self.statistics.zero_server(server);
+        self.syn_retries.zero(server);
+        let hop = self.hops.number(address.ip());
+        self.servers.insert(server, service, address, hop);
+        Ok(server)
+    }
+
+    /// Has the packets that carry a service's mark find it, or no longer.
+    fn index_mark_of(&mut self, id: &ServiceId) -> Result<(), Refusal> {
+        if let ServiceId::Mark { mark, family } = *id {
+            self.marks
+                .index_mark(mark, family, &self.services, &mut self.keys)?;
+        }
+        Ok(())
+    }
+}

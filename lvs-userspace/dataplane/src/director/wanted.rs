@@ -1,0 +1,272 @@
+//! The desired state of one virtual service, and the effect of an edit on it. Pure: every refusal that does
+//! not depend on how full the tables are is decided here, in the order in which the kernel checks.
+
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+
+use lvs_api::model::{
+    Family, Method, ServerId, ServerSettings, ServiceId, ServiceSettings, Tunnel,
+};
+use lvs_api::protocol::{Edit, Refusal, RefusalKind};
+use lvs_common::abi::MAX_MEMBERS_PER_SERVICE;
+
+use crate::scheduler::Scheduler;
+
+/// Longest time IPVS takes: 31 days.
+pub(super) const LONGEST_SECONDS: u32 = 2_678_400;
+
+/// A virtual service as the operator wants it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its settings.
+    pub settings: ServiceSettings,
+    /// Its real servers, newest first.
+    pub servers: Vec<(ServerId, ServerSettings)>,
+}
+
+impl Wanted {
+    /// The same service without servers.
+    pub(super) fn without_servers(&self) -> Self {
+        Self {
+            settings: self.settings.clone(),
+            servers: Vec::new(),
+        }
+    }
+}
+
+/// The service an edit is about; `None` for edits of everything.
+pub(super) const fn subject(edit: &Edit) -> Option<&ServiceId> {
+    match edit {
+        Edit::AddService { service, .. }
+        | Edit::EditService { service, .. }
+        | Edit::DeleteService { service }
+        | Edit::AddServer { service, .. }
+        | Edit::EditServer { service, .. }
+        | Edit::DeleteServer { service, .. } => Some(service),
+        Edit::Flush | Edit::Zero { .. } | Edit::SetTimeouts(_) | Edit::Mark(_) => None,
+    }
+}
+
+/// The service after an edit of it, from the service before; `None` stands for no service. Other
+/// edits leave it as it is.
+pub fn after(current: Option<&Wanted>, edit: &Edit) -> Result<Option<Wanted>, Refusal> {
+    let no_such_service = || {
+        Refusal::new(
+            RefusalKind::NoSuchService,
+            "there is no such virtual service",
+        )
+    };
+    let not_defined = || {
+        Refusal::new(
+            RefusalKind::ServiceNotDefined,
+            "the real server's virtual service is not defined",
+        )
+    };
+    match edit {
+        Edit::AddService { service, settings } => {
+            if current.is_some() {
+                return Err(Refusal::new(
+                    RefusalKind::ServiceExists,
+                    "the virtual service exists already",
+                ));
+            }
+            check_service(service, settings)?;
+            Ok(Some(Wanted {
+                settings: ServiceSettings {
+                    redispatch: Some(settings.redispatch == Some(true)),
+                    ..settings.clone()
+                },
+                servers: Vec::new(),
+            }))
+        }
+        Edit::EditService { service, settings } => {
+            let current = current.ok_or_else(no_such_service)?;
+            check_service(service, settings)?;
+            Ok(Some(Wanted {
+                settings: ServiceSettings {
+                    redispatch: settings.redispatch.or(current.settings.redispatch),
+                    ..settings.clone()
+                },
+                servers: current.servers.clone(),
+            }))
+        }
+        Edit::DeleteService { .. } => {
+            current.ok_or_else(no_such_service)?;
+            Ok(None)
+        }
+        Edit::AddServer {
+            service,
+            server,
+            settings,
+        } => {
+            let mut wanted = current.ok_or_else(not_defined)?.clone();
+            check_server(service, server, settings)?;
+            let server = identity(service, server, settings.method);
+            if wanted.servers.iter().any(|(id, _)| *id == server) {
+                return Err(Refusal::new(
+                    RefusalKind::ServerExists,
+                    "the real server exists already",
+                ));
+            }
+            if wanted.servers.len() >= MAX_MEMBERS_PER_SERVICE as usize {
+                let message =
+                    format!("a service has at most {MAX_MEMBERS_PER_SERVICE} real servers");
+                return Err(Refusal::new(RefusalKind::NoRoom, message));
+            }
+            wanted.servers.insert(0, (server, *settings));
+            Ok(Some(wanted))
+        }
+        Edit::EditServer {
+            service,
+            server,
+            settings,
+        } => {
+            let mut wanted = current.ok_or_else(not_defined)?.clone();
+            check_server(service, server, settings)?;
+            let server = identity(service, server, settings.method);
+            let found = wanted.servers.iter_mut().find(|(id, _)| *id == server);
+            found.ok_or_else(no_such_server)?.1 = *settings;
+            Ok(Some(wanted))
+        }
+        Edit::DeleteServer { server, .. } => {
+            let mut wanted = current.ok_or_else(not_defined)?.clone();
+            let server = canonical(server.0);
+            let place = wanted.servers.iter().position(|(id, _)| id.0 == server);
+            wanted.servers.remove(place.ok_or_else(no_such_server)?);
+            Ok(Some(wanted))
+        }
+        Edit::Flush => Ok(None),
+        Edit::Zero { .. } | Edit::SetTimeouts(_) | Edit::Mark(_) => Ok(current.cloned()),
+    }
+}
+
+fn no_such_server() -> Refusal {
+    Refusal::new(RefusalKind::NoSuchServer, "there is no such real server")
+}
+
+/// An address without the parts of a socket address that identify nothing here.
+pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(_) => address,
+        SocketAddr::V6(v6) => SocketAddrV6::new(*v6.ip(), v6.port(), 0, 0).into(),
+    }
+}
+
+/// A service's identity without them.
+pub fn canonical_service(service: &ServiceId) -> ServiceId {
+    match *service {
+        ServiceId::Address { protocol, address } => ServiceId::Address {
+            protocol,
+            address: canonical(address),
+        },
+        mark @ ServiceId::Mark { .. } => mark,
+    }
+}
+
+/// A real server's identity: only NAT can change the port.
+pub fn identity(service: &ServiceId, server: &ServerId, method: Method) -> ServerId {
+    let mut address = canonical(server.0);
+    if let (
+        ServiceId::Address {
+            address: virtual_address,
+            ..
+        },
+        true,
+    ) = (service, method != Method::Nat)
+    {
+        address.set_port(virtual_address.port());
+    }
+    ServerId(address)
+}
+
+/// Refuses settings that the tables cannot hold for this virtual service.
+pub fn check_service(service: &ServiceId, settings: &ServiceSettings) -> Result<(), Refusal> {
+    if Scheduler::from_name(&settings.scheduler).is_none() {
+        let names = Scheduler::ALL.map(Scheduler::name).join(", ");
+        let message = format!(
+            "there is no scheduler \"{}\", there are: {names}",
+            settings.scheduler
+        );
+        return Err(Refusal::new(RefusalKind::UnknownScheduler, message));
+    }
+    if let Some(engine) = &settings.engine {
+        let message = format!("there is no persistence engine \"{engine}\" in this director");
+        return Err(Refusal::new(RefusalKind::NotSupported, message));
+    }
+    if let Some(persistence) = settings.persistence {
+        let invalid = |message: &str| Err(Refusal::new(RefusalKind::Invalid, message));
+        match service.family() {
+            Family::Ipv4 if persistence.prefix > 32 => {
+                return invalid("an IPv4 prefix has at most 32 bits");
+            }
+            Family::Ipv6 if !(1..=128).contains(&persistence.prefix) => {
+                return invalid("an IPv6 prefix has 1 to 128 bits");
+            }
+            _ => {}
+        }
+        if !(1..=LONGEST_SECONDS).contains(&persistence.timeout) {
+            return invalid("persistence lasts 1 to 2678400 seconds");
+        }
+    }
+    Ok(())
+}
+
+/// Refuses settings that the tables cannot hold for this real server.
+pub fn check_server(
+    service: &ServiceId,
+    server: &ServerId,
+    settings: &ServerSettings,
+) -> Result<(), Refusal> {
+    let family = if server.0.is_ipv4() {
+        Family::Ipv4
+    } else {
+        Family::Ipv6
+    };
+    if family != service.family() && settings.method != Method::Tunnel {
+        return Err(Refusal::new(
+            RefusalKind::Invalid,
+            "a real server of another address family can be reached by tunnel only",
+        ));
+    }
+    if settings.weight > i32::MAX.unsigned_abs() {
+        return Err(Refusal::new(
+            RefusalKind::OutOfRange,
+            "the weight is at most 2147483647",
+        ));
+    }
+    if settings.lower > settings.upper {
+        return Err(Refusal::new(
+            RefusalKind::OutOfRange,
+            "the lower threshold is above the upper one",
+        ));
+    }
+    if settings.method == Method::Tunnel && settings.tunnel != Tunnel::Ipip {
+        return Err(Refusal::new(
+            RefusalKind::NotSupported,
+            "this director tunnels by IP in IP only, not by GUE or GRE",
+        ));
+    }
+    if settings.method == Method::Local {
+        return Err(Refusal::new(
+            RefusalKind::Invalid,
+            "whether a real server is the director itself is found out, not set",
+        ));
+    }
+    if !is_unicast(server.address()) {
+        return Err(Refusal::new(
+            RefusalKind::Invalid,
+            "the real server's address is not a unicast address",
+        ));
+    }
+    Ok(())
+}
+
+fn is_unicast(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => !v4.is_multicast() && !v4.is_broadcast() && v4.octets()[0] != 0,
+        IpAddr::V6(v6) => !v6.is_multicast() && !v6.is_unspecified() && !v6.is_unicast_link_local(),
+    }
+}
+
+#[cfg(test)]
+#[path = "wanted_tests.rs"]
+mod tests;

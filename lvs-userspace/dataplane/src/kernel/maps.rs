@@ -1,0 +1,154 @@
+//! The maps, typed.
+
+use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray};
+use aya::{Ebpf, Pod};
+use lvs_common::abi::{
+    self, Config, Hop, Load, MAX_SERVERS, MAX_SERVICES, Member, Plan, Server, ServiceKey, Stats,
+};
+use lvs_common::family::{Family, V4, V6};
+
+use super::load::own_map;
+use super::saved::Saved;
+use super::{
+    Counters, Directory, Entries, Events, KernelError, Mapping, Plain, Probes, Verdicts, Wire,
+};
+
+/// Peers that are kept in [`Maps::tellers`].
+pub const TELLERS: u32 = 64;
+
+/// Everything but the hash of services. See [`lvs_common::abi`] for what each holds.
+#[expect(missing_docs, reason = "named after the maps")]
+pub struct Maps {
+    pub config: Mapping<Config>,
+    pub heads: Mapping<u32>,
+    pub plans: Mapping<Plan>,
+    pub members: Mapping<Member>,
+    pub slots: Mapping<u16>,
+    pub servers: Mapping<Server>,
+    pub hops: Mapping<Hop>,
+    pub loads: Mapping<Load>,
+    pub repeats: Mapping<u32>,
+    pub concern: Mapping<u64>,
+    pub connections4: Entries<V4>,
+    pub connections6: Entries<V6>,
+    pub server_counters: Counters,
+    pub service_counters: Counters,
+    pub verdicts: Verdicts,
+    pub events: Events,
+    pub probes: Probes,
+    /// The sync daemons that are to run, by role: they outlive the process.
+    pub sync_daemons: Mapping<Saved>,
+    /// The directors whose connections may be in the tables; 0: none.
+    pub tellers: Mapping<u64>,
+}
+
+impl Maps {
+    pub(super) fn take(ebpf: &mut Ebpf, directory: &Directory) -> Result<Self, KernelError> {
+        // Made here and not by the object: the program has no use for them.
+        let server_bases: MapData = own_map::<Wire<Stats>>(directory, "server_bases", MAX_SERVERS)?;
+        let service_bases: MapData =
+            own_map::<Wire<Stats>>(directory, "service_bases", MAX_SERVICES)?;
+        let sync_daemons: MapData = own_map::<Wire<Saved>>(directory, "sync_daemons", 2)?;
+        let tellers: MapData = own_map::<u64>(directory, "tellers", TELLERS)?;
+        Ok(Self {
+            config: mapping(ebpf, abi::CONFIG)?,
+            heads: mapping(ebpf, abi::HEADS)?,
+            plans: mapping(ebpf, abi::PLANS)?,
+            members: mapping(ebpf, abi::MEMBERS)?,
+            slots: mapping(ebpf, abi::SLOTS)?,
+            servers: mapping(ebpf, abi::SERVERS)?,
+            hops: mapping(ebpf, abi::HOPS)?,
+            loads: mapping(ebpf, abi::LOADS)?,
+            repeats: mapping(ebpf, abi::REPEATS)?,
+            concern: mapping(ebpf, abi::CONCERN)?,
+            connections4: entries(ebpf, abi::CONNECTIONS4)?,
+            connections6: entries(ebpf, abi::CONNECTIONS6)?,
+            server_counters: Counters::new(
+                per_cpu(ebpf, abi::SERVER_STATS)?,
+                Mapping::of(&server_bases, "server_bases")?,
+            ),
+            service_counters: Counters::new(
+                per_cpu(ebpf, abi::SERVICE_STATS)?,
+                Mapping::of(&service_bases, "service_bases")?,
+            ),
+            verdicts: Verdicts(per_cpu(ebpf, abi::VERDICTS)?),
+            events: Events::take(map(ebpf, abi::EVENTS)?, per_cpu(ebpf, abi::LOST_EVENTS)?)?,
+            probes: Probes::take(map(ebpf, abi::PROBES)?)?,
+            sync_daemons: Mapping::of(&sync_daemons, "sync_daemons")?,
+            tellers: Mapping::of(&tellers, "tellers")?,
+        })
+    }
+}
+
+/// The hash that virtual services are found by. Only the director changes it.
+pub struct ServiceKeys(HashMap<MapData, Wire<ServiceKey>, u32>);
+
+impl ServiceKeys {
+    pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, KernelError> {
+        let map = HashMap::try_from(map(ebpf, abi::SERVICES)?);
+        map.map(Self)
+            .map_err(KernelError::map("cannot use", abi::SERVICES))
+    }
+
+    /// Every key with its service index.
+    pub fn all(&self) -> Result<Vec<(ServiceKey, u32)>, KernelError> {
+        self.0
+            .iter()
+            .map(|entry| entry.map(|(Wire(key), index)| (key, index)))
+            .collect::<Result<_, _>>()
+            .map_err(KernelError::map("cannot read", abi::SERVICES))
+    }
+
+    /// Lets packets find a service by this key.
+    pub fn insert(&mut self, key: ServiceKey, index: u32) -> Result<(), KernelError> {
+        self.0
+            .insert(Wire(key), index, 0)
+            .map_err(KernelError::map("cannot write", abi::SERVICES))
+    }
+
+    /// Lets packets find no service by this key any more.
+    pub fn remove(&mut self, key: ServiceKey) -> Result<(), KernelError> {
+        self.0
+            .remove(&Wire(key))
+            .map_err(KernelError::map("cannot write", abi::SERVICES))
+    }
+
+    /// Likewise, of a key that may not be there.
+    pub fn discard(&mut self, key: ServiceKey) -> Result<(), KernelError> {
+        match self.0.remove(&Wire(key)) {
+            Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
+            Err(MapError::SyscallError(error))
+                if error.io_error.kind() == std::io::ErrorKind::NotFound =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(KernelError::map("cannot write", abi::SERVICES)(error)),
+        }
+    }
+}
+
+fn map(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, KernelError> {
+    ebpf.take_map(name).ok_or(KernelError::Missing(name))
+}
+
+fn mapping<T: Plain>(ebpf: &mut Ebpf, name: &'static str) -> Result<Mapping<T>, KernelError> {
+    Mapping::of(&array(ebpf, name)?, name)
+}
+
+fn entries<F: Family>(ebpf: &mut Ebpf, name: &'static str) -> Result<Entries<F>, KernelError> {
+    Entries::of(&array(ebpf, name)?, name)
+}
+
+fn array(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, KernelError> {
+    match map(ebpf, name)? {
+        Map::Array(data) => Ok(data),
+        _ => Err(KernelError::Missing(name)),
+    }
+}
+
+fn per_cpu<V: Pod>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+) -> Result<PerCpuArray<MapData, V>, KernelError> {
+    PerCpuArray::try_from(map(ebpf, name)?).map_err(KernelError::map("cannot use", name))
+}

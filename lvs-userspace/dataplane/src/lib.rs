@@ -1,0 +1,22 @@
+//! The data plane as user space sees it: the BPF program and its maps, the services and connections in
+//! them, the next hops that the kernel's routes and neighbours lead to.
+//!
+//! Only [`kernel`] calls aya and contains `unsafe`. Nothing here knows of health checks, replication,
+//! configuration files or the control socket.
+
+pub mod address;
+pub mod client_next_hops;
+pub mod clock;
+pub mod connections;
+pub mod director;
+pub mod keepalive;
+pub mod kernel;
+pub mod neighbour;
+pub mod own_addresses;
+pub mod privileges;
+pub mod rates;
+pub mod scheduler;
+pub mod service_path;
+pub mod sweep;
+pub mod table;
+mod templates;

@@ -1,0 +1,203 @@
+//! The decision about a next hop: from a route and the tables of interfaces, addresses and neighbours. No
+//! clock, no socket.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use lvs_common::abi::Mac;
+
+use super::next_hop::{NextHop, Resolution};
+use super::tables::{Discovery, Interface, Neighbour, NeighbourKey, Route, Tables};
+
+/// The way out of frames.
+struct Egress<'a> {
+    /// Interface the route names.
+    device: &'a Interface,
+    /// Interface the frames leave by: the same, or the one below a VLAN device.
+    lower: &'a Interface,
+    /// Index of `lower`.
+    index: u32,
+    /// VLAN id, 0 for untagged.
+    vlan: u16,
+    /// Ethernet address of `device`.
+    mac: Mac,
+}
+
+impl Tables {
+    /// Resolves `address`, to which `route` leads.
+    pub(super) fn resolve(&self, address: IpAddr, route: &Route) -> Resolution {
+        match route {
+            Route::Local => Resolution::Local,
+            Route::None(why) => Resolution::Unresolved(why.clone()),
+            Route::Unicast {
+                interface,
+                gateway,
+                source,
+                mtu,
+            } => {
+                let key = NeighbourKey {
+                    interface: *interface,
+                    address: gateway.unwrap_or(address),
+                };
+                self.next_hop(key, *source, *mtu)
+                    .map_or_else(Resolution::Unresolved, Resolution::Resolved)
+            }
+        }
+    }
+
+    /// The neighbour that `route` needs and that the kernel has to find and keep.
+    pub(super) fn required_neighbour(
+        &self,
+        address: IpAddr,
+        route: &Route,
+    ) -> Option<NeighbourKey> {
+        let Route::Unicast {
+            interface, gateway, ..
+        } = route
+        else {
+            return None;
+        };
+        let egress = self.egress(*interface).ok()?;
+        (egress.device.discovery == Discovery::Solicited).then(|| NeighbourKey {
+            interface: *interface,
+            address: gateway.unwrap_or(address),
+        })
+    }
+
+    /// The name of the interface that frames leave by for an interface; none if it carries no Ethernet
+    /// frames, or does not run.
+    pub(super) fn sending_interface(&self, interface: u32) -> Option<&str> {
+        Some(&self.egress(interface).ok()?.lower.name)
+    }
+
+    fn next_hop(
+        &self,
+        key: NeighbourKey,
+        source: Option<IpAddr>,
+        mtu: Option<u32>,
+    ) -> Result<NextHop, String> {
+        let egress = self.egress(key.interface)?;
+        let destination = self.destination(key, &egress)?;
+        let mtu = mtu
+            .unwrap_or(u32::MAX)
+            .min(egress.device.mtu)
+            .min(egress.lower.mtu);
+        let (route4, route6) = match source {
+            Some(IpAddr::V4(source)) => (Some(source), None),
+            Some(IpAddr::V6(source)) => (None, Some(source)),
+            None => (None, None),
+        };
+        Ok(NextHop {
+            destination,
+            source: egress.mac,
+            vlan: egress.vlan,
+            mtu: u16::try_from(mtu).unwrap_or(u16::MAX),
+            interface: egress.index,
+            interface_name: egress.lower.name.clone(),
+            source4: route4.or_else(|| self.source(key.interface, ipv4)),
+            source6: route6.or_else(|| self.source(key.interface, ipv6)),
+        })
+    }
+
+    /// XDP cannot send by a VLAN device: what leaves there leaves by the interface below it, tagged.
+    fn egress(&self, interface: u32) -> Result<Egress<'_>, String> {
+        let device = self.running(interface)?;
+        let name = &device.name;
+        let Some(mac) = device.mac else {
+            return Err(format!("interface {name} carries no Ethernet frames"));
+        };
+        let Some(vlan) = device.vlan else {
+            return Ok(Egress {
+                device,
+                lower: device,
+                index: interface,
+                vlan: 0,
+                mac,
+            });
+        };
+        if !vlan.customer {
+            return Err(format!(
+                "VLAN device {name} has 802.1ad tags, only 802.1Q is supported"
+            ));
+        }
+        let Some(lower) = vlan.lower else {
+            return Err(format!(
+                "VLAN device {name} lies on one of another network namespace"
+            ));
+        };
+        let (index, lower) = (lower, self.running(lower)?);
+        if lower.vlan.is_some() {
+            return Err(format!(
+                "VLAN device {name} lies on {}, a VLAN device itself",
+                lower.name
+            ));
+        }
+        Ok(Egress {
+            device,
+            lower,
+            index,
+            vlan: vlan.id,
+            mac,
+        })
+    }
+
+    fn running(&self, interface: u32) -> Result<&Interface, String> {
+        match self.interfaces.get(&interface) {
+            None => Err(format!("there is no interface number {interface}")),
+            Some(found) if !found.up => Err(format!("interface {} is down", found.name)),
+            Some(found) if !found.carrier => {
+                Err(format!("interface {} has no carrier", found.name))
+            }
+            Some(found) => Ok(found),
+        }
+    }
+
+    fn destination(&self, key: NeighbourKey, egress: &Egress<'_>) -> Result<Mac, String> {
+        let (name, address) = (&egress.device.name, key.address);
+        match (self.neighbours.get(&key), egress.device.discovery) {
+            // Also where nobody is solicited: the operator may have written the entry.
+            (Some(Neighbour::Known(mac) | Neighbour::Fixed(mac)), _) => Ok(*mac),
+            (_, Discovery::Own) => Ok(egress.mac),
+            (_, Discovery::Broadcast) => Ok([0xff; 6]),
+            (None | Some(Neighbour::Incomplete), Discovery::Solicited) => {
+                Err(format!("waiting for {address} to answer on {name}"))
+            }
+            (Some(Neighbour::Failed), Discovery::Solicited) => {
+                Err(format!("{address} does not answer on {name}"))
+            }
+            (Some(Neighbour::Refused(why)), Discovery::Solicited) => Err(format!(
+                "the kernel does not ask for {address} on {name}: {why}"
+            )),
+        }
+    }
+
+    /// The address Linux would send from where the route names none: one of the interface's own,
+    /// else of another (routers carry theirs on the loopback interface).
+    fn source<A>(&self, interface: u32, family: fn(IpAddr) -> Option<A>) -> Option<A> {
+        let others = self
+            .addresses
+            .iter()
+            .filter(|&(&index, _)| index != interface);
+        let own = self.addresses.get(&interface).into_iter();
+        own.chain(others.map(|(_, addresses)| addresses))
+            .flatten()
+            .filter(|address| address.global && address.preferred)
+            .find_map(|address| family(address.ip))
+    }
+}
+
+fn ipv4(address: IpAddr) -> Option<Ipv4Addr> {
+    match address {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    }
+}
+
+fn ipv6(address: IpAddr) -> Option<Ipv6Addr> {
+    match address {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(address) => Some(address),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! Ethernet addresses of this machine, by which the program tells frames for others.
+
+use std::collections::BTreeSet;
+use std::mem::offset_of;
+use std::sync::atomic::Ordering;
+
+use lvs_common::abi::{Config, Mac, OWN_ADDRESSES};
+use nix::ifaddrs::getifaddrs;
+use tracing::warn;
+
+use crate::kernel::Mapping;
+use crate::service_path::is_probe_veth;
+
+/// Publishes the addresses that the machine's interfaces have now to the program: also those of interfaces
+/// that only lie upon the ones it runs on, as VRRP's do.
+pub fn follow(config: &Mapping<Config>) {
+    match addresses() {
+        Ok(addresses) => publish(config, &addresses),
+        Err(error) => warn!("cannot list the machine's interfaces: {error}"),
+    }
+}
+
+/// True if one of the machine's interfaces has this address.
+pub fn is_own(address: Mac) -> bool {
+    addresses().is_ok_and(|own| own.contains(&Config::own_address(address)))
+}
+
+fn addresses() -> Result<BTreeSet<u64>, nix::Error> {
+    let interfaces = getifaddrs()?.filter(|found| !is_probe_veth(&found.interface_name));
+    let links = interfaces.filter_map(|interface| interface.address?.as_link_addr()?.addr());
+    let known = links.filter(|address| *address != Mac::default());
+    Ok(known.map(Config::own_address).collect())
+}
+
+/// At no moment is an address missing that stays: one that is gone is overwritten in place, by a new one or
+/// by the last.
+fn publish(config: &Mapping<Config>, addresses: &BTreeSet<u64>) {
+    let Some(found) = config.read(0) else {
+        return;
+    };
+    let count = found.own_count as usize;
+    let mut own: Vec<u64> = found.own.into_iter().take(count).collect();
+    if addresses.len() > OWN_ADDRESSES {
+        if count != 0 {
+            warn!(
+                "more than {OWN_ADDRESSES} Ethernet addresses: frames for others are looked at, too"
+            );
+        }
+        return store_count(config, 0);
+    }
+    let mut new = addresses
+        .iter()
+        .filter(|address| !own.contains(address))
+        .copied()
+        .collect::<Vec<_>>();
+    let mut index = 0;
+    while index < own.len() {
+        if addresses.contains(&own[index]) {
+            index += 1;
+        } else if let Some(address) = new.pop() {
+            own[index] = address;
+            store(config, index, address);
+        } else {
+            own.swap_remove(index);
+            if let Some(&address) = own.get(index) {
+                store(config, index, address);
+            }
+        }
+    }
+    for address in new {
+        store(config, own.len(), address);
+        own.push(address);
+    }
+    if own.len() != count {
+        store_count(config, own.len());
+    }
+}
+
+fn store(config: &Mapping<Config>, index: usize, address: u64) {
+    let offset = offset_of!(Config, own) + index * size_of::<u64>();
+    if let Some(word) = config.double_word(0, offset) {
+        word.store(address, Ordering::Release);
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "at most 16")]
+fn store_count(config: &Mapping<Config>, count: usize) {
+    if let Some(word) = config.word(0, offset_of!(Config, own_count)) {
+        word.store(count as u32, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(config: &Mapping<Config>) -> BTreeSet<u64> {
+        let config = config.read(0).unwrap();
+        config
+            .own
+            .into_iter()
+            .take(config.own_count as usize)
+            .collect()
+    }
+
+    #[test]
+    fn addresses_come_and_go() {
+        let config = Mapping::<Config>::zeroed(1);
+        for addresses in [
+            vec![1, 2, 3],
+            vec![3],
+            vec![3, 4, 5, 6],
+            vec![],
+            vec![6, 7, 8],
+        ] {
+            let addresses = BTreeSet::from_iter(addresses);
+            publish(&config, &addresses);
+            assert_eq!(known(&config), addresses);
+        }
+        let many: BTreeSet<u64> = (1..=16).collect();
+        publish(&config, &many);
+        assert_eq!(known(&config), many);
+        publish(&config, &(1..=17).collect());
+        assert_eq!(known(&config).len(), 0, "too many to tell apart");
+        publish(&config, &BTreeSet::from([17]));
+        assert_eq!(known(&config), BTreeSet::from([17]));
+    }
+}

@@ -1,0 +1,254 @@
+//! The connection table over its mapping, as `lvs_common` works on it: the daemon inserts and removes
+//! by the very code that packets do, at the same time.
+//!
+//! The argument of [`lvs_common::connection::table`] needs two things of each side, and this one gives
+//! them as the program does:
+//!
+//! - a tag changes by compare-and-exchange, or by a store of whoever owns the way. Both ends of the
+//!   mapping are the same memory, and so are their atomic instructions;
+//! - an exchange is a full barrier, so that of two inserters of a key one sees the other's claim. In
+//!   BPF every atomic instruction with a result is one; here each is followed by a fence.
+//!
+//! What differs is time: a packet is handled in microseconds, while a thread of the daemon may be kept
+//! waiting for seconds with a way half written. To the sweep that looks like one that was left behind
+//! by a killed daemon, so whoever inserts holds [`claims`], and the sweep frees such ways only while it
+//! holds them itself.
+
+use std::mem::offset_of;
+use std::sync::atomic::{Ordering, fence};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use lvs_common::abi::{Load, WAYS};
+use lvs_common::connection::table::{New, Store, Ways};
+use lvs_common::connection::{Client, Entry, Key, Loads, Record, Tag};
+use lvs_common::family::Family;
+use lvs_common::walk::Walk;
+
+use crate::kernel::{Entries, Mapping};
+
+/// Waits until no other thread of this process has ways claimed, and keeps it so.
+pub fn claims() -> MutexGuard<'static, ()> {
+    static CLAIMS: Mutex<()> = Mutex::new(());
+    CLAIMS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One of the connection tables with what its entries are accounted for in.
+#[derive(Clone, Copy)]
+pub struct Table<'a, F: Family> {
+    entries: &'a Entries<F>,
+    loads: &'a Mapping<Load>,
+}
+
+impl<'a, F: Family> Table<'a, F> {
+    /// A table whose connections are counted in `loads`.
+    pub const fn new(entries: &'a Entries<F>, loads: &'a Mapping<Load>) -> Self {
+        Self { entries, loads }
+    }
+}
+
+impl<F: Family> Loads for Table<'_, F> {
+    fn account(self, server: u32, change: u64) {
+        if let Some(counts) = self.loads.double_word(server, offset_of!(Load, counts)) {
+            counts.fetch_add(change, Ordering::Relaxed);
+        }
+    }
+
+    fn account_template(self, server: u32, change: u32) {
+        if let Some(templates) = self.loads.word(server, offset_of!(Load, templates)) {
+            templates.fetch_add(change, Ordering::Relaxed);
+        }
+    }
+}
+
+impl<F: Family> Walk for Table<'_, F> {}
+
+impl<'a, F: Family> Store<F> for Table<'a, F> {
+    type Set = Set<'a, F>;
+
+    fn sets(self) -> u32 {
+        self.entries.len() / WAYS
+    }
+
+    fn set(self, number: u32) -> Option<Set<'a, F>> {
+        (number < self.sets()).then_some(Set {
+            entries: self.entries,
+            first: number * WAYS,
+        })
+    }
+}
+
+/// A set of ways.
+#[derive(Clone, Copy)]
+pub struct Set<'a, F: Family> {
+    entries: &'a Entries<F>,
+    /// Number of its way 0 from the start of the table.
+    first: u32,
+}
+
+impl<F: Family> Set<'_, F> {
+    const fn number(self, way: u32) -> u32 {
+        self.first + way % WAYS
+    }
+
+    fn entry(self, way: u32) -> Entry<F> {
+        let entry = self.entries.read(self.number(way));
+        entry.unwrap_or_else(|| blank())
+    }
+
+    fn load(self, way: u32, offset: usize) -> u32 {
+        let word = self.entries.word(self.number(way), offset);
+        word.map_or(0, |word| word.load(Ordering::Relaxed))
+    }
+
+    fn store(self, way: u32, offset: usize, value: u32) {
+        if let Some(word) = self.entries.word(self.number(way), offset) {
+            word.store(value, Ordering::Relaxed);
+        }
+    }
+}
+
+impl<F: Family> Ways<F> for Set<'_, F> {
+    fn tag(self, way: u32) -> Tag {
+        let word = self
+            .entries
+            .word(self.number(way), offset_of!(Entry<F>, tag));
+        let tag = Tag(word.map_or(0, |word| word.load(Ordering::SeqCst)));
+        // What was read before is not read later than the tag that is to prove it.
+        fence(Ordering::SeqCst);
+        tag
+    }
+
+    fn exchange(self, way: u32, expected: Tag, new: Tag) -> bool {
+        let word = self
+            .entries
+            .word(self.number(way), offset_of!(Entry<F>, tag));
+        let won = word.is_some_and(|word| {
+            word.compare_exchange(expected.0, new.0, Ordering::SeqCst, Ordering::SeqCst)
+                .is_ok()
+        });
+        fence(Ordering::SeqCst);
+        won
+    }
+
+    fn publish(self, way: u32, tag: Tag) {
+        if let Some(word) = self
+            .entries
+            .word(self.number(way), offset_of!(Entry<F>, tag))
+        {
+            word.swap(tag.0, Ordering::SeqCst);
+        }
+        fence(Ordering::SeqCst);
+    }
+
+    fn holds(self, way: u32, key: &Key<F>) -> bool {
+        self.entry(way).key == *key
+    }
+
+    fn seen(self, way: u32) -> u32 {
+        self.load(way, offset_of!(Entry<F>, seen))
+    }
+
+    fn timeout(self, way: u32) -> u32 {
+        self.load(way, offset_of!(Entry<F>, timeout))
+    }
+
+    fn packets(self, way: u32) -> u32 {
+        self.load(way, offset_of!(Entry<F>, packets))
+    }
+
+    fn partner(self, way: u32) -> u32 {
+        self.load(way, offset_of!(Entry<F>, partner))
+    }
+
+    fn key(self, way: u32) -> Key<F> {
+        self.entry(way).key
+    }
+
+    fn record(self, way: u32) -> Record {
+        self.entry(way).record
+    }
+
+    fn client(self, way: u32) -> Client {
+        self.entry(way).client
+    }
+
+    fn write(self, way: u32, new: &New<F>) {
+        let entry = Entry {
+            seen: new.now,
+            key: new.key,
+            record: new.record,
+            packets: 1,
+            timeout: new.timeout,
+            partner: new.partner,
+            client: new.client,
+            ..blank()
+        };
+        // All but the tag, which owns the way, and the hint, which belongs to the set.
+        let words = offset_of!(Entry<F>, seen)..offset_of!(Entry<F>, hint);
+        self.entries.write_words(self.number(way), &entry, words);
+    }
+
+    fn hint(self) -> bool {
+        self.load(0, offset_of!(Entry<F>, hint)) != 0
+    }
+
+    fn set_hint(self) {
+        if let Some(word) = self.entries.word(self.first, offset_of!(Entry<F>, hint)) {
+            word.swap(1, Ordering::SeqCst);
+        }
+        fence(Ordering::SeqCst);
+    }
+
+    fn set_partner(self, way: u32, partner: u32) {
+        self.store(way, offset_of!(Entry<F>, partner), partner);
+    }
+
+    fn touch(self, way: u32, now: u32, timeout: u32) -> u32 {
+        let packets = self.packets(way).wrapping_add(1);
+        self.store(way, offset_of!(Entry<F>, packets), packets);
+        self.touch_reply(way, now, timeout);
+        packets
+    }
+
+    fn touch_reply(self, way: u32, now: u32, timeout: u32) {
+        self.store(way, offset_of!(Entry<F>, seen), now);
+        self.store(way, offset_of!(Entry<F>, timeout), timeout);
+    }
+
+    fn learn(self, way: u32, client: &Client) {
+        let entry = Entry {
+            client: *client,
+            ..blank()
+        };
+        let words = offset_of!(Entry<F>, client)..offset_of!(Entry<F>, hint);
+        self.entries.write_words(self.number(way), &entry, words);
+    }
+}
+
+/// An entry of zeroes.
+fn blank<F: Family>() -> Entry<F> {
+    let address = F::narrow(&[0; 16]);
+    Entry {
+        tag: 0,
+        seen: 0,
+        key: Key {
+            source: address,
+            destination: address,
+            ports: lvs_common::connection::Ports::default(),
+            protocol: 0,
+            kind: 0,
+        },
+        record: Record {
+            server: 0,
+            service: 0,
+            method: 0,
+            persistence: 0,
+        },
+        packets: 0,
+        timeout: 0,
+        partner: 0,
+        client: Client::default(),
+        hint: 0,
+        padding: F::PADDING,
+    }
+}

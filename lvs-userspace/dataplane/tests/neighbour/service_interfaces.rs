@@ -1,0 +1,60 @@
+//! Interfaces by which packets of services come and go.
+
+use std::collections::BTreeSet;
+
+use lvs_dataplane::neighbour::service_interfaces;
+
+use super::netns::{Lab, story};
+
+async fn of<const N: usize>(addresses: [&str; N]) -> BTreeSet<String> {
+    let addresses = addresses.map(|address| address.parse().unwrap());
+    service_interfaces(BTreeSet::from(addresses)).await.unwrap()
+}
+
+fn names<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
+    BTreeSet::from(names.map(str::to_owned))
+}
+
+#[test]
+fn interfaces_that_hold_services_or_lead_to_servers_are_the_directors() {
+    story(async |lab: Lab| {
+        for n in [1, 2, 3] {
+            lab.server(n);
+        }
+        assert_eq!(of([]).await, names([]));
+        // A virtual address, and a server.
+        assert_eq!(
+            of(["10.0.1.1", "10.0.2.2"]).await,
+            names(["port1", "port2"])
+        );
+        assert_eq!(of(["fd00:2::2"]).await, names(["port2"]));
+        // One that is not here yet, on the network that it will be on.
+        assert_eq!(of(["10.0.3.77"]).await, names(["port3"]));
+        // No way leads there.
+        assert_eq!(of(["10.9.9.9"]).await, names([]));
+        // One that routers send here comes by none of its own.
+        lab.ip("addr add 10.8.8.8/32 dev lo");
+        assert_eq!(of(["10.8.8.8", "127.0.0.1"]).await, names([]));
+        // Clients come by the default route.
+        lab.ip("route add default via 10.0.3.2");
+        assert_eq!(
+            of(["10.8.8.8", "10.0.1.2"]).await,
+            names(["port1", "port3"])
+        );
+    });
+}
+
+#[test]
+fn an_interface_stands_for_the_vlan_devices_on_it() {
+    story(async |lab: Lab| {
+        lab.server(1);
+        if let Err(error) = lab.try_ip("link add link port1 name port1.7 type vlan id 7") {
+            eprintln!("skipped: this kernel has no VLAN devices ({error})");
+            return;
+        }
+        lab.ip("addr add 10.7.0.1/24 dev port1.7");
+        lab.ip("link set port1.7 up");
+        assert_eq!(of(["10.7.0.2"]).await, names(["port1"]));
+        assert_eq!(of(["10.7.0.1"]).await, names(["port1"]));
+    });
+}

@@ -1,0 +1,51 @@
+use std::path::Path;
+use std::time::Duration;
+
+use super::{AddressGroup, Roles};
+use crate::virtual_address::Announcing;
+use lvs_api::role::Role;
+
+fn begin(path: &Path, adopted: bool, first: Role) -> Roles {
+    let group = AddressGroup {
+        addresses: Vec::new(),
+        announcing: Announcing {
+            count: 1,
+            interval: Duration::ZERO,
+            repeat: Duration::ZERO,
+        },
+    };
+    Roles::new(path.to_owned(), adopted, first, group)
+}
+
+#[tokio::test]
+async fn the_next_daemon_goes_on_in_the_role_of_the_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lvsd.role");
+    let roles = begin(&path, false, Role::Backup);
+    roles.apply_initial().await;
+    assert_eq!(roles.current(), Role::Backup);
+    let followed = roles.follow();
+    roles.change(Role::Master).await.unwrap();
+    assert_eq!(*followed.borrow(), Role::Master);
+    drop(roles);
+    assert_eq!(begin(&path, true, Role::Backup).current(), Role::Master);
+    assert_eq!(begin(&path, false, Role::Backup).current(), Role::Backup);
+}
+
+#[tokio::test]
+async fn a_role_that_cannot_be_kept_is_not_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let roles = begin(&folder.path().join("gone/lvsd.role"), true, Role::Master);
+    assert!(roles.change(Role::Backup).await.is_err());
+    assert_eq!(roles.current(), Role::Master);
+}
+
+#[tokio::test]
+async fn a_file_of_nonsense_is_no_role() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lvsd.role");
+    for text in ["", "master", "{}", r#"{"role":"boss","addresses":[]}"#] {
+        std::fs::write(&path, text).unwrap();
+        assert_eq!(begin(&path, true, Role::Backup).current(), Role::Backup);
+    }
+}

@@ -1,0 +1,53 @@
+//! What `GET /v1/health` shows.
+
+use super::Controller;
+use crate::server::Server;
+use crate::service::Service;
+use lvs_api::health::{Health, ServerHealth, ServiceHealth};
+
+impl Controller {
+    /// All services in the order of the file; active and inactive connections only the tables know.
+    pub(super) fn listing(&self) -> Health {
+        let services = self.order.iter().filter_map(|id| self.services.get(id));
+        Health {
+            services: services.map(|service| self.of_service(service)).collect(),
+        }
+    }
+
+    fn of_service(&self, service: &Service) -> ServiceHealth {
+        let id = service.configured.id;
+        let towards = self.watches.towards(&id, service.servers.len());
+        let servers = service.servers.iter().zip(towards);
+        ServiceHealth {
+            id,
+            name: service.configured.service_name.clone(),
+            quorum: service.pool.quorum,
+            fallback: service.pool.fallback,
+            servers: servers
+                .map(|(server, towards)| of_server(service, server, towards))
+                .collect(),
+        }
+    }
+}
+
+fn of_server(service: &Service, server: &Server, (towards, needed): (u32, u32)) -> ServerHealth {
+    let last = server.last.as_ref();
+    let took = last.map_or(0, |outcome| outcome.took.as_micros());
+    ServerHealth {
+        address: server.configured.id.0,
+        name: server.configured.name.clone(),
+        state: server.state(),
+        admin: server.admin,
+        maintenance: server.maintenance,
+        backup: server.configured.backup,
+        since: server.since,
+        last: last.map_or_else(String::new, |outcome| outcome.text.clone()),
+        took_us: u64::try_from(took).unwrap_or(u64::MAX),
+        towards,
+        needed,
+        configured: server.configured.settings.weight,
+        effective: service.entry(&server.configured.id),
+        active: 0,
+        inactive: 0,
+    }
+}

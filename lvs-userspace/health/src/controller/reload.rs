@@ -1,0 +1,81 @@
+//! From one file to the next: what is the same goes on undisturbed.
+
+use std::collections::HashSet;
+
+use tracing::info;
+
+use super::{Controller, Tables, tell};
+use crate::controller::difference;
+use crate::model::Configuration;
+use crate::service::{Service, canonical};
+use crate::tables::Name;
+use crate::writer::Task;
+use lvs_api::model::ServiceId;
+
+impl Controller {
+    /// Does what a file says from now on.
+    pub(super) fn reload(&mut self, configuration: Configuration, tables: &Tables) {
+        let first = self.order.is_empty();
+        if self.globals.maintenance != configuration.globals.maintenance {
+            let directory = configuration.globals.maintenance.clone();
+            self.directory.send_replace(directory);
+        }
+        self.globals = configuration.globals;
+        let mut order = Vec::new();
+        let mut known: HashSet<ServiceId> = HashSet::new();
+        for wanted in configuration.virtuals {
+            let wanted = canonical(wanted);
+            let id = wanted.id;
+            if !known.insert(id) {
+                continue;
+            }
+            order.push(id);
+            match self.services.get_mut(&id) {
+                Some(service) if service.configured == wanted => continue,
+                Some(service) => {
+                    for line in difference::between(&service.configured, &wanted) {
+                        info!("reload: {}: {line}", Name(id));
+                    }
+                    service.reconfigure(wanted);
+                }
+                None => {
+                    if !first {
+                        info!("reload: {}: new", Name(id));
+                    }
+                    let service = Service::adopt(wanted, tables.get(&id));
+                    self.services.insert(id, service);
+                }
+            }
+            if let Some(service) = self.services.get_mut(&id) {
+                tell::stamp_new(service);
+                self.watches.subscribe(service);
+                let servers = service.servers.iter().map(|server| &server.configured);
+                self.agents.follow(id, servers);
+            }
+            self.take_orders(&id, false);
+            self.take_out(&id);
+        }
+        for id in std::mem::replace(&mut self.order, order) {
+            if !known.contains(&id) {
+                self.withdraw(&id);
+            }
+        }
+        let services = &self.services;
+        self.orders.retain(|id, server| {
+            let servers = services.get(id).map_or(&[][..], |service| &service.servers);
+            servers.iter().any(|s| s.configured.id == *server)
+        });
+    }
+
+    /// The file names it no longer.
+    fn withdraw(&mut self, id: &ServiceId) {
+        self.watches.unsubscribe(id);
+        self.agents.follow(*id, [].iter());
+        let Some(service) = self.services.remove(id) else {
+            return;
+        };
+        info!("reload: {}: gone", Name(*id));
+        let job = tell::withdrawal(&service, "reload", &self.globals);
+        self.enqueue(Task::Job(Box::new(job)));
+    }
+}

@@ -1,0 +1,97 @@
+//! `service = simpletcp`: something is sent, and a line of what comes back has to match.
+
+use super::connection::Connection;
+use super::{Failure, Found, Probe};
+use crate::outcome::excerpt;
+use crate::pattern::Pattern;
+
+/// Sends, says that this was all, and reads lines until one matches: without a pattern, any.
+///
+/// With a negative pattern all lines are read, up to the end of the connection, and none may match.
+pub(super) async fn probe(probe: &Probe<'_>, request: &str, receive: Option<&Pattern>) -> Found {
+    let mut connection = Connection::open(probe).await?;
+    probe.awaits("answer");
+    // A server may answer without being asked, and hang up: what it said is still there to be read.
+    if connection.send(request.as_bytes()).await.is_ok() {
+        connection.finish_sending().await.ok();
+    }
+    let expected = || receive.map_or_else(|| "a line".to_owned(), ToString::to_string);
+    let mut last = None;
+    while let Some(line) = connection.line_or_end("answer").await? {
+        let as_expected = receive.is_none_or(|pattern| pattern.accepts(line.as_bytes()));
+        let negative = receive.is_some_and(Pattern::is_negative);
+        match (as_expected, negative) {
+            (true, false) => return Ok(excerpt(line.as_bytes())),
+            (false, true) => return Err(Failure::answer(excerpt(line.as_bytes()), expected())),
+            (true, true) | (false, false) => last = Some(line),
+        }
+    }
+    match last {
+        Some(line) if receive.is_some_and(Pattern::is_negative) => Ok(excerpt(line.as_bytes())),
+        Some(line) => Err(Failure::answer(excerpt(line.as_bytes()), expected())),
+        None => Err(Failure::answer("an empty answer", expected())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::super::testing::{assert_says, negotiate, serve, serve_at};
+    use crate::check::Service;
+    use crate::pattern::Pattern;
+
+    fn asking(request: &str, receive: Option<(&str, bool)>) -> Service {
+        Service::SimpleTcp {
+            request: request.to_owned(),
+            receive: receive.map(|(text, negative)| Pattern::compile(text, negative).unwrap()),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_line_of_the_answer_has_to_match() {
+        // Answers only once it has been told that the question is over.
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let server = serve_at(address, |mut stream| async move {
+                let mut question = Vec::new();
+                stream.read_to_end(&mut question).await.unwrap();
+                stream.write_all(b"you said\r\n").await.unwrap();
+                stream.write_all(&question).await.unwrap();
+            })
+            .await;
+            for (receive, good, text) in [
+                (
+                    Some(("^hel+o$", false)),
+                    true,
+                    "\"hello\" from @ after N ms",
+                ),
+                (None, true, "\"you said\" from @ after N ms"),
+                (
+                    Some(("bye", false)),
+                    false,
+                    "\"hello\" from @ after N ms, expected \"bye\"",
+                ),
+                (Some(("bye", true)), true, "\"hello\" from @ after N ms"),
+                (
+                    Some(("said", true)),
+                    false,
+                    "\"you said\" from @ after N ms, expected not \"said\"",
+                ),
+            ] {
+                let outcome = negotiate(asking("hello", receive), server).await;
+                assert_says(&outcome, good, &text.replace('@', &server.to_string()));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_says_nothing_is_down() {
+        let server = serve(|mut stream| async move {
+            stream.read_to_end(&mut Vec::new()).await.unwrap();
+        })
+        .await;
+        let outcome = negotiate(asking("hello", None), server).await;
+        let text = format!("an empty answer from {server} after N ms, expected a line");
+        assert_says(&outcome, false, &text);
+    }
+}

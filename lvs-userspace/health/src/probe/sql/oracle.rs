@@ -1,0 +1,180 @@
+//! Oracle, whose protocol is its own: asked through its client program, `sqlplus`.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::Command;
+
+use super::super::external::Group;
+use super::super::sentence::reason;
+use super::super::{Failure, Found, Probe, dialogue};
+use super::{QUERY, Question, Rows};
+
+const PROGRAM: &str = "sqlplus";
+/// Bytes that the program may say.
+const OUTPUT: usize = 1 << 20;
+
+/// How rows are told: one a line and nothing else, with tabs between the columns. `&` is a character.
+const SETTINGS: &str = "\
+SET DEFINE OFF
+SET HEADING OFF
+SET FEEDBACK OFF
+SET PAGESIZE 0
+SET LINESIZE 32767
+SET TRIMOUT ON
+SET TAB OFF
+SET COLSEP '\t'
+SET NULL NULL
+WHENEVER OSERROR EXIT FAILURE
+WHENEVER SQLERROR EXIT FAILURE
+";
+
+/// Logs in and asks.
+pub(super) async fn probe(probe: &Probe<'_>, question: &Question<'_>) -> Found {
+    probe.awaits(QUERY);
+    let session = session(probe.target(), question)?;
+    let failed =
+        |error: io::Error| Failure::Own(format!("cannot run {PROGRAM}: {}", reason(&error)));
+    let mut child = Command::new(program())
+        // Silently, with one attempt to log in; name and password are read from the input, where
+        // other users of this machine do not see them.
+        .args(["-S", "-L"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .map_err(failed)?;
+    let (input, output) = (child.stdin.take(), child.stdout.take());
+    let mut group = Group::new(child);
+    if let Some(mut input) = input {
+        // A program that has ended already has said why.
+        input.write_all(session.as_bytes()).await.ok();
+    }
+    let mut said = Vec::new();
+    if let Some(output) = output {
+        let limit = OUTPUT as u64 + 1;
+        output
+            .take(limit)
+            .read_to_end(&mut said)
+            .await
+            .map_err(failed)?;
+    }
+    if said.len() > OUTPUT {
+        return Err(Failure::TooLong { limit: OUTPUT });
+    }
+    let ended_well = group.wait().await.map_err(failed)?.success();
+    verdict(&String::from_utf8_lossy(&said), ended_well, question)
+}
+
+/// Found by way of PATH, or where Oracle's own installer puts it.
+fn program() -> PathBuf {
+    match std::env::var_os("ORACLE_HOME") {
+        Some(home) => PathBuf::from(home).join("bin").join(PROGRAM),
+        None => PROGRAM.into(),
+    }
+}
+
+/// What is typed.
+fn session(server: SocketAddr, question: &Question<'_>) -> Result<String, Failure> {
+    let (login, password) = (&question.credentials.login, &question.credentials.password);
+    let query = question.query.trim_end().trim_end_matches(';');
+    if [&**login, password, question.database, query]
+        .iter()
+        .any(|text| text.contains(['\r', '\n', '\0']))
+        || password.contains('"')
+    {
+        return Err(Failure::Own(format!(
+            "{PROGRAM} takes no line end, and no quote in a password"
+        )));
+    }
+    let mut session = format!("{login}/\"{password}\"@//{server}/{}\n", question.database);
+    session.push_str(SETTINGS);
+    if !query.is_empty() {
+        session.push_str(query);
+        session.push_str(";\n");
+    }
+    session.push_str("EXIT\n");
+    Ok(session)
+}
+
+/// What the program's lines amount to.
+fn verdict(said: &str, ended_well: bool, question: &Question<'_>) -> Found {
+    let mut lines = said
+        .lines()
+        .map(str::trim_end)
+        .filter(|line| !line.is_empty());
+    if !ended_well {
+        // Its errors have numbers: ORA-01017, SP2-0306, TNS-12541.
+        let error = said.lines().find(|line| {
+            ["ORA-", "SP2-", "TNS-"]
+                .iter()
+                .any(|kind| line.starts_with(kind))
+        });
+        let error = error.or(lines.next()).unwrap_or_default();
+        return Err(Failure::answer(dialogue::phrase(QUERY, error), "no error"));
+    }
+    if question.query.is_empty() {
+        return Ok("login".to_owned());
+    }
+    let mut rows = Rows::new(question);
+    for line in lines {
+        if rows.take(line) {
+            break;
+        }
+    }
+    rows.verdict()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Credentials;
+
+    fn asked<R>(password: &str, query: &str, then: impl FnOnce(&Question<'_>) -> R) -> R {
+        let credentials = Credentials {
+            login: "scott".to_owned(),
+            password: password.to_owned(),
+        };
+        then(&Question {
+            credentials: &credentials,
+            database: "ORCL",
+            query,
+            receive: None,
+        })
+    }
+
+    #[test]
+    fn the_session_logs_in_and_asks() {
+        let server = "[fd00::1]:1521".parse().unwrap();
+        let typed = |password, query| asked(password, query, |question| session(server, question));
+        let text = typed("ti&ger", "SELECT 1 FROM dual;").unwrap();
+        assert!(text.starts_with("scott/\"ti&ger\"@//[fd00::1]:1521/ORCL\nSET DEFINE OFF\n"));
+        assert!(text.ends_with("\nSELECT 1 FROM dual;\nEXIT\n"));
+        assert!(typed("x\nHOST rm", "SELECT 1").is_err());
+        assert!(typed("x\"", "SELECT 1").is_err());
+    }
+
+    #[test]
+    fn rows_are_good_and_errors_are_told() {
+        let told = |said, ended_well| {
+            asked("tiger", "SELECT 1", |question| {
+                verdict(said, ended_well, question)
+            })
+            .unwrap_or_else(|failure| failure.to_string())
+        };
+        assert_eq!(told("\n1\t2\n\n", true), "row \"1\\t2\"");
+        assert_eq!(told("\n", true), "no row, expected one or more");
+        assert_eq!(
+            told("ERROR:\nORA-01017: invalid username/password\n", false),
+            "answer to the query \"ORA-01017: invalid username/password\", expected no error"
+        );
+        assert_eq!(
+            told("", false),
+            "answer to the query \"\", expected no error"
+        );
+    }
+}

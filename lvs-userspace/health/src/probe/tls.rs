@@ -1,0 +1,245 @@
+//! TLS: configurations, made once and shared, and the probe that is nothing but a handshake.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::connection::Connection;
+use super::sentence::reason;
+use super::{Failure, Found, Probe};
+use crate::check::Tls;
+use crate::outcome::excerpt;
+
+/// `service = tls`: a handshake.
+pub(super) async fn probe(probe: &Probe<'_>, tls: &Tls) -> Found {
+    let mut connection = Connection::open_tls(probe, Some(tls)).await?;
+    // A polite end; whoever no longer listens to it has shown what was asked for.
+    connection.finish_sending().await.ok();
+    Ok("TLS handshake".to_owned())
+}
+
+/// What is verified of a server's certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Verification {
+    /// Nothing.
+    None,
+    /// That it descends from an authority: one of a file's, or of the machine's.
+    Chain(Option<PathBuf>),
+    /// That, and that it is made out for the name that was asked for.
+    Name(Option<PathBuf>),
+}
+
+/// TLS configurations by what they verify: to make one takes milliseconds and a megabyte.
+#[derive(Debug, Default)]
+pub(super) struct Configurations(Mutex<HashMap<Verification, Arc<ClientConfig>>>);
+
+impl Configurations {
+    /// Makes the handshake, on a stream that is connected to `server`.
+    pub(super) async fn handshake(
+        &self,
+        tls: &Tls,
+        server: IpAddr,
+        stream: TcpStream,
+    ) -> Result<TlsStream<TcpStream>, Failure> {
+        // An address as name sends no SNI (RFC 6066, section 3).
+        let name = match &tls.name {
+            Some(name) => ServerName::try_from(name.clone())
+                .map_err(|_| Failure::Own(format!("\"{name}\" is no name for TLS")))?,
+            None => ServerName::from(server),
+        };
+        let configuration = self.get(tls)?;
+        TlsConnector::from(configuration)
+            .connect(name, stream)
+            .await
+            .map_err(|error| Failure::Io {
+                awaited: "TLS handshake",
+                source: told(error),
+            })
+    }
+
+    fn get(&self, tls: &Tls) -> Result<Arc<ClientConfig>, Failure> {
+        let wanted = match (tls.unverified, &tls.name) {
+            (true, _) => Verification::None,
+            (false, None) => Verification::Chain(tls.authorities.clone()),
+            (false, Some(_)) => Verification::Name(tls.authorities.clone()),
+        };
+        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(configuration) = made.get(&wanted) {
+            return Ok(Arc::clone(configuration));
+        }
+        let configuration = Arc::new(configure(&wanted).map_err(Failure::Own)?);
+        made.insert(wanted, Arc::clone(&configuration));
+        Ok(configuration)
+    }
+}
+
+fn configure(verification: &Verification) -> Result<ClientConfig, String> {
+    let provider = Arc::new(ring::default_provider());
+    let (authorities, name) = match verification {
+        Verification::None => (None, false),
+        Verification::Chain(file) => (Some(Authorities::read(file.as_deref())?), false),
+        Verification::Name(file) => (Some(Authorities::read(file.as_deref())?), true),
+    };
+    let verifier = Arc::new(Verifier {
+        authorities,
+        name,
+        provider: Arc::clone(&provider),
+    });
+    let mut configuration = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    // A resumed session shows no certificate.
+    configuration.resumption = Resumption::disabled();
+    Ok(configuration)
+}
+
+/// What is wrong with a certificate, in words.
+fn told(error: io::Error) -> io::Error {
+    use CertificateError as Wrong;
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    let Some(rustls::Error::InvalidCertificate(wrong)) = inner else {
+        return error;
+    };
+    let text = match wrong {
+        Wrong::UnknownIssuer => "the certificate is of an unknown authority".to_owned(),
+        Wrong::Expired | Wrong::ExpiredContext { .. } => "the certificate has expired".to_owned(),
+        Wrong::NotValidYet | Wrong::NotValidYetContext { .. } => {
+            "the certificate is not valid yet".to_owned()
+        }
+        Wrong::Revoked => "the certificate is revoked".to_owned(),
+        Wrong::NotValidForName => "the certificate is for another name".to_owned(),
+        Wrong::NotValidForNameContext { presented, .. } => {
+            // Each is `DnsName("www.example.com")`.
+            let names = presented
+                .iter()
+                .map(|name| name.split('"').nth(1).unwrap_or(name));
+            let names = names.collect::<Vec<_>>().join(", ");
+            format!("the certificate is for {}", excerpt(names.as_bytes()))
+        }
+        Wrong::Other(other) => format!("the certificate is not accepted: {}", other.0),
+        other => format!("the certificate is not accepted: {other}"),
+    };
+    io::Error::new(error.kind(), text)
+}
+
+/// Whom to believe.
+#[derive(Debug)]
+struct Authorities {
+    roots: RootCertStore,
+    /// The certificates of a file: a server that has one of them for its own needs no other authority.
+    own: Vec<CertificateDer<'static>>,
+}
+
+impl Authorities {
+    /// Those of a file, or the machine's.
+    fn read(file: Option<&Path>) -> Result<Self, String> {
+        let mut roots = RootCertStore::empty();
+        let mut own = Vec::new();
+        let Some(file) = file else {
+            // Those that cannot be read are left out, as by every other program.
+            let native = rustls_native_certs::load_native_certs();
+            roots.add_parsable_certificates(native.certs);
+            return Ok(Self { roots, own });
+        };
+        let told = |why: String| format!("cannot read {}: {why}", file.display());
+        let pem = std::fs::read(file).map_err(|error| told(reason(&error)))?;
+        for certificate in CertificateDer::pem_slice_iter(&pem) {
+            let certificate = certificate.map_err(|error| told(error.to_string()))?;
+            roots
+                .add(certificate.clone())
+                .map_err(|error| told(error.to_string()))?;
+            own.push(certificate);
+        }
+        if own.is_empty() {
+            return Err(told("no certificate in it".to_owned()));
+        }
+        Ok(Self { roots, own })
+    }
+}
+
+/// Verifies a server's certificate as far as it is wanted. That the server holds the certificate's
+/// key is verified in any case.
+#[derive(Debug)]
+struct Verifier {
+    /// None: whatever its certificate says, it is taken.
+    authorities: Option<Authorities>,
+    /// It has to be made out for the name that was asked for.
+    name: bool,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        _: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let Some(authorities) = &self.authorities else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        let parsed = ParsedCertificate::try_from(certificate)?;
+        if !authorities.own.contains(certificate) {
+            verify_server_cert_signed_by_trust_anchor(
+                &parsed,
+                &authorities.roots,
+                intermediates,
+                now,
+                self.provider.signature_verification_algorithms.all,
+            )?;
+        }
+        if self.name {
+            verify_server_name(&parsed, name)?;
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests;

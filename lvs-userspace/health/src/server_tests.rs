@@ -1,0 +1,196 @@
+use std::net::SocketAddr;
+
+use super::*;
+use crate::check::{Check, Path};
+use crate::model::Rhythm;
+use lvs_api::model::{Method, ServerId, ServerSettings, Tunnel};
+
+fn configured(kinds: &[Kind]) -> RealServer {
+    let address: SocketAddr = "10.0.0.1:80".parse().unwrap();
+    let check = |kind: &Kind| Check {
+        kind: kind.clone(),
+        target: address,
+        path: Path::Own,
+        source: None,
+        connect_timeout: Duration::from_secs(1),
+        timeout: Duration::from_secs(1),
+    };
+    RealServer {
+        line: 1,
+        id: ServerId(address),
+        name: None,
+        settings: ServerSettings {
+            method: Method::Direct,
+            weight: 10,
+            upper: 0,
+            lower: 0,
+            tunnel: Tunnel::Ipip,
+        },
+        backup: false,
+        checks: kinds.iter().map(check).map(Arc::new).collect(),
+        rhythm: Rhythm {
+            interval: Duration::from_secs(1),
+            fast: Duration::from_secs(1),
+            down: Duration::from_secs(1),
+            jitter: 0,
+            rise: 1,
+            fall: 1,
+        },
+        weighing: Weighing::Configured,
+    }
+}
+
+const UP: View = View {
+    state: State::Up,
+    confirmed: true,
+};
+const ASSUMED: View = View {
+    state: State::Up,
+    confirmed: false,
+};
+const DOWN: View = View {
+    state: State::Down,
+    confirmed: true,
+};
+
+/// The server after its checks have said this.
+fn told(server: &mut Server, views: &[View]) -> State {
+    for (check, view) in views.iter().enumerate() {
+        server.hear(check, *view, None);
+    }
+    server.judge_anew(Instant::now());
+    server.state()
+}
+
+#[test]
+fn nobody_gets_traffic_before_the_first_good_probe() {
+    let mut server = Server::new(configured(&[Kind::Connect]), false);
+    assert_eq!(server.standing(), Standing::Unknown);
+    // Another service found it with traffic in its table: that says nothing about this one.
+    assert_eq!(told(&mut server, &[ASSUMED]), State::Unknown);
+    assert_eq!(told(&mut server, &[UP]), State::Up);
+}
+
+#[test]
+fn a_server_found_with_traffic_keeps_it_until_a_check_says_otherwise() {
+    let mut server = Server::new(configured(&[Kind::Connect]), true);
+    assert_eq!(server.standing(), Standing::Up);
+    assert_eq!(told(&mut server, &[ASSUMED]), State::Up);
+    assert_eq!(told(&mut server, &[DOWN]), State::Down);
+    assert_eq!(told(&mut server, &[View::UNKNOWN]), State::Unknown);
+}
+
+#[test]
+fn all_checks_have_to_hold() {
+    let two = [Kind::Connect, Kind::Ping { attempts: 1 }];
+    let mut server = Server::new(configured(&two), false);
+    assert_eq!(told(&mut server, &[UP, View::UNKNOWN]), State::Unknown);
+    assert_eq!(told(&mut server, &[UP, UP]), State::Up);
+    assert_eq!(told(&mut server, &[UP, DOWN]), State::Down);
+}
+
+#[test]
+fn on_is_always_up_and_off_only_what_was_up_before() {
+    assert_eq!(
+        Server::new(configured(&[Kind::On]), false).state(),
+        State::Up
+    );
+    assert_eq!(
+        Server::new(configured(&[Kind::Off]), false).state(),
+        State::Down
+    );
+    assert_eq!(
+        Server::new(configured(&[Kind::Off]), true).state(),
+        State::Up
+    );
+}
+
+#[test]
+fn after_maintenance_a_good_probe_is_needed() {
+    let mut server = Server::new(configured(&[Kind::Connect]), false);
+    told(&mut server, &[UP]);
+    server.maintenance = true;
+    server.judge_anew(Instant::now());
+    assert_eq!(server.standing(), Standing::Out);
+    server.maintenance = false;
+    server.judge_anew(Instant::now());
+    assert_eq!(server.standing(), Standing::Unknown);
+    assert_eq!(told(&mut server, &[UP]), State::Up);
+}
+
+#[test]
+fn an_order_of_the_operator_counts_more_than_the_agent() {
+    let mut server = Server::new(
+        RealServer {
+            weighing: Weighing::Agent {
+                address: "10.0.0.1:9".parse().unwrap(),
+                interval: Duration::from_secs(1),
+                send: None,
+            },
+            ..configured(&[Kind::On])
+        },
+        false,
+    );
+    server.agent.read("50%");
+    assert_eq!(server.weight(None), 5);
+    server.ordered = Weight::Absolute(7);
+    assert_eq!(server.weight(None), 7);
+    server.ordered = Weight::Percent(150);
+    assert_eq!(server.weight(None), 15);
+    server.agent.read("drain");
+    assert_eq!(server.standing(), Standing::Drain);
+    server.admin = AdminState::Maint;
+    assert_eq!(server.standing(), Standing::Out);
+}
+
+#[test]
+fn only_a_return_starts_slowly() {
+    let (start, slow) = (Instant::now(), Duration::from_secs(10));
+    let mut server = Server::new(configured(&[Kind::Connect]), false);
+    server.hear(0, UP, None);
+    server.judge_anew(start);
+    assert_eq!(
+        server.ramped(10, slow, start),
+        (10, None),
+        "its first good probe"
+    );
+    server.hear(0, DOWN, None);
+    server.judge_anew(start);
+    server.hear(0, UP, None);
+    server.judge_anew(start);
+    let (weight, more) = server.ramped(10, slow, start);
+    assert_eq!((weight, more), (1, Some(start + Duration::from_secs(1))));
+    assert_eq!(server.ramped(10, slow, start + slow / 2).0, 6);
+    assert_eq!(server.ramped(10, slow, start + slow), (10, None));
+}
+
+#[test]
+fn another_check_leaves_a_server_as_it_is_until_it_answers() {
+    let mut server = Server::new(configured(&[Kind::Connect]), false);
+    told(&mut server, &[UP]);
+    server.reconfigure(configured(&[Kind::Ping { attempts: 1 }]));
+    server.judge_anew(Instant::now());
+    assert_eq!(server.standing(), Standing::Up);
+    assert_eq!(told(&mut server, &[DOWN]), State::Down);
+}
+
+#[test]
+fn a_server_is_what_a_master_says_and_afterwards_what_it_was_until_probes_speak() {
+    let mut server = Server::new(configured(&[Kind::Connect]), false);
+    assert!(server.dictate(Some(State::Up)));
+    assert!(!server.dictate(Some(State::Up)), "nothing new");
+    server.judge_anew(Instant::now());
+    assert_eq!(server.state(), State::Up);
+    assert!(server.is_paused());
+    assert_eq!(told(&mut server, &[DOWN]), State::Up, "nobody asked it");
+
+    assert!(server.dictate(None));
+    assert!(!server.is_paused());
+    assert_eq!(told(&mut server, &[View::UNKNOWN]), State::Up);
+    assert_eq!(told(&mut server, &[DOWN]), State::Down);
+
+    server.dictate(Some(State::Down));
+    server.dictate(None);
+    assert_ne!(told(&mut server, &[View::UNKNOWN]), State::Up);
+    assert_eq!(told(&mut server, &[UP]), State::Up);
+}

@@ -1,0 +1,284 @@
+//! One virtual service under care: its servers, and what is wanted of the tables for them. Pure.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::pool::{Member, Part, Pool, Rules};
+use super::server::Server;
+use super::tables::{Change, Desired, Entry, Role, Update};
+use crate::model::{RealServer, Virtual};
+use lvs_api::health::{AdminState, State};
+use lvs_api::model::{ServerId, ServerSettings};
+use lvs_dataplane::director::{Wanted, canonical_service, identity};
+
+/// A virtual service.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// What the file says.
+    pub configured: Virtual,
+    /// Its real servers, in the file's order.
+    pub servers: Vec<Server>,
+    /// How they stand together.
+    pub pool: Pool,
+    /// Changes made to it since it was last reconciled.
+    pub done: Vec<Happened>,
+    /// The state that the tables were asked to have.
+    desired: Arc<Desired>,
+    /// The settings in the tables may differ from the desired ones.
+    dirty_settings: bool,
+}
+
+/// The consequences of everything that was recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// For the tables.
+    pub update: Update,
+    /// For people.
+    pub happened: Vec<Happened>,
+    /// When something changes by itself.
+    pub wake: Option<Instant>,
+}
+
+/// A change of state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Happened {
+    /// What the probes of a server say is another thing now.
+    Server(ServerId, State),
+    Fallback(bool),
+    Quorum(bool),
+    /// Nobody serves.
+    Empty,
+    /// The operator ordered it.
+    Admin(ServerId, AdminState),
+    /// A file in the maintenance directory names the server, or none does any more.
+    Maintenance(ServerId, bool),
+}
+
+/// A virtual service as the tables and this module name things: only NAT changes ports, and lines of the
+/// file do not matter.
+pub fn canonical(mut configured: Virtual) -> Virtual {
+    configured.line = 0;
+    configured.id = canonical_service(&configured.id);
+    let id = configured.id;
+    let mut known = std::collections::HashSet::new();
+    for server in &mut configured.servers {
+        server.line = 0;
+        server.id = identity(&id, &server.id, server.settings.method);
+    }
+    configured.servers.retain(|server| known.insert(server.id));
+    for fallback in &mut configured.fallbacks {
+        fallback.id = identity(&id, &fallback.id, fallback.settings.method);
+    }
+    configured
+}
+
+impl Service {
+    /// Begins to care for a (canonical) service, given what is in the tables.
+    pub fn adopt(configured: Virtual, table: Option<&Wanted>) -> Self {
+        let mut entries = BTreeMap::new();
+        for (id, settings) in table.into_iter().flat_map(|table| &table.servers) {
+            let role = if configured.servers.iter().any(|server| server.id == *id) {
+                Role::Real
+            } else if configured.fallbacks.iter().any(|f| f.id == *id) {
+                Role::Fallback
+            } else {
+                Role::Unknown
+            };
+            let settings = *settings;
+            entries.insert(*id, Entry { role, settings });
+        }
+        let weighs = |id: &ServerId| entries.get(id).is_some_and(Entry::serves);
+        let server = |server: &RealServer| Server::new(server.clone(), weighs(&server.id));
+        let servers: Vec<Server> = configured.servers.iter().map(server).collect();
+        let real = |entry: &Entry| entry.role == Role::Real && entry.serves();
+        let fallback =
+            configured.fallbacks.iter().any(|f| weighs(&f.id)) && !entries.values().any(real);
+        let desired = Desired {
+            settings: configured.settings.clone(),
+            servers: entries,
+        };
+        Self {
+            configured,
+            servers,
+            pool: Pool {
+                fallback,
+                ..Pool::default()
+            },
+            done: Vec::new(),
+            desired: Arc::new(desired),
+            dirty_settings: true,
+        }
+    }
+
+    /// The file says something else about it now; servers it still names keep their state.
+    pub fn reconfigure(&mut self, configured: Virtual) {
+        let mut before: BTreeMap<ServerId, Server> = std::mem::take(&mut self.servers)
+            .into_iter()
+            .map(|server| (server.configured.id, server))
+            .collect();
+        let traffic = |id: &ServerId| {
+            let entry = self.desired.servers.get(id);
+            entry.is_some_and(|entry| entry.role == Role::Real && entry.serves())
+        };
+        let server = |configured: &RealServer| {
+            if let Some(mut server) = before.remove(&configured.id) {
+                server.reconfigure(configured.clone());
+                server
+            } else {
+                Server::new(configured.clone(), traffic(&configured.id))
+            }
+        };
+        self.servers = configured.servers.iter().map(server).collect();
+        if configured.quorum.weight != self.configured.quorum.weight {
+            self.pool.quorum = None;
+        }
+        self.configured = configured;
+        self.dirty_settings = true;
+    }
+
+    /// Draws the conclusions.
+    pub fn settle(&mut self, now: Instant) -> Settled {
+        let mut happened = std::mem::take(&mut self.done);
+        for server in &mut self.servers {
+            if let Some(state) = server.judge_anew(now) {
+                happened.push(Happened::Server(server.configured.id, state));
+            }
+        }
+        let up = |server: &&Server| server.state() == State::Up;
+        let responses = self.servers.iter().filter(up).filter_map(Server::response);
+        let best = responses.min_by(f64::total_cmp);
+        let member = |server: &mut Server| Member {
+            standing: server.standing(),
+            backup: server.configured.backup,
+            weight: server.weight(best),
+        };
+        let members: Vec<Member> = self.servers.iter_mut().map(member).collect();
+        let rules = Rules {
+            all_backups: self.configured.all_backups,
+            fallbacks: !self.configured.fallbacks.is_empty(),
+            quorum: &self.configured.quorum,
+        };
+        let before = self.pool;
+        let parts = self.pool.settle(&rules, &members);
+        happened.extend(pool_changes(before, self.pool));
+
+        let weights: Vec<u32> = members.iter().map(|member| member.weight).collect();
+        let mut wake = None;
+        let desired = Desired {
+            servers: self.wanted_entries(&parts, &weights, now, &mut wake),
+            settings: self.configured.settings.clone(),
+        };
+        let before = Arc::clone(&self.desired);
+        if *before != desired {
+            self.desired = Arc::new(desired);
+        }
+        Settled {
+            update: Update {
+                before,
+                dirty_settings: std::mem::take(&mut self.dirty_settings),
+                readd: self.configured.readd_quiescent,
+                ..self.update("start")
+            },
+            happened,
+            wake,
+        }
+    }
+
+    /// An update that changes nothing, for a phase of the daemon.
+    fn update(&self, phase: &'static str) -> Update {
+        Update {
+            service: self.configured.id,
+            before: Arc::clone(&self.desired),
+            after: Some(Arc::clone(&self.desired)),
+            dirty_settings: false,
+            readd: false,
+            phase,
+        }
+    }
+
+    /// The update that removes the service from the tables.
+    pub fn withdrawal(&self, phase: &'static str) -> Update {
+        Update {
+            after: None,
+            ..self.update(phase)
+        }
+    }
+
+    fn wanted_entries(
+        &mut self,
+        parts: &[Part],
+        weights: &[u32],
+        now: Instant,
+        wake: &mut Option<Instant>,
+    ) -> BTreeMap<ServerId, Entry> {
+        let mut entries = BTreeMap::new();
+        let (quiescent, slow_start) = (self.configured.quiescent, self.configured.slow_start);
+        for ((server, part), full) in self.servers.iter_mut().zip(parts).zip(weights) {
+            let id = server.configured.id;
+            let weight = match part {
+                Part::Serves => {
+                    let (weight, more) = server.ramped(*full, slow_start, now);
+                    *wake = [*wake, more].into_iter().flatten().min();
+                    Some(weight)
+                }
+                // Not taken away while nobody knows: it may have connections.
+                Part::Waits if self.desired.servers.contains_key(&id) => Some(0),
+                Part::StandsBy => Some(0),
+                Part::Waits | Part::Out => quiescent.then_some(0),
+            };
+            if let Some(weight) = weight {
+                let settings = ServerSettings {
+                    weight,
+                    ..server.configured.settings
+                };
+                let role = Role::Real;
+                entries.insert(id, Entry { role, settings });
+            }
+        }
+        if self.pool.fallback {
+            for fallback in &self.configured.fallbacks {
+                let (role, settings) = (Role::Fallback, fallback.settings);
+                entries.insert(fallback.id, Entry { role, settings });
+            }
+        }
+        entries
+    }
+
+    /// The tables refused an update: it is still to be made.
+    pub fn refused(&mut self, update: &Update) {
+        let servers = &mut Arc::make_mut(&mut self.desired).servers;
+        for Change { server, .. } in update.changes() {
+            match update.before.servers.get(&server) {
+                Some(entry) => servers.insert(server, *entry),
+                None => servers.remove(&server),
+            };
+        }
+        self.dirty_settings = true;
+    }
+
+    /// The weight that the tables were asked to have.
+    pub fn entry(&self, server: &ServerId) -> Option<u32> {
+        let entry = self.desired.servers.get(server);
+        entry.map(|entry| entry.settings.weight)
+    }
+}
+
+fn pool_changes(before: Pool, after: Pool) -> Vec<Happened> {
+    let mut changes = Vec::new();
+    if before.fallback != after.fallback {
+        changes.push(Happened::Fallback(after.fallback));
+    }
+    if after.empty && !before.empty {
+        changes.push(Happened::Empty);
+    }
+    if let Some(quorum) = after.quorum.filter(|_| after.quorum != before.quorum) {
+        changes.push(Happened::Quorum(quorum));
+    }
+    changes
+}
+
+#[cfg(test)]
+#[path = "service_tests.rs"]
+pub(crate) mod tests;

@@ -1,0 +1,266 @@
+//! All watches: one for each check and rhythm that is asked for, however many ask.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::check::{Check, Kind};
+use super::outcome::Outcome;
+use super::runner::{Report, Runner, Running, now};
+use super::server::{Server, View};
+use super::service::Service;
+use super::watch::Watch;
+use crate::model::{Rhythm, Weighing};
+use lvs_api::health::State;
+use lvs_api::model::{ServerId, ServiceId};
+
+/// Between the first probes of two watches that begin together.
+const APART: Duration = Duration::from_micros(20);
+
+/// Who asks for a watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subscriber {
+    /// The virtual service.
+    pub service: ServiceId,
+    /// Place of the server among its servers.
+    pub server: usize,
+    /// Place of the check among the server's checks.
+    pub check: usize,
+    /// Each outcome is of interest, also one that says nothing new.
+    every: bool,
+}
+
+/// Equal checks at the same rhythm are one.
+type Key = (Arc<Check>, Rhythm);
+
+struct Entry {
+    key: Key,
+    running: Running,
+    subscribers: Vec<Subscriber>,
+    view: View,
+    towards: (u32, u32),
+    last: Option<Arc<Outcome>>,
+}
+
+/// All watches.
+pub struct Watches {
+    runner: Runner,
+    entries: HashMap<u32, Entry>,
+    by_key: HashMap<Key, u32>,
+    by_service: HashMap<ServiceId, Vec<u32>>,
+    /// Those that no probe of has ended yet.
+    unheard: HashSet<u32>,
+    next: u32,
+    begun: (Instant, u32),
+}
+
+impl Watches {
+    /// None yet.
+    pub fn new(runner: Runner) -> Self {
+        Self {
+            runner,
+            entries: HashMap::new(),
+            by_key: HashMap::new(),
+            by_service: HashMap::new(),
+            unheard: HashSet::new(),
+            next: 0,
+            begun: (now(), 0),
+        }
+    }
+
+    /// Makes a service have the watches it asks for now: those it had already go on undisturbed.
+    pub fn subscribe(&mut self, service: &mut Service) {
+        let id = service.configured.id;
+        let before = self.by_service.remove(&id).unwrap_or_default();
+        for number in &before {
+            if let Some(entry) = self.entries.get_mut(number) {
+                entry.subscribers.retain(|s| s.service != id);
+            }
+        }
+        let mut numbers = Vec::new();
+        for (place, server) in service.servers.iter_mut().enumerate() {
+            let rhythm = server.configured.rhythm;
+            let assumed = server.state() == State::Up;
+            let every = service.configured.monitor_file.is_some()
+                || server.configured.weighing == Weighing::ResponseTime;
+            for check in 0..server.configured.checks.len() {
+                let Some(asked) = server.configured.checks.get(check) else {
+                    continue;
+                };
+                if matches!(asked.kind, Kind::On | Kind::Off) {
+                    continue;
+                }
+                let key = (Arc::clone(asked), rhythm);
+                let number = match self.by_key.get(&key) {
+                    Some(&number) => number,
+                    None => self.begin(key, assumed),
+                };
+                if let Some(entry) = self.entries.get_mut(&number) {
+                    entry.subscribers.push(Subscriber {
+                        service: id,
+                        server: place,
+                        check,
+                        every,
+                    });
+                    let mut subscribers = entry.subscribers.iter();
+                    entry.running.report_every(subscribers.any(|s| s.every));
+                    server.hear(check, entry.view, entry.last.as_ref());
+                }
+                numbers.push(number);
+            }
+        }
+        numbers.sort_unstable();
+        numbers.dedup();
+        self.by_service.insert(id, numbers);
+        self.end_unasked(&before);
+    }
+
+    /// Ends what only this service asked for.
+    pub fn unsubscribe(&mut self, service: &ServiceId) {
+        let before = self.by_service.remove(service).unwrap_or_default();
+        for number in &before {
+            if let Some(entry) = self.entries.get_mut(number) {
+                entry.subscribers.retain(|s| s.service != *service);
+            }
+        }
+        self.end_unasked(&before);
+    }
+
+    fn end_unasked(&mut self, numbers: &[u32]) {
+        for number in numbers {
+            let unasked = self
+                .entries
+                .get(number)
+                .is_some_and(|e| e.subscribers.is_empty());
+            if let Some(entry) = unasked.then(|| self.entries.remove(number)).flatten() {
+                self.by_key.remove(&entry.key);
+                self.unheard.remove(number);
+            }
+        }
+    }
+
+    fn begin(&mut self, key: Key, assumed: bool) -> u32 {
+        let (moment, now) = (self.begun.0, now());
+        self.begun = if moment + APART * self.begun.1 < now {
+            (now, 1)
+        } else {
+            (moment, self.begun.1 + 1)
+        };
+        let due = self.begun.0 + APART * (self.begun.1 - 1);
+        let number = self.next;
+        self.next = self.next.wrapping_add(1);
+        let watch = Watch::new(key.1, assumed, due);
+        let view = View {
+            state: watch.state(),
+            confirmed: false,
+        };
+        let towards = watch.towards();
+        let running = self.runner.start(number, Arc::clone(&key.0), watch);
+        let entry = Entry {
+            key: key.clone(),
+            running,
+            // One, as a rule.
+            subscribers: Vec::with_capacity(1),
+            view,
+            towards,
+            last: None,
+        };
+        self.entries.insert(number, entry);
+        self.by_key.insert(key, number);
+        self.unheard.insert(number);
+        number
+    }
+
+    /// Notes what came of a probe, and tells whom to tell.
+    pub fn heard(&mut self, report: &Report) -> &[Subscriber] {
+        let Some(entry) = self.entries.get_mut(&report.watch) else {
+            return &[];
+        };
+        entry.view = report.view;
+        entry.towards = report.towards;
+        entry.last = Some(Arc::clone(&report.outcome));
+        self.unheard.remove(&report.watch);
+        &entry.subscribers
+    }
+
+    /// Stops the watches of this service that nobody wants to hear from now, begins the others.
+    pub fn pace(&mut self, services: &mut HashMap<ServiceId, Service>, service: &ServiceId) {
+        for number in self.by_service.get(service).into_iter().flatten() {
+            let Some(entry) = self.entries.get_mut(number) else {
+                continue;
+            };
+            let wants = |s: &Subscriber| {
+                let server = services
+                    .get(&s.service)
+                    .and_then(|v| v.servers.get(s.server));
+                server.is_some_and(|server| !server.is_paused())
+            };
+            let paused = !entry.subscribers.iter().any(wants);
+            if entry.running.pause(paused) && !paused {
+                entry.view = View::UNKNOWN;
+            }
+            for subscriber in entry.subscribers.iter().filter(|s| s.service == *service) {
+                let server = services
+                    .get_mut(service)
+                    .and_then(|service| service.servers.get_mut(subscriber.server));
+                if let Some(server) = server.filter(|server| !server.is_paused()) {
+                    server.hear(subscriber.check, entry.view, None);
+                }
+            }
+        }
+    }
+
+    /// Signs of death of a real server: it is probed at once.
+    pub fn nudge(&self, services: &HashMap<ServiceId, Service>, service: &ServiceId, id: ServerId) {
+        let servers = services.get(service).map_or(&[][..], |s| &s.servers);
+        let Some(place) = servers.iter().position(|s| s.configured.id == id) else {
+            return;
+        };
+        let numbers = self.by_service.get(service).into_iter().flatten();
+        for entry in numbers.filter_map(|number| self.entries.get(number)) {
+            let concerned = |s: &Subscriber| s.service == *service && s.server == place;
+            if entry.subscribers.iter().any(concerned) {
+                entry.running.nudge();
+            }
+        }
+    }
+
+    /// How far the checks of each of a service's servers, which are so many, are on their way to another
+    /// state: the furthest.
+    pub fn towards(&self, service: &ServiceId, servers: usize) -> Vec<(u32, u32)> {
+        let mut all = vec![(0, 0); servers];
+        let numbers = self.by_service.get(service).into_iter().flatten();
+        for entry in numbers.filter_map(|number| self.entries.get(number)) {
+            let of_service = |s: &&Subscriber| s.service == *service;
+            for subscriber in entry.subscribers.iter().filter(of_service) {
+                if let Some(furthest) = all.get_mut(subscriber.server) {
+                    *furthest = entry.towards.max(*furthest);
+                }
+            }
+        }
+        all
+    }
+
+    /// Watches that run.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Whether every watch has had an outcome, or is of no interest to anybody.
+    pub fn have_answered(&self, services: &HashMap<ServiceId, Service>) -> bool {
+        let out = |s: &Subscriber| {
+            let server = services
+                .get(&s.service)
+                .and_then(|v| v.servers.get(s.server));
+            server.is_none_or(Server::is_paused)
+        };
+        let unheard = self.unheard.iter();
+        let mut entries = unheard.filter_map(|number| self.entries.get(number));
+        entries.all(|entry| entry.subscribers.iter().all(out))
+    }
+}

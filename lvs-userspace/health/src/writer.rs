@@ -1,0 +1,293 @@
+//! Writes what the controller wants into the director's tables, one write for each service, and tells
+//! the log and everybody who listens what happened.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tracing::{error, info};
+
+use super::command::{CommandLine, Commands};
+use super::orders::Orders;
+use super::tables::{Change, Name, Update, edits};
+use lvs_api::health::Event;
+use lvs_api::model::{ServerId, ServerSettings, ServiceId};
+use lvs_api::protocol::Edit;
+use lvs_dataplane::director::{Director, OnDown};
+
+/// Services that are written while the director is held: others want it, too.
+const AT_ONCE: usize = 64;
+
+/// Longest time that commands are waited for at the end.
+const LAST_COMMANDS: Duration = Duration::from_secs(10);
+
+/// Something to be written.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// The update of the tables.
+    pub update: Update,
+    /// Servers that went down or came up, and what becomes of their connections.
+    pub turned: Vec<(ServerId, OnDown)>,
+    /// To be told afterwards.
+    pub events: Vec<Event>,
+    /// To be run afterwards.
+    pub commands: Vec<String>,
+    /// Run for each event.
+    pub event_command: Option<String>,
+}
+
+impl Job {
+    /// An update, and nothing that belongs to it.
+    pub const fn new(update: Update) -> Self {
+        Self {
+            update,
+            turned: Vec::new(),
+            events: Vec::new(),
+            commands: Vec::new(),
+            event_command: None,
+        }
+    }
+}
+
+/// What the writer does, one after the other.
+#[derive(Debug)]
+pub enum Task {
+    /// Writes.
+    Job(Box<Job>),
+    /// Keeps the orders in their file.
+    Orders(Orders, PathBuf),
+    /// Tells that everything before is done.
+    Done(oneshot::Sender<()>),
+}
+
+/// Does what there is to do, in its order, until there is no more, and runs the commands that belong to
+/// it.
+pub async fn run(
+    director: Arc<Mutex<Director>>,
+    mut tasks: mpsc::UnboundedReceiver<Task>,
+    refused: impl Fn(Update),
+    events: broadcast::Sender<Arc<Event>>,
+) {
+    let mut commands = Commands::default();
+    let mut complaints = HashMap::new();
+    let mut batch = Vec::new();
+    while tasks.recv_many(&mut batch, AT_ONCE).await > 0 {
+        let (director, work) = (Arc::clone(&director), std::mem::take(&mut batch));
+        let done = match tokio::task::spawn_blocking(move || act(&director, work)).await {
+            Ok(done) => done,
+            Err(error) => {
+                error!("the tables could not be written: {error}");
+                continue;
+            }
+        };
+        for (service, complaint) in done.complaints {
+            // The same every few seconds is told once.
+            if complaint != complaints.get(&service).cloned().unwrap_or_default() {
+                if !complaint.is_empty() {
+                    let name = Name(service);
+                    error!("the tables do not take the virtual server {name}: {complaint}");
+                }
+                complaints.insert(service, complaint);
+            }
+        }
+        done.refused.into_iter().for_each(&refused);
+        for job in done.jobs {
+            publish(job, &events, &mut commands);
+        }
+        for answer in done.answers {
+            // Whoever asked may have gone.
+            let _ = answer.send(());
+        }
+    }
+    commands.finish(LAST_COMMANDS).await;
+}
+
+#[derive(Default)]
+struct Done {
+    jobs: Vec<Job>,
+    refused: Vec<Update>,
+    /// What the tables said to each service that was to be written; nothing: they took it.
+    complaints: Vec<(ServiceId, String)>,
+    answers: Vec<oneshot::Sender<()>>,
+}
+
+fn act(director: &Mutex<Director>, tasks: Vec<Task>) -> Done {
+    let mut done = Done::default();
+    let mut orders = None;
+    for task in tasks {
+        match task {
+            Task::Job(job) => done.jobs.push(*job),
+            Task::Orders(newest, path) => orders = Some((newest, path)),
+            Task::Done(answer) => done.answers.push(answer),
+        }
+    }
+    if let Some((orders, path)) = orders
+        && let Err(error) = orders.write(&path)
+    {
+        error!(
+            "the orders are not kept over a restart, {}: {error}",
+            path.display()
+        );
+    }
+    if !done.jobs.is_empty() {
+        expect(director, &done.jobs);
+        let mut jobs = std::mem::take(&mut done.jobs);
+        for round in rounds(&mut jobs) {
+            write(director, round, &mut done);
+        }
+        done.jobs = jobs;
+    }
+    done
+}
+
+/// Jobs in their order, in parts that have each service once: a job is planned by what the tables hold
+/// after the one before it.
+fn rounds(mut jobs: &mut [Job]) -> Vec<&mut [Job]> {
+    let mut rounds = Vec::new();
+    while !jobs.is_empty() {
+        let mut known = HashSet::new();
+        let again = jobs
+            .iter()
+            .position(|job| !known.insert(job.update.service));
+        let (round, rest) = jobs.split_at_mut(again.unwrap_or(jobs.len()));
+        rounds.push(round);
+        jobs = rest;
+    }
+    rounds
+}
+
+/// The single writer of the tables. Whoever panicked while holding it left no edit half made.
+fn lock(director: &Mutex<Director>) -> MutexGuard<'_, Director> {
+    director.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Gives the next hops of servers that are to serve a moment to be found: the first packets are for
+/// them, too.
+fn expect(director: &Mutex<Director>, jobs: &[Job]) {
+    let serves = |settings: &Option<ServerSettings>| settings.is_some_and(|s| s.weight > 0);
+    let starts = |change: &Change| serves(&change.after) && !serves(&change.before);
+    let changes = jobs.iter().flat_map(|job| job.update.changes());
+    let addresses: BTreeSet<IpAddr> = changes
+        .filter(starts)
+        .map(|change| change.server.address())
+        .collect();
+    for _ in 0..10 {
+        if addresses.is_empty() || lock(director).expect_all(&addresses) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Writes jobs of different services, and completes their events with the lines of the log.
+fn write(director: &Mutex<Director>, jobs: &mut [Job], done: &mut Done) {
+    let mut director = lock(director);
+    let planned: Vec<_> = jobs
+        .iter()
+        .map(|job| edits(&job.update, director.wanted(&job.update.service)))
+        .collect();
+    let changed = || {
+        jobs.iter()
+            .zip(&planned)
+            .filter(|(_, (edits, _))| !edits.is_empty())
+    };
+    let all: Vec<(ServiceId, &[Edit])> = changed()
+        .map(|(job, (edits, _))| (job.update.service, &edits[..]))
+        .collect();
+    let mut outcomes = director.apply_together(all).into_iter();
+    // Only now nothing new is scheduled to them.
+    for job in jobs.iter() {
+        for &(server, on_down) in &job.turned {
+            director.mark_down(&job.update.service, server, on_down);
+        }
+    }
+    drop(director);
+    for (job, (edits, lines)) in jobs.iter_mut().zip(planned) {
+        if edits.is_empty() {
+            continue;
+        }
+        let outcome = outcomes.next().unwrap_or(Ok(()));
+        let complaint = outcome
+            .as_ref()
+            .err()
+            .map(|refusal| refusal.message.clone());
+        done.complaints
+            .push((job.update.service, complaint.unwrap_or_default()));
+        if outcome.is_err() {
+            done.refused.push(job.update.clone());
+            continue;
+        }
+        for (server, line) in lines {
+            info!("{line}");
+            let about = job.events.iter_mut().filter(|event| event.text.is_empty());
+            about
+                .filter(|event| event.server == server)
+                .for_each(|event| event.text.clone_from(&line));
+        }
+    }
+}
+
+fn publish(job: Job, events: &broadcast::Sender<Arc<Event>>, commands: &mut Commands) {
+    for mut event in job.events {
+        if event.text.is_empty() {
+            event.text.clone_from(&event.reason);
+        }
+        match serde_json::to_string(&event) {
+            Ok(line) => {
+                info!("event {line}");
+                if let Some(command) = &job.event_command {
+                    commands.run(
+                        "events",
+                        CommandLine {
+                            line: command.clone(),
+                            input: line + "\n",
+                        },
+                    );
+                }
+            }
+            Err(error) => error!("an event cannot be told: {error}"),
+        }
+        // Nobody has to listen.
+        let _ = events.send(Arc::new(event));
+    }
+    let subject = Name(job.update.service).to_string();
+    for line in job.commands {
+        commands.run(
+            &subject,
+            CommandLine {
+                line,
+                input: String::new(),
+            },
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::Service;
+    use crate::service::tests::virtual_service;
+
+    #[test]
+    fn jobs_of_one_service_are_written_one_after_the_other() {
+        let job = |address: &str, phase| {
+            let service = Service::adopt(virtual_service(address, vec![]), None);
+            Job::new(service.withdrawal(phase))
+        };
+        let (one, two) = ("10.9.9.1:80", "10.9.9.2:80");
+        let mut jobs = [
+            job(one, "a"),
+            job(two, "b"),
+            job(one, "c"),
+            job(one, "d"),
+            job(two, "e"),
+        ];
+        let phases =
+            |round: &mut [Job]| round.iter().map(|job| job.update.phase).collect::<String>();
+        let rounds: Vec<_> = rounds(&mut jobs).into_iter().map(phases).collect();
+        assert_eq!(rounds, ["ab", "c", "de"]);
+    }
+}

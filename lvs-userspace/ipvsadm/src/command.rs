@@ -1,0 +1,93 @@
+//! What a command line asks for.
+
+use std::path::PathBuf;
+
+use lvs_api::model::ServiceId;
+use lvs_api::protocol::Edit;
+use lvs_api::sync::{SyncDaemon, SyncRole};
+
+/// A whole command line, understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invocation {
+    /// `--socket`.
+    pub socket: Option<PathBuf>,
+    /// What to do.
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Change something: `-A -E -D -C -a -e -d -Z --set`.
+    Edit(Edit),
+    /// `-L`: all services or one.
+    Services {
+        /// Only this one.
+        only: Option<ServiceId>,
+        /// How.
+        listing: Listing,
+    },
+    /// `-L -c`.
+    Connections {
+        /// `-n`.
+        numeric: bool,
+        /// `--persistent-conn`: with the columns of persistence engines.
+        engines: bool,
+    },
+    /// `-L --timeout`.
+    Timeouts,
+    /// `-L --daemon`.
+    SyncDaemons,
+    /// `-S`.
+    Save {
+        /// `-n`.
+        numeric: bool,
+    },
+    /// `-R`.
+    Restore,
+    /// `--start-daemon`.
+    StartDaemon(SyncDaemon),
+    /// `--stop-daemon`.
+    StopDaemon(SyncRole),
+    /// `-h`.
+    Help,
+    /// `-v`.
+    Version,
+    /// `--verdicts`: how packets ended; all reasons or those that occurred.
+    Verdicts {
+        /// `-X`: also reasons that never occurred.
+        all: bool,
+    },
+    /// `--status`.
+    Status,
+    /// `--list-marks`.
+    ListMarks,
+    /// `--import-marks`: from standard input.
+    ImportMarks,
+}
+
+/// How services are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listing {
+    /// The columns.
+    pub view: View,
+    /// `-n`: no names.
+    pub numeric: bool,
+    /// `-X`: numbers in full.
+    pub exact: bool,
+    /// Sorted, unless `--nosort`.
+    pub sort: bool,
+}
+
+/// Columns of a listing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named as the options are")]
+pub enum View {
+    #[default]
+    Plain,
+    Stats,
+    Rate,
+    Thresholds,
+    PersistentConnections,
+    TunnelInfo,
+}

@@ -1,0 +1,310 @@
+//! From the words of a command line to a [`Command`].
+//!
+//! What is wrong is found in ipvsadm's order: values as they are read, then words nobody asked for, then
+//! options that do not go with the command, then what does not make sense together.
+
+use std::path::PathBuf;
+
+use super::command::{Command, Invocation, Listing, View};
+use super::error::UsageError;
+use super::number::timeout;
+use super::option::{CommandName, OptionName, Rule, Switch};
+use super::server::ServerOptions;
+use super::service::{self, ServiceOptions};
+use super::sync::SyncOptions;
+use super::word::{Item, Words};
+use lvs_api::model::{Protocol, ServiceId};
+use lvs_api::protocol::{Edit, MarkRule, Timeouts};
+
+/// Understands a command line; `words` without the program's own name, which messages call `program`.
+pub fn parse(program: &str, words: Vec<String>) -> Result<Invocation, UsageError> {
+    let mut line = Line::default();
+    for item in Words::new(words) {
+        // Until a command is known there is nothing better to say than where the help is.
+        let item = match item {
+            Err(_) if line.command.is_none() => {
+                return Err(UsageError::NoCommand(program.to_owned()));
+            }
+            other => other?,
+        };
+        match item {
+            Item::Word(word) => line.words.push(word),
+            Item::Switch {
+                switch: Switch::Socket,
+                value,
+                ..
+            } => line.socket = value.map(PathBuf::from),
+            Item::Switch {
+                switch: Switch::Command(name),
+                written,
+                value,
+            } => {
+                if line.command.is_some() {
+                    return Err(UsageError::SecondCommand(value.unwrap_or(written)));
+                }
+                line.command = Some(name);
+                line.sync.begin(name, value.as_deref())?;
+                if name == CommandName::Mark {
+                    line.mark = service::mark(value.as_deref().unwrap_or_default(), 0)?;
+                }
+                if matches!(name, CommandName::Help | CommandName::Version) {
+                    break;
+                }
+            }
+            Item::Switch { switch, value, .. } => {
+                if line.command.is_none() {
+                    return Err(UsageError::NoCommand(program.to_owned()));
+                }
+                line.take(switch, value.as_deref())?;
+            }
+        }
+    }
+    match line.command {
+        Some(name) => line.finish(name),
+        None if line.words.is_empty() => line.finish(CommandName::List),
+        None => Err(UsageError::NoCommand(program.to_owned())),
+    }
+}
+
+/// A command line as far as it was read.
+#[derive(Default)]
+struct Line {
+    command: Option<CommandName>,
+    socket: Option<PathBuf>,
+    words: Vec<String>,
+    given: Vec<OptionName>,
+    service: ServiceOptions,
+    server: ServerOptions,
+    sync: SyncOptions,
+    mark: u32,
+}
+
+impl Line {
+    fn take(&mut self, switch: Switch, value: Option<&str>) -> Result<(), UsageError> {
+        if let Some(option) = switch.option() {
+            if self.has(option) {
+                return Err(UsageError::Repeated(option.name()));
+            }
+            self.given.push(option);
+        }
+        let text = value.unwrap_or_default();
+        match switch {
+            Switch::Tcp => self.service.take_address(Protocol::Tcp, text)?,
+            Switch::Udp => self.service.take_address(Protocol::Udp, text)?,
+            Switch::Sctp => self.service.take_address(Protocol::Sctp, text)?,
+            Switch::Mark => self.service.take_mark(text)?,
+            Switch::Ipv6 => self.service.take_ipv6()?,
+            Switch::Forward(method) => self.server.method = method,
+            Switch::Plain(OptionName::Server) => self.server.take_address(text, self.service.id)?,
+            Switch::Plain(option) => {
+                // Options that are none of these are known by having been given.
+                let _known = self.service.take(option, value)?
+                    || self.server.take(option, text)?
+                    || self.sync.take(option, text)?;
+            }
+            Switch::Sort | Switch::Command(_) | Switch::Socket => {}
+        }
+        Ok(())
+    }
+
+    fn has(&self, option: OptionName) -> bool {
+        self.given.contains(&option)
+    }
+
+    fn finish(mut self, name: CommandName) -> Result<Invocation, UsageError> {
+        let command = match name {
+            CommandName::Help => Command::Help,
+            CommandName::Version => Command::Version,
+            _ => self.command(name)?,
+        };
+        Ok(Invocation {
+            socket: self.socket,
+            command,
+        })
+    }
+
+    fn command(&mut self, name: CommandName) -> Result<Command, UsageError> {
+        let timeouts = if name == CommandName::Set {
+            Some(self.three_timeouts()?)
+        } else {
+            None
+        };
+        if let Some(word) = self.words.first() {
+            return Err(UsageError::UnexpectedWord(word.clone()));
+        }
+        self.service.scheduler_flags()?;
+        self.check_rules(name)?;
+
+        // The rules asked for a service wherever one is needed.
+        let service = || self.service.id.ok_or(UsageError::ServiceAddress);
+        Ok(match name {
+            CommandName::AddService => {
+                let service = service()?;
+                let settings = self.service.settings(service)?;
+                Command::Edit(Edit::AddService { service, settings })
+            }
+            CommandName::EditService => {
+                let service = service()?;
+                let settings = self.service.settings(service)?;
+                Command::Edit(Edit::EditService { service, settings })
+            }
+            CommandName::DeleteService => Command::Edit(Edit::DeleteService {
+                service: service()?,
+            }),
+            CommandName::Flush => Command::Edit(Edit::Flush),
+            CommandName::Zero => Command::Edit(Edit::Zero {
+                service: self.service.id,
+            }),
+            CommandName::AddServer => {
+                let service = service()?;
+                let (server, settings) = self.server.settings(service)?;
+                Command::Edit(Edit::AddServer {
+                    service,
+                    server,
+                    settings,
+                })
+            }
+            CommandName::EditServer => {
+                let service = service()?;
+                let (server, settings) = self.server.settings(service)?;
+                Command::Edit(Edit::EditServer {
+                    service,
+                    server,
+                    settings,
+                })
+            }
+            CommandName::DeleteServer => {
+                let service = service()?;
+                Command::Edit(Edit::DeleteServer {
+                    service,
+                    server: self.server.id(service)?,
+                })
+            }
+            CommandName::Set => Command::Edit(Edit::SetTimeouts(
+                timeouts.ok_or(UsageError::ThreeTimeouts)?,
+            )),
+            CommandName::List => self.list()?,
+            CommandName::Save => Command::Save {
+                numeric: self.has(OptionName::Numeric),
+            },
+            CommandName::Restore => Command::Restore,
+            CommandName::StartDaemon => Command::StartDaemon(self.sync.daemon()?),
+            CommandName::StopDaemon => Command::StopDaemon(self.sync.role()?),
+            CommandName::Verdicts => Command::Verdicts {
+                all: self.has(OptionName::Exact),
+            },
+            CommandName::Status => Command::Status,
+            CommandName::Mark => Command::Edit(Edit::Mark(self.mark_rule()?)),
+            CommandName::ListMarks => Command::ListMarks,
+            CommandName::ImportMarks => Command::ImportMarks,
+            CommandName::Help => Command::Help,
+            CommandName::Version => Command::Version,
+        })
+    }
+
+    fn check_rules(&self, name: CommandName) -> Result<(), UsageError> {
+        let command = name.name();
+        for option in OptionName::ALL {
+            match (name.rule(*option), self.has(*option)) {
+                (Rule::Required, false) => {
+                    return Err(UsageError::Missing {
+                        option: option.name(),
+                        command,
+                    });
+                }
+                (Rule::Illegal, true) => {
+                    return Err(UsageError::Illegal {
+                        option: option.name(),
+                        command,
+                    });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn list(&self) -> Result<Command, UsageError> {
+        use OptionName as O;
+        let mut subjects = [O::Connection, O::Service, O::Timeout, O::Daemon]
+            .into_iter()
+            .filter(|o| self.has(*o));
+        let subject = subjects.next();
+        if let (Some(first), Some(second)) = (subject, subjects.next()) {
+            let (option, other) = (second.name(), first.name());
+            return Err(UsageError::Conflict {
+                option,
+                other,
+                command: CommandName::List.name(),
+            });
+        }
+        let counts = [O::Stats, O::Rate, O::Thresholds]
+            .into_iter()
+            .any(|o| self.has(o));
+        let engines = self.has(O::PersistentConnections);
+        match subject {
+            Some(O::Connection) if counts => Err(UsageError::ListConflict),
+            Some(O::Timeout | O::Daemon) if counts || engines => Err(UsageError::ListConflict),
+            Some(O::Connection) => Ok(Command::Connections {
+                numeric: self.has(O::Numeric),
+                engines,
+            }),
+            Some(O::Timeout) => Ok(Command::Timeouts),
+            Some(O::Daemon) => Ok(Command::SyncDaemons),
+            _ => {
+                // The first of them wins where several are given.
+                let view = [
+                    (O::Stats, View::Stats),
+                    (O::Rate, View::Rate),
+                    (O::Thresholds, View::Thresholds),
+                    (O::PersistentConnections, View::PersistentConnections),
+                    (O::TunnelInfo, View::TunnelInfo),
+                ]
+                .into_iter()
+                .find(|(option, _)| self.has(*option))
+                .map_or(View::Plain, |(_, view)| view);
+                let listing = Listing {
+                    view,
+                    numeric: self.has(O::Numeric),
+                    exact: self.has(O::Exact),
+                    sort: !self.has(O::NoSort),
+                };
+                Ok(Command::Services {
+                    only: self.service.id,
+                    listing,
+                })
+            }
+        }
+    }
+
+    fn mark_rule(&self) -> Result<MarkRule, UsageError> {
+        match self.service.id {
+            Some(ServiceId::Address { protocol, address }) => Ok(MarkRule {
+                protocol,
+                address,
+                mark: self.mark,
+            }),
+            _ => Err(UsageError::ServiceAddress),
+        }
+    }
+
+    /// `--set` takes the first three words, wherever they stand.
+    fn three_timeouts(&mut self) -> Result<Timeouts, UsageError> {
+        if self.words.len() < 3 {
+            return Err(UsageError::ThreeTimeouts);
+        }
+        let values: Vec<_> = self.words.drain(..3).collect();
+        match values.as_slice() {
+            [tcp, tcp_fin, udp] => Ok(Timeouts {
+                tcp: timeout(tcp, 0)?,
+                tcp_fin: timeout(tcp_fin, 0)?,
+                udp: timeout(udp, 0)?,
+            }),
+            _ => Err(UsageError::ThreeTimeouts),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "parse_tests/mod.rs"]
+mod tests;

@@ -1,0 +1,87 @@
+//! Lines of `ipvsadm -S`: what `-R` reads, and the daemon's configuration file.
+
+use thiserror::Error;
+
+use super::command::{Command, Invocation};
+use super::error::UsageError;
+use super::parse::parse;
+use lvs_api::protocol::Edit;
+
+/// Why a line is no edit.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum LineError {
+    /// Not a command line at all.
+    #[error("{}", .0.to_string().trim_end())]
+    Usage(#[from] UsageError),
+    /// A command that changes nothing.
+    #[error(
+        "only commands that change something can stand here (-A -E -D -C -a -e -d -Z --set --mark)"
+    )]
+    NotAnEdit,
+}
+
+/// The edit that a line of a configuration file stands for; `None` if it is blank or a comment (`#`).
+pub fn parse_line(line: &str) -> Result<Option<Edit>, LineError> {
+    if line.trim_start().starts_with('#') {
+        return Ok(None);
+    }
+    let words = words(line);
+    if words.is_empty() {
+        return Ok(None);
+    }
+    match parse("ipvsadm", words) {
+        Ok(Invocation {
+            socket: None,
+            command: Command::Edit(edit),
+        }) => Ok(Some(edit)),
+        Ok(_) | Err(UsageError::NoCommand(_)) => Err(LineError::NotAnEdit),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The words of a line, without the program's name that may begin it. There is no quoting.
+pub fn words(line: &str) -> Vec<String> {
+    line.split_whitespace()
+        .skip_while(|word| *word == "ipvsadm")
+        .map(str::to_owned)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comments_and_blank_lines_are_no_edits() {
+        for line in ["", "  ", "# the web", "  # and its server"] {
+            assert_eq!(parse_line(line), Ok(None));
+        }
+    }
+
+    #[test]
+    fn the_name_of_the_program_may_begin_a_line() {
+        for line in ["-C", "ipvsadm -C", "\tipvsadm\t--clear \r"] {
+            assert_eq!(parse_line(line), Ok(Some(Edit::Flush)));
+        }
+    }
+
+    #[test]
+    fn an_error_says_what_is_wrong_with_the_line() {
+        let not_an_edit = "only commands that change something can stand here (-A -E -D -C -a -e -d -Z --set --mark)";
+        for (line, expected) in [
+            (
+                "-A -t 1.2.3.4:80x",
+                "illegal virtual server address[:port] specified",
+            ),
+            ("-A -f 1 -x", "-x: missing argument"),
+            ("-A -f 1 # web", "unexpected argument #"),
+            ("foo", not_an_edit),
+            ("-L", not_an_edit),
+            ("-R", not_an_edit),
+            ("-C --socket /x", not_an_edit),
+        ] {
+            let error = parse_line(line).expect_err(line).to_string();
+            assert_eq!(error, expected);
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The virtual service of a command line, and what `-A` and `-E` set for it.
+
+use std::net::SocketAddr;
+
+use super::address::{address, prefix};
+use super::error::UsageError;
+use super::number::{number, timeout};
+use super::option::OptionName;
+use super::ports::ServiceNames;
+use super::scheduler_flags;
+use lvs_api::model::{Family, Persistence, Protocol, ServiceId, ServiceSettings};
+
+/// What `-p` without a value means.
+const DEFAULT_PERSISTENCE: u32 = 360;
+const DEFAULT_SCHEDULER: &str = "wlc";
+/// The kernel's names have room for 15 letters; more are cut off.
+const MAX_NAME: usize = 15;
+
+/// What the options said about a virtual service.
+#[derive(Default)]
+pub(super) struct ServiceOptions {
+    pub(super) id: Option<ServiceId>,
+    scheduler: String,
+    scheduler_flags: String,
+    engine: Option<String>,
+    persistence: Option<u32>,
+    /// Prefix length, and the family it was read for.
+    netmask: Option<(Family, u8)>,
+    one_packet: bool,
+}
+
+impl ServiceOptions {
+    pub(super) fn take_address(
+        &mut self,
+        protocol: Protocol,
+        text: &str,
+    ) -> Result<(), UsageError> {
+        let (ip, port) =
+            address(text, protocol, ServiceNames::system()).ok_or(UsageError::ServiceAddress)?;
+        let address = SocketAddr::new(ip, port.unwrap_or(0));
+        self.id = Some(ServiceId::Address { protocol, address });
+        Ok(())
+    }
+
+    pub(super) fn take_mark(&mut self, text: &str) -> Result<(), UsageError> {
+        let mark = mark(text, 1)?;
+        let family = Family::Ipv4;
+        self.id = Some(ServiceId::Mark { mark, family });
+        Ok(())
+    }
+
+    /// `-6`: the mark is one of IPv6 packets.
+    pub(super) fn take_ipv6(&mut self) -> Result<(), UsageError> {
+        match &mut self.id {
+            Some(ServiceId::Mark { family, .. }) => {
+                *family = Family::Ipv6;
+                Ok(())
+            }
+            _ => Err(UsageError::Ipv6BeforeMark),
+        }
+    }
+
+    /// Takes an option of services; says whether it was one.
+    pub(super) fn take(
+        &mut self,
+        option: OptionName,
+        value: Option<&str>,
+    ) -> Result<bool, UsageError> {
+        let text = value.unwrap_or_default();
+        match option {
+            OptionName::Scheduler => self.scheduler = cut(text),
+            OptionName::SchedulerFlags => text.clone_into(&mut self.scheduler_flags),
+            OptionName::Engine => self.engine = Some(cut(text)),
+            OptionName::OnePacket => self.one_packet = true,
+            OptionName::Persistent => {
+                let seconds = value.map_or(Ok(DEFAULT_PERSISTENCE), |value| timeout(value, 1));
+                self.persistence = Some(seconds?);
+            }
+            OptionName::Netmask => self.netmask = Some(self.read_netmask(text)?),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// The family is the one known so far: the mask has to come after the service.
+    fn read_netmask(&self, text: &str) -> Result<(Family, u8), UsageError> {
+        let family = self.id.map_or(Family::Ipv4, |id| id.family());
+        let (prefix, error) = match family {
+            Family::Ipv4 => (prefix(text), UsageError::Netmask),
+            Family::Ipv6 => (
+                number(text, 1..=128).and_then(|prefix| prefix.try_into().ok()),
+                UsageError::Ipv6Netmask,
+            ),
+        };
+        prefix.map(|prefix| (family, prefix)).ok_or(error)
+    }
+
+    fn scheduler(&self) -> &str {
+        if self.scheduler.is_empty() {
+            DEFAULT_SCHEDULER
+        } else {
+            &self.scheduler
+        }
+    }
+
+    /// The flags can be read once the scheduler is known.
+    pub(super) fn scheduler_flags(&self) -> Result<u8, UsageError> {
+        scheduler_flags::from_text(&self.scheduler_flags, self.scheduler())
+    }
+
+    /// Whole settings for a service: what was not said gets its default.
+    pub(super) fn settings(&self, id: ServiceId) -> Result<ServiceSettings, UsageError> {
+        if let ServiceId::Address { protocol, address } = id {
+            if address.port() == 0 && self.persistence.is_none() {
+                return Err(UsageError::ZeroPort);
+            }
+            if self.one_packet && protocol != Protocol::Udp {
+                return Err(UsageError::OnePacket);
+            }
+        }
+        let (family, single) = match id.family() {
+            Family::Ipv4 => (Family::Ipv4, 32),
+            Family::Ipv6 => (Family::Ipv6, 128),
+        };
+        let netmask = self.netmask.filter(|(of, _)| *of == family);
+        Ok(ServiceSettings {
+            scheduler: self.scheduler().to_owned(),
+            scheduler_flags: self.scheduler_flags()?,
+            persistence: self.persistence.map(|timeout| Persistence {
+                timeout,
+                prefix: netmask.map_or(single, |(_, prefix)| prefix),
+            }),
+            one_packet: self.one_packet,
+            redispatch: None,
+            engine: self.engine.clone(),
+        })
+    }
+}
+
+/// A firewall mark.
+pub(super) fn mark(text: &str, least: u32) -> Result<u32, UsageError> {
+    number(text, least..=u32::MAX).ok_or_else(|| UsageError::Mark(text.to_owned()))
+}
+
+fn cut(name: &str) -> String {
+    name.chars().take(MAX_NAME).collect()
+}

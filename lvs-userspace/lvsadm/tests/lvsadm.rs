@@ -1,0 +1,250 @@
+//! `lvsadm` as a program: what it sends over the control socket, how it ends, what it does with long
+//! answers. At the other end is a web server that only talks; the daemon has its own tests.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse as _;
+use axum::routing::{get, post};
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use lvs_api::model::Protocol;
+use lvs_api::protocol::{Connection, Edit, Refusal, RefusalKind, Timeouts};
+use tempfile::TempDir;
+
+/// Edits that arrived.
+type Edits = Arc<Mutex<Vec<Edit>>>;
+
+/// Something that talks as the daemon does.
+struct Peer {
+    folder: TempDir,
+    edits: Edits,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Peer {
+    /// Refuses to delete services, and lists so many connections.
+    fn start(connections: u16, copies: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let edits = Edits::default();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let listener = {
+            let _entered = runtime.enter();
+            tokio::net::UnixListener::bind(folder.path().join("socket")).unwrap()
+        };
+        let lines: Vec<_> = (0..connections).map(line).collect();
+        let lines = Bytes::from(lines.concat());
+        let list = move || {
+            let lines = lines.clone();
+            // In pieces that end anywhere.
+            let pieces = stream::iter(0..copies).flat_map(move |_| {
+                let lines = lines.clone();
+                let starts = (0..lines.len()).step_by(1000);
+                stream::iter(starts.map(move |start| {
+                    let piece = lines.slice(start..lines.len().min(start + 1000));
+                    Ok::<_, std::io::Error>(piece)
+                }))
+            });
+            async { Body::from_stream(pieces) }
+        };
+        let timeouts = Timeouts {
+            tcp: 900,
+            tcp_fin: 120,
+            udp: 300,
+        };
+        let routes = axum::Router::new()
+            .route("/v1/edits", post(edit))
+            .route("/v1/timeouts", get(move || async move { Json(timeouts) }))
+            .route("/v1/connections", get(list))
+            .with_state(Arc::clone(&edits));
+        runtime.spawn(async { axum::serve(listener, routes).await });
+        Self {
+            folder,
+            edits,
+            _runtime: runtime,
+        }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("socket")
+    }
+
+    fn lvsadm(&self, line: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lvsadm"));
+        command
+            .env("LVS_SOCKET", self.socket())
+            .args(line.split_whitespace())
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, line: &str) -> Output {
+        self.lvsadm(line).output().unwrap()
+    }
+
+    fn edits(&self) -> Vec<Edit> {
+        let edits = self.edits.lock().unwrap_or_else(PoisonError::into_inner);
+        edits.clone()
+    }
+}
+
+async fn edit(State(edits): State<Edits>, Json(edit): Json<Edit>) -> axum::response::Response {
+    let refused = matches!(edit, Edit::DeleteService { .. });
+    edits
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(edit);
+    if refused {
+        let refusal = Refusal {
+            kind: RefusalKind::NoSuchService,
+            message: "there is no such virtual service".to_owned(),
+        };
+        return (StatusCode::NOT_FOUND, Json(refusal)).into_response();
+    }
+    StatusCode::NO_CONTENT.into_response()
+}
+
+fn line(number: u16) -> String {
+    let connection = Connection {
+        protocol: Some(Protocol::Tcp),
+        expires: 61,
+        state: "ESTABLISHED".to_owned(),
+        client: SocketAddr::from(([198, 51, 100, 7], number)),
+        virtual_address: SocketAddr::from(([192, 0, 2, 10], 80)),
+        server: SocketAddr::from(([10, 0, 0, 1], 80)),
+        template: false,
+    };
+    serde_json::to_string(&connection).unwrap() + "\n"
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn without_a_daemon_it_says_how_to_start_one() {
+    for arguments in [&["-Ln"][..], &["-C"], &[]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_lvsadm"))
+            .args(arguments)
+            .args(["--socket", "/nonexistent/lvsd.sock"])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert_eq!(
+            text(&output.stderr),
+            "lvsd is not running at /nonexistent/lvsd.sock: start it with `lvsd --interface IF` \
+             (`lvsd --help` tells more)\n"
+        );
+    }
+}
+
+#[test]
+fn help_and_version_need_no_daemon() {
+    for option in ["-h", "-v"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_lvsadm"))
+            .arg(option)
+            .output()
+            .unwrap();
+        assert!(output.status.success());
+        assert!(text(&output.stdout).starts_with("lvsadm "));
+    }
+}
+
+#[test]
+fn a_refusal_is_one_line_and_255() {
+    let peer = Peer::start(0, 0);
+    let output = peer.run("-D -t 192.0.2.10:80");
+    assert_eq!(output.status.code(), Some(255));
+    assert_eq!(text(&output.stderr), "No such service\n");
+}
+
+#[test]
+fn the_socket_may_be_an_option() {
+    let peer = Peer::start(0, 0);
+    let output = peer
+        .lvsadm("-L --timeout --socket")
+        .arg(peer.socket())
+        .env("LVS_SOCKET", "/nonexistent")
+        .output()
+        .unwrap();
+    assert_eq!(
+        text(&output.stdout),
+        "Timeout (tcp tcpfin udp): 900 120 300\n"
+    );
+}
+
+#[test]
+fn restoring_goes_on_after_a_refusal_and_ends_as_the_last_line_does() {
+    let peer = Peer::start(0, 0);
+    let file = peer.folder.path().join("rules");
+    for (lines, code, edits) in [
+        ("-D -t 1.2.3.4:80\n-C\n", 0, 2),
+        ("-C\n-D -t 1.2.3.4:80\n", 255, 2),
+        ("-C\n-D -t 1.2.3.4:80x\n-C\n", 2, 1),
+    ] {
+        let before = peer.edits().len();
+        std::fs::write(&file, lines).unwrap();
+        let mut command = peer.lvsadm("-R");
+        command.stdin(std::fs::File::open(&file).unwrap());
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{lines}");
+        assert_eq!(peer.edits().len() - before, edits, "{lines}");
+    }
+}
+
+#[test]
+fn called_as_ipvsadm_restore_it_begins_with_nothing() {
+    use std::os::unix::process::CommandExt as _;
+    let peer = Peer::start(0, 0);
+    let file = peer.folder.path().join("rules");
+    std::fs::write(&file, "# saved yesterday\n-Z\n").unwrap();
+    let mut command = peer.lvsadm("");
+    command
+        .arg0("/sbin/ipvsadm-restore")
+        .stdin(std::fs::File::open(&file).unwrap());
+    assert!(command.status().unwrap().success());
+    assert_eq!(peer.edits(), [Edit::Flush, Edit::Zero { service: None }]);
+}
+
+#[test]
+fn connections_are_listed_wherever_the_pieces_of_the_answer_end() {
+    let peer = Peer::start(500, 1);
+    let output = peer.run("-Lcn");
+    let lines: Vec<_> = text(&output.stdout).lines().skip(2).collect();
+    assert_eq!(lines.len(), 500);
+    for (number, line) in lines.iter().enumerate() {
+        let client = format!("198.51.100.7:{number}");
+        let expected =
+            format!("TCP 01:01  ESTABLISHED {client:<18} 192.0.2.10:80      10.0.0.1:80");
+        assert_eq!(*line, expected);
+    }
+}
+
+#[test]
+fn a_long_listing_ends_quietly_when_nobody_reads_on() {
+    // More than any buffer on the way holds.
+    let peer = Peer::start(60_000, 1_000);
+    let mut command = peer.lvsadm("-Lcn");
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut first = String::new();
+    output.read_line(&mut first).unwrap();
+    assert_eq!(first, "IPVS connection entries\n");
+    drop(output);
+    let mut errors = String::new();
+    let mut stderr = child.stderr.take().unwrap();
+    stderr.read_to_string(&mut errors).unwrap();
+    assert_eq!(errors, "");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}

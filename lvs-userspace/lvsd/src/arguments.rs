@@ -1,0 +1,331 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{ArgAction, Parser};
+use lvs_api::DEFAULT_SOCKET;
+use lvs_api::role::Role;
+use lvs_api::virtual_address::VirtualAddress;
+use lvs_replication::peer;
+
+/// The folder of what outlives a reboot.
+const DEFAULT_STATE: &str = "/var/lib/lvs";
+
+/// The director daemon: makes this machine a layer-4 load balancer.
+///
+/// lvsd loads a program into the kernel's network drivers (XDP) that forwards the packets of virtual
+/// services to real servers, and keeps its tables: services and real servers, next hops, expired
+/// connections. Services come from a file or, at any time, from lvsadm, which takes ipvsadm's commands.
+///
+/// With a command (`lvsd www.cf start`, or in the other order) it does what ldirectord does: the daemon
+/// runs in the background, is known by the name of its file, and start and stop return when it is done.
+/// Without one it runs in the foreground with the options given.
+///
+/// The kernel does the forwarding. It goes on when lvsd ends, is killed or is being replaced; the next
+/// lvsd takes over services and connections as they are, and puts its own program in the old one's
+/// place without losing a packet. To stop forwarding, run lvsd with --detach-on-exit and stop it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "lvsd",
+    version,
+    after_long_help = AFTER_HELP,
+    override_usage = "lvsd [OPTIONS] [FILE] start|stop|restart|try-restart|reload|force-reload|status\n       \
+                      lvsd [OPTIONS]    (in the foreground)\n       \
+                      lvsd check [--strict] FILE",
+    disable_help_flag = true,
+    disable_version_flag = true
+)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
+pub(crate) struct Arguments {
+    /// A command and the file it is about: `www.cf start` or `start www.cf`
+    ///
+    /// The file is looked for in /etc/ha.d, /etc/ha.d/conf, by its path, and in /etc/lvs; without one it
+    /// is ldirectord.cf. Its daemon's pid file is /var/run/ldirectord.FILE.pid.
+    #[arg(value_name = "FILE|COMMAND", hide = true)]
+    pub(crate) words: Vec<String>,
+
+    /// With `check`: a warning is as bad as an error
+    #[arg(long)]
+    pub(crate) strict: bool,
+
+    /// Stay in the foreground with `start`, and log in detail on the error output
+    #[arg(long, short)]
+    pub(crate) debug: bool,
+
+    /// Stay in the foreground with `start`, for a supervisor, and log on the standard output
+    ///
+    /// The other commands find this daemon, too. systemd is told when it is ready and that it lives.
+    #[arg(long)]
+    pub(crate) foreground: bool,
+
+    /// The process that `start` runs in the background
+    #[arg(long, hide = true)]
+    pub(crate) detached: bool,
+
+    /// Virtual services, in the lines of `ipvsadm -S`
+    ///
+    /// The tables are made to hold exactly the services of the file: services and servers that are not
+    /// in it are deleted, connections stay. If any line is wrong, all errors are told and nothing
+    /// changes. SIGHUP reads the file again. Without this option the tables stay as they are.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// An interface that packets of clients or real servers come in by (give it once for each)
+    ///
+    /// Interfaces that an earlier lvsd attached to and that are not named now are detached. Without
+    /// this option the program stays where it is, and goes to where, by the routes, packets of the
+    /// services in the file come and go: at the start, and when the file is read again.
+    #[arg(long, short, value_name = "IF")]
+    pub(crate) interface: Vec<String>,
+
+    /// Folder of the BPF file system that keeps the data path
+    ///
+    /// Two directors (in two network namespaces, say) need two folders. Where none is mounted, a BPF
+    /// file system is.
+    #[arg(long, value_name = "DIR", default_value = "/sys/fs/bpf/lvs")]
+    pub(crate) bpffs: PathBuf,
+
+    /// Control socket; root and the group "lvs", if there is one, may use it
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
+    pub(crate) socket: PathBuf,
+
+    /// Folder of what outlives a reboot: the orders of operators [default: /var/lib/lvs]
+    ///
+    /// Where another socket is named, the default is its folder: it is another director's.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+
+    /// Entries of the IPv4 connection table, 64 bytes each [default: 524288]
+    ///
+    /// A connection takes one entry, a NAT connection two. At 45 % of the entries in use one new
+    /// connection in 10,000 finds no room, at 74 % one in 100: give two entries for each connection
+    /// expected, four with NAT. A data path that is taken over keeps its sizes, see --reset.
+    #[arg(long, value_name = "ENTRIES", value_parser = clap::value_parser!(u32).range(8..=1 << 26))]
+    pub(crate) table4: Option<u32>,
+
+    /// Entries of the IPv6 connection table, 128 bytes each [default: 131072]
+    #[arg(long, value_name = "ENTRIES", value_parser = clap::value_parser!(u32).range(8..=1 << 25))]
+    pub(crate) table6: Option<u32>,
+
+    /// Room for the scheduling tables of all services together [default: 8388608]
+    ///
+    /// A service with rr needs one slot for each real server, with wrr the sum of the weights, with sh
+    /// and dh 256, with mh 4093, with lc and wlc none; during an edit twice that.
+    #[arg(long, value_name = "SLOTS", value_parser = clap::value_parser!(u32).range(1024..=1 << 28))]
+    pub(crate) slots: Option<u32>,
+
+    /// Fragmented packets that are followed at once [default: 16384]
+    #[arg(long, value_name = "PACKETS", value_parser = clap::value_parser!(u32).range(64..=1 << 24))]
+    pub(crate) fragments: Option<u32>,
+
+    /// Vary the outer source address of tunnels with the flow
+    ///
+    /// Spreads the load over the receive queues of real servers whose cards look at the outer addresses
+    /// only. The default is the director's own address.
+    #[arg(long)]
+    pub(crate) rss_source: bool,
+
+    /// ICMP errors the director sends per second and CPU at most
+    #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
+    pub(crate) icmp_rate: u32,
+
+    /// A sync master tells of a connection at this packet from its client
+    ///
+    /// When a connection closes it is told at once. Sync daemons are started with
+    /// `lvsadm --start-daemon`, and run again with the next lvsd.
+    #[arg(long, value_name = "PACKETS", default_value_t = 3)]
+    pub(crate) sync_threshold: u32,
+
+    /// A sync master tells of a connection again after each so many packets; 0: once
+    #[arg(long, value_name = "PACKETS", default_value_t = 50)]
+    pub(crate) sync_period: u32,
+
+    /// A sync master tells of a connection that goes on again after this time; 0s: by its packets only
+    ///
+    /// Or after half its timeout, if that is less; ten seconds count as the least half.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "0s")]
+    pub(crate) sync_refresh: Duration,
+
+    /// A sync master repeats so many times what it told, an eighth of `--sync-refresh` apart
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(..=3), default_value_t = 0)]
+    pub(crate) sync_retries: u8,
+
+    /// Ports of the sync daemons, from `--mcast-port` on: as many as `net.ipv4.vs.sync_ports` of the others
+    ///
+    /// A master spreads connections over them, each through its own; a backup listens to all.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=64), default_value_t = 1)]
+    pub(crate) sync_ports: u16,
+
+    /// Of persistent services a sync master tells the templates only (1), or their connections too (0)
+    ///
+    /// Fewer messages, and a client gets its real server again after a takeover, but the TCP connections that
+    /// it has are lost.
+    #[arg(long, value_name = "0|1", value_parser = clap::value_parser!(u8).range(..=1), default_value_t = 0)]
+    pub(crate) sync_persist_mode: u8,
+
+    /// Buffer of a sync daemon's socket; 0: the system's default [default: 1 MiB to send, 8 MiB to receive]
+    ///
+    /// `lvsadm sync status` tells how many messages found no room.
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(..=1 << 30))]
+    pub(crate) sync_sock_size: Option<u32>,
+
+    /// Of a pair of directors: the role to begin in, master or backup
+    ///
+    /// A backup holds services, connections and verdicts ready, but no virtual addresses, and speaks
+    /// neither to clients nor to the people whom the file names. `lvsadm role` changes the role. An lvsd that
+    /// takes over a data path goes on in the role it had.
+    #[arg(long, value_name = "ROLE", default_value_t)]
+    pub(crate) role: Role,
+
+    /// An address that the master of a pair holds (give it once for each)
+    ///
+    /// All of them move together: virtual addresses, and the one that real servers behind NAT have as their
+    /// gateway. `lvsadm role master` adds and announces them, `lvsadm role backup` removes them. When
+    /// lvsd is stopped they stay, as forwarding does (but see --detach-on-exit). An address that somebody
+    /// else added is left alone. Without a prefix it is /32 or /128.
+    #[arg(long, value_name = "ADDRESS/PREFIX@IF")]
+    pub(crate) virtual_address: Vec<VirtualAddress>,
+
+    /// Announcements of each address when it is taken: gratuitous ARP, or unsolicited neighbour advertisements
+    #[arg(long, value_name = "NUMBER", default_value_t = 5)]
+    pub(crate) announce_count: u32,
+
+    /// From one announcement to the next
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "200ms")]
+    pub(crate) announce_interval: Duration,
+
+    /// From the end of the announcements to their repetition, as long as the director is master; 0s: none
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "1m")]
+    pub(crate) announce_repeat: Duration,
+
+    /// Another director to share connections with, as HOST or HOST:PORT (give it once for each)
+    ///
+    /// Each director tells the others of its own connections, over encrypted connections that only those
+    /// with the same key can make; all of them name all others, or one list of all. `lvsadm sync status`
+    /// shows how it goes. Port 8849 unless given.
+    #[arg(long, value_name = "HOST[:PORT]", requires = "peer_key", value_parser = peer::peer_address)]
+    pub(crate) peer: Vec<String>,
+
+    /// Where to listen for peers [default: port 8849 of every address]
+    #[arg(long, value_name = "ADDRESS[:PORT]", requires = "peer_key", value_parser = peer::listen_address)]
+    pub(crate) peer_listen: Option<SocketAddr>,
+
+    /// What all peers share: a file of at least 16 bytes that only its owner may read
+    #[arg(long, value_name = "FILE")]
+    pub(crate) peer_key: Option<PathBuf>,
+
+    /// Remove the data path that is there, with all services and connections, and make a new one
+    ///
+    /// The way to new table sizes, and away from a data path of an incompatible lvsd.
+    #[arg(long)]
+    pub(crate) reset: bool,
+
+    /// When lvsd is stopped, stop forwarding too and remove everything from the kernel
+    #[arg(long)]
+    pub(crate) detach_on_exit: bool,
+
+    /// Load the program to have it verified, say how large it is, and end
+    #[arg(long)]
+    pub(crate) verify: bool,
+
+    /// What is logged: error, warn, info, debug or trace (RUST_LOG takes finer filters)
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    pub(crate) log_level: String,
+
+    /// Print help (-h in short)
+    #[arg(long, short, short_alias = '?', action = ArgAction::Help)]
+    help: Option<bool>,
+
+    /// Print the version
+    #[arg(long, short, short_alias = 'V', action = ArgAction::Version)]
+    version: Option<bool>,
+}
+
+impl Arguments {
+    /// Whether there is a packet at which a connection is told again, if it is to be: `sync_threshold` has the
+    /// same bounds.
+    pub(crate) const fn tells(&self) -> bool {
+        self.sync_period == 0 || self.sync_threshold < self.sync_period
+    }
+
+    /// The folder of what outlives a reboot.
+    pub(crate) fn state_folder(&self) -> PathBuf {
+        let beside = || {
+            let is_usual = self.socket == Path::new(DEFAULT_SOCKET);
+            let folder = self.socket.parent().filter(|_| !is_usual);
+            folder.unwrap_or(Path::new(DEFAULT_STATE)).to_owned()
+        };
+        self.state.clone().unwrap_or_else(beside)
+    }
+}
+
+const AFTER_HELP: &str = "\
+Commands, for the daemon of a FILE (as ldirectord's, whose name lvsd may be called by):
+  start            have it run in the background; returns when the tables are set
+  stop             have it end; returns when it has
+  restart          end it, if it runs, and start: services and connections stay in the kernel
+  try-restart      the same, but nothing if it does not run
+  reload, force-reload  have it read its file again; tells whether the file is in effect
+  status           tell whether it runs
+  check FILE       test a file: print what it would set up, as lines of ipvsadm, and on the error output
+                   what is wrong or doubtful (exit status 2; of doubts only with --strict)
+
+Exit status: 0 done; 1 it could not be done, there is no such file, or (reload) it does not run; 2 the
+file is wrong: nothing was changed; 255 a wrong command line. Of status: 0 it runs; 1 it ended without
+removing its pid file; 3 it does not run.
+
+The log of a daemon in the background is in its file's `logfile`, or /var/log/ldirectord.log.
+
+Signals:
+  SIGTERM, SIGINT  stop; the kernel goes on forwarding (but see --detach-on-exit)
+  SIGHUP           read the configuration again
+  SIGUSR2          end and withdraw nothing, for another lvsd to go on
+
+Examples:
+  lvsd www.cf start
+  lvsadm status
+
+  lvsd --interface eth0 &
+  lvsadm -A -t 192.0.2.10:80 -s wlc
+  lvsadm -a -t 192.0.2.10:80 -r 10.0.0.1 -g
+  lvsadm -a -t 192.0.2.10:80 -r 10.0.0.2 -g
+  lvsadm -Ln --stats
+
+The virtual address has to reach this machine (be one of its own, or routed to it), as with IPVS. The
+program needs Linux 6.1 or newer and the capabilities CAP_NET_ADMIN, CAP_BPF and CAP_PERFMON; to ping
+real servers CAP_NET_RAW, and for checkpath = service CAP_SYS_ADMIN too, which is given up after the start.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_told_within_each_period() {
+        let tells = |words: &[&str]| {
+            let words = ["lvsd"].into_iter().chain(words.iter().copied());
+            Arguments::parse_from(words).tells()
+        };
+        assert!(tells(&[]));
+        assert!(tells(&["--sync-threshold=0", "--sync-period=1"]));
+        assert!(tells(&["--sync-threshold=9", "--sync-period=0"]));
+        assert!(!tells(&["--sync-threshold=50"]));
+        assert!(!tells(&["--sync-threshold=51"]));
+    }
+
+    #[test]
+    fn another_socket_is_another_directors_and_so_is_its_state() {
+        let folder = |words: &[&str]| {
+            let words = ["lvsd"].into_iter().chain(words.iter().copied());
+            Arguments::parse_from(words).state_folder()
+        };
+        assert_eq!(folder(&[]), Path::new("/var/lib/lvs"));
+        assert_eq!(
+            folder(&["--socket", "/run/b/lvsd.sock"]),
+            Path::new("/run/b")
+        );
+        let named = folder(&["--socket", "/run/b/lvsd.sock", "--state", "/srv/b"]);
+        assert_eq!(named, Path::new("/srv/b"));
+    }
+}

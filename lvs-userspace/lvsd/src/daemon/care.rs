@@ -1,0 +1,150 @@
+//! The part of a daemon that looks after real servers, with an `ldirectord.cf`.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tracing::{info, warn};
+
+use crate::control::server::Control;
+use crate::mail::{Mail, Phase};
+use lvs_dataplane::director::canonical_service;
+use lvs_dataplane::service_path::ServicePath;
+use lvs_health::controller::{Beginning, Handle, Tables};
+use lvs_health::model::Configuration;
+use lvs_health::probe::Prober;
+
+/// How long the first outcomes are waited for until the start is taken to be over.
+const FIRST_OUTCOMES: Duration = Duration::from_secs(10);
+
+/// How long the end of everything is waited for.
+const END: Duration = Duration::from_secs(20);
+
+/// Files that the daemon needs beside those of its probes.
+const OTHER_FILES: u64 = 256;
+
+/// A controller, what makes its probes, and who writes about it.
+pub(super) struct Care {
+    controller: Handle,
+    mail: Mail,
+    prober: Arc<Mutex<Arc<Prober>>>,
+    service_path: Option<Arc<ServicePath>>,
+}
+
+impl Care {
+    /// Sets the tables, and begins to probe.
+    pub(super) async fn begin(
+        control: &Arc<Control>,
+        configuration: Configuration,
+        orders: PathBuf,
+        service_path: Option<Arc<ServicePath>>,
+    ) -> Result<Self> {
+        let mailed = configuration.clone();
+        let prober = Arc::new(Prober::new(service_path.clone()));
+        let prober = Arc::new(Mutex::new(prober));
+        let probers = Arc::clone(&prober);
+        let beginning = Beginning {
+            tables: tables(control, &configuration).await?,
+            configuration,
+            orders,
+            prober: Arc::new(move |check| {
+                let prober = probers.lock().unwrap_or_else(PoisonError::into_inner);
+                let prober = Arc::clone(&prober);
+                Box::pin(async move { prober.run(&check).await })
+            }),
+            sockets: sockets()?,
+        };
+        let (controller, events) =
+            Handle::begin(beginning, Arc::clone(control.shared_director())).await;
+        control.set_controller(controller.clone());
+        Ok(Self {
+            controller,
+            mail: Mail::begin(&mailed, events, control.roles().follow()),
+            prober,
+            service_path,
+        })
+    }
+
+    /// Returns when every server has been asked, and has answered or been given up.
+    pub(super) async fn answered(&self) {
+        let answered = tokio::time::timeout(FIRST_OUTCOMES, self.controller.answered());
+        if answered.await.is_err() {
+            let seconds = FIRST_OUTCOMES.as_secs();
+            warn!("some servers have not been heard from in {seconds} s; the start is over");
+        }
+        self.mail.enter(Phase::Running);
+    }
+
+    /// Does what another file says from now on.
+    pub(super) async fn reload(
+        &self,
+        control: &Arc<Control>,
+        configuration: Configuration,
+    ) -> Result<()> {
+        // Certificates may have changed, too.
+        let prober = Arc::new(Prober::new(self.service_path.clone()));
+        *self.prober.lock().unwrap_or_else(PoisonError::into_inner) = prober;
+        let tables = tables(control, &configuration).await?;
+        self.mail.enter(Phase::Reloading);
+        // Who is no longer written to hears of the last of it.
+        let mailed = configuration.clone();
+        self.controller.reload(configuration, tables).await;
+        self.mail.configure(mailed);
+        self.mail.enter(Phase::Running);
+        Ok(())
+    }
+
+    /// Ends, and withdraws nothing: another daemon goes on.
+    pub(super) async fn leave(self) {
+        self.mail.finish().await;
+    }
+
+    /// Withdraws what is not to outlive the daemon.
+    pub(super) async fn stop(self) {
+        self.mail.enter(Phase::Stopping);
+        if tokio::time::timeout(END, self.controller.stop())
+            .await
+            .is_err()
+        {
+            warn!("not everything is withdrawn after {} s", END.as_secs());
+        }
+        self.mail.finish().await;
+    }
+}
+
+/// What the tables hold of the services of a file.
+async fn tables(control: &Arc<Control>, configuration: &Configuration) -> Result<Tables> {
+    let ids = configuration
+        .virtuals
+        .iter()
+        .map(|v| canonical_service(&v.id));
+    let ids: Vec<_> = ids.collect();
+    let control = Arc::clone(control);
+    let look = move || {
+        let director = control.director();
+        let found = ids
+            .into_iter()
+            .filter_map(|id| Some((id, director.wanted(&id)?.clone())));
+        found.collect()
+    };
+    tokio::task::spawn_blocking(look)
+        .await
+        .context("cannot read the tables")
+}
+
+/// Sockets that probes may have open at once: as many as the process may have files.
+fn sockets() -> Result<usize> {
+    let (soft, hard) =
+        getrlimit(Resource::RLIMIT_NOFILE).context("cannot tell how many files may be open")?;
+    let files = match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+        Ok(()) => hard,
+        Err(error) => {
+            info!("the limit of open files stays at {soft}: {error}");
+            soft
+        }
+    };
+    let sockets = files.saturating_sub(OTHER_FILES).clamp(64, 1 << 18);
+    Ok(usize::try_from(sockets).unwrap_or(usize::MAX))
+}

@@ -1,0 +1,165 @@
+//! The configuration file of a daemon, of either kind.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tracing::warn;
+
+use crate::lifecycle::Instance;
+use crate::watched::Watched;
+use lvs_config::ldirectord::{self, Diagnostic};
+use lvs_config::{Kind, kind_of, rules};
+use lvs_dataplane::director::{Configuration, canonical_service};
+use lvs_health::model;
+
+/// What a file says.
+#[derive(Clone, Debug)]
+pub(crate) enum File {
+    /// `ipvsadm -S` lines: the tables are made to hold exactly this.
+    Rules(Configuration),
+    /// `ldirectord.cf`: its services are looked after, others are left alone.
+    Services(Box<model::Configuration>),
+}
+
+impl File {
+    /// `logfile`, if it says so.
+    pub(crate) fn logfile(&self) -> Option<&str> {
+        match self {
+            Self::Rules(_) => None,
+            Self::Services(services) => services.globals.logfile.as_deref(),
+        }
+    }
+}
+
+/// Why a file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// It could not be read.
+    #[error("cannot read the configuration {}", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Its rules are wrong.
+    #[error(transparent)]
+    Rules(#[from] rules::Error),
+    /// Lines of it are wrong.
+    #[error("the configuration is wrong, nothing was changed:\n{}", .0.join("\n"))]
+    Lines(Vec<String>),
+    /// It was rules before, and is an `ldirectord.cf` now, or the other way round.
+    #[error("{} has become a file of another kind: restart the daemon to use it", .0.display())]
+    OtherKind(PathBuf),
+}
+
+/// Reads a file whole, with those that it names by `execute`; what is doubtful in it goes to the log.
+pub(crate) fn read(path: &Path) -> Result<File, Error> {
+    read_all(path).map(|(file, _)| file)
+}
+
+/// The same, and all files that were read, as they were.
+///
+/// ldirectord runs a process for each such file. Here one daemon has the data path, and a service lies in
+/// its tables once: so the services of all files are one daemon's, started, stopped and reloaded with the
+/// first file, by whose globals it goes.
+pub(super) fn read_all(path: &Path) -> Result<(File, Vec<Watched>), Error> {
+    let mut files = vec![Watched::new(path)];
+    if kind_of(path).map_err(unreadable(path))? == Kind::Rules {
+        return Ok((File::Rules(rules::read(path)?), files));
+    }
+    let mut services = read_services(path)?;
+    let mut known = HashSet::from([path.to_owned()]);
+    let mut waiting = services.globals.execute.clone();
+    while let Some(name) = waiting.pop() {
+        let missing = || Error::Lines(vec![format!("execute: Config file {name} not found")]);
+        let further = Instance::new(Some(&name)).find().ok_or_else(missing)?;
+        // It may name the one that names it.
+        if !known.insert(further.clone()) {
+            continue;
+        }
+        files.push(Watched::new(&further));
+        let mut more = read_services(&further)?;
+        if let Some(twice) = more.virtuals.iter().find(|one| {
+            let mut all = services.virtuals.iter();
+            all.any(|other| canonical_service(&other.id) == canonical_service(&one.id))
+        }) {
+            let (name, line) = (further.display(), twice.line);
+            let line =
+                format!("Error reading file {name} at line {line}: duplicate virtual server");
+            return Err(Error::Lines(vec![line]));
+        }
+        services.virtuals.append(&mut more.virtuals);
+        waiting.append(&mut more.globals.execute);
+    }
+    Ok((File::Services(Box::new(services)), files))
+}
+
+fn unreadable(path: &Path) -> impl Fn(io::Error) -> Error {
+    move |source| Error::Read {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+fn read_services(path: &Path) -> Result<model::Configuration, Error> {
+    let reading = ldirectord::read(path).map_err(unreadable(path))?;
+    let line = |word: &str, diagnostic: &Diagnostic| {
+        let (process, line) = (std::process::id(), diagnostic.line);
+        let path = path.display();
+        format!("{word} [{process}] reading file {path} at line {line}: {diagnostic}")
+    };
+    let (errors, warnings): (Vec<_>, Vec<_>) = reading
+        .diagnostics
+        .iter()
+        .partition(|diagnostic| diagnostic.is_error());
+    for warning in warnings {
+        warn!("{}", line("Warning", warning));
+    }
+    reading.configuration.ok_or_else(|| {
+        let errors = errors.into_iter();
+        Error::Lines(errors.map(|error| line("Error", error)).collect())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn service(port: u16) -> String {
+        format!("virtual=192.0.2.1:{port}\n\treal=10.0.0.1:80 gate\n\tservice=none\n")
+    }
+
+    fn ports(file: File) -> Vec<u16> {
+        let File::Services(services) = file else {
+            panic!("no services: {file:?}");
+        };
+        let port = |id: &lvs_api::model::ServiceId| match id {
+            lvs_api::model::ServiceId::Address { address, .. } => address.port(),
+            lvs_api::model::ServiceId::Mark { .. } => 0,
+        };
+        let ports = services.virtuals.iter().map(|service| port(&service.id));
+        ports.collect()
+    }
+
+    #[test]
+    fn files_that_are_named_by_execute_are_one_with_the_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let execute = |name: &str| format!("execute={}\n", path(name).display());
+        // Each names the other.
+        fs::write(path("a.cf"), execute("b.cf") + &service(80)).unwrap();
+        fs::write(path("b.cf"), execute("a.cf") + &service(81)).unwrap();
+        assert_eq!(ports(read(&path("a.cf")).unwrap()), [80, 81]);
+        assert_eq!(ports(read(&path("b.cf")).unwrap()), [81, 80]);
+        fs::write(path("b.cf"), service(80)).unwrap();
+        let error = read(&path("a.cf")).unwrap_err().to_string();
+        assert!(error.contains("b.cf at line 1: duplicate"), "{error}");
+        fs::remove_file(path("b.cf")).unwrap();
+        let error = read(&path("a.cf")).unwrap_err().to_string();
+        assert!(error.contains("b.cf not found"), "{error}");
+    }
+}

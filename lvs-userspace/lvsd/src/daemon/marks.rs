@@ -1,0 +1,82 @@
+//! Firewall marks that a file's services ask for: the rules that give them are taken over from
+//! netfilter, so that whoever marks packets there goes on to do so.
+
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
+use std::process::Command;
+
+use tracing::{info, warn};
+
+use crate::control::server::Control;
+use lvs_api::model::{Family, ServiceId};
+use lvs_api::protocol::{Edit, MarkRule};
+use lvs_health::model::Configuration;
+use lvs_ipvsadm::netfilter;
+
+/// Makes rules for the marks of these services. What cannot be followed is told in the log; rules that
+/// were made by hand stay.
+pub(super) fn take_over(control: &Control, services: &Configuration) {
+    for (family, program) in [
+        (Family::Ipv4, "iptables-save"),
+        (Family::Ipv6, "ip6tables-save"),
+    ] {
+        let marks: BTreeSet<u32> = services
+            .virtuals
+            .iter()
+            .filter_map(|service| match service.id {
+                ServiceId::Mark { mark, family: of } if of == family => Some(mark),
+                _ => None,
+            })
+            .collect();
+        if marks.is_empty() {
+            continue;
+        }
+        let found = netfilter::read(&saved(program));
+        for (line, why) in found.others {
+            warn!("{program}, line {line}: {}: {why}", netfilter::LIMIT);
+        }
+        let wanted = |mark| marks.contains(&mark);
+        let known = control.director().marks();
+        for rule in found.rules.iter().filter(|rule| wanted(rule.mark)) {
+            if known.contains(rule) {
+                continue;
+            }
+            match control.director().apply(&Edit::Mark(*rule)) {
+                Ok(()) => info!(
+                    "packets to {} carry the mark {}, as {program} says",
+                    rule.address, rule.mark
+                ),
+                Err(refusal) => warn!("{}: {}", rule.address, refusal.message),
+            }
+        }
+        let known = control.director().marks();
+        for mark in marks {
+            let given = |rule: &MarkRule| {
+                rule.mark == mark && rule.address.is_ipv4() == (family == Family::Ipv4)
+            };
+            if !known.iter().any(given) {
+                warn!("no packet carries the mark {mark}: see `lvsadm --help` about --mark");
+            }
+        }
+    }
+}
+
+/// What a program prints about the table that marks; nothing where it is not installed.
+fn saved(program: &str) -> String {
+    match Command::new(program).args(["-t", "mangle"]).output() {
+        Ok(output) if output.status.success() => {
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        }
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            warn!("{program} ended with {}: {}", output.status, said.trim());
+            String::new()
+        }
+        Err(error) => {
+            if error.kind() != ErrorKind::NotFound {
+                warn!("cannot run {program}: {error}");
+            }
+            String::new()
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Next hops between the director, which needs them, and the resolver.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lvs_common::abi::Hop;
+use tokio::sync::{mpsc, watch};
+use tracing::error;
+
+use super::tasks::ended;
+use crate::control::server::Control;
+use lvs_dataplane::director::NextHop;
+use lvs_dataplane::neighbour::{Change, Neighbours, Resolution};
+
+/// Waits at most 0.3 s for the next hops of the real servers there are: requests that follow the start of a
+/// daemon expect answers.
+pub(super) async fn wait_resolved(control: &Arc<Control>) {
+    for _ in 0..60 {
+        let control = Arc::clone(control);
+        let resolved =
+            tokio::task::spawn_blocking(move || control.director().unresolved().is_empty());
+        if resolved.await.unwrap_or(true) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Follows the addresses that the director needs.
+pub(super) async fn follow(
+    neighbours: Neighbours,
+    mut followed: watch::Receiver<BTreeSet<IpAddr>>,
+    stopped: watch::Receiver<()>,
+) {
+    let mut end = std::pin::pin!(ended(stopped));
+    loop {
+        let addresses = followed.borrow_and_update().clone();
+        neighbours.follow(addresses);
+        tokio::select! {
+            () = &mut end => return,
+            changed = followed.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// Applies the changes that the resolver reports to the director.
+pub(super) async fn apply_changes(mut changes: mpsc::Receiver<Vec<Change>>, control: Arc<Control>) {
+    while let Some(changes) = changes.recv().await {
+        let control = Arc::clone(&control);
+        let work = tokio::task::spawn_blocking(move || {
+            let mut director = control.director();
+            for change in changes {
+                director.resolve(change.address, next_hop(change.resolution));
+            }
+        });
+        if let Err(error) = work.await {
+            error!("next hops could not be stored: {error}");
+        }
+    }
+}
+
+fn next_hop(resolution: Resolution) -> NextHop {
+    let hop = match resolution {
+        Resolution::Local => return NextHop::Local,
+        Resolution::Unresolved(reason) => return NextHop::Unresolved(reason),
+        Resolution::Resolved(hop) => hop,
+    };
+    let mac = hop.destination.map(|byte| format!("{byte:02x}")).join(":");
+    let vlan = if hop.vlan == 0 {
+        String::new()
+    } else {
+        format!(" vlan {}", hop.vlan)
+    };
+    NextHop::Via {
+        text: format!("{} {mac}{vlan}", hop.interface_name),
+        hop: Hop {
+            destination: hop.destination,
+            source: hop.source,
+            vlan: hop.vlan.into(),
+            mtu: hop.mtu,
+            interface: hop.interface,
+            source4: hop.source4.unwrap_or(Ipv4Addr::UNSPECIFIED).octets(),
+            source6: hop.source6.unwrap_or(Ipv6Addr::UNSPECIFIED).octets(),
+            flags: 0,
+            reserved: [0; 20],
+        },
+    }
+}

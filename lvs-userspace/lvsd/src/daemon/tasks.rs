@@ -1,0 +1,144 @@
+//! What the daemon does by itself, again and again.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
+use tracing::{debug, error};
+
+use super::interfaces::Interfaces;
+use super::{client_next_hops, interfaces, next_hops, supervisor};
+use crate::control::server::Control;
+use lvs_dataplane::client_next_hops::ClientsWithoutNextHop;
+use lvs_dataplane::clock;
+use lvs_dataplane::connections::Occupation;
+use lvs_dataplane::neighbour::Neighbours;
+use lvs_dataplane::sweep::Sweeper;
+
+/// From one look at the data path's signals to the next.
+const SIGNALS: Duration = Duration::from_millis(100);
+
+/// What goes on by itself, until it is stopped.
+pub(super) fn begin(
+    control: &Arc<Control>,
+    interfaces: &Arc<Mutex<Interfaces>>,
+    stopped: &watch::Receiver<()>,
+) -> Result<Vec<JoinHandle<()>>> {
+    let (neighbours, changes) = Neighbours::start()?;
+    let followed = control.director().followed();
+    let (waiting, swept) = watch::channel(ClientsWithoutNextHop::default());
+    let mut tasks = vec![
+        tokio::spawn(next_hops::follow(neighbours, followed, stopped.clone())),
+        tokio::spawn(next_hops::apply_changes(changes, Arc::clone(control))),
+        spawn_every(
+            Duration::from_secs(1),
+            control,
+            stopped.clone(),
+            sweeping(waiting),
+        ),
+        client_next_hops::follow(Arc::clone(control), swept)?,
+        spawn_every(
+            Duration::from_secs(2),
+            control,
+            stopped.clone(),
+            |control| {
+                control.director().sample();
+            },
+        ),
+        spawn_every(
+            Duration::from_secs(1),
+            control,
+            stopped.clone(),
+            interfaces::follower(Arc::clone(interfaces)),
+        ),
+        spawn_every(SIGNALS, control, stopped.clone(), heeding),
+    ];
+    if let Some(period) = supervisor::period() {
+        tasks.push(spawn_every(period, control, stopped.clone(), |control| {
+            supervisor::alive(control);
+        }));
+    }
+    Ok(tasks)
+}
+
+/// What is done once a second: expired connections are freed, then what depends on them.
+fn sweeping(
+    waiting: watch::Sender<ClientsWithoutNextHop>,
+) -> impl FnMut(&Control) + Send + 'static {
+    let (mut sweeper4, mut sweeper6) = (Sweeper::default(), Sweeper::default());
+    move |control| {
+        let maps = control.maps();
+        let swept4 = sweeper4.sweep(&maps.connections4, &maps.loads, clock::now());
+        let swept6 = sweeper6.sweep(&maps.connections6, &maps.loads, clock::now());
+        let expired = swept4.expired + swept6.expired;
+        let abandoned = swept4.abandoned + swept6.abandoned;
+        if expired + abandoned > 0 {
+            debug!(expired, abandoned, "swept the connection tables");
+        }
+        waiting.send_if_modified(|last| {
+            let now = ClientsWithoutNextHop {
+                v4: sweeper4.without_next_hop().to_vec(),
+                v6: sweeper6.without_next_hop().to_vec(),
+            };
+            let differs = *last != now;
+            *last = now;
+            differs
+        });
+        control.set_occupation(Occupation {
+            entries4: swept4.live,
+            entries6: swept6.live,
+        });
+        control.director().tick();
+    }
+}
+
+/// Has servers probed at once whose clients repeat their SYNs.
+fn heeding(control: &Control) {
+    let retries = control.director().syn_retries();
+    if let (Some(controller), false) = (control.controller(), retries.is_empty()) {
+        debug!("clients repeat their SYNs: {retries:?}");
+        let servers = retries.iter().map(|found| (found.service, found.server));
+        controller.nudge(servers.collect());
+    }
+}
+
+/// Ends when the sender is gone.
+pub(super) async fn ended(mut stopped: watch::Receiver<()>) {
+    while stopped.changed().await.is_ok() {}
+}
+
+/// Runs work again and again off the runtime's threads, one run at a time.
+fn spawn_every(
+    period: Duration,
+    control: &Arc<Control>,
+    stopped: watch::Receiver<()>,
+    mut work: impl FnMut(&Control) + Send + 'static,
+) -> JoinHandle<()> {
+    let control = Arc::clone(control);
+    tokio::spawn(async move {
+        let mut timer = tokio::time::interval(period);
+        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut end = std::pin::pin!(ended(stopped));
+        loop {
+            tokio::select! {
+                () = &mut end => return,
+                _ = timer.tick() => {}
+            }
+            let control = Arc::clone(&control);
+            let run = tokio::task::spawn_blocking(move || {
+                work(&control);
+                work
+            });
+            match run.await {
+                Ok(done) => work = done,
+                Err(error) => {
+                    error!("a task of the daemon failed: {error}");
+                    return;
+                }
+            }
+        }
+    })
+}

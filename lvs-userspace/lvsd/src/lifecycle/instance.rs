@@ -1,0 +1,85 @@
+//! Which file an order is about, and what its daemon is known by.
+
+use std::path::{Path, PathBuf};
+
+/// The file when none is named.
+pub(super) const DEFAULT_FILE: &str = "ldirectord.cf";
+
+/// A file and its daemon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Instance {
+    /// In the name of the pid file and in each line of the log: the file's last part with its
+    /// extension, as ldirectord has it.
+    pub name: String,
+    /// The file as it was named.
+    argument: String,
+}
+
+impl Instance {
+    /// Of the file named; without one, of [`DEFAULT_FILE`].
+    pub(crate) fn new(file: Option<&str>) -> Self {
+        let Some(file) = file else {
+            return Self {
+                name: "ldirectord".to_owned(),
+                argument: DEFAULT_FILE.to_owned(),
+            };
+        };
+        let name = Path::new(file).file_name();
+        Self {
+            name: name.map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
+            argument: file.to_owned(),
+        }
+    }
+
+    /// The file as it was named.
+    pub(crate) fn argument(&self) -> &str {
+        &self.argument
+    }
+
+    /// Looks for the file where ldirectord does, then in a place of this director's own: whatever
+    /// ldirectord would have read is read.
+    ///
+    /// The path is absolute: a daemon has no working directory.
+    pub(crate) fn find(&self) -> Option<PathBuf> {
+        let candidates = ["/etc/ha.d", "/etc/ha.d/conf", "", "/etc/lvs"]
+            .map(|folder| Path::new(folder).join(&self.argument));
+        let found = candidates
+            .into_iter()
+            .find(|path| path.exists() && !path.is_dir())?;
+        std::path::absolute(found).ok()
+    }
+
+    /// Where the daemon writes its process id: ldirectord's place under either name of the program, so
+    /// that what watches this file goes on to work.
+    pub(crate) fn pid_file(&self) -> PathBuf {
+        PathBuf::from(format!("/var/run/ldirectord.{}.pid", self.name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instance_is_named_after_its_file() {
+        let name = |file| Instance::new(file).name;
+        assert_eq!(name(None), "ldirectord");
+        assert_eq!(name(Some("ldirectord.cf")), "ldirectord.cf");
+        assert_eq!(name(Some("/etc/ha.d/conf/www.cf")), "www.cf");
+        assert_eq!(
+            Instance::new(Some("www.cf")).pid_file(),
+            Path::new("/var/run/ldirectord.www.cf.pid")
+        );
+    }
+
+    #[test]
+    fn a_file_is_found_by_its_path_and_told_absolute() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("www.cf");
+        let instance = Instance::new(path.to_str());
+        assert_eq!(instance.find(), None);
+        std::fs::write(&path, "").expect("a file");
+        assert_eq!(instance.find(), Some(path));
+        assert_eq!(Instance::new(folder.path().to_str()).find(), None);
+    }
+}

@@ -1,0 +1,39 @@
+//! The text of a line.
+
+use std::fmt::{self, Write as _};
+
+use chrono::Local;
+use tracing::Event;
+use tracing::field::{Field, Visit};
+
+/// Now, as C's `ctime` writes it: `Sat Nov 21 16:06:17 2026`, local time.
+pub(super) fn ctime() -> String {
+    Local::now().format("%a %b %e %H:%M:%S %Y").to_string()
+}
+
+/// An event's message with its other fields behind it.
+pub(super) fn text(event: &Event<'_>) -> String {
+    let mut text = Text::default();
+    event.record(&mut text);
+    // One event, one line, whatever a server answered.
+    let line = text.message + &text.fields;
+    line.replace(|c: char| c.is_control() && c != '\n' && c != '\t', "?")
+        .replace('\n', "\n  ")
+}
+
+#[derive(Default)]
+struct Text {
+    message: String,
+    fields: String,
+}
+
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        // Strings take everything.
+        let _ = if field.name() == "message" {
+            write!(self.message, "{value:?}")
+        } else {
+            write!(self.fields, " {}={value:?}", field.name())
+        };
+    }
+}

@@ -1,0 +1,127 @@
+//! Where the daemon's log goes when nobody looks at its terminal: a file, the machine's log, or the
+//! standard output for a supervisor; in ldirectord's form, so that what reads such logs goes on to.
+
+mod line;
+mod machine;
+mod target;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::Context;
+
+use self::target::{Sink, Target};
+
+/// The log of this process. Clones write to the same place.
+#[derive(Clone)]
+pub(crate) struct Log(Arc<Mutex<State>>);
+
+impl std::fmt::Debug for Log {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Log").finish_non_exhaustive()
+    }
+}
+
+struct State {
+    sink: Sink,
+    /// Warnings and errors go to the standard error output as well: somebody waits for the daemon to
+    /// be ready.
+    starting: bool,
+}
+
+impl Log {
+    /// A log of this instance, whose place its file names: lines wait until it is read.
+    pub(crate) fn new(instance: &str) -> Self {
+        Self::with(Sink::new(instance))
+    }
+
+    /// A log on the standard output, wherever the file wants it to be.
+    pub(crate) fn supervised() -> Self {
+        Self::with(Sink::output())
+    }
+
+    fn with(sink: Sink) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            sink,
+            starting: true,
+        })))
+    }
+
+    /// Goes on where a file's `logfile` says.
+    pub(crate) fn follow(&self, logfile: Option<&str>) {
+        self.state().sink.move_to(Target::parse(logfile));
+    }
+
+    /// Lines that still wait go where they would without a `logfile`: the file could not be used.
+    pub(crate) fn settle(&self) {
+        let mut state = self.state();
+        if state.sink.waits() {
+            state.sink.move_to(Target::parse(None));
+        }
+    }
+
+    /// From now on nothing goes to the standard error output any more.
+    pub(crate) fn started(&self) {
+        self.state().starting = false;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, level: Level, message: &str) {
+        let mut state = self.state();
+        let told = state.sink.write(message);
+        // The only place left. When it is gone too, nobody can be told.
+        if told.is_err() || (state.starting && level <= Level::WARN) {
+            use std::io::Write as _;
+            drop(writeln!(std::io::stderr(), "{message}"));
+        }
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Log {
+    fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+        self.write(*event.metadata().level(), &line::text(event));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    use super::*;
+
+    #[test]
+    fn lines_of_a_file_name_time_instance_and_process_and_the_file_may_be_moved() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ldirectord.log");
+        let log = Log::new("www.cf");
+        log.started();
+        let subscriber = tracing_subscriber::registry().with(log.clone());
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!("early");
+            log.follow(path.to_str());
+            log.settle();
+            tracing::info!("Deleted real server: {}", "10.0.0.1:80 (10.0.0.9:80)");
+            // As logrotate does.
+            std::fs::rename(&path, folder.path().join("ldirectord.log.1")).unwrap();
+            tracing::warn!(count = 3, "odd");
+            log.follow(folder.path().join("other").to_str());
+            tracing::info!("there");
+        });
+        let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+        let first = read("ldirectord.log.1");
+        let (early, first) = first.split_once('\n').unwrap();
+        assert!(early.ends_with("] early"), "{early}");
+        let (prefix, text) = first.split_once("] ").unwrap();
+        assert_eq!(text, "Deleted real server: 10.0.0.1:80 (10.0.0.9:80)\n");
+        let parts: Vec<_> = prefix.trim_start_matches('[').split('|').collect();
+        // Sat Nov 21 16:06:17 2026
+        assert_eq!(parts[0].len(), 24, "{first}");
+        assert_eq!(parts[1..], ["www.cf", &std::process::id().to_string()]);
+        assert!(read("ldirectord.log").ends_with("] odd count=3\n"));
+        assert!(read("other").ends_with("] there\n"));
+    }
+}

@@ -1,0 +1,343 @@
+//! The director daemon.
+
+mod arguments;
+mod control;
+mod daemon;
+mod lifecycle;
+mod logging;
+mod mail;
+mod watched;
+
+use std::io::{BufWriter, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use crate::daemon::{File, PeerSettings, Settings};
+use crate::lifecycle::{Detached, Instance, Next, Order, PidFile};
+use crate::logging::Log;
+use anyhow::{Context as _, Result, bail};
+use clap::Parser as _;
+use lvs_api::client::{Client, ClientError};
+use lvs_config::check;
+use lvs_dataplane::kernel::{self, Options};
+use lvs_failover::role::AddressGroup;
+use lvs_failover::virtual_address::Announcing;
+use lvs_replication::sync::{Habits, Refreshing};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use self::arguments::Arguments;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // If this cannot be written there is no other place to say so.
+            drop(error.print());
+            let code = if error.use_stderr() {
+                lifecycle::USAGE
+            } else {
+                0
+            };
+            return ExitCode::from(code);
+        }
+    };
+    if !arguments.tells() {
+        return ExitCode::from(usage("--sync-threshold has to be less than --sync-period"));
+    }
+    if let [word, files @ ..] = arguments.words.as_slice()
+        && word == "check"
+    {
+        return ExitCode::from(check(files, arguments.strict));
+    }
+    let code = match Order::parse(&arguments.words) {
+        Ok(None) if is_ldirectord() => usage("a command is missing"),
+        Ok(None) => foreground(&arguments, None),
+        Ok(Some(order)) => command(&arguments, &order),
+        Err(error) => usage(&error.to_string()),
+    };
+    ExitCode::from(code)
+}
+
+/// ldirectord does nothing without a command.
+fn is_ldirectord() -> bool {
+    let name = std::env::args_os().next().unwrap_or_default();
+    Path::new(&name)
+        .file_name()
+        .is_some_and(|name| name == "ldirectord")
+}
+
+#[expect(clippy::print_stderr, reason = "there is no log yet")]
+fn usage(complaint: &str) -> u8 {
+    eprintln!("{complaint} (lvsd --help tells what can be said)");
+    lifecycle::USAGE
+}
+
+/// Tests a file; the exit code.
+#[expect(clippy::print_stderr, reason = "what was asked for")]
+fn check(files: &[String], strict: bool) -> u8 {
+    let [file] = files else {
+        return usage("check needs one file");
+    };
+    let instance = Instance::new(Some(file));
+    let Some(path) = instance.find() else {
+        eprintln!("Config file {} not found", instance.argument());
+        return check::UNREADABLE;
+    };
+    let (mut out, mut complaints) = (
+        BufWriter::new(std::io::stdout().lock()),
+        BufWriter::new(std::io::stderr().lock()),
+    );
+    let code = check::run(&path, strict, &mut out, &mut complaints)
+        .and_then(|code| out.flush().and(complaints.flush()).map(|()| code));
+    // Who reads it has gone away: what was found still counts for nothing.
+    code.unwrap_or(check::UNREADABLE)
+}
+
+/// Carries a verb out; the exit code.
+#[expect(clippy::print_stderr, reason = "there is no log yet")]
+fn command(arguments: &Arguments, order: &Order) -> u8 {
+    let instance = Instance::new(order.file.as_deref());
+    if arguments.detached {
+        return background(arguments, &instance).unwrap_or_else(|error| {
+            eprintln!("{error:#}");
+            lifecycle::FAILED
+        });
+    }
+    let (path, file) = match lifecycle::carry_out(order.verb, &instance, &Daemon { arguments }) {
+        Ok(Next::Exit(code)) => return code,
+        Ok(Next::Start(path, file)) => (path, file),
+        Err(error) => {
+            eprintln!("{error}");
+            return lifecycle::FAILED;
+        }
+    };
+    // Two daemons cannot have one data path. Two processes, as ldirectord has them, would have to share
+    // it, and take it over from each other when one of them ends.
+    if let Some(pid) = running(arguments) {
+        eprintln!(
+            "another lvsd runs here already (pid {pid}). One daemon serves all files: name this one in the \
+             other's file with `execute = {}', or give it interfaces, --bpffs and --socket of its own",
+            path.display()
+        );
+        return lifecycle::FAILED;
+    }
+    if arguments.debug {
+        return foreground(arguments, Some(path));
+    }
+    if arguments.foreground {
+        return claimed(&instance, || supervised(arguments, path)).unwrap_or_else(|error| {
+            eprintln!("{error:#}");
+            lifecycle::FAILED
+        });
+    }
+    if matches!(file, File::Services(services) if services.globals.supervised) {
+        return supervised(arguments, path);
+    }
+    lifecycle::launch().unwrap_or_else(|error| {
+        eprintln!("cannot start a process: {error}");
+        lifecycle::FAILED
+    })
+}
+
+/// Runs with the log on the error output; the exit code.
+fn foreground(arguments: &Arguments, config: Option<PathBuf>) -> u8 {
+    tracing_subscriber::fmt()
+        .with_env_filter(filter(arguments))
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+    let outcome = if arguments.verify {
+        verify(&options(arguments))
+    } else {
+        daemon::run(&settings(arguments, config, None), || ())
+    };
+    told(outcome)
+}
+
+/// Runs in the foreground with the log on the standard output, for a supervisor; the exit code.
+fn supervised(arguments: &Arguments, config: PathBuf) -> u8 {
+    let log = Log::supervised();
+    log.started();
+    tracing_subscriber::registry()
+        .with(filter(arguments))
+        .with(log.clone())
+        .init();
+    told(daemon::run(&settings(arguments, Some(config), None), || ()))
+}
+
+/// The exit code of a daemon, whose error is told in the log.
+fn told(outcome: Result<()>) -> u8 {
+    match outcome {
+        Ok(()) => 0,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            lifecycle::FAILED
+        }
+    }
+}
+
+/// Runs as the daemon of a file; the exit code.
+fn background(arguments: &Arguments, instance: &Instance) -> Result<u8> {
+    let path = instance
+        .find()
+        .with_context(|| format!("Config file {} not found", instance.argument()))?;
+    let detached = Detached::begin().context("cannot leave the session")?;
+    claimed(instance, || {
+        in_background(arguments, instance, path, detached)
+    })
+}
+
+/// Does it while the pid file of an instance tells that its daemon runs.
+fn claimed<R>(instance: &Instance, work: impl FnOnce() -> R) -> Result<R> {
+    let pid_file = instance.pid_file();
+    let claimed = PidFile::claim(&pid_file)
+        .with_context(|| format!("cannot write {}", pid_file.display()))?;
+    let Some(_claimed) = claimed else {
+        bail!("somebody else has just started {}", instance.name);
+    };
+    Ok(work())
+}
+
+fn in_background(
+    arguments: &Arguments,
+    instance: &Instance,
+    path: PathBuf,
+    detached: Detached,
+) -> u8 {
+    let log = Log::new(&instance.name);
+    tracing_subscriber::registry()
+        .with(filter(arguments))
+        .with(log.clone())
+        .init();
+    let ready = || {
+        log.started();
+        if let Err(error) = detached.ready() {
+            tracing::warn!("cannot give up the terminal: {error}");
+        }
+    };
+    let outcome = daemon::run(&settings(arguments, Some(path), Some(log.clone())), ready);
+    let code = told(outcome);
+    // A file that could not be read named no place.
+    log.settle();
+    code
+}
+
+fn filter(arguments: &Arguments) -> EnvFilter {
+    let level = if arguments.debug {
+        "debug"
+    } else {
+        &arguments.log_level
+    };
+    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level))
+}
+
+fn options(arguments: &Arguments) -> Options {
+    Options {
+        entries4: arguments.table4,
+        entries6: arguments.table6,
+        slots: arguments.slots,
+        fragments: arguments.fragments,
+        rss_source: arguments.rss_source,
+        icmp_rate: arguments.icmp_rate,
+        sync_threshold: arguments.sync_threshold,
+        sync_period: arguments.sync_period,
+    }
+}
+
+fn settings(arguments: &Arguments, config: Option<PathBuf>, log: Option<Log>) -> Settings {
+    Settings {
+        config: config.or_else(|| arguments.config.clone()),
+        interfaces: arguments.interface.clone(),
+        bpffs: arguments.bpffs.clone(),
+        socket: arguments.socket.clone(),
+        state: arguments.state_folder(),
+        options: options(arguments),
+        sync: Habits {
+            refreshing: Refreshing {
+                period: arguments.sync_refresh,
+                retries: arguments.sync_retries,
+            },
+            ports: arguments.sync_ports,
+            templates_only: arguments.sync_persist_mode == 1,
+            buffer: arguments.sync_sock_size,
+        },
+        role: arguments.role,
+        group: AddressGroup {
+            addresses: arguments.virtual_address.clone(),
+            announcing: Announcing {
+                count: arguments.announce_count,
+                interval: arguments.announce_interval,
+                repeat: arguments.announce_repeat,
+            },
+        },
+        peers: arguments.peer_key.clone().map(|key| PeerSettings {
+            peers: arguments.peer.clone(),
+            listen: arguments.peer_listen,
+            key,
+        }),
+        reset: arguments.reset,
+        detach_on_exit: arguments.detach_on_exit,
+        log,
+    }
+}
+
+/// The daemon as the verbs see it.
+struct Daemon<'a> {
+    arguments: &'a Arguments,
+}
+
+impl lifecycle::Daemon for Daemon<'_> {
+    type File = File;
+
+    fn check(&self, path: &Path) -> Result<File, String> {
+        daemon::read_file(path).map_err(|error| error.to_string())
+    }
+
+    fn reload(&self, pid: u32) -> Option<Result<(), String>> {
+        // Somebody else's daemon may listen there.
+        if running(self.arguments)? != pid {
+            return None;
+        }
+        let socket = &self.arguments.socket;
+        let asked = block_on(async { Client::connect(socket).await?.reload().await })?;
+        Some(asked.map_err(|error| match error {
+            ClientError::Refused(refusal) => refusal.message,
+            error => error.to_string(),
+        }))
+    }
+}
+
+/// The process id of the daemon that listens at the socket.
+fn running(arguments: &Arguments) -> Option<u32> {
+    let status = async {
+        let mut client = Client::connect(&arguments.socket).await.ok()?;
+        Some(client.status().await.ok()?.pid)
+    };
+    block_on(status)?
+}
+
+fn block_on<T>(work: impl Future<Output = T>) -> Option<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.ok().map(|runtime| runtime.block_on(work))
+}
+
+#[expect(clippy::print_stdout, reason = "what was asked for")]
+fn verify(options: &Options) -> Result<()> {
+    for verified in kernel::verify(options)? {
+        let number = |number: Option<u32>| {
+            number.map_or_else(|| "?".to_owned(), |number| number.to_string())
+        };
+        println!(
+            "{}: {} instructions verified, {} bytes of code",
+            verified.program,
+            number(verified.instructions),
+            number(verified.bytes)
+        );
+    }
+    Ok(())
+}

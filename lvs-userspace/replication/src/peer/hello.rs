@@ -1,0 +1,93 @@
+//! What both sides say of themselves in the handshake.
+
+use zerocopy::byteorder::network_endian::{U16, U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use super::message::Instance;
+use super::refusal::Refusal;
+use lvs_api::role::Role;
+
+/// Changes with the meaning or layout of anything in [`super::item`], of the states and ticks of
+/// `lvs_common` that it carries, and of this.
+const VERSION: u16 = 2;
+
+/// A director introduces itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Hello {
+    /// Who it is.
+    pub(super) instance: Instance,
+    /// What it is at the moment.
+    pub(super) role: Role,
+    /// Entries of its tables.
+    pub(super) ways: [u32; 2],
+}
+
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct Wire {
+    version: U16,
+    role: u8,
+    reserved: u8,
+    instance: U64,
+    ways: [U32; 2],
+}
+
+impl Hello {
+    /// As it travels.
+    pub(super) fn to_bytes(self) -> Vec<u8> {
+        let wire = Wire {
+            version: VERSION.into(),
+            role: match self.role {
+                Role::Master => 1,
+                Role::Backup => 2,
+            },
+            reserved: 0,
+            instance: self.instance.0.into(),
+            ways: self.ways.map(Into::into),
+        };
+        wire.as_bytes().to_vec()
+    }
+
+    /// Understands it. What another version says beyond its number is its own business.
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, Refusal> {
+        let (version, _) = U16::read_from_prefix(bytes).map_err(|_| Refusal::Version)?;
+        let (wire, _) = Wire::read_from_prefix(bytes).map_err(|_| Refusal::Version)?;
+        if version.get() != VERSION {
+            return Err(Refusal::Version);
+        }
+        let role = match wire.role {
+            1 => Role::Master,
+            2 => Role::Backup,
+            _ => return Err(Refusal::Version),
+        };
+        Ok(Self {
+            instance: Instance(wire.instance.get()),
+            role,
+            ways: wire.ways.map(U32::get),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_speaks_another_version_is_noticed() {
+        let hello = Hello {
+            instance: Instance(7),
+            role: Role::Backup,
+            ways: [8, 16],
+        };
+        let mut bytes = hello.to_bytes();
+        assert_eq!(Hello::read(&bytes), Ok(hello));
+        bytes.push(0);
+        assert_eq!(Hello::read(&bytes), Ok(hello));
+        bytes[2] = 3;
+        assert_eq!(Hello::read(&bytes), Err(Refusal::Version));
+        bytes[2] = 1;
+        bytes[1] += 1;
+        assert_eq!(Hello::read(&bytes), Err(Refusal::Version));
+        assert_eq!(Hello::read(&[0]), Err(Refusal::Version));
+    }
+}

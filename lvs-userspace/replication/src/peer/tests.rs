@@ -1,0 +1,565 @@
+//! Two directors in plain memory, whose packets, links and clocks a test makes.
+
+mod restart;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Mutex;
+
+use lvs_common::abi::{Config, EVENT_IPV6, Load, Method, Plan, Server, ServiceKey, ticks};
+use lvs_common::connection::table::{self, New, Place, Store, Survey, Ways};
+use lvs_common::connection::{Client, Key, Kind, Ports, Record, resume, tcp};
+use lvs_common::family::{Family, V4, V6};
+use proptest::prelude::*;
+use zerocopy::FromZeros as _;
+
+use super::found::Found;
+use super::item::{Item, Items};
+use super::link::lock;
+use super::message::Instance;
+use super::mirror::Mirror;
+use super::take::{Outcome, Recognize, Taker};
+use super::tell::Teller;
+use super::view::View;
+use crate::sync::{Discard, Discarded};
+use lvs_dataplane::director::Recognized;
+use lvs_dataplane::kernel::TELLERS;
+use lvs_dataplane::kernel::{Entries, Mapping};
+use lvs_dataplane::table::Table;
+
+const VIRTUAL: [u8; 4] = [192, 0, 2, 10];
+const SERVERS: u16 = 3;
+/// Enough for all connections of a test to find room.
+const WAYS: [u32; 2] = [256, 8];
+
+/// The maps of a director with one service.
+struct Director {
+    config: Mapping<Config>,
+    heads: Mapping<u32>,
+    plans: Mapping<Plan>,
+    servers: Mapping<Server>,
+    loads: Mapping<Load>,
+    connections4: Entries<V4>,
+    connections6: Entries<V6>,
+    /// It calls its servers by other numbers than the other one.
+    shift: u16,
+    instance: Instance,
+    before: Option<(Mirror, u32)>,
+    discarded: Discarded,
+    tellers: Mapping<u64>,
+    found: Mutex<Found>,
+}
+
+fn service() -> ServiceKey {
+    ServiceKey {
+        address: V4::widen(VIRTUAL),
+        port: 80.into(),
+        protocol: 6,
+        family: 4,
+    }
+}
+
+impl Director {
+    fn new(number: u16) -> Self {
+        let mut config = Config::new_zeroed();
+        config.secrets = [0x9e37_79b9_7f4a_7c15 ^ u64::from(number); 16];
+        config.sync.threshold = 3;
+        let director = Self {
+            config: Mapping::zeroed(1),
+            heads: Mapping::zeroed(4),
+            plans: Mapping::zeroed(4),
+            servers: Mapping::zeroed(16),
+            loads: Mapping::zeroed(16),
+            connections4: Entries::zeroed(WAYS[0]),
+            connections6: Entries::zeroed(WAYS[1]),
+            shift: number * 5,
+            instance: Instance(u64::from(number) + 1),
+            before: None,
+            discarded: Discarded::default(),
+            tellers: Mapping::zeroed(TELLERS),
+            found: Mutex::default(),
+        };
+        director.config.write(0, config);
+        director.heads.write(1, 2);
+        let mut plan = Plan::new_zeroed();
+        plan.key = service();
+        director.plans.write(2, plan);
+        for server in 0..SERVERS {
+            let index = u32::from(director.shift + server);
+            director.servers.write(index, Self::server(server));
+        }
+        director
+    }
+
+    fn server(number: u16) -> Server {
+        Server {
+            address: V4::widen([10, 0, 0, number.to_le_bytes()[0]]),
+            port: 8080.into(),
+            family: 4,
+            flags: 0,
+            service: 1,
+            hop: 0,
+            reserved: 0,
+        }
+    }
+
+    fn view(&self) -> View<'_> {
+        View {
+            config: &self.config,
+            heads: &self.heads,
+            plans: &self.plans,
+            servers: &self.servers,
+            loads: &self.loads,
+            connections4: &self.connections4,
+            connections6: &self.connections6,
+        }
+    }
+
+    fn table(&self) -> Table<'_, V4> {
+        Table::new(&self.connections4, &self.loads)
+    }
+
+    fn key(client: u8) -> Key<V4> {
+        Key {
+            source: [198, 51, 100, client],
+            destination: VIRTUAL,
+            ports: Ports {
+                source: 40_000.into(),
+                destination: 80.into(),
+            },
+            protocol: 6,
+            kind: Kind::Request as u8,
+        }
+    }
+
+    fn record(&self, client: u8) -> Record {
+        Record {
+            server: self.shift + u16::from(client) % SERVERS,
+            service: 1,
+            method: Method::Direct as u8,
+            persistence: 0,
+        }
+    }
+
+    fn place(&self, client: u8) -> Place {
+        let secrets = self.config.read(0).unwrap().secrets;
+        Place::of(V4::hash(&Self::key(client), &secrets), self.table().sets())
+    }
+
+    /// A packet of a client, after which its connection is in this state.
+    fn packet(&self, client: u8, state: tcp::State, now: u32) {
+        let (table, place) = (self.table(), self.place(client));
+        let timeout = ticks(900);
+        if let Some(slot) = table::find(table, &Self::key(client), place) {
+            slot.set.touch(slot.way, now, timeout);
+            assert!(resume(table, &slot, state as u8, false));
+            return;
+        }
+        let mut new = New {
+            key: Self::key(client),
+            record: self.record(client),
+            client: Client::default(),
+            partner: 0,
+            state: state as u8,
+            half_open: false,
+            pinned: false,
+            now,
+            timeout,
+            survey: Survey::default(),
+        };
+        table::insert(table, place, &mut new).unwrap();
+    }
+
+    /// A packet of a client ends its connection, if the client was heard here before.
+    fn close(&self, client: u8) {
+        let (table, place) = (self.table(), self.place(client));
+        if let Some(slot) = table::find(table, &Self::key(client), place)
+            && slot.set.packets(slot.way) > 0
+        {
+            assert!(table::remove(table, &slot));
+        }
+    }
+
+    /// Who told it in a session tells no more.
+    fn is_left(&mut self, mut session: Session, now: u32) {
+        self.before = Some((session.taker.leave(self.view()), now));
+        lock(&self.found).ends(&self.tellers, session.from);
+    }
+
+    /// Clients with the state of their connections, and whether they were heard here.
+    fn connections(&self) -> BTreeMap<u8, (u8, u16, bool)> {
+        let live = (0..WAYS[0]).filter_map(|way| {
+            let tag = self.connections4.tag(way).filter(|tag| tag.is_live())?;
+            let entry = self.connections4.read(way)?;
+            let server = entry.record.server - self.shift;
+            let [.., client] = entry.key.source;
+            Some((client, (tag.state(), server, entry.packets > 0)))
+        });
+        live.collect()
+    }
+}
+
+impl Recognize for Director {
+    fn recognize(&self, name: &ServiceKey, server: SocketAddr) -> Result<Recognized, Discard> {
+        if *name != service() {
+            return Err(Discard::NoService);
+        }
+        let found = (0..SERVERS).find(|&number| {
+            let [a, b, c, d, ..] = Self::server(number).address;
+            server == SocketAddr::from(([a, b, c, d], 8080))
+        });
+        let number = found.ok_or(Discard::NoServer)?;
+        Ok(Recognized {
+            record: self.record(number.to_le_bytes()[0]),
+            service: service(),
+            server: Self::server(number),
+        })
+    }
+}
+
+/// One direction of the link between two directors, as long as it lasts.
+struct Session {
+    from: Instance,
+    teller: Teller,
+    taker: Taker,
+    events: Vec<u32>,
+    frames: VecDeque<Vec<u8>>,
+}
+
+impl Session {
+    fn new(from: &Director, to: &mut Director) -> Self {
+        lock(&to.found).begins(&to.tellers, from.instance);
+        Self {
+            from: from.instance,
+            teller: Teller::new(WAYS),
+            taker: Taker::new(to.instance, from.instance, WAYS, to.before.take()),
+            events: Vec::new(),
+            frames: VecDeque::new(),
+        }
+    }
+
+    fn tell(&mut self, from: &Director, now: u32) {
+        let mut frame = Vec::new();
+        self.teller
+            .fill(from.view(), &mut frame, &mut self.events, now);
+        self.frames.push_back(frame);
+    }
+
+    /// Takes a frame; what the teller has to tell again is noted.
+    fn take(&mut self, to: &Director, now: u32) -> Outcome {
+        let Some(frame) = self.frames.pop_front() else {
+            return Outcome::default();
+        };
+        let taker = &mut self.taker;
+        let outcome = taker
+            .take(&frame, to.view(), to, &to.discarded, now)
+            .unwrap();
+        lock(&to.found).hear(to.view(), self.from, &outcome);
+        for &id in &outcome.missing {
+            self.teller.repeat(id);
+            self.events.push(id);
+        }
+        outcome
+    }
+
+    fn again(&mut self, entries: &[u32]) {
+        for &id in entries {
+            self.teller.repeat(id);
+            self.events.push(id);
+        }
+    }
+}
+
+/// Two directors.
+struct World {
+    directors: [Director; 2],
+    sessions: Option<[Session; 2]>,
+    now: u32,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Packet(usize, u8, tcp::State),
+    Close(usize, u8),
+    Wait(u32),
+    Scan(usize),
+    Event(usize, u32),
+    Take(usize),
+    Part,
+    Meet,
+    Restart(usize),
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            directors: [Director::new(0), Director::new(1)],
+            sessions: None,
+            now: u32::MAX - ticks(100),
+        }
+    }
+
+    fn meet(&mut self) {
+        if self.sessions.is_none() {
+            let [one, two] = &mut self.directors;
+            let there = Session::new(one, two);
+            self.sessions = Some([there, Session::new(two, one)]);
+        }
+    }
+
+    fn part(&mut self) {
+        let Some(sessions) = self.sessions.take() else {
+            return;
+        };
+        for (to, session) in self.directors.iter_mut().rev().zip(sessions) {
+            to.is_left(session, self.now);
+        }
+    }
+
+    fn tell(&mut self, from: usize, scan: bool) {
+        if let Some(sessions) = &mut self.sessions {
+            if scan {
+                sessions[from].teller.begin_scan();
+            }
+            sessions[from].tell(&self.directors[from], self.now);
+        }
+    }
+
+    /// The other director takes a frame that `from` sent.
+    fn take(&mut self, from: usize) {
+        if let Some(sessions) = &mut self.sessions {
+            let outcome = sessions[from].take(&self.directors[1 - from], self.now);
+            sessions[1 - from].again(&outcome.again);
+        }
+    }
+
+    fn take_all(&mut self, from: usize) {
+        while let Some(sessions) = &self.sessions
+            && !sessions[from].frames.is_empty()
+        {
+            self.take(from);
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        match *step {
+            Step::Packet(director, client, state) => {
+                self.directors[director].packet(client, state, self.now);
+            }
+            Step::Close(director, client) => self.directors[director].close(client),
+            Step::Wait(time) => {
+                // What is under way for longer than a moment breaks the link.
+                for from in [0, 1] {
+                    self.take_all(from);
+                }
+                self.now = self.now.wrapping_add(time);
+            }
+            Step::Scan(from) => self.tell(from, true),
+            Step::Event(from, number) => {
+                if let Some(sessions) = &mut self.sessions {
+                    sessions[from].events.push(number);
+                }
+                self.tell(from, false);
+            }
+            Step::Take(from) => self.take(from),
+            Step::Part => self.part(),
+            Step::Meet => self.meet(),
+            Step::Restart(director) => self.restart(director),
+        }
+    }
+
+    /// Nothing happens any more but what the link does by itself.
+    fn settle(&mut self) {
+        self.meet();
+        for _ in 0..6 {
+            self.now = self.now.wrapping_add(ticks(1));
+            for from in [0, 1] {
+                self.tell(from, true);
+                while self
+                    .sessions
+                    .as_ref()
+                    .is_some_and(|all| !all[from].frames.is_empty())
+                {
+                    self.take(from);
+                }
+            }
+        }
+    }
+}
+
+/// States and real servers.
+fn known(all: &BTreeMap<u8, (u8, u16, bool)>) -> BTreeMap<u8, (u8, u16)> {
+    let known = all
+        .iter()
+        .map(|(client, (state, server, _))| (*client, (*state, *server)));
+    known.collect()
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    use tcp::State::{Established, FinWait};
+    let director = 0..2_usize;
+    let state = prop_oneof![4 => Just(Established), 1 => Just(FinWait)];
+    prop_oneof![
+        6 => (director.clone(), 1..12_u8, state).prop_map(|(d, c, s)| Step::Packet(d, c, s)),
+        2 => (director.clone(), 1..12_u8).prop_map(|(d, c)| Step::Close(d, c)),
+        3 => (0..ticks(20)).prop_map(Step::Wait),
+        2 => director.clone().prop_map(Step::Scan),
+        3 => (director.clone(), 0..WAYS[0]).prop_map(|(d, n)| Step::Event(d, n)),
+        6 => director.prop_map(Step::Take),
+        1 => Just(Step::Part),
+        2 => Just(Step::Meet),
+        1 => (0..2_usize).prop_map(Step::Restart),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_both_know_the_same_in_the_end(
+        steps in proptest::collection::vec(step(), 0..120),
+    ) {
+        let mut world = World::new();
+        for step in &steps {
+            world.step(step);
+        }
+        world.settle();
+        let [one, two] = world.directors.each_ref().map(Director::connections);
+        prop_assert_eq!(known(&one), known(&two));
+        for (director, number) in world.directors.iter().zip([&one, &two]) {
+            let loads = (0..16).filter_map(|index| director.loads.read(index));
+            let counted: u32 = loads.map(|load| load.active() + load.inactive()).sum();
+            prop_assert_eq!(counted as usize, number.len(), "loads are accounted for");
+        }
+    }
+
+    #[test]
+    fn any_frame_is_taken_or_refused(
+        bytes in proptest::collection::vec(any::<u8>(), 0..300),
+        kind in 0..12_u8,
+    ) {
+        let director = Director::new(0);
+        let mut taker = Taker::new(Instance(0), Instance(1), WAYS, None);
+        let mut frame = vec![kind];
+        frame.extend(bytes);
+        let _ = taker.take(&frame, director.view(), &director, &director.discarded, 7);
+        taker.leave(director.view());
+    }
+}
+
+#[test]
+fn an_end_is_told_before_the_entry_would_expire() {
+    let mut world = World::new();
+    world.directors[0].packet(1, tcp::State::Established, world.now);
+    world.settle();
+    assert_eq!(world.directors[1].connections()[&1], (1, 1, false));
+    world.directors[0].close(1);
+    world.settle();
+    assert!(world.directors[1].connections().is_empty());
+}
+
+#[test]
+fn a_client_that_is_heard_here_takes_its_connection_along() {
+    let mut world = World::new();
+    world.directors[0].packet(1, tcp::State::Established, world.now);
+    world.settle();
+    world.directors[1].packet(1, tcp::State::Established, world.now);
+    world.settle();
+    assert!(
+        !world.directors[0].connections()[&1].2,
+        "the first has let go"
+    );
+    world.directors[1].close(1);
+    world.settle();
+    assert!(world.directors[0].connections().is_empty());
+}
+
+#[test]
+fn what_ended_before_it_was_told_on_is_asked_for_again() {
+    let mut world = World::new();
+    world.directors[0].packet(1, tcp::State::Established, world.now);
+    world.settle();
+    // Its client comes here and its connection is removed within a moment: between two looks.
+    world.directors[1].packet(1, tcp::State::Established, world.now);
+    world.directors[1].close(1);
+    world.settle();
+    let [one, two] = world.directors.each_ref().map(Director::connections);
+    assert_eq!(one.keys().collect::<Vec<_>>(), [&1]);
+    assert_eq!(
+        one.keys().collect::<Vec<_>>(),
+        two.keys().collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn two_that_heard_a_client_in_the_same_moment_agree_on_one_of_them() {
+    use tcp::State::{Established, FinWait};
+    let mut world = World::new();
+    world.directors[0].packet(10, FinWait, world.now);
+    world.now = world.now.wrapping_add(1);
+    world.directors[1].packet(10, Established, world.now);
+    world.meet();
+    world.tell(1, true);
+    world.tell(0, true);
+    world.directors[0].packet(1, Established, world.now);
+    world.settle();
+    let [one, two] = world.directors.each_ref().map(Director::connections);
+    assert_eq!(known(&one), known(&two));
+    assert_ne!(one[&10].2, two[&10].2, "it is one's and not the other's");
+}
+
+#[test]
+fn what_ends_before_it_was_told_again_is_told_to_be_gone() {
+    let mut world = World::new();
+    world.directors[0].packet(1, tcp::State::Established, world.now);
+    world.now = world.now.wrapping_add(ticks(10));
+    world.directors[1].packet(1, tcp::State::Established, world.now);
+    world.meet();
+    world.tell(1, true);
+    world.tell(0, true);
+    // The second knows better than the first, and is about to say so once more.
+    world.step(&Step::Wait(0));
+    world.directors[1].close(1);
+    world.settle();
+    assert!(world.directors[0].connections().is_empty());
+}
+
+#[test]
+fn what_a_peer_told_outlives_it_and_is_told_on() {
+    let mut world = World::new();
+    world.directors[0].packet(1, tcp::State::Established, world.now);
+    world.settle();
+    world.part();
+    // The first one boots again, with new tables.
+    world.directors[0] = Director::new(0);
+    world.directors[0].instance = Instance(7);
+    world.directors[1].before = None;
+    world.settle();
+    assert_eq!(world.directors[0].connections()[&1], (1, 1, false));
+    assert!(world.directors[1].connections()[&1].2);
+}
+
+#[test]
+fn a_number_of_the_other_table_is_refused() {
+    let mut world = World::new();
+    world.directors[0].packet(1, tcp::State::Established, world.now);
+    world.meet();
+    world.tell(0, true);
+    let frame = world.sessions.as_mut().unwrap()[0]
+        .frames
+        .pop_front()
+        .unwrap();
+    let mut forged = Vec::new();
+    for item in Items(&frame) {
+        match item.unwrap() {
+            Item::Told4(mut told) => {
+                told.id = (told.id.get() | EVENT_IPV6).into();
+                Item::Told4(told).write(&mut forged);
+            }
+            item => item.write(&mut forged),
+        }
+    }
+    let to = &world.directors[1];
+    let taker = &mut world.sessions.as_mut().unwrap()[0].taker;
+    let outcome = taker.take(&forged, to.view(), to, &to.discarded, world.now);
+    assert!(outcome.is_err());
+    assert!(to.connections().is_empty());
+}
