@@ -68,6 +68,19 @@ impl<F: Family> Table<'_, F> {
     }
 }
 
+impl<F: Family> Table<'_, F>
+where
+    Entry<F>: Plain,
+{
+    /// Counts no packet of an entry, by its number plus one: it belongs to the director that sent it.
+    pub fn disown(self, number: u32) {
+        let offset = offset_of!(Entry<F>, packets);
+        if let Some(packets) = self.entries.word(number.wrapping_sub(1), offset) {
+            packets.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
 impl<F: Family> Walk for Table<'_, F> {}
 
 impl<'a, F: Family> Store<F> for Table<'a, F>

@@ -1,67 +1,51 @@
-//! What a connection that a peer tells has to be like before it goes into the table.
+//! Validates entries of a peer.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::SocketAddr;
 
-use lvs_common::abi::{ServiceKey, ticks};
-use lvs_common::connection::{Key, Kind, Ports, Protocol, sctp, tcp};
+use lvs_common::abi::ServiceKey;
+use lvs_common::connection::{Key, Kind, Ports, Protocol};
 use lvs_common::family::Family;
-use lvs_common::persistence::ASSURED;
 
 use super::item::Told;
-use crate::sync::{Content, Discard};
+use crate::sync::{Discard, Replica};
+use lvs_dataplane::address::narrow;
 
-/// The longest time IPVS allows: 31 days.
-const LONGEST: u32 = ticks(31 * 24 * 60 * 60);
-
-/// What goes into the table, or why it can be none of this director's.
+/// Validates what both protocols say, and that the entry is of its virtual service. Returns its key.
 pub(super) fn check<F: Family>(
     told: &Told<F::Address>,
     service: &ServiceKey,
-) -> Result<Content<F>, Discard> {
+) -> Result<Key<F>, Discard> {
     let template = match told.kind {
         kind if kind == Kind::Request as u8 => false,
         kind if kind == Kind::Template as u8 => true,
         _ => return Err(Discard::Protocol),
     };
-    let states = match Protocol::from_number(told.protocol) {
-        _ if template => usize::from(ASSURED) + 1,
-        Some(Protocol::Tcp) => tcp::State::ALL.len(),
-        Some(Protocol::Udp) => 1,
-        Some(Protocol::Sctp) => sctp::State::ALL.len(),
-        None => return Err(Discard::Protocol),
+    let (source, destination) = (told.source_port, told.destination_port);
+    let address = |address| narrow(&F::widen(address), F::NUMBER);
+    let replica = Replica {
+        protocol: Protocol::from_number(told.protocol),
+        template,
+        client: SocketAddr::new(address(told.source), source.get()),
+        virtual_address: SocketAddr::new(address(told.destination), destination.get()),
+        state: told.state,
+        timeout: Some(told.timeout.get()),
     };
-    if usize::from(told.state) >= states {
-        return Err(Discard::State);
-    }
-    if told.timeout.get() == 0 || told.timeout.get() > LONGEST {
-        return Err(Discard::Timeout);
+    replica.validate()?;
+    if !template && source.get() == 0 {
+        return Err(Discard::Address);
     }
     if !is_of::<F>(told, service, template) {
         return Err(Discard::NoService);
     }
-    let ports = if template {
-        told.source_port.get() == 0
-    } else {
-        told.source_port.get() != 0 && told.destination_port.get() != 0
-    };
-    // A template is of a network, which may be that of all clients.
-    let client = template || is_host(&F::widen(told.source), F::NUMBER);
-    if !(ports && client) {
-        return Err(Discard::Address);
-    }
-    Ok(Content {
-        key: Key {
-            source: told.source,
-            destination: told.destination,
-            ports: Ports {
-                source: told.source_port,
-                destination: told.destination_port,
-            },
-            protocol: told.protocol,
-            kind: told.kind,
+    Ok(Key {
+        source: told.source,
+        destination: told.destination,
+        ports: Ports {
+            source,
+            destination,
         },
-        state: told.state,
-        timeout: told.timeout.get(),
+        protocol: told.protocol,
+        kind: told.kind,
     })
 }
 
@@ -76,20 +60,9 @@ fn is_of<F: Family>(told: &Told<F::Address>, service: &ServiceKey, template: boo
     service.family == F::NUMBER && (key || marked)
 }
 
-/// Whether an address can be a client's.
-fn is_host(address: &[u8; 16], family: u8) -> bool {
-    if family == 4 {
-        let [a, b, c, d, ..] = *address;
-        let v4 = Ipv4Addr::new(a, b, c, d);
-        !v4.is_unspecified() && !v4.is_multicast() && !v4.is_broadcast()
-    } else {
-        let v6 = Ipv6Addr::from(*address);
-        !v6.is_unspecified() && !v6.is_multicast()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use lvs_common::abi::ticks;
     use lvs_common::family::V4;
 
     use super::*;
@@ -137,9 +110,8 @@ mod tests {
 
     #[test]
     fn what_makes_sense_is_taken_as_it_is() {
-        let content = check::<V4>(&connection(), &service()).unwrap();
-        assert_eq!((content.state, content.timeout), (1, ticks(900)));
-        assert_eq!(content.key.source, [198, 51, 100, 7]);
+        let key = check::<V4>(&connection(), &service()).unwrap();
+        assert_eq!(key.source, [198, 51, 100, 7]);
         assert_eq!(checked(template(), &service()), None);
         let every_port = ServiceKey {
             port: 0.into(),

@@ -17,14 +17,12 @@ use lvs_dataplane::connections::tag;
 use lvs_dataplane::kernel::{Mapping, Plain};
 use lvs_dataplane::table::Table;
 
-/// An entry that was just taken, by its number plus one: it is the peer's, which saw its last packet at this
-/// tick.
-pub(super) fn hand_over<F: Family>(entries: &Mapping<Entry<F>>, number: u32, seen: u32)
+/// Notes the tick of the last packet that the peer saw of an entry, by its number plus one.
+pub(super) fn set_seen<F: Family>(entries: &Mapping<Entry<F>>, number: u32, seen: u32)
 where
     Entry<F>: Plain,
 {
     let way = number.wrapping_sub(1);
-    store(entries, way, offset_of!(Entry<F>, packets), 0);
     store(entries, way, offset_of!(Entry<F>, seen), seen);
 }
 

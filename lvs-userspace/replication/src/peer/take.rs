@@ -19,7 +19,7 @@ use super::message::{Instance, Message};
 use super::mirror::{Held, Mirror};
 use super::refusal::Refusal;
 use super::view::View;
-use crate::sync::{Discard, Discarded, Present, Taken};
+use crate::sync::{BoundReplica, Discard, Discarded, Existing};
 use lvs_dataplane::address::narrow;
 use lvs_dataplane::director::Recognized;
 use lvs_dataplane::kernel::{Mapping, Plain};
@@ -249,21 +249,21 @@ impl Taker {
             .or_insert_with(|| recognize(name, servers));
         let before = self.mirror.get(id);
         let (contested, displaced) = (Cell::new(None), Cell::new(false));
-        let entered = check::<F>(told, &name.service()).and_then(|content| {
-            let taken = Taken::of(&content, &(*recognized)?);
-            let refuse = |there: Present| {
+        let entered = check::<F>(told, &name.service()).and_then(|key| {
+            let replica = BoundReplica::new(key, told.state, told.timeout.get(), &(*recognized)?);
+            let refuse = |there: Existing| {
                 let why = self.refuse(there, F::NUMBER, before, (told.idle.get(), told.heard != 0));
                 contested.set(why.map(|_| event(F::NUMBER, there.number)));
                 displaced.set(why.is_none() && there.packets > 0 && !there.expired);
                 why
             };
             let table = Table::new(entries, target.maps.loads);
-            taken.enter_unless(table, &target.config.secrets, target.now, refuse)
+            replica.apply(table, &target.config.secrets, target.now, refuse)
         });
         let held = match entered {
             Ok(inserted) => {
                 let seen = target.now.wrapping_sub(told.idle.get());
-                hold::hand_over(entries, inserted.number, seen);
+                hold::set_seen(entries, inserted.number, seen);
                 let id = event(F::NUMBER, inserted.number);
                 target.taken.push(id);
                 Held {
@@ -308,7 +308,7 @@ impl Taker {
     /// Why an entry stays as it is: its last packet came here.
     fn refuse(
         &self,
-        there: Present,
+        there: Existing,
         family: u8,
         held: Held,
         (idle, heard): (u32, bool),

@@ -1,35 +1,31 @@
-//! What a connection of another director has to be like before anything is looked up for it.
+//! Validates entries of sync messages.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 
 use lvs_common::abi::{ServiceKey, ticks};
-use lvs_common::connection::{Protocol, sctp, tcp};
+use lvs_common::connection::Protocol;
 
 use super::Discard;
+use super::replica::Replica;
+use super::validate::LONGEST_TIMEOUT;
 use super::wire::{Flags, Synced};
 
-/// The longest time IPVS allows: 31 days.
-const LONGEST_SECONDS: u32 = 31 * 24 * 60 * 60;
-/// What IPVS gives a template of which it is not told how long it lasts.
-const TEMPLATE_SECONDS: u32 = 180;
+/// Seconds that IPVS gives a template whose timeout is not sent.
+const TEMPLATE_TIMEOUT: u32 = 180;
 
-/// A connection or template that makes sense.
+/// An entry that can be a connection or template of this director.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Checked {
-    /// `None`: a template of a firewall mark's service, which is of no protocol.
-    pub(super) protocol: Option<Protocol>,
+pub(super) struct ValidEntry {
+    pub(super) replica: Replica,
+    pub(super) server: SocketAddr,
     /// The mark by whose service it may be, or 0.
     pub(super) mark: u32,
-    pub(super) state: u8,
-    pub(super) template: bool,
-    /// Of a connection that its director no longer counts as active.
+    /// Its director no longer counts it as active.
     pub(super) inactive: bool,
-    /// Ticks without a packet after which it is expired; `None`: those of its state.
-    pub(super) timeout: Option<u32>,
 }
 
-/// Tells what a connection is, or why it can be none of this director's.
-pub(super) fn check(synced: &Synced) -> Result<Checked, Discard> {
+/// Validates what both protocols say, and what this one says beside.
+pub(super) fn check(synced: &Synced) -> Result<ValidEntry, Discard> {
     if synced.flags.method().is_none() || synced.flags.has(Flags::ONE_PACKET) {
         return Err(Discard::Method);
     }
@@ -46,54 +42,30 @@ pub(super) fn check(synced: &Synced) -> Result<Checked, Discard> {
     if protocol.is_none() && !of_mark {
         return Err(Discard::Protocol);
     }
-    check_addresses(synced, template)?;
-    let states = match protocol {
-        Some(Protocol::Tcp) if !template => tcp::State::ALL.len(),
-        Some(Protocol::Udp) if !template => 1,
-        Some(Protocol::Sctp) if !template => sctp::State::ALL.len(),
-        _ => 2,
-    };
-    let state = u8::try_from(synced.state).map_err(|_| Discard::State)?;
-    if usize::from(state) >= states {
-        return Err(Discard::State);
+    if !template && synced.server.port() == 0 {
+        return Err(Discard::Address);
     }
-    let timeout = match synced.timeout {
-        0 if template => Some(ticks(TEMPLATE_SECONDS)),
-        0 => None,
-        seconds if seconds <= LONGEST_SECONDS => Some(ticks(seconds)),
-        _ => return Err(Discard::Timeout),
-    };
-    Ok(Checked {
+    let replica = Replica {
         protocol,
+        template,
+        client: synced.client,
+        virtual_address: synced.virtual_address,
+        // No protocol has so many.
+        state: u8::try_from(synced.state).unwrap_or(u8::MAX),
+        timeout: match synced.timeout {
+            0 if template => Some(ticks(TEMPLATE_TIMEOUT)),
+            0 => None,
+            seconds => Some(ticks(seconds.min(LONGEST_TIMEOUT + 1))),
+        },
+    };
+    replica.validate()?;
+    Ok(ValidEntry {
+        replica,
+        server: synced.server,
         // A packet may carry a mark for other reasons, and so may the template of an address it led to.
         mark: if of_mark || !template { synced.mark } else { 0 },
-        state,
-        template,
         inactive: synced.flags.has(Flags::INACTIVE),
-        timeout,
     })
-}
-
-/// Virtual address and server are looked up, and there are none but sensible ones to be found; the
-/// client's address goes into the table as it is.
-fn check_addresses(synced: &Synced, template: bool) -> Result<(), Discard> {
-    let client = synced.client.ip();
-    let host = match client {
-        IpAddr::V4(v4) => !v4.is_multicast() && !v4.is_broadcast(),
-        IpAddr::V6(v6) => !v6.is_multicast(),
-    };
-    // A template is of a network, which may be that of all clients.
-    let known = template || !client.is_unspecified();
-    let ports = if template {
-        synced.client.port() == 0
-    } else {
-        synced.virtual_address.port() != 0 && synced.server.port() != 0
-    };
-    if host && known && ports {
-        Ok(())
-    } else {
-        Err(Discard::Address)
-    }
 }
 
 #[cfg(test)]
@@ -124,16 +96,18 @@ mod tests {
     #[test]
     fn what_makes_sense_is_understood() {
         let checked = check(&connection()).unwrap();
-        assert_eq!((checked.state, checked.timeout), (1, Some(ticks(900))));
-        assert!(!checked.template && !checked.inactive);
+        let replica = checked.replica;
+        assert_eq!((replica.state, replica.timeout), (1, Some(ticks(900))));
+        assert!(!replica.template && !checked.inactive);
         let checked = check(&template()).unwrap();
-        assert!(checked.template);
+        assert!(checked.replica.template);
     }
 
     #[test]
     fn what_carries_a_mark_may_be_of_its_service() {
         let mark = 7;
-        let marked = |synced| check(&Synced { mark, ..synced }).map(|it| (it.protocol, it.mark));
+        let marked =
+            |synced| check(&Synced { mark, ..synced }).map(|it| (it.replica.protocol, it.mark));
         assert_eq!(marked(connection()), Ok((Some(Protocol::Tcp), 7)));
         assert_eq!(marked(template()), Ok((Some(Protocol::Tcp), 0)));
         let of_mark = Synced {
@@ -151,12 +125,12 @@ mod tests {
             timeout,
             ..connection()
         };
-        assert_eq!(check(&connection).unwrap().timeout, None);
+        assert_eq!(check(&connection).unwrap().replica.timeout, None);
         let template = Synced {
             timeout,
             ..template()
         };
-        assert_eq!(check(&template).unwrap().timeout, Some(ticks(180)));
+        assert_eq!(check(&template).unwrap().replica.timeout, Some(ticks(180)));
     }
 
     #[test]
@@ -198,7 +172,7 @@ mod tests {
             ),
             (|it| it.state = 11, Discard::State),
             (|it| it.state = 257, Discard::State),
-            (|it| it.timeout = LONGEST_SECONDS + 1, Discard::Timeout),
+            (|it| it.timeout = LONGEST_TIMEOUT + 1, Discard::Timeout),
             (|it| it.timeout = u32::MAX, Discard::Timeout),
         ];
         for (number, (change, why)) in changes.into_iter().enumerate() {

@@ -9,10 +9,12 @@ mod feed;
 mod link;
 mod receive;
 mod refresh;
+mod replica;
 mod send;
 mod take;
 mod tell;
 mod unbound;
+mod validate;
 pub mod wire;
 mod worker;
 
@@ -39,7 +41,8 @@ pub use link::LinkError;
 use lvs_dataplane::kernel::Saved;
 pub use receive::{Received, Receiver};
 pub use refresh::Refreshing;
-pub(crate) use take::{Content, Present, Taken};
+pub(crate) use replica::Replica;
+pub(crate) use take::{BoundReplica, Existing};
 
 /// What all daemons of this director have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

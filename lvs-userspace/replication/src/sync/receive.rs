@@ -1,18 +1,19 @@
 //! The backup: what other directors say goes into the tables.
 
 use std::io;
-use std::mem::offset_of;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lvs_common::abi::{Config, Load};
-use lvs_common::connection::Entry;
+use lvs_common::abi::{Config, ServiceKey};
+use lvs_common::connection::{Key, Kind, Ports};
 use lvs_common::family::{Family, V4, V6};
+use lvs_common::persistence;
 
-use super::check::{Checked, check};
+use super::check::{ValidEntry, check};
 use super::link::Link;
-use super::take::{Present, Taken};
+use super::replica::Replica;
+use super::take::{BoundReplica, Existing};
 use super::unbound::Unbound;
 use super::wire::{Message, Synced};
 use super::worker::Work;
@@ -20,11 +21,13 @@ use super::{Discard, Discarded};
 use lvs_dataplane::address::widen;
 use lvs_dataplane::clock;
 use lvs_dataplane::director::{Director, Recognized};
-use lvs_dataplane::kernel::{Mapping, Maps, Plain};
+use lvs_dataplane::kernel::Maps;
 use lvs_dataplane::table::{Table, claims};
 
 /// No UDP datagram is longer.
 const LONGEST_DATAGRAM: usize = 65_536;
+/// Bits of a template's client that count: it is sent as its network.
+const WHOLE: u8 = 128;
 
 /// What a backup met since the daemon started.
 #[derive(Debug, Default)]
@@ -87,14 +90,14 @@ impl Receiver {
         let director = self.director.lock().unwrap_or_else(PoisonError::into_inner);
         let _claims = claims();
         for entry in message.entries() {
-            match entry.and_then(|synced| self.take(&synced, &director, &config, now)) {
+            match entry.and_then(|synced| self.receive_entry(&synced, &director, &config, now)) {
                 Ok(()) => _ = received.entries.fetch_add(1, Ordering::Relaxed),
                 Err(why) => received.discarded.count(why),
             }
         }
     }
 
-    /// Takes what waited for a real server that has come.
+    /// Applies what waited for a real server that is configured now.
     fn bind(&self, now: u32) {
         let director = self.director.lock().unwrap_or_else(PoisonError::into_inner);
         let mut unbound = self.received.unbound();
@@ -102,18 +105,13 @@ impl Receiver {
             return;
         };
         let _claims = claims();
-        unbound.look(now, |synced, checked, left| {
-            let Ok(recognized) = recognize(&director, synced, checked) else {
+        unbound.retry(now, |entry, left| {
+            let Ok(recognized) = recognize(&director, entry) else {
                 return false;
             };
-            let entering = Entering {
-                synced,
-                checked,
-                recognized,
-                timeout: left,
-                late: true,
-            };
-            match self.enter(&entering, &config, now) {
+            // It was received a while ago: whatever the table holds of it is newer.
+            let refuse = |existing: Existing| (!existing.expired).then_some(Discard::Fresher);
+            match self.apply(entry, &recognized, left, &config, now, refuse) {
                 Ok(()) => _ = self.received.entries.fetch_add(1, Ordering::Relaxed),
                 Err(why) => self.received.discarded.count(why),
             }
@@ -121,47 +119,63 @@ impl Receiver {
         });
     }
 
-    fn take(
+    fn receive_entry(
         &self,
         synced: &Synced,
         director: &Director,
         config: &Config,
         now: u32,
     ) -> Result<(), Discard> {
-        let checked = check(synced)?;
-        let timeout = checked
-            .timeout
-            .or_else(|| Some(config.timeout(checked.protocol?, checked.state)))
+        let entry = check(synced)?;
+        let Replica {
+            protocol,
+            state,
+            timeout,
+            ..
+        } = entry.replica;
+        let timeout = timeout
+            .or_else(|| Some(config.timeout(protocol?, state)))
             .unwrap_or(0);
-        let recognized = recognize(director, synced, &checked);
+        let recognized = recognize(director, &entry);
         let mut unbound = self.received.unbound();
         if recognized.is_ok() {
-            unbound.forget(synced, &checked);
+            unbound.forget(&entry);
         } else {
-            unbound.keep(synced, &checked, timeout, now);
+            unbound.keep(&entry, timeout, now);
         }
         drop(unbound);
-        let entering = Entering {
-            synced,
-            checked: &checked,
-            recognized: recognized?,
-            timeout,
-            late: false,
-        };
-        self.enter(&entering, config, now)
+        let refuse = |existing: Existing| existing.outlives(entry.inactive);
+        self.apply(&entry, &recognized?, timeout, config, now, refuse)
     }
 
-    fn enter(&self, entering: &Entering<'_>, config: &Config, now: u32) -> Result<(), Discard> {
+    fn apply(
+        &self,
+        entry: &ValidEntry,
+        recognized: &Recognized,
+        timeout: u32,
+        config: &Config,
+        now: u32,
+        refuse: impl Fn(Existing) -> Option<Discard>,
+    ) -> Result<(), Discard> {
         let maps = &self.maps;
-        match (entering.synced.client, entering.synced.virtual_address) {
+        let replica = &entry.replica;
+        let (state, secrets) = (replica.state, &config.secrets);
+        let applied = match (replica.client, replica.virtual_address) {
             (SocketAddr::V4(_), SocketAddr::V4(_)) => {
-                enter::<V4>(&maps.connections4, &maps.loads, entering, config, now)
+                let table = Table::new(&maps.connections4, &maps.loads);
+                let key = key::<V4>(replica, &recognized.service);
+                BoundReplica::new(key, state, timeout, recognized)
+                    .apply(table, secrets, now, refuse)
             }
             (SocketAddr::V6(_), SocketAddr::V6(_)) => {
-                enter::<V6>(&maps.connections6, &maps.loads, entering, config, now)
+                let table = Table::new(&maps.connections6, &maps.loads);
+                let key = key::<V6>(replica, &recognized.service);
+                BoundReplica::new(key, state, timeout, recognized)
+                    .apply(table, secrets, now, refuse)
             }
             _ => Err(Discard::Address),
-        }
+        };
+        applied.map(drop)
     }
 }
 
@@ -202,55 +216,56 @@ impl Work for Receiver {
     }
 }
 
-/// The virtual service and real server of what is told.
-fn recognize(
-    director: &Director,
-    synced: &Synced,
-    checked: &Checked,
-) -> Result<Recognized, Discard> {
-    let Checked { mark, protocol, .. } = *checked;
-    Ok(director.recognize(mark, protocol, synced.virtual_address, synced.server)?)
+/// The virtual service and real server of an entry.
+fn recognize(director: &Director, entry: &ValidEntry) -> Result<Recognized, Discard> {
+    let Replica {
+        protocol,
+        virtual_address,
+        ..
+    } = entry.replica;
+    Ok(director.recognize(entry.mark, protocol, virtual_address, entry.server)?)
 }
 
-/// What is to be entered, and how.
-struct Entering<'a> {
-    synced: &'a Synced,
-    checked: &'a Checked,
-    recognized: Recognized,
-    /// Ticks without a packet after which it is expired.
-    timeout: u32,
-    /// It was told a while ago: whatever the table holds of it is newer.
-    late: bool,
-}
-
-fn enter<F: Family>(
-    entries: &Mapping<Entry<F>>,
-    loads: &Mapping<Load>,
-    entering: &Entering<'_>,
-    config: &Config,
-    now: u32,
-) -> Result<(), Discard>
-where
-    Entry<F>: Plain,
-{
-    let own = |address: SocketAddr| (F::narrow(&widen(address.ip())), address.port());
-    let taken = Taken::<F>::new(
-        own(entering.synced.client),
-        own(entering.synced.virtual_address),
-        entering.checked,
-        &entering.recognized,
-        entering.timeout,
-    );
-    let (table, secrets) = (Table::new(entries, loads), &config.secrets);
-    let inserted = if entering.late {
-        let refuse = |there: Present| (!there.expired).then_some(Discard::Fresher);
-        taken.enter_unless(table, secrets, now, refuse)?
-    } else {
-        taken.enter(table, secrets, now)?
-    };
-    // It is the other director's, until its client is heard here.
-    if let Some(packets) = entries.word(inserted.number - 1, offset_of!(Entry<F>, packets)) {
-        packets.store(0, Ordering::Relaxed);
+/// Key of a connection or template of a virtual service.
+fn key<F: Family>(replica: &Replica, service: &ServiceKey) -> Key<F> {
+    let address = |address: SocketAddr| F::narrow(&widen(address.ip()));
+    let client = address(replica.client);
+    match replica.protocol {
+        Some(protocol) if !replica.template => Key {
+            source: client,
+            destination: address(replica.virtual_address),
+            ports: Ports {
+                source: replica.client.port().into(),
+                destination: replica.virtual_address.port().into(),
+            },
+            protocol: protocol.number(),
+            kind: Kind::Request as u8,
+        },
+        _ => persistence::template::<F>(client, service, WHOLE),
     }
-    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_template_of_a_mark_has_the_key_that_packets_look_up() {
+        let service = ServiceKey {
+            address: widen([0, 0, 0, 5].into()),
+            port: 0.into(),
+            protocol: ServiceKey::MARK,
+            family: 4,
+        };
+        let template = Replica {
+            protocol: None,
+            template: true,
+            client: "198.51.100.0:0".parse().unwrap(),
+            virtual_address: "0.0.0.5:0".parse().unwrap(),
+            state: 1,
+            timeout: None,
+        };
+        let looked_up = persistence::template::<V4>([198, 51, 100, 7], &service, 24);
+        assert_eq!(key::<V4>(&template, &service), looked_up);
+    }
 }

@@ -1,42 +1,39 @@
-//! Takes connections of another director into the own table, as IPVS's backup does.
+//! Applies replicas to the connection tables, as IPVS's backup does.
 
 use lvs_common::abi::{Method, Server};
 use lvs_common::connection::table::{
     self, Inserted, New, Place, Refused, Secrets, Slot, Store, Survey, Ways,
 };
-use lvs_common::connection::{Client, Key, Kind, Ports, Protocol, Record, half_open, resume};
+use lvs_common::connection::{Client, Entry, Key, Kind, Protocol, Record, half_open, resume};
 use lvs_common::family::Family;
 use lvs_common::persistence;
 use zerocopy::byteorder::network_endian::U16;
 
 use super::Discard;
-use super::check::Checked;
 use lvs_dataplane::director::Recognized;
+use lvs_dataplane::kernel::Plain;
+use lvs_dataplane::table::Table;
 
-/// Times an entry is tried again when packets of the same connection make and remove it meanwhile.
+/// Attempts at an entry that packets of the same connection insert and remove meanwhile.
 const ATTEMPTS: u32 = 4;
 
-/// A template's client is told as its network already: all bits count.
-const WHOLE: u8 = 128;
-
-/// What is to be entered.
+/// A replica that is bound to a virtual service and real server of this director.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Taken<F: Family> {
+pub(crate) struct BoundReplica<F: Family> {
     key: Key<F>,
     record: Record,
     server: Server,
     state: u8,
     half_open: bool,
     timeout: u32,
-    inactive: bool,
 }
 
-/// An entry that the table holds already for what is to be entered.
+/// An entry of the table with the key of a replica.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Present {
+pub(crate) struct Existing {
     /// Its number from the start of the table, plus one.
     pub(crate) number: u32,
-    /// It goes to another real server.
+    /// It goes to another real server, or by another method.
     pub(crate) differs: bool,
     /// It is without a packet for longer than its timeout.
     pub(crate) expired: bool,
@@ -46,61 +43,16 @@ pub(crate) struct Present {
     pub(crate) packets: u32,
 }
 
-/// What an entry is to hold, as its director says.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Content<F: Family> {
-    /// What it is found by.
-    pub(crate) key: Key<F>,
-    /// Its state.
-    pub(crate) state: u8,
-    /// Ticks without a packet after which it is expired.
-    pub(crate) timeout: u32,
+impl Existing {
+    /// Refuses what is over at the other director (`over`) in favour of what is under way here.
+    pub(crate) fn outlives(self, over: bool) -> Option<Discard> {
+        (self.differs && over && !self.expired).then_some(Discard::Inactive)
+    }
 }
 
-impl<F: Family> Taken<F> {
-    /// A connection or template between a client and a virtual address. `timeout` is in ticks.
-    pub(super) fn new(
-        client: (F::Address, u16),
-        virtual_address: (F::Address, u16),
-        checked: &Checked,
-        recognized: &Recognized,
-        timeout: u32,
-    ) -> Self {
-        let state = checked.state;
-        let key = match checked.protocol {
-            Some(protocol) if !checked.template => Key {
-                source: client.0,
-                destination: virtual_address.0,
-                ports: Ports {
-                    source: client.1.into(),
-                    destination: virtual_address.1.into(),
-                },
-                protocol: protocol.number(),
-                kind: Kind::Request as u8,
-            },
-            _ => persistence::template::<F>(client.0, &recognized.service, WHOLE),
-        };
-        Self {
-            key,
-            record: recognized.record,
-            server: recognized.server,
-            state,
-            half_open: match checked.protocol {
-                Some(protocol) if !checked.template => half_open(protocol, state),
-                _ => state == persistence::UNASSURED,
-            },
-            timeout,
-            inactive: checked.inactive,
-        }
-    }
-
-    /// What another director of ours says of a connection, or of a template.
-    pub(crate) fn of(content: &Content<F>, recognized: &Recognized) -> Self {
-        let Content {
-            key,
-            state,
-            timeout,
-        } = *content;
+impl<F: Family> BoundReplica<F> {
+    /// A connection or template with this key; `timeout` is in ticks.
+    pub(crate) fn new(key: Key<F>, state: u8, timeout: u32, recognized: &Recognized) -> Self {
         let protocol = Protocol::from_number(key.protocol);
         let half_open = match (Kind::from_raw(key.kind), protocol) {
             (Kind::Request, Some(protocol)) => half_open(protocol, state),
@@ -113,37 +65,37 @@ impl<F: Family> Taken<F> {
             state,
             half_open,
             timeout,
-            inactive: false,
         }
     }
 
-    /// Makes the table hold it, whatever it held of it before. Tells which entry it is.
-    pub(super) fn enter<T: Store<F>>(
+    /// Inserts it into the table or updates the entry with its key, unless that entry is a reason not to.
+    /// Returns the entry, which belongs to the other director until a packet of its client arrives here.
+    pub(crate) fn apply(
         &self,
-        table: T,
+        table: Table<'_, F>,
         secrets: impl Secrets,
         now: u32,
-    ) -> Result<Inserted, Discard> {
-        // What is over there does not end what is under way here.
-        let refuse = |there: Present| {
-            (there.differs && self.inactive && !there.expired).then_some(Discard::Inactive)
-        };
-        self.enter_unless(table, secrets, now, refuse)
+        refuse: impl Fn(Existing) -> Option<Discard>,
+    ) -> Result<Inserted, Discard>
+    where
+        Entry<F>: Plain,
+    {
+        let inserted = self.upsert(table, secrets, now, refuse)?;
+        table.disown(inserted.number);
+        Ok(inserted)
     }
 
-    /// Makes the table hold it, unless what it holds of it already is a reason not to. Tells which entry it
-    /// is.
-    pub(crate) fn enter_unless<T: Store<F>>(
+    fn upsert<T: Store<F>>(
         &self,
         table: T,
         secrets: impl Secrets,
         now: u32,
-        refuse: impl Fn(Present) -> Option<Discard>,
+        refuse: impl Fn(Existing) -> Option<Discard>,
     ) -> Result<Inserted, Discard> {
         let place = Place::of(F::hash(&self.key, secrets), table.sets());
         for _ in 0..ATTEMPTS {
             if let Some(slot) = table::find(table, &self.key, place) {
-                if self.renew(table, &slot, now, &refuse)? {
+                if self.update(table, &slot, now, &refuse)? {
                     return Ok(Inserted {
                         number: slot.number,
                         tag: slot.tag,
@@ -160,13 +112,13 @@ impl<F: Family> Taken<F> {
         Err(Discard::NoRoom)
     }
 
-    /// Brings an entry that is there up to date. False: it is gone now, and may be made anew.
-    fn renew<T: Store<F>>(
+    /// Updates an entry. False: it is removed, and may be inserted anew.
+    fn update<T: Store<F>>(
         &self,
         table: T,
         slot: &Slot<T::Set>,
         now: u32,
-        refuse: impl Fn(Present) -> Option<Discard>,
+        refuse: impl Fn(Existing) -> Option<Discard>,
     ) -> Result<bool, Discard> {
         let set = slot.set;
         let before = set.record(slot.way);
@@ -176,14 +128,14 @@ impl<F: Family> Taken<F> {
         let differs = (before.server, before.method) != (self.record.server, self.record.method);
         let idle = lvs_common::abi::age(now, set.seen(slot.way));
         let expired = idle > set.timeout(slot.way);
-        let there = Present {
+        let existing = Existing {
             number: slot.number,
             differs,
             expired,
             idle,
             packets: set.packets(slot.way),
         };
-        if let Some(why) = refuse(there) {
+        if let Some(why) = refuse(existing) {
             return Err(why);
         }
         if differs || expired {
@@ -207,7 +159,7 @@ impl<F: Family> Taken<F> {
         let mut new = New {
             key: self.key,
             record: self.record,
-            // Nobody heard the client here; its next packet tells.
+            // No packet of the client arrived here yet.
             client: Client::default(),
             partner: 0,
             state: self.state,
@@ -243,7 +195,7 @@ impl<F: Family> Taken<F> {
         }
     }
 
-    /// What the replies of a NAT connection are found by.
+    /// Key of the replies of a NAT connection.
     fn reply(&self) -> Key<F> {
         let mut ports = self.key.ports.reversed();
         if self.server.port != U16::ZERO {

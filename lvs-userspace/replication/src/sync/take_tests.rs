@@ -1,10 +1,10 @@
-//! Connections of another director, entered into a table in plain memory.
+//! Replicas applied to a table in plain memory.
 
 use std::sync::Barrier;
 use std::thread;
 
 use lvs_common::abi::{Address, Load, ServiceKey, WAYS, ticks};
-use lvs_common::connection::{Entry, Protocol, Tag, tcp};
+use lvs_common::connection::{Ports, Tag, tcp};
 use lvs_common::family::V4;
 use tcp::State::{Established, FinWait, SynReceived};
 
@@ -12,7 +12,6 @@ use super::*;
 use lvs_dataplane::address::widen;
 use lvs_dataplane::connections::tag;
 use lvs_dataplane::kernel::Mapping;
-use lvs_dataplane::table::Table;
 
 const NOW: u32 = u32::MAX - 5;
 const SECRETS: [u64; 16] = [0x9e37_79b9_7f4a_7c15; 16];
@@ -36,8 +35,15 @@ impl Fixture {
         Table::new(&self.entries, &self.loads)
     }
 
-    fn enter(&self, taken: &Taken<V4>) -> Result<(), Discard> {
-        taken.enter(self.table(), &SECRETS, NOW).map(drop)
+    fn apply(&self, replica: &BoundReplica<V4>) -> Result<(), Discard> {
+        self.apply_at(replica, NOW)
+    }
+
+    fn apply_at(&self, replica: &BoundReplica<V4>, now: u32) -> Result<(), Discard> {
+        let protocol = Protocol::from_number(replica.key.protocol);
+        let over = protocol.is_some_and(|protocol| !protocol.active(replica.state));
+        let refuse = |existing: Existing| existing.outlives(over);
+        replica.apply(self.table(), &SECRETS, now, refuse).map(drop)
     }
 
     fn live(&self) -> Vec<(u32, Tag, Entry<V4>)> {
@@ -97,25 +103,33 @@ fn server(number: u16) -> Recognized {
     }
 }
 
-fn checked(state: tcp::State) -> Checked {
-    Checked {
-        protocol: Some(Protocol::Tcp),
-        mark: 0,
-        state: state as u8,
-        template: false,
-        inactive: !state.active(),
-        timeout: None,
-    }
+fn connection(
+    client: ([u8; 4], u16),
+    virtual_address: ([u8; 4], u16),
+    state: tcp::State,
+    recognized: &Recognized,
+) -> BoundReplica<V4> {
+    let key = Key {
+        source: client.0,
+        destination: virtual_address.0,
+        ports: Ports {
+            source: client.1.into(),
+            destination: virtual_address.1.into(),
+        },
+        protocol: 6,
+        kind: Kind::Request as u8,
+    };
+    BoundReplica::new(key, state as u8, ticks(900), recognized)
 }
 
-fn taken(state: tcp::State, recognized: &Recognized) -> Taken<V4> {
-    Taken::new(CLIENT, SERVICE, &checked(state), recognized, ticks(900))
+fn replica(state: tcp::State, recognized: &Recognized) -> BoundReplica<V4> {
+    connection(CLIENT, SERVICE, state, recognized)
 }
 
 #[test]
-fn a_connection_is_entered_as_it_was_told() {
+fn a_connection_is_inserted_as_it_was_received() {
     let fixture = Fixture::new(64);
-    fixture.enter(&taken(Established, &server(3))).unwrap();
+    fixture.apply(&replica(Established, &server(3))).unwrap();
     let (tag, entry) = fixture.connection();
     assert_eq!(tag.state(), Established as u8);
     assert!(!tag.is_half_open());
@@ -130,18 +144,19 @@ fn a_connection_is_entered_as_it_was_told() {
 }
 
 #[test]
-fn what_is_told_again_renews_state_and_time_and_counts() {
+fn a_later_replica_updates_state_timeout_and_load() {
     let fixture = Fixture::new(64);
-    fixture.enter(&taken(SynReceived, &server(3))).unwrap();
+    fixture.apply(&replica(SynReceived, &server(3))).unwrap();
     assert!(fixture.connection().0.is_half_open());
-    fixture.enter(&taken(Established, &server(3))).unwrap();
+    fixture.apply(&replica(Established, &server(3))).unwrap();
     assert_eq!(fixture.load(3), (1, 0, 0));
     assert!(!fixture.connection().0.is_half_open());
-    let over = Taken {
+    let over = BoundReplica {
         timeout: ticks(120),
-        ..taken(FinWait, &server(3))
+        ..replica(FinWait, &server(3))
     };
-    over.enter(fixture.table(), &SECRETS, NOW.wrapping_add(ticks(10)))
+    fixture
+        .apply_at(&over, NOW.wrapping_add(ticks(10)))
         .unwrap();
     let (tag, entry) = fixture.connection();
     assert_eq!((tag.state(), entry.timeout), (FinWait as u8, ticks(120)));
@@ -155,7 +170,7 @@ fn a_nat_connection_gets_an_entry_for_its_replies() {
     let mut nat = server(3);
     nat.record.method = Method::Nat as u8;
     for state in [SynReceived, Established] {
-        fixture.enter(&taken(state, &nat)).unwrap();
+        fixture.apply(&replica(state, &nat)).unwrap();
         let live = fixture.live();
         let [(a, _, first), (b, _, second)] = live.as_slice() else {
             panic!("two entries: {live:?}");
@@ -175,14 +190,8 @@ fn a_nat_connection_gets_an_entry_for_its_replies() {
     }
     assert_eq!(fixture.load(3), (1, 0, 0));
     // The same replies cannot be another connection's, too.
-    let other = Taken::new(
-        CLIENT,
-        ([192, 0, 2, 11], 80),
-        &checked(Established),
-        &nat,
-        9,
-    );
-    assert_eq!(fixture.enter(&other), Err(Discard::NoRoom));
+    let other = connection(CLIENT, ([192, 0, 2, 11], 80), Established, &nat);
+    assert_eq!(fixture.apply(&other), Err(Discard::NoRoom));
     assert_eq!((fixture.live().len(), fixture.load(3)), (2, (1, 0, 0)));
 }
 
@@ -191,13 +200,13 @@ fn a_connection_that_went_to_another_server_moves_unless_it_is_over() {
     let fixture = Fixture::new(64);
     let mut nat = server(3);
     nat.record.method = Method::Nat as u8;
-    fixture.enter(&taken(Established, &nat)).unwrap();
+    fixture.apply(&replica(Established, &nat)).unwrap();
     assert_eq!(
-        fixture.enter(&taken(FinWait, &server(4))),
+        fixture.apply(&replica(FinWait, &server(4))),
         Err(Discard::Inactive)
     );
     assert_eq!(fixture.connection().1.record.server, 3);
-    fixture.enter(&taken(Established, &server(4))).unwrap();
+    fixture.apply(&replica(Established, &server(4))).unwrap();
     assert_eq!(fixture.connection().1.record.server, 4);
     assert_eq!(fixture.live().len(), 1, "the replies' entry went with it");
     assert_eq!((fixture.load(3), fixture.load(4)), ((0, 0, 0), (1, 0, 0)));
@@ -206,10 +215,10 @@ fn a_connection_that_went_to_another_server_moves_unless_it_is_over() {
 #[test]
 fn an_expired_entry_is_as_good_as_none() {
     let fixture = Fixture::new(64);
-    fixture.enter(&taken(Established, &server(3))).unwrap();
+    fixture.apply(&replica(Established, &server(3))).unwrap();
     let later = NOW.wrapping_add(ticks(901));
-    taken(FinWait, &server(4))
-        .enter(fixture.table(), &SECRETS, later)
+    fixture
+        .apply_at(&replica(FinWait, &server(4)), later)
         .unwrap();
     let (tag, entry) = fixture.connection();
     assert_eq!((tag.state(), entry.record.server), (FinWait as u8, 4));
@@ -219,17 +228,13 @@ fn an_expired_entry_is_as_good_as_none() {
 #[test]
 fn a_template_is_counted_as_one_and_found_by_the_services_port() {
     let fixture = Fixture::new(64);
-    let network = ([198, 51, 100, 0], 0);
+    let network = [198, 51, 100, 0];
     let mut recognized = server(3);
     recognized.service.port = 0.into();
     for (state, assured) in [(0, false), (1, true), (1, true)] {
-        let checked = Checked {
-            state,
-            template: true,
-            ..checked(Established)
-        };
-        let taken = Taken::new(network, (SERVICE.0, 0), &checked, &recognized, ticks(360));
-        fixture.enter(&taken).unwrap();
+        let key = persistence::template::<V4>(network, &recognized.service, 128);
+        let template = BoundReplica::new(key, state, ticks(360), &recognized);
+        fixture.apply(&template).unwrap();
         let (tag, entry) = fixture.connection();
         assert_eq!(
             tag.is_half_open(),
@@ -243,60 +248,22 @@ fn a_template_is_counted_as_one_and_found_by_the_services_port() {
 }
 
 #[test]
-fn a_template_of_a_mark_is_found_by_the_mark() {
-    let fixture = Fixture::new(64);
-    let mut recognized = server(3);
-    recognized.service = ServiceKey {
-        address: widen([0, 0, 0, 5].into()),
-        port: 0.into(),
-        protocol: ServiceKey::MARK,
-        family: 4,
-    };
-    let checked = Checked {
-        protocol: None,
-        mark: 5,
-        state: 1,
-        template: true,
-        ..checked(Established)
-    };
-    let network = ([198, 51, 100, 0], 0);
-    let taken = Taken::new(
-        network,
-        ([0, 0, 0, 5], 0),
-        &checked,
-        &recognized,
-        ticks(360),
-    );
-    fixture.enter(&taken).unwrap();
-    let (_, entry) = fixture.connection();
-    // As a packet asks for it.
-    let key = persistence::template::<V4>(CLIENT.0, &recognized.service, 24);
-    assert_eq!(entry.key, key);
-}
-
-#[test]
-fn a_full_table_takes_no_more_and_stays_whole() {
+fn a_full_table_refuses_more_and_stays_whole() {
     let fixture = Fixture::new(2 * WAYS);
     let results: Vec<_> = (0..64)
         .map(|port| {
             let client = (CLIENT.0, 1000 + port);
-            fixture.enter(&Taken::new(
-                client,
-                SERVICE,
-                &checked(Established),
-                &server(3),
-                99,
-            ))
+            fixture.apply(&connection(client, SERVICE, Established, &server(3)))
         })
         .collect();
-    let entered = results.iter().filter(|result| result.is_ok()).count();
-    assert_eq!(entered, 2 * WAYS as usize);
+    let applied = results.iter().filter(|result| result.is_ok()).count();
+    assert_eq!(applied, 2 * WAYS as usize);
     assert!(results.contains(&Err(Discard::NoRoom)));
     assert_eq!(fixture.load(3), (2 * WAYS, 0, 0));
 }
 
 #[test]
-fn two_directors_that_tell_of_the_same_connections_make_each_one_once() {
+fn two_directors_that_send_the_same_connections_insert_each_once() {
     let fixture = Fixture::new(8 * WAYS);
     let barrier = Barrier::new(2);
     thread::scope(|scope| {
@@ -306,9 +273,9 @@ fn two_directors_that_tell_of_the_same_connections_make_each_one_once() {
                 for round in 0..5_000 {
                     let client = (CLIENT.0, 1000 + round % 5);
                     let number = 3 + round / 5 % 2;
-                    let taken = Taken::new(client, SERVICE, &checked(state), &server(number), 99);
+                    let replica = connection(client, SERVICE, state, &server(number));
                     barrier.wait();
-                    match fixture.enter(&taken) {
+                    match fixture.apply(&replica) {
                         // A rival's entry may come and go under each attempt.
                         Ok(()) | Err(Discard::Inactive | Discard::NoRoom) => {}
                         Err(why) => panic!("{why:?}"),

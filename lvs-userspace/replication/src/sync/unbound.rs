@@ -1,5 +1,5 @@
-//! Connections whose virtual service or real server is not here yet. They are kept until it comes, as IPVS
-//! keeps them without a destination.
+//! Connections and templates whose virtual service or real server is not configured here yet. They are kept
+//! until it is, as IPVS keeps them without a destination.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -7,15 +7,14 @@ use std::net::SocketAddr;
 use lvs_common::abi::{age, ticks};
 use lvs_common::connection::Protocol;
 
-use super::check::Checked;
-use super::wire::Synced;
+use super::check::ValidEntry;
 
-/// Kept at most: messages are not authenticated, and each could name others.
+/// Entries that are kept at most: messages are not authenticated, and each could name others.
 const MOST: usize = 65_536;
-/// How often it is looked whether they can be bound.
-const LOOK: u32 = ticks(1);
+/// Ticks from one attempt to bind them to the next.
+const RETRY: u32 = ticks(1);
 
-/// What a connection or template is known by.
+/// Identifies a connection or template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Name {
     protocol: Option<Protocol>,
@@ -26,79 +25,77 @@ struct Name {
 }
 
 impl Name {
-    const fn new(synced: &Synced, checked: &Checked) -> Self {
+    const fn new(entry: &ValidEntry) -> Self {
         Self {
-            protocol: checked.protocol,
-            mark: checked.mark,
-            client: synced.client,
-            virtual_address: synced.virtual_address,
-            template: checked.template,
+            protocol: entry.replica.protocol,
+            mark: entry.mark,
+            client: entry.replica.client,
+            virtual_address: entry.replica.virtual_address,
+            template: entry.replica.template,
         }
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Kept {
-    synced: Synced,
-    checked: Checked,
-    /// The tick at which it was told.
-    told: u32,
+    entry: ValidEntry,
+    /// The tick at which it was received.
+    received: u32,
     /// Ticks after which it is expired.
     timeout: u32,
 }
 
-/// What waits for its real server.
+/// Entries that wait for their real server.
 #[derive(Debug, Default)]
 pub(super) struct Unbound {
     kept: HashMap<Name, Kept>,
-    /// When it was looked last.
-    looked: u32,
+    /// The tick of the last attempt to bind them.
+    tried: u32,
 }
 
 impl Unbound {
-    /// Keeps what was told last of a connection, if there is room; `timeout` is in ticks.
-    pub(super) fn keep(&mut self, synced: &Synced, checked: &Checked, timeout: u32, now: u32) {
-        let name = Name::new(synced, checked);
+    /// Keeps the latest of a connection, if there is room; `timeout` is in ticks.
+    pub(super) fn keep(&mut self, entry: &ValidEntry, timeout: u32, now: u32) {
+        let name = Name::new(entry);
         if self.kept.len() >= MOST && !self.kept.contains_key(&name) {
             return;
         }
         let kept = Kept {
-            synced: synced.clone(),
-            checked: *checked,
-            told: now,
+            entry: *entry,
+            received: now,
             timeout,
         };
         self.kept.insert(name, kept);
     }
 
-    /// Something newer was told of a connection, which is bound.
-    pub(super) fn forget(&mut self, synced: &Synced, checked: &Checked) {
+    /// Removes what an entry that is bound is newer than.
+    pub(super) fn forget(&mut self, entry: &ValidEntry) {
         if !self.kept.is_empty() {
-            self.kept.remove(&Name::new(synced, checked));
+            self.kept.remove(&Name::new(entry));
         }
     }
 
-    /// Nobody is listened to any more.
+    /// Removes all.
     pub(super) fn clear(&mut self) {
         self.kept.clear();
     }
 
-    /// How many wait.
+    /// Number of entries.
     pub(super) fn len(&self) -> usize {
         self.kept.len()
     }
 
-    /// Whether it is time to look what can be bound.
+    /// Whether another attempt to bind them is due.
     pub(super) fn is_due(&self, now: u32) -> bool {
-        !self.kept.is_empty() && age(now, self.looked) >= LOOK
+        !self.kept.is_empty() && age(now, self.tried) >= RETRY
     }
 
-    /// Lets go of what is expired, and of what `bind` takes. It is given the time that is left, in ticks.
-    pub(super) fn look(&mut self, now: u32, mut bind: impl FnMut(&Synced, &Checked, u32) -> bool) {
-        self.looked = now;
+    /// Removes what is expired, and what `bind` accepts, which is given the ticks that are left.
+    pub(super) fn retry(&mut self, now: u32, mut bind: impl FnMut(&ValidEntry, u32) -> bool) {
+        self.tried = now;
         self.kept.retain(|_, kept| {
-            let left = kept.timeout.checked_sub(age(now, kept.told));
-            left.is_some_and(|left| !bind(&kept.synced, &kept.checked, left))
+            let left = kept.timeout.checked_sub(age(now, kept.received));
+            left.is_some_and(|left| !bind(&kept.entry, left))
         });
     }
 }
@@ -107,19 +104,19 @@ impl Unbound {
 mod tests {
     use super::*;
     use crate::sync::check::check;
+    use crate::sync::wire::Synced;
     use crate::sync::wire::tests::plain;
 
     const NOW: u32 = u32::MAX - ticks(5);
 
     fn told(unbound: &mut Unbound, synced: &Synced, now: u32) {
-        let checked = check(synced).unwrap();
-        unbound.keep(synced, &checked, ticks(60), now);
+        unbound.keep(&check(synced).unwrap(), ticks(60), now);
     }
 
     fn left(unbound: &mut Unbound, now: u32) -> Vec<(SocketAddr, u32)> {
         let mut all = Vec::new();
-        unbound.look(now, |synced, _, left| {
-            all.push((synced.server, left));
+        unbound.retry(now, |entry, left| {
+            all.push((entry.server, left));
             false
         });
         all
@@ -143,10 +140,10 @@ mod tests {
         assert_eq!(unbound.len(), 0);
 
         told(&mut unbound, &plain(), NOW);
-        unbound.forget(&moved, &check(&moved).unwrap());
+        unbound.forget(&check(&moved).unwrap());
         assert_eq!(unbound.len(), 0, "it is the same connection");
         told(&mut unbound, &plain(), NOW);
-        unbound.look(NOW, |_, _, _| true);
+        unbound.retry(NOW, |_, _| true);
         assert_eq!(unbound.len(), 0);
     }
 
