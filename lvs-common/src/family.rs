@@ -32,6 +32,43 @@ pub struct V4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct V6;
 
+/// Something of which there is one for each family.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PerFamily<T> {
+    /// IPv4's.
+    pub v4: T,
+    /// IPv6's.
+    pub v6: T,
+}
+
+impl<T> PerFamily<T> {
+    /// That of a family, 4 or 6.
+    pub const fn of(&self, family: u8) -> &T {
+        if family == V4::NUMBER {
+            &self.v4
+        } else {
+            &self.v6
+        }
+    }
+
+    /// That of a family, 4 or 6, to be changed.
+    pub const fn of_mut(&mut self, family: u8) -> &mut T {
+        if family == V4::NUMBER {
+            &mut self.v4
+        } else {
+            &mut self.v6
+        }
+    }
+
+    /// One made of each.
+    pub fn map<U>(self, mut make: impl FnMut(T) -> U) -> PerFamily<U> {
+        PerFamily {
+            v4: make(self.v4),
+            v6: make(self.v6),
+        }
+    }
+}
+
 /// One product of the NH sum: two words, each with half of a secret added.
 #[expect(
     clippy::cast_possible_truncation,

@@ -9,6 +9,7 @@
 //! second one, the way to look at first and the fingerprint.
 
 mod entry;
+mod entry_id;
 pub mod sctp;
 pub mod table;
 pub mod tcp;
@@ -17,6 +18,7 @@ pub mod udp;
 mod step;
 
 pub use entry::{Client, Entry, Key, Kind, Ports, Record, Tag};
+pub use entry_id::EntryId;
 pub use step::{Direction, Signal, half_open, resume, share, step};
 
 /// Transport protocols that are balanced.

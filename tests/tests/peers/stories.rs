@@ -18,7 +18,7 @@ fn a_backup_knows_the_connections_of_the_master_and_forgets_them_with_it() {
     world.start_two(&lines());
     world.two().lvsadm("sync wait --timeout 20s").unwrap();
     let streams = world.connect(&METHODS, 20);
-    // Six services; connections that say nothing are told, too.
+    // Six services; connections that say nothing are sent, too.
     world.agree(120);
     let left: BTreeMap<_, _> = listed(world.one()).into_iter().collect();
     for (connection, there) in listed(world.two()) {
@@ -29,12 +29,12 @@ fn a_backup_knows_the_connections_of_the_master_and_forgets_them_with_it() {
             "{connection}: {here} and {there}"
         );
     }
-    let (told, taken) = (
-        peer(world.one()).told.unwrap(),
-        peer(world.two()).taken.unwrap(),
+    let (sent, received) = (
+        peer(world.one()).sent.unwrap(),
+        peer(world.two()).received.unwrap(),
     );
-    assert_eq!((told.connections, taken.connections), (120, 120));
-    assert_eq!(taken.discarded, []);
+    assert_eq!((sent.connections, received.connections), (120, 120));
+    assert_eq!(received.discarded, []);
     assert_eq!(peer(world.two()).role, Some(Role::Master));
     let back = peer(world.one());
     assert_eq!(
@@ -42,16 +42,16 @@ fn a_backup_knows_the_connections_of_the_master_and_forgets_them_with_it() {
         (Some(Role::Backup), PeerState::InStep)
     );
     assert_eq!(
-        back.taken.unwrap().connections,
+        back.received.unwrap().connections,
         0,
-        "what a peer told is not told back"
+        "what a peer sent is not sent back"
     );
 
     drop(streams);
     world.agree(40);
     until("both know what is left", || {
-        peer(world.one()).told.unwrap().connections == 40
-            && peer(world.two()).taken.unwrap().connections == 40
+        peer(world.one()).sent.unwrap().connections == 40
+            && peer(world.two()).received.unwrap().connections == 40
     });
 }
 
@@ -138,9 +138,9 @@ fn who_has_another_key_is_refused_and_says_so() {
     });
     assert_eq!(connections(world.one()).len(), streams.len());
     assert_eq!(connections(world.two()).len(), 0);
-    let told = world.one().lvsadm("sync status").unwrap();
-    assert!(told.contains("another key?"), "{told}");
-    assert!(told.contains("(key): it has another key"), "{told}");
+    let sent = world.one().lvsadm("sync status").unwrap();
+    assert!(sent.contains("another key?"), "{sent}");
+    assert!(sent.contains("(key): it has another key"), "{sent}");
 }
 
 #[test]
