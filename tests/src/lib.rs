@@ -21,3 +21,15 @@ pub fn eventually(patience: Duration, mut condition: impl FnMut() -> bool) -> bo
         std::thread::sleep(Duration::from_millis(20));
     }
 }
+
+/// Every pair of an item of the first and one of the second: `pairs(FAMILIES, METHODS)` is each forwarding
+/// method over each address family.
+pub fn pairs<A: Copy, B>(
+    first: impl IntoIterator<Item = A>,
+    second: impl IntoIterator<Item = B> + Clone,
+) -> impl Iterator<Item = (A, B)> {
+    first.into_iter().flat_map(move |one| {
+        let second = second.clone().into_iter();
+        second.map(move |other| (one, other))
+    })
+}

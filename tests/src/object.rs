@@ -34,10 +34,10 @@ pub struct Object {
     director: Mutex<Director>,
 }
 
-/// What became of a frame.
+/// The result of one run of the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct End {
-    /// What the kernel is to do with it.
+    /// The XDP action.
     pub action: Action,
     /// The frame afterwards.
     pub frame: Vec<u8>,
@@ -61,7 +61,7 @@ impl Object {
     ///
     /// # Panics
     ///
-    /// Where it may, but cannot.
+    /// If it may load BPF programs but fails.
     pub fn load(entries: u32, lines: &str) -> Option<Self> {
         let root = nix::unistd::geteuid().is_root();
         let obstacle = root

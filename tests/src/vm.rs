@@ -31,7 +31,7 @@ const BEGIN: &str = "-- begin --";
 /// See [`BEGIN`]; the exit status follows.
 const END: &str = "-- end, status ";
 
-/// What keeps a virtual machine from running here, if anything.
+/// Checks that a virtual machine can run here; the error names what is missing.
 pub fn check() -> Result<(), Missing> {
     for program in PROGRAMS {
         if crate::lab::find(program).is_none() {

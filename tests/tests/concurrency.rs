@@ -149,7 +149,7 @@ fn sound(object: &Object) {
 }
 
 #[test]
-fn two_cpus_that_meet_a_new_flow_at_once_make_one_connection() {
+fn two_cpus_create_one_connection_for_one_new_flow() {
     // So few in so large a table that no set holds the half-open connections at which recycling begins.
     const FLOWS: u32 = 4_000;
     for how in ["-g", "-m"] {
@@ -195,7 +195,7 @@ fn two_cpus_that_meet_a_new_flow_at_once_make_one_connection() {
 }
 
 #[test]
-fn connections_that_come_go_and_are_swept_at_once_stay_accounted_for() {
+fn counts_stay_exact_while_connections_come_end_and_are_swept() {
     const FLOWS: u32 = 512;
     for how in ["-g", "-m"] {
         let Some(object) = Object::load(2_048, &lines(how)) else {
@@ -251,7 +251,7 @@ fn connections_that_come_go_and_are_swept_at_once_stay_accounted_for() {
 }
 
 #[test]
-fn a_flood_from_two_cpus_evicts_no_established_connection() {
+fn a_syn_flood_from_two_cpus_evicts_no_established_connection() {
     const ESTABLISHED: u32 = 1_000;
     for how in ["-g", "-m"] {
         // With 2,000 entries of established connections hardly any set is full of them by chance: both
@@ -308,7 +308,7 @@ fn answer(object: &Object, flow: u32, last: u8) {
 }
 
 #[test]
-fn a_sweep_of_a_million_entries_is_quick() {
+fn a_sweep_covers_a_million_entries() {
     const ENTRIES: u32 = 1 << 20;
     let Some(object) = Object::load(ENTRIES, &lines("-g")) else {
         return;

@@ -1,4 +1,4 @@
-//! Real servers come and go without a client noticing.
+//! Real servers are added, quiesced and drained without a failed request.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};

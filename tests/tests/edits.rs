@@ -1,4 +1,4 @@
-//! What the daemon has said yes to is in the kernel, whatever becomes of the daemon.
+//! An edit that the daemon acknowledged is in the maps, even if the daemon is killed.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

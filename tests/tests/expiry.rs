@@ -1,4 +1,4 @@
-//! What is over leaves the table, and the counts with it.
+//! Connections expire after their timeout, and the counts of active and inactive ones follow.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,6 +8,7 @@ use lvs_api::model::Protocol;
 use lvs_tests::lab::addresses::{FAMILIES, virtual_address};
 use lvs_tests::lab::director::service;
 use lvs_tests::lab::{Arms, Lab};
+use lvs_tests::pairs;
 
 /// Active and inactive connections of all real servers, as `lvsadm -Ln` prints them.
 fn counts(lab: &Lab) -> (u32, u32) {
@@ -34,20 +35,16 @@ fn connections(lab: &Lab) -> usize {
 #[test]
 fn closed_connections_leave_the_table_after_their_timeout_and_counts_stay_exact() {
     let mut lines = String::from("--set 0 2 0\n");
-    for family in FAMILIES {
-        for method in [Direct, Tunnel] {
-            lines += &service(Protocol::Tcp, family, method, "rr");
-        }
+    for (family, method) in pairs(FAMILIES, [Direct, Tunnel]) {
+        lines += &service(Protocol::Tcp, family, method, "rr");
     }
     let Some(lab) = Lab::for_story(Arms::Two, &lines) else {
         return;
     };
-    for family in FAMILIES {
-        for method in [Direct, Tunnel] {
-            lab.client
-                .get_many(virtual_address(family, method), 15)
-                .unwrap();
-        }
+    for (family, method) in pairs(FAMILIES, [Direct, Tunnel]) {
+        lab.client
+            .get_many(virtual_address(family, method), 15)
+            .unwrap();
     }
     // The client's last segments may still be on their way.
     thread::sleep(Duration::from_millis(200));

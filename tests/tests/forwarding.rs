@@ -1,4 +1,4 @@
-//! A client's requests are shared among the real servers, by every method, family and protocol.
+//! Requests are balanced over the real servers by every method, family and protocol.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -10,6 +10,7 @@ use lvs_api::model::{Family, Method, Protocol};
 use lvs_tests::lab::addresses::{FAMILIES, METHODS, virtual_address};
 use lvs_tests::lab::director::{every_service, server_name, service, service_name};
 use lvs_tests::lab::{Arms, Lab};
+use lvs_tests::pairs;
 
 /// Asks as often as gives every server of a round robin two requests, and expects just that.
 fn expect_all_servers_alike(lab: &Lab, family: Family, method: Method) {
@@ -41,10 +42,8 @@ fn a_director_between_two_networks_forwards_by_every_method() {
     let Some(lab) = Lab::for_story(Arms::Two, &every_service()) else {
         return;
     };
-    for family in FAMILIES {
-        for method in METHODS {
-            expect_all_servers_alike(&lab, family, method);
-        }
+    for (family, method) in pairs(FAMILIES, METHODS) {
+        expect_all_servers_alike(&lab, family, method);
     }
 }
 
@@ -53,22 +52,18 @@ fn a_director_with_one_interface_forwards_by_every_method() {
     let Some(lab) = Lab::for_story(Arms::One, &every_service()) else {
         return;
     };
-    for family in FAMILIES {
-        for method in METHODS {
-            expect_all_servers_alike(&lab, family, method);
-        }
+    for (family, method) in pairs(FAMILIES, METHODS) {
+        expect_all_servers_alike(&lab, family, method);
     }
 }
 
 #[test]
-fn a_driver_without_xdp_forwards_by_every_method_and_is_told() {
+fn generic_xdp_forwards_by_every_method_and_is_warned_of() {
     let Some(lab) = Lab::for_story(Arms::Bridge, &every_service()) else {
         return;
     };
-    for family in FAMILIES {
-        for method in METHODS {
-            expect_all_servers_alike(&lab, family, method);
-        }
+    for (family, method) in pairs(FAMILIES, METHODS) {
+        expect_all_servers_alike(&lab, family, method);
     }
     let status = lab.director.lvsadm("--status").unwrap();
     assert!(status.contains("generic (slow"), "{status}");
@@ -100,7 +95,7 @@ fn a_tunnel_carries_either_family_inside_the_other() {
 }
 
 #[test]
-fn nat_may_change_the_port() {
+fn nat_translates_the_port() {
     let Some(lab) = Lab::for_story(Arms::Two, "") else {
         return;
     };
@@ -120,33 +115,31 @@ fn nat_may_change_the_port() {
 }
 
 #[test]
-fn a_datagram_in_fragments_arrives_whole_and_is_answered() {
+fn a_fragmented_datagram_arrives_whole_and_is_answered() {
     let Some(lab) = Lab::for_story(Arms::Two, &every_service()) else {
         return;
     };
     let text = "0123456789".repeat(500);
-    for family in FAMILIES {
-        for method in METHODS {
-            let asked = SocketAddr::new(virtual_address(family, method), 80);
-            // Through a tunnel the first one is answered by the director: fragments have to be
-            // smaller. The client's kernel obeys, its application asks again.
-            let answer = (0..3).find_map(|_| lab.client.ask(asked, &text).ok());
-            let answer = answer.unwrap_or_else(|| panic!("{method:?} over {family:?}: no answer"));
-            let (server, said) = answer.split_once(' ').unwrap();
-            assert!(
-                server.starts_with("server"),
-                "{method:?} over {family:?}: {server}"
-            );
-            assert!(
-                said == text,
-                "{method:?} over {family:?}: the datagram differs"
-            );
-        }
+    for (family, method) in pairs(FAMILIES, METHODS) {
+        let asked = SocketAddr::new(virtual_address(family, method), 80);
+        // Through a tunnel the first one is answered by the director: fragments have to be
+        // smaller. The client's kernel obeys, its application asks again.
+        let answer = (0..3).find_map(|_| lab.client.ask(asked, &text).ok());
+        let answer = answer.unwrap_or_else(|| panic!("{method:?} over {family:?}: no answer"));
+        let (server, said) = answer.split_once(' ').unwrap();
+        assert!(
+            server.starts_with("server"),
+            "{method:?} over {family:?}: {server}"
+        );
+        assert!(
+            said == text,
+            "{method:?} over {family:?}: the datagram differs"
+        );
     }
 }
 
 #[test]
-fn a_change_works_at_once() {
+fn an_edit_of_the_real_servers_takes_effect_at_once() {
     let Some(lab) = Lab::for_story(Arms::Two, &service(Protocol::Tcp, Ipv4, Direct, "rr")) else {
         return;
     };

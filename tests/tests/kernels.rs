@@ -44,7 +44,7 @@ fn the_verifier_of_this_kernel_accepts_the_program() {
 }
 
 #[test]
-fn the_verifier_of_debians_6_1_accepts_the_program() {
+fn the_verifier_of_debians_kernel_6_1_accepts_the_program() {
     if lab::skipped(vm::check()) {
         return;
     }

@@ -49,7 +49,7 @@ fn a_killed_lab_is_removed_when_the_next_one_starts() {
 }
 
 #[test]
-fn two_directors_leave_nothing_behind() {
+fn a_lab_of_two_directors_leaves_nothing_behind() {
     let Some(pair) = Pair::for_story() else {
         return;
     };

@@ -1,4 +1,4 @@
-//! Services of firewall marks: rules of the director's own say which packets carry which mark.
+//! Firewall marks: services by mark, and the rules that mark packets.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -10,6 +10,7 @@ use lvs_api::model::Protocol::{Tcp, Udp};
 use lvs_tests::lab::addresses::{FAMILIES, server, virtual_address};
 use lvs_tests::lab::director::{method_flag, server_name, service, service_name};
 use lvs_tests::lab::{Arms, Lab, Missing, find, skipped};
+use lvs_tests::pairs;
 
 fn mark_name(mark: u32, family: Family) -> String {
     let six = if family == Ipv6 { " -6" } else { "" };
@@ -35,7 +36,7 @@ fn marked(mark: u32, family: Family, method: Method, options: &str) -> String {
 }
 
 #[test]
-fn all_that_carries_a_mark_is_one_service_to_a_persistent_client() {
+fn persistence_spans_all_ports_of_a_firewall_mark() {
     let lines: String = [(1, Direct), (2, Nat)]
         .into_iter()
         .flat_map(|(mark, method)| FAMILIES.map(|family| marked(mark, family, method, "-p 300")))
@@ -43,22 +44,20 @@ fn all_that_carries_a_mark_is_one_service_to_a_persistent_client() {
     let Some(lab) = Lab::for_story(Arms::Two, &lines) else {
         return;
     };
-    for family in FAMILIES {
-        for method in [Direct, Nat] {
-            let address = virtual_address(family, method);
-            let mut answers = lab.client.get_many(address, 3).unwrap();
-            for _ in 0..3 {
-                let asked = SocketAddr::new(address, 80);
-                answers.push(lab.client.ask(asked, "hello").unwrap().trim().to_owned());
-            }
-            let [first, .., last] = answers.as_slice() else {
-                unreachable!("there are six");
-            };
-            assert!(
-                last.starts_with(first.as_str()) && answers[..3].iter().all(|name| name == first),
-                "{method:?} over {family:?}: {answers:?}"
-            );
+    for (family, method) in pairs(FAMILIES, [Direct, Nat]) {
+        let address = virtual_address(family, method);
+        let mut answers = lab.client.get_many(address, 3).unwrap();
+        for _ in 0..3 {
+            let asked = SocketAddr::new(address, 80);
+            answers.push(lab.client.ask(asked, "hello").unwrap().trim().to_owned());
         }
+        let [first, .., last] = answers.as_slice() else {
+            unreachable!("there are six");
+        };
+        assert!(
+            last.starts_with(first.as_str()) && answers[..3].iter().all(|name| name == first),
+            "{method:?} over {family:?}: {answers:?}"
+        );
     }
     let connections = lab.director.lvsadm("-Lcn").unwrap();
     // As IPVS lists it: protocol IP, the mark in the place of the address.
@@ -71,7 +70,7 @@ fn all_that_carries_a_mark_is_one_service_to_a_persistent_client() {
 }
 
 #[test]
-fn rules_outlive_the_daemon_and_their_service() {
+fn mark_rules_outlive_the_daemon_and_their_service() {
     let Some(lab) = Lab::for_story(Arms::Two, &marked(7, Ipv4, Direct, "")) else {
         return;
     };
@@ -97,7 +96,7 @@ fn rules_outlive_the_daemon_and_their_service() {
 }
 
 #[test]
-fn packets_have_a_mark_or_a_service_of_their_own() {
+fn an_address_and_port_have_either_a_mark_or_a_service() {
     let Some(lab) = Lab::for_story(Arms::Two, &service(Tcp, Ipv4, Direct, "rr")) else {
         return;
     };
@@ -122,7 +121,7 @@ fn packets_have_a_mark_or_a_service_of_their_own() {
 }
 
 #[test]
-fn services_of_an_ldirectord_cf_follow_the_marks_that_netfilter_gives() {
+fn fwmark_services_of_ldirectord_cf_follow_the_marks_of_iptables() {
     let Some(lab) = Lab::for_story(Arms::Two, "") else {
         return;
     };

@@ -1,4 +1,4 @@
-//! Real servers' Ethernet addresses are followed as they change.
+//! Real servers' MAC addresses are followed as they change.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use lvs_tests::lab::director::every_service;
 use lvs_tests::lab::{Arms, Lab};
 
 #[test]
-fn a_server_whose_mac_address_changes_is_found_again() {
+fn a_changed_mac_address_of_a_real_server_is_followed() {
     let Some(lab) = Lab::for_story(Arms::Two, &every_service()) else {
         return;
     };

@@ -65,7 +65,7 @@ fn lines(name: &str) -> Vec<String> {
     lines.map(str::to_owned).collect()
 }
 
-/// What ipvsadm answers, line by line, on the kernel's own IPVS.
+/// The answers of ipvsadm, line by line, on the kernel's own IPVS.
 fn ask_ipvs(lines: &[String]) -> Vec<Answer> {
     let ask = |line: &String| {
         let command = Line::parse(line).command();
@@ -86,7 +86,7 @@ fn ask_ipvs(lines: &[String]) -> Vec<Answer> {
     answers
 }
 
-/// What lvsadm answers, called as ipvsadm, to a daemon that listens on `socket`.
+/// The answers of lvsadm, called as ipvsadm, for a daemon that listens on `socket`.
 fn ask_lvs(lines: &[String], socket: &Path) -> Vec<Answer> {
     let program = lab::built("lvsadm").unwrap();
     let answer = |text: &String| {
@@ -148,7 +148,7 @@ fn compare(ipvs: &[Answer], ours: &[Answer]) {
 }
 
 #[test]
-fn wrong_command_lines_are_answered_as_ipvsadm_answers_them() {
+fn invalid_command_lines_are_answered_as_ipvsadm_answers_them() {
     if lab::skipped(vm::check()) {
         return;
     }
@@ -158,7 +158,7 @@ fn wrong_command_lines_are_answered_as_ipvsadm_answers_them() {
 }
 
 #[test]
-fn services_are_kept_and_listed_as_ipvs_does() {
+fn services_are_stored_and_listed_as_ipvs_does() {
     if lab::skipped(vm::check()) {
         return;
     }

@@ -1,4 +1,4 @@
-//! The connections of a client of a persistent service go to one real server.
+//! Persistence: templates keep a client with its real server, and expire.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -14,6 +14,7 @@ use lvs_tests::lab::addresses::{FAMILIES, METHODS, virtual_address};
 use lvs_tests::lab::client::download_source;
 use lvs_tests::lab::director::{server_name, service, service_name};
 use lvs_tests::lab::{Arms, Client, Lab};
+use lvs_tests::pairs;
 
 /// The lab with two more addresses at its client: to the director they are other clients.
 fn lab_with_more_clients(scheduler: &str) -> Option<Lab> {
@@ -37,29 +38,25 @@ fn get_from(lab: &Lab, client: &str, address: IpAddr) -> String {
 }
 
 #[test]
-fn every_connection_of_a_client_goes_to_its_server() {
-    let lines: String = FAMILIES
-        .into_iter()
-        .flat_map(|family| METHODS.map(|method| (family, method)))
+fn all_connections_of_a_persistent_client_go_to_one_server() {
+    let lines: String = pairs(FAMILIES, METHODS)
         .map(|(family, method)| service(Protocol::Tcp, family, method, "rr -p 300"))
         .collect();
     let Some(lab) = Lab::for_story(Arms::Two, &lines) else {
         return;
     };
-    for family in FAMILIES {
-        for method in METHODS {
-            let mut names = lab
-                .client
-                .get_many(virtual_address(family, method), 6)
-                .unwrap();
-            names.dedup();
-            assert_eq!(names.len(), 1, "{method:?} over {family:?}: {names:?}");
-        }
+    for (family, method) in pairs(FAMILIES, METHODS) {
+        let mut names = lab
+            .client
+            .get_many(virtual_address(family, method), 6)
+            .unwrap();
+        names.dedup();
+        assert_eq!(names.len(), 1, "{method:?} over {family:?}: {names:?}");
     }
 }
 
 #[test]
-fn clients_keep_their_servers_even_quiesced_ones() {
+fn a_persistent_client_keeps_its_server_even_a_quiesced_one() {
     let Some(lab) = lab_with_more_clients("rr -p 300") else {
         return;
     };
@@ -107,7 +104,7 @@ fn clients_keep_their_servers_even_quiesced_ones() {
 }
 
 #[test]
-fn the_clients_of_a_network_share_a_server() {
+fn a_persistence_netmask_sends_a_whole_network_to_one_server() {
     let Some(lab) = lab_with_more_clients("rr -p 300 -M 255.255.255.0") else {
         return;
     };
@@ -128,7 +125,7 @@ fn remaining(lab: &Lab) -> Option<u32> {
 }
 
 #[test]
-fn a_template_ends_when_nobody_used_it_for_its_time() {
+fn an_unused_template_expires_after_its_timeout() {
     let Some(lab) = Lab::for_story(Arms::Two, &service(Protocol::Udp, Ipv4, Nat, "rr -p 3")) else {
         return;
     };
@@ -172,7 +169,7 @@ fn see_it_renewed(lab: &Lab) {
 }
 
 #[test]
-fn a_template_stays_while_a_connection_does() {
+fn a_template_lives_as_long_as_its_connections() {
     let Some((lab, file, mut download)) = lab_with_a_download() else {
         return;
     };
@@ -186,7 +183,7 @@ fn a_template_stays_while_a_connection_does() {
 }
 
 #[test]
-fn a_template_stays_while_the_daemon_stands_still() {
+fn a_template_lives_on_while_the_daemon_is_frozen() {
     let Some((lab, file, mut download)) = lab_with_a_download() else {
         return;
     };

@@ -1,4 +1,4 @@
-//! What cannot be done is refused at once, says why, and changes nothing.
+//! Connections, commands and configurations that are refused: at once, with a reason, without effect.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -43,7 +43,7 @@ fn a_service_without_servers_refuses_connections_at_once() {
 }
 
 #[test]
-fn a_bad_command_line_changes_nothing_and_says_why() {
+fn a_bad_command_line_changes_nothing_and_explains_itself() {
     let Some(lab) = Lab::for_story(Arms::Two, &every_service()) else {
         return;
     };
@@ -80,7 +80,7 @@ fn a_bad_command_line_changes_nothing_and_says_why() {
 }
 
 #[test]
-fn a_bad_configuration_starts_no_daemon_and_leaves_the_data_path_as_it_is() {
+fn an_invalid_configuration_starts_no_daemon_and_changes_no_table() {
     let Some(lab) = Lab::for_story(Arms::Two, &every_service()) else {
         return;
     };

@@ -1,4 +1,4 @@
-//! The daemon may die at any moment: packets are not its business.
+//! The daemon is killed, stopped and started: the data plane forwards all the time.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +12,7 @@ use lvs_tests::lab::addresses::{FAMILIES, METHODS, virtual_address};
 use lvs_tests::lab::client::{Connections, Load};
 use lvs_tests::lab::director::{every_service, service};
 use lvs_tests::lab::{Arms, Lab};
+use lvs_tests::pairs;
 
 /// Puts load on an address as long as the story goes on, and until enough requests were sent.
 fn load_during(lab: &Lab, address: IpAddr, enough: u64, story: impl FnOnce()) -> Load {
@@ -59,22 +60,20 @@ fn without_a_daemon_new_connections_are_balanced_by_every_method() {
         return;
     };
     lab.director.kill();
-    for family in FAMILIES {
-        for method in METHODS {
-            let names = lab
-                .client
-                .get_many(virtual_address(family, method), 6)
-                .unwrap();
-            for server in &lab.servers {
-                let answers = names.iter().filter(|name| **name == server.name()).count();
-                assert_eq!(answers, 2, "{method:?} over {family:?}: {names:?}");
-            }
+    for (family, method) in pairs(FAMILIES, METHODS) {
+        let names = lab
+            .client
+            .get_many(virtual_address(family, method), 6)
+            .unwrap();
+        for server in &lab.servers {
+            let answers = names.iter().filter(|name| **name == server.name()).count();
+            assert_eq!(answers, 2, "{method:?} over {family:?}: {names:?}");
         }
     }
 }
 
 #[test]
-fn a_new_daemon_finds_services_and_counters_as_they_were() {
+fn a_new_daemon_adopts_services_and_counters() {
     let Some(lab) = Lab::for_story(Arms::Two, &every_service()) else {
         return;
     };
@@ -96,7 +95,7 @@ fn a_new_daemon_finds_services_and_counters_as_they_were() {
 }
 
 #[test]
-fn a_daemon_that_was_asked_to_end_leaves_the_data_path_forwarding() {
+fn a_terminated_daemon_leaves_the_data_plane_forwarding() {
     let lines = service(Protocol::Tcp, Ipv4, Direct, "rr");
     let Some(lab) = Lab::for_story(Arms::Two, &lines) else {
         return;
@@ -112,7 +111,7 @@ fn a_daemon_that_was_asked_to_end_leaves_the_data_path_forwarding() {
 }
 
 #[test]
-fn detach_on_exit_takes_the_data_path_away() {
+fn detach_on_exit_detaches_the_data_plane() {
     let Some(lab) = Lab::for_story(Arms::Two, "") else {
         return;
     };

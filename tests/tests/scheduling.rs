@@ -1,4 +1,4 @@
-//! Which real server gets a connection.
+//! Schedulers: which real server gets a new connection.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! Large transfers arrive whole.
+//! Large downloads and uploads arrive whole.
 
 use std::fs;
 
@@ -6,6 +6,7 @@ use lvs_tests::lab::addresses::{FAMILIES, METHODS, virtual_address};
 use lvs_tests::lab::client::download_source;
 use lvs_tests::lab::director::every_service;
 use lvs_tests::lab::{Arms, Client, Lab};
+use lvs_tests::pairs;
 
 #[test]
 fn a_large_download_arrives_whole_by_every_method() {
@@ -25,7 +26,7 @@ fn a_large_upload_arrives_whole_by_every_method() {
 
 /// Segments merged on their way in are larger than any way out: no driver may merge them.
 #[test]
-fn a_driver_without_xdp_carries_large_transfers_too() {
+fn generic_xdp_carries_large_transfers_too() {
     let Some(lab) = Lab::for_story(Arms::Bridge, &every_service()) else {
         return;
     };
@@ -35,16 +36,14 @@ fn a_driver_without_xdp_carries_large_transfers_too() {
 
 fn download_by_every_method(lab: &Lab) {
     let original = fs::read(lab.large_file()).unwrap();
-    for family in FAMILIES {
-        for method in METHODS {
-            let url = Client::url(virtual_address(family, method), "/large");
-            let file = lab.client.download(&url, "downloaded").unwrap();
-            // Not assert_eq: nobody wants to read megabytes.
-            assert!(
-                fs::read(file).unwrap() == original,
-                "{method:?} over {family:?} differs"
-            );
-        }
+    for (family, method) in pairs(FAMILIES, METHODS) {
+        let url = Client::url(virtual_address(family, method), "/large");
+        let file = lab.client.download(&url, "downloaded").unwrap();
+        // Not assert_eq: nobody wants to read megabytes.
+        assert!(
+            fs::read(file).unwrap() == original,
+            "{method:?} over {family:?} differs"
+        );
     }
 }
 
@@ -52,28 +51,26 @@ fn download_by_every_method(lab: &Lab) {
 /// client's own are too large for another header.
 fn upload_by_every_method(lab: &Lab) {
     let original = fs::read(lab.large_file()).unwrap();
-    for family in FAMILIES {
-        for method in METHODS {
-            let url = Client::url(virtual_address(family, method), "/upload/file");
-            lab.client
-                .upload(&lab.large_file(), &url)
-                .unwrap_or_else(|error| {
-                    panic!("{method:?} over {family:?}: {error:#}");
-                });
-            let arrived: Vec<_> = lab
-                .servers
-                .iter()
-                .filter_map(|server| fs::read(server.uploads().join("file")).ok())
-                .collect();
-            assert_eq!(
-                arrived.len(),
-                1,
-                "{method:?} over {family:?}: one server has the file"
-            );
-            assert!(arrived[0] == original, "{method:?} over {family:?} differs");
-            for server in &lab.servers {
-                let _ = fs::remove_file(server.uploads().join("file"));
-            }
+    for (family, method) in pairs(FAMILIES, METHODS) {
+        let url = Client::url(virtual_address(family, method), "/upload/file");
+        lab.client
+            .upload(&lab.large_file(), &url)
+            .unwrap_or_else(|error| {
+                panic!("{method:?} over {family:?}: {error:#}");
+            });
+        let arrived: Vec<_> = lab
+            .servers
+            .iter()
+            .filter_map(|server| fs::read(server.uploads().join("file")).ok())
+            .collect();
+        assert_eq!(
+            arrived.len(),
+            1,
+            "{method:?} over {family:?}: one server has the file"
+        );
+        assert!(arrived[0] == original, "{method:?} over {family:?} differs");
+        for server in &lab.servers {
+            let _ = fs::remove_file(server.uploads().join("file"));
         }
     }
 }
@@ -85,12 +82,10 @@ fn downloads_at_the_same_time_do_not_mix() {
     };
     let original = fs::read(lab.large_file()).unwrap();
     let mut downloads = Vec::new();
-    for family in FAMILIES {
-        for method in METHODS {
-            let url = Client::url(virtual_address(family, method), "/slow");
-            let name = format!("{family:?}-{method:?}");
-            downloads.push(lab.client.start_download(&url, &name).unwrap());
-        }
+    for (family, method) in pairs(FAMILIES, METHODS) {
+        let url = Client::url(virtual_address(family, method), "/slow");
+        let name = format!("{family:?}-{method:?}");
+        downloads.push(lab.client.start_download(&url, &name).unwrap());
     }
     for (file, mut curl) in downloads {
         assert!(curl.wait().unwrap().success());

@@ -9,16 +9,16 @@ use clap::Args;
 use crate::setup::{self, Purpose};
 use crate::shell;
 
-/// Measure what the packet path costs.
+/// Measure the cost of the packet path.
 ///
-/// Each case runs the real program inside the kernel and prints nanoseconds per packet beyond the
-/// empty harness measured in the same run, and packets per second of live frames through veth pairs.
+/// Each case runs the real program in the kernel. It prints nanoseconds per packet above the empty
+/// harness of the same run, and packets per second of live frames through veth pairs.
 #[derive(Args)]
 pub(crate) struct Bench {
-    /// Also write the results to this file, for machines.
+    /// Also write the results to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// More options of the bench itself.
+    /// Further options of the bench.
     #[arg(last = true, value_name = "OPTIONS")]
     more: Vec<String>,
 }

@@ -14,12 +14,12 @@ pub(crate) const LINKER_VERSION: &str = "0.13.0";
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_CORE: &str = "/usr/lib/rustlib/bpfel-unknown-none/lib";
 
-/// Does Debian's compiler with its ready-built `core` for BPF exist?
+/// Looks for Debian's compiler with its ready-built `core` for BPF.
 pub(crate) fn has_debian_compiler() -> bool {
     Path::new(DEBIAN_RUSTC).exists() && Path::new(DEBIAN_CORE).exists()
 }
 
-/// Does a rustup nightly with the source of `core` exist?
+/// Looks for a rustup nightly with the source of `core`.
 pub(crate) fn has_nightly() -> bool {
     let sysroot = Command::new("rustup")
         .args(["run", "nightly", "rustc", "--print", "sysroot"])
@@ -39,7 +39,7 @@ pub(crate) fn linker() -> Option<PathBuf> {
     })
 }
 
-/// Where `cargo install` puts programs.
+/// The folder of programs that `cargo install` installs.
 pub(crate) fn cargo_bin() -> Option<PathBuf> {
     let home = std::env::var_os("CARGO_HOME")
         .map(PathBuf::from)

@@ -8,13 +8,12 @@ use crate::shell;
 
 /// Build lvsd and lvsadm (release profile).
 ///
-/// Both end up in target/release. The BPF program is inside lvsd: lvsd is the one file to copy to a
-/// director box, lvsadm the second if one wants the command line there.
+/// Both are in target/release afterwards. The BPF program is inside lvsd: copy lvsd to a director,
+/// and lvsadm too for the command line.
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Build {}
 
-/// Does it.
 pub(crate) fn execute() -> Result<()> {
     setup::ensure(&[Purpose::Build])?;
     build()?;

@@ -15,11 +15,11 @@ use pieces::{Link, PIECES, Piece};
 
 mod pieces;
 
-/// Build lvsd and lvsadm and put them on this box, with scripts for whoever starts and watches them.
+/// Build lvsd and lvsadm and install them, with the files of init systems and cluster managers.
 ///
-/// Says what it does with each file, changes nothing that is as it should be, and starts nothing.
-/// What belongs to Heartbeat, Pacemaker, keepalived, systemd or an init script lies where these look
-/// for it and is inert without them; contrib/README.md tells what each file is for.
+/// It prints each path, leaves files alone that are up to date, and starts nothing. Files for
+/// Heartbeat, Pacemaker, keepalived, systemd and init have no effect without these programs;
+/// contrib/README.md describes each file.
 ///
 ///   cargo xtask install
 ///   cargo xtask install --ipvsadm                      ipvsadm, ipvsadm-save, ipvsadm-restore, too
@@ -29,7 +29,7 @@ mod pieces;
 #[command(verbatim_doc_comment)]
 pub(crate) struct Install {
     #[command(flatten)]
-    place: Place,
+    destination: Destination,
     /// Take lvsd and lvsadm from this folder and build nothing.
     #[arg(long, value_name = "DIR")]
     programs: Option<PathBuf>,
@@ -39,29 +39,29 @@ pub(crate) struct Install {
     /// Link ldirectord to lvsd, in haresources too; never over another program.
     #[arg(long)]
     ldirectord: bool,
-    /// Only say what would be done.
+    /// Only print what would be done.
     #[arg(long)]
     dry_run: bool,
 }
 
 /// Remove what `cargo xtask install` installs.
 ///
-/// Stays: /etc/default/lvsd where it was edited, and every file of configuration. A director that runs
-/// goes on; stop it first if it is to end.
+/// An edited /etc/default/lvsd and all configuration files stay. A running director keeps running:
+/// stop it first if it is to end.
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Uninstall {
     #[command(flatten)]
-    place: Place,
-    /// Only say what would be done.
+    destination: Destination,
+    /// Only print what would be done.
     #[arg(long)]
     dry_run: bool,
 }
 
-/// Where everything is put.
+/// The root folder and the prefix of an installation.
 #[derive(Args)]
-struct Place {
-    /// Everything goes below this folder; what the files say does not mention it [env: DESTDIR]
+struct Destination {
+    /// Install below this folder, which the installed files do not mention [env: DESTDIR]
     #[arg(long, value_name = "DIR")]
     destdir: Option<PathBuf>,
     /// Programs go to its sbin, scripts of the director's own to its lib/lvs [env: PREFIX]
@@ -70,9 +70,9 @@ struct Place {
     prefix: Option<PathBuf>,
 }
 
-impl Place {
-    /// Fills in what is said by the environment, as makefiles have it.
-    fn settle(&mut self) -> Result<()> {
+impl Destination {
+    /// Fills in DESTDIR and PREFIX from the environment.
+    fn resolve(&mut self) -> Result<()> {
         let named = |name| {
             env::var_os(name)
                 .filter(|value| !value.is_empty())
@@ -93,13 +93,13 @@ impl Place {
         self.prefix.as_deref().unwrap_or(Path::new("/usr"))
     }
 
-    /// The path by which a file is known where it is used.
+    /// The path of a file in the installed system.
     fn known(&self, path: &str) -> PathBuf {
         // An absolute one stays what it is: others look there.
         self.prefix().join(path)
     }
 
-    /// The path at which that file is put.
+    /// That path below DESTDIR.
     fn at(&self, known: &Path) -> PathBuf {
         let Some(destdir) = &self.destdir else {
             return known.to_owned();
@@ -107,7 +107,7 @@ impl Place {
         destdir.join(known.strip_prefix("/").unwrap_or(known))
     }
 
-    /// Does this have to be done by root?
+    /// True if only root can do this.
     fn needs_root(&self) -> bool {
         self.destdir.is_none() && !shell::is_root()
     }
@@ -115,7 +115,7 @@ impl Place {
 
 impl Install {
     pub(crate) fn execute(mut self) -> Result<()> {
-        self.place.settle()?;
+        self.destination.resolve()?;
         let programs = match (&self.programs, self.dry_run) {
             (Some(folder), _) => std::path::absolute(folder)?,
             (None, true) => shell::target_dir().join("release"),
@@ -125,19 +125,19 @@ impl Install {
                 shell::target_dir().join("release")
             }
         };
-        if self.place.needs_root() && !self.dry_run {
+        if self.destination.needs_root() && !self.dry_run {
             return self.as_root(&programs);
         }
-        let place = &self.place;
+        let destination = &self.destination;
         for piece in PIECES {
-            let known = place.known(piece.to);
+            let known = destination.known(piece.to);
             let source = piece.source(&programs);
             let content = (!self.dry_run || source.is_file())
                 .then(|| {
                     fs::read(&source).with_context(|| format!("cannot read {}", source.display()))
                 })
                 .transpose()?;
-            let content = content.map(|content| pieces::adapted(content, place.prefix()));
+            let content = content.map(|content| piece.render(content, destination.prefix()));
             self.put(piece, &known, content.as_deref())?;
         }
         for link in self.links() {
@@ -146,11 +146,11 @@ impl Install {
         Ok(())
     }
 
-    /// The same once more, as root and with what is built.
+    /// Runs the installation again as root, with the built programs.
     fn as_root(&self, programs: &Path) -> Result<()> {
         let mut again = shell::as_root(env::current_exe()?)?;
         again.arg("install").arg("--programs").arg(programs);
-        again.arg("--prefix").arg(self.place.prefix());
+        again.arg("--prefix").arg(self.destination.prefix());
         for (asked, option) in [
             (self.ipvsadm, "--ipvsadm"),
             (self.ldirectord, "--ldirectord"),
@@ -171,7 +171,7 @@ impl Install {
     }
 
     fn put(&self, piece: &Piece, known: &Path, content: Option<&[u8]>) -> Result<()> {
-        let path = self.place.at(known);
+        let path = self.destination.at(known);
         let found = fs::read(&path).ok();
         let verdict = match &found {
             Some(found) if Some(found.as_slice()) == content => "unchanged",
@@ -190,9 +190,9 @@ impl Install {
     }
 
     fn link(&self, link: &Link) -> Result<()> {
-        let known = self.place.known(link.name);
-        let path = self.place.at(&known);
-        let target = self.place.known("sbin").join(link.program);
+        let known = self.destination.known(link.name);
+        let path = self.destination.at(&known);
+        let target = self.destination.known("sbin").join(link.program);
         let verdict = match (fs::read_link(&path), fs::symlink_metadata(&path)) {
             (Ok(found), _) if found == target => "unchanged",
             (Ok(_), _) => "replaced",
@@ -219,30 +219,30 @@ impl Install {
 
 impl Uninstall {
     pub(crate) fn execute(mut self) -> Result<()> {
-        self.place.settle()?;
-        if self.place.needs_root() && !self.dry_run {
+        self.destination.resolve()?;
+        if self.destination.needs_root() && !self.dry_run {
             let mut again = shell::as_root(env::current_exe()?)?;
             again
                 .arg("uninstall")
                 .arg("--prefix")
-                .arg(self.place.prefix());
+                .arg(self.destination.prefix());
             return shell::run(&mut again);
         }
         for link in pieces::LINKS {
-            let path = self.place.at(&self.place.known(link.name));
-            let ours = self.place.known("sbin").join(link.program);
+            let path = self.destination.at(&self.destination.known(link.name));
+            let ours = self.destination.known("sbin").join(link.program);
             if fs::read_link(&path).is_ok_and(|target| target == ours) {
                 self.remove(&path)?;
             }
         }
         for piece in PIECES {
-            let path = self.place.at(&self.place.known(piece.to));
+            let path = self.destination.at(&self.destination.known(piece.to));
             let Ok(found) = fs::read(&path) else {
                 continue;
             };
             if piece.is_configuration {
                 let ours = fs::read(piece.source(Path::new(""))).unwrap_or_default();
-                if pieces::adapted(ours, self.place.prefix()) != found {
+                if piece.render(ours, self.destination.prefix()) != found {
                     println!("{:<13} {}", "kept as it is", path.display());
                     continue;
                 }

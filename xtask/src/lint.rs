@@ -6,12 +6,14 @@ use clap::Args;
 use crate::setup::{self, Purpose};
 use crate::{bpf, shell};
 
-/// Check formatting and lints of all crates; warnings are errors.
+mod test_index;
+
+/// Check formatting, lints of all crates and the index of tests; warnings are errors.
 #[derive(Args)]
 pub(crate) struct Lint {}
 
-/// Does it.
 pub(crate) fn execute() -> Result<()> {
+    test_index::check()?;
     setup::ensure(&[Purpose::Build])?;
     shell::run(shell::cargo().args(["fmt", "--all", "--check"]))?;
     // The BPF crate has no meaning for the host: it is checked with its own compiler, below.

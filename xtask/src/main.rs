@@ -1,4 +1,4 @@
-//! `cargo xtask`: everything one does with this repository, one file per verb.
+//! `cargo xtask`: the commands of this repository, one file per verb.
 
 use std::process::ExitCode;
 
@@ -16,13 +16,13 @@ mod test;
 
 /// Set up, build, run, test, measure, lint and install the director.
 ///
-/// A first visit needs one command:
+/// To try the director, run one command:
 ///
 ///   cargo xtask run
 ///
-/// It installs what is missing (saying what and why), builds everything and starts the lab: a
-/// client, a director and three real servers in network namespaces of their own, with requests that
-/// visibly get balanced. Nothing of the machine's own network is touched.
+/// It installs missing programs (and names each with the reason), builds everything and starts the
+/// lab: a client, a director and three real servers in network namespaces of their own. The demo
+/// shows how requests are balanced. It does not touch the machine's own network.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", verbatim_doc_comment)]
 struct Arguments {

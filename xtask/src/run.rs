@@ -8,10 +8,10 @@ use clap::Args;
 use crate::setup::{self, Purpose};
 use crate::{build, shell};
 
-/// Start the lab and watch it balance, or, with options for lvsd, run the director on this box.
+/// Run the lab as a demo, or, with options for lvsd, the director on this machine.
 ///
-/// Without options: the demo. Network namespaces with a client, a director and three real servers,
-/// requests with every forwarding method over IPv4 and IPv6, and a live view of who answered. It
+/// Without options: the demo. A client, a director and three real servers in network namespaces,
+/// requests by every forwarding method over IPv4 and IPv6, and a live count of answers by server. It
 /// ends on Ctrl-C, or after `--for SECONDS`, and leaves nothing behind.
 ///
 /// With options after `--`, lvsd runs on this machine's own interfaces:

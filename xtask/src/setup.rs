@@ -1,4 +1,4 @@
-//! `cargo xtask setup`: what the other verbs need, installed where it is missing.
+//! `cargo xtask setup`: installs the programs that the other verbs need.
 
 use std::process::Command;
 
@@ -12,16 +12,16 @@ pub(crate) use requirements::Purpose;
 
 mod requirements;
 
-/// Install what is missing for building, the lab and the tests.
+/// Install missing programs for the build, the lab and the tests.
 ///
-/// Each thing missing is named with the reason it is needed before anything is installed; where
-/// nothing is missing this takes no time. Every other verb does this by itself for what it needs.
+/// It names each missing program with the reason before it installs anything. If nothing is missing,
+/// it takes no time. Every other verb does the same for its own needs.
 ///
-/// On Debian and its relatives packages come from apt-get. Elsewhere the BPF toolchain comes from
-/// rustup (nightly with rust-src), and missing programs are named for you to install.
+/// On Debian and its derivatives packages come from apt-get. Elsewhere the BPF toolchain comes from
+/// rustup (nightly with rust-src); install the other programs that it names yourself.
 #[derive(Args)]
 pub(crate) struct Setup {
-    /// Only say what is missing.
+    /// Only name what is missing.
     #[arg(long)]
     dry_run: bool,
 }
@@ -31,7 +31,7 @@ impl Setup {
         let all = [
             Purpose::Build,
             Purpose::Lab,
-            Purpose::Probes,
+            Purpose::HealthChecks,
             Purpose::Vm,
             Purpose::Cluster,
         ];
@@ -64,7 +64,7 @@ fn announce(missing: &[&Requirement]) {
     }
 }
 
-/// Installs whatever is missing for these purposes.
+/// Installs missing programs for these purposes.
 pub(crate) fn ensure(purposes: &[Purpose]) -> Result<()> {
     let wanted = missing(purposes);
     if wanted.is_empty() {
@@ -79,7 +79,7 @@ pub(crate) fn ensure(purposes: &[Purpose]) -> Result<()> {
         shell::run(&mut apt(&["apt-get", "update", "-qq"])?)?;
     }
     if !toolchain.is_empty() {
-        if has_apt && knows(&toolchain) {
+        if has_apt && are_available(&toolchain) {
             install_packages(&toolchain)?;
             if bpf::linker().is_none() {
                 build_linker()?;
@@ -116,8 +116,8 @@ fn packages<'a>(wanted: &'a [&Requirement]) -> impl Iterator<Item = &'static str
         .copied()
 }
 
-/// Are these packages to be had here? Only Debian has a Rust compiler for BPF.
-fn knows(wanted: &[&Requirement]) -> bool {
+/// Looks for packages in apt's lists: only Debian has a Rust compiler for BPF.
+fn are_available(wanted: &[&Requirement]) -> bool {
     packages(wanted).all(|package| {
         Command::new("apt-cache")
             .args(["show", package])
@@ -126,9 +126,9 @@ fn knows(wanted: &[&Requirement]) -> bool {
     })
 }
 
-/// Debian starts and enables a service (nginx, slapd …) as it is installed: not what someone who
-/// wants to try this project asked for. This is Debian's own way to hold the start back; what was
-/// enabled for the next boot on the way is disabled again.
+/// Installs packages without starting their services. Debian starts and enables a service (nginx,
+/// slapd …) with its package; `policy-rc.d` prevents the start, and newly enabled units are disabled
+/// again.
 const WITHOUT_SERVICES: &str = r#"
 policy=/usr/sbin/policy-rc.d
 if [ ! -e $policy ]; then
@@ -138,7 +138,7 @@ if [ ! -e $policy ]; then
 fi
 enabled() { systemctl list-unit-files --state=enabled --no-legend --no-pager | cut -d' ' -f1; }
 if [ -d /run/systemd/system ]; then before=$(enabled); fi
-# What goes wrong is on the error output; the rest is one line for each file.
+# Errors go to stderr; stdout has one line for each file.
 "$@" > /dev/null || exit
 if [ -d /run/systemd/system ]; then
     for unit in $(enabled); do

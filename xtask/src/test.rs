@@ -6,18 +6,19 @@ use clap::Args;
 use crate::setup::{self, Purpose};
 use crate::shell;
 
-/// Run all tests: the packet path on the host, the program in the kernel, the stories in the lab.
+/// Run the tests: the packet path on the host, the program in the kernel, the stories in the lab.
 ///
-/// The stories start a director with real servers in network namespaces, which needs root. For
-/// another user they are skipped, each with a line that says so; where CI is set they fail instead.
+/// The stories start a director and real servers in network namespaces, which needs root. Without
+/// root they are skipped, each with a line that says why; if CI is set they fail instead.
+/// tests/README.md is their index.
 ///
 ///   cargo xtask test                       all of them
-///   cargo xtask test --test forwarding     one file of stories
-///   cargo xtask test nat                   whatever has `nat` in its name
+///   cargo xtask test --test forwarding     one file or folder of stories
+///   cargo xtask test nat                   tests with `nat` in their name
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Test {
-    /// Only the stories of this file in tests/tests.
+    /// Only the stories of this file or folder in tests/tests.
     #[arg(long = "test", value_name = "FILE")]
     stories: Option<String>,
     /// Only tests with this in their name.
@@ -29,13 +30,18 @@ pub(crate) struct Test {
 
 impl Test {
     pub(crate) fn execute(&self) -> Result<()> {
-        let mut purposes = vec![Purpose::Build, Purpose::Lab, Purpose::Probes, Purpose::Vm];
-        // Daemons that watch other machines: only where their tests run.
+        let mut purposes = vec![
+            Purpose::Build,
+            Purpose::Lab,
+            Purpose::HealthChecks,
+            Purpose::Vm,
+        ];
+        // Cluster managers: only if their tests run.
         if self.stories.as_deref().is_none_or(|file| file == "cluster") {
             purposes.push(Purpose::Cluster);
         }
         setup::ensure(&purposes)?;
-        // The stories start these; cargo builds only the tests' own package by itself.
+        // The stories start these programs; cargo by itself builds only those of the tests' package.
         shell::run(shell::cargo().args(["build", "--bins"]))?;
         let mut tests = shell::cargo();
         tests.arg("test");

@@ -102,8 +102,8 @@ pub struct ServerHealth {
     pub since: u64,
     /// Sentence of the last probe; empty before the first.
     pub last: String,
-    /// Duration of the last probe in microseconds; with connect checks, which are not told of while their
-    /// sentence is the same, of the last one that took another number of whole milliseconds.
+    /// Duration of the last probe in microseconds. Probes whose sentence is the same as that of the one before
+    /// leave it as it is: it is that of the last one that took another number of whole milliseconds.
     pub took_us: u64,
     /// Outcomes in a row that speak for the other state.
     pub towards: u32,

@@ -12,7 +12,6 @@ pub mod outcome;
 pub mod pattern;
 pub mod pool;
 pub mod probe;
-pub mod rounds;
 pub mod runner;
 pub mod server;
 pub mod service;

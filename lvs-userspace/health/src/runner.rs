@@ -1,5 +1,7 @@
-//! Makes the probes: each watch is a task of its own, so that one that hangs delays no other; connect checks
-//! are made in rounds, where they can be.
+//! Makes the probes. Each watch is a task of its own, so that a server that hangs delays no other.
+//!
+//! An outcome that says nothing new is not reported, except to who wants each of them (`monitorfile`, weighing by
+//! response time): of thousands of probes a second hardly any is news.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -14,7 +16,6 @@ use tokio::time::Instant;
 
 use super::check::{Check, Kind};
 use super::outcome::Outcome;
-use super::rounds::{Place, Rounds};
 use super::server::View;
 use super::watch::{Step, Watch};
 
@@ -45,22 +46,33 @@ pub struct Report {
     pub outcome: Arc<Outcome>,
 }
 
+impl Report {
+    /// Says something that the last one, of the same watch, did not.
+    fn is_news_after(&self, last: &Self) -> bool {
+        self.step != Step::Steady
+            || self.view != last.view
+            || self.outcome.exit_code != last.outcome.exit_code
+            || self.outcome.text != last.outcome.text
+    }
+}
+
 /// Where watches run.
 #[derive(Clone)]
 pub struct Runner {
     prober: Prober,
-    rounds: Option<Rounds>,
     sockets: Arc<Semaphore>,
     commands: Arc<Semaphore>,
     reports: mpsc::UnboundedSender<Report>,
 }
 
-/// What is asked of a watch beside its regular probes.
+/// Requests to a running watch.
 #[derive(Debug, Default)]
 struct Demands {
     paused: AtomicBool,
     nudged: AtomicBool,
-    /// One of these is another one; only the watch waits for it.
+    /// Each outcome is reported, also one that says nothing new.
+    every: AtomicBool,
+    /// `paused` or `nudged` is another one; only the watch waits for it.
     changed: Notify,
 }
 
@@ -76,81 +88,43 @@ impl Demands {
 /// A watch that runs until this is dropped.
 #[derive(Debug)]
 pub struct Running {
-    by: By,
-    paused: bool,
-    told_every: bool,
-}
-
-#[derive(Debug)]
-enum By {
-    Task(Arc<Demands>, AbortHandle),
-    Rounds(Place),
+    demands: Arc<Demands>,
+    task: AbortHandle,
 }
 
 impl Running {
-    const fn new(by: By) -> Self {
-        Self {
-            by,
-            paused: false,
-            told_every: false,
-        }
-    }
-
-    /// Signs of death: probe at once.
+    /// Signs of death: probes at once.
     pub fn nudge(&self) {
-        match &self.by {
-            By::Task(demands, _) => {
-                demands.nudged.store(true, Ordering::SeqCst);
-                demands.changed.notify_one();
-            }
-            By::Rounds(place) => place.nudge(),
-        }
+        self.demands.nudged.store(true, Ordering::SeqCst);
+        self.demands.changed.notify_one();
     }
 
-    /// Stop probing, or begin anew; whether that is a change.
-    pub fn pause(&mut self, paused: bool) -> bool {
-        let changed = std::mem::replace(&mut self.paused, paused) != paused;
-        match &self.by {
-            _ if !changed => {}
-            By::Task(demands, _) => {
-                demands.paused.store(paused, Ordering::SeqCst);
-                demands.changed.notify_one();
-            }
-            By::Rounds(place) => place.pause(paused),
+    /// Stops probing, or begins anew; whether that is a change.
+    pub fn pause(&self, paused: bool) -> bool {
+        let changed = self.demands.paused.swap(paused, Ordering::SeqCst) != paused;
+        if changed {
+            self.demands.changed.notify_one();
         }
         changed
     }
 
-    /// Whether each outcome is wanted, or what says something new will do.
-    pub fn tell_every(&mut self, every: bool) {
-        let changed = std::mem::replace(&mut self.told_every, every) != every;
-        if let By::Rounds(place) = &self.by
-            && changed
-        {
-            place.tell_every(every);
-        }
+    /// Reports each outcome from the next one on, or only those that say something new.
+    pub fn report_every(&self, every: bool) {
+        self.demands.every.store(every, Ordering::Relaxed);
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if let By::Task(_, task) = &self.by {
-            task.abort();
-        }
+        self.task.abort();
     }
 }
 
 impl Runner {
     /// With at most so many sockets of probes at once; what comes of them is sent to `reports`.
-    pub fn new(
-        prober: Prober,
-        rounds: Option<Rounds>,
-        sockets: usize,
-        reports: mpsc::UnboundedSender<Report>,
-    ) -> Self {
+    pub fn new(prober: Prober, sockets: usize, reports: mpsc::UnboundedSender<Report>) -> Self {
         Self {
             prober,
-            rounds,
             sockets: Arc::new(Semaphore::new(sockets)),
             commands: Arc::new(Semaphore::new(COMMANDS)),
             reports,
@@ -159,17 +133,13 @@ impl Runner {
 
     /// Begins a watch over a check.
     pub fn start(&self, number: u32, check: Arc<Check>, watch: Watch) -> Running {
-        let rounds = self.rounds.as_ref();
-        if let Some(place) = rounds.and_then(|rounds| rounds.start(number, &check, &watch)) {
-            return Running::new(By::Rounds(place));
-        }
         let demands = Arc::<Demands>::default();
         let questions = Questions::new(check);
         let run = self
             .clone()
             .run(number, questions, watch, Arc::clone(&demands));
         let task = tokio::spawn(run).abort_handle();
-        Running::new(By::Task(demands, task))
+        Running { demands, task }
     }
 
     async fn run(
@@ -179,6 +149,7 @@ impl Runner {
         mut watch: Watch,
         demands: Arc<Demands>,
     ) {
+        let mut last: Option<Report> = None;
         loop {
             if demands.paused.load(Ordering::SeqCst) {
                 demands.paused(false).await;
@@ -216,6 +187,11 @@ impl Runner {
                 step,
                 outcome: Arc::new(outcome),
             };
+            let news = last.as_ref().is_none_or(|last| report.is_news_after(last));
+            if !news && !demands.every.load(Ordering::Relaxed) {
+                continue;
+            }
+            last = Some(report.clone());
             if self.reports.send(report).is_err() {
                 return;
             }

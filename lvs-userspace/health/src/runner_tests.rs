@@ -52,11 +52,18 @@ where
 
 fn runner(prober: Prober) -> (Runner, mpsc::UnboundedReceiver<Report>) {
     let (sender, reports) = mpsc::unbounded_channel();
-    (Runner::new(prober, None, 4096, sender), reports)
+    (Runner::new(prober, 4096, sender), reports)
 }
 
 fn watch() -> Watch {
     Watch::new(rhythm(), false, now())
+}
+
+/// A watch over a check that reports each outcome.
+fn start(runner: &Runner, number: u32, kind: Kind, port: u16) -> Running {
+    let running = runner.start(number, check(kind, port), watch());
+    running.report_every(true);
+    running
 }
 
 #[tokio::test(start_paused = true)]
@@ -69,7 +76,7 @@ async fn a_hundred_hung_servers_delay_none_of_the_others() {
         outcome(!hung(check.target.port()))
     }));
     let running: Vec<_> = (1..=1000u16)
-        .map(|port| runner.start(port.into(), check(Kind::Connect, port), watch()))
+        .map(|port| start(&runner, port.into(), Kind::Connect, port))
         .collect();
     let mut last: HashMap<u32, Instant> = HashMap::new();
     let end = Instant::now() + 20 * SECOND;
@@ -90,7 +97,7 @@ async fn a_hundred_hung_servers_delay_none_of_the_others() {
 async fn watches_that_began_together_are_spread_over_the_interval() {
     let (runner, mut reports) = runner(prober(|_| async { outcome(true) }));
     let running: Vec<_> = (0..1000u32)
-        .map(|number| runner.start(number, check(Kind::Connect, 1), watch()))
+        .map(|number| start(&runner, number, Kind::Connect, 1))
         .collect();
     let begin = Instant::now();
     let mut tenths = [0; 10];
@@ -110,7 +117,7 @@ async fn watches_that_began_together_are_spread_over_the_interval() {
 async fn a_probe_that_never_ends_is_given_up() {
     let (runner, mut reports) = runner(prober(|_| std::future::pending()));
     let begin = Instant::now();
-    let _running = runner.start(7, check(Kind::Connect, 1), watch());
+    let _running = start(&runner, 7, Kind::Connect, 1);
     let report = reports.recv().await.unwrap();
     assert!(begin.elapsed() <= 2 * SECOND + GRACE + SECOND / 100);
     assert!(!report.outcome.good);
@@ -127,7 +134,7 @@ async fn a_probe_that_breaks_is_a_failure_and_the_next_one_is_made() {
             outcome(true)
         }
     }));
-    let _running = runner.start(7, check(Kind::Connect, 1), watch());
+    let _running = start(&runner, 7, Kind::Connect, 1);
     assert!(!reports.recv().await.unwrap().outcome.good);
     assert!(reports.recv().await.unwrap().outcome.good);
 }
@@ -144,7 +151,7 @@ async fn a_probe_that_could_not_be_made_says_nothing_about_the_server() {
             }
         }
     }));
-    let _running = runner.start(7, check(Kind::Connect, 1), watch());
+    let _running = start(&runner, 7, Kind::Connect, 1);
     assert_eq!(reports.recv().await.unwrap().step, Step::Turned);
     for _ in 0..10 {
         let report = reports.recv().await.unwrap();
@@ -172,7 +179,7 @@ async fn a_combined_check_negotiates_at_first_and_after_a_failure() {
         service: Service::Nntp,
         connects: 3,
     };
-    let _running = runner.start(7, check(combined, 1), watch());
+    let _running = start(&runner, 7, combined, 1);
     for _ in 0..10 {
         reports.recv().await.unwrap();
     }
@@ -182,7 +189,7 @@ async fn a_combined_check_negotiates_at_first_and_after_a_failure() {
 #[tokio::test(start_paused = true)]
 async fn a_nudge_probes_at_once_and_a_pause_not_at_all() {
     let (runner, mut reports) = runner(prober(|_| async { outcome(true) }));
-    let mut running = runner.start(7, check(Kind::Connect, 1), watch());
+    let running = start(&runner, 7, Kind::Connect, 1);
     for _ in 0..3 {
         reports.recv().await.unwrap();
     }
@@ -201,4 +208,32 @@ async fn a_nudge_probes_at_once_and_a_pause_not_at_all() {
     drop(running);
     drop(runner);
     assert!(reports.recv().await.is_none(), "the task has ended");
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_news_are_reported_unless_each_outcome_is_wanted() {
+    // Good: a and b.
+    let answers = Mutex::new("aaabbbxxxyyyaaa".chars());
+    let (runner, mut reports) = runner(prober(move |_| {
+        let answer = answers.lock().unwrap().next().unwrap_or('a');
+        let good = "ab".contains(answer);
+        async move {
+            Outcome {
+                text: answer.to_string(),
+                ..outcome(good)
+            }
+        }
+    }));
+    let running = runner.start(7, check(Kind::Connect, 1), watch());
+    let mut heard = String::new();
+    while let Ok(Some(report)) = tokio::time::timeout(100 * SECOND, reports.recv()).await {
+        heard += &report.outcome.text;
+    }
+    // Each failure until it counts is news, and another sentence of the same state.
+    assert_eq!(heard, "abxxya");
+    running.report_every(true);
+    for _ in 0..10 {
+        let report = tokio::time::timeout(2 * SECOND, reports.recv()).await;
+        assert_eq!(report.unwrap().unwrap().outcome.text, "a");
+    }
 }

@@ -1,11 +1,12 @@
 //! One virtual service under care: its servers, and what is wanted of the tables for them. Pure.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::pool::{Member, Part, Pool, Rules};
 use super::server::Server;
-use super::tables::{Change, Role, Whole};
+use super::tables::{Change, Desired, Entry, Role, Update};
 use crate::model::{RealServer, Virtual};
 use lvs_api::health::{AdminState, State};
 use lvs_api::model::{ServerId, ServerSettings};
@@ -20,17 +21,19 @@ pub struct Service {
     pub servers: Vec<Server>,
     /// How they stand together.
     pub pool: Pool,
-    /// What was done to it since the conclusions were drawn.
+    /// Changes made to it since it was last reconciled.
     pub done: Vec<Happened>,
-    /// The entries that the tables were asked to have.
-    entries: BTreeMap<ServerId, (Role, ServerSettings)>,
+    /// The state that the tables were asked to have.
+    desired: Arc<Desired>,
+    /// The settings in the tables may differ from the desired ones.
+    dirty_settings: bool,
 }
 
-/// What follows from all that was heard.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The consequences of everything that was recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settled {
     /// For the tables.
-    pub changes: Vec<Change>,
+    pub update: Update,
     /// For people.
     pub happened: Vec<Happened>,
     /// When something changes by itself.
@@ -83,15 +86,19 @@ impl Service {
             } else {
                 Role::Unknown
             };
-            entries.insert(*id, (role, *settings));
+            let settings = *settings;
+            entries.insert(*id, Entry { role, settings });
         }
-        let weighs = |id: &ServerId| entries.get(id).is_some_and(|(_, s)| s.weight > 0);
+        let weighs = |id: &ServerId| entries.get(id).is_some_and(Entry::serves);
         let server = |server: &RealServer| Server::new(server.clone(), weighs(&server.id));
         let servers: Vec<Server> = configured.servers.iter().map(server).collect();
-        let real =
-            |(role, settings): &(Role, ServerSettings)| *role == Role::Real && settings.weight > 0;
+        let real = |entry: &Entry| entry.role == Role::Real && entry.serves();
         let fallback =
             configured.fallbacks.iter().any(|f| weighs(&f.id)) && !entries.values().any(real);
+        let desired = Desired {
+            settings: configured.settings.clone(),
+            servers: entries,
+        };
         Self {
             configured,
             servers,
@@ -100,7 +107,8 @@ impl Service {
                 ..Pool::default()
             },
             done: Vec::new(),
-            entries,
+            desired: Arc::new(desired),
+            dirty_settings: true,
         }
     }
 
@@ -111,8 +119,8 @@ impl Service {
             .map(|server| (server.configured.id, server))
             .collect();
         let traffic = |id: &ServerId| {
-            let entry = self.entries.get(id);
-            entry.is_some_and(|(role, settings)| *role == Role::Real && settings.weight > 0)
+            let entry = self.desired.servers.get(id);
+            entry.is_some_and(|entry| entry.role == Role::Real && entry.serves())
         };
         let server = |configured: &RealServer| {
             if let Some(mut server) = before.remove(&configured.id) {
@@ -127,18 +135,15 @@ impl Service {
             self.pool.quorum = None;
         }
         self.configured = configured;
+        self.dirty_settings = true;
     }
 
     /// Draws the conclusions.
     pub fn settle(&mut self, now: Instant) -> Settled {
-        let mut settled = Settled {
-            happened: std::mem::take(&mut self.done),
-            ..Settled::default()
-        };
+        let mut happened = std::mem::take(&mut self.done);
         for server in &mut self.servers {
             if let Some(state) = server.judge_anew(now) {
-                let happened = Happened::Server(server.configured.id, state);
-                settled.happened.push(happened);
+                happened.push(Happened::Server(server.configured.id, state));
             }
         }
         let up = |server: &&Server| server.state() == State::Up;
@@ -157,13 +162,48 @@ impl Service {
         };
         let before = self.pool;
         let parts = self.pool.settle(&rules, &members);
-        settled.tell(before, self.pool);
+        happened.extend(pool_changes(before, self.pool));
 
         let weights: Vec<u32> = members.iter().map(|member| member.weight).collect();
-        let entries = self.wanted_entries(&parts, &weights, now, &mut settled.wake);
-        settled.changes = changes(&self.entries, &entries);
-        self.entries = entries;
-        settled
+        let mut wake = None;
+        let desired = Desired {
+            servers: self.wanted_entries(&parts, &weights, now, &mut wake),
+            settings: self.configured.settings.clone(),
+        };
+        let before = Arc::clone(&self.desired);
+        if *before != desired {
+            self.desired = Arc::new(desired);
+        }
+        Settled {
+            update: Update {
+                before,
+                dirty_settings: std::mem::take(&mut self.dirty_settings),
+                readd: self.configured.readd_quiescent,
+                ..self.update("start")
+            },
+            happened,
+            wake,
+        }
+    }
+
+    /// An update that changes nothing, for a phase of the daemon.
+    fn update(&self, phase: &'static str) -> Update {
+        Update {
+            service: self.configured.id,
+            before: Arc::clone(&self.desired),
+            after: Some(Arc::clone(&self.desired)),
+            dirty_settings: false,
+            readd: false,
+            phase,
+        }
+    }
+
+    /// The update that removes the service from the tables.
+    pub fn withdrawal(&self, phase: &'static str) -> Update {
+        Update {
+            after: None,
+            ..self.update(phase)
+        }
     }
 
     fn wanted_entries(
@@ -172,7 +212,7 @@ impl Service {
         weights: &[u32],
         now: Instant,
         wake: &mut Option<Instant>,
-    ) -> BTreeMap<ServerId, (Role, ServerSettings)> {
+    ) -> BTreeMap<ServerId, Entry> {
         let mut entries = BTreeMap::new();
         let (quiescent, slow_start) = (self.configured.quiescent, self.configured.slow_start);
         for ((server, part), full) in self.servers.iter_mut().zip(parts).zip(weights) {
@@ -184,7 +224,7 @@ impl Service {
                     Some(weight)
                 }
                 // Not taken away while nobody knows: it may have connections.
-                Part::Waits if self.entries.contains_key(&id) => Some(0),
+                Part::Waits if self.desired.servers.contains_key(&id) => Some(0),
                 Part::StandsBy => Some(0),
                 Part::Waits | Part::Out => quiescent.then_some(0),
             };
@@ -193,82 +233,50 @@ impl Service {
                     weight,
                     ..server.configured.settings
                 };
-                entries.insert(id, (Role::Real, settings));
+                let role = Role::Real;
+                entries.insert(id, Entry { role, settings });
             }
         }
         if self.pool.fallback {
             for fallback in &self.configured.fallbacks {
-                entries.insert(fallback.id, (Role::Fallback, fallback.settings));
+                let (role, settings) = (Role::Fallback, fallback.settings);
+                entries.insert(fallback.id, Entry { role, settings });
             }
         }
         entries
     }
 
-    /// The tables refused these changes: they are still to be made.
-    pub fn refused(&mut self, changes: &[Change]) {
-        for change in changes {
-            match change.before {
-                Some(before) => self.entries.insert(change.server, (change.role, before)),
-                None => self.entries.remove(&change.server),
+    /// The tables refused an update: it is still to be made.
+    pub fn refused(&mut self, update: &Update) {
+        let servers = &mut Arc::make_mut(&mut self.desired).servers;
+        for Change { server, .. } in update.changes() {
+            match update.before.servers.get(&server) {
+                Some(entry) => servers.insert(server, *entry),
+                None => servers.remove(&server),
             };
         }
-    }
-
-    /// All that is wanted of the tables.
-    pub fn whole(&self) -> Whole {
-        let entry =
-            |(id, (role, settings)): (&ServerId, &(Role, ServerSettings))| (*id, *role, *settings);
-        Whole {
-            settings: self.configured.settings.clone(),
-            entries: self.entries.iter().map(entry).collect(),
-        }
+        self.dirty_settings = true;
     }
 
     /// The weight that the tables were asked to have.
     pub fn entry(&self, server: &ServerId) -> Option<u32> {
-        self.entries
-            .get(server)
-            .map(|(_, settings)| settings.weight)
+        let entry = self.desired.servers.get(server);
+        entry.map(|entry| entry.settings.weight)
     }
 }
 
-impl Settled {
-    fn tell(&mut self, before: Pool, after: Pool) {
-        if before.fallback != after.fallback {
-            self.happened.push(Happened::Fallback(after.fallback));
-        }
-        if after.empty && !before.empty {
-            self.happened.push(Happened::Empty);
-        }
-        if let Some(quorum) = after.quorum.filter(|_| after.quorum != before.quorum) {
-            self.happened.push(Happened::Quorum(quorum));
-        }
+fn pool_changes(before: Pool, after: Pool) -> Vec<Happened> {
+    let mut changes = Vec::new();
+    if before.fallback != after.fallback {
+        changes.push(Happened::Fallback(after.fallback));
     }
-}
-
-/// What is different, new entries first: at no moment is nobody there.
-fn changes(
-    before: &BTreeMap<ServerId, (Role, ServerSettings)>,
-    after: &BTreeMap<ServerId, (Role, ServerSettings)>,
-) -> Vec<Change> {
-    let there = after.iter().filter_map(|(id, (role, settings))| {
-        let earlier = before.get(id);
-        let differs = earlier.is_none_or(|(was, earlier)| was != role || earlier != settings);
-        differs.then(|| Change {
-            server: *id,
-            role: *role,
-            before: earlier.map(|(_, settings)| *settings),
-            after: Some(*settings),
-        })
-    });
-    let gone = before.iter().filter(|(id, _)| !after.contains_key(id));
-    let gone = gone.map(|(id, (role, settings))| Change {
-        server: *id,
-        role: *role,
-        before: Some(*settings),
-        after: None,
-    });
-    there.chain(gone).collect()
+    if after.empty && !before.empty {
+        changes.push(Happened::Empty);
+    }
+    if let Some(quorum) = after.quorum.filter(|_| after.quorum != before.quorum) {
+        changes.push(Happened::Quorum(quorum));
+    }
+    changes
 }
 
 #[cfg(test)]

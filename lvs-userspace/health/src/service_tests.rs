@@ -118,7 +118,7 @@ fn told(settled: &Settled) -> Vec<String> {
         let host = address.rsplit('.').next().unwrap_or_default().to_owned();
         format!("{host}={weight}")
     };
-    settled.changes.iter().map(told).collect()
+    settled.update.changes().iter().map(told).collect()
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn an_adopted_table_is_left_as_it_is_but_for_what_the_file_does_not_know() {
     let mut service = Service::adopt(two(), Some(&found));
     let settled = service.settle(Instant::now());
     assert_eq!(told(&settled), ["7=-"]);
-    assert_eq!(settled.changes[0].role, Role::Unknown);
+    assert_eq!(settled.update.changes()[0].role, Role::Unknown);
     // One probe later.
     assert_eq!(told(&say(&mut service, 0, State::Up)), [""; 0]);
     assert_eq!(told(&say(&mut service, 1, State::Down)), ["2=-"]);
@@ -161,7 +161,7 @@ fn a_quiescent_server_keeps_its_entry_and_its_thresholds() {
     say(&mut service, 1, State::Up);
     let settled = say(&mut service, 0, State::Down);
     assert_eq!(told(&settled), ["1=0"]);
-    assert_eq!(settled.changes[0].after.unwrap().upper, 100);
+    assert_eq!(settled.update.changes()[0].after.unwrap().upper, 100);
 }
 
 #[test]
@@ -177,7 +177,8 @@ fn what_happened_is_told_once() {
             Happened::Fallback(true)
         ]
     );
-    assert_eq!(service.settle(Instant::now()), Settled::default());
+    let settled = service.settle(Instant::now());
+    assert!(settled.update.is_empty() && settled.happened.is_empty() && settled.wake.is_none());
 }
 
 #[test]
@@ -204,7 +205,7 @@ fn what_the_tables_refused_is_asked_for_again() {
     let mut service = Service::adopt(two(), None);
     let settled = say(&mut service, 0, State::Up);
     assert_eq!(told(&settled), ["1=5"]);
-    service.refused(&settled.changes);
+    service.refused(&settled.update);
     assert_eq!(told(&service.settle(Instant::now())), ["1=5"]);
 }
 

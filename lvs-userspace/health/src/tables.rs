@@ -1,9 +1,11 @@
-//! From what a controller wants of a service to edits of the director's tables, in ldirectord's words.
+//! From the desired state of a virtual service to edits of the director's tables, in ldirectord's words. Pure.
 //!
 //! Only what changed is touched: what an operator did by hand stays until the server's state changes.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use lvs_api::model::{Protocol, ServerId, ServerSettings, ServiceId, ServiceSettings};
 use lvs_api::protocol::Edit;
@@ -29,93 +31,135 @@ impl fmt::Display for Role {
     }
 }
 
-/// A change of one entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// Whose.
-    pub server: ServerId,
-    /// What for.
+/// An entry of a real server in the tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The reason for it.
     pub role: Role,
-    /// What the controller had wanted; none: no entry.
+    /// Forwarding method, weight, thresholds.
+    pub settings: ServerSettings,
+}
+
+impl Entry {
+    /// Whether new connections are scheduled to it.
+    pub const fn serves(&self) -> bool {
+        self.settings.weight > 0
+    }
+}
+
+/// The state that the tables are to have for one virtual service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Desired {
+    /// Scheduler, persistence and so on.
+    pub settings: ServiceSettings,
+    /// Its entries.
+    pub servers: BTreeMap<ServerId, Entry>,
+}
+
+/// A step from one desired state to the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Update {
+    /// The virtual service.
+    pub service: ServiceId,
+    /// The state desired before; by-hand changes made since then are kept.
+    pub before: Arc<Desired>,
+    /// The state desired now; none: the service is withdrawn.
+    pub after: Option<Arc<Desired>>,
+    /// The settings of the service are compared with those in the tables, too.
+    pub dirty_settings: bool,
+    /// An entry of weight 0 is made again where somebody deleted it.
+    pub readd: bool,
+    /// `start`, `stop` or `reload`, as the lines about purged entries name it.
+    pub phase: &'static str,
+}
+
+/// A change of one entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The real server.
+    pub server: ServerId,
+    /// The reason for its entry.
+    pub role: Role,
+    /// Desired before; none: no entry.
     pub before: Option<ServerSettings>,
-    /// What it wants now.
+    /// Desired now.
     pub after: Option<ServerSettings>,
 }
 
-/// What is to become of one service.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wish {
-    /// It is there, with these settings.
-    Kept {
-        /// Its settings, if they are to be looked at.
-        settings: Option<ServiceSettings>,
-        /// Changes of its entries.
-        changes: Vec<Change>,
-    },
-    /// It is withdrawn.
-    Withdrawn,
-}
+impl Update {
+    /// Whether nothing is to be written.
+    pub fn is_empty(&self) -> bool {
+        !self.dirty_settings && self.after.as_ref() == Some(&self.before)
+    }
 
-/// Everything that is wanted of a service, for when somebody has deleted it by hand.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Whole {
-    /// Its settings.
-    pub settings: ServiceSettings,
-    /// Its entries.
-    pub entries: Vec<(ServerId, Role, ServerSettings)>,
+    /// The entries that differ, new ones first: at no moment is a service without servers. None of a
+    /// service that is withdrawn.
+    pub fn changes(&self) -> Vec<Change> {
+        let Some(desired) = &self.after else {
+            return Vec::new();
+        };
+        let (before, after) = (&self.before.servers, &desired.servers);
+        let there = after.iter().filter_map(|(id, entry)| {
+            let earlier = before.get(id);
+            (earlier != Some(entry)).then(|| Change {
+                server: *id,
+                role: entry.role,
+                before: earlier.map(|entry| entry.settings),
+                after: Some(entry.settings),
+            })
+        });
+        let gone = before.iter().filter(|(id, _)| !after.contains_key(id));
+        let gone = gone.map(|(id, entry)| Change {
+            server: *id,
+            role: entry.role,
+            before: Some(entry.settings),
+            after: None,
+        });
+        there.chain(gone).collect()
+    }
 }
 
 /// A line of the log, and the server it is about.
 pub type Line = (Option<SocketAddr>, String);
 
-/// The edits that make a wish true, given what is in the tables, and a line for each.
-///
-/// With `readd`, an entry of weight 0 is made again where somebody deleted it; `phase` stands in
-/// the lines about what is purged: `start`, `stop`.
-pub fn edits(
-    service: &ServiceId,
-    wish: &Wish,
-    whole: &Whole,
-    current: Option<&Wanted>,
-    readd: bool,
-    phase: &str,
-) -> (Vec<Edit>, Vec<Line>) {
-    let name = Name(*service);
+/// The edits that an update takes, given what is in the tables, and a line for each.
+pub fn edits(update: &Update, current: Option<&Wanted>) -> (Vec<Edit>, Vec<Line>) {
+    let service = update.service;
+    let name = Name(service);
     let mut edits = Vec::new();
     let mut lines = Vec::new();
-    match (wish, current) {
-        (Wish::Withdrawn, None) => {}
-        (Wish::Withdrawn, Some(current)) => {
+    match (&update.after, current) {
+        (None, None) => {}
+        (None, Some(current)) => {
+            let phase = update.phase;
             for (server, _) in current.servers.iter().rev() {
                 let text = format!("Purged real server ({phase}): {} ({name})", server.0);
                 lines.push((Some(server.0), text));
             }
-            edits.push(Edit::DeleteService { service: *service });
+            edits.push(Edit::DeleteService { service });
             lines.push((None, format!("Purged virtual server ({phase}): {name}")));
         }
-        (Wish::Kept { .. }, None) => {
-            edits.push(Edit::AddService {
-                service: *service,
-                settings: whole.settings.clone(),
-            });
+        // Somebody deleted it by hand, or it is new.
+        (Some(desired), None) => {
+            let settings = desired.settings.clone();
+            edits.push(Edit::AddService { service, settings });
             lines.push((None, format!("Added virtual server: {name}")));
-            for (server, role, settings) in &whole.entries {
-                edits.push(add(service, *server, *settings));
-                lines.push(weight_line("Added", *role, *server, name, settings));
+            for (server, entry) in &desired.servers {
+                edits.push(add(service, *server, entry.settings));
+                let line = weight_line("Added", entry.role, *server, name, &entry.settings);
+                lines.push(line);
             }
         }
-        (Wish::Kept { settings, changes }, Some(current)) => {
-            if let Some(settings) = settings.as_ref().filter(|s| **s != current.settings) {
-                edits.push(Edit::EditService {
-                    service: *service,
-                    settings: settings.clone(),
-                });
+        (Some(desired), Some(current)) => {
+            if update.dirty_settings && desired.settings != current.settings {
+                let settings = desired.settings.clone();
+                edits.push(Edit::EditService { service, settings });
                 lines.push((None, format!("Changed virtual server: {name}")));
             }
-            for change in changes {
+            for change in update.changes() {
                 let found = current.servers.iter().find(|(id, _)| *id == change.server);
                 let present = found.map(|(_, settings)| *settings);
-                if let Some((edit, line)) = entry(service, change, present, readd, phase) {
+                if let Some((edit, line)) = entry(update, &change, present) {
                     edits.push(edit);
                     lines.push(line);
                 }
@@ -127,24 +171,20 @@ pub fn edits(
 
 /// The edit for one entry; `present` is what the tables have.
 fn entry(
-    service: &ServiceId,
+    update: &Update,
     change: &Change,
     present: Option<ServerSettings>,
-    readd: bool,
-    phase: &str,
 ) -> Option<(Edit, Line)> {
-    let (server, role, name) = (change.server, change.role, Name(*service));
+    let (service, readd) = (update.service, update.readd);
+    let (server, role, name) = (change.server, change.role, Name(service));
     let Some(after) = change.after else {
         present?;
-        let purged = format!("Purged real server ({phase})");
+        let purged = format!("Purged real server ({})", update.phase);
         let what = match role {
             Role::Unknown => purged,
             role => format!("Deleted {role}"),
         };
-        let edit = Edit::DeleteServer {
-            service: *service,
-            server,
-        };
+        let edit = Edit::DeleteServer { service, server };
         return Some((
             edit,
             (Some(server.0), format!("{what}: {} ({name})", server.0)),
@@ -170,16 +210,16 @@ fn entry(
         _ => "Changed",
     };
     let edit = Edit::EditServer {
-        service: *service,
+        service,
         server,
         settings: after,
     };
     Some((edit, weight_line(verb, role, server, name, &after)))
 }
 
-fn add(service: &ServiceId, server: ServerId, settings: ServerSettings) -> Edit {
+fn add(service: ServiceId, server: ServerId, settings: ServerSettings) -> Edit {
     Edit::AddServer {
-        service: *service,
+        service,
         server,
         settings,
     }

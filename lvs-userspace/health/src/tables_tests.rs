@@ -33,19 +33,35 @@ fn scheduler(name: &str) -> ServiceSettings {
     }
 }
 
-/// What is said when the controller's wish goes from one weight to another, `none` being no entry,
-/// and the tables hold what an operator left there.
-fn check(before: Option<u32>, after: Option<u32>, present: Option<u32>, readd: bool) -> String {
-    let change = Change {
-        server: server(),
+/// A desired state with this scheduler and at most one server.
+fn desired(name: &str, weight: Option<u32>) -> Arc<Desired> {
+    let entry = |weight| Entry {
         role: Role::Real,
-        before: before.map(settings),
-        after: after.map(settings),
+        settings: settings(weight),
     };
-    let wish = Wish::Kept {
-        settings: None,
-        changes: vec![change],
-    };
+    Arc::new(Desired {
+        settings: scheduler(name),
+        servers: weight
+            .map(|weight| (server(), entry(weight)))
+            .into_iter()
+            .collect(),
+    })
+}
+
+fn update(before: &Arc<Desired>, after: &Arc<Desired>) -> Update {
+    Update {
+        service: service(),
+        before: Arc::clone(before),
+        after: Some(Arc::clone(after)),
+        dirty_settings: false,
+        readd: false,
+        phase: "start",
+    }
+}
+
+/// The lines when the desired weight goes from one to another, `none` being no entry, and the tables hold what
+/// an operator left there.
+fn check(before: Option<u32>, after: Option<u32>, present: Option<u32>, readd: bool) -> String {
     let current = Wanted {
         settings: scheduler("wrr"),
         servers: present
@@ -53,11 +69,11 @@ fn check(before: Option<u32>, after: Option<u32>, present: Option<u32>, readd: b
             .into_iter()
             .collect(),
     };
-    let whole = Whole {
-        settings: scheduler("wrr"),
-        entries: vec![],
+    let update = Update {
+        readd,
+        ..update(&desired("wrr", before), &desired("wrr", after))
     };
-    let (edits, lines) = edits(&service(), &wish, &whole, Some(&current), readd, "start");
+    let (edits, lines) = edits(&update, Some(&current));
     assert_eq!(edits.len(), lines.len());
     // The words agree with the edit, and the director takes it.
     for (edit, (_, line)) in edits.iter().zip(&lines) {
@@ -114,33 +130,23 @@ fn what_is_as_wanted_is_not_touched() {
 
 #[test]
 fn a_service_that_somebody_deleted_is_made_again_whole() {
-    let whole = Whole {
-        settings: scheduler("wlc"),
-        entries: vec![(server(), Role::Real, settings(3))],
-    };
-    let wish = Wish::Kept {
-        settings: None,
-        changes: vec![],
-    };
-    let (edits, _) = edits(&service(), &wish, &whole, None, false, "start");
+    let desired = desired("wlc", Some(3));
+    let (edits, _) = edits(&update(&desired, &desired), None);
     let mut wanted = None;
     for edit in &edits {
         wanted = lvs_dataplane::director::after(wanted.as_ref(), edit).unwrap();
     }
     let wanted = wanted.unwrap();
-    assert_eq!(wanted.settings, whole.settings);
+    assert_eq!(wanted.settings, desired.settings);
     assert_eq!(wanted.servers, [(server(), settings(3))]);
 }
 
 #[test]
 fn settings_are_changed_only_when_they_differ() {
-    let whole = Whole {
-        settings: scheduler("wlc"),
-        entries: vec![],
-    };
-    let wish = Wish::Kept {
-        settings: Some(scheduler("wlc")),
-        changes: vec![],
+    let desired = desired("wlc", None);
+    let update = Update {
+        dirty_settings: true,
+        ..update(&desired, &desired)
     };
     for (present, expected) in [
         ("wlc", vec![]),
@@ -150,7 +156,7 @@ fn settings_are_changed_only_when_they_differ() {
             settings: scheduler(present),
             servers: vec![],
         };
-        let (_, lines) = edits(&service(), &wish, &whole, Some(&current), false, "start");
+        let (_, lines) = edits(&update, Some(&current));
         let lines: Vec<_> = lines.into_iter().map(|(_, line)| line).collect();
         assert_eq!(lines, expected);
     }

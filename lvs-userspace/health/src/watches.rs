@@ -103,7 +103,7 @@ impl Watches {
                         every,
                     });
                     let mut subscribers = entry.subscribers.iter();
-                    entry.running.tell_every(subscribers.any(|s| s.every));
+                    entry.running.report_every(subscribers.any(|s| s.every));
                     server.hear(check, entry.view, entry.last.as_ref());
                 }
                 numbers.push(number);

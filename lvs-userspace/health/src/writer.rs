@@ -12,13 +12,11 @@ use tracing::{error, info};
 
 use super::command::{CommandLine, Commands};
 use super::orders::Orders;
-use super::service::Service;
-use super::tables::{Change, Name, Whole, Wish, edits};
+use super::tables::{Change, Name, Update, edits};
 use lvs_api::health::Event;
 use lvs_api::model::{ServerId, ServerSettings, ServiceId};
 use lvs_api::protocol::Edit;
-use lvs_dataplane::director::Director;
-use lvs_dataplane::director::OnDown;
+use lvs_dataplane::director::{Director, OnDown};
 
 /// Services that are written while the director is held: others want it, too.
 const AT_ONCE: usize = 64;
@@ -29,18 +27,10 @@ const LAST_COMMANDS: Duration = Duration::from_secs(10);
 /// Something to be written.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// Which service.
-    pub service: ServiceId,
-    /// What becomes of it.
-    pub wish: Wish,
-    /// All that is wanted of it.
-    pub whole: Whole,
-    /// Entries of weight 0 are made again.
-    pub readd: bool,
+    /// The update of the tables.
+    pub update: Update,
     /// Servers that went down or came up, and what becomes of their connections.
     pub turned: Vec<(ServerId, OnDown)>,
-    /// `start`, `stop`.
-    pub phase: &'static str,
     /// To be told afterwards.
     pub events: Vec<Event>,
     /// To be run afterwards.
@@ -50,15 +40,11 @@ pub struct Job {
 }
 
 impl Job {
-    /// What becomes of a service, and nothing that belongs to it.
-    pub fn new(service: &Service, wish: Wish) -> Self {
+    /// An update, and nothing that belongs to it.
+    pub const fn new(update: Update) -> Self {
         Self {
-            service: service.configured.id,
-            wish,
-            whole: service.whole(),
-            readd: false,
+            update,
             turned: Vec::new(),
-            phase: "start",
             events: Vec::new(),
             commands: Vec::new(),
             event_command: None,
@@ -77,21 +63,12 @@ pub enum Task {
     Done(oneshot::Sender<()>),
 }
 
-/// The tables did not take it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
-    /// Which service.
-    pub service: ServiceId,
-    /// What is still to be done.
-    pub changes: Vec<Change>,
-}
-
 /// Does what there is to do, in its order, until there is no more, and runs the commands that belong to
 /// it.
 pub async fn run(
     director: Arc<Mutex<Director>>,
     mut tasks: mpsc::UnboundedReceiver<Task>,
-    refused: impl Fn(Refused),
+    refused: impl Fn(Update),
     events: broadcast::Sender<Arc<Event>>,
 ) {
     let mut commands = Commands::default();
@@ -131,7 +108,7 @@ pub async fn run(
 #[derive(Default)]
 struct Done {
     jobs: Vec<Job>,
-    refused: Vec<Refused>,
+    refused: Vec<Update>,
     /// What the tables said to each service that was to be written; nothing: they took it.
     complaints: Vec<(ServiceId, String)>,
     answers: Vec<oneshot::Sender<()>>,
@@ -172,7 +149,9 @@ fn rounds(mut jobs: &mut [Job]) -> Vec<&mut [Job]> {
     let mut rounds = Vec::new();
     while !jobs.is_empty() {
         let mut known = HashSet::new();
-        let again = jobs.iter().position(|job| !known.insert(job.service));
+        let again = jobs
+            .iter()
+            .position(|job| !known.insert(job.update.service));
         let (round, rest) = jobs.split_at_mut(again.unwrap_or(jobs.len()));
         rounds.push(round);
         jobs = rest;
@@ -189,12 +168,12 @@ fn lock(director: &Mutex<Director>) -> MutexGuard<'_, Director> {
 /// them, too.
 fn expect(director: &Mutex<Director>, jobs: &[Job]) {
     let serves = |settings: &Option<ServerSettings>| settings.is_some_and(|s| s.weight > 0);
-    let starts = |change: &&Change| serves(&change.after) && !serves(&change.before);
-    let changes = jobs.iter().flat_map(|job| match &job.wish {
-        Wish::Kept { changes, .. } => &changes[..],
-        Wish::Withdrawn => &[],
-    });
-    let addresses: BTreeSet<IpAddr> = changes.filter(starts).map(|c| c.server.address()).collect();
+    let starts = |change: &Change| serves(&change.after) && !serves(&change.before);
+    let changes = jobs.iter().flat_map(|job| job.update.changes());
+    let addresses: BTreeSet<IpAddr> = changes
+        .filter(starts)
+        .map(|change| change.server.address())
+        .collect();
     for _ in 0..10 {
         if addresses.is_empty() || lock(director).expect_all(&addresses) {
             return;
@@ -208,17 +187,7 @@ fn write(director: &Mutex<Director>, jobs: &mut [Job], done: &mut Done) {
     let mut director = lock(director);
     let planned: Vec<_> = jobs
         .iter()
-        .map(|job| {
-            let current = director.wanted(&job.service);
-            edits(
-                &job.service,
-                &job.wish,
-                &job.whole,
-                current,
-                job.readd,
-                job.phase,
-            )
-        })
+        .map(|job| edits(&job.update, director.wanted(&job.update.service)))
         .collect();
     let changed = || {
         jobs.iter()
@@ -226,13 +195,13 @@ fn write(director: &Mutex<Director>, jobs: &mut [Job], done: &mut Done) {
             .filter(|(_, (edits, _))| !edits.is_empty())
     };
     let all: Vec<(ServiceId, &[Edit])> = changed()
-        .map(|(job, (edits, _))| (job.service, &edits[..]))
+        .map(|(job, (edits, _))| (job.update.service, &edits[..]))
         .collect();
     let mut outcomes = director.apply_together(all).into_iter();
     // Only now nothing new is scheduled to them.
     for job in jobs.iter() {
         for &(server, on_down) in &job.turned {
-            director.mark_down(&job.service, server, on_down);
+            director.mark_down(&job.update.service, server, on_down);
         }
     }
     drop(director);
@@ -246,16 +215,9 @@ fn write(director: &Mutex<Director>, jobs: &mut [Job], done: &mut Done) {
             .err()
             .map(|refusal| refusal.message.clone());
         done.complaints
-            .push((job.service, complaint.unwrap_or_default()));
+            .push((job.update.service, complaint.unwrap_or_default()));
         if outcome.is_err() {
-            let changes = match &job.wish {
-                Wish::Kept { changes, .. } => changes.clone(),
-                Wish::Withdrawn => Vec::new(),
-            };
-            done.refused.push(Refused {
-                service: job.service,
-                changes,
-            });
+            done.refused.push(job.update.clone());
             continue;
         }
         for (server, line) in lines {
@@ -291,7 +253,7 @@ fn publish(job: Job, events: &broadcast::Sender<Arc<Event>>, commands: &mut Comm
         // Nobody has to listen.
         let _ = events.send(Arc::new(event));
     }
-    let subject = Name(job.service).to_string();
+    let subject = Name(job.update.service).to_string();
     for line in job.commands {
         commands.run(
             &subject,
@@ -306,16 +268,14 @@ fn publish(job: Job, events: &broadcast::Sender<Arc<Event>>, commands: &mut Comm
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::Service;
     use crate::service::tests::virtual_service;
 
     #[test]
     fn jobs_of_one_service_are_written_one_after_the_other() {
         let job = |address: &str, phase| {
             let service = Service::adopt(virtual_service(address, vec![]), None);
-            Job {
-                phase,
-                ..Job::new(&service, Wish::Withdrawn)
-            }
+            Job::new(service.withdrawal(phase))
         };
         let (one, two) = ("10.9.9.1:80", "10.9.9.2:80");
         let mut jobs = [
@@ -325,7 +285,8 @@ mod tests {
             job(one, "d"),
             job(two, "e"),
         ];
-        let phases = |round: &mut [Job]| round.iter().map(|job| job.phase).collect::<String>();
+        let phases =
+            |round: &mut [Job]| round.iter().map(|job| job.update.phase).collect::<String>();
         let rounds: Vec<_> = rounds(&mut jobs).into_iter().map(phases).collect();
         assert_eq!(rounds, ["ab", "c", "de"]);
     }

@@ -1,5 +1,6 @@
 //! The cases.
 
+use crate::pairs;
 use lvs_api::model::Method;
 use lvs_replication::Interest;
 
@@ -29,7 +30,7 @@ pub struct Case {
 }
 
 impl Case {
-    /// What the measured packets carry.
+    /// The payload of the measured packets.
     pub const fn payload(&self) -> Payload {
         match (self.udp, self.new) {
             (true, _) => Payload::Udp,
@@ -38,7 +39,7 @@ impl Case {
         }
     }
 
-    /// Whether the least program forwards such packets: see `yardstick` in `lvs-ebpf/src/bench.rs`.
+    /// True if the smallest program forwards such packets: see `yardstick` in `lvs-ebpf/src/bench.rs`.
     pub const fn yardstick(&self) -> bool {
         let known = !self.new && !self.udp && matches!(self.towards, Towards::Server);
         known && matches!(self.method, Method::Direct)
@@ -51,7 +52,7 @@ const M4: u32 = 4 << 20;
 /// Connections and the size of their table.
 type Size = (u32, u32);
 
-/// Where the packets of a case go.
+/// The destination of a case's packets.
 type Way = (&'static str, Method, Towards);
 
 const WAYS: [Way; 4] = [
@@ -75,18 +76,16 @@ pub fn all(quick: bool) -> Vec<Case> {
         ]
     };
     for &size in sizes {
-        for ipv6 in [false, true] {
-            for way in WAYS {
-                cases.push(known(way, false, ipv6, size));
-                // UDP differs from TCP by its states alone: the hot case shows it.
-                if size.0 == 1 {
-                    cases.push(known(way, true, ipv6, size));
-                }
-                if size.0 == 1 && matches!(way.1, Method::Direct) {
-                    let known = known(way, false, ipv6, size);
-                    cases.push(synced(&known, "peers", Interest::Changes));
-                    cases.push(synced(&known, "sync", Interest::Repeats));
-                }
+        for (ipv6, way) in pairs([false, true], WAYS) {
+            cases.push(known(way, false, ipv6, size));
+            // UDP differs from TCP by its states alone: the hot case shows it.
+            if size.0 == 1 {
+                cases.push(known(way, true, ipv6, size));
+            }
+            if size.0 == 1 && matches!(way.1, Method::Direct) {
+                let known = known(way, false, ipv6, size);
+                cases.push(synced(&known, "peers", Interest::Changes));
+                cases.push(synced(&known, "sync", Interest::Repeats));
             }
         }
     }

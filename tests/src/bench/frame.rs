@@ -16,13 +16,13 @@ const CLIENT6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 
 
 /// The director's Ethernet address.
 pub const DIRECTOR: [u8; 6] = [2, 0, 0, 0, 0, 1];
-/// Who the director hears clients from.
+/// The router's Ethernet address: the source of the clients' frames.
 const ROUTER: [u8; 6] = [2, 0, 0, 0, 0, 2];
 
 /// Port of the virtual service and of the real server.
 pub const PORT: u16 = 80;
 
-/// Which way a frame goes.
+/// The direction of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Towards {
     /// From a client to the virtual address.
@@ -33,7 +33,7 @@ pub enum Towards {
     Elsewhere,
 }
 
-/// What a frame carries.
+/// The payload of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Payload {
     /// A TCP segment with these flags.

@@ -1,4 +1,4 @@
-//! What the packet path costs, measured with the real program in this kernel.
+//! Measures the packet path with the real program in this kernel.
 
 pub mod case;
 pub mod frame;

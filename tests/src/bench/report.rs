@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::rig::Slice;
 
-/// What was measured of one case.
+/// The measurement of one case.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
     /// The case.

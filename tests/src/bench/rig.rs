@@ -29,9 +29,9 @@ use super::frame::{
     ACK, DIRECTOR, PORT, Payload, SERVER4, SERVER6, SYN, Towards, VIRTUAL4, VIRTUAL6, frame,
 };
 
-/// Where data paths are pinned.
+/// The folder of pinned data planes.
 const BPFFS: &str = "/sys/fs/bpf";
-/// What the bench's folders there are called, before the number of their process.
+/// The prefix of the bench's folders there; the process number follows.
 const FOLDER: &str = "lvs-bench-";
 
 /// Largest packets that are sent on.

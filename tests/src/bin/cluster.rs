@@ -1,4 +1,4 @@
-//! What a client notices when a cluster manager moves the director: the longest pause of a stream of
+//! Measures failover by a cluster manager as a client notices it: the longest pause of a stream of
 //! datagrams as lvs1 dies, and as it is taken out.
 //!
 //! Each manager runs as its page in `docs` has it. Beside it, for comparison, the manager alone: it moves the
@@ -17,7 +17,7 @@ use lvs_tests::lab::{Page, RealServer, Site, installation};
 /// Measures the pauses of takeovers by real cluster managers
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// What to measure; everything if nothing is named
+    /// The cases to measure; all if none is named
     cases: Vec<Case>,
     /// Crashes, and as many planned moves, of each case
     #[arg(long, default_value_t = 5)]
@@ -81,8 +81,8 @@ impl Case {
         }
     }
 
-    /// What is to be done on both directors before anything starts: the stream's own virtual service, or no
-    /// director.
+    /// A command for both directors before anything starts: it adds the stream's virtual service, or removes
+    /// the director.
     fn adapt(self) -> &'static str {
         match self {
             Self::Keepalived => {
@@ -101,7 +101,7 @@ impl Case {
         }
     }
 
-    /// What starts on a director.
+    /// The services to start on a director.
     fn start(self) -> &'static str {
         match self {
             Self::Keepalived => "service lvsd start && service keepalived start",
@@ -111,7 +111,7 @@ impl Case {
         }
     }
 
-    /// What takes a director out.
+    /// The command that takes a director out.
     fn stop(self) -> &'static str {
         if self.is_keepalived() {
             "service keepalived stop"
@@ -182,7 +182,7 @@ fn measure(case: Case, arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Does what the page says before anything goes wrong.
+/// Follows the page up to the first failure.
 fn prepare(case: Case, site: &mut Site) -> Result<()> {
     let mut page = case.page();
     page.follow(site, "The real servers");
@@ -207,7 +207,7 @@ fn prepare(case: Case, site: &mut Site) -> Result<()> {
     }
     match case {
         Case::Keepalived => page.follow(site, "Start"),
-        Case::HeartbeatPeers => page.follow(site, "Keeping connections"),
+        Case::HeartbeatPeers => page.follow(site, "Connection replication"),
         Case::Heartbeat | Case::KeepalivedAlone | Case::HeartbeatAlone => {
             for name in ["lvs1", "lvs2"] {
                 site.director(name).does(case.start())?;

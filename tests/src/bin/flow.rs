@@ -105,7 +105,7 @@ impl Flow {
         Ok(Self::Udp(socket))
     }
 
-    /// Who answers.
+    /// The name of the server that answers.
     fn ask(&mut self) -> Result<String> {
         match self {
             Self::Tcp(stream) => {

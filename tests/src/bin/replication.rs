@@ -1,4 +1,4 @@
-//! Throughput of connection replication between peers: `cargo run --release --bin replication`.
+//! Measures connection replication between peers: `cargo run --release -p lvs-tests --bin replication`.
 //!
 //! Two directors with the real program, each on a core of its own, over the loopback interface. The first
 //! forwards packets (the kernel's test runs, on its core, too) and sends the second its connections. The

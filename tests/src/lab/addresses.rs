@@ -1,4 +1,4 @@
-//! Who has which address in the lab.
+//! The addresses of the lab's hosts.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

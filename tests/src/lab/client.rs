@@ -10,13 +10,13 @@ use anyhow::{Context as _, Result, ensure};
 use super::namespace::Namespace;
 use super::{command, udp};
 
-/// Where requests come from.
+/// The client host: it sends the requests.
 pub struct Client {
     namespace: Namespace,
     folder: PathBuf,
 }
 
-/// What wrk counted.
+/// The counts of a run of wrk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Load {
     /// Requests answered.
@@ -39,7 +39,7 @@ impl Load {
     }
 }
 
-/// Does each request of a load have a connection of its own?
+/// Connections of a load: one for each request, or kept alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Connections {
     /// One connection for each request.
@@ -173,7 +173,7 @@ impl Client {
     }
 }
 
-/// Where a download's header is kept.
+/// The file that keeps a download's header.
 fn header_file(download: &Path) -> PathBuf {
     download.with_extension("header")
 }

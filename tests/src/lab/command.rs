@@ -17,7 +17,7 @@ pub fn output(command: &mut Command) -> Result<Output> {
     Ok(output)
 }
 
-/// What a failed command said.
+/// The output of a failed command.
 pub(super) fn failure(command: &Command, output: &Output) -> String {
     let arguments: Vec<_> = command
         .get_args()

@@ -5,6 +5,7 @@
 //! the inner one. Its destination is an address of this host, so the kernel takes it in over
 //! loopback as if it had come that way, the client's address as its source.
 
+use crate::pairs;
 use std::io::{ErrorKind, Read as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -26,49 +27,47 @@ pub(super) struct Decapsulator {
 impl Decapsulator {
     pub(super) fn start(namespace: &Namespace) -> Result<Self> {
         let mut workers = Workers::new();
-        for outer in [Domain::IPV4, Domain::IPV6] {
-            for inner in [IPPROTO_IPIP, IPPROTO_IPV6] {
-                let open = || -> std::io::Result<_> {
-                    let receive = Socket::new(outer, Type::RAW, Some(Protocol::from(inner)))?;
-                    receive.set_read_timeout(Some(PATIENCE))?;
-                    receive.set_recv_buffer_size(4 << 20)?;
-                    let family = if inner == IPPROTO_IPIP {
-                        Domain::IPV4
-                    } else {
-                        Domain::IPV6
-                    };
-                    // With this protocol number what is sent is a whole packet.
-                    let send = Socket::new(family, Type::RAW, Some(Protocol::from(IPPROTO_RAW)))?;
-                    Ok((receive, send))
+        for (outer, inner) in pairs([Domain::IPV4, Domain::IPV6], [IPPROTO_IPIP, IPPROTO_IPV6]) {
+            let open = || -> std::io::Result<_> {
+                let receive = Socket::new(outer, Type::RAW, Some(Protocol::from(inner)))?;
+                receive.set_read_timeout(Some(PATIENCE))?;
+                receive.set_recv_buffer_size(4 << 20)?;
+                let family = if inner == IPPROTO_IPIP {
+                    Domain::IPV4
+                } else {
+                    Domain::IPV6
                 };
-                let (receive, send) = namespace.enter(open)?.context("cannot open raw sockets")?;
-                let mut buffer = vec![0; 65_536];
-                workers.repeat(move || match (&receive).read(&mut buffer) {
-                    Ok(length) => {
-                        // IPv4 raw sockets deliver the outer header too, IPv6 ones do not.
-                        let packet = &buffer[..length];
-                        let packet = if outer == Domain::IPV4 {
-                            payload(packet)
-                        } else {
-                            Some(packet)
-                        };
-                        if let Some((packet, to)) = packet.and_then(destination) {
-                            // What the host cannot take it drops, as it would from a wire.
-                            let _ = send.send_to(packet, &to);
-                        }
+                // With this protocol number what is sent is a whole packet.
+                let send = Socket::new(family, Type::RAW, Some(Protocol::from(IPPROTO_RAW)))?;
+                Ok((receive, send))
+            };
+            let (receive, send) = namespace.enter(open)?.context("cannot open raw sockets")?;
+            let mut buffer = vec![0; 65_536];
+            workers.repeat(move || match (&receive).read(&mut buffer) {
+                Ok(length) => {
+                    // IPv4 raw sockets deliver the outer header too, IPv6 ones do not.
+                    let packet = &buffer[..length];
+                    let packet = if outer == Domain::IPV4 {
+                        payload(packet)
+                    } else {
+                        Some(packet)
+                    };
+                    if let Some((packet, to)) = packet.and_then(destination) {
+                        // What the host cannot take it drops, as it would from a wire.
+                        let _ = send.send_to(packet, &to);
                     }
-                    Err(error) => debug_assert!(
-                        matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
-                        "raw socket: {error}"
-                    ),
-                });
-            }
+                }
+                Err(error) => debug_assert!(
+                    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
+                    "raw socket: {error}"
+                ),
+            });
         }
         Ok(Self { _workers: workers })
     }
 }
 
-/// What follows an IPv4 header.
+/// The payload behind an IPv4 header.
 fn payload(packet: &[u8]) -> Option<&[u8]> {
     packet.get(usize::from(packet.first()? & 0x0f) * 4..)
 }

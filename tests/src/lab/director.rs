@@ -1,5 +1,6 @@
 //! The director: the real daemon in its namespace, and lvsadm talking to it.
 
+use crate::pairs;
 use std::env;
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
@@ -353,11 +354,9 @@ pub fn every_service() -> String {
 /// Round robin over all real servers by each method, in both families.
 pub fn services(protocols: &[Protocol]) -> String {
     let mut lines = String::new();
-    for family in FAMILIES {
-        for method in METHODS {
-            for &protocol in protocols {
-                lines += &service(protocol, family, method, "rr");
-            }
+    for (family, method) in pairs(FAMILIES, METHODS) {
+        for &protocol in protocols {
+            lines += &service(protocol, family, method, "rr");
         }
     }
     lines

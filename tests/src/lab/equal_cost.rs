@@ -21,9 +21,9 @@ mod routing;
 
 pub use routing::Routing;
 
-/// What clients know.
+/// The virtual address.
 pub const VIRTUAL: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 9, 0, 1));
-/// How many directors.
+/// The number of directors.
 pub const COUNT: u8 = 3;
 
 /// A running lab; it is taken down when it is dropped.
@@ -155,7 +155,7 @@ impl EqualCost {
         &self.directors[usize::from(number) - 1]
     }
 
-    /// Where everything of this lab lies.
+    /// The lab's folder.
     pub fn folder(&self) -> &Path {
         self.claim.folder()
     }

@@ -67,7 +67,7 @@ impl Island {
         &self.namespace
     }
 
-    /// Where servers have their files.
+    /// The folder of the servers' files.
     pub fn folder(&self) -> &Path {
         self.claim.folder()
     }
@@ -168,20 +168,20 @@ impl Island {
     }
 }
 
-/// What a server that is starting can be asked.
+/// A test that a server has started.
 pub struct Probed<'a> {
     island: &'a Island,
 }
 
 impl Probed<'_> {
-    /// Whether somebody takes connections on a port.
+    /// A port accepts connections.
     pub fn accepts(&self, port: u16) -> bool {
         let address = SocketAddr::new(Island::address(Family::Ipv4), port);
         let connected = self.island.namespace.enter(|| TcpStream::connect(address));
         connected.is_ok_and(|connected| connected.is_ok())
     }
 
-    /// Whether a program ends well.
+    /// A program exits with status 0.
     pub fn succeeds(&self, program: &str, arguments: &[&str]) -> bool {
         self.island.run_as("root", program, arguments).is_ok()
     }
@@ -266,14 +266,14 @@ impl Drop for Server {
     }
 }
 
-/// Whether all threads of a process have stopped; one that has ended has.
+/// True if all threads of a process have stopped or ended.
 fn is_stopped(process: Pid) -> bool {
     let threads = fs::read_dir(format!("/proc/{process}/task"));
     let mut threads = threads.into_iter().flatten().flatten();
     threads.all(|thread| matches!(state(&thread.path()), None | Some('T' | 'Z')))
 }
 
-/// Whether a process has ended; whoever is its parent by now may not have heard of it.
+/// True if a process has ended, also as a zombie.
 fn has_ended(process: Pid) -> bool {
     let state = state(Path::new(&format!("/proc/{process}")));
     matches!(state, None | Some('Z' | 'X'))

@@ -27,7 +27,7 @@ const LAYERS: [&str; 3] = ["etc", "usr", "var"];
 
 const BOOT: &str = include_str!("boot.sh");
 
-/// What root may do in a machine: its own files, processes and network, and the director's programs. No
+/// Root's capabilities in a machine: its own files, processes and network, and the director's programs. No
 /// mounts, no devices, no reboot, no clock, no modules, no real-time.
 const CAPABILITIES: &str = "-all,+chown,+dac_override,+dac_read_search,+fowner,+fsetid,+kill,+setgid,\
     +setuid,+setpcap,+net_bind_service,+net_broadcast,+net_admin,+net_raw,+sys_chroot,+setfcap,\
@@ -88,7 +88,7 @@ impl Machine {
         &self.name
     }
 
-    /// Is it switched on?
+    /// True while the machine runs.
     pub fn is_on(&self) -> bool {
         self.running().is_some()
     }

@@ -26,7 +26,7 @@
 //! clients and servers keep the settings every machine has.
 //!
 //! Nothing of the machine's own network is touched: interfaces are created inside the namespaces.
-//! What a lab leaves behind when it is killed is removed when the next one starts ([`owner`]).
+//! Remains of a killed lab are removed when the next one starts ([`owner`]).
 
 use std::path::{Path, PathBuf};
 
@@ -120,7 +120,7 @@ impl Lab {
         Some(lab)
     }
 
-    /// Where configuration, logs, sockets and pins of this lab are.
+    /// The folder of this lab's configuration, logs, sockets and pins.
     pub fn folder(&self) -> &Path {
         self.claim.folder()
     }

@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 
 use super::command;
 
-/// Where `ip netns` keeps its names.
+/// The folder in which `ip netns` keeps its names.
 const NAMES: &str = "/run/netns";
 
 /// A network namespace that `ip netns` knows by name. Whoever made it deletes it.

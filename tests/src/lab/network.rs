@@ -25,7 +25,7 @@ pub enum Arms {
 /// The port of the director's own bridge ([`Arms::Bridge`]).
 const BRIDGED: &str = "port";
 
-/// Who is in the lab.
+/// A host of the lab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Host {
     /// Sends requests.
@@ -38,7 +38,7 @@ pub enum Host {
     Network,
 }
 
-/// Whose are the virtual addresses?
+/// The number of directors; it decides how they hold the virtual addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Directors {
     /// There is one, and it has them for good.
@@ -354,7 +354,7 @@ impl Network {
     }
 }
 
-/// What one of several directors sets up when it boots: its own addresses.
+/// Renders the `ip` commands of a director that boots: its own addresses.
 pub(super) fn boot_lines(number: u8) -> Result<String> {
     let mut lines = String::new();
     for interface in ["front", "back", SYNC] {

@@ -77,7 +77,7 @@ impl Claim {
         Ok(claim)
     }
 
-    /// What the names of the lab's namespaces start with.
+    /// The prefix of the names of the lab's namespaces.
     pub(super) fn prefix(&self) -> String {
         prefix(&self.id)
     }

@@ -90,7 +90,7 @@ impl Page {
         }
     }
 
-    /// Does what a section says.
+    /// Runs the commands of a section and writes its files.
     ///
     /// # Panics
     ///
@@ -172,7 +172,7 @@ fn run(site: &Site, host: &str, line: &str, expected: &[String]) {
     assert!(done, "{host}# {line}: {last}, not {expected:?}");
 }
 
-/// Whether a line is this, where `…` is anything.
+/// Compares a line with a pattern in which `…` stands for anything.
 fn matches(line: &str, pattern: &str) -> bool {
     let mut rest = line;
     for (number, part) in pattern.split('…').enumerate() {

@@ -128,7 +128,7 @@ impl Pair {
         &self.directors[usize::from(number) - 1]
     }
 
-    /// Where configuration, logs, sockets and pins are.
+    /// The folder of configuration, logs, sockets and pins.
     pub fn folder(&self) -> &Path {
         self.claim.folder()
     }

@@ -1,4 +1,4 @@
-//! What the far end of the director's veth pair needs to receive frames that are no socket buffers.
+//! Prepares the far end of the director's veth pair for frames without a socket buffer.
 //!
 //! The kernel delivers what a program sends back by `XDP_TX` only if an XDP program is attached to the
 //! receiving end: without one the frames lie in a ring until something else wakes the receiver. (For

@@ -1,4 +1,4 @@
-//! Can this process run a lab?
+//! Checks that this process can run a lab.
 
 use std::env;
 use std::fs;
@@ -21,7 +21,7 @@ pub fn available() -> bool {
 ///
 /// # Panics
 ///
-/// Where `CI` is set: nobody would notice there.
+/// If `CI` is set: a skipped test would go unnoticed there.
 pub fn skipped(obstacle: Result<(), Missing>) -> bool {
     let Err(Missing(reason)) = obstacle else {
         return false;
@@ -36,12 +36,12 @@ pub fn skipped(obstacle: Result<(), Missing>) -> bool {
     true
 }
 
-/// What keeps a lab from running, if anything.
+/// Checks that a lab can run; the error names what is missing.
 pub(super) fn check() -> Result<(), Missing> {
     programs(&PROGRAMS)
 }
 
-/// What keeps these programs from running in network namespaces, if anything.
+/// Checks for root and these programs; the error names what is missing.
 pub fn programs(names: &[&str]) -> Result<(), Missing> {
     if !nix::unistd::geteuid().is_root() {
         return Err(Missing("network namespaces and BPF need root".into()));

@@ -95,7 +95,7 @@ impl RealServer {
         Ok(Pid::from_raw(i32::try_from(self.nginx.id())?))
     }
 
-    /// What it answers with.
+    /// The name in its answers.
     pub fn name(&self) -> String {
         name(self.number)
     }
@@ -110,7 +110,7 @@ impl RealServer {
         &self.namespace
     }
 
-    /// Where files end that are sent with `PUT /upload/NAME`.
+    /// The folder of files uploaded with `PUT /upload/NAME`.
     pub fn uploads(&self) -> &Path {
         &self.uploads
     }

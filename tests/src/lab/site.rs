@@ -33,7 +33,7 @@ use crate::eventually;
 const DIRECTORS: [(&str, u8); 2] = [("lvs1", 1), ("lvs2", 2)];
 /// The real servers.
 const SERVERS: [(&str, u8); 2] = [("www1", 11), ("www2", 12)];
-/// Who asks.
+/// The client host.
 const CLIENT: (&str, u8) = ("client", 100);
 
 /// The site. It goes when it is dropped, with all that runs in it.
@@ -198,7 +198,7 @@ impl Site {
         }
     }
 
-    /// Has a host answer each datagram that comes to an address with its name, also while a director is off.
+    /// Makes a host answer each datagram to an address with its name, also while a director is off.
     pub fn answer_datagrams(&mut self, host: &str, address: SocketAddr) -> Result<()> {
         let responder = Responder::start(&self.namespace(host), host, &[address])?;
         self.responders.push(responder);

@@ -52,7 +52,7 @@ impl Idle {
         self.connections.len()
     }
 
-    /// Whether there are none.
+    /// True if there are none.
     pub fn is_empty(&self) -> bool {
         self.connections.is_empty()
     }
@@ -116,7 +116,7 @@ pub struct Datagrams {
     thread: JoinHandle<Pauses>,
 }
 
-/// What a stream of datagrams noticed.
+/// Losses and pauses of a stream of datagrams.
 #[derive(Clone, Debug, Default)]
 pub struct Pauses {
     /// Datagrams that were sent.

@@ -1,4 +1,4 @@
-//! Real Heartbeat, and its resource scripts.
+//! Failover by real Heartbeat, set up as docs/heartbeat.md says.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use crate::site::{Held, Serving, explain, says, site};
 const LOG: &str = "tail -n 40 /var/log/ha-log; tail -n 20 /var/log/ldirectord.log";
 
 #[test]
-fn heartbeat_moves_the_director_as_the_page_says() {
+fn heartbeat_fails_the_director_over_as_its_page_says() {
     let Some(site) = site(&["10.0.0"], &["cl_status", "ifconfig"]) else {
         return;
     };
@@ -20,17 +20,21 @@ fn heartbeat_moves_the_director_as_the_page_says() {
 
     page.follow(&site, "Taking lvs1 out");
     serves.only("lvs2");
-    page.was_followed_but(&["Keeping connections"]);
+    page.was_followed_but(&["Connection replication"]);
 }
 
 #[test]
-fn connections_outlive_the_director_that_heartbeat_replaces() {
+fn connections_survive_a_failover_by_heartbeat() {
     let Some(site) = site(&["10.0.0"], &["cl_status", "ifconfig"]) else {
         return;
     };
     let _explained = explain(&site, LOG);
     let mut page = Page::read("heartbeat.md");
-    for section in ["The real servers", "The directors", "Keeping connections"] {
+    for section in [
+        "The real servers",
+        "The directors",
+        "Connection replication",
+    ] {
         page.follow(&site, section);
     }
     let serves = Serving::new(&site, "10.0.0.3");

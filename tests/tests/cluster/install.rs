@@ -1,4 +1,4 @@
-//! `cargo xtask install`.
+//! `cargo xtask install` and `uninstall`: which files go where, and which stay.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -23,7 +23,7 @@ fn count(said: &str, verdict: &str) -> usize {
 }
 
 #[test]
-fn everything_lies_where_it_is_looked_for() {
+fn install_puts_each_file_where_its_users_look_for_it() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
     let said = install(root, &["--ipvsadm", "--ldirectord"]);
@@ -46,6 +46,18 @@ fn everything_lies_where_it_is_looked_for() {
         // It says what it does, with the path at which the file is used.
         assert!(said.contains(&format!(" /{path} ")), "{path} in {said}");
     }
+    // One template makes both units.
+    let unit = |name: &str| fs::read_to_string(root.join("lib/systemd/system").join(name)).unwrap();
+    let (single, template) = (unit("lvsd.service"), unit("lvsd@.service"));
+    assert!(
+        single.contains("Description=Layer-4 director\n"),
+        "{single}"
+    );
+    assert!(single.contains("/usr/sbin/lvsd --foreground $LVSD_OPTIONS ldirectord.cf start"));
+    assert!(
+        !single.contains("%i") && template.contains("%i"),
+        "{single}{template}"
+    );
     for (name, program) in [
         ("usr/sbin/ipvsadm", "/usr/sbin/lvsadm"),
         ("usr/sbin/ipvsadm-save", "/usr/sbin/lvsadm"),
@@ -62,7 +74,7 @@ fn everything_lies_where_it_is_looked_for() {
 }
 
 #[test]
-fn an_administrators_file_stays_as_it_is_and_the_rest_can_be_removed() {
+fn an_edited_configuration_file_survives_install_and_uninstall() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
     install(root, &["--ipvsadm"]);
@@ -86,7 +98,7 @@ fn an_administrators_file_stays_as_it_is_and_the_rest_can_be_removed() {
 }
 
 #[test]
-fn a_prefix_is_in_the_scripts_too() {
+fn the_installed_scripts_name_the_prefix() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
     install(root, &["--prefix", "/usr/local"]);
@@ -108,7 +120,7 @@ fn a_prefix_is_in_the_scripts_too() {
 }
 
 #[test]
-fn no_other_program_is_replaced_by_a_link() {
+fn install_replaces_no_other_program_by_a_link() {
     let folder = tempfile::tempdir().unwrap();
     let ipvsadm = folder.path().join("usr/sbin/ipvsadm");
     fs::create_dir_all(ipvsadm.parent().unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! Real keepalived, with two instances in a group and a script that it tracks.
+//! Failover by real keepalived, set up as docs/keepalived.md says.
 
 use lvs_tests::lab::Page;
 
@@ -7,7 +7,7 @@ use crate::site::{Held, Serving, explain, site};
 const LOG: &str = "tail -n 20 /var/log/ldirectord.log; lvsadm --status; lvsadm -Ln; ip -4 address";
 
 #[test]
-fn keepalived_moves_both_addresses_and_the_role_as_the_page_says() {
+fn keepalived_fails_addresses_and_role_over_as_its_page_says() {
     let Some(site) = site(&["192.168.25", "10.0.0"], &["keepalived"]) else {
         return;
     };
@@ -21,11 +21,11 @@ fn keepalived_moves_both_addresses_and_the_role_as_the_page_says() {
 
     page.follow(&site, "Taking lvs1 out");
     serves.only("lvs2");
-    page.was_followed_but(&["Keeping connections"]);
+    page.was_followed_but(&["Connection replication"]);
 }
 
 #[test]
-fn connections_outlive_the_director_that_keepalived_replaces() {
+fn connections_survive_a_failover_by_keepalived() {
     let Some(site) = site(&["192.168.25", "10.0.0"], &["keepalived"]) else {
         return;
     };
@@ -35,7 +35,7 @@ fn connections_outlive_the_director_that_keepalived_replaces() {
         "The real servers",
         "The directors",
         "Start",
-        "Keeping connections",
+        "Connection replication",
     ] {
         page.follow(&site, section);
     }

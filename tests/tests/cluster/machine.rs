@@ -1,4 +1,4 @@
-//! What the others stand on: nothing that happens in a machine happens to the real one.
+//! The lab machine itself: it changes no file of the real machine.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::site::site;
 
 #[test]
-fn what_a_machine_does_to_files_happens_to_nobody_elses() {
+fn a_lab_machine_changes_no_file_of_the_real_machine() {
     let Some(site) = site(&["10.0.0"], &[]) else {
         return;
     };

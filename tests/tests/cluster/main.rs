@@ -1,5 +1,4 @@
-//! The director under those who start it, watch it and move it from one machine to another: the real ones,
-//! as they are packaged.
+//! Init systems and cluster managers as Debian packages them: they start, watch and fail over the director.
 
 mod heartbeat;
 mod install;

@@ -1,9 +1,9 @@
-//! The resource agent, as ocf-tester judges it and as Pacemaker understands it.
+//! The OCF resource agent, judged by ocf-tester and by the exit codes that Pacemaker knows.
 
 use crate::site::{FILE, site};
 
 #[test]
-fn the_agent_passes_every_test() {
+fn the_resource_agent_passes_ocf_tester() {
     let Some(site) = site(&["10.0.0"], &["ocf-tester", "xmllint"]) else {
         return;
     };
@@ -20,7 +20,7 @@ fn the_agent_passes_every_test() {
 }
 
 #[test]
-fn what_is_wrong_is_told_by_the_code_that_pacemaker_knows() {
+fn the_resource_agent_reports_errors_by_ocf_exit_codes() {
     let Some(site) = site(&["10.0.0"], &["ocf-tester"]) else {
         return;
     };

@@ -1,4 +1,4 @@
-//! Real Pacemaker and Corosync, two nodes.
+//! Failover by real Pacemaker and Corosync on two nodes, set up as docs/pacemaker.md says.
 
 use lvs_tests::lab::Page;
 
@@ -18,7 +18,7 @@ const NEEDED: [&str; 6] = [
 ];
 
 #[test]
-fn pacemaker_promotes_the_director_as_the_page_says() {
+fn pacemaker_promotes_the_director_as_its_page_says() {
     let Some(site) = site(&["10.0.0"], &NEEDED) else {
         return;
     };
@@ -29,17 +29,21 @@ fn pacemaker_promotes_the_director_as_the_page_says() {
 
     page.follow(&site, "Taking lvs1 out");
     serves.only("lvs2");
-    page.was_followed_but(&["Keeping connections"]);
+    page.was_followed_but(&["Connection replication"]);
 }
 
 #[test]
-fn connections_outlive_the_director_that_pacemaker_replaces() {
+fn connections_survive_a_failover_by_pacemaker() {
     let Some(site) = site(&["10.0.0"], &NEEDED) else {
         return;
     };
     let _explained = explain(&site, LOG);
     let mut page = Page::read("pacemaker.md");
-    for section in ["The real servers", "The directors", "Keeping connections"] {
+    for section in [
+        "The real servers",
+        "The directors",
+        "Connection replication",
+    ] {
         page.follow(&site, section);
     }
     let serves = Serving::new(&site, "10.0.0.3");

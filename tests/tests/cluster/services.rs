@@ -1,4 +1,4 @@
-//! The init script and the systemd unit.
+//! The init script and the systemd units.
 
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
@@ -19,7 +19,7 @@ fn configured(needed: &[&str]) -> Option<Site> {
 }
 
 #[test]
-fn the_init_script_ends_as_the_standard_base_has_it() {
+fn the_init_script_exits_with_the_codes_of_the_linux_standard_base() {
     let Some(site) = configured(&[]) else {
         return;
     };
@@ -67,7 +67,7 @@ fn the_init_script_ends_as_the_standard_base_has_it() {
 }
 
 #[test]
-fn the_units_are_what_systemd_understands_and_calls_safe() {
+fn systemd_analyze_accepts_the_units_and_rates_them_safe() {
     let Some(site) = configured(&["systemd-analyze"]) else {
         return;
     };
@@ -96,9 +96,9 @@ fn the_units_are_what_systemd_understands_and_calls_safe() {
     assert!(judged.success, "{}", judged.said);
 }
 
-/// What systemd would hear.
+/// The test receives the notifications in the place of systemd.
 #[test]
-fn a_supervisor_hears_that_it_is_ready_lives_and_stops() {
+fn systemd_is_notified_of_ready_watchdog_and_stopping() {
     let Some(site) = configured(&[]) else {
         return;
     };

@@ -1,4 +1,4 @@
-//! A site with the director installed.
+//! A site of two machines with the director installed.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -9,7 +9,7 @@ use std::time::Instant;
 use lvs_tests::eventually;
 use lvs_tests::lab::{Page, Site, installation, programs, skipped};
 
-/// What `cargo xtask install` puts on a director: once for all sites.
+/// The files that `cargo xtask install` installs on a director: once for all sites.
 fn director() -> &'static Path {
     static INSTALLED: OnceLock<PathBuf> = OnceLock::new();
     INSTALLED.get_or_init(|| {
@@ -56,7 +56,7 @@ virtual=10.0.0.3:80
 \trequest=\"/\"
 ";
 
-/// Who serves a virtual address.
+/// A virtual address of a site, and the servers that answer at it.
 pub(crate) struct Serving<'a> {
     site: &'a Site,
     address: &'a str,

@@ -1,6 +1,6 @@
-//! Lines of a file, by who takes them.
+//! Lines of `ldirectord.cf`: accepted by both, refused by both, accepted by one.
 
-/// Where a line is tried.
+/// The place of a line in the file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum At {
     /// At the beginning of a file with one virtual service.

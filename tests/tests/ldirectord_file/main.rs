@@ -87,7 +87,7 @@ fn each(
 }
 
 #[test]
-fn lines_are_taken_and_refused_here_as_the_tables_say() {
+fn lvsd_accepts_and_refuses_the_lines_as_listed() {
     let taken = cases(ACCEPTED)
         .chain(cases(ONLY_HERE))
         .map(|case| (case, true));
@@ -109,7 +109,7 @@ fn lines_are_taken_and_refused_here_as_the_tables_say() {
 }
 
 #[test]
-fn ldirectord_takes_what_the_tables_say() {
+fn ldirectord_accepts_the_lines_listed_as_accepted() {
     if skipped(obstacle()) {
         return;
     }
@@ -127,7 +127,7 @@ fn ldirectord_takes_what_the_tables_say() {
 }
 
 #[test]
-fn ldirectord_refuses_what_the_tables_say() {
+fn ldirectord_refuses_the_lines_listed_as_refused() {
     if skipped(obstacle()) {
         return;
     }
@@ -142,7 +142,7 @@ fn ldirectord_refuses_what_the_tables_say() {
 }
 
 #[test]
-fn the_sample_files_of_the_package_load() {
+fn the_sample_files_of_ldirectord_load() {
     if skipped(obstacle()) {
         return;
     }

@@ -1,4 +1,4 @@
-//! What a file sets up, compared with the calls that ldirectord makes of ipvsadm.
+//! The services that a file configures, compared with the calls that ldirectord makes of ipvsadm.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt as _;
@@ -72,7 +72,7 @@ impl Drop for Running {
 }
 
 #[test]
-fn what_is_set_up_is_what_ldirectord_sets_up() {
+fn lvsd_configures_the_services_that_ldirectord_configures() {
     if skipped(obstacle()) {
         return;
     }

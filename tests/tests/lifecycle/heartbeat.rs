@@ -1,18 +1,18 @@
-//! The resource for Heartbeat's `haresources`.
+//! The resource script for Heartbeat's `haresources`.
 
 use std::path::Path;
 use std::process::{Command, Output};
 
 use lvs_tests::lab::built;
 
-use crate::station::{Station, text};
+use crate::daemon_lab::{DaemonLab, text};
 
-fn resource(station: &Station, action: &str) -> Output {
-    let director = &station.lab.director;
+fn resource(daemon: &DaemonLab, action: &str) -> Output {
+    let director = &daemon.lab.director;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contrib/heartbeat/lvs");
     let options = format!(
         "--bpffs {} --socket {} --interface {}",
-        station.lab.folder().join("bpf").display(),
+        daemon.lab.folder().join("bpf").display(),
         director.socket().display(),
         director.interfaces().join(" --interface "),
     );
@@ -21,7 +21,7 @@ fn resource(station: &Station, action: &str) -> Output {
         .env("LVSD", built("lvsd").unwrap())
         .env("LVSD_OPTIONS", options)
         // Without its extension, as one writes it in haresources.
-        .arg(station.file.with_extension(""))
+        .arg(daemon.file.with_extension(""))
         .arg(action);
     director.namespace().output(&mut command).unwrap()
 }
@@ -33,19 +33,19 @@ fn owned(status: &Output) -> bool {
 }
 
 #[test]
-fn the_resource_is_owned_between_start_and_stop() {
-    let Some(station) = Station::new("") else {
+fn the_heartbeat_resource_is_running_between_start_and_stop() {
+    let Some(daemon) = DaemonLab::new("") else {
         return;
     };
-    assert!(!owned(&resource(&station, "status")));
+    assert!(!owned(&resource(&daemon, "status")));
     // Heartbeat stops what may have been left, and fails over if that fails.
     for action in ["stop", "start", "start"] {
-        let output = resource(&station, action);
+        let output = resource(&daemon, action);
         assert!(output.status.success(), "{action}: {output:?}");
     }
-    assert!(owned(&resource(&station, "status")));
-    assert_eq!(station.table(), "10.2.0.11:80 5, 10.2.0.12:80 5");
-    assert!(resource(&station, "stop").status.success());
-    assert!(!owned(&resource(&station, "status")));
-    assert_eq!(resource(&station, "begin").status.code(), Some(1));
+    assert!(owned(&resource(&daemon, "status")));
+    assert_eq!(daemon.table(), "10.2.0.11:80 5, 10.2.0.12:80 5");
+    assert!(resource(&daemon, "stop").status.success());
+    assert!(!owned(&resource(&daemon, "status")));
+    assert_eq!(resource(&daemon, "begin").status.code(), Some(1));
 }

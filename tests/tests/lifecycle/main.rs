@@ -1,12 +1,11 @@
-//! The verbs of an init script, and those of lvsadm: what they return, when they return, and what
-//! they say.
+//! The life of the daemon, and the commands of an operator: exit codes, moments of return, texts.
 
+mod alerts;
+mod autoreload;
 mod commands;
-mod disk;
+mod daemon_lab;
 mod heartbeat;
-mod mail;
-mod operators;
+mod lvsadm;
 mod postfix;
 mod signals;
-mod station;
 mod syslog;

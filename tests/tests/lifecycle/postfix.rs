@@ -1,4 +1,4 @@
-//! A mail server: Postfix, which keeps what it is given in one mailbox.
+//! A Postfix that delivers every mail to one mailbox.
 
 use std::fs;
 use std::net::TcpStream;
@@ -10,11 +10,11 @@ use lvs_tests::lab::island::give;
 use lvs_tests::lab::{Missing, find, skipped};
 use nix::unistd::User;
 
-use crate::station::{PATIENCE, Station};
+use crate::daemon_lab::{DaemonLab, PATIENCE};
 
 /// Postfix in the director's namespace, for mail to `example.com`; it goes with the lab.
 pub(crate) struct Postfix {
-    /// Where its configuration is: for `MAIL_CONFIG`, which its own sendmail goes by.
+    /// Its folder of configuration, for `MAIL_CONFIG` of its own sendmail.
     pub(crate) folder: PathBuf,
     mailbox: PathBuf,
     _process: Child,
@@ -25,7 +25,7 @@ pub(crate) struct Mail(String);
 
 impl Postfix {
     /// Starts it, with TLS by a certificate that nobody vouches for; `None` where there is none.
-    pub(crate) fn start(station: &Station) -> Option<Self> {
+    pub(crate) fn start(daemon: &DaemonLab) -> Option<Self> {
         for program in ["postfix", "openssl"] {
             if find(program).is_none() {
                 let missing = Missing(format!("{program} is not installed"));
@@ -33,7 +33,7 @@ impl Postfix {
                 return None;
             }
         }
-        let folder = station.lab.folder().join("postfix");
+        let folder = daemon.lab.folder().join("postfix");
         for name in ["", "queue", "data", "mail"] {
             fs::create_dir(folder.join(name)).unwrap();
         }
@@ -43,8 +43,8 @@ impl Postfix {
         configure(&folder);
         let mut postfix = Command::new(find("postfix").unwrap());
         postfix.arg("-c").arg(&folder).arg("start-fg");
-        let process = station.spawn(postfix);
-        let namespace = station.lab.director.namespace();
+        let process = daemon.spawn(postfix);
+        let namespace = daemon.lab.director.namespace();
         let accepts = || namespace.enter(|| TcpStream::connect("127.0.0.1:25"));
         let answers = eventually(PATIENCE, || accepts().unwrap().is_ok());
         let log = || fs::read_to_string(folder.join("log"));

@@ -1,44 +1,44 @@
-//! Signals, and the options that ldirectord has.
+//! Signals, and lvsd's options by ldirectord's names.
 
 use std::io::{BufRead as _, BufReader};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::station::{Station, text};
+use crate::daemon_lab::{DaemonLab, text};
 
 #[test]
-fn a_hangup_has_the_file_read_again_and_a_wrong_one_changes_nothing() {
-    let Some(station) = Station::new("") else {
+fn sighup_reloads_the_file_and_an_invalid_one_changes_nothing() {
+    let Some(daemon) = DaemonLab::new("") else {
         return;
     };
-    station.does("start");
-    let pid = station.pid();
+    daemon.does("start");
+    let pid = daemon.pid();
     let hang_up = || kill(Pid::from_raw(pid.parse().unwrap()), Signal::SIGHUP).unwrap();
-    station.write("", 1);
+    daemon.write("", 1);
     hang_up();
-    station.becomes("10.2.0.11:80 5");
-    station.write("nonsense = yes", 2);
+    daemon.becomes("10.2.0.11:80 5");
+    daemon.write("nonsense = yes", 2);
     hang_up();
-    station.logs("the configuration is wrong, nothing was changed");
-    assert_eq!(station.table(), "10.2.0.11:80 5");
-    assert_eq!(station.pid(), pid);
+    daemon.logs("the configuration is wrong, nothing was changed");
+    assert_eq!(daemon.table(), "10.2.0.11:80 5");
+    assert_eq!(daemon.pid(), pid);
     kill(Pid::from_raw(pid.parse().unwrap()), Signal::SIGTERM).unwrap();
-    station.logs("Purged virtual server (stop): 10.1.0.102:80");
+    daemon.logs("Purged virtual server (stop): 10.1.0.102:80");
 }
 
 #[test]
-fn in_debug_mode_the_daemon_stays_and_says_more_on_its_error_output() {
-    let Some(station) = Station::new("") else {
+fn debug_mode_stays_in_the_foreground_and_logs_to_stderr() {
+    let Some(daemon) = DaemonLab::new("") else {
         return;
     };
-    let file = station.file.to_string_lossy();
-    let command = station.lab.director.command(&["-d", &file, "start"]);
-    let mut child = station.spawn(command);
+    let file = daemon.file.to_string_lossy();
+    let command = daemon.lab.director.command(&["-d", &file, "start"]);
+    let mut child = daemon.spawn(command);
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap().contains("listening at")));
-    assert!(!station.pid_file().exists());
-    assert_eq!(station.table(), "10.2.0.11:80 5, 10.2.0.12:80 5");
+    assert!(!daemon.pid_file().exists());
+    assert_eq!(daemon.table(), "10.2.0.11:80 5, 10.2.0.12:80 5");
     let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
     kill(pid, Signal::SIGTERM).unwrap();
     assert!(lines.any(|line| line.unwrap().contains("Purged virtual server (stop)")));
@@ -47,12 +47,12 @@ fn in_debug_mode_the_daemon_stays_and_says_more_on_its_error_output() {
 
 #[test]
 fn version_and_help_need_no_file_and_an_unknown_option_is_an_error() {
-    let Some(station) = Station::new("") else {
+    let Some(daemon) = DaemonLab::new("") else {
         return;
     };
     let run = |option: &str| {
-        let mut command = station.lab.director.command(&[option]);
-        station
+        let mut command = daemon.lab.director.command(&[option]);
+        daemon
             .lab
             .director
             .namespace()

@@ -1,11 +1,11 @@
-//! The machine's log.
+//! Logging to syslog.
 
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 use std::sync::mpsc::channel;
 use std::thread;
 
-use crate::station::{PATIENCE, Station};
+use crate::daemon_lab::{DaemonLab, PATIENCE};
 
 /// Runs a command where `/dev/log` leads to the socket that `$0` names, and nothing else is different.
 ///
@@ -24,13 +24,13 @@ rmdir $new
 exec \"$@\"";
 
 #[test]
-fn a_facility_as_logfile_leads_to_the_machines_log() {
-    let Some(mut station) = Station::new("") else {
+fn a_syslog_facility_as_logfile_logs_to_syslog() {
+    let Some(mut daemon) = DaemonLab::new("") else {
         return;
     };
     // Said last, it holds.
-    station.write("logfile=\"local3\"", 2);
-    let path = station.lab.folder().join("log");
+    daemon.write("logfile=\"local3\"", 2);
+    let path = daemon.lab.folder().join("log");
     let log = UnixDatagram::bind(&path).unwrap();
     let (sender, lines) = channel();
     // It ends with the test.
@@ -43,17 +43,17 @@ fn a_facility_as_logfile_leads_to_the_machines_log() {
             }
         }
     });
-    let file = station.file.display().to_string();
-    let start = station.lab.director.command(&[&file, "start"]);
+    let file = daemon.file.display().to_string();
+    let start = daemon.lab.director.command(&[&file, "start"]);
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-c", WITH_LOG]);
     command.arg(&path).arg(start.get_program());
     command.args(start.get_args());
-    let namespace = station.lab.director.namespace().clone();
+    let namespace = daemon.lab.director.namespace().clone();
     let output = namespace.output(&mut command).unwrap();
     assert!(output.status.success(), "{output:?}");
 
-    station.lab.servers[0].crash();
+    daemon.lab.servers[0].crash();
     let line = loop {
         let line = lines.recv_timeout(PATIENCE).expect("a line of the log");
         if line.contains("Deleted real server: 10.2.0.11:80") {
@@ -62,7 +62,7 @@ fn a_facility_as_logfile_leads_to_the_machines_log() {
     };
     // Facility 19, severity 6 (RFC 3164 section 4.1.1).
     assert!(line.starts_with("<158>"), "{line}");
-    let who = format!(" ldirectord[{}]: Deleted real server", station.pid());
+    let who = format!(" ldirectord[{}]: Deleted real server", daemon.pid());
     assert!(line.contains(&who), "{line}");
-    station.does("stop");
+    daemon.does("stop");
 }

@@ -1,9 +1,10 @@
-//! Each method with each protocol of each family, both ways.
+//! Each forwarding method with each protocol and family, in both directions.
 
 use lvs_api::model::{self, ServiceId};
 use lvs_common::verdict::Reason;
 use lvs_tests::frames::{Content, Packet};
 use lvs_tests::object::{DIRECTOR, INTERFACE, OTHER_INTERFACE, hop, mac};
+use lvs_tests::pairs;
 use std::net::SocketAddr;
 
 use crate::world::{
@@ -15,10 +16,7 @@ use crate::world::{
 fn each_method_carries_each_protocol_of_each_family() {
     let Some(world) = world() else { return };
     for family in FAMILIES {
-        for (method, protocol) in METHODS
-            .into_iter()
-            .flat_map(|method| PROTOCOLS.map(|protocol| (method, protocol)))
-        {
+        for (method, protocol) in pairs(METHODS, PROTOCOLS) {
             let sentence = format!("{protocol:?} over IPv{family} by {method:?}");
             let packet = request(family, method, opening(protocol));
             let expected = forwarded(&packet, family, method);
@@ -39,10 +37,7 @@ fn each_method_carries_each_protocol_of_each_family() {
 #[test]
 fn a_reply_through_nat_comes_from_the_virtual_address_and_port() {
     let Some(world) = world() else { return };
-    for (family, protocol) in FAMILIES
-        .into_iter()
-        .flat_map(|family| PROTOCOLS.map(|protocol| (family, protocol)))
-    {
+    for (family, protocol) in pairs(FAMILIES, PROTOCOLS) {
         for tags in [vec![], vec![0x2005], vec![0x0064, 0x0007]] {
             let sentence = format!("a {protocol:?} reply over IPv{family} to VLANs {tags:?}");
             let packet = Packet {
@@ -92,7 +87,7 @@ fn port(packet: &Packet) -> u16 {
     }
 }
 
-/// What a server answers to what opens a connection.
+/// The answer of a server to the first packet of a connection.
 fn answer(packet: &Packet) -> Content {
     match packet.content.clone() {
         Content::Tcp { ports, .. } => Content::Tcp {
@@ -110,7 +105,7 @@ fn answer(packet: &Packet) -> Content {
 }
 
 #[test]
-fn a_real_server_s_packet_of_no_connection_is_the_kernel_s() {
+fn a_real_servers_packet_of_no_connection_passes_to_the_kernel() {
     let Some(world) = world() else { return };
     for family in FAMILIES {
         let source = server(family, Method::Nat);
@@ -147,12 +142,9 @@ fn a_udp_checksum_of_zero_stays_zero() {
 }
 
 #[test]
-fn padding_behind_the_packet_is_none_of_its_bytes() {
+fn padding_is_not_part_of_the_packet() {
     let Some(world) = world() else { return };
-    for (family, method) in FAMILIES
-        .into_iter()
-        .flat_map(|family| METHODS.map(|method| (family, method)))
-    {
+    for (family, method) in pairs(FAMILIES, METHODS) {
         let packet = request(family, method, opening(Protocol::Tcp));
         let padding = [0xa5; 11];
         let padded = [packet.frame(), padding.to_vec()].concat();
@@ -168,12 +160,9 @@ fn padding_behind_the_packet_is_none_of_its_bytes() {
 }
 
 #[test]
-fn vlan_tags_change_with_the_hop() {
+fn vlan_tags_follow_the_next_hop() {
     let Some(world) = world() else { return };
-    for (family, method) in FAMILIES
-        .into_iter()
-        .flat_map(|family| METHODS.map(|method| (family, method)))
-    {
+    for (family, method) in pairs(FAMILIES, METHODS) {
         let to = server(family, method);
         for tag in [0, 0x0042] {
             let mut way = hop(to);
@@ -200,12 +189,9 @@ fn vlan_tags_change_with_the_hop() {
 }
 
 #[test]
-fn a_hop_by_another_interface_is_a_redirect() {
+fn a_next_hop_on_another_interface_is_a_redirect() {
     let Some(world) = world() else { return };
-    for (family, method) in FAMILIES
-        .into_iter()
-        .flat_map(|family| METHODS.map(|method| (family, method)))
-    {
+    for (family, method) in pairs(FAMILIES, METHODS) {
         let to = server(family, method);
         let mut way = hop(to);
         way.interface = OTHER_INTERFACE;
@@ -220,12 +206,9 @@ fn a_hop_by_another_interface_is_a_redirect() {
 }
 
 #[test]
-fn a_tunnel_takes_over_class_and_the_do_not_fragment_bit() {
+fn a_tunnel_copies_traffic_class_and_do_not_fragment() {
     let Some(world) = world() else { return };
-    for (family, method) in FAMILIES
-        .into_iter()
-        .flat_map(|family| [Method::Tunnel, Method::OtherTunnel].map(|method| (family, method)))
-    {
+    for (family, method) in pairs(FAMILIES, [Method::Tunnel, Method::OtherTunnel]) {
         for (class, outer) in [(0, 0), (0xb8, 0xb8), (1, 1), (2, 2), (0xbb, 0xba)] {
             let packet = Packet {
                 class,
@@ -245,12 +228,9 @@ fn a_tunnel_takes_over_class_and_the_do_not_fragment_bit() {
 }
 
 #[test]
-fn what_is_forwarded_is_counted_for_service_and_real_server() {
+fn forwarded_packets_are_counted_for_service_and_real_server() {
     let Some(world) = world() else { return };
-    for (family, method) in FAMILIES
-        .into_iter()
-        .flat_map(|family| METHODS.map(|method| (family, method)))
-    {
+    for (family, method) in pairs(FAMILIES, METHODS) {
         let address = SocketAddr::new(virtual_address(family, method), PORT);
         let id = ServiceId::Address {
             protocol: model::Protocol::Tcp,

@@ -1,8 +1,9 @@
-//! ICMP: errors about connections follow them, the director answers what it cannot forward.
+//! ICMP: errors follow their connections; the director answers packets it cannot forward.
 
 use lvs_common::verdict::Reason;
 use lvs_tests::frames::{Content, Fragment, Packet};
 use lvs_tests::object::{DIRECTOR, ICMP_RATE, hop, mac};
+use lvs_tests::pairs;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 
@@ -26,7 +27,7 @@ fn icmp(family: u8, kinds: [[u8; 2]; 2], rest: u32, data: Vec<u8>) -> Content {
     }
 }
 
-/// What the director sends about a packet: whole words of it, as much as the RFCs allow.
+/// The director's ICMP error about a packet: it quotes whole words, as many as the RFCs allow.
 fn answer(family: u8, about: &Packet, kinds: [[u8; 2]; 2], rest: u32) -> Packet {
     let mut quoted = about.ip();
     let most = if family == 4 { 576 - 28 } else { 1280 - 48 };
@@ -45,12 +46,9 @@ fn answer(family: u8, about: &Packet, kinds: [[u8; 2]; 2], rest: u32) -> Packet 
 }
 
 #[test]
-fn a_packet_without_hops_to_go_is_answered() {
+fn an_expired_ttl_is_answered_with_time_exceeded() {
     let Some(world) = world() else { return };
-    for (family, method) in FAMILIES
-        .into_iter()
-        .flat_map(|family| METHODS.map(|method| (family, method)))
-    {
+    for (family, method) in pairs(FAMILIES, METHODS) {
         for tags in [vec![], vec![0x0064, 0x0007]] {
             let packet = Packet {
                 hops: 1,
@@ -71,12 +69,9 @@ fn a_packet_without_hops_to_go_is_answered() {
 }
 
 #[test]
-fn a_packet_larger_than_its_way_is_answered_with_what_fits() {
+fn a_packet_larger_than_the_mtu_is_answered_with_the_size_that_fits() {
     let Some(world) = world() else { return };
-    for (family, method) in FAMILIES
-        .into_iter()
-        .flat_map(|family| METHODS.map(|method| (family, method)))
-    {
+    for (family, method) in pairs(FAMILIES, METHODS) {
         let to = server(family, method);
         let mut way = hop(to);
         way.mtu = 1_400;
@@ -115,7 +110,7 @@ fn a_packet_larger_than_its_way_is_answered_with_what_fits() {
 }
 
 #[test]
-fn what_must_not_be_answered_is_dropped() {
+fn packets_that_must_not_be_answered_are_dropped() {
     let Some(world) = world() else { return };
     for family in FAMILIES {
         let late = Packet {
@@ -165,7 +160,7 @@ fn what_must_not_be_answered_is_dropped() {
 }
 
 #[test]
-fn answers_are_limited() {
+fn icmp_answers_are_rate_limited() {
     let Some(world) = world() else { return };
     // The budget is each CPU's own.
     let everywhere = nix::sched::sched_getaffinity(Pid::from_raw(0)).unwrap();
@@ -204,12 +199,9 @@ fn quote(packet: &Packet) -> Vec<u8> {
 }
 
 #[test]
-fn a_client_s_error_reaches_the_real_server_of_its_connection() {
+fn a_clients_icmp_error_reaches_the_real_server_of_its_connection() {
     let Some(world) = world() else { return };
-    for (family, method) in FAMILIES
-        .into_iter()
-        .flat_map(|family| METHODS.map(|method| (family, method)))
-    {
+    for (family, method) in pairs(FAMILIES, METHODS) {
         for protocol in PROTOCOLS {
             let content = opening(protocol);
             let packet = request(family, method, content.clone());
@@ -270,12 +262,9 @@ fn port(packet: &Packet) -> u16 {
 }
 
 #[test]
-fn a_real_server_s_error_reaches_the_client_of_its_connection() {
+fn a_real_servers_icmp_error_reaches_the_client_of_its_connection() {
     let Some(world) = world() else { return };
-    for (family, protocol) in FAMILIES
-        .into_iter()
-        .flat_map(|family| PROTOCOLS.map(|protocol| (family, protocol)))
-    {
+    for (family, protocol) in pairs(FAMILIES, PROTOCOLS) {
         let content = plain(opening(protocol));
         let packet = Packet {
             tags: vec![0x0005],
@@ -338,7 +327,7 @@ fn a_real_server_s_error_reaches_the_client_of_its_connection() {
 }
 
 #[test]
-fn other_icmp_is_the_kernel_s() {
+fn other_icmp_passes_to_the_kernel() {
     let Some(world) = world() else { return };
     for family in FAMILIES {
         let vip = virtual_address(family, Method::Nat);

@@ -1,13 +1,13 @@
-//! What becomes of each kind of packet: the real program on one frame at a time.
+//! The verdict of each kind of packet: the real program runs on one frame at a time.
 //!
 //! Every row is a sentence, a frame, and what has to come of it: the action, the one verdict that is
 //! counted, and the frame that goes out, which is built from scratch and compared to the byte.
 
-mod chains;
+mod down_servers;
 mod forwarding;
+mod headers;
 mod icmp;
 mod malformed;
-mod orphans;
-mod probes;
-mod refusals;
+mod not_forwarded;
+mod probe_answers;
 mod world;

@@ -6,6 +6,7 @@ use std::panic::Location;
 use lvs_common::verdict::Reason;
 use lvs_tests::frames::{Content, Fragment, Packet};
 use lvs_tests::object::{Action, INTERFACE, Object};
+use lvs_tests::pairs;
 
 use crate::world::{
     FAMILIES, Fate, METHODS, Method, PROTOCOLS, Protocol, check, forwarded, opening, request, world,
@@ -15,10 +16,7 @@ use crate::world::{
 fn valid() -> Vec<Packet> {
     let mut all = Vec::new();
     for family in FAMILIES {
-        for (method, protocol) in METHODS
-            .into_iter()
-            .flat_map(|method| PROTOCOLS.map(|protocol| (method, protocol)))
-        {
+        for (method, protocol) in pairs(METHODS, PROTOCOLS) {
             let packet = request(family, method, opening(protocol));
             all.push(Packet {
                 tags: vec![0x0064, 0x0007],
@@ -91,7 +89,7 @@ fn verdict(world: &Object, frame: &[u8]) -> (Reason, Action) {
 }
 
 #[test]
-fn lengths_that_lie_are_dropped() {
+fn packets_with_false_lengths_are_dropped() {
     let Some(world) = world() else { return };
     for method in METHODS {
         let frame = request(4, method, opening(Protocol::Tcp)).frame();
@@ -177,7 +175,7 @@ fn an_extension_header_that_reaches_beyond_the_packet_is_dropped() {
 }
 
 #[test]
-fn any_byte_may_be_anything() {
+fn random_bytes_never_abort_the_program() {
     let Some(world) = world() else { return };
     // xorshift, so that a failure can be repeated.
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;

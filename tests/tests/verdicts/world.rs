@@ -1,4 +1,4 @@
-//! The services that the rows are about, and how a row is checked.
+//! The services that the rows are about, and the check of one row.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use lvs_common::verdict::Reason;
 use lvs_tests::frames::{Content, Packet, difference};
 use lvs_tests::object::{Action, DIRECTOR, INTERFACE, Object, mac};
+use lvs_tests::pairs;
 
 /// How packets reach the real server of a service, and by which name the rows tell it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,10 +88,7 @@ pub(crate) fn name(address: IpAddr, port: u16) -> String {
 
 fn lines() -> String {
     let mut lines = String::new();
-    for (family, method) in FAMILIES
-        .into_iter()
-        .flat_map(|family| METHODS.map(|method| (family, method)))
-    {
+    for (family, method) in pairs(FAMILIES, METHODS) {
         for flag in ["-t", "-u", "--sctp-service"] {
             let service = name(virtual_address(family, method), PORT);
             let (port, how) = match method {
@@ -125,7 +123,7 @@ pub(crate) fn fresh_port() -> u16 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// What opens a connection, with some data (an odd number of bytes) where there can be any.
+/// The first packet of a connection, with an odd number of bytes of data if the protocol allows it.
 pub(crate) fn opening(protocol: Protocol) -> Content {
     let ports = [fresh_port(), PORT];
     match protocol {
@@ -163,7 +161,7 @@ pub(crate) fn onwards(packet: &Packet, server: IpAddr) -> Packet {
     }
 }
 
-/// What a client's packet looks like on its way to the real server.
+/// The packet that a real server receives for a client's packet.
 pub(crate) fn forwarded(packet: &Packet, family: u8, method: Method) -> Packet {
     let server = server(family, method);
     let moved = onwards(packet, server);
@@ -204,7 +202,7 @@ pub(crate) fn tunnelled(inner: Packet, server: IpAddr) -> Packet {
     }
 }
 
-/// What has to become of a frame.
+/// The expected fate of a frame.
 #[derive(Clone, Debug)]
 pub(crate) enum Fate {
     /// Out by the interface it came by, looking like this.

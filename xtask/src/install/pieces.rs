@@ -1,4 +1,4 @@
-//! What is installed, and where.
+//! The list of installed files and links.
 
 use std::path::{Path, PathBuf};
 
@@ -12,12 +12,14 @@ pub(super) struct Piece {
     pub(super) to: &'static str,
     pub(super) mode: u32,
     pub(super) why: &'static str,
-    /// Is it the administrator's once it is there?
+    /// True if an edited file stays as it is.
     pub(super) is_configuration: bool,
+    /// Makes a unit of a systemd template: stands for `%i` in it.
+    instance: Option<&'static str>,
 }
 
 impl Piece {
-    /// Where it comes from.
+    /// The file it is copied from.
     pub(super) fn source(&self, programs: &Path) -> PathBuf {
         if self.from.contains('/') {
             shell::workspace().join("contrib").join(self.from)
@@ -25,18 +27,20 @@ impl Piece {
             programs.join(self.from)
         }
     }
-}
 
-/// A text with its paths below the prefix; a program as it is.
-pub(super) fn adapted(content: Vec<u8>, prefix: &Path) -> Vec<u8> {
-    match String::from_utf8(content) {
-        Ok(text) => {
-            let prefix = prefix.display();
-            text.replace("/usr/sbin/lvs", &format!("{prefix}/sbin/lvs"))
-                .replace("/usr/lib/lvs", &format!("{prefix}/lib/lvs"))
-                .into_bytes()
+    /// Renders a text: its paths below the prefix, its instance named. Leaves a program as it is.
+    pub(super) fn render(&self, content: Vec<u8>, prefix: &Path) -> Vec<u8> {
+        let mut text = match String::from_utf8(content) {
+            Ok(text) => text,
+            Err(program) => return program.into_bytes(),
+        };
+        if let Some(instance) = self.instance {
+            text = text.replace(" (%i)", "").replace("%i", instance);
         }
-        Err(program) => program.into_bytes(),
+        let prefix = prefix.display();
+        text.replace("/usr/sbin/lvs", &format!("{prefix}/sbin/lvs"))
+            .replace("/usr/lib/lvs", &format!("{prefix}/lib/lvs"))
+            .into_bytes()
     }
 }
 
@@ -54,6 +58,7 @@ const fn program(from: &'static str, to: &'static str, why: &'static str) -> Pie
         mode: 0o755,
         why,
         is_configuration: false,
+        instance: None,
     }
 }
 
@@ -64,6 +69,9 @@ const fn text(from: &'static str, to: &'static str, why: &'static str) -> Piece 
     }
 }
 
+/// Template of both systemd units.
+const UNIT: &str = "systemd/lvsd@.service";
+
 pub(super) const PIECES: &[Piece] = &[
     program("lvsd", "sbin/lvsd", "the director"),
     program("lvsadm", "sbin/lvsadm", "its command line"),
@@ -72,45 +80,52 @@ pub(super) const PIECES: &[Piece] = &[
         ..text(
             "default/lvsd",
             "/etc/default/lvsd",
-            "options of the director, whoever starts it",
+            "options of the director for every way to start it",
+        )
+    },
+    Piece {
+        instance: Some("ldirectord.cf"),
+        ..text(
+            UNIT,
+            "/lib/systemd/system/lvsd.service",
+            "systemd unit for ldirectord.cf",
         )
     },
     text(
-        "systemd/lvsd.service",
-        "/lib/systemd/system/lvsd.service",
-        "for systemd",
-    ),
-    text(
-        "systemd/lvsd@.service",
+        UNIT,
         "/lib/systemd/system/lvsd@.service",
-        "for systemd, by any file",
+        "systemd unit for any file",
     ),
     program("init/lvsd", "/etc/init.d/lvsd", "init script"),
-    program("lib/role", "lib/lvs/role", "has the director take a role"),
+    program(
+        "lib/role",
+        "lib/lvs/role",
+        "changes the role of the director",
+    ),
     program(
         "lib/healthy",
         "lib/lvs/healthy",
-        "tells whether it can work",
+        "exits with 0 if the director can work",
     ),
     program(
         "keepalived/notify",
         "lib/lvs/keepalived-notify",
-        "for keepalived: its state becomes the role",
+        "for keepalived: sets the role by its state",
     ),
     program(
         "heartbeat/LVSSyncDaemonSwap",
         "/etc/ha.d/resource.d/LVSSyncDaemonSwap",
-        "for Heartbeat: the role",
+        "Heartbeat resource: the role",
     ),
     program(
         "heartbeat/lvs",
         "/etc/ha.d/resource.d/lvs",
-        "for Heartbeat: the director",
+        "Heartbeat resource: the director",
     ),
     program(
         "ocf/director",
         "/usr/lib/ocf/resource.d/lvs/director",
-        "for Pacemaker: ocf:lvs:director",
+        "Pacemaker agent: ocf:lvs:director",
     ),
 ];
 

@@ -1,33 +1,33 @@
-//! What has to be there, for what, and which of Debian's packages bring it.
+//! Required programs: their purpose, and the Debian packages that contain them.
 
 use std::fs;
 use std::path::Path;
 
 use crate::{bpf, shell};
 
-/// What something is needed for.
+/// The purpose of a requirement.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// Building lvsd.
     Build,
     /// The lab of network namespaces.
     Lab,
-    /// Tests of the probes: a real server of each kind that is probed.
-    Probes,
+    /// Tests of health checks: a real server of each kind.
+    HealthChecks,
     /// Tests on another kernel, in a virtual machine.
     Vm,
-    /// Tests with those who start directors and move them between machines.
+    /// Tests with init systems and cluster managers.
     Cluster,
 }
 
-/// A thing that has to be there.
+/// A required program or set of programs.
 pub(super) struct Requirement {
     pub(super) purpose: Purpose,
     pub(super) what: &'static str,
     pub(super) why: &'static str,
-    /// Debian packages that bring it.
+    /// The Debian packages that contain it.
     pub(super) packages: &'static [&'static str],
-    /// How it is found where it is not the program `what`.
+    /// The test for it, if it is not a program named `what`.
     found: Option<fn() -> bool>,
 }
 
@@ -92,70 +92,70 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         Purpose::Lab,
         "nginx",
         &["nginx-light"],
-        "is the lab's real servers",
+        "runs the lab's real servers",
     ),
     program(Purpose::Lab, "curl", &["curl"], "is the lab's client"),
     program(
-        Purpose::Probes,
+        Purpose::HealthChecks,
         "iptables",
         &["iptables"],
-        "sets the firewall marks that lvsd takes over",
+        "sets the firewall marks that lvsd imports",
     ),
     program(Purpose::Lab, "wrk", &["wrk"], "puts load on the lab"),
     program(
         Purpose::Lab,
         "tcpdump",
         &["tcpdump"],
-        "lists what a director sends",
+        "records the packets of a director",
     ),
     program(
-        Purpose::Probes,
+        Purpose::HealthChecks,
         "openssl",
         &["openssl"],
-        "makes the certificates of the servers that are probed with TLS",
+        "makes the certificates of servers that are checked over TLS",
     ),
     program(
-        Purpose::Probes,
+        Purpose::HealthChecks,
         "mariadbd",
         &["mariadb-server-core"],
-        "is a data base to probe",
+        "is a database server to check",
     ),
     program(
-        Purpose::Probes,
+        Purpose::HealthChecks,
         "mariadb",
         &["mariadb-client-core"],
-        "asks that data base for its role, in a script that probes",
+        "asks that database server for its role, in a check command",
     ),
     program(
-        Purpose::Probes,
+        Purpose::HealthChecks,
         "postgres",
         &["postgresql"],
-        "is a data base to probe",
+        "is a database server to check",
     )
     .found_by(has_postgres),
     program(
-        Purpose::Probes,
+        Purpose::HealthChecks,
         "dnsmasq",
         &["dnsmasq-base"],
-        "is a name server to probe",
+        "is a name server to check",
     ),
     program(
-        Purpose::Probes,
+        Purpose::HealthChecks,
         "slapd",
         &["slapd"],
-        "is an LDAP server to probe",
+        "is an LDAP server to check",
     ),
     program(
-        Purpose::Probes,
+        Purpose::HealthChecks,
         "postfix",
         &["postfix"],
-        "is a mail server to probe",
+        "is a mail server to check",
     ),
     program(
-        Purpose::Probes,
+        Purpose::HealthChecks,
         "dovecot with IMAP and POP3",
         &["dovecot-imapd", "dovecot-pop3d"],
-        "is a server of mailboxes to probe",
+        "is a mailbox server to check",
     )
     .found_by(|| {
         let folder = Path::new("/usr/lib/dovecot");
@@ -165,46 +165,46 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
                 .all(|name| folder.join(name).is_file())
     }),
     program(
-        Purpose::Probes,
+        Purpose::HealthChecks,
         "vsftpd",
         &["vsftpd"],
-        "is an FTP server to probe",
+        "is an FTP server to check",
     ),
     program(
-        Purpose::Probes,
+        Purpose::HealthChecks,
         "freeradius",
         &["freeradius"],
-        "is a RADIUS server to probe",
+        "is a RADIUS server to check",
     ),
     program(
-        Purpose::Probes,
+        Purpose::HealthChecks,
         "squid",
         &["squid"],
-        "is a web proxy to probe",
+        "is a web proxy to check",
     ),
     program(
-        Purpose::Probes,
+        Purpose::HealthChecks,
         "redis-server",
         &["redis-server"],
-        "is a Redis server to probe",
+        "is a Redis server to check",
     ),
     program(
-        Purpose::Probes,
+        Purpose::HealthChecks,
         "kamailio",
         &["kamailio"],
-        "is a SIP server to probe",
+        "is a SIP server to check",
     ),
     program(
-        Purpose::Probes,
+        Purpose::HealthChecks,
         "leafnode",
         &["leafnode"],
-        "is a news server to probe",
+        "is a news server to check",
     ),
     program(
-        Purpose::Probes,
+        Purpose::HealthChecks,
         "ldirectord",
         &["ldirectord"],
-        "tells how it reads its files, to compare with",
+        "reads the same files, for comparison",
     ),
     program(
         Purpose::Vm,
@@ -229,75 +229,80 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         Purpose::Vm,
         "ipvsadm",
         &["ipvsadm"],
-        "tells what that kernel's own IPVS answers, to compare with",
+        "prints the answers of that kernel's IPVS, for comparison",
     ),
     program(
         Purpose::Cluster,
         "ocf-tester",
         &["resource-agents"],
-        "judges the resource agent",
+        "tests the resource agent",
     ),
     program(
         Purpose::Cluster,
         "xmllint",
         &["libxml2-utils"],
-        "is what that needs for it",
+        "is required by ocf-tester",
     ),
     program(
         Purpose::Cluster,
         "cl_status",
         &["heartbeat"],
-        "is of Heartbeat, which moves a director between machines",
+        "is part of Heartbeat, a cluster manager",
     ),
     program(
         Purpose::Cluster,
         "ifconfig",
         &["net-tools"],
-        "is what Heartbeat's IPaddr asks for addresses",
+        "is required by Heartbeat's IPaddr",
     ),
     program(
         Purpose::Cluster,
         "keepalived",
         &["keepalived"],
-        "moves a director between machines",
+        "fails a director over",
     ),
     program(
         Purpose::Cluster,
         "bird",
         &["bird2"],
-        "tells a router which directors are there",
+        "announces directors to a router",
     ),
-    program(Purpose::Cluster, "FRR", &["frr"], "tells a router the same")
-        .found_by(|| Path::new("/usr/lib/frr/bgpd").is_file()),
+    program(
+        Purpose::Cluster,
+        "FRR",
+        &["frr"],
+        "announces directors to a router",
+    )
+    .found_by(|| Path::new("/usr/lib/frr/bgpd").is_file()),
     program(
         Purpose::Cluster,
         "pacemakerd",
         &["pacemaker"],
-        "moves a director between machines",
+        "fails a director over",
     ),
     program(
         Purpose::Cluster,
         "corosync",
         &["corosync"],
-        "is what tells Pacemaker which machines there are",
+        "is the membership layer of Pacemaker",
     ),
     program(
         Purpose::Cluster,
         "crm",
         &["crmsh", "pacemaker-cli-utils"],
-        "sets up Pacemaker",
+        "configures Pacemaker",
     ),
     program(
         Purpose::Cluster,
         "ping",
         &["iputils-ping"],
-        "is how that finds the machines",
+        "is required by crm",
     ),
     program(
         Purpose::Cluster,
         "systemd-analyze",
         &["systemd"],
-        "judges the systemd units",
+        "tests the systemd units",
     ),
 ];
 

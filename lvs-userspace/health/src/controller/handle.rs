@@ -10,10 +10,9 @@ use super::Controller;
 use crate::agent::Said;
 use crate::maintenance::Maintained;
 use crate::model::Configuration;
-use crate::probe::HalfOpen;
 use crate::runner::Prober;
+use crate::tables::Update;
 use crate::verdict::Verdict;
-use crate::writer::Refused;
 use lvs_api::health::{Event, Health, Order};
 use lvs_api::model::{ServerId, ServiceId};
 use lvs_api::protocol::{Refusal, RefusalKind};
@@ -32,8 +31,6 @@ pub struct Beginning {
     pub orders: PathBuf,
     /// Makes the probes.
     pub prober: Prober,
-    /// Makes most connect checks, with none each takes a socket.
-    pub half_open: Option<HalfOpen>,
     /// Sockets of probes that may be open at once.
     pub sockets: usize,
 }
@@ -49,7 +46,7 @@ pub(super) enum Request {
     Health(oneshot::Sender<Health>),
     Reload(Box<Configuration>, Tables, oneshot::Sender<()>),
     Nudge(Vec<(ServiceId, ServerId)>),
-    Refused(Refused),
+    Refused(Update),
     Maintained(Maintained),
     Agent(Said),
     Answered(oneshot::Sender<()>),

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use self::handle::Request;
 pub use self::handle::{Beginning, Handle, Tables};
@@ -23,11 +23,10 @@ use super::agent::{Agents, Said};
 use super::maintenance::{self, Maintained};
 use super::monitor::Monitor;
 use super::orders::{self, Orders};
-use super::rounds::Rounds;
 use super::runner::{Report, Runner, now};
 use super::server::Server;
 use super::service::{Happened, Service};
-use super::tables::{Name, Wish};
+use super::tables::Name;
 use super::watch::Step;
 use super::watches::Watches;
 use super::writer::{self, Job, Task};
@@ -58,8 +57,6 @@ struct Controller {
     directory: watch::Sender<Option<PathBuf>>,
     /// Services that something happened to.
     stirred: HashSet<ServiceId>,
-    /// Services whose settings are to be looked at, too.
-    unsettled: HashSet<ServiceId>,
     wakes: BTreeMap<Instant, Vec<ServiceId>>,
     tasks: mpsc::UnboundedSender<Task>,
     writer: JoinHandle<()>,
@@ -88,13 +85,7 @@ impl Controller {
         let maintained = maintenance::look(directory.clone()).await;
         let directory = watch::Sender::new(directory);
         let followed = directory.subscribe();
-        let rounds = beginning.half_open.and_then(|half_open| {
-            let rounds = Rounds::begin(half_open, reports.clone());
-            rounds
-                .inspect_err(|error| warn!("each connect check is a task of its own: {error}"))
-                .ok()
-        });
-        let runner = Runner::new(beginning.prober, rounds, beginning.sockets, reports);
+        let runner = Runner::new(beginning.prober, beginning.sockets, reports);
         let mut controller = Self {
             globals: Globals::default(),
             order: Vec::new(),
@@ -111,7 +102,6 @@ impl Controller {
             maintained,
             directory,
             stirred: HashSet::new(),
-            unsettled: HashSet::new(),
             wakes: BTreeMap::new(),
             tasks,
             writer,
@@ -190,10 +180,9 @@ impl Controller {
             }
             Request::Refused(refused) => {
                 if let Some(service) = self.services.get_mut(&refused.service) {
-                    service.refused(&refused.changes);
+                    service.refused(&refused);
                     let later = self.wakes.entry(now() + RETRY).or_default();
                     later.push(refused.service);
-                    self.unsettled.insert(refused.service);
                 }
             }
             Request::Maintained(maintained) => {
@@ -348,23 +337,17 @@ impl Controller {
             if let Some(wake) = settled.wake {
                 self.wakes.entry(wake).or_default().push(id);
             }
-            let unsettled = self.unsettled.remove(&id);
-            if settled.changes.is_empty() && settled.happened.is_empty() && !unsettled {
+            if settled.update.is_empty() && settled.happened.is_empty() {
                 continue;
             }
             let time = tell::seconds_since_1970();
             tell::stamp(service, &settled.happened, time);
-            let wish = Wish::Kept {
-                settings: unsettled.then(|| service.configured.settings.clone()),
-                changes: settled.changes,
-            };
             let job = Job {
-                readd: service.configured.readd_quiescent,
                 turned: turned(&settled.happened, service.configured.on_down),
                 events: tell::events(service, &settled.happened, time),
                 commands: tell::commands(service, &settled.happened),
                 event_command: self.globals.event_command.clone(),
-                ..Job::new(service, wish)
+                ..Job::new(settled.update)
             };
             self.enqueue(Task::Job(Box::new(job)));
             anything = true;

@@ -52,7 +52,6 @@ impl Controller {
                 let servers = service.servers.iter().map(|server| &server.configured);
                 self.agents.follow(id, servers);
             }
-            self.unsettled.insert(id);
             self.take_orders(&id, false);
             self.take_out(&id);
         }

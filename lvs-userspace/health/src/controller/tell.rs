@@ -8,7 +8,7 @@ use crate::model::{Globals, Virtual};
 use crate::runner::Report;
 use crate::server::Server;
 use crate::service::{Happened, Service};
-use crate::tables::{Name, Wish, protocol_name};
+use crate::tables::{Name, protocol_name};
 use crate::watch::Step;
 use crate::writer::Job;
 use lvs_api::health::{AdminState, Event, State};
@@ -167,9 +167,8 @@ pub(super) fn withdrawal(service: &Service, phase: &'static str, globals: &Globa
         .fallback
         .then(|| fallback_command(service, "stop"));
     Job {
-        phase,
         commands: stop.flatten().into_iter().collect(),
         event_command: globals.event_command.clone(),
-        ..Job::new(service, Wish::Withdrawn)
+        ..Job::new(service.withdrawal(phase))
     }
 }

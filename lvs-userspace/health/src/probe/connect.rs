@@ -1,107 +1,43 @@
 //! `checktype = connect`: whether a TCP connection comes about.
 
-use std::time::Duration;
-
 use socket2::SockRef;
 
-use super::{Failure, Found, Probe, connection, sentence, socket};
-use crate::check::Check;
-use crate::outcome::Outcome;
+use super::{Failure, Found, Probe, connection, socket};
 
-/// What is waited for.
-pub(crate) const AWAITED: &str = "connection";
-
-/// Says what became of a connection that was begun otherwise.
-pub(crate) fn outcome(check: &Check, connected: Result<(), Failure>, took: Duration) -> Outcome {
-    sentence::outcome(check, connected.map(|()| AWAITED.to_owned()), took)
-}
-
-/// Begins a connection, and ends it as soon as the server has answered.
+/// Connects, and resets the connection as soon as the server has answered the SYN.
 ///
-/// The answer to our SYN is all there is to know. It is answered by a reset instead of completing the
+/// The answer to the SYN is all there is to know. It is answered by a reset instead of completing the
 /// connection, as HAProxy does: the server's program is not woken, has nothing to log, and neither
-/// side keeps a connection in TIME-WAIT for each of thousands of probes a second.
-///
-/// Most connect checks take no socket at all: see [`crate::rounds`]. This is for the others.
+/// side keeps a connection in TIME-WAIT for each of thousands of probes a second. For that the kernel
+/// must delay the acknowledgement (tcp_input.c: tcp_rcv_synsent_state_process).
 pub(super) async fn probe(probe: &Probe<'_>) -> Found {
-    probe.awaits(AWAITED);
-    let failed = |source| Failure::Io {
-        awaited: AWAITED,
-        source,
-    };
+    let awaited = "connection";
+    probe.awaits(awaited);
+    let failed = |source| Failure::Io { awaited, source };
     let socket = socket::tcp(probe, probe.target()).await.map_err(failed)?;
-    // The acknowledgement is put off (tcp_input.c: tcp_rcv_synsent_state_process).
     SockRef::from(&socket)
         .set_tcp_quickack(false)
         .map_err(failed)?;
     socket.set_zero_linger().map_err(failed)?;
     connection::connect(probe, socket, probe.target()).await?;
-    Ok(AWAITED.to_owned())
+    Ok(awaited.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::{IpAddr, SocketAddr};
-    use std::pin::Pin;
-    use std::sync::Arc;
     use std::time::Duration;
 
     use socket2::{Domain, Socket, Type};
     use tokio::net::TcpListener;
-    use tokio::sync::mpsc;
 
+    use super::super::Prober;
     use super::super::testing::{assert_says, check, short};
-    use super::super::{HalfOpen, Prober};
     use crate::check::{Check, Kind};
-    use crate::model::Rhythm;
     use crate::outcome::Outcome;
-    use crate::rounds::Rounds;
-    use crate::runner::{Report, now};
-    use crate::watch::Watch;
 
-    /// A check by a socket, and in rounds for who may have raw ones.
-    fn ways(check: &Check) -> Vec<Pin<Box<dyn Future<Output = Outcome>>>> {
-        let (by_socket, in_rounds) = (check.clone(), Arc::new(check.clone()));
-        let mut ways: Vec<Pin<Box<dyn Future<Output = Outcome>>>> = Vec::new();
-        ways.push(Box::pin(
-            async move { Prober::default().run(&by_socket).await },
-        ));
-        if nix::unistd::geteuid().is_root() {
-            ways.push(Box::pin(async move {
-                let (rounds, mut reports) = rounds();
-                let _place = rounds.start(0, &in_rounds, &watch()).unwrap();
-                (*reports.recv().await.unwrap().outcome).clone()
-            }));
-        }
-        ways
-    }
-
-    fn rounds() -> (Rounds, mpsc::UnboundedReceiver<Report>) {
-        let (sender, reports) = mpsc::unbounded_channel();
-        let rounds = Rounds::begin(HalfOpen::open().unwrap(), sender).unwrap();
-        (rounds, reports)
-    }
-
-    fn watch() -> Watch {
-        let hour = Duration::from_hours(1);
-        let rhythm = Rhythm {
-            interval: hour,
-            fast: hour,
-            down: hour,
-            jitter: 0,
-            rise: 1,
-            fall: 1,
-        };
-        Watch::new(rhythm, false, now())
-    }
-
-    /// What each way finds.
-    async fn ask(check: &Check) -> Vec<Outcome> {
-        let mut outcomes = Vec::new();
-        for way in ways(check) {
-            outcomes.push(way.await);
-        }
-        outcomes
+    async fn ask(check: &Check) -> Outcome {
+        Prober::default().run(check).await
     }
 
     #[tokio::test]
@@ -109,10 +45,9 @@ mod tests {
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let listener = TcpListener::bind(address).await.unwrap();
             let server = listener.local_addr().unwrap();
-            for outcome in ask(&check(Kind::Connect, server)).await {
-                let text = format!("connection to {server} after N ms");
-                assert_says(&outcome, true, &text);
-            }
+            let outcome = ask(&check(Kind::Connect, server)).await;
+            let text = format!("connection to {server} after N ms");
+            assert_says(&outcome, true, &text);
         }
     }
 
@@ -122,20 +57,18 @@ mod tests {
             .await
             .and_then(|listener| listener.local_addr())
             .unwrap();
-        for outcome in ask(&check(Kind::Connect, server)).await {
-            let text = format!("connection to {server} refused after N ms");
-            assert_says(&outcome, false, &text);
-            assert!(!outcome.inconclusive);
-        }
+        let outcome = ask(&check(Kind::Connect, server)).await;
+        let text = format!("connection to {server} refused after N ms");
+        assert_says(&outcome, false, &text);
+        assert!(!outcome.inconclusive);
     }
 
     #[tokio::test]
     async fn a_network_that_is_not_there_is_told() {
         // Not to be sent to from here (RFC 1112, section 4); TCP does not, either.
         let target = "255.255.255.255:80".parse().unwrap();
-        for outcome in ask(&check(Kind::Connect, target)).await {
-            assert!(!outcome.good && !outcome.inconclusive, "{}", outcome.text);
-        }
+        let outcome = ask(&check(Kind::Connect, target)).await;
+        assert!(!outcome.good && !outcome.inconclusive, "{}", outcome.text);
     }
 
     /// A server whose queue of connections is full ignores SYNs (tcp_input.c: tcp_conn_request).
@@ -165,36 +98,33 @@ mod tests {
                 timeout,
                 ..check(Kind::Connect, server)
             };
-            for outcome in ask(&check).await {
-                let text = format!("no connection to {server} in 200 ms");
-                assert_says(&outcome, false, &text);
-            }
+            let outcome = ask(&check).await;
+            let text = format!("no connection to {server} in 200 ms");
+            assert_says(&outcome, false, &text);
         }
     }
 
     #[tokio::test]
     async fn a_syn_that_is_not_answered_is_repeated() {
-        for number in 0..ways(&check(Kind::Connect, ([127, 0, 0, 1], 1).into())).len() {
-            let (mut sockets, server) = full();
-            let mut probe = ways(&check(Kind::Connect, server)).swap_remove(number);
-            let moment = Duration::from_millis(200);
-            assert!(tokio::time::timeout(moment, &mut probe).await.is_err());
-            // Whoever was in the queue is gone.
-            sockets.truncate(1);
-            sockets[0].set_nonblocking(true).unwrap();
-            while sockets[0].accept().is_ok() {}
-            let outcome = probe.await;
-            assert!(outcome.good && outcome.took > moment, "{}", outcome.text);
-        }
+        let (mut sockets, server) = full();
+        let check = check(Kind::Connect, server);
+        let mut probe = std::pin::pin!(ask(&check));
+        let moment = Duration::from_millis(200);
+        assert!(tokio::time::timeout(moment, &mut probe).await.is_err());
+        // Whoever was in the queue is gone.
+        sockets.truncate(1);
+        sockets[0].set_nonblocking(true).unwrap();
+        while sockets[0].accept().is_ok() {}
+        let outcome = probe.await;
+        assert!(outcome.good && outcome.took > moment, "{}", outcome.text);
     }
 
     #[tokio::test]
     async fn the_servers_program_is_not_woken() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = listener.local_addr().unwrap();
-        for outcome in ask(&check(Kind::Connect, server)).await {
-            assert!(outcome.good, "{}", outcome.text);
-        }
+        let outcome = ask(&check(Kind::Connect, server)).await;
+        assert!(outcome.good, "{}", outcome.text);
         // Whoever comes after the probe is first in the queue.
         let client = tokio::net::TcpStream::connect(server).await.unwrap();
         let (_, from) = listener.accept().await.unwrap();
@@ -231,19 +161,17 @@ mod tests {
                 source: Some(source.parse().unwrap()),
                 ..check(Kind::Connect, server)
             };
-            for outcome in ask(&from).await {
-                let text = format!("connection to {server} after N ms");
-                assert_says(&outcome, true, &text);
-            }
+            let outcome = ask(&from).await;
+            let text = format!("connection to {server} after N ms");
+            assert_says(&outcome, true, &text);
         }
         // One that this machine does not have is not the server's fault.
         let from = Check {
             source: Some("2001:db8::1".parse().unwrap()),
             ..check(Kind::Connect, server)
         };
-        for outcome in ask(&from).await {
-            assert!(outcome.inconclusive, "{}", outcome.text);
-        }
+        let outcome = ask(&from).await;
+        assert!(outcome.inconclusive, "{}", outcome.text);
     }
 
     #[tokio::test]
@@ -252,26 +180,13 @@ mod tests {
         let there = listener.local_addr().unwrap();
         let gone = SocketAddr::new("127.0.0.2".parse().unwrap(), there.port());
         let checks: Vec<_> = (0..1_000)
-            .map(|number| Arc::new(check(Kind::Connect, [there, gone][number % 2])))
+            .map(|number| check(Kind::Connect, [there, gone][number % 2]))
             .collect();
-        let is_right = |number: usize, outcome: &Outcome| {
-            let right = checks[number].target == there;
-            assert_eq!(outcome.good, right, "{}", outcome.text);
-        };
         let prober = Prober::default();
         let outcomes = checks.iter().map(|check| prober.run(check));
         let outcomes = futures_util::future::join_all(outcomes).await;
-        for (number, outcome) in outcomes.iter().enumerate() {
-            is_right(number, outcome);
-        }
-        if nix::unistd::geteuid().is_root() {
-            let (rounds, mut reports) = rounds();
-            let start = |(number, check)| rounds.start(number, check, &watch()).unwrap();
-            let _places: Vec<_> = (0..).zip(&checks).map(start).collect();
-            for _ in &checks {
-                let report = reports.recv().await.unwrap();
-                is_right(report.watch as usize, &report.outcome);
-            }
+        for (check, outcome) in checks.iter().zip(&outcomes) {
+            assert_eq!(outcome.good, check.target == there, "{}", outcome.text);
         }
     }
 

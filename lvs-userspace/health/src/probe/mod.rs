@@ -8,14 +8,13 @@
 //!
 //! A probe is one future, without a thread or a task of its own: thousands of them wait at once.
 
-pub(super) mod connect;
+mod connect;
 mod connection;
 mod datagram;
 mod dialogue;
 mod dns;
 mod external;
 mod ftp;
-mod half_open;
 mod http;
 mod imap;
 mod ldap;
@@ -28,7 +27,7 @@ mod sentence;
 mod simpletcp;
 mod sip;
 mod smtp;
-pub(super) mod socket;
+mod socket;
 mod sql;
 #[cfg(test)]
 mod testing;
@@ -42,7 +41,6 @@ use std::time::Instant;
 
 use tokio::time::timeout;
 
-pub use self::half_open::{HalfOpen, Heard, Ports, Ready, Source, Syn};
 use super::check::{Check, Kind, Path, Service};
 use super::outcome::{Failure, Outcome};
 use lvs_dataplane::service_path::{self, ServicePath};

@@ -48,7 +48,7 @@ pub(super) async fn udp(probe: &Probe<'_>) -> io::Result<UdpSocket> {
 }
 
 /// The address to ask from, if it is of the family of the one that is asked.
-pub(crate) fn source_for(check: &Check, to: SocketAddr) -> Option<IpAddr> {
+pub(super) fn source_for(check: &Check, to: SocketAddr) -> Option<IpAddr> {
     check
         .source
         .filter(|source| source.is_ipv4() == to.is_ipv4())

@@ -14,7 +14,7 @@ use lvs_dataplane::director::canonical_service;
 use lvs_dataplane::service_path::ServicePath;
 use lvs_health::controller::{Beginning, Handle, Tables};
 use lvs_health::model::Configuration;
-use lvs_health::probe::{HalfOpen, Prober};
+use lvs_health::probe::Prober;
 
 /// How long the first outcomes are waited for until the start is taken to be over.
 const FIRST_OUTCOMES: Duration = Duration::from_secs(10);
@@ -42,9 +42,6 @@ impl Care {
         service_path: Option<Arc<ServicePath>>,
     ) -> Result<Self> {
         let mailed = configuration.clone();
-        let half_open = HalfOpen::open().inspect_err(|error| {
-            info!("each connect check takes a socket, as there is no raw one: {error}");
-        });
         let prober = Arc::new(Prober::new(service_path.clone()));
         let prober = Arc::new(Mutex::new(prober));
         let probers = Arc::clone(&prober);
@@ -57,7 +54,6 @@ impl Care {
                 let prober = Arc::clone(&prober);
                 Box::pin(async move { prober.run(&check).await })
             }),
-            half_open: half_open.ok(),
             sockets: sockets()?,
         };
         let (controller, events) =

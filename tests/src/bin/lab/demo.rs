@@ -9,6 +9,7 @@ use lvs_api::model::{Family, Method, Protocol};
 use lvs_tests::lab::addresses::{FAMILIES, METHODS, virtual_address};
 use lvs_tests::lab::director::services;
 use lvs_tests::lab::{self, Arms, Lab};
+use lvs_tests::pairs;
 
 use crate::screen::{self, Screen};
 
@@ -73,17 +74,15 @@ impl Demo {
 
 fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
-    for method in METHODS {
-        for family in FAMILIES {
-            let address = virtual_address(family, method);
-            rows.push(Row {
-                method,
-                family,
-                address,
-                answers: [0; 3],
-                failed: 0,
-            });
-        }
+    for (method, family) in pairs(METHODS, FAMILIES) {
+        let address = virtual_address(family, method);
+        rows.push(Row {
+            method,
+            family,
+            address,
+            answers: [0; 3],
+            failed: 0,
+        });
     }
     rows
 }

@@ -11,14 +11,14 @@ use crate::eventually;
 use crate::lab::requirements::{self, Missing};
 use crate::lab::{Namespace, command_output, island};
 
-/// Where Debian puts FRR's daemons.
+/// The folder of FRR's daemons in Debian.
 const FRR: &str = "/usr/lib/frr";
 /// Those that are needed, in the order in which they start.
 const DAEMONS: [&str; 3] = ["zebra", "bfdd", "bgpd"];
 /// How long a daemon may take to listen.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Who tells the router of the directors, and on the router hears of them.
+/// The routing daemons of the directors and of the router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Routing {
     /// BIRD 2.
@@ -44,7 +44,7 @@ impl Routing {
         }
     }
 
-    /// What the router's configuration says about a director.
+    /// The lines about one director in the router's configuration.
     pub(super) fn neighbour(self, number: u8, address: &str) -> String {
         match self {
             Self::Bird => format!(
@@ -56,7 +56,7 @@ impl Routing {
         }
     }
 
-    /// Whether it is there.
+    /// True if its programs are installed.
     pub fn obstacle(self) -> Result<(), Missing> {
         requirements::check()?;
         let is_there = match self {

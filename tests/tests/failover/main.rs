@@ -1,0 +1,9 @@
+//! Failover between directors: roles, virtual addresses, and what clients notice.
+
+mod addresses;
+mod announcements;
+mod equal_cost;
+mod handover;
+mod peer_health;
+mod roles;
+mod traffic;

@@ -1,0 +1,356 @@
+//! The sync daemons of IPVS's protocol: their options, and messages that cannot be applied.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Write as _;
+use std::io::{IoSliceMut, Write as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd as _;
+
+use lvs_api::model::{Family, Method, Protocol};
+use lvs_replication::ipvs::wire::{Engine, Flags, Message, Packer, SyncEntry};
+use lvs_tests::lab::addresses::{own_sync, server, virtual_address};
+use lvs_tests::lab::director::{server_name, service_name};
+use lvs_tests::lab::{Director, RealServer};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg, setsockopt, sockopt};
+
+use super::world::{PATIENCE, SHORT, World, connections, lines, listed, status, until};
+
+const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 81);
+const PORT: u16 = 8848;
+const MASTER: &str = "--start-daemon master --mcast-interface sync";
+const BACKUP: &str = "--start-daemon backup --mcast-interface sync";
+
+fn own(number: u8) -> Ipv4Addr {
+    let IpAddr::V4(own) = own_sync(Family::Ipv4, number) else {
+        unreachable!("an IPv4 address");
+    };
+    own
+}
+
+/// Connections of so many clients by each method and family, that IPVS would tell of.
+fn talk(world: &World, each: usize) -> Vec<TcpStream> {
+    let mut streams = world.connect(&SHORT, each);
+    for stream in &mut streams {
+        stream.write_all(b"GET").unwrap();
+    }
+    streams
+}
+
+/// Somebody on the first director's side of the network who says whatever it likes.
+fn stranger(world: &World) -> UdpSocket {
+    let make = || UdpSocket::bind(SocketAddrV4::new(own(1), 0)).unwrap();
+    let socket = world.one().namespace().enter(make).unwrap();
+    socket.connect(SocketAddrV4::new(GROUP, PORT)).unwrap();
+    socket
+}
+
+/// A connection to the first server.
+fn told(client: u16) -> SyncEntry {
+    let virtual_address = virtual_address(Family::Ipv4, Method::Direct);
+    SyncEntry {
+        protocol: 6,
+        flags: Flags::of(lvs_common::abi::Method::Direct),
+        state: 1,
+        client: SocketAddr::new(Ipv4Addr::new(198, 51, 100, 7).into(), client),
+        virtual_address: SocketAddr::new(virtual_address, RealServer::PORT),
+        server: SocketAddr::new(server(Family::Ipv4, 1), RealServer::PORT),
+        mark: 0,
+        timeout: 900,
+        sequences: None,
+        engine: None,
+    }
+}
+
+/// One message of them all.
+fn message(all: &[SyncEntry]) -> Vec<u8> {
+    let mut packer = Packer::new(0, 1472);
+    assert!(all.iter().all(|synced| packer.push(synced).is_none()));
+    packer.flush().unwrap()
+}
+
+/// How often what was told was not taken, by reason.
+fn discarded(director: &Director) -> BTreeMap<String, u64> {
+    let discarded = status(director).sync.received.discarded;
+    discarded
+        .into_iter()
+        .map(|why| (why.name, why.count))
+        .collect()
+}
+
+#[test]
+fn a_sync_master_sends_each_connection_through_one_of_its_ports() {
+    const PORTS: u16 = 4;
+    let Some(world) = World::new() else {
+        return;
+    };
+    world.pair.start(&lines(), &["--sync-ports=4"]).unwrap();
+    let listen = |port| {
+        let socket = UdpSocket::bind(SocketAddrV4::new(GROUP, port)).unwrap();
+        socket.join_multicast_v4(&GROUP, &own(2)).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        socket
+    };
+    let ports = PORT..PORT + PORTS;
+    let listen = || ports.clone().map(listen).collect::<Vec<_>>();
+    let sockets = world.two().namespace().enter(listen).unwrap();
+    world.one().lvsadm(MASTER).unwrap();
+    let streams = talk(&world, 20);
+
+    let mut through: HashMap<SocketAddr, BTreeSet<usize>> = HashMap::new();
+    until("all connections are told", || {
+        let mut buffer = [0; 2_048];
+        for (port, socket) in sockets.iter().enumerate() {
+            while let Ok(length) = socket.recv(&mut buffer) {
+                for entry in Message::parse(&buffer[..length]).unwrap().entries() {
+                    through
+                        .entry(entry.unwrap().client)
+                        .or_default()
+                        .insert(port);
+                }
+            }
+        }
+        through.len() == streams.len()
+    });
+    assert!(
+        through.values().all(|ports| ports.len() == 1),
+        "{through:?}"
+    );
+    let used: BTreeSet<_> = through.values().flatten().collect();
+    assert_eq!(used.len(), usize::from(PORTS), "{through:?}");
+
+    // A backup hears all of them, once nobody else has any. The master begins with all that there is.
+    let last = sockets.into_iter().next_back();
+    world.two().lvsadm(BACKUP).unwrap();
+    let problem = || status(world.two()).sync.daemons.remove(0).problem;
+    until("a port in use is told", || problem().is_some());
+    drop(last);
+    until("it is used", || problem().is_none());
+    world.one().lvsadm("--stop-daemon master").unwrap();
+    world.one().lvsadm(MASTER).unwrap();
+    world.agree(streams.len());
+}
+
+/// Waits for a message; its time to live, who sent it, and its length.
+fn hear(socket: &UdpSocket) -> (i32, Ipv4Addr, usize) {
+    let mut buffer = [0; 8_192];
+    let mut parts = [IoSliceMut::new(&mut buffer)];
+    let mut control = nix::cmsg_space!(libc::c_int);
+    let flags = MsgFlags::empty();
+    let heard =
+        recvmsg::<SockaddrIn>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags).unwrap();
+    let ttl = heard.cmsgs().unwrap().find_map(|control| match control {
+        ControlMessageOwned::Ipv4Ttl(ttl) => Some(ttl),
+        _ => None,
+    });
+    (ttl.unwrap(), heard.address.unwrap().ip(), heard.bytes)
+}
+
+#[test]
+fn a_sync_master_follows_its_options_and_ignores_its_own_messages() {
+    let Some(world) = World::new() else {
+        return;
+    };
+    // Little enough to be told in one turn.
+    let options = ["--table4=4096", "--table6=4096"];
+    world.pair.start(&lines(), &options).unwrap();
+    let listen = || {
+        let socket = UdpSocket::bind(SocketAddrV4::new(GROUP, PORT)).unwrap();
+        socket.join_multicast_v4(&GROUP, &own(2)).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        setsockopt(&socket, sockopt::Ipv4RecvTtl, &true).unwrap();
+        socket
+    };
+    let socket = world.two().namespace().enter(listen).unwrap();
+    let streams = talk(&world, 15);
+    world.one().lvsadm(BACKUP).unwrap();
+    // 30 connections in each family, of 36 and of 72 bytes.
+    let default = [8 + 30 * 36 + 5 * 72, 8 + 20 * 72, 8 + 5 * 72];
+    let long = [8 + 30 * 36 + 30 * 72];
+    for (more, ttl, lengths) in [
+        ("", 1, &default[..]),
+        (" --mcast-ttl 3 --sync-maxlen 4000", 3, &long),
+    ] {
+        world.one().lvsadm(&format!("{MASTER}{more}")).unwrap();
+        for &length in lengths {
+            assert_eq!(hear(&socket), (ttl, own(1), length));
+        }
+        world.one().lvsadm("--stop-daemon master").unwrap();
+    }
+    drop(streams);
+    let sync = status(world.one()).sync;
+    assert_eq!(sync.sent.messages, 4);
+    assert_eq!(sync.received.messages, 0);
+}
+
+#[test]
+fn sync_persist_mode_sends_only_templates_of_persistent_services() {
+    let Some(world) = World::new() else {
+        return;
+    };
+    let persistent = virtual_address(Family::Ipv4, Method::Direct).to_string();
+    let lines = lines().lines().fold(String::new(), |text, line| {
+        let is_it = line.starts_with("-A ") && line.contains(&persistent);
+        text + line + if is_it { " -p 300\n" } else { "\n" }
+    });
+    let options = ["--sync-persist-mode=1", "--sync-refresh=1s"];
+    world.pair.start(&lines, &options).unwrap();
+    // Over an IPv6 group, as well as any.
+    let [master, backup] = [MASTER, BACKUP].map(|line| format!("{line} --mcast-group ff02::81"));
+    world.two().lvsadm(&backup).unwrap();
+    world.one().lvsadm(&master).unwrap();
+    let streams = talk(&world, 2);
+    let is_of_persistent = |line: &String| line.contains(&persistent);
+    let is_template = |line: &String| line.split(' ').nth(2).is_some_and(|it| it.ends_with(":0"));
+    let expected: BTreeSet<_> = connections(world.one())
+        .into_iter()
+        .filter(|line| is_template(line) || !is_of_persistent(line))
+        .collect();
+    assert!(expected.iter().any(is_template), "{expected:?}");
+    // Two connections less, and a template more.
+    assert_eq!(expected.len(), streams.len() - 2 + 1);
+    until("templates and the others are told", || {
+        connections(world.two()) == expected
+    });
+    // What is told again, and all together, is no more.
+    let before = status(world.one()).sync.sent;
+    world.one().lvsadm("--stop-daemon master").unwrap();
+    world.one().lvsadm(&master).unwrap();
+    until("all is told again", || {
+        let sent = status(world.one()).sync.sent;
+        sent.rounds > before.rounds && sent.entries >= before.entries + expected.len() as u64
+    });
+    assert_eq!(connections(world.two()), expected);
+}
+
+#[test]
+fn connections_of_a_firewall_mark_are_sent_with_the_mark() {
+    let Some(world) = World::new() else {
+        return;
+    };
+    let mut lines = "--set 0 2 0\n".to_owned();
+    for (family, six) in [(Family::Ipv4, ""), (Family::Ipv6, " -6")] {
+        let _ = writeln!(lines, "-A -f 5{six} -s rr -p 300");
+        for number in 1..=2 {
+            let server = server_name(family, number);
+            let _ = writeln!(lines, "-a -f 5{six} {server} -g");
+        }
+        let service = service_name(Protocol::Tcp, family, Method::Direct);
+        let _ = writeln!(lines, "--mark 5 {service}");
+    }
+    world.pair.start(&lines, &[]).unwrap();
+    world.two().lvsadm(BACKUP).unwrap();
+    world.one().lvsadm(MASTER).unwrap();
+    let mut streams = world.connect(&[Method::Direct], 3);
+    for stream in &mut streams {
+        stream.write_all(b"GET").unwrap();
+    }
+    // And a template in each family.
+    world.agree(streams.len() + 2);
+    assert_eq!(discarded(world.two()), BTreeMap::new());
+}
+
+#[test]
+fn connections_of_an_unknown_server_are_applied_once_it_is_added() {
+    let Some(world) = World::new() else {
+        return;
+    };
+    world.pair.start(&lines(), &[]).unwrap();
+    world.two().lvsadm("-C").unwrap();
+    world.two().lvsadm(BACKUP).unwrap();
+    world.one().lvsadm(MASTER).unwrap();
+    let mut streams = talk(&world, 2);
+    let told = streams.len() as u64;
+    let received = || status(world.two()).sync.received;
+    until("all wait", || received().unbound == told);
+    assert_eq!(received().entries, 0);
+    assert!(discarded(world.two())["no-service"] >= told);
+    // One ends meanwhile: what was told last counts.
+    drop(streams.pop());
+    let lives = |(_, left): &(String, i64)| *left > 10;
+    let live = || listed(world.one()).into_iter().filter(lives).count();
+    until("its end is seen", || live() == streams.len());
+    world.two().restore(&lines()).unwrap();
+    world.agree(streams.len());
+    assert_eq!(received().unbound, 0);
+}
+
+#[test]
+fn an_entry_with_persistence_engine_data_is_skipped_and_the_rest_applied() {
+    let Some(world) = World::new() else {
+        return;
+    };
+    world.pair.start(&lines(), &[]).unwrap();
+    world.two().lvsadm(BACKUP).unwrap();
+    let mut odd = told(2);
+    odd.engine = Engine::new(b"sip", b"f81d4fae@198.51.100.7");
+    let all = [told(1), odd, told(3)];
+    stranger(&world).send(&message(&all)).unwrap();
+    until("the others are taken", || {
+        status(world.two()).sync.received.entries == 2
+    });
+    let expected = BTreeMap::from([("engine".to_owned(), 1)]);
+    assert_eq!(discarded(world.two()), expected);
+    let clients = connections(world.two());
+    let holds = |port: u16| {
+        let client = format!(" 198.51.100.7:{port} ");
+        clients.iter().any(|line| line.contains(&client))
+    };
+    assert_eq!([1, 2, 3].map(holds), [true, false, true], "{clients:?}");
+    let report = world.two().lvsadm("sync status").unwrap();
+    assert!(report.contains("not taken 1 times (engine)"), "{report}");
+}
+
+#[test]
+fn messages_that_overflow_the_socket_buffer_are_counted() {
+    const MESSAGES: u16 = 100;
+    let Some(world) = World::new() else {
+        return;
+    };
+    world.pair.start(&lines(), &[]).unwrap();
+    for (options, is_small) in [(&[][..], false), (&["--sync-sock-size=8192"], true)] {
+        world.two().kill();
+        world
+            .two()
+            .start_configured_with(&lines(), options)
+            .unwrap();
+        if !is_small {
+            world.two().lvsadm(BACKUP).unwrap();
+        }
+        let stranger = stranger(&world);
+        world.two().freeze(true).unwrap();
+        let all: Vec<_> = (1..=40).map(told).collect();
+        for _ in 0..MESSAGES {
+            stranger.send(&message(&all)).unwrap();
+        }
+        world.two().freeze(false).unwrap();
+        // With the next message the kernel says what became of those before.
+        let received = || status(world.two()).sync.received;
+        until("each message is taken or counted", || {
+            stranger.send(&message(&all)).unwrap();
+            let received = received();
+            received.messages + received.overflowed > MESSAGES.into()
+        });
+        let overflowed = received().overflowed;
+        assert_eq!(overflowed > 0, is_small, "{overflowed}");
+    }
+}
+
+#[test]
+fn connections_expire_between_two_directors_that_are_both_master_and_backup() {
+    let Some(world) = World::new() else {
+        return;
+    };
+    let lines = lines().replace("--set 0 2 0", "--set 6 2 0");
+    let options = ["--sync-refresh=1s", "--sync-retries=3"];
+    world.pair.start(&lines, &options).unwrap();
+    world.two().lvsadm(BACKUP).unwrap();
+    world.one().lvsadm(MASTER).unwrap();
+    let streams = talk(&world, 1);
+    world.agree(streams.len());
+    // Now each knows the same and could tell it.
+    world.one().lvsadm(BACKUP).unwrap();
+    world.two().lvsadm(MASTER).unwrap();
+    until("what is silent is forgotten", || {
+        listed(world.one()).is_empty() && listed(world.two()).is_empty()
+    });
+}

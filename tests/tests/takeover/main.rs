@@ -1,9 +1,0 @@
-//! Two directors: which of them is master, what that means, and what clients notice when it changes.
-
-mod addresses;
-mod announcements;
-mod equal_cost;
-mod handover;
-mod roles;
-mod traffic;
-mod verdicts;
