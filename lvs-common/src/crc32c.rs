@@ -5,7 +5,7 @@
 //! change. So nothing but the change is read, and a packet that was damaged on its way stays
 //! recognisably damaged.
 
-use crate::tables::Step;
+use crate::walk::Step;
 
 /// The polynomial, bit-reversed.
 const POLYNOMIAL: u32 = 0x82f6_3b78;

@@ -2,7 +2,7 @@
 
 use crate::abi::Address;
 use crate::connection::Key;
-use crate::connection::table::Secrets;
+use crate::secrets::Secrets;
 
 /// IPv4 or IPv6.
 pub trait Family: Copy + core::fmt::Debug + PartialEq + Eq + 'static {

@@ -6,7 +6,8 @@
 use crate::abi::{Member, Pick, Plan};
 use crate::family::Family;
 use crate::siphash;
-use crate::tables::{Step, Tables};
+use crate::tables::Tables;
+use crate::walk::Step;
 
 /// Key of the hash by which Maglev places flows (`ip_vs_mh.c: IP_VS_MH_...`): fixed, so that all
 /// directors agree.

@@ -3,31 +3,15 @@
 use crate::abi::{
     Config, FragmentKey, Hop, Load, Member, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, Sync,
 };
-use crate::connection::table::{Secrets, Store};
-use crate::connection::{Ports, Protocol};
+use crate::connection::table::Store;
+use crate::connection::{EntryId, Loads, Ports, Protocol};
 use crate::family::{V4, V6};
-
-/// One step of a walk over a service's members.
-pub trait Step {
-    /// Looks at one more; false ends the walk.
-    fn step(&mut self, index: u32) -> bool;
-}
-
-/// How to repeat something: a BPF program does it through a helper, so that the verifier looks at one
-/// turn only.
-pub trait Walk: Copy {
-    /// Walks from 0 to `count` or until a step says stop.
-    fn walk<S: Step>(self, count: u32, steps: &mut S) {
-        let mut index = 0;
-        while index < count && steps.step(index) {
-            index += 1;
-        }
-    }
-}
+use crate::secrets::Secrets;
+use crate::walk::Walk;
 
 /// The tables of the director. A copy is a handle to the same tables. References into them stay good
 /// while a packet is handled: what they lead to is immutable until nobody can refer to it.
-pub trait Tables: Walk + Secrets + Store<V4> + Store<V6> {
+pub trait Tables: Walk + Secrets + Loads + Store<V4> + Store<V6> {
     /// Does nothing but tell an optimiser that what was just written to memory is better read again
     /// than kept: a BPF program has ten registers and 512 bytes of stack.
     fn settle(self) {}
@@ -73,10 +57,6 @@ pub trait Tables: Walk + Secrets + Store<V4> + Store<V6> {
         Self: 'a;
     /// Connections of a server.
     fn load(self, server: u32) -> Load;
-    /// Adds to a server's connections, atomically.
-    fn account(self, server: u32, change: u64);
-    /// Adds to a server's templates, atomically.
-    fn account_template(self, server: u32, change: u32);
     /// Notes that a server reached its upper threshold, or is below the lower one again.
     fn set_overloaded(self, server: u32, overloaded: bool);
     /// Counts a packet from a client, and the connection if it is the first one.
@@ -103,8 +83,8 @@ pub trait Tables: Walk + Secrets + Store<V4> + Store<V6> {
     fn sync(self) -> Sync {
         self.config().map_or(Sync::default(), |config| config.sync)
     }
-    /// Tells the daemon that another director should hear of a connection, see [`crate::abi::event`].
-    fn tell(self, event: u32);
+    /// Tells the daemon that another director should hear of a connection, by its entry.
+    fn tell(self, entry: EntryId);
     /// Whether one more ICMP error may be sent now.
     fn may_answer(self, now: u32) -> bool;
 }

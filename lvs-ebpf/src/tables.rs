@@ -10,10 +10,12 @@ use lvs_common::abi::{
     CONCERN_WORDS, Config, FragmentKey, Hop, Load, Member, Plan, ProbeKey, ProbeRoute, Server,
     ServiceKey, Stats,
 };
-use lvs_common::connection::table::{Secrets, Share, Store};
-use lvs_common::connection::{Kind, Ports, Protocol, share};
+use lvs_common::connection::table::Store;
+use lvs_common::connection::{EntryId, Loads, Ports};
 use lvs_common::family::{V4, V6};
-use lvs_common::tables::{Step, Tables, Walk};
+use lvs_common::secrets::Secrets;
+use lvs_common::tables::Tables;
+use lvs_common::walk::{Step, Walk};
 
 use crate::ways::SetPointer;
 use crate::{atomic, clock, maps, verifier};
@@ -70,33 +72,21 @@ impl Secrets for Kernel {
     }
 }
 
-#[inline(always)]
-fn account(server: u32, change: u64) {
-    if let Some(load) = maps::loads.get_ptr_mut(server) {
-        // SAFETY: an aligned field of a map value.
-        unsafe { atomic::add(&raw mut (*load).counts, change) };
+impl Loads for Kernel {
+    #[inline(always)]
+    fn account(self, server: u32, change: u64) {
+        if let Some(load) = maps::loads.get_ptr_mut(server) {
+            // SAFETY: an aligned field of a map value.
+            unsafe { atomic::add(&raw mut (*load).counts, change) };
+        }
     }
-}
 
-#[inline(always)]
-fn account_template(server: u32, change: u32) {
-    if let Some(load) = maps::loads.get_ptr_mut(server) {
-        // SAFETY: an aligned field of a map value.
-        unsafe { atomic::fetch_add(&raw mut (*load).templates, change) };
-    }
-}
-
-/// Accounts for an entry that comes (1) or goes (-1).
-#[inline(always)]
-fn settle(entry: Share, sign: i64) {
-    let server = u32::from(entry.server);
-    if entry.kind == Kind::Template {
-        account_template(server, sign as u32);
-    } else if let Some(protocol) = Protocol::from_number(entry.protocol) {
-        account(
-            server,
-            share(protocol, entry.state).wrapping_mul(sign as u64),
-        );
+    #[inline(always)]
+    fn account_template(self, server: u32, change: u32) {
+        if let Some(load) = maps::loads.get_ptr_mut(server) {
+            // SAFETY: an aligned field of a map value.
+            unsafe { atomic::fetch_add(&raw mut (*load).templates, change) };
+        }
     }
 }
 
@@ -115,16 +105,6 @@ impl Store<V4> for Kernel {
             .get_ptr_mut(number)
             .map(|set| unsafe { SetPointer::new(set) })
     }
-
-    #[inline(always)]
-    fn entered(self, share: Share) {
-        settle(share, 1);
-    }
-
-    #[inline(always)]
-    fn removed(self, share: Share) {
-        settle(share, -1);
-    }
 }
 
 impl Store<V6> for Kernel {
@@ -141,16 +121,6 @@ impl Store<V6> for Kernel {
         maps::connections6
             .get_ptr_mut(number)
             .map(|set| unsafe { SetPointer::new(set) })
-    }
-
-    #[inline(always)]
-    fn entered(self, share: Share) {
-        settle(share, 1);
-    }
-
-    #[inline(always)]
-    fn removed(self, share: Share) {
-        settle(share, -1);
     }
 }
 
@@ -262,16 +232,6 @@ impl Tables for Kernel {
     }
 
     #[inline(always)]
-    fn account(self, server: u32, change: u64) {
-        account(server, change);
-    }
-
-    #[inline(always)]
-    fn account_template(self, server: u32, change: u32) {
-        account_template(server, change);
-    }
-
-    #[inline(always)]
     fn set_overloaded(self, server: u32, overloaded: bool) {
         if let Some(load) = maps::loads.get_ptr_mut(server) {
             // SAFETY: an aligned word of a map value; of two CPUs that write it at once either may
@@ -329,9 +289,9 @@ impl Tables for Kernel {
     }
 
     #[inline(always)]
-    fn tell(self, event: u32) {
+    fn tell(self, entry: EntryId) {
         // The daemon comes by many times a second: waking it for each would cost more than the rest.
-        let told = maps::events.output::<u32>(&event, u64::from(BPF_RB_NO_WAKEUP));
+        let told = maps::events.output::<u32>(&entry.bits(), u64::from(BPF_RB_NO_WAKEUP));
         if told.is_err()
             && let Some(lost) = maps::lost_events.get_ptr_mut(0)
         {

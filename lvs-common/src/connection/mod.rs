@@ -10,6 +10,7 @@
 
 mod entry;
 mod entry_id;
+mod load;
 pub mod sctp;
 pub mod table;
 pub mod tcp;
@@ -19,7 +20,8 @@ mod step;
 
 pub use entry::{Client, Entry, Key, Kind, Ports, Record, Tag};
 pub use entry_id::EntryId;
-pub use step::{Direction, Signal, half_open, resume, share, step};
+pub use load::{Loads, Share, share};
+pub use step::{Direction, Signal, half_open, resume, step};
 
 /// Transport protocols that are balanced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

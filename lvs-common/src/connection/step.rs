@@ -1,10 +1,9 @@
 //! One packet's effect on its connection's state.
 
-use super::table::{Share, Slot, Store, Ways, pin};
+use super::load::{Share, share};
+use super::table::{Slot, Store, Ways, pin};
 use super::{Kind, Protocol, sctp, tcp};
-use crate::abi::Load;
 use crate::family::Family;
-use crate::tables::Tables;
 
 /// Which of IPVS's state tables applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,16 +63,6 @@ pub const fn half_open(protocol: Protocol, state: u8) -> bool {
     }
 }
 
-/// What a connection in a state adds to its server's load.
-#[inline(always)]
-pub const fn share(protocol: Protocol, state: u8) -> u64 {
-    if protocol.active(state) {
-        Load::ACTIVE
-    } else {
-        Load::INACTIVE
-    }
-}
-
 /// Moves a connection to the state after a packet and its server's counts with it. Returns the
 /// state.
 ///
@@ -81,9 +70,9 @@ pub const fn share(protocol: Protocol, state: u8) -> u64 {
 /// it, and the loser steps again from the state the winner left, so that neither packet is lost
 /// on the state machine and counts stay exact.
 #[inline(always)]
-pub fn step<F: Family, T: Tables + Store<F>>(
+pub fn step<F: Family, T: Store<F>>(
     tables: T,
-    slot: &Slot<<T as Store<F>>::Set>,
+    slot: &Slot<T::Set>,
     server: u16,
     protocol: Protocol,
     direction: Direction,

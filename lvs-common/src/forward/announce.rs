@@ -4,9 +4,8 @@
 //! later, so of many events about one connection the last one tells it all.
 
 use super::Work;
-use crate::abi::event;
 use crate::connection::table::{Slot, Ways};
-use crate::connection::{Protocol, sctp, tcp};
+use crate::connection::{EntryId, Protocol, sctp, tcp};
 use crate::family::Family;
 use crate::network::Network;
 use crate::tables::Tables;
@@ -119,7 +118,7 @@ pub(super) fn announce<F: Network, T: Tables>(tables: T, work: &mut Work<F>) {
     // IPVS misses a connection whose client repeated its SYN until the threshold was passed.
     let late = before != state && packets > sync.threshold;
     if worth_telling(protocol, state) && (due || late || closes(protocol, before, state)) {
-        tables.tell(event(F::NUMBER, number));
+        tables.tell(EntryId::new::<F>(number));
     }
 }
 
@@ -137,6 +136,6 @@ pub(super) fn repeat<F: Network, T: Tables>(
     number: u32,
 ) {
     if tables.sync().is_due(packets) && worth_telling(protocol, state) {
-        tables.tell(event(F::NUMBER, number));
+        tables.tell(EntryId::new::<F>(number));
     }
 }

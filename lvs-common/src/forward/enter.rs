@@ -2,13 +2,14 @@
 
 use super::find::{Connection, find};
 use super::{Stage, Work};
-use crate::abi::{Method, Server};
+use crate::abi::Method;
 use crate::connection::table::{self, Inserted, New, Place, Refused, Store, Survey};
-use crate::connection::{Client, Direction, Key, Kind, Protocol, Signal, Tag, half_open, udp};
+use crate::connection::{Client, Direction, Key, Protocol, Signal, half_open, udp};
 use crate::link::Link;
 use crate::network::Network;
-use crate::tables::{Step, Tables};
+use crate::tables::Tables;
 use crate::transmit::Route;
+use crate::walk::Step;
 
 /// Enters a connection whose server is known into the table and counts it.
 #[inline(always)]
@@ -27,13 +28,10 @@ pub(super) fn enter<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work
     }
 }
 
-/// Inserts what a connection needs.
-///
-/// Of a NAT connection the entry for its replies comes first: once the connection can be found, so can its
-/// replies' entry. Both are pinned until each leads to the other.
+/// Inserts what a connection needs: its entry, and that of its replies behind NAT.
 #[inline(always)]
 fn insert<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> Result<(), Refused> {
-    work.reply = NONE;
+    work.reply = Inserted::NONE;
     if work.forward.route.method == Method::Nat {
         let hash = prepare_reply(tables, work);
         let place = Place::of(hash, Store::<F>::sets(tables));
@@ -45,23 +43,9 @@ fn insert<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> Re
     if work.reply.number == 0 {
         return inserted.map(|_| ());
     }
-    match inserted {
-        Ok(connection) => {
-            table::tie::<F, T>(tables, work.reply, connection, work.new.half_open);
-            Ok(())
-        }
-        Err(refused) => {
-            table::discard::<F, T>(tables, work.reply);
-            Err(refused)
-        }
-    }
+    table::complete_pair::<F, T, _>(tables, &work.reply, inserted, &work.new.half_open)?;
+    Ok(())
 }
-
-/// No entry: numbers begin at one.
-const NONE: Inserted = Inserted {
-    number: 0,
-    tag: Tag(0),
-};
 
 /// How a connection begins.
 #[derive(Clone, Copy, Debug)]
@@ -117,26 +101,9 @@ fn prepare_reply<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>
     prepare(tables, work);
     let new = &mut work.new;
     if let Some(server) = tables.server(u32::from(new.record.server)) {
-        await_replies(new, server);
+        new.into_replies(server);
     }
     F::hash(&new.key, tables)
-}
-
-/// Makes the entry of a connection the one for the replies of its server.
-#[inline(always)]
-pub(super) fn await_replies<F: Network>(new: &mut New<F>, server: &Server) {
-    let asked = new.key;
-    new.key.source = F::narrow(&server.address);
-    new.key.destination = asked.source;
-    new.key.ports = asked.ports.reversed();
-    if server.port.get() != 0 {
-        new.key.ports.source = server.port;
-    }
-    new.key.kind = Kind::Reply as u8;
-    new.state = 0;
-    // It lives as long as its connection, whose clock is the one that packets keep going.
-    new.timeout = u32::MAX;
-    new.pinned = true;
 }
 
 /// Another CPU scheduled the same flow a moment ago: its choice stands.

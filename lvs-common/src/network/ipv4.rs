@@ -6,8 +6,8 @@ use super::{Datagram, Network, Outer, Part, Plain, Trouble};
 use crate::checksum::Sum;
 use crate::family::V4;
 use crate::packet::Packet;
-use crate::tables::Walk;
 use crate::verdict::Reason;
+use crate::walk::Walk;
 use crate::wire::{ETHERTYPE_IPV4, Ipv4, protocol};
 
 impl V4 {

@@ -6,8 +6,8 @@ use super::{Datagram, Network, Outer, Part, Plain, Trouble};
 use crate::checksum::Sum;
 use crate::family::V6;
 use crate::packet::Packet;
-use crate::tables::{Step, Walk};
 use crate::verdict::Reason;
+use crate::walk::{Step, Walk};
 use crate::wire::{ETHERTYPE_IPV6, Extension, FragmentHeader, Ipv6, protocol};
 
 /// Extension headers the director follows.

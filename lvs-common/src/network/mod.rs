@@ -6,8 +6,8 @@ mod ipv6;
 use crate::checksum::Sum;
 use crate::family::Family;
 use crate::packet::{Header, Packet};
-use crate::tables::Walk;
 use crate::verdict::Reason;
+use crate::walk::Walk;
 
 /// Which part of a packet this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,12 +9,14 @@ use lvs_common::abi::{
     CONCERN_WORDS, Config, FragmentKey, Hop, Load, Member, Method, Pick, Plan, ProbeKey,
     ProbeRoute, Server, ServiceKey, Stats, WAYS, concern_bit, ticks,
 };
-use lvs_common::connection::table::{Secrets, Share, Store, Ways};
-use lvs_common::connection::{Client, Kind, Ports, Protocol, share};
+use lvs_common::connection::table::{Store, Ways};
+use lvs_common::connection::{Client, EntryId, Kind, Loads, Ports, Protocol};
 use lvs_common::family::{Family, V4, V6};
 use lvs_common::forward::{forward, stages};
-use lvs_common::tables::{Tables, Walk};
+use lvs_common::secrets::Secrets;
+use lvs_common::tables::Tables;
 use lvs_common::verdict::Verdict;
+use lvs_common::walk::Walk;
 use zerocopy::FromZeros as _;
 
 use super::frame::Frame;
@@ -57,7 +59,7 @@ pub(crate) struct Director {
     /// The settings: timeouts are IPVS's.
     pub(crate) config: Config,
     /// What the daemon would be told.
-    pub(crate) events: Mutex<Vec<u32>>,
+    pub(crate) events: Mutex<Vec<EntryId>>,
     v4: Vec<Set<V4>>,
     v6: Vec<Set<V6>>,
 }
@@ -321,22 +323,6 @@ impl Director {
         let mut stats = self.stats.lock().expect("no panic while held");
         change(stats.entry(server).or_default());
     }
-
-    fn weigh(&self, entry: Share, sign: i64) {
-        assert_ne!(
-            entry.kind,
-            Kind::Reply,
-            "a reply is no connection of its own"
-        );
-        let server = u32::from(entry.server);
-        if entry.kind == Kind::Template {
-            let change = i32::try_from(sign).expect("1 or -1");
-            return self.account_template(server, change.cast_unsigned());
-        }
-        let protocol = Protocol::from_number(entry.protocol).expect("balanced");
-        let change = share(protocol, entry.state).wrapping_mul(sign.cast_unsigned());
-        self.account(server, change);
-    }
 }
 
 impl Walk for &Director {}
@@ -344,6 +330,15 @@ impl Walk for &Director {}
 impl Secrets for &Director {
     fn secret(self, index: usize) -> u64 {
         self.secrets[index]
+    }
+}
+
+impl Loads for &Director {
+    fn account(self, server: u32, change: u64) {
+        self.loads[server as usize].0.fetch_add(change, SeqCst);
+    }
+    fn account_template(self, server: u32, change: u32) {
+        self.templates[server as usize].fetch_add(change, SeqCst);
     }
 }
 
@@ -355,12 +350,6 @@ impl<'a> Store<V4> for &'a Director {
     fn set(self, number: u32) -> Option<Self::Set> {
         self.v4.get(number as usize)
     }
-    fn entered(self, share: Share) {
-        self.weigh(share, 1);
-    }
-    fn removed(self, share: Share) {
-        self.weigh(share, -1);
-    }
 }
 
 impl<'a> Store<V6> for &'a Director {
@@ -370,12 +359,6 @@ impl<'a> Store<V6> for &'a Director {
     }
     fn set(self, number: u32) -> Option<Self::Set> {
         self.v6.get(number as usize)
-    }
-    fn entered(self, share: Share) {
-        self.weigh(share, 1);
-    }
-    fn removed(self, share: Share) {
-        self.weigh(share, -1);
     }
 }
 
@@ -441,12 +424,6 @@ impl Tables for &Director {
             templates: self.templates[server as usize].load(SeqCst),
         }
     }
-    fn account(self, server: u32, change: u64) {
-        self.loads[server as usize].0.fetch_add(change, SeqCst);
-    }
-    fn account_template(self, server: u32, change: u32) {
-        self.templates[server as usize].fetch_add(change, SeqCst);
-    }
     fn set_overloaded(self, server: u32, overloaded: bool) {
         let flag = &self.loads[server as usize].1;
         flag.store(u32::from(overloaded), SeqCst);
@@ -484,8 +461,9 @@ impl Tables for &Director {
     {
         self.probes.get(key)
     }
-    fn tell(self, event: u32) {
-        self.events.lock().expect("no panic while held").push(event);
+    fn tell(self, entry: EntryId) {
+        let mut events = self.events.lock().expect("no panic while held");
+        events.push(entry);
     }
     fn may_answer(self, _now: u32) -> bool {
         let take = |left: u32| left.checked_sub(1);

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use lvs_common::abi::{Load, Method, Pick, Plan};
-use lvs_common::connection::Protocol;
+use lvs_common::connection::{Loads as _, Protocol};
 use lvs_common::family::V6;
 use lvs_common::schedule::{Flow, NOBODY, Search, fold, pick, pick_stateless};
 use lvs_common::tables::Tables;

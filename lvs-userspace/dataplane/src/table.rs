@@ -19,10 +19,10 @@ use std::sync::atomic::{Ordering, fence};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lvs_common::abi::{Load, WAYS};
-use lvs_common::connection::table::{New, Share, Store, Ways};
-use lvs_common::connection::{Client, Entry, Key, Kind, Protocol, Record, Tag, share};
+use lvs_common::connection::table::{New, Store, Ways};
+use lvs_common::connection::{Client, Entry, Key, Loads, Record, Tag};
 use lvs_common::family::Family;
-use lvs_common::tables::Walk;
+use lvs_common::walk::Walk;
 
 use crate::kernel::{Mapping, Plain};
 
@@ -46,24 +46,16 @@ impl<'a, F: Family> Table<'a, F> {
     }
 }
 
-impl<F: Family> Table<'_, F> {
-    /// Adds to (1) or takes from (-1) a server's load.
-    fn account(self, entry: Share, sign: i64) {
-        let server = u32::from(entry.server);
-        match (entry.kind, Protocol::from_number(entry.protocol)) {
-            (Kind::Request, Some(protocol)) => {
-                if let Some(counts) = self.loads.double_word(server, offset_of!(Load, counts)) {
-                    let change = share(protocol, entry.state).wrapping_mul(sign.cast_unsigned());
-                    counts.fetch_add(change, Ordering::Relaxed);
-                }
-            }
-            (Kind::Template, _) => {
-                if let Some(templates) = self.loads.word(server, offset_of!(Load, templates)) {
-                    #[expect(clippy::cast_possible_truncation, reason = "1 or -1")]
-                    templates.fetch_add(sign.cast_unsigned() as u32, Ordering::Relaxed);
-                }
-            }
-            (Kind::Request, None) | (Kind::Reply, _) => {}
+impl<F: Family> Loads for Table<'_, F> {
+    fn account(self, server: u32, change: u64) {
+        if let Some(counts) = self.loads.double_word(server, offset_of!(Load, counts)) {
+            counts.fetch_add(change, Ordering::Relaxed);
+        }
+    }
+
+    fn account_template(self, server: u32, change: u32) {
+        if let Some(templates) = self.loads.word(server, offset_of!(Load, templates)) {
+            templates.fetch_add(change, Ordering::Relaxed);
         }
     }
 }
@@ -98,14 +90,6 @@ where
             entries: self.entries,
             first: number * WAYS,
         })
-    }
-
-    fn entered(self, share: Share) {
-        self.account(share, 1);
-    }
-
-    fn removed(self, share: Share) {
-        self.account(share, -1);
     }
 }
 

@@ -2,15 +2,15 @@
 
 use lvs_common::abi::{Method, Server};
 use lvs_common::connection::table::{
-    self, Inserted, New, Place, Refused, Secrets, Slot, Store, Survey, Ways,
+    self, Inserted, New, Place, Refused, Slot, Store, Survey, Ways,
 };
 use lvs_common::connection::{Client, Entry, Key, Kind, Protocol, Record, half_open, resume};
 use lvs_common::family::Family;
 use lvs_common::persistence;
+use lvs_common::secrets::Secrets;
 use lvs_dataplane::director::Recognized;
 use lvs_dataplane::kernel::Plain;
 use lvs_dataplane::table::Table;
-use zerocopy::byteorder::network_endian::U16;
 
 use crate::discard::Discard;
 
@@ -172,42 +172,13 @@ impl<F: Family> BoundReplica<F> {
         if !nat {
             return table::insert(table, place, &mut new);
         }
-        // As in the packet path: first the entry for the replies, then both are tied together.
-        let mut replies = New {
-            key: self.reply(),
-            state: 0,
-            // It lives as long as its connection, whose clock is the one that packets keep going.
-            timeout: u32::MAX,
-            ..new
-        };
+        let mut replies = new;
+        replies.into_replies(&self.server);
         let reply_place = Place::of(F::hash(&replies.key, secrets), table.sets());
         let reply = table::insert(table, reply_place, &mut replies)?;
         new.partner = reply.number;
-        match table::insert(table, place, &mut new) {
-            Ok(connection) => {
-                table::tie(table, reply, connection, self.half_open);
-                Ok(connection)
-            }
-            Err(refused) => {
-                table::discard(table, reply);
-                Err(refused)
-            }
-        }
-    }
-
-    /// Key of the replies of a NAT connection.
-    fn reply(&self) -> Key<F> {
-        let mut ports = self.key.ports.reversed();
-        if self.server.port != U16::ZERO {
-            ports.source = self.server.port;
-        }
-        Key {
-            source: F::narrow(&self.server.address),
-            destination: self.key.source,
-            ports,
-            protocol: self.key.protocol,
-            kind: Kind::Reply as u8,
-        }
+        let connection = table::insert(table, place, &mut new);
+        table::complete_pair(table, &reply, connection, &self.half_open)
     }
 }
 

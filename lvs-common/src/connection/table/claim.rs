@@ -6,7 +6,7 @@ use super::{MAX_HALF_OPEN, New, Place, Slot, Store, Ways};
 use crate::abi::{WAYS, age};
 use crate::connection::Tag;
 use crate::family::Family;
-use crate::tables::Step;
+use crate::walk::Step;
 
 /// What the ways of a set look like to somebody who needs one.
 ///

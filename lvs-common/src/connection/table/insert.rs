@@ -3,11 +3,11 @@
 use super::claim::claim;
 use super::find::entry_number;
 use super::glance::Glance;
-use super::{MAX_HALF_OPEN, New, Place, Refused, Share, Store, Ways};
+use super::{MAX_HALF_OPEN, New, Place, Refused, Store, Ways};
 use crate::abi::WAYS;
-use crate::connection::{Kind, Tag};
+use crate::connection::{Kind, Share, Tag};
 use crate::family::Family;
-use crate::tables::Step;
+use crate::walk::Step;
 
 /// An entry that was just inserted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +16,14 @@ pub struct Inserted {
     pub number: u32,
     /// Its tag as it was published.
     pub tag: Tag,
+}
+
+impl Inserted {
+    /// No entry: numbers begin at one.
+    pub const NONE: Self = Self {
+        number: 0,
+        tag: Tag(0),
+    };
 }
 
 /// Inserts a connection that was just looked up in vain.

@@ -22,17 +22,19 @@ mod claim;
 mod find;
 mod glance;
 mod insert;
+mod pair;
 mod pin;
 mod remove;
 
-use super::{Client, Key, Kind, Record, Tag};
+use super::{Client, Key, Loads, Record, Tag};
 use crate::abi::WAYS;
 use crate::family::Family;
-use crate::tables::Walk;
+use crate::walk::Walk;
 
 pub use claim::Survey;
 pub use find::{by_number, fetch, find, find_first, full, inserted, unchanged};
 pub use insert::{Inserted, insert, insert_at_once};
+pub use pair::complete_pair;
 pub use pin::{pin, tie};
 pub use remove::{discard, remove};
 
@@ -81,18 +83,14 @@ pub trait Ways<F: Family>: Copy {
     fn learn(self, way: u32, client: &Client);
 }
 
-/// The table as a whole, and what its owner wants to know.
-pub trait Store<F: Family>: Walk {
+/// The table as a whole, with the loads that its entries are counted in.
+pub trait Store<F: Family>: Walk + Loads {
     /// One set.
     type Set: Ways<F>;
     /// Number of sets.
     fn sets(self) -> u32;
     /// A set by its number.
     fn set(self, number: u32) -> Option<Self::Set>;
-    /// Called for each connection or template before it can be found, by whoever inserts it.
-    fn entered(self, share: Share);
-    /// Called exactly once for each that leaves the table, by whoever removed it.
-    fn removed(self, share: Share);
 }
 
 /// What becomes an entry.
@@ -118,31 +116,6 @@ pub struct New<F: Family> {
     pub timeout: u32,
     /// Where it may go.
     pub survey: Survey,
-}
-
-/// What accounting needs to know about an entry that comes or goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Share {
-    /// Server index.
-    pub server: u16,
-    /// IP protocol number.
-    pub protocol: u8,
-    /// A connection or a template, never a reply.
-    pub kind: Kind,
-    /// First or last state.
-    pub state: u8,
-}
-
-/// The hash's secrets: drawn once when the table is made.
-pub trait Secrets: Copy {
-    /// One of sixteen.
-    fn secret(self, index: usize) -> u64;
-}
-
-impl Secrets for &[u64; 16] {
-    fn secret(self, index: usize) -> u64 {
-        self.get(index).copied().unwrap_or(0)
-    }
 }
 
 /// Where a key may live.

@@ -1,8 +1,8 @@
 //! Removal, accounted for by whoever wins it.
 
 use super::find::{by_number, unchanged};
-use super::{Inserted, Share, Slot, Store, Ways};
-use crate::connection::{Kind, Tag};
+use super::{Inserted, Slot, Store, Ways};
+use crate::connection::{Kind, Share, Tag};
 use crate::family::Family;
 
 /// Removes a connection, its reply entry included. False when somebody else was faster.

@@ -6,7 +6,7 @@ use super::{Ordinary, link, reachable};
 use crate::abi::{Member, Method, Plan};
 use crate::connection::table::{self, New, Place, Store, Survey};
 use crate::connection::{Kind, Protocol, Record, Signal, tcp};
-use crate::forward::enter::{State, await_replies, heard};
+use crate::forward::enter::{State, heard};
 use crate::forward::newcomer::{flow, service};
 use crate::network::Network;
 use crate::packet::Packet;
@@ -99,7 +99,7 @@ fn enter<'a, F: Network, T: Tables + Store<F> + 'a>(
     };
     let place = Place::of(hash, Store::<F>::sets(tables));
     if method == Method::Nat {
-        await_replies(new, server);
+        new.into_replies(server);
         let hash = F::hash(&new.key, tables);
         let replies = Place::of(hash, Store::<F>::sets(tables));
         // Both at once: the atomic instructions of an insertion wait for all that was asked for before.
@@ -110,11 +110,8 @@ fn enter<'a, F: Network, T: Tables + Store<F> + 'a>(
         new.partner = reply.number;
         new.state = state.number;
         new.timeout = packet.timeout(state.number);
-        let Some(connection) = table::insert_at_once::<F, T>(tables, place, new) else {
-            table::discard::<F, T>(tables, reply);
-            return None;
-        };
-        table::tie::<F, T>(tables, reply, connection, state.half_open);
+        let connection = table::insert_at_once::<F, T>(tables, place, new).ok_or(());
+        table::complete_pair::<F, T, _>(tables, &reply, connection, &state.half_open).ok()?;
     } else {
         table::insert_at_once::<F, T>(tables, place, new)?;
     }

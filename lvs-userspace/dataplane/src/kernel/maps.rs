@@ -12,8 +12,8 @@ use super::load::own_map;
 use super::saved::Saved;
 use super::{Counters, Directory, Events, KernelError, Mapping, Probes, Verdicts, Wire};
 
-/// Peers that are kept in [`Maps::tellers`].
-pub const TELLERS: u32 = 64;
+/// Peers that [`Maps::sending_peers`] has room for.
+pub const SENDING_PEERS: u32 = 64;
 
 /// Everything but the hash of services. See [`lvs_common::abi`] for what each holds.
 #[expect(missing_docs, reason = "named after the maps")]
@@ -38,7 +38,7 @@ pub struct Maps {
     /// The sync daemons that are to run, by role: they outlive the process.
     pub sync_daemons: Mapping<Saved>,
     /// The directors whose connections may be in the tables; 0: none.
-    pub tellers: Mapping<u64>,
+    pub sending_peers: Mapping<u64>,
 }
 
 impl Maps {
@@ -48,7 +48,7 @@ impl Maps {
         let service_bases: MapData =
             own_map::<Wire<Stats>>(directory, "service_bases", MAX_SERVICES)?;
         let sync_daemons: MapData = own_map::<Wire<Saved>>(directory, "sync_daemons", 2)?;
-        let tellers: MapData = own_map::<u64>(directory, "tellers", TELLERS)?;
+        let sending_peers: MapData = own_map::<u64>(directory, "tellers", SENDING_PEERS)?;
         Ok(Self {
             config: mapping(ebpf, abi::CONFIG)?,
             heads: mapping(ebpf, abi::HEADS)?,
@@ -74,7 +74,7 @@ impl Maps {
             events: Events::take(map(ebpf, abi::EVENTS)?, per_cpu(ebpf, abi::LOST_EVENTS)?)?,
             probes: Probes::take(map(ebpf, abi::PROBES)?)?,
             sync_daemons: Mapping::of(&sync_daemons, "sync_daemons")?,
-            tellers: Mapping::of(&tellers, "tellers")?,
+            sending_peers: Mapping::of(&sending_peers, "tellers")?,
         })
     }
 }

@@ -30,7 +30,7 @@ pub use grace::wait_for_readers;
 pub use harness::Harness;
 pub use load::{DEFAULT_ENTRIES4, DEFAULT_ENTRIES6, DataPath, Options, Verified, verify};
 pub use mapping::{Mapping, Plain};
-pub use maps::{Maps, ServiceKeys, TELLERS};
+pub use maps::{Maps, SENDING_PEERS, ServiceKeys};
 pub use mode::Mode;
 pub use per_cpu::{Counters, Verdicts};
 pub use probes::Probes;

@@ -131,7 +131,7 @@ async fn serve(
         ready: Notify::new(),
     };
     // Before any of its replicas is in the tables.
-    lock(&context.inherited).session_begins(&context.maps.tellers, peer.instance);
+    lock(&context.inherited).session_begins(&context.maps.sending_peers, peer.instance);
     peer.session_begins(address);
     let (read, write) = stream.into_split();
     let ended = tokio::select! {
@@ -149,7 +149,7 @@ async fn serve(
         // A frame that is still being applied is so in a moment, and no other one follows.
         let index = lock(&session.receiver).close(context.tables());
         kept.keep_index(index, clock::now());
-        lock(&context.inherited).session_ended(&context.maps.tellers, kept.instance);
+        lock(&context.inherited).session_ended(&context.maps.sending_peers, kept.instance);
     });
     match left.await {
         Ok(()) => error,

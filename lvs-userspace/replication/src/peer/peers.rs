@@ -88,7 +88,7 @@ impl Peers {
         let inherited = {
             let maps = Arc::clone(&maps);
             let collect = move || {
-                let senders = inherited::remembered(&maps.tellers);
+                let senders = inherited::remembered(&maps.sending_peers);
                 Inherited::collect((&*maps).into(), senders)
             };
             tokio::task::spawn_blocking(collect).await?
@@ -227,7 +227,7 @@ async fn distribute_events(context: Arc<Context>, events: Subscription) {
 async fn give_up(context: Arc<Context>) {
     tokio::time::sleep(RETURN_TIMEOUT).await;
     let given_up = move || {
-        let senders = &context.maps.tellers;
+        let senders = &context.maps.sending_peers;
         for peer in lock(&context.inherited).give_up(context.tables(), senders) {
             tracing::warn!("the director {peer} does not return: its connections are this one's");
         }

@@ -11,7 +11,7 @@ use lvs_common::connection::table::{self, New, Place, Store, Survey, Ways};
 use lvs_common::connection::{Client, Entry, EntryId, Key, Kind, Ports, Record, resume, tcp};
 use lvs_common::family::{Family, PerFamily, V4, V6};
 use lvs_dataplane::director::Recognized;
-use lvs_dataplane::kernel::{Mapping, TELLERS};
+use lvs_dataplane::kernel::{Mapping, SENDING_PEERS};
 use lvs_dataplane::table::Table;
 use proptest::prelude::*;
 use zerocopy::FromZeros as _;
@@ -76,7 +76,7 @@ impl Director {
             instance: Instance(u64::from(number) + 1),
             before: None,
             discarded: DiscardCounters::default(),
-            senders: Mapping::zeroed(TELLERS),
+            senders: Mapping::zeroed(SENDING_PEERS),
             inherited: Mutex::default(),
         };
         director.config.write(0, config);
