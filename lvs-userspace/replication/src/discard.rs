@@ -118,7 +118,7 @@ impl From<Unrecognized> for Discard {
     }
 }
 
-/// How often each reason occurred.
+/// Counts of all reasons.
 #[derive(Debug, Default)]
 pub(crate) struct DiscardCounters([AtomicU64; Discard::ALL.len()]);
 

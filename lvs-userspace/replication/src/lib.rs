@@ -1,8 +1,9 @@
 //! Connection replication: directors know each other's connections and persistence templates, so that each can
 //! go on with those of the other.
 //!
-//! What another director sends is one thing, whatever protocol it came by: it is described by a [`replica`],
-//! refused by [`validate`], and brought into the connection tables by [`apply`]; [`discard`] counts what is not.
+//! The core is the same for all protocols: a [`replica`] describes a connection of another director, [`validate`]
+//! refuses impossible ones, [`apply`] brings the others into the connection tables, and [`discard`] counts those
+//! that are not applied.
 //! The data path's [`events`] say which connections to send. Two transports use that, and know nothing of each
 //! other: [`ipvs`], the protocol of the kernel's IPVS, and [`peer`], encrypted sessions of our own.
 //!

@@ -9,7 +9,7 @@ use lvs_common::connection::Protocol;
 pub(crate) struct Replica {
     /// `None`: none that is balanced. A template of a firewall mark's service has none.
     pub(crate) protocol: Option<Protocol>,
-    /// Of a persistent client, instead of one connection.
+    /// A persistence template instead of a connection.
     pub(crate) template: bool,
     /// The client; of a template its network, and port 0.
     pub(crate) client: SocketAddr,

@@ -13,7 +13,7 @@ use lvs_common::family::{V4, V6};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
 use super::KernelError;
-use super::saved::Saved;
+use super::saved_sync_daemon::SavedSyncDaemon;
 
 /// Values that can be copied from and to memory shared with the BPF program.
 ///
@@ -41,7 +41,7 @@ plain!(
     Server,
     Hop,
     Load,
-    Saved,
+    SavedSyncDaemon,
     Stats,
     Entry<V4>,
     Entry<V6>

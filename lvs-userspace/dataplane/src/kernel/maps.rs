@@ -9,7 +9,7 @@ use lvs_common::connection::Entry;
 use lvs_common::family::{V4, V6};
 
 use super::load::own_map;
-use super::saved::Saved;
+use super::saved_sync_daemon::SavedSyncDaemon;
 use super::{Counters, Directory, Events, KernelError, Mapping, Probes, Verdicts, Wire};
 
 /// Peers that [`Maps::sending_peers`] has room for.
@@ -36,7 +36,7 @@ pub struct Maps {
     pub events: Events,
     pub probes: Probes,
     /// The sync daemons that are to run, by role: they outlive the process.
-    pub sync_daemons: Mapping<Saved>,
+    pub sync_daemons: Mapping<SavedSyncDaemon>,
     /// The directors whose connections may be in the tables; 0: none.
     pub sending_peers: Mapping<u64>,
 }
@@ -47,7 +47,7 @@ impl Maps {
         let server_bases: MapData = own_map::<Wire<Stats>>(directory, "server_bases", MAX_SERVERS)?;
         let service_bases: MapData =
             own_map::<Wire<Stats>>(directory, "service_bases", MAX_SERVICES)?;
-        let sync_daemons: MapData = own_map::<Wire<Saved>>(directory, "sync_daemons", 2)?;
+        let sync_daemons: MapData = own_map::<Wire<SavedSyncDaemon>>(directory, "sync_daemons", 2)?;
         let sending_peers: MapData = own_map::<u64>(directory, "tellers", SENDING_PEERS)?;
         Ok(Self {
             config: mapping(ebpf, abi::CONFIG)?,

@@ -17,7 +17,7 @@ mod merging;
 mod mode;
 mod per_cpu;
 mod probes;
-mod saved;
+mod saved_sync_daemon;
 
 use std::io;
 use std::path::PathBuf;
@@ -34,7 +34,7 @@ pub use maps::{Maps, SENDING_PEERS, ServiceKeys};
 pub use mode::Mode;
 pub use per_cpu::{Counters, Verdicts};
 pub use probes::Probes;
-pub use saved::Saved;
+pub use saved_sync_daemon::SavedSyncDaemon;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// What went wrong between the daemon and the kernel.

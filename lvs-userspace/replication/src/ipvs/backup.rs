@@ -31,7 +31,7 @@ const LONGEST_DATAGRAM: usize = 65_536;
 /// Bits of a template's client that count: it is sent as its network.
 const WHOLE: u8 = 128;
 
-/// What a backup received since lvsd started.
+/// Counters of a backup since lvsd started.
 #[derive(Debug, Default)]
 pub(super) struct ReceiveCounters {
     /// Messages, discarded ones included.

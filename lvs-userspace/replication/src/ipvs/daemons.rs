@@ -9,7 +9,7 @@ use lvs_api::sync::{
     DEFAULT_GROUP, DEFAULT_PORT, DEFAULT_TTL, SyncDaemon, SyncDaemonStatus, SyncRole, SyncStatus,
 };
 use lvs_dataplane::director::Director;
-use lvs_dataplane::kernel::{Maps, Saved};
+use lvs_dataplane::kernel::{Maps, SavedSyncDaemon};
 use thiserror::Error;
 
 use super::backup::{Backup, ReceiveCounters};
@@ -48,7 +48,7 @@ pub struct SyncDaemons {
     received: Arc<ReceiveCounters>,
     sent: Arc<SendCounters>,
     options: SyncOptions,
-    /// Of each role one, and more where a backup listens to several ports.
+    /// One of each role, or more where a backup listens at several ports.
     workers: Mutex<BTreeMap<SyncRole, Vec<Worker>>>,
 }
 
@@ -65,7 +65,7 @@ impl SyncDaemons {
             workers: Mutex::default(),
         };
         for role in [SyncRole::Master, SyncRole::Backup] {
-            let saved = sync.maps.sync_daemons.read(Saved::index(role));
+            let saved = sync.maps.sync_daemons.read(SavedSyncDaemon::index(role));
             let Some(daemon) = saved.and_then(|saved| saved.daemon(role)) else {
                 continue;
             };
@@ -80,7 +80,8 @@ impl SyncDaemons {
 
     /// Starts a daemon, now and with every lvsd to come.
     pub fn start(&self, daemon: &SyncDaemon) -> Result<(), SyncError> {
-        let saved = Saved::new(daemon).ok_or_else(|| SyncError::Name(daemon.interface.clone()))?;
+        let saved = SavedSyncDaemon::new(daemon)
+            .ok_or_else(|| SyncError::Name(daemon.interface.clone()))?;
         let mut workers = self.workers();
         if workers.contains_key(&daemon.role) {
             return Err(SyncError::Running(daemon.role));
@@ -90,7 +91,7 @@ impl SyncDaemons {
         workers.insert(daemon.role, all);
         self.maps
             .sync_daemons
-            .write(Saved::index(daemon.role), saved);
+            .write(SavedSyncDaemon::index(daemon.role), saved);
         Ok(())
     }
 
@@ -100,7 +101,7 @@ impl SyncDaemons {
         let worker = worker.ok_or(SyncError::NotRunning(role))?;
         self.maps
             .sync_daemons
-            .write(Saved::index(role), Saved::NONE);
+            .write(SavedSyncDaemon::index(role), SavedSyncDaemon::NONE);
         drop(worker);
         if role == SyncRole::Backup {
             self.received.unbound().clear();

@@ -11,7 +11,7 @@ use lvs_api::sync::{SyncRole, SyncSent};
 use lvs_common::abi::Config;
 use lvs_common::connection::EntryId;
 use lvs_dataplane::clock;
-use lvs_dataplane::kernel::{Maps, Saved};
+use lvs_dataplane::kernel::{Maps, SavedSyncDaemon};
 use tracing::{debug, warn};
 
 use super::options::SyncOptions;
@@ -33,7 +33,7 @@ const PASSED: u32 = 65_536;
 /// A template is sent with its connections, but not more often.
 const TEMPLATES: Duration = Duration::from_secs(1);
 
-/// What a master sent since lvsd started.
+/// Counters of a master since lvsd started.
 #[derive(Debug, Default)]
 pub(super) struct SendCounters {
     messages: AtomicU64,
@@ -54,7 +54,7 @@ impl SendCounters {
     }
 }
 
-/// What all messages of a master have in common.
+/// Parameters of all messages of a master.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Addressing {
     pub(super) syncid: u8,
@@ -188,8 +188,11 @@ impl Master {
         };
         let sizes = Entries::from(&*self.maps).sizes();
         // A director that is a backup as well has replicas of others, who know better what they saw last.
-        let backup = self.maps.sync_daemons.read(Saved::index(SyncRole::Backup));
-        let own_only = backup.is_some_and(|saved| saved != Saved::NONE);
+        let backup = self
+            .maps
+            .sync_daemons
+            .read(SavedSyncDaemon::index(SyncRole::Backup));
+        let own_only = backup.is_some_and(|saved| saved != SavedSyncDaemon::NONE);
         let mut place = from;
         while place < from.saturating_add(PASSED)
             && entries > 0

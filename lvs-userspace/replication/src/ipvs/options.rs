@@ -10,7 +10,7 @@ pub struct SyncOptions {
     /// Ports of a group, from its own on (`sync_ports` of IPVS): a master spreads what it sends over them, a
     /// backup listens at all.
     pub ports: u16,
-    /// Of persistent services a master sends the templates only (`sync_persist_mode`).
+    /// A master sends only the templates of persistent services (`sync_persist_mode`).
     pub templates_only: bool,
     /// Bytes of a socket's buffer (`sync_sock_size`), 0: the system's default; `None`: this program's.
     pub buffer: Option<u32>,

@@ -20,7 +20,7 @@ pub struct RefreshOptions {
     /// When a connection's last packet is so much later than when it was sent, or half its timeout later if
     /// that is less (but ten seconds at least); zero: never.
     pub period: Duration,
-    /// So many times more, an eighth of the period apart, in case a message was lost.
+    /// Number of times that it is repeated, an eighth of the period apart, in case a message was lost.
     pub retries: u8,
 }
 

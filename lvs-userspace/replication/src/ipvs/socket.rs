@@ -127,7 +127,7 @@ impl SyncSocket {
         })
     }
 
-    /// Whether its interface still is the one it was opened on.
+    /// True while its interface is the one that it was opened on.
     pub(super) fn is_current(&self) -> bool {
         index(&self.interface) == Some(self.index)
     }

@@ -85,7 +85,7 @@ impl Unbound {
         self.kept.len()
     }
 
-    /// Whether another attempt to bind them is due.
+    /// True if another attempt to bind them is due.
     pub(super) fn is_due(&self, now: u32) -> bool {
         !self.kept.is_empty() && age(now, self.tried) >= RETRY
     }

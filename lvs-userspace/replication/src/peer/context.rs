@@ -26,7 +26,7 @@ use crate::lock::lock;
 /// Directors that are remembered after they left.
 const REMEMBERED: usize = 16;
 
-/// Of this director.
+/// Context of the sessions of this director.
 pub(super) struct Context {
     pub(super) instance: Instance,
     pub(super) key: Key,

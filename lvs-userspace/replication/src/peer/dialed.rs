@@ -47,7 +47,7 @@ pub(super) struct DialedState {
     begun: Option<Instant>,
 }
 
-/// What is sent as soon as the peer's window is open.
+/// Queues of what is sent as soon as the peer's window is open.
 #[derive(Default)]
 struct Queue {
     events: Vec<EntryId>,
@@ -208,7 +208,7 @@ impl DialedPeer {
         self.wake.notify_one();
     }
 
-    /// Whether the next scan is to begin at once; true once.
+    /// True, once, if the next scan is to begin at once.
     pub(super) fn is_asked_to_scan(&self) -> bool {
         self.scan_at_once.swap(false, Ordering::Relaxed)
     }

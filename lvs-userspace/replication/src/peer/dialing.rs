@@ -39,7 +39,7 @@ pub(super) struct DialingState {
 }
 
 impl DialingPeer {
-    /// Of a director.
+    /// A director that was in no session yet.
     pub(super) fn new(instance: Instance) -> Self {
         Self {
             instance,

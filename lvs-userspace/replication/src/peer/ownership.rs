@@ -66,7 +66,7 @@ fn is_peers(tables: Tables<'_>, entry: LocalEntry) -> bool {
     counts_at_most(tables, entry, 0)
 }
 
-/// Whether it is the same connection still, of whose client no more packets arrived here than so many.
+/// True while it is the same connection, of whose client at most so many packets arrived here.
 fn counts_at_most(tables: Tables<'_>, entry: LocalEntry, packets: u32) -> bool {
     let entries = tables.entries;
     let tag = entries.tag(entry.id);

@@ -38,7 +38,7 @@ const BEHIND: usize = 256;
 pub struct Options {
     /// The others, as `HOST:PORT`.
     pub peers: Vec<String>,
-    /// Where to listen; none: everywhere, at [`DEFAULT_PORT`].
+    /// Address to listen at; none: all addresses, at [`DEFAULT_PORT`].
     pub listen: Option<SocketAddr>,
     /// The key of all directors of the group.
     pub key: Key,

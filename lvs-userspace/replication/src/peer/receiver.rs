@@ -72,7 +72,7 @@ pub(super) struct Receiver {
     complete: u32,
 }
 
-/// What comes of a frame.
+/// Outcome of a frame.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     /// Entries of the peer that it has to send whole.
@@ -87,7 +87,7 @@ pub(super) struct Outcome {
     pub(super) joined: bool,
 }
 
-/// What a frame is applied to.
+/// Tables that a frame is applied to.
 struct Target<'a, R> {
     tables: Tables<'a>,
     config: Config,

@@ -20,7 +20,7 @@ use super::refusal::Refusal;
 pub(super) struct ServerName {
     /// Its number there.
     pub(super) number: U16,
-    /// Of the virtual service: address (or mark), port, protocol and family, see [`ServiceKey`].
+    /// Virtual service: address (or mark), port, protocol and family, see [`ServiceKey`].
     service: [u8; 20],
     /// Its own address; an IPv4 address lies in the first four bytes.
     pub(super) address: [u8; 16],
@@ -105,7 +105,7 @@ pub(super) struct Scan {
     pub(super) connections: U32,
 }
 
-/// What the receiver has applied so far.
+/// Progress of the receiver.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
 )]
@@ -132,7 +132,7 @@ pub(super) enum FrameRecord<'a> {
     Server(ServerName),
     /// An IPv4 connection or template as it is now, whatever had its number before.
     Entry4(EntryRecord<[u8; 4]>),
-    /// Likewise, of IPv6.
+    /// An IPv6 connection or template.
     Entry6(EntryRecord<[u8; 16]>),
     /// An entry had packets that did not change its state.
     Refresh {

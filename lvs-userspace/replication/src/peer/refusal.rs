@@ -54,7 +54,7 @@ impl Refusal {
     }
 }
 
-/// How often each reason occurred.
+/// Counts of all reasons.
 #[derive(Debug, Default)]
 pub(super) struct RefusalCounters([AtomicU64; Refusal::ALL.len()]);
 

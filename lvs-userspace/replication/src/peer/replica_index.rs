@@ -17,7 +17,7 @@ pub(super) struct LocalEntry {
     pub(super) displaced: bool,
 }
 
-/// What is held of one peer. Grows with the peer's highest number, up to the size of its tables.
+/// Index of one peer's replicas. Grows with the peer's highest number, up to the size of its tables.
 #[derive(Debug, Default)]
 pub(super) struct ReplicaIndex {
     /// By the peer's numbers.

@@ -25,7 +25,7 @@ const FRAME: usize = 32 << 10;
 /// Entries that a scan compares in one turn.
 const SCANNED: u32 = 1 << 17;
 
-/// What the peer was sent of an entry. All zero: nothing.
+/// The last state of an entry that the peer was sent. All zero: none.
 #[derive(Clone, Copy, Debug, Default)]
 struct SentState {
     /// The tag as it was sent; busy: the entry is to be sent again.
@@ -79,7 +79,7 @@ impl Sender {
         self.scans
     }
 
-    /// Whether a scan is under way.
+    /// True while a scan is under way.
     pub(super) const fn is_scanning(&self) -> bool {
         self.scan.is_some()
     }
@@ -89,7 +89,7 @@ impl Sender {
         self.connections
     }
 
-    /// How far the scan is, in percent.
+    /// Share of the scan that is done, in percent.
     pub(super) fn progress(&self) -> u8 {
         let all = (self.sent.v4.len() + self.sent.v6.len()).max(1);
         let percent = self.scan.map_or(100, |place| place as usize * 100 / all);
@@ -295,7 +295,7 @@ impl Comparison<'_> {
         }
     }
 
-    /// Whether another director is better off with an entry. A connection without a handshake is worth it
+    /// True if another director is better off with an entry. A connection without a handshake is worth it
     /// from the packet on at which IPVS sends it: most have one or two.
     fn is_worth_sending<F: Family>(&self, entry: &Entry<F>, state: u8, known: bool) -> bool {
         if Kind::from_raw(entry.key.kind) == Kind::Template {
@@ -308,7 +308,7 @@ impl Comparison<'_> {
         }
     }
 
-    /// Whether a connection had packets that the peer should know of, to let it live as long as it does here.
+    /// True if a connection had packets that the peer should know of, so that it expires there no earlier.
     fn is_refreshed(&self, sent: SentState, id: EntryId) -> bool {
         if sent.tag.is_free() {
             return false;
@@ -341,9 +341,9 @@ impl Comparison<'_> {
     }
 }
 
-/// What an entry is.
+/// Result of looking at an entry.
 enum Finding<F: Family> {
-    /// None that a peer should have.
+    /// No entry that a peer should have.
     Nothing,
     /// Another director's.
     Foreign,

@@ -38,7 +38,7 @@ impl Peers {
         }
     }
 
-    /// Whether a director and this one know each other's connections.
+    /// True if a director and this one have each other's connections.
     pub fn in_step(&self, instance: Instance) -> bool {
         let peer = self.context.dialed.iter().find(|peer| {
             let state = lock(&peer.state);

@@ -372,7 +372,7 @@ impl World {
     }
 
     /// Nothing happens any more but what the sessions do by themselves.
-    fn settle(&mut self) {
+    fn converge(&mut self) {
         self.meet();
         for _ in 0..6 {
             self.now = self.now.wrapping_add(ticks(1));
@@ -424,7 +424,7 @@ proptest! {
         for step in &steps {
             world.step(step);
         }
-        world.settle();
+        world.converge();
         let [one, two] = world.directors.each_ref().map(Director::connections);
         prop_assert_eq!(known(&one), known(&two));
         for (director, number) in world.directors.iter().zip([&one, &two]) {
@@ -452,10 +452,10 @@ proptest! {
 fn an_end_is_sent_before_the_entry_would_expire() {
     let mut world = World::new();
     world.directors[0].packet(1, tcp::State::Established, world.now);
-    world.settle();
+    world.converge();
     assert_eq!(world.directors[1].connections()[&1], (1, 1, false));
     world.directors[0].close(1);
-    world.settle();
+    world.converge();
     assert!(world.directors[1].connections().is_empty());
 }
 
@@ -463,15 +463,15 @@ fn an_end_is_sent_before_the_entry_would_expire() {
 fn a_packet_of_its_client_moves_a_connection_to_this_director() {
     let mut world = World::new();
     world.directors[0].packet(1, tcp::State::Established, world.now);
-    world.settle();
+    world.converge();
     world.directors[1].packet(1, tcp::State::Established, world.now);
-    world.settle();
+    world.converge();
     assert!(
         !world.directors[0].connections()[&1].2,
         "the first has let go"
     );
     world.directors[1].close(1);
-    world.settle();
+    world.converge();
     assert!(world.directors[0].connections().is_empty());
 }
 
@@ -479,11 +479,11 @@ fn a_packet_of_its_client_moves_a_connection_to_this_director() {
 fn a_replica_that_ended_here_is_asked_for_again() {
     let mut world = World::new();
     world.directors[0].packet(1, tcp::State::Established, world.now);
-    world.settle();
+    world.converge();
     // Its client comes here and its connection is removed within a moment: between two looks.
     world.directors[1].packet(1, tcp::State::Established, world.now);
     world.directors[1].close(1);
-    world.settle();
+    world.converge();
     let [one, two] = world.directors.each_ref().map(Director::connections);
     assert_eq!(one.keys().collect::<Vec<_>>(), [&1]);
     assert_eq!(
@@ -503,7 +503,7 @@ fn two_that_saw_a_client_in_the_same_moment_agree_on_one_of_them() {
     world.send(1, true);
     world.send(0, true);
     world.directors[0].packet(1, Established, world.now);
-    world.settle();
+    world.converge();
     let [one, two] = world.directors.each_ref().map(Director::connections);
     assert_eq!(known(&one), known(&two));
     assert_ne!(one[&10].2, two[&10].2, "it is one's and not the other's");
@@ -521,7 +521,7 @@ fn an_entry_that_ends_before_it_was_sent_again_is_removed() {
     // The second knows better than the first, and is about to say so once more.
     world.step(&Step::Wait(0));
     world.directors[1].close(1);
-    world.settle();
+    world.converge();
     assert!(world.directors[0].connections().is_empty());
 }
 
@@ -529,13 +529,13 @@ fn an_entry_that_ends_before_it_was_sent_again_is_removed() {
 fn replicas_of_a_peer_outlive_it_and_are_sent_on() {
     let mut world = World::new();
     world.directors[0].packet(1, tcp::State::Established, world.now);
-    world.settle();
+    world.converge();
     world.part();
     // The first one boots again, with new tables.
     world.directors[0] = Director::new(0);
     world.directors[0].instance = Instance(7);
     world.directors[1].before = None;
-    world.settle();
+    world.converge();
     assert_eq!(world.directors[0].connections()[&1], (1, 1, false));
     assert!(world.directors[1].connections()[&1].2);
 }

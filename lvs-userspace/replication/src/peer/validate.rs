@@ -50,7 +50,7 @@ pub(super) fn validate<F: Family>(
     })
 }
 
-/// Whether packets with this key find the service. Which ones have a mark is decided by rules that both
+/// True if packets with this key find the service. Which ones have a mark is decided by rules that both
 /// directors have.
 fn is_of<F: Family>(
     record: &EntryRecord<F::Address>,

@@ -15,7 +15,7 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// Whether another frame may be sent.
+    /// True if another frame may be sent.
     pub(super) fn is_open(&self) -> bool {
         self.under_way.len() < MOST
     }

@@ -27,7 +27,7 @@ pub struct SyncEntry {
     pub mark: u32,
     /// Seconds without a packet after which it is forgotten, counted from now; 0: those of its state.
     pub timeout: u32,
-    /// How much longer its packets have become (the FTP helper changes payload).
+    /// Shifts of its sequence numbers (the FTP helper changes payload).
     pub sequences: Option<Sequences>,
     /// Its name with a persistence engine.
     pub engine: Option<Engine>,

@@ -52,7 +52,7 @@ impl Flags {
         }
     }
 
-    /// Whether any of these is set.
+    /// True if any of these is set.
     pub const fn has(self, flags: Self) -> bool {
         self.0 & flags.0 != 0
     }

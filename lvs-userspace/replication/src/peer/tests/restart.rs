@@ -37,7 +37,7 @@ fn restarted() -> World {
     for client in [1, 2] {
         world.directors[0].packet(client, tcp::State::Established, world.now);
     }
-    world.settle();
+    world.converge();
     world.restart(1);
     world.directors[0].close(2);
     world
@@ -55,7 +55,7 @@ fn an_entry_that_ended_while_lvsd_was_away_is_not_sent_back() {
     world.receive(0);
     assert_eq!(world.directors[1].connections().len(), 1, "ended");
     assert_eq!(world.give_up(1), 0, "nobody is waited for any more");
-    world.settle();
+    world.converge();
     for director in &world.directors {
         assert_eq!(director.connections().into_keys().collect::<Vec<_>>(), [1]);
     }
@@ -68,11 +68,11 @@ fn replicas_of_a_peer_that_does_not_return_are_kept_and_sent_on() {
     // The master boots: it is another one, with empty tables.
     world.directors[0] = Director::new(0);
     world.directors[0].instance = Instance(7);
-    world.settle();
+    world.converge();
     assert_eq!(world.directors[1].connections().len(), 2, "kept");
     assert!(world.directors[0].connections().is_empty(), "not yet");
     assert_eq!(world.give_up(1), 1);
-    world.settle();
+    world.converge();
     assert_eq!(world.directors[0].connections().len(), 2);
     // The next restart waits for the one that is there, and for nobody else.
     let senders = remembered(&world.directors[1].senders);
@@ -88,7 +88,7 @@ fn a_session_that_ends_before_the_bulk_sync_removes_nothing() {
     world.receive(0);
     world.part();
     assert_eq!(world.directors[1].connections().len(), 2);
-    world.settle();
+    world.converge();
     assert_eq!(world.directors[1].connections().len(), 1);
 }
 

@@ -9,7 +9,7 @@ use lvs_api::sync::{DEFAULT_GROUP, DEFAULT_PORT, DEFAULT_TTL, SyncDaemon, SyncRo
 /// A sync daemon's options; all zero: it is not to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
-pub struct Saved {
+pub struct SavedSyncDaemon {
     /// 4 or 6, of the group; 0: not to run.
     family: u8,
     syncid: u8,
@@ -24,9 +24,9 @@ pub struct Saved {
     interface: [u8; 16],
 }
 
-const _: () = assert!(size_of::<Saved>() == 40);
+const _: () = assert!(size_of::<SavedSyncDaemon>() == 40);
 
-impl Saved {
+impl SavedSyncDaemon {
     /// Nothing.
     pub const NONE: Self = Self {
         family: 0,
@@ -117,7 +117,7 @@ mod tests {
             ttl: Some(1),
             ..daemon()
         };
-        let saved = Saved::new(&daemon()).unwrap();
+        let saved = SavedSyncDaemon::new(&daemon()).unwrap();
         assert_eq!(saved.daemon(SyncRole::Backup), Some(expected));
         let whole = SyncDaemon {
             group: Some("ff02::81".parse().unwrap()),
@@ -126,21 +126,21 @@ mod tests {
             max_length: Some(1000),
             ..daemon()
         };
-        let saved = Saved::new(&whole).unwrap();
+        let saved = SavedSyncDaemon::new(&whole).unwrap();
         assert_eq!(saved.daemon(SyncRole::Backup), Some(whole));
     }
 
     #[test]
     fn nothing_and_nonsense_are_no_options() {
-        assert_eq!(Saved::new_zeroed(), Saved::NONE);
-        assert_eq!(Saved::NONE.daemon(SyncRole::Master), None);
-        let mut nonsense = Saved::new(&daemon()).unwrap();
+        assert_eq!(SavedSyncDaemon::new_zeroed(), SavedSyncDaemon::NONE);
+        assert_eq!(SavedSyncDaemon::NONE.daemon(SyncRole::Master), None);
+        let mut nonsense = SavedSyncDaemon::new(&daemon()).unwrap();
         nonsense.interface = [b'x'; 16];
         assert_eq!(nonsense.daemon(SyncRole::Master), None);
         for interface in ["", "sixteen-letters!"] {
             let interface = interface.to_owned();
             assert_eq!(
-                Saved::new(&SyncDaemon {
+                SavedSyncDaemon::new(&SyncDaemon {
                     interface,
                     ..daemon()
                 }),
