@@ -8,7 +8,7 @@ pub mod lab;
 pub mod object;
 pub mod vm;
 
-/// Waits until a condition holds, for a while; tells whether it did.
+/// Waits for a condition until the patience is over; returns true if it held.
 pub fn eventually(patience: Duration, mut condition: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + patience;
     loop {

@@ -170,7 +170,7 @@ fn connections_of_ipvs_continue_through_lvsd() {
         old[0].starts_with("UDP UDP 10.1.0.3:7000 10.1.0.100:80 10.1.0."),
         "{old:?}"
     );
-    // No time was told: that of its state.
+    // Version 0 carries no timeout: the timeout of the state applies.
     assert!(
         (240..=300).contains(&seconds(&notes["version 0 at o"])[0]),
         "{notes:?}"

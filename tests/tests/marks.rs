@@ -150,7 +150,8 @@ fn fwmark_services_of_ldirectord_cf_follow_the_marks_of_iptables() {
         let _ = writeln!(reals, "    real={}:80 gate", server(Ipv4, number));
     }
     let file = format!(
-        "checkinterval=1\nvirtual=4\n{reals}    scheduler=rr\n    checktype=connect\n    protocol=fwm\n    checkport=80\n"
+        "checkinterval=1\nvirtual=4\n{reals}    scheduler=rr\n    checktype=connect\n    protocol=fwm\n    \
+         checkport=80\n"
     );
     lab.director.stop().unwrap();
     lab.director.start_configured(&file).unwrap();

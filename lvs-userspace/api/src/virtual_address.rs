@@ -1,4 +1,4 @@
-//! How a virtual address is named: `ADDRESS/PREFIX@INTERFACE`.
+//! Virtual addresses as text: `ADDRESS/PREFIX@INTERFACE`.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -18,7 +18,7 @@ pub struct VirtualAddress {
     pub interface: String,
 }
 
-/// Why a text names no virtual address.
+/// An error in the text of a virtual address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// There is no `@`.
@@ -27,13 +27,13 @@ pub enum NameError {
     /// No interface can be called that.
     #[error("no interface can have the name `{0}'")]
     Interface(String),
-    /// What is before the `/` is none.
+    /// The part before the `/` is no address.
     #[error("`{0}' is no address")]
     Address(String),
-    /// No host has it.
+    /// It is not an address of one host.
     #[error("{0} is not an address of one host")]
     Host(IpAddr),
-    /// What is behind the `/`.
+    /// The part behind the `/` is no length of a prefix.
     #[error("`{0}' is no length of a prefix: it is a number of bits, such as 32")]
     Prefix(String),
 }

@@ -9,32 +9,32 @@ use nix::ifaddrs::getifaddrs;
 use tracing::warn;
 
 use crate::kernel::Mapping;
-use crate::service_path::is_door;
+use crate::service_path::is_probe_veth;
 
-/// Makes the program know the addresses that the machine's interfaces have now: also those that only
-/// lie upon the ones it runs on, as VRRP's do.
+/// Publishes the addresses that the machine's interfaces have now to the program: also those of interfaces
+/// that only lie upon the ones it runs on, as VRRP's do.
 pub fn follow(config: &Mapping<Config>) {
     match addresses() {
-        Ok(addresses) => tell(config, &addresses),
+        Ok(addresses) => publish(config, &addresses),
         Err(error) => warn!("cannot list the machine's interfaces: {error}"),
     }
 }
 
-/// Whether one of the machine's interfaces has this address.
+/// True if one of the machine's interfaces has this address.
 pub fn is_own(address: Mac) -> bool {
     addresses().is_ok_and(|own| own.contains(&Config::own_address(address)))
 }
 
 fn addresses() -> Result<BTreeSet<u64>, nix::Error> {
-    let interfaces = getifaddrs()?.filter(|found| !is_door(&found.interface_name));
+    let interfaces = getifaddrs()?.filter(|found| !is_probe_veth(&found.interface_name));
     let links = interfaces.filter_map(|interface| interface.address?.as_link_addr()?.addr());
     let known = links.filter(|address| *address != Mac::default());
     Ok(known.map(Config::own_address).collect())
 }
 
-/// At no moment is an address missing that stays: what goes is overwritten where it is, by what comes
-/// or by the last one.
-fn tell(config: &Mapping<Config>, addresses: &BTreeSet<u64>) {
+/// At no moment is an address missing that stays: one that is gone is overwritten in place, by a new one or
+/// by the last.
+fn publish(config: &Mapping<Config>, addresses: &BTreeSet<u64>) {
     let Some(found) = config.read(0) else {
         return;
     };
@@ -114,15 +114,15 @@ mod tests {
             vec![6, 7, 8],
         ] {
             let addresses = BTreeSet::from_iter(addresses);
-            tell(&config, &addresses);
+            publish(&config, &addresses);
             assert_eq!(known(&config), addresses);
         }
         let many: BTreeSet<u64> = (1..=16).collect();
-        tell(&config, &many);
+        publish(&config, &many);
         assert_eq!(known(&config), many);
-        tell(&config, &(1..=17).collect());
+        publish(&config, &(1..=17).collect());
         assert_eq!(known(&config).len(), 0, "too many to tell apart");
-        tell(&config, &BTreeSet::from([17]));
+        publish(&config, &BTreeSet::from([17]));
         assert_eq!(known(&config), BTreeSet::from([17]));
     }
 }

@@ -1,4 +1,4 @@
-//! What the daemon may do once it runs.
+//! The capabilities of the daemon once it runs.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! Rules that mark packets, out of what `iptables-save` and `ip6tables-save` print.
+//! Rules that mark packets, parsed from the output of `iptables-save` and `ip6tables-save`.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -9,19 +9,19 @@ use lvs_api::protocol::MarkRule;
 /// Ports a rule may name, all in all: more are better given by port 0.
 const MAX_PORTS: usize = 1024;
 
-/// What rules that are not followed are told.
+/// The hint for rules that cannot be followed.
 pub const LIMIT: &str = "packets are told by destination address, protocol and port only";
 
-/// What a text says about marks.
+/// The rules about marks in a text.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Marks {
     /// Rules that can be followed.
     pub rules: Vec<MarkRule>,
-    /// Line numbers, from 1, of rules that set a mark and cannot be followed, and why.
+    /// Line numbers, from 1, of rules that set a mark and cannot be followed, with the reasons.
     pub others: Vec<(usize, String)>,
 }
 
-/// Reads the rules of the table `mangle` with the target `MARK`.
+/// Parses the rules of the table `mangle` with the target `MARK`.
 pub fn read(text: &str) -> Marks {
     let mut marks = Marks::default();
     let mut table = "";
@@ -44,7 +44,7 @@ pub fn read(text: &str) -> Marks {
     marks
 }
 
-/// The rules that one line of netfilter's stands for.
+/// Parses one line into the rules that it stands for.
 fn rule(words: &[&str]) -> Result<Vec<MarkRule>, String> {
     let (mut address, mut protocol, mut mark) = (None, None, None);
     let mut ports = BTreeSet::new();
@@ -66,7 +66,7 @@ fn rule(words: &[&str]) -> Result<Vec<MarkRule>, String> {
             }
             "--dport" | "--dports" => collect(value, &mut ports)?,
             "--set-xmark" | "--set-mark" => mark = Some(number(value)?),
-            // What these match with is among the options read here, or refused by itself.
+            // Their own options are among those above, or refused.
             "-m" | "-j" => {}
             other => return Err(format!("{other} {value}")),
         }

@@ -12,7 +12,7 @@ use std::io::{BufWriter, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::daemon::{File, Links, Settings};
+use crate::daemon::{File, PeerSettings, Settings};
 use crate::lifecycle::{Detached, Instance, Next, Order, PidFile};
 use crate::logging::Log;
 use anyhow::{Context as _, Result, bail};
@@ -20,7 +20,7 @@ use clap::Parser as _;
 use lvs_api::client::{Client, ClientError};
 use lvs_config::check;
 use lvs_dataplane::kernel::{self, Options};
-use lvs_failover::role::Group;
+use lvs_failover::role::AddressGroup;
 use lvs_failover::virtual_address::Announcing;
 use lvs_replication::ipvs::{RefreshOptions, SyncOptions};
 use tracing_subscriber::EnvFilter;
@@ -265,7 +265,7 @@ fn settings(arguments: &Arguments, config: Option<PathBuf>, log: Option<Log>) ->
             buffer: arguments.sync_sock_size,
         },
         role: arguments.role,
-        group: Group {
+        group: AddressGroup {
             addresses: arguments.virtual_address.clone(),
             announcing: Announcing {
                 count: arguments.announce_count,
@@ -273,7 +273,7 @@ fn settings(arguments: &Arguments, config: Option<PathBuf>, log: Option<Log>) ->
                 repeat: arguments.announce_repeat,
             },
         },
-        links: arguments.peer_key.clone().map(|key| Links {
+        peers: arguments.peer_key.clone().map(|key| PeerSettings {
             peers: arguments.peer.clone(),
             listen: arguments.peer_listen,
             key,

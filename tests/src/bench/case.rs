@@ -25,7 +25,7 @@ pub struct Case {
     pub entries: u32,
     /// Every packet starts a connection.
     pub new: bool,
-    /// Another director is told of the connections, and in this way.
+    /// The replication of the case's connections, if any.
     pub sync: Option<Interest>,
 }
 
@@ -152,7 +152,7 @@ fn known((word, method, towards): Way, udp: bool, ipv6: bool, (flows, entries): 
     }
 }
 
-/// The same while another director is told.
+/// The same case with connection replication.
 fn synced(case: &Case, how: &str, interest: Interest) -> Case {
     Case {
         name: format!("{}, {how}", case.name),

@@ -29,7 +29,7 @@ pub enum Towards {
     Server,
     /// From a real server to a client.
     Client,
-    /// Between strangers.
+    /// Between hosts unknown to the director.
     Elsewhere,
 }
 

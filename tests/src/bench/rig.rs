@@ -85,7 +85,7 @@ pub struct Rig {
     pub harness: Harness,
     path: DataPath,
     director: Arc<Mutex<Director>>,
-    /// Whoever tells another director.
+    /// Connection replication to another director.
     subscription: Option<Subscription>,
     entries: u32,
     /// XDP action of a frame that is forwarded in a test run.
@@ -132,7 +132,7 @@ impl Rig {
         &self.director
     }
 
-    /// Connections are told to other directors at this packet.
+    /// Connections are replicated at this packet.
     pub fn set_threshold(&self, packets: u32) {
         let offset = offset_of!(Config, sync) + offset_of!(abi::Sync, threshold);
         if let Some(word) = self.path.maps.config.word(0, offset) {

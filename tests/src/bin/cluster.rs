@@ -14,7 +14,7 @@ use lvs_tests::eventually;
 use lvs_tests::lab::traffic::Datagrams;
 use lvs_tests::lab::{Page, RealServer, Site, installation};
 
-/// Measures the pauses of takeovers by real cluster managers
+/// Measures the pauses of failovers by real cluster managers
 #[derive(Debug, Parser)]
 struct Arguments {
     /// The cases to measure; all if none is named

@@ -17,7 +17,7 @@ use lvs_tests::lab::traffic::{Datagrams, Idle, Pauses};
 use lvs_tests::lab::{Client, Pair};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// Measures takeovers between two directors in the lab
+/// Measures failover between two directors in the lab
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Idle TCP connections that have to answer afterwards, over all methods
@@ -72,7 +72,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
     if master == 2 {
         pair.director(2).lvsadm("handover")?;
     }
-    // What the last downloads left is told within that.
+    // The remains of the last downloads are replicated within that time.
     pair.director(2).lvsadm("sync wait")?;
     report("crash, and the role at once", &pair, || {
         pair.crash(1)?;

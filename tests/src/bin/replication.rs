@@ -1,9 +1,9 @@
 //! Measures connection replication between peers: `cargo run --release -p lvs-tests --bin replication`.
 //!
 //! Two directors with the real program, each on a core of its own, over the loopback interface. The first
-//! forwards packets (the kernel's test runs, on its core, too) and sends the second its connections. The
-//! CPU time of each of them for a connection, without the forwarding, shows what it could do with nothing else
-//! to do: a machine that is busy with other things makes the rest slower, but not that.
+//! forwards packets (the kernel's test runs, on the same core) and replicates its connections to the second.
+//! The CPU time of each director per connection, without the forwarding, does not depend on how busy the
+//! machine is; the other figures do.
 
 use std::io::{BufRead as _, BufReader, Lines, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -33,7 +33,7 @@ use tokio::sync::watch;
 /// Connections of a portion: each test run of the kernel's costs tens of milliseconds, and the buffer of events
 /// has room for twice as many.
 const PORTION: u32 = 32_768;
-/// Connections are sent at this packet: a test run less for each portion.
+/// Connections are replicated at this packet: one test run less for each portion.
 const THRESHOLD: u32 = 2;
 /// Time that the last connections may be under way.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -41,7 +41,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// Measure connection replication between peers
 #[derive(Parser)]
 struct Arguments {
-    /// Connections that a joining director is sent
+    /// Connections that a joining director receives
     #[arg(long, default_value_t = 1_000_000)]
     connections: u32,
     /// New connections a second afterwards
@@ -55,7 +55,7 @@ struct Arguments {
     second: bool,
 }
 
-/// A director with its sessions.
+/// A director with its peer sessions.
 struct Node {
     rig: Rig,
     peers: Peers,
@@ -233,7 +233,7 @@ impl Second {
     }
 }
 
-/// Receives from the first director, and reports for each line that it reads.
+/// Receives from the first director, and prints its state for each line that it reads.
 fn second() -> Result<()> {
     let connections = Arguments::parse().connections;
     pin(1)?;
@@ -305,7 +305,7 @@ fn case(connections: u32) -> Case {
     }
 }
 
-/// Opens connections by the packets that a client sends: two, of which the last one is sent at once. Returns
+/// Opens connections by the packets that a client sends: two, of which the last one is replicated at once. Returns
 /// how many there was room for: only a known connection's second packet is forwarded by its entry.
 fn open(rig: &mut Rig, flows: Range<u32>) -> Result<u64> {
     let case = case(flows.end);

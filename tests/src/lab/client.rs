@@ -98,7 +98,7 @@ impl Client {
 
     /// Asks for the names of many servers, each over a new connection.
     pub fn get_many(&self, address: IpAddr, count: usize) -> Result<Vec<String>> {
-        // curl closes the connection after each because it is told to.
+        // curl closes the connection after each because of its header.
         let url = Self::url(address, &format!("/?[1-{count}]"));
         let body = {
             let mut curl = Self::curl(&["--header", "Connection: close", &url]);

@@ -1,4 +1,4 @@
-//! Three directors at once behind a router with equal-cost paths, which a routing daemon tells of them.
+//! Three directors at once behind a router with equal-cost paths, announced by a routing daemon.
 //!
 //! The network is that of a lab with two arms. The virtual address lies on the loopback of whoever is
 //! master, and the daemon there announces it to that of the lab's router. The client reaches it by the

@@ -106,7 +106,7 @@ fn systemd_is_notified_of_ready_watchdog_and_stopping() {
     let socket = folder.path().join("notify");
     let ears = UnixDatagram::bind(&socket).unwrap();
     ears.set_read_timeout(Some(Site::PATIENCE)).unwrap();
-    let heard = || {
+    let received = || {
         let mut buffer = [0; 1024];
         let length = ears.recv(&mut buffer).unwrap();
         let text = String::from_utf8_lossy(&buffer[..length]);
@@ -130,14 +130,14 @@ fn systemd_is_notified_of_ready_watchdog_and_stopping() {
         .stdout(Stdio::null());
     let mut daemon = site.namespace("lvs1").spawn(&mut command).unwrap();
     let next = || loop {
-        let told = heard();
-        if told != "WATCHDOG=1" {
-            break told;
+        let state = received();
+        if state != "WATCHDOG=1" {
+            break state;
         }
     };
     assert_eq!(next(), "READY=1");
     for _ in 0..3 {
-        assert_eq!(heard(), "WATCHDOG=1");
+        assert_eq!(received(), "WATCHDOG=1");
     }
     // The verbs find it.
     let mut status = Command::new(built("lvsd").unwrap());

@@ -239,7 +239,8 @@ fn tls_and_names_are_asked_for_by_the_service_path() {
     }
     let web =
         "service = https\nrequest = \"/\"\nreceive = \"secure\"\nverify = no\ncheckpath = service";
-    let names = "protocol = udp\nservice = dns\nrequest = \"www.example\"\nreceive = \"10.9.0.80\"\ncheckpath = service";
+    let names = "protocol = udp\nservice = dns\nrequest = \"www.example\"\nreceive = \"10.9.0.80\"\n\
+                 checkpath = service";
     let ids = [(Ipv4, Direct), (Ipv6, Tunnel)];
     let mut file = QUICK.to_owned();
     for id in ids {
@@ -309,8 +310,8 @@ fn web_server(folder: &Path, pem: &Path) -> String {
     )
 }
 
-/// Names of the doors of probes' namespaces on the director.
-fn doors(care: &Care) -> Vec<String> {
+/// Names of the veth interfaces of probes' namespaces on the director.
+fn probe_veths(care: &Care) -> Vec<String> {
     let mut ip = Command::new("ip");
     let output = care
         .lab
@@ -355,8 +356,8 @@ fn the_service_path_comes_and_goes_with_the_daemon() {
         return;
     };
     becomes(&care, "-t", id, 80, &[1, 2, 3]);
-    let first = doors(&care);
-    let [door] = first.as_slice() else {
+    let first = probe_veths(&care);
+    let [veth] = first.as_slice() else {
         panic!("{first:?}");
     };
     // A namespace takes over the machine's filters.
@@ -366,7 +367,7 @@ fn the_service_path_comes_and_goes_with_the_daemon() {
     }
     // Somebody tidies up.
     let mut ip = Command::new("ip");
-    ip.args(["link", "delete", door]);
+    ip.args(["link", "delete", veth]);
     let deleted = care.lab.director.namespace().output(&mut ip).unwrap();
     assert!(deleted.status.success(), "{deleted:?}");
     let again = || {
@@ -378,21 +379,21 @@ fn the_service_path_comes_and_goes_with_the_daemon() {
     assert!(eventually(PATIENCE, again), "{}", care.log());
     loopback_lost(&care, id);
     care.lab.director.kill();
-    assert!(eventually(PATIENCE, || doors(&care).is_empty()));
+    assert!(eventually(PATIENCE, || probe_veths(&care).is_empty()));
     care.start();
     becomes(&care, "-t", id, 80, &[1, 2, 3]);
-    assert_eq!(doors(&care).len(), 1);
+    assert_eq!(probe_veths(&care).len(), 1);
     care.lab.director.stop().unwrap();
-    assert!(eventually(PATIENCE, || doors(&care).is_empty()));
+    assert!(eventually(PATIENCE, || probe_veths(&care).is_empty()));
     // A file that does without it makes none.
     care.write(&(QUICK.to_owned() + &service(id, 80, "checktype = connect")));
     care.start();
     becomes(&care, "-t", id, 80, &[1, 2, 3]);
-    assert_eq!(doors(&care).len(), 0);
+    assert_eq!(probe_veths(&care).len(), 0);
     // Until it is wanted: privileges are long given up then.
     care.write(&text);
     care.reload().unwrap();
-    assert!(eventually(PATIENCE, || doors(&care).len() == 1));
+    assert!(eventually(PATIENCE, || probe_veths(&care).len() == 1));
     loopback_lost(&care, id);
 }
 

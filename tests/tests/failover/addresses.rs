@@ -80,17 +80,17 @@ fn virtual_addresses_move_together_and_are_announced() {
     assert_eq!(held(one), [""; 0]);
     two.lvsadm("role master").unwrap();
     assert_eq!(held(two).len(), 8);
-    // Without a packet to them: they were told.
+    // Announcements alone did it: no packet was sent to them.
     for family in FAMILIES {
         for method in METHODS {
             let address = virtual_address(family, method);
-            eventually("the client hears of the new holder", || {
+            eventually("the client learns the new holder", || {
                 neighbour(pair.client.namespace(), address) == two.mac("front")
             });
         }
         for server in &pair.servers {
             let gateway = director_back(family);
-            eventually("real servers hear of their gateway", || {
+            eventually("real servers learn their gateway", || {
                 neighbour(server.namespace(), gateway) == two.mac("back")
             });
         }
@@ -152,9 +152,9 @@ fn a_removed_virtual_address_is_restored_and_a_foreign_one_left_alone() {
         held
     };
     assert_eq!(sorted(), both);
-    let told = one.try_lvsadm("role").unwrap();
-    assert_eq!(String::from_utf8_lossy(&told.stdout), "master\n");
-    let complaint = String::from_utf8_lossy(&told.stderr);
+    let shown = one.try_lvsadm("role").unwrap();
+    assert_eq!(String::from_utf8_lossy(&shown.stdout), "master\n");
+    let complaint = String::from_utf8_lossy(&shown.stderr);
     assert!(complaint.contains("10.1.0.102/32@front"), "{complaint}");
 
     namespace
@@ -197,12 +197,12 @@ fn an_address_conflict_is_reported() {
         "--virtual-address=fd00:1::101@front",
     ];
     one.start_with(&options).unwrap();
-    // It is master too: nobody told the first.
+    // It is master too, without the first one's knowledge.
     two.start_with(&options).unwrap();
     for (director, other) in [(one, two), (two, one)] {
-        eventually("both addresses are told of", || {
-            let told = director.try_lvsadm("role").unwrap();
-            let complaint = String::from_utf8_lossy(&told.stderr);
+        eventually("both conflicts are reported", || {
+            let shown = director.try_lvsadm("role").unwrap();
+            let complaint = String::from_utf8_lossy(&shown.stderr);
             let lines = complaint.lines().filter(|line| {
                 line.contains("duplicate address") && line.contains(&other.mac("front"))
             });

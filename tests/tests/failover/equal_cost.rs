@@ -56,13 +56,13 @@ fn directors_come_and_go(routing: Routing) {
     let lost = idle.speak();
     assert_eq!(lost, [""; 0], "of {CONNECTIONS}");
 
-    // A director that is taken out for work is not told of any more, and nothing is lost either.
+    // A director in maintenance is withdrawn from the router, and no connection is lost either.
     lab.director(2).lvsadm("role backup").unwrap();
     lab.await_paths(1).unwrap();
     let lost = idle.speak();
     assert_eq!(lost, [""; 0], "of {CONNECTIONS}");
 
-    // It is told of again when it knows every connection.
+    // Its path returns when it has every connection.
     let director = lab.director(2);
     director.lvsadm("sync wait --takeover").unwrap();
     director.lvsadm("role master").unwrap();

@@ -30,18 +30,18 @@ pub(crate) fn spoil(asker: &Asker<'_>, server: u16, service: &Service, bytes: &[
         let proxy = FaultyProxy::start(asker.island, server, *bytes, manner);
         let begin = Instant::now();
         let outcome = asker.run(&check(Ipv4, proxy.port, service.clone(), limit));
-        let told = format!("{manner:?} after {bytes} bytes: {}", outcome.text);
-        assert!(!outcome.good && !outcome.inconclusive, "{told}");
-        assert!(begin.elapsed() < Duration::from_secs(20), "{told}");
+        let found = format!("{manner:?} after {bytes} bytes: {}", outcome.text);
+        assert!(!outcome.good && !outcome.inconclusive, "{found}");
+        assert!(begin.elapsed() < Duration::from_secs(20), "{found}");
         let end = match manner {
             Manner::Silence => " in 150 ms",
             _ => "",
         };
-        assert!(outcome.text.ends_with(end), "{told}");
+        assert!(outcome.text.ends_with(end), "{found}");
         // What is not read stays in the buffers of two sockets.
         assert!(
             proxy.flooded() < FLOOD / 2,
-            "{told}: {} bytes",
+            "{found}: {} bytes",
             proxy.flooded()
         );
     }

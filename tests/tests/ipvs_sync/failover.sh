@@ -15,7 +15,7 @@ kernel -L --daemon
 note daemons of o
 ours -L --daemon
 
-# The third packet of each connection is what IPVS tells of; of UDP that is the third question.
+# IPVS sends a connection at its third packet; for UDP that is the third request.
 hold old 3
 ask old 1
 ask old 2
@@ -26,7 +26,7 @@ ours -Lcn
 note k as master
 kernel -Lcn
 
-# A call of a service whose persistence engine the new director does not have: its template is told at
+# A call of a service whose persistence engine the new director does not have: its template is sent at
 # the third packet, and its connection in the same message.
 modprobe ip_vs_pe_sip
 kernel -A -u 10.1.0.100:5060 -s rr -p 300 --pe sip

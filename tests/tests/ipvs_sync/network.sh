@@ -110,7 +110,8 @@ ask() {
 }
 # Our director with the same services, in little memory, and more options.
 begin_ours() {
-    at o lvsd --bpffs /sys/fs/bpf/o --socket /run/o.sock --interface eth0 --table4 4096 --table6 4096 "$@" >/run/o.log 2>&1 &
+    at o lvsd --bpffs /sys/fs/bpf/o --socket /run/o.sock --interface eth0 --table4 4096 --table6 4096 \
+        "$@" >/run/o.log 2>&1 &
     until_true ours -Ln
     services | ours -R
     ours --mark 5 -t 10.1.0.100:83

@@ -383,7 +383,7 @@ pub(crate) const ONLY_THERE: &[(At, &[&str])] = &[
             "virtual=10.9.9.9",
             // Firewall mark 7.
             "virtual=7x",
-            // Firewall mark 0, which no packet can be told by.
+            // Firewall mark 0, which marks no packet.
             "virtual=0",
         ],
     ),

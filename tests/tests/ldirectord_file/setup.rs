@@ -48,7 +48,7 @@ virtual=192.0.2.2:84
 \tchecktype=on
 ";
 
-/// With `-d` ldirectord runs the `ipvsadm` of its working directory: this one notes what it is told, of
+/// With `-d` ldirectord runs the `ipvsadm` of its working directory: this one records its arguments, of
 /// an empty table.
 const NOTING_IPVSADM: &str = r#"#!/bin/sh
 echo "$@" >> "${0%/*}/calls"

@@ -86,7 +86,7 @@ impl DaemonLab {
         );
     }
 
-    /// Runs a verb and tells its exit code.
+    /// Runs a verb and returns its exit code.
     pub(crate) fn code(&self, verb: &str) -> Option<i32> {
         self.lvsd(verb).status.code()
     }

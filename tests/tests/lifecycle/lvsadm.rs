@@ -190,11 +190,11 @@ fn events_are_shown_as_they_happen() {
         let line = lines.next().unwrap().unwrap();
         serde_json::from_str::<Event>(&line).unwrap()
     };
-    // Until somebody listens events are lost: an order is repeated until it is heard of.
-    let heard = AtomicBool::new(false);
+    // Events before the subscription are lost: the override is repeated until its event arrives.
+    let arrived = AtomicBool::new(false);
     let asked = thread::scope(|scope| {
         scope.spawn(|| {
-            while !heard.load(Ordering::Relaxed) {
+            while !arrived.load(Ordering::Relaxed) {
                 for state in ["drain", "ready"] {
                     director
                         .lvsadm(&format!("server shop 10.2.0.12 {state}"))
@@ -204,7 +204,7 @@ fn events_are_shown_as_they_happen() {
             }
         });
         let event = next();
-        heard.store(true, Ordering::Relaxed);
+        arrived.store(true, Ordering::Relaxed);
         event
     });
     assert!(["drain", "ready"].contains(&&*asked.event), "{asked:?}");

@@ -18,7 +18,7 @@ fn a_backup_has_the_connections_of_the_master_and_removes_them_with_it() {
     world.start_two(&lines());
     world.two().lvsadm("sync wait --timeout 20s").unwrap();
     let streams = world.connect(&METHODS, 20);
-    // Six services; connections that say nothing are sent, too.
+    // Six services; silent connections are replicated, too.
     world.agree(120);
     let left: BTreeMap<_, _> = listed(world.one()).into_iter().collect();
     for (connection, there) in listed(world.two()) {
@@ -44,7 +44,7 @@ fn a_backup_has_the_connections_of_the_master_and_removes_them_with_it() {
     assert_eq!(
         back.received.unwrap().connections,
         0,
-        "what a peer sent is not sent back"
+        "replicated connections are not sent back"
     );
 
     drop(streams);
@@ -138,9 +138,9 @@ fn a_peer_with_another_key_is_refused_and_both_report_it() {
     });
     assert_eq!(connections(world.one()).len(), streams.len());
     assert_eq!(connections(world.two()).len(), 0);
-    let sent = world.one().lvsadm("sync status").unwrap();
-    assert!(sent.contains("another key?"), "{sent}");
-    assert!(sent.contains("(key): it has another key"), "{sent}");
+    let shown = world.one().lvsadm("sync status").unwrap();
+    assert!(shown.contains("another key?"), "{shown}");
+    assert!(shown.contains("(key): it has another key"), "{shown}");
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn dropped_events_are_counted_and_the_next_scan_makes_up_for_them() {
     let to = SocketAddr::new(virtual_address(Family::Ipv4, Method::Direct), DISCARD);
     let real = SocketAddr::new(server(Family::Ipv4, 1), DISCARD);
     let lines = format!("{}-A -u {to} -s rr\n-a -u {to} -r {real} -g\n", lines());
-    // Every packet is an event, as long as somebody wants to hear of what only goes on.
+    // Every packet is an event while a subscriber asks for repeats.
     world.start_one_with(&["--sync-threshold=0", "--sync-period=1"], &lines);
     let daemon = "--start-daemon master --mcast-interface sync";
     world.one().lvsadm(daemon).unwrap();
@@ -106,7 +106,7 @@ fn dropped_events_are_counted_and_the_next_scan_makes_up_for_them() {
     until("the loss is counted", || links(world.one()).lost_events > 0);
     let took = world.agree(streams.len() + 1);
     println!(
-        "{} events are lost; the tables agree {} ms after that was told",
+        "{} events are lost; the tables agree {} ms after that was reported",
         links(world.one()).lost_events,
         took.as_millis()
     );

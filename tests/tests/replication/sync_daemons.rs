@@ -27,7 +27,7 @@ fn own(number: u8) -> Ipv4Addr {
     own
 }
 
-/// Connections of so many clients by each method and family, that IPVS would tell of.
+/// Connections of so many clients by each method and family, that IPVS would send.
 fn talk(world: &World, each: usize) -> Vec<TcpStream> {
     let mut streams = world.connect(&SHORT, each);
     for stream in &mut streams {
@@ -36,7 +36,7 @@ fn talk(world: &World, each: usize) -> Vec<TcpStream> {
     streams
 }
 
-/// Somebody on the first director's side of the network who says whatever it likes.
+/// A stranger's socket on the first director's network.
 fn stranger(world: &World) -> UdpSocket {
     let make = || UdpSocket::bind(SocketAddrV4::new(own(1), 0)).unwrap();
     let socket = world.one().namespace().enter(make).unwrap();
@@ -45,7 +45,7 @@ fn stranger(world: &World) -> UdpSocket {
 }
 
 /// A connection to the first server.
-fn told(client: u16) -> SyncEntry {
+fn entry(client: u16) -> SyncEntry {
     let virtual_address = virtual_address(Family::Ipv4, Method::Direct);
     SyncEntry {
         protocol: 6,
@@ -68,7 +68,7 @@ fn message(all: &[SyncEntry]) -> Vec<u8> {
     packer.flush().unwrap()
 }
 
-/// How often what was told was not taken, by reason.
+/// The counts of discarded entries by reason.
 fn discarded(director: &Director) -> BTreeMap<String, u64> {
     let discarded = status(director).sync.received.discarded;
     discarded
@@ -97,7 +97,7 @@ fn a_sync_master_sends_each_connection_through_one_of_its_ports() {
     let streams = talk(&world, 20);
 
     let mut through: HashMap<SocketAddr, BTreeSet<usize>> = HashMap::new();
-    until("all connections are told", || {
+    until("all connections are sent", || {
         let mut buffer = [0; 2_048];
         for (port, socket) in sockets.iter().enumerate() {
             while let Ok(length) = socket.recv(&mut buffer) {
@@ -118,11 +118,11 @@ fn a_sync_master_sends_each_connection_through_one_of_its_ports() {
     let used: BTreeSet<_> = through.values().flatten().collect();
     assert_eq!(used.len(), usize::from(PORTS), "{through:?}");
 
-    // A backup hears all of them, once nobody else has any. The master begins with all that there is.
+    // A backup receives all of them, once its ports are free. The master begins with all its connections.
     let last = sockets.into_iter().next_back();
     world.two().lvsadm(BACKUP).unwrap();
     let problem = || status(world.two()).sync.daemons.remove(0).problem;
-    until("a port in use is told", || problem().is_some());
+    until("a port in use is reported", || problem().is_some());
     drop(last);
     until("it is used", || problem().is_none());
     world.one().lvsadm("--stop-daemon master").unwrap();
@@ -131,18 +131,18 @@ fn a_sync_master_sends_each_connection_through_one_of_its_ports() {
 }
 
 /// Waits for a message; its time to live, who sent it, and its length.
-fn hear(socket: &UdpSocket) -> (i32, Ipv4Addr, usize) {
+fn receive(socket: &UdpSocket) -> (i32, Ipv4Addr, usize) {
     let mut buffer = [0; 8_192];
     let mut parts = [IoSliceMut::new(&mut buffer)];
     let mut control = nix::cmsg_space!(libc::c_int);
     let flags = MsgFlags::empty();
-    let heard =
+    let received =
         recvmsg::<SockaddrIn>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags).unwrap();
-    let ttl = heard.cmsgs().unwrap().find_map(|control| match control {
+    let ttl = received.cmsgs().unwrap().find_map(|control| match control {
         ControlMessageOwned::Ipv4Ttl(ttl) => Some(ttl),
         _ => None,
     });
-    (ttl.unwrap(), heard.address.unwrap().ip(), heard.bytes)
+    (ttl.unwrap(), received.address.unwrap().ip(), received.bytes)
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn a_sync_master_follows_its_options_and_ignores_its_own_messages() {
     let Some(world) = World::new() else {
         return;
     };
-    // Little enough to be told in one turn.
+    // Small tables are sent in one turn.
     let options = ["--table4=4096", "--table6=4096"];
     world.pair.start(&lines(), &options).unwrap();
     let listen = || {
@@ -172,7 +172,7 @@ fn a_sync_master_follows_its_options_and_ignores_its_own_messages() {
     ] {
         world.one().lvsadm(&format!("{MASTER}{more}")).unwrap();
         for &length in lengths {
-            assert_eq!(hear(&socket), (ttl, own(1), length));
+            assert_eq!(receive(&socket), (ttl, own(1), length));
         }
         world.one().lvsadm("--stop-daemon master").unwrap();
     }
@@ -208,14 +208,14 @@ fn sync_persist_mode_sends_only_templates_of_persistent_services() {
     assert!(expected.iter().any(is_template), "{expected:?}");
     // Two connections less, and a template more.
     assert_eq!(expected.len(), streams.len() - 2 + 1);
-    until("templates and the others are told", || {
+    until("templates and the others are sent", || {
         connections(world.two()) == expected
     });
-    // What is told again, and all together, is no more.
+    // A full resend adds no connection.
     let before = status(world.one()).sync.sent;
     world.one().lvsadm("--stop-daemon master").unwrap();
     world.one().lvsadm(&master).unwrap();
-    until("all is told again", || {
+    until("all is sent again", || {
         let sent = status(world.one()).sync.sent;
         sent.rounds > before.rounds && sent.entries >= before.entries + expected.len() as u64
     });
@@ -259,12 +259,12 @@ fn connections_of_an_unknown_server_are_applied_once_it_is_added() {
     world.two().lvsadm(BACKUP).unwrap();
     world.one().lvsadm(MASTER).unwrap();
     let mut streams = talk(&world, 2);
-    let told = streams.len() as u64;
+    let sent = streams.len() as u64;
     let received = || status(world.two()).sync.received;
-    until("all wait", || received().unbound == told);
+    until("all entries wait", || received().unbound == sent);
     assert_eq!(received().entries, 0);
-    assert!(discarded(world.two())["no-service"] >= told);
-    // One ends meanwhile: what was told last counts.
+    assert!(discarded(world.two())["no-service"] >= sent);
+    // One ends meanwhile: its last state counts.
     drop(streams.pop());
     let lives = |(_, left): &(String, i64)| *left > 10;
     let live = || listed(world.one()).into_iter().filter(lives).count();
@@ -281,11 +281,11 @@ fn an_entry_with_persistence_engine_data_is_skipped_and_the_rest_applied() {
     };
     world.pair.start(&lines(), &[]).unwrap();
     world.two().lvsadm(BACKUP).unwrap();
-    let mut odd = told(2);
+    let mut odd = entry(2);
     odd.engine = Engine::new(b"sip", b"f81d4fae@198.51.100.7");
-    let all = [told(1), odd, told(3)];
+    let all = [entry(1), odd, entry(3)];
     stranger(&world).send(&message(&all)).unwrap();
-    until("the others are taken", || {
+    until("the others are applied", || {
         status(world.two()).sync.received.entries == 2
     });
     let expected = BTreeMap::from([("engine".to_owned(), 1)]);
@@ -318,14 +318,14 @@ fn messages_that_overflow_the_socket_buffer_are_counted() {
         }
         let stranger = stranger(&world);
         world.two().freeze(true).unwrap();
-        let all: Vec<_> = (1..=40).map(told).collect();
+        let all: Vec<_> = (1..=40).map(entry).collect();
         for _ in 0..MESSAGES {
             stranger.send(&message(&all)).unwrap();
         }
         world.two().freeze(false).unwrap();
         // With the next message the kernel says what became of those before.
         let received = || status(world.two()).sync.received;
-        until("each message is taken or counted", || {
+        until("each message is applied or counted", || {
             stranger.send(&message(&all)).unwrap();
             let received = received();
             received.messages + received.overflowed > MESSAGES.into()
@@ -347,10 +347,10 @@ fn connections_expire_between_two_directors_that_are_both_master_and_backup() {
     world.one().lvsadm(MASTER).unwrap();
     let streams = talk(&world, 1);
     world.agree(streams.len());
-    // Now each knows the same and could tell it.
+    // Now each has the same connections and could send them.
     world.one().lvsadm(BACKUP).unwrap();
     world.two().lvsadm(MASTER).unwrap();
-    until("what is silent is forgotten", || {
+    until("silent connections expire", || {
         listed(world.one()).is_empty() && listed(world.two()).is_empty()
     });
 }

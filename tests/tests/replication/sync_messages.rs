@@ -129,14 +129,14 @@ fn sync_messages_may_be_reordered_duplicated_and_mixed_with_garbage() {
     for _ in 0..10 {
         let mut opened = world.connect(&SHORT, 10);
         for stream in &mut opened {
-            // IPVS tells of a connection at its third packet.
+            // IPVS sends a connection at its third packet.
             stream.write_all(b"GET").unwrap();
         }
         streams.extend(opened);
     }
     let took = world.agree(streams.len());
     println!("the tables agree after {} ms", took.as_millis());
-    until("what was told is repeated", || {
+    until("the messages are repeated", || {
         status(world.one()).sync.sent.entries >= 3 * streams.len() as u64
     });
     over.store(true, Ordering::Relaxed);

@@ -141,7 +141,7 @@ fn connections_of_a_down_server_are_rescheduled_or_reset() {
         }
         assert_eq!(connections(&object, id, one), (2, 0));
 
-        // The repeated SYN is told to whoever asks, once.
+        // The repeated SYN is reported once.
         object.director().repeats();
         let syn = segment(half_open, SYN, b"");
         let fate = Fate::tx(&forwarded(&syn, family, method));

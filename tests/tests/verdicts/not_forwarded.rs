@@ -32,7 +32,7 @@ fn packets_the_director_has_no_part_in_pass_to_the_kernel() {
         };
         for (sentence, destination, content, reason) in [
             (
-                "to a stranger",
+                "to an unrelated address",
                 address(family, 77, 77),
                 opening(Protocol::Tcp),
                 Reason::NotOurs,
@@ -148,7 +148,7 @@ fn a_service_without_usable_servers_answers_port_unreachable() {
         check(&object, "a quiesced one", &frame, Reason::NoServer, fate);
 
         for how in ["-g", "-m", "-i"] {
-            // One whose Ethernet address nobody told.
+            // A server without a resolved next hop.
             object.configure("");
             let lines = with_server(family, how).replace(&its_server(family).to_string(), &{
                 address(family, 2, 41).to_string()

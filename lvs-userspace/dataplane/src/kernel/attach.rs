@@ -1,4 +1,4 @@
-//! The program on its interfaces, by links that outlive the daemon.
+//! The program on its interfaces, by BPF links that outlive the daemon.
 
 use std::ffi::CString;
 use std::io;
@@ -14,9 +14,9 @@ use nix::net::if_::if_nametoindex;
 use tracing::{info, warn};
 
 use super::load::program_error;
-use super::{DataPath, KernelError, Mode, merging};
+use super::{DataPath, KernelError, Mode, gro};
 
-/// How the names of pinned links begin.
+/// Prefix of the names of pinned BPF links.
 pub(super) const LINK: &str = "link-";
 
 /// The program on an interface.
@@ -26,7 +26,7 @@ pub struct Attachment {
     pub interface: String,
     /// Its index.
     pub index: u32,
-    /// How the program runs there.
+    /// The mode of the program there.
     pub mode: Mode,
 }
 
@@ -85,7 +85,7 @@ impl DataPath {
         changed
     }
 
-    /// The program, for whoever runs it without an interface.
+    /// The loaded program, to run it without an interface.
     pub fn loaded(&self) -> Result<&Xdp, KernelError> {
         let program = self
             .ebpf
@@ -123,7 +123,7 @@ impl DataPath {
                 "{interface}: the kernel runs the program in generic mode, several times slower than \
                  a driver that can run it itself"
             );
-            merging::switch_off(index);
+            gro::switch_off(index);
         }
         Ok(Attachment {
             interface: interface.to_owned(),
@@ -172,7 +172,7 @@ impl DataPath {
     }
 }
 
-/// Puts the program in the place of whatever the pinned link runs; false if the link is dead.
+/// Replaces the program of the pinned link; false if the link is dead.
 fn replace(program: &mut Xdp, pin: &Path) -> bool {
     let adopted = PinnedLink::from_pin(pin)
         .ok()
@@ -180,7 +180,7 @@ fn replace(program: &mut Xdp, pin: &Path) -> bool {
     adopted.is_some_and(|link| program.attach_to_link(link).is_ok())
 }
 
-/// Where the link of an interface is pinned. The BPF file system reserves dots, which the names of VLAN
+/// Name of the pin of an interface's link. The BPF file system reserves dots, which the names of VLAN
 /// interfaces contain; a colon cannot be part of an interface's name.
 fn pin_name(interface: &str) -> String {
     format!("{LINK}{}", interface.replace('.', ":"))
@@ -218,7 +218,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// The interface that a pinned XDP link holds on to; 0 if that is gone. aya does not ask for it.
+/// Index of the interface of a pinned XDP link; 0 if that is gone. aya does not ask for it.
 fn linked_interface(pin: &Path) -> io::Result<u32> {
     const OBJ_GET: libc::c_long = 7;
     const OBJ_GET_INFO_BY_FD: libc::c_long = 15;

@@ -1,35 +1,35 @@
-//! What an interface does for the kernel, or leaves to it (`linux/ethtool.h`).
+//! Offloads of interfaces (`linux/ethtool.h`).
 
 use std::io;
 use std::os::fd::AsRawFd as _;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
-/// Something that can be switched on and off.
+/// An offload that can be switched on and off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Feature {
-    /// The checksums of what is sent are completed by the interface, not before.
-    SentChecksums,
-    /// Segments are merged on their way in (GRO).
-    Merging,
+    /// Checksums of packets that are sent are completed by the interface, not before.
+    TxChecksum,
+    /// Segments are merged on their way in.
+    Gro,
 }
 
 impl Feature {
     /// `ETHTOOL_GTXCSUM` and `ETHTOOL_GGRO`; to set it is one more.
     const fn request(self) -> u32 {
         match self {
-            Self::SentChecksums => 0x16,
-            Self::Merging => 0x2b,
+            Self::TxChecksum => 0x16,
+            Self::Gro => 0x2b,
         }
     }
 }
 
-/// Whether an interface of the calling thread's network namespace does it.
+/// True if the offload is on, for an interface of the calling thread's network namespace.
 pub fn get(interface: &str, feature: Feature) -> io::Result<bool> {
     Ok(ethtool(interface, feature.request(), 0)? != 0)
 }
 
-/// Has an interface of the calling thread's network namespace do it, or not.
+/// Switches the offload, for an interface of the calling thread's network namespace.
 pub fn set(interface: &str, feature: Feature, on: bool) -> io::Result<()> {
     ethtool(interface, feature.request() + 1, u32::from(on)).map(drop)
 }

@@ -1,10 +1,10 @@
-//! Where in the receive path the kernel runs the program on an interface: its own word for it.
+//! The mode in which the kernel runs the program on an interface.
 
-use netlink_packet_route::link::{LinkAttribute, LinkXdp, XdpAttached};
+use rtnetlink::packet_route::link::{LinkAttribute, LinkXdp, XdpAttached};
 
-use super::links;
+use super::interfaces;
 
-/// Where in the receive path the program runs.
+/// The place of the program in the receive path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// In the driver.
@@ -13,12 +13,12 @@ pub enum Mode {
     Generic,
     /// On the card itself.
     Offloaded,
-    /// Not at all, or the kernel did not tell.
+    /// It does not run, or the kernel did not answer.
     Unknown,
 }
 
 impl Mode {
-    /// As the status shows it.
+    /// The mode, as the status shows it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Native => "native",
@@ -28,9 +28,9 @@ impl Mode {
         }
     }
 
-    /// Asks the kernel about an interface.
+    /// The mode on an interface, by the kernel.
     pub(super) fn of(interface: u32) -> Self {
-        let answer = links::one(interface);
+        let answer = interfaces::get(interface);
         let attributes = answer.iter().flatten().flat_map(|link| &link.attributes);
         let xdp = attributes.filter_map(|attribute| match attribute {
             LinkAttribute::Xdp(xdp) => Some(xdp),

@@ -1,54 +1,60 @@
-//! From netlink messages to facts.
+//! Decodes netlink messages into updates of the tables.
 
 use std::net::IpAddr;
 
 use lvs_common::abi::Mac;
-use netlink_packet_route::address::{
+use rtnetlink::packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope,
 };
-use netlink_packet_route::link::{
+use rtnetlink::packet_route::link::{
     InfoData, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
     VlanProtocol,
 };
-use netlink_packet_route::neighbour::{
+use rtnetlink::packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourExtFlags, NeighbourFlags, NeighbourMessage,
     NeighbourState,
 };
-use netlink_packet_route::route::{
+use rtnetlink::packet_route::route::{
     RouteAddress, RouteAttribute, RouteMessage, RouteMetric, RouteType, RouteVia,
 };
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use super::facts::{Address, Discovery, Fact, Link, Neighbour, NeighbourKey, Prefix, Route, Vlan};
+use super::tables::{Address, Discovery, Interface, Neighbour, NeighbourKey, Route, Vlan};
+use super::update::{Prefix, Update};
 
-/// What a message says, if it is about something that next hops depend on.
-pub(super) fn fact(message: &RouteNetlinkMessage) -> Option<Fact> {
+/// Decodes a message, if it is about something that next hops depend on.
+pub(super) fn update(message: &RouteNetlinkMessage) -> Option<Update> {
     use RouteNetlinkMessage as Message;
     match message {
-        Message::NewLink(message) => Some(Fact::Link(message.header.index, Some(link(message)?))),
-        // A bridge that lets go of a port says so in the family of bridges.
+        Message::NewLink(message) => Some(Update::Interface(
+            message.header.index,
+            Some(interface(message)?),
+        )),
+        // That a bridge loses a port is announced in the family of bridges.
         Message::DelLink(message) if message.header.interface_family == AddressFamily::Unspec => {
-            Some(Fact::Link(message.header.index, None))
+            Some(Update::Interface(message.header.index, None))
         }
         Message::NewAddress(message) => {
-            Some(Fact::Address(message.header.index, address(message)?))
+            Some(Update::Address(message.header.index, address(message)?))
         }
-        Message::DelAddress(message) => {
-            Some(Fact::NoAddress(message.header.index, address(message)?.ip))
-        }
-        Message::NewNeighbour(message) => {
-            Some(Fact::Neighbour(neighbour_key(message)?, neighbour(message)))
-        }
-        Message::DelNeighbour(message) => Some(Fact::Neighbour(neighbour_key(message)?, None)),
+        Message::DelAddress(message) => Some(Update::AddressRemoved(
+            message.header.index,
+            address(message)?.ip,
+        )),
+        Message::NewNeighbour(message) => Some(Update::Neighbour(
+            neighbour_key(message)?,
+            neighbour(message),
+        )),
+        Message::DelNeighbour(message) => Some(Update::Neighbour(neighbour_key(message)?, None)),
         Message::NewRoute(message) | Message::DelRoute(message) => {
-            Some(Fact::Routes(prefix(message)?))
+            Some(Update::Routes(prefix(message)?))
         }
-        Message::NewRule(_) | Message::DelRule(_) => Some(Fact::AllRoutes),
+        Message::NewRule(_) | Message::DelRule(_) => Some(Update::AllRoutes),
         _ => None,
     }
 }
 
-/// The answer to a route lookup.
+/// Decodes the answer to a route lookup.
 pub(super) fn route(message: &RouteMessage) -> Route {
     match message.header.kind {
         RouteType::Local | RouteType::Anycast => return Route::Local,
@@ -91,7 +97,7 @@ pub(super) fn route(message: &RouteMessage) -> Route {
     }
 }
 
-fn link(message: &LinkMessage) -> Option<Link> {
+fn interface(message: &LinkMessage) -> Option<Interface> {
     let header = &message.header;
     if header.interface_family != AddressFamily::Unspec {
         return None;
@@ -110,7 +116,7 @@ fn link(message: &LinkMessage) -> Option<Link> {
             _ => {}
         }
     }
-    Some(Link {
+    Some(Interface {
         name: name?,
         mac: mac.filter(|_| header.link_layer_type == LinkLayerType::Ether),
         up: flags.contains(LinkFlags::Up),
@@ -120,7 +126,7 @@ fn link(message: &LinkMessage) -> Option<Link> {
         } else if flags.contains(LinkFlags::Pointopoint) {
             Discovery::Broadcast
         } else {
-            Discovery::Asked
+            Discovery::Solicited
         },
         mtu: mtu?,
         vlan: vlan.map(|(id, customer)| Vlan {
@@ -131,7 +137,7 @@ fn link(message: &LinkMessage) -> Option<Link> {
     })
 }
 
-/// VLAN id, and whether the tag is 802.1Q's.
+/// VLAN id, and true if the tag is 802.1Q's.
 fn vlan_tag(info: &LinkInfo) -> Option<(u16, bool)> {
     let LinkInfo::Data(InfoData::Vlan(attributes)) = info else {
         return None;
@@ -153,7 +159,7 @@ fn address(message: &AddressMessage) -> Option<Address> {
     let mut flags = flags_of_header(header.flags);
     for attribute in &message.attributes {
         match attribute {
-            // On a point-to-point link the two differ.
+            // On a point-to-point interface the two differ.
             AddressAttribute::Local(address) => local = Some(*address),
             AddressAttribute::Address(address) => other_end = Some(*address),
             AddressAttribute::Flags(all) => flags = *all,
@@ -219,8 +225,8 @@ fn neighbour(message: &NeighbourMessage) -> Option<Neighbour> {
             Neighbour::Known
         }),
         State::Noarp | State::Permanent => mac().map(Neighbour::Fixed),
-        State::Incomplete => Some(Neighbour::Asked),
-        State::Failed => Some(Neighbour::Silent),
+        State::Incomplete => Some(Neighbour::Incomplete),
+        State::Failed => Some(Neighbour::Failed),
         _ => None,
     }
 }

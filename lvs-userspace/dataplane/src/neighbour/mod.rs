@@ -3,147 +3,36 @@
 //!
 //! The packet program asks nobody for a next hop; this module does so ahead of the packets. For
 //! every followed address it asks the kernel for the route, sees to it that the neighbour on that
-//! route is known and stays known, and reports where frames have to go. Routes, rules, links,
+//! route is known and stays known, and reports where frames have to go. Routes, rules, interfaces,
 //! addresses and neighbours are followed as they change.
 //!
-//! - `facts`: what the kernel tells, as plain values; `decode`: netlink messages to facts.
-//! - `resolve`: the decision, from facts to a next hop.
-//! - `asks`: when the kernel is asked for which neighbour.
-//! - `tracker`: facts go in, questions and changes come out; no I/O, no clock.
-//! - `ports`: by which interfaces packets of services come and go.
-//! - `socket`, `task`: the sockets, and what runs between them and the tracker.
+//! - `tables`: the kernel's tables as plain values; `update`: their changes; `decode`: netlink messages to
+//!   updates.
+//! - `resolve`: the decision, from the tables to a next hop (`next_hop`).
+//! - `refresh`: the schedule by which the kernel is requested to find and confirm neighbours.
+//! - `tracker`: updates go in, requests and changes come out; no I/O, no clock.
+//! - `lookup`: routes, asked for one address at a time.
+//! - `netlink`, `events`, `task`: the sockets, and what runs between them and the tracker; `neighbours`
+//!   puts all of it together.
+//! - `service_interfaces`: by which interfaces packets of services come and go.
 
-use std::collections::BTreeSet;
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
-
-use lvs_common::abi::Mac;
-use tokio::sync::{mpsc, watch};
-use tracing::error;
-
-mod asks;
 mod decode;
-mod facts;
-mod ports;
+mod events;
+mod lookup;
+mod neighbours;
+pub mod netlink;
+mod next_hop;
+mod refresh;
 mod resolve;
-mod socket;
+mod service_interfaces;
+mod tables;
 mod task;
 mod tracker;
+mod update;
 
-pub(crate) use facts::Route;
-pub use ports::ports;
-use socket::Events;
-pub use socket::{Message, Questions};
-use task::Task;
-pub(crate) use task::{route, route_of};
-use tracker::Tracker;
-
-/// How packets reach an address.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Resolution {
-    /// It is this host's own.
-    Local,
-    /// In frames to this next hop.
-    Resolved(NextHop),
-    /// Not, or not yet; the reason in words.
-    Unresolved(String),
-}
-
-/// Where to send the frames.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NextHop {
-    /// Ethernet address of the neighbour.
-    pub destination: Mac,
-    /// Ethernet address of the interface.
-    pub source: Mac,
-    /// VLAN id; 0: untagged.
-    pub vlan: u16,
-    /// Largest IP packet in bytes, by the route and the interface.
-    pub mtu: u16,
-    /// Index of the interface that frames leave by; never a VLAN device, but the one under it.
-    pub interface: u32,
-    /// Its name.
-    pub interface_name: String,
-    /// Source of IPv4 packets of this host's own (tunnels, ICMP errors) by this hop.
-    pub source4: Option<Ipv4Addr>,
-    /// Likewise for IPv6.
-    pub source6: Option<Ipv6Addr>,
-}
-
-/// An address is reached in another way than reported before, or is reported for the first time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// The followed address.
-    pub address: IpAddr,
-    /// How packets reach it now.
-    pub resolution: Resolution,
-}
-
-/// Why next hops cannot be followed.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// No netlink socket.
-    #[error("cannot open a netlink socket: {0}")]
-    Open(#[source] io::Error),
-    /// A question did not leave.
-    #[error("cannot ask the kernel through netlink: {0}")]
-    Send(#[source] io::Error),
-    /// A dump failed.
-    #[error("the kernel does not tell its network tables: {0}")]
-    Refused(#[source] io::Error),
-    /// The tables changed while the kernel was telling them.
-    #[error("the kernel's network tables changed while they were read")]
-    Interrupted,
-    /// Answers were lost.
-    #[error("the kernel's answers did not fit the netlink socket")]
-    Overrun,
-    /// No answer.
-    #[error("the kernel does not answer a netlink question")]
-    Late,
-    /// A socket ended.
-    #[error("the netlink socket is closed")]
-    Closed,
-}
-
-/// Reports that may wait for the listener; while there are more, changes are merged.
-const REPORTS: usize = 16;
-
-/// Follows next hops until it, and every copy of it, is dropped.
-#[derive(Clone, Debug)]
-pub struct Neighbours {
-    followed: watch::Sender<Arc<BTreeSet<IpAddr>>>,
-}
-
-impl Neighbours {
-    /// Starts to follow next hops in the network namespace of the calling thread. Changes come in
-    /// groups that belong to one event; the receiver ends if the kernel closes the connection.
-    ///
-    /// # Panics
-    ///
-    /// Outside of a tokio runtime.
-    pub fn start() -> Result<(Self, mpsc::Receiver<Vec<Change>>), Error> {
-        let (followed, addresses) = watch::channel(Arc::default());
-        let (reports, changes) = mpsc::channel(REPORTS);
-        let task = Task {
-            // Before anything is read, so that nothing that changes afterwards is missed.
-            events: Events::open()?,
-            questions: Questions::open()?,
-            followed: addresses,
-            reports,
-            tracker: Tracker::default(),
-        };
-        tokio::spawn(async move {
-            if let Err(error) = task.run().await {
-                error!("next hops are no longer followed: {error}");
-            }
-        });
-        Ok((Self { followed }, changes))
-    }
-
-    /// Sets the addresses of interest: all real servers. Each new one is reported soon, be it
-    /// resolved or not.
-    pub fn follow(&self, addresses: BTreeSet<IpAddr>) {
-        self.followed.send_replace(Arc::new(addresses));
-    }
-}
+pub(crate) use lookup::look_up;
+pub use neighbours::Neighbours;
+pub use netlink::Error;
+pub use next_hop::{Change, NextHop, Resolution};
+pub use service_interfaces::service_interfaces;
+pub(crate) use tables::Route;

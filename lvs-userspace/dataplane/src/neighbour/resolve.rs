@@ -1,33 +1,20 @@
-//! The decision: from a route and what is known about links, addresses and neighbours to a next
-//! hop. No clock, no socket.
+//! The decision about a next hop: from a route and the tables of interfaces, addresses and neighbours. No
+//! clock, no socket.
 
-use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use lvs_common::abi::Mac;
 
-use super::facts::{Address, Discovery, Link, Neighbour, NeighbourKey, Route};
-use super::{NextHop, Resolution};
+use super::next_hop::{NextHop, Resolution};
+use super::tables::{Discovery, Interface, Neighbour, NeighbourKey, Route, Tables};
 
-/// The kernel's tables as far as they are known, but for the routes: those are asked for one
-/// address at a time, because only the kernel knows what its rules, tables and multipath choose.
-#[derive(Debug, Default)]
-pub(super) struct Tables {
-    /// Interfaces by index.
-    pub(super) links: BTreeMap<u32, Link>,
-    /// Addresses by interface index, in the kernel's order.
-    pub(super) addresses: BTreeMap<u32, Vec<Address>>,
-    /// Neighbours.
-    pub(super) neighbours: HashMap<NeighbourKey, Neighbour>,
-}
-
-/// Where frames leave.
+/// The way out of frames.
 struct Egress<'a> {
     /// Interface the route names.
-    device: &'a Link,
-    /// Interface the frames leave by: the same, or the one under a VLAN device.
-    port: &'a Link,
-    /// Index of `port`.
+    device: &'a Interface,
+    /// Interface the frames leave by: the same, or the one below a VLAN device.
+    lower: &'a Interface,
+    /// Index of `lower`.
     index: u32,
     /// VLAN id, 0 for untagged.
     vlan: u16,
@@ -36,7 +23,7 @@ struct Egress<'a> {
 }
 
 impl Tables {
-    /// How packets reach `address`, to which `route` leads.
+    /// Resolves `address`, to which `route` leads.
     pub(super) fn resolve(&self, address: IpAddr, route: &Route) -> Resolution {
         match route {
             Route::Local => Resolution::Local,
@@ -57,8 +44,12 @@ impl Tables {
         }
     }
 
-    /// The neighbour that `route` needs and that the kernel has to be asked to find and keep.
-    pub(super) fn wanted(&self, address: IpAddr, route: &Route) -> Option<NeighbourKey> {
+    /// The neighbour that `route` needs and that the kernel has to find and keep.
+    pub(super) fn required_neighbour(
+        &self,
+        address: IpAddr,
+        route: &Route,
+    ) -> Option<NeighbourKey> {
         let Route::Unicast {
             interface, gateway, ..
         } = route
@@ -66,7 +57,7 @@ impl Tables {
             return None;
         };
         let egress = self.egress(*interface).ok()?;
-        (egress.device.discovery == Discovery::Asked).then(|| NeighbourKey {
+        (egress.device.discovery == Discovery::Solicited).then(|| NeighbourKey {
             interface: *interface,
             address: gateway.unwrap_or(address),
         })
@@ -74,8 +65,8 @@ impl Tables {
 
     /// The name of the interface that frames leave by for an interface; none if it carries no Ethernet
     /// frames, or does not run.
-    pub(super) fn port(&self, interface: u32) -> Option<&str> {
-        Some(&self.egress(interface).ok()?.port.name)
+    pub(super) fn sending_interface(&self, interface: u32) -> Option<&str> {
+        Some(&self.egress(interface).ok()?.lower.name)
     }
 
     fn next_hop(
@@ -89,7 +80,7 @@ impl Tables {
         let mtu = mtu
             .unwrap_or(u32::MAX)
             .min(egress.device.mtu)
-            .min(egress.port.mtu);
+            .min(egress.lower.mtu);
         let (route4, route6) = match source {
             Some(IpAddr::V4(source)) => (Some(source), None),
             Some(IpAddr::V6(source)) => (None, Some(source)),
@@ -101,13 +92,13 @@ impl Tables {
             vlan: egress.vlan,
             mtu: u16::try_from(mtu).unwrap_or(u16::MAX),
             interface: egress.index,
-            interface_name: egress.port.name.clone(),
+            interface_name: egress.lower.name.clone(),
             source4: route4.or_else(|| self.source(key.interface, ipv4)),
             source6: route6.or_else(|| self.source(key.interface, ipv6)),
         })
     }
 
-    /// XDP cannot send by a VLAN device: what leaves there leaves by the interface under it, tagged.
+    /// XDP cannot send by a VLAN device: what leaves there leaves by the interface below it, tagged.
     fn egress(&self, interface: u32) -> Result<Egress<'_>, String> {
         let device = self.running(interface)?;
         let name = &device.name;
@@ -117,7 +108,7 @@ impl Tables {
         let Some(vlan) = device.vlan else {
             return Ok(Egress {
                 device,
-                port: device,
+                lower: device,
                 index: interface,
                 vlan: 0,
                 mac,
@@ -133,45 +124,47 @@ impl Tables {
                 "VLAN device {name} lies on one of another network namespace"
             ));
         };
-        let port = self.running(lower)?;
-        if port.vlan.is_some() {
-            let lower = &port.name;
+        let (index, lower) = (lower, self.running(lower)?);
+        if lower.vlan.is_some() {
             return Err(format!(
-                "VLAN device {name} lies on {lower}, a VLAN device itself"
+                "VLAN device {name} lies on {}, a VLAN device itself",
+                lower.name
             ));
         }
         Ok(Egress {
             device,
-            port,
-            index: lower,
+            lower,
+            index,
             vlan: vlan.id,
             mac,
         })
     }
 
-    fn running(&self, interface: u32) -> Result<&Link, String> {
-        match self.links.get(&interface) {
+    fn running(&self, interface: u32) -> Result<&Interface, String> {
+        match self.interfaces.get(&interface) {
             None => Err(format!("there is no interface number {interface}")),
-            Some(link) if !link.up => Err(format!("interface {} is down", link.name)),
-            Some(link) if !link.carrier => Err(format!("interface {} has no carrier", link.name)),
-            Some(link) => Ok(link),
+            Some(found) if !found.up => Err(format!("interface {} is down", found.name)),
+            Some(found) if !found.carrier => {
+                Err(format!("interface {} has no carrier", found.name))
+            }
+            Some(found) => Ok(found),
         }
     }
 
     fn destination(&self, key: NeighbourKey, egress: &Egress<'_>) -> Result<Mac, String> {
         let (name, address) = (&egress.device.name, key.address);
         match (self.neighbours.get(&key), egress.device.discovery) {
-            // Also where nobody is asked: the operator may have written the entry.
+            // Also where nobody is solicited: the operator may have written the entry.
             (Some(Neighbour::Known(mac) | Neighbour::Fixed(mac)), _) => Ok(*mac),
             (_, Discovery::Own) => Ok(egress.mac),
             (_, Discovery::Broadcast) => Ok([0xff; 6]),
-            (None | Some(Neighbour::Asked), Discovery::Asked) => {
+            (None | Some(Neighbour::Incomplete), Discovery::Solicited) => {
                 Err(format!("waiting for {address} to answer on {name}"))
             }
-            (Some(Neighbour::Silent), Discovery::Asked) => {
+            (Some(Neighbour::Failed), Discovery::Solicited) => {
                 Err(format!("{address} does not answer on {name}"))
             }
-            (Some(Neighbour::Refused(why)), Discovery::Asked) => Err(format!(
+            (Some(Neighbour::Refused(why)), Discovery::Solicited) => Err(format!(
                 "the kernel does not ask for {address} on {name}: {why}"
             )),
         }

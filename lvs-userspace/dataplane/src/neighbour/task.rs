@@ -5,38 +5,36 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE};
-use netlink_packet_route::address::AddressMessage;
-use netlink_packet_route::link::LinkMessage;
-use netlink_packet_route::neighbour::{
-    NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage,
-};
-use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use rtnetlink::packet_core::NLM_F_CREATE;
+use rtnetlink::packet_route::address::AddressMessage;
+use rtnetlink::packet_route::link::LinkMessage;
+use rtnetlink::packet_route::neighbour::{NeighbourAttribute, NeighbourFlags, NeighbourMessage};
+use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, warn};
 
 use super::decode;
-use super::facts::{Fact, NeighbourKey, Route};
-use super::socket::{Answer, Burst, Events, Message, Questions};
+use super::events::{Burst, Events, Message};
+use super::lookup::{BATCH, look_up};
+use super::netlink::{Error, Requests};
+use super::next_hop::Change;
+use super::tables::NeighbourKey;
 use super::tracker::Tracker;
-use super::{Change, Error};
+use super::update::Update;
 
 /// Time that several events have to arrive before anything is concluded from them.
 const DEBOUNCE: Duration = Duration::from_millis(3);
-/// Questions in one message to the kernel.
-pub(super) const BATCH: usize = 64;
 /// Each second, this part of all routes is looked up again.
 const REVIEW_PARTS: usize = 60;
-/// Between two reviews, and before a question that failed is put again.
+/// Between two reviews, and before a request that failed is sent again.
 const SECOND: Duration = Duration::from_secs(1);
 
-/// See the module.
+/// The sockets, the tracker, and the channels to the user.
 pub(super) struct Task {
     pub(super) events: Events,
-    pub(super) questions: Questions,
+    pub(super) requests: Requests,
     pub(super) followed: watch::Receiver<Arc<BTreeSet<IpAddr>>>,
     pub(super) reports: mpsc::Sender<Vec<Change>>,
     pub(super) tracker: Tracker,
@@ -47,10 +45,10 @@ impl Task {
     pub(super) async fn run(mut self) -> Result<(), Error> {
         self.resynchronize().await?;
         let mut review = Instant::now() + SECOND;
-        let mut settle: Option<Instant> = None;
+        let mut report_at: Option<Instant> = None;
         loop {
-            let ask = self.tracker.next_ask().map(Instant::from_std);
-            let wake = [settle, ask]
+            let refresh = self.tracker.next_refresh().map(Instant::from_std);
+            let wake = [report_at, refresh]
                 .into_iter()
                 .flatten()
                 .fold(review, Instant::min);
@@ -76,44 +74,45 @@ impl Task {
                 self.tracker.review(REVIEW_PARTS);
                 review = now + SECOND;
             }
-            self.ask(now).await?;
-            if settle.is_some_and(|at| now >= at) {
+            self.refresh(now).await?;
+            if report_at.is_some_and(|at| now >= at) {
                 // What is looked up now is reported the next time: until then a neighbour that has
-                // to be asked for has mostly answered.
+                // to be solicited has mostly answered.
                 if !self.report() {
                     return Ok(());
                 }
                 self.look_up().await?;
-                settle = self.tracker.has_lookups().then_some(now);
+                report_at = self.tracker.has_lookups().then_some(now);
             }
-            if settle.is_none() && !self.tracker.is_settled() {
-                settle = Some(now + DEBOUNCE);
+            if report_at.is_none() && !self.tracker.is_idle() {
+                report_at = Some(now + DEBOUNCE);
             }
         }
     }
 
     fn apply(&mut self, messages: &[Message]) {
         let now = Instant::now().into_std();
-        for message in messages {
-            let fact = match message {
-                Message::Known(message) => decode::fact(message),
-                Message::Unknown => Some(Fact::AllRoutes),
+        for Message(message) in messages {
+            let update = match message {
+                Some(message) => decode::update(message),
+                None => Some(Update::AllRoutes),
             };
-            if let Some(fact) = fact {
-                self.tracker.apply(fact, now);
+            if let Some(update) = update {
+                self.tracker.apply(update, now);
             }
         }
     }
 
+    /// Starts over from dumps of the kernel's tables.
     async fn resynchronize(&mut self) -> Result<(), Error> {
         loop {
-            match self.tables().await {
-                Ok(facts) => {
-                    self.tracker.replace(facts, Instant::now().into_std());
+            match self.dump().await {
+                Ok(updates) => {
+                    self.tracker.replace(updates, Instant::now().into_std());
                     return Ok(());
                 }
                 Err(Error::Closed) => return Err(Error::Closed),
-                // Something changed while the kernel was telling; this ends.
+                // Something changed during the dump; this ends.
                 Err(Error::Interrupted) => debug!("a netlink dump was interrupted, asking again"),
                 Err(error) => {
                     warn!("{error}, asking again");
@@ -123,63 +122,59 @@ impl Task {
         }
     }
 
-    async fn tables(&mut self) -> Result<Vec<Fact>, Error> {
-        let mut facts = Vec::new();
-        for question in [
+    async fn dump(&mut self) -> Result<Vec<Update>, Error> {
+        let mut updates = Vec::new();
+        for table in [
             RouteNetlinkMessage::GetLink(LinkMessage::default()),
             RouteNetlinkMessage::GetAddress(AddressMessage::default()),
             RouteNetlinkMessage::GetNeighbour(NeighbourMessage::default()),
         ] {
-            for message in self.questions.dump(question).await? {
-                if let Message::Known(message) = message {
-                    facts.extend(decode::fact(&message));
-                }
-            }
+            let messages = self.requests.dump(table).await?;
+            updates.extend(messages.iter().filter_map(decode::update));
         }
-        Ok(facts)
+        Ok(updates)
     }
 
     async fn look_up(&mut self) -> Result<(), Error> {
-        let addresses = self.tracker.take_lookups(BATCH);
+        let addresses = self.tracker.pop_lookups(BATCH);
         if addresses.is_empty() {
             return Ok(());
         }
-        let questions = addresses.iter().map(|&address| route_of(address)).collect();
-        let Some(answers) = tolerate(self.questions.ask(questions, 0).await)? else {
+        let Some(routes) = tolerate(look_up(&mut self.requests, &addresses).await)? else {
             self.tracker.look_up(addresses);
             return Ok(());
         };
         let now = Instant::now().into_std();
-        for (address, answer) in addresses.into_iter().zip(answers) {
-            self.tracker.routed(address, route(answer), now);
+        for (address, route) in addresses.into_iter().zip(routes) {
+            self.tracker.set_route(address, route, now);
         }
         Ok(())
     }
 
-    async fn ask(&mut self, now: Instant) -> Result<(), Error> {
-        let keys = self.tracker.take_asks(now.into_std(), BATCH);
+    /// Has the kernel solicit or confirm the neighbours that are due.
+    async fn refresh(&mut self, now: Instant) -> Result<(), Error> {
+        let keys = self.tracker.pop_refreshes(now.into_std(), BATCH);
         if keys.is_empty() {
             return Ok(());
         }
-        let questions = keys.iter().map(|&key| use_of(key)).collect();
-        let answers = self
-            .questions
-            .ask(questions, NLM_F_ACK | NLM_F_CREATE)
-            .await;
+        let requests = keys.iter().map(|&key| refresh(key)).collect();
+        let answers = self.requests.send_all(requests, NLM_F_CREATE).await;
         // What got no answer is due again soon.
         for (key, answer) in keys.into_iter().zip(tolerate(answers)?.unwrap_or_default()) {
             if let Err(error) = answer {
-                self.tracker.refused(key, refusal(&error), now.into_std());
+                let why = refusal(&error);
+                self.tracker.set_refused(key, why, now.into_std());
             }
         }
         Ok(())
     }
 
-    /// Whether somebody still listens. While they have no time, changes wait and may cancel out.
+    /// Reports the changes; false if nobody listens any more. While the listener is busy, changes wait
+    /// and may cancel out.
     fn report(&mut self) -> bool {
         match self.reports.try_reserve() {
             Ok(permit) => {
-                let changes = self.tracker.take_changes();
+                let changes = self.tracker.drain_changes();
                 if !changes.is_empty() {
                     permit.send(changes);
                 }
@@ -191,7 +186,7 @@ impl Task {
     }
 }
 
-/// Nothing where asking again later may help.
+/// Logs an error after which another request may succeed, and returns nothing then.
 fn tolerate<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
     match result {
         Ok(answers) => Ok(Some(answers)),
@@ -203,45 +198,19 @@ fn tolerate<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
     }
 }
 
-pub(crate) fn route_of(address: IpAddr) -> RouteNetlinkMessage {
-    let mut message = RouteMessage::default();
-    let (family, length, address) = match address {
-        IpAddr::V4(address) => (AddressFamily::Inet, 32, RouteAddress::Inet(address)),
-        IpAddr::V6(address) => (AddressFamily::Inet6, 128, RouteAddress::Inet6(address)),
-    };
-    message.header.address_family = family;
-    message.header.destination_prefix_length = length;
-    message
-        .attributes
-        .push(RouteAttribute::Destination(address));
-    RouteNetlinkMessage::GetRoute(message)
-}
-
-/// "This neighbour is in use", which also makes the kernel find one it does not know.
-fn use_of(key: NeighbourKey) -> RouteNetlinkMessage {
+/// "This neighbour is in use" (`NTF_USE`), which also makes the kernel find one it does not know. Not
+/// rtnetlink's own request: it would replace the entry, or fail where there is one.
+fn refresh(key: NeighbourKey) -> RouteNetlinkMessage {
     let mut message = NeighbourMessage::default();
-    let (family, address) = match key.address {
-        IpAddr::V4(address) => (AddressFamily::Inet, NeighbourAddress::Inet(address)),
-        IpAddr::V6(address) => (AddressFamily::Inet6, NeighbourAddress::Inet6(address)),
+    message.header.family = match key.address {
+        IpAddr::V4(_) => AddressFamily::Inet,
+        IpAddr::V6(_) => AddressFamily::Inet6,
     };
-    message.header.family = family;
     message.header.ifindex = key.interface;
     message.header.flags = NeighbourFlags::Use;
-    message
-        .attributes
-        .push(NeighbourAttribute::Destination(address));
+    let destination = NeighbourAttribute::Destination(key.address.into());
+    message.attributes.push(destination);
     RouteNetlinkMessage::NewNeighbour(message)
-}
-
-pub(crate) fn route(answer: Answer) -> Route {
-    match answer {
-        Ok(Some(Message::Known(message))) => match *message {
-            RouteNetlinkMessage::NewRoute(message) => decode::route(&message),
-            _ => Route::None("the kernel answered something else than a route".into()),
-        },
-        Ok(_) => Route::None("the kernel's answer about its route cannot be read".into()),
-        Err(error) => Route::None(format!("no route to it: {error}")),
-    }
 }
 
 fn refusal(error: &std::io::Error) -> String {

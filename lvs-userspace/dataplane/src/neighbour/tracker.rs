@@ -1,8 +1,8 @@
-//! The followed addresses and what is known about them: facts go in, questions and changes come
-//! out. Sans I/O: the time comes in as an argument.
+//! The followed addresses and their resolutions: updates go in, requests and changes come out. Sans I/O:
+//! the time comes in as an argument.
 //!
-//! The kernel is asked for the route of every followed address once; the answer is kept until
-//! something happened that can change it. A neighbour that changes touches only the addresses that
+//! The kernel is asked for the route of every followed address once; the answer is kept until an update
+//! that can change it. A neighbour that changes touches only the addresses that
 //! use it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -10,27 +10,27 @@ use std::net::IpAddr;
 use std::ops::Bound;
 use std::time::Instant;
 
-use super::asks::{Asks, Care};
-use super::facts::{Fact, Link, Neighbour, NeighbourKey, Route};
-use super::resolve::Tables;
-use super::{Change, Resolution};
+use super::next_hop::{Change, Resolution};
+use super::refresh::{RefreshPolicy, RefreshSchedule};
+use super::tables::{Interface, Neighbour, NeighbourKey, Route, Tables};
+use super::update::Update;
 
-/// See the module.
+/// The state of all followed addresses.
 #[derive(Debug, Default)]
 pub(super) struct Tracker {
     tables: Tables,
     followed: BTreeMap<IpAddr, Followed>,
     /// Addresses by the neighbour they go through.
     users: HashMap<NeighbourKey, BTreeSet<IpAddr>>,
-    asks: Asks,
+    refreshes: RefreshSchedule,
     /// Followed addresses whose route has to be looked up.
     unrouted: BTreeSet<IpAddr>,
     /// Followed addresses whose resolution may be another than the reported one; none of `unrouted`,
     /// they get here with their route.
-    touched: BTreeSet<IpAddr>,
-    /// Last address that [`Tracker::take_lookups`] came to.
+    dirty: BTreeSet<IpAddr>,
+    /// Last address that [`Tracker::pop_lookups`] returned.
     looked_up: Option<IpAddr>,
-    /// Last address that [`Tracker::review`] came to.
+    /// Last address that [`Tracker::review`] marked.
     reviewed: Option<IpAddr>,
 }
 
@@ -44,7 +44,7 @@ struct Followed {
 }
 
 impl Tracker {
-    /// Sets the addresses of interest. Every new one is reported, whatever comes out.
+    /// Sets the followed addresses. Every new one is reported, resolved or not.
     pub(super) fn follow(&mut self, addresses: &BTreeSet<IpAddr>) {
         let gone: Vec<_> = self
             .followed
@@ -53,10 +53,10 @@ impl Tracker {
             .copied()
             .collect();
         for address in gone {
-            self.unuse(address);
+            self.release_neighbour(address);
             self.followed.remove(&address);
             self.unrouted.remove(&address);
-            self.touched.remove(&address);
+            self.dirty.remove(&address);
         }
         for &address in addresses {
             self.followed.entry(address).or_insert_with(|| {
@@ -66,11 +66,11 @@ impl Tracker {
         }
     }
 
-    /// Something happened. Facts that repeat what is known change nothing.
-    pub(super) fn apply(&mut self, fact: Fact, now: Instant) {
-        match fact {
-            Fact::Link(index, link) => self.link(index, link),
-            Fact::Address(interface, address) => {
+    /// Applies an update. Updates that repeat what is known change nothing.
+    pub(super) fn apply(&mut self, update: Update, now: Instant) {
+        match update {
+            Update::Interface(index, state) => self.apply_interface(index, state),
+            Update::Address(interface, address) => {
                 let all = self.tables.addresses.entry(interface).or_default();
                 match all.iter_mut().find(|known| known.ip == address.ip) {
                     Some(known) if *known == address => return,
@@ -79,111 +79,119 @@ impl Tracker {
                 }
                 self.look_up_all();
             }
-            Fact::NoAddress(interface, address) => {
+            Update::AddressRemoved(interface, address) => {
                 if let Some(all) = self.tables.addresses.get_mut(&interface) {
                     all.retain(|known| known.ip != address);
                 }
                 self.look_up_all();
             }
-            Fact::Neighbour(key, neighbour) => self.neighbour(key, neighbour, now),
-            Fact::Routes(prefix) => {
+            Update::Neighbour(key, state) => self.apply_neighbour(key, state, now),
+            Update::Routes(prefix) => {
                 let within = self.followed.range(prefix.range());
                 self.look_up(within.map(|(&address, _)| address).collect());
             }
-            Fact::AllRoutes => self.look_up_all(),
+            Update::AllRoutes => self.look_up_all(),
         }
     }
 
-    /// Starts over from the whole of the kernel's links, addresses and neighbours.
-    pub(super) fn replace(&mut self, facts: Vec<Fact>, now: Instant) {
+    /// Starts over from the whole of the kernel's interfaces, addresses and neighbours.
+    pub(super) fn replace(&mut self, updates: Vec<Update>, now: Instant) {
         self.tables = Tables::default();
-        for fact in facts {
-            match fact {
-                Fact::Link(index, Some(link)) => {
-                    self.tables.links.insert(index, link);
+        for update in updates {
+            match update {
+                Update::Interface(index, Some(state)) => {
+                    self.tables.interfaces.insert(index, state);
                 }
-                Fact::Address(interface, address) => {
+                Update::Address(interface, address) => {
                     self.tables
                         .addresses
                         .entry(interface)
                         .or_default()
                         .push(address);
                 }
-                Fact::Neighbour(key, Some(neighbour)) => {
+                Update::Neighbour(key, Some(neighbour)) => {
                     self.tables.neighbours.insert(key, neighbour);
                 }
                 _ => {}
             }
         }
         for &key in self.users.keys() {
-            self.asks
-                .heard(key, care(self.tables.neighbours.get(&key)), now);
+            self.refreshes.update(
+                key,
+                RefreshPolicy::of(self.tables.neighbours.get(&key)),
+                now,
+            );
         }
         self.look_up_all();
     }
 
-    /// At most `most` addresses whose route the kernel is to be asked for. Everyone's turn comes,
-    /// also where something happens all the time.
-    pub(super) fn take_lookups(&mut self, most: usize) -> Vec<IpAddr> {
+    /// Returns at most `most` addresses whose route the kernel is to be asked for. Everyone's turn comes,
+    /// also where updates come all the time.
+    pub(super) fn pop_lookups(&mut self, most: usize) -> Vec<IpAddr> {
         let start = self.looked_up.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut taken: Vec<_> = self
+        let mut addresses: Vec<_> = self
             .unrouted
             .range((start, Bound::Unbounded))
             .take(most)
             .copied()
             .collect();
-        if taken.is_empty() {
-            taken = self.unrouted.iter().take(most).copied().collect();
+        if addresses.is_empty() {
+            addresses = self.unrouted.iter().take(most).copied().collect();
         }
-        for address in &taken {
+        for address in &addresses {
             self.unrouted.remove(address);
         }
-        self.looked_up = taken.last().copied();
-        taken
+        self.looked_up = addresses.last().copied();
+        addresses
     }
 
-    /// These routes have to be looked up, or looked up again because no answer came.
+    /// Marks routes to be looked up, or looked up again because no answer came.
     pub(super) fn look_up(&mut self, addresses: Vec<IpAddr>) {
         for address in &addresses {
-            self.touched.remove(address);
+            self.dirty.remove(address);
         }
         self.unrouted.extend(addresses);
     }
 
-    /// The kernel's answer to a lookup.
-    pub(super) fn routed(&mut self, address: IpAddr, route: Route, now: Instant) {
+    /// Applies the kernel's answer to a lookup.
+    pub(super) fn set_route(&mut self, address: IpAddr, route: Route, now: Instant) {
         let Some(followed) = self.followed.get_mut(&address) else {
             return;
         };
-        let neighbour = self.tables.wanted(address, &route);
+        let neighbour = self.tables.required_neighbour(address, &route);
         followed.route = Some(route);
-        self.touched.insert(address);
+        self.dirty.insert(address);
         if followed.neighbour == neighbour {
             return;
         }
-        self.unuse(address);
+        self.release_neighbour(address);
         if let Some(key) = neighbour {
             self.users.entry(key).or_default().insert(address);
-            self.asks
-                .want(key, care(self.tables.neighbours.get(&key)), now);
+            self.refreshes.insert(
+                key,
+                RefreshPolicy::of(self.tables.neighbours.get(&key)),
+                now,
+            );
             self.followed.entry(address).or_default().neighbour = neighbour;
         }
     }
 
-    /// At most `most` neighbours that the kernel is to be asked to find or to keep.
-    pub(super) fn take_asks(&mut self, now: Instant, most: usize) -> Vec<NeighbourKey> {
-        self.asks.take(now, most)
+    /// Returns at most `most` neighbours that the kernel is to be requested to find or to keep.
+    pub(super) fn pop_refreshes(&mut self, now: Instant, most: usize) -> Vec<NeighbourKey> {
+        self.refreshes.pop_due(now, most)
     }
 
-    /// The kernel would not ask for a neighbour.
-    pub(super) fn refused(&mut self, key: NeighbourKey, why: String, now: Instant) {
-        if care(self.tables.neighbours.get(&key)) == Care::Find && self.users.contains_key(&key) {
-            self.neighbour(key, Some(Neighbour::Refused(why)), now);
+    /// Applies that the kernel refused to solicit a neighbour.
+    pub(super) fn set_refused(&mut self, key: NeighbourKey, why: String, now: Instant) {
+        if RefreshPolicy::of(self.tables.neighbours.get(&key)) == RefreshPolicy::Resolve
+            && self.users.contains_key(&key)
+        {
+            self.apply_neighbour(key, Some(Neighbour::Refused(why)), now);
         }
     }
 
-    /// Looks up the next of all followed addresses again, one in `parts`: for what the kernel does
-    /// not announce, such as a path MTU it learned.
+    /// Marks the next of all followed addresses to be looked up again, one in `parts`: for changes that the
+    /// kernel does not announce, such as a path MTU it learned.
     pub(super) fn review(&mut self, parts: usize) {
         let most = self.followed.len().div_ceil(parts);
         let start = self.reviewed.map_or(Bound::Unbounded, Bound::Excluded);
@@ -193,26 +201,25 @@ impl Tracker {
         self.look_up(next);
     }
 
-    /// Whether routes have to be looked up.
+    /// True while routes have to be looked up.
     pub(super) fn has_lookups(&self) -> bool {
         !self.unrouted.is_empty()
     }
 
-    /// Whether nothing is left to look up or to report.
-    pub(super) fn is_settled(&self) -> bool {
-        self.unrouted.is_empty() && self.touched.is_empty()
+    /// True while nothing is left to look up or to report.
+    pub(super) fn is_idle(&self) -> bool {
+        self.unrouted.is_empty() && self.dirty.is_empty()
     }
 
-    /// When a neighbour has to be asked for.
-    pub(super) fn next_ask(&self) -> Option<Instant> {
-        self.asks.next()
+    /// Time of the next neighbour to be requested.
+    pub(super) fn next_refresh(&self) -> Option<Instant> {
+        self.refreshes.next_due()
     }
 
-    /// What became different since the last call. An address whose route is to be looked up comes
-    /// later.
-    pub(super) fn take_changes(&mut self) -> Vec<Change> {
+    /// Returns the changes since the last call. An address whose route is to be looked up comes later.
+    pub(super) fn drain_changes(&mut self) -> Vec<Change> {
         let mut changes = Vec::new();
-        for address in std::mem::take(&mut self.touched) {
+        for address in std::mem::take(&mut self.dirty) {
             let Some(followed) = self.followed.get_mut(&address) else {
                 continue;
             };
@@ -231,49 +238,51 @@ impl Tracker {
         changes
     }
 
-    fn link(&mut self, index: u32, link: Option<Link>) {
-        let known = self.tables.links.get(&index);
-        if known == link.as_ref() {
+    fn apply_interface(&mut self, index: u32, state: Option<Interface>) {
+        let known = self.tables.interfaces.get(&index);
+        if known == state.as_ref() {
             return;
         }
-        // Linux says nothing of the IPv4 routes that it deletes with a link, and a VLAN device may
-        // lie on this one, so neither events nor routes tell who is concerned.
-        if known.is_some_and(Link::runs) || link.as_ref().is_some_and(Link::runs) {
+        // Linux does not announce the IPv4 routes that it deletes with an interface, and a VLAN device may
+        // lie on this one, so neither events nor routes name the addresses concerned.
+        if known.is_some_and(Interface::can_send) || state.as_ref().is_some_and(Interface::can_send)
+        {
             self.look_up_all();
         }
-        if let Some(link) = link {
-            self.tables.links.insert(index, link);
+        if let Some(state) = state {
+            self.tables.interfaces.insert(index, state);
             return;
         }
-        self.tables.links.remove(&index);
+        self.tables.interfaces.remove(&index);
         self.tables.addresses.remove(&index);
         self.tables
             .neighbours
             .retain(|key, _| key.interface != index);
     }
 
-    fn neighbour(&mut self, key: NeighbourKey, neighbour: Option<Neighbour>, now: Instant) {
-        if self.tables.neighbours.get(&key) == neighbour.as_ref() {
+    fn apply_neighbour(&mut self, key: NeighbourKey, state: Option<Neighbour>, now: Instant) {
+        if self.tables.neighbours.get(&key) == state.as_ref() {
             return;
         }
-        self.asks.heard(key, care(neighbour.as_ref()), now);
-        match neighbour {
-            Some(neighbour) => self.tables.neighbours.insert(key, neighbour),
+        self.refreshes
+            .update(key, RefreshPolicy::of(state.as_ref()), now);
+        match state {
+            Some(state) => self.tables.neighbours.insert(key, state),
             None => self.tables.neighbours.remove(&key),
         };
         for &address in self.users.get(&key).into_iter().flatten() {
             if !self.unrouted.contains(&address) {
-                self.touched.insert(address);
+                self.dirty.insert(address);
             }
         }
     }
 
     fn look_up_all(&mut self) {
-        self.touched.clear();
+        self.dirty.clear();
         self.unrouted.extend(self.followed.keys());
     }
 
-    fn unuse(&mut self, address: IpAddr) {
+    fn release_neighbour(&mut self, address: IpAddr) {
         let key = self
             .followed
             .get_mut(&address)
@@ -285,17 +294,8 @@ impl Tracker {
         users.remove(&address);
         if users.is_empty() {
             self.users.remove(&key);
-            self.asks.forget(key);
+            self.refreshes.remove(key);
         }
-    }
-}
-
-/// What is to be done about a neighbour in use.
-fn care(neighbour: Option<&Neighbour>) -> Care {
-    match neighbour {
-        Some(Neighbour::Known(_)) => Care::Keep,
-        Some(Neighbour::Fixed(_)) => Care::Leave,
-        Some(Neighbour::Asked | Neighbour::Silent | Neighbour::Refused(_)) | None => Care::Find,
     }
 }
 

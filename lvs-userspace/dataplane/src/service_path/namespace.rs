@@ -2,7 +2,7 @@
 //! virtual services, which the director often has itself, nor those that probes come from.
 //!
 //! A namespace belongs to a thread, and sockets to the namespace of the thread that made them. So one
-//! thread lives in there and makes them. With it the namespace ends, and all that is in it: a daemon
+//! thread runs in there and makes them. With it the namespace ends, and all that is in it: a daemon
 //! that is killed leaves nothing.
 
 use std::fs::File;
@@ -15,18 +15,19 @@ use nix::sched::{CloneFlags, unshare};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::{mpsc, oneshot};
 
-use super::door::Door;
-use crate::neighbour::{Questions, Route, route, route_of};
+use super::veth::Veth;
+use crate::neighbour::netlink::Requests;
+use crate::neighbour::{Route, look_up};
 use crate::privileges;
 
-/// The way to the thread.
+/// A handle of the thread in the namespace.
 #[derive(Debug)]
 pub struct Namespace(mpsc::UnboundedSender<Request>);
 
-/// What is asked of the thread.
+/// A request to the thread.
 #[derive(Debug)]
 enum Request {
-    Door(oneshot::Sender<io::Result<Door>>),
+    Veth(oneshot::Sender<io::Result<Veth>>),
     Route(IpAddr, oneshot::Sender<io::Result<Route>>),
     Socket(
         (Domain, Type, Protocol),
@@ -35,11 +36,11 @@ enum Request {
 }
 
 impl Namespace {
-    /// Makes a namespace. Needs privileges that the daemon gives up afterwards: what is made in it later
-    /// does not.
-    pub fn begin() -> io::Result<Self> {
+    /// Creates a namespace, and a thread in it. Needs privileges that the daemon gives up afterwards: what
+    /// is made in it later does not.
+    pub fn spawn() -> io::Result<Self> {
         let (sender, requests) = mpsc::unbounded_channel();
-        let (tell, told) = std::sync::mpsc::channel();
+        let (ready, started) = std::sync::mpsc::channel();
         thread::Builder::new()
             .name("service path".to_owned())
             .spawn(move || {
@@ -49,44 +50,44 @@ impl Namespace {
                 let entered = runtime.and_then(|runtime| {
                     // For the sockets.
                     let guard = runtime.enter();
-                    let inhabitant = Inhabitant::enter()?;
+                    let thread = NetnsThread::enter()?;
                     drop(guard);
-                    Ok((runtime, inhabitant))
+                    Ok((runtime, thread))
                 });
                 match entered {
-                    Ok((runtime, inhabitant)) => {
-                        drop(tell.send(Ok(())));
-                        runtime.block_on(inhabitant.serve(requests));
+                    Ok((runtime, thread)) => {
+                        drop(ready.send(Ok(())));
+                        runtime.block_on(thread.serve(requests));
                     }
-                    Err(error) => drop(tell.send(Err(error))),
+                    Err(error) => drop(ready.send(Err(error))),
                 }
             })?;
-        told.recv().map_err(io::Error::other)??;
+        started.recv().map_err(io::Error::other)??;
         Ok(Self(sender))
     }
 
-    /// Opens the door: to be asked for when there is none.
-    pub(super) async fn door(&self) -> io::Result<Door> {
-        self.ask(Request::Door).await
+    /// Creates the veth pair, where there is none.
+    pub(super) async fn create_veth(&self) -> io::Result<Veth> {
+        self.send(Request::Veth).await
     }
 
-    /// How the director itself gets to an address.
+    /// Looks up the director's own route to an address.
     pub(super) async fn route(&self, address: IpAddr) -> io::Result<Route> {
-        self.ask(|answer| Request::Route(address, answer)).await
+        self.send(|answer| Request::Route(address, answer)).await
     }
 
-    /// A socket inside.
+    /// Opens a socket in the namespace.
     pub(super) async fn socket(
         &self,
         domain: Domain,
         kind: Type,
         protocol: Protocol,
     ) -> io::Result<Socket> {
-        self.ask(|answer| Request::Socket((domain, kind, protocol), answer))
+        self.send(|answer| Request::Socket((domain, kind, protocol), answer))
             .await
     }
 
-    async fn ask<T>(
+    async fn send<T>(
         &self,
         request: impl FnOnce(oneshot::Sender<io::Result<T>>) -> Request,
     ) -> io::Result<T> {
@@ -97,20 +98,20 @@ impl Namespace {
     }
 }
 
-/// The thread.
-struct Inhabitant {
-    /// The namespace it came from.
+/// The thread in the namespace.
+struct NetnsThread {
+    /// The namespace of the director.
     host: File,
-    outside: Questions,
-    inside: Questions,
+    outside: Requests,
+    inside: Requests,
 }
 
-impl Inhabitant {
+impl NetnsThread {
     fn enter() -> io::Result<Self> {
         let host = File::open("/proc/thread-self/ns/net")?;
-        let outside = Questions::open().map_err(io::Error::other)?;
+        let outside = Requests::open().map_err(io::Error::other)?;
         unshare(CloneFlags::CLONE_NEWNET)?;
-        let inside = Questions::open().map_err(io::Error::other)?;
+        let inside = Requests::open().map_err(io::Error::other)?;
         // The daemon's other threads begin after it gave its privileges up.
         privileges::reduce(false).map_err(io::Error::other)?;
         Ok(Self {
@@ -121,10 +122,10 @@ impl Inhabitant {
     }
 
     async fn serve(mut self, mut requests: mpsc::UnboundedReceiver<Request>) {
-        // Whoever asked may have given up meanwhile.
+        // The sender of a request may have given up meanwhile.
         while let Some(request) = requests.recv().await {
             match request {
-                Request::Door(answer) => drop(answer.send(self.door().await)),
+                Request::Veth(answer) => drop(answer.send(self.create_veth().await)),
                 Request::Route(address, answer) => drop(answer.send(self.route(address).await)),
                 Request::Socket((domain, kind, protocol), answer) => {
                     let socket = Socket::new(domain, kind.nonblocking(), Some(protocol));
@@ -134,13 +135,13 @@ impl Inhabitant {
         }
     }
 
-    async fn door(&mut self) -> io::Result<Door> {
-        Door::open(&mut self.inside, &mut self.outside, self.host.as_fd()).await
+    async fn create_veth(&mut self) -> io::Result<Veth> {
+        Veth::create(&mut self.inside, &mut self.outside, self.host.as_fd()).await
     }
 
     async fn route(&mut self, address: IpAddr) -> io::Result<Route> {
-        let answers = self.outside.ask(vec![route_of(address)], 0).await;
-        let mut answers = answers.map_err(io::Error::other)?;
-        Ok(route(answers.pop().unwrap_or(Ok(None))))
+        let routes = look_up(&mut self.outside, &[address]).await;
+        let route = routes.map_err(io::Error::other)?.pop();
+        route.ok_or_else(|| io::Error::other("the kernel does not tell of a route"))
     }
 }

@@ -4,8 +4,8 @@
 //! root: a plain user is told that they are skipped; where `CI` is set that is a failure.
 
 mod netns;
-mod ports;
 mod reports;
+mod service_interfaces;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -172,7 +172,7 @@ fn a_route_that_moves_to_another_interface_is_followed() {
 }
 
 #[test]
-fn a_link_that_goes_down_and_comes_back_is_followed() {
+fn an_interface_that_goes_down_and_comes_back_is_followed() {
     story(async |lab: Lab| {
         lab.server(1);
         let mut reports = Reports::of(["10.0.1.2", "fd00:1::2"]);

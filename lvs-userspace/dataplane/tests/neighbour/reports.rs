@@ -1,4 +1,4 @@
-//! What is reported about next hops, and waiting for it.
+//! Reports about next hops, and waiting for them.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 /// up to a second late (`linkwatch`), and the machine may be busy.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
-/// What was reported, address by address.
+/// The last report for each address.
 pub(crate) struct Reports {
     pub(crate) neighbours: Neighbours,
     changes: Receiver<Vec<Change>>,

@@ -12,7 +12,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{error, info, warn};
 
-use super::{RoleError, Roles};
+use super::roles::{RoleError, Roles};
 use lvs_api::role::Role;
 use lvs_replication::peer::{Event, Instance, Message, Peers, SendError, Takeover};
 

@@ -8,16 +8,16 @@ use serde::{Deserialize, Serialize};
 use lvs_api::role::Role;
 use lvs_api::virtual_address::VirtualAddress;
 
-/// What the next lvsd has to know.
+/// The content of the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Saved {
     pub(super) role: Role,
-    /// What may be held. The next lvsd may have other addresses, and lets go of these.
+    /// Addresses that may be held. The next lvsd may have others, and removes these.
     pub(super) addresses: Vec<VirtualAddress>,
 }
 
 impl Saved {
-    /// What was kept, if anything was.
+    /// Reads the file, if there is one.
     pub(super) fn read(path: &Path) -> io::Result<Option<Self>> {
         match std::fs::read(path) {
             Ok(text) => Ok(Some(serde_json::from_slice(&text)?)),
@@ -26,7 +26,7 @@ impl Saved {
         }
     }
 
-    /// The file holds what it held before or this, whatever happens.
+    /// Writes the file as a whole: after a crash it is the old one or the new one.
     pub(super) fn write(&self, path: &Path) -> io::Result<()> {
         let folder = path.parent().unwrap_or(Path::new("."));
         let mut file = tempfile::NamedTempFile::new_in(folder)?;

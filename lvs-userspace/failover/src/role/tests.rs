@@ -1,10 +1,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::*;
+use super::{AddressGroup, Roles};
+use crate::virtual_address::Announcing;
+use lvs_api::role::Role;
 
 fn begin(path: &Path, adopted: bool, first: Role) -> Roles {
-    let group = Group {
+    let group = AddressGroup {
         addresses: Vec::new(),
         announcing: Announcing {
             count: 1,
@@ -12,7 +14,7 @@ fn begin(path: &Path, adopted: bool, first: Role) -> Roles {
             repeat: Duration::ZERO,
         },
     };
-    Roles::begin(path.to_owned(), adopted, first, group)
+    Roles::new(path.to_owned(), adopted, first, group)
 }
 
 #[tokio::test]
@@ -20,7 +22,7 @@ async fn the_next_daemon_goes_on_in_the_role_of_the_last() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("lvsd.role");
     let roles = begin(&path, false, Role::Backup);
-    roles.settle().await;
+    roles.apply_initial().await;
     assert_eq!(roles.current(), Role::Backup);
     let followed = roles.follow();
     roles.change(Role::Master).await.unwrap();

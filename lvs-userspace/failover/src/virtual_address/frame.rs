@@ -1,4 +1,4 @@
-//! The frames by which a holder of an address says so, asks for others, and hears of them.
+//! Announcements, probes and claims of addresses as Ethernet frames.
 //!
 //! IPv4: ARP (RFC 826), with the announcements and probes of RFC 5227. IPv6: neighbour discovery (RFC 4861
 //! section 7.2.6, and the probe of duplicate address detection, RFC 4862 section 5.4.2).
@@ -23,10 +23,10 @@ const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 const SHORTEST: usize = 60;
 const ETHERNET: usize = 14;
 
-/// What says that an address is at an Ethernet address now.
+/// The frames that announce an address at an Ethernet address.
 ///
-/// For IPv4 it is a request and a reply, because some hosts listen to one kind only. `router` tells for
-/// IPv6 whether the holder forwards: a host that loses that flag is dropped from default routes.
+/// For IPv4 they are a request and a reply, because some hosts listen to one kind only. For IPv6, `router` is
+/// true if the holder forwards: a host that loses that flag is dropped from default routes.
 pub(super) fn announcement(address: IpAddr, mac: Mac, router: bool) -> Vec<Vec<u8>> {
     match address {
         IpAddr::V4(v4) => vec![
@@ -46,7 +46,7 @@ pub(super) fn announcement(address: IpAddr, mac: Mac, router: bool) -> Vec<Vec<u
     }
 }
 
-/// What another holder of an address answers, and nobody else.
+/// A probe for an address. Another holder of it answers, and nobody else.
 pub(super) fn probe(address: IpAddr, mac: Mac) -> Vec<u8> {
     match address {
         // Without a sender's address no cache is disturbed.
@@ -59,15 +59,15 @@ pub(super) fn probe(address: IpAddr, mac: Mac) -> Vec<u8> {
     }
 }
 
-/// Somebody says that an address is theirs.
+/// A host's claim of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Claim {
     pub(super) address: IpAddr,
-    /// Where the frame came from.
+    /// Source of the frame.
     pub(super) mac: Mac,
 }
 
-/// What a frame from the network claims, if anything.
+/// Parses the claim in a frame from the network.
 pub(super) fn claim(frame: &[u8]) -> Option<Claim> {
     let mac = frame.get(6..12)?.try_into().ok()?;
     let body = frame.get(ETHERNET..)?;
@@ -79,7 +79,7 @@ pub(super) fn claim(frame: &[u8]) -> Option<Claim> {
     Some(Claim { address, mac })
 }
 
-/// Who sent an ARP packet; a probe has no sender.
+/// The sender's address in an ARP packet; a probe has none.
 fn sender(body: &[u8]) -> Option<Ipv4Addr> {
     if body.get(..6)? != ARP_HEAD {
         return None;
@@ -89,7 +89,7 @@ fn sender(body: &[u8]) -> Option<Ipv4Addr> {
     (!address.is_unspecified()).then_some(address)
 }
 
-/// The target of a neighbour advertisement.
+/// The target address of a neighbour advertisement.
 fn advertised(body: &[u8]) -> Option<Ipv6Addr> {
     // RFC 4861 section 7.1.2: from this link, without an extension header before it.
     let (&next, &hop_limit) = (body.get(6)?, body.get(7)?);

@@ -78,7 +78,7 @@ impl Prober {
             check,
             prober: self,
             awaited: Mutex::new("answer"),
-            pins: Mutex::default(),
+            path_entries: Mutex::default(),
             exit_code: OnceLock::new(),
         };
         let found = match timeout(check.timeout, probe.ask()).await {
@@ -102,7 +102,7 @@ struct Probe<'a> {
     /// What did not come, should the time be over now.
     awaited: Mutex<&'static str>,
     /// What its sockets on the service path need as long as they are open.
-    pins: Mutex<Vec<service_path::Pin>>,
+    path_entries: Mutex<Vec<service_path::ProbeEntry>>,
     /// Of an external check, once there is one.
     exit_code: OnceLock<u8>,
 }

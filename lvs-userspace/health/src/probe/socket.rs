@@ -10,7 +10,7 @@ use tokio::net::{TcpSocket, UdpSocket};
 
 use super::super::check::{Check, Path};
 use super::Probe;
-use lvs_dataplane::service_path::{Trip, Unavailable};
+use lvs_dataplane::service_path::{ProbePath, Unavailable};
 
 /// A TCP socket that is to be connected to an address: the check's target, or where an answer of the
 /// target points to.
@@ -73,17 +73,20 @@ pub(super) async fn by_service(
         let why = "probes have no network stack of their own".to_owned();
         io::Error::other(Unavailable(why))
     })?;
-    let trip = Trip {
+    let by_server = ProbePath {
         to,
         server: probe.check.target.ip(),
         method,
         source: probe.check.source,
     };
-    let Some((socket, pin)) = path.socket(&trip, kind, protocol).await? else {
+    let Some((socket, entry)) = path.socket(&by_server, kind, protocol).await? else {
         return Ok(None);
     };
-    let from = pin.from;
-    let mut pins = probe.pins.lock().unwrap_or_else(PoisonError::into_inner);
-    pins.push(pin);
+    let from = entry.from;
+    let mut entries = probe
+        .path_entries
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    entries.push(entry);
     Ok(Some((socket, from)))
 }

@@ -12,28 +12,28 @@ use crate::control::server::Control;
 use lvs_api::model::ServiceId;
 use lvs_api::protocol::Interface;
 use lvs_dataplane::kernel::{Attachment, DataPath, KernelError};
-use lvs_dataplane::neighbour::ports;
+use lvs_dataplane::neighbour::service_interfaces;
 use lvs_dataplane::own_addresses;
 
 /// The program on its interfaces.
 pub(super) struct Interfaces {
     data_path: DataPath,
     attachments: Vec<Attachment>,
-    /// The operator said which ones: there are no others.
+    /// The operator named them: there are no others.
     named: bool,
-    /// Those by which packets of the services come and go, as the routes were when that was looked up.
+    /// Names of those by which packets of the services come and go, by the routes of the last lookup.
     known: BTreeSet<String>,
 }
 
 impl Interfaces {
     /// Attaches to the interfaces named. Where none is, to those of the data path that was found, and to
     /// those where packets of these addresses come and go.
-    pub(super) fn begin(
+    pub(super) fn attach(
         mut data_path: DataPath,
         named: &[String],
         addresses: BTreeSet<IpAddr>,
     ) -> Result<Self> {
-        let known = found(addresses);
+        let known = find(addresses);
         let mut wanted = named.to_vec();
         if wanted.is_empty() {
             wanted = data_path.attached()?;
@@ -43,7 +43,7 @@ impl Interfaces {
             let known = known
                 .as_ref()
                 .map_err(|error| anyhow!("{error:#}; name the interfaces with --interface"))?;
-            tell(known.iter());
+            log(known.iter());
             wanted.extend(known.iter().cloned());
         }
         if wanted.is_empty() {
@@ -59,14 +59,14 @@ impl Interfaces {
         if interfaces.named {
             interfaces.known = known;
         } else {
-            interfaces.reach(known);
+            interfaces.attach_missing(known);
         }
         Ok(interfaces)
     }
 
-    /// The services are others now, and their packets come and go by these interfaces: attaches where the
-    /// program does not run yet. What keeps it from that goes to the log. True if it attached to any.
-    fn reach(&mut self, known: BTreeSet<String>) -> bool {
+    /// Attaches to those of these interfaces, by which packets of the services come and go, where the program
+    /// does not run yet. Failures are logged. True if it attached to any.
+    fn attach_missing(&mut self, known: BTreeSet<String>) -> bool {
         let runs = |name: &&String| self.attachments.iter().any(|a| a.interface == **name);
         let new: Vec<_> = known.iter().filter(|name| !runs(name)).cloned().collect();
         if self.named {
@@ -80,7 +80,7 @@ impl Interfaces {
             return false;
         }
         self.known = known;
-        tell(new.iter());
+        log(new.iter());
         let before = self.attachments.len();
         for name in new {
             match self.data_path.attach_to(&name) {
@@ -91,7 +91,7 @@ impl Interfaces {
         self.attachments.len() > before
     }
 
-    /// What people are told of them.
+    /// The interfaces, for people.
     pub(super) fn describe(&self) -> Vec<Interface> {
         let interface = |attachment: &Attachment| Interface {
             name: attachment.interface.clone(),
@@ -100,14 +100,14 @@ impl Interfaces {
         self.attachments.iter().map(interface).collect()
     }
 
-    /// What is left when nobody looks after them any more.
+    /// The data path, for its removal.
     pub(super) fn into_data_path(self) -> DataPath {
         self.data_path
     }
 }
 
-/// Has what comes from probes by an interface sent on.
-pub(super) fn probes(
+/// A function that attaches the program for the packets of probes to an interface.
+pub(super) fn probe_attacher(
     interfaces: Arc<Mutex<Interfaces>>,
 ) -> impl Fn(&str) -> Result<(), KernelError> + Send + Sync {
     move |interface| {
@@ -116,20 +116,20 @@ pub(super) fn probes(
     }
 }
 
-/// Sees to it that the program runs where packets of these addresses come and go.
-pub(super) async fn reach(
+/// Attaches the program where packets of these addresses come and go.
+pub(super) async fn attach_missing(
     interfaces: &Arc<Mutex<Interfaces>>,
     control: &Arc<Control>,
     addresses: BTreeSet<IpAddr>,
 ) {
-    let known = match ports(addresses).await {
+    let known = match service_interfaces(addresses).await {
         Ok(known) => known,
         Err(error) => return warn!("cannot find the interfaces of the services: {error}"),
     };
     let (interfaces, control) = (Arc::clone(interfaces), Arc::clone(control));
     let attach = move || {
         let mut interfaces = interfaces.lock().unwrap_or_else(PoisonError::into_inner);
-        if interfaces.reach(known) {
+        if interfaces.attach_missing(known) {
             control.set_interfaces(interfaces.describe());
         }
     };
@@ -138,8 +138,8 @@ pub(super) async fn reach(
     }
 }
 
-/// Looks for the interfaces where packets of these addresses come and go; none come and go of none.
-fn found(addresses: BTreeSet<IpAddr>) -> Result<BTreeSet<String>> {
+/// Finds the interfaces where packets of these addresses come and go; without addresses, none.
+fn find(addresses: BTreeSet<IpAddr>) -> Result<BTreeSet<String>> {
     if addresses.is_empty() {
         return Ok(BTreeSet::new());
     }
@@ -149,11 +149,11 @@ fn found(addresses: BTreeSet<IpAddr>) -> Result<BTreeSet<String>> {
         .build()
         .context("cannot start a runtime")?;
     runtime
-        .block_on(ports(addresses))
+        .block_on(service_interfaces(addresses))
         .context("cannot find the interfaces of the services")
 }
 
-fn tell<'a>(interfaces: impl Iterator<Item = &'a String>) {
+fn log<'a>(interfaces: impl Iterator<Item = &'a String>) {
     let names: Vec<_> = interfaces.map(String::as_str).collect();
     if !names.is_empty() {
         let names = names.join(", ");
@@ -199,8 +199,8 @@ fn exists(interface: &str) -> bool {
     exists
 }
 
-/// Looks whether the interfaces still are those that the program was attached to.
-pub(super) fn following(
+/// A task that attaches again where an interface was made anew, and follows the own addresses.
+pub(super) fn follower(
     interfaces: Arc<Mutex<Interfaces>>,
 ) -> impl FnMut(&Control) + Send + 'static {
     move |control| {

@@ -1,13 +1,13 @@
 //! Puts the daemon's parts together and runs them until a signal.
 
 mod care;
-mod clients;
-mod disk;
+mod client_next_hops;
 mod file;
+mod file_changes;
 mod interfaces;
-mod links;
 mod marks;
 mod next_hops;
+mod peers;
 mod reload;
 mod supervisor;
 mod tasks;
@@ -26,7 +26,7 @@ use tracing::{error, info, warn};
 use self::care::Care;
 pub(crate) use self::file::{File, read as read_file};
 use self::interfaces::Interfaces;
-pub(crate) use self::links::Links;
+pub(crate) use self::peers::PeerSettings;
 use self::reload::Effect;
 use crate::control::server::{self, Control, Reload, Socket};
 use crate::logging::Log;
@@ -38,7 +38,7 @@ use lvs_dataplane::kernel::{DataPath, Directory, Options, memory};
 use lvs_dataplane::own_addresses;
 use lvs_dataplane::privileges;
 use lvs_dataplane::service_path::{Namespace, ServicePath};
-use lvs_failover::role::{Group, Roles};
+use lvs_failover::role::{AddressGroup, Roles};
 use lvs_health::model;
 use lvs_replication::ipvs::SyncOptions;
 use lvs_replication::peer;
@@ -63,9 +63,9 @@ pub(crate) struct Settings {
     /// The role to begin in, unless the data path that is taken over has one.
     pub role: Role,
     /// What a master holds.
-    pub group: Group,
-    /// Links to other directors; none: it is alone.
-    pub links: Option<Links>,
+    pub group: AddressGroup,
+    /// Other directors; none: it is alone.
+    pub peers: Option<PeerSettings>,
     /// Remove what is there first.
     pub reset: bool,
     /// Remove the data path at the end.
@@ -94,7 +94,11 @@ pub(crate) fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
     let (file, files) = read.unzip();
     let files = files.unwrap_or_default();
 
-    let links = settings.links.as_ref().map(Links::read).transpose()?;
+    let peers = settings
+        .peers
+        .as_ref()
+        .map(PeerSettings::read)
+        .transpose()?;
 
     if let Some(log) = &settings.log {
         log.follow(file.as_ref().and_then(File::logfile));
@@ -110,7 +114,7 @@ pub(crate) fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
             .with_context(|| format!("cannot make {}", folder.display()))?;
     }
     let kept = settings.socket.with_extension("role");
-    let roles = Roles::begin(
+    let roles = Roles::new(
         kept,
         data_path.adopted,
         settings.role,
@@ -130,7 +134,7 @@ pub(crate) fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
     };
     own_addresses::follow(&data_path.maps.config);
     let addresses = addresses.unwrap_or_default();
-    let interfaces = Interfaces::begin(data_path, &settings.interfaces, addresses)?;
+    let interfaces = Interfaces::attach(data_path, &settings.interfaces, addresses)?;
     control.set_interfaces(interfaces.describe());
     let interfaces = Arc::new(Mutex::new(interfaces));
     let socket = Socket::bind(&settings.socket)
@@ -138,9 +142,9 @@ pub(crate) fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
 
     // Only who looks after real servers probes them.
     let service_path = services.as_ref().map(|_| {
-        let send = interfaces::probes(Arc::clone(&interfaces));
+        let send = interfaces::probe_attacher(Arc::clone(&interfaces));
         // Whether it began matters only to probes that want it.
-        let path = ServicePath::new(Namespace::begin(), send, Arc::clone(control.maps()));
+        let path = ServicePath::new(Namespace::spawn(), send, Arc::clone(control.maps()));
         Arc::new(path)
     });
     // Threads inherit the capabilities of the one that makes them: all others begin after this.
@@ -157,7 +161,7 @@ pub(crate) fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
     let begun = Begun {
         services,
         service_path,
-        links,
+        peers,
         socket,
         interfaces: Arc::clone(&interfaces),
         reloads,
@@ -195,7 +199,7 @@ enum End {
 struct Begun {
     services: Option<model::Configuration>,
     service_path: Option<Arc<ServicePath>>,
-    links: Option<peer::Options>,
+    peers: Option<peer::Options>,
     socket: Socket,
     interfaces: Arc<Mutex<Interfaces>>,
     reloads: mpsc::Receiver<Reload>,
@@ -212,7 +216,7 @@ async fn serve(
     let Begun {
         services,
         service_path,
-        links,
+        peers,
         socket,
         interfaces,
         mut reloads,
@@ -237,12 +241,12 @@ async fn serve(
         }
         effect.care = Some(care);
     }
-    if let Some(links) = links {
-        links::begin(control, links).await?;
+    if let Some(peers) = peers {
+        peers::start(control, peers).await?;
     }
-    next_hops::found(control).await;
+    next_hops::wait_resolved(control).await;
     // Last: now the packets that follow the addresses are forwarded.
-    control.roles().settle().await;
+    control.roles().apply_initial().await;
     let listener = socket
         .publish()
         .context("cannot publish the control socket")?;
@@ -256,7 +260,7 @@ async fn serve(
     ready();
     supervisor::ready();
 
-    let mut changes = disk::changes(effect.files());
+    let mut changes = file_changes::watch(effect.files());
     let mut successor = false;
     while !stopping && !successor {
         tokio::select! {
@@ -283,7 +287,7 @@ async fn serve(
         effect.leave().await;
     } else {
         if settings.detach_on_exit {
-            control.roles().leave().await;
+            control.roles().release_addresses().await;
         }
         effect.stop().await;
     }

@@ -1,4 +1,4 @@
-//! Next hops: which the director asks for, and what is found out about them.
+//! Next hops between the director, which needs them, and the resolver.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -14,20 +14,21 @@ use crate::control::server::Control;
 use lvs_dataplane::director::NextHop;
 use lvs_dataplane::neighbour::{Change, Neighbours, Resolution};
 
-/// Waits a moment for the next hops of the real servers there are: who starts a daemon and then sends
-/// requests expects answers.
-pub(super) async fn found(control: &Arc<Control>) {
+/// Waits at most 0.3 s for the next hops of the real servers there are: requests that follow the start of a
+/// daemon expect answers.
+pub(super) async fn wait_resolved(control: &Arc<Control>) {
     for _ in 0..60 {
         let control = Arc::clone(control);
-        let found = tokio::task::spawn_blocking(move || control.director().unresolved().is_empty());
-        if found.await.unwrap_or(true) {
+        let resolved =
+            tokio::task::spawn_blocking(move || control.director().unresolved().is_empty());
+        if resolved.await.unwrap_or(true) {
             return;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
-/// Tells the resolver which addresses the director asks about.
+/// Follows the addresses that the director needs.
 pub(super) async fn follow(
     neighbours: Neighbours,
     mut followed: watch::Receiver<BTreeSet<IpAddr>>,
@@ -44,8 +45,8 @@ pub(super) async fn follow(
     }
 }
 
-/// Hands what the resolver finds out to the director.
-pub(super) async fn resolve(mut changes: mpsc::Receiver<Vec<Change>>, control: Arc<Control>) {
+/// Applies the changes that the resolver reports to the director.
+pub(super) async fn apply_changes(mut changes: mpsc::Receiver<Vec<Change>>, control: Arc<Control>) {
     while let Some(changes) = changes.recv().await {
         let control = Arc::clone(&control);
         let work = tokio::task::spawn_blocking(move || {

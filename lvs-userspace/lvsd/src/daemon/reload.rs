@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use super::care::Care;
-use super::disk::Habits;
 use super::file::{Error as FileError, File, read_all};
+use super::file_changes::FileActions;
 use super::interfaces::{self, Interfaces};
 use super::{Settings, enact, marks};
 use crate::control::server::Control;
@@ -28,7 +28,7 @@ pub(super) struct Effect {
     interfaces: Arc<Mutex<Interfaces>>,
     /// The files in use, as they were when they were read.
     files: watch::Sender<Vec<Watched>>,
-    habits: Habits,
+    file_actions: FileActions,
 }
 
 impl Effect {
@@ -45,7 +45,7 @@ impl Effect {
             log: settings.log.clone(),
             interfaces,
             files: watch::Sender::new(files),
-            habits: Habits::default(),
+            file_actions: FileActions::default(),
         }
     }
 
@@ -56,7 +56,7 @@ impl Effect {
 
     /// Does from now on what the file says about the daemon itself.
     pub(super) fn follow(&mut self, globals: &Globals) {
-        self.habits.follow(globals);
+        self.file_actions.follow(globals);
         if let Some(log) = &self.log {
             log.follow(globals.logfile.as_deref());
         }
@@ -91,7 +91,7 @@ impl Effect {
         match (file, &self.care) {
             (File::Services(services), Some(care)) => {
                 // Before anything is sent there: its answers are to be seen.
-                interfaces::reach(&self.interfaces, &self.control, addresses).await;
+                interfaces::attach_missing(&self.interfaces, &self.control, addresses).await;
                 let globals = services.globals.clone();
                 let control = Arc::clone(&self.control);
                 let marked = services.clone();
@@ -102,7 +102,7 @@ impl Effect {
                 Ok(())
             }
             (File::Rules(rules), None) => {
-                interfaces::reach(&self.interfaces, &self.control, addresses).await;
+                interfaces::attach_missing(&self.interfaces, &self.control, addresses).await;
                 let control = Arc::clone(&self.control);
                 tokio::task::spawn_blocking(move || enact(&control, &rules)).await?
             }
@@ -119,14 +119,14 @@ impl Effect {
             "Configuration file '{}' has changed on disk",
             path.display()
         );
-        if self.habits.autoreload {
+        if self.file_actions.autoreload {
             info!(" - reread new configuration");
             // What is wrong with it is in the log.
             let _ = self.reload().await;
         } else {
             info!(" - ignore new configuration");
         }
-        self.habits.call_back(path);
+        self.file_actions.call_back(path);
     }
 
     /// Withdraws what is not to outlive the daemon.

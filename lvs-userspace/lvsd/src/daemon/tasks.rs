@@ -10,7 +10,7 @@ use tokio::time::MissedTickBehavior;
 use tracing::{debug, error};
 
 use super::interfaces::Interfaces;
-use super::{clients, interfaces, next_hops, supervisor};
+use super::{client_next_hops, interfaces, next_hops, supervisor};
 use crate::control::server::Control;
 use lvs_dataplane::clock;
 use lvs_dataplane::connections::Occupation;
@@ -32,14 +32,14 @@ pub(super) fn begin(
     let (unheard, swept) = watch::channel(Unheard::default());
     let mut tasks = vec![
         tokio::spawn(next_hops::follow(neighbours, followed, stopped.clone())),
-        tokio::spawn(next_hops::resolve(changes, Arc::clone(control))),
+        tokio::spawn(next_hops::apply_changes(changes, Arc::clone(control))),
         spawn_every(
             Duration::from_secs(1),
             control,
             stopped.clone(),
             sweeping(unheard),
         ),
-        clients::find(Arc::clone(control), swept)?,
+        client_next_hops::follow(Arc::clone(control), swept)?,
         spawn_every(
             Duration::from_secs(2),
             control,
@@ -52,7 +52,7 @@ pub(super) fn begin(
             Duration::from_secs(1),
             control,
             stopped.clone(),
-            interfaces::following(Arc::clone(interfaces)),
+            interfaces::follower(Arc::clone(interfaces)),
         ),
         spawn_every(SIGNALS, control, stopped.clone(), heeding),
     ];

@@ -43,10 +43,10 @@ impl Demo {
         let end = self
             .seconds
             .map(|seconds| Instant::now() + Duration::from_secs(seconds));
-        // The usual way to end a demo is no failure.
+        // A signal is the usual end of a demo, and no failure.
         lab::exit_code_on_signal(0);
         for id in lab::close_leftovers()? {
-            eprintln!("removed what lab {id} left behind when it was killed");
+            eprintln!("removed the remains of killed lab {id}");
         }
         let mut screen = Screen::new();
         screen::progress("making network namespaces: a client, a director, three real servers");
@@ -73,18 +73,15 @@ impl Demo {
 }
 
 fn rows() -> Vec<Row> {
-    let mut rows = Vec::new();
-    for (method, family) in pairs(METHODS, FAMILIES) {
-        let address = virtual_address(family, method);
-        rows.push(Row {
+    pairs(METHODS, FAMILIES)
+        .map(|(method, family)| Row {
             method,
             family,
-            address,
+            address: virtual_address(family, method),
             answers: [0; 3],
             failed: 0,
-        });
-    }
-    rows
+        })
+        .collect()
 }
 
 impl Row {

@@ -1,4 +1,4 @@
-//! The lab by hand: `lab demo` is what `cargo xtask run` shows.
+//! The lab by hand: `cargo xtask run` runs `lab demo`.
 
 use std::process::ExitCode;
 
@@ -18,7 +18,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Verb {
     Demo(demo::Demo),
-    /// Remove what killed labs left behind.
+    /// Remove the remains of killed labs.
     Clean,
 }
 

@@ -91,7 +91,7 @@ fn whole(rows: &[Row], lab: &Lab) -> Result<String> {
     writeln!(text, "{}", hints(lab))?;
     writeln!(
         text,
-        "Who answered the client's requests, each a new connection:"
+        "Answers to the client's requests by real server, each over a new connection:"
     )?;
     writeln!(text)?;
     write!(text, "  {:8}{:6}{:16}", "method", "", "virtual address")?;

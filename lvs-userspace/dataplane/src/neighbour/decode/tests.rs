@@ -1,4 +1,4 @@
-use netlink_packet_route::link::InfoKind;
+use rtnetlink::packet_route::link::InfoKind;
 
 use super::*;
 
@@ -18,9 +18,9 @@ fn link_message(attributes: Vec<LinkAttribute>) -> LinkMessage {
     message
 }
 
-fn decoded_link(message: LinkMessage) -> Link {
-    match fact(&RouteNetlinkMessage::NewLink(message)) {
-        Some(Fact::Link(4, Some(link))) => link,
+fn decoded(message: LinkMessage) -> Interface {
+    match update(&RouteNetlinkMessage::NewLink(message)) {
+        Some(Update::Interface(4, Some(link))) => link,
         other => panic!("{other:?}"),
     }
 }
@@ -34,14 +34,14 @@ fn vlan(protocol: VlanProtocol) -> LinkAttribute {
 }
 
 #[test]
-fn a_link_is_its_name_address_state_and_mtu() {
-    let link = decoded_link(link_message(vec![]));
-    let expected = Link {
+fn an_interface_is_its_name_address_state_and_mtu() {
+    let link = decoded(link_message(vec![]));
+    let expected = Interface {
         name: "eth0".into(),
         mac: Some(MAC),
         up: true,
         carrier: true,
-        discovery: Discovery::Asked,
+        discovery: Discovery::Solicited,
         mtu: 1500,
         vlan: None,
     };
@@ -49,18 +49,18 @@ fn a_link_is_its_name_address_state_and_mtu() {
 }
 
 #[test]
-fn flags_say_how_neighbours_are_found_and_whether_the_link_runs() {
+fn flags_say_how_neighbours_are_found_and_whether_the_interface_can_send() {
     for (flags, discovery) in [
-        (LinkFlags::Up, Discovery::Asked),
+        (LinkFlags::Up, Discovery::Solicited),
         (LinkFlags::Noarp, Discovery::Own),
         (LinkFlags::Pointopoint, Discovery::Broadcast),
         (LinkFlags::Pointopoint | LinkFlags::Noarp, Discovery::Own),
     ] {
         let mut message = link_message(vec![]);
         message.header.flags = flags;
-        let link = decoded_link(message);
+        let link = decoded(message);
         assert_eq!(link.discovery, discovery);
-        assert!(!link.runs());
+        assert!(!link.can_send());
     }
 }
 
@@ -68,12 +68,12 @@ fn flags_say_how_neighbours_are_found_and_whether_the_link_runs() {
 fn only_ethernet_has_an_address_for_frames() {
     let mut message = link_message(vec![]);
     message.header.link_layer_type = LinkLayerType::Loopback;
-    assert_eq!(decoded_link(message).mac, None);
+    assert_eq!(decoded(message).mac, None);
 }
 
 #[test]
 fn a_vlan_device_names_its_tag_and_what_it_lies_on() {
-    let on = |attributes| decoded_link(link_message(attributes)).vlan;
+    let on = |attributes| decoded(link_message(attributes)).vlan;
     let tag = Vlan {
         lower: Some(3),
         id: 42,
@@ -103,11 +103,11 @@ fn a_vlan_device_names_its_tag_and_what_it_lies_on() {
 }
 
 #[test]
-fn what_a_bridge_says_of_its_ports_is_not_about_the_link() {
+fn what_a_bridge_says_of_its_ports_is_not_about_the_interface() {
     let mut message = link_message(vec![]);
     message.header.interface_family = AddressFamily::Bridge;
-    assert_eq!(fact(&RouteNetlinkMessage::NewLink(message.clone())), None);
-    assert_eq!(fact(&RouteNetlinkMessage::DelLink(message)), None);
+    assert_eq!(update(&RouteNetlinkMessage::NewLink(message.clone())), None);
+    assert_eq!(update(&RouteNetlinkMessage::DelLink(message)), None);
 }
 
 #[test]
@@ -121,8 +121,8 @@ fn an_address_is_fit_to_be_a_source_or_not() {
             AddressAttribute::Local([10, 0, 0, 1].into()),
             AddressAttribute::Flags(flags),
         ];
-        match fact(&RouteNetlinkMessage::NewAddress(message)) {
-            Some(Fact::Address(4, address)) => address,
+        match update(&RouteNetlinkMessage::NewAddress(message)) {
+            Some(Update::Address(4, address)) => address,
             other => panic!("{other:?}"),
         }
     };
@@ -172,7 +172,7 @@ fn a_neighbour_is_known_in_every_state_that_linux_sends_in() {
             NeighbourAttribute::Destination(NeighbourAddress::Inet([10, 0, 0, 2].into())),
             NeighbourAttribute::LinkLayerAddress(MAC.to_vec()),
         ];
-        fact(&RouteNetlinkMessage::NewNeighbour(message))
+        update(&RouteNetlinkMessage::NewNeighbour(message))
     };
     let key = NeighbourKey {
         interface: 4,
@@ -186,17 +186,17 @@ fn a_neighbour_is_known_in_every_state_that_linux_sends_in() {
         (State::Probe, Some(Neighbour::Known(MAC))),
         (State::Noarp, Some(Neighbour::Fixed(MAC))),
         (State::Permanent, Some(Neighbour::Fixed(MAC))),
-        (State::Incomplete, Some(Neighbour::Asked)),
-        (State::Failed, Some(Neighbour::Silent)),
+        (State::Incomplete, Some(Neighbour::Incomplete)),
+        (State::Failed, Some(Neighbour::Failed)),
         (State::None, None),
     ] {
         assert_eq!(
             decoded(state, none),
-            Some(Fact::Neighbour(key, neighbour)),
+            Some(Update::Neighbour(key, neighbour)),
             "{state}"
         );
     }
-    let fixed = Fact::Neighbour(key, Some(Neighbour::Fixed(MAC)));
+    let fixed = Update::Neighbour(key, Some(Neighbour::Fixed(MAC)));
     assert_eq!(
         decoded(State::Stale, NeighbourFlags::ExtLearned),
         Some(fixed)
@@ -245,8 +245,8 @@ fn a_route_event_concerns_its_prefix() {
         length: 0,
     };
     assert_eq!(
-        fact(&RouteNetlinkMessage::DelRoute(message.clone())),
-        Some(Fact::Routes(any))
+        update(&RouteNetlinkMessage::DelRoute(message.clone())),
+        Some(Update::Routes(any))
     );
     message.header.destination_prefix_length = 32;
     let destination = RouteAddress::Inet6("2001:db8::".parse().unwrap());
@@ -258,9 +258,9 @@ fn a_route_event_concerns_its_prefix() {
         length: 32,
     };
     assert_eq!(
-        fact(&RouteNetlinkMessage::NewRoute(message.clone())),
-        Some(Fact::Routes(prefix))
+        update(&RouteNetlinkMessage::NewRoute(message.clone())),
+        Some(Update::Routes(prefix))
     );
     message.header.address_family = AddressFamily::Mpls;
-    assert_eq!(fact(&RouteNetlinkMessage::NewRoute(message)), None);
+    assert_eq!(update(&RouteNetlinkMessage::NewRoute(message)), None);
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::neighbour::facts::Vlan;
+use crate::neighbour::tables::{Address, Vlan};
 
 const PORT: u32 = 3;
 const TAGGED: u32 = 4;
@@ -10,13 +10,13 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-fn link(name: &str) -> Link {
-    Link {
+fn interface(name: &str) -> Interface {
+    Interface {
         name: name.into(),
         mac: Some(OURS),
         up: true,
         carrier: true,
-        discovery: Discovery::Asked,
+        discovery: Discovery::Solicited,
         mtu: 1500,
         vlan: None,
     }
@@ -38,7 +38,7 @@ fn key(interface: u32, text: &str) -> NeighbourKey {
 }
 
 fn tables() -> Tables {
-    let mut vlan = link("eth0.7");
+    let mut vlan = interface("eth0.7");
     vlan.vlan = Some(Vlan {
         lower: Some(PORT),
         id: 7,
@@ -46,7 +46,7 @@ fn tables() -> Tables {
     });
     vlan.mtu = 1400;
     Tables {
-        links: [(PORT, link("eth0")), (TAGGED, vlan)].into(),
+        interfaces: [(PORT, interface("eth0")), (TAGGED, vlan)].into(),
         addresses: [(PORT, vec![address("10.0.0.1"), address("fd00::1")])].into(),
         neighbours: [
             (key(PORT, "10.0.0.2"), Neighbour::Known(THEIRS)),
@@ -120,7 +120,7 @@ fn the_mtu_is_never_more_than_the_interfaces_nor_than_can_be_said() {
     };
     let mut tables = tables();
     assert_eq!(hop(&tables, "10.0.0.2", &route).mtu, 1500);
-    tables.links.get_mut(&PORT).unwrap().mtu = 70_000;
+    tables.interfaces.get_mut(&PORT).unwrap().mtu = 70_000;
     assert_eq!(hop(&tables, "10.0.0.2", &route).mtu, u16::MAX);
 }
 
@@ -136,10 +136,18 @@ fn a_vlan_device_is_the_interface_under_it_and_a_tag() {
 #[test]
 fn vlan_devices_that_one_tag_cannot_stand_for_are_refused() {
     let (mut odd, mut stacked, mut elsewhere) = (tables(), tables(), tables());
-    let vlan = |tables: &mut Tables| tables.links.get_mut(&TAGGED).unwrap().vlan.take().unwrap();
+    let vlan = |tables: &mut Tables| {
+        tables
+            .interfaces
+            .get_mut(&TAGGED)
+            .unwrap()
+            .vlan
+            .take()
+            .unwrap()
+    };
     let tag = vlan(&mut odd);
     let set = |tables: &mut Tables, index: u32, vlan| {
-        tables.links.get_mut(&index).unwrap().vlan = Some(vlan);
+        tables.interfaces.get_mut(&index).unwrap().vlan = Some(vlan);
     };
     set(
         &mut odd,
@@ -185,7 +193,7 @@ fn an_interface_that_does_not_run_is_no_way() {
         &by(99),
         "there is no interface number 99",
     );
-    tables.links.get_mut(&PORT).unwrap().carrier = false;
+    tables.interfaces.get_mut(&PORT).unwrap().carrier = false;
     unresolved(
         &tables,
         "10.0.0.2",
@@ -198,13 +206,13 @@ fn an_interface_that_does_not_run_is_no_way() {
         &by(TAGGED),
         "interface eth0 has no carrier",
     );
-    tables.links.get_mut(&PORT).unwrap().up = false;
+    tables.interfaces.get_mut(&PORT).unwrap().up = false;
     unresolved(&tables, "10.0.0.2", &by(PORT), "interface eth0 is down");
-    tables.links.insert(
+    tables.interfaces.insert(
         PORT,
-        Link {
+        Interface {
             mac: None,
-            ..link("tun0")
+            ..interface("tun0")
         },
     );
     unresolved(
@@ -213,7 +221,7 @@ fn an_interface_that_does_not_run_is_no_way() {
         &by(PORT),
         "interface tun0 carries no Ethernet frames",
     );
-    assert_eq!(tables.wanted(ip("10.0.0.2"), &by(PORT)), None);
+    assert_eq!(tables.required_neighbour(ip("10.0.0.2"), &by(PORT)), None);
 }
 
 #[test]
@@ -221,21 +229,21 @@ fn a_neighbour_that_is_not_known_is_a_reason() {
     let mut tables = tables();
     let unknown = key(PORT, "10.0.0.3");
     let (route, text) = (by(PORT), "10.0.0.3");
-    assert_eq!(tables.wanted(ip(text), &route), Some(unknown));
+    assert_eq!(tables.required_neighbour(ip(text), &route), Some(unknown));
     unresolved(
         &tables,
         text,
         &route,
         "waiting for 10.0.0.3 to answer on eth0",
     );
-    tables.neighbours.insert(unknown, Neighbour::Asked);
+    tables.neighbours.insert(unknown, Neighbour::Incomplete);
     unresolved(
         &tables,
         text,
         &route,
         "waiting for 10.0.0.3 to answer on eth0",
     );
-    tables.neighbours.insert(unknown, Neighbour::Silent);
+    tables.neighbours.insert(unknown, Neighbour::Failed);
     unresolved(&tables, text, &route, "10.0.0.3 does not answer on eth0");
     tables
         .neighbours
@@ -248,9 +256,9 @@ fn a_neighbour_that_is_not_known_is_a_reason() {
 fn where_nobody_is_asked_linux_has_its_own_addresses() {
     for (discovery, destination) in [(Discovery::Own, OURS), (Discovery::Broadcast, [0xff; 6])] {
         let mut tables = tables();
-        tables.links.get_mut(&PORT).unwrap().discovery = discovery;
+        tables.interfaces.get_mut(&PORT).unwrap().discovery = discovery;
         assert_eq!(hop(&tables, "10.0.0.3", &by(PORT)).destination, destination);
-        assert_eq!(tables.wanted(ip("10.0.0.3"), &by(PORT)), None);
+        assert_eq!(tables.required_neighbour(ip("10.0.0.3"), &by(PORT)), None);
         // What the operator wrote counts more.
         tables
             .neighbours
@@ -295,5 +303,8 @@ fn own_addresses_and_missing_routes_need_no_neighbour() {
         &Route::None("nowhere".into()),
         "nowhere",
     );
-    assert_eq!(tables.wanted(ip("10.0.0.1"), &Route::Local), None);
+    assert_eq!(
+        tables.required_neighbour(ip("10.0.0.1"), &Route::Local),
+        None
+    );
 }

@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use super::*;
-use crate::neighbour::facts::{Address, Discovery, Prefix};
+use crate::neighbour::tables::{Address, Discovery};
+use crate::neighbour::update::Prefix;
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 const MOVED: [u8; 6] = [2, 0, 0, 0, 0, 3];
@@ -10,13 +11,13 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-fn link(mtu: u32) -> Link {
-    Link {
+fn interface(mtu: u32) -> Interface {
+    Interface {
         name: "eth0".into(),
         mac: Some([2, 0, 0, 0, 0, 1]),
         up: true,
         carrier: true,
-        discovery: Discovery::Asked,
+        discovery: Discovery::Solicited,
         mtu,
         vlan: None,
     }
@@ -50,11 +51,14 @@ fn on_link() -> Route {
 /// A tracker that follows 192.0.2.1 to 192.0.2.9 through a gateway it knows.
 fn tracker(now: Instant) -> Tracker {
     let mut tracker = Tracker::default();
-    tracker.apply(Fact::Link(1, Some(link(1500))), now);
-    tracker.apply(Fact::Neighbour(gateway(), Some(Neighbour::Known(MAC))), now);
+    tracker.apply(Update::Interface(1, Some(interface(1500))), now);
+    tracker.apply(
+        Update::Neighbour(gateway(), Some(Neighbour::Known(MAC))),
+        now,
+    );
     tracker.follow(&(1..=9).map(|last| [192, 0, 2, last].into()).collect());
     answer(&mut tracker, &via_gateway(), now);
-    assert_eq!(tracker.take_changes().len(), 9);
+    assert_eq!(tracker.drain_changes().len(), 9);
     tracker
 }
 
@@ -62,10 +66,10 @@ fn tracker(now: Instant) -> Tracker {
 fn answer(tracker: &mut Tracker, route: &Route, now: Instant) -> usize {
     let mut count = 0;
     while tracker.has_lookups() {
-        let lookups = tracker.take_lookups(4);
+        let lookups = tracker.pop_lookups(4);
         count += lookups.len();
         for address in lookups {
-            tracker.routed(address, route.clone(), now);
+            tracker.set_route(address, route.clone(), now);
         }
     }
     count
@@ -73,7 +77,7 @@ fn answer(tracker: &mut Tracker, route: &Route, now: Instant) -> usize {
 
 fn changed(tracker: &mut Tracker) -> Vec<String> {
     tracker
-        .take_changes()
+        .drain_changes()
         .iter()
         .map(|change| change.address.to_string())
         .collect()
@@ -83,10 +87,10 @@ fn changed(tracker: &mut Tracker) -> Vec<String> {
 fn every_new_address_is_reported_once_its_route_is_known() {
     let (mut tracker, now) = (Tracker::default(), Instant::now());
     tracker.follow(&[ip("192.0.2.1"), ip("2001:db8::1")].into());
-    assert_eq!(tracker.take_changes(), []);
+    assert_eq!(tracker.drain_changes(), []);
     assert_eq!(answer(&mut tracker, &Route::None("nowhere".into()), now), 2);
     assert_eq!(changed(&mut tracker), ["192.0.2.1", "2001:db8::1"]);
-    assert!(tracker.is_settled());
+    assert!(tracker.is_idle());
 }
 
 #[test]
@@ -97,7 +101,7 @@ fn a_neighbour_concerns_only_those_who_use_it_and_no_route() {
     answer(&mut tracker, &on_link(), now);
     assert_eq!(changed(&mut tracker), ["10.0.0.5"]);
     tracker.apply(
-        Fact::Neighbour(gateway(), Some(Neighbour::Known(MOVED))),
+        Update::Neighbour(gateway(), Some(Neighbour::Known(MOVED))),
         now,
     );
     assert!(!tracker.has_lookups());
@@ -105,19 +109,25 @@ fn a_neighbour_concerns_only_those_who_use_it_and_no_route() {
 }
 
 #[test]
-fn facts_that_repeat_what_is_known_change_nothing() {
+fn updates_that_repeat_what_is_known_change_nothing() {
     let now = Instant::now();
     let mut tracker = tracker(now);
-    tracker.apply(Fact::Link(1, Some(link(1500))), now);
-    tracker.apply(Fact::Neighbour(gateway(), Some(Neighbour::Known(MAC))), now);
-    assert!(tracker.is_settled());
+    tracker.apply(Update::Interface(1, Some(interface(1500))), now);
+    tracker.apply(
+        Update::Neighbour(gateway(), Some(Neighbour::Known(MAC))),
+        now,
+    );
+    assert!(tracker.is_idle());
     // There and back before anybody looked is no change either.
-    tracker.apply(Fact::Neighbour(gateway(), Some(Neighbour::Silent)), now);
-    tracker.apply(Fact::Neighbour(gateway(), Some(Neighbour::Known(MAC))), now);
-    assert_eq!(tracker.take_changes(), []);
-    tracker.apply(Fact::AllRoutes, now);
+    tracker.apply(Update::Neighbour(gateway(), Some(Neighbour::Failed)), now);
+    tracker.apply(
+        Update::Neighbour(gateway(), Some(Neighbour::Known(MAC))),
+        now,
+    );
+    assert_eq!(tracker.drain_changes(), []);
+    tracker.apply(Update::AllRoutes, now);
     assert_eq!(answer(&mut tracker, &via_gateway(), now), 9);
-    assert_eq!(tracker.take_changes(), []);
+    assert_eq!(tracker.drain_changes(), []);
 }
 
 #[test]
@@ -126,7 +136,7 @@ fn a_route_concerns_the_addresses_within_it() {
     let mut tracker = tracker(now);
     let mut lookups = |address: &str, length| {
         tracker.apply(
-            Fact::Routes(Prefix {
+            Update::Routes(Prefix {
                 address: ip(address),
                 length,
             }),
@@ -146,24 +156,24 @@ fn what_is_looked_up_again_is_not_reported_by_the_old_route() {
     let now = Instant::now();
     let mut tracker = tracker(now);
     tracker.apply(
-        Fact::Neighbour(gateway(), Some(Neighbour::Known(MOVED))),
+        Update::Neighbour(gateway(), Some(Neighbour::Known(MOVED))),
         now,
     );
     tracker.apply(
-        Fact::Routes(Prefix {
+        Update::Routes(Prefix {
             address: ip("192.0.2.1"),
             length: 32,
         }),
         now,
     );
-    assert_eq!(tracker.take_changes().len(), 8);
-    assert!(!tracker.is_settled());
+    assert_eq!(tracker.drain_changes().len(), 8);
+    assert!(!tracker.is_idle());
     answer(&mut tracker, &Route::Local, now);
     let local = Change {
         address: ip("192.0.2.1"),
         resolution: Resolution::Local,
     };
-    assert_eq!(tracker.take_changes(), [local]);
+    assert_eq!(tracker.drain_changes(), [local]);
 }
 
 #[test]
@@ -175,42 +185,42 @@ fn a_link_or_an_address_that_changes_can_move_any_route() {
         global: true,
         preferred: true,
     };
-    for fact in [
-        Fact::Link(1, Some(link(1400))),
-        Fact::Address(1, address),
-        Fact::NoAddress(1, address.ip),
-        Fact::Link(1, None),
+    for update in [
+        Update::Interface(1, Some(interface(1400))),
+        Update::Address(1, address),
+        Update::AddressRemoved(1, address.ip),
+        Update::Interface(1, None),
     ] {
-        tracker.apply(fact.clone(), now);
-        assert_eq!(answer(&mut tracker, &via_gateway(), now), 9, "{fact:?}");
-        assert_eq!(tracker.take_changes().len(), 9, "{fact:?}");
+        tracker.apply(update.clone(), now);
+        assert_eq!(answer(&mut tracker, &via_gateway(), now), 9, "{update:?}");
+        assert_eq!(tracker.drain_changes().len(), 9, "{update:?}");
     }
     // But not one that is down before and after, such as a container's while it is made.
     tracker.apply(
-        Fact::Link(
+        Update::Interface(
             2,
-            Some(Link {
+            Some(Interface {
                 up: false,
-                ..link(1500)
+                ..interface(1500)
             }),
         ),
         now,
     );
-    assert!(tracker.is_settled());
+    assert!(tracker.is_idle());
 }
 
 #[test]
 fn looking_up_again_does_not_put_off_a_refresh() {
     let now = Instant::now();
     let mut tracker = tracker(now);
-    let due = tracker.next_ask().unwrap();
+    let due = tracker.next_refresh().unwrap();
     let later = now + Duration::from_secs(5);
     for _ in 0..60 {
         tracker.review(60);
         answer(&mut tracker, &via_gateway(), later);
     }
-    assert_eq!(tracker.next_ask(), Some(due));
-    assert_eq!(tracker.take_asks(due, 9), [gateway()]);
+    assert_eq!(tracker.next_refresh(), Some(due));
+    assert_eq!(tracker.pop_refreshes(due, 9), [gateway()]);
 }
 
 #[test]
@@ -218,37 +228,37 @@ fn a_neighbour_written_by_the_operator_is_never_asked_for() {
     let now = Instant::now();
     let mut tracker = tracker(now);
     tracker.apply(
-        Fact::Neighbour(gateway(), Some(Neighbour::Fixed(MOVED))),
+        Update::Neighbour(gateway(), Some(Neighbour::Fixed(MOVED))),
         now,
     );
-    assert_eq!(tracker.take_changes().len(), 9);
-    assert_eq!(tracker.next_ask(), None);
-    tracker.apply(Fact::Neighbour(gateway(), None), now);
-    assert_eq!(tracker.take_asks(now, 9), [gateway()]);
+    assert_eq!(tracker.drain_changes().len(), 9);
+    assert_eq!(tracker.next_refresh(), None);
+    tracker.apply(Update::Neighbour(gateway(), None), now);
+    assert_eq!(tracker.pop_refreshes(now, 9), [gateway()]);
 }
 
 #[test]
 fn a_neighbour_is_asked_for_as_long_as_somebody_uses_it() {
     let now = Instant::now();
     let mut tracker = tracker(now);
-    tracker.apply(Fact::Neighbour(gateway(), None), now);
-    assert_eq!(tracker.take_asks(now, 9), [gateway()]);
+    tracker.apply(Update::Neighbour(gateway(), None), now);
+    assert_eq!(tracker.pop_refreshes(now, 9), [gateway()]);
     tracker.follow(&[ip("192.0.2.1")].into());
-    assert!(tracker.next_ask().is_some());
-    tracker.apply(Fact::AllRoutes, now);
+    assert!(tracker.next_refresh().is_some());
+    tracker.apply(Update::AllRoutes, now);
     answer(&mut tracker, &Route::Local, now);
-    assert_eq!(tracker.next_ask(), None);
+    assert_eq!(tracker.next_refresh(), None);
 }
 
 #[test]
 fn a_refusal_is_a_reason_only_while_the_neighbour_is_not_known() {
     let now = Instant::now();
     let mut tracker = tracker(now);
-    tracker.refused(gateway(), "too many".into(), now);
-    assert!(tracker.is_settled());
-    tracker.apply(Fact::Neighbour(gateway(), None), now);
-    tracker.refused(gateway(), "too many".into(), now);
-    let changes = tracker.take_changes();
+    tracker.set_refused(gateway(), "too many".into(), now);
+    assert!(tracker.is_idle());
+    tracker.apply(Update::Neighbour(gateway(), None), now);
+    tracker.set_refused(gateway(), "too many".into(), now);
+    let changes = tracker.drain_changes();
     assert_eq!(changes.len(), 9);
     assert!(
         matches!(&changes[0].resolution, Resolution::Unresolved(why) if why.ends_with("too many"))
@@ -260,18 +270,18 @@ fn starting_over_reports_only_what_was_missed() {
     let now = Instant::now();
     let mut tracker = tracker(now);
     let tables = |mac| {
-        let neighbour = Fact::Neighbour(gateway(), Some(Neighbour::Known(mac)));
-        vec![Fact::Link(1, Some(link(1500))), neighbour]
+        let neighbour = Update::Neighbour(gateway(), Some(Neighbour::Known(mac)));
+        vec![Update::Interface(1, Some(interface(1500))), neighbour]
     };
     tracker.replace(tables(MAC), now);
     assert_eq!(answer(&mut tracker, &via_gateway(), now), 9);
-    assert_eq!(tracker.take_changes(), []);
+    assert_eq!(tracker.drain_changes(), []);
     tracker.replace(tables(MOVED), now);
     assert_eq!(answer(&mut tracker, &via_gateway(), now), 9);
-    assert_eq!(tracker.take_changes().len(), 9);
+    assert_eq!(tracker.drain_changes().len(), 9);
     // A neighbour that got lost meanwhile is asked for.
-    tracker.replace(vec![Fact::Link(1, Some(link(1500)))], now);
-    assert_eq!(tracker.take_asks(now, 9), [gateway()]);
+    tracker.replace(vec![Update::Interface(1, Some(interface(1500)))], now);
+    assert_eq!(tracker.pop_refreshes(now, 9), [gateway()]);
 }
 
 #[test]
@@ -283,7 +293,7 @@ fn a_review_comes_to_every_address() {
         tracker.review(3);
         let before = seen.len();
         while tracker.has_lookups() {
-            seen.extend(tracker.take_lookups(9));
+            seen.extend(tracker.pop_lookups(9));
         }
         assert_eq!(seen.len(), before + 3);
     }
@@ -296,8 +306,8 @@ fn everyones_route_is_looked_up_also_where_all_routes_change_all_the_time() {
     let mut tracker = tracker(now);
     let mut seen = BTreeSet::new();
     for _ in 0..5 {
-        tracker.apply(Fact::AllRoutes, now);
-        seen.extend(tracker.take_lookups(2));
+        tracker.apply(Update::AllRoutes, now);
+        seen.extend(tracker.pop_lookups(2));
     }
     assert_eq!(seen.len(), 9);
 }
@@ -307,10 +317,10 @@ fn one_no_longer_followed_is_forgotten_and_new_when_it_returns() {
     let now = Instant::now();
     let mut tracker = tracker(now);
     tracker.follow(&BTreeSet::new());
-    assert_eq!(tracker.next_ask(), None);
-    tracker.routed(ip("192.0.2.1"), Route::Local, now);
-    tracker.apply(Fact::AllRoutes, now);
-    assert!(tracker.is_settled());
+    assert_eq!(tracker.next_refresh(), None);
+    tracker.set_route(ip("192.0.2.1"), Route::Local, now);
+    tracker.apply(Update::AllRoutes, now);
+    assert!(tracker.is_idle());
     tracker.follow(&[ip("192.0.2.1")].into());
     answer(&mut tracker, &via_gateway(), now);
     assert_eq!(changed(&mut tracker), ["192.0.2.1"]);

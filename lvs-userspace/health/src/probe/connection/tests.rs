@@ -29,7 +29,7 @@ async fn with<T>(server: SocketAddr, act: impl AsyncFnOnce(Connection<'_>) -> T)
         prober: &prober,
         awaited: Mutex::new("answer"),
         exit_code: OnceLock::new(),
-        pins: Mutex::default(),
+        path_entries: Mutex::default(),
     };
     act(Connection::open(&probe).await.unwrap()).await
 }

@@ -1,14 +1,14 @@
-//! By which interfaces packets of services come and go.
+//! Interfaces by which packets of services come and go.
 
 use std::collections::BTreeSet;
 
-use lvs_dataplane::neighbour::ports;
+use lvs_dataplane::neighbour::service_interfaces;
 
 use super::netns::{Lab, story};
 
 async fn of<const N: usize>(addresses: [&str; N]) -> BTreeSet<String> {
     let addresses = addresses.map(|address| address.parse().unwrap());
-    ports(BTreeSet::from(addresses)).await.unwrap()
+    service_interfaces(BTreeSet::from(addresses)).await.unwrap()
 }
 
 fn names<const N: usize>(names: [&str; N]) -> BTreeSet<String> {

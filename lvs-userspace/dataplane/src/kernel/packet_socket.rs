@@ -1,4 +1,4 @@
-//! Sockets for whole Ethernet frames of one kind on one interface.
+//! Packet sockets: whole Ethernet frames of one kind on one interface.
 
 use std::io;
 use std::mem::size_of;
@@ -9,9 +9,9 @@ use tokio::io::unix::AsyncFd;
 
 /// A packet socket (packet(7)).
 #[derive(Debug)]
-pub struct Frames(AsyncFd<Socket>);
+pub struct PacketSocket(AsyncFd<Socket>);
 
-impl Frames {
+impl PacketSocket {
     /// Sends and receives frames of an ethertype on the interface of that index; of those it receives, the
     /// ones that the filter lets through (all, if it is empty).
     ///
@@ -52,7 +52,7 @@ fn address(interface: u32, ethertype: u16) -> io::Result<SockAddr> {
     let interface = c_int::try_from(interface)
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     let init = |storage: *mut socket2::SockAddrStorage, length: *mut libc::socklen_t| {
-        let link = storage.cast::<sockaddr_ll>();
+        let address = storage.cast::<sockaddr_ll>();
         #[expect(
             clippy::cast_possible_truncation,
             reason = "twenty bytes, a small number"
@@ -60,9 +60,9 @@ fn address(interface: u32, ethertype: u16) -> io::Result<SockAddr> {
         // SAFETY: the storage is zeroed, larger than a `sockaddr_ll`, aligned for any kind of address, and ours
         // alone here.
         unsafe {
-            (*link).sll_family = libc::AF_PACKET as libc::sa_family_t;
-            (*link).sll_protocol = ethertype.to_be();
-            (*link).sll_ifindex = interface;
+            (*address).sll_family = libc::AF_PACKET as libc::sa_family_t;
+            (*address).sll_protocol = ethertype.to_be();
+            (*address).sll_ifindex = interface;
             *length = size_of::<sockaddr_ll>() as libc::socklen_t;
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Next hops of clients that were never heard here, for connections of other directors.
+//! Next hops of clients that never sent a packet here, for connections of other directors.
 
 use std::sync::Arc;
 
@@ -11,22 +11,22 @@ use crate::control::server::Control;
 use lvs_dataplane::neighbour::{Change, Neighbours};
 use lvs_dataplane::whereabouts::{Unheard, Whereabouts};
 
-/// Looks for the clients of the connections that the sweeps find, until there are no more sweeps.
-pub(super) fn find(
+/// Resolves the clients of the connections that the sweeps find, until there are no more sweeps.
+pub(super) fn follow(
     control: Arc<Control>,
     mut unheard: watch::Receiver<Unheard>,
 ) -> Result<JoinHandle<()>> {
     let (neighbours, mut changes) = Neighbours::start()?;
     Ok(tokio::spawn(async move {
         let mut whereabouts = Whereabouts::default();
-        while let Some(news) = next(&mut unheard, &mut changes).await {
+        while let Some(event) = next(&mut unheard, &mut changes).await {
             let (control, neighbours) = (Arc::clone(&control), neighbours.clone());
             // A million entries may be looked at: not on the runtime's own threads.
             let done = tokio::task::spawn_blocking(move || {
                 let maps = control.maps();
-                match news {
-                    News::Unheard(unheard) => neighbours.follow(whereabouts.want(maps, &unheard)),
-                    News::Found(changes) => {
+                match event {
+                    Event::Swept(unheard) => neighbours.follow(whereabouts.want(maps, &unheard)),
+                    Event::Resolved(changes) => {
                         for change in changes {
                             whereabouts.learn(maps, change);
                         }
@@ -45,22 +45,22 @@ pub(super) fn find(
     }))
 }
 
-enum News {
-    /// The last sweep met these.
-    Unheard(Unheard),
-    /// The resolver has found out.
-    Found(Vec<Change>),
+enum Event {
+    /// The connections of the last sweep.
+    Swept(Unheard),
+    /// Reports of the resolver.
+    Resolved(Vec<Change>),
 }
 
 async fn next(
     unheard: &mut watch::Receiver<Unheard>,
     changes: &mut mpsc::Receiver<Vec<Change>>,
-) -> Option<News> {
+) -> Option<Event> {
     tokio::select! {
         more = unheard.changed() => {
             more.ok()?;
-            Some(News::Unheard(unheard.borrow_and_update().clone()))
+            Some(Event::Swept(unheard.borrow_and_update().clone()))
         }
-        found = changes.recv() => found.map(News::Found),
+        found = changes.recv() => found.map(Event::Resolved),
     }
 }

@@ -1,4 +1,4 @@
-//! Segments that the kernel merges on their way in (GRO).
+//! Generic receive offload (GRO), which merges segments on their way in.
 //!
 //! Where a driver runs the program itself, it sees packets before anybody merges them. In generic mode
 //! it sees what GRO made of them: larger than any way out, so that the director would answer "too big"
@@ -8,15 +8,15 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
+use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
 use tracing::{info, warn};
 
 use super::ethtool::{self, Feature};
-use super::links;
+use super::interfaces;
 
-/// Switches merging off on an interface and on those that it lies upon, where it is on.
+/// Switches GRO off on an interface and on those that it lies upon, where it is on.
 pub(super) fn switch_off(interface: u32) {
-    let links = match links::all() {
+    let links = match interfaces::dump() {
         Ok(links) => links,
         Err(error) => return warn!("cannot list the machine's interfaces: {error}"),
     };
@@ -56,7 +56,7 @@ fn beneath(interface: u32, links: &[LinkMessage]) -> BTreeSet<u32> {
     found
 }
 
-/// What a device lies upon. (A veth device names its other end in the same place, and one in another
+/// Index of the interface that a device lies upon. (A veth device names its other end in the same place, and one in another
 /// network namespace is none of ours.)
 fn lower(link: &LinkMessage) -> Option<u32> {
     let elsewhere = link.attributes.iter().any(|attribute| match attribute {
@@ -96,9 +96,9 @@ fn name(link: &LinkMessage) -> Option<&str> {
 
 /// True if it was on.
 fn switch_off_one(interface: &str) -> io::Result<bool> {
-    let was_on = ethtool::get(interface, Feature::Merging)?;
+    let was_on = ethtool::get(interface, Feature::Gro)?;
     if was_on {
-        ethtool::set(interface, Feature::Merging, false)?;
+        ethtool::set(interface, Feature::Gro, false)?;
     }
     Ok(was_on)
 }

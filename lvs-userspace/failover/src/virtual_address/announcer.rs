@@ -1,4 +1,4 @@
-//! An interface as frames of one address family leave and enter it.
+//! Announcements and probes on an interface, and the claims of other hosts there.
 
 use std::io;
 use std::net::IpAddr;
@@ -12,9 +12,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::frame::{self, Claim};
-use lvs_dataplane::kernel::Frames;
+use lvs_dataplane::kernel::PacketSocket;
 
-/// Longer than any frame that is looked at.
+/// Room for a frame in bytes: more than the decoded part of any.
 const LONGEST: usize = 128;
 /// `linux/if_ether.h`.
 const ETH_P_ARP: u16 = 0x0806;
@@ -30,74 +30,74 @@ const ADVERTISEMENTS: [SockFilter; 6] = [
     SockFilter::new(0x06, 0, 0, 0),
 ];
 
-/// An open interface; what others claim on it is reported until it is dropped.
-pub(super) struct Port {
+/// A socket on an interface, for one address family. Claims of other hosts are reported until it is dropped.
+pub(super) struct Announcer {
     index: u32,
     mac: Mac,
     /// The machine forwards packets of this interface: it is a router to its neighbours.
     router: bool,
-    frames: Arc<Frames>,
+    socket: Arc<PacketSocket>,
     listener: JoinHandle<()>,
 }
 
-impl Port {
-    /// Opens an interface for the family of an address.
+impl Announcer {
+    /// Opens a socket on an interface, for the family of an address.
     pub(super) fn open(
         interface: &str,
         family: IpAddr,
         claims: mpsc::Sender<Claim>,
     ) -> io::Result<Self> {
         let (index, mac) = identity(interface)?;
-        let frames = if family.is_ipv4() {
-            Frames::open(index, ETH_P_ARP, &[])?
+        let socket = if family.is_ipv4() {
+            PacketSocket::open(index, ETH_P_ARP, &[])?
         } else {
-            Frames::open(index, ETH_P_IPV6, &ADVERTISEMENTS)?
+            PacketSocket::open(index, ETH_P_IPV6, &ADVERTISEMENTS)?
         };
-        let frames = Arc::new(frames);
-        let listener = tokio::spawn(listen(Arc::clone(&frames), claims));
+        let socket = Arc::new(socket);
+        let listener = tokio::spawn(listen(Arc::clone(&socket), claims));
         Ok(Self {
             index,
             mac,
             router: forwards(interface),
-            frames,
+            socket,
             listener,
         })
     }
 
-    /// Whether the interface still is what it was when it was opened.
+    /// True while the interface has the index and the Ethernet address that it had when it was opened.
     pub(super) fn is_current(&self, interface: &str) -> bool {
         !self.listener.is_finished()
             && identity(interface).is_ok_and(|(index, mac)| index == self.index && mac == self.mac)
     }
 
-    /// Says that an address is here.
+    /// Announces an address.
     pub(super) fn announce(&self, address: IpAddr) -> io::Result<()> {
         for frame in frame::announcement(address, self.mac, self.router) {
-            self.frames.send(&frame)?;
+            self.socket.send(&frame)?;
         }
         Ok(())
     }
 
-    /// Asks whether an address is elsewhere.
+    /// Probes for other hosts that hold an address.
     pub(super) fn probe(&self, address: IpAddr) -> io::Result<()> {
         let frame = frame::probe(address, self.mac);
-        self.frames.send(&frame)
+        self.socket.send(&frame)
     }
 }
 
-impl Drop for Port {
+impl Drop for Announcer {
     fn drop(&mut self) {
         self.listener.abort();
     }
 }
 
-async fn listen(frames: Arc<Frames>, claims: mpsc::Sender<Claim>) {
+async fn listen(socket: Arc<PacketSocket>, claims: mpsc::Sender<Claim>) {
     let mut frame = [0; LONGEST];
     loop {
-        match frames.receive(&mut frame).await {
+        match socket.receive(&mut frame).await {
             Ok(length) => {
                 if let Some(claim) = frame.get(..length).and_then(frame::claim) {
-                    // Whoever claims more than can be heard is heard often enough.
+                    // Of more claims than there is room for, enough are left.
                     let _ = claims.try_send(claim);
                 }
             }
@@ -108,15 +108,15 @@ async fn listen(frames: Arc<Frames>, claims: mpsc::Sender<Claim>) {
     }
 }
 
-/// Whether anybody finds addresses of an interface by asking: nobody does on a loopback, where an address
-/// stands for a routing daemon to tell of. One that is not there is taken for an ordinary one.
-pub(super) fn is_asked(interface: &str) -> bool {
-    let silent = InterfaceFlags::IFF_LOOPBACK | InterfaceFlags::IFF_NOARP;
+/// True if neighbours on an interface resolve its addresses: none do on a loopback, where an address stands
+/// for a routing daemon to announce. One that is not there is taken for an ordinary one.
+pub(super) fn has_neighbours(interface: &str) -> bool {
+    let without = InterfaceFlags::IFF_LOOPBACK | InterfaceFlags::IFF_NOARP;
     let found = getifaddrs().ok().and_then(|mut all| {
         all.find(|found| found.interface_name == interface)
             .map(|found| found.flags)
     });
-    found.is_none_or(|flags| !flags.intersects(silent))
+    found.is_none_or(|flags| !flags.intersects(without))
 }
 
 fn identity(interface: &str) -> io::Result<(u32, Mac)> {
@@ -128,7 +128,7 @@ fn identity(interface: &str) -> io::Result<(u32, Mac)> {
     Ok((index, mac))
 }
 
-/// Names of interfaces have no slash: see [`super::VirtualAddress`].
+/// Names of interfaces have no slash: see [`lvs_api::virtual_address::VirtualAddress`].
 fn forwards(interface: &str) -> bool {
     let path = format!("/proc/sys/net/ipv6/conf/{interface}/forwarding");
     std::fs::read_to_string(path).is_ok_and(|text| text.trim() != "0")

@@ -1,4 +1,4 @@
-//! The files on disk, while the daemon runs: `autoreload` and `callback`.
+//! Changes of the configuration files while the daemon runs: `autoreload` and `callback`.
 
 use std::path::{Path, PathBuf};
 
@@ -10,14 +10,14 @@ use crate::watched::{PERIOD, Watched};
 use lvs_health::command::{CommandLine, Commands};
 use lvs_health::model::Globals;
 
-/// Tells which of the files in use has changed, each time one has.
-pub(super) fn changes(mut in_use: watch::Receiver<Vec<Watched>>) -> mpsc::Receiver<PathBuf> {
-    let (tell, told) = mpsc::channel(1);
+/// Sends the path of a file in use each time it has changed.
+pub(super) fn watch(mut in_use: watch::Receiver<Vec<Watched>>) -> mpsc::Receiver<PathBuf> {
+    let (sender, receiver) = mpsc::channel(1);
     let mut files = in_use.borrow_and_update().clone();
     tokio::spawn(async move {
         let mut timer = interval(PERIOD);
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while !tell.is_closed() {
+        while !sender.is_closed() {
             timer.tick().await;
             if in_use.has_changed().unwrap_or(false) {
                 files = merged(files, &in_use.borrow_and_update());
@@ -32,13 +32,13 @@ pub(super) fn changes(mut in_use: watch::Receiver<Vec<Watched>>) -> mpsc::Receiv
                 Err(error) => return error!("the files are no longer watched: {error}"),
             };
             for path in changed {
-                if tell.send(path).await.is_err() {
+                if sender.send(path).await.is_err() {
                     return;
                 }
             }
         }
     });
-    told
+    receiver
 }
 
 fn changed(files: &mut [Watched]) -> Vec<PathBuf> {
@@ -49,8 +49,8 @@ fn changed(files: &mut [Watched]) -> Vec<PathBuf> {
     changed.collect()
 }
 
-/// The files in use now. A change that has not been told of yet is not forgotten because the file was read
-/// meanwhile: whoever has a callback is to hear of it.
+/// The files in use now. A change that was not sent yet is not lost because the file was read meanwhile: a
+/// callback is to run for it.
 fn merged(before: Vec<Watched>, now: &[Watched]) -> Vec<Watched> {
     let known = |file: &Watched| before.iter().any(|b| b.path() == file.path());
     let new: Vec<_> = now.iter().filter(|file| !known(file)).cloned().collect();
@@ -58,23 +58,23 @@ fn merged(before: Vec<Watched>, now: &[Watched]) -> Vec<Watched> {
     before.into_iter().filter(in_use).chain(new).collect()
 }
 
-/// What a file wants to happen when it has changed.
+/// The actions that a configuration file asks for when it has changed.
 #[derive(Debug, Default)]
-pub(super) struct Habits {
+pub(super) struct FileActions {
     /// It is read again.
     pub(super) autoreload: bool,
     callback: Option<String>,
     commands: Commands,
 }
 
-impl Habits {
-    /// Those of this file from now on.
+impl FileActions {
+    /// Takes over the actions of a file that was read.
     pub(super) fn follow(&mut self, globals: &Globals) {
         self.autoreload = globals.autoreload;
         self.callback.clone_from(&globals.callback);
     }
 
-    /// Runs the callback with the file's path, if there is one. Nobody waits for it.
+    /// Runs the callback with the file's path, if there is one. The daemon does not wait for it.
     pub(super) fn call_back(&mut self, path: &Path) {
         if let Some(callback) = &self.callback {
             let line = format!("{callback} {}", quoted(path));

@@ -1,4 +1,4 @@
-//! Links to other directors.
+//! Sessions with other directors.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,18 +11,18 @@ use crate::control::server::Control;
 use lvs_failover::role::handover;
 use lvs_replication::peer::{Key, KeyError, Options, Peers};
 
-/// Which links, as the command line says.
+/// The peers, as the command line names them.
 #[derive(Clone, Debug)]
-pub(crate) struct Links {
-    /// The others, as `HOST:PORT`.
+pub(crate) struct PeerSettings {
+    /// Addresses, as `HOST:PORT`.
     pub peers: Vec<String>,
-    /// Where to listen; none: everywhere.
+    /// Address to listen on; none: any.
     pub listen: Option<SocketAddr>,
-    /// The file with what all of them share.
+    /// The file with the key that all of them share.
     pub key: PathBuf,
 }
 
-impl Links {
+impl PeerSettings {
     /// Reads the key.
     pub(super) fn read(&self) -> Result<Options, KeyError> {
         Ok(Options {
@@ -33,8 +33,8 @@ impl Links {
     }
 }
 
-/// Listens and dials.
-pub(super) async fn begin(control: &Arc<Control>, options: Options) -> Result<()> {
+/// Listens for peers and connects to them.
+pub(super) async fn start(control: &Arc<Control>, options: Options) -> Result<()> {
     let director = Arc::clone(control.shared_director());
     let (feed, role) = (control.sync().feed(), control.roles().follow());
     let peers = Peers::start(options, director, feed, role)

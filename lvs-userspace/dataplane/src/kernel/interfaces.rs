@@ -1,18 +1,18 @@
-//! What the kernel says of the machine's interfaces, asked when it is wanted.
+//! The machine's interfaces, by blocking netlink requests.
 
 use std::io;
 
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
-use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::LinkMessage;
-use netlink_sys::protocols::NETLINK_ROUTE;
-use netlink_sys::{Socket, SocketAddr};
+use rtnetlink::packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::link::LinkMessage;
+use rtnetlink::sys::protocols::NETLINK_ROUTE;
+use rtnetlink::sys::{Socket, SocketAddr};
 
-/// One interface; `None` if the kernel answers with something else.
-pub(super) fn one(interface: u32) -> io::Result<Option<LinkMessage>> {
+/// One interface, by its index; `None` if the kernel answers with something else.
+pub(super) fn get(interface: u32) -> io::Result<Option<LinkMessage>> {
     let mut link = LinkMessage::default();
     link.header.index = interface;
-    let socket = ask(link, NLM_F_REQUEST)?;
+    let socket = send(link, NLM_F_REQUEST)?;
     let (answer, _) = socket.recv_from_full()?;
     let answer =
         NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer).map_err(io::Error::other)?;
@@ -23,8 +23,8 @@ pub(super) fn one(interface: u32) -> io::Result<Option<LinkMessage>> {
 }
 
 /// All interfaces.
-pub(super) fn all() -> io::Result<Vec<LinkMessage>> {
-    let socket = ask(LinkMessage::default(), NLM_F_REQUEST | NLM_F_DUMP)?;
+pub(super) fn dump() -> io::Result<Vec<LinkMessage>> {
+    let socket = send(LinkMessage::default(), NLM_F_REQUEST | NLM_F_DUMP)?;
     let mut links = Vec::new();
     loop {
         let (answers, _) = socket.recv_from_full()?;
@@ -47,12 +47,12 @@ pub(super) fn all() -> io::Result<Vec<LinkMessage>> {
     }
 }
 
-fn ask(link: LinkMessage, flags: u16) -> io::Result<Socket> {
-    let mut question = NetlinkMessage::from(RouteNetlinkMessage::GetLink(link));
-    question.header.flags = flags;
-    question.finalize();
-    let mut bytes = vec![0; question.buffer_len()];
-    question.serialize(&mut bytes);
+fn send(link: LinkMessage, flags: u16) -> io::Result<Socket> {
+    let mut request = NetlinkMessage::from(RouteNetlinkMessage::GetLink(link));
+    request.header.flags = flags;
+    request.finalize();
+    let mut bytes = vec![0; request.buffer_len()];
+    request.serialize(&mut bytes);
     let socket = Socket::new(NETLINK_ROUTE)?;
     socket.connect(&SocketAddr::new(0, 0))?;
     socket.send(&bytes, 0)?;

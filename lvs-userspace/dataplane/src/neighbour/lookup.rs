@@ -1,0 +1,46 @@
+//! Route lookups: the request for one address, and the kernel's answer.
+
+use std::net::IpAddr;
+
+use rtnetlink::packet_route::AddressFamily;
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage};
+
+use super::decode;
+use super::netlink::{Answer, Error, Requests};
+use super::tables::Route;
+
+/// Lookups that are sent at once.
+pub(super) const BATCH: usize = 64;
+
+/// Looks up the routes to addresses, in their order.
+pub(crate) async fn look_up(
+    requests: &mut Requests,
+    addresses: &[IpAddr],
+) -> Result<Vec<Route>, Error> {
+    let lookups = addresses.iter().map(|&address| request(address)).collect();
+    let answers = requests.send_all(lookups, 0).await?;
+    Ok(answers.into_iter().map(route).collect())
+}
+
+fn request(address: IpAddr) -> RouteNetlinkMessage {
+    let mut message = RouteMessage::default();
+    let (family, length) = match address {
+        IpAddr::V4(_) => (AddressFamily::Inet, 32),
+        IpAddr::V6(_) => (AddressFamily::Inet6, 128),
+    };
+    message.header.address_family = family;
+    message.header.destination_prefix_length = length;
+    let destination = RouteAttribute::Destination(address.into());
+    message.attributes.push(destination);
+    RouteNetlinkMessage::GetRoute(message)
+}
+
+fn route(answer: Answer) -> Route {
+    match answer {
+        Ok(Some(RouteNetlinkMessage::NewRoute(message))) => decode::route(&message),
+        Ok(Some(_)) => Route::None("the kernel answered something else than a route".into()),
+        Ok(None) => Route::None("the kernel's answer about its route cannot be read".into()),
+        Err(error) => Route::None(format!("no route to it: {error}")),
+    }
+}

@@ -1,0 +1,63 @@
+//! The interfaces by which packets of services come and go: those of a director whose operator named none.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::address::AddressMessage;
+use rtnetlink::packet_route::link::LinkMessage;
+
+use super::decode;
+use super::lookup::{BATCH, look_up};
+use super::netlink::{Error, Requests};
+use super::tables::{Route, Tables};
+use super::update::Update;
+
+/// Addresses like those of clients: addresses for documentation (RFC 5737, RFC 3849), which are on
+/// no network.
+const CLIENTS: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
+];
+
+/// The Ethernet interfaces that hold these addresses (of virtual services and real servers) or lead to
+/// them, and those of the default routes, by which clients come.
+///
+/// An address that nothing leads to has none; an interface below a VLAN device stands for it.
+pub async fn service_interfaces(addresses: BTreeSet<IpAddr>) -> Result<BTreeSet<String>, Error> {
+    let mut requests = Requests::open()?;
+    let mut tables = Tables::default();
+    let mut holders: HashMap<IpAddr, Vec<u32>> = HashMap::new();
+    for table in [
+        RouteNetlinkMessage::GetLink(LinkMessage::default()),
+        RouteNetlinkMessage::GetAddress(AddressMessage::default()),
+    ] {
+        for message in requests.dump(table).await? {
+            match decode::update(&message) {
+                Some(Update::Interface(index, Some(state))) => {
+                    drop(tables.interfaces.insert(index, state));
+                }
+                Some(Update::Address(index, address)) => {
+                    holders.entry(address.ip).or_default().push(index);
+                }
+                _ => {}
+            }
+        }
+    }
+    let wanted: Vec<_> = addresses.into_iter().chain(CLIENTS).collect();
+    let mut indices = BTreeSet::new();
+    for some in wanted.chunks(BATCH) {
+        let routes = look_up(&mut requests, some).await?;
+        for (address, route) in some.iter().zip(routes) {
+            match route {
+                Route::Local => indices.extend(holders.get(address).into_iter().flatten()),
+                Route::Unicast { interface, .. } => drop(indices.insert(interface)),
+                Route::None(_) => {}
+            }
+        }
+    }
+    let names = indices
+        .into_iter()
+        .filter_map(|index| tables.sending_interface(index));
+    Ok(names.map(str::to_owned).collect())
+}
