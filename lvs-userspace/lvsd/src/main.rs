@@ -43,7 +43,7 @@ fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    if !arguments.tells() {
+    if !arguments.sends_connections() {
         return ExitCode::from(usage("--sync-threshold has to be less than --sync-period"));
     }
     if let [word, files @ ..] = arguments.words.as_slice()
