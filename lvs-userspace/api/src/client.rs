@@ -17,7 +17,7 @@ use thiserror::Error;
 use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 
-use super::health::{Event, Health, Order};
+use super::health::{Event, Health, Override};
 use super::peers::PeersStatus;
 use super::protocol::{
     Connection, Edit, MarkRule, Refusal, Services, Status, Timeouts, VerdictCount,
@@ -171,7 +171,7 @@ impl Client {
     }
 
     /// Gives an order for a real server.
-    pub async fn order(&mut self, order: &Order) -> Result<(), ClientError> {
+    pub async fn order(&mut self, order: &Override) -> Result<(), ClientError> {
         self.request(Method::POST, "/v1/orders", Some(order))
             .await
             .map(drop)

@@ -1,8 +1,8 @@
-//! What travels over the control socket about the health of real servers.
+//! Messages of the control API about the health of real servers.
 //!
 //! | request | body | answer |
 //! |---|---|---|
-//! | `POST /v1/orders` | one [`Order`] | 204, or an error status with a [`super::protocol::Refusal`] |
+//! | `POST /v1/orders` | one [`Override`] | 204, or an error status with a [`super::protocol::Refusal`] |
 //! | `GET /v1/health` | | [`Health`] |
 //! | `GET /v1/events` | | one [`Event`] a line (newline-delimited JSON), as they happen |
 
@@ -12,11 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::ServiceId;
 
-/// What an operator orders for a real server. Kept over a restart of the daemon.
+/// An operator's override for a real server. Kept over a restart of the daemon.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Order {
-    /// What the server is there for.
+pub enum Override {
+    /// Ready, drain or maintenance.
     State {
         /// In this virtual service; none: in all that have the server.
         service: Option<ServiceId>,
@@ -25,7 +25,7 @@ pub enum Order {
         /// From now on.
         state: AdminState,
     },
-    /// Its weight, in place of the configured one.
+    /// The weight in place of the configured one.
     Weight {
         /// In this virtual service; none: in all that have the server.
         service: Option<ServiceId>,
@@ -36,11 +36,11 @@ pub enum Order {
     },
 }
 
-/// What a real server is there for, by order of the operator; the later ones leave less of it.
+/// An operator's override of a real server's state; the later ones leave less of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AdminState {
-    /// Traffic, as long as its probes are good.
+    /// None: traffic, as long as its health checks pass.
     #[default]
     Ready,
     /// No new connections (but those of persistent clients); it is probed all the same.
@@ -61,7 +61,7 @@ pub enum Weight {
     Percent(u32),
 }
 
-/// All virtual services that are looked after, in the order of the file.
+/// State of all virtual services of the file, in its order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the name says it")]
 pub struct Health {
@@ -90,9 +90,9 @@ pub struct ServerHealth {
     pub address: SocketAddr,
     /// Host name it was given by, if any.
     pub name: Option<String>,
-    /// What its probes say.
+    /// The state that its health checks give it.
     pub state: State,
-    /// What the operator ordered.
+    /// The operator's override.
     pub admin: AdminState,
     /// A file in the maintenance directory names it.
     pub maintenance: bool,
@@ -119,15 +119,15 @@ pub struct ServerHealth {
     pub inactive: u32,
 }
 
-/// What the probes of a real server say.
+/// State of a real server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// Not probed yet.
+    /// Unknown until the first outcome.
     Unknown,
-    /// Good.
+    /// Its health checks pass.
     Up,
-    /// Not good.
+    /// Its health checks fail.
     Down,
 }
 

@@ -1,4 +1,4 @@
-//! The agent of a real server: a line that says how much it wants, in the words of HAProxy's
+//! Agents of real servers: a line that says how much traffic the server wants, in the words of HAProxy's
 //! agent-check.
 
 use std::collections::HashMap;
@@ -20,21 +20,21 @@ use lvs_api::model::{ServerId, ServiceId};
 /// Longest line that is read.
 const LONGEST: u64 = 1024;
 
-/// What an agent said, all its lines together: a word stays in force until another takes it back.
+/// State that follows from all lines of an agent: a word stays in force until another revokes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
-    /// Part of the configured weight.
+pub struct AgentState {
+    /// Percentage of the configured weight.
     pub percent: u32,
     /// `ready`, `drain`, `maint`.
     pub admin: AdminState,
-    /// `down`, `fail`, `stopped`; `up` takes it back.
+    /// `down`, `fail`, `stopped`; `up` revokes it.
     pub down: bool,
-    /// What stood after `#`.
+    /// Text after `#`.
     pub reason: String,
 }
 
-impl Default for Report {
-    /// Before it has said anything.
+impl Default for AgentState {
+    /// The state before the first line.
     fn default() -> Self {
         Self {
             percent: 100,
@@ -45,10 +45,9 @@ impl Default for Report {
     }
 }
 
-impl Report {
-    /// Takes over what a line says; words that are none of an agent's, `maxconn:` among them, say
-    /// nothing.
-    pub fn read(&mut self, line: &str) {
+impl AgentState {
+    /// Applies a line. Unknown words, `maxconn:` among them, are ignored.
+    pub fn apply(&mut self, line: &str) {
         let line = line.lines().next().unwrap_or_default();
         let (words, reason) = line.split_once('#').unwrap_or((line, ""));
         let separates = |c: char| c == ',' || c.is_ascii_whitespace();
@@ -71,8 +70,8 @@ impl Report {
     }
 }
 
-/// Asks an agent for its line.
-pub async fn ask(address: SocketAddr, send: Option<&str>, limit: Duration) -> io::Result<String> {
+/// Connects to an agent and reads its line.
+pub async fn query(address: SocketAddr, send: Option<&str>, limit: Duration) -> io::Result<String> {
     let conversation = async {
         let mut stream = TcpStream::connect(address).await?;
         if let Some(send) = send {
@@ -90,66 +89,66 @@ pub async fn ask(address: SocketAddr, send: Option<&str>, limit: Duration) -> io
 
 /// A line that an agent said about a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Said {
-    /// Of which virtual service.
+pub struct AgentLine {
+    /// The virtual service.
     pub service: ServiceId,
-    /// About which server.
+    /// The real server.
     pub server: ServerId,
-    /// What.
+    /// The line as received.
     pub line: String,
 }
 
-/// Asks all agents there are, each at its own pace.
+/// The agents that are polled, each at its own interval.
 pub struct Agents {
-    asked: HashMap<(ServiceId, ServerId), (Weighing, Asking)>,
-    tell: Arc<dyn Fn(Said) -> bool + Send + Sync>,
+    polled: HashMap<(ServiceId, ServerId), (Weighing, PollTask)>,
+    report: Arc<dyn Fn(AgentLine) -> bool + Send + Sync>,
 }
 
-/// Asks until it is dropped.
-struct Asking(JoinHandle<()>);
+/// Polls one agent until it is dropped.
+struct PollTask(JoinHandle<()>);
 
-impl Drop for Asking {
+impl Drop for PollTask {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
 impl Agents {
-    /// None yet; what they say is told until nobody wants to know.
-    pub fn new(tell: impl Fn(Said) -> bool + Send + Sync + 'static) -> Self {
+    /// Polls none yet. Lines go to `report`; polling of an agent ends when it returns false.
+    pub fn new(report: impl Fn(AgentLine) -> bool + Send + Sync + 'static) -> Self {
         Self {
-            asked: HashMap::new(),
-            tell: Arc::new(tell),
+            polled: HashMap::new(),
+            report: Arc::new(report),
         }
     }
 
-    /// Asks the agents of these servers from now on, and no other ones about this service.
+    /// Polls the agents of these servers from now on, and no others of this service.
     pub fn follow<'a>(
         &mut self,
         service: ServiceId,
         servers: impl Iterator<Item = &'a RealServer> + Clone,
     ) {
-        self.asked.retain(|(of, id), (weighing, _)| {
+        self.polled.retain(|(of, id), (weighing, _)| {
             let mut servers = servers.clone();
             *of != service || servers.any(|s| s.id == *id && s.weighing == *weighing)
         });
         for server in servers {
             let key = (service, server.id);
             if let weighing @ Weighing::Agent { .. } = &server.weighing
-                && !self.asked.contains_key(&key)
+                && !self.polled.contains_key(&key)
             {
-                let task = keep_asking(key, weighing.clone(), Arc::clone(&self.tell));
-                let asking = Asking(tokio::spawn(task));
-                self.asked.insert(key, (weighing.clone(), asking));
+                let task = poll(key, weighing.clone(), Arc::clone(&self.report));
+                let polling = PollTask(tokio::spawn(task));
+                self.polled.insert(key, (weighing.clone(), polling));
             }
         }
     }
 }
 
-async fn keep_asking(
+async fn poll(
     (service, server): (ServiceId, ServerId),
     weighing: Weighing,
-    tell: Arc<dyn Fn(Said) -> bool + Send + Sync>,
+    report: Arc<dyn Fn(AgentLine) -> bool + Send + Sync>,
 ) {
     let Weighing::Agent {
         address,
@@ -160,19 +159,19 @@ async fn keep_asking(
         return;
     };
     loop {
-        match ask(address, send.as_deref(), interval).await {
+        match query(address, send.as_deref(), interval).await {
             Ok(line) => {
-                let said = Said {
+                let received = AgentLine {
                     service,
                     server,
                     line,
                 };
-                if !tell(said) {
+                if !report(received) {
                     return;
                 }
             }
-            // As with HAProxy, an agent that cannot be asked says nothing.
-            Err(error) => debug!("the agent at {address} cannot be asked: {error}"),
+            // As with HAProxy, an agent that cannot be reached changes nothing.
+            Err(error) => debug!("the agent at {address} cannot be reached: {error}"),
         }
         tokio::time::sleep(interval).await;
     }
@@ -182,29 +181,29 @@ async fn keep_asking(
 mod tests {
     use super::*;
 
-    fn after(lines: &[&str]) -> Report {
-        let mut report = Report::default();
+    fn after(lines: &[&str]) -> AgentState {
+        let mut state = AgentState::default();
         for line in lines {
-            report.read(line);
+            state.apply(line);
         }
-        report
+        state
     }
 
     #[test]
     fn words_stay_in_force_until_another_takes_them_back() {
-        let report = after(&["drain 50%\n"]);
-        assert_eq!((report.percent, report.admin), (50, AdminState::Drain));
-        let report = after(&["drain 50%\n", "75%\n"]);
-        assert_eq!((report.percent, report.admin), (75, AdminState::Drain));
-        let report = after(&["drain", "ready,100%"]);
-        assert_eq!(report, Report::default());
+        let state = after(&["drain 50%\n"]);
+        assert_eq!((state.percent, state.admin), (50, AdminState::Drain));
+        let state = after(&["drain 50%\n", "75%\n"]);
+        assert_eq!((state.percent, state.admin), (75, AdminState::Drain));
+        let state = after(&["drain", "ready,100%"]);
+        assert_eq!(state, AgentState::default());
     }
 
     #[test]
     fn an_agent_may_say_why() {
-        let report = after(&["down maxconn:30 # disk is full\r\n"]);
-        assert!(report.down);
-        assert_eq!(report.reason, "disk is full");
+        let state = after(&["down maxconn:30 # disk is full\r\n"]);
+        assert!(state.down);
+        assert_eq!(state.reason, "disk is full");
         assert!(!after(&["stopped", "UP"]).down);
     }
 
@@ -212,7 +211,7 @@ mod tests {
     fn nonsense_says_nothing() {
         let nonsense = ["", "\n", "%", "-5%", "99999999999%", "\u{0}\u{fffd}"];
         for line in nonsense {
-            assert_eq!(after(&[line]), Report::default(), "{line:?}");
+            assert_eq!(after(&[line]), AgentState::default(), "{line:?}");
         }
         assert_eq!(after(&["5000%"]).percent, 100);
     }
@@ -240,19 +239,19 @@ mod tests {
             protocol: lvs_api::model::Protocol::Tcp,
             address: "10.9.9.9:80".parse().unwrap(),
         };
-        let (sender, mut said) = tokio::sync::mpsc::unbounded_channel();
-        let mut agents = Agents::new(move |said| sender.send(said).is_ok());
+        let (sender, mut lines) = tokio::sync::mpsc::unbounded_channel();
+        let mut agents = Agents::new(move |line| sender.send(line).is_ok());
         agents.follow(service, [server].iter());
-        let mut report = Report::default();
+        let mut state = AgentState::default();
         for expected in ["50%\n", "drain 20%"] {
-            let said = said.recv().await.unwrap();
-            assert_eq!(said.line, expected);
-            report.read(&said.line);
+            let received = lines.recv().await.unwrap();
+            assert_eq!(received.line, expected);
+            state.apply(&received.line);
         }
-        assert_eq!((report.percent, report.admin), (20, AdminState::Drain));
+        assert_eq!((state.percent, state.admin), (20, AdminState::Drain));
         answers.await.unwrap();
         agents.follow(service, [].iter());
         drop(agents);
-        assert!(said.recv().await.is_none(), "nobody is asked any more");
+        assert!(lines.recv().await.is_none(), "no agent is polled any more");
     }
 }

@@ -1,4 +1,4 @@
-//! Commands that the file names: they run beside everything else, limited in time.
+//! Commands of the configuration: they run beside everything else, limited in time.
 
 use std::collections::HashMap;
 use std::process::Stdio;
@@ -12,29 +12,29 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tracing::{error, warn};
 
-/// Longest time a command may take; then it and its children are killed.
+/// Longest time of a command; then it and its children are killed.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Commands that may wait for the one before them.
+/// Most commands in one queue.
 const WAITING: usize = 1000;
 
 /// A command line for the shell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandLine {
-    /// The line.
+    /// The line, run by `/bin/sh -c`.
     pub line: String,
-    /// What it reads.
+    /// Standard input of the command.
     pub input: String,
 }
 
-/// Runs commands: those about one subject one after the other, those about different ones at once.
+/// Runs commands: those of one subject one after the other, those of different subjects at once.
 #[derive(Debug, Default)]
 pub struct Commands {
     queues: HashMap<String, (mpsc::Sender<CommandLine>, JoinHandle<()>)>,
 }
 
 impl Commands {
-    /// Runs it when what was asked for about the same subject before has ended.
+    /// Runs a command once those before it of the same subject have ended.
     pub fn run(&mut self, subject: &str, command: CommandLine) {
         let queue = self.queues.entry(subject.to_owned()).or_insert_with(|| {
             let (sender, mut commands) = mpsc::channel::<CommandLine>(WAITING);
@@ -51,7 +51,7 @@ impl Commands {
         }
     }
 
-    /// Waits for all commands, but not for longer than this.
+    /// Waits for all commands, at most for `limit`.
     pub async fn finish(self, limit: Duration) {
         let all = async {
             for (sender, work) in self.queues.into_values() {
@@ -65,7 +65,7 @@ impl Commands {
     }
 }
 
-/// Runs a command to its end, or to that of its time.
+/// Runs a command until it ends or its time is over.
 async fn run(command: &CommandLine, limit: Duration) {
     let CommandLine { line, input } = command;
     let child = Command::new("/bin/sh")
@@ -82,7 +82,7 @@ async fn run(command: &CommandLine, limit: Duration) {
     let stdin = child.stdin.take();
     let end = async {
         if let Some(mut stdin) = stdin {
-            // A command need not read what it is told.
+            // A command need not read its input.
             let _ = stdin.write_all(input.as_bytes()).await;
         }
         child.wait().await
@@ -116,7 +116,7 @@ mod tests {
     fn command(line: impl Into<String>) -> CommandLine {
         CommandLine {
             line: line.into(),
-            input: "told\n".to_owned(),
+            input: "input\n".to_owned(),
         }
     }
 
@@ -125,16 +125,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn commands_about_one_subject_run_in_their_order_and_read_what_they_are_told() {
+    async fn commands_of_one_subject_run_in_order_and_read_their_input() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("said");
+        let file = folder.path().join("output");
         let mut commands = Commands::default();
         for word in ["sleep 0.1; echo start", "echo stop", "cat"] {
             let line = format!("({word}) >> {}", file.display());
             commands.run("subject", command(line));
         }
         commands.finish(Duration::from_secs(20)).await;
-        assert_eq!(read(&file), "start\nstop\ntold\n");
+        assert_eq!(read(&file), "start\nstop\ninput\n");
     }
 
     #[tokio::test]

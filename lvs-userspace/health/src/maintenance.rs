@@ -11,16 +11,16 @@ use tracing::error;
 
 use super::server::Server;
 
-/// How often the directory is looked at.
+/// Interval between two reads of the directory.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Files that are looked at; the others are ignored.
+/// Most files that are read; further ones are ignored.
 const MOST: usize = 10_000;
 
-/// How long the addresses of a name are taken to be right.
+/// Time for which the resolved addresses of a name are kept.
 const FRESH: Duration = Duration::from_mins(1);
 
-/// A server as a file's name has it.
+/// Host and port of a server, as given by a file's name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Named<T> {
     host: T,
@@ -29,13 +29,13 @@ struct Named<T> {
 
 /// The servers that files name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Maintained {
+pub struct MaintenanceFiles {
     addresses: HashSet<Named<IpAddr>>,
     names: HashSet<Named<String>>,
 }
 
-impl Maintained {
-    /// What a file's name says: `ADDRESS`, `ADDRESS:PORT`, `NAME`, `NAME:PORT`; IPv6 addresses in
+impl MaintenanceFiles {
+    /// Parses a file's name: `ADDRESS`, `ADDRESS:PORT`, `NAME`, `NAME:PORT`; IPv6 addresses in
     /// brackets or, without a port, bare.
     fn add(&mut self, file: &str) {
         let bare = |host: &str| host.trim_start_matches('[').trim_end_matches(']').parse();
@@ -84,17 +84,17 @@ impl Maintained {
     }
 }
 
-/// Looks at the directory again and again. Names are looked up, here and not at each check, so that a
+/// The directory, with a cache of resolved names. Names are resolved here and not at each comparison, so that a
 /// server that is configured by its address is found too.
 #[derive(Debug, Default)]
 pub struct Directory {
-    looked_up: HashMap<String, (Instant, Vec<IpAddr>)>,
+    resolved: HashMap<String, (Instant, Vec<IpAddr>)>,
 }
 
 impl Directory {
-    /// What the files say now. Waits for the disk and perhaps for name servers.
-    pub fn look(&mut self, path: &Path, now: Instant) -> io::Result<Maintained> {
-        let mut maintained = Maintained::default();
+    /// Reads the directory. Blocks on the disk and possibly on name servers.
+    pub fn read(&mut self, path: &Path, now: Instant) -> io::Result<MaintenanceFiles> {
+        let mut maintained = MaintenanceFiles::default();
         let files = match std::fs::read_dir(path) {
             Ok(files) => files,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(maintained),
@@ -103,10 +103,10 @@ impl Directory {
         for file in files.take(MOST) {
             maintained.add(&file?.file_name().to_string_lossy());
         }
-        self.looked_up.retain(|_, (when, _)| now < *when + FRESH);
+        self.resolved.retain(|_, (when, _)| now < *when + FRESH);
         for name in &maintained.names {
-            let looked_up = self.looked_up.entry(name.host.clone());
-            let (_, addresses) = looked_up.or_insert_with(|| (now, look_up(&name.host)));
+            let resolved = self.resolved.entry(name.host.clone());
+            let (_, addresses) = resolved.or_insert_with(|| (now, resolve(&name.host)));
             maintained
                 .addresses
                 .extend(addresses.iter().map(|&host| Named {
@@ -118,50 +118,53 @@ impl Directory {
     }
 }
 
-/// A name that is none has no addresses.
-fn look_up(name: &str) -> Vec<IpAddr> {
+/// The addresses of a name; none if it does not resolve.
+fn resolve(name: &str) -> Vec<IpAddr> {
     dns_lookup::lookup_host(name).map_or_else(|_| Vec::new(), Iterator::collect)
 }
 
-/// Looks once, off the runtime's threads.
-pub async fn look(path: Option<PathBuf>) -> Maintained {
-    look_with(path, Directory::default()).await.0
+/// Reads the directory once, off the runtime's threads.
+pub async fn read(path: Option<PathBuf>) -> MaintenanceFiles {
+    read_with(path, Directory::default()).await.0
 }
 
-async fn look_with(path: Option<PathBuf>, mut directory: Directory) -> (Maintained, Directory) {
+async fn read_with(
+    path: Option<PathBuf>,
+    mut directory: Directory,
+) -> (MaintenanceFiles, Directory) {
     let Some(path) = path else {
-        return (Maintained::default(), directory);
+        return (MaintenanceFiles::default(), directory);
     };
     let work = move || {
         let maintained = directory
-            .look(&path, Instant::now())
+            .read(&path, Instant::now())
             .unwrap_or_else(|error| {
                 error!(
                     "cannot read the maintenance directory {}: {error}",
                     path.display()
                 );
-                Maintained::default()
+                MaintenanceFiles::default()
             });
         (maintained, directory)
     };
     tokio::task::spawn_blocking(work).await.unwrap_or_default()
 }
 
-/// Looks again and again at the directory that is named, and tells what is new, until nobody wants to
-/// know.
+/// Reads the directory again and again and sends what changed, until `send` returns false or the path's sender is
+/// dropped.
 pub async fn follow(
     mut path: watch::Receiver<Option<PathBuf>>,
-    mut tell: impl FnMut(Maintained) -> bool,
+    mut send: impl FnMut(MaintenanceFiles) -> bool,
 ) {
     let mut directory = Directory::default();
-    let mut told = Maintained::default();
+    let mut sent = MaintenanceFiles::default();
     loop {
         let now = path.borrow_and_update().clone();
         let maintained;
-        (maintained, directory) = look_with(now, directory).await;
-        if maintained != told {
-            told = maintained;
-            if !tell(told.clone()) {
+        (maintained, directory) = read_with(now, directory).await;
+        if maintained != sent {
+            sent = maintained;
+            if !send(sent.clone()) {
                 return;
             }
         }
@@ -180,7 +183,7 @@ mod tests {
     fn check(file: &str, server: &str, name: Option<&str>) -> bool {
         let mut configured = real(server);
         configured.name = name.map(str::to_owned);
-        let mut maintained = Maintained::default();
+        let mut maintained = MaintenanceFiles::default();
         maintained.add(file);
         maintained.names(&Server::new(configured, false))
     }
@@ -203,11 +206,11 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_is_read_and_names_are_looked_up() {
+    fn a_directory_is_read_and_names_are_resolved() {
         let folder = tempfile::tempdir().unwrap();
         let mut directory = Directory::default();
         let mut names = |path: &Path| {
-            let maintained = directory.look(path, Instant::now()).unwrap();
+            let maintained = directory.read(path, Instant::now()).unwrap();
             maintained.names(&Server::new(real("127.0.0.1:80"), false))
         };
         assert!(!names(folder.path()));

@@ -19,7 +19,7 @@ const CTIME: &str = "%a %b %e %H:%M:%S %Y";
 /// Lines that wait for the disk before further ones are lost.
 const WAITING: usize = 10_000;
 
-/// Appends lines to files, without anybody waiting for a disk.
+/// Appends lines to files by a task of its own, so that no caller waits for the disk.
 #[derive(Debug)]
 pub struct Monitor {
     lines: mpsc::Sender<(PathBuf, String)>,
@@ -27,15 +27,15 @@ pub struct Monitor {
 }
 
 impl Monitor {
-    /// Begins to write what it is told.
-    pub fn begin() -> Self {
+    /// Starts the task.
+    pub fn start() -> Self {
         let (lines, received) = mpsc::channel(WAITING);
         tokio::spawn(write(received));
         Self { lines, lost: false }
     }
 
-    /// Notes an outcome: `[time] [process] check [up|down] sentence`.
-    pub fn note(
+    /// Appends a line for an outcome: `[time] [process] check [up|down] sentence`.
+    pub fn append(
         &mut self,
         file: &std::path::Path,
         service: &ServiceId,
@@ -69,7 +69,7 @@ async fn write(mut lines: mpsc::Receiver<(PathBuf, String)>) {
         }
         let work = move || {
             for (file, text) in by_file {
-                // Opened each time: whoever rotates it need not tell.
+                // Opened each time: log rotation needs no signal.
                 let opened = OpenOptions::new().create(true).append(true).open(&file);
                 if let Err(error) = opened.and_then(|mut open| open.write_all(text.as_bytes())) {
                     warn!("cannot write {}: {error}", file.display());
@@ -82,7 +82,7 @@ async fn write(mut lines: mpsc::Receiver<(PathBuf, String)>) {
     }
 }
 
-/// What the file calls a check.
+/// Name of a check in the file.
 const fn name(kind: &Kind) -> &'static str {
     match kind {
         Kind::On => "on",

@@ -1,23 +1,23 @@
-//! What the operator ordered for real servers, and the file that keeps it over a restart and a reboot.
+//! The operator's overrides for real servers, and the file that keeps them over a restart and a reboot.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
 
-use lvs_api::health::{AdminState, Order, Weight};
+use lvs_api::health::{AdminState, Override, Weight};
 use lvs_api::model::{ServerId, ServiceId};
 
-/// The orders in force for one server.
+/// The overrides in force for one server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ordered {
-    /// What it is there for.
+pub struct ServerOverride {
+    /// Ready, drain or maintenance.
     pub state: AdminState,
-    /// Its weight.
+    /// The weight in place of the configured one.
     pub weight: Weight,
 }
 
-impl Default for Ordered {
+impl Default for ServerOverride {
     fn default() -> Self {
         Self {
             state: AdminState::Ready,
@@ -26,75 +26,74 @@ impl Default for Ordered {
     }
 }
 
-/// All orders in force.
+/// All overrides in force.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Orders(BTreeMap<(ServiceId, ServerId), Ordered>);
+pub struct Overrides(BTreeMap<(ServiceId, ServerId), ServerOverride>);
 
-impl Orders {
-    /// What is ordered for a server.
-    pub fn of(&self, service: &ServiceId, server: &ServerId) -> Ordered {
+impl Overrides {
+    /// The overrides in force for a server.
+    pub fn of(&self, service: &ServiceId, server: &ServerId) -> ServerOverride {
         self.0
             .get(&(*service, *server))
             .copied()
             .unwrap_or_default()
     }
 
-    /// Takes an order for one server.
-    pub fn take(&mut self, service: ServiceId, server: ServerId, order: &Order) {
+    /// Applies one override to a server.
+    pub fn apply(&mut self, service: ServiceId, server: ServerId, change: &Override) {
         let key = (service, server);
-        let mut ordered = self.of(&service, &server);
-        match order {
-            Order::State { state, .. } => ordered.state = *state,
-            Order::Weight { weight, .. } => ordered.weight = *weight,
+        let mut current = self.of(&service, &server);
+        match change {
+            Override::State { state, .. } => current.state = *state,
+            Override::Weight { weight, .. } => current.weight = *weight,
         }
-        if ordered == Ordered::default() {
+        if current == ServerOverride::default() {
             self.0.remove(&key);
         } else {
-            self.0.insert(key, ordered);
+            self.0.insert(key, current);
         }
     }
 
-    /// Forgets the orders for servers that are none any more.
+    /// Removes the overrides of servers that are no longer known.
     pub fn retain(&mut self, known: impl Fn(&ServiceId, &ServerId) -> bool) {
         self.0.retain(|(service, server), _| known(service, server));
     }
 
-    /// Reads the file; none is no orders.
+    /// Reads the file; a missing one holds no overrides.
     pub fn read(path: &Path) -> io::Result<Self> {
         let text = match std::fs::read(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => return Err(error),
         };
-        let list: Vec<Order> = serde_json::from_slice(&text)?;
-        let mut orders = Self::default();
-        for order in &list {
-            let (service, server) = addressee(order);
+        let list: Vec<Override> = serde_json::from_slice(&text)?;
+        let mut overrides = Self::default();
+        for change in &list {
+            let (service, server) = target(change);
             if let Some(service) = service {
-                orders.take(service, ServerId(server), order);
+                overrides.apply(service, ServerId(server), change);
             }
         }
-        Ok(orders)
+        Ok(overrides)
     }
 
-    /// Writes the file: it has the orders before or the orders now, whatever happens. For the owner
-    /// only.
+    /// Replaces the file atomically. Only its owner may read it.
     pub fn write(&self, path: &Path) -> io::Result<()> {
         let mut list = Vec::new();
-        for (&(service, ServerId(server)), ordered) in &self.0 {
+        for (&(service, ServerId(server)), current) in &self.0 {
             let service = Some(service);
-            if ordered.state != AdminState::Ready {
-                list.push(Order::State {
+            if current.state != AdminState::Ready {
+                list.push(Override::State {
                     service,
                     server,
-                    state: ordered.state,
+                    state: current.state,
                 });
             }
-            if ordered.weight != Weight::Configured {
-                list.push(Order::Weight {
+            if current.weight != Weight::Configured {
+                list.push(Override::Weight {
                     service,
                     server,
-                    weight: ordered.weight,
+                    weight: current.weight,
                 });
             }
         }
@@ -109,21 +108,21 @@ impl Orders {
     }
 }
 
-/// Whom an order is for.
-pub const fn addressee(order: &Order) -> (Option<ServiceId>, SocketAddr) {
-    match order {
-        Order::State {
+/// Virtual service, if any, and address of the real server that an override names.
+pub const fn target(change: &Override) -> (Option<ServiceId>, SocketAddr) {
+    match change {
+        Override::State {
             service, server, ..
         }
-        | Order::Weight {
+        | Override::Weight {
             service, server, ..
         } => (*service, *server),
     }
 }
 
-/// Whether an order is for this server.
-pub fn is_for(order: &Order, service: &ServiceId, server: &ServerId) -> bool {
-    let (wanted_service, wanted) = addressee(order);
+/// Whether an override names this server.
+pub fn applies_to(change: &Override, service: &ServiceId, server: &ServerId) -> bool {
+    let (wanted_service, wanted) = target(change);
     wanted_service
         .is_none_or(|wanted| lvs_dataplane::director::canonical_service(&wanted) == *service)
         && wanted.ip() == server.0.ip()
@@ -148,8 +147,8 @@ mod tests {
         ServerId("10.0.0.1:80".parse().unwrap())
     }
 
-    fn state(state: AdminState) -> Order {
-        Order::State {
+    fn state(state: AdminState) -> Override {
+        Override::State {
             service: None,
             server: "10.0.0.1:0".parse().unwrap(),
             state,
@@ -157,48 +156,48 @@ mod tests {
     }
 
     #[test]
-    fn orders_survive_in_a_file_for_the_owner_only() {
+    fn overrides_survive_in_a_file_for_the_owner_only() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("state");
-        let path = folder.join("orders");
-        assert_eq!(Orders::read(&path).unwrap(), Orders::default());
-        let mut orders = Orders::default();
-        orders.take(service(), server(), &state(AdminState::Drain));
-        let weight = Order::Weight {
+        let path = folder.join("overrides");
+        assert_eq!(Overrides::read(&path).unwrap(), Overrides::default());
+        let mut overrides = Overrides::default();
+        overrides.apply(service(), server(), &state(AdminState::Drain));
+        let weight = Override::Weight {
             service: None,
             server: server().0,
             weight: Weight::Percent(50),
         };
-        orders.take(service(), server(), &weight);
-        orders.write(&path).unwrap();
-        assert_eq!(Orders::read(&path).unwrap(), orders);
+        overrides.apply(service(), server(), &weight);
+        overrides.write(&path).unwrap();
+        assert_eq!(Overrides::read(&path).unwrap(), overrides);
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(folder).unwrap().count(), 1);
     }
 
     #[test]
-    fn a_file_that_is_none_is_an_error() {
+    fn an_invalid_file_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("orders");
+        let path = folder.path().join("overrides");
         for text in ["", "[", "[{}]", "\u{0}", "[{\"state\": 5}]"] {
             std::fs::write(&path, text).unwrap();
-            assert!(Orders::read(&path).is_err(), "{text:?}");
+            assert!(Overrides::read(&path).is_err(), "{text:?}");
         }
     }
 
     #[test]
-    fn an_order_without_port_is_for_every_port() {
-        assert!(is_for(&state(AdminState::Maint), &service(), &server()));
+    fn an_override_without_port_is_for_every_port() {
+        assert!(applies_to(&state(AdminState::Maint), &service(), &server()));
         let other = ServerId("10.0.0.2:80".parse().unwrap());
-        assert!(!is_for(&state(AdminState::Maint), &service(), &other));
+        assert!(!applies_to(&state(AdminState::Maint), &service(), &other));
     }
 
     #[test]
-    fn what_is_taken_back_is_forgotten() {
-        let mut orders = Orders::default();
-        orders.take(service(), server(), &state(AdminState::Drain));
-        orders.take(service(), server(), &state(AdminState::Ready));
-        assert_eq!(orders, Orders::default());
+    fn a_revoked_override_is_removed() {
+        let mut overrides = Overrides::default();
+        overrides.apply(service(), server(), &state(AdminState::Drain));
+        overrides.apply(service(), server(), &state(AdminState::Ready));
+        assert_eq!(overrides, Overrides::default());
     }
 }

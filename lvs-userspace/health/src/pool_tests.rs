@@ -2,18 +2,18 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn member(standing: Standing) -> Member {
+fn member(state: MemberState) -> Member {
     Member {
-        standing,
+        state,
         backup: false,
         weight: 1,
     }
 }
 
-fn backup(standing: Standing) -> Member {
+fn backup(state: MemberState) -> Member {
     Member {
         backup: true,
-        ..member(standing)
+        ..member(state)
     }
 }
 
@@ -25,17 +25,17 @@ fn rules(all_backups: bool, fallbacks: bool, quorum: &Quorum) -> Rules<'_> {
     }
 }
 
-use Standing::{Drain, Out, Unknown, Up};
+use MemberState::{Drain, Out, Unknown, Up};
 
 #[test]
 fn the_fallback_serves_only_while_nobody_else_does() {
     let (none, mut pool) = (Quorum::default(), Pool::default());
     let rules = rules(false, true, &none);
-    pool.settle(&rules, &[member(Up), member(Out)]);
+    pool.select(&rules, &[member(Up), member(Out)]);
     assert!(!pool.fallback);
-    pool.settle(&rules, &[member(Out), member(Out)]);
+    pool.select(&rules, &[member(Out), member(Out)]);
     assert!(pool.fallback);
-    pool.settle(&rules, &[member(Out), member(Up)]);
+    pool.select(&rules, &[member(Out), member(Up)]);
     assert!(!pool.fallback);
 }
 
@@ -43,12 +43,12 @@ fn the_fallback_serves_only_while_nobody_else_does() {
 fn a_start_does_not_send_clients_to_the_fallback() {
     let (none, mut pool) = (Quorum::default(), Pool::default());
     let rules = rules(false, true, &none);
-    pool.settle(&rules, &[member(Unknown), member(Out)]);
+    pool.select(&rules, &[member(Unknown), member(Out)]);
     assert!(!pool.fallback && !pool.empty);
-    pool.settle(&rules, &[member(Out), member(Out)]);
+    pool.select(&rules, &[member(Out), member(Out)]);
     assert!(pool.fallback);
     // Nor does a server that is new take it away.
-    pool.settle(&rules, &[member(Out), member(Unknown)]);
+    pool.select(&rules, &[member(Out), member(Unknown)]);
     assert!(pool.fallback);
 }
 
@@ -59,8 +59,8 @@ fn servers_without_weight_or_on_their_way_out_do_not_hold_the_fallback_back() {
         weight: 0,
         ..member(Up)
     };
-    let parts = pool.settle(&rules(false, true, &none), &[idle, member(Drain)]);
-    assert_eq!(parts, [Part::StandsBy, Part::StandsBy]);
+    let selections = pool.select(&rules(false, true, &none), &[idle, member(Drain)]);
+    assert_eq!(selections, [Selection::StandsBy, Selection::StandsBy]);
     assert!(pool.fallback);
 }
 
@@ -68,21 +68,37 @@ fn servers_without_weight_or_on_their_way_out_do_not_hold_the_fallback_back() {
 fn the_first_backup_that_is_up_or_all_of_them() {
     let (none, mut pool) = (Quorum::default(), Pool::default());
     let members = [member(Out), backup(Out), backup(Up), backup(Up)];
-    let parts = pool.settle(&rules(false, true, &none), &members);
-    assert_eq!(parts, [Part::Out, Part::Out, Part::Serves, Part::StandsBy]);
-    let parts = pool.settle(&rules(true, true, &none), &members);
-    assert_eq!(parts, [Part::Out, Part::Out, Part::Serves, Part::Serves]);
+    let selections = pool.select(&rules(false, true, &none), &members);
+    assert_eq!(
+        selections,
+        [
+            Selection::Out,
+            Selection::Out,
+            Selection::Serves,
+            Selection::StandsBy
+        ]
+    );
+    let selections = pool.select(&rules(true, true, &none), &members);
+    assert_eq!(
+        selections,
+        [
+            Selection::Out,
+            Selection::Out,
+            Selection::Serves,
+            Selection::Serves
+        ]
+    );
     assert!(!pool.fallback);
-    let parts = pool.settle(&rules(true, true, &none), &[member(Up), backup(Up)]);
-    assert_eq!(parts, [Part::Serves, Part::StandsBy]);
+    let selections = pool.select(&rules(true, true, &none), &[member(Up), backup(Up)]);
+    assert_eq!(selections, [Selection::Serves, Selection::StandsBy]);
 }
 
 #[test]
-fn a_service_without_fallback_is_told_to_be_empty() {
+fn a_service_without_servers_and_fallback_is_empty() {
     let (none, mut pool) = (Quorum::default(), Pool::default());
-    pool.settle(&rules(false, false, &none), &[member(Out)]);
+    pool.select(&rules(false, false, &none), &[member(Out)]);
     assert!(pool.empty && !pool.fallback);
-    pool.settle(&rules(false, false, &none), &[member(Up)]);
+    pool.select(&rules(false, false, &none), &[member(Up)]);
     assert!(!pool.empty);
 }
 
@@ -97,7 +113,7 @@ fn a_quorum_has_hysteresis() {
     let mut with = |up: usize| {
         let mut members = [member(Out); 5];
         members[..up].fill(member(Up));
-        pool.settle(&rules(false, false, &quorum), &members);
+        pool.select(&rules(false, false, &quorum), &members);
         pool.quorum
     };
     assert_eq!(with(3), Some(true), "the first count is without history");
@@ -115,10 +131,10 @@ fn without_a_quorum_the_fallback_serves_and_the_servers_that_are_left_stand_by()
     };
     let rules = rules(false, true, &quorum);
     let mut pool = Pool::default();
-    let mut with = |members: &[Member]| (pool.settle(&rules, members), pool.fallback);
-    let (serves, stands_by) = (Part::Serves, Part::StandsBy);
+    let mut with = |members: &[Member]| (pool.select(&rules, members), pool.fallback);
+    let (serves, stands_by) = (Selection::Serves, Selection::StandsBy);
     // Not decided yet: the first to answer serves.
-    let waits = Part::Waits;
+    let waits = Selection::Waits;
     assert_eq!(
         with(&[member(Up), member(Unknown)]),
         (vec![serves, waits], false)
@@ -127,7 +143,7 @@ fn without_a_quorum_the_fallback_serves_and_the_servers_that_are_left_stand_by()
         with(&[member(Up), member(Up)]),
         (vec![serves, serves], false)
     );
-    let out = Part::Out;
+    let out = Selection::Out;
     assert_eq!(
         with(&[member(Up), member(Out)]),
         (vec![stands_by, out], true)
@@ -144,7 +160,7 @@ fn without_a_quorum_the_fallback_serves_and_the_servers_that_are_left_stand_by()
         fallback: true,
         ..Pool::default()
     };
-    let mut with = |members: &[Member]| (pool.settle(&rules, members), pool.fallback);
+    let mut with = |members: &[Member]| (pool.select(&rules, members), pool.fallback);
     assert_eq!(
         with(&[member(Up), member(Unknown)]),
         (vec![stands_by, waits], true)
@@ -156,9 +172,9 @@ fn without_a_quorum_the_fallback_serves_and_the_servers_that_are_left_stand_by()
 }
 
 fn members() -> impl Strategy<Value = Vec<Member>> {
-    let standing = prop_oneof![Just(Unknown), Just(Up), Just(Drain), Just(Out)];
-    let member = (standing, any::<bool>(), 0u32..4).prop_map(|(standing, backup, weight)| Member {
-        standing,
+    let state = prop_oneof![Just(Unknown), Just(Up), Just(Drain), Just(Out)];
+    let member = (state, any::<bool>(), 0u32..4).prop_map(|(state, backup, weight)| Member {
+        state,
         backup,
         weight,
     });
@@ -179,14 +195,14 @@ proptest! {
         let mut pool = Pool::default();
         for members in history {
             let before = pool;
-            let parts = pool.settle(&rules, &members);
-            prop_assert_eq!(parts.len(), members.len());
-            let serving = || parts.iter().zip(&members).filter(|(part, _)| **part == Part::Serves);
+            let selections = pool.select(&rules, &members);
+            prop_assert_eq!(selections.len(), members.len());
+            let serving = || selections.iter().zip(&members).filter(|(selection, _)| **selection == Selection::Serves);
             for (_, member) in serving() {
-                prop_assert_eq!(member.standing, Up);
+                prop_assert_eq!(member.state, Up);
                 prop_assert!(member.weight > 0);
             }
-            let able = |m: &&Member| m.standing == Up && m.weight > 0;
+            let able = |m: &&Member| m.state == Up && m.weight > 0;
             let primaries = members.iter().filter(able).filter(|m| !m.backup).count();
             let short = pool.quorum.map_or(before.fallback, |there| !there);
             let relieved = short && weight > 0 && fallbacks;
@@ -199,7 +215,7 @@ proptest! {
             } else if !all_backups {
                 prop_assert!(serving().count() <= 1);
             }
-            let undecided = members.iter().any(|m| m.standing == Unknown);
+            let undecided = members.iter().any(|m| m.state == Unknown);
             if relieved {
                 // As above.
             } else if serving().count() > 0 {
@@ -215,7 +231,7 @@ proptest! {
             }
             // The same again changes nothing.
             let settled = pool;
-            prop_assert_eq!(pool.settle(&rules, &members), parts);
+            prop_assert_eq!(pool.select(&rules, &members), selections);
             let quorum_stays = undecided || pool.quorum == settled.quorum || settled.quorum.is_none();
             prop_assert!(quorum_stays);
             prop_assert_eq!((pool.fallback, pool.empty), (settled.fallback, settled.empty));

@@ -1,7 +1,7 @@
 //! Makes the probes. Each watch is a task of its own, so that a server that hangs delays no other.
 //!
-//! An outcome that says nothing new is not reported, except to who wants each of them (`monitorfile`, weighing by
-//! response time): of thousands of probes a second hardly any is news.
+//! An outcome that says nothing new is not reported, unless each one is wanted (`monitorfile`, weights by response
+//! time): of thousands of probes a second hardly any is news.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -16,38 +16,38 @@ use tokio::time::Instant;
 
 use super::check::{Check, Kind};
 use super::outcome::Outcome;
-use super::server::View;
+use super::server::CheckState;
 use super::watch::{Step, Watch};
 
 /// A probe under way.
 pub type Probe = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
-/// Begins a probe.
-pub type Prober = Arc<dyn Fn(Arc<Check>) -> Probe + Send + Sync>;
+/// Starts a probe of a check.
+pub type ProbeFn = Arc<dyn Fn(Arc<Check>) -> Probe + Send + Sync>;
 
-/// A probe limits itself; this much later it is given up all the same.
+/// A probe observes its own timeout; it is aborted this long after that.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Commands that run at once at most: each is a process. Other probes are limited by files only.
+/// Most commands that run at once: each is a process. Other probes are limited by files only.
 const COMMANDS: usize = 256;
 
-/// What came of a probe.
+/// The outcome of a probe, and its effect on the watch.
 #[derive(Clone, Debug)]
-pub struct Report {
-    /// Which watch.
+pub struct ProbeReport {
+    /// Number of the watch.
     pub watch: u32,
-    /// What the watch says now.
-    pub view: View,
+    /// State of the check after it.
+    pub view: CheckState,
     /// Outcomes in a row that speak for the other state, and how many it takes.
     pub towards: (u32, u32),
-    /// What the outcome changed.
+    /// Effect of the outcome on the state.
     pub step: Step,
     /// The outcome.
     pub outcome: Arc<Outcome>,
 }
 
-impl Report {
-    /// Says something that the last one, of the same watch, did not.
+impl ProbeReport {
+    /// Whether it differs from the one before, of the same watch, in more than the time.
     fn is_news_after(&self, last: &Self) -> bool {
         self.step != Step::Steady
             || self.view != last.view
@@ -56,28 +56,28 @@ impl Report {
     }
 }
 
-/// Where watches run.
+/// Starts watches, and limits how many probes run at once.
 #[derive(Clone)]
 pub struct Runner {
-    prober: Prober,
+    prober: ProbeFn,
     sockets: Arc<Semaphore>,
     commands: Arc<Semaphore>,
-    reports: mpsc::UnboundedSender<Report>,
+    reports: mpsc::UnboundedSender<ProbeReport>,
 }
 
 /// Requests to a running watch.
 #[derive(Debug, Default)]
-struct Demands {
+struct Requests {
     paused: AtomicBool,
     nudged: AtomicBool,
     /// Each outcome is reported, also one that says nothing new.
     every: AtomicBool,
-    /// `paused` or `nudged` is another one; only the watch waits for it.
+    /// `paused` or `nudged` changed; only the watch waits for it.
     changed: Notify,
 }
 
-impl Demands {
-    /// Waits until there is a pause, or none.
+impl Requests {
+    /// Waits until the watch is paused, or is no longer.
     async fn paused(&self, wanted: bool) {
         while self.paused.load(Ordering::SeqCst) != wanted {
             self.changed.notified().await;
@@ -87,42 +87,46 @@ impl Demands {
 
 /// A watch that runs until this is dropped.
 #[derive(Debug)]
-pub struct Running {
-    demands: Arc<Demands>,
+pub struct RunningWatch {
+    requests: Arc<Requests>,
     task: AbortHandle,
 }
 
-impl Running {
-    /// Signs of death: probes at once.
+impl RunningWatch {
+    /// Probes at once: there are signs that the server is dead.
     pub fn nudge(&self) {
-        self.demands.nudged.store(true, Ordering::SeqCst);
-        self.demands.changed.notify_one();
+        self.requests.nudged.store(true, Ordering::SeqCst);
+        self.requests.changed.notify_one();
     }
 
-    /// Stops probing, or begins anew; whether that is a change.
+    /// Pauses or resumes the watch; true: it was not so before.
     pub fn pause(&self, paused: bool) -> bool {
-        let changed = self.demands.paused.swap(paused, Ordering::SeqCst) != paused;
+        let changed = self.requests.paused.swap(paused, Ordering::SeqCst) != paused;
         if changed {
-            self.demands.changed.notify_one();
+            self.requests.changed.notify_one();
         }
         changed
     }
 
     /// Reports each outcome from the next one on, or only those that say something new.
     pub fn report_every(&self, every: bool) {
-        self.demands.every.store(every, Ordering::Relaxed);
+        self.requests.every.store(every, Ordering::Relaxed);
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningWatch {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
 impl Runner {
-    /// With at most so many sockets of probes at once; what comes of them is sent to `reports`.
-    pub fn new(prober: Prober, sockets: usize, reports: mpsc::UnboundedSender<Report>) -> Self {
+    /// With at most so many sockets of probes open at once; reports are sent to `reports`.
+    pub fn new(
+        prober: ProbeFn,
+        sockets: usize,
+        reports: mpsc::UnboundedSender<ProbeReport>,
+    ) -> Self {
         Self {
             prober,
             sockets: Arc::new(Semaphore::new(sockets)),
@@ -131,55 +135,55 @@ impl Runner {
         }
     }
 
-    /// Begins a watch over a check.
-    pub fn start(&self, number: u32, check: Arc<Check>, watch: Watch) -> Running {
-        let demands = Arc::<Demands>::default();
-        let questions = Questions::new(check);
+    /// Starts a watch over a check.
+    pub fn start(&self, number: u32, check: Arc<Check>, watch: Watch) -> RunningWatch {
+        let requests = Arc::<Requests>::default();
+        let cycle = CheckCycle::new(check);
         let run = self
             .clone()
-            .run(number, questions, watch, Arc::clone(&demands));
+            .run(number, cycle, watch, Arc::clone(&requests));
         let task = tokio::spawn(run).abort_handle();
-        Running { demands, task }
+        RunningWatch { requests, task }
     }
 
     async fn run(
         self,
         number: u32,
-        mut questions: Questions,
+        mut cycle: CheckCycle,
         mut watch: Watch,
-        demands: Arc<Demands>,
+        requests: Arc<Requests>,
     ) {
-        let mut last: Option<Report> = None;
+        let mut last: Option<ProbeReport> = None;
         loop {
-            if demands.paused.load(Ordering::SeqCst) {
-                demands.paused(false).await;
+            if requests.paused.load(Ordering::SeqCst) {
+                requests.paused(false).await;
                 watch.resume(now());
-                questions.failed();
+                cycle.failed();
                 continue;
             }
-            if demands.nudged.swap(false, Ordering::SeqCst) {
+            if requests.nudged.swap(false, Ordering::SeqCst) {
                 watch.nudge(now());
             }
             tokio::select! {
                 () = tokio::time::sleep_until(watch.due().into()) => {}
-                () = demands.changed.notified() => continue,
+                () = requests.changed.notified() => continue,
             }
-            let question = questions.next();
+            let check = cycle.next();
             let outcome = tokio::select! {
-                outcome = self.ask(question) => outcome,
-                // Whoever pauses does not want to wait for a hung server.
-                () = demands.paused(true) => continue,
+                outcome = self.probe(check) => outcome,
+                // A pause does not wait for a server that hangs.
+                () = requests.paused(true) => continue,
             };
-            let chance = fastrand::u32(..);
+            let random = fastrand::u32(..);
             let step = if outcome.inconclusive {
-                watch.skipped(now(), chance)
+                watch.record_skipped(now(), random)
             } else {
-                questions.answered(outcome.good);
-                watch.heard(outcome.good, now(), chance)
+                cycle.record(outcome.good);
+                watch.record(outcome.good, now(), random)
             };
-            let report = Report {
+            let report = ProbeReport {
                 watch: number,
-                view: View {
+                view: CheckState {
                     state: watch.state(),
                     confirmed: watch.confirmed(),
                 },
@@ -188,7 +192,7 @@ impl Runner {
                 outcome: Arc::new(outcome),
             };
             let news = last.as_ref().is_none_or(|last| report.is_news_after(last));
-            if !news && !demands.every.load(Ordering::Relaxed) {
+            if !news && !requests.every.load(Ordering::Relaxed) {
                 continue;
             }
             last = Some(report.clone());
@@ -198,13 +202,13 @@ impl Runner {
         }
     }
 
-    /// One probe, which ends.
-    async fn ask(&self, check: Arc<Check>) -> Outcome {
-        let room = match check.kind {
+    /// Makes one probe, which ends for certain.
+    async fn probe(&self, check: Arc<Check>) -> Outcome {
+        let slots = match check.kind {
             Kind::External(_) => &self.commands,
             _ => &self.sockets,
         };
-        let _slot = room.acquire().await;
+        let _slot = slots.acquire().await;
         let begun = Instant::now();
         let (limit, target) = (check.timeout, check.target);
         let probe = AssertUnwindSafe((self.prober)(check)).catch_unwind();
@@ -223,15 +227,15 @@ impl Runner {
     }
 }
 
-/// Which check is made when: a combined one is a negotiation at first and after a failure, then so many
+/// The order of checks: a combined one is a negotiation at first and after a failure, then so many
 /// connections.
-struct Questions {
+struct CheckCycle {
     whole: Arc<Check>,
     connection: Option<(Arc<Check>, u32)>,
     left: u32,
 }
 
-impl Questions {
+impl CheckCycle {
     fn new(check: Arc<Check>) -> Self {
         let connection = match &check.kind {
             Kind::Combined { connects, .. } => Some((Arc::new(check.connecting()), *connects)),
@@ -251,7 +255,7 @@ impl Questions {
         }
     }
 
-    fn answered(&mut self, good: bool) {
+    fn record(&mut self, good: bool) {
         self.left = match &self.connection {
             Some((_, connects)) if good && self.left == 0 => *connects,
             _ if good => self.left.saturating_sub(1),
@@ -260,11 +264,11 @@ impl Questions {
     }
 
     fn failed(&mut self) {
-        self.answered(false);
+        self.record(false);
     }
 }
 
-/// Now, as the pure parts count it.
+/// The current time, as the parts without I/O count it.
 pub fn now() -> std::time::Instant {
     Instant::now().into_std()
 }

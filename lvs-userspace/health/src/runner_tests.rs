@@ -43,14 +43,14 @@ fn outcome(good: bool) -> Outcome {
     }
 }
 
-fn prober<F>(probe: impl Fn(Arc<Check>) -> F + Send + Sync + 'static) -> Prober
+fn prober<F>(probe: impl Fn(Arc<Check>) -> F + Send + Sync + 'static) -> ProbeFn
 where
     F: Future<Output = Outcome> + Send + 'static,
 {
     Arc::new(move |check| Box::pin(probe(check)))
 }
 
-fn runner(prober: Prober) -> (Runner, mpsc::UnboundedReceiver<Report>) {
+fn runner(prober: ProbeFn) -> (Runner, mpsc::UnboundedReceiver<ProbeReport>) {
     let (sender, reports) = mpsc::unbounded_channel();
     (Runner::new(prober, 4096, sender), reports)
 }
@@ -60,7 +60,7 @@ fn watch() -> Watch {
 }
 
 /// A watch over a check that reports each outcome.
-fn start(runner: &Runner, number: u32, kind: Kind, port: u16) -> Running {
+fn start(runner: &Runner, number: u32, kind: Kind, port: u16) -> RunningWatch {
     let running = runner.start(number, check(kind, port), watch());
     running.report_every(true);
     running
@@ -164,14 +164,14 @@ async fn a_probe_that_could_not_be_made_says_nothing_about_the_server() {
 async fn a_combined_check_negotiates_at_first_and_after_a_failure() {
     let asked = Arc::new(Mutex::new(String::new()));
     let answers = Mutex::new("+++++-++++".chars());
-    let heard = Arc::clone(&asked);
+    let received = Arc::clone(&asked);
     let (runner, mut reports) = runner(prober(move |check| {
         let letter = match check.kind {
             Kind::Connect => 'c',
             Kind::Combined { .. } => 'N',
             _ => '?',
         };
-        heard.lock().unwrap().push(letter);
+        received.lock().unwrap().push(letter);
         let good = answers.lock().unwrap().next() == Some('+');
         async move { outcome(good) }
     }));
@@ -225,12 +225,12 @@ async fn only_news_are_reported_unless_each_outcome_is_wanted() {
         }
     }));
     let running = runner.start(7, check(Kind::Connect, 1), watch());
-    let mut heard = String::new();
+    let mut received = String::new();
     while let Ok(Some(report)) = tokio::time::timeout(100 * SECOND, reports.recv()).await {
-        heard += &report.outcome.text;
+        received += &report.outcome.text;
     }
     // Each failure until it counts is news, and another sentence of the same state.
-    assert_eq!(heard, "abxxya");
+    assert_eq!(received, "abxxya");
     running.report_every(true);
     for _ in 0..10 {
         let report = tokio::time::timeout(2 * SECOND, reports.recv()).await;

@@ -1,28 +1,28 @@
-//! One real server of a virtual service: what its checks, the operator, its agent and the maintenance
-//! directory together make of it. Pure.
+//! One real server of a virtual service: its state, from its checks, the operator's overrides, its agent and the
+//! maintenance directory. Pure.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::agent::Report;
+use super::agent::AgentState;
 use super::outcome::Outcome;
-use super::pool::Standing;
+use super::pool::MemberState;
 use super::weight::{self, ResponseTime};
 use crate::check::Kind;
 use crate::model::{RealServer, Weighing};
 use lvs_api::health::{AdminState, State, Weight};
 
-/// What a check's watch says.
+/// State of one check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct View {
-    /// What the outcomes amount to.
+pub struct CheckState {
+    /// Up or down, after `rise` or `fall` outcomes in a row.
     pub state: State,
-    /// Whether that rests on a probe.
+    /// Whether the state rests on a probe.
     pub confirmed: bool,
 }
 
-impl View {
-    /// Before anybody has looked.
+impl CheckState {
+    /// The state before the first outcome.
     pub const UNKNOWN: Self = Self {
         state: State::Unknown,
         confirmed: false,
@@ -32,26 +32,26 @@ impl View {
 /// A real server.
 #[derive(Clone, Debug)]
 pub struct Server {
-    /// What the file says about it.
+    /// Its configuration.
     pub configured: RealServer,
-    /// What each of its checks says, in the file's order.
-    views: Vec<View>,
-    /// It had traffic before anybody looked, and keeps it until a check says otherwise.
+    /// State of each check, in the file's order.
+    checks: Vec<CheckState>,
+    /// It had traffic before its first probe, and keeps it until a check says otherwise.
     adopted: bool,
-    /// By order of the operator.
+    /// The operator's override of its state.
     pub admin: AdminState,
-    /// By order of the operator.
-    pub ordered: Weight,
+    /// The operator's override of its weight.
+    pub weight_override: Weight,
     /// A file in the maintenance directory names it.
     pub maintenance: bool,
-    /// What a master says it is.
-    dictated: Option<State>,
-    /// What its agent said last.
-    pub agent: Report,
+    /// Its state on the master, while this director is a backup.
+    mirrored: Option<State>,
+    /// State given by its agent.
+    pub agent: AgentState,
     exit_weight: Option<u32>,
     response: ResponseTime,
     state: State,
-    /// It has been seen down, or was taken out: its return is one.
+    /// It has been down, or taken out: when it comes up again it has recovered.
     was_out: bool,
     recovered: Option<Instant>,
     /// The last outcome of any of its checks.
@@ -61,18 +61,18 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server of which nothing is known, but whether it has traffic already.
+    /// A server without any outcome; `adopted`: it has traffic already.
     pub fn new(configured: RealServer, adopted: bool) -> Self {
-        let views = initial(&configured);
+        let checks = initial(&configured);
         let mut server = Self {
             configured,
-            views,
+            checks,
             adopted,
             admin: AdminState::Ready,
-            ordered: Weight::Configured,
+            weight_override: Weight::Configured,
             maintenance: false,
-            dictated: None,
-            agent: Report::default(),
+            mirrored: None,
+            agent: AgentState::default(),
             exit_weight: None,
             response: ResponseTime::default(),
             state: State::Unknown,
@@ -81,61 +81,66 @@ impl Server {
             last: None,
             since: 0,
         };
-        server.state = server.judge();
+        server.state = server.derive_state();
         server
     }
 
-    /// The file says something else about it now. Other checks leave it as it is until they answer.
+    /// Takes a new configuration. With other checks its state stays until their first outcomes.
     pub fn reconfigure(&mut self, configured: RealServer) {
         let other_checks = self.configured.checks != configured.checks
             || self.configured.rhythm != configured.rhythm;
         if other_checks {
             self.adopted = self.state == State::Up;
-            self.views = initial(&configured);
+            self.checks = initial(&configured);
         }
         if self.configured.weighing != configured.weighing {
-            self.agent = Report::default();
+            self.agent = AgentState::default();
             self.exit_weight = None;
             self.response = ResponseTime::default();
         }
         self.configured = configured;
     }
 
-    /// What its checks say, all together.
+    /// The state, as of the last [`Self::update_state`].
     pub const fn state(&self) -> State {
         self.state
     }
 
-    /// Neither traffic nor probes.
+    /// Whether it gets neither traffic nor probes.
     pub fn is_out(&self) -> bool {
         self.maintenance || self.admin == AdminState::Maint
     }
 
-    /// Nobody asks how it is.
+    /// Whether it is not probed.
     pub fn is_paused(&self) -> bool {
-        self.is_out() || self.dictated.is_some()
+        self.is_out() || self.mirrored.is_some()
     }
 
-    /// It is what a master says, or again what probes say: then it is what it was until they say
-    /// otherwise. True: something changed.
-    pub fn dictate(&mut self, state: Option<State>) -> bool {
-        if self.dictated == state {
+    /// Takes over the state on the master; none: its own probes decide again, and the state stays until their first
+    /// outcomes. True: something changed.
+    pub fn mirror(&mut self, state: Option<State>) -> bool {
+        if self.mirrored == state {
             return false;
         }
         if state.is_none() {
             self.adopted = self.state == State::Up;
-            self.views = initial(&self.configured);
+            self.checks = initial(&self.configured);
         }
-        self.dictated = state;
+        self.mirrored = state;
         true
     }
 
-    /// One of its checks ended; `heard` is none if only the watch's state is known.
-    pub fn hear(&mut self, check: usize, view: View, heard: Option<&Arc<Outcome>>) {
-        if let Some(place) = self.views.get_mut(check) {
-            *place = view;
+    /// Records the state of a check, and the outcome that led to it, if there is one.
+    pub fn record(
+        &mut self,
+        check: usize,
+        check_state: CheckState,
+        outcome: Option<&Arc<Outcome>>,
+    ) {
+        if let Some(place) = self.checks.get_mut(check) {
+            *place = check_state;
         }
-        let Some(outcome) = heard else { return };
+        let Some(outcome) = outcome else { return };
         if self.configured.weighing == Weighing::ExitCode
             && let Some(code) = outcome.exit_code
         {
@@ -147,15 +152,15 @@ impl Server {
         self.last = Some(Arc::clone(outcome));
     }
 
-    /// Draws the conclusion of all that was told; the new state if it is another one.
-    pub fn judge_anew(&mut self, now: Instant) -> Option<State> {
+    /// Updates the state from everything recorded; returns it if it changed.
+    pub fn update_state(&mut self, now: Instant) -> Option<State> {
         if self.is_out() {
-            // What was known before is not known afterwards.
+            // Outcomes from before do not count afterwards.
             self.adopted = false;
             self.was_out = true;
-            self.views = initial(&self.configured);
+            self.checks = initial(&self.configured);
         }
-        let state = self.judge();
+        let state = self.derive_state();
         if state == State::Down {
             self.adopted = false;
             self.was_out = true;
@@ -171,23 +176,28 @@ impl Server {
         Some(state)
     }
 
-    /// What its state will be when the conclusion is drawn.
-    pub fn would_be(&self) -> State {
-        self.judge()
+    /// The state that [`Self::update_state`] would give it.
+    pub fn next_state(&self) -> State {
+        self.derive_state()
     }
 
-    fn judge(&self) -> State {
-        if let Some(dictated) = self.dictated {
-            return dictated;
+    fn derive_state(&self) -> State {
+        if let Some(mirrored) = self.mirrored {
+            return mirrored;
         }
-        let good = |view: &View| match view.state {
-            State::Up => view.confirmed || self.adopted,
+        let good = |check_state: &CheckState| match check_state.state {
+            State::Up => check_state.confirmed || self.adopted,
             State::Unknown => self.adopted,
             State::Down => false,
         };
-        if self.agent.down || self.views.iter().any(|view| view.state == State::Down) {
+        if self.agent.down
+            || self
+                .checks
+                .iter()
+                .any(|check_state| check_state.state == State::Down)
+        {
             State::Down
-        } else if self.views.iter().all(good) {
+        } else if self.checks.iter().all(good) {
             State::Up
         } else if self.is_off() {
             State::Down
@@ -196,21 +206,21 @@ impl Server {
         }
     }
 
-    /// It has a check that never makes it up.
+    /// Whether a check of kind `off` keeps it down.
     fn is_off(&self) -> bool {
         let mut checks = self.configured.checks.iter();
         checks.any(|check| check.kind == Kind::Off)
     }
 
-    /// Where it stands among the others.
-    pub fn standing(&self) -> Standing {
+    /// Its state as a member of the pool, overrides included.
+    pub fn member_state(&self) -> MemberState {
         let admin = self.admin.max(self.agent.admin);
         match self.state {
-            _ if self.is_out() || admin == AdminState::Maint => Standing::Out,
-            State::Down => Standing::Out,
-            State::Unknown => Standing::Unknown,
-            State::Up if admin == AdminState::Drain => Standing::Drain,
-            State::Up => Standing::Up,
+            _ if self.is_out() || admin == AdminState::Maint => MemberState::Out,
+            State::Down => MemberState::Out,
+            State::Unknown => MemberState::Unknown,
+            State::Up if admin == AdminState::Drain => MemberState::Drain,
+            State::Up => MemberState::Up,
         }
     }
 
@@ -220,11 +230,11 @@ impl Server {
         self.response.seconds().filter(|_| follows)
     }
 
-    /// Its weight when it has its whole share. `best` is the shortest response time of all servers. An
-    /// order of the operator counts more than anything measured.
+    /// Its full weight. `best` is the shortest response time of all servers, in seconds. The operator's override
+    /// takes precedence over anything measured.
     pub fn weight(&mut self, best: Option<f64>) -> u32 {
         let configured = self.configured.settings.weight;
-        match self.ordered {
+        match self.weight_override {
             Weight::Absolute(weight) => weight,
             Weight::Percent(percent) => weight::part(configured, percent),
             Weight::Configured => match self.configured.weighing {
@@ -236,7 +246,7 @@ impl Server {
         }
     }
 
-    /// What it has of that weight while it starts slowly, and when it will be more.
+    /// Its part of the full weight during slow start, and the moment at which that grows.
     pub fn ramped(
         &mut self,
         full: u32,
@@ -254,16 +264,20 @@ impl Server {
     }
 }
 
-/// What is known of checks that nobody has to make.
-fn initial(configured: &RealServer) -> Vec<View> {
-    let view = |kind: &Kind| match kind {
-        Kind::On => View {
+/// States before the first outcomes: a check of kind `on` is up without any.
+fn initial(configured: &RealServer) -> Vec<CheckState> {
+    let check_state = |kind: &Kind| match kind {
+        Kind::On => CheckState {
             state: State::Up,
             confirmed: true,
         },
-        _ => View::UNKNOWN,
+        _ => CheckState::UNKNOWN,
     };
-    configured.checks.iter().map(|c| view(&c.kind)).collect()
+    configured
+        .checks
+        .iter()
+        .map(|c| check_state(&c.kind))
+        .collect()
 }
 
 #[cfg(test)]

@@ -40,53 +40,56 @@ fn configured(kinds: &[Kind]) -> RealServer {
     }
 }
 
-const UP: View = View {
+const UP: CheckState = CheckState {
     state: State::Up,
     confirmed: true,
 };
-const ASSUMED: View = View {
+const ASSUMED: CheckState = CheckState {
     state: State::Up,
     confirmed: false,
 };
-const DOWN: View = View {
+const DOWN: CheckState = CheckState {
     state: State::Down,
     confirmed: true,
 };
 
 /// The server after its checks have said this.
-fn told(server: &mut Server, views: &[View]) -> State {
-    for (check, view) in views.iter().enumerate() {
-        server.hear(check, *view, None);
+fn record(server: &mut Server, checks: &[CheckState]) -> State {
+    for (check, check_state) in checks.iter().enumerate() {
+        server.record(check, *check_state, None);
     }
-    server.judge_anew(Instant::now());
+    server.update_state(Instant::now());
     server.state()
 }
 
 #[test]
 fn nobody_gets_traffic_before_the_first_good_probe() {
     let mut server = Server::new(configured(&[Kind::Connect]), false);
-    assert_eq!(server.standing(), Standing::Unknown);
+    assert_eq!(server.member_state(), MemberState::Unknown);
     // Another service found it with traffic in its table: that says nothing about this one.
-    assert_eq!(told(&mut server, &[ASSUMED]), State::Unknown);
-    assert_eq!(told(&mut server, &[UP]), State::Up);
+    assert_eq!(record(&mut server, &[ASSUMED]), State::Unknown);
+    assert_eq!(record(&mut server, &[UP]), State::Up);
 }
 
 #[test]
 fn a_server_found_with_traffic_keeps_it_until_a_check_says_otherwise() {
     let mut server = Server::new(configured(&[Kind::Connect]), true);
-    assert_eq!(server.standing(), Standing::Up);
-    assert_eq!(told(&mut server, &[ASSUMED]), State::Up);
-    assert_eq!(told(&mut server, &[DOWN]), State::Down);
-    assert_eq!(told(&mut server, &[View::UNKNOWN]), State::Unknown);
+    assert_eq!(server.member_state(), MemberState::Up);
+    assert_eq!(record(&mut server, &[ASSUMED]), State::Up);
+    assert_eq!(record(&mut server, &[DOWN]), State::Down);
+    assert_eq!(record(&mut server, &[CheckState::UNKNOWN]), State::Unknown);
 }
 
 #[test]
 fn all_checks_have_to_hold() {
     let two = [Kind::Connect, Kind::Ping { attempts: 1 }];
     let mut server = Server::new(configured(&two), false);
-    assert_eq!(told(&mut server, &[UP, View::UNKNOWN]), State::Unknown);
-    assert_eq!(told(&mut server, &[UP, UP]), State::Up);
-    assert_eq!(told(&mut server, &[UP, DOWN]), State::Down);
+    assert_eq!(
+        record(&mut server, &[UP, CheckState::UNKNOWN]),
+        State::Unknown
+    );
+    assert_eq!(record(&mut server, &[UP, UP]), State::Up);
+    assert_eq!(record(&mut server, &[UP, DOWN]), State::Down);
 }
 
 #[test]
@@ -108,14 +111,14 @@ fn on_is_always_up_and_off_only_what_was_up_before() {
 #[test]
 fn after_maintenance_a_good_probe_is_needed() {
     let mut server = Server::new(configured(&[Kind::Connect]), false);
-    told(&mut server, &[UP]);
+    record(&mut server, &[UP]);
     server.maintenance = true;
-    server.judge_anew(Instant::now());
-    assert_eq!(server.standing(), Standing::Out);
+    server.update_state(Instant::now());
+    assert_eq!(server.member_state(), MemberState::Out);
     server.maintenance = false;
-    server.judge_anew(Instant::now());
-    assert_eq!(server.standing(), Standing::Unknown);
-    assert_eq!(told(&mut server, &[UP]), State::Up);
+    server.update_state(Instant::now());
+    assert_eq!(server.member_state(), MemberState::Unknown);
+    assert_eq!(record(&mut server, &[UP]), State::Up);
 }
 
 #[test]
@@ -131,33 +134,33 @@ fn an_order_of_the_operator_counts_more_than_the_agent() {
         },
         false,
     );
-    server.agent.read("50%");
+    server.agent.apply("50%");
     assert_eq!(server.weight(None), 5);
-    server.ordered = Weight::Absolute(7);
+    server.weight_override = Weight::Absolute(7);
     assert_eq!(server.weight(None), 7);
-    server.ordered = Weight::Percent(150);
+    server.weight_override = Weight::Percent(150);
     assert_eq!(server.weight(None), 15);
-    server.agent.read("drain");
-    assert_eq!(server.standing(), Standing::Drain);
+    server.agent.apply("drain");
+    assert_eq!(server.member_state(), MemberState::Drain);
     server.admin = AdminState::Maint;
-    assert_eq!(server.standing(), Standing::Out);
+    assert_eq!(server.member_state(), MemberState::Out);
 }
 
 #[test]
 fn only_a_return_starts_slowly() {
     let (start, slow) = (Instant::now(), Duration::from_secs(10));
     let mut server = Server::new(configured(&[Kind::Connect]), false);
-    server.hear(0, UP, None);
-    server.judge_anew(start);
+    server.record(0, UP, None);
+    server.update_state(start);
     assert_eq!(
         server.ramped(10, slow, start),
         (10, None),
         "its first good probe"
     );
-    server.hear(0, DOWN, None);
-    server.judge_anew(start);
-    server.hear(0, UP, None);
-    server.judge_anew(start);
+    server.record(0, DOWN, None);
+    server.update_state(start);
+    server.record(0, UP, None);
+    server.update_state(start);
     let (weight, more) = server.ramped(10, slow, start);
     assert_eq!((weight, more), (1, Some(start + Duration::from_secs(1))));
     assert_eq!(server.ramped(10, slow, start + slow / 2).0, 6);
@@ -167,30 +170,30 @@ fn only_a_return_starts_slowly() {
 #[test]
 fn another_check_leaves_a_server_as_it_is_until_it_answers() {
     let mut server = Server::new(configured(&[Kind::Connect]), false);
-    told(&mut server, &[UP]);
+    record(&mut server, &[UP]);
     server.reconfigure(configured(&[Kind::Ping { attempts: 1 }]));
-    server.judge_anew(Instant::now());
-    assert_eq!(server.standing(), Standing::Up);
-    assert_eq!(told(&mut server, &[DOWN]), State::Down);
+    server.update_state(Instant::now());
+    assert_eq!(server.member_state(), MemberState::Up);
+    assert_eq!(record(&mut server, &[DOWN]), State::Down);
 }
 
 #[test]
 fn a_server_is_what_a_master_says_and_afterwards_what_it_was_until_probes_speak() {
     let mut server = Server::new(configured(&[Kind::Connect]), false);
-    assert!(server.dictate(Some(State::Up)));
-    assert!(!server.dictate(Some(State::Up)), "nothing new");
-    server.judge_anew(Instant::now());
+    assert!(server.mirror(Some(State::Up)));
+    assert!(!server.mirror(Some(State::Up)), "nothing new");
+    server.update_state(Instant::now());
     assert_eq!(server.state(), State::Up);
     assert!(server.is_paused());
-    assert_eq!(told(&mut server, &[DOWN]), State::Up, "nobody asked it");
+    assert_eq!(record(&mut server, &[DOWN]), State::Up, "nobody asked it");
 
-    assert!(server.dictate(None));
+    assert!(server.mirror(None));
     assert!(!server.is_paused());
-    assert_eq!(told(&mut server, &[View::UNKNOWN]), State::Up);
-    assert_eq!(told(&mut server, &[DOWN]), State::Down);
+    assert_eq!(record(&mut server, &[CheckState::UNKNOWN]), State::Up);
+    assert_eq!(record(&mut server, &[DOWN]), State::Down);
 
-    server.dictate(Some(State::Down));
-    server.dictate(None);
-    assert_ne!(told(&mut server, &[View::UNKNOWN]), State::Up);
-    assert_eq!(told(&mut server, &[UP]), State::Up);
+    server.mirror(Some(State::Down));
+    server.mirror(None);
+    assert_ne!(record(&mut server, &[CheckState::UNKNOWN]), State::Up);
+    assert_eq!(record(&mut server, &[UP]), State::Up);
 }

@@ -1,10 +1,10 @@
-//! One virtual service under care: its servers, and what is wanted of the tables for them. Pure.
+//! One virtual service: its servers, and the desired state of the tables that follows from theirs. Pure.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::pool::{Member, Part, Pool, Rules};
+use super::pool::{Member, Pool, Rules, Selection};
 use super::server::Server;
 use super::tables::{Change, Desired, Entry, Role, Update};
 use crate::model::{RealServer, Virtual};
@@ -15,49 +15,49 @@ use lvs_dataplane::director::{Wanted, canonical_service, identity};
 /// A virtual service.
 #[derive(Clone, Debug)]
 pub struct Service {
-    /// What the file says.
+    /// Its configuration.
     pub configured: Virtual,
     /// Its real servers, in the file's order.
     pub servers: Vec<Server>,
-    /// How they stand together.
+    /// Fallback and quorum.
     pub pool: Pool,
     /// Changes made to it since it was last reconciled.
-    pub done: Vec<Happened>,
+    pub pending: Vec<StateChange>,
     /// The state that the tables were asked to have.
     desired: Arc<Desired>,
     /// The settings in the tables may differ from the desired ones.
     dirty_settings: bool,
 }
 
-/// The consequences of everything that was recorded.
+/// Consequences of everything that was recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settled {
-    /// For the tables.
+pub struct Reconciled {
+    /// The update of the tables.
     pub update: Update,
-    /// For people.
-    pub happened: Vec<Happened>,
-    /// When something changes by itself.
+    /// Changes of state, for events and logs.
+    pub changes: Vec<StateChange>,
+    /// Moment at which it has to be reconciled again.
     pub wake: Option<Instant>,
 }
 
 /// A change of state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
-pub enum Happened {
-    /// What the probes of a server say is another thing now.
+pub enum StateChange {
+    /// A server's state.
     Server(ServerId, State),
     Fallback(bool),
     Quorum(bool),
-    /// Nobody serves.
+    /// No server serves.
     Empty,
-    /// The operator ordered it.
+    /// The operator's override of a server's state.
     Admin(ServerId, AdminState),
     /// A file in the maintenance directory names the server, or none does any more.
     Maintenance(ServerId, bool),
 }
 
-/// A virtual service as the tables and this module name things: only NAT changes ports, and lines of the
-/// file do not matter.
+/// A virtual service in canonical form, with ids as the tables have them: only NAT translates ports. Line numbers
+/// are removed.
 pub fn canonical(mut configured: Virtual) -> Virtual {
     configured.line = 0;
     configured.id = canonical_service(&configured.id);
@@ -75,7 +75,7 @@ pub fn canonical(mut configured: Virtual) -> Virtual {
 }
 
 impl Service {
-    /// Begins to care for a (canonical) service, given what is in the tables.
+    /// A (canonical) service, given what the tables hold of it.
     pub fn adopt(configured: Virtual, table: Option<&Wanted>) -> Self {
         let mut entries = BTreeMap::new();
         for (id, settings) in table.into_iter().flat_map(|table| &table.servers) {
@@ -106,13 +106,13 @@ impl Service {
                 fallback,
                 ..Pool::default()
             },
-            done: Vec::new(),
+            pending: Vec::new(),
             desired: Arc::new(desired),
             dirty_settings: true,
         }
     }
 
-    /// The file says something else about it now; servers it still names keep their state.
+    /// Takes a new configuration; servers that stay keep their state.
     pub fn reconfigure(&mut self, configured: Virtual) {
         let mut before: BTreeMap<ServerId, Server> = std::mem::take(&mut self.servers)
             .into_iter()
@@ -138,19 +138,19 @@ impl Service {
         self.dirty_settings = true;
     }
 
-    /// Draws the conclusions.
-    pub fn settle(&mut self, now: Instant) -> Settled {
-        let mut happened = std::mem::take(&mut self.done);
+    /// Updates the states of its servers, selects those that serve, and derives the desired state of the tables.
+    pub fn reconcile(&mut self, now: Instant) -> Reconciled {
+        let mut changes = std::mem::take(&mut self.pending);
         for server in &mut self.servers {
-            if let Some(state) = server.judge_anew(now) {
-                happened.push(Happened::Server(server.configured.id, state));
+            if let Some(state) = server.update_state(now) {
+                changes.push(StateChange::Server(server.configured.id, state));
             }
         }
         let up = |server: &&Server| server.state() == State::Up;
         let responses = self.servers.iter().filter(up).filter_map(Server::response);
         let best = responses.min_by(f64::total_cmp);
         let member = |server: &mut Server| Member {
-            standing: server.standing(),
+            state: server.member_state(),
             backup: server.configured.backup,
             weight: server.weight(best),
         };
@@ -161,27 +161,27 @@ impl Service {
             quorum: &self.configured.quorum,
         };
         let before = self.pool;
-        let parts = self.pool.settle(&rules, &members);
-        happened.extend(pool_changes(before, self.pool));
+        let selections = self.pool.select(&rules, &members);
+        changes.extend(pool_changes(before, self.pool));
 
         let weights: Vec<u32> = members.iter().map(|member| member.weight).collect();
         let mut wake = None;
         let desired = Desired {
-            servers: self.wanted_entries(&parts, &weights, now, &mut wake),
+            servers: self.desired_entries(&selections, &weights, now, &mut wake),
             settings: self.configured.settings.clone(),
         };
         let before = Arc::clone(&self.desired);
         if *before != desired {
             self.desired = Arc::new(desired);
         }
-        Settled {
+        Reconciled {
             update: Update {
                 before,
                 dirty_settings: std::mem::take(&mut self.dirty_settings),
                 readd: self.configured.readd_quiescent,
                 ..self.update("start")
             },
-            happened,
+            changes,
             wake,
         }
     }
@@ -206,27 +206,27 @@ impl Service {
         }
     }
 
-    fn wanted_entries(
+    fn desired_entries(
         &mut self,
-        parts: &[Part],
+        selections: &[Selection],
         weights: &[u32],
         now: Instant,
         wake: &mut Option<Instant>,
     ) -> BTreeMap<ServerId, Entry> {
         let mut entries = BTreeMap::new();
         let (quiescent, slow_start) = (self.configured.quiescent, self.configured.slow_start);
-        for ((server, part), full) in self.servers.iter_mut().zip(parts).zip(weights) {
+        for ((server, selection), full) in self.servers.iter_mut().zip(selections).zip(weights) {
             let id = server.configured.id;
-            let weight = match part {
-                Part::Serves => {
+            let weight = match selection {
+                Selection::Serves => {
                     let (weight, more) = server.ramped(*full, slow_start, now);
                     *wake = [*wake, more].into_iter().flatten().min();
                     Some(weight)
                 }
-                // Not taken away while nobody knows: it may have connections.
-                Part::Waits if self.desired.servers.contains_key(&id) => Some(0),
-                Part::StandsBy => Some(0),
-                Part::Waits | Part::Out => quiescent.then_some(0),
+                // It stays until its state is known: it may have connections.
+                Selection::Waits if self.desired.servers.contains_key(&id) => Some(0),
+                Selection::StandsBy => Some(0),
+                Selection::Waits | Selection::Out => quiescent.then_some(0),
             };
             if let Some(weight) = weight {
                 let settings = ServerSettings {
@@ -246,7 +246,7 @@ impl Service {
         entries
     }
 
-    /// The tables refused an update: it is still to be made.
+    /// Takes back the desired state of an update that the tables refused, so that it is made again.
     pub fn refused(&mut self, update: &Update) {
         let servers = &mut Arc::make_mut(&mut self.desired).servers;
         for Change { server, .. } in update.changes() {
@@ -258,23 +258,23 @@ impl Service {
         self.dirty_settings = true;
     }
 
-    /// The weight that the tables were asked to have.
-    pub fn entry(&self, server: &ServerId) -> Option<u32> {
+    /// The weight that the tables are to have.
+    pub fn desired_weight(&self, server: &ServerId) -> Option<u32> {
         let entry = self.desired.servers.get(server);
         entry.map(|entry| entry.settings.weight)
     }
 }
 
-fn pool_changes(before: Pool, after: Pool) -> Vec<Happened> {
+fn pool_changes(before: Pool, after: Pool) -> Vec<StateChange> {
     let mut changes = Vec::new();
     if before.fallback != after.fallback {
-        changes.push(Happened::Fallback(after.fallback));
+        changes.push(StateChange::Fallback(after.fallback));
     }
     if after.empty && !before.empty {
-        changes.push(Happened::Empty);
+        changes.push(StateChange::Empty);
     }
     if let Some(quorum) = after.quorum.filter(|_| after.quorum != before.quorum) {
-        changes.push(Happened::Quorum(quorum));
+        changes.push(StateChange::Quorum(quorum));
     }
     changes
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::check::{Check, Kind, Path};
 use crate::model::{Alerts, Fallback, Quorum, RealServer, Rhythm, Weighing};
-use crate::server::View;
+use crate::server::CheckState;
 use lvs_api::model::{Method, Protocol, ServiceId, ServiceSettings, Tunnel};
 use lvs_dataplane::director::OnDown;
 
@@ -99,18 +99,18 @@ fn table(weights: &[(&str, u32)]) -> Wanted {
     }
 }
 
-fn say(service: &mut Service, server: usize, state: State) -> Settled {
-    let view = View {
+fn say(service: &mut Service, server: usize, state: State) -> Reconciled {
+    let view = CheckState {
         state,
         confirmed: true,
     };
-    service.servers[server].hear(0, view, None);
-    service.settle(Instant::now())
+    service.servers[server].record(0, view, None);
+    service.reconcile(Instant::now())
 }
 
 /// Host of the server and weight of each change; `-` is no entry.
-fn told(settled: &Settled) -> Vec<String> {
-    let told = |change: &Change| {
+fn changes(reconciled: &Reconciled) -> Vec<String> {
+    let line = |change: &Change| {
         let weight = change
             .after
             .map_or("-".to_owned(), |s| s.weight.to_string());
@@ -118,36 +118,36 @@ fn told(settled: &Settled) -> Vec<String> {
         let host = address.rsplit('.').next().unwrap_or_default().to_owned();
         format!("{host}={weight}")
     };
-    settled.update.changes().iter().map(told).collect()
+    reconciled.update.changes().iter().map(line).collect()
 }
 
 #[test]
 fn a_fresh_service_waits_for_its_first_probes() {
     let mut service = Service::adopt(two(), None);
-    assert_eq!(told(&service.settle(Instant::now())), [""; 0]);
-    assert_eq!(told(&say(&mut service, 0, State::Down)), [""; 0]);
-    assert_eq!(told(&say(&mut service, 1, State::Down)), ["99=1"]);
-    assert_eq!(told(&say(&mut service, 1, State::Up)), ["2=5", "99=-"]);
+    assert_eq!(changes(&service.reconcile(Instant::now())), [""; 0]);
+    assert_eq!(changes(&say(&mut service, 0, State::Down)), [""; 0]);
+    assert_eq!(changes(&say(&mut service, 1, State::Down)), ["99=1"]);
+    assert_eq!(changes(&say(&mut service, 1, State::Up)), ["2=5", "99=-"]);
 }
 
 #[test]
 fn an_adopted_table_is_left_as_it_is_but_for_what_the_file_does_not_know() {
     let found = table(&[("10.0.0.1:80", 5), ("10.0.0.2:80", 0), ("10.0.0.7:80", 1)]);
     let mut service = Service::adopt(two(), Some(&found));
-    let settled = service.settle(Instant::now());
-    assert_eq!(told(&settled), ["7=-"]);
-    assert_eq!(settled.update.changes()[0].role, Role::Unknown);
+    let reconciled = service.reconcile(Instant::now());
+    assert_eq!(changes(&reconciled), ["7=-"]);
+    assert_eq!(reconciled.update.changes()[0].role, Role::Unknown);
     // One probe later.
-    assert_eq!(told(&say(&mut service, 0, State::Up)), [""; 0]);
-    assert_eq!(told(&say(&mut service, 1, State::Down)), ["2=-"]);
+    assert_eq!(changes(&say(&mut service, 0, State::Up)), [""; 0]);
+    assert_eq!(changes(&say(&mut service, 1, State::Down)), ["2=-"]);
 }
 
 #[test]
 fn a_fallback_that_serves_goes_on_to_serve_through_a_restart() {
     let mut service = Service::adopt(two(), Some(&table(&[("10.0.0.99:80", 1)])));
-    assert_eq!(told(&service.settle(Instant::now())), [""; 0]);
+    assert_eq!(changes(&service.reconcile(Instant::now())), [""; 0]);
     say(&mut service, 0, State::Down);
-    assert_eq!(told(&say(&mut service, 1, State::Down)), [""; 0]);
+    assert_eq!(changes(&say(&mut service, 1, State::Down)), [""; 0]);
 }
 
 #[test]
@@ -156,29 +156,31 @@ fn a_quiescent_server_keeps_its_entry_and_its_thresholds() {
     configured.quiescent = true;
     configured.servers[0].settings.upper = 100;
     let mut service = Service::adopt(configured, None);
-    assert_eq!(told(&service.settle(Instant::now())), ["1=0", "2=0"]);
-    assert_eq!(told(&say(&mut service, 0, State::Up)), ["1=5"]);
+    assert_eq!(changes(&service.reconcile(Instant::now())), ["1=0", "2=0"]);
+    assert_eq!(changes(&say(&mut service, 0, State::Up)), ["1=5"]);
     say(&mut service, 1, State::Up);
-    let settled = say(&mut service, 0, State::Down);
-    assert_eq!(told(&settled), ["1=0"]);
-    assert_eq!(settled.update.changes()[0].after.unwrap().upper, 100);
+    let reconciled = say(&mut service, 0, State::Down);
+    assert_eq!(changes(&reconciled), ["1=0"]);
+    assert_eq!(reconciled.update.changes()[0].after.unwrap().upper, 100);
 }
 
 #[test]
-fn what_happened_is_told_once() {
+fn each_change_is_reported_once() {
     let mut service = Service::adopt(two(), None);
     say(&mut service, 0, State::Down);
-    let settled = say(&mut service, 1, State::Down);
+    let reconciled = say(&mut service, 1, State::Down);
     let second = service.servers[1].configured.id;
     assert_eq!(
-        settled.happened,
+        reconciled.changes,
         [
-            Happened::Server(second, State::Down),
-            Happened::Fallback(true)
+            StateChange::Server(second, State::Down),
+            StateChange::Fallback(true)
         ]
     );
-    let settled = service.settle(Instant::now());
-    assert!(settled.update.is_empty() && settled.happened.is_empty() && settled.wake.is_none());
+    let reconciled = service.reconcile(Instant::now());
+    assert!(
+        reconciled.update.is_empty() && reconciled.changes.is_empty() && reconciled.wake.is_none()
+    );
 }
 
 #[test]
@@ -191,22 +193,22 @@ fn a_reload_keeps_the_state_of_servers_that_stay() {
     configured.servers[1].settings.weight = 7;
     service.reconfigure(canonical(configured));
     // The first has another weight; the new one waits for its first probe.
-    assert_eq!(told(&service.settle(Instant::now())), ["1=7"]);
+    assert_eq!(changes(&service.reconcile(Instant::now())), ["1=7"]);
     assert_eq!(service.servers[2].state(), State::Down);
     let mut configured = two();
     configured.servers.remove(0);
     service.reconfigure(configured);
     // The only one that is left is known to be down.
-    assert_eq!(told(&service.settle(Instant::now())), ["99=1", "1=-"]);
+    assert_eq!(changes(&service.reconcile(Instant::now())), ["99=1", "1=-"]);
 }
 
 #[test]
-fn what_the_tables_refused_is_asked_for_again() {
+fn a_refused_update_is_made_again() {
     let mut service = Service::adopt(two(), None);
-    let settled = say(&mut service, 0, State::Up);
-    assert_eq!(told(&settled), ["1=5"]);
-    service.refused(&settled.update);
-    assert_eq!(told(&service.settle(Instant::now())), ["1=5"]);
+    let reconciled = say(&mut service, 0, State::Up);
+    assert_eq!(changes(&reconciled), ["1=5"]);
+    service.refused(&reconciled.update);
+    assert_eq!(changes(&service.reconcile(Instant::now())), ["1=5"]);
 }
 
 #[test]
@@ -215,8 +217,8 @@ fn a_backup_that_is_relieved_keeps_its_connections() {
     configured.servers[1].backup = true;
     let mut service = Service::adopt(configured, None);
     say(&mut service, 0, State::Down);
-    assert_eq!(told(&say(&mut service, 1, State::Up)), ["2=5"]);
-    assert_eq!(told(&say(&mut service, 0, State::Up)), ["1=5", "2=0"]);
+    assert_eq!(changes(&say(&mut service, 1, State::Up)), ["2=5"]);
+    assert_eq!(changes(&say(&mut service, 0, State::Up)), ["1=5", "2=0"]);
 }
 
 #[test]
@@ -225,14 +227,14 @@ fn slow_start_grows_step_by_step() {
     configured.slow_start = Duration::from_secs(5);
     let mut service = Service::adopt(configured, None);
     say(&mut service, 0, State::Down);
-    let settled = say(&mut service, 0, State::Up);
-    assert_eq!(told(&settled), ["1=1"]);
-    let mut wake = settled.wake;
+    let reconciled = say(&mut service, 0, State::Up);
+    assert_eq!(changes(&reconciled), ["1=1"]);
+    let mut wake = reconciled.wake;
     let mut weights = Vec::new();
     while let Some(moment) = wake {
-        let settled = service.settle(moment);
-        weights.extend(told(&settled));
-        wake = settled.wake;
+        let reconciled = service.reconcile(moment);
+        weights.extend(changes(&reconciled));
+        wake = reconciled.wake;
     }
     assert_eq!(weights, ["1=2", "1=3", "1=4", "1=5"]);
 }

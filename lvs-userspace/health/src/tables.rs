@@ -11,14 +11,14 @@ use lvs_api::model::{Protocol, ServerId, ServerSettings, ServiceId, ServiceSetti
 use lvs_api::protocol::Edit;
 use lvs_dataplane::director::Wanted;
 
-/// What a real server's entry is there for.
+/// The reason for an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// A server of the file.
     Real,
     /// A fallback server.
     Fallback,
-    /// None that the file knows.
+    /// Not in the file: found in the tables.
     Unknown,
 }
 
@@ -34,7 +34,7 @@ impl fmt::Display for Role {
 /// An entry of a real server in the tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The reason for it.
+    /// Its reason.
     pub role: Role,
     /// Forwarding method, weight, thresholds.
     pub settings: ServerSettings,
@@ -122,7 +122,7 @@ impl Update {
 /// A line of the log, and the server it is about.
 pub type Line = (Option<SocketAddr>, String);
 
-/// The edits that an update takes, given what is in the tables, and a line for each.
+/// The edits that carry out an update, given what the tables hold, and a line of the log for each.
 pub fn edits(update: &Update, current: Option<&Wanted>) -> (Vec<Edit>, Vec<Line>) {
     let service = update.service;
     let name = Name(service);
@@ -253,7 +253,7 @@ impl fmt::Display for Name {
     }
 }
 
-/// The word ldirectord has for a service's protocol.
+/// Protocol of a service in ldirectord's words.
 pub const fn protocol_name(service: &ServiceId) -> &'static str {
     match service {
         ServiceId::Mark { .. } => "fwm",

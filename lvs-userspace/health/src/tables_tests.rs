@@ -86,7 +86,7 @@ fn check(before: Option<u32>, after: Option<u32>, present: Option<u32>, readd: b
 }
 
 #[test]
-fn a_state_that_changes_is_told_in_ldirectords_words() {
+fn changes_of_weight_are_logged_in_ldirectords_words() {
     let end = "real server: 10.0.0.1:80 (10.9.9.9:80)";
     assert_eq!(
         check(None, Some(5), None, false),

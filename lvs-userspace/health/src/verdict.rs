@@ -1,4 +1,4 @@
-//! What a master tells its backups about real servers, so that who takes over knows it from the first
+//! State of real servers as a master sends it to its backups, so that the next master knows it from the first
 //! packet on.
 
 use std::net::SocketAddr;
@@ -8,18 +8,18 @@ use serde::{Deserialize, Serialize};
 use lvs_api::health::{AdminState, State, Weight};
 use lvs_api::model::ServiceId;
 
-/// How a master sees one real server.
+/// State of one real server on the master.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Verdict {
+pub struct ServerView {
     /// The virtual service.
     pub service: ServiceId,
     /// The real server.
     pub server: SocketAddr,
-    /// What its probes say.
+    /// The state that its health checks give it.
     pub state: State,
-    /// What the operator ordered.
+    /// The operator's override of its state.
     pub admin: AdminState,
-    /// And about its weight.
+    /// The operator's override of its weight.
     pub weight: Weight,
 }

@@ -1,12 +1,12 @@
-//! The state of one check: what its outcomes amount to, and when it is made next. Pure: time and
-//! chance come in as arguments.
+//! A watch over one check: its state, from the outcomes, and the moment of the next probe. Pure: time and randomness
+//! are arguments.
 
 use std::time::{Duration, Instant};
 
 use crate::model::Rhythm;
 use lvs_api::health::State;
 
-/// One check under watch.
+/// State and schedule of one check.
 #[derive(Clone, Debug)]
 pub struct Watch {
     rhythm: Rhythm,
@@ -15,33 +15,33 @@ pub struct Watch {
     confirmed: bool,
     /// Outcomes in a row that speak for the other state.
     towards: u32,
-    /// Somebody saw a sign of the server's death; the next good outcome calms it.
+    /// There was a sign that the server is dead; the next good outcome clears it.
     alarmed: bool,
-    /// Its regular probes have begun at a place of their own in the interval.
+    /// Its regular probes have been moved to a random place in the interval.
     spread: bool,
     due: Instant,
     ended: Option<Instant>,
 }
 
-/// What an outcome made of the state.
+/// Effect of an outcome on the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Nothing.
+    /// None.
     Steady,
-    /// A failure that does not count yet: this one of so many.
+    /// A failure that does not count yet: its number, and how many it takes.
     SoftFailure(u32, u32),
-    /// Nothing: the probe could not be made, for a reason of the director's own.
+    /// None: the probe could not be made, for a reason of the director's own.
     Skipped,
-    /// A good outcome after soft failures: they are forgotten.
+    /// A good outcome after soft failures, which are cleared.
     Recovered,
     /// A good outcome that does not count yet.
     Rising,
-    /// The state is another one.
+    /// The state changed.
     Turned,
 }
 
 impl Watch {
-    /// Up until a probe says otherwise if it is `assumed` so, else unknown until the first outcome.
+    /// A watch that is up until a probe says otherwise if `assumed`, else unknown until the first outcome.
     pub const fn new(rhythm: Rhythm, assumed: bool, due: Instant) -> Self {
         Self {
             rhythm,
@@ -55,7 +55,7 @@ impl Watch {
         }
     }
 
-    /// What the outcomes amount to.
+    /// The state after the outcomes so far.
     pub const fn state(&self) -> State {
         self.state
     }
@@ -83,8 +83,8 @@ impl Watch {
         }
     }
 
-    /// A probe ended. `chance` is any number, each as likely.
-    pub fn heard(&mut self, good: bool, now: Instant, chance: u32) -> Step {
+    /// Records an outcome. `random` is uniformly distributed.
+    pub fn record(&mut self, good: bool, now: Instant, random: u32) -> Step {
         let before = self.towards;
         let agrees = match self.state {
             State::Up => good,
@@ -113,18 +113,19 @@ impl Watch {
         self.confirmed |= good || step == Step::Turned;
         self.alarmed &= !good;
         self.ended = Some(now);
-        self.due = now + self.pause(chance);
+        self.due = now + self.pause(random);
         step
     }
 
-    /// A probe could not be made: that says nothing about the server.
-    pub fn skipped(&mut self, now: Instant, chance: u32) -> Step {
+    /// Records that a probe could not be made, which says nothing about the server.
+    pub fn record_skipped(&mut self, now: Instant, random: u32) -> Step {
         self.ended = Some(now);
-        self.due = now + self.pause(chance);
+        self.due = now + self.pause(random);
         Step::Skipped
     }
 
-    /// A sign that the server may be dead: it is asked now, but not more often than at the fast pace.
+    /// Makes the next probe due now, but not sooner than `fast` after the last one: there are signs that the server is
+    /// dead.
     pub fn nudge(&mut self, now: Instant) {
         if self.state == State::Down {
             return;
@@ -134,35 +135,35 @@ impl Watch {
         self.due = self.due.min(earliest.max(now));
     }
 
-    /// Probes begin anew after a time without any: nothing is known.
+    /// Starts anew after a pause: the state is unknown.
     pub fn resume(&mut self, now: Instant) {
         *self = Self::new(self.rhythm, false, now);
     }
 
     /// Time from the end of a probe to the next one.
-    fn pause(&mut self, chance: u32) -> Duration {
+    fn pause(&mut self, random: u32) -> Duration {
         let about_to_change = self.towards > 0 || self.alarmed;
         let regular = match self.state {
-            _ if about_to_change => return self.jittered(self.rhythm.fast, chance),
+            _ if about_to_change => return self.jittered(self.rhythm.fast, random),
             State::Down => self.rhythm.down,
             State::Up | State::Unknown => self.rhythm.interval,
         };
         if self.spread {
-            return self.jittered(regular, chance);
+            return self.jittered(regular, random);
         }
-        // Watches that began together do not go on together.
+        // Watches that were started together are spread over the interval.
         self.spread = true;
-        regular.mul_f64(fraction(chance))
+        regular.mul_f64(fraction(random))
     }
 
-    fn jittered(&self, interval: Duration, chance: u32) -> Duration {
+    fn jittered(&self, interval: Duration, random: u32) -> Duration {
         let part = f64::from(self.rhythm.jitter.min(100)) / 100.0;
-        interval.mul_f64(1.0 + part * (2.0 * fraction(chance) - 1.0))
+        interval.mul_f64(1.0 + part * (2.0 * fraction(random) - 1.0))
     }
 }
 
-fn fraction(chance: u32) -> f64 {
-    f64::from(chance) / f64::from(u32::MAX)
+fn fraction(random: u32) -> f64 {
+    f64::from(random) / f64::from(u32::MAX)
 }
 
 #[cfg(test)]

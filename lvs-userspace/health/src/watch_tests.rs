@@ -18,7 +18,7 @@ fn rhythm(rise: u32, fall: u32) -> Rhythm {
 /// A watch that has found its place in the interval already.
 fn running(rhythm: Rhythm, now: Instant) -> Watch {
     let mut watch = Watch::new(rhythm, true, now);
-    watch.heard(true, now, 0);
+    watch.record(true, now, 0);
     watch
 }
 
@@ -27,7 +27,7 @@ fn the_first_outcome_decides_about_an_unknown_server() {
     let now = Instant::now();
     for (good, state) in [(true, State::Up), (false, State::Down)] {
         let mut watch = Watch::new(rhythm(3, 3), false, now);
-        assert_eq!(watch.heard(good, now, 0), Step::Turned);
+        assert_eq!(watch.record(good, now, 0), Step::Turned);
         assert_eq!(watch.state(), state);
     }
 }
@@ -37,9 +37,9 @@ fn a_server_assumed_to_be_up_has_its_failures_counted() {
     let now = Instant::now();
     let mut watch = Watch::new(rhythm(1, 2), true, now);
     assert!(!watch.confirmed());
-    assert_eq!(watch.heard(false, now, 0), Step::SoftFailure(1, 2));
+    assert_eq!(watch.record(false, now, 0), Step::SoftFailure(1, 2));
     assert_eq!(watch.state(), State::Up);
-    assert_eq!(watch.heard(false, now, 0), Step::Turned);
+    assert_eq!(watch.record(false, now, 0), Step::Turned);
     assert_eq!(watch.state(), State::Down);
     assert!(watch.confirmed());
 }
@@ -49,7 +49,7 @@ fn the_pace_follows_the_state() {
     let now = Instant::now();
     let mut watch = running(rhythm(2, 2), now);
     let mut pause = |good| {
-        watch.heard(good, now, u32::MAX / 2);
+        watch.record(good, now, u32::MAX / 2);
         (watch.due() - now).as_secs()
     };
     assert_eq!(pause(true), 10);
@@ -63,26 +63,26 @@ fn the_pace_follows_the_state() {
 fn a_good_outcome_forgets_soft_failures() {
     let now = Instant::now();
     let mut watch = running(rhythm(1, 3), now);
-    watch.heard(false, now, 0);
-    watch.heard(false, now, 0);
-    assert_eq!(watch.heard(true, now, 0), Step::Recovered);
-    assert_eq!(watch.heard(false, now, 0), Step::SoftFailure(1, 3));
+    watch.record(false, now, 0);
+    watch.record(false, now, 0);
+    assert_eq!(watch.record(true, now, 0), Step::Recovered);
+    assert_eq!(watch.record(false, now, 0), Step::SoftFailure(1, 3));
 }
 
 #[test]
 fn a_nudge_probes_at_once_but_not_more_often_than_fast() {
     let start = Instant::now();
     let mut watch = running(rhythm(1, 2), start);
-    watch.heard(true, start, 0);
+    watch.record(true, start, 0);
     let now = start + Duration::from_secs(5);
     watch.nudge(now);
     assert_eq!(watch.due(), now);
     // A failure keeps the alarm, a good outcome ends it.
-    watch.heard(false, now, 0);
+    watch.record(false, now, 0);
     assert_eq!(watch.due(), now + Duration::from_secs(1));
     watch.nudge(now + Duration::from_millis(10));
     assert_eq!(watch.due(), now + Duration::from_secs(1));
-    watch.heard(true, now, 0);
+    watch.record(true, now, 0);
     assert_eq!(watch.due(), now + Duration::from_secs(10));
 }
 
@@ -90,7 +90,7 @@ fn a_nudge_probes_at_once_but_not_more_often_than_fast() {
 fn a_server_that_is_down_is_not_probed_more_often_for_a_nudge() {
     let now = Instant::now();
     let mut watch = Watch::new(rhythm(1, 1), false, now);
-    watch.heard(false, now, u32::MAX);
+    watch.record(false, now, u32::MAX);
     let due = watch.due();
     watch.nudge(now);
     assert_eq!(watch.due(), due);
@@ -119,7 +119,7 @@ proptest! {
                 (state, _) => state,
             };
             let before = watch.state();
-            let step = watch.heard(good, now, 0);
+            let step = watch.record(good, now, 0);
             prop_assert_eq!(watch.state(), expected);
             prop_assert_eq!(step == Step::Turned, before != expected);
             prop_assert!(watch.towards().0 < watch.towards().1);
@@ -130,13 +130,13 @@ proptest! {
     #[test]
     fn a_pause_stays_within_its_jitter(
         jitter in 0u8..=100,
-        chance: u32,
+        random: u32,
         outcomes in proptest::collection::vec(any::<bool>(), 2..20),
     ) {
         let now = Instant::now();
         let mut watch = running(Rhythm { jitter, ..rhythm(2, 2) }, now);
         for good in outcomes {
-            watch.heard(good, now, chance);
+            watch.record(good, now, random);
             let (towards, _) = watch.towards();
             let interval = match watch.state() {
                 _ if towards > 0 => 1.0,

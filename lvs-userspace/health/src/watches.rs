@@ -1,4 +1,4 @@
-//! All watches: one for each check and rhythm that is asked for, however many ask.
+//! All watches: one for each check and rhythm, shared by all servers that have it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -6,18 +6,18 @@ use std::time::{Duration, Instant};
 
 use super::check::{Check, Kind};
 use super::outcome::Outcome;
-use super::runner::{Report, Runner, Running, now};
-use super::server::{Server, View};
+use super::runner::{ProbeReport, Runner, RunningWatch, now};
+use super::server::{CheckState, Server};
 use super::service::Service;
 use super::watch::Watch;
 use crate::model::{Rhythm, Weighing};
 use lvs_api::health::State;
 use lvs_api::model::{ServerId, ServiceId};
 
-/// Between the first probes of two watches that begin together.
+/// Time between the first probes of two watches that are started together.
 const APART: Duration = Duration::from_micros(20);
 
-/// Who asks for a watch.
+/// A check of a server that shares a watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Subscriber {
     /// The virtual service.
@@ -26,18 +26,18 @@ pub struct Subscriber {
     pub server: usize,
     /// Place of the check among the server's checks.
     pub check: usize,
-    /// Each outcome is of interest, also one that says nothing new.
+    /// Each outcome is wanted, also one that says nothing new.
     every: bool,
 }
 
-/// Equal checks at the same rhythm are one.
+/// Equal checks at the same rhythm are one watch.
 type Key = (Arc<Check>, Rhythm);
 
 struct Entry {
     key: Key,
-    running: Running,
+    running: RunningWatch,
     subscribers: Vec<Subscriber>,
-    view: View,
+    view: CheckState,
     towards: (u32, u32),
     last: Option<Arc<Outcome>>,
 }
@@ -48,10 +48,10 @@ pub struct Watches {
     entries: HashMap<u32, Entry>,
     by_key: HashMap<Key, u32>,
     by_service: HashMap<ServiceId, Vec<u32>>,
-    /// Those that no probe of has ended yet.
-    unheard: HashSet<u32>,
+    /// Those without an outcome yet.
+    unprobed: HashSet<u32>,
     next: u32,
-    begun: (Instant, u32),
+    started: (Instant, u32),
 }
 
 impl Watches {
@@ -62,13 +62,13 @@ impl Watches {
             entries: HashMap::new(),
             by_key: HashMap::new(),
             by_service: HashMap::new(),
-            unheard: HashSet::new(),
+            unprobed: HashSet::new(),
             next: 0,
-            begun: (now(), 0),
+            started: (now(), 0),
         }
     }
 
-    /// Makes a service have the watches it asks for now: those it had already go on undisturbed.
+    /// Subscribes a service to the watches of its checks: those it had already go on undisturbed.
     pub fn subscribe(&mut self, service: &mut Service) {
         let id = service.configured.id;
         let before = self.by_service.remove(&id).unwrap_or_default();
@@ -104,7 +104,7 @@ impl Watches {
                     });
                     let mut subscribers = entry.subscribers.iter();
                     entry.running.report_every(subscribers.any(|s| s.every));
-                    server.hear(check, entry.view, entry.last.as_ref());
+                    server.record(check, entry.view, entry.last.as_ref());
                 }
                 numbers.push(number);
             }
@@ -112,10 +112,10 @@ impl Watches {
         numbers.sort_unstable();
         numbers.dedup();
         self.by_service.insert(id, numbers);
-        self.end_unasked(&before);
+        self.end_unsubscribed(&before);
     }
 
-    /// Ends what only this service asked for.
+    /// Ends the subscriptions of a service, and the watches that no other has.
     pub fn unsubscribe(&mut self, service: &ServiceId) {
         let before = self.by_service.remove(service).unwrap_or_default();
         for number in &before {
@@ -123,34 +123,34 @@ impl Watches {
                 entry.subscribers.retain(|s| s.service != *service);
             }
         }
-        self.end_unasked(&before);
+        self.end_unsubscribed(&before);
     }
 
-    fn end_unasked(&mut self, numbers: &[u32]) {
+    fn end_unsubscribed(&mut self, numbers: &[u32]) {
         for number in numbers {
-            let unasked = self
+            let unsubscribed = self
                 .entries
                 .get(number)
                 .is_some_and(|e| e.subscribers.is_empty());
-            if let Some(entry) = unasked.then(|| self.entries.remove(number)).flatten() {
+            if let Some(entry) = unsubscribed.then(|| self.entries.remove(number)).flatten() {
                 self.by_key.remove(&entry.key);
-                self.unheard.remove(number);
+                self.unprobed.remove(number);
             }
         }
     }
 
     fn begin(&mut self, key: Key, assumed: bool) -> u32 {
-        let (moment, now) = (self.begun.0, now());
-        self.begun = if moment + APART * self.begun.1 < now {
+        let (moment, now) = (self.started.0, now());
+        self.started = if moment + APART * self.started.1 < now {
             (now, 1)
         } else {
-            (moment, self.begun.1 + 1)
+            (moment, self.started.1 + 1)
         };
-        let due = self.begun.0 + APART * (self.begun.1 - 1);
+        let due = self.started.0 + APART * (self.started.1 - 1);
         let number = self.next;
         self.next = self.next.wrapping_add(1);
         let watch = Watch::new(key.1, assumed, due);
-        let view = View {
+        let view = CheckState {
             state: watch.state(),
             confirmed: false,
         };
@@ -159,7 +159,7 @@ impl Watches {
         let entry = Entry {
             key: key.clone(),
             running,
-            // One, as a rule.
+            // As a rule there is one.
             subscribers: Vec::with_capacity(1),
             view,
             towards,
@@ -167,24 +167,28 @@ impl Watches {
         };
         self.entries.insert(number, entry);
         self.by_key.insert(key, number);
-        self.unheard.insert(number);
+        self.unprobed.insert(number);
         number
     }
 
-    /// Notes what came of a probe, and tells whom to tell.
-    pub fn heard(&mut self, report: &Report) -> &[Subscriber] {
+    /// Records a report; returns the subscribers of its watch.
+    pub fn record(&mut self, report: &ProbeReport) -> &[Subscriber] {
         let Some(entry) = self.entries.get_mut(&report.watch) else {
             return &[];
         };
         entry.view = report.view;
         entry.towards = report.towards;
         entry.last = Some(Arc::clone(&report.outcome));
-        self.unheard.remove(&report.watch);
+        self.unprobed.remove(&report.watch);
         &entry.subscribers
     }
 
-    /// Stops the watches of this service that nobody wants to hear from now, begins the others.
-    pub fn pace(&mut self, services: &mut HashMap<ServiceId, Service>, service: &ServiceId) {
+    /// Pauses the watches of this service whose subscribers are all paused, and resumes the others.
+    pub fn update_pauses(
+        &mut self,
+        services: &mut HashMap<ServiceId, Service>,
+        service: &ServiceId,
+    ) {
         for number in self.by_service.get(service).into_iter().flatten() {
             let Some(entry) = self.entries.get_mut(number) else {
                 continue;
@@ -197,20 +201,20 @@ impl Watches {
             };
             let paused = !entry.subscribers.iter().any(wants);
             if entry.running.pause(paused) && !paused {
-                entry.view = View::UNKNOWN;
+                entry.view = CheckState::UNKNOWN;
             }
             for subscriber in entry.subscribers.iter().filter(|s| s.service == *service) {
                 let server = services
                     .get_mut(service)
                     .and_then(|service| service.servers.get_mut(subscriber.server));
                 if let Some(server) = server.filter(|server| !server.is_paused()) {
-                    server.hear(subscriber.check, entry.view, None);
+                    server.record(subscriber.check, entry.view, None);
                 }
             }
         }
     }
 
-    /// Signs of death of a real server: it is probed at once.
+    /// Probes a real server at once: there are signs that it is dead.
     pub fn nudge(&self, services: &HashMap<ServiceId, Service>, service: &ServiceId, id: ServerId) {
         let servers = services.get(service).map_or(&[][..], |s| &s.servers);
         let Some(place) = servers.iter().position(|s| s.configured.id == id) else {
@@ -225,8 +229,8 @@ impl Watches {
         }
     }
 
-    /// How far the checks of each of a service's servers, which are so many, are on their way to another
-    /// state: the furthest.
+    /// Outcomes towards another state, and how many it takes, for each of a service's servers: of the check that is
+    /// closest to it.
     pub fn towards(&self, service: &ServiceId, servers: usize) -> Vec<(u32, u32)> {
         let mut all = vec![(0, 0); servers];
         let numbers = self.by_service.get(service).into_iter().flatten();
@@ -241,7 +245,7 @@ impl Watches {
         all
     }
 
-    /// Watches that run.
+    /// Number of watches.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
@@ -251,16 +255,16 @@ impl Watches {
         self.entries.is_empty()
     }
 
-    /// Whether every watch has had an outcome, or is of no interest to anybody.
-    pub fn have_answered(&self, services: &HashMap<ServiceId, Service>) -> bool {
+    /// Whether every watch has had an outcome, or only subscribers that are paused.
+    pub fn all_probed(&self, services: &HashMap<ServiceId, Service>) -> bool {
         let out = |s: &Subscriber| {
             let server = services
                 .get(&s.service)
                 .and_then(|v| v.servers.get(s.server));
             server.is_none_or(Server::is_paused)
         };
-        let unheard = self.unheard.iter();
-        let mut entries = unheard.filter_map(|number| self.entries.get(number));
+        let unprobed = self.unprobed.iter();
+        let mut entries = unprobed.filter_map(|number| self.entries.get(number));
         entries.all(|entry| entry.subscribers.iter().all(out))
     }
 }

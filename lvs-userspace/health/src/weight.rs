@@ -1,11 +1,11 @@
-//! What a real server's weight follows beside the configuration. Pure.
+//! Weights that follow something beside the configuration: exit codes, slow start, response times. Pure.
 
 use std::time::Duration;
 
-/// Steps in which a server that came back grows to its weight.
+/// Steps of slow start.
 const STEPS: u32 = 20;
 
-/// That part of a weight, in percent; not 0 unless one of them is.
+/// So many percent of a weight; 0 only if either is.
 pub fn part(weight: u32, percent: u32) -> u32 {
     if weight == 0 || percent == 0 {
         return 0;
@@ -20,7 +20,7 @@ pub fn of_exit_code(code: u8) -> Option<u32> {
     (code >= 2).then(|| u32::from(code) - 2)
 }
 
-/// The weight of a server that came back `elapsed` ago, and after how long since then it is more.
+/// The weight of a server that recovered `elapsed` ago, and the time after its recovery at which it grows.
 pub fn ramp(full: u32, duration: Duration, elapsed: Duration) -> (u32, Option<Duration>) {
     let steps = full.min(STEPS);
     if steps == 0 || elapsed >= duration {
@@ -48,7 +48,7 @@ pub struct ResponseTime {
 }
 
 impl ResponseTime {
-    /// A probe took so long.
+    /// Adds the duration of a probe.
     pub fn add(&mut self, took: Duration) {
         // A quarter each: one slow answer is noticed, and forgotten after a few good ones.
         let took = took.as_secs_f64();
@@ -58,7 +58,7 @@ impl ResponseTime {
         self.seconds = Some(smoothed);
     }
 
-    /// Smoothed; none before the first probe.
+    /// Seconds, smoothed; none before the first probe.
     pub const fn seconds(&self) -> Option<f64> {
         self.seconds
     }

@@ -1,5 +1,5 @@
-//! Writes what the controller wants into the director's tables, one write for each service, and tells
-//! the log and everybody who listens what happened.
+//! Applies updates to the director's tables, one write for each service, then logs them, publishes their events and
+//! runs their commands.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
@@ -11,36 +11,36 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use tracing::{error, info};
 
 use super::command::{CommandLine, Commands};
-use super::orders::Orders;
+use super::orders::Overrides;
 use super::tables::{Change, Name, Update, edits};
 use lvs_api::health::Event;
 use lvs_api::model::{ServerId, ServerSettings, ServiceId};
 use lvs_api::protocol::Edit;
 use lvs_dataplane::director::{Director, OnDown};
 
-/// Services that are written while the director is held: others want it, too.
+/// Most services that are written under one lock of the director.
 const AT_ONCE: usize = 64;
 
-/// Longest time that commands are waited for at the end.
+/// Longest wait for running commands at the end.
 const LAST_COMMANDS: Duration = Duration::from_secs(10);
 
-/// Something to be written.
+/// An update, and everything that belongs to it.
 #[derive(Clone, Debug)]
 pub struct Job {
     /// The update of the tables.
     pub update: Update,
-    /// Servers that went down or came up, and what becomes of their connections.
+    /// Servers that went down or came up, and the fate of their connections.
     pub turned: Vec<(ServerId, OnDown)>,
-    /// To be told afterwards.
+    /// Events to be published afterwards.
     pub events: Vec<Event>,
-    /// To be run afterwards.
+    /// Commands to be run afterwards.
     pub commands: Vec<String>,
-    /// Run for each event.
+    /// Command to be run for each event.
     pub event_command: Option<String>,
 }
 
 impl Job {
-    /// An update, and nothing that belongs to it.
+    /// An update alone.
     pub const fn new(update: Update) -> Self {
         Self {
             update,
@@ -52,19 +52,18 @@ impl Job {
     }
 }
 
-/// What the writer does, one after the other.
+/// A task of the writer.
 #[derive(Debug)]
 pub enum Task {
-    /// Writes.
+    /// Applies an update.
     Job(Box<Job>),
-    /// Keeps the orders in their file.
-    Orders(Orders, PathBuf),
-    /// Tells that everything before is done.
+    /// Writes the overrides to their file.
+    Overrides(Overrides, PathBuf),
+    /// Answers when everything before it is done.
     Done(oneshot::Sender<()>),
 }
 
-/// Does what there is to do, in its order, until there is no more, and runs the commands that belong to
-/// it.
+/// Carries out tasks in their order, until the senders are dropped. Updates that the tables refuse go to `refused`.
 pub async fn run(
     director: Arc<Mutex<Director>>,
     mut tasks: mpsc::UnboundedReceiver<Task>,
@@ -76,7 +75,7 @@ pub async fn run(
     let mut batch = Vec::new();
     while tasks.recv_many(&mut batch, AT_ONCE).await > 0 {
         let (director, work) = (Arc::clone(&director), std::mem::take(&mut batch));
-        let done = match tokio::task::spawn_blocking(move || act(&director, work)).await {
+        let done = match tokio::task::spawn_blocking(move || perform(&director, work)).await {
             Ok(done) => done,
             Err(error) => {
                 error!("the tables could not be written: {error}");
@@ -84,7 +83,7 @@ pub async fn run(
             }
         };
         for (service, complaint) in done.complaints {
-            // The same every few seconds is told once.
+            // The same complaint every few seconds is logged once.
             if complaint != complaints.get(&service).cloned().unwrap_or_default() {
                 if !complaint.is_empty() {
                     let name = Name(service);
@@ -98,7 +97,7 @@ pub async fn run(
             publish(job, &events, &mut commands);
         }
         for answer in done.answers {
-            // Whoever asked may have gone.
+            // The receiver may be gone.
             let _ = answer.send(());
         }
     }
@@ -109,64 +108,63 @@ pub async fn run(
 struct Done {
     jobs: Vec<Job>,
     refused: Vec<Update>,
-    /// What the tables said to each service that was to be written; nothing: they took it.
+    /// The refusal for each service that was to be written; empty: the tables took it.
     complaints: Vec<(ServiceId, String)>,
     answers: Vec<oneshot::Sender<()>>,
 }
 
-fn act(director: &Mutex<Director>, tasks: Vec<Task>) -> Done {
+fn perform(director: &Mutex<Director>, tasks: Vec<Task>) -> Done {
     let mut done = Done::default();
-    let mut orders = None;
+    let mut overrides = None;
     for task in tasks {
         match task {
             Task::Job(job) => done.jobs.push(*job),
-            Task::Orders(newest, path) => orders = Some((newest, path)),
+            Task::Overrides(newest, path) => overrides = Some((newest, path)),
             Task::Done(answer) => done.answers.push(answer),
         }
     }
-    if let Some((orders, path)) = orders
-        && let Err(error) = orders.write(&path)
+    if let Some((overrides, path)) = overrides
+        && let Err(error) = overrides.write(&path)
     {
         error!(
-            "the orders are not kept over a restart, {}: {error}",
+            "the overrides are not kept over a restart, {}: {error}",
             path.display()
         );
     }
     if !done.jobs.is_empty() {
-        expect(director, &done.jobs);
+        resolve_next_hops(director, &done.jobs);
         let mut jobs = std::mem::take(&mut done.jobs);
-        for round in rounds(&mut jobs) {
-            write(director, round, &mut done);
+        for batch in batches(&mut jobs) {
+            write(director, batch, &mut done);
         }
         done.jobs = jobs;
     }
     done
 }
 
-/// Jobs in their order, in parts that have each service once: a job is planned by what the tables hold
-/// after the one before it.
-fn rounds(mut jobs: &mut [Job]) -> Vec<&mut [Job]> {
-    let mut rounds = Vec::new();
+/// Jobs in their order, in batches that have each service once: the edits of a job depend on what the tables hold
+/// after the job before it.
+fn batches(mut jobs: &mut [Job]) -> Vec<&mut [Job]> {
+    let mut batches = Vec::new();
     while !jobs.is_empty() {
         let mut known = HashSet::new();
         let again = jobs
             .iter()
             .position(|job| !known.insert(job.update.service));
-        let (round, rest) = jobs.split_at_mut(again.unwrap_or(jobs.len()));
-        rounds.push(round);
+        let (batch, rest) = jobs.split_at_mut(again.unwrap_or(jobs.len()));
+        batches.push(batch);
         jobs = rest;
     }
-    rounds
+    batches
 }
 
-/// The single writer of the tables. Whoever panicked while holding it left no edit half made.
+/// The single writer of the tables. A panic while it is held leaves no edit half made.
 fn lock(director: &Mutex<Director>) -> MutexGuard<'_, Director> {
     director.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Gives the next hops of servers that are to serve a moment to be found: the first packets are for
-/// them, too.
-fn expect(director: &Mutex<Director>, jobs: &[Job]) {
+/// Waits at most 50 ms for the next hops of servers that begin to serve, so that their first packets are not lost.
+fn resolve_next_hops(director: &Mutex<Director>, jobs: &[Job]) {
     let serves = |settings: &Option<ServerSettings>| settings.is_some_and(|s| s.weight > 0);
     let starts = |change: &Change| serves(&change.after) && !serves(&change.before);
     let changes = jobs.iter().flat_map(|job| job.update.changes());
@@ -182,7 +180,7 @@ fn expect(director: &Mutex<Director>, jobs: &[Job]) {
     }
 }
 
-/// Writes jobs of different services, and completes their events with the lines of the log.
+/// Applies jobs of different services, and completes their events with the lines of the log.
 fn write(director: &Mutex<Director>, jobs: &mut [Job], done: &mut Done) {
     let mut director = lock(director);
     let planned: Vec<_> = jobs
@@ -198,7 +196,7 @@ fn write(director: &Mutex<Director>, jobs: &mut [Job], done: &mut Done) {
         .map(|(job, (edits, _))| (job.update.service, &edits[..]))
         .collect();
     let mut outcomes = director.apply_together(all).into_iter();
-    // Only now nothing new is scheduled to them.
+    // From here on no new connection is scheduled to them.
     for job in jobs.iter() {
         for &(server, on_down) in &job.turned {
             director.mark_down(&job.update.service, server, on_down);
@@ -248,9 +246,9 @@ fn publish(job: Job, events: &broadcast::Sender<Arc<Event>>, commands: &mut Comm
                     );
                 }
             }
-            Err(error) => error!("an event cannot be told: {error}"),
+            Err(error) => error!("an event cannot be published: {error}"),
         }
-        // Nobody has to listen.
+        // There may be no listener.
         let _ = events.send(Arc::new(event));
     }
     let subject = Name(job.update.service).to_string();
@@ -286,8 +284,8 @@ mod tests {
             job(two, "e"),
         ];
         let phases =
-            |round: &mut [Job]| round.iter().map(|job| job.update.phase).collect::<String>();
-        let rounds: Vec<_> = rounds(&mut jobs).into_iter().map(phases).collect();
-        assert_eq!(rounds, ["ab", "c", "de"]);
+            |batch: &mut [Job]| batch.iter().map(|job| job.update.phase).collect::<String>();
+        let batches: Vec<_> = batches(&mut jobs).into_iter().map(phases).collect();
+        assert_eq!(batches, ["ab", "c", "de"]);
     }
 }

@@ -1,38 +1,38 @@
-//! A backup sees real servers as the master does, and probes them itself only while nobody tells it.
+//! A backup mirrors the master's state of real servers, and probes them itself only while there is no master to
+//! mirror.
 
 use std::collections::BTreeSet;
 
 use super::Controller;
-use crate::orders::Ordered;
-use crate::verdict::Verdict;
-use lvs_api::health::{Order, State};
+use crate::orders::ServerOverride;
+use crate::verdict::ServerView;
+use lvs_api::health::{Override, State};
 use lvs_api::model::ServerId;
 use lvs_dataplane::director::canonical_service;
 
 impl Controller {
-    /// How this controller sees all real servers.
-    pub(super) fn verdicts(&self) -> Vec<Verdict> {
-        let mut verdicts = Vec::new();
+    /// The state of all real servers, for backups.
+    pub(super) fn views(&self) -> Vec<ServerView> {
+        let mut views = Vec::new();
         for id in &self.order {
             let servers = self.services.get(id).map_or(&[][..], |s| &s.servers);
-            verdicts.extend(servers.iter().map(|server| Verdict {
+            views.extend(servers.iter().map(|server| ServerView {
                 service: *id,
                 server: server.configured.id.0,
                 state: server.state(),
                 admin: server.admin,
-                weight: server.ordered,
+                weight: server.weight_override,
             }));
         }
-        verdicts
+        views
     }
 
-    /// Sees these servers as the master does from now on. Of those that are not known here the file has
-    /// to tell first.
-    pub(super) fn dictate(&mut self, verdicts: &[Verdict]) {
-        let (mut ordered, mut changed) = (false, BTreeSet::new());
-        for verdict in verdicts {
-            let id = canonical_service(&verdict.service);
-            let address = ServerId(verdict.server);
+    /// Mirrors the master's state of these servers from now on. Servers that this director's file lacks are ignored.
+    pub(super) fn mirror(&mut self, views: &[ServerView]) {
+        let (mut overridden, mut changed) = (false, BTreeSet::new());
+        for view in views {
+            let id = canonical_service(&view.service);
+            let address = ServerId(view.server);
             let Some(service) = self.services.get_mut(&id) else {
                 continue;
             };
@@ -40,56 +40,56 @@ impl Controller {
             let Some(server) = servers.find(|server| server.configured.id == address) else {
                 continue;
             };
-            // What the master does not know either is found out here.
-            let state = (verdict.state != State::Unknown).then_some(verdict.state);
-            if server.dictate(state) {
+            // The master does not know it either: it is probed here.
+            let state = (view.state != State::Unknown).then_some(view.state);
+            if server.mirror(state) {
                 changed.insert(id);
             }
-            let wanted = Ordered {
-                state: verdict.admin,
-                weight: verdict.weight,
+            let wanted = ServerOverride {
+                state: view.admin,
+                weight: view.weight,
             };
-            if self.orders.of(&id, &address) != wanted {
-                for order in [
-                    Order::State {
+            if self.overrides.of(&id, &address) != wanted {
+                for change in [
+                    Override::State {
                         service: Some(id),
-                        server: verdict.server,
-                        state: verdict.admin,
+                        server: view.server,
+                        state: view.admin,
                     },
-                    Order::Weight {
+                    Override::Weight {
                         service: Some(id),
-                        server: verdict.server,
-                        weight: verdict.weight,
+                        server: view.server,
+                        weight: view.weight,
                     },
                 ] {
-                    self.orders.take(id, address, &order);
+                    self.overrides.apply(id, address, &change);
                 }
-                self.take_orders(&id, true);
-                ordered = true;
+                self.apply_overrides(&id, true);
+                overridden = true;
             }
         }
         for id in changed {
-            self.stirred.insert(id);
-            self.watches.pace(&mut self.services, &id);
+            self.dirty.insert(id);
+            self.watches.update_pauses(&mut self.services, &id);
         }
-        if ordered {
-            self.keep_orders();
+        if overridden {
+            self.save_overrides();
         }
     }
 
-    /// Nobody tells any more: servers are as they were told last until their probes say otherwise.
-    pub(super) fn free(&mut self) {
+    /// Probes all servers again; they keep the mirrored state until their first outcomes.
+    pub(super) fn unmirror(&mut self) {
         for id in self.order.clone() {
             let Some(service) = self.services.get_mut(&id) else {
                 continue;
             };
-            let mut freed = false;
+            let mut resumed = false;
             for server in &mut service.servers {
-                freed |= server.dictate(None);
+                resumed |= server.mirror(None);
             }
-            if freed {
-                self.stirred.insert(id);
-                self.watches.pace(&mut self.services, &id);
+            if resumed {
+                self.dirty.insert(id);
+                self.watches.update_pauses(&mut self.services, &id);
             }
         }
     }

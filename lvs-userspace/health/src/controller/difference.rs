@@ -1,4 +1,4 @@
-//! What a new file changes about a virtual service, for the log.
+//! Differences between two configurations of a virtual service, for the log.
 
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use crate::model::{RealServer, Virtual};
 use lvs_api::model::ServerId;
 
-/// What is different, a line each.
+/// The differences, a line each.
 pub(super) fn between(before: &Virtual, after: &Virtual) -> Vec<String> {
     let mut lines = Vec::new();
     let by_id = |wanted: &Virtual| -> HashMap<ServerId, RealServer> {
@@ -67,7 +67,7 @@ pub(super) fn between(before: &Virtual, after: &Virtual) -> Vec<String> {
     lines
 }
 
-/// The parts of a value that differ, of those `Debug` shows.
+/// A line with the value before and after.
 fn changed<T: Debug>(name: &str, before: &T, after: &T) -> String {
     format!("{name}: {before:?} becomes {after:?}")
 }
@@ -78,7 +78,7 @@ mod tests {
     use crate::service::tests::{real, virtual_service};
 
     #[test]
-    fn what_differs_is_told_and_nothing_else() {
+    fn each_difference_is_a_line() {
         let before = virtual_service(
             "10.9.9.9:80",
             vec![real("10.0.0.1:80"), real("10.0.0.2:80")],

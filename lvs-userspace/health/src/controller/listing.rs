@@ -1,4 +1,4 @@
-//! What `GET /v1/health` shows.
+//! The answer to `GET /v1/health`.
 
 use super::Controller;
 use crate::server::Server;
@@ -6,7 +6,7 @@ use crate::service::Service;
 use lvs_api::health::{Health, ServerHealth, ServiceHealth};
 
 impl Controller {
-    /// All services in the order of the file; active and inactive connections only the tables know.
+    /// All services in the order of the file, without the numbers of connections: only the tables know them.
     pub(super) fn listing(&self) -> Health {
         let services = self.order.iter().filter_map(|id| self.services.get(id));
         Health {
@@ -46,7 +46,7 @@ fn of_server(service: &Service, server: &Server, (towards, needed): (u32, u32)) 
         towards,
         needed,
         configured: server.configured.settings.weight,
-        effective: service.entry(&server.configured.id),
+        effective: service.desired_weight(&server.configured.id),
         active: 0,
         inactive: 0,
     }

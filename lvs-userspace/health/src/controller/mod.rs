@@ -1,5 +1,5 @@
-//! The controller: hears what probes find, what the operator orders and what the file says, and tells
-//! the tables. One task holds everything; nothing in it waits for the network, the disk or the kernel.
+//! The controller: takes reports of probes, overrides of the operator and new configurations, and sends updates of
+//! the tables to the writer. One task holds all state; nothing in it waits for the network, the disk or the kernel.
 
 mod dictation;
 mod difference;
@@ -18,110 +18,112 @@ use tokio::task::JoinHandle;
 use tracing::{error, info};
 
 use self::handle::Request;
-pub use self::handle::{Beginning, Handle, Tables};
-use super::agent::{Agents, Said};
-use super::maintenance::{self, Maintained};
+pub use self::handle::{ControllerParts, Handle, Tables};
+use super::agent::{AgentLine, Agents};
+use super::maintenance::{self, MaintenanceFiles};
 use super::monitor::Monitor;
-use super::orders::{self, Orders};
-use super::runner::{Report, Runner, now};
+use super::orders::{self, Overrides};
+use super::runner::{ProbeReport, Runner, now};
 use super::server::Server;
-use super::service::{Happened, Service};
+use super::service::{Service, StateChange};
 use super::tables::Name;
 use super::watch::Step;
 use super::watches::Watches;
 use super::writer::{self, Job, Task};
 use crate::model::{Globals, Weighing};
-use lvs_api::health::{Event, Order, State};
+use lvs_api::health::{Event, Override, State};
 use lvs_api::model::{ServerId, ServiceId};
 use lvs_api::protocol::{Refusal, RefusalKind};
 use lvs_dataplane::director::{Director, OnDown};
 
-/// How long the tables are left alone after they refused something.
+/// Time until a refused update is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// Events that a listener may be behind before it misses some.
+/// Events that wait for a slow listener before it misses some.
 const BACKLOG: usize = 4096;
 
-/// All that is looked after.
+/// All virtual services, and everything that their state follows from.
 struct Controller {
     globals: Globals,
-    /// In the order of the file.
+    /// Virtual services in the order of the file.
     order: Vec<ServiceId>,
     services: HashMap<ServiceId, Service>,
     watches: Watches,
     agents: Agents,
     monitor: Monitor,
-    orders: Orders,
-    orders_file: PathBuf,
-    maintained: Maintained,
+    overrides: Overrides,
+    overrides_file: PathBuf,
+    maintained: MaintenanceFiles,
     directory: watch::Sender<Option<PathBuf>>,
-    /// Services that something happened to.
-    stirred: HashSet<ServiceId>,
+    /// Services that have to be reconciled.
+    dirty: HashSet<ServiceId>,
     wakes: BTreeMap<Instant, Vec<ServiceId>>,
     tasks: mpsc::UnboundedSender<Task>,
     writer: JoinHandle<()>,
-    /// Told when the writer has done all that was asked of it.
+    /// Gets a message when the writer has carried out all tasks.
     writing: Option<oneshot::Receiver<()>>,
-    /// Who waits for the first outcomes of all.
+    /// Get a message when every check has had its first outcome.
     waiting: Vec<oneshot::Sender<()>>,
 }
 
 impl Controller {
-    async fn begin(
-        beginning: Beginning,
+    async fn start(
+        parts: ControllerParts,
         director: Arc<Mutex<Director>>,
     ) -> (Handle, broadcast::Receiver<Arc<Event>>) {
         let (requests, received) = mpsc::unbounded_channel();
-        let (events, heard) = broadcast::channel(BACKLOG);
+        let (events, receiver) = broadcast::channel(BACKLOG);
         let (reports, reported) = mpsc::unbounded_channel();
         let (tasks, to_do) = mpsc::unbounded_channel();
-        let (back, listener) = (requests.clone(), requests.clone());
+        let (back, agents) = (requests.clone(), requests.clone());
         let refused = move |refused| {
-            // At the end nobody wants to know.
+            // At the end there is no controller.
             let _ = back.send(Request::Refused(refused));
         };
         let writer = tokio::spawn(writer::run(director, to_do, refused, events.clone()));
-        let directory = beginning.configuration.globals.maintenance.clone();
-        let maintained = maintenance::look(directory.clone()).await;
+        let directory = parts.configuration.globals.maintenance.clone();
+        let maintained = maintenance::read(directory.clone()).await;
         let directory = watch::Sender::new(directory);
         let followed = directory.subscribe();
-        let runner = Runner::new(beginning.prober, beginning.sockets, reports);
+        let runner = Runner::new(parts.prober, parts.sockets, reports);
         let mut controller = Self {
             globals: Globals::default(),
             order: Vec::new(),
             services: HashMap::new(),
             watches: Watches::new(runner),
-            agents: Agents::new(move |said| listener.send(Request::Agent(said)).is_ok()),
-            monitor: Monitor::begin(),
-            orders: Orders::read(&beginning.orders).unwrap_or_else(|error| {
-                let path = beginning.orders.display();
-                error!("the orders of {path} are forgotten: {error}");
-                Orders::default()
+            agents: Agents::new(move |line| agents.send(Request::Agent(line)).is_ok()),
+            monitor: Monitor::start(),
+            overrides: Overrides::read(&parts.overrides).unwrap_or_else(|error| {
+                let path = parts.overrides.display();
+                error!("the overrides of {path} are lost: {error}");
+                Overrides::default()
             }),
-            orders_file: beginning.orders,
+            overrides_file: parts.overrides,
             maintained,
             directory,
-            stirred: HashSet::new(),
+            dirty: HashSet::new(),
             wakes: BTreeMap::new(),
             tasks,
             writer,
             writing: None,
             waiting: Vec::new(),
         };
-        controller.reload(beginning.configuration, &beginning.tables);
-        controller.settle();
+        controller.reload(parts.configuration, &parts.tables);
+        controller.reconcile();
         tokio::spawn(controller.run(received, reported));
-        let teller = requests.clone();
+        let directory_requests = requests.clone();
         tokio::spawn(maintenance::follow(followed, move |maintained| {
-            teller.send(Request::Maintained(maintained)).is_ok()
+            directory_requests
+                .send(Request::Maintenance(maintained))
+                .is_ok()
         }));
-        (Handle { requests, events }, heard)
+        (Handle { requests, events }, receiver)
     }
 
     async fn run(
         mut self,
         mut requests: mpsc::UnboundedReceiver<Request>,
-        mut reports: mpsc::UnboundedReceiver<Report>,
+        mut reports: mpsc::UnboundedReceiver<ProbeReport>,
     ) {
         let mut batch = Vec::new();
         loop {
@@ -130,7 +132,7 @@ impl Controller {
             tokio::select! {
                 _ = reports.recv_many(&mut batch, 1024) => {
                     for report in batch.drain(..) {
-                        self.hear(&report);
+                        self.record(&report);
                     }
                 }
                 request = requests.recv() => match request {
@@ -142,11 +144,11 @@ impl Controller {
                 () = written(&mut self.writing) => self.writing = None,
             }
             if self.writing.is_none() {
-                // What happens while the tables are written comes to one write for each service.
-                self.settle();
+                // All changes while the tables are written become one write for each service.
+                self.reconcile();
             }
-            let settled = self.stirred.is_empty() && !self.waiting.is_empty();
-            if settled && self.watches.have_answered(&self.services) {
+            let clean = self.dirty.is_empty() && !self.waiting.is_empty();
+            if clean && self.watches.all_probed(&self.services) {
                 for answer in std::mem::take(&mut self.waiting) {
                     self.enqueue(Task::Done(answer));
                 }
@@ -156,21 +158,21 @@ impl Controller {
 
     fn serve(&mut self, request: Request) {
         match request {
-            Request::Order(order, answer) => {
-                let obeyed = self.obey(&order).map(|()| {
-                    self.settle();
-                    self.keep_orders();
+            Request::Override(change, answer) => {
+                let result = self.set_override(&change).map(|()| {
+                    self.reconcile();
+                    self.save_overrides();
                     let (done, in_effect) = oneshot::channel();
                     self.enqueue(Task::Done(done));
                     in_effect
                 });
-                // Whoever asked may have gone, here and below.
-                let _ = answer.send(obeyed);
+                // The receiver may be gone, here and below.
+                let _ = answer.send(result);
             }
             Request::Health(answer) => drop(answer.send(self.listing())),
             Request::Reload(configuration, tables, answer) => {
                 self.reload(*configuration, &tables);
-                self.settle();
+                self.reconcile();
                 self.enqueue(Task::Done(answer));
             }
             Request::Nudge(servers) => {
@@ -185,24 +187,24 @@ impl Controller {
                     later.push(refused.service);
                 }
             }
-            Request::Maintained(maintained) => {
+            Request::Maintenance(maintained) => {
                 self.maintained = maintained;
                 for id in self.order.clone() {
-                    self.take_out(&id);
+                    self.apply_maintenance(&id);
                 }
             }
-            Request::Agent(said) => self.listen(&said),
-            Request::Answered(answer) => self.waiting.push(answer),
-            Request::Verdicts(answer) => drop(answer.send(self.verdicts())),
-            Request::Dictate(verdicts) => self.dictate(&verdicts),
-            Request::Free => self.free(),
+            Request::Agent(line) => self.record_agent_line(&line),
+            Request::FirstOutcomes(answer) => self.waiting.push(answer),
+            Request::Views(answer) => drop(answer.send(self.views())),
+            Request::Mirror(views) => self.mirror(&views),
+            Request::Unmirror => self.unmirror(),
             Request::Stop(_) => {}
         }
     }
 
-    /// A probe ended.
-    fn hear(&mut self, report: &Report) {
-        for subscriber in self.watches.heard(report) {
+    /// Records the report of a probe.
+    fn record(&mut self, report: &ProbeReport) {
+        for subscriber in self.watches.record(report) {
             let Some(service) = self.services.get_mut(&subscriber.service) else {
                 continue;
             };
@@ -213,19 +215,19 @@ impl Controller {
                 continue;
             }
             let before = server.state();
-            // Told once, not at each interval.
+            // Logged once, not at each interval.
             let skipped = |server: &Server| server.last.as_ref().is_some_and(|o| o.inconclusive);
             let again = report.step == Step::Skipped && skipped(server);
-            server.hear(subscriber.check, report.view, Some(&report.outcome));
+            server.record(subscriber.check, report.view, Some(&report.outcome));
             let check = server.configured.checks.get(subscriber.check);
             if let (Some(file), Some(check)) = (&service.configured.monitor_file, check) {
                 let id = server.configured.id;
                 self.monitor
-                    .note(file, &subscriber.service, id, check, &report.outcome);
+                    .append(file, &subscriber.service, id, check, &report.outcome);
             }
             let follows = server.configured.weighing != Weighing::Configured;
-            if follows || server.would_be() != before {
-                self.stirred.insert(subscriber.service);
+            if follows || server.next_state() != before {
+                self.dirty.insert(subscriber.service);
             }
             if !again {
                 tell::step(&service.configured, server, report);
@@ -233,35 +235,35 @@ impl Controller {
         }
     }
 
-    /// An agent said something.
-    fn listen(&mut self, said: &Said) {
-        let Some(service) = self.services.get_mut(&said.service) else {
+    /// Records a line of an agent.
+    fn record_agent_line(&mut self, received: &AgentLine) {
+        let Some(service) = self.services.get_mut(&received.service) else {
             return;
         };
         let mut servers = service.servers.iter_mut();
-        if let Some(server) = servers.find(|server| server.configured.id == said.server) {
+        if let Some(server) = servers.find(|server| server.configured.id == received.server) {
             let before = server.agent.clone();
-            server.agent.read(&said.line);
+            server.agent.apply(&received.line);
             if server.agent != before {
-                let (address, line) = (said.server.0, said.line.trim());
+                let (address, line) = (received.server.0, received.line.trim());
                 info!(
                     "the agent of {address} ({}) says {line:?}",
-                    Name(said.service)
+                    Name(received.service)
                 );
-                self.stirred.insert(said.service);
+                self.dirty.insert(received.service);
             }
         }
     }
 
-    /// Does what the operator says.
-    fn obey(&mut self, order: &Order) -> Result<(), Refusal> {
+    /// Applies an override to all servers that it names.
+    fn set_override(&mut self, change: &Override) -> Result<(), Refusal> {
         let mut found = Vec::new();
         for id in &self.order {
             let servers = self.services.get(id).map_or(&[][..], |s| &s.servers);
             let servers = servers.iter().map(|server| server.configured.id);
             found.extend(
                 servers
-                    .filter(|s| orders::is_for(order, id, s))
+                    .filter(|s| orders::applies_to(change, id, s))
                     .map(|s| (*id, s)),
             );
         }
@@ -270,31 +272,33 @@ impl Controller {
             return Err(Refusal::new(RefusalKind::NoSuchServer, message));
         }
         for (id, server) in found {
-            self.orders.take(id, server, order);
-            self.take_orders(&id, true);
+            self.overrides.apply(id, server, change);
+            self.apply_overrides(&id, true);
         }
         Ok(())
     }
 
-    /// Makes the servers of a service obey the orders in force.
-    fn take_orders(&mut self, id: &ServiceId, tell: bool) {
+    /// Applies the overrides in force to the servers of a service; `report`: changes become events.
+    fn apply_overrides(&mut self, id: &ServiceId, report: bool) {
         let Some(service) = self.services.get_mut(id) else {
             return;
         };
         for server in &mut service.servers {
             let (address, admin) = (server.configured.id, server.admin);
-            let ordered = self.orders.of(id, &address);
-            (server.admin, server.ordered) = (ordered.state, ordered.weight);
-            if tell && admin != ordered.state {
-                service.done.push(Happened::Admin(address, ordered.state));
+            let current = self.overrides.of(id, &address);
+            (server.admin, server.weight_override) = (current.state, current.weight);
+            if report && admin != current.state {
+                service
+                    .pending
+                    .push(StateChange::Admin(address, current.state));
             }
         }
-        self.stirred.insert(*id);
-        self.watches.pace(&mut self.services, id);
+        self.dirty.insert(*id);
+        self.watches.update_pauses(&mut self.services, id);
     }
 
-    /// Takes out the servers of a service that are in maintenance, and no others.
-    fn take_out(&mut self, id: &ServiceId) {
+    /// Takes out the servers of a service that files of the maintenance directory name, and no others.
+    fn apply_maintenance(&mut self, id: &ServiceId) {
         let Some(service) = self.services.get_mut(id) else {
             return;
         };
@@ -303,51 +307,51 @@ impl Controller {
             let maintenance = self.maintained.names(server);
             if server.maintenance != maintenance {
                 server.maintenance = maintenance;
-                let happened = Happened::Maintenance(server.configured.id, maintenance);
-                service.done.push(happened);
+                let change = StateChange::Maintenance(server.configured.id, maintenance);
+                service.pending.push(change);
                 changed = true;
             }
         }
         if changed {
-            self.stirred.insert(*id);
-            self.watches.pace(&mut self.services, id);
+            self.dirty.insert(*id);
+            self.watches.update_pauses(&mut self.services, id);
         }
     }
 
-    /// The time has come for something to change by itself.
+    /// Marks the services whose moment has come.
     fn wake(&mut self) {
         let now = now();
         while let Some(entry) = self.wakes.first_entry() {
             if *entry.key() > now {
                 return;
             }
-            self.stirred.extend(entry.remove());
+            self.dirty.extend(entry.remove());
         }
     }
 
-    /// Draws the conclusions for all services that something happened to.
-    fn settle(&mut self) {
+    /// Reconciles all dirty services, and sends their updates to the writer.
+    fn reconcile(&mut self) {
         let now = now();
         let mut anything = false;
-        for id in std::mem::take(&mut self.stirred) {
+        for id in std::mem::take(&mut self.dirty) {
             let Some(service) = self.services.get_mut(&id) else {
                 continue;
             };
-            let settled = service.settle(now);
-            if let Some(wake) = settled.wake {
+            let reconciled = service.reconcile(now);
+            if let Some(wake) = reconciled.wake {
                 self.wakes.entry(wake).or_default().push(id);
             }
-            if settled.update.is_empty() && settled.happened.is_empty() {
+            if reconciled.update.is_empty() && reconciled.changes.is_empty() {
                 continue;
             }
             let time = tell::seconds_since_1970();
-            tell::stamp(service, &settled.happened, time);
+            tell::stamp(service, &reconciled.changes, time);
             let job = Job {
-                turned: turned(&settled.happened, service.configured.on_down),
-                events: tell::events(service, &settled.happened, time),
-                commands: tell::commands(service, &settled.happened),
+                turned: turned(&reconciled.changes, service.configured.on_down),
+                events: tell::events(service, &reconciled.changes, time),
+                commands: tell::commands(service, &reconciled.changes),
                 event_command: self.globals.event_command.clone(),
-                ..Job::new(settled.update)
+                ..Job::new(reconciled.update)
             };
             self.enqueue(Task::Job(Box::new(job)));
             anything = true;
@@ -359,9 +363,9 @@ impl Controller {
         }
     }
 
-    fn keep_orders(&self) {
-        let (orders, file) = (self.orders.clone(), self.orders_file.clone());
-        self.enqueue(Task::Orders(orders, file));
+    fn save_overrides(&self) {
+        let (overrides, file) = (self.overrides.clone(), self.overrides_file.clone());
+        self.enqueue(Task::Overrides(overrides, file));
     }
 
     fn enqueue(&self, task: Task) {
@@ -372,12 +376,12 @@ impl Controller {
 
     /// Withdraws the services that are not to outlive the daemon.
     async fn stop(self, answer: oneshot::Sender<()>) {
-        // Before anything is withdrawn: nobody is probed any more.
+        // Probes end before anything is withdrawn.
         drop(self.watches);
         for service in self.order.iter().filter_map(|id| self.services.get(id)) {
             if service.configured.clean_stop {
                 let job = tell::withdrawal(service, "stop", &self.globals);
-                // Without a writer there is nothing to withdraw from.
+                // The writer may have ended.
                 let _ = self.tasks.send(Task::Job(Box::new(job)));
             }
         }
@@ -389,20 +393,20 @@ impl Controller {
     }
 }
 
-/// Ends when the writer is done with what it was given last.
+/// Ends when the writer has carried out its last task.
 async fn written(writing: &mut Option<oneshot::Receiver<()>>) {
     match writing {
-        // A writer that has ended will not write any more.
+        // The writer may have ended.
         Some(written) => drop(written.await),
         None => std::future::pending().await,
     }
 }
 
-/// What becomes of the connections of servers whose state is another one now.
-fn turned(happened: &[Happened], on_down: OnDown) -> Vec<(ServerId, OnDown)> {
-    let turned = happened.iter().filter_map(|happened| match happened {
-        Happened::Server(server, State::Down) => Some((*server, on_down)),
-        Happened::Server(server, State::Up) => Some((*server, OnDown::Keep)),
+/// Servers whose state changed, and the fate of their connections.
+fn turned(changes: &[StateChange], on_down: OnDown) -> Vec<(ServerId, OnDown)> {
+    let turned = changes.iter().filter_map(|changes| match changes {
+        StateChange::Server(server, State::Down) => Some((*server, on_down)),
+        StateChange::Server(server, State::Up) => Some((*server, OnDown::Keep)),
         _ => None,
     });
     turned.collect()

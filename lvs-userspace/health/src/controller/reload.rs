@@ -1,4 +1,4 @@
-//! From one file to the next: what is the same goes on undisturbed.
+//! From one configuration to the next: what is the same goes on undisturbed.
 
 use std::collections::HashSet;
 
@@ -13,7 +13,7 @@ use crate::writer::Task;
 use lvs_api::model::ServiceId;
 
 impl Controller {
-    /// Does what a file says from now on.
+    /// Takes a new configuration.
     pub(super) fn reload(&mut self, configuration: Configuration, tables: &Tables) {
         let first = self.order.is_empty();
         if self.globals.maintenance != configuration.globals.maintenance {
@@ -52,8 +52,8 @@ impl Controller {
                 let servers = service.servers.iter().map(|server| &server.configured);
                 self.agents.follow(id, servers);
             }
-            self.take_orders(&id, false);
-            self.take_out(&id);
+            self.apply_overrides(&id, false);
+            self.apply_maintenance(&id);
         }
         for id in std::mem::replace(&mut self.order, order) {
             if !known.contains(&id) {
@@ -61,13 +61,13 @@ impl Controller {
             }
         }
         let services = &self.services;
-        self.orders.retain(|id, server| {
+        self.overrides.retain(|id, server| {
             let servers = services.get(id).map_or(&[][..], |service| &service.servers);
             servers.iter().any(|s| s.configured.id == *server)
         });
     }
 
-    /// The file names it no longer.
+    /// Withdraws a service that the file no longer names.
     fn withdraw(&mut self, id: &ServiceId) {
         self.watches.unsubscribe(id);
         self.agents.follow(*id, [].iter());

@@ -1,21 +1,21 @@
-//! What people and programs are told, in ldirectord's words.
+//! Log lines, events and commands that follow from changes of state, in ldirectord's words.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tracing::{info, warn};
 
 use crate::model::{Globals, Virtual};
-use crate::runner::Report;
+use crate::runner::ProbeReport;
 use crate::server::Server;
-use crate::service::{Happened, Service};
+use crate::service::{Service, StateChange};
 use crate::tables::{Name, protocol_name};
 use crate::watch::Step;
 use crate::writer::Job;
 use lvs_api::health::{AdminState, Event, State};
 use lvs_api::model::ServerId;
 
-/// What a probe changed short of the state.
-pub(super) fn step(service: &Virtual, server: &Server, report: &Report) {
+/// Logs the effect of an outcome short of a change of state.
+pub(super) fn step(service: &Virtual, server: &Server, report: &ProbeReport) {
     let (address, name) = (server.configured.id.0, Name(service.id));
     let protocol = protocol_name(&service.id);
     let text = &report.outcome.text;
@@ -33,7 +33,7 @@ pub(super) fn step(service: &Virtual, server: &Server, report: &Report) {
     }
 }
 
-/// Now.
+/// The current time.
 pub(super) fn seconds_since_1970() -> f64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.unwrap_or_default().as_secs_f64()
@@ -48,10 +48,10 @@ const fn whole(seconds: f64) -> u64 {
     seconds as u64
 }
 
-/// Notes since when servers are in their state.
-pub(super) fn stamp(service: &mut Service, happened: &[Happened], time: f64) {
-    for happened in happened {
-        if let Happened::Server(id, _) = happened {
+/// Sets the moment at which servers entered their state.
+pub(super) fn stamp(service: &mut Service, changes: &[StateChange], time: f64) {
+    for change in changes {
+        if let StateChange::Server(id, _) = change {
             let mut servers = service.servers.iter_mut();
             if let Some(server) = servers.find(|server| server.configured.id == *id) {
                 server.since = whole(time);
@@ -60,7 +60,7 @@ pub(super) fn stamp(service: &mut Service, happened: &[Happened], time: f64) {
     }
 }
 
-/// Servers that nobody has looked at yet are in their state from now on.
+/// Sets that moment for servers that have none.
 pub(super) fn stamp_new(service: &mut Service) {
     let time = whole(seconds_since_1970());
     for server in service
@@ -72,15 +72,15 @@ pub(super) fn stamp_new(service: &mut Service) {
     }
 }
 
-/// The events that tell what happened to a service.
-pub(super) fn events(service: &Service, happened: &[Happened], time: f64) -> Vec<Event> {
-    happened
+/// The events for changes of a service.
+pub(super) fn events(service: &Service, changes: &[StateChange], time: f64) -> Vec<Event> {
+    changes
         .iter()
-        .filter_map(|happened| event(service, *happened, time))
+        .filter_map(|change| event(service, *change, time))
         .collect()
 }
 
-fn event(service: &Service, happened: Happened, time: f64) -> Option<Event> {
+fn event(service: &Service, change: StateChange, time: f64) -> Option<Event> {
     let last = |id: ServerId| {
         let mut servers = service.servers.iter();
         let server = servers.find(|server| server.configured.id == id)?;
@@ -90,22 +90,22 @@ fn event(service: &Service, happened: Happened, time: f64) -> Option<Event> {
         }
         server.last.as_ref().map(|outcome| outcome.text.clone())
     };
-    let (server, event, reason) = match happened {
-        Happened::Server(_, State::Unknown) => return None,
-        Happened::Server(id, State::Up) => (Some(id), "up", last(id).unwrap_or_default()),
-        Happened::Server(id, State::Down) => (Some(id), "down", last(id).unwrap_or_default()),
-        Happened::Fallback(true) => {
+    let (server, event, reason) = match change {
+        StateChange::Server(_, State::Unknown) => return None,
+        StateChange::Server(id, State::Up) => (Some(id), "up", last(id).unwrap_or_default()),
+        StateChange::Server(id, State::Down) => (Some(id), "down", last(id).unwrap_or_default()),
+        StateChange::Fallback(true) => {
             let why = match service.pool.quorum {
                 Some(false) => "too few real servers are up",
                 _ => "no real server is up",
             };
             (None, "fallback-on", why.to_owned())
         }
-        Happened::Fallback(false) => (None, "fallback-off", "a real server is up".to_owned()),
-        Happened::Empty => (None, "empty", "no server is up".to_owned()),
-        Happened::Quorum(true) => (None, "quorum-gained", quorum(service)),
-        Happened::Quorum(false) => (None, "quorum-lost", quorum(service)),
-        Happened::Admin(id, state) => {
+        StateChange::Fallback(false) => (None, "fallback-off", "a real server is up".to_owned()),
+        StateChange::Empty => (None, "empty", "no server is up".to_owned()),
+        StateChange::Quorum(true) => (None, "quorum-gained", quorum(service)),
+        StateChange::Quorum(false) => (None, "quorum-lost", quorum(service)),
+        StateChange::Admin(id, state) => {
             let word = match state {
                 AdminState::Ready => "ready",
                 AdminState::Drain => "drain",
@@ -113,8 +113,10 @@ fn event(service: &Service, happened: Happened, time: f64) -> Option<Event> {
             };
             (Some(id), word, "by order of the operator".to_owned())
         }
-        Happened::Maintenance(id, true) => (Some(id), "maint", "Server in maintenance".to_owned()),
-        Happened::Maintenance(id, false) => (
+        StateChange::Maintenance(id, true) => {
+            (Some(id), "maint", "Server in maintenance".to_owned())
+        }
+        StateChange::Maintenance(id, false) => (
             Some(id),
             "ready",
             "Server no longer in maintenance".to_owned(),
@@ -127,7 +129,7 @@ fn event(service: &Service, happened: Happened, time: f64) -> Option<Event> {
         event: event.to_owned(),
         reason,
         text: String::new(),
-        weight: server.and_then(|id| service.entry(&id)),
+        weight: server.and_then(|id| service.desired_weight(&id)),
     })
 }
 
@@ -137,17 +139,17 @@ fn quorum(service: &Service) -> String {
     format!("the quorum is {weight}, its hysteresis {hysteresis}")
 }
 
-/// The commands to run for what happened to a service.
-pub(super) fn commands(service: &Service, happened: &[Happened]) -> Vec<String> {
+/// The commands to run for changes of a service.
+pub(super) fn commands(service: &Service, changes: &[StateChange]) -> Vec<String> {
     let quorum = &service.configured.quorum;
-    let command = |happened: &Happened| match happened {
-        Happened::Fallback(true) => fallback_command(service, "start"),
-        Happened::Fallback(false) => fallback_command(service, "stop"),
-        Happened::Quorum(true) => quorum.up_command.clone(),
-        Happened::Quorum(false) => quorum.down_command.clone(),
+    let command = |change: &StateChange| match change {
+        StateChange::Fallback(true) => fallback_command(service, "start"),
+        StateChange::Fallback(false) => fallback_command(service, "stop"),
+        StateChange::Quorum(true) => quorum.up_command.clone(),
+        StateChange::Quorum(false) => quorum.down_command.clone(),
         _ => None,
     };
-    happened.iter().filter_map(command).collect()
+    changes.iter().filter_map(command).collect()
 }
 
 fn fallback_command(service: &Service, verb: &str) -> Option<String> {

@@ -1,4 +1,4 @@
-//! `checktype = connect`: whether a TCP connection comes about.
+//! `checktype = connect`: a TCP connection is accepted.
 
 use socket2::SockRef;
 
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_network_that_is_not_there_is_told() {
+    async fn an_unreachable_network_is_a_failure() {
         // Not to be sent to from here (RFC 1112, section 4); TCP does not, either.
         let target = "255.255.255.255:80".parse().unwrap();
         let outcome = ask(&check(Kind::Connect, target)).await;
@@ -111,7 +111,7 @@ mod tests {
         let mut probe = std::pin::pin!(ask(&check));
         let moment = Duration::from_millis(200);
         assert!(tokio::time::timeout(moment, &mut probe).await.is_err());
-        // Whoever was in the queue is gone.
+        // Empty the queue.
         sockets.truncate(1);
         sockets[0].set_nonblocking(true).unwrap();
         while sockets[0].accept().is_ok() {}
@@ -125,14 +125,14 @@ mod tests {
         let server = listener.local_addr().unwrap();
         let outcome = ask(&check(Kind::Connect, server)).await;
         assert!(outcome.good, "{}", outcome.text);
-        // Whoever comes after the probe is first in the queue.
+        // The client after the probe is first in the queue.
         let client = tokio::net::TcpStream::connect(server).await.unwrap();
         let (_, from) = listener.accept().await.unwrap();
         assert_eq!(from, client.local_addr().unwrap());
     }
 
     #[tokio::test]
-    async fn it_comes_from_the_address_that_it_is_told() {
+    async fn it_comes_from_the_configured_address() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = listener.local_addr().unwrap();
         let from = |source: &str| Check {
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_thousand_at_once_are_told_apart() {
+    async fn a_thousand_at_once_have_each_its_own_outcome() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let there = listener.local_addr().unwrap();
         let gone = SocketAddr::new("127.0.0.2".parse().unwrap(), there.port());

@@ -7,7 +7,7 @@ use super::arguments::Drain;
 use super::failure::Failure;
 use super::target::Target;
 use lvs_api::client::Client;
-use lvs_api::health::{AdminState, Health, Order};
+use lvs_api::health::{AdminState, Health, Override};
 
 /// Exit code: connections were left at the deadline.
 const LEFT: u8 = 1;
@@ -31,7 +31,7 @@ pub(super) async fn run(
     let Target { service, server } = target;
     let state = AdminState::Drain;
     client
-        .order(&Order::State {
+        .order(&Override::State {
             service,
             server,
             state,

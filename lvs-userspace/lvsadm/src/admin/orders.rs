@@ -4,13 +4,13 @@ use super::arguments::{SetState, SetWeight};
 use super::failure::Failure;
 use super::target::Target;
 use lvs_api::client::Client;
-use lvs_api::health::Order;
+use lvs_api::health::Override;
 
 pub(super) async fn server(client: &mut Client, order: &SetState) -> Result<(), Failure> {
     let health = client.health().await?;
     let Target { service, server } = Target::find(&health, &order.service, &order.server)?;
     let state = order.state;
-    let order = Order::State {
+    let order = Override::State {
         service,
         server,
         state,
@@ -22,7 +22,7 @@ pub(super) async fn weight(client: &mut Client, order: &SetWeight) -> Result<(),
     let health = client.health().await?;
     let Target { service, server } = Target::find(&health, &order.service, &order.server)?;
     let weight = order.weight;
-    let order = Order::Weight {
+    let order = Override::Weight {
         service,
         server,
         weight,

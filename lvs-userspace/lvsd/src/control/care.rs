@@ -16,7 +16,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tracing::{info, warn};
 
 use super::server::{Control, off_runtime, refused};
-use lvs_api::health::{Health, Order};
+use lvs_api::health::{Health, Override};
 use lvs_api::protocol::{Refusal, RefusalKind};
 
 /// Lines that wait for one listener who reads slowly.
@@ -32,12 +32,17 @@ fn nobody() -> Response {
 /// `POST /v1/orders`.
 pub(super) async fn order(
     State(control): State<Arc<Control>>,
-    body: Result<Json<Order>, JsonRejection>,
+    body: Result<Json<Override>, JsonRejection>,
 ) -> Result<Response, Response> {
-    let Json(order) =
+    let Json(change) =
         body.map_err(|error| refused(Refusal::new(RefusalKind::Invalid, error.body_text())))?;
-    let text = serde_json::to_string(&order).unwrap_or_default();
-    match control.controller().ok_or_else(nobody)?.order(order).await {
+    let text = serde_json::to_string(&change).unwrap_or_default();
+    match control
+        .controller()
+        .ok_or_else(nobody)?
+        .set_override(change)
+        .await
+    {
         Ok(()) => {
             info!("order {text}");
             Ok(StatusCode::NO_CONTENT.into_response())

@@ -12,7 +12,7 @@ use crate::control::server::Control;
 use crate::mail::{Mail, Phase};
 use lvs_dataplane::director::canonical_service;
 use lvs_dataplane::service_path::ServicePath;
-use lvs_health::controller::{Beginning, Handle, Tables};
+use lvs_health::controller::{ControllerParts, Handle, Tables};
 use lvs_health::model::Configuration;
 use lvs_health::probe::Prober;
 
@@ -45,10 +45,10 @@ impl Care {
         let prober = Arc::new(Prober::new(service_path.clone()));
         let prober = Arc::new(Mutex::new(prober));
         let probers = Arc::clone(&prober);
-        let beginning = Beginning {
+        let parts = ControllerParts {
             tables: tables(control, &configuration).await?,
             configuration,
-            orders,
+            overrides: orders,
             prober: Arc::new(move |check| {
                 let prober = probers.lock().unwrap_or_else(PoisonError::into_inner);
                 let prober = Arc::clone(&prober);
@@ -57,7 +57,7 @@ impl Care {
             sockets: sockets()?,
         };
         let (controller, events) =
-            Handle::begin(beginning, Arc::clone(control.shared_director())).await;
+            Handle::start(parts, Arc::clone(control.shared_director())).await;
         control.set_controller(controller.clone());
         Ok(Self {
             controller,
@@ -69,7 +69,7 @@ impl Care {
 
     /// Returns when every server has been asked, and has answered or been given up.
     pub(super) async fn answered(&self) {
-        let answered = tokio::time::timeout(FIRST_OUTCOMES, self.controller.answered());
+        let answered = tokio::time::timeout(FIRST_OUTCOMES, self.controller.first_outcomes());
         if answered.await.is_err() {
             let seconds = FIRST_OUTCOMES.as_secs();
             warn!("some servers have not been heard from in {seconds} s; the start is over");

@@ -1,4 +1,4 @@
-//! Verdicts and orders about real servers, from the master to its backups.
+//! State and overrides of real servers, from the master to its backups.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,47 +10,47 @@ use tracing::{info, warn};
 use crate::control::server::Control;
 use lvs_api::role::Role;
 use lvs_health::controller::Handle;
-use lvs_health::verdict::Verdict;
+use lvs_health::verdict::ServerView;
 use lvs_replication::peer::{Event, Instance, Message};
 
-/// How often a master looks whether there is anything new.
+/// Interval at which a master compares the state with what it sent last.
 const LOOK: Duration = Duration::from_millis(500);
-/// How often it tells all of it, whatever the others may have forgotten.
+/// Interval at which it sends everything, changed or not.
 const REPEAT: Duration = Duration::from_secs(10);
-/// Verdicts in a message, which is far below what one may be long.
-const TOGETHER: usize = 200;
+/// Servers in one message, far below its longest length.
+const BATCH: usize = 200;
 
-/// Tells the backups as master, and heeds the master as backup, until the links end.
+/// Sends to the backups as master, and follows the master as backup, until the sessions with peers end.
 pub(super) async fn exchange(control: Arc<Control>, mut events: broadcast::Receiver<Event>) {
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut roles = control.roles().follow();
-    let mut told = Told::default();
-    // The master that is heeded.
+    let mut sent = Sent::default();
+    // The master that is followed.
     let mut master: Option<Instance> = None;
     loop {
         tokio::select! {
             event = events.recv() => match event {
-                // It knows nothing.
-                Ok(Event::Joined(_)) => told = Told::default(),
+                // A new peer has received nothing yet.
+                Ok(Event::Joined(_)) => sent = Sent::default(),
                 Ok(Event::Left(left)) if master == Some(left) => {
                     info!("the master is gone: real servers are probed here");
-                    free(&control, &mut master);
+                    unfollow(&control, &mut master);
                 }
                 Ok(Event::Received(from, Message::Health(value))) => {
-                    let Some(controller) = heeds(&control, from) else { continue };
-                    match serde_json::from_value::<Vec<Verdict>>(value) {
-                        Ok(verdicts) => {
+                    let Some(controller) = master_to_follow(&control, from) else { continue };
+                    match serde_json::from_value::<Vec<ServerView>>(value) {
+                        Ok(views) => {
                             if master.replace(from) != Some(from) {
                                 info!("real servers are as {from} sees them");
                             }
-                            controller.dictate(verdicts);
+                            controller.mirror(views);
                         }
                         Err(error) => warn!("{from} tells of real servers what makes no sense: {error}"),
                     }
                 }
                 Ok(Event::Received(from, Message::Role(Role::Backup))) if master == Some(from) => {
-                    free(&control, &mut master);
+                    unfollow(&control, &mut master);
                 }
                 Ok(_) | Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return,
@@ -59,36 +59,36 @@ pub(super) async fn exchange(control: Arc<Control>, mut events: broadcast::Recei
                 if changed.is_err() {
                     return;
                 }
-                told = Told::default();
-                free(&control, &mut master);
+                sent = Sent::default();
+                unfollow(&control, &mut master);
             }
-            _ = look.tick() => tell(&control, &mut told).await,
+            _ = look.tick() => publish(&control, &mut sent).await,
         }
     }
 }
 
-/// The controller that is to heed a director, if that is master and this one is not.
-fn heeds(control: &Control, from: Instance) -> Option<&Handle> {
+/// The controller, if a peer is master and this director is a backup that follows it.
+fn master_to_follow(control: &Control, from: Instance) -> Option<&Handle> {
     let ours = control.roles().current();
     let theirs = control.peers()?.connected();
-    let obeys = ours == Role::Backup && theirs.contains(&(from, Role::Master));
-    control.controller().filter(|_| obeys)
+    let follows = ours == Role::Backup && theirs.contains(&(from, Role::Master));
+    control.controller().filter(|_| follows)
 }
 
-fn free(control: &Control, master: &mut Option<Instance>) {
+fn unfollow(control: &Control, master: &mut Option<Instance>) {
     if let (Some(_), Some(controller)) = (master.take(), control.controller()) {
-        controller.free();
+        controller.unmirror();
     }
 }
 
-/// What the backups were told last, and when.
+/// The state that backups received last, and when.
 #[derive(Default)]
-struct Told {
-    verdicts: Vec<Verdict>,
+struct Sent {
+    views: Vec<ServerView>,
     at: Option<Instant>,
 }
 
-async fn tell(control: &Control, told: &mut Told) {
+async fn publish(control: &Control, sent: &mut Sent) {
     if control.roles().current() != Role::Master {
         return;
     }
@@ -101,24 +101,24 @@ async fn tell(control: &Control, told: &mut Told) {
     if backups.is_empty() {
         return;
     }
-    let verdicts = controller.verdicts().await;
-    let recently = told.at.is_some_and(|at| at.elapsed() < REPEAT);
-    if recently && verdicts == told.verdicts {
+    let views = controller.views().await;
+    let recently = sent.at.is_some_and(|at| at.elapsed() < REPEAT);
+    if recently && views == sent.views {
         return;
     }
     let mut whole = true;
-    for some in verdicts.chunks(TOGETHER) {
+    for some in views.chunks(BATCH) {
         let Ok(value) = serde_json::to_value(some) else {
             continue;
         };
         let message = Message::Health(value);
-        // Who cannot be told now is told the next time.
+        // A backup that cannot be reached now gets it the next time.
         whole &= backups
             .iter()
             .all(|backup| peers.send(*backup, &message).is_ok());
     }
-    *told = Told {
-        verdicts: if whole { verdicts } else { Vec::new() },
+    *sent = Sent {
+        views: if whole { views } else { Vec::new() },
         at: whole.then(Instant::now),
     };
 }
