@@ -177,7 +177,7 @@ fn apt(arguments: &[&str]) -> Result<Command> {
 }
 
 fn build_linker() -> Result<()> {
-    eprintln!("building bpf-linker {}, about a minute", LINKER_VERSION);
+    eprintln!("building bpf-linker {LINKER_VERSION}, about a minute");
     let mut cargo = shell::cargo();
     cargo
         .args([
