@@ -15,7 +15,7 @@ use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::{LinkUnspec, LinkVeth};
 
 use crate::kernel::ethtool::{self, Feature};
-use crate::neighbour::netlink::Requests;
+use crate::netlink::Requests;
 
 /// Name of the interface inside.
 const INSIDE: &str = "probes";

@@ -11,7 +11,7 @@ use rtnetlink::packet_route::address::{
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use lvs_api::virtual_address::VirtualAddress;
-use lvs_dataplane::neighbour::netlink::{self, Requests};
+use lvs_dataplane::netlink::{self, Requests};
 
 /// The origin of an address that lvsd adds (`IFA_PROTO`); `ip address` shows it as `proto 0x4c`.
 const PROTOCOL: AddressProtocol = AddressProtocol::Other(0x4c);
@@ -168,7 +168,7 @@ fn found(message: RouteNetlinkMessage) -> Option<Found> {
     })
 }
 
-/// Not by rtnetlink's builder: it would give the address a broadcast address.
+/// The message that adds an address. rtnetlink's builder would give it a broadcast address.
 fn new(address: &VirtualAddress, index: u32) -> AddressMessage {
     let mut message = AddressMessage::default();
     message.header.family = match address.address {

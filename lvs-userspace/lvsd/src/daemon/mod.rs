@@ -9,6 +9,7 @@ mod marks;
 mod next_hops;
 mod peers;
 mod reload;
+mod stop;
 mod supervisor;
 mod tasks;
 mod verdicts;
@@ -254,7 +255,7 @@ async fn serve(
     let server = tokio::spawn(server::serve(
         listener,
         Arc::clone(control),
-        tasks::ended(stopped),
+        stop::ended(stopped),
     ));
     memory::give_back();
     ready();

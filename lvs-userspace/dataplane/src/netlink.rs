@@ -140,7 +140,7 @@ async fn next<T>(answers: &mut (impl Stream<Item = T> + Unpin)) -> Result<T, Err
 }
 
 /// Enlarges the receive buffer of a socket.
-pub(super) fn enlarge(socket: &TokioSocket) {
+pub(crate) fn enlarge(socket: &TokioSocket) {
     // Without the privilege the limit is net.core.rmem_max, and messages are lost a little earlier.
     if setsockopt(socket.socket_ref(), sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
         socket.socket_ref().set_rx_buf_sz(i32::MAX).ok();
