@@ -9,6 +9,7 @@ use rtnetlink::packet_core::{
     NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
 };
 use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::link::LinkMessage;
 use rtnetlink::sys::{AsyncSocket as _, TokioSocket};
 use tokio::time::timeout;
 
@@ -16,6 +17,8 @@ use tokio::time::timeout;
 const RECEIVE_BUFFER: usize = 8 << 20;
 /// The kernel answers while it receives the request, so an answer that is late is lost.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Attempts at a dump of a table that changes while it is read.
+const ATTEMPTS: u32 = 5;
 
 /// A failure of a netlink socket, or of everything that was asked through it.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +69,19 @@ impl Requests {
         &mut self,
         request: RouteNetlinkMessage,
     ) -> Result<Vec<RouteNetlinkMessage>, Error> {
+        for _ in 1..ATTEMPTS {
+            match self.dump_once(request.clone()).await {
+                Err(Error::Interrupted) => {}
+                outcome => return outcome,
+            }
+        }
+        self.dump_once(request).await
+    }
+
+    async fn dump_once(
+        &mut self,
+        request: RouteNetlinkMessage,
+    ) -> Result<Vec<RouteNetlinkMessage>, Error> {
         let mut answers = self.send(request, NLM_F_DUMP)?;
         let (mut messages, mut whole) = (Vec::new(), true);
         loop {
@@ -98,6 +114,18 @@ impl Requests {
             answers.push(self::answer(answer).await?);
         }
         Ok(answers)
+    }
+
+    /// Requests one interface, by its name or index.
+    pub async fn interface(&mut self, link: LinkMessage) -> io::Result<LinkMessage> {
+        let request = vec![RouteNetlinkMessage::GetLink(link)];
+        let answers = self.send_all(request, 0).await;
+        for answer in answers.map_err(io::Error::other)? {
+            if let Some(RouteNetlinkMessage::NewLink(link)) = answer? {
+                return Ok(link);
+            }
+        }
+        Err(io::Error::other("the kernel does not tell of an interface"))
     }
 
     /// Requests a change.

@@ -17,8 +17,6 @@ use lvs_dataplane::netlink::{self, Requests};
 const PROTOCOL: AddressProtocol = AddressProtocol::Other(0x4c);
 /// Lifetime of an address without end (`linux/if_addr.h`).
 const FOREVER: u32 = u32::MAX;
-/// Attempts to read a list that changes while it is read.
-const ATTEMPTS: u32 = 5;
 
 /// A failure to add or remove addresses.
 #[derive(Debug, thiserror::Error)]
@@ -135,15 +133,8 @@ impl Found {
 }
 
 async fn list(requests: &mut Requests) -> Result<Vec<Found>, AddressError> {
-    let mut attempts = 0;
-    let messages = loop {
-        attempts += 1;
-        let everything = RouteNetlinkMessage::GetAddress(AddressMessage::default());
-        match requests.dump(everything).await {
-            Err(netlink::Error::Interrupted) if attempts < ATTEMPTS => {}
-            outcome => break outcome?,
-        }
-    };
+    let everything = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+    let messages = requests.dump(everything).await?;
     Ok(messages.into_iter().filter_map(found).collect())
 }
 
