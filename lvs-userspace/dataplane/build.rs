@@ -1,16 +1,16 @@
 //! Builds the BPF object, so that plain `cargo build` embeds it in `lvsd`.
 //!
-//! Two toolchains can do that, and whichever is there is used: Debian's `rustc-web` with a ready-built
+//! Two toolchains can do that, and the installed one is used: Debian's `rustc-web` with a ready-built
 //! `core` for BPF, or a rustup nightly with `rust-src`. Both need `bpf-linker`.
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::{Command, exit};
+use std::process::exit;
 
-const TARGET: &str = "bpfel-unknown-none";
-/// Debian's compiler by its full path: rustup's come first in PATH.
-const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
-const DEBIAN_CORE: &str = "/usr/lib/rustlib/bpfel-unknown-none/lib";
+use toolchain::{Compiler, TARGET};
+
+#[path = "../../xtask/src/toolchain.rs"]
+mod toolchain;
 
 fn main() {
     let workspace = PathBuf::from(variable("CARGO_MANIFEST_DIR")).join("../..");
@@ -23,25 +23,17 @@ fn main() {
     }
     println!("cargo::rerun-if-env-changed=PATH");
 
-    let Some(linker) = find_linker() else {
+    let Some(linker) = toolchain::linker() else {
         fail("bpf-linker is missing: run `cargo xtask setup`");
     };
-    let Some(mut cargo) = compiler() else {
+    let Some(compiler) = Compiler::find() else {
         fail("no Rust compiler for BPF is installed: run `cargo xtask setup`");
     };
     let target_dir = out.join("bpf");
+    let mut cargo = compiler.cargo(variable("CARGO"), "build");
     cargo
         .current_dir(&workspace)
-        .args([
-            "--package",
-            "lvs-ebpf",
-            "--bins",
-            "--profile",
-            "bpf",
-            "--target",
-            TARGET,
-        ])
-        .arg("--target-dir")
+        .args(["--bins", "--target-dir"])
         .arg(&target_dir)
         .env("CARGO_ENCODED_RUSTFLAGS", rustflags(&linker))
         .env_remove("RUSTFLAGS")
@@ -70,35 +62,6 @@ fn main() {
     }
 }
 
-/// `cargo build` with a compiler that can make BPF code.
-fn compiler() -> Option<Command> {
-    if Path::new(DEBIAN_RUSTC).exists() && Path::new(DEBIAN_CORE).exists() {
-        let mut cargo = Command::new(variable("CARGO"));
-        // The target is a tier 3 one and its atomics and assembly are unstable.
-        cargo
-            .arg("build")
-            .env("RUSTC", DEBIAN_RUSTC)
-            .env("RUSTC_BOOTSTRAP", "1");
-        return Some(cargo);
-    }
-    let sysroot = Command::new("rustup")
-        .args(["run", "nightly", "rustc", "--print", "sysroot"])
-        .output()
-        .ok()
-        .filter(|output| output.status.success())?;
-    let sysroot = PathBuf::from(String::from_utf8(sysroot.stdout).ok()?.trim());
-    if !sysroot.join("lib/rustlib/src/rust/library/core").exists() {
-        return None;
-    }
-    let mut cargo = Command::new("rustup");
-    cargo
-        .args(["run", "nightly", "cargo", "build", "-Zbuild-std=core"])
-        .env_remove("RUSTC")
-        .env_remove("CARGO")
-        .env_remove("RUSTUP_TOOLCHAIN");
-    Some(cargo)
-}
-
 fn rustflags(linker: &Path) -> String {
     [
         // Kernels from 6.1 on know it: 32-bit operations and atomics that return the old value.
@@ -110,18 +73,6 @@ fn rustflags(linker: &Path) -> String {
         format!("-Clinker={}", linker.display()),
     ]
     .join("\u{1f}")
-}
-
-fn find_linker() -> Option<PathBuf> {
-    let home_bin = env::var_os("CARGO_HOME")
-        .map(PathBuf::from)
-        .or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")))
-        .map(|home| home.join("bin"));
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path)
-        .chain(home_bin)
-        .map(|folder| folder.join("bpf-linker"))
-        .find(|candidate| candidate.is_file())
 }
 
 fn variable(name: &str) -> String {

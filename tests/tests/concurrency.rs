@@ -12,7 +12,7 @@ use lvs_common::connection::{Entry, Kind, Protocol, Tag, tcp};
 use lvs_common::family::V4;
 use lvs_common::verdict::Reason;
 use lvs_dataplane::clock;
-use lvs_dataplane::kernel::Entries;
+use lvs_dataplane::kernel::EntryMapping;
 use lvs_dataplane::sweep::Sweeper;
 use lvs_tests::frames::{Content, Packet};
 use lvs_tests::object::{Action, INTERFACE, Object};
@@ -82,7 +82,7 @@ fn on_two_cpus<T: Send>(work: impl Fn(u32) -> T + Sync) -> Vec<T> {
 }
 
 /// Live entries of the table, replies included.
-fn entries(table: &Entries<V4>) -> Vec<(u32, Entry<V4>)> {
+fn entries(table: &EntryMapping<V4>) -> Vec<(u32, Entry<V4>)> {
     (0..table.len())
         .filter_map(|way| Some((way, table.read(way)?)))
         .filter(|(_, entry)| Tag(entry.tag).is_live())

@@ -27,5 +27,5 @@ pub(crate) fn execute() -> Result<()> {
         "--deny",
         "warnings",
     ]))?;
-    shell::run(&mut bpf::check())
+    shell::run(&mut bpf::check()?)
 }

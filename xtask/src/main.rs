@@ -13,6 +13,7 @@ mod run;
 mod setup;
 mod shell;
 mod test;
+mod toolchain;
 
 /// Set up, build, run, test, measure, lint and install the director.
 ///

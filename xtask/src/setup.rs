@@ -5,12 +5,16 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
-use crate::{bpf, shell};
+use crate::shell;
+use crate::toolchain::{self, Compiler};
 use requirements::{REQUIREMENTS, Requirement};
 
 pub(crate) use requirements::Purpose;
 
 mod requirements;
+
+/// bpf-linker's version; its LLVM must have the major version of the compiler's.
+const LINKER_VERSION: &str = "0.13.0";
 
 /// Install missing programs for the build, the lab and the tests.
 ///
@@ -81,7 +85,7 @@ pub(crate) fn ensure(purposes: &[Purpose]) -> Result<()> {
     if !toolchain.is_empty() {
         if has_apt && are_available(&toolchain) {
             install_packages(&toolchain)?;
-            if bpf::linker().is_none() {
+            if toolchain::linker().is_none() {
                 build_linker()?;
             }
         } else {
@@ -173,17 +177,14 @@ fn apt(arguments: &[&str]) -> Result<Command> {
 }
 
 fn build_linker() -> Result<()> {
-    eprintln!(
-        "building bpf-linker {}, about a minute",
-        bpf::LINKER_VERSION
-    );
+    eprintln!("building bpf-linker {LINKER_VERSION}, about a minute");
     let mut cargo = shell::cargo();
     cargo
         .args([
             "install",
             "bpf-linker",
             "--version",
-            bpf::LINKER_VERSION,
+            LINKER_VERSION,
             "--locked",
         ])
         .args(["--no-default-features", "--features", "llvm-22"])
@@ -193,17 +194,17 @@ fn build_linker() -> Result<()> {
 
 /// A nightly compiler, which may build `core` itself, and the linker as its project releases it.
 fn install_rustup_toolchain() -> Result<()> {
-    if !bpf::has_nightly() {
+    if Compiler::find().is_none() {
         let options = ["--profile", "minimal", "--component", "rust-src"];
         let install = ["toolchain", "install", "nightly"];
         shell::run(Command::new("rustup").args(install).args(options))?;
     }
-    if bpf::linker().is_none() {
-        let folder = bpf::cargo_bin().context("neither CARGO_HOME nor HOME is set")?;
+    if toolchain::linker().is_none() {
+        let folder = toolchain::cargo_bin().context("neither CARGO_HOME nor HOME is set")?;
         let archive = format!(
             "https://github.com/aya-rs/bpf-linker/releases/download/v{}/\
              bpf-linker-{}-unknown-linux-musl.tar.zst",
-            bpf::LINKER_VERSION,
+            LINKER_VERSION,
             std::env::consts::ARCH
         );
         let fetch = format!(

@@ -23,7 +23,7 @@ use super::protocol::{
     Connection, Edit, MarkRule, Refusal, Services, Status, Timeouts, VerdictCount,
 };
 use super::role::{Handover, Role, RoleStatus};
-use super::sync::{SyncOrder, SyncStatus};
+use super::sync::{SyncCommand, SyncStatus};
 
 /// Why the daemon did not do it.
 #[derive(Debug, Error)]
@@ -135,8 +135,8 @@ impl Client {
     }
 
     /// Starts or stops a sync daemon.
-    pub async fn order_sync(&mut self, order: &SyncOrder) -> Result<(), ClientError> {
-        self.request(Method::POST, "/v1/sync", Some(order))
+    pub async fn command_sync(&mut self, command: &SyncCommand) -> Result<(), ClientError> {
+        self.request(Method::POST, "/v1/sync", Some(command))
             .await
             .map(drop)
     }

@@ -1,4 +1,4 @@
-//! What travels over the control socket about the links to other directors.
+//! Connection replication over encrypted sessions with peers, over the control socket.
 //!
 //! | request | body | answer |
 //! |---|---|---|
@@ -9,16 +9,16 @@ use serde::{Deserialize, Serialize};
 use super::role::Role;
 use super::sync::DiscardCount;
 
-/// How the links are.
+/// Status of all sessions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeersStatus {
-    /// This director's own name on the links; none: it has no peers.
+    /// This director's own name in sessions; none: it has no peers.
     pub instance: Option<String>,
-    /// Where it listens.
+    /// Address at which it listens.
     pub listening: Option<String>,
     /// The others: those it dials first, in the order of the command line.
     pub peers: Vec<PeerStatus>,
-    /// Why links were refused or broke, reasons that occurred.
+    /// Sessions that were refused or ended, by reason; reasons that occurred.
     pub refused: Vec<RefusalCount>,
     /// Events of the data path that did not fit into their buffer: the next scan, a second later at most,
     /// makes up for them.
@@ -28,25 +28,27 @@ pub struct PeersStatus {
 /// One other director.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerStatus {
-    /// As on the command line, or where it dialled from.
+    /// As on the command line, or the address that it dialed from.
     pub address: String,
-    /// Its name on the links, as soon as it is known.
+    /// Its name in sessions, as soon as it is known.
     pub instance: Option<String>,
-    /// Its role, as it said.
+    /// Its role, as it sent it.
     pub role: Option<Role>,
-    /// How it is.
+    /// Its state.
     pub state: PeerState,
     /// Since when (seconds since 1970).
     pub since: u64,
-    /// What is in the way.
+    /// Why there is no session.
     pub problem: Option<String>,
-    /// What it is told; none: it is not dialled.
-    pub told: Option<Told>,
-    /// What it tells; none: it never dialled.
-    pub taken: Option<Taken>,
+    /// Counters of what it is sent; none: it is not dialed.
+    #[serde(rename = "told", alias = "sent")]
+    pub sent: Option<PeerSent>,
+    /// Counters of what is received from it; none: it never dialed.
+    #[serde(rename = "taken", alias = "received")]
+    pub received: Option<PeerReceived>,
 }
 
-/// How a peer is.
+/// State of a peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PeerState {
@@ -73,56 +75,56 @@ impl PeerState {
     }
 }
 
-/// What a peer is told about this director's connections.
+/// Counters of this director's connections that a peer is sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Told {
-    /// Whether it is reached.
+pub struct PeerSent {
+    /// Whether there is a session.
     pub connected: bool,
-    /// Of this director's own connections and templates, those that it was told and are there.
+    /// Of this director's own connections and templates, those that it was sent and exist.
     pub connections: u64,
-    /// Frames that it did not take yet.
+    /// Frames that it has not applied yet.
     pub lag_frames: u64,
     /// Milliseconds since the oldest of them was sent.
     pub lag_ms: u64,
-    /// How much of the table it was told, in percent, while it catches up.
+    /// Share of the tables that it was sent, in percent, while it catches up.
     pub progress: u8,
-    /// The last transfer of everything.
-    pub bulk: Option<Bulk>,
-    /// Connections to it that broke.
+    /// The last bulk sync.
+    pub bulk: Option<BulkSync>,
+    /// Sessions that broke.
     pub losses: u64,
     /// Entries that it asked for because it did not have them.
     pub missing: u64,
 }
 
-/// What a peer tells about its connections.
+/// Counters of a peer's connections that are received.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Taken {
+pub struct PeerReceived {
     /// Whether it is connected.
     pub connected: bool,
     /// Of its connections and templates, those that are held here.
     pub connections: u64,
-    /// How much of its table it has told, in percent, while this director catches up.
+    /// Share of its tables that was received, in percent, while this director catches up.
     pub progress: u8,
-    /// The last transfer of everything.
-    pub bulk: Option<Bulk>,
-    /// Its connections to here that broke.
+    /// The last bulk sync.
+    pub bulk: Option<BulkSync>,
+    /// Sessions that broke.
     pub losses: u64,
-    /// What was not taken, by reason; reasons that occurred.
+    /// Discarded entries, by reason; reasons that occurred.
     pub discarded: Vec<DiscardCount>,
 }
 
-/// A transfer of everything.
+/// A bulk sync: the first transfer of all connections in a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Bulk {
+pub struct BulkSync {
     /// When it was complete (seconds since 1970).
     pub at: u64,
     /// Connections and templates.
     pub connections: u64,
-    /// How long it took in milliseconds.
+    /// Milliseconds that it took.
     pub took_ms: u64,
 }
 
-/// How often links were refused, or broke, for one reason.
+/// Number of sessions that were refused or ended for one reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct RefusalCount {

@@ -1,8 +1,8 @@
-//! What travels over the control socket about connection synchronization.
+//! Connection replication in the messages of the kernel's IPVS, over the control socket.
 //!
 //! | request | body | answer |
 //! |---|---|---|
-//! | `POST /v1/sync` | one [`SyncOrder`] | 204, or an error status with a refusal |
+//! | `POST /v1/sync` | one [`SyncCommand`] | 204, or an error status with a refusal |
 //! | `GET /v1/sync` | | [`SyncStatus`] |
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -16,7 +16,7 @@ pub const DEFAULT_PORT: u16 = 8848;
 /// Messages stay on the link.
 pub const DEFAULT_TTL: u8 = 1;
 
-/// Which end of connection synchronization.
+/// The two ends of connection synchronization: a master sends, a backup receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "well-known names")]
@@ -44,40 +44,40 @@ pub struct SyncDaemon {
     pub interface: String,
     #[serde(default)]
     pub syncid: u8,
-    /// 224.0.0.81 unless told otherwise.
+    /// 224.0.0.81 by default.
     #[serde(default)]
     pub group: Option<IpAddr>,
-    /// 8848 unless told otherwise.
+    /// 8848 by default.
     #[serde(default)]
     pub port: Option<u16>,
-    /// 1 unless told otherwise.
+    /// 1 by default.
     #[serde(default)]
     pub ttl: Option<u8>,
-    /// Bytes of a message at most, without the headers of IP and UDP: what fits 1500 bytes unless told
-    /// otherwise.
+    /// Bytes of a message at most, without the headers of IP and UDP: what fits 1500 bytes by
+    /// default.
     #[serde(default)]
     pub max_length: Option<u16>,
 }
 
-/// What is to be done.
+/// A command to the sync daemons.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
-pub enum SyncOrder {
+pub enum SyncCommand {
     /// `--start-daemon`.
     Start(SyncDaemon),
     /// `--stop-daemon`.
     Stop(SyncRole),
 }
 
-/// How synchronization goes.
+/// Status of both sync daemons.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncStatus {
     /// The daemons that are to run, the master first, with every option filled in.
     pub daemons: Vec<SyncDaemonStatus>,
-    /// What was sent since lvsd started.
-    pub sent: Sent,
-    /// What was received since lvsd started.
-    pub received: Received,
+    /// Counters of the master since lvsd started.
+    pub sent: SyncSent,
+    /// Counters of the backup since lvsd started.
+    pub received: SyncReceived,
 }
 
 /// One of the two daemons.
@@ -89,9 +89,9 @@ pub struct SyncDaemonStatus {
     pub problem: Option<String>,
 }
 
-/// What a master sent.
+/// Counters of a master.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sent {
+pub struct SyncSent {
     /// Datagrams.
     pub messages: u64,
     /// Connections and templates in them.
@@ -105,24 +105,24 @@ pub struct Sent {
     pub rounds: u64,
 }
 
-/// What a backup received.
+/// Counters of a backup.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Received {
+pub struct SyncReceived {
     /// Datagrams.
     pub messages: u64,
-    /// Connections and templates that were taken.
+    /// Connections and templates that were applied.
     pub entries: u64,
-    /// Datagrams that came faster than they were taken, so that the socket had no room for them.
+    /// Datagrams that arrived faster than they were applied, and found the socket's buffer full.
     #[serde(default)]
     pub overflowed: u64,
     /// Connections and templates that wait for their real server or virtual service.
     #[serde(default)]
     pub unbound: u64,
-    /// What was not, by reason; reasons that occurred.
+    /// Discarded messages and entries, by reason; reasons that occurred.
     pub discarded: Vec<DiscardCount>,
 }
 
-/// How much was not taken for one reason.
+/// Number of messages and entries discarded for one reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct DiscardCount {

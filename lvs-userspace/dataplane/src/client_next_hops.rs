@@ -13,7 +13,7 @@ use lvs_common::family::{V4, V6};
 use lvs_common::network::Network;
 
 use crate::address::narrow;
-use crate::kernel::{Entries, Maps};
+use crate::kernel::{EntryMapping, Maps};
 use crate::neighbour::{Change, NextHop, Resolution};
 
 /// Connections of a table whose clients are looked for at once; the others are after them.
@@ -29,7 +29,7 @@ pub struct ClientsWithoutNextHop {
 }
 
 /// True of a live connection that has replies but no client to send them to.
-pub fn lacks_next_hop<F: Network>(table: &Entries<F>, way: u32) -> bool {
+pub fn lacks_next_hop<F: Network>(table: &EntryMapping<F>, way: u32) -> bool {
     table.client_interface(way) == 0 && table.partner(way).is_some()
 }
 
@@ -87,7 +87,7 @@ impl ClientNextHops {
 }
 
 /// The connections by their clients.
-fn by_client<F: Network>(table: &Entries<F>, ways: &[u32]) -> HashMap<IpAddr, Vec<u32>> {
+fn by_client<F: Network>(table: &EntryMapping<F>, ways: &[u32]) -> HashMap<IpAddr, Vec<u32>> {
     let mut clients: HashMap<_, Vec<_>> = HashMap::new();
     for &way in ways {
         if let Some(client) = client(table, way) {
@@ -98,7 +98,7 @@ fn by_client<F: Network>(table: &Entries<F>, ways: &[u32]) -> HashMap<IpAddr, Ve
 }
 
 /// The client of a connection that still has no next hop.
-fn client<F: Network>(table: &Entries<F>, way: u32) -> Option<IpAddr> {
+fn client<F: Network>(table: &EntryMapping<F>, way: u32) -> Option<IpAddr> {
     let (_, Entry { key, .. }) = table.read_live(way)?;
     let waiting = key.kind == Kind::Request as u8 && lacks_next_hop(table, way);
     waiting.then(|| narrow(&F::widen(key.source), F::NUMBER))
@@ -106,7 +106,7 @@ fn client<F: Network>(table: &Entries<F>, way: u32) -> Option<IpAddr> {
 
 /// Writes a client into its connection. Whoever hears the client meanwhile writes the same words; it may win
 /// any of them, and the client's next packet sets them all right.
-fn write<F: Network>(table: &Entries<F>, way: u32, address: IpAddr, client: Client) {
+fn write<F: Network>(table: &EntryMapping<F>, way: u32, address: IpAddr, client: Client) {
     if self::client(table, way) != Some(address) {
         return;
     }
@@ -134,7 +134,7 @@ mod tests {
         interface: 7,
     };
 
-    fn put(table: &Entries<V4>, way: u32, kind: Kind, partner: u32, interface: u32) {
+    fn put(table: &EntryMapping<V4>, way: u32, kind: Kind, partner: u32, interface: u32) {
         let mut entry = table.read(way).unwrap();
         entry.tag = Tag::default().claimed(0xabcd_0000).live(1, false).0;
         entry.key.kind = kind as u8;
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_next_hop_is_written_only_where_it_is_missing() {
-        let table = Entries::<V4>::zeroed(8);
+        let table = EntryMapping::<V4>::zeroed(8);
         put(&table, 0, Kind::Request, 2, 0);
         put(&table, 1, Kind::Reply, 1, 0);
         put(&table, 2, Kind::Request, 0, 0);

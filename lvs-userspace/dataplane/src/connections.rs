@@ -9,7 +9,7 @@ use lvs_common::family::Family;
 
 use crate::address::narrow;
 use crate::clock::now;
-use crate::kernel::{Entries, Maps};
+use crate::kernel::{EntryMapping, Maps};
 
 /// Entries in use at the last sweep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub fn list(maps: &Maps, mut emit: impl FnMut(Vec<u8>) -> bool) {
 
 fn list_table<F: Family>(
     maps: &Maps,
-    table: &Entries<F>,
+    table: &EntryMapping<F>,
     emit: &mut impl FnMut(Vec<u8>) -> bool,
 ) -> bool {
     let now = now();
@@ -55,7 +55,7 @@ fn list_table<F: Family>(
 /// The connection that lives in a way and is not expired.
 fn connection<F: Family>(
     maps: &Maps,
-    table: &Entries<F>,
+    table: &EntryMapping<F>,
     way: u32,
     now: u32,
 ) -> Option<Connection> {

@@ -30,7 +30,7 @@ use zerocopy::IntoBytes;
 use zerocopy::byteorder::network_endian::{U16, U32};
 
 use crate::address::narrow;
-use crate::kernel::{Entries, Maps};
+use crate::kernel::{EntryMapping, Maps};
 
 /// Keep-alives to a client. Two are enough for a number that its window might happen to hold, because
 /// the next one is half of all numbers away; once more for what is lost.
@@ -99,7 +99,7 @@ impl Keepalives {
     }
 
     /// Asks every client that waits for one of the servers. Returns how many those are.
-    fn ask<F: Packet>(&self, table: &Entries<F>, servers: &HashMap<u16, u8>) -> u32 {
+    fn ask<F: Packet>(&self, table: &EntryMapping<F>, servers: &HashMap<u16, u8>) -> u32 {
         let mut sent = 0;
         if servers.is_empty() {
             return sent;
@@ -145,13 +145,13 @@ fn is_down(maps: &Maps, server: u16) -> bool {
 }
 
 /// Server index of a TCP connection; means something while its tag says that it is live.
-fn server<F: Network>(table: &Entries<F>, way: u32) -> Option<u16> {
+fn server<F: Network>(table: &EntryMapping<F>, way: u32) -> Option<u16> {
     let (protocol, kind, server) = table.route(way);
     (protocol == Protocol::Tcp as u8 && kind == Kind::Request).then_some(server)
 }
 
 /// The key of a connection whose client may be waiting.
-fn waiting<F: Network>(table: &Entries<F>, way: u32) -> Option<Key<F>> {
+fn waiting<F: Network>(table: &EntryMapping<F>, way: u32) -> Option<Key<F>> {
     use tcp::State::{CloseWait, Established, FinWait, LastAck};
     let (tag, entry) = table.read_live(way)?;
     let state = tcp::State::from_raw(tag.state());

@@ -12,6 +12,7 @@ pub mod director;
 pub mod keepalive;
 pub mod kernel;
 pub mod neighbour;
+pub mod netlink;
 pub mod own_addresses;
 pub mod privileges;
 pub mod rates;

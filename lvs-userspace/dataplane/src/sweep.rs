@@ -13,7 +13,7 @@ use lvs_common::family::Family;
 use lvs_common::network::Network;
 
 use crate::client_next_hops::{MAX_WAITING, lacks_next_hop};
-use crate::kernel::{Entries, Mapping};
+use crate::kernel::{EntryMapping, Mapping};
 use crate::table::{Table, claims};
 use crate::templates::ExpiringTemplates;
 
@@ -48,7 +48,7 @@ impl Sweeper {
     /// One pass over the table.
     pub fn sweep<F: Network>(
         &mut self,
-        table: &Entries<F>,
+        table: &EntryMapping<F>,
         loads: &Mapping<Load>,
         now: u32,
     ) -> Swept {
@@ -105,14 +105,14 @@ impl Sweeper {
 }
 
 /// Removes a connection or template that still has this tag; false if somebody else was faster.
-fn expire<F: Family>(table: &Entries<F>, loads: &Mapping<Load>, way: u32, found: Tag) -> bool {
+fn expire<F: Family>(table: &EntryMapping<F>, loads: &Mapping<Load>, way: u32, found: Tag) -> bool {
     let table = Table::new(table, loads);
     let slot = by_number::<F, _>(table, way + 1).filter(|slot| slot.tag == found);
     slot.is_some_and(|slot| remove::<F, _>(table, &slot))
 }
 
 /// True if a reply entry's connection still refers to it.
-fn has_connection<F: Family>(table: &Entries<F>, way: u32) -> bool {
+fn has_connection<F: Family>(table: &EntryMapping<F>, way: u32) -> bool {
     table.partner(way).is_some_and(|connection| {
         table.live(connection).is_some()
             && table.partner(connection) == Some(way)

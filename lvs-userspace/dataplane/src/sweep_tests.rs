@@ -14,7 +14,7 @@ const SERVER: u16 = 3;
 const NOW: u32 = 1_000_000;
 
 struct Fixture {
-    table: Entries<V4>,
+    table: EntryMapping<V4>,
     loads: Mapping<Load>,
     sweeper: Sweeper,
 }
@@ -22,7 +22,7 @@ struct Fixture {
 impl Fixture {
     fn new() -> Self {
         let fixture = Self {
-            table: Entries::zeroed(WAYS),
+            table: EntryMapping::zeroed(WAYS),
             loads: Mapping::zeroed(8),
             sweeper: Sweeper::default(),
         };

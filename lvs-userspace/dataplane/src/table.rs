@@ -24,7 +24,7 @@ use lvs_common::connection::{Client, Entry, Key, Loads, Record, Tag};
 use lvs_common::family::Family;
 use lvs_common::walk::Walk;
 
-use crate::kernel::{Entries, Mapping};
+use crate::kernel::{EntryMapping, Mapping};
 
 /// Waits until no other thread of this process has ways claimed, and keeps it so.
 pub fn claims() -> MutexGuard<'static, ()> {
@@ -35,13 +35,13 @@ pub fn claims() -> MutexGuard<'static, ()> {
 /// One of the connection tables with what its entries are accounted for in.
 #[derive(Clone, Copy)]
 pub struct Table<'a, F: Family> {
-    entries: &'a Entries<F>,
+    entries: &'a EntryMapping<F>,
     loads: &'a Mapping<Load>,
 }
 
 impl<'a, F: Family> Table<'a, F> {
     /// A table whose connections are counted in `loads`.
-    pub const fn new(entries: &'a Entries<F>, loads: &'a Mapping<Load>) -> Self {
+    pub const fn new(entries: &'a EntryMapping<F>, loads: &'a Mapping<Load>) -> Self {
         Self { entries, loads }
     }
 }
@@ -56,6 +56,16 @@ impl<F: Family> Loads for Table<'_, F> {
     fn account_template(self, server: u32, change: u32) {
         if let Some(templates) = self.loads.word(server, offset_of!(Load, templates)) {
             templates.fetch_add(change, Ordering::Relaxed);
+        }
+    }
+}
+
+impl<F: Family> Table<'_, F> {
+    /// Counts no packet of an entry, by its number plus one: it belongs to the director that sent it.
+    pub fn disown(self, number: u32) {
+        let offset = offset_of!(Entry<F>, packets);
+        if let Some(packets) = self.entries.word(number.wrapping_sub(1), offset) {
+            packets.store(0, Ordering::Relaxed);
         }
     }
 }
@@ -80,7 +90,7 @@ impl<'a, F: Family> Store<F> for Table<'a, F> {
 /// A set of ways.
 #[derive(Clone, Copy)]
 pub struct Set<'a, F: Family> {
-    entries: &'a Entries<F>,
+    entries: &'a EntryMapping<F>,
     /// Number of its way 0 from the start of the table.
     first: u32,
 }

@@ -15,7 +15,7 @@ use lvs_common::connection::{Entry, Tag};
 use lvs_common::family::Family;
 use lvs_common::persistence::network;
 
-use crate::kernel::Entries;
+use crate::kernel::EntryMapping;
 
 /// Templates are looked after from so many ticks before they expire, so that nearly all are decided on
 /// in time.
@@ -49,7 +49,7 @@ impl ExpiringTemplates {
     /// Notes a template that has so many ticks left; `None`: its time is up.
     pub(crate) fn note<F: Family>(
         &mut self,
-        table: &Entries<F>,
+        table: &EntryMapping<F>,
         way: u32,
         found: Tag,
         left: Option<u32>,
@@ -77,7 +77,7 @@ impl ExpiringTemplates {
     /// Marks the template that a live connection with so many ticks left needs.
     pub(crate) fn mark_needed<F: Family>(
         &mut self,
-        table: &Entries<F>,
+        table: &EntryMapping<F>,
         way: u32,
         now: u32,
         left: u32,
@@ -106,7 +106,7 @@ impl ExpiringTemplates {
     /// others whose time is up.
     pub(crate) fn extend_needed<F: Family>(
         self,
-        table: &Entries<F>,
+        table: &EntryMapping<F>,
         now: u32,
     ) -> impl Iterator<Item = (u32, Tag)> {
         self.0.into_values().filter_map(move |template| {

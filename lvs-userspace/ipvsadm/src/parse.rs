@@ -11,7 +11,7 @@ use super::number::timeout;
 use super::option::{CommandName, OptionName, Rule, Switch};
 use super::server::ServerOptions;
 use super::service::{self, ServiceOptions};
-use super::sync::SyncOptions;
+use super::sync::SyncArguments;
 use super::word::{Item, Words};
 use lvs_api::model::{Protocol, ServiceId};
 use lvs_api::protocol::{Edit, MarkRule, Timeouts};
@@ -75,7 +75,7 @@ struct Line {
     given: Vec<OptionName>,
     service: ServiceOptions,
     server: ServerOptions,
-    sync: SyncOptions,
+    sync: SyncArguments,
     mark: u32,
 }
 

@@ -9,9 +9,9 @@ use super::option::{CommandName, OptionName};
 use lvs_api::sync::{DEFAULT_GROUP, DEFAULT_PORT, DEFAULT_TTL};
 use lvs_api::sync::{SyncDaemon, SyncDaemonStatus, SyncRole};
 
-/// What the options said about connection synchronization.
+/// Options of connection synchronization.
 #[derive(Default)]
-pub(super) struct SyncOptions {
+pub(super) struct SyncArguments {
     role: Option<SyncRole>,
     interface: Option<String>,
     group: Option<IpAddr>,
@@ -21,8 +21,8 @@ pub(super) struct SyncOptions {
     max_length: Option<u16>,
 }
 
-impl SyncOptions {
-    /// Takes the word that follows the commands.
+impl SyncArguments {
+    /// Reads the word that follows the commands.
     pub(super) fn begin(
         &mut self,
         name: CommandName,
@@ -41,7 +41,7 @@ impl SyncOptions {
         Ok(())
     }
 
-    /// Takes an option of synchronization; says whether it was one.
+    /// Reads an option; false: it is none of synchronization.
     pub(super) fn take(&mut self, option: OptionName, value: &str) -> Result<bool, UsageError> {
         let byte = |from| number(value, from..=255).and_then(|value| value.try_into().ok());
         let short = |to| number(value, 1..=to).and_then(|value| value.try_into().ok());

@@ -131,34 +131,35 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
     pub(crate) icmp_rate: u32,
 
-    /// A sync master tells of a connection at this packet from its client
+    /// A sync master sends a connection at this packet from its client
     ///
-    /// When a connection closes it is told at once. Sync daemons are started with
-    /// `lvsadm --start-daemon`, and run again with the next lvsd.
+    /// When a connection closes it is sent at once. Sync daemons replicate connections by the protocol of the
+    /// kernel's IPVS (see `--peer` for lvsd's own). They are started with `lvsadm --start-daemon`, and run again
+    /// with the next lvsd.
     #[arg(long, value_name = "PACKETS", default_value_t = 3)]
     pub(crate) sync_threshold: u32,
 
-    /// A sync master tells of a connection again after each so many packets; 0: once
+    /// A sync master sends a connection again after each so many packets; 0: once
     #[arg(long, value_name = "PACKETS", default_value_t = 50)]
     pub(crate) sync_period: u32,
 
-    /// A sync master tells of a connection that goes on again after this time; 0s: by its packets only
+    /// A sync master sends a connection that goes on again after this time; 0s: by its packets only
     ///
     /// Or after half its timeout, if that is less; ten seconds count as the least half.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "0s")]
     pub(crate) sync_refresh: Duration,
 
-    /// A sync master repeats so many times what it told, an eighth of `--sync-refresh` apart
+    /// A sync master repeats so many times what it sent, an eighth of `--sync-refresh` apart
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(..=3), default_value_t = 0)]
     pub(crate) sync_retries: u8,
 
     /// Ports of the sync daemons, from `--mcast-port` on: as many as `net.ipv4.vs.sync_ports` of the others
     ///
-    /// A master spreads connections over them, each through its own; a backup listens to all.
+    /// A master spreads connections over them, each through its own; a backup listens at all.
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=64), default_value_t = 1)]
     pub(crate) sync_ports: u16,
 
-    /// Of persistent services a sync master tells the templates only (1), or their connections too (0)
+    /// Of persistent services a sync master sends the templates only (1), or their connections too (0)
     ///
     /// Fewer messages, and a client gets its real server again after a takeover, but the TCP connections that
     /// it has are lost.
@@ -167,7 +168,7 @@ pub(crate) struct Arguments {
 
     /// Buffer of a sync daemon's socket; 0: the system's default [default: 1 MiB to send, 8 MiB to receive]
     ///
-    /// `lvsadm sync status` tells how many messages found no room.
+    /// `lvsadm sync status` counts the messages that found no room.
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(..=1 << 30))]
     pub(crate) sync_sock_size: Option<u32>,
 
@@ -200,19 +201,20 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "1m")]
     pub(crate) announce_repeat: Duration,
 
-    /// Another director to share connections with, as HOST or HOST:PORT (give it once for each)
+    /// Another lvsd to replicate connections with, as HOST or HOST:PORT (give it once for each)
     ///
-    /// Each director tells the others of its own connections, over encrypted connections that only those
-    /// with the same key can make; all of them name all others, or one list of all. `lvsadm sync status`
-    /// shows how it goes. Port 8849 unless given.
+    /// Each director sends the others its own connections, over encrypted sessions of lvsd's own protocol that
+    /// only those with the same key can make (for directors with the kernel's IPVS see `lvsadm
+    /// --start-daemon`); all of them name all others, or one list of all. `lvsadm sync status` shows their
+    /// state. Port 8849 unless given.
     #[arg(long, value_name = "HOST[:PORT]", requires = "peer_key", value_parser = peer::peer_address)]
     pub(crate) peer: Vec<String>,
 
-    /// Where to listen for peers [default: port 8849 of every address]
+    /// Address to listen at for peers [default: port 8849 of every address]
     #[arg(long, value_name = "ADDRESS[:PORT]", requires = "peer_key", value_parser = peer::listen_address)]
     pub(crate) peer_listen: Option<SocketAddr>,
 
-    /// What all peers share: a file of at least 16 bytes that only its owner may read
+    /// Key that all peers share: a file of at least 16 bytes that only its owner may read
     #[arg(long, value_name = "FILE")]
     pub(crate) peer_key: Option<PathBuf>,
 
@@ -244,9 +246,9 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    /// Whether there is a packet at which a connection is told again, if it is to be: `sync_threshold` has the
-    /// same bounds.
-    pub(crate) const fn tells(&self) -> bool {
+    /// True if a sync master can send a connection again at all: the threshold is below the period, as IPVS's
+    /// `sync_threshold` asks.
+    pub(crate) const fn sends_connections(&self) -> bool {
         self.sync_period == 0 || self.sync_threshold < self.sync_period
     }
 
@@ -303,15 +305,21 @@ mod tests {
 
     #[test]
     fn a_connection_is_told_within_each_period() {
-        let tells = |words: &[&str]| {
+        let sends_connections = |words: &[&str]| {
             let words = ["lvsd"].into_iter().chain(words.iter().copied());
-            Arguments::parse_from(words).tells()
+            Arguments::parse_from(words).sends_connections()
         };
-        assert!(tells(&[]));
-        assert!(tells(&["--sync-threshold=0", "--sync-period=1"]));
-        assert!(tells(&["--sync-threshold=9", "--sync-period=0"]));
-        assert!(!tells(&["--sync-threshold=50"]));
-        assert!(!tells(&["--sync-threshold=51"]));
+        assert!(sends_connections(&[]));
+        assert!(sends_connections(&[
+            "--sync-threshold=0",
+            "--sync-period=1"
+        ]));
+        assert!(sends_connections(&[
+            "--sync-threshold=9",
+            "--sync-period=0"
+        ]));
+        assert!(!sends_connections(&["--sync-threshold=50"]));
+        assert!(!sends_connections(&["--sync-threshold=51"]));
     }
 
     #[test]

@@ -22,7 +22,7 @@ use lvs_config::check;
 use lvs_dataplane::kernel::{self, Options};
 use lvs_failover::role::AddressGroup;
 use lvs_failover::virtual_address::Announcing;
-use lvs_replication::sync::{Habits, Refreshing};
+use lvs_replication::ipvs::{RefreshOptions, SyncOptions};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    if !arguments.tells() {
+    if !arguments.sends_connections() {
         return ExitCode::from(usage("--sync-threshold has to be less than --sync-period"));
     }
     if let [word, files @ ..] = arguments.words.as_slice()
@@ -255,8 +255,8 @@ fn settings(arguments: &Arguments, config: Option<PathBuf>, log: Option<Log>) ->
         socket: arguments.socket.clone(),
         state: arguments.state_folder(),
         options: options(arguments),
-        sync: Habits {
-            refreshing: Refreshing {
+        sync: SyncOptions {
+            refresh: RefreshOptions {
                 period: arguments.sync_refresh,
                 retries: arguments.sync_retries,
             },

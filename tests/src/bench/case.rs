@@ -2,7 +2,7 @@
 
 use crate::pairs;
 use lvs_api::model::Method;
-use lvs_replication::sync::Wanted;
+use lvs_replication::Interest;
 
 use super::frame::{ACK, Payload, SYN, Towards};
 
@@ -26,7 +26,7 @@ pub struct Case {
     /// Every packet starts a connection.
     pub new: bool,
     /// The replication of the case's connections, if any.
-    pub sync: Option<Wanted>,
+    pub sync: Option<Interest>,
 }
 
 impl Case {
@@ -84,8 +84,8 @@ pub fn all(quick: bool) -> Vec<Case> {
             }
             if size.0 == 1 && matches!(way.1, Method::Direct) {
                 let known = known(way, false, ipv6, size);
-                cases.push(synced(&known, "peers", Wanted::News));
-                cases.push(synced(&known, "sync", Wanted::Repeats));
+                cases.push(synced(&known, "peers", Interest::Changes));
+                cases.push(synced(&known, "sync", Interest::Repeats));
             }
         }
     }
@@ -153,10 +153,10 @@ fn known((word, method, towards): Way, udp: bool, ipv6: bool, (flows, entries): 
 }
 
 /// The same case with connection replication.
-fn synced(case: &Case, how: &str, wanted: Wanted) -> Case {
+fn synced(case: &Case, how: &str, interest: Interest) -> Case {
     Case {
         name: format!("{}, {how}", case.name),
-        sync: Some(wanted),
+        sync: Some(interest),
         ..case.clone()
     }
 }

@@ -19,9 +19,9 @@ use lvs_common::family::Family;
 use lvs_common::verdict::Reason;
 use lvs_dataplane::clock;
 use lvs_dataplane::director::{Director, NextHop};
-use lvs_dataplane::kernel::{BenchPrograms, DataPath, Directory, Entries, Options};
+use lvs_dataplane::kernel::{BenchPrograms, DataPath, Directory, EntryMapping, Options};
 use lvs_dataplane::sweep::Sweeper;
-use lvs_replication::sync::{Feed, Listener};
+use lvs_replication::{EventFeed, Subscription};
 use zerocopy::FromZeros as _;
 
 use super::case::Case;
@@ -86,7 +86,7 @@ pub struct Rig {
     path: DataPath,
     director: Arc<Mutex<Director>>,
     /// Connection replication to another director.
-    listener: Option<Listener>,
+    subscription: Option<Subscription>,
     entries: u32,
     /// XDP action of a frame that is forwarded in a test run.
     forwarded: u32,
@@ -117,7 +117,7 @@ impl Rig {
             bench,
             path,
             director: Arc::new(Mutex::new(director)),
-            listener: None,
+            subscription: None,
             entries: case.entries,
             forwarded: if interface == LOOPBACK {
                 TRANSMIT
@@ -196,9 +196,9 @@ impl Rig {
         if case.new {
             self.empty(case.ipv6);
         }
-        if let (Some(wanted), None) = (case.sync, &self.listener) {
-            let feed = Arc::new(Feed::new(Arc::clone(&self.path.maps)));
-            self.listener = Some(feed.listen(wanted));
+        if let (Some(wanted), None) = (case.sync, &self.subscription) {
+            let feed = Arc::new(EventFeed::new(Arc::clone(&self.path.maps)));
+            self.subscription = Some(feed.subscribe(wanted));
         }
         let slices = if case.new { case.flows / SLICE } else { SLICES };
         (0..slices)
@@ -228,10 +228,10 @@ impl Rig {
         self.bench.configure(plan);
         let time = self.bench.run(program, SLICE)?.as_secs_f64() * 1e9;
         check(case, self.bench.settings().wrong, u64::from(SLICE))?;
-        if let Some(listener) = &self.listener {
+        if let Some(subscription) = &self.subscription {
             // Their buffer must not be full.
-            listener.take(usize::MAX);
-            ensure!(listener.lost() == 0, "events were lost");
+            subscription.drain(usize::MAX);
+            ensure!(subscription.lost() == 0, "events were lost");
         }
         Ok(time)
     }
@@ -270,7 +270,7 @@ impl Rig {
     /// Removes everything.
     pub fn remove(self) -> Result<()> {
         drop(self.bench);
-        drop(self.listener);
+        drop(self.subscription);
         drop(self.director);
         Ok(self.path.remove()?)
     }
@@ -292,7 +292,7 @@ fn check(case: &Case, wrong: u64, packets: u64) -> Result<()> {
     Ok(())
 }
 
-fn clear<F: Family>(table: &Entries<F>) {
+fn clear<F: Family>(table: &EntryMapping<F>) {
     for index in 0..table.len() {
         for offset in [offset_of!(Entry<F>, tag), offset_of!(Entry<F>, hint)] {
             if let Some(word) = table.word(index, offset) {

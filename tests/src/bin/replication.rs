@@ -16,11 +16,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use lvs_api::model::Method;
-use lvs_api::peers::{Taken, Told};
+use lvs_api::peers::{PeerReceived, PeerSent};
 use lvs_api::role::Role;
 use lvs_common::verdict::Reason;
 use lvs_replication::peer::{Key, Options, Peers};
-use lvs_replication::sync::{Discard, Feed};
+use lvs_replication::{Discard, EventFeed};
 use lvs_tests::bench::case::Case;
 use lvs_tests::bench::frame::{ACK, Payload, SYN, Towards};
 use lvs_tests::bench::rig::Rig;
@@ -35,7 +35,7 @@ use tokio::sync::watch;
 const PORTION: u32 = 32_768;
 /// Connections are replicated at this packet: one test run less for each portion.
 const THRESHOLD: u32 = 2;
-/// How long the last connections may be under way.
+/// Time that the last connections may be under way.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Measure connection replication between peers
@@ -88,7 +88,7 @@ fn measure(rig: Rig, mut held: u64, arguments: &Arguments, second: &mut Second) 
     let mut node = Node::start(rig, vec![second.line()?])?;
     let bulk = loop {
         thread::sleep(Duration::from_millis(10));
-        if let Some(bulk) = node.told().bulk {
+        if let Some(bulk) = node.sent().bulk {
             break bulk;
         }
     };
@@ -102,24 +102,24 @@ fn measure(rig: Rig, mut held: u64, arguments: &Arguments, second: &mut Second) 
         arguments.connections + arguments.rate * arguments.seconds,
     );
     let (began, mut worst) = (Instant::now(), 0);
-    let (own, other) = (told_for()?, second.report()?.worked());
+    let (own, other) = (replication_time()?, second.report()?.cpu_time());
     while next < end {
         let until = next.saturating_add(PORTION).min(end);
         held += open(&mut node.rig, next..until)?;
         next = until;
-        worst = worst.max(node.told().lag_ms);
+        worst = worst.max(node.sent().lag_ms);
         let due = Duration::from_secs(1) * (next - arguments.connections) / arguments.rate;
         thread::sleep(due.saturating_sub(began.elapsed()));
     }
     let took = began.elapsed();
     let last = Instant::now();
-    while node.told().connections < held || node.told().lag_frames > 1 {
+    while node.sent().connections < held || node.sent().lag_frames > 1 {
         let waited = last.elapsed();
-        ensure!(waited < PATIENCE, "{held} to be told: {:?}", node.told());
+        ensure!(waited < PATIENCE, "{held} to be sent: {:?}", node.sent());
         thread::sleep(Duration::from_millis(5));
     }
     println!(
-        "steady: {} new connections in {:.2} s ({:.0} a second), lag at most {worst} ms, all told {} ms after \
+        "steady: {} new connections in {:.2} s ({:.0} a second), lag at most {worst} ms, all sent {} ms after \
          the last",
         end - arguments.connections,
         took.as_secs_f64(),
@@ -127,11 +127,11 @@ fn measure(rig: Rig, mut held: u64, arguments: &Arguments, second: &mut Second) 
         last.elapsed().as_millis()
     );
     let (own, other) = (
-        told_for()?.saturating_sub(own),
-        second.report()?.worked().saturating_sub(other),
+        replication_time()?.saturating_sub(own),
+        second.report()?.cpu_time().saturating_sub(other),
     );
-    for (who, worked) in [("first", own), ("second", other)] {
-        let each = worked.as_secs_f64() / f64::from(end - arguments.connections);
+    for (who, time) in [("first", own), ("second", other)] {
+        let each = time.as_secs_f64() / f64::from(end - arguments.connections);
         println!(
             "the {who} director works {:.2} us for each: {:.0} a second with a core of its own",
             each * 1e6,
@@ -142,16 +142,16 @@ fn measure(rig: Rig, mut held: u64, arguments: &Arguments, second: &mut Second) 
     node.end()
 }
 
-/// Figures are of connections that were all told and taken.
+/// Makes sure that all connections were sent and received.
 fn compare(node: &Node, held: u64, second: &mut Second) -> Result<()> {
     let began = Instant::now();
-    let (taken, crowded) = loop {
-        let taken = second.report()?.taken.unwrap_or_default();
-        let mut discarded = taken.discarded.iter();
+    let (received, crowded) = loop {
+        let received = second.report()?.received.unwrap_or_default();
+        let mut discarded = received.discarded.iter();
         let crowded = discarded.find(|discarded| discarded.name == Discard::NoRoom.name());
         let crowded = crowded.map_or(0, |crowded| crowded.count);
-        if taken.connections + crowded >= held || began.elapsed() >= PATIENCE {
-            break (taken, crowded);
+        if received.connections + crowded >= held || began.elapsed() >= PATIENCE {
+            break (received, crowded);
         }
         thread::sleep(Duration::from_millis(20));
     };
@@ -159,23 +159,23 @@ fn compare(node: &Node, held: u64, second: &mut Second) -> Result<()> {
     println!(
         "the first director holds {held} connections, the second {} of them; without room there: {crowded}; \
          events lost: {lost}",
-        taken.connections
+        received.connections
     );
     ensure!(lost == 0, "events were lost");
     ensure!(
-        taken.connections + crowded >= held,
-        "the second director lacks connections: {taken:?}"
+        received.connections + crowded >= held,
+        "the second director lacks connections: {received:?}"
     );
     Ok(())
 }
 
-/// The CPU time of this process without the thread that forwards packets.
-fn told_for() -> Result<Duration> {
-    let forwarding = worked(UsageWho::RUSAGE_THREAD)?;
-    Ok(worked(UsageWho::RUSAGE_SELF)?.saturating_sub(forwarding))
+/// CPU time of this process so far, but for the thread that forwards packets.
+fn replication_time() -> Result<Duration> {
+    let forwarding = cpu_time(UsageWho::RUSAGE_THREAD)?;
+    Ok(cpu_time(UsageWho::RUSAGE_SELF)?.saturating_sub(forwarding))
 }
 
-fn worked(who: UsageWho) -> Result<Duration> {
+fn cpu_time(who: UsageWho) -> Result<Duration> {
     let usage = getrusage(who)?;
     let time = |time: TimeVal| Duration::from_micros(time.num_microseconds().unsigned_abs());
     Ok(time(usage.user_time()) + time(usage.system_time()))
@@ -187,18 +187,18 @@ struct Second {
     lines: Lines<BufReader<ChildStdout>>,
 }
 
-/// The report of the second director.
+/// Report of the second director.
 #[derive(Serialize, Deserialize)]
 struct Report {
     /// Microseconds of work so far.
-    worked: u64,
-    /// The received entries; none before the first.
-    taken: Option<Taken>,
+    cpu_time: u64,
+    /// Counters of what it received; none before the first session.
+    received: Option<PeerReceived>,
 }
 
 impl Report {
-    const fn worked(&self) -> Duration {
-        Duration::from_micros(self.worked)
+    const fn cpu_time(&self) -> Duration {
+        Duration::from_micros(self.cpu_time)
     }
 }
 
@@ -243,8 +243,8 @@ fn second() -> Result<()> {
         line?;
         let peer = node.peers.status().peers.into_iter().next();
         let report = Report {
-            worked: u64::try_from(worked(UsageWho::RUSAGE_SELF)?.as_micros())?,
-            taken: peer.and_then(|peer| peer.taken),
+            cpu_time: u64::try_from(cpu_time(UsageWho::RUSAGE_SELF)?.as_micros())?,
+            received: peer.and_then(|peer| peer.received),
         };
         println!("{}", serde_json::to_string(&report)?);
     }
@@ -267,7 +267,7 @@ impl Node {
             let director = director.lock().map_err(|_| anyhow::anyhow!("poisoned"))?;
             Arc::clone(director.maps())
         };
-        let feed = Arc::new(Feed::new(maps));
+        let feed = Arc::new(EventFeed::new(maps));
         let role = watch::Sender::new(Role::Master);
         let peers = runtime.block_on(Peers::start(options, director, &feed, role.subscribe()))?;
         Ok(Self {
@@ -277,10 +277,10 @@ impl Node {
         })
     }
 
-    fn told(&self) -> Told {
+    fn sent(&self) -> PeerSent {
         let status = self.peers.status();
         let peer = status.peers.into_iter().next();
-        peer.and_then(|peer| peer.told).unwrap_or_default()
+        peer.and_then(|peer| peer.sent).unwrap_or_default()
     }
 
     fn end(self) -> Result<()> {
@@ -293,7 +293,7 @@ impl Node {
 /// A service by direct routing, and a table of twice as many entries.
 fn case(connections: u32) -> Case {
     Case {
-        name: "link".to_owned(),
+        name: "replication".to_owned(),
         ipv6: false,
         udp: false,
         method: Method::Direct,

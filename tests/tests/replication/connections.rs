@@ -29,12 +29,12 @@ fn a_backup_has_the_connections_of_the_master_and_removes_them_with_it() {
             "{connection}: {here} and {there}"
         );
     }
-    let (told, taken) = (
-        peer(world.one()).told.unwrap(),
-        peer(world.two()).taken.unwrap(),
+    let (sent, received) = (
+        peer(world.one()).sent.unwrap(),
+        peer(world.two()).received.unwrap(),
     );
-    assert_eq!((told.connections, taken.connections), (120, 120));
-    assert_eq!(taken.discarded, []);
+    assert_eq!((sent.connections, received.connections), (120, 120));
+    assert_eq!(received.discarded, []);
     assert_eq!(peer(world.two()).role, Some(Role::Master));
     let back = peer(world.one());
     assert_eq!(
@@ -42,7 +42,7 @@ fn a_backup_has_the_connections_of_the_master_and_removes_them_with_it() {
         (Some(Role::Backup), PeerState::InStep)
     );
     assert_eq!(
-        back.taken.unwrap().connections,
+        back.received.unwrap().connections,
         0,
         "replicated connections are not sent back"
     );
@@ -50,8 +50,8 @@ fn a_backup_has_the_connections_of_the_master_and_removes_them_with_it() {
     drop(streams);
     world.agree(40);
     until("both know what is left", || {
-        peer(world.one()).told.unwrap().connections == 40
-            && peer(world.two()).taken.unwrap().connections == 40
+        peer(world.one()).sent.unwrap().connections == 40
+            && peer(world.two()).received.unwrap().connections == 40
     });
 }
 

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream, UdpSocket}
 use std::os::fd::AsRawFd as _;
 
 use lvs_api::model::{Family, Method, Protocol};
-use lvs_replication::sync::wire::{Engine, Flags, Message, Packer, Synced};
+use lvs_replication::ipvs::wire::{Engine, Flags, Message, Packer, SyncEntry};
 use lvs_tests::lab::addresses::{own_sync, server, virtual_address};
 use lvs_tests::lab::director::{server_name, service_name};
 use lvs_tests::lab::{Director, RealServer};
@@ -45,9 +45,9 @@ fn stranger(world: &World) -> UdpSocket {
 }
 
 /// A connection to the first server.
-fn entry(client: u16) -> Synced {
+fn entry(client: u16) -> SyncEntry {
     let virtual_address = virtual_address(Family::Ipv4, Method::Direct);
-    Synced {
+    SyncEntry {
         protocol: 6,
         flags: Flags::of(lvs_common::abi::Method::Direct),
         state: 1,
@@ -62,7 +62,7 @@ fn entry(client: u16) -> Synced {
 }
 
 /// One message of them all.
-fn message(all: &[Synced]) -> Vec<u8> {
+fn message(all: &[SyncEntry]) -> Vec<u8> {
     let mut packer = Packer::new(0, 1472);
     assert!(all.iter().all(|synced| packer.push(synced).is_none()));
     packer.flush().unwrap()

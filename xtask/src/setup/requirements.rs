@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use crate::{bpf, shell};
+use crate::shell;
+use crate::toolchain::{self, Compiler};
 
 /// The purpose of a requirement.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -68,14 +69,14 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         &["rustc-web", "cargo-web", "libstd-rust-web-dev-bpf"],
         "compiles the XDP program to BPF code",
     )
-    .found_by(|| bpf::has_debian_compiler() || bpf::has_nightly()),
+    .found_by(|| Compiler::find().is_some()),
     program(
         Purpose::Build,
         "bpf-linker",
         &["llvm-22-dev", "zlib1g-dev", "g++"],
         "links the XDP program (its packages: LLVM of the compiler's version, to build it)",
     )
-    .found_by(|| bpf::linker().is_some()),
+    .found_by(|| toolchain::linker().is_some()),
     program(
         Purpose::Lab,
         "ip",

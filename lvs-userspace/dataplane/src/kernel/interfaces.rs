@@ -1,60 +1,34 @@
-//! The machine's interfaces, by blocking netlink requests.
+//! The machine's interfaces, for threads that may wait for the kernel.
 
 use std::io;
 
-use rtnetlink::packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
+use rtnetlink::LinkUnspec;
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::link::LinkMessage;
-use rtnetlink::sys::protocols::NETLINK_ROUTE;
-use rtnetlink::sys::{Socket, SocketAddr};
 
-/// One interface, by its index; `None` if the kernel answers with something else.
-pub(super) fn get(interface: u32) -> io::Result<Option<LinkMessage>> {
-    let mut link = LinkMessage::default();
-    link.header.index = interface;
-    let socket = send(link, NLM_F_REQUEST)?;
-    let (answer, _) = socket.recv_from_full()?;
-    let answer =
-        NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer).map_err(io::Error::other)?;
-    Ok(match answer.payload {
-        NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => Some(link),
-        _ => None,
-    })
+use crate::netlink::{Error, Requests};
+
+/// One interface, by its index.
+pub(super) fn get(index: u32) -> io::Result<LinkMessage> {
+    let link = LinkUnspec::new_with_index(index).build();
+    block_on(async |requests| Ok(requests.interface(link).await))?
 }
 
 /// All interfaces.
 pub(super) fn dump() -> io::Result<Vec<LinkMessage>> {
-    let socket = send(LinkMessage::default(), NLM_F_REQUEST | NLM_F_DUMP)?;
-    let mut links = Vec::new();
-    loop {
-        let (answers, _) = socket.recv_from_full()?;
-        let mut rest = &answers[..];
-        while !rest.is_empty() {
-            let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)
-                .map_err(io::Error::other)?;
-            match answer.payload {
-                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
-                    links.push(link);
-                }
-                NetlinkPayload::Done(_) => return Ok(links),
-                NetlinkPayload::Error(error) => return Err(error.to_io()),
-                _ => {}
-            }
-            // Messages begin at multiples of four bytes (`NLMSG_ALIGN`).
-            let length = (answer.header.length as usize).next_multiple_of(4);
-            rest = rest.get(length..).unwrap_or_default();
-        }
-    }
+    let table = RouteNetlinkMessage::GetLink(LinkMessage::default());
+    let messages = block_on(async |requests| requests.dump(table).await)?;
+    let links = messages.into_iter().filter_map(|message| match message {
+        RouteNetlinkMessage::NewLink(link) => Some(link),
+        _ => None,
+    });
+    Ok(links.collect())
 }
 
-fn send(link: LinkMessage, flags: u16) -> io::Result<Socket> {
-    let mut request = NetlinkMessage::from(RouteNetlinkMessage::GetLink(link));
-    request.header.flags = flags;
-    request.finalize();
-    let mut bytes = vec![0; request.buffer_len()];
-    request.serialize(&mut bytes);
-    let socket = Socket::new(NETLINK_ROUTE)?;
-    socket.connect(&SocketAddr::new(0, 0))?;
-    socket.send(&bytes, 0)?;
-    Ok(socket)
+fn block_on<T>(send: impl AsyncFnOnce(&mut Requests) -> Result<T, Error>) -> io::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let answer = runtime.block_on(async { send(&mut Requests::open()?).await });
+    answer.map_err(io::Error::other)
 }

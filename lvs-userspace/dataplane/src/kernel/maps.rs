@@ -8,13 +8,13 @@ use lvs_common::abi::{
 use lvs_common::family::{Family, V4, V6};
 
 use super::load::own_map;
-use super::saved::Saved;
+use super::saved_sync_daemon::SavedSyncDaemon;
 use super::{
-    Counters, Directory, Entries, Events, KernelError, Mapping, Plain, Probes, Verdicts, Wire,
+    Counters, Directory, EntryMapping, Events, KernelError, Mapping, Plain, Probes, Verdicts, Wire,
 };
 
-/// Peers that are kept in [`Maps::tellers`].
-pub const TELLERS: u32 = 64;
+/// Peers that are kept in [`Maps::sending_peers`].
+pub const SENDING_PEERS: u32 = 64;
 
 /// Everything but the hash of services. See [`lvs_common::abi`] for what each holds.
 #[expect(missing_docs, reason = "named after the maps")]
@@ -29,17 +29,17 @@ pub struct Maps {
     pub loads: Mapping<Load>,
     pub repeats: Mapping<u32>,
     pub concern: Mapping<u64>,
-    pub connections4: Entries<V4>,
-    pub connections6: Entries<V6>,
+    pub connections4: EntryMapping<V4>,
+    pub connections6: EntryMapping<V6>,
     pub server_counters: Counters,
     pub service_counters: Counters,
     pub verdicts: Verdicts,
     pub events: Events,
     pub probes: Probes,
     /// The sync daemons that are to run, by role: they outlive the process.
-    pub sync_daemons: Mapping<Saved>,
+    pub sync_daemons: Mapping<SavedSyncDaemon>,
     /// The directors whose connections may be in the tables; 0: none.
-    pub tellers: Mapping<u64>,
+    pub sending_peers: Mapping<u64>,
 }
 
 impl Maps {
@@ -48,8 +48,8 @@ impl Maps {
         let server_bases: MapData = own_map::<Wire<Stats>>(directory, "server_bases", MAX_SERVERS)?;
         let service_bases: MapData =
             own_map::<Wire<Stats>>(directory, "service_bases", MAX_SERVICES)?;
-        let sync_daemons: MapData = own_map::<Wire<Saved>>(directory, "sync_daemons", 2)?;
-        let tellers: MapData = own_map::<u64>(directory, "tellers", TELLERS)?;
+        let sync_daemons: MapData = own_map::<Wire<SavedSyncDaemon>>(directory, "sync_daemons", 2)?;
+        let sending_peers: MapData = own_map::<u64>(directory, "tellers", SENDING_PEERS)?;
         Ok(Self {
             config: mapping(ebpf, abi::CONFIG)?,
             heads: mapping(ebpf, abi::HEADS)?,
@@ -75,7 +75,7 @@ impl Maps {
             events: Events::take(map(ebpf, abi::EVENTS)?, per_cpu(ebpf, abi::LOST_EVENTS)?)?,
             probes: Probes::take(map(ebpf, abi::PROBES)?)?,
             sync_daemons: Mapping::of(&sync_daemons, "sync_daemons")?,
-            tellers: Mapping::of(&tellers, "tellers")?,
+            sending_peers: Mapping::of(&sending_peers, "tellers")?,
         })
     }
 }
@@ -135,8 +135,8 @@ fn mapping<T: Plain>(ebpf: &mut Ebpf, name: &'static str) -> Result<Mapping<T>, 
     Mapping::of(&array(ebpf, name)?, name)
 }
 
-fn entries<F: Family>(ebpf: &mut Ebpf, name: &'static str) -> Result<Entries<F>, KernelError> {
-    Entries::of(&array(ebpf, name)?, name)
+fn entries<F: Family>(ebpf: &mut Ebpf, name: &'static str) -> Result<EntryMapping<F>, KernelError> {
+    EntryMapping::of(&array(ebpf, name)?, name)
 }
 
 fn array(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, KernelError> {

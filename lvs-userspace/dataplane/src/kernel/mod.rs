@@ -4,7 +4,7 @@
 mod attach;
 mod bench;
 mod bpffs;
-mod entries;
+mod entry_mapping;
 pub mod ethtool;
 mod events;
 mod grace_period;
@@ -18,7 +18,7 @@ mod mode;
 mod packet_socket;
 mod per_cpu;
 mod probes;
-mod saved;
+mod saved_sync_daemon;
 
 use std::io;
 use std::path::PathBuf;
@@ -26,17 +26,17 @@ use std::path::PathBuf;
 pub use attach::Attachment;
 pub use bench::BenchPrograms;
 pub use bpffs::Directory;
-pub use entries::Entries;
+pub use entry_mapping::EntryMapping;
 pub use events::Events;
 pub use grace_period::wait_for_readers;
 pub use load::{DEFAULT_ENTRIES4, DEFAULT_ENTRIES6, DataPath, Options, Verified, verify};
 pub use mapping::{Mapping, Plain};
-pub use maps::{Maps, ServiceKeys, TELLERS};
+pub use maps::{Maps, SENDING_PEERS, ServiceKeys};
 pub use mode::Mode;
 pub use packet_socket::PacketSocket;
 pub use per_cpu::{Counters, Verdicts};
 pub use probes::Probes;
-pub use saved::Saved;
+pub use saved_sync_daemon::SavedSyncDaemon;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// Errors between the daemon and the kernel.

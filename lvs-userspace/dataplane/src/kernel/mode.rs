@@ -31,7 +31,7 @@ impl Mode {
     /// The mode on an interface, by the kernel.
     pub(super) fn of(interface: u32) -> Self {
         let answer = interfaces::get(interface);
-        let attributes = answer.iter().flatten().flat_map(|link| &link.attributes);
+        let attributes = answer.iter().flat_map(|link| &link.attributes);
         let xdp = attributes.filter_map(|attribute| match attribute {
             LinkAttribute::Xdp(xdp) => Some(xdp),
             _ => None,

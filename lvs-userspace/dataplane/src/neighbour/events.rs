@@ -1,7 +1,7 @@
 //! The kernel's announcements of changes in its network tables.
 //!
-//! Not by rtnetlink's own multicast connection: it drops the messages that it cannot decode, and those of
-//! next-hop objects (`RTM_NEWNEXTHOP`) are among them, by which every route may change.
+//! rtnetlink's own multicast connection does not fit: it drops the messages that it cannot decode, and those
+//! of next-hop objects (`RTM_NEWNEXTHOP`) are among them, by which every route may change.
 
 use futures_util::{FutureExt, StreamExt};
 use rtnetlink::MulticastGroup;
@@ -11,7 +11,7 @@ use rtnetlink::proto::{NetlinkCodec, NetlinkFramed};
 use rtnetlink::sys::protocols::NETLINK_ROUTE;
 use rtnetlink::sys::{AsyncSocket as _, SocketAddr, TokioSocket};
 
-use super::netlink::{Error, enlarge};
+use crate::netlink::{Error, enlarge};
 
 /// Messages in one [`Burst`] at most.
 const BURST: usize = 1024;
@@ -34,7 +34,7 @@ pub(super) struct Message(pub(super) Option<RouteNetlinkMessage>);
 impl NetlinkDeserializable for Message {
     type Error = std::convert::Infallible;
 
-    /// Never fails: what the library cannot decode is news all the same.
+    /// Never fails: a message that the library cannot decode announces a change all the same.
     fn deserialize(header: &NetlinkHeader, payload: &[u8]) -> Result<Self, Self::Error> {
         Ok(Self(RouteNetlinkMessage::deserialize(header, payload).ok()))
     }

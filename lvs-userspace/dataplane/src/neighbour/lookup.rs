@@ -7,8 +7,8 @@ use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage};
 
 use super::decode;
-use super::netlink::{Answer, Error, Requests};
 use super::tables::Route;
+use crate::netlink::{Answer, Error, Requests};
 
 /// Lookups that are sent at once.
 pub(super) const BATCH: usize = 64;

@@ -12,7 +12,7 @@
 //! - `refresh`: the schedule by which the kernel is requested to find and confirm neighbours.
 //! - `tracker`: updates go in, requests and changes come out; no I/O, no clock.
 //! - `lookup`: routes, asked for one address at a time.
-//! - `netlink`, `events`, `task`: the sockets, and what runs between them and the tracker; `neighbours`
+//! - `events`: the kernel's announcements; `task`: runs between the sockets and the tracker; `neighbours`
 //!   puts all of it together.
 //! - `service_interfaces`: by which interfaces packets of services come and go.
 
@@ -20,7 +20,6 @@ mod decode;
 mod events;
 mod lookup;
 mod neighbours;
-pub mod netlink;
 mod next_hop;
 mod refresh;
 mod resolve;
@@ -32,7 +31,6 @@ mod update;
 
 pub(crate) use lookup::look_up;
 pub use neighbours::Neighbours;
-pub use netlink::Error;
 pub use next_hop::{Change, NextHop, Resolution};
 pub use service_interfaces::service_interfaces;
 pub(crate) use tables::Route;

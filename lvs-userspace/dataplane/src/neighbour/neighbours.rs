@@ -8,10 +8,10 @@ use tokio::sync::{mpsc, watch};
 use tracing::error;
 
 use super::events::Events;
-use super::netlink::{Error, Requests};
 use super::next_hop::Change;
 use super::task::Task;
 use super::tracker::Tracker;
+use crate::netlink::{Error, Requests};
 
 /// Reports that may wait for the listener; while there are more, changes are merged.
 const REPORTS: usize = 16;

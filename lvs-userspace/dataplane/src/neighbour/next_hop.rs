@@ -32,7 +32,7 @@ pub struct NextHop {
     pub interface_name: String,
     /// Source of IPv4 packets of this host's own (tunnels, ICMP errors) by this hop.
     pub source4: Option<Ipv4Addr>,
-    /// Likewise for IPv6.
+    /// Source of IPv6 packets of this host's own by this hop.
     pub source6: Option<Ipv6Addr>,
 }
 

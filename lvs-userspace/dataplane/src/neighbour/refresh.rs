@@ -13,11 +13,11 @@ use super::tables::{Neighbour, NeighbourKey};
 
 /// Time between two requests for a neighbour that is known, at least.
 const REFRESH: Duration = Duration::from_secs(8);
-/// And at most this much more, so that thousands do not come at the same moment.
+/// Spread of that time, so that thousands of requests do not come at the same moment.
 const SPREAD: Duration = Duration::from_secs(4);
-/// Time between the first two requests for one that does not answer; doubles up to [`RETRY_MOST`].
+/// Time between the first two requests for one that does not answer; it doubles up to [`RETRY_MOST`].
 const RETRY: Duration = Duration::from_secs(1);
-/// See [`RETRY`].
+/// Time between two requests for one that does not answer, at most.
 const RETRY_MOST: Duration = Duration::from_secs(10);
 
 /// The neighbours in use, and when each is requested next.

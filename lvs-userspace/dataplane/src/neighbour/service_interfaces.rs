@@ -9,9 +9,9 @@ use rtnetlink::packet_route::link::LinkMessage;
 
 use super::decode;
 use super::lookup::{BATCH, look_up};
-use super::netlink::{Error, Requests};
 use super::tables::{Route, Tables};
 use super::update::Update;
+use crate::netlink::{Error, Requests};
 
 /// Addresses like those of clients: addresses for documentation (RFC 5737, RFC 3849), which are on
 /// no network.

@@ -18,11 +18,11 @@ use tracing::{debug, warn};
 use super::decode;
 use super::events::{Burst, Events, Message};
 use super::lookup::{BATCH, look_up};
-use super::netlink::{Error, Requests};
 use super::next_hop::Change;
 use super::tables::NeighbourKey;
 use super::tracker::Tracker;
 use super::update::Update;
+use crate::netlink::{Error, Requests};
 
 /// Time that several events have to arrive before anything is concluded from them.
 const DEBOUNCE: Duration = Duration::from_millis(3);

@@ -16,8 +16,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::{mpsc, oneshot};
 
 use super::veth::Veth;
-use crate::neighbour::netlink::Requests;
 use crate::neighbour::{Route, look_up};
+use crate::netlink::Requests;
 use crate::privileges;
 
 /// A handle of the thread in the namespace.

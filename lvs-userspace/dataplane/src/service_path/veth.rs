@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use lvs_common::abi::Mac;
 use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
-use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkAttribute, LinkMessage};
+use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkAttribute};
 use rtnetlink::packet_route::route::{
     RouteAttribute, RouteHeader, RouteMessage, RouteMetric, RouteProtocol, RouteScope, RouteType,
 };
@@ -15,7 +15,7 @@ use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::{LinkUnspec, LinkVeth};
 
 use crate::kernel::ethtool::{self, Feature};
-use crate::neighbour::netlink::Requests;
+use crate::netlink::Requests;
 
 /// Name of the interface inside.
 const INSIDE: &str = "probes";
@@ -62,7 +62,7 @@ impl Veth {
         let left = RouteNetlinkMessage::DelLink(inner.clone());
         inside.change(left, 0).await.ok();
         inside.change(pair(host), NLM_F_CREATE | NLM_F_EXCL).await?;
-        let inner = get(inside, inner).await?;
+        let inner = inside.interface(inner).await?;
         let index = inner.header.index;
         let (mut mac, mut interface) = (Mac::default(), 0);
         for attribute in &inner.attributes {
@@ -74,7 +74,9 @@ impl Veth {
                 _ => {}
             }
         }
-        let outer = get(outside, LinkUnspec::new_with_index(interface).build()).await?;
+        let outer = outside
+            .interface(LinkUnspec::new_with_index(interface).build())
+            .await?;
         let name = outer.attributes.into_iter().find_map(|found| match found {
             LinkAttribute::IfName(name) => Some(name),
             _ => None,
@@ -109,17 +111,6 @@ impl Veth {
             mac,
         })
     }
-}
-
-async fn get(requests: &mut Requests, link: LinkMessage) -> io::Result<LinkMessage> {
-    let request = vec![RouteNetlinkMessage::GetLink(link)];
-    let answers = requests.send_all(request, 0).await;
-    for answer in answers.map_err(io::Error::other)? {
-        if let Some(RouteNetlinkMessage::NewLink(link)) = answer? {
-            return Ok(link);
-        }
-    }
-    Err(io::Error::other("the kernel does not tell of an interface"))
 }
 
 fn pair(host: BorrowedFd<'_>) -> RouteNetlinkMessage {

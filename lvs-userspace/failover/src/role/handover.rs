@@ -1,8 +1,8 @@
 //! The role goes to the peer on purpose: the peer has every connection, holds the addresses and has
 //! announced them, and only then does this director let go. Whatever fails on the way leaves it master.
 //!
-//! Packets that still come here meanwhile and afterwards are forwarded as before, and what they change is
-//! told to the peer.
+//! Packets that still come here meanwhile and afterwards are forwarded as before, and the connections that they
+//! change are sent to the peer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +16,10 @@ use super::roles::{RoleError, Roles};
 use lvs_api::role::Role;
 use lvs_replication::peer::{Event, Instance, Message, Peers, SendError, Takeover};
 
-/// How long a peer that was asked is waited for at least: it may be taking the addresses just now.
+/// Time that a peer has at least to answer: it may be configuring the addresses just now.
 const LAST_ANSWER: Duration = Duration::from_secs(2);
-/// From one attempt to answer to the next, while the link is down.
-const AGAIN: Duration = Duration::from_millis(20);
+/// From one attempt to answer to the next, while there is no session.
+const RETRY: Duration = Duration::from_millis(20);
 
 /// Why this director still is master.
 #[derive(Debug, thiserror::Error)]
@@ -66,13 +66,13 @@ pub async fn hand_over(
         Err(_) => return Err(HandoverError::NotInStep(patience)),
     }
     let id = fastrand::u64(..);
-    // Before the question: the answer is not missed.
+    // Before the request: the answer is not missed.
     let events = peers.subscribe();
     info!("asking {peer} to become master");
     let ask = Message::Takeover(Takeover::Ask { id });
     peers.send(peer, &ask).map_err(HandoverError::Ask)?;
     let deadline = deadline.max(Instant::now() + LAST_ANSWER);
-    match timeout_at(deadline, answer(events, peer, id)).await {
+    match timeout_at(deadline, receive_answer(events, peer, id)).await {
         Ok(answered) => answered?,
         Err(_) => return Err(HandoverError::Silent),
     }
@@ -80,8 +80,8 @@ pub async fn hand_over(
     let_go.map_err(HandoverError::LetGo)
 }
 
-/// What the peer says about a handover. A link that breaks meanwhile comes back if the peer lives.
-async fn answer(
+/// Receives the answer of the peer. A session that ends meanwhile is followed by another if the peer lives.
+async fn receive_answer(
     mut events: broadcast::Receiver<Event>,
     peer: Instance,
     id: u64,
@@ -93,7 +93,7 @@ async fn answer(
             Err(RecvError::Closed) => return Err(HandoverError::Silent),
         };
         match event {
-            Event::Received(from, Message::Takeover(said)) if from == peer => match said {
+            Event::Received(from, Message::Takeover(step)) if from == peer => match step {
                 Takeover::Done { id: of } if of == id => return Ok(()),
                 Takeover::Refused { id: of, why } if of == id => {
                     return Err(HandoverError::Refused(why));
@@ -114,18 +114,18 @@ pub async fn take_over(
     loop {
         match events.recv().await {
             Ok(Event::Received(from, Message::Takeover(Takeover::Ask { id }))) => {
-                take(&roles, &peers, from, id).await;
+                accept(&roles, &peers, from, id).await;
             }
             Ok(_) => {}
             Err(RecvError::Lagged(missed)) => {
-                warn!("{missed} messages of peers were not heeded");
+                warn!("{missed} messages of peers were lost");
             }
             Err(RecvError::Closed) => return,
         }
     }
 }
 
-async fn take(roles: &Roles, peers: &Peers, from: Instance, id: u64) {
+async fn accept(roles: &Roles, peers: &Peers, from: Instance, id: u64) {
     info!("{from} hands its role over");
     let taken = match roles.current() {
         Role::Master => Err("it is master already".to_owned()),
@@ -134,7 +134,7 @@ async fn take(roles: &Roles, peers: &Peers, from: Instance, id: u64) {
             .await
             .map_err(|error| error.to_string()),
     };
-    let said = match &taken {
+    let reply = match &taken {
         Ok(()) => Takeover::Done { id },
         Err(why) => Takeover::Refused {
             id,
@@ -144,9 +144,9 @@ async fn take(roles: &Roles, peers: &Peers, from: Instance, id: u64) {
     if let Err(why) = &taken {
         error!("this director does not take the role over: {why}");
     }
-    let told = tell(peers, from, &Message::Takeover(said)).await;
-    // Who hands over stays master unless it hears of this.
-    if let (Ok(()), Err(error)) = (taken, told) {
+    let sent = reply_to(peers, from, &Message::Takeover(reply)).await;
+    // The other director stays master unless it receives this.
+    if let (Ok(()), Err(error)) = (taken, sent) {
         error!("this director gives the role back, for {from} cannot be told: {error}");
         if let Err(error) = roles.change(Role::Backup).await {
             error!("{error}");
@@ -154,13 +154,13 @@ async fn take(roles: &Roles, peers: &Peers, from: Instance, id: u64) {
     }
 }
 
-/// Says something to a peer, whose link may have broken and come back while the role was taken.
-async fn tell(peers: &Peers, to: Instance, message: &Message) -> Result<(), SendError> {
+/// Sends a reply to a peer, whose session may have been replaced while the role changed.
+async fn reply_to(peers: &Peers, to: Instance, message: &Message) -> Result<(), SendError> {
     let deadline = Instant::now() + LAST_ANSWER;
     loop {
         match peers.send(to, message) {
-            Err(SendError::NotConnected) if Instant::now() < deadline => sleep(AGAIN).await,
-            said => return said,
+            Err(SendError::NotConnected) if Instant::now() < deadline => sleep(RETRY).await,
+            sent => return sent,
         }
     }
 }

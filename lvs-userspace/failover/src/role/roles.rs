@@ -51,7 +51,7 @@ pub struct Roles {
     earlier: Vec<VirtualAddress>,
     /// One change at a time.
     change: tokio::sync::Mutex<()>,
-    /// Of a master.
+    /// `None`: this director is backup.
     holder: Mutex<Option<Holder>>,
 }
 

@@ -21,7 +21,7 @@ use super::interface_addresses::{AddressError, add_missing, remove};
 use super::schedule::{Announcing, Schedule};
 use lvs_api::role::AddressStatus;
 use lvs_api::virtual_address::VirtualAddress;
-use lvs_dataplane::neighbour::netlink::Requests;
+use lvs_dataplane::netlink::Requests;
 use lvs_dataplane::own_addresses;
 
 /// Interval of [`Task::tick`].
@@ -104,7 +104,7 @@ impl Drop for Holder {
 struct Task {
     held: Vec<HeldAddress>,
     requests: Requests,
-    /// By interface, and whether it is for IPv4.
+    /// By the interface's name; true: for IPv4.
     announcers: HashMap<(String, bool), Announcer>,
     claims: mpsc::Sender<Claim>,
     conflicts: Conflicts,

@@ -11,14 +11,12 @@ use rtnetlink::packet_route::address::{
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use lvs_api::virtual_address::VirtualAddress;
-use lvs_dataplane::neighbour::netlink::{self, Requests};
+use lvs_dataplane::netlink::{self, Requests};
 
 /// The origin of an address that lvsd adds (`IFA_PROTO`); `ip address` shows it as `proto 0x4c`.
 const PROTOCOL: AddressProtocol = AddressProtocol::Other(0x4c);
 /// Lifetime of an address without end (`linux/if_addr.h`).
 const FOREVER: u32 = u32::MAX;
-/// Attempts to read a list that changes while it is read.
-const ATTEMPTS: u32 = 5;
 
 /// A failure to add or remove addresses.
 #[derive(Debug, thiserror::Error)]
@@ -135,15 +133,8 @@ impl Found {
 }
 
 async fn list(requests: &mut Requests) -> Result<Vec<Found>, AddressError> {
-    let mut attempts = 0;
-    let messages = loop {
-        attempts += 1;
-        let everything = RouteNetlinkMessage::GetAddress(AddressMessage::default());
-        match requests.dump(everything).await {
-            Err(netlink::Error::Interrupted) if attempts < ATTEMPTS => {}
-            outcome => break outcome?,
-        }
-    };
+    let everything = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+    let messages = requests.dump(everything).await?;
     Ok(messages.into_iter().filter_map(found).collect())
 }
 
@@ -168,7 +159,7 @@ fn found(message: RouteNetlinkMessage) -> Option<Found> {
     })
 }
 
-/// Not by rtnetlink's builder: it would give the address a broadcast address.
+/// The message that adds an address. rtnetlink's builder would give it a broadcast address.
 fn new(address: &VirtualAddress, index: u32) -> AddressMessage {
     let mut message = AddressMessage::default();
     message.header.family = match address.address {

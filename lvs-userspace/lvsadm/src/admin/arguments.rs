@@ -64,10 +64,12 @@ pub(super) enum Verb {
     },
 }
 
-/// Show or await that the directors know each other's connections
+/// Show or await connection replication over lvsd's own encrypted sessions (`lvsd --peer`); the kernel's
+/// protocol is started by `--start-daemon`, and only shown here
 #[derive(Debug, Subcommand)]
 pub(super) enum Sync {
-    /// Show the peers: how they are, what they are told and tell, what was refused and lost
+    /// Show the peers: their state, what is sent to and received from them, what was refused and lost; and the
+    /// daemons of the kernel's protocol
     Status {
         /// As JSON
         #[arg(long)]

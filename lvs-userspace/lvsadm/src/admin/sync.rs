@@ -1,4 +1,4 @@
-//! `sync`: how the directors know of each other's connections.
+//! `sync`: connection replication, shown and awaited.
 
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
@@ -8,17 +8,17 @@ use serde::Serialize;
 use super::failure::Failure;
 use super::status;
 use lvs_api::client::Client;
-use lvs_api::peers::{Bulk, PeerState, PeerStatus, PeersStatus, Taken, Told};
+use lvs_api::peers::{BulkSync, PeerReceived, PeerSent, PeerState, PeerStatus, PeersStatus};
 use lvs_api::sync::{DiscardCount, SyncStatus};
 
 /// Exit code: not in step at the deadline.
 const BEHIND: u8 = 1;
 /// Seconds in which a peer that is there connects: as lvsd starts, and after a connection broke.
 const COMES_BACK: u64 = 5;
-/// How often it is looked.
+/// From one look at the status to the next.
 const PERIOD: Duration = Duration::from_millis(100);
 
-/// Everything, as JSON.
+/// Status of both transports, as JSON.
 #[derive(Serialize)]
 struct Whole {
     peers: PeersStatus,
@@ -44,7 +44,7 @@ pub(super) async fn status(
     Ok(())
 }
 
-/// What is waited for.
+/// The peers that are waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Awaited {
     /// Every peer.
@@ -62,7 +62,7 @@ pub(super) async fn wait(
     terminal: bool,
 ) -> Result<u8, Failure> {
     let began = Instant::now();
-    let mut told = String::new();
+    let mut sent = String::new();
     loop {
         let peers = client.peers().await?.peers;
         let behind = behind(&peers, awaited, status::now());
@@ -78,11 +78,11 @@ pub(super) async fn wait(
         if terminal {
             // Back to the first column, and the rest of the old line away.
             write!(out, "\r{line}\x1b[K")?;
-        } else if line != told {
+        } else if line != sent {
             writeln!(out, "{line}")?;
         }
         out.flush()?;
-        told = line;
+        sent = line;
         if behind.is_none() || over {
             if terminal {
                 writeln!(out)?;
@@ -94,19 +94,22 @@ pub(super) async fn wait(
     }
 }
 
-/// What is still to be waited for, for people; `now` in seconds since 1970.
+/// Describes peers that are still waited for; `now` in seconds since 1970.
 fn behind(peers: &[PeerStatus], awaited: Awaited, now: u64) -> Option<String> {
     let gone = |peer: &PeerStatus| {
-        let told_all = peer.taken.as_ref().is_some_and(|it| it.bulk.is_some());
+        let sent_all = peer.received.as_ref().is_some_and(|it| it.bulk.is_some());
         let for_long = now.saturating_sub(peer.since) >= COMES_BACK;
-        awaited == Awaited::Takeover && (told_all || for_long)
+        awaited == Awaited::Takeover && (sent_all || for_long)
     };
     let behind = peers.iter().filter_map(|peer| match peer.state {
         PeerState::InStep | PeerState::Itself => None,
         PeerState::CatchingUp => {
-            let told = peer.told.as_ref().map_or(100, |told| told.progress);
-            let taken = peer.taken.as_ref().map_or(0, |taken| taken.progress);
-            let (address, done) = (&peer.address, told.min(taken));
+            let sent = peer.sent.as_ref().map_or(100, |sent| sent.progress);
+            let received = peer
+                .received
+                .as_ref()
+                .map_or(0, |received| received.progress);
+            let (address, done) = (&peer.address, sent.min(received));
             Some(format!("{address} is catching up ({done} %)"))
         }
         PeerState::Away if gone(peer) => None,
@@ -120,7 +123,11 @@ fn behind(peers: &[PeerStatus], awaited: Awaited, now: u64) -> Option<String> {
 }
 
 fn in_step(peers: &[PeerStatus]) -> String {
-    let count = |peer: &PeerStatus| peer.taken.as_ref().map_or(0, |taken| taken.connections);
+    let count = |peer: &PeerStatus| {
+        peer.received
+            .as_ref()
+            .map_or(0, |received| received.connections)
+    };
     let others = peers.iter().filter(|peer| peer.state != PeerState::Itself);
     let near = others.clone().filter(|peer| peer.state != PeerState::Away);
     match others.clone().count() {
@@ -165,40 +172,40 @@ fn print_peer(out: &mut impl Write, peer: &PeerStatus, now: u64) -> io::Result<(
     if let Some(problem) = &peer.problem {
         writeln!(out, "  {problem}")?;
     }
-    if let Some(told) = &peer.told {
-        print_told(out, told, now)?;
+    if let Some(sent) = &peer.sent {
+        print_sent(out, sent, now)?;
     }
-    if let Some(taken) = &peer.taken {
-        print_taken(out, taken, now)?;
+    if let Some(received) = &peer.received {
+        print_received(out, received, now)?;
     }
     Ok(())
 }
 
-fn print_told(out: &mut impl Write, told: &Told, now: u64) -> io::Result<()> {
-    let Told {
+fn print_sent(out: &mut impl Write, sent: &PeerSent, now: u64) -> io::Result<()> {
+    let PeerSent {
         connections,
         lag_frames,
         lag_ms,
         losses,
         missing,
         ..
-    } = told;
+    } = sent;
     writeln!(
         out,
         "  told   {connections} connections, lag {lag_frames} frames ({lag_ms} ms), {losses} losses, \
          asked again {missing} times"
     )?;
-    print_bulk(out, told.bulk, now)
+    print_bulk(out, sent.bulk, now)
 }
 
-fn print_taken(out: &mut impl Write, taken: &Taken, now: u64) -> io::Result<()> {
-    let (connections, losses) = (taken.connections, taken.losses);
+fn print_received(out: &mut impl Write, received: &PeerReceived, now: u64) -> io::Result<()> {
+    let (connections, losses) = (received.connections, received.losses);
     writeln!(out, "  taken  {connections} connections, {losses} losses")?;
-    print_bulk(out, taken.bulk, now)?;
-    print_discarded(out, &taken.discarded)
+    print_bulk(out, received.bulk, now)?;
+    print_discarded(out, &received.discarded)
 }
 
-fn print_bulk(out: &mut impl Write, bulk: Option<Bulk>, now: u64) -> io::Result<()> {
+fn print_bulk(out: &mut impl Write, bulk: Option<BulkSync>, now: u64) -> io::Result<()> {
     match bulk {
         None => writeln!(out, "         never all"),
         Some(bulk) => {
@@ -216,7 +223,7 @@ fn print_discarded(out: &mut impl Write, discarded: &[DiscardCount]) -> io::Resu
     Ok(())
 }
 
-/// The daemons of IPVS's protocol, and what it counted.
+/// Prints the daemons of IPVS's protocol, and their counters.
 fn print_daemons(out: &mut impl Write, sync: &SyncStatus) -> io::Result<()> {
     let (sent, received) = (&sync.sent, &sync.received);
     if sync.daemons.is_empty() && sent.messages + received.messages == 0 {
@@ -251,7 +258,7 @@ fn print_daemons(out: &mut impl Write, sync: &SyncStatus) -> io::Result<()> {
     print_discarded(out, &received.discarded)
 }
 
-/// Seconds as people say them.
+/// Seconds since then, for people.
 fn ago(now: u64, then: u64) -> String {
     let seconds = Duration::from_secs(now.saturating_sub(then));
     humantime::format_duration(seconds).to_string()
@@ -262,7 +269,7 @@ mod tests {
     use super::*;
     use lvs_api::peers::RefusalCount;
     use lvs_api::role::Role;
-    use lvs_api::sync::{Received, Sent};
+    use lvs_api::sync::{SyncReceived, SyncSent};
 
     fn peer(address: &str, state: PeerState) -> PeerStatus {
         PeerStatus {
@@ -272,19 +279,19 @@ mod tests {
             state,
             since: 940,
             problem: None,
-            told: Some(Told {
+            sent: Some(PeerSent {
                 connected: true,
                 connections: 1_000,
                 progress: 40,
                 lag_frames: 2,
                 lag_ms: 3,
-                ..Told::default()
+                ..PeerSent::default()
             }),
-            taken: Some(Taken {
+            received: Some(PeerReceived {
                 connected: true,
                 connections: 20,
                 progress: 100,
-                bulk: Some(Bulk {
+                bulk: Some(BulkSync {
                     at: 970,
                     connections: 19,
                     took_ms: 12,
@@ -294,13 +301,13 @@ mod tests {
                     count: 3,
                     explanation: "there is no such virtual service here".to_owned(),
                 }],
-                ..Taken::default()
+                ..PeerReceived::default()
             }),
         }
     }
 
     #[test]
-    fn what_is_waited_for_is_said() {
+    fn peers_that_are_waited_for_are_named() {
         let away = PeerStatus {
             problem: Some("it does not answer".to_owned()),
             ..peer("b:8849", PeerState::Away)
@@ -321,7 +328,7 @@ mod tests {
         assert!(behind(&all, Awaited::Takeover, 9_999).is_some());
         // This director may have been started just now.
         let silent = PeerStatus {
-            taken: None,
+            received: None,
             ..all[1].clone()
         };
         assert!(behind(std::slice::from_ref(&silent), Awaited::Takeover, 944).is_some());
@@ -338,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn links_are_shown_with_what_was_refused() {
+    fn peers_are_shown_with_what_was_refused() {
         let whole = Whole {
             peers: PeersStatus {
                 instance: Some("00000000000000bb".to_owned()),
@@ -353,8 +360,8 @@ mod tests {
             },
             sync: SyncStatus {
                 daemons: Vec::new(),
-                sent: Sent::default(),
-                received: Received {
+                sent: SyncSent::default(),
+                received: SyncReceived {
                     messages: 0,
                     entries: 0,
                     overflowed: 0,

@@ -102,7 +102,8 @@ Everything else:
   -S, --save [-n]               print the services as commands
   -R, --restore                 carry out the commands on standard input, one a line
   --start-daemon master|backup, --stop-daemon master|backup
-                                synchronization of connections
+                                replicate connections by the protocol of the kernel's IPVS: multicast,
+                                not encrypted (for lvsd's own, see `lvsd --peer`)
   -h, --help    -v, --version
 
 SERVICE is one of

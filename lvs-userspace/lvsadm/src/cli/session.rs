@@ -10,7 +10,7 @@ use super::{help, marks, status, verdicts};
 use lvs_api::DEFAULT_SOCKET;
 use lvs_api::client::Client;
 use lvs_api::protocol::{Edit, Service};
-use lvs_api::sync::SyncOrder;
+use lvs_api::sync::SyncCommand;
 use lvs_ipvsadm::command::{Command, Invocation};
 use lvs_ipvsadm::error::UsageError;
 use lvs_ipvsadm::names::Names;
@@ -236,12 +236,12 @@ impl<'a> Session<'a> {
                 save::print(&mut self.out, &order::sort(services), numeric)?;
             }
             Command::StartDaemon(daemon) => {
-                let order = SyncOrder::Start(daemon);
-                self.client().await?.order_sync(&order).await?;
+                let order = SyncCommand::Start(daemon);
+                self.client().await?.command_sync(&order).await?;
             }
             Command::StopDaemon(role) => {
-                let order = SyncOrder::Stop(role);
-                self.client().await?.order_sync(&order).await?;
+                let order = SyncCommand::Stop(role);
+                self.client().await?.command_sync(&order).await?;
             }
             Command::SyncDaemons => {
                 let status = self.client().await?.sync().await?;

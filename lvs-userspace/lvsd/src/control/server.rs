@@ -28,14 +28,14 @@ use lvs_api::protocol::{
     Edit, Interface, MarkRule, Refusal, RefusalKind, Services, Status, Table, Timeouts,
     VerdictCount,
 };
-use lvs_api::sync::{SyncOrder, SyncStatus};
+use lvs_api::sync::{SyncCommand, SyncStatus};
 use lvs_dataplane::connections::{self, Occupation};
 use lvs_dataplane::director::Director;
 use lvs_dataplane::kernel::Maps;
 use lvs_failover::role::Roles;
 use lvs_health::controller::Handle;
+use lvs_replication::ipvs::{SocketError, SyncDaemons, SyncError, SyncOptions};
 use lvs_replication::peer::Peers;
-use lvs_replication::sync::{Habits, LinkError, Sync, SyncError};
 
 /// Who may use the socket beside root, if the group exists.
 const GROUP: &str = "lvs";
@@ -47,7 +47,7 @@ pub(crate) type Reload = oneshot::Sender<Result<(), String>>;
 pub(crate) struct Control {
     director: Arc<Mutex<Director>>,
     maps: Arc<Maps>,
-    sync: Sync,
+    sync: SyncDaemons,
     peers: OnceLock<Arc<Peers>>,
     roles: Arc<Roles>,
     interfaces: Mutex<Vec<Interface>>,
@@ -61,13 +61,13 @@ impl Control {
     pub(crate) fn new(
         director: Director,
         roles: Roles,
-        habits: Habits,
+        options: SyncOptions,
         reloads: mpsc::Sender<Reload>,
     ) -> Self {
         let maps = Arc::clone(director.maps());
         let director = Arc::new(Mutex::new(director));
         Self {
-            sync: Sync::new(Arc::clone(&director), Arc::clone(&maps), habits),
+            sync: SyncDaemons::new(Arc::clone(&director), Arc::clone(&maps), options),
             peers: OnceLock::new(),
             maps,
             director,
@@ -101,7 +101,7 @@ impl Control {
     }
 
     /// Connections told to and by other directors with the messages of the kernel's IPVS.
-    pub(crate) const fn sync(&self) -> &Sync {
+    pub(crate) const fn sync(&self) -> &SyncDaemons {
         &self.sync
     }
 
@@ -330,15 +330,15 @@ async fn peers(State(control): State<Arc<Control>>) -> Json<PeersStatus> {
 
 async fn sync_order(
     State(control): State<Arc<Control>>,
-    body: Result<Json<SyncOrder>, JsonRejection>,
+    body: Result<Json<SyncCommand>, JsonRejection>,
 ) -> Result<Response, Response> {
     let Json(order) =
         body.map_err(|error| refused(Refusal::new(RefusalKind::Invalid, error.body_text())))?;
     let outcome = off_runtime(control, move |control| {
         tracing::info!("{}", serde_json::to_string(&order).unwrap_or_default());
         match &order {
-            SyncOrder::Start(daemon) => control.sync.start(daemon),
-            SyncOrder::Stop(role) => control.sync.stop(*role),
+            SyncCommand::Start(daemon) => control.sync.start(daemon),
+            SyncCommand::Stop(role) => control.sync.stop(*role),
         }
     });
     Ok(match outcome.await? {
@@ -351,8 +351,10 @@ const fn kind(error: &SyncError) -> RefusalKind {
     match error {
         SyncError::Running(_) => RefusalKind::DaemonRunning,
         SyncError::NotRunning(_) => RefusalKind::NoDaemon,
-        SyncError::Link(LinkError::NoInterface(_)) | SyncError::Name(_) => RefusalKind::NoDevice,
-        SyncError::Link(_) | SyncError::Thread(_) => RefusalKind::Internal,
+        SyncError::Socket(SocketError::NoInterface(_)) | SyncError::Name(_) => {
+            RefusalKind::NoDevice
+        }
+        SyncError::Socket(_) | SyncError::Thread(_) => RefusalKind::Internal,
     }
 }
 

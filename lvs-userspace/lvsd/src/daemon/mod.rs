@@ -9,6 +9,7 @@ mod marks;
 mod next_hops;
 mod peers;
 mod reload;
+mod stop;
 mod supervisor;
 mod tasks;
 mod verdicts;
@@ -40,8 +41,8 @@ use lvs_dataplane::privileges;
 use lvs_dataplane::service_path::{Namespace, ServicePath};
 use lvs_failover::role::{AddressGroup, Roles};
 use lvs_health::model;
+use lvs_replication::ipvs::SyncOptions;
 use lvs_replication::peer;
-use lvs_replication::sync::Habits;
 
 /// What the daemon is to do.
 #[derive(Clone, Debug)]
@@ -59,7 +60,7 @@ pub(crate) struct Settings {
     /// Sizes and options of the data path.
     pub options: Options,
     /// How it exchanges connections in the messages of IPVS.
-    pub sync: Habits,
+    pub sync: SyncOptions,
     /// The role to begin in, unless the data path that is taken over has one.
     pub role: Role,
     /// What a master holds.
@@ -257,7 +258,7 @@ async fn serve(
     let server = tokio::spawn(server::serve(
         listener,
         Arc::clone(control),
-        tasks::ended(stopped),
+        stop::ended(stopped),
     ));
     memory::give_back();
     ready();

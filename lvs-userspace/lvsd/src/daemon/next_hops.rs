@@ -9,7 +9,7 @@ use lvs_common::abi::Hop;
 use tokio::sync::{mpsc, watch};
 use tracing::error;
 
-use super::tasks::ended;
+use super::stop::ended;
 use crate::control::server::Control;
 use lvs_dataplane::director::NextHop;
 use lvs_dataplane::neighbour::{Change, Neighbours, Resolution};

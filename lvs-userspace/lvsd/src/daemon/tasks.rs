@@ -10,6 +10,7 @@ use tokio::time::MissedTickBehavior;
 use tracing::{debug, error};
 
 use super::interfaces::Interfaces;
+use super::stop::ended;
 use super::{client_next_hops, interfaces, next_hops, supervisor};
 use crate::control::server::Control;
 use lvs_dataplane::client_next_hops::ClientsWithoutNextHop;
@@ -103,11 +104,6 @@ fn heeding(control: &Control) {
         let servers = retries.iter().map(|found| (found.service, found.server));
         controller.nudge(servers.collect());
     }
-}
-
-/// Ends when the sender is gone.
-pub(super) async fn ended(mut stopped: watch::Receiver<()>) {
-    while stopped.changed().await.is_ok() {}
 }
 
 /// Runs work again and again off the runtime's threads, one run at a time.

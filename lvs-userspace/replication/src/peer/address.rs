@@ -1,15 +1,16 @@
-//! How peers are named on the command line.
+//! Addresses of peers on the command line.
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::DEFAULT_PORT;
+/// TCP port at which directors listen by default.
+pub const DEFAULT_PORT: u16 = 8849;
 
-/// A peer as `HOST`, `HOST:PORT`, an address, or an address with a port (`[2001:db8::1]:8849`); what
-/// comes back has a port.
+/// A peer as `HOST`, `HOST:PORT`, an address, or an address with a port (`[2001:db8::1]:8849`); the result
+/// has a port.
 ///
 /// # Errors
 ///
-/// What is wrong, for people.
+/// The reason, for people.
 pub fn peer(word: &str) -> Result<String, String> {
     if let Ok(address) = listen(word) {
         return Ok(address.to_string());
@@ -28,11 +29,11 @@ pub fn peer(word: &str) -> Result<String, String> {
     }
 }
 
-/// Where to listen: an address, with a port or without.
+/// The address to listen at, with a port or without.
 ///
 /// # Errors
 ///
-/// What is wrong, for people.
+/// The reason, for people.
 pub fn listen(word: &str) -> Result<SocketAddr, String> {
     let bare = word
         .strip_prefix('[')

@@ -1,4 +1,4 @@
-//! Frames on a connection, and what ends one.
+//! Frames on a TCP connection, and the errors that end a session.
 
 use std::io;
 use std::time::Duration;
@@ -7,17 +7,17 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
+use super::noise::OVERHEAD;
 use super::refusal::Refusal;
-use super::seal::OVERHEAD;
 
-/// From one sign of life to the next, when there is nothing else to say.
+/// From one frame to the next, when there is nothing to send.
 pub(super) const HEARTBEAT: Duration = Duration::from_millis(200);
-/// Who says nothing for so long is dead, or the network between is.
+/// A side that sends nothing for so long is dead, or the network between is.
 pub(super) const SILENCE: Duration = Duration::from_secs(1);
 
-/// Why a link is down.
+/// Why there is no session.
 #[derive(Debug, Error)]
-pub(super) enum Broken {
+pub(super) enum SessionError {
     #[error(transparent)]
     Refused(#[from] Refusal),
     #[error("{0}")]
@@ -35,11 +35,11 @@ pub(super) enum Broken {
     Task(#[from] tokio::task::JoinError),
 }
 
-/// Reads a frame as it travels: its length in two bytes, then as many.
+/// Reads a frame, still encrypted: its length in two bytes, then as many.
 pub(super) async fn read(
     stream: &mut (impl AsyncRead + Unpin),
     longest: usize,
-) -> Result<Vec<u8>, Broken> {
+) -> Result<Vec<u8>, SessionError> {
     let frame = async {
         let length = usize::from(stream.read_u16().await?);
         if length < OVERHEAD || length > longest {
@@ -54,10 +54,10 @@ pub(super) async fn read(
 }
 
 /// Writes a message of the handshake.
-pub(super) async fn greet(
+pub(super) async fn write_handshake(
     stream: &mut (impl AsyncWrite + Unpin),
     message: &[u8],
-) -> Result<(), Broken> {
+) -> Result<(), SessionError> {
     let length = u16::try_from(message.len()).map_err(|_| Refusal::Length)?;
     let mut bytes = length.to_be_bytes().to_vec();
     bytes.extend_from_slice(message);

@@ -1,25 +1,26 @@
-//! What both sides say of themselves in the handshake.
+//! Introductions that both sides exchange in the handshake.
 
+use lvs_api::role::Role;
+use lvs_common::family::PerFamily;
 use zerocopy::byteorder::network_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::message::Instance;
 use super::refusal::Refusal;
-use lvs_api::role::Role;
 
-/// Changes with the meaning or layout of anything in [`super::item`], of the states and ticks of
+/// Changes with the meaning or layout of anything in [`super::record`], of the states and ticks of
 /// `lvs_common` that it carries, and of this.
 const VERSION: u16 = 2;
 
 /// A director introduces itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Hello {
-    /// Who it is.
+    /// Its name.
     pub(super) instance: Instance,
-    /// What it is at the moment.
+    /// Its role at the moment.
     pub(super) role: Role,
     /// Entries of its tables.
-    pub(super) ways: [u32; 2],
+    pub(super) sizes: PerFamily<u32>,
 }
 
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -29,11 +30,11 @@ struct Wire {
     role: u8,
     reserved: u8,
     instance: U64,
-    ways: [U32; 2],
+    sizes: [U32; 2],
 }
 
 impl Hello {
-    /// As it travels.
+    /// Encodes it.
     pub(super) fn to_bytes(self) -> Vec<u8> {
         let wire = Wire {
             version: VERSION.into(),
@@ -43,12 +44,12 @@ impl Hello {
             },
             reserved: 0,
             instance: self.instance.0.into(),
-            ways: self.ways.map(Into::into),
+            sizes: [self.sizes.v4, self.sizes.v6].map(Into::into),
         };
         wire.as_bytes().to_vec()
     }
 
-    /// Understands it. What another version says beyond its number is its own business.
+    /// Reads it. Of another version nothing but its number is read.
     pub(super) fn read(bytes: &[u8]) -> Result<Self, Refusal> {
         let (version, _) = U16::read_from_prefix(bytes).map_err(|_| Refusal::Version)?;
         let (wire, _) = Wire::read_from_prefix(bytes).map_err(|_| Refusal::Version)?;
@@ -60,10 +61,11 @@ impl Hello {
             2 => Role::Backup,
             _ => return Err(Refusal::Version),
         };
+        let [v4, v6] = wire.sizes.map(U32::get);
         Ok(Self {
             instance: Instance(wire.instance.get()),
             role,
-            ways: wire.ways.map(U32::get),
+            sizes: PerFamily { v4, v6 },
         })
     }
 }
@@ -73,11 +75,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_speaks_another_version_is_noticed() {
+    fn another_version_is_refused() {
         let hello = Hello {
             instance: Instance(7),
             role: Role::Backup,
-            ways: [8, 16],
+            sizes: PerFamily { v4: 8, v6: 16 },
         };
         let mut bytes = hello.to_bytes();
         assert_eq!(Hello::read(&bytes), Ok(hello));

@@ -13,15 +13,15 @@ const SHORTEST: usize = 16;
 /// Bytes that are read of the file at most.
 const LONGEST: usize = 4_096;
 
-/// Why there is no key.
+/// Why a key cannot be read.
 #[derive(Debug, Error)]
 pub enum KeyError {
     /// The file is not there, or may not be read.
     #[error("cannot read the key {}", path.display())]
     Read {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The error.
         source: io::Error,
     },
     /// Others than its owner may read it.
@@ -30,7 +30,7 @@ pub enum KeyError {
     /// It could be guessed.
     #[error("the key {} is shorter than {SHORTEST} bytes", .0.display())]
     Short(PathBuf),
-    /// It is something else than a key.
+    /// It is no key.
     #[error("the key {} is longer than {LONGEST} bytes", .0.display())]
     Long(PathBuf),
 }

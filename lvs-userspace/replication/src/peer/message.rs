@@ -1,16 +1,15 @@
-//! What directors tell each other beside their connections.
+//! Messages between directors, beside their connections.
 
 use std::fmt;
 
+use lvs_api::role::Role;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use lvs_api::role::Role;
-
-/// A message, encoded, at most: what a frame has room for.
+/// Bytes of an encoded message at most, for which a frame has room.
 pub(super) const MAX_LENGTH: usize = 60_000;
 
-/// Which director: drawn with its tables, so it stays when lvsd starts anew and the tables do.
+/// Name of a director: drawn with its tables, so it stays when lvsd starts anew and the tables stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Instance(pub u64);
 
@@ -20,7 +19,7 @@ impl fmt::Display for Instance {
     }
 }
 
-/// What one director tells another. Delivered at most once, in order, while both are connected.
+/// A message from one director to another. Delivered at most once, in order, while both are connected.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Message {
@@ -28,7 +27,7 @@ pub enum Message {
     Role(Role),
     /// About a handover.
     Takeover(Takeover),
-    /// Verdicts and admin states, in the words of whoever exchanges them.
+    /// States of real servers, in a form that this crate does not know.
     Health(Value),
 }
 
@@ -38,30 +37,30 @@ pub enum Message {
 pub enum Takeover {
     /// The peer is to become master; `id` is the asker's, to know the answer by.
     Ask {
-        /// Which handover.
+        /// The handover.
         id: u64,
     },
     /// It did.
     Done {
-        /// Which handover.
+        /// The handover.
         id: u64,
     },
     /// It did not.
     Refused {
-        /// Which handover.
+        /// The handover.
         id: u64,
-        /// Why not, for people.
+        /// The reason, for people.
         why: String,
     },
 }
 
-/// What happens on the links.
+/// An event of a session.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// A director that can be told something: whatever it is to know has to be told now.
+    /// Messages can be sent to a director, which knows none of earlier sessions.
     Joined(Instance),
-    /// It cannot be told anything any more.
+    /// Messages cannot be sent to it any more.
     Left(Instance),
-    /// It told something.
+    /// It sent a message.
     Received(Instance, Message),
 }

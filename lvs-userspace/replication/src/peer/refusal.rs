@@ -1,10 +1,10 @@
-//! Why a link was not made, or broke.
+//! Reasons to refuse a session or to end it, and how often each occurred.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use lvs_api::peers::RefusalCount;
 
-/// Why nothing is taken from whoever is at the other end.
+/// Why a peer is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum Refusal {
@@ -19,7 +19,7 @@ pub enum Refusal {
     #[error("it sent something that was changed on the way, or was sent before")]
     Forged,
     #[error("it sent something that makes no sense")]
-    Item,
+    Malformed,
     #[error("it said nothing for too long")]
     Silence,
     #[error("too many wait to prove that they have the key")]
@@ -34,7 +34,7 @@ impl Refusal {
         Self::Itself,
         Self::Length,
         Self::Forged,
-        Self::Item,
+        Self::Malformed,
         Self::Silence,
         Self::Crowd,
     ];
@@ -47,18 +47,18 @@ impl Refusal {
             Self::Itself => "itself",
             Self::Length => "length",
             Self::Forged => "forged",
-            Self::Item => "item",
+            Self::Malformed => "item",
             Self::Silence => "silence",
             Self::Crowd => "crowd",
         }
     }
 }
 
-/// How often, by reason.
+/// Counts of all reasons.
 #[derive(Debug, Default)]
-pub(super) struct Refusals([AtomicU64; Refusal::ALL.len()]);
+pub(super) struct RefusalCounters([AtomicU64; Refusal::ALL.len()]);
 
-impl Refusals {
+impl RefusalCounters {
     /// Counts one.
     pub(super) fn count(&self, why: Refusal) {
         if let Some(counter) = self.0.get(why as usize) {
@@ -66,7 +66,7 @@ impl Refusals {
         }
     }
 
-    /// Those that occurred.
+    /// Reasons that occurred.
     pub(super) fn list(&self) -> Vec<RefusalCount> {
         Refusal::ALL
             .into_iter()
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn reasons_are_numbered_as_they_are_listed() {
-        let refusals = Refusals::default();
+        let refusals = RefusalCounters::default();
         for (number, why) in Refusal::ALL.into_iter().enumerate() {
             assert_eq!(why as usize, number, "{why:?}");
         }

@@ -1,121 +1,128 @@
-//! How the links are, for people and programs that ask.
+//! Status of the sessions.
 
 use std::sync::atomic::Ordering;
 
-use super::Peers;
-use super::link::{In, Out, lock};
+use lvs_api::peers::{PeerReceived, PeerState, PeerStatus, PeersStatus};
+
+use super::context::Context;
+use super::dialed::DialedPeer;
+use super::dialing::DialingPeer;
 use super::message::Instance;
-use super::shared::Shared;
-use lvs_api::peers::{PeerState, PeerStatus, PeersStatus, Taken};
+use super::peers::Peers;
+use crate::lock::lock;
 
 impl Peers {
-    /// All links.
+    /// Status of all peers: those that are dialed first.
     pub fn status(&self) -> PeersStatus {
-        let shared = &self.shared;
-        let mut peers: Vec<_> = shared.outs.iter().map(|out| shared.of_out(out)).collect();
-        let dialled: Vec<_> = peers
+        let context = &self.context;
+        let mut peers: Vec<_> = context
+            .dialed
+            .iter()
+            .map(|peer| context.dialed_status(peer))
+            .collect();
+        let dialed: Vec<_> = peers
             .iter()
             .filter_map(|peer| peer.instance.clone())
             .collect();
-        let others: Vec<_> = lock(&shared.ins).values().cloned().collect();
+        let others: Vec<_> = lock(&context.dialing).values().cloned().collect();
         let others = others
             .iter()
-            .filter(|other| !dialled.contains(&other.instance.to_string()));
-        peers.extend(others.map(|other| shared.of_in(other)));
+            .filter(|other| !dialed.contains(&other.instance.to_string()));
+        peers.extend(others.map(|other| context.dialing_status(other)));
         PeersStatus {
-            instance: Some(shared.instance.to_string()),
+            instance: Some(context.instance.to_string()),
             listening: Some(self.listening().to_string()),
             peers,
-            refused: shared.refusals.list(),
-            lost_events: shared.lost_events.load(Ordering::Relaxed),
+            refused: context.refusals.list(),
+            lost_events: context.lost_events.load(Ordering::Relaxed),
         }
     }
 
-    /// Whether a director and this one know each other's connections.
+    /// True if a director and this one have each other's connections.
     pub fn in_step(&self, instance: Instance) -> bool {
-        let out = self.shared.outs.iter().find(|out| {
-            let state = lock(&out.state);
+        let peer = self.context.dialed.iter().find(|peer| {
+            let state = lock(&peer.state);
             state.instance == Some(instance)
         });
-        out.is_some_and(|out| self.shared.of_out(out).state == PeerState::InStep)
+        peer.is_some_and(|peer| self.context.dialed_status(peer).state == PeerState::InStep)
     }
 }
 
-impl Shared {
-    /// Of a director that is dialled.
-    fn of_out(&self, out: &Out) -> PeerStatus {
-        let (instance, itself, mut problem, since, told) = {
-            let state = lock(&out.state);
-            let told = state.told.clone();
+impl Context {
+    /// Status of a peer that is dialed.
+    fn dialed_status(&self, peer: &DialedPeer) -> PeerStatus {
+        let (instance, itself, mut problem, since, sent) = {
+            let state = lock(&peer.state);
+            let sent = state.sent.clone();
             let problem = state.problem.clone();
-            (state.instance, state.itself, problem, state.since, told)
+            (state.instance, state.itself, problem, state.since, sent)
         };
         if itself {
             return PeerStatus {
-                address: out.address.clone(),
+                address: peer.address.clone(),
                 instance: Some(self.instance.to_string()),
                 role: Some(*self.role.borrow()),
                 state: PeerState::Itself,
                 since,
                 problem: None,
-                told: None,
-                taken: None,
+                sent: None,
+                received: None,
             };
         }
-        let other = instance.and_then(|instance| lock(&self.ins).get(&instance).cloned());
-        let other = other.map(|other| of(&other));
-        let followed = out.scans.borrow().0 > 0;
-        let (taken, complete, later) = other
-            .map_or((None, false, 0), |(taken, complete, since)| {
-                (Some(taken), complete, since)
+        let other = instance.and_then(|instance| lock(&self.dialing).get(&instance).cloned());
+        let other = other.map(|other| received_from(&other));
+        let applied = peer.scans.borrow().0 > 0;
+        let (received, complete, later) = other
+            .map_or((None, false, 0), |(received, complete, since)| {
+                (Some(received), complete, since)
             });
-        let hears = taken.as_ref().is_some_and(|taken| taken.connected);
-        let state = match (told.connected && hears, followed && complete) {
+        let dials = received.as_ref().is_some_and(|received| received.connected);
+        let state = match (sent.connected && dials, applied && complete) {
             (false, _) => PeerState::Away,
             (true, false) => PeerState::CatchingUp,
             (true, true) => PeerState::InStep,
         };
-        if told.connected && !hears {
+        if sent.connected && !dials {
             problem = Some("it does not dial this director: is it one of its peers?".to_owned());
         }
         PeerStatus {
-            address: out.address.clone(),
+            address: peer.address.clone(),
             instance: instance.map(|instance| instance.to_string()),
             role: instance.and_then(|instance| lock(&self.roles).get(&instance).copied()),
             state,
             since: since.max(later),
             problem,
-            told: Some(told),
-            taken,
+            sent: Some(sent),
+            received,
         }
     }
 
-    /// Of a director that dials and is not dialled.
-    fn of_in(&self, other: &In) -> PeerStatus {
-        let (taken, complete, since) = of(other);
+    /// Status of a peer that dials and is not dialed.
+    fn dialing_status(&self, other: &DialingPeer) -> PeerStatus {
+        let (received, complete, since) = received_from(other);
         PeerStatus {
             address: lock(&other.state).address.clone(),
             instance: Some(other.instance.to_string()),
             role: lock(&self.roles).get(&other.instance).copied(),
-            state: match (taken.connected, complete) {
+            state: match (received.connected, complete) {
                 (false, _) => PeerState::Away,
                 (true, false) => PeerState::CatchingUp,
                 (true, true) => PeerState::InStep,
             },
             since,
             problem: None,
-            told: None,
-            taken: Some(taken),
+            sent: None,
+            received: Some(received),
         }
     }
 }
 
-/// What a peer tells, whether that is everything, and since when it is so.
-fn of(other: &In) -> (Taken, bool, u64) {
+/// Counters of what a peer sends, whether its bulk sync is complete, and since when it is so.
+fn received_from(other: &DialingPeer) -> (PeerReceived, bool, u64) {
     let state = lock(&other.state);
-    let taken = Taken {
+    let received = PeerReceived {
         discarded: other.discarded.list(),
-        ..state.taken.clone()
+        ..state.received.clone()
     };
-    (taken, state.complete, state.since)
+    (received, state.complete, state.since)
 }

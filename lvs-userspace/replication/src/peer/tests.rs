@@ -1,4 +1,4 @@
-//! Two directors in plain memory, whose packets, links and clocks a test makes.
+//! Two directors in plain memory, whose packets, sessions and clocks a test makes.
 
 mod restart;
 
@@ -6,31 +6,31 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Mutex;
 
-use lvs_common::abi::{Config, EVENT_IPV6, Load, Method, Plan, Server, ServiceKey, ticks};
+use lvs_common::abi::{Config, Load, Method, Plan, Server, ServiceKey, ticks};
 use lvs_common::connection::table::{self, New, Place, Store, Survey, Ways};
-use lvs_common::connection::{Client, Key, Kind, Ports, Record, resume, tcp};
-use lvs_common::family::{Family, V4, V6};
+use lvs_common::connection::{Client, EntryId, Key, Kind, Ports, Record, resume, tcp};
+use lvs_common::family::{Family, PerFamily, V4, V6};
+use lvs_dataplane::director::Recognized;
+use lvs_dataplane::kernel::{EntryMapping, Mapping, SENDING_PEERS};
+use lvs_dataplane::table::Table;
 use proptest::prelude::*;
 use zerocopy::FromZeros as _;
 
-use super::found::Found;
-use super::item::{Item, Items};
-use super::link::lock;
+use super::inherited::Inherited;
 use super::message::Instance;
-use super::mirror::Mirror;
-use super::take::{Outcome, Recognize, Taker};
-use super::tell::Teller;
-use super::view::View;
-use crate::sync::{Discard, Discarded};
-use lvs_dataplane::director::Recognized;
-use lvs_dataplane::kernel::TELLERS;
-use lvs_dataplane::kernel::{Entries, Mapping};
-use lvs_dataplane::table::Table;
+use super::receiver::{Outcome, Receiver, Recognize};
+use super::record::{FrameRecord, FrameRecords};
+use super::replica_index::ReplicaIndex;
+use super::sender::Sender;
+use super::tables::Tables;
+use crate::discard::{Discard, DiscardCounters};
+use crate::entries::Entries;
+use crate::lock::lock;
 
 const VIRTUAL: [u8; 4] = [192, 0, 2, 10];
 const SERVERS: u16 = 3;
 /// Enough for all connections of a test to find room.
-const WAYS: [u32; 2] = [256, 8];
+const SIZES: PerFamily<u32> = PerFamily { v4: 256, v6: 8 };
 
 /// The maps of a director with one service.
 struct Director {
@@ -39,15 +39,15 @@ struct Director {
     plans: Mapping<Plan>,
     servers: Mapping<Server>,
     loads: Mapping<Load>,
-    connections4: Entries<V4>,
-    connections6: Entries<V6>,
+    connections4: EntryMapping<V4>,
+    connections6: EntryMapping<V6>,
     /// It calls its servers by other numbers than the other one.
     shift: u16,
     instance: Instance,
-    before: Option<(Mirror, u32)>,
-    discarded: Discarded,
-    tellers: Mapping<u64>,
-    found: Mutex<Found>,
+    before: Option<(ReplicaIndex, u32)>,
+    discarded: DiscardCounters,
+    senders: Mapping<u64>,
+    inherited: Mutex<Inherited>,
 }
 
 fn service() -> ServiceKey {
@@ -70,14 +70,14 @@ impl Director {
             plans: Mapping::zeroed(4),
             servers: Mapping::zeroed(16),
             loads: Mapping::zeroed(16),
-            connections4: Entries::zeroed(WAYS[0]),
-            connections6: Entries::zeroed(WAYS[1]),
+            connections4: EntryMapping::zeroed(SIZES.v4),
+            connections6: EntryMapping::zeroed(SIZES.v6),
             shift: number * 5,
             instance: Instance(u64::from(number) + 1),
             before: None,
-            discarded: Discarded::default(),
-            tellers: Mapping::zeroed(TELLERS),
-            found: Mutex::default(),
+            discarded: DiscardCounters::default(),
+            senders: Mapping::zeroed(SENDING_PEERS),
+            inherited: Mutex::default(),
         };
         director.config.write(0, config);
         director.heads.write(1, 2);
@@ -103,15 +103,17 @@ impl Director {
         }
     }
 
-    fn view(&self) -> View<'_> {
-        View {
+    fn tables(&self) -> Tables<'_> {
+        Tables {
             config: &self.config,
             heads: &self.heads,
             plans: &self.plans,
             servers: &self.servers,
             loads: &self.loads,
-            connections4: &self.connections4,
-            connections6: &self.connections6,
+            entries: Entries {
+                v4: &self.connections4,
+                v6: &self.connections6,
+            },
         }
     }
 
@@ -170,7 +172,7 @@ impl Director {
         table::insert(table, place, &mut new).unwrap();
     }
 
-    /// A packet of a client ends its connection, if the client was heard here before.
+    /// A packet of a client ends its connection, if one of its arrived here before.
     fn close(&self, client: u8) {
         let (table, place) = (self.table(), self.place(client));
         if let Some(slot) = table::find(table, &Self::key(client), place)
@@ -180,17 +182,18 @@ impl Director {
         }
     }
 
-    /// Who told it in a session tells no more.
-    fn is_left(&mut self, mut session: Session, now: u32) {
-        self.before = Some((session.taker.leave(self.view()), now));
-        lock(&self.found).ends(&self.tellers, session.from);
+    /// The session in which it received ended.
+    fn session_ended(&mut self, mut session: Session, now: u32) {
+        self.before = Some((session.receiver.close(self.tables()), now));
+        lock(&self.inherited).session_ended(&self.senders, session.from);
     }
 
-    /// Clients with the state of their connections, and whether they were heard here.
+    /// Clients with the state of their connections, and whether packets of theirs arrived here.
     fn connections(&self) -> BTreeMap<u8, (u8, u16, bool)> {
-        let live = (0..WAYS[0]).filter_map(|way| {
-            let tag = self.connections4.tag(way).filter(|tag| tag.is_live())?;
-            let entry = self.connections4.read(way)?;
+        let live = (1..=SIZES.v4).filter_map(|number| {
+            let id = EntryId::new::<V4>(number);
+            let tag = self.tables().entries.tag(id).filter(|tag| tag.is_live())?;
+            let entry = self.connections4.read(id.index())?;
             let server = entry.record.server - self.shift;
             let [.., client] = entry.key.source;
             Some((client, (tag.state(), server, entry.packets > 0)))
@@ -204,11 +207,11 @@ impl Recognize for Director {
         if *name != service() {
             return Err(Discard::NoService);
         }
-        let found = (0..SERVERS).find(|&number| {
+        let inherited = (0..SERVERS).find(|&number| {
             let [a, b, c, d, ..] = Self::server(number).address;
             server == SocketAddr::from(([a, b, c, d], 8080))
         });
-        let number = found.ok_or(Discard::NoServer)?;
+        let number = inherited.ok_or(Discard::NoServer)?;
         Ok(Recognized {
             record: self.record(number.to_le_bytes()[0]),
             service: service(),
@@ -217,54 +220,54 @@ impl Recognize for Director {
     }
 }
 
-/// One direction of the link between two directors, as long as it lasts.
+/// A session between two directors, as long as it lasts.
 struct Session {
     from: Instance,
-    teller: Teller,
-    taker: Taker,
-    events: Vec<u32>,
+    sender: Sender,
+    receiver: Receiver,
+    events: Vec<EntryId>,
     frames: VecDeque<Vec<u8>>,
 }
 
 impl Session {
     fn new(from: &Director, to: &mut Director) -> Self {
-        lock(&to.found).begins(&to.tellers, from.instance);
+        lock(&to.inherited).session_begins(&to.senders, from.instance);
         Self {
             from: from.instance,
-            teller: Teller::new(WAYS),
-            taker: Taker::new(to.instance, from.instance, WAYS, to.before.take()),
+            sender: Sender::new(SIZES),
+            receiver: Receiver::new(to.instance, from.instance, SIZES, to.before.take()),
             events: Vec::new(),
             frames: VecDeque::new(),
         }
     }
 
-    fn tell(&mut self, from: &Director, now: u32) {
+    fn send(&mut self, from: &Director, now: u32) {
         let mut frame = Vec::new();
-        self.teller
-            .fill(from.view(), &mut frame, &mut self.events, now);
+        self.sender
+            .fill(from.tables(), &mut frame, &mut self.events, now);
         self.frames.push_back(frame);
     }
 
-    /// Takes a frame; what the teller has to tell again is noted.
-    fn take(&mut self, to: &Director, now: u32) -> Outcome {
+    /// Applies a frame; entries that the sender has to send again are noted.
+    fn receive(&mut self, to: &Director, now: u32) -> Outcome {
         let Some(frame) = self.frames.pop_front() else {
             return Outcome::default();
         };
-        let taker = &mut self.taker;
-        let outcome = taker
-            .take(&frame, to.view(), to, &to.discarded, now)
+        let receiver = &mut self.receiver;
+        let outcome = receiver
+            .apply_frame(&frame, to.tables(), to, &to.discarded, now)
             .unwrap();
-        lock(&to.found).hear(to.view(), self.from, &outcome);
+        lock(&to.inherited).note(to.tables(), self.from, &outcome);
         for &id in &outcome.missing {
-            self.teller.repeat(id);
+            self.sender.resend(id);
             self.events.push(id);
         }
         outcome
     }
 
-    fn again(&mut self, entries: &[u32]) {
+    fn resend(&mut self, entries: &[EntryId]) {
         for &id in entries {
-            self.teller.repeat(id);
+            self.sender.resend(id);
             self.events.push(id);
         }
     }
@@ -284,7 +287,7 @@ enum Step {
     Wait(u32),
     Scan(usize),
     Event(usize, u32),
-    Take(usize),
+    Receive(usize),
     Part,
     Meet,
     Restart(usize),
@@ -312,32 +315,32 @@ impl World {
             return;
         };
         for (to, session) in self.directors.iter_mut().rev().zip(sessions) {
-            to.is_left(session, self.now);
+            to.session_ended(session, self.now);
         }
     }
 
-    fn tell(&mut self, from: usize, scan: bool) {
+    fn send(&mut self, from: usize, scan: bool) {
         if let Some(sessions) = &mut self.sessions {
             if scan {
-                sessions[from].teller.begin_scan();
+                sessions[from].sender.begin_scan();
             }
-            sessions[from].tell(&self.directors[from], self.now);
+            sessions[from].send(&self.directors[from], self.now);
         }
     }
 
-    /// The other director takes a frame that `from` sent.
-    fn take(&mut self, from: usize) {
+    /// The other director applies a frame that `from` sent.
+    fn receive(&mut self, from: usize) {
         if let Some(sessions) = &mut self.sessions {
-            let outcome = sessions[from].take(&self.directors[1 - from], self.now);
-            sessions[1 - from].again(&outcome.again);
+            let outcome = sessions[from].receive(&self.directors[1 - from], self.now);
+            sessions[1 - from].resend(&outcome.resend);
         }
     }
 
-    fn take_all(&mut self, from: usize) {
+    fn receive_all(&mut self, from: usize) {
         while let Some(sessions) = &self.sessions
             && !sessions[from].frames.is_empty()
         {
-            self.take(from);
+            self.receive(from);
         }
     }
 
@@ -348,39 +351,39 @@ impl World {
             }
             Step::Close(director, client) => self.directors[director].close(client),
             Step::Wait(time) => {
-                // What is under way for longer than a moment breaks the link.
+                // A frame under way for longer than a moment ends the session.
                 for from in [0, 1] {
-                    self.take_all(from);
+                    self.receive_all(from);
                 }
                 self.now = self.now.wrapping_add(time);
             }
-            Step::Scan(from) => self.tell(from, true),
+            Step::Scan(from) => self.send(from, true),
             Step::Event(from, number) => {
                 if let Some(sessions) = &mut self.sessions {
-                    sessions[from].events.push(number);
+                    sessions[from].events.extend(EntryId::from_bits(number));
                 }
-                self.tell(from, false);
+                self.send(from, false);
             }
-            Step::Take(from) => self.take(from),
+            Step::Receive(from) => self.receive(from),
             Step::Part => self.part(),
             Step::Meet => self.meet(),
             Step::Restart(director) => self.restart(director),
         }
     }
 
-    /// Nothing happens any more but what the link does by itself.
-    fn settle(&mut self) {
+    /// Nothing happens any more but what the sessions do by themselves.
+    fn converge(&mut self) {
         self.meet();
         for _ in 0..6 {
             self.now = self.now.wrapping_add(ticks(1));
             for from in [0, 1] {
-                self.tell(from, true);
+                self.send(from, true);
                 while self
                     .sessions
                     .as_ref()
                     .is_some_and(|all| !all[from].frames.is_empty())
                 {
-                    self.take(from);
+                    self.receive(from);
                 }
             }
         }
@@ -404,8 +407,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (director.clone(), 1..12_u8).prop_map(|(d, c)| Step::Close(d, c)),
         3 => (0..ticks(20)).prop_map(Step::Wait),
         2 => director.clone().prop_map(Step::Scan),
-        3 => (director.clone(), 0..WAYS[0]).prop_map(|(d, n)| Step::Event(d, n)),
-        6 => director.prop_map(Step::Take),
+        3 => (director.clone(), 0..SIZES.v4).prop_map(|(d, n)| Step::Event(d, n)),
+        6 => director.prop_map(Step::Receive),
         1 => Just(Step::Part),
         2 => Just(Step::Meet),
         1 => (0..2_usize).prop_map(Step::Restart),
@@ -421,7 +424,7 @@ proptest! {
         for step in &steps {
             world.step(step);
         }
-        world.settle();
+        world.converge();
         let [one, two] = world.directors.each_ref().map(Director::connections);
         prop_assert_eq!(known(&one), known(&two));
         for (director, number) in world.directors.iter().zip([&one, &two]) {
@@ -432,55 +435,55 @@ proptest! {
     }
 
     #[test]
-    fn any_frame_is_taken_or_refused(
+    fn any_frame_is_applied_or_refused(
         bytes in proptest::collection::vec(any::<u8>(), 0..300),
         kind in 0..12_u8,
     ) {
         let director = Director::new(0);
-        let mut taker = Taker::new(Instance(0), Instance(1), WAYS, None);
+        let mut receiver = Receiver::new(Instance(0), Instance(1), SIZES, None);
         let mut frame = vec![kind];
         frame.extend(bytes);
-        let _ = taker.take(&frame, director.view(), &director, &director.discarded, 7);
-        taker.leave(director.view());
+        let _ = receiver.apply_frame(&frame, director.tables(), &director, &director.discarded, 7);
+        receiver.close(director.tables());
     }
 }
 
 #[test]
-fn an_end_is_told_before_the_entry_would_expire() {
+fn an_end_is_sent_before_the_entry_would_expire() {
     let mut world = World::new();
     world.directors[0].packet(1, tcp::State::Established, world.now);
-    world.settle();
+    world.converge();
     assert_eq!(world.directors[1].connections()[&1], (1, 1, false));
     world.directors[0].close(1);
-    world.settle();
+    world.converge();
     assert!(world.directors[1].connections().is_empty());
 }
 
 #[test]
-fn a_client_that_is_heard_here_takes_its_connection_along() {
+fn a_packet_of_its_client_moves_a_connection_to_this_director() {
     let mut world = World::new();
     world.directors[0].packet(1, tcp::State::Established, world.now);
-    world.settle();
+    world.converge();
     world.directors[1].packet(1, tcp::State::Established, world.now);
-    world.settle();
+    world.converge();
     assert!(
         !world.directors[0].connections()[&1].2,
         "the first has let go"
     );
     world.directors[1].close(1);
-    world.settle();
+    world.converge();
     assert!(world.directors[0].connections().is_empty());
 }
 
 #[test]
-fn what_ended_before_it_was_told_on_is_asked_for_again() {
+fn a_replica_that_ended_here_is_asked_for_again() {
     let mut world = World::new();
     world.directors[0].packet(1, tcp::State::Established, world.now);
-    world.settle();
+    world.converge();
     // Its client comes here and its connection is removed within a moment: between two looks.
     world.directors[1].packet(1, tcp::State::Established, world.now);
     world.directors[1].close(1);
-    world.settle();
+    world.converge();
     let [one, two] = world.directors.each_ref().map(Director::connections);
     assert_eq!(one.keys().collect::<Vec<_>>(), [&1]);
     assert_eq!(
@@ -490,49 +493,49 @@ fn what_ended_before_it_was_told_on_is_asked_for_again() {
 }
 
 #[test]
-fn two_that_heard_a_client_in_the_same_moment_agree_on_one_of_them() {
+fn two_that_saw_a_client_in_the_same_moment_agree_on_one_of_them() {
     use tcp::State::{Established, FinWait};
     let mut world = World::new();
     world.directors[0].packet(10, FinWait, world.now);
     world.now = world.now.wrapping_add(1);
     world.directors[1].packet(10, Established, world.now);
     world.meet();
-    world.tell(1, true);
-    world.tell(0, true);
+    world.send(1, true);
+    world.send(0, true);
     world.directors[0].packet(1, Established, world.now);
-    world.settle();
+    world.converge();
     let [one, two] = world.directors.each_ref().map(Director::connections);
     assert_eq!(known(&one), known(&two));
     assert_ne!(one[&10].2, two[&10].2, "it is one's and not the other's");
 }
 
 #[test]
-fn what_ends_before_it_was_told_again_is_told_to_be_gone() {
+fn an_entry_that_ends_before_it_was_sent_again_is_removed() {
     let mut world = World::new();
     world.directors[0].packet(1, tcp::State::Established, world.now);
     world.now = world.now.wrapping_add(ticks(10));
     world.directors[1].packet(1, tcp::State::Established, world.now);
     world.meet();
-    world.tell(1, true);
-    world.tell(0, true);
+    world.send(1, true);
+    world.send(0, true);
     // The second knows better than the first, and is about to say so once more.
     world.step(&Step::Wait(0));
     world.directors[1].close(1);
-    world.settle();
+    world.converge();
     assert!(world.directors[0].connections().is_empty());
 }
 
 #[test]
-fn what_a_peer_told_outlives_it_and_is_told_on() {
+fn replicas_of_a_peer_outlive_it_and_are_sent_on() {
     let mut world = World::new();
     world.directors[0].packet(1, tcp::State::Established, world.now);
-    world.settle();
+    world.converge();
     world.part();
     // The first one boots again, with new tables.
     world.directors[0] = Director::new(0);
     world.directors[0].instance = Instance(7);
     world.directors[1].before = None;
-    world.settle();
+    world.converge();
     assert_eq!(world.directors[0].connections()[&1], (1, 1, false));
     assert!(world.directors[1].connections()[&1].2);
 }
@@ -542,24 +545,25 @@ fn a_number_of_the_other_table_is_refused() {
     let mut world = World::new();
     world.directors[0].packet(1, tcp::State::Established, world.now);
     world.meet();
-    world.tell(0, true);
+    world.send(0, true);
     let frame = world.sessions.as_mut().unwrap()[0]
         .frames
         .pop_front()
         .unwrap();
     let mut forged = Vec::new();
-    for item in Items(&frame) {
-        match item.unwrap() {
-            Item::Told4(mut told) => {
-                told.id = (told.id.get() | EVENT_IPV6).into();
-                Item::Told4(told).write(&mut forged);
+    for record in FrameRecords(&frame) {
+        match record.unwrap() {
+            FrameRecord::Entry4(mut entry) => {
+                let id = EntryId::new::<V6>(entry.id().unwrap().number());
+                entry.id = id.bits().into();
+                FrameRecord::Entry4(entry).write(&mut forged);
             }
-            item => item.write(&mut forged),
+            record => record.write(&mut forged),
         }
     }
     let to = &world.directors[1];
-    let taker = &mut world.sessions.as_mut().unwrap()[0].taker;
-    let outcome = taker.take(&forged, to.view(), to, &to.discarded, world.now);
+    let receiver = &mut world.sessions.as_mut().unwrap()[0].receiver;
+    let outcome = receiver.apply_frame(&forged, to.tables(), to, &to.discarded, world.now);
     assert!(outcome.is_err());
     assert!(to.connections().is_empty());
 }

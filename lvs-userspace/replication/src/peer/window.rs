@@ -1,4 +1,4 @@
-//! How far the other side has followed what it was told.
+//! The window: frames under way to the other side.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 /// Frames under way at most: what a slow peer costs in memory, here and in the network.
 const MOST: usize = 64;
 
-/// Frames that were sent and not yet taken.
+/// Frames that were sent and not yet acknowledged.
 #[derive(Debug, Default)]
 pub(super) struct Window {
     /// The number of the first of `under_way`.
-    taken: u64,
+    acknowledged: u64,
     under_way: VecDeque<Instant>,
 }
 
 impl Window {
-    /// Whether another frame may be sent.
+    /// True if another frame may be sent.
     pub(super) fn is_open(&self) -> bool {
         self.under_way.len() < MOST
     }
@@ -25,10 +25,10 @@ impl Window {
         self.under_way.push_back(now);
     }
 
-    /// The other side has taken the frame of this number, counted from 0, and all before. False: there was
-    /// none such.
-    pub(super) fn taken(&mut self, number: u64) -> bool {
-        let behind = number.saturating_add(1).saturating_sub(self.taken);
+    /// The other side has applied the frame of this number, counted from 0, and all before. False: no such
+    /// frame was sent.
+    pub(super) fn acknowledged(&mut self, number: u64) -> bool {
+        let behind = number.saturating_add(1).saturating_sub(self.acknowledged);
         let Ok(count) = usize::try_from(behind) else {
             return false;
         };
@@ -36,11 +36,11 @@ impl Window {
             return false;
         }
         self.under_way.drain(..count);
-        self.taken += behind;
+        self.acknowledged += behind;
         true
     }
 
-    /// Frames that were not taken yet, and how old the oldest of them is.
+    /// Frames that were not acknowledged yet, and the age of the oldest.
     pub(super) fn lag(&self, now: Instant) -> (u64, Duration) {
         let age = self
             .under_way
@@ -64,32 +64,32 @@ mod tests {
             window.sent(after(number * 10));
         }
         assert_eq!(window.lag(after(30)), (3, Duration::from_millis(30)));
-        assert!(window.taken(1));
+        assert!(window.acknowledged(1));
         assert_eq!(window.lag(after(30)), (1, Duration::from_millis(10)));
-        assert!(window.taken(1), "said again");
-        assert!(window.taken(2));
+        assert!(window.acknowledged(1), "said again");
+        assert!(window.acknowledged(2));
         assert_eq!(window.lag(after(40)), (0, Duration::ZERO));
     }
 
     #[test]
-    fn what_was_not_sent_cannot_be_taken() {
+    fn a_frame_that_was_not_sent_cannot_be_acknowledged() {
         let mut window = Window::default();
-        assert!(!window.taken(0));
-        assert!(!window.taken(u64::MAX));
+        assert!(!window.acknowledged(0));
+        assert!(!window.acknowledged(u64::MAX));
         window.sent(Instant::now());
-        assert!(!window.taken(1));
-        assert!(window.taken(0));
+        assert!(!window.acknowledged(1));
+        assert!(window.acknowledged(0));
     }
 
     #[test]
-    fn a_slow_peer_is_not_told_more_than_it_can_follow() {
+    fn a_slow_peer_is_not_sent_more_than_the_window() {
         let mut window = Window::default();
         for _ in 0..MOST {
             assert!(window.is_open());
             window.sent(Instant::now());
         }
         assert!(!window.is_open());
-        window.taken(0);
+        window.acknowledged(0);
         assert!(window.is_open());
     }
 }

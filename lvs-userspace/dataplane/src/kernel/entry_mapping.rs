@@ -1,0 +1,184 @@
+//! The connection table of one family as memory, way by way.
+
+use std::mem::offset_of;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use aya::maps::MapData;
+use lvs_common::abi::age;
+use lvs_common::connection::{Client, Entry, Key, Kind, Record, Tag};
+use lvs_common::family::Family;
+
+use super::{KernelError, Mapping, Plain};
+
+/// An entry in the mapping.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct Way<F: Family>(Entry<F>);
+
+// SAFETY: integers and byte arrays in both families, so any bytes are an entry; `PADDED` makes sure at
+// compile time that they fill it. (zerocopy cannot derive that for a generic type.)
+unsafe impl<F: Family> Plain for Way<F> {}
+
+impl<F: Family> Way<F> {
+    /// Fails to compile if an entry has bytes that no field fills.
+    const PADDED: () = assert!(
+        size_of::<Entry<F>>()
+            == 6 * size_of::<u32>()
+                + size_of::<Key<F>>()
+                + size_of::<Record>()
+                + size_of::<Client>()
+                + size_of::<F::Padding>()
+    );
+}
+
+/// The entries of a connection table. Whoever reads one while packets may change it compares its tag before
+/// and after.
+pub struct EntryMapping<F: Family>(Mapping<Way<F>>);
+
+impl<F: Family> EntryMapping<F> {
+    pub(super) fn of(map: &MapData, name: &str) -> Result<Self, KernelError> {
+        let () = Way::<F>::PADDED;
+        Mapping::of(map, name).map(Self)
+    }
+
+    /// As many zeroed entries in memory of this process alone.
+    ///
+    /// # Panics
+    ///
+    /// Where the kernel has no memory to map.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn zeroed(len: u32) -> Self {
+        Self(Mapping::zeroed(len))
+    }
+
+    /// Number of ways.
+    pub const fn len(&self) -> u32 {
+        self.0.len()
+    }
+
+    /// True if there is none.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// A copy of an entry; `None` past the end.
+    pub fn read(&self, way: u32) -> Option<Entry<F>> {
+        self.0.read(way).map(|Way(entry)| entry)
+    }
+
+    /// A copy of a live entry, and its tag afterwards; `None` if none lives there, or another one since the
+    /// copy was begun.
+    pub fn read_live(&self, way: u32) -> Option<(Tag, Entry<F>)> {
+        let before = self.live(way)?;
+        let entry = self.read(way)?;
+        let after = self
+            .live(way)
+            .filter(|after| after.same_connection(before))?;
+        Some((after, entry))
+    }
+
+    /// Replaces an entry.
+    pub fn write(&self, way: u32, entry: Entry<F>) {
+        self.0.write(way, Way(entry));
+    }
+
+    /// Replaces the words of an entry that lie in a range of offsets in bytes, one by one.
+    pub fn write_words(&self, way: u32, entry: &Entry<F>, range: Range<usize>) {
+        self.0.write_words(way, &Way(*entry), range);
+    }
+
+    /// A word of an entry, by its offset in bytes.
+    pub fn word(&self, way: u32, offset: usize) -> Option<&AtomicU32> {
+        self.0.word(way, offset)
+    }
+
+    fn load(&self, way: u32, offset: usize) -> Option<u32> {
+        Some(self.word(way, offset)?.load(Ordering::Relaxed))
+    }
+
+    /// Stores a word of an entry, by its offset in bytes.
+    pub fn store(&self, way: u32, offset: usize, value: u32) {
+        if let Some(word) = self.word(way, offset) {
+            word.store(value, Ordering::Relaxed);
+        }
+    }
+
+    /// The tag of a way, as it is now.
+    pub fn tag(&self, way: u32) -> Option<Tag> {
+        let word = self.word(way, offset_of!(Entry<F>, tag))?;
+        Some(Tag(word.load(Ordering::Acquire)))
+    }
+
+    /// The tag of a way if a connection or template lives there now.
+    pub fn live(&self, way: u32) -> Option<Tag> {
+        self.tag(way).filter(|tag| tag.is_live())
+    }
+
+    /// Replaces a tag; false if it is no longer the expected one.
+    pub fn exchange(&self, way: u32, expected: Tag, new: Tag) -> bool {
+        self.word(way, offset_of!(Entry<F>, tag))
+            .is_some_and(|word| {
+                let exchanged =
+                    word.compare_exchange(expected.0, new.0, Ordering::AcqRel, Ordering::Relaxed);
+                exchanged.is_ok()
+            })
+    }
+
+    /// Clock tick of the last packet.
+    pub fn seen(&self, way: u32) -> u32 {
+        self.load(way, offset_of!(Entry<F>, seen)).unwrap_or(0)
+    }
+
+    /// Ticks without a packet after which the entry is expired.
+    pub fn timeout(&self, way: u32) -> u32 {
+        self.load(way, offset_of!(Entry<F>, timeout)).unwrap_or(0)
+    }
+
+    /// Packets from the client.
+    pub fn packets(&self, way: u32) -> u32 {
+        self.load(way, offset_of!(Entry<F>, packets)).unwrap_or(0)
+    }
+
+    /// Way of the entry for the other direction; `None`: there is none.
+    pub fn partner(&self, way: u32) -> Option<u32> {
+        self.load(way, offset_of!(Entry<F>, partner))?
+            .checked_sub(1)
+    }
+
+    /// Ticks until the entry expires; `None`: it was without a packet for longer than its timeout.
+    pub fn left(&self, way: u32, now: u32) -> Option<u32> {
+        self.timeout(way).checked_sub(age(now, self.seen(way)))
+    }
+
+    /// Protocol, kind and server index of an entry: one word of it.
+    pub fn route(&self, way: u32) -> (u8, Kind, u16) {
+        const {
+            assert!(offset_of!(Record, server) == 0);
+            assert!(offset_of!(Key<F>, kind) == offset_of!(Key<F>, protocol) + 1);
+            assert!(
+                offset_of!(Entry<F>, record)
+                    == offset_of!(Entry<F>, key) + offset_of!(Key<F>, protocol) + 2
+            );
+        }
+        let offset = offset_of!(Entry<F>, key) + offset_of!(Key<F>, protocol);
+        let [protocol, kind, low, high] = self.load(way, offset).unwrap_or(0).to_ne_bytes();
+        (
+            protocol,
+            Kind::from_raw(kind),
+            u16::from_ne_bytes([low, high]),
+        )
+    }
+
+    /// Kind of the entry; means something while its tag says that it is live.
+    pub fn kind(&self, way: u32) -> Kind {
+        let (_, kind, _) = self.route(way);
+        kind
+    }
+
+    /// Interface that the client was last heard by; 0: it was not heard yet.
+    pub fn client_interface(&self, way: u32) -> u32 {
+        let offset = offset_of!(Entry<F>, client) + offset_of!(Client, interface);
+        self.load(way, offset).unwrap_or(0)
+    }
+}

@@ -1,0 +1,183 @@
+//! Applies replicas to the connection tables, as IPVS's backup does.
+
+use lvs_common::abi::{Method, Server};
+use lvs_common::connection::table::{
+    self, Inserted, New, Place, Refused, Slot, Store, Survey, Ways,
+};
+use lvs_common::connection::{Client, Key, Kind, Protocol, Record, half_open, resume};
+use lvs_common::family::Family;
+use lvs_common::persistence;
+use lvs_common::secrets::Secrets;
+use lvs_dataplane::director::Recognized;
+use lvs_dataplane::table::Table;
+
+use crate::discard::Discard;
+
+/// Attempts at an entry that packets of the same connection insert and remove meanwhile.
+const ATTEMPTS: u32 = 4;
+
+/// A replica that is bound to a virtual service and real server of this director.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BoundReplica<F: Family> {
+    key: Key<F>,
+    record: Record,
+    server: Server,
+    state: u8,
+    half_open: bool,
+    timeout: u32,
+}
+
+/// An entry of the table with the key of a replica.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Existing {
+    /// Its number from the start of the table, plus one.
+    pub(crate) number: u32,
+    /// It goes to another real server, or by another method.
+    pub(crate) differs: bool,
+    /// It is without a packet for longer than its timeout.
+    pub(crate) expired: bool,
+    /// Ticks since its last packet.
+    pub(crate) idle: u32,
+    /// Packets from its client.
+    pub(crate) packets: u32,
+}
+
+impl Existing {
+    /// Refuses what is over at the other director (`over`) in favour of what is under way here.
+    pub(crate) fn outlives(self, over: bool) -> Option<Discard> {
+        (self.differs && over && !self.expired).then_some(Discard::Inactive)
+    }
+}
+
+impl<F: Family> BoundReplica<F> {
+    /// A connection or template with this key; `timeout` is in ticks.
+    pub(crate) fn new(key: Key<F>, state: u8, timeout: u32, recognized: &Recognized) -> Self {
+        let protocol = Protocol::from_number(key.protocol);
+        let half_open = match (Kind::from_raw(key.kind), protocol) {
+            (Kind::Request, Some(protocol)) => half_open(protocol, state),
+            _ => state == persistence::UNASSURED,
+        };
+        Self {
+            key,
+            record: recognized.record,
+            server: recognized.server,
+            state,
+            half_open,
+            timeout,
+        }
+    }
+
+    /// Inserts it into the table or updates the entry with its key, unless that entry is a reason not to.
+    /// Returns the entry, which belongs to the other director until a packet of its client arrives here.
+    pub(crate) fn apply(
+        &self,
+        table: Table<'_, F>,
+        secrets: impl Secrets,
+        now: u32,
+        refuse: impl Fn(Existing) -> Option<Discard>,
+    ) -> Result<Inserted, Discard> {
+        let inserted = self.upsert(table, secrets, now, refuse)?;
+        table.disown(inserted.number);
+        Ok(inserted)
+    }
+
+    fn upsert<T: Store<F>>(
+        &self,
+        table: T,
+        secrets: impl Secrets,
+        now: u32,
+        refuse: impl Fn(Existing) -> Option<Discard>,
+    ) -> Result<Inserted, Discard> {
+        let place = Place::of(F::hash(&self.key, secrets), table.sets());
+        for _ in 0..ATTEMPTS {
+            if let Some(slot) = table::find(table, &self.key, place) {
+                if self.update(table, &slot, now, &refuse)? {
+                    return Ok(Inserted {
+                        number: slot.number,
+                        tag: slot.tag,
+                    });
+                }
+                continue;
+            }
+            match self.insert(table, place, secrets, now) {
+                Ok(inserted) => return Ok(inserted),
+                Err(Refused::Exists) => {}
+                Err(Refused::Full) => return Err(Discard::NoRoom),
+            }
+        }
+        Err(Discard::NoRoom)
+    }
+
+    /// Updates an entry. False: it is removed, and may be inserted anew.
+    fn update<T: Store<F>>(
+        &self,
+        table: T,
+        slot: &Slot<T::Set>,
+        now: u32,
+        refuse: impl Fn(Existing) -> Option<Discard>,
+    ) -> Result<bool, Discard> {
+        let set = slot.set;
+        let before = set.record(slot.way);
+        if !table::unchanged(slot) {
+            return Ok(false);
+        }
+        let differs = (before.server, before.method) != (self.record.server, self.record.method);
+        let idle = lvs_common::abi::age(now, set.seen(slot.way));
+        let expired = idle > set.timeout(slot.way);
+        let existing = Existing {
+            number: slot.number,
+            differs,
+            expired,
+            idle,
+            packets: set.packets(slot.way),
+        };
+        if let Some(why) = refuse(existing) {
+            return Err(why);
+        }
+        if differs || expired {
+            table::remove(table, slot);
+            return Ok(false);
+        }
+        // Time first: in its new state it must not be expired for a moment.
+        set.touch_reply(slot.way, now, self.timeout);
+        Ok(resume(table, slot, self.state, self.half_open))
+    }
+
+    fn insert<T: Store<F>>(
+        &self,
+        table: T,
+        place: Place,
+        secrets: impl Secrets,
+        now: u32,
+    ) -> Result<Inserted, Refused> {
+        let nat = self.key.kind == Kind::Request as u8
+            && Method::from_raw(self.record.method) == Method::Nat;
+        let mut new = New {
+            key: self.key,
+            record: self.record,
+            // No packet of the client arrived here yet.
+            client: Client::default(),
+            partner: 0,
+            state: self.state,
+            half_open: self.half_open,
+            pinned: nat,
+            now,
+            timeout: self.timeout,
+            survey: Survey::default(),
+        };
+        if !nat {
+            return table::insert(table, place, &mut new);
+        }
+        let mut replies = new;
+        replies.into_replies(&self.server);
+        let reply_place = Place::of(F::hash(&replies.key, secrets), table.sets());
+        let reply = table::insert(table, reply_place, &mut replies)?;
+        new.partner = reply.number;
+        let connection = table::insert(table, place, &mut new);
+        table::complete_pair(table, &reply, connection, &self.half_open)
+    }
+}
+
+#[cfg(test)]
+#[path = "apply_tests.rs"]
+mod tests;

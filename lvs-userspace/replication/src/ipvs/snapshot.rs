@@ -1,0 +1,143 @@
+//! Reads entries of the own tables as messages carry them.
+
+use std::net::SocketAddr;
+
+use lvs_common::abi::{self, Config, Method, Server, ServiceKey, WAYS};
+use lvs_common::connection::table::{Place, find};
+use lvs_common::connection::{Entry, EntryId, Kind, Protocol, Tag};
+use lvs_common::family::Family;
+use lvs_common::forward::announce::worth_telling;
+use lvs_common::persistence;
+use lvs_dataplane::address::narrow;
+use lvs_dataplane::kernel::{EntryMapping, Maps};
+use lvs_dataplane::table::Table;
+use zerocopy::byteorder::network_endian::U16;
+
+use super::wire::{Flags, SyncEntry};
+use crate::entries::Entries;
+
+/// An entry that is worth sending.
+pub(super) struct Snapshot {
+    pub(super) entry: SyncEntry,
+    /// The template that a connection of a persistent service belongs to.
+    pub(super) template: Option<EntryId>,
+    pub(super) tag: Tag,
+    /// The tick of its last packet.
+    pub(super) seen: u32,
+    /// Packets of its client arrived here, not only at another director.
+    pub(super) own: bool,
+}
+
+/// Reads an entry.
+pub(super) fn read(maps: &Maps, config: &Config, id: EntryId, now: u32) -> Option<Snapshot> {
+    if id.is_ipv6() {
+        read_from(maps, &maps.connections6, config, id, now)
+    } else {
+        read_from(maps, &maps.connections4, config, id, now)
+    }
+}
+
+fn read_from<F: Family>(
+    maps: &Maps,
+    entries: &EntryMapping<F>,
+    config: &Config,
+    id: EntryId,
+    now: u32,
+) -> Option<Snapshot> {
+    let tag = || Entries::from(maps).tag(id).filter(|tag| tag.is_live());
+    let before = tag()?;
+    let entry = entries.read(id.index())?;
+    // The way may have been given to another connection while it was copied.
+    let after = tag().filter(|tag| tag.same_connection(before))?;
+    if abi::age(now, entry.seen) > entry.timeout {
+        return None;
+    }
+    let server = maps.servers.read(entry.record.server.into())?;
+    if server.flags & Server::DELETED != 0 || server.family == 0 {
+        return None;
+    }
+    let plan = maps
+        .heads
+        .read(entry.record.service.into())
+        .filter(|&plan| plan != 0)
+        .and_then(|plan| maps.plans.read(plan))?;
+    let template = template_of(maps, entries, config, &entry, &plan.key);
+    Some(Snapshot {
+        entry: sync_entry(&entry, after, &server, &plan.key)?,
+        template: template.map(|number| id.sibling(number)),
+        tag: after,
+        seen: entry.seen,
+        own: entry.packets != 0,
+    })
+}
+
+fn sync_entry<F: Family>(
+    entry: &Entry<F>,
+    tag: Tag,
+    server: &Server,
+    service: &ServiceKey,
+) -> Option<SyncEntry> {
+    let key = &entry.key;
+    let method = Method::from_raw(entry.record.method);
+    let state = tag.state();
+    let flags = match Kind::from_raw(key.kind) {
+        Kind::Reply => return None,
+        Kind::Template => Flags::of(method).and(Flags::TEMPLATE),
+        Kind::Request => {
+            let protocol = Protocol::from_number(key.protocol)?;
+            if !worth_telling(protocol, state) {
+                return None;
+            }
+            if protocol.active(state) {
+                Flags::of(method)
+            } else {
+                Flags::of(method).and(Flags::INACTIVE)
+            }
+        }
+    };
+    let [a, b, c, d, ..] = service.address;
+    let mark = match service.protocol {
+        ServiceKey::MARK => u32::from_be_bytes([a, b, c, d]),
+        _ => 0,
+    };
+    let address = |address: F::Address, port: U16| {
+        SocketAddr::new(narrow(&F::widen(address), F::NUMBER), port.get())
+    };
+    let port = match server.port.get() {
+        0 => key.ports.destination,
+        _ => server.port,
+    };
+    let server = SocketAddr::new(narrow(&server.address, server.family), port.get());
+    let client = address(key.source, key.ports.source);
+    // Messages have no room for a server of the other family (through a tunnel), and IPVS does not
+    // synchronize such either.
+    (server.is_ipv4() == client.is_ipv4()).then_some(SyncEntry {
+        protocol: key.protocol,
+        flags,
+        state: state.into(),
+        client,
+        virtual_address: address(key.destination, key.ports.destination),
+        server,
+        mark,
+        timeout: abi::seconds(entry.timeout),
+        sequences: None,
+        engine: None,
+    })
+}
+
+/// The number (plus one) of the template that a connection of a persistent service belongs to.
+fn template_of<F: Family>(
+    maps: &Maps,
+    entries: &EntryMapping<F>,
+    config: &Config,
+    connection: &Entry<F>,
+    service: &ServiceKey,
+) -> Option<u32> {
+    let prefix = connection.record.persistence.checked_sub(1)?;
+    if Kind::from_raw(connection.key.kind) != Kind::Request {
+        return None;
+    }
+    let key = persistence::template::<F>(connection.key.source, service, prefix);
+    let place = Place::of(F::hash(&key, &config.secrets), entries.len() / WAYS);
+    find(Table::new(entries, &maps.loads), &key, place).map(|slot| slot.number)
+}

@@ -1,0 +1,221 @@
+//! Dials one peer, again and again, and sends it the connections of this director.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use lvs_dataplane::clock;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
+use tokio::time::{sleep, sleep_until, timeout};
+
+use super::context::Context;
+use super::dialed::DialedPeer;
+use super::frame::{self, HEARTBEAT, SILENCE, SessionError};
+use super::hello::Hello;
+use super::message::MAX_LENGTH;
+use super::noise::{Ciphers, Decryptor, Encryptor, Handshake, LONGEST_HANDSHAKE};
+use super::record::{FrameRecord, FrameRecords};
+use super::refusal::Refusal;
+use super::sender::Sender;
+use super::window::Window;
+use crate::lock::lock;
+
+/// From one attempt to the next: a network that is back is found within that, whatever TCP thinks of it.
+const REDIAL: Duration = Duration::from_millis(300);
+/// Time that an address may take to answer.
+const ANSWER: Duration = Duration::from_millis(500);
+/// From one scan of the tables to the next.
+const SCAN: Duration = Duration::from_secs(1);
+
+/// State that both directions of a session share.
+#[derive(Default)]
+struct DialedSession {
+    window: Mutex<Window>,
+    /// The window may be open again.
+    moved: Notify,
+}
+
+/// Dials a peer and sends to it, for ever.
+pub(super) async fn run(context: Arc<Context>, peer: Arc<DialedPeer>) {
+    loop {
+        let begun = Instant::now();
+        let error = match connect(&context, &peer).await {
+            Ok((stream, ciphers, hello)) => {
+                context.session_begins(&peer, &hello);
+                let error = serve(&context, &peer, stream, ciphers).await;
+                context.session_ended(&peer, &error);
+                error
+            }
+            Err(error) => error,
+        };
+        if let SessionError::Refused(why) = error {
+            context.refusals.count(why);
+        }
+        peer.set_problem(&error);
+        let pause = REDIAL.saturating_sub(begun.elapsed());
+        sleep(pause.max(HEARTBEAT)).await;
+    }
+}
+
+async fn connect(
+    context: &Context,
+    peer: &DialedPeer,
+) -> Result<(TcpStream, Ciphers, Hello), SessionError> {
+    let addresses: Vec<SocketAddr> = match peer.address.parse() {
+        Ok(address) => vec![address],
+        Err(_) => tokio::net::lookup_host(&peer.address)
+            .await
+            .map_err(|error| SessionError::Name(format!("its name is not found: {error}")))?
+            .collect(),
+    };
+    let mut last = SessionError::Name("its name has no address".to_owned());
+    for address in addresses {
+        match timeout(ANSWER, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                stream.set_nodelay(true)?;
+                let handshake = timeout(SILENCE, shake_hands(context, stream)).await;
+                return handshake.unwrap_or(Err(SessionError::Unanswered));
+            }
+            Ok(Err(error)) => last = error.into(),
+            Err(_) => last = SessionError::Unanswered,
+        }
+    }
+    Err(last)
+}
+
+async fn shake_hands(
+    context: &Context,
+    mut stream: TcpStream,
+) -> Result<(TcpStream, Ciphers, Hello), SessionError> {
+    let mut handshake = Handshake::begin(&context.key)?;
+    let greeting = handshake.write(&context.hello().to_bytes())?;
+    frame::write_handshake(&mut stream, &greeting).await?;
+    let answer = match frame::read(&mut stream, LONGEST_HANDSHAKE).await {
+        Err(SessionError::Network(_)) => return Err(SessionError::HungUp),
+        answer => answer?,
+    };
+    let hello = Hello::read(&handshake.read(&answer)?)?;
+    if hello.instance == context.instance {
+        return Err(Refusal::Itself.into());
+    }
+    Ok((stream, handshake.finish()?, hello))
+}
+
+async fn serve(
+    context: &Arc<Context>,
+    peer: &DialedPeer,
+    stream: TcpStream,
+    ciphers: Ciphers,
+) -> SessionError {
+    let (read, write) = stream.into_split();
+    let session = DialedSession::default();
+    let ended = tokio::select! {
+        ended = receive_answers(peer, &session, read, ciphers.decryptor) => ended,
+        ended = send_frames(context, peer, &session, write, ciphers.encryptor) => ended,
+    };
+    match ended {
+        Err(error) => error,
+        Ok(never) => match never {},
+    }
+}
+
+/// Receives the peer's answers.
+async fn receive_answers(
+    peer: &DialedPeer,
+    session: &DialedSession,
+    mut read: OwnedReadHalf,
+    mut decryptor: Decryptor,
+) -> Result<Infallible, SessionError> {
+    loop {
+        let encrypted = frame::read(&mut read, usize::from(u16::MAX)).await?;
+        let frame = decryptor.decrypt(&encrypted)?;
+        for record in FrameRecords(&frame) {
+            match record? {
+                FrameRecord::Acknowledged(all) => {
+                    if !lock(&session.window).acknowledged(all.frame.get()) {
+                        return Err(Refusal::Malformed.into());
+                    }
+                    peer.scan_applied(all.scan.get());
+                }
+                FrameRecord::Missing(id) => peer.is_missing(id),
+                _ => return Err(Refusal::Malformed.into()),
+            }
+        }
+        peer.set_lag(lock(&session.window).lag(Instant::now()));
+        session.moved.notify_one();
+    }
+}
+
+/// Sends the peer what is new.
+async fn send_frames(
+    context: &Arc<Context>,
+    peer: &DialedPeer,
+    session: &DialedSession,
+    mut write: OwnedWriteHalf,
+    mut encryptor: Encryptor,
+) -> Result<Infallible, SessionError> {
+    let mut sender = Sender::new(context.tables().entries.sizes());
+    let mut events = Vec::new();
+    let mut scanned: Option<Instant> = None;
+    // The first frame is empty: it proves that this director shook hands itself.
+    let mut last = send(session, &mut write, &mut encryptor, &[]).await?;
+    loop {
+        let now = Instant::now();
+        peer.set_lag(lock(&session.window).lag(now));
+        if lock(&session.window).is_open() {
+            let due = scanned.is_none_or(|at| now.duration_since(at) >= SCAN);
+            if !sender.is_scanning() && (peer.is_asked_to_scan() || due) {
+                scanned = Some(now);
+                peer.scan_begins(sender.begin_scan());
+            }
+            for id in peer.drain_resend() {
+                sender.resend(id);
+                events.push(id);
+            }
+            peer.drain_events(&mut events);
+            let mut frame = Vec::new();
+            peer.drain_messages(&mut frame, MAX_LENGTH / 4);
+            if !events.is_empty() || sender.is_scanning() {
+                let context = Arc::clone(context);
+                (sender, frame, events) = spawn_blocking(move || {
+                    sender.fill(context.tables(), &mut frame, &mut events, clock::now());
+                    (sender, frame, events)
+                })
+                .await?;
+                peer.set_sent(sender.connections(), sender.progress());
+            }
+            if !frame.is_empty() || last.elapsed() >= HEARTBEAT {
+                last = send(session, &mut write, &mut encryptor, &frame).await?;
+            }
+            if sender.is_scanning() || !events.is_empty() {
+                continue;
+            }
+        }
+        // With a window that stays closed there is nothing to do but to wait for the answer.
+        let until = (last + HEARTBEAT).max(now + Duration::from_millis(10));
+        tokio::select! {
+            () = peer.wake.notified() => {}
+            () = session.moved.notified() => {}
+            () = sleep_until(until.into()) => {}
+        }
+    }
+}
+
+/// Sends a frame; returns when.
+async fn send(
+    session: &DialedSession,
+    write: &mut OwnedWriteHalf,
+    encryptor: &mut Encryptor,
+    frame: &[u8],
+) -> Result<Instant, SessionError> {
+    let encrypted = encryptor.encrypt(frame)?;
+    let now = Instant::now();
+    lock(&session.window).sent(now);
+    write.write_all(&encrypted).await?;
+    Ok(now)
+}

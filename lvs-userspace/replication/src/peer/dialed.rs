@@ -1,0 +1,234 @@
+//! A peer that is dialed, as the task that serves it and those who ask see it.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use lvs_api::peers::PeerSent;
+use lvs_common::connection::EntryId;
+use tokio::sync::{Notify, watch};
+use tracing::{info, warn};
+
+use super::bulk::{bulk_sync, milliseconds, unix_time};
+use super::frame::SessionError;
+use super::message::Instance;
+use super::record::FrameRecord;
+use super::refusal::Refusal;
+use crate::lock::lock;
+
+/// Events that wait to be looked at for one peer; the next scan finds what more there was.
+const EVENTS: usize = 65_536;
+/// Messages that wait for one peer.
+const MESSAGES: usize = 64;
+
+/// A peer that is dialed.
+pub(super) struct DialedPeer {
+    /// As on the command line, with a port.
+    pub(super) address: String,
+    /// There is something to send.
+    pub(super) wake: Notify,
+    pub(super) state: Mutex<DialedState>,
+    /// The last scan that the peer has applied, and the last one that was begun.
+    pub(super) scans: watch::Sender<(u32, u32)>,
+    queue: Mutex<Queue>,
+    scan_at_once: AtomicBool,
+}
+
+/// State of a peer that is dialed.
+#[derive(Default)]
+pub(super) struct DialedState {
+    pub(super) instance: Option<Instance>,
+    pub(super) problem: Option<String>,
+    /// It is this director.
+    pub(super) itself: bool,
+    pub(super) since: u64,
+    pub(super) sent: PeerSent,
+    begun: Option<Instant>,
+}
+
+/// Queues of what is sent as soon as the peer's window is open.
+#[derive(Default)]
+struct Queue {
+    events: Vec<EntryId>,
+    resend: Vec<EntryId>,
+    messages: VecDeque<Vec<u8>>,
+}
+
+impl DialedPeer {
+    /// At an address, not reached yet.
+    pub(super) fn new(address: String) -> Self {
+        Self {
+            address,
+            wake: Notify::new(),
+            state: Mutex::new(DialedState {
+                since: unix_time(),
+                ..DialedState::default()
+            }),
+            scans: watch::Sender::new((0, 0)),
+            queue: Mutex::default(),
+            scan_at_once: AtomicBool::new(false),
+        }
+    }
+
+    /// The peer, if it is connected.
+    pub(super) fn connected(&self) -> Option<Instance> {
+        let state = lock(&self.state);
+        state.instance.filter(|_| state.sent.connected)
+    }
+
+    /// A session begins.
+    pub(super) fn session_begins(&self, instance: Instance) {
+        self.clear();
+        let mut state = lock(&self.state);
+        state.instance = Some(instance);
+        state.problem = None;
+        state.since = unix_time();
+        state.begun = Some(Instant::now());
+        state.sent.connected = true;
+        state.sent.connections = 0;
+        info!("peer {}: connected ({instance})", self.address);
+    }
+
+    /// A session ended. Returns its peer.
+    pub(super) fn session_ended(&self, why: &SessionError) -> Option<Instance> {
+        self.clear();
+        let mut state = lock(&self.state);
+        state.since = unix_time();
+        state.sent.connected = false;
+        state.sent.losses += 1;
+        state.sent.lag_frames = 0;
+        state.sent.lag_ms = 0;
+        warn!("peer {}: the connection to it broke: {why}", self.address);
+        state.instance
+    }
+
+    /// Notes why it is not connected.
+    pub(super) fn set_problem(&self, why: &SessionError) {
+        let problem = Some(why.to_string());
+        let mut state = lock(&self.state);
+        state.itself = matches!(why, SessionError::Refused(Refusal::Itself));
+        if state.problem != problem {
+            if !state.itself {
+                warn!("peer {}: {why}", self.address);
+            }
+            state.problem = problem;
+        }
+    }
+
+    /// The peer has applied everything up to a scan.
+    pub(super) fn scan_applied(&self, scan: u32) {
+        let (before, _) = *self.scans.borrow();
+        if before == scan {
+            return;
+        }
+        if before == 0 {
+            let mut state = lock(&self.state);
+            let bulk = bulk_sync(state.sent.connections, state.begun);
+            state.sent.bulk = Some(bulk);
+            info!(
+                "peer {}: was sent all {} connections in {} ms",
+                self.address, bulk.connections, bulk.took_ms
+            );
+        }
+        self.scans.send_modify(|(applied, _)| *applied = scan);
+    }
+
+    fn clear(&self) {
+        *lock(&self.queue) = Queue::default();
+        self.scans.send_replace((0, 0));
+    }
+
+    /// Has the entries of events compared soon.
+    pub(super) fn queue_events(&self, events: &[EntryId]) {
+        if events.is_empty() || self.connected().is_none() {
+            return;
+        }
+        let mut queue = lock(&self.queue);
+        let room = EVENTS.saturating_sub(queue.events.len());
+        queue.events.extend(events.iter().take(room));
+        drop(queue);
+        self.wake.notify_one();
+    }
+
+    /// Moves queued events to others.
+    pub(super) fn drain_events(&self, events: &mut Vec<EntryId>) {
+        events.append(&mut lock(&self.queue).events);
+    }
+
+    /// The peer asks for an entry.
+    pub(super) fn is_missing(&self, id: EntryId) {
+        lock(&self.state).sent.missing += 1;
+        self.resend(&[id]);
+    }
+
+    /// Has entries sent whole, whatever the peer was sent of them.
+    pub(super) fn resend(&self, entries: &[EntryId]) {
+        if entries.is_empty() {
+            return;
+        }
+        let mut queue = lock(&self.queue);
+        let room = EVENTS.saturating_sub(queue.resend.len());
+        queue.resend.extend(entries.iter().take(room));
+        drop(queue);
+        self.wake.notify_one();
+    }
+
+    /// Removes and returns entries to be sent whole.
+    pub(super) fn drain_resend(&self) -> Vec<EntryId> {
+        std::mem::take(&mut lock(&self.queue).resend)
+    }
+
+    /// Queues a message. False: too many wait already.
+    pub(super) fn queue_message(&self, message: Vec<u8>) -> bool {
+        let mut queue = lock(&self.queue);
+        if queue.messages.len() >= MESSAGES {
+            return false;
+        }
+        queue.messages.push_back(message);
+        drop(queue);
+        self.wake.notify_one();
+        true
+    }
+
+    /// Fills a frame with messages up to so many bytes, or with a longer one alone.
+    pub(super) fn drain_messages(&self, frame: &mut Vec<u8>, most: usize) {
+        let mut queue = lock(&self.queue);
+        while let Some(message) = queue.messages.front()
+            && (frame.is_empty() || frame.len() + message.len() < most)
+        {
+            FrameRecord::Message(message).write(frame);
+            queue.messages.pop_front();
+        }
+    }
+
+    /// Has the next scan begin at once.
+    pub(super) fn scan_at_once(&self) {
+        self.scan_at_once.store(true, Ordering::Relaxed);
+        self.wake.notify_one();
+    }
+
+    /// True, once, if the next scan is to begin at once.
+    pub(super) fn is_asked_to_scan(&self) -> bool {
+        self.scan_at_once.swap(false, Ordering::Relaxed)
+    }
+
+    /// A scan begins.
+    pub(super) fn scan_begins(&self, number: u32) {
+        self.scans.send_modify(|(_, begun)| *begun = number);
+    }
+
+    /// Sets the frames under way, and the age of the oldest.
+    pub(super) fn set_lag(&self, (frames, age): (u64, Duration)) {
+        let mut state = lock(&self.state);
+        state.sent.lag_frames = frames;
+        state.sent.lag_ms = milliseconds(age);
+    }
+
+    /// Sets what it was sent by now.
+    pub(super) fn set_sent(&self, connections: u32, progress: u8) {
+        let mut state = lock(&self.state);
+        state.sent.connections = connections.into();
+        state.sent.progress = progress;
+    }
+}

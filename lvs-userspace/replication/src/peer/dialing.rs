@@ -1,0 +1,110 @@
+//! A peer that dials this director, as the task that serves it and those who ask see it.
+
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use lvs_api::peers::PeerReceived;
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use super::bulk::{bulk_sync, unix_time};
+use super::frame::SessionError;
+use super::message::Instance;
+use super::receiver::Receiver;
+use super::replica_index::ReplicaIndex;
+use crate::discard::DiscardCounters;
+use crate::lock::lock;
+
+/// A peer that dialed.
+pub(super) struct DialingPeer {
+    pub(super) instance: Instance,
+    pub(super) discarded: DiscardCounters,
+    /// Held by the one session that is served.
+    pub(super) session: tokio::sync::Mutex<()>,
+    pub(super) state: Mutex<DialingState>,
+    newest: watch::Sender<u64>,
+    index: Mutex<Option<(ReplicaIndex, u32)>>,
+}
+
+/// State of a peer that dialed.
+#[derive(Default)]
+pub(super) struct DialingState {
+    pub(super) address: String,
+    pub(super) since: u64,
+    pub(super) received: PeerReceived,
+    /// Its bulk sync is complete.
+    pub(super) complete: bool,
+    begun: Option<Instant>,
+}
+
+impl DialingPeer {
+    /// A director that was in no session yet.
+    pub(super) fn new(instance: Instance) -> Self {
+        Self {
+            instance,
+            discarded: DiscardCounters::default(),
+            session: tokio::sync::Mutex::default(),
+            state: Mutex::default(),
+            newest: watch::Sender::new(0),
+            index: Mutex::default(),
+        }
+    }
+
+    /// Replaces the session that is served by a new one, whose receiver changes when it is replaced itself.
+    pub(super) fn replace(&self) -> watch::Receiver<u64> {
+        let newest = self.newest.subscribe();
+        self.newest.send_modify(|number| *number += 1);
+        newest
+    }
+
+    /// Removes and returns the index that its last session left, and the tick at which it did.
+    pub(super) fn take_index(&self) -> Option<(ReplicaIndex, u32)> {
+        lock(&self.index).take()
+    }
+
+    /// Keeps the index for the next session.
+    pub(super) fn keep_index(&self, index: ReplicaIndex, now: u32) {
+        *lock(&self.index) = Some((index, now));
+    }
+
+    /// A session begins.
+    pub(super) fn session_begins(&self, address: SocketAddr) {
+        let mut state = lock(&self.state);
+        state.address = address.ip().to_canonical().to_string();
+        state.since = unix_time();
+        state.begun = Some(Instant::now());
+        state.complete = false;
+        state.received.connected = true;
+        state.received.progress = 0;
+        state.received.connections = 0;
+    }
+
+    /// A session ended.
+    pub(super) fn session_ended(&self, why: &SessionError) {
+        let mut state = lock(&self.state);
+        state.since = unix_time();
+        state.complete = false;
+        state.received.connected = false;
+        state.received.losses += 1;
+        state.received.progress = 0;
+        warn!("peer {}: its connection broke: {why}", state.address);
+    }
+
+    /// A frame was applied; `joined`: it completed the bulk sync.
+    pub(super) fn frame_applied(&self, receiver: &Receiver, joined: bool) {
+        let mut state = lock(&self.state);
+        state.received.connections = receiver.connections().into();
+        state.received.progress = receiver.progress();
+        if joined {
+            let bulk = bulk_sync(state.received.connections, state.begun);
+            state.received.bulk = Some(bulk);
+            state.complete = true;
+            state.since = unix_time();
+            info!(
+                "peer {}: has sent all of its {} connections in {} ms",
+                state.address, bulk.connections, bulk.took_ms
+            );
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The maps that entries are read from and replicas are applied to.
+
+use lvs_common::abi::{Config, Load, Plan, Server};
+use lvs_dataplane::kernel::{Mapping, Maps};
+
+use crate::entries::Entries;
+
+/// Those of a director, or of a test.
+#[derive(Clone, Copy)]
+pub(super) struct Tables<'a> {
+    pub(super) config: &'a Mapping<Config>,
+    pub(super) heads: &'a Mapping<u32>,
+    pub(super) plans: &'a Mapping<Plan>,
+    pub(super) servers: &'a Mapping<Server>,
+    pub(super) loads: &'a Mapping<Load>,
+    pub(super) entries: Entries<'a>,
+}
+
+impl<'a> From<&'a Maps> for Tables<'a> {
+    fn from(maps: &'a Maps) -> Self {
+        Self {
+            config: &maps.config,
+            heads: &maps.heads,
+            plans: &maps.plans,
+            servers: &maps.servers,
+            loads: &maps.loads,
+            entries: maps.into(),
+        }
+    }
+}
