@@ -4,7 +4,7 @@ use std::sync::Barrier;
 use std::thread;
 
 use lvs_common::abi::{Address, Load, ServiceKey, WAYS, ticks};
-use lvs_common::connection::{Ports, Tag, tcp};
+use lvs_common::connection::{Entry, Ports, Tag, tcp};
 use lvs_common::family::V4;
 use lvs_dataplane::address::widen;
 use lvs_dataplane::kernel::{EntryMapping, Mapping};
