@@ -71,7 +71,7 @@ impl Pattern {
     pub fn accepts(&self, answer: &[u8]) -> bool {
         let text = String::from_utf8_lossy(answer);
         self.regex
-            .is_match(&text)
+            .is_match(&*text)
             .is_ok_and(|matches| matches != self.negative)
     }
 }
