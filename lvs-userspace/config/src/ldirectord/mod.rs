@@ -8,6 +8,7 @@
 
 mod address;
 mod build;
+mod builder;
 mod check_line;
 mod checks;
 mod diagnostic;

@@ -6,6 +6,7 @@ use super::keywords::{self, Key, Keyword, Kind, Scope};
 use super::lines::{LONGEST_LINE, Line, lines};
 use super::settings::{Settings, Value};
 use super::values::{Patterns, Place, value};
+use super::{check_line, server_line};
 use lvs_api::model::Family;
 
 /// A file as it is written.
@@ -125,15 +126,14 @@ impl File {
         patterns: &mut Patterns,
     ) -> Option<Value> {
         match line.value {
-            Some(text) => value(
-                keyword,
-                text,
-                &mut Place {
+            Some(text) => {
+                let place = &mut Place {
                     line: line.number,
                     diagnostics,
                     patterns,
-                },
-            ),
+                };
+                line_value(keyword, text, place)
+            }
             None if keyword.kind == Kind::BareFlag => {
                 let problem = format!("{} without a value means yes", keyword.name);
                 let hint = format!("write {} = yes", keyword.name);
@@ -261,4 +261,16 @@ fn target(v6: bool, text: &str, place: &mut Place<'_>) -> Option<Target> {
     };
     place.diagnostics.push(error);
     None
+}
+
+/// Parses the value of a keyword on a line of its own.
+fn line_value(keyword: &Keyword, text: &str, place: &mut Place<'_>) -> Option<Value> {
+    let name = keyword.name;
+    match keyword.kind {
+        Kind::Fallback => server_line::fallbacks(name, text, false, place).map(Value::Fallbacks),
+        Kind::Fallback6 => server_line::fallbacks(name, text, true, place).map(Value::Fallbacks),
+        Kind::Real => server_line::real(name, text, place).map(|real| Value::Real(Box::new(real))),
+        Kind::Check => check_line::check(text, place).map(Value::Check),
+        _ => value(keyword, text, place),
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lvs_common::abi::MAX_MEMBERS_PER_SERVICE;
 
-use super::build::Builder;
+use super::builder::Builder;
 use super::checks::{self, checks};
 use super::keywords::Key;
 use super::settings::{RealLine, Scopes, Value, WeightBy};

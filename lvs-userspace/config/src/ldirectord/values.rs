@@ -7,7 +7,6 @@ use std::time::Duration;
 use super::diagnostic::Diagnostic;
 use super::keywords::{Keyword, Kind};
 use super::settings::{CheckType, Value, WeightBy};
-use super::{check_line, server_line};
 use lvs_health::model::Phases;
 use lvs_health::pattern::Pattern;
 
@@ -51,7 +50,7 @@ impl Place<'_> {
     }
 }
 
-/// Reads the value of a keyword; `None`: it is wrong, and why is told.
+/// Parses the value of a keyword that may be an option; `None`: it is wrong, which is reported.
 pub(super) fn value(keyword: &Keyword, text: &str, place: &mut Place<'_>) -> Option<Value> {
     let name = keyword.name;
     match keyword.kind {
@@ -89,11 +88,9 @@ pub(super) fn value(keyword: &Keyword, text: &str, place: &mut Place<'_>) -> Opt
         Kind::WeightBy => weight_by(name, unquoted(text), place).map(Value::WeightBy),
         Kind::Phases => phases(name, unquoted(text), place).map(Value::Phases),
         Kind::Mailboxes => mailboxes(name, text, place).map(Value::Mailboxes),
-        Kind::Fallback => server_line::fallbacks(name, text, false, place).map(Value::Fallbacks),
-        Kind::Fallback6 => server_line::fallbacks(name, text, true, place).map(Value::Fallbacks),
-        Kind::Real => server_line::real(name, text, place).map(|real| Value::Real(Box::new(real))),
-        Kind::Check => check_line::check(text, place).map(Value::Check),
-        Kind::Virtual => unreachable!("sections are begun by the reader"),
+        Kind::Fallback | Kind::Fallback6 | Kind::Real | Kind::Check | Kind::Virtual => {
+            unreachable!("no option has a line of its own for a value")
+        }
     }
 }
 
