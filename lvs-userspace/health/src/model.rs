@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::check::{Check, External};
+use crate::check::{Check, Kind};
+use crate::probe::external::External;
 use lvs_api::model::{ServerId, ServerSettings, ServiceId, ServiceSettings};
 use lvs_dataplane::director::OnDown;
 
@@ -198,7 +199,7 @@ impl RealServer {
     /// Its external checks.
     pub fn externals(&self) -> impl Iterator<Item = &External> {
         self.checks.iter().filter_map(|check| match &check.kind {
-            crate::check::Kind::External(external) => Some(external),
+            Kind::External(external) => Some(external),
             _ => None,
         })
     }

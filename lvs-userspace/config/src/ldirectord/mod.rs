@@ -16,12 +16,11 @@ mod keywords;
 mod lines;
 mod lint;
 mod names;
-mod negotiate;
+mod options;
 mod page;
 mod reader;
 mod server_line;
 mod servers;
-mod services;
 mod settings;
 mod values;
 

@@ -23,19 +23,19 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
+use super::tls::Tls;
 use super::{Probe, socket};
-use crate::check::Tls;
 use crate::outcome::Failure;
 
 /// Bytes that are read from one connection at most.
-pub(super) const ANSWER: usize = 2 << 20;
+pub(crate) const ANSWER: usize = 2 << 20;
 /// Bytes of one line at most.
-pub(super) const LINE: usize = 8 << 10;
+pub(crate) const LINE: usize = 8 << 10;
 /// Bytes that are asked of the kernel at once.
 const PORTION: usize = 4 << 10;
 
 /// A connection to a server.
-pub(super) struct Connection<'p> {
+pub(crate) struct Connection<'p> {
     probe: &'p Probe<'p>,
     stream: Stream,
     /// Where it goes.
@@ -52,7 +52,7 @@ enum Stream {
 }
 
 /// Connects a socket, in the time the check grants for that.
-pub(super) async fn connect(
+pub(crate) async fn connect(
     probe: &Probe<'_>,
     socket: TcpSocket,
     to: SocketAddr,
@@ -61,14 +61,14 @@ pub(super) async fn connect(
 }
 
 /// Waits for a connection, for as long as the check grants for that.
-pub(super) async fn in_time<T>(
+pub(crate) async fn in_time<T>(
     probe: &Probe<'_>,
     connecting: impl Future<Output = io::Result<T>>,
 ) -> Result<T, Failure> {
     let awaited = "connection";
     probe.awaits(awaited);
-    let limit = probe.check.connect_timeout;
-    let connected = if limit < probe.check.timeout {
+    let limit = probe.endpoint.connect_timeout;
+    let connected = if limit < probe.endpoint.timeout {
         timeout(limit, connecting)
             .await
             .map_err(|_| Failure::Timeout { awaited, limit })?
@@ -80,12 +80,12 @@ pub(super) async fn in_time<T>(
 
 impl<'p> Connection<'p> {
     /// Connects to the check's target.
-    pub(super) async fn open(probe: &'p Probe<'p>) -> Result<Self, Failure> {
+    pub(crate) async fn open(probe: &'p Probe<'p>) -> Result<Self, Failure> {
         Self::open_to(probe, probe.target()).await
     }
 
     /// Connects to another address: where the target points to.
-    pub(super) async fn open_to(probe: &'p Probe<'p>, to: SocketAddr) -> Result<Self, Failure> {
+    pub(crate) async fn open_to(probe: &'p Probe<'p>, to: SocketAddr) -> Result<Self, Failure> {
         let socket = socket::tcp(probe, to).await.map_err(|source| Failure::Io {
             awaited: "connection",
             source,
@@ -103,7 +103,7 @@ impl<'p> Connection<'p> {
     }
 
     /// Connects to the check's target; with TLS from the start, if there is any.
-    pub(super) async fn open_tls(probe: &'p Probe<'p>, tls: Option<&Tls>) -> Result<Self, Failure> {
+    pub(crate) async fn open_tls(probe: &'p Probe<'p>, tls: Option<&Tls>) -> Result<Self, Failure> {
         let connection = Self::open(probe).await?;
         match tls {
             Some(tls) => connection.start_tls(tls).await,
@@ -113,7 +113,7 @@ impl<'p> Connection<'p> {
 
     /// Goes on with TLS. Whatever the server has sent after its consent and before the handshake is
     /// an injection (RFC 3207, section 4.2 and CVE-2011-0411) and refused.
-    pub(super) async fn start_tls(self, tls: &Tls) -> Result<Self, Failure> {
+    pub(crate) async fn start_tls(self, tls: &Tls) -> Result<Self, Failure> {
         let awaited = "TLS handshake";
         if !self.ahead.is_empty() {
             return Err(Failure::answer(
@@ -125,12 +125,7 @@ impl<'p> Connection<'p> {
             return Err(Failure::Own("TLS within TLS".to_owned()));
         };
         self.probe.awaits(awaited);
-        let stream = self
-            .probe
-            .prober
-            .tls
-            .handshake(tls, self.to.ip(), stream)
-            .await?;
+        let stream = self.probe.tls.handshake(tls, self.to.ip(), stream).await?;
         Ok(Self {
             stream: Stream::Tls(Box::new(stream)),
             ..self
@@ -138,12 +133,12 @@ impl<'p> Connection<'p> {
     }
 
     /// From now on this is waited for, see [`Probe::awaits`].
-    pub(super) fn awaits(&self, what: &'static str) {
+    pub(crate) fn awaits(&self, what: &'static str) {
         self.probe.awaits(what);
     }
 
     /// The address and port it comes from.
-    pub(super) fn own_address(&self) -> io::Result<SocketAddr> {
+    pub(crate) fn own_address(&self) -> io::Result<SocketAddr> {
         let stream = match &self.stream {
             Stream::Plain(stream) => stream,
             Stream::Tls(stream) => stream.get_ref().0,
@@ -152,7 +147,7 @@ impl<'p> Connection<'p> {
     }
 
     /// Sends all of it.
-    pub(super) async fn send(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+    pub(crate) async fn send(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         let sent = async {
             self.stream.write_all(bytes).await?;
             self.stream.flush().await
@@ -164,7 +159,7 @@ impl<'p> Connection<'p> {
     }
 
     /// Tells the server that nothing more will be sent.
-    pub(super) async fn finish_sending(&mut self) -> Result<(), Failure> {
+    pub(crate) async fn finish_sending(&mut self) -> Result<(), Failure> {
         self.stream.shutdown().await.map_err(|source| Failure::Io {
             awaited: self.probe.awaited(),
             source,
@@ -172,7 +167,7 @@ impl<'p> Connection<'p> {
     }
 
     /// The next line, without its end; what is no UTF-8 in it is replaced.
-    pub(super) async fn line(&mut self, awaited: &'static str) -> Result<String, Failure> {
+    pub(crate) async fn line(&mut self, awaited: &'static str) -> Result<String, Failure> {
         match self.find_line(awaited).await? {
             Some(length) => Ok(self.take_line(length)),
             None => Err(Failure::closed(awaited)),
@@ -181,7 +176,7 @@ impl<'p> Connection<'p> {
 
     /// The next line, or what there is instead of one at the end of the connection; none when there is
     /// nothing.
-    pub(super) async fn line_or_end(
+    pub(crate) async fn line_or_end(
         &mut self,
         awaited: &'static str,
     ) -> Result<Option<String>, Failure> {
@@ -219,7 +214,7 @@ impl<'p> Connection<'p> {
     }
 
     /// The next bytes, exactly so many.
-    pub(super) async fn exactly(
+    pub(crate) async fn exactly(
         &mut self,
         count: usize,
         awaited: &'static str,
@@ -236,7 +231,7 @@ impl<'p> Connection<'p> {
     }
 
     /// Everything until the server ends the connection, which must not be more than `limit` bytes.
-    pub(super) async fn rest(
+    pub(crate) async fn rest(
         &mut self,
         limit: usize,
         awaited: &'static str,

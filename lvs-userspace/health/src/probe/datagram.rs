@@ -5,14 +5,15 @@ use std::io;
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
-use super::{Failure, Probe, socket};
+use super::{Probe, socket};
+use crate::outcome::Failure;
 
 /// Bytes of an answer that are looked at.
-pub(super) const LONGEST: usize = 8 << 10;
+pub(crate) const LONGEST: usize = 8 << 10;
 
 /// How often a question is sent.
 #[derive(Clone, Copy)]
-pub(super) enum Sending {
+pub(crate) enum Sending {
     /// Once: it is not known what another one would do.
     Once,
     /// Three times in the probe's time: any of them or of their answers may get lost.
@@ -20,14 +21,14 @@ pub(super) enum Sending {
 }
 
 /// A socket that hears the check's target only.
-pub(super) async fn open(probe: &Probe<'_>) -> Result<UdpSocket, Failure> {
+pub(crate) async fn open(probe: &Probe<'_>) -> Result<UdpSocket, Failure> {
     probe.awaits("answer");
     socket::udp(probe).await.map_err(failure)
 }
 
 /// Sends a question, and hands over each datagram that comes back until one of them is taken for its
 /// answer.
-pub(super) async fn ask<T>(
+pub(crate) async fn ask<T>(
     probe: &Probe<'_>,
     socket: &UdpSocket,
     question: &[u8],
@@ -47,7 +48,7 @@ pub(super) async fn ask<T>(
     if let Sending::Repeated = sending {
         for _ in 0..2 {
             socket.send(question).await.map_err(failure)?;
-            if let Ok(answer) = timeout(probe.check.timeout / 3, listen()).await {
+            if let Ok(answer) = timeout(probe.endpoint.timeout / 3, listen()).await {
                 return answer;
             }
         }
@@ -57,7 +58,7 @@ pub(super) async fn ask<T>(
 }
 
 /// A refusal is an ICMP error, of this datagram or one before (RFC 1122, section 4.1.3.3).
-pub(super) fn failure(error: io::Error) -> Failure {
+pub(crate) fn failure(error: io::Error) -> Failure {
     let source = match error.kind() {
         io::ErrorKind::ConnectionRefused => io::Error::other("port unreachable"),
         _ => error,

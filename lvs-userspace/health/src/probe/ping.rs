@@ -1,4 +1,4 @@
-//! `checktype = ping`: whether an ICMP echo request is answered (RFC 792, RFC 4443 section 4).
+//! `checktype = ping`: ICMP echo requests, one of which is answered (RFC 792, RFC 4443 section 4).
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -9,8 +9,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
-use super::socket::{by_service, source_for};
-use super::{Failure, Found, Probe};
+use super::socket::by_service;
+use super::{Found, Probe};
+use crate::outcome::Failure;
 
 /// What an echo request carries, as much as `ping` sends.
 const PAYLOAD: usize = 56;
@@ -20,12 +21,12 @@ const HEADER: usize = 8;
 const LONGEST: usize = 60 + HEADER + PAYLOAD;
 
 /// Sends up to so many echo requests, and is content with one answer.
-pub(super) async fn probe(probe: &Probe<'_>, attempts: u32) -> Found {
+pub(crate) async fn probe(probe: &Probe<'_>, attempts: u32) -> Found {
     let awaited = "echo reply";
     probe.awaits(awaited);
     let failed = |source| Failure::Io { awaited, source };
     let attempts = attempts.max(1);
-    let patience = probe.check.timeout / attempts;
+    let patience = probe.endpoint.timeout / attempts;
     let mut payload = [0; PAYLOAD];
     getrandom::fill(&mut payload).map_err(|error| failed(io::Error::other(error)))?;
     let (socket, identifier) = open(probe).await.map_err(failed)?;
@@ -46,7 +47,7 @@ pub(super) async fn probe(probe: &Probe<'_>, attempts: u32) -> Found {
     }
     Err(Failure::Timeout {
         awaited,
-        limit: probe.check.timeout,
+        limit: probe.endpoint.timeout,
     })
 }
 
@@ -71,7 +72,7 @@ async fn open(probe: &Probe<'_>) -> io::Result<(UdpSocket, Option<u16>)> {
         }
         socket => socket?,
     };
-    if let Some(source) = source_for(probe.check, target) {
+    if let Some(source) = probe.endpoint.source_for(target) {
         socket.bind(&SocketAddr::new(source, 0).into())?;
     }
     socket.connect(&target.into())?;

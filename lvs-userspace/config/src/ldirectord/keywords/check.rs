@@ -1,6 +1,7 @@
 //! Keywords of checks.
 
 use super::{Key, Keyword, Kind, Scope};
+use lvs_health::checkers::{self, dns};
 
 const RHYTHMS: Scope = Scope::BOTH.and(Scope::REAL);
 const TIMES: Scope = Scope::BOTH.and(Scope::CHECK).and(Scope::REAL);
@@ -23,7 +24,7 @@ pub(super) const WHAT: &[Keyword] = &[
         key: Key::Service,
         name: "service",
         scope: Scope::CHECKS,
-        kind: Kind::Word(super::super::services::NAMES),
+        kind: Kind::Word(checkers::NAMES),
         default: "by the port of the virtual service, else `none`",
         example: "service = http",
         text: "What `negotiate` speaks; the table of services says what each asks and expects. `none` \
@@ -207,7 +208,7 @@ pub(super) const DIALOGUE: &[Keyword] = &[
         key: Key::Record,
         name: "record",
         scope: Scope::CHECKS,
-        kind: Kind::Word(super::super::services::RECORDS),
+        kind: Kind::Word(dns::TYPES),
         default: "`A`; `PTR` if the request is an address",
         example: "record = MX",
         text: "Type of the DNS records that are asked for.",
