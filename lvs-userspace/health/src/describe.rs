@@ -1,4 +1,4 @@
-//! The outcome of a probe as a sentence that names the server and the time.
+//! The outcome of a probe as a message that names the server and the time.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -31,13 +31,13 @@ pub(super) fn outcome(check: &Check, found: Found, took: Duration) -> Outcome {
     Outcome {
         good,
         inconclusive,
-        text: sentence(&server, found, took.as_millis()),
+        text: message(&server, found, took.as_millis()),
         took,
         exit_code: None,
     }
 }
 
-fn sentence(server: &str, found: Found, ms: u128) -> String {
+fn message(server: &str, found: Found, ms: u128) -> String {
     match found {
         Ok(found) => format!("{found} {} {server} after {ms} ms", preposition(&found)),
         Err(Failure::Io { awaited, source }) if source.kind() == ErrorKind::ConnectionRefused => {
@@ -82,26 +82,26 @@ mod tests {
 
     use super::*;
 
-    fn says(found: Found) -> String {
-        sentence("10.0.10.2:80", found, 12)
+    fn text(found: Found) -> String {
+        message("10.0.10.2:80", found, 12)
     }
 
     #[test]
-    fn every_sentence_names_the_server_and_the_time() {
+    fn every_message_names_the_server_and_the_time() {
         assert_eq!(
-            says(Ok("HTTP 200".into())),
+            text(Ok("HTTP 200".into())),
             "HTTP 200 from 10.0.10.2:80 after 12 ms"
         );
         assert_eq!(
-            says(Ok("connection".into())),
+            text(Ok("connection".into())),
             "connection to 10.0.10.2:80 after 12 ms"
         );
         assert_eq!(
-            says(Err(Failure::answer("HTTP 503", "2xx"))),
+            text(Err(Failure::answer("HTTP 503", "2xx"))),
             "HTTP 503 from 10.0.10.2:80 after 12 ms, expected 2xx"
         );
         let io = |awaited, number| {
-            says(Err(Failure::Io {
+            text(Err(Failure::Io {
                 awaited,
                 source: io::Error::from_raw_os_error(number),
             }))
@@ -119,18 +119,18 @@ mod tests {
             "no greeting from 10.0.10.2:80 after 12 ms: connection reset by peer"
         );
         assert_eq!(
-            says(Err(Failure::closed("TLS handshake"))),
+            text(Err(Failure::closed("TLS handshake"))),
             "no TLS handshake with 10.0.10.2:80 after 12 ms: connection closed"
         );
         assert_eq!(
-            says(Err(Failure::Timeout {
+            text(Err(Failure::Timeout {
                 awaited: "answer",
                 limit: Duration::from_secs(2)
             })),
             "no answer from 10.0.10.2:80 in 2000 ms"
         );
         assert_eq!(
-            says(Err(Failure::TooLong { limit: 512 })),
+            text(Err(Failure::TooLong { limit: 512 })),
             "an answer of more than 512 bytes from 10.0.10.2:80 after 12 ms"
         );
     }

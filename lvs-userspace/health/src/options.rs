@@ -6,7 +6,7 @@ use super::credentials::Credentials;
 use super::pattern::Pattern;
 use super::probe::tls::Tls;
 
-/// Options of a check; each kind takes those that it knows.
+/// Options of a check; each kind uses those that it knows.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// The virtual service is TCP.

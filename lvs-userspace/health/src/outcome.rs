@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-/// The outcome of a probe, with a sentence for people.
+/// The outcome of a probe, with a message for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// Whether the server did what was asked of it.
@@ -79,11 +79,11 @@ impl Failure {
     }
 }
 
-/// Characters of an answer that are repeated in a sentence.
+/// Characters of an answer that are repeated in a message.
 const EXCERPT: usize = 80;
 
-/// The beginning of an answer, as it may stand in a sentence: quoted, bounded, without
-/// anything that a terminal or a log would take for more than text.
+/// The beginning of an answer, as it may stand in a message: quoted, bounded, without
+/// anything that a terminal or a log would not show as text.
 pub fn excerpt(said: &[u8]) -> String {
     // A character has at most four bytes.
     let whole = said.len() <= 4 * EXCERPT;

@@ -34,8 +34,8 @@ impl Prober {
     /// Makes one probe. It ends, at the latest, with the check's timeout; dropped, it leaves nothing
     /// behind.
     ///
-    /// [`Kind::Combined`] is negotiated; when it is to be only connected to is known to the caller, who
-    /// then asks with [`Check::connecting`].
+    /// [`Kind::Combined`] is negotiated; for its connections in between the caller runs
+    /// [`Check::connecting`].
     pub async fn run(&self, check: &Check) -> Outcome {
         let begin = Instant::now();
         let probe = Probe::new(check.endpoint(), &self.tls, self.service_path.as_ref());

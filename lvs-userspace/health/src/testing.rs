@@ -1,4 +1,4 @@
-//! Servers in the test's own process.
+//! Servers in the test's own process, and probes of them.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -87,7 +87,7 @@ pub(super) async fn assert_gives_up(
     panic!("{text}, expected no {awaited}");
 }
 
-/// Asserts what a sentence says, whatever the time: `N` stands for it.
+/// Asserts the message of an outcome, whatever the time: `N` stands for it.
 #[track_caller]
 pub(super) fn assert_says(outcome: &Outcome, good: bool, text: &str) {
     let said = match outcome.text.split_once(" after ") {

@@ -1,4 +1,4 @@
-//! From sections to virtual services: names have addresses, and what is not said is filled in.
+//! From sections to virtual services: names have addresses, and defaults are filled in.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -56,7 +56,7 @@ pub(super) fn build(
     }
 }
 
-/// What the tables have room for. The error stands where they are full.
+/// The capacity of the tables. The error stands where they are full.
 fn limits(virtuals: &[Virtual], diagnostics: &mut Vec<Diagnostic>) {
     if let Some(service) = virtuals.get(MAX_SERVICES as usize) {
         let error = Diagnostic::error(service.line, "too many virtual services");

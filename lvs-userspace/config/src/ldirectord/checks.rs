@@ -1,4 +1,4 @@
-//! The checks of a real server, from what all scopes say.
+//! The health checks of a real server, from all scopes.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;

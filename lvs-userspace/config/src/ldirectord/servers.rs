@@ -42,7 +42,7 @@ pub(super) fn servers(
     servers
 }
 
-/// What a virtual service is called where it has no name.
+/// The name of a virtual service that has none.
 pub(super) fn text(id: &ServiceId) -> String {
     match id {
         ServiceId::Address { address, .. } => address.to_string(),

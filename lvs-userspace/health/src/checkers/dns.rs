@@ -13,17 +13,17 @@ use crate::pattern::Pattern;
 use crate::probe::connection::Connection;
 use crate::probe::datagram::{self, Sending};
 
-/// Types of DNS records that `record` takes.
+/// Types of DNS records: the values of `record`.
 pub const TYPES: &[&str] = &[
     "A", "AAAA", "ANY", "CAA", "CNAME", "DS", "DNSKEY", "HTTPS", "MX", "NAPTR", "NS", "PTR", "SOA",
     "SRV", "SVCB", "TXT",
 ];
 
-/// What can be taken over UDP (RFC 6891, section 6.2.5): never fragmented.
+/// Bytes of an answer over UDP (RFC 6891, section 6.2.5): never fragmented.
 const PAYLOAD: u16 = 1232;
 /// Records that are looked at.
 const RECORDS: usize = 1000;
-/// Records that are repeated in a sentence.
+/// Records that are repeated in a message.
 const SHOWN: usize = 3;
 
 type Query = Message<Vec<u8>>;
@@ -135,8 +135,8 @@ fn query(name: &Name<Vec<u8>>, record: Rtype) -> Result<Query, String> {
 
 async fn over_udp(probe: &Probe<'_>, query: &Query) -> Result<Query, Failure> {
     let socket = datagram::open(probe).await?;
-    let take = |answer: &[u8]| answer_to(query, answer.to_vec());
-    datagram::ask(probe, &socket, query.as_slice(), Sending::Repeated, take).await
+    let accept = |answer: &[u8]| answer_to(query, answer.to_vec());
+    datagram::ask(probe, &socket, query.as_slice(), Sending::Repeated, accept).await
 }
 
 /// Each message is preceded by its length (RFC 1035, section 4.2.2).
@@ -155,7 +155,7 @@ async fn over_tcp(probe: &Probe<'_>, query: &Query) -> Result<Query, Failure> {
         .ok_or_else(|| Failure::answer("something else", "an answer to the query"))
 }
 
-/// An answer, if these bytes are one to this query: whatever else comes over UDP is not listened to
+/// An answer, if these bytes are one to this query: anything else that comes over UDP is ignored
 /// (RFC 5452, section 9.1).
 fn answer_to(query: &Query, answer: Vec<u8>) -> Option<Query> {
     let answer = Message::from_octets(answer).ok()?;
@@ -196,7 +196,7 @@ fn judge(answer: &Query, record: Rtype, receive: Option<&Pattern>) -> Found {
     }
 }
 
-/// The first records, for a sentence.
+/// The first records, for a message.
 fn shown(record: Rtype, records: &[String]) -> String {
     let shown = records.iter().take(SHOWN);
     let shown: Vec<_> = shown.map(|text| excerpt(text.as_bytes())).collect();

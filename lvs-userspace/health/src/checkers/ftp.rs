@@ -83,7 +83,7 @@ impl Negotiate for Ftp {
     }
 }
 
-/// The login as RFC 959, section 6 draws it. Who asks for an account (332) gets none.
+/// The login of RFC 959, section 6. A server that wants an account (332) gets none.
 async fn login(connection: &mut Connection<'_>, credentials: &Credentials) -> Result<(), Failure> {
     let user = format!("USER {}", credentials.login);
     let reply = replies::command(connection, &user, "answer to USER", &[230, 331]).await?;
@@ -103,8 +103,8 @@ async fn fetch(
     replies::command(connection, "CWD /", "answer to CWD", &[250, 200]).await?;
     replies::command(connection, "TYPE I", "answer to TYPE", &[200]).await?;
     let port = passive(connection, probe.target().is_ipv6()).await?;
-    // To the server that is probed, whatever address it names: another one would be somebody else's,
-    // whom it makes us connect to (RFC 2577, section 3).
+    // To the server that is probed, whatever address it names: with another one it would make us connect
+    // to any host (RFC 2577, section 3).
     let to = SocketAddr::new(probe.target().ip(), port);
     let mut data = Connection::open_to(probe, to).await?;
     let retrieve = format!("RETR {file}");

@@ -33,7 +33,7 @@ impl Negotiate for Imap {
         let line = connection.line(awaited).await?;
         let mut found = phrase(awaited, &line);
         // RFC 9051, section 7.1: BYE refuses.
-        if !says(&line, "* OK") && !says(&line, "* PREAUTH") {
+        if !begins(&line, "* OK") && !begins(&line, "* PREAUTH") {
             return Err(Failure::answer(found, "* OK"));
         }
         if !credentials.login.is_empty() {
@@ -60,21 +60,21 @@ async fn answer(
 ) -> Result<(), Failure> {
     loop {
         let line = connection.line(awaited).await?;
-        if says(&line, &format!("{tag} OK")) {
+        if begins(&line, &format!("{tag} OK")) {
             return Ok(());
         }
-        if says(&line, tag) || says(&line, "* BYE") {
+        if begins(&line, tag) || begins(&line, "* BYE") {
             return Err(Failure::answer(phrase(awaited, &line), "OK"));
         }
     }
 }
 
-/// Whether a line begins with these words, in whatever case.
-fn says(line: &str, words: &str) -> bool {
-    let begins = line
+/// The line begins with these words, in any case.
+fn begins(line: &str, words: &str) -> bool {
+    let same = line
         .get(..words.len())
         .is_some_and(|begin| begin.eq_ignore_ascii_case(words));
-    begins && matches!(line.as_bytes().get(words.len()), None | Some(b' '))
+    same && matches!(line.as_bytes().get(words.len()), None | Some(b' '))
 }
 
 /// A quoted string (RFC 9051, section 4.3).
@@ -88,11 +88,11 @@ mod tests {
 
     #[test]
     fn words_are_whole_and_in_any_case() {
-        assert!(says("* ok ready", "* OK"));
-        assert!(says("* OK", "* OK"));
-        assert!(!says("* OKAY", "* OK"));
-        assert!(!says("* O", "* OK"));
-        assert!(!says("* Oü", "* OK"));
+        assert!(begins("* ok ready", "* OK"));
+        assert!(begins("* OK", "* OK"));
+        assert!(!begins("* OKAY", "* OK"));
+        assert!(!begins("* O", "* OK"));
+        assert!(!begins("* Oü", "* OK"));
     }
 
     #[test]

@@ -125,7 +125,7 @@ fn request(id: u8, operation: Vec<u8>) -> Vec<u8> {
 }
 
 /// A simple bind; without a name or a password an anonymous one: a name without a password would be
-/// taken for anonymous as well, and say nothing about the name (sections 5.1.2 and 6.3.1 of RFC 4513).
+/// anonymous as well, and no proof of the name (sections 5.1.2 and 6.3.1 of RFC 4513).
 fn bind(credentials: &Credentials) -> Vec<u8> {
     let anonymous = credentials.login.is_empty() || credentials.password.is_empty();
     let (name, password) = if anonymous {
@@ -184,7 +184,7 @@ async fn message(
     let contents = connection.exactly(contents, awaited).await?;
     let mut rest = &contents[..];
     let answered = ber::expect(&mut rest, INTEGER).and_then(ber::number);
-    let (Some(answered), Some((tag, operation))) = (answered, ber::take(&mut rest)) else {
+    let (Some(answered), Some((tag, operation))) = (answered, ber::split(&mut rest)) else {
         return Err(malformed(awaited));
     };
     // Number 0 is news that nobody asked for: the server is about to hang up (section 4.4.1).
@@ -249,7 +249,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_result_is_told_with_its_name_and_what_the_server_says() {
+    fn a_result_is_reported_with_its_name_and_the_text_of_the_server() {
         let result = |code: u8, said: &[u8]| {
             [
                 value(ENUMERATED, &[code]),
@@ -258,14 +258,14 @@ mod tests {
             ]
             .concat()
         };
-        let told = |code, said| succeeded(&result(code, said), "answer to the bind");
-        assert!(told(0, b"").is_ok());
+        let failure = |code, said| succeeded(&result(code, said), "answer to the bind");
+        assert!(failure(0, b"").is_ok());
         assert_eq!(
-            told(49, b"").unwrap_err().to_string(),
+            failure(49, b"").unwrap_err().to_string(),
             "answer to the bind 49 (invalidCredentials), expected 0 (success)"
         );
         assert_eq!(
-            told(80, b"too\nbad").unwrap_err().to_string(),
+            failure(80, b"too\nbad").unwrap_err().to_string(),
             "answer to the bind 80, \"too\\nbad\", expected 0 (success)"
         );
         assert_eq!(

@@ -1,7 +1,7 @@
 //! The kinds of health checks that `checktype = negotiate` makes, a file each.
 //!
-//! A kind is its file and its row of [`KINDS`]. The file holds the settings, how they are taken from
-//! the options of a configuration, how a probe is made with them, and which of them are doubtful.
+//! A kind is its file and its row of [`KINDS`]. The file holds the settings, how they come from the
+//! options of a configuration, how a probe is made with them, and which of them are doubtful.
 
 pub mod dns;
 pub mod ftp;
@@ -35,7 +35,7 @@ pub struct Kind {
     pub name: &'static str,
     /// Its port.
     port: Port,
-    /// Takes its settings from the options of a configuration.
+    /// Makes a check of this kind from the options of a configuration.
     pub make: fn(&Options) -> Checker,
 }
 
@@ -79,7 +79,7 @@ const KINDS: &[Kind] = &[
     kind("udp", Port::None, udp::Udp::make),
 ];
 
-/// Asks nothing: what is checked where neither a name nor a port says more.
+/// The kind of a virtual service for which neither a name nor a port implies one: it asks nothing.
 const NONE: Kind = kind("none", Port::None, none::Nothing::make);
 
 const fn kind(name: &'static str, port: Port, make: fn(&Options) -> Checker) -> Kind {

@@ -15,7 +15,7 @@ use crate::probe::error::reason;
 use crate::probe::process_group::Group;
 
 const PROGRAM: &str = "sqlplus";
-/// Bytes that the program may say.
+/// Bytes that the program may write.
 const OUTPUT: usize = 1 << 20;
 
 /// The form of rows: one a line and nothing else, with tabs between the columns. `&` is a character.
@@ -68,7 +68,7 @@ impl Negotiate for Oracle {
         let (input, output) = (child.stdin.take(), child.stdout.take());
         let mut group = Group::new(child);
         if let Some(mut input) = input {
-            // A program that has ended already has said why.
+            // A program that has ended already has written why.
             input.write_all(session.as_bytes()).await.ok();
         }
         let mut said = Vec::new();
@@ -181,19 +181,19 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_good_and_errors_are_told() {
-        let told = |said, ended_well| {
+    fn rows_are_good_and_errors_are_text() {
+        let text = |said, ended_well| {
             outcome(said, ended_well, &asked("tiger", "SELECT 1"))
                 .unwrap_or_else(|failure| failure.to_string())
         };
-        assert_eq!(told("\n1\t2\n\n", true), "row \"1\\t2\"");
-        assert_eq!(told("\n", true), "no row, expected one or more");
+        assert_eq!(text("\n1\t2\n\n", true), "row \"1\\t2\"");
+        assert_eq!(text("\n", true), "no row, expected one or more");
         assert_eq!(
-            told("ERROR:\nORA-01017: invalid username/password\n", false),
+            text("ERROR:\nORA-01017: invalid username/password\n", false),
             "answer to the query \"ORA-01017: invalid username/password\", expected no error"
         );
         assert_eq!(
-            told("", false),
+            text("", false),
             "answer to the query \"\", expected no error"
         );
     }

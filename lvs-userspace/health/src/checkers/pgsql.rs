@@ -1,7 +1,7 @@
 //! `service = pgsql`: PostgreSQL; the protocol is tokio-postgres', over a bounded connection of ours.
 //!
 //! With TLS where the server offers it, whatever its certificate: as PostgreSQL's own clients do unless
-//! they are told otherwise (libpq's `sslmode=prefer`), and servers may refuse who comes without.
+//! they are told otherwise (libpq's `sslmode=prefer`), and servers may refuse a client without it.
 
 use std::error::Error as _;
 use std::io;
@@ -54,7 +54,7 @@ impl Negotiate for Pgsql {
             return Ok("login".to_owned());
         }
         probe.awaits(QUERY);
-        // The connection moves what the client asks and is told: both belong to this one future.
+        // The connection moves the bytes of the client: both belong to this one future.
         let asking = pin!(ask(&client, query));
         match future::select(asking, connection).await {
             future::Either::Left((found, _)) => found,

@@ -66,8 +66,8 @@ impl Negotiate for Radius {
         getrandom::fill(&mut random).map_err(|error| Failure::Own(error.to_string()))?;
         let secret = self.secret.as_bytes();
         let question = request(&self.credentials, secret, local, random).map_err(Failure::Own)?;
-        let take = |answer: &[u8]| outcome(answer, &question, secret);
-        datagram::ask(probe, &socket, &question, Sending::Repeated, take).await?
+        let accept = |answer: &[u8]| outcome(answer, &question, secret);
+        datagram::ask(probe, &socket, &question, Sending::Repeated, accept).await?
     }
 
     fn lint(&self, lint: &mut Lint) {
@@ -168,7 +168,7 @@ fn outcome(answer: &[u8], question: &[u8], secret: &[u8]) -> Option<Found> {
         .chain_update(secret)
         .finalize();
     Some(if answer[AUTHENTICATOR] != expected[..] {
-        // To be dropped (section 3), were it not the very thing somebody has to be told.
+        // To be dropped (section 3); but this is the error that has to be reported.
         let found = format!("{name} signed with another secret");
         Err(Failure::answer(found, "Access-Accept"))
     } else if answer[0] == number::ACCESS_ACCEPT {

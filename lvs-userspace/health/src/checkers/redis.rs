@@ -62,7 +62,7 @@ impl Negotiate for Redis {
         let found = excerpt(reply.text.as_bytes());
         match &self.receive {
             None if reply.error => Err(Failure::answer(found, "no error")),
-            // The absence of something in an error says nothing.
+            // An error is no proof that something is absent.
             Some(pattern) if reply.error && pattern.is_negative() => {
                 Err(Failure::answer(found, pattern.to_string()))
             }

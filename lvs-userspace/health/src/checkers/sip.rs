@@ -54,12 +54,19 @@ impl Negotiate for Sip {
             let socket = datagram::open(probe).await?;
             let local = socket.local_addr().map_err(datagram::failure)?;
             let question = options(login, "UDP", local)?;
-            let take = |answer: &[u8]| {
+            let accept = |answer: &[u8]| {
                 let line = answer.split(|byte| *byte == b'\n').next()?;
                 let line = String::from_utf8_lossy(line).trim_end().to_owned();
                 (!is_provisional(&line)).then_some(line)
             };
-            datagram::ask(probe, &socket, question.as_bytes(), Sending::Repeated, take).await?
+            datagram::ask(
+                probe,
+                &socket,
+                question.as_bytes(),
+                Sending::Repeated,
+                accept,
+            )
+            .await?
         };
         let found = excerpt(status.as_bytes());
         match code(&status) {
@@ -70,8 +77,8 @@ impl Negotiate for Sip {
     }
 }
 
-/// The request. What is random in it makes it one of its own: dialogs, transactions and loops are told
-/// apart by it (section 8.1.1).
+/// The request. Its random parts identify its dialog and transaction, and make loops detectable (section
+/// 8.1.1).
 fn options(login: &str, transport: &str, local: SocketAddr) -> Result<String, Failure> {
     let mut random = [0; 12];
     getrandom::fill(&mut random).map_err(|error| Failure::Own(error.to_string()))?;

@@ -21,7 +21,7 @@ impl Negotiate for Handshake {
 
     async fn probe(&self, probe: &Probe<'_>) -> Found {
         let mut connection = Connection::open_tls(probe, Some(&self.0)).await?;
-        // A polite end; whoever no longer listens to it has shown what was asked for.
+        // A clean end; a server that no longer reads it has made the handshake all the same.
         connection.finish_sending().await.ok();
         Ok("TLS handshake".to_owned())
     }

@@ -36,8 +36,8 @@ impl Negotiate for Udp {
     /// refused: any answer will do, and so will silence for as long as a connection may take.
     async fn probe(&self, probe: &Probe<'_>) -> Found {
         let socket = datagram::open(probe).await?;
-        let take = |answer: &[u8]| Some(answer.to_vec());
-        let asking = datagram::ask(probe, &socket, &self.payload, Sending::Once, take);
+        let accept = |answer: &[u8]| Some(answer.to_vec());
+        let asking = datagram::ask(probe, &socket, &self.payload, Sending::Once, accept);
         let Some(pattern) = &self.receive else {
             // Less than the whole, which would be a failure.
             let Endpoint {

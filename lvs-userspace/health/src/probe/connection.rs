@@ -8,9 +8,9 @@
 //! let mut connection = connection.start_tls(&tls).await?;
 //! ```
 //!
-//! Each reading operation is told what is awaited, as a noun, for the sentence that is made should it
+//! Each reading operation has the name of the thing that is awaited, a noun, for the message should it
 //! not come. None has a timeout of its own: the whole probe has one. All that a connection reads
-//! together is bounded by [`ANSWER`]; a library that takes it as [`AsyncRead`] meets the same bound.
+//! together is bounded by [`ANSWER`], also for a library that reads it as [`AsyncRead`].
 
 use std::io;
 use std::net::SocketAddr;
@@ -31,16 +31,16 @@ use crate::outcome::Failure;
 pub(crate) const ANSWER: usize = 2 << 20;
 /// Bytes of one line at most.
 pub(crate) const LINE: usize = 8 << 10;
-/// Bytes that are asked of the kernel at once.
+/// Bytes of one read.
 const PORTION: usize = 4 << 10;
 
 /// A connection to a server.
 pub(crate) struct Connection<'p> {
     probe: &'p Probe<'p>,
     stream: Stream,
-    /// Where it goes.
+    /// Address of its other end.
     to: SocketAddr,
-    /// Read from the stream and not yet asked for.
+    /// Bytes that were read from the stream and not yet returned.
     ahead: BytesMut,
     /// Bytes that may still be read from the stream.
     room: usize,
@@ -84,7 +84,7 @@ impl<'p> Connection<'p> {
         Self::open_to(probe, probe.target()).await
     }
 
-    /// Connects to another address: where the target points to.
+    /// Connects to another address that the target names.
     pub(crate) async fn open_to(probe: &'p Probe<'p>, to: SocketAddr) -> Result<Self, Failure> {
         let socket = socket::tcp(probe, to).await.map_err(|source| Failure::Io {
             awaited: "connection",
@@ -111,8 +111,8 @@ impl<'p> Connection<'p> {
         }
     }
 
-    /// Goes on with TLS. Whatever the server has sent after its consent and before the handshake is
-    /// an injection (RFC 3207, section 4.2 and CVE-2011-0411) and refused.
+    /// Goes on with TLS. Bytes that the server sent after its consent and before the handshake are an
+    /// injection (RFC 3207, section 4.2 and CVE-2011-0411), which is refused.
     pub(crate) async fn start_tls(self, tls: &Tls) -> Result<Self, Failure> {
         let awaited = "TLS handshake";
         if !self.ahead.is_empty() {
@@ -132,7 +132,7 @@ impl<'p> Connection<'p> {
         })
     }
 
-    /// From now on this is waited for, see [`Probe::awaits`].
+    /// Names the thing that is waited for, see [`Probe::awaits`].
     pub(crate) fn awaits(&self, what: &'static str) {
         self.probe.awaits(what);
     }
@@ -158,7 +158,7 @@ impl<'p> Connection<'p> {
         })
     }
 
-    /// Tells the server that nothing more will be sent.
+    /// Ends the sending direction.
     pub(crate) async fn finish_sending(&mut self) -> Result<(), Failure> {
         self.stream.shutdown().await.map_err(|source| Failure::Io {
             awaited: self.probe.awaited(),
@@ -169,7 +169,7 @@ impl<'p> Connection<'p> {
     /// The next line, without its end; what is no UTF-8 in it is replaced.
     pub(crate) async fn line(&mut self, awaited: &'static str) -> Result<String, Failure> {
         match self.find_line(awaited).await? {
-            Some(length) => Ok(self.take_line(length)),
+            Some(length) => Ok(self.remove_line(length)),
             None => Err(Failure::closed(awaited)),
         }
     }
@@ -181,14 +181,14 @@ impl<'p> Connection<'p> {
         awaited: &'static str,
     ) -> Result<Option<String>, Failure> {
         Ok(match self.find_line(awaited).await? {
-            Some(length) => Some(self.take_line(length)),
+            Some(length) => Some(self.remove_line(length)),
             None if self.ahead.is_empty() => None,
-            None => Some(self.take_line(self.ahead.len())),
+            None => Some(self.remove_line(self.ahead.len())),
         })
     }
 
-    /// Reads until there is a line, and tells its length with its end; none: the connection ended
-    /// before one did.
+    /// Reads until there is a line, and returns its length with its end; none: the connection ended
+    /// before.
     async fn find_line(&mut self, awaited: &'static str) -> Result<Option<usize>, Failure> {
         let mut looked_at = 0;
         loop {
@@ -206,7 +206,7 @@ impl<'p> Connection<'p> {
         }
     }
 
-    fn take_line(&mut self, length: usize) -> String {
+    fn remove_line(&mut self, length: usize) -> String {
         let line = self.ahead.split_to(length);
         let line = line.strip_suffix(b"\n").unwrap_or(&line);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -253,9 +253,9 @@ impl<'p> Connection<'p> {
         self.ahead.reserve(PORTION);
         let count = match self.stream.read_buf(&mut self.ahead).await {
             Ok(count) => count,
-            // A peer that ends TLS without saying so (RFC 8446, section 6.1). What was asked for says
-            // how much has to come; whoever reads to the end cannot tell a truncated answer, and
-            // many servers end like this.
+            // The peer ends TLS without a close_notify (RFC 8446, section 6.1), as many servers do. An
+            // answer of known length is complete or not; of one that is read to its end, truncation
+            // cannot be seen.
             Err(error)
                 if error.kind() == io::ErrorKind::UnexpectedEof
                     && matches!(self.stream, Stream::Tls(_)) =>

@@ -11,37 +11,36 @@ use crate::outcome::Failure;
 /// Bytes of an answer that are looked at.
 pub(crate) const LONGEST: usize = 8 << 10;
 
-/// How often a question is sent.
+/// The number of times that a question is sent.
 #[derive(Clone, Copy)]
 pub(crate) enum Sending {
-    /// Once: it is not known what another one would do.
+    /// Once: the effect of a second one is not known.
     Once,
     /// Three times in the probe's time: any of them or of their answers may get lost.
     Repeated,
 }
 
-/// A socket that hears the check's target only.
+/// A socket that receives from the check's target only.
 pub(crate) async fn open(probe: &Probe<'_>) -> Result<UdpSocket, Failure> {
     probe.awaits("answer");
     socket::udp(probe).await.map_err(failure)
 }
 
-/// Sends a question, and hands over each datagram that comes back until one of them is taken for its
-/// answer.
+/// Sends a question, and passes each datagram that comes back to `accept`, until it returns the answer.
 pub(crate) async fn ask<T>(
     probe: &Probe<'_>,
     socket: &UdpSocket,
     question: &[u8],
     sending: Sending,
-    mut take: impl FnMut(&[u8]) -> Option<T>,
+    mut accept: impl FnMut(&[u8]) -> Option<T>,
 ) -> Result<T, Failure> {
     let mut listen = async || {
         let mut answer = Vec::with_capacity(LONGEST);
         loop {
             answer.clear();
             socket.recv_buf(&mut answer).await.map_err(failure)?;
-            if let Some(taken) = take(&answer) {
-                return Ok(taken);
+            if let Some(accepted) = accept(&answer) {
+                return Ok(accepted);
             }
         }
     };

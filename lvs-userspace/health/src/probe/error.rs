@@ -1,4 +1,4 @@
-//! Errors of the system, as a sentence has them, and whose fault they are.
+//! Errors of the system: their text in a message, and those that are the director's own.
 
 use std::io;
 
@@ -18,8 +18,8 @@ pub(crate) fn reason(error: &io::Error) -> String {
     }
 }
 
-/// The error is the director's own: what it lacks is not the server's fault, and a director
-/// that is short of descriptors must not take all servers out of service.
+/// The error is the director's own: what it lacks is not the server's fault, and a director that is short
+/// of descriptors must not put all servers out of service.
 pub(crate) fn is_own(error: &io::Error) -> bool {
     let inner = error.get_ref();
     let unavailable = inner.and_then(|inner| inner.downcast_ref::<Unavailable>());

@@ -53,7 +53,7 @@ pub struct External {
     pub weighs: bool,
 }
 
-/// Runs the command. Exit code 0 is good, and what stands for a weight if the check weighs.
+/// Runs the command. Exit code 0 is good, and one that stands for a weight if the check weighs.
 pub(crate) async fn probe(probe: &Probe<'_>, external: &External) -> Found {
     probe.awaits("exit code");
     let (mut group, mut output) = spawn(external).map_err(|source| failure(external, source))?;

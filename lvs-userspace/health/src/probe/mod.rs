@@ -1,9 +1,9 @@
 //! Probes: sockets, connections and the rest that every kind of health check stands on.
 //!
-//! A kind is one `async fn` that is given the [`Probe`] under way and returns a phrase of what it found or
+//! The probe of a kind is one `async fn` of the [`Probe`] under way that returns a phrase of its finding or
 //! a [`Failure`]. It looks at no clock: the whole of it is under the check's timeout, and it names with
 //! [`Probe::awaits`] the thing that it waits for, as every operation of a [`connection::Connection`]
-//! does. What a server sends is read through limits only.
+//! does. Answers are read through limits only.
 //!
 //! A probe is one future, without a thread or a task of its own: thousands of them wait at once.
 //!

@@ -13,14 +13,14 @@ use super::socket::by_service;
 use super::{Found, Probe};
 use crate::outcome::Failure;
 
-/// What an echo request carries, as much as `ping` sends.
+/// Payload of an echo request in bytes, as much as `ping` sends.
 const PAYLOAD: usize = 56;
 /// Bytes of its ICMP header: type, code, checksum, identifier, sequence number.
 const HEADER: usize = 8;
 /// Longest answer that is looked at: an IPv4 header with options, and all that was sent.
 const LONGEST: usize = 60 + HEADER + PAYLOAD;
 
-/// Sends up to so many echo requests, and is content with one answer.
+/// Sends up to so many echo requests, until one is answered.
 pub(crate) async fn probe(probe: &Probe<'_>, attempts: u32) -> Found {
     let awaited = "echo reply";
     probe.awaits(awaited);
@@ -51,7 +51,7 @@ pub(crate) async fn probe(probe: &Probe<'_>, attempts: u32) -> Found {
     })
 }
 
-/// A socket that hears what comes from the server, and the identifier that the requests are to have.
+/// A socket that receives from the server, and the identifier that the requests must have.
 ///
 /// The kernel has one for echo requests only, which gets no answers but its own; it is for groups that
 /// net.ipv4.ping_group_range names, and that range is empty by default. Else it is a raw one, which
@@ -115,8 +115,8 @@ async fn replied(socket: &UdpSocket, payload: &[u8; PAYLOAD]) -> io::Result<()> 
     }
 }
 
-/// Whether a packet, with or without its IPv4 header, is the reply: the payload is random, so that
-/// nobody has it by chance.
+/// Recognizes the reply, with or without its IPv4 header: the payload is random, so that no other packet
+/// has it by chance.
 fn is_reply(packet: &[u8], payload: &[u8; PAYLOAD]) -> bool {
     let icmp = match packet.first() {
         // An echo reply begins with 0 or 129: an IPv4 header cannot be taken for one.

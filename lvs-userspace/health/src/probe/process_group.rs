@@ -14,12 +14,12 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// A command and all that it starts, unless they leave its process group.
 pub(crate) struct Group {
-    /// None once it is given to [`Ending`].
+    /// None once [`Ending`] owns it.
     child: Option<Child>,
 }
 
 impl Group {
-    /// Takes a child that leads a process group.
+    /// The group that a child leads.
     pub(crate) fn new(child: Child) -> Self {
         Self { child: Some(child) }
     }
@@ -34,14 +34,14 @@ impl Group {
 }
 
 impl Drop for Group {
-    /// Ends what has not ended by itself: asked at first, and made to after [`GRACE`].
+    /// Ends a command that has not ended by itself: SIGTERM, and SIGKILL after [`GRACE`].
     fn drop(&mut self) {
         let Some(child) = self.child.take().filter(|child| child.id().is_some()) else {
             return;
         };
         let mut ending = Ending(child);
         ending.signal(Signal::SIGTERM);
-        // Without a runtime nothing waits, and the other signal follows at once.
+        // Without a runtime nothing waits, and SIGKILL follows at once.
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(async move {
                 tokio::time::sleep(GRACE).await;

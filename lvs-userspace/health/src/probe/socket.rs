@@ -1,4 +1,4 @@
-//! Where the sockets of probes are made, and nowhere else.
+//! The sockets of all probes.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -12,8 +12,8 @@ use super::Probe;
 use crate::path::Path;
 use lvs_dataplane::service_path::{ProbePath, Unavailable};
 
-/// A TCP socket that is to be connected to an address: the check's target, or where an answer of the
-/// target points to.
+/// A TCP socket for a connection to an address: the check's target, or one that an answer of the target
+/// names.
 pub(super) async fn tcp(probe: &Probe<'_>, to: SocketAddr) -> io::Result<TcpSocket> {
     if let Some((socket, _)) = by_service(probe, to, Type::STREAM, Protocol::TCP).await? {
         return Ok(TcpSocket::from_std_stream(socket.into()));
@@ -31,7 +31,7 @@ pub(super) async fn tcp(probe: &Probe<'_>, to: SocketAddr) -> io::Result<TcpSock
     Ok(socket)
 }
 
-/// A UDP socket that is connected to the check's target: it hears only from there, ICMP errors too.
+/// A UDP socket that is connected to the check's target: it receives only from there, ICMP errors too.
 pub(super) async fn udp(probe: &Probe<'_>) -> io::Result<UdpSocket> {
     let target = probe.target();
     if let Some((socket, _)) = by_service(probe, target, Type::DGRAM, Protocol::UDP).await? {
@@ -47,8 +47,8 @@ pub(super) async fn udp(probe: &Probe<'_>) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// A socket for what goes to the virtual address by way of the server, bound to where it comes from. None:
-/// an ordinary one will do.
+/// A socket for packets to the virtual address by way of the server, and the address that it is bound to.
+/// None: an ordinary one will do.
 pub(super) async fn by_service(
     probe: &Probe<'_>,
     to: SocketAddr,
@@ -58,7 +58,7 @@ pub(super) async fn by_service(
     let Path::Service { address, method } = probe.endpoint.path else {
         return Ok(None);
     };
-    // An answer may point to somebody else.
+    // An answer may name another host.
     if to.ip() != address.ip() {
         return Ok(None);
     }

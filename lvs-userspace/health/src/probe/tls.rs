@@ -64,7 +64,7 @@ enum Verification {
     Name(Option<PathBuf>),
 }
 
-/// TLS configurations by what they verify: to make one takes milliseconds and a megabyte.
+/// TLS configurations by the extent of verification: to make one costs milliseconds and a megabyte.
 #[derive(Debug, Default)]
 pub struct Configurations(Mutex<HashMap<Verification, Arc<ClientConfig>>>);
 

@@ -1,4 +1,4 @@
-//! Checks that can never fail, can never hold, or say less than they seem to.
+//! Health checks that can never fail, can never hold, or check less than they seem to.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -55,7 +55,7 @@ pub(super) fn probes(
     }
 }
 
-/// The line that says most about a check.
+/// The line that has most to do with a check.
 fn line(section: &Section, check: &Check) -> usize {
     let keys: &[Key] = match check.kind {
         Kind::External(_) => &[Key::CheckCommand, Key::CheckType],
@@ -82,7 +82,7 @@ impl Probe<'_> {
         self.diagnostics.push(warning);
     }
 
-    fn says(&self, key: Key) -> bool {
+    fn has(&self, key: Key) -> bool {
         self.section.settings.get(key).is_some()
             || self
                 .written
@@ -147,9 +147,9 @@ impl Probe<'_> {
 
     fn checker(&mut self, checker: &Checker) {
         let mut lint = Lint {
-            has_service: self.says(Key::Service),
-            has_receive: self.says(Key::Receive),
-            has_verify: self.says(Key::Verify),
+            has_service: self.has(Key::Service),
+            has_receive: self.has(Key::Receive),
+            has_verify: self.has(Key::Verify),
             virtual_port: match self.service.id {
                 ServiceId::Mark { .. } => None,
                 ServiceId::Address { address, .. } => Some(address.port()),
@@ -182,7 +182,7 @@ fn rhythm(section: &Section, server: &RealServer, diagnostics: &mut Vec<Diagnost
     }
     let slowest = server.checks.iter().map(|check| check.timeout).max();
     let slowest = slowest.unwrap_or_default();
-    // Old files have ten seconds between checks of thirty: only who asks for speed is told.
+    // Old files have ten seconds between checks of thirty: only files with an interval are warned about.
     if section.settings.get(Key::Interval).is_some() && slowest > rhythm.interval {
         let found: Duration =
             rhythm.interval + slowest + (slowest + rhythm.fast) * (rhythm.fall - 1);

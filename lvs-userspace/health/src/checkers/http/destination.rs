@@ -139,8 +139,8 @@ impl Destination {
     }
 }
 
-/// TLS for the host of a URL, if it wants any: where the configuration says no name, the host's is asked
-/// for and verified.
+/// TLS for the host of an `https` URL: where the configuration has no name, the host's is sent and
+/// verified.
 fn by_scheme(url: &Url, tls: Option<&Tls>) -> Option<Tls> {
     let own = || url.host_str().map(|host| name_of(host).to_owned());
     (url.scheme() == "https").then(|| {

@@ -77,7 +77,7 @@ async fn open<'p>(probe: &'p Probe<'p>, to: &Destination) -> Result<Connection<'
 }
 
 fn request(http: &Http, to: &Destination) -> Result<Request<Empty<Bytes>>, Failure> {
-    // RFC 9112, section 3.2: a proxy is told the whole, unless it only passes TLS on.
+    // RFC 9112, section 3.2: a proxy gets the whole URL, unless it only passes TLS on.
     let uri = if to.proxied && to.url.scheme() == "http" {
         &to.url[..Position::AfterQuery]
     } else {

@@ -72,8 +72,8 @@ pub(super) fn length(bytes: &[u8]) -> Length {
     }
 }
 
-/// Takes a value off the front: its tag and its contents.
-pub(super) fn take<'a>(bytes: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
+/// Splits a value off the front: its tag and its contents.
+pub(super) fn split<'a>(bytes: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
     let Length::Known { header, contents } = length(bytes) else {
         return None;
     };
@@ -83,9 +83,9 @@ pub(super) fn take<'a>(bytes: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
     Some((tag, &whole[header..]))
 }
 
-/// Takes a value with this tag.
+/// Splits off a value with this tag.
 pub(super) fn expect<'a>(bytes: &mut &'a [u8], tag: u8) -> Option<&'a [u8]> {
-    take(bytes)
+    split(bytes)
         .filter(|(found, _)| *found == tag)
         .map(|(_, contents)| contents)
 }
@@ -125,14 +125,14 @@ mod tests {
         fn what_is_written_is_read(tag: u8, contents in prop::collection::vec(any::<u8>(), 0..400)) {
             let bytes = value(tag, &contents);
             let mut rest = &bytes[..];
-            prop_assert_eq!(take(&mut rest), Some((tag, &contents[..])));
+            prop_assert_eq!(split(&mut rest), Some((tag, &contents[..])));
             prop_assert!(rest.is_empty());
         }
 
         #[test]
         fn anything_may_come(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
             let mut rest = &bytes[..];
-            while take(&mut rest).is_some() {}
+            while split(&mut rest).is_some() {}
         }
     }
 }

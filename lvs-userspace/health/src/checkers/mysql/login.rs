@@ -22,7 +22,7 @@ const PLUGIN_AUTH: u32 = 1 << 19;
 
 /// utf8mb4_general_ci, which both projects know by this number.
 const CHARSET: u8 = 45;
-/// Bytes of a packet that we announce to take; the connection's bound is below it.
+/// Bytes of a packet that we announce to accept; the connection's bound is below it.
 const LARGEST: u32 = 16 << 20;
 
 const NATIVE: &str = "mysql_native_password";

@@ -1,7 +1,7 @@
 //! `service = mysql`: MySQL's and MariaDB's protocol as far as a login and a query need it.
 //!
-//! The client libraries there are bring pools, type conversion and compression, take no connection of
-//! ours and read whatever a server sends; this is a handshake and a text result.
+//! The client libraries there are bring pools, type conversion and compression, accept no connection
+//! of ours and read without a limit; this is a handshake and a text result.
 
 mod login;
 mod packet;
