@@ -16,8 +16,8 @@ pub enum Kind {
     Ldirectord,
 }
 
-/// Tells what kind of file a text is by its first line that says something: rules begin with `-`. A
-/// text that says nothing is rules: none.
+/// Recognizes the kind of a file by its first line that is neither empty nor a comment: rules begin with
+/// `-`. A text without such a line is rules: none.
 pub fn kind(text: &str) -> Kind {
     let first = text
         .lines()

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use lvs_dataplane::director::Configuration;
 use lvs_ipvsadm::restore::parse_line;
 
-/// Why a file cannot be used.
+/// The reason why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It could not be read.
@@ -14,7 +14,7 @@ pub enum Error {
     Read {
         /// Which file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: std::io::Error,
     },
     /// Lines of it are wrong.
@@ -46,7 +46,7 @@ pub fn read(path: &Path) -> Result<Configuration, Error> {
     }
 }
 
-/// What the lines make of nothing, or everything that is wrong with them.
+/// The configuration that the lines make, or all that is wrong with them.
 pub fn parse(text: &str) -> Result<Configuration, Vec<(usize, String)>> {
     let mut configuration = Configuration::default();
     let mut errors = Vec::new();

@@ -1,23 +1,24 @@
-//! What a file means, with every default and every inherited value filled in.
+//! The meaning of a file, with every default and every inherited value filled in.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::check::{Check, External};
+use crate::check::{Check, Kind};
+use crate::probe::external::External;
 use lvs_api::model::{ServerId, ServerSettings, ServiceId, ServiceSettings};
 use lvs_dataplane::director::OnDown;
 
 /// A whole file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Configuration {
-    /// What is said once.
+    /// Settings of the whole file.
     pub globals: Globals,
     /// The virtual services, in the order of the file.
     pub virtuals: Vec<Virtual>,
 }
 
-/// What concerns the daemon, not one virtual service.
+/// Settings of the daemon, not of one virtual service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Globals {
     /// `autoreload`: read the file again when it has changed on disk.
@@ -42,7 +43,7 @@ pub struct Globals {
 pub struct Virtual {
     /// Line of the file that begins it, from 1.
     pub line: usize,
-    /// What it is known by.
+    /// Its identity.
     pub id: ServiceId,
     /// Scheduler, persistence and so on.
     pub settings: ServiceSettings,
@@ -93,7 +94,7 @@ pub struct RealServer {
     pub checks: Vec<Arc<Check>>,
     /// When it is probed, and how many outcomes change its state.
     pub rhythm: Rhythm,
-    /// What else its weight follows.
+    /// The other source of its weight.
     pub weighing: Weighing,
 }
 
@@ -106,7 +107,7 @@ pub struct Rhythm {
     pub fast: Duration,
     /// While the server is down.
     pub down: Duration,
-    /// Largest part of an interval, in percent, that is added or taken away by chance.
+    /// Largest part of an interval, in percent, that is added or subtracted by chance.
     pub jitter: u8,
     /// Good probes in a row that make a server that was down be up; at least 1.
     pub rise: u32,
@@ -114,7 +115,7 @@ pub struct Rhythm {
     pub fall: u32,
 }
 
-/// What a real server's weight follows beside the configuration.
+/// The source of a real server's weight beside the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Weighing {
     /// Nothing.
@@ -124,14 +125,14 @@ pub enum Weighing {
     ExitCode,
     /// The line an agent sends when it is connected to, in the words of HAProxy's agent-check.
     Agent {
-        /// Where the agent listens.
+        /// Address and port of the agent.
         address: std::net::SocketAddr,
-        /// How often it is asked.
+        /// Time between two requests.
         interval: Duration,
         /// Sent before its line is read.
         send: Option<String>,
     },
-    /// The time its probes take, compared with the other servers'.
+    /// The duration of its probes, compared with the other servers'.
     ResponseTime,
 }
 
@@ -144,7 +145,7 @@ pub struct Fallback {
     pub settings: ServerSettings,
 }
 
-/// How much weight has to be up for a virtual service to be in order.
+/// The weight that must be up for a virtual service to have its quorum.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Quorum {
     /// Sum of the weights of servers that are up; 0: no quorum.
@@ -157,7 +158,7 @@ pub struct Quorum {
     pub down_command: Option<String>,
 }
 
-/// Who is told about changes by mail.
+/// Recipients of mail about changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Alerts {
     /// `emailalert`: empty: nobody.
@@ -175,7 +176,7 @@ pub struct Alerts {
 /// Phases of the daemon's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "a set")]
-#[allow(missing_docs, reason = "the names say it")]
+#[allow(missing_docs, reason = "named after the keyword's values")]
 pub struct Phases {
     pub starting: bool,
     pub running: bool,
@@ -198,7 +199,7 @@ impl RealServer {
     /// Its external checks.
     pub fn externals(&self) -> impl Iterator<Item = &External> {
         self.checks.iter().filter_map(|check| match &check.kind {
-            crate::check::Kind::External(external) => Some(external),
+            Kind::External(external) => Some(external),
             _ => None,
         })
     }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use tokio::sync::mpsc;
 use tracing::warn;
 
-use super::check::{Check, Kind, Service};
+use super::check::{Check, Kind};
 use super::outcome::Outcome;
 use super::tables::protocol_name;
 use lvs_api::model::{ServerId, ServiceId};
@@ -83,32 +83,13 @@ async fn write(mut lines: mpsc::Receiver<(PathBuf, String)>) {
 }
 
 /// Name of a check in the file.
-const fn name(kind: &Kind) -> &'static str {
+fn name(kind: &Kind) -> &'static str {
     match kind {
         Kind::On => "on",
         Kind::Off => "off",
         Kind::Connect => "connect",
         Kind::Ping { .. } => "ping",
         Kind::External(_) => "external",
-        Kind::Negotiate(service) | Kind::Combined { service, .. } => match service {
-            Service::None => "none",
-            Service::Http(http) if http.tls.is_some() => "https",
-            Service::Http(_) => "http",
-            Service::HttpProxy(_) => "http_proxy",
-            Service::Smtp { .. } => "smtp",
-            Service::Pop(_) => "pop",
-            Service::Imap(_) => "imap",
-            Service::Ftp { .. } => "ftp",
-            Service::Nntp => "nntp",
-            Service::Ldap { .. } => "ldap",
-            Service::Dns { .. } => "dns",
-            Service::Sql { .. } => "sql",
-            Service::Sip { .. } => "sip",
-            Service::Radius { .. } => "radius",
-            Service::Redis { .. } => "redis",
-            Service::SimpleTcp { .. } => "simpletcp",
-            Service::Udp { .. } => "udp",
-            Service::Tls(_) => "tls",
-        },
+        Kind::Negotiate(checker) | Kind::Combined { checker, .. } => checker.name(),
     }
 }

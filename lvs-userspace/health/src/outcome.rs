@@ -1,9 +1,9 @@
-//! What a probe found.
+//! The outcome of a probe.
 
 use std::io;
 use std::time::Duration;
 
-/// What a probe found, with a sentence for people.
+/// The outcome of a probe, with a message for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// Whether the server did what was asked of it.
@@ -11,49 +11,49 @@ pub struct Outcome {
     /// The probe could not be made for a reason of the director's own (no descriptors, no memory, no
     /// such source address): it says nothing about the server, and `good` is false.
     pub inconclusive: bool,
-    /// What was seen, from where and after what time, and what had been expected if it differs:
+    /// The answer, its server and its time, and the answer that was expected if it differs:
     /// `HTTP 503 from 10.0.10.2:80 after 12 ms, expected 2xx`.
     pub text: String,
-    /// How long it took.
+    /// Time from the begin of the probe to its end.
     pub took: Duration,
     /// Exit code, of an external check that ended by itself.
     pub exit_code: Option<u8>,
 }
 
-/// Why a probe is no good; [`super::probe`] makes an [`Outcome`] of it by adding server and time.
+/// The reason why a probe is no good; [`super::describe`] adds server and time.
 ///
-/// What is `awaited` is a noun: `connection`, `TLS handshake`, `greeting`, `answer`.
+/// `awaited` is a noun: `connection`, `TLS handshake`, `greeting`, `answer`.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// It did not come, because the network or the server said so.
     #[error("no {awaited}: {source}")]
     Io {
-        /// What was waited for.
+        /// The thing that was waited for.
         awaited: &'static str,
-        /// Why it will not come.
+        /// The reason why it does not come.
         source: io::Error,
     },
     /// It did not come in time.
     #[error("no {awaited} in {} ms", limit.as_millis())]
     Timeout {
-        /// What was waited for.
+        /// The thing that was waited for.
         awaited: &'static str,
-        /// How long.
+        /// Time that it had.
         limit: Duration,
     },
-    /// There was an answer, and it is not what was expected. Both are phrases; what comes from the
-    /// server is in them only as an [`excerpt`].
+    /// There was an answer other than the expected one. Both are phrases, with words of the server only as
+    /// an [`excerpt`].
     #[error("{found}, expected {expected}")]
     Answer {
-        /// What there was: `HTTP 503`.
+        /// The answer: `HTTP 503`.
         found: String,
-        /// What should have been: `2xx`.
+        /// The good answers: `2xx`.
         expected: String,
     },
     /// The answer is longer than any that is read.
     #[error("an answer of more than {limit} bytes")]
     TooLong {
-        /// What is read at most.
+        /// Bytes that are read at most.
         limit: usize,
     },
     /// The director itself cannot ask as the configuration wants it: `cannot read /etc/ca.pem: …`.
@@ -62,7 +62,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// An answer that is not what was expected.
+    /// An answer other than the expected one.
     pub fn answer(found: impl Into<String>, expected: impl Into<String>) -> Self {
         Self::Answer {
             found: found.into(),
@@ -70,7 +70,7 @@ impl Failure {
         }
     }
 
-    /// The server ended the connection before what was awaited had come.
+    /// The server ended the connection before it sent the thing that was awaited.
     pub fn closed(awaited: &'static str) -> Self {
         Self::Io {
             awaited,
@@ -79,11 +79,11 @@ impl Failure {
     }
 }
 
-/// Characters of an answer that are repeated in a sentence.
+/// Characters of an answer that are repeated in a message.
 const EXCERPT: usize = 80;
 
-/// The beginning of what a server said, as it may stand in a sentence: quoted, bounded, without
-/// anything that a terminal or a log would take for more than text.
+/// The beginning of an answer, as it may stand in a message: quoted, bounded, without
+/// anything that a terminal or a log would not show as text.
 pub fn excerpt(said: &[u8]) -> String {
     // A character has at most four bytes.
     let whole = said.len() <= 4 * EXCERPT;
@@ -107,6 +107,11 @@ pub fn excerpt(said: &[u8]) -> String {
         })
         .collect();
     format!("\"{harmless}{more}\"")
+}
+
+/// The beginning of an answer, after the name of what was answered: `answer to EHLO "250-mail.example"`.
+pub fn phrase(awaited: &str, said: &str) -> String {
+    format!("{awaited} {}", excerpt(said.as_bytes()))
 }
 
 #[cfg(test)]

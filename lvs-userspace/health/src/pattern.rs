@@ -7,12 +7,12 @@ use fancy_regex::{Regex, RegexBuilder};
 
 mod perl;
 
-/// Steps back that a search may take: look-around and back references can make it exponential, and
-/// what it looks at comes from the network. Patterns without those need none.
+/// Steps back of a search at most: look-around and back references can make it exponential, and
+/// the text comes from the network. Patterns without those need none.
 const STEPS_BACK: usize = 1_000_000;
-/// Bytes that a compiled pattern may take.
+/// Bytes of a compiled pattern at most.
 const COMPILED_SIZE: usize = 1 << 20;
-/// Bytes that the text of a pattern may take.
+/// Bytes of the text of a pattern at most.
 const LONGEST: usize = 4096;
 
 /// A regular expression, as Perl has them, that must match; or, if negative, must not.
@@ -25,13 +25,13 @@ pub struct Pattern {
     regex: Regex,
 }
 
-/// Why an expression is none.
+/// The reason why an expression is none.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It is not written as one.
     #[error("{0}")]
     Syntax(String),
-    /// It is longer than any that is taken.
+    /// It is longer than the longest allowed one.
     #[error("longer than {LONGEST} bytes")]
     TooLong,
 }
@@ -59,19 +59,19 @@ impl Pattern {
         &self.expression
     }
 
-    /// Whether a match is bad.
+    /// A match is bad.
     pub fn is_negative(&self) -> bool {
         self.negative
     }
 
-    /// Whether an answer is as it has to be: matches, or does not match a negative pattern.
+    /// The answer is as it has to be: it matches, or does not match a negative pattern.
     ///
-    /// Bytes that are no UTF-8 count as U+FFFD. A search that would take too long is given up, and the
-    /// answer is not as it has to be.
+    /// Bytes that are no UTF-8 count as U+FFFD. A search of too many steps ends, and the answer is
+    /// not as it has to be.
     pub fn accepts(&self, answer: &[u8]) -> bool {
         let text = String::from_utf8_lossy(answer);
         self.regex
-            .is_match(&text)
+            .is_match(&*text)
             .is_ok_and(|matches| matches != self.negative)
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::check::{Path, Service};
+use crate::check::Path;
+use crate::checkers::nntp::Nntp;
 use crate::model::Rhythm;
 use lvs_api::health::State;
 
@@ -176,7 +177,7 @@ async fn a_combined_check_negotiates_at_first_and_after_a_failure() {
         async move { outcome(good) }
     }));
     let combined = Kind::Combined {
-        service: Service::Nntp,
+        checker: Nntp.into(),
         connects: 3,
     };
     let _running = start(&runner, 7, combined, 1);

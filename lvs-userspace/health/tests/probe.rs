@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use lvs_health::check::{Check, Kind, Path};
 use lvs_health::outcome::Outcome;
-use lvs_health::probe::Prober;
+use lvs_health::prober::Prober;
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::Uid;
 use socket2::{Domain, Protocol, Socket, Type};

@@ -4,10 +4,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use lvs_api::model::Family::{self, Ipv4};
-use lvs_health::check::{Check, Credentials, Kind, Path, Service, SqlEngine};
+use lvs_health::check::{Check, Kind, Path};
+use lvs_health::checker::{Checker, Negotiate};
+use lvs_health::checkers::query::Query;
+use lvs_health::credentials::Credentials;
 use lvs_health::outcome::Outcome;
 use lvs_health::pattern::Pattern;
-use lvs_health::probe::Prober;
+use lvs_health::prober::Prober;
 use lvs_tests::lab::Island;
 
 /// Far more than any server needs.
@@ -20,31 +23,31 @@ pub(crate) struct Asker<'a> {
 
 impl Asker<'_> {
     /// Makes one probe of what is served at a port.
-    pub(crate) fn ask(&self, family: Family, port: u16, service: Service) -> Outcome {
-        self.run(&check(family, port, service, PLENTY))
+    pub(crate) fn ask(&self, family: Family, port: u16, checker: impl Into<Checker>) -> Outcome {
+        self.run(&check(family, port, checker, PLENTY))
     }
 
     /// Asks, and expects this sentence of a good server.
     #[track_caller]
-    pub(crate) fn good(&self, port: u16, service: &Service, text: &str) {
-        assert_says(&self.ask(Ipv4, port, service.clone()), true, text);
+    pub(crate) fn good(&self, port: u16, checker: &(impl Negotiate + Clone), text: &str) {
+        assert_says(&self.ask(Ipv4, port, checker.clone()), true, text);
     }
 
     /// Asks, and expects this sentence of a bad server.
     #[track_caller]
-    pub(crate) fn bad(&self, port: u16, service: &Service, text: &str) {
-        assert_says(&self.ask(Ipv4, port, service.clone()), false, text);
+    pub(crate) fn bad(&self, port: u16, checker: &(impl Negotiate + Clone), text: &str) {
+        assert_says(&self.ask(Ipv4, port, checker.clone()), false, text);
     }
 
     /// Asks, and expects this sentence, with `LIMIT` for the time that was waited, of a server that
     /// at last says nothing more. How long it takes to get there depends on the machine: the time is
     /// short at first.
     #[track_caller]
-    pub(crate) fn silent(&self, port: u16, service: &Service, text: &str) {
+    pub(crate) fn silent(&self, port: u16, checker: &(impl Negotiate + Clone), text: &str) {
         let mut limits = [300, 3_000, 30_000].into_iter().peekable();
         while let Some(limit) = limits.next() {
             let timeout = Duration::from_millis(limit);
-            let outcome = self.run(&check(Ipv4, port, service.clone(), timeout));
+            let outcome = self.run(&check(Ipv4, port, checker.clone(), timeout));
             let text = text.replace("LIMIT", &format!("{limit} ms"));
             if limits.peek().is_none() || matches(&text, &outcome.text) {
                 assert_says(&outcome, false, &text);
@@ -67,9 +70,14 @@ impl Asker<'_> {
 }
 
 /// A check of the island's server.
-pub(crate) fn check(family: Family, port: u16, service: Service, timeout: Duration) -> Check {
+pub(crate) fn check(
+    family: Family,
+    port: u16,
+    checker: impl Into<Checker>,
+    timeout: Duration,
+) -> Check {
     Check {
-        kind: Kind::Negotiate(service),
+        kind: Kind::Negotiate(checker.into()),
         target: SocketAddr::new(Island::address(family), port),
         path: Path::Own,
         source: None,
@@ -134,15 +142,8 @@ pub(crate) fn pattern(expression: &str) -> Pattern {
 }
 
 /// A query as somebody with a password.
-pub(crate) fn sql(
-    engine: SqlEngine,
-    password: &str,
-    database: &str,
-    query: &str,
-    receive: Option<Pattern>,
-) -> Service {
-    Service::Sql {
-        engine,
+pub(crate) fn sql(password: &str, database: &str, query: &str, receive: Option<Pattern>) -> Query {
+    Query {
         credentials: credentials("probe", password),
         database: database.to_owned(),
         query: query.to_owned(),

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use lvs_health::check::Tls;
+use lvs_health::probe::tls::Tls;
 use lvs_tests::lab::Island;
 
 /// An authority that nobody but the tests knows.

@@ -1,14 +1,14 @@
 //! DNS checks of dnsmasq.
 
 use lvs_api::model::Family::Ipv6;
-use lvs_health::check::Service;
+use lvs_health::checkers::dns::Dns;
 use lvs_tests::lab::Island;
 
 use crate::asker::{Asker, assert_says, pattern};
 use crate::faulty_proxy::spoil;
 
-fn dns(name: &str, record: &str, receive: Option<&str>) -> Service {
-    Service::Dns {
+fn dns(name: &str, record: &str, receive: Option<&str>) -> Dns {
+    Dns {
         name: name.to_owned(),
         record: record.to_owned(),
         receive: receive.map(pattern),
@@ -16,21 +16,8 @@ fn dns(name: &str, record: &str, receive: Option<&str>) -> Service {
     }
 }
 
-fn over_tcp(service: Service) -> Service {
-    match service {
-        Service::Dns {
-            name,
-            record,
-            receive,
-            ..
-        } => Service::Dns {
-            name,
-            record,
-            receive,
-            tcp: true,
-        },
-        other => other,
-    }
+fn over_tcp(dns: Dns) -> Dns {
+    Dns { tcp: true, ..dns }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use lvs_api::model::Family::Ipv4;
-use lvs_health::check::Service;
+use lvs_health::checker::Negotiate;
 use lvs_tests::lab::Island;
 use lvs_tests::pairs;
 use socket2::SockRef;
@@ -24,12 +24,17 @@ use crate::asker::{Asker, check};
 ///
 /// If not.
 #[track_caller]
-pub(crate) fn spoil(asker: &Asker<'_>, server: u16, service: &Service, bytes: &[usize]) {
+pub(crate) fn spoil(
+    asker: &Asker<'_>,
+    server: u16,
+    checker: &(impl Negotiate + Clone),
+    bytes: &[usize],
+) {
     let limit = Duration::from_millis(150);
     for (bytes, manner) in pairs(bytes, Manner::ALL) {
         let proxy = FaultyProxy::start(asker.island, server, *bytes, manner);
         let begin = Instant::now();
-        let outcome = asker.run(&check(Ipv4, proxy.port, service.clone(), limit));
+        let outcome = asker.run(&check(Ipv4, proxy.port, checker.clone(), limit));
         let found = format!("{manner:?} after {bytes} bytes: {}", outcome.text);
         assert!(!outcome.good && !outcome.inconclusive, "{found}");
         assert!(begin.elapsed() < Duration::from_secs(20), "{found}");

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 
 use lvs_api::model::Family::Ipv6;
-use lvs_health::check::Service;
+use lvs_health::checkers::ftp::Ftp;
 use lvs_health::pattern::Pattern;
 use lvs_tests::lab::Island;
 use lvs_tests::lab::island::Server;
@@ -18,7 +18,7 @@ fn vsftpd_is_good_if_it_has_the_file() {
     };
     let vsftpd = vsftpd(&island);
     let asker = Asker { island: &island };
-    let ftp = |login: &str, request: &str, receive: Option<Pattern>| Service::Ftp {
+    let ftp = |login: &str, request: &str, receive: Option<Pattern>| Ftp {
         credentials: credentials(login, "ldirectord@host"),
         request: request.to_owned(),
         receive,

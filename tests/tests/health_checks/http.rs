@@ -3,7 +3,10 @@
 use std::fs::{self, File};
 
 use lvs_api::model::Family::Ipv6;
-use lvs_health::check::{Credentials, Http, Service, Tls};
+use lvs_health::checkers::http::{Http, HttpProxy};
+use lvs_health::checkers::tls::Handshake;
+use lvs_health::credentials::Credentials;
+use lvs_health::probe::tls::Tls;
 use lvs_tests::lab::Island;
 use lvs_tests::lab::island::Server;
 
@@ -24,11 +27,11 @@ fn http(request: &str) -> Http {
     }
 }
 
-fn receiving(request: &str, expression: &str) -> Service {
-    Service::Http(Http {
+fn receiving(request: &str, expression: &str) -> Http {
+    Http {
         receive: Some(pattern(expression)),
         ..http(request)
-    })
+    }
 }
 
 #[test]
@@ -39,7 +42,7 @@ fn nginx_is_good_if_the_page_matches() {
     let authority = Authority::new(&island).unwrap();
     let nginx = nginx(&island, &authority);
     let asker = Asker { island: &island };
-    let page = Service::Http(http("/"));
+    let page = http("/");
 
     asker.good(80, &page, "HTTP 200 from 10.9.0.1:80");
     asker.good(
@@ -49,48 +52,38 @@ fn nginx_is_good_if_the_page_matches() {
     );
     let over_ipv6 = asker.ask(Ipv6, 80, page.clone());
     assert_says(&over_ipv6, true, "HTTP 200 from [fd00:9::1]:80");
-    let named = |name: &str| {
-        Service::Http(Http {
-            virtual_host: Some(name.to_owned()),
-            receive: Some(pattern(&format!("hello from {name}"))),
-            ..http("/")
-        })
+    let named = |name: &str| Http {
+        virtual_host: Some(name.to_owned()),
+        receive: Some(pattern(&format!("hello from {name}"))),
+        ..http("/")
     };
     asker.good(80, &named("one.example"), "HTTP 200 from 10.9.0.1:80");
-    let private = |password: &str| {
-        Service::Http(Http {
-            credentials: credentials("alice", password),
-            ..http("/private")
-        })
+    let private = |password: &str| Http {
+        credentials: credentials("alice", password),
+        ..http("/private")
     };
     asker.good(80, &private("secret"), "HTTP 200 from 10.9.0.1:80");
-    let refused = Service::Http(Http {
+    let refused = Http {
         status: vec![200..=299, 503..=503],
         ..http("/refused")
-    });
+    };
     asker.good(80, &refused, "HTTP 503 from 10.9.0.1:80");
-    let following = |request: &str| {
-        Service::Http(Http {
-            redirects: 3,
-            ..http(request)
-        })
+    let following = |request: &str| Http {
+        redirects: 3,
+        ..http(request)
     };
     let good = "HTTP 200 (redirected to \"http://10.9.0.1/\") from 10.9.0.1:80";
     asker.good(80, &following("/redirect"), good);
-    asker.good(
-        80,
-        &Service::Http(http("/large")),
-        "HTTP 200 from 10.9.0.1:80",
-    );
+    asker.good(80, &http("/large"), "HTTP 200 from 10.9.0.1:80");
 
     asker.bad(
         80,
-        &Service::Http(http("/refused")),
+        &http("/refused"),
         "HTTP 503 from 10.9.0.1:80, expected 2xx",
     );
     asker.bad(
         80,
-        &Service::Http(http("/none")),
+        &http("/none"),
         "HTTP 404 from 10.9.0.1:80, expected 2xx",
     );
     asker.bad(
@@ -100,7 +93,7 @@ fn nginx_is_good_if_the_page_matches() {
     );
     asker.bad(
         80,
-        &Service::Http(http("/redirect")),
+        &http("/redirect"),
         "HTTP 301 from 10.9.0.1:80, expected 2xx",
     );
     asker.bad(
@@ -138,13 +131,11 @@ fn nginx_is_good_if_the_page_matches() {
 
 /// Two names at one address, each with a certificate of its own.
 fn https(asker: &Asker<'_>, authority: &Authority<'_>) {
-    let https = |tls: Tls, name: Option<&str>| {
-        Service::Http(Http {
-            tls: Some(tls),
-            virtual_host: name.map(str::to_owned),
-            receive: name.map(|name| pattern(&format!("^hello from {name}$"))),
-            ..http("/")
-        })
+    let https = |tls: Tls, name: Option<&str>| Http {
+        tls: Some(tls),
+        virtual_host: name.map(str::to_owned),
+        receive: name.map(|name| pattern(&format!("^hello from {name}$"))),
+        ..http("/")
     };
     let good = "HTTP 200 from 10.9.0.1:443";
     for name in ["one.example", "two.example"] {
@@ -159,7 +150,7 @@ fn https(asker: &Asker<'_>, authority: &Authority<'_>) {
     asker.good(443, &https(unverified, None), good);
     asker.good(
         443,
-        &Service::Tls(authority.tls(None)),
+        &Handshake(authority.tls(None)),
         "TLS handshake with 10.9.0.1:443",
     );
 
@@ -249,7 +240,7 @@ fn squid_is_good_if_it_fetches_the_page() {
     let squid = squid(&island);
     let asker = Asker { island: &island };
     let proxied = |url: &str| {
-        Service::HttpProxy(Http {
+        HttpProxy(Http {
             receive: Some(pattern("hello")),
             ..http(url)
         })
@@ -264,7 +255,7 @@ fn squid_is_good_if_it_fetches_the_page() {
         &proxied("https://10.9.0.1/"),
         "no TLS handshake with 10.9.0.1:3128: *certificate*",
     );
-    let known = Service::HttpProxy(Http {
+    let known = HttpProxy(Http {
         tls: Some(authority.tls(Some("one.example"))),
         virtual_host: Some("one.example".to_owned()),
         ..http("https://10.9.0.1/")

@@ -3,8 +3,9 @@
 use std::fs;
 
 use lvs_api::model::Family::Ipv6;
-use lvs_health::check::{Service, Tls};
+use lvs_health::checkers::ldap::Ldap;
 use lvs_health::pattern::Pattern;
+use lvs_health::probe::tls::Tls;
 use lvs_tests::lab::Island;
 use lvs_tests::lab::island::Server;
 
@@ -23,13 +24,11 @@ fn openldap_is_good_if_it_has_the_entry() {
     let authority = Authority::new(&island).unwrap();
     let slapd = slapd(&island, &authority);
     let asker = Asker { island: &island };
-    let ldap = |login: (&str, &str), base: &str, receive: Option<Pattern>, tls: Option<Tls>| {
-        Service::Ldap {
-            credentials: credentials(login.0, login.1),
-            base: base.to_owned(),
-            receive,
-            tls,
-        }
+    let ldap = |login: (&str, &str), base: &str, receive: Option<Pattern>, tls: Option<Tls>| Ldap {
+        credentials: credentials(login.0, login.1),
+        base: base.to_owned(),
+        receive,
+        tls,
     };
     let (nobody, admin) = (("", ""), (ADMIN, "secret"));
     let plain = ldap(nobody, ALICE, None, None);

@@ -3,7 +3,11 @@
 use std::fs;
 
 use lvs_api::model::Family::Ipv6;
-use lvs_health::check::{Mailbox, Service, Tls};
+use lvs_health::checkers::imap::Imap;
+use lvs_health::checkers::mailbox::Mailbox;
+use lvs_health::checkers::pop::Pop;
+use lvs_health::checkers::smtp::Smtp;
+use lvs_health::probe::tls::Tls;
 use lvs_tests::lab::Island;
 use lvs_tests::lab::island::{Server, give};
 
@@ -19,8 +23,8 @@ fn postfix_is_good_if_it_greets_and_answers() {
     let authority = Authority::new(&island).unwrap();
     let postfix = postfix(&island, &authority);
     let asker = Asker { island: &island };
-    let smtp = Service::Smtp { tls: None };
-    let with_tls = |tls| Service::Smtp { tls: Some(tls) };
+    let smtp = Smtp { tls: None };
+    let with_tls = |tls| Smtp { tls: Some(tls) };
 
     let good = "answer to EHLO \"250-mail.example\" from 10.9.0.1:25";
     asker.good(25, &smtp, good);
@@ -144,7 +148,7 @@ fn dovecot_is_good_if_the_login_opens_the_mailbox() {
     let nobody = Mailbox::default();
     let protected = mailbox("alice", "se cret\"\\", Some(authority.tls(None)));
 
-    let pop = |mailbox: &Mailbox| Service::Pop(mailbox.clone());
+    let pop = |mailbox: &Mailbox| Pop(mailbox.clone());
     asker.good(
         110,
         &pop(&nobody),
@@ -158,7 +162,7 @@ fn dovecot_is_good_if_the_login_opens_the_mailbox() {
         "answer to PASS \"-ERR [AUTH] Authentication failed.\" from 10.9.0.1:110, expected +OK",
     );
 
-    let imap = |mailbox: &Mailbox| Service::Imap(mailbox.clone());
+    let imap = |mailbox: &Mailbox| Imap(mailbox.clone());
     asker.good(
         143,
         &imap(&nobody),

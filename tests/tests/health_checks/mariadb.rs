@@ -7,8 +7,12 @@ use std::time::Duration;
 use anyhow::Result;
 use lvs_api::model::Family::{Ipv4, Ipv6};
 use lvs_api::model::Protocol;
-use lvs_health::check::{Check, External, Kind, Service, SqlEngine};
+use lvs_health::check::{Check, Kind};
+use lvs_health::checkers::mysql::Mysql;
+use lvs_health::checkers::none::Nothing;
+use lvs_health::checkers::query::Query;
 use lvs_health::outcome::Outcome;
+use lvs_health::probe::external::External;
 use lvs_tests::eventually;
 use lvs_tests::lab::Island;
 use lvs_tests::lab::island::Server;
@@ -26,7 +30,7 @@ fn mariadb_is_good_if_the_query_returns_a_row() {
     let asker = Asker { island: &island };
     let sql = |password: &str, query: &str, receive: Option<&str>| {
         let receive = receive.map(pattern);
-        sql(SqlEngine::Mysql, password, "mysql", query, receive)
+        Mysql(sql(password, "mysql", query, receive))
     };
     let two = sql("secret", "SELECT 1, NULL, 'two'", Some("two$"));
 
@@ -84,13 +88,12 @@ fn mariadb_is_good_if_the_query_returns_a_row() {
         "an answer of more than 2097152 bytes from 10.9.0.1:3306",
     );
     // A user with a password of before 2003.
-    let old = Service::Sql {
-        engine: SqlEngine::Mysql,
+    let old = Mysql(Query {
         credentials: credentials("old", "secret"),
         database: String::new(),
         query: String::new(),
         receive: None,
-    };
+    });
     asker.bad(
         3306,
         &old,
@@ -202,7 +205,7 @@ fn external(script: &Path, port: u16) -> Check {
     };
     Check {
         kind: Kind::External(external),
-        ..check(Ipv4, port, Service::None, Duration::from_secs(30))
+        ..check(Ipv4, port, Nothing, Duration::from_secs(30))
     }
 }
 

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 use lvs_api::model::Family::Ipv4;
-use lvs_health::check::Service;
+use lvs_health::checkers::nntp::Nntp;
 use lvs_tests::lab::{Island, find};
 
 use crate::asker::Asker;
@@ -23,25 +23,25 @@ fn leafnode_is_good_if_it_greets_readers() {
     let news = serve(&island, "news.lvs-lab.org");
     let good =
         format!("greeting \"200 Leafnode * running at news.lvs-lab.org*\" from 10.9.0.1:{news}");
-    asker.good(news, &Service::Nntp, &good);
+    asker.good(news, &Nntp, &good);
 
     // It refuses to serve under a name that is not the only one in the world.
     let nameless = serve(&island, "localhost");
     let refused = format!(
         "greeting \"503 Leafnode must have*\" from 10.9.0.1:{nameless}, expected 200 or 201"
     );
-    asker.bad(nameless, &Service::Nntp, &refused);
+    asker.bad(nameless, &Nntp, &refused);
 
-    spoil(&asker, news, &Service::Nntp, &[0, 10]);
+    spoil(&asker, news, &Nntp, &[0, 10]);
     let silent = FaultyProxy::start(&island, news, 2, Manner::Silence);
     let text = format!("no greeting from 10.9.0.1:{} in LIMIT", silent.port);
-    asker.silent(silent.port, &Service::Nntp, &text);
+    asker.silent(silent.port, &Nntp, &text);
     let closed = FaultyProxy::start(&island, news, 2, Manner::Close);
     let text = format!(
         "no greeting from 10.9.0.1:{}: connection closed",
         closed.port
     );
-    asker.bad(closed.port, &Service::Nntp, &text);
+    asker.bad(closed.port, &Nntp, &text);
 }
 
 /// Starts leafnode for each connection, as it is made for; it reads its configuration from one place

@@ -3,7 +3,7 @@
 use std::fs;
 
 use lvs_api::model::Family::Ipv6;
-use lvs_health::check::SqlEngine;
+use lvs_health::checkers::pgsql::Pgsql;
 use lvs_tests::lab::Island;
 use lvs_tests::lab::island::{Server, give};
 
@@ -22,7 +22,7 @@ fn postgresql_is_good_if_the_query_returns_a_row() {
     let asker = Asker { island: &island };
     let sql = |password: &str, query: &str, receive: Option<&str>| {
         let receive = receive.map(pattern);
-        sql(SqlEngine::Postgresql, password, "postgres", query, receive)
+        Pgsql(sql(password, "postgres", query, receive))
     };
     let two = sql("secret", "SELECT 1, NULL, 'two'", Some("two$"));
 

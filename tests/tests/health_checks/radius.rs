@@ -3,7 +3,7 @@
 use std::fs;
 
 use lvs_api::model::Family::Ipv6;
-use lvs_health::check::Service;
+use lvs_health::checkers::radius::Radius;
 use lvs_tests::lab::Island;
 use lvs_tests::lab::island::Server;
 
@@ -16,7 +16,7 @@ fn freeradius_is_good_with_the_right_password_and_secret() {
     };
     let freeradius = freeradius(&island);
     let asker = Asker { island: &island };
-    let radius = |password: &str, secret: &str| Service::Radius {
+    let radius = |password: &str, secret: &str| Radius {
         credentials: credentials("alice", password),
         secret: secret.to_owned(),
     };

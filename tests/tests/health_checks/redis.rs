@@ -1,6 +1,6 @@
 //! Redis checks of Redis.
 
-use lvs_health::check::Service;
+use lvs_health::checkers::redis::Redis;
 use lvs_tests::lab::Island;
 
 use crate::asker::{Asker, credentials, pattern};
@@ -22,7 +22,7 @@ fn redis_is_good_with_the_right_password() {
     let server = redis("6379", &[]);
     let _replica = redis("6380", &["--replicaof", "10.9.0.1", "6379"]);
     let asker = Asker { island: &island };
-    let ask = |password: &str, request: &str, receive: Option<&str>| Service::Redis {
+    let ask = |password: &str, request: &str, receive: Option<&str>| Redis {
         credentials: credentials("", password),
         request: request.to_owned(),
         receive: receive.map(pattern),

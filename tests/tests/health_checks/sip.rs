@@ -3,7 +3,7 @@
 use std::fs;
 
 use lvs_api::model::Family::Ipv6;
-use lvs_health::check::Service;
+use lvs_health::checkers::sip::Sip;
 use lvs_tests::lab::Island;
 use lvs_tests::lab::island::Server;
 
@@ -17,7 +17,7 @@ fn kamailio_is_good_if_it_answers_sip_options() {
     };
     let kamailio = kamailio(&island);
     let asker = Asker { island: &island };
-    let sip = |user: &str, tcp: bool| Service::Sip {
+    let sip = |user: &str, tcp: bool| Sip {
         login: format!("{user}@10.9.0.1"),
         tcp,
     };

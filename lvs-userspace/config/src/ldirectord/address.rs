@@ -44,14 +44,14 @@ pub(super) struct HostPort<'a> {
     pub(super) host: &'a str,
     /// Stands in brackets.
     pub(super) bracketed: bool,
-    /// What follows the colon; none: there is no colon.
+    /// The text after the colon; none: there is no colon.
     pub(super) port: Option<&'a str>,
 }
 
 impl<'a> HostPort<'a> {
     /// Splits at the colon; `None`: a bracket is not closed, or something else follows it.
     ///
-    /// Sample files have two colons in one place (`192.0.2.1::5060`): ldirectord takes it for one.
+    /// Sample files have two colons in one place (`192.0.2.1::5060`): ldirectord reads one.
     pub(super) fn split(text: &'a str) -> Option<Self> {
         if let Some(rest) = text.strip_prefix('[') {
             let (host, rest) = rest.split_once(']')?;

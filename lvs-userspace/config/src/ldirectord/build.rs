@@ -1,4 +1,4 @@
-//! From sections to virtual services: names have addresses, and what is not said is filled in.
+//! From sections to virtual services: names have addresses, and defaults are filled in.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -8,10 +8,11 @@ use std::time::Duration;
 use lvs_common::abi::{MAX_MEMBERS_PER_SERVICE, MAX_SERVERS, MAX_SERVICES};
 
 use super::address::Port;
+use super::builder::Builder;
 use super::diagnostic::Diagnostic;
 use super::keywords::Key;
 use super::names::Names;
-use super::reader::{File, Section, Target};
+use super::reader::{File, Target};
 use super::servers;
 use super::settings::{Scopes, Settings, Value};
 use lvs_api::model::{
@@ -55,7 +56,7 @@ pub(super) fn build(
     }
 }
 
-/// What the tables have room for. The error stands where they are full.
+/// The capacity of the tables. The error stands where they are full.
 fn limits(virtuals: &[Virtual], diagnostics: &mut Vec<Diagnostic>) {
     if let Some(service) = virtuals.get(MAX_SERVICES as usize) {
         let error = Diagnostic::error(service.line, "too many virtual services");
@@ -114,14 +115,6 @@ fn globals(settings: &Settings, diagnostics: &mut Vec<Diagnostic>) -> Globals {
     }
 }
 
-/// One section on its way to a virtual service.
-pub(super) struct Builder<'a> {
-    pub(super) globals: &'a Settings,
-    pub(super) section: &'a Section,
-    pub(super) names: &'a Names,
-    pub(super) diagnostics: &'a mut Vec<Diagnostic>,
-}
-
 impl Builder<'_> {
     fn service(&mut self) -> Option<Virtual> {
         let section = self.section;
@@ -153,21 +146,6 @@ impl Builder<'_> {
             service_name: scopes.text(Key::ServiceName).map(str::to_owned),
             comment: scopes.text(Key::Comment).map(str::to_owned),
         })
-    }
-
-    /// The line of a keyword of this section, else of the section.
-    pub(super) fn line(&self, key: Key) -> usize {
-        let entry = self.section.settings.get(key);
-        entry.map_or(self.section.line, |entry| entry.line)
-    }
-
-    pub(super) fn error(&mut self, line: usize, problem: impl Into<String>, expected: &str) {
-        let error = Diagnostic::error(line, problem);
-        self.diagnostics.push(if expected.is_empty() {
-            error
-        } else {
-            error.expected(expected)
-        });
     }
 
     fn id(&mut self, scopes: Scopes<'_>) -> Option<ServiceId> {
@@ -210,47 +188,6 @@ impl Builder<'_> {
             protocol,
             address: SocketAddr::new(address?, port?),
         })
-    }
-
-    /// The address of a host; if there is none, that is told.
-    pub(super) fn address(
-        &mut self,
-        host: &str,
-        line: usize,
-        whose: &str,
-    ) -> Option<std::net::IpAddr> {
-        let family = self.section.family;
-        match self.names.address(host, family) {
-            Ok(address) => Some(address),
-            Err(reason) => {
-                let problem = format!(
-                    "invalid address ({host}) for {whose} (could not resolve host: {reason})"
-                );
-                let expected = match family {
-                    Family::Ipv4 => "an IPv4 address, or a host name that has one",
-                    Family::Ipv6 => "an IPv6 address, or a host name that has one",
-                };
-                self.error(line, problem, expected);
-                None
-            }
-        }
-    }
-
-    /// The number of a port; if there is none, that is told.
-    pub(super) fn port(
-        &mut self,
-        port: &Port,
-        protocol: Protocol,
-        line: usize,
-        whose: &str,
-    ) -> Option<u16> {
-        let number = port.number(protocol);
-        if number.is_none() {
-            let name = port.text();
-            let problem = format!("invalid port ({name}) for {whose} (could not resolve port)");
-            self.error(line, problem, "0 to 65535, or a name in /etc/services");
-        }
-        number
     }
 
     fn settings(&mut self, id: ServiceId, scopes: Scopes<'_>) -> ServiceSettings {

@@ -2,18 +2,18 @@
 
 use super::keywords::{self, Key, Scope};
 use super::settings::{Settings, Value};
-use super::values::{Place, value};
+use super::values::{Context, value};
 
 /// A whole `check` line.
-pub(super) fn check(text: &str, place: &mut Place<'_>) -> Option<Settings> {
+pub(super) fn check(text: &str, context: &mut Context<'_>) -> Option<Settings> {
     let (kind, rest) = text
         .split_once(|char: char| char.is_whitespace())
         .unwrap_or((text, ""));
     let keyword = keywords::find("checktype")?;
     let mut settings = Settings::default();
-    let kind = value(keyword, kind, place);
-    let options = options(rest, Scope::CHECK, &mut settings, place);
-    settings.push(Key::CheckType, place.line, kind?);
+    let kind = value(keyword, kind, context);
+    let options = options(rest, Scope::CHECK, &mut settings, context);
+    settings.push(Key::CheckType, context.line, kind?);
     options.then_some(settings)
 }
 
@@ -22,21 +22,26 @@ pub(super) fn options(
     text: &str,
     scope: Scope,
     settings: &mut Settings,
-    place: &mut Place<'_>,
+    context: &mut Context<'_>,
 ) -> bool {
     let mut right = true;
     let mut rest = text.trim_start();
     while !rest.is_empty() {
         let (option, after) = split_option(rest);
         rest = after;
-        right &= take(option, scope, settings, place).is_some();
+        right &= parse_option(option, scope, settings, context).is_some();
     }
     right
 }
 
-fn take(option: &str, scope: Scope, settings: &mut Settings, place: &mut Place<'_>) -> Option<()> {
+fn parse_option(
+    option: &str,
+    scope: Scope,
+    settings: &mut Settings,
+    context: &mut Context<'_>,
+) -> Option<()> {
     let Some((name, text)) = option.split_once('=') else {
-        place.error(format!("\"{option}\" is no option"), "keyword=value");
+        context.error(format!("\"{option}\" is no option"), "keyword=value");
         return None;
     };
     let known = keywords::find(name).filter(|keyword| keyword.scope.has(scope));
@@ -45,7 +50,7 @@ fn take(option: &str, scope: Scope, settings: &mut Settings, place: &mut Place<'
             .filter(|keyword| keyword.scope.has(scope))
             .map(|keyword| keyword.name)
             .collect();
-        place.error(
+        context.error(
             format!("\"{name}\" is no option here"),
             &format!("one of {}", names.join(", ")),
         );
@@ -57,8 +62,8 @@ fn take(option: &str, scope: Scope, settings: &mut Settings, place: &mut Place<'
     } else {
         format!("\"{text}\"")
     };
-    let value: Value = value(keyword, &quoted, place)?;
-    settings.push(keyword.key, place.line, value);
+    let value: Value = value(keyword, &quoted, context)?;
+    settings.push(keyword.key, context.line, value);
     Some(())
 }
 

@@ -1,4 +1,4 @@
-//! The checks of a real server, from what all scopes say.
+//! The health checks of a real server, from all scopes.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use super::diagnostic::Diagnostic;
 use super::keywords::Key;
-use super::negotiate;
-use super::services;
+use super::options::options;
 use super::settings::{CheckType, Scopes, Settings, WeightBy};
 use lvs_api::model::{Method, Protocol, ServiceId};
-use lvs_health::check::{Check, External, Kind, Path, Service as Negotiated, SqlEngine};
+use lvs_health::check::{Check, Kind, Path};
+use lvs_health::checkers;
+use lvs_health::probe::external::External;
 
 /// The virtual service that servers are checked for.
 pub(super) struct Service<'a> {
@@ -83,34 +84,33 @@ fn check(
     line: usize,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Check {
-    let word = scopes
-        .text(Key::Service)
-        .unwrap_or_else(|| services::by_port(service.port()));
+    let tcp = service.protocol() == Protocol::Tcp;
+    let negotiated = checkers::Kind::find(scopes.text(Key::Service), service.port());
+    let mut checker = || {
+        let options = options(scopes, tcp, line, diagnostics);
+        (negotiated.make)(&options)
+    };
     let kind = match scopes.check_type(Key::CheckType).copied() {
         Some(CheckType::On) => Kind::On,
         Some(CheckType::Off) => Kind::Off,
         // There is no connection to be made.
-        Some(CheckType::Connect) if service.protocol() != Protocol::Tcp => ping(scopes),
+        Some(CheckType::Connect) if !tcp => ping(scopes),
         Some(CheckType::Connect) => Kind::Connect,
         Some(CheckType::Ping) => ping(scopes),
         Some(CheckType::External { perl }) => {
             Kind::External(external(perl, service, server, scopes))
         }
         // Where there are no connections every check negotiates.
-        Some(CheckType::Combined(connects)) if service.protocol() == Protocol::Tcp => {
-            Kind::Combined {
-                service: negotiate::service(word, service, scopes, line, diagnostics),
-                connects,
-            }
-        }
-        None | Some(CheckType::Negotiate | CheckType::Combined(_)) => {
-            Kind::Negotiate(negotiate::service(word, service, scopes, line, diagnostics))
-        }
+        Some(CheckType::Combined(connects)) if tcp => Kind::Combined {
+            checker: checker(),
+            connects,
+        },
+        None | Some(CheckType::Negotiate | CheckType::Combined(_)) => Kind::Negotiate(checker()),
     };
-    let (connect_timeout, timeout) = timeouts(&kind, word, scopes);
+    let (connect_timeout, timeout) = timeouts(&kind, scopes);
     let port = match kind {
         Kind::On | Kind::Off | Kind::Ping { .. } => 0,
-        _ => port(word, service, server, scopes),
+        _ => port(negotiated, service, server, scopes),
     };
     let path = path(service, server, &kind, scopes, port, line, diagnostics);
     Check {
@@ -130,18 +130,23 @@ fn ping(scopes: Scopes<'_>) -> Kind {
 }
 
 /// The port that is checked: the one named for checks, the server's, the service's, the virtual one.
-fn port(word: &str, service: &Service<'_>, server: &Server<'_>, scopes: Scopes<'_>) -> u16 {
+fn port(
+    negotiated: &checkers::Kind,
+    service: &Service<'_>,
+    server: &Server<'_>,
+    scopes: Scopes<'_>,
+) -> u16 {
     let named = scopes.number(Key::CheckPort);
     let named = named.and_then(|port| u16::try_from(port).ok());
     let own = Some(server.port).filter(|port| *port != 0);
     named
         .or(own)
-        .or_else(|| services::port(word))
+        .or_else(|| negotiated.port())
         .unwrap_or(service.port())
 }
 
 /// Longest times until the connection, and for the whole.
-fn timeouts(kind: &Kind, word: &str, scopes: Scopes<'_>) -> (Duration, Duration) {
+fn timeouts(kind: &Kind, scopes: Scopes<'_>) -> (Duration, Duration) {
     let check = scopes
         .either_time(Key::CheckTimeout, Key::NegotiateTimeout)
         .unwrap_or(Duration::from_secs(5));
@@ -149,8 +154,7 @@ fn timeouts(kind: &Kind, word: &str, scopes: Scopes<'_>) -> (Duration, Duration)
         .either_time(Key::NegotiateTimeout, Key::CheckTimeout)
         .unwrap_or(Duration::from_secs(30));
     let whole = match kind {
-        // ldirectord guards these services by the time of the short checks.
-        Kind::Negotiate(_) if matches!(word, "ldap" | "ldaps" | "radius") => check,
+        Kind::Negotiate(checker) if checker.has_check_timeout => check,
         Kind::Negotiate(_) | Kind::Combined { .. } => negotiate,
         _ => check,
     };
@@ -212,21 +216,11 @@ fn path(
     }
 }
 
-/// Whose connections are not made here.
+/// The program whose connections are not made here.
 fn connects_by_itself(kind: &Kind) -> Option<&'static str> {
     match kind {
         Kind::External(_) => Some("an external command"),
-        Kind::Negotiate(negotiated)
-        | Kind::Combined {
-            service: negotiated,
-            ..
-        } => match negotiated {
-            Negotiated::Sql {
-                engine: SqlEngine::Oracle,
-                ..
-            } => Some("sqlplus"),
-            _ => None,
-        },
+        Kind::Negotiate(checker) | Kind::Combined { checker, .. } => checker.program,
         _ => None,
     }
 }

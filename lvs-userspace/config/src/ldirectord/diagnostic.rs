@@ -1,8 +1,8 @@
-//! What is wrong, or doubtful, in a file.
+//! Errors and warnings of a file.
 
 use std::fmt;
 
-/// How bad it is.
+/// Severity of a diagnostic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// The file can be used, but may not do what was meant.
@@ -16,13 +16,13 @@ pub enum Severity {
 pub struct Diagnostic {
     /// Line of the file, from 1.
     pub line: usize,
-    /// How bad it is.
+    /// Its severity.
     pub severity: Severity,
-    /// What is the matter.
+    /// The problem.
     pub problem: String,
-    /// What would have been right.
+    /// The right form.
     pub expected: Option<String>,
-    /// What to do.
+    /// The way to repair it.
     pub hint: Option<String>,
 }
 
@@ -56,7 +56,7 @@ impl Diagnostic {
         self
     }
 
-    /// Whether the file cannot be used because of it.
+    /// The file cannot be used because of it.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }

@@ -3,7 +3,7 @@
 /// Longest line that is read, in bytes.
 pub(super) const LONGEST_LINE: usize = 16 * 1024;
 
-/// A line that says something.
+/// A line that is neither empty nor a comment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Line<'a> {
     /// From 1.
@@ -19,17 +19,17 @@ pub(super) struct Line<'a> {
     pub(super) value: Option<&'a str>,
 }
 
-/// The lines that say something.
+/// The lines that are neither empty nor a comment.
 pub(super) fn lines(text: &str) -> impl Iterator<Item = Line<'_>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     (1..).zip(text.lines()).filter_map(|(number, line)| {
-        let said = without_comment(line).trim();
-        if said.is_empty() {
+        let text = without_comment(line).trim();
+        if text.is_empty() {
             return None;
         }
-        let (keyword, value) = match said.split_once('=') {
+        let (keyword, value) = match text.split_once('=') {
             Some((keyword, value)) => (keyword.trim_end(), Some(value.trim_start())),
-            None => (said, None),
+            None => (text, None),
         };
         Some(Line {
             number,
@@ -40,7 +40,7 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = Line<'_>> {
     })
 }
 
-/// What stands before the `#` of a comment. One inside double quotes begins none, unless the quotes
+/// The text before the `#` of a comment. One inside double quotes begins none, unless the quotes
 /// never end.
 fn without_comment(line: &str) -> &str {
     let mut quoted = false;

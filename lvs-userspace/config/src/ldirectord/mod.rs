@@ -2,12 +2,13 @@
 //!
 //! A text goes through four steps: [`lines`] takes comments away, [`reader`] finds the keyword of each
 //! line in the one table of all keywords and reads its value, [`names`] looks hosts up, [`build`] fills
-//! in what is inherited or left out. Each step tells everything that is wrong and goes on, so that all
+//! in what is inherited or left out. Each step reports everything that is wrong and goes on, so that all
 //! errors are seen at once. A file that ldirectord accepts means the same here; where something else is
 //! done, the place says why.
 
 mod address;
 mod build;
+mod builder;
 mod check_line;
 mod checks;
 mod diagnostic;
@@ -15,12 +16,11 @@ mod keywords;
 mod lines;
 mod lint;
 mod names;
-mod negotiate;
+mod options;
 mod page;
 mod reader;
 mod server_line;
 mod servers;
-mod services;
 mod settings;
 mod values;
 
@@ -36,10 +36,10 @@ use lvs_health::model::Configuration;
 /// Largest file that is read, in bytes.
 const LARGEST: u64 = 64 << 20;
 
-/// What a file says, and what is wrong with it.
+/// The meaning of a file, and its diagnostics.
 #[derive(Clone, Debug)]
 pub struct Reading {
-    /// What it says; none: there are errors.
+    /// Its meaning; none: there are errors.
     pub configuration: Option<Configuration>,
     /// Errors and warnings, in the order of their lines.
     pub diagnostics: Vec<Diagnostic>,
@@ -75,9 +75,9 @@ pub fn parse_with(text: &str, resolver: Resolver<'_>) -> Reading {
         lint::lint(&file, &mut configuration, &mut diagnostics);
     }
     diagnostics.sort_by_key(|diagnostic| diagnostic.line);
-    // What the servers of a virtual service share is told once.
-    let mut told = HashSet::new();
-    diagnostics.retain(|diagnostic| told.insert((diagnostic.line, diagnostic.problem.clone())));
+    // A problem that the servers of a virtual service share is reported once.
+    let mut reported = HashSet::new();
+    diagnostics.retain(|diagnostic| reported.insert((diagnostic.line, diagnostic.problem.clone())));
     Reading {
         configuration: (!wrong).then_some(configuration),
         diagnostics,

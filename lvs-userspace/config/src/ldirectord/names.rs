@@ -13,7 +13,7 @@ use lvs_api::model::Family;
 /// Names that are looked up at the same time: each may take as long as the resolver's own timeouts.
 const AT_ONCE: usize = 64;
 
-/// Looks a name up; an error says why there is no address.
+/// Looks a name up; an error is the reason why there is no address.
 pub type Resolver<'a> = &'a (dyn Fn(&str, Family) -> Result<IpAddr, String> + Sync);
 
 /// The addresses of all hosts of a file.

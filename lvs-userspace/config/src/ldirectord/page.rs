@@ -36,7 +36,7 @@ fn entry(page: &mut String, keyword: &Keyword) {
 }
 
 impl Kind {
-    /// What a value may be, for people.
+    /// The possible values, for people.
     fn text(self) -> String {
         match self {
             Self::Flag => "`yes` or `no`".into(),

@@ -1,11 +1,12 @@
-//! From lines to sections: which keyword stands where, and what its value says.
+//! From lines to sections: keywords, their places and their values.
 
 use super::address::{HostPort, Port};
 use super::diagnostic::Diagnostic;
 use super::keywords::{self, Key, Keyword, Kind, Scope};
 use super::lines::{LONGEST_LINE, Line, lines};
 use super::settings::{Settings, Value};
-use super::values::{Patterns, Place, value};
+use super::values::{Context, Patterns, value};
+use super::{check_line, server_line};
 use lvs_api::model::Family;
 
 /// A file as it is written.
@@ -26,7 +27,7 @@ pub(super) struct Section {
     pub(super) settings: Settings,
 }
 
-/// What a virtual service is known by, before names are looked up.
+/// The identity of a virtual service, before names are looked up.
 #[derive(Debug)]
 pub(super) enum Target {
     Mark(u32),
@@ -34,7 +35,7 @@ pub(super) enum Target {
         host: String,
         port: Port,
     },
-    /// It is wrong; what belongs to it is read all the same, so that all errors are told.
+    /// It is wrong; the lines below it are read all the same, so that all errors are reported.
     Wrong,
 }
 
@@ -67,13 +68,13 @@ impl File {
             return;
         };
         if keyword.kind == Kind::Virtual {
-            let place = &mut Place {
+            let context = &mut Context {
                 line: line.number,
                 diagnostics: &mut self.diagnostics,
                 patterns: &mut self.patterns,
             };
             let v6 = keyword.key == Key::Virtual6;
-            let target = target(v6, line.value.unwrap_or_default(), place);
+            let target = target(v6, line.value.unwrap_or_default(), context);
             self.sections.push(Section {
                 line: line.number,
                 family: if v6 { Family::Ipv6 } else { Family::Ipv4 },
@@ -125,15 +126,14 @@ impl File {
         patterns: &mut Patterns,
     ) -> Option<Value> {
         match line.value {
-            Some(text) => value(
-                keyword,
-                text,
-                &mut Place {
+            Some(text) => {
+                let context = &mut Context {
                     line: line.number,
                     diagnostics,
                     patterns,
-                },
-            ),
+                };
+                line_value(keyword, text, context)
+            }
             None if keyword.kind == Kind::BareFlag => {
                 let problem = format!("{} without a value means yes", keyword.name);
                 let hint = format!("write {} = yes", keyword.name);
@@ -200,23 +200,23 @@ fn nearest(name: &str) -> Option<&'static str> {
 const VIRTUAL: &str = "host:port, or the number of a firewall mark";
 const VIRTUAL6: &str = "[IPv6 address]:port or host:port, or the number of a firewall mark";
 
-fn target(v6: bool, text: &str, place: &mut Place<'_>) -> Option<Target> {
+fn target(v6: bool, text: &str, context: &mut Context<'_>) -> Option<Target> {
     let expected = if v6 { VIRTUAL6 } else { VIRTUAL };
     let (word, rest) = text
         .split_once(|char: char| char.is_whitespace())
         .unwrap_or((text, ""));
     if !rest.trim().is_empty() {
         let problem = format!("\"{}\" after the virtual service is ignored", rest.trim());
-        place
+        context
             .diagnostics
-            .push(Diagnostic::warning(place.line, problem));
+            .push(Diagnostic::warning(context.line, problem));
     }
     if !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit()) {
         return match word.parse() {
             Ok(mark) if mark > 0 => Some(Target::Mark(mark)),
             _ => {
                 let problem = format!("the firewall mark is {word}");
-                place.error(problem, "a number from 1 to 4294967295");
+                context.error(problem, "a number from 1 to 4294967295");
                 None
             }
         };
@@ -225,7 +225,7 @@ fn target(v6: bool, text: &str, place: &mut Place<'_>) -> Option<Target> {
     let error = match split {
         Some(HostPort {
             bracketed: true, ..
-        }) if !v6 => Diagnostic::error(place.line, "cannot specify an IPv6 address here")
+        }) if !v6 => Diagnostic::error(context.line, "cannot specify an IPv6 address here")
             .expected("virtual6"),
         Some(HostPort {
             host,
@@ -239,7 +239,7 @@ fn target(v6: bool, text: &str, place: &mut Place<'_>) -> Option<Target> {
                 });
             }
             None => Diagnostic::error(
-                place.line,
+                context.line,
                 format!("invalid port {port} of the virtual service"),
             )
             .expected("0 to 65535, or a service name"),
@@ -248,17 +248,31 @@ fn target(v6: bool, text: &str, place: &mut Place<'_>) -> Option<Target> {
         Some(HostPort {
             host, port: None, ..
         }) => Diagnostic::error(
-            place.line,
+            context.line,
             format!("the virtual service {host} has no port"),
         )
         .expected(expected)
         .hint(format!("as in {word}:80; port 0 stands for all ports")),
         _ => Diagnostic::error(
-            place.line,
+            context.line,
             format!("invalid address for virtual server \"{word}\""),
         )
         .expected(expected),
     };
-    place.diagnostics.push(error);
+    context.diagnostics.push(error);
     None
+}
+
+/// Parses the value of a keyword on a line of its own.
+fn line_value(keyword: &Keyword, text: &str, context: &mut Context<'_>) -> Option<Value> {
+    let name = keyword.name;
+    match keyword.kind {
+        Kind::Fallback => server_line::fallbacks(name, text, false, context).map(Value::Fallbacks),
+        Kind::Fallback6 => server_line::fallbacks(name, text, true, context).map(Value::Fallbacks),
+        Kind::Real => {
+            server_line::real(name, text, context).map(|real| Value::Real(Box::new(real)))
+        }
+        Kind::Check => check_line::check(text, context).map(Value::Check),
+        _ => value(keyword, text, context),
+    }
 }

@@ -5,29 +5,29 @@ use super::check_line;
 use super::diagnostic::Diagnostic;
 use super::keywords::{Key, Scope, find};
 use super::settings::{FallbackLine, RealLine, Settings};
-use super::values::{Place, unquoted, value};
+use super::values::{Context, unquoted, value};
 use lvs_api::model::Method;
 
 const METHODS: &str = "gate, masq or ipip";
 
 /// A real server.
-pub(super) fn real(name: &str, text: &str, place: &mut Place<'_>) -> Option<RealLine> {
+pub(super) fn real(name: &str, text: &str, context: &mut Context<'_>) -> Option<RealLine> {
     let mut words = text.splitn(2, |char: char| char.is_whitespace());
     let address = words.next().unwrap_or_default();
     let Some(rest) = words.next() else {
-        place.error(
+        context.error(
             "invalid address for real server (wrong format)",
             &format!("{name} = host:port, then {METHODS}"),
         );
         return None;
     };
-    let (host, last, port) = range(address, place)?;
+    let (host, last, port) = range(address, context)?;
     let rest = rest.trim_start();
     let (word, rest) = rest
         .split_once(|char: char| char.is_whitespace())
         .unwrap_or((rest, ""));
     let Some(method) = method(word) else {
-        place.error(
+        context.error(
             format!("forward method must be gate, masq or ipip, not \"{word}\""),
             "",
         );
@@ -43,32 +43,32 @@ pub(super) fn real(name: &str, text: &str, place: &mut Place<'_>) -> Option<Real
         upper: 0,
         settings: Settings::default(),
     };
-    line.take(rest.trim(), place)?;
+    line.parse_rest(rest.trim(), context)?;
     Some(line)
 }
 
 /// `host`, `host->host` with or without `:port`.
-fn range(text: &str, place: &mut Place<'_>) -> Option<(String, Option<String>, Option<Port>)> {
+fn range(text: &str, context: &mut Context<'_>) -> Option<(String, Option<String>, Option<Port>)> {
     let (first, last) = match text.split_once("->") {
         Some((first, last)) => (first, Some(last)),
         None => (text, None),
     };
-    let first = host(first, "real", place)?;
+    let first = host(first, "real", context)?;
     let last = match last {
-        Some(last) => Some(host(last, "real", place)?),
+        Some(last) => Some(host(last, "real", context)?),
         None => None,
     };
     let port = last.as_ref().map_or(&first, |last| last).1.clone();
     Some((first.0, last.map(|(host, _)| host), port))
 }
 
-fn host(text: &str, what: &str, place: &mut Place<'_>) -> Option<(String, Option<Port>)> {
+fn host(text: &str, what: &str, context: &mut Context<'_>) -> Option<(String, Option<Port>)> {
     let split = HostPort::split(text).filter(|split| {
         let bare_v6 = !split.bracketed && split.port.is_some_and(|port| port.contains(':'));
         !split.host.is_empty() && split.port != Some("") && !bare_v6
     });
     let Some(split) = split else {
-        place.error(
+        context.error(
             format!("invalid address for {what} server \"{text}\" (wrong format)"),
             "host, host:port or [IPv6 address]:port",
         );
@@ -77,7 +77,7 @@ fn host(text: &str, what: &str, place: &mut Place<'_>) -> Option<(String, Option
     let port = match split.port.map(Port::read) {
         Some(None) => {
             let port = split.port.unwrap_or_default();
-            place.error(
+            context.error(
                 format!("invalid port ({port}) for {what} server"),
                 "0 to 65535, or a service name",
             );
@@ -90,33 +90,33 @@ fn host(text: &str, what: &str, place: &mut Place<'_>) -> Option<(String, Option
 }
 
 impl RealLine {
-    /// What follows the method: weight, strings, thresholds, options.
-    fn take(&mut self, text: &str, place: &mut Place<'_>) -> Option<()> {
+    /// Parses the part after the method: weight, strings, thresholds, options.
+    fn parse_rest(&mut self, text: &str, context: &mut Context<'_>) -> Option<()> {
         let mut rest = text;
         let digits = rest
             .find(|char: char| !char.is_ascii_digit())
             .unwrap_or(rest.len());
         if digits > 0 {
-            self.weight = self.number("the weight", &rest[..digits], place)?;
+            self.weight = self.number("the weight", &rest[..digits], context)?;
             rest = &rest[digits..];
             if !rest.is_empty() && !rest.starts_with([' ', '\t', '"', ',']) {
-                return Self::invalid(rest, place);
+                return Self::invalid(rest, context);
             }
         }
-        rest = self.strings(rest.trim_start(), place)?;
+        rest = self.strings(rest.trim_start(), context)?;
         while !rest.is_empty() {
             let (word, after) = rest
                 .split_once(|char: char| char.is_whitespace())
                 .unwrap_or((rest, ""));
             if let Some(number) = word.strip_prefix("l:") {
-                self.lower = self.number("the lower threshold", number, place)?;
+                self.lower = self.number("the lower threshold", number, context)?;
             } else if let Some(number) = word.strip_prefix("u:") {
-                self.upper = self.number("the upper threshold", number, place)?;
+                self.upper = self.number("the upper threshold", number, context)?;
             } else if word.contains('=') {
-                return check_line::options(rest, Scope::REAL, &mut self.settings, place)
+                return check_line::options(rest, Scope::REAL, &mut self.settings, context)
                     .then_some(());
             } else {
-                return Self::invalid(rest, place);
+                return Self::invalid(rest, context);
             }
             rest = after.trim_start();
         }
@@ -124,7 +124,7 @@ impl RealLine {
     }
 
     /// `"request", "receive"`, and what follows.
-    fn strings<'a>(&mut self, text: &'a str, place: &mut Place<'_>) -> Option<&'a str> {
+    fn strings<'a>(&mut self, text: &'a str, context: &mut Context<'_>) -> Option<&'a str> {
         let mut rest = text;
         for (key, name) in [(Key::Request, "request"), (Key::Receive, "receive")] {
             let trimmed = rest.trim_start_matches([' ', '\t', ',']);
@@ -132,26 +132,26 @@ impl RealLine {
                 break;
             };
             let Some((string, after)) = begin.split_once('"') else {
-                Self::invalid(trimmed, place);
+                Self::invalid(trimmed, context);
                 return None;
             };
             rest = after;
             if !string.is_empty() {
                 let keyword = find(name)?;
-                let value = value(keyword, &format!("\"{string}\""), place)?;
-                self.settings.push(key, place.line, value);
+                let value = value(keyword, &format!("\"{string}\""), context)?;
+                self.settings.push(key, context.line, value);
             }
         }
         Some(rest.trim_start())
     }
 
-    fn number(&self, what: &str, text: &str, place: &mut Place<'_>) -> Option<u32> {
+    fn number(&self, what: &str, text: &str, context: &mut Context<'_>) -> Option<u32> {
         let number = text
             .parse()
             .ok()
             .filter(|number| i32::try_from(*number).is_ok());
         if number.is_none() {
-            place.error(
+            context.error(
                 format!("{what} of {} is \"{text}\"", self.host),
                 "a number from 0 to 2147483647",
             );
@@ -159,12 +159,12 @@ impl RealLine {
         number
     }
 
-    fn invalid(around: &str, place: &mut Place<'_>) -> Option<()> {
+    fn invalid(around: &str, context: &mut Context<'_>) -> Option<()> {
         let error = Diagnostic::error(
-            place.line,
+            context.line,
             format!("invalid real server line, around \"{around}\""),
         );
-        place.diagnostics.push(error.expected(
+        context.diagnostics.push(error.expected(
             "after the method: weight, \"request\", \"receive\", l:NUMBER, u:NUMBER, options keyword=value",
         ));
         None
@@ -176,23 +176,23 @@ pub(super) fn fallbacks(
     name: &str,
     text: &str,
     v6: bool,
-    place: &mut Place<'_>,
+    context: &mut Context<'_>,
 ) -> Option<Vec<FallbackLine>> {
     let text = unquoted(text).trim();
     if text.is_empty() {
         return Some(Vec::new());
     }
-    let line = |text: &str, place: &mut Place<'_>| {
+    let line = |text: &str, context: &mut Context<'_>| {
         let mut words = text.split_whitespace();
         let address = words.next().unwrap_or_default();
-        let (host, port) = host(address, "fallback", place)?;
+        let (host, port) = host(address, "fallback", context)?;
         if v6 != address.starts_with('[') && host.parse::<std::net::IpAddr>().is_ok() {
             let right = if v6 {
                 "[IPv6 address]:port"
             } else {
                 "an IPv4 address"
             };
-            place.error(
+            context.error(
                 format!("invalid address for fallback server \"{address}\""),
                 right,
             );
@@ -205,16 +205,16 @@ pub(super) fn fallbacks(
         if let (Some(method), None) = (method, words.next()) {
             return Some(FallbackLine { host, port, method });
         }
-        place.error(
+        context.error(
             format!("forward method of {name} must be gate, masq or ipip, in \"{text}\""),
             "",
         );
         None
     };
-    // All of them are read, so that all errors are told.
+    // All of them are read, so that all errors are reported.
     let lines: Vec<_> = text
         .split(',')
-        .map(|text| line(text.trim(), place))
+        .map(|text| line(text.trim(), context))
         .collect();
     lines.into_iter().collect()
 }

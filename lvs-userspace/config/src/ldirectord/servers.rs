@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lvs_common::abi::MAX_MEMBERS_PER_SERVICE;
 
-use super::build::Builder;
+use super::builder::Builder;
 use super::checks::{self, checks};
 use super::keywords::Key;
 use super::settings::{RealLine, Scopes, Value, WeightBy};
@@ -42,7 +42,7 @@ pub(super) fn servers(
     servers
 }
 
-/// What a virtual service is called where it has no name.
+/// The name of a virtual service that has none.
 pub(super) fn text(id: &ServiceId) -> String {
     match id {
         ServiceId::Address { address, .. } => address.to_string(),

@@ -1,4 +1,4 @@
-//! Values of keywords as they were written, and which of them holds where several scopes speak.
+//! Values of keywords as they were written, and the scope that holds among several.
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -10,7 +10,7 @@ use lvs_api::model::Method;
 use lvs_health::model::Phases;
 use lvs_health::pattern::Pattern;
 
-/// What stands in one scope: the globals, a virtual service, a `check` line, a real server.
+/// The settings of one scope: the globals, a virtual service, a `check` line, a real server.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Settings {
     entries: Vec<Entry>,
@@ -93,7 +93,7 @@ impl Settings {
         self.entries.push(Entry { key, line, value });
     }
 
-    /// The last value of a keyword: what is said twice holds as it is said last.
+    /// The last value of a keyword: of several, the last one holds.
     pub(super) fn get(&self, key: Key) -> Option<&Entry> {
         self.entries.iter().rev().find(|entry| entry.key == key)
     }

@@ -7,15 +7,14 @@ use std::time::Duration;
 use super::diagnostic::Diagnostic;
 use super::keywords::{Keyword, Kind};
 use super::settings::{CheckType, Value, WeightBy};
-use super::{check_line, server_line};
 use lvs_health::model::Phases;
 use lvs_health::pattern::Pattern;
 
-/// Longest time that is taken: 31 days, as IPVS.
+/// Longest time that is accepted: 31 days, as IPVS.
 const LONGEST: Duration = Duration::from_hours(31 * 24);
 
-/// Where a value stands, and where what is wrong with it goes.
-pub(super) struct Place<'a> {
+/// The line of a value, the diagnostics, and the patterns of the file.
+pub(super) struct Context<'a> {
     pub(super) line: usize,
     pub(super) diagnostics: &'a mut Vec<Diagnostic>,
     pub(super) patterns: &'a mut Patterns,
@@ -35,7 +34,7 @@ impl Patterns {
     }
 }
 
-impl Place<'_> {
+impl Context<'_> {
     pub(super) fn error(&mut self, problem: impl Into<String>, expected: &str) {
         let error = Diagnostic::error(self.line, problem);
         self.diagnostics.push(if expected.is_empty() {
@@ -51,49 +50,47 @@ impl Place<'_> {
     }
 }
 
-/// Reads the value of a keyword; `None`: it is wrong, and why is told.
-pub(super) fn value(keyword: &Keyword, text: &str, place: &mut Place<'_>) -> Option<Value> {
+/// Parses the value of a keyword that may be an option; `None`: it is wrong, which is reported.
+pub(super) fn value(keyword: &Keyword, text: &str, context: &mut Context<'_>) -> Option<Value> {
     let name = keyword.name;
     match keyword.kind {
-        Kind::Flag | Kind::BareFlag => flag(name, text, place).map(Value::Flag),
+        Kind::Flag | Kind::BareFlag => flag(name, text, context).map(Value::Flag),
         Kind::Number { least, most } => {
-            number(name, unquoted(text), least, most, place).map(Value::Number)
+            number(name, unquoted(text), least, most, context).map(Value::Number)
         }
-        Kind::Time { zero } => time(name, unquoted(text), zero, place).map(Value::Time),
+        Kind::Time { zero } => time(name, unquoted(text), zero, context).map(Value::Time),
         Kind::Word(words) => {
-            word(name, unquoted(text), words, place).map(|word| Value::Text(word.to_owned()))
+            word(name, unquoted(text), words, context).map(|word| Value::Text(word.to_owned()))
         }
-        Kind::Letters => letters(name, unquoted(text), place),
-        Kind::Text => plain(name, text, place),
+        Kind::Letters => letters(name, unquoted(text), context),
+        Kind::Text => plain(name, text, context),
         Kind::Literal => Some(Value::Text(text.to_owned())),
-        Kind::Quoted => match quoted(name, text, place)? {
+        Kind::Quoted => match quoted(name, text, context)? {
             "" => {
-                place.error(format!("{name} is empty"), "a text in double quotes");
+                context.error(format!("{name} is empty"), "a text in double quotes");
                 None
             }
             text => Some(Value::Text(text.to_owned())),
         },
-        Kind::QuotedOrEmpty => quoted(name, text, place).map(|text| Value::Text(text.to_owned())),
-        Kind::Pattern => pattern(name, text, false, place),
-        Kind::NegativePattern => pattern(name, text, true, place),
+        Kind::QuotedOrEmpty => quoted(name, text, context).map(|text| Value::Text(text.to_owned())),
+        Kind::Pattern => pattern(name, text, false, context),
+        Kind::NegativePattern => pattern(name, text, true, context),
         Kind::Address => {
             let address = unquoted(text).trim_matches(['[', ']']).parse();
             if address.is_err() {
-                place.error(format!("{name} is \"{text}\""), "an IP address");
+                context.error(format!("{name} is \"{text}\""), "an IP address");
             }
             address.ok().map(Value::Address)
         }
         Kind::Netmask => Some(Value::Text(unquoted(text).to_owned())),
-        Kind::CheckType => check_type(name, unquoted(text), place).map(Value::CheckType),
-        Kind::Status => status(name, unquoted(text), place).map(Value::Status),
-        Kind::WeightBy => weight_by(name, unquoted(text), place).map(Value::WeightBy),
-        Kind::Phases => phases(name, unquoted(text), place).map(Value::Phases),
-        Kind::Mailboxes => mailboxes(name, text, place).map(Value::Mailboxes),
-        Kind::Fallback => server_line::fallbacks(name, text, false, place).map(Value::Fallbacks),
-        Kind::Fallback6 => server_line::fallbacks(name, text, true, place).map(Value::Fallbacks),
-        Kind::Real => server_line::real(name, text, place).map(|real| Value::Real(Box::new(real))),
-        Kind::Check => check_line::check(text, place).map(Value::Check),
-        Kind::Virtual => unreachable!("sections are begun by the reader"),
+        Kind::CheckType => check_type(name, unquoted(text), context).map(Value::CheckType),
+        Kind::Status => status(name, unquoted(text), context).map(Value::Status),
+        Kind::WeightBy => weight_by(name, unquoted(text), context).map(Value::WeightBy),
+        Kind::Phases => phases(name, unquoted(text), context).map(Value::Phases),
+        Kind::Mailboxes => mailboxes(name, text, context).map(Value::Mailboxes),
+        Kind::Fallback | Kind::Fallback6 | Kind::Real | Kind::Check | Kind::Virtual => {
+            unreachable!("no option has a line of its own for a value")
+        }
     }
 }
 
@@ -104,32 +101,32 @@ pub(super) fn unquoted(text: &str) -> &str {
         .unwrap_or(text)
 }
 
-fn flag(name: &str, text: &str, place: &mut Place<'_>) -> Option<bool> {
+fn flag(name: &str, text: &str, context: &mut Context<'_>) -> Option<bool> {
     match unquoted(text) {
         "yes" => Some(true),
         "no" => Some(false),
         _ => {
             // The words of ldirectord, which people search for.
-            place.error(format!("{name} must be 'yes' or 'no', not \"{text}\""), "");
+            context.error(format!("{name} must be 'yes' or 'no', not \"{text}\""), "");
             None
         }
     }
 }
 
-/// The first run of digits counts, as with ldirectord; but what stands around it is told.
-fn number(name: &str, text: &str, least: u32, most: u32, place: &mut Place<'_>) -> Option<u32> {
+/// The first run of digits counts, as with ldirectord; but the characters around it are reported.
+fn number(name: &str, text: &str, least: u32, most: u32, context: &mut Context<'_>) -> Option<u32> {
     let expected = format!("a number from {least} to {most}");
     let digits = first_digits(text);
     let Ok(number) = digits.parse::<u32>() else {
-        place.error(format!("invalid {name} \"{text}\""), &expected);
+        context.error(format!("invalid {name} \"{text}\""), &expected);
         return None;
     };
     if !(least..=most).contains(&number) {
-        place.error(format!("{name} is {digits}"), &expected);
+        context.error(format!("{name} is {digits}"), &expected);
         return None;
     }
     if digits != text {
-        place.warning(format!(
+        context.warning(format!(
             "{name} is \"{text}\", of which only {number} counts"
         ));
     }
@@ -143,7 +140,7 @@ fn first_digits(text: &str) -> &str {
 }
 
 /// Seconds, with a fraction if wanted; or with one of the units ms, s, m, h.
-fn time(name: &str, text: &str, zero: bool, place: &mut Place<'_>) -> Option<Duration> {
+fn time(name: &str, text: &str, zero: bool, context: &mut Context<'_>) -> Option<Duration> {
     let expected = if zero {
         "a time of 0 or more: seconds, or with a unit: 500ms, 2s, 10m, 1h"
     } else {
@@ -152,19 +149,19 @@ fn time(name: &str, text: &str, zero: bool, place: &mut Place<'_>) -> Option<Dur
     let time = exact_time(text).or_else(|| {
         let digits = first_digits(text);
         let time = exact_time(digits)?;
-        place.warning(format!(
+        context.warning(format!(
             "{name} is \"{text}\", of which only {digits} counts, as seconds"
         ));
         Some(time)
     });
     match time {
         Some(time) if time > LONGEST => {
-            place.error(format!("{name} is {text}"), "31 days at most");
+            context.error(format!("{name} is {text}"), "31 days at most");
             None
         }
         Some(time) if zero || !time.is_zero() => Some(time),
         _ => {
-            place.error(format!("invalid {name} \"{text}\""), expected);
+            context.error(format!("invalid {name} \"{text}\""), expected);
             None
         }
     }
@@ -192,12 +189,12 @@ fn exact_time(text: &str) -> Option<Duration> {
     Some(Duration::from_millis(whole) + Duration::from_micros(micros * unit / 1000))
 }
 
-/// Words are as they are written in the table, but for those in capitals, which take small letters.
+/// Words are as they are written in the table; those in capitals may have small letters.
 fn word(
     name: &str,
     text: &str,
     words: &[&'static str],
-    place: &mut Place<'_>,
+    context: &mut Context<'_>,
 ) -> Option<&'static str> {
     let shouted = text.to_ascii_uppercase();
     let found = words
@@ -205,48 +202,48 @@ fn word(
         .find(|word| **word == text || **word == shouted);
     if found.is_none() {
         let list = words.join(", ");
-        place.error(format!("{name} is \"{text}\""), &format!("one of {list}"));
+        context.error(format!("{name} is \"{text}\""), &format!("one of {list}"));
     }
     found.copied()
 }
 
-fn letters(name: &str, text: &str, place: &mut Place<'_>) -> Option<Value> {
+fn letters(name: &str, text: &str, context: &mut Context<'_>) -> Option<Value> {
     let end = text
         .find(|char: char| !char.is_ascii_lowercase())
         .unwrap_or(text.len());
     let (letters, rest) = text.split_at(end);
     if letters.is_empty() {
-        place.error(
+        context.error(
             format!("invalid {name} \"{text}\""),
             "lower-case letters only",
         );
         return None;
     }
     if !rest.is_empty() {
-        place.warning(format!(
+        context.warning(format!(
             "{name} is \"{text}\", of which only \"{letters}\" counts"
         ));
     }
     Some(Value::Text(letters.to_owned()))
 }
 
-fn plain(name: &str, text: &str, place: &mut Place<'_>) -> Option<Value> {
+fn plain(name: &str, text: &str, context: &mut Context<'_>) -> Option<Value> {
     let text = unquoted(text);
     // An empty name of a web site is the server's address, as ever.
     if text.is_empty() && name != "virtualhost" && name != "execute" {
-        place.error(format!("{name} is empty"), "a text");
+        context.error(format!("{name} is empty"), "a text");
         return None;
     }
     Some(Value::Text(text.to_owned()))
 }
 
-/// What stands between the first and the last double quote.
-fn quoted<'a>(name: &str, text: &'a str, place: &mut Place<'_>) -> Option<&'a str> {
+/// The text between the first and the last double quote.
+fn quoted<'a>(name: &str, text: &'a str, context: &mut Context<'_>) -> Option<&'a str> {
     let inner = text
         .strip_prefix('"')
         .and_then(|inner| inner.rsplit_once('"'));
     let Some((inner, rest)) = inner else {
-        place.error(
+        context.error(
             format!("the value of {name} is not in double quotes"),
             &format!("{name} = \"…\""),
         );
@@ -254,24 +251,24 @@ fn quoted<'a>(name: &str, text: &'a str, place: &mut Place<'_>) -> Option<&'a st
     };
     if !rest.trim().is_empty() {
         let rest = rest.trim();
-        place.warning(format!("\"{rest}\" after the value of {name} is ignored"));
+        context.warning(format!("\"{rest}\" after the value of {name} is ignored"));
     }
     Some(inner)
 }
 
-fn pattern(name: &str, text: &str, negative: bool, place: &mut Place<'_>) -> Option<Value> {
-    let expression = quoted(name, text, place)?;
+fn pattern(name: &str, text: &str, negative: bool, context: &mut Context<'_>) -> Option<Value> {
+    let expression = quoted(name, text, context)?;
     if expression.is_empty() {
-        place.error(
+        context.error(
             format!("{name} is empty"),
             "a regular expression in double quotes",
         );
         return None;
     }
-    match place.patterns.compile(expression, negative) {
+    match context.patterns.compile(expression, negative) {
         Ok(pattern) => Some(Value::Pattern(pattern)),
         Err(error) => {
-            place.error(
+            context.error(
                 format!("{name} is no regular expression: {error}"),
                 "a regular expression as Perl has them",
             );
@@ -280,7 +277,7 @@ fn pattern(name: &str, text: &str, negative: bool, place: &mut Place<'_>) -> Opt
     }
 }
 
-fn check_type(name: &str, text: &str, place: &mut Place<'_>) -> Option<CheckType> {
+fn check_type(name: &str, text: &str, context: &mut Context<'_>) -> Option<CheckType> {
     Some(match text {
         "connect" => CheckType::Connect,
         "negotiate" => CheckType::Negotiate,
@@ -290,13 +287,13 @@ fn check_type(name: &str, text: &str, place: &mut Place<'_>) -> Option<CheckType
         "on" => CheckType::On,
         "off" => CheckType::Off,
         text if text.starts_with(|char: char| char.is_ascii_digit()) => {
-            match number(name, text, 0, 1_000_000, place)? {
+            match number(name, text, 0, 1_000_000, context)? {
                 0 => CheckType::Negotiate,
                 connects => CheckType::Combined(connects),
             }
         }
         text => {
-            place.error(
+            context.error(
                 format!("{name} is \"{text}\""),
                 "connect, negotiate, ping, external, external-perl, on, off or a number",
             );
@@ -305,7 +302,7 @@ fn check_type(name: &str, text: &str, place: &mut Place<'_>) -> Option<CheckType
     })
 }
 
-fn status(name: &str, text: &str, place: &mut Place<'_>) -> Option<Vec<RangeInclusive<u16>>> {
+fn status(name: &str, text: &str, context: &mut Context<'_>) -> Option<Vec<RangeInclusive<u16>>> {
     let code = |text: &str| {
         let code = text.trim().parse().ok()?;
         (100..=599).contains(&code).then_some(code)
@@ -317,7 +314,7 @@ fn status(name: &str, text: &str, place: &mut Place<'_>) -> Option<Vec<RangeIncl
     let ranges: Option<Vec<_>> = text.split(',').map(range).collect();
     let ranges = ranges.filter(|ranges| ranges.iter().all(|range| !range.is_empty()));
     if ranges.is_none() {
-        place.error(
+        context.error(
             format!("{name} is \"{text}\""),
             "status codes from 100 to 599, as in 200-299, 304",
         );
@@ -325,7 +322,7 @@ fn status(name: &str, text: &str, place: &mut Place<'_>) -> Option<Vec<RangeIncl
     ranges
 }
 
-fn weight_by(name: &str, text: &str, place: &mut Place<'_>) -> Option<WeightBy> {
+fn weight_by(name: &str, text: &str, context: &mut Context<'_>) -> Option<WeightBy> {
     let by = match text {
         "configured" => Some(WeightBy::Configured),
         "script" => Some(WeightBy::Script),
@@ -337,7 +334,7 @@ fn weight_by(name: &str, text: &str, place: &mut Place<'_>) -> Option<WeightBy> 
             .map(WeightBy::Agent),
     };
     if by.is_none() {
-        place.error(
+        context.error(
             format!("{name} is \"{text}\""),
             "configured, script, agent:PORT or time",
         );
@@ -345,7 +342,7 @@ fn weight_by(name: &str, text: &str, place: &mut Place<'_>) -> Option<WeightBy> 
     by
 }
 
-fn phases(name: &str, text: &str, place: &mut Place<'_>) -> Option<Phases> {
+fn phases(name: &str, text: &str, context: &mut Context<'_>) -> Option<Phases> {
     let none = Phases {
         starting: false,
         running: false,
@@ -367,11 +364,11 @@ fn phases(name: &str, text: &str, place: &mut Place<'_>) -> Option<Phases> {
             "all" => phases = Phases::default(),
             "none" if words.len() == 1 => {}
             "none" => {
-                place.error(format!("{name} has \"none\" and more"), "none alone");
+                context.error(format!("{name} has \"none\" and more"), "none alone");
                 return None;
             }
             word => {
-                place.error(
+                context.error(
                     format!("{name} has \"{word}\""),
                     "starting, running, stopping, reloading, all or none",
                 );
@@ -382,7 +379,7 @@ fn phases(name: &str, text: &str, place: &mut Place<'_>) -> Option<Phases> {
     Some(phases)
 }
 
-fn mailboxes(name: &str, text: &str, place: &mut Place<'_>) -> Option<Vec<String>> {
+fn mailboxes(name: &str, text: &str, context: &mut Context<'_>) -> Option<Vec<String>> {
     let addresses: Vec<_> = text
         .trim_matches('"')
         .split(',')
@@ -390,7 +387,7 @@ fn mailboxes(name: &str, text: &str, place: &mut Place<'_>) -> Option<Vec<String
         .filter(|address| !address.is_empty())
         .collect();
     if addresses.is_empty() {
-        place.error(format!("{name} names nobody"), "a mail address");
+        context.error(format!("{name} names nobody"), "a mail address");
         return None;
     }
     Some(addresses)

@@ -2,7 +2,8 @@
 
 use socket2::SockRef;
 
-use super::{Failure, Found, Probe, connection, socket};
+use super::{Found, Probe, connection, socket};
+use crate::outcome::Failure;
 
 /// Connects, and resets the connection as soon as the server has answered the SYN.
 ///
@@ -10,7 +11,7 @@ use super::{Failure, Found, Probe, connection, socket};
 /// connection, as HAProxy does: the server's program is not woken, has nothing to log, and neither
 /// side keeps a connection in TIME-WAIT for each of thousands of probes a second. For that the kernel
 /// must delay the acknowledgement (tcp_input.c: tcp_rcv_synsent_state_process).
-pub(super) async fn probe(probe: &Probe<'_>) -> Found {
+pub(crate) async fn probe(probe: &Probe<'_>) -> Found {
     let awaited = "connection";
     probe.awaits(awaited);
     let failed = |source| Failure::Io { awaited, source };
@@ -31,10 +32,11 @@ mod tests {
     use socket2::{Domain, Socket, Type};
     use tokio::net::TcpListener;
 
-    use super::super::Prober;
-    use super::super::testing::{assert_says, check, short};
     use crate::check::{Check, Kind};
+    use crate::checkers::simpletcp::SimpleTcp;
     use crate::outcome::Outcome;
+    use crate::prober::Prober;
+    use crate::testing::{assert_says, check, short};
 
     async fn ask(check: &Check) -> Outcome {
         Prober::default().run(check).await
@@ -137,7 +139,7 @@ mod tests {
         let server = listener.local_addr().unwrap();
         let from = |source: &str| Check {
             source: Some(source.parse::<IpAddr>().unwrap()),
-            ..short(Kind::Negotiate(connects_in_full()), server)
+            ..short(Kind::Negotiate(connects_in_full().into()), server)
         };
         let outcome = Prober::default().run(&from("127.0.0.9")).await;
         assert!(!outcome.inconclusive, "{}", outcome.text);
@@ -190,8 +192,8 @@ mod tests {
         }
     }
 
-    fn connects_in_full() -> crate::check::Service {
-        crate::check::Service::SimpleTcp {
+    fn connects_in_full() -> SimpleTcp {
+        SimpleTcp {
             request: String::new(),
             receive: None,
         }

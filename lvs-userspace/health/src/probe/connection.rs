@@ -8,9 +8,9 @@
 //! let mut connection = connection.start_tls(&tls).await?;
 //! ```
 //!
-//! Each reading operation is told what is awaited, as a noun, for the sentence that is made should it
+//! Each reading operation has the name of the thing that is awaited, a noun, for the message should it
 //! not come. None has a timeout of its own: the whole probe has one. All that a connection reads
-//! together is bounded by [`ANSWER`]; a library that takes it as [`AsyncRead`] meets the same bound.
+//! together is bounded by [`ANSWER`], also for a library that reads it as [`AsyncRead`].
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,24 +23,24 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
+use super::tls::Tls;
 use super::{Probe, socket};
-use crate::check::Tls;
 use crate::outcome::Failure;
 
 /// Bytes that are read from one connection at most.
-pub(super) const ANSWER: usize = 2 << 20;
+pub(crate) const ANSWER: usize = 2 << 20;
 /// Bytes of one line at most.
-pub(super) const LINE: usize = 8 << 10;
-/// Bytes that are asked of the kernel at once.
+pub(crate) const LINE: usize = 8 << 10;
+/// Bytes of one read.
 const PORTION: usize = 4 << 10;
 
 /// A connection to a server.
-pub(super) struct Connection<'p> {
+pub(crate) struct Connection<'p> {
     probe: &'p Probe<'p>,
     stream: Stream,
-    /// Where it goes.
+    /// Address of its other end.
     to: SocketAddr,
-    /// Read from the stream and not yet asked for.
+    /// Bytes that were read from the stream and not yet returned.
     ahead: BytesMut,
     /// Bytes that may still be read from the stream.
     room: usize,
@@ -52,7 +52,7 @@ enum Stream {
 }
 
 /// Connects a socket, in the time the check grants for that.
-pub(super) async fn connect(
+pub(crate) async fn connect(
     probe: &Probe<'_>,
     socket: TcpSocket,
     to: SocketAddr,
@@ -61,14 +61,14 @@ pub(super) async fn connect(
 }
 
 /// Waits for a connection, for as long as the check grants for that.
-pub(super) async fn in_time<T>(
+pub(crate) async fn in_time<T>(
     probe: &Probe<'_>,
     connecting: impl Future<Output = io::Result<T>>,
 ) -> Result<T, Failure> {
     let awaited = "connection";
     probe.awaits(awaited);
-    let limit = probe.check.connect_timeout;
-    let connected = if limit < probe.check.timeout {
+    let limit = probe.endpoint.connect_timeout;
+    let connected = if limit < probe.endpoint.timeout {
         timeout(limit, connecting)
             .await
             .map_err(|_| Failure::Timeout { awaited, limit })?
@@ -80,12 +80,12 @@ pub(super) async fn in_time<T>(
 
 impl<'p> Connection<'p> {
     /// Connects to the check's target.
-    pub(super) async fn open(probe: &'p Probe<'p>) -> Result<Self, Failure> {
+    pub(crate) async fn open(probe: &'p Probe<'p>) -> Result<Self, Failure> {
         Self::open_to(probe, probe.target()).await
     }
 
-    /// Connects to another address: where the target points to.
-    pub(super) async fn open_to(probe: &'p Probe<'p>, to: SocketAddr) -> Result<Self, Failure> {
+    /// Connects to another address that the target names.
+    pub(crate) async fn open_to(probe: &'p Probe<'p>, to: SocketAddr) -> Result<Self, Failure> {
         let socket = socket::tcp(probe, to).await.map_err(|source| Failure::Io {
             awaited: "connection",
             source,
@@ -103,7 +103,7 @@ impl<'p> Connection<'p> {
     }
 
     /// Connects to the check's target; with TLS from the start, if there is any.
-    pub(super) async fn open_tls(probe: &'p Probe<'p>, tls: Option<&Tls>) -> Result<Self, Failure> {
+    pub(crate) async fn open_tls(probe: &'p Probe<'p>, tls: Option<&Tls>) -> Result<Self, Failure> {
         let connection = Self::open(probe).await?;
         match tls {
             Some(tls) => connection.start_tls(tls).await,
@@ -111,9 +111,9 @@ impl<'p> Connection<'p> {
         }
     }
 
-    /// Goes on with TLS. Whatever the server has sent after its consent and before the handshake is
-    /// an injection (RFC 3207, section 4.2 and CVE-2011-0411) and refused.
-    pub(super) async fn start_tls(self, tls: &Tls) -> Result<Self, Failure> {
+    /// Goes on with TLS. Bytes that the server sent after its consent and before the handshake are an
+    /// injection (RFC 3207, section 4.2 and CVE-2011-0411), which is refused.
+    pub(crate) async fn start_tls(self, tls: &Tls) -> Result<Self, Failure> {
         let awaited = "TLS handshake";
         if !self.ahead.is_empty() {
             return Err(Failure::answer(
@@ -125,25 +125,20 @@ impl<'p> Connection<'p> {
             return Err(Failure::Own("TLS within TLS".to_owned()));
         };
         self.probe.awaits(awaited);
-        let stream = self
-            .probe
-            .prober
-            .tls
-            .handshake(tls, self.to.ip(), stream)
-            .await?;
+        let stream = self.probe.tls.handshake(tls, self.to.ip(), stream).await?;
         Ok(Self {
             stream: Stream::Tls(Box::new(stream)),
             ..self
         })
     }
 
-    /// From now on this is waited for, see [`Probe::awaits`].
-    pub(super) fn awaits(&self, what: &'static str) {
+    /// Names the thing that is waited for, see [`Probe::awaits`].
+    pub(crate) fn awaits(&self, what: &'static str) {
         self.probe.awaits(what);
     }
 
     /// The address and port it comes from.
-    pub(super) fn own_address(&self) -> io::Result<SocketAddr> {
+    pub(crate) fn own_address(&self) -> io::Result<SocketAddr> {
         let stream = match &self.stream {
             Stream::Plain(stream) => stream,
             Stream::Tls(stream) => stream.get_ref().0,
@@ -152,7 +147,7 @@ impl<'p> Connection<'p> {
     }
 
     /// Sends all of it.
-    pub(super) async fn send(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+    pub(crate) async fn send(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         let sent = async {
             self.stream.write_all(bytes).await?;
             self.stream.flush().await
@@ -163,8 +158,8 @@ impl<'p> Connection<'p> {
         })
     }
 
-    /// Tells the server that nothing more will be sent.
-    pub(super) async fn finish_sending(&mut self) -> Result<(), Failure> {
+    /// Ends the sending direction.
+    pub(crate) async fn finish_sending(&mut self) -> Result<(), Failure> {
         self.stream.shutdown().await.map_err(|source| Failure::Io {
             awaited: self.probe.awaited(),
             source,
@@ -172,28 +167,28 @@ impl<'p> Connection<'p> {
     }
 
     /// The next line, without its end; what is no UTF-8 in it is replaced.
-    pub(super) async fn line(&mut self, awaited: &'static str) -> Result<String, Failure> {
+    pub(crate) async fn line(&mut self, awaited: &'static str) -> Result<String, Failure> {
         match self.find_line(awaited).await? {
-            Some(length) => Ok(self.take_line(length)),
+            Some(length) => Ok(self.remove_line(length)),
             None => Err(Failure::closed(awaited)),
         }
     }
 
     /// The next line, or what there is instead of one at the end of the connection; none when there is
     /// nothing.
-    pub(super) async fn line_or_end(
+    pub(crate) async fn line_or_end(
         &mut self,
         awaited: &'static str,
     ) -> Result<Option<String>, Failure> {
         Ok(match self.find_line(awaited).await? {
-            Some(length) => Some(self.take_line(length)),
+            Some(length) => Some(self.remove_line(length)),
             None if self.ahead.is_empty() => None,
-            None => Some(self.take_line(self.ahead.len())),
+            None => Some(self.remove_line(self.ahead.len())),
         })
     }
 
-    /// Reads until there is a line, and tells its length with its end; none: the connection ended
-    /// before one did.
+    /// Reads until there is a line, and returns its length with its end; none: the connection ended
+    /// before.
     async fn find_line(&mut self, awaited: &'static str) -> Result<Option<usize>, Failure> {
         let mut looked_at = 0;
         loop {
@@ -211,7 +206,7 @@ impl<'p> Connection<'p> {
         }
     }
 
-    fn take_line(&mut self, length: usize) -> String {
+    fn remove_line(&mut self, length: usize) -> String {
         let line = self.ahead.split_to(length);
         let line = line.strip_suffix(b"\n").unwrap_or(&line);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -219,7 +214,7 @@ impl<'p> Connection<'p> {
     }
 
     /// The next bytes, exactly so many.
-    pub(super) async fn exactly(
+    pub(crate) async fn exactly(
         &mut self,
         count: usize,
         awaited: &'static str,
@@ -236,7 +231,7 @@ impl<'p> Connection<'p> {
     }
 
     /// Everything until the server ends the connection, which must not be more than `limit` bytes.
-    pub(super) async fn rest(
+    pub(crate) async fn rest(
         &mut self,
         limit: usize,
         awaited: &'static str,
@@ -258,9 +253,9 @@ impl<'p> Connection<'p> {
         self.ahead.reserve(PORTION);
         let count = match self.stream.read_buf(&mut self.ahead).await {
             Ok(count) => count,
-            // A peer that ends TLS without saying so (RFC 8446, section 6.1). What was asked for says
-            // how much has to come; whoever reads to the end cannot tell a truncated answer, and
-            // many servers end like this.
+            // The peer ends TLS without a close_notify (RFC 8446, section 6.1), as many servers do. An
+            // answer of known length is complete or not; of one that is read to its end, truncation
+            // cannot be seen.
             Err(error)
                 if error.kind() == io::ErrorKind::UnexpectedEof
                     && matches!(self.stream, Stream::Tls(_)) =>

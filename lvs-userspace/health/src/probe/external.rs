@@ -1,4 +1,4 @@
-//! `checktype = external` and `external-perl`: a command says whether a server is well.
+//! `checktype = external` and `external-perl`: a command checks the server.
 //!
 //! It gets the four arguments that ldirectord and HAProxy have in common (virtual address or firewall
 //! mark, virtual port, the real server's address and port), HAProxy's environment beside the
@@ -6,32 +6,55 @@
 //! the time is over.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
-use tokio::process::{Child, Command};
-use tokio::runtime::Handle;
+use tokio::process::Command;
 
-use super::sentence::{is_own, reason};
-use super::{Failure, Found, Probe};
-use crate::check::External;
-use crate::outcome::excerpt;
+use super::error::{is_own, reason};
+use super::process_group::Group;
+use super::{Found, Probe};
+use crate::outcome::{Failure, excerpt};
 use lvs_api::model::Protocol;
 
-/// Time between the polite and the other signal.
-const GRACE: Duration = Duration::from_secs(1);
 /// Bytes of output that are kept: the last ones.
 const OUTPUT: usize = 1 << 10;
-/// Where commands are found if the daemon itself was not told.
+/// Path of commands if the daemon itself has none.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Runs the command. Exit code 0 is good, and what stands for a weight if the check weighs.
-pub(super) async fn probe(probe: &Probe<'_>, external: &External) -> Found {
+/// A command that checks a server: exit code 0 is good.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct External {
+    /// Its path.
+    pub command: PathBuf,
+    /// A Perl script, run by `perl`.
+    pub perl: bool,
+    /// First argument: the virtual address or the firewall mark.
+    pub virtual_address: String,
+    /// Second argument: the virtual port, 0 with a firewall mark.
+    pub virtual_port: u16,
+    /// Third argument: the real server's address; the check's target may have another port.
+    pub server_address: IpAddr,
+    /// Fourth argument: the real server's port.
+    pub server_port: u16,
+    /// Upper threshold of the real server's connections, for `HAPROXY_SERVER_MAXCONN`; 0: none.
+    pub max_connections: u32,
+    /// Protocol of the virtual service.
+    pub protocol: Protocol,
+    /// Name of the virtual service, for `HAPROXY_PROXY_NAME`.
+    pub service_name: String,
+    /// Name of the real server, for `HAPROXY_SERVER_NAME`.
+    pub server_name: String,
+    /// Exit codes of 2 and more are good as well: they stand for weights.
+    pub weighs: bool,
+}
+
+/// Runs the command. Exit code 0 is good, and one that stands for a weight if the check weighs.
+pub(crate) async fn probe(probe: &Probe<'_>, external: &External) -> Found {
     probe.awaits("exit code");
     let (mut group, mut output) = spawn(external).map_err(|source| failure(external, source))?;
     let mut said = Vec::new();
@@ -43,12 +66,12 @@ pub(super) async fn probe(probe: &Probe<'_>, external: &External) -> Found {
         }
     };
     let status = status.map_err(|source| failure(external, source))?;
-    // What it said last. Whoever else holds the pipe open is not waited for.
+    // The end of its output. Whoever else holds the pipe open is not waited for.
     while let Some(Ok(1..)) = output.as_ref().map(|output| try_read(output, &mut said)) {}
-    verdict(probe, external, status, &last_line(&said))
+    outcome(probe, external, status, &last_line(&said))
 }
 
-fn verdict(probe: &Probe<'_>, external: &External, status: ExitStatus, said: &str) -> Found {
+fn outcome(probe: &Probe<'_>, external: &External, status: ExitStatus, said: &str) -> Found {
     let Some(code) = status.code() else {
         let how = io::Error::other(status.to_string());
         return Err(Failure::Io {
@@ -175,65 +198,6 @@ fn last_line(said: &[u8]) -> String {
         .rfind(|line| !line.is_empty())
         .map(|line| format!(" ({})", excerpt(line)))
         .unwrap_or_default()
-}
-
-/// A command and all that it starts, unless they leave its process group.
-pub(super) struct Group {
-    /// None once it is given to [`Ending`].
-    child: Option<Child>,
-}
-
-impl Group {
-    /// Takes a child that leads a process group.
-    pub(super) fn new(child: Child) -> Self {
-        Self { child: Some(child) }
-    }
-
-    /// Waits until the command itself has ended.
-    pub(super) async fn wait(&mut self) -> io::Result<ExitStatus> {
-        match &mut self.child {
-            Some(child) => child.wait().await,
-            None => Err(io::ErrorKind::NotFound.into()),
-        }
-    }
-}
-
-impl Drop for Group {
-    /// Ends what has not ended by itself: asked at first, and made to after [`GRACE`].
-    fn drop(&mut self) {
-        let Some(child) = self.child.take().filter(|child| child.id().is_some()) else {
-            return;
-        };
-        let mut ending = Ending(child);
-        ending.signal(Signal::SIGTERM);
-        // Without a runtime nothing waits, and the other signal follows at once.
-        if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(async move {
-                tokio::time::sleep(GRACE).await;
-                ending.signal(Signal::SIGKILL);
-                ending.0.wait().await.ok();
-            });
-        }
-    }
-}
-
-/// A command whose time is over. It is not reaped before the last signal: its number stays its own,
-/// and so does that of its group.
-struct Ending(Child);
-
-impl Ending {
-    fn signal(&self, signal: Signal) {
-        let id = self.0.id().and_then(|id| i32::try_from(id).ok());
-        if let Some(id) = id {
-            killpg(Pid::from_raw(id), signal).ok();
-        }
-    }
-}
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        self.signal(Signal::SIGKILL);
-    }
 }
 
 #[cfg(test)]

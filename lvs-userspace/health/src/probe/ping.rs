@@ -1,4 +1,4 @@
-//! `checktype = ping`: whether an ICMP echo request is answered (RFC 792, RFC 4443 section 4).
+//! `checktype = ping`: ICMP echo requests, one of which is answered (RFC 792, RFC 4443 section 4).
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -9,23 +9,24 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
-use super::socket::{by_service, source_for};
-use super::{Failure, Found, Probe};
+use super::socket::by_service;
+use super::{Found, Probe};
+use crate::outcome::Failure;
 
-/// What an echo request carries, as much as `ping` sends.
+/// Payload of an echo request in bytes, as much as `ping` sends.
 const PAYLOAD: usize = 56;
 /// Bytes of its ICMP header: type, code, checksum, identifier, sequence number.
 const HEADER: usize = 8;
 /// Longest answer that is looked at: an IPv4 header with options, and all that was sent.
 const LONGEST: usize = 60 + HEADER + PAYLOAD;
 
-/// Sends up to so many echo requests, and is content with one answer.
-pub(super) async fn probe(probe: &Probe<'_>, attempts: u32) -> Found {
+/// Sends up to so many echo requests, until one is answered.
+pub(crate) async fn probe(probe: &Probe<'_>, attempts: u32) -> Found {
     let awaited = "echo reply";
     probe.awaits(awaited);
     let failed = |source| Failure::Io { awaited, source };
     let attempts = attempts.max(1);
-    let patience = probe.check.timeout / attempts;
+    let patience = probe.endpoint.timeout / attempts;
     let mut payload = [0; PAYLOAD];
     getrandom::fill(&mut payload).map_err(|error| failed(io::Error::other(error)))?;
     let (socket, identifier) = open(probe).await.map_err(failed)?;
@@ -46,11 +47,11 @@ pub(super) async fn probe(probe: &Probe<'_>, attempts: u32) -> Found {
     }
     Err(Failure::Timeout {
         awaited,
-        limit: probe.check.timeout,
+        limit: probe.endpoint.timeout,
     })
 }
 
-/// A socket that hears what comes from the server, and the identifier that the requests are to have.
+/// A socket that receives from the server, and the identifier that the requests must have.
 ///
 /// The kernel has one for echo requests only, which gets no answers but its own; it is for groups that
 /// net.ipv4.ping_group_range names, and that range is empty by default. Else it is a raw one, which
@@ -71,7 +72,7 @@ async fn open(probe: &Probe<'_>) -> io::Result<(UdpSocket, Option<u16>)> {
         }
         socket => socket?,
     };
-    if let Some(source) = source_for(probe.check, target) {
+    if let Some(source) = probe.endpoint.source_for(target) {
         socket.bind(&SocketAddr::new(source, 0).into())?;
     }
     socket.connect(&target.into())?;
@@ -114,8 +115,8 @@ async fn replied(socket: &UdpSocket, payload: &[u8; PAYLOAD]) -> io::Result<()> 
     }
 }
 
-/// Whether a packet, with or without its IPv4 header, is the reply: the payload is random, so that
-/// nobody has it by chance.
+/// Recognizes the reply, with or without its IPv4 header: the payload is random, so that no other packet
+/// has it by chance.
 fn is_reply(packet: &[u8], payload: &[u8; PAYLOAD]) -> bool {
     let icmp = match packet.first() {
         // An echo reply begins with 0 or 129: an IPv4 header cannot be taken for one.

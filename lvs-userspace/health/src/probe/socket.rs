@@ -1,19 +1,19 @@
-//! Where the sockets of probes are made, and nowhere else.
+//! The sockets of all probes.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::PoisonError;
 
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Protocol, Socket, Type};
 use tokio::net::{TcpSocket, UdpSocket};
 
-use super::super::check::{Check, Path};
 use super::Probe;
+use crate::path::Path;
 use lvs_dataplane::service_path::{ProbePath, Unavailable};
 
-/// A TCP socket that is to be connected to an address: the check's target, or where an answer of the
-/// target points to.
+/// A TCP socket for a connection to an address: the check's target, or one that an answer of the target
+/// names.
 pub(super) async fn tcp(probe: &Probe<'_>, to: SocketAddr) -> io::Result<TcpSocket> {
     if let Some((socket, _)) = by_service(probe, to, Type::STREAM, Protocol::TCP).await? {
         return Ok(TcpSocket::from_std_stream(socket.into()));
@@ -22,7 +22,7 @@ pub(super) async fn tcp(probe: &Probe<'_>, to: SocketAddr) -> io::Result<TcpSock
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
-    if let Some(source) = source_for(probe.check, to) {
+    if let Some(source) = probe.endpoint.source_for(to) {
         // Leaves the choice of a port to connect(): bind() alone would need one that is free for
         // every destination, and there are 28,000 of them for thousands of probes each second.
         setsockopt(&socket, sockopt::IpBindAddressNoPort, &true)?;
@@ -31,14 +31,14 @@ pub(super) async fn tcp(probe: &Probe<'_>, to: SocketAddr) -> io::Result<TcpSock
     Ok(socket)
 }
 
-/// A UDP socket that is connected to the check's target: it hears only from there, ICMP errors too.
+/// A UDP socket that is connected to the check's target: it receives only from there, ICMP errors too.
 pub(super) async fn udp(probe: &Probe<'_>) -> io::Result<UdpSocket> {
     let target = probe.target();
     if let Some((socket, _)) = by_service(probe, target, Type::DGRAM, Protocol::UDP).await? {
         socket.connect(&target.into())?;
         return UdpSocket::from_std(socket.into());
     }
-    let source = source_for(probe.check, target).unwrap_or(match target {
+    let source = probe.endpoint.source_for(target).unwrap_or(match target {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     });
@@ -47,37 +47,30 @@ pub(super) async fn udp(probe: &Probe<'_>) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// The address to ask from, if it is of the family of the one that is asked.
-pub(super) fn source_for(check: &Check, to: SocketAddr) -> Option<IpAddr> {
-    check
-        .source
-        .filter(|source| source.is_ipv4() == to.is_ipv4())
-}
-
-/// A socket for what goes to the virtual address by way of the server, bound to where it comes from. None:
-/// an ordinary one will do.
+/// A socket for packets to the virtual address by way of the server, and the address that it is bound to.
+/// None: an ordinary one will do.
 pub(super) async fn by_service(
     probe: &Probe<'_>,
     to: SocketAddr,
     kind: Type,
     protocol: Protocol,
 ) -> io::Result<Option<(Socket, SocketAddr)>> {
-    let Path::Service { address, method } = probe.check.path else {
+    let Path::Service { address, method } = probe.endpoint.path else {
         return Ok(None);
     };
-    // An answer may point to somebody else.
+    // An answer may name another host.
     if to.ip() != address.ip() {
         return Ok(None);
     }
-    let path = probe.prober.service_path.as_ref().ok_or_else(|| {
+    let path = probe.service_path.ok_or_else(|| {
         let why = "probes have no network stack of their own".to_owned();
         io::Error::other(Unavailable(why))
     })?;
     let by_server = ProbePath {
         to,
-        server: probe.check.target.ip(),
+        server: probe.endpoint.server.ip(),
         method,
-        source: probe.check.source,
+        source: probe.endpoint.source,
     };
     let Some((socket, entry)) = path.socket(&by_server, kind, protocol).await? else {
         return Ok(None);

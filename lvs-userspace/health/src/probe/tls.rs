@@ -1,4 +1,4 @@
-//! TLS: configurations, made once and shared, and the probe that is nothing but a handshake.
+//! TLS: settings, and the configurations made of them, once and shared.
 
 use std::collections::HashMap;
 use std::io;
@@ -19,21 +19,41 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::connection::Connection;
-use super::sentence::reason;
-use super::{Failure, Found, Probe};
-use crate::check::Tls;
-use crate::outcome::excerpt;
+use super::error::reason;
+use crate::lint::Lint;
+use crate::outcome::{Failure, excerpt};
 
-/// `service = tls`: a handshake.
-pub(super) async fn probe(probe: &Probe<'_>, tls: &Tls) -> Found {
-    let mut connection = Connection::open_tls(probe, Some(tls)).await?;
-    // A polite end; whoever no longer listens to it has shown what was asked for.
-    connection.finish_sending().await.ok();
-    Ok("TLS handshake".to_owned())
+/// The settings of TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Tls {
+    /// Name asked for (SNI) and verified; none: no name is asked for, and none verified.
+    pub name: Option<String>,
+    /// File of certificates that the server's has to descend from; none: the machine's.
+    pub authorities: Option<PathBuf>,
+    /// Accept any certificate.
+    pub unverified: bool,
 }
 
-/// What is verified of a server's certificate.
+impl Tls {
+    pub(crate) fn lint(&self, lint: &mut Lint) {
+        match &self.authorities {
+            _ if self.unverified => {}
+            None if lint.has_verify => {}
+            None => lint.warn(
+                "the server's certificate is verified with the authorities of this machine: one of a private \
+                 authority, or of none, means down",
+                "name its authority with cafile, or write verify = no; verify = yes says that this is meant",
+            ),
+            Some(path) if !path.is_file() => {
+                let problem = format!("the check can never hold: there is no file {}", path.display());
+                lint.warn(problem, "cafile names a file of certificates (PEM)");
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// The extent to which a server's certificate is verified.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Verification {
     /// Nothing.
@@ -44,9 +64,9 @@ enum Verification {
     Name(Option<PathBuf>),
 }
 
-/// TLS configurations by what they verify: to make one takes milliseconds and a megabyte.
+/// TLS configurations by the extent of verification: to make one costs milliseconds and a megabyte.
 #[derive(Debug, Default)]
-pub(super) struct Configurations(Mutex<HashMap<Verification, Arc<ClientConfig>>>);
+pub struct Configurations(Mutex<HashMap<Verification, Arc<ClientConfig>>>);
 
 impl Configurations {
     /// Makes the handshake, on a stream that is connected to `server`.
@@ -68,7 +88,7 @@ impl Configurations {
             .await
             .map_err(|error| Failure::Io {
                 awaited: "TLS handshake",
-                source: told(error),
+                source: in_words(error),
             })
     }
 
@@ -111,8 +131,8 @@ fn configure(verification: &Verification) -> Result<ClientConfig, String> {
     Ok(configuration)
 }
 
-/// What is wrong with a certificate, in words.
-fn told(error: io::Error) -> io::Error {
+/// The fault of a certificate in words.
+fn in_words(error: io::Error) -> io::Error {
     use CertificateError as Wrong;
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
     let Some(rustls::Error::InvalidCertificate(wrong)) = inner else {
@@ -140,7 +160,7 @@ fn told(error: io::Error) -> io::Error {
     io::Error::new(error.kind(), text)
 }
 
-/// Whom to believe.
+/// Authorities that are believed.
 #[derive(Debug)]
 struct Authorities {
     roots: RootCertStore,
@@ -159,17 +179,17 @@ impl Authorities {
             roots.add_parsable_certificates(native.certs);
             return Ok(Self { roots, own });
         };
-        let told = |why: String| format!("cannot read {}: {why}", file.display());
-        let pem = std::fs::read(file).map_err(|error| told(reason(&error)))?;
+        let unreadable = |why: String| format!("cannot read {}: {why}", file.display());
+        let pem = std::fs::read(file).map_err(|error| unreadable(reason(&error)))?;
         for certificate in CertificateDer::pem_slice_iter(&pem) {
-            let certificate = certificate.map_err(|error| told(error.to_string()))?;
+            let certificate = certificate.map_err(|error| unreadable(error.to_string()))?;
             roots
                 .add(certificate.clone())
-                .map_err(|error| told(error.to_string()))?;
+                .map_err(|error| unreadable(error.to_string()))?;
             own.push(certificate);
         }
         if own.is_empty() {
-            return Err(told("no certificate in it".to_owned()));
+            return Err(unreadable("no certificate in it".to_owned()));
         }
         Ok(Self { roots, own })
     }
@@ -179,7 +199,7 @@ impl Authorities {
 /// key is verified in any case.
 #[derive(Debug)]
 struct Verifier {
-    /// None: whatever its certificate says, it is taken.
+    /// None: any certificate is accepted.
     authorities: Option<Authorities>,
     /// It has to be made out for the name that was asked for.
     name: bool,

@@ -14,7 +14,7 @@ use lvs_dataplane::director::canonical_service;
 use lvs_dataplane::service_path::ServicePath;
 use lvs_health::controller::{ControllerParts, Handle, Tables};
 use lvs_health::model::Configuration;
-use lvs_health::probe::Prober;
+use lvs_health::prober::Prober;
 
 /// How long the first outcomes are waited for until the start is taken to be over.
 const FIRST_OUTCOMES: Duration = Duration::from_secs(10);

@@ -1,6 +1,7 @@
 //! Keywords of checks.
 
 use super::{Key, Keyword, Kind, Scope};
+use lvs_health::checkers::{self, dns};
 
 const RHYTHMS: Scope = Scope::BOTH.and(Scope::REAL);
 const TIMES: Scope = Scope::BOTH.and(Scope::CHECK).and(Scope::REAL);
@@ -14,16 +15,17 @@ pub(super) const WHAT: &[Keyword] = &[
         default: "`negotiate`",
         example: "checktype = connect",
         text: "How real servers are checked. `connect`: the server's machine accepts a TCP connection, which \
-               is reset before its program hears of it (an echo request is answered if the virtual service is UDP). `negotiate`: the service does what is asked of it. A number N: one \
-               `negotiate`, then N times `connect`, and again; after a failure, and for UDP, always `negotiate`. `ping`: an echo request is \
-               answered. `external`: a command says so. `external-perl`: the same with a Perl script. `on`: always up. `off`: never \
-               made up.",
+               is reset before its program hears of it (an echo request is answered if the virtual service is \
+               UDP). `negotiate`: the service does what is asked of it. A number N: one `negotiate`, then N \
+               times `connect`, and again; after a failure, and for UDP, always `negotiate`. `ping`: an echo \
+               request is answered. `external`: a command says so. `external-perl`: the same with a Perl \
+               script. `on`: always up. `off`: never made up.",
     },
     Keyword {
         key: Key::Service,
         name: "service",
         scope: Scope::CHECKS,
-        kind: Kind::Word(super::super::services::NAMES),
+        kind: Kind::Word(checkers::NAMES),
         default: "by the port of the virtual service, else `none`",
         example: "service = http",
         text: "What `negotiate` speaks; the table of services says what each asks and expects. `none` \
@@ -37,8 +39,9 @@ pub(super) const WHAT: &[Keyword] = &[
         default: "the one check that `checktype` and the other keywords describe",
         example: "check = negotiate service=http request=\"/health\" status=200 timeoutresponse=500ms",
         text: "One of several checks, every one of which has to hold for a server to be up. The type is \
-               followed by options `keyword=value`; what they do not say holds as it is written for the virtual service. As soon as there is one \
-               `check` line, these are the checks: `checktype` by itself makes no further one.",
+               followed by options `keyword=value`; what they do not say holds as it is written for the \
+               virtual service. As soon as there is one `check` line, these are the checks: `checktype` by \
+               itself makes no further one.",
     },
     Keyword {
         key: Key::CheckCommand,
@@ -47,9 +50,9 @@ pub(super) const WHAT: &[Keyword] = &[
         kind: Kind::Text,
         default: "`/bin/true`",
         example: "checkcommand = /usr/local/lib/check-role",
-        text: "Path of the command of `external`. It gets four arguments: virtual address (or firewall \
-               mark), virtual port, address of the server, its port; and the environment that HAProxy gives to such commands. \
-               Exit code 0 is good.",
+        text: "Path of the command of `external`. It gets four arguments: virtual address (or firewall mark), \
+               virtual port, address of the server, its port; and the environment that HAProxy gives to such \
+               commands. Exit code 0 is good.",
     },
     Keyword {
         key: Key::CheckPort,
@@ -71,13 +74,14 @@ pub(super) const WHAT: &[Keyword] = &[
         default: "`own`",
         example: "checkpath = service",
         text: "`own`: a probe goes to the server's own address. `service`: it goes to the virtual address, by \
-               way of this server, as packets of clients do: in a frame to the server's Ethernet address (`gate`) or in a \
-               tunnel (`ipip`). So a server is found out that answers at its own address but lost the virtual one, the \
-               settings or the device that go with it, or whose service does not listen there. The port is that of the \
-               virtual service, or `checkport`. Such a probe comes from the director's address on the way to the server (or \
-               from `checksource`), and the answer has to arrive at an interface that lvsd runs on. What connects by itself \
-               (`external`, and `oracle` through its client) always asks the server's own address; so do \
-               all checks of a server with `masq`. `checktype = ping` asks whether the virtual address is there.",
+               way of this server, as packets of clients do: in a frame to the server's Ethernet address \
+               (`gate`) or in a tunnel (`ipip`). So a server is found out that answers at its own address but \
+               lost the virtual one, the settings or the device that go with it, or whose service does not \
+               listen there. The port is that of the virtual service, or `checkport`. Such a probe comes from \
+               the director's address on the way to the server (or from `checksource`), and the answer has to \
+               arrive at an interface that lvsd runs on. What connects by itself (`external`, and `oracle` \
+               through its client) always asks the server's own address; so do all checks of a server with \
+               `masq`. `checktype = ping` asks whether the virtual address is there.",
     },
     Keyword {
         key: Key::CheckSource,
@@ -207,7 +211,7 @@ pub(super) const DIALOGUE: &[Keyword] = &[
         key: Key::Record,
         name: "record",
         scope: Scope::CHECKS,
-        kind: Kind::Word(super::super::services::RECORDS),
+        kind: Kind::Word(dns::TYPES),
         default: "`A`; `PTR` if the request is an address",
         example: "record = MX",
         text: "Type of the DNS records that are asked for.",

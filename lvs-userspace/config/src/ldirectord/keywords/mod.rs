@@ -1,4 +1,4 @@
-//! Every keyword of the file: what the parser takes and what the documents say come from this table.
+//! Every keyword of the file: parser and documents both come from this table.
 
 mod check;
 mod daemon;
@@ -11,23 +11,23 @@ use std::sync::LazyLock;
 /// A keyword.
 #[derive(Debug)]
 pub(super) struct Keyword {
-    /// Which.
+    /// Its identity.
     pub(super) key: Key,
     /// As it is written.
     pub(super) name: &'static str,
-    /// Where it may stand.
+    /// Its possible places.
     pub(super) scope: Scope,
-    /// What its value may be.
+    /// Its possible values.
     pub(super) kind: Kind,
-    /// What holds without it, in words.
+    /// Its default, in words.
     pub(super) default: &'static str,
     /// A line of a file with it.
     pub(super) example: &'static str,
-    /// What it means: one paragraph.
+    /// Its meaning: one paragraph.
     pub(super) text: &'static str,
 }
 
-/// Where a keyword may stand.
+/// The possible places of a keyword.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Scope(u8);
 
@@ -69,7 +69,7 @@ impl Scope {
     }
 }
 
-/// What a value may be.
+/// The possible values of a keyword.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// `yes` or `no`.
@@ -118,7 +118,7 @@ pub(super) enum Kind {
     Real,
     /// A check with options.
     Check,
-    /// What begins a virtual service.
+    /// The begin of a virtual service.
     Virtual,
 }
 

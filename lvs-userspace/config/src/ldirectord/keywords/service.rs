@@ -116,9 +116,10 @@ pub(super) const REAL: &[Keyword] = &[
         default: "none",
         example: "real = 10.0.0.1->10.0.0.4:8080 masq 10 \"/health\", \"OK\" l:100 u:200 rise=3",
         text: "A real server: address or host name, or a range of addresses; port or service name (left out: \
-               the virtual service's); `gate`, `masq` or `ipip`; then, each if wanted, weight (1 if left \
-               out), `\"request\", \"receive\"` in place of the virtual service's, lower and upper threshold of connections `l:` \
-               and `u:`, and options `keyword=value`: those below that name the scope \"real server\".",
+               the virtual service's); `gate`, `masq` or `ipip`; then, each if wanted, weight (1 if left out), \
+               `\"request\", \"receive\"` in place of the virtual service's, lower and upper threshold of \
+               connections `l:` and `u:`, and options `keyword=value`: those below that name the scope \"real \
+               server\".",
     },
     Keyword {
         key: Key::Real6,
@@ -209,7 +210,9 @@ pub(super) const WEIGHTS: &[Keyword] = &[
         },
         default: "0: none",
         example: "quorum = 3",
-        text: "Sum of the weights of servers that has to be up for the virtual service to be in order. Without it the `fallback` serves, and the servers that are left keep the connections they have, as with keepalived's sorry server; where there is no `fallback`, they go on as they are.",
+        text: "Sum of the weights of servers that has to be up for the virtual service to be in order. Without \
+               it the `fallback` serves, and the servers that are left keep the connections they have, as with \
+               keepalived's sorry server; where there is no `fallback`, they go on as they are.",
     },
     Keyword {
         key: Key::Hysteresis,
@@ -251,8 +254,8 @@ pub(super) const FALLBACK: &[Keyword] = &[
         kind: Kind::Fallback,
         default: "none",
         example: "fallback = 127.0.0.1:80 gate, 10.0.0.99:8080 masq",
-        text: "Servers that are used while no real server is up, or too few for the `quorum`, with commas between them: host, port (left \
-               out: the virtual service's), method (left out: `gate`).",
+        text: "Servers that are used while no real server is up, or too few for the `quorum`, with commas \
+               between them: host, port (left out: the virtual service's), method (left out: `gate`).",
     },
     Keyword {
         key: Key::Fallback6,
@@ -271,7 +274,8 @@ pub(super) const FALLBACK: &[Keyword] = &[
         default: "none",
         example: "fallbackcommand = \"/usr/local/sbin/sorry\"",
         text: "Command that is run by the shell with `start` when the last server went down, and with `stop` \
-               when the first one came back; further arguments are `address:port` of the virtual service and its protocol.",
+               when the first one came back; further arguments are `address:port` of the virtual service and \
+               its protocol.",
     },
 ];
 

@@ -1,5 +1,4 @@
-//! What is right as it is written, and is yet unlikely to do what was meant. Each finding says what to
-//! do.
+//! Lint: files that are valid and yet unlikely to do what was meant. Each finding says how to repair it.
 
 mod probes;
 mod scopes;
@@ -198,7 +197,7 @@ impl Lint<'_> {
         }
     }
 
-    /// Whether the real line itself names this port.
+    /// The real line itself names this port.
     fn names_port(&self, line: usize, port: u16) -> bool {
         self.section.settings.entries().iter().any(|entry| {
             entry.line == line

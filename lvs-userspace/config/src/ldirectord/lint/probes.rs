@@ -1,4 +1,4 @@
-//! Checks that can never fail, can never hold, or say less than they seem to.
+//! Health checks that can never fail, can never hold, or check less than they seem to.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -9,7 +9,9 @@ use super::super::keywords::Key;
 use super::super::reader::Section;
 use super::super::settings::{Settings, Value};
 use lvs_api::model::ServiceId;
-use lvs_health::check::{Check, Http, Kind, Service, Tls};
+use lvs_health::check::{Check, Kind};
+use lvs_health::checker::Checker;
+use lvs_health::lint::Lint;
 use lvs_health::model::{RealServer, Virtual, Weighing};
 
 /// All checks of all servers of a virtual service.
@@ -53,7 +55,7 @@ pub(super) fn probes(
     }
 }
 
-/// The line that says most about a check.
+/// The line that has most to do with a check.
 fn line(section: &Section, check: &Check) -> usize {
     let keys: &[Key] = match check.kind {
         Kind::External(_) => &[Key::CheckCommand, Key::CheckType],
@@ -80,7 +82,7 @@ impl Probe<'_> {
         self.diagnostics.push(warning);
     }
 
-    fn says(&self, key: Key) -> bool {
+    fn has(&self, key: Key) -> bool {
         self.section.settings.get(key).is_some()
             || self
                 .written
@@ -89,14 +91,11 @@ impl Probe<'_> {
     }
 
     fn check(&mut self, check: &Check) {
-        let needs_port = !matches!(
-            check.kind,
-            Kind::On
-                | Kind::Off
-                | Kind::Ping { .. }
-                | Kind::External(_)
-                | Kind::Negotiate(Service::None)
-        );
+        let needs_port = match &check.kind {
+            Kind::On | Kind::Off | Kind::Ping { .. } | Kind::External(_) => false,
+            Kind::Negotiate(checker) => checker.has_port,
+            Kind::Connect | Kind::Combined { .. } => true,
+        };
         if needs_port && check.target.port() == 0 {
             self.warn(
                 "the check can never hold: no port is known for it",
@@ -112,7 +111,7 @@ impl Probe<'_> {
                 "the check can never hold: checktype = off makes no server up",
                 "use connect or negotiate; a fallback server is used meanwhile",
             ),
-            Kind::Negotiate(service) | Kind::Combined { service, .. } => self.negotiation(service),
+            Kind::Negotiate(checker) | Kind::Combined { checker, .. } => self.checker(checker),
             Kind::External(external) => self.command(&external.command),
             Kind::Connect | Kind::Ping { .. } => {}
         }
@@ -146,116 +145,20 @@ impl Probe<'_> {
         }
     }
 
-    fn negotiation(&mut self, service: &Service) {
-        let nothing = "the check can never hold";
-        match service {
-            Service::None if self.says(Key::Service) => self.warn(
-                "the check can never fail: service = none asks nothing",
-                "name a service, or use checktype = connect",
-            ),
-            Service::None => {
-                let problem = match self.service.id {
-                    ServiceId::Mark { .. } => {
-                        "the check can never fail: below a firewall mark no service is known"
-                            .to_owned()
-                    }
-                    ServiceId::Address { address, .. } => format!(
-                        "the check can never fail: no service is known for port {}",
-                        address.port()
-                    ),
-                };
-                self.warn(problem, "add service = …, or use checktype = connect");
-            }
-            Service::Http(http) => self.http(http),
-            Service::HttpProxy(http) => {
-                if !http.request.contains("://") {
-                    self.warn(
-                        format!("{nothing}: what is asked of a proxy is a whole URL"),
-                        "write request = \"http://host/path\"",
-                    );
-                }
-                self.http(http);
-            }
-            Service::Pop(mailbox) if mailbox.credentials.login.is_empty() => self.warn(
-                "without a login the check asks for no more than the greeting",
-                "add login and passwd",
-            ),
-            Service::Ftp {
-                request, receive, ..
-            } if request.is_empty() || receive.is_none() => self.warn(
-                "without request and receive the check asks for no more than a login",
-                "add the name of a file and a pattern that is in it",
-            ),
-            Service::Dns { name, .. } if name.is_empty() => self.warn(
-                format!("{nothing}: no name is asked for"),
-                "add request = \"name\"",
-            ),
-            Service::Dns { receive: None, .. } => self.warn(
-                "without receive any answer is good (with ldirectord none ever was)",
-                "add receive = \"address or name\"",
-            ),
-            Service::Sql {
-                credentials, query, ..
-            } => {
-                if credentials.login.is_empty() || query.is_empty() {
-                    self.warn(
-                        "a query needs login and request",
-                        "add login, passwd, database and request = \"SELECT …\"",
-                    );
-                }
-                if self.says(Key::Receive) {
-                    self.warn("receive is not looked at by this service", "row is");
-                }
-            }
-            Service::Radius {
-                credentials,
-                secret,
-            } if credentials.login.is_empty() || secret.is_empty() => self.warn(
-                format!("{nothing}: a login and a secret are needed"),
-                "add login, passwd and secret",
-            ),
-            Service::SimpleTcp { receive: None, .. } => self.warn(
-                "without receive any line is good",
-                "add receive = \"pattern\"",
-            ),
-            Service::Ldap { tls: Some(tls), .. } | Service::Tls(tls) => self.tls(tls),
-            Service::Pop(mailbox) | Service::Imap(mailbox) => {
-                if let Some(tls) = &mailbox.tls {
-                    self.tls(tls);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn http(&mut self, http: &Http) {
-        if let Some(pattern) = http.receive.as_ref().filter(|_| http.method == "HEAD")
-            && !pattern.is_negative()
-        {
-            self.warn(
-                "the check can never hold: there is no body for receive after a HEAD request",
-                "use httpmethod = GET, or remove receive",
-            );
-        }
-        if let Some(tls) = &http.tls {
-            self.tls(tls);
-        }
-    }
-
-    fn tls(&mut self, tls: &Tls) {
-        match &tls.authorities {
-            _ if tls.unverified => {}
-            None if self.says(Key::Verify) => {}
-            None => self.warn(
-                "the server's certificate is verified with the authorities of this machine: one of a private \
-                 authority, or of none, means down",
-                "name its authority with cafile, or write verify = no; verify = yes says that this is meant",
-            ),
-            Some(path) if !path.is_file() => {
-                let problem = format!("the check can never hold: there is no file {}", path.display());
-                self.warn(problem, "cafile names a file of certificates (PEM)");
-            }
-            Some(_) => {}
+    fn checker(&mut self, checker: &Checker) {
+        let mut lint = Lint {
+            has_service: self.has(Key::Service),
+            has_receive: self.has(Key::Receive),
+            has_verify: self.has(Key::Verify),
+            virtual_port: match self.service.id {
+                ServiceId::Mark { .. } => None,
+                ServiceId::Address { address, .. } => Some(address.port()),
+            },
+            ..Lint::default()
+        };
+        checker.lint(&mut lint);
+        for (problem, hint) in lint.findings {
+            self.warn(problem, hint);
         }
     }
 }
@@ -279,7 +182,7 @@ fn rhythm(section: &Section, server: &RealServer, diagnostics: &mut Vec<Diagnost
     }
     let slowest = server.checks.iter().map(|check| check.timeout).max();
     let slowest = slowest.unwrap_or_default();
-    // Old files have ten seconds between checks of thirty: only who asks for speed is told.
+    // Old files have ten seconds between checks of thirty: only files with an interval are warned about.
     if section.settings.get(Key::Interval).is_some() && slowest > rhythm.interval {
         let found: Duration =
             rhythm.interval + slowest + (slowest + rhythm.fast) * (rhythm.fall - 1);

@@ -1,4 +1,4 @@
-//! Keywords that are said twice, are old, or have no effect where they stand.
+//! Keywords that are written twice, are old, or have no effect where they stand.
 
 use std::collections::HashMap;
 

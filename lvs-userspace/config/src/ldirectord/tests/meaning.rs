@@ -6,7 +6,18 @@ use std::time::Duration;
 use super::{configuration, only, section, server};
 use lvs_api::model::{Family, Method, Persistence, Protocol, ServiceId};
 use lvs_dataplane::director::OnDown;
-use lvs_health::check::{Kind, Path, Service, SqlEngine};
+use lvs_health::check::{Kind, Path};
+use lvs_health::checker::Negotiate;
+use lvs_health::checkers::dns::Dns;
+use lvs_health::checkers::ftp::Ftp;
+use lvs_health::checkers::http::Http;
+use lvs_health::checkers::nntp::Nntp;
+use lvs_health::checkers::none::Nothing;
+use lvs_health::checkers::pgsql::Pgsql;
+use lvs_health::checkers::redis::Redis;
+use lvs_health::checkers::simpletcp::SimpleTcp;
+use lvs_health::checkers::smtp::Smtp;
+use lvs_health::checkers::udp::Udp;
 use lvs_health::model::{Phases, Weighing};
 
 /// Addresses of the servers of a file.
@@ -18,16 +29,22 @@ fn addresses(text: &str) -> Vec<String> {
         .collect()
 }
 
-fn negotiated(lines: &[&str]) -> Service {
+/// The settings of a negotiation, which has to be of this kind.
+fn parsed<T: Negotiate + Clone>(kind: &Kind) -> T {
+    let (Kind::Negotiate(checker) | Kind::Combined { checker, .. }) = kind else {
+        panic!("{kind:?}");
+    };
+    let settings: Option<&T> = checker.get();
+    settings.unwrap_or_else(|| panic!("{kind:?}")).clone()
+}
+
+fn negotiated<T: Negotiate + Clone>(lines: &[&str]) -> T {
     let all: Vec<_> = ["real = 10.0.0.1 masq"]
         .iter()
         .chain(lines)
         .copied()
         .collect();
-    match server(&all).checks.remove(0).kind.clone() {
-        Kind::Negotiate(service) => service,
-        other => panic!("{lines:?}: {other:?}"),
-    }
+    parsed(&server(&all).checks[0].kind)
 }
 
 #[test]
@@ -127,9 +144,7 @@ fn a_real_line_has_weight_strings_thresholds_and_options() {
     assert!(server.backup);
     assert_eq!(server.rhythm.rise, 3);
     assert_eq!(server.rhythm.interval, Duration::from_millis(200));
-    let Kind::Negotiate(Service::Http(http)) = &server.checks[0].kind else {
-        panic!("{server:?}");
-    };
+    let http: Http = parsed(&server.checks[0].kind);
     assert_eq!(http.request, "/a b");
     assert_eq!(http.receive.as_ref().unwrap().expression(), "O.*K");
 }
@@ -142,9 +157,7 @@ fn a_request_alone_leaves_receive_and_thresholds() {
     ] {
         let server = server(&["receive = \"yes\"", line]);
         assert_eq!((server.settings.lower, server.settings.upper), (1, 2));
-        let Kind::Negotiate(Service::Http(http)) = &server.checks[0].kind else {
-            panic!("{server:?}");
-        };
+        let http: Http = parsed(&server.checks[0].kind);
         assert_eq!(http.request, "/a.txt");
         assert_eq!(http.receive.as_ref().unwrap().expression(), "yes");
     }
@@ -231,9 +244,7 @@ fn nothing_said_is_what_ldirectord_does() {
     assert_eq!((server.rhythm.rise, server.rhythm.fall), (1, 1));
     assert_eq!(server.checks[0].timeout, Duration::from_secs(30));
     assert_eq!(server.checks[0].path, Path::Own);
-    let Kind::Negotiate(Service::Http(http)) = &server.checks[0].kind else {
-        panic!("{server:?}");
-    };
+    let http: Http = parsed(&server.checks[0].kind);
     assert_eq!((http.method.as_str(), http.request.as_str()), ("GET", "/"));
     assert_eq!((http.redirects, &http.tls), (7, &None));
     assert!(http.status.is_empty() && http.receive.is_none());
@@ -256,16 +267,13 @@ fn types_of_checks() {
     assert_eq!(kind(&["checktype = ping", "checkcount = 3"]), ping);
     let ping = Kind::Ping { attempts: 1 };
     assert_eq!(kind(&["checktype = connect", "protocol = udp"]), ping);
-    assert!(matches!(
-        kind(&["checktype = 4"]),
-        Kind::Combined {
-            connects: 4,
-            service: Service::Http(_)
-        }
-    ));
+    let combined = kind(&["checktype = 4"]);
+    assert!(matches!(combined, Kind::Combined { connects: 4, .. }));
+    parsed::<Http>(&combined);
     assert!(matches!(kind(&["checktype = 0"]), Kind::Negotiate(_)));
     let udp = kind(&["checktype = 4", "protocol = udp", "service = dns"]);
-    assert!(matches!(udp, Kind::Negotiate(Service::Dns { .. })));
+    assert!(matches!(udp, Kind::Negotiate(_)));
+    parsed::<Dns>(&udp);
     let Kind::External(external) = kind(&[
         "checktype = external-perl",
         "checkcommand = /usr/bin/check",
@@ -282,10 +290,11 @@ fn types_of_checks() {
 
 #[test]
 fn services_by_name() {
-    assert_eq!(negotiated(&["service = none"]), Service::None);
-    assert_eq!(negotiated(&["service = nntp"]), Service::Nntp);
-    assert_eq!(negotiated(&["service = smtp"]), Service::Smtp { tls: None });
-    let Service::Http(https) = negotiated(&[
+    let _: Nothing = negotiated(&["service = none"]);
+    let _: Nntp = negotiated(&["service = nntp"]);
+    let smtp: Smtp = negotiated(&["service = smtp"]);
+    assert_eq!(smtp, Smtp { tls: None });
+    let https: Http = negotiated(&[
         "service = https",
         "sni = a.example",
         "cafile = /etc/hosts",
@@ -295,9 +304,7 @@ fn services_by_name() {
         "status = 200-299,304",
         "receivenot = \"x\"",
         "redirects = 0",
-    ]) else {
-        panic!("no http");
-    };
+    ]);
     let tls = https.tls.unwrap();
     assert_eq!(tls.name.as_deref(), Some("a.example"));
     assert_eq!(tls.authorities, Some(PathBuf::from("/etc/hosts")));
@@ -306,66 +313,40 @@ fn services_by_name() {
     assert_eq!((https.method.as_str(), https.redirects), ("HEAD", 0));
     assert_eq!(https.status, [200..=299, 304..=304]);
     assert!(https.receive.unwrap().is_negative());
-    let Service::Ftp {
+    let Ftp {
         credentials,
         request,
         ..
-    } = negotiated(&["service = ftp", "request = \"/a.txt\""])
-    else {
-        panic!("no ftp");
-    };
+    } = negotiated(&["service = ftp", "request = \"/a.txt\""]);
     assert_eq!(
         (credentials.login.as_str(), request.as_str()),
         ("anonymous", "a.txt")
     );
     assert!(credentials.password.starts_with("ldirectord@"));
-    let Service::Dns {
+    let Dns {
         name, record, tcp, ..
-    } = negotiated(&["service = dns", "request = \"192.0.2.1\""])
-    else {
-        panic!("no dns");
-    };
+    } = negotiated(&["service = dns", "request = \"192.0.2.1\""]);
     assert_eq!(
         (name.as_str(), record.as_str(), tcp),
         ("192.0.2.1", "PTR", true)
     );
-    let Service::Sql {
-        engine,
-        query,
-        receive,
-        ..
-    } = negotiated(&[
+    let Pgsql(sql) = negotiated(&[
         "service = pgsql",
         "request = \"SELECT 1\"",
         "receive = \"x\"",
         "row = \"1\"",
-    ])
-    else {
-        panic!("no sql");
-    };
-    assert_eq!(
-        (engine, query.as_str()),
-        (SqlEngine::Postgresql, "SELECT 1")
-    );
-    assert_eq!(receive.unwrap().expression(), "1");
-    let Service::SimpleTcp { request, .. } =
-        negotiated(&["service = simpletcp", "request = \"/a\\nb\""])
-    else {
-        panic!("no simpletcp");
-    };
+    ]);
+    assert_eq!(sql.query, "SELECT 1");
+    assert_eq!(sql.receive.unwrap().expression(), "1");
+    let SimpleTcp { request, .. } = negotiated(&["service = simpletcp", "request = \"/a\\nb\""]);
     assert_eq!(request, "a\nb");
-    let Service::Udp { payload, .. } = negotiated(&["service = udp", "request = \"\\x00\\xffa\""])
-    else {
-        panic!("no udp");
-    };
+    let Udp { payload, .. } = negotiated(&["service = udp", "request = \"\\x00\\xffa\""]);
     assert_eq!(payload, b"\x00\xffa");
 }
 
 #[test]
 fn a_whole_url_is_asked_as_it_is() {
-    let Service::Http(http) = negotiated(&["request = \"http://10.9.9.9:81/x\""]) else {
-        panic!("no http");
-    };
+    let http: Http = negotiated(&["request = \"http://10.9.9.9:81/x\""]);
     assert_eq!(http.request, "http://10.9.9.9:81/x");
 }
 
@@ -384,15 +365,11 @@ fn several_checks_inherit_what_they_do_not_say() {
     };
     assert_eq!((&ssh.kind, ssh.target.port()), (&Kind::Connect, 22));
     assert_eq!(ssh.timeout, Duration::from_secs(3));
-    let Kind::Negotiate(Service::Http(asked)) = &http.kind else {
-        panic!("{http:?}");
-    };
+    let asked: Http = parsed(&http.kind);
     assert_eq!(asked.request, "/one two");
     assert_eq!(http.connect_timeout, Duration::from_millis(100));
     assert_eq!(http.timeout, Duration::from_millis(1100));
-    assert!(
-        matches!(&redis.kind, Kind::Negotiate(Service::Redis { request, .. }) if request == "all")
-    );
+    assert_eq!(parsed::<Redis>(&redis.kind).request, "all");
     assert_eq!(redis.target.port(), 6379);
 }
 

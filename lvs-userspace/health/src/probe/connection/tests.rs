@@ -1,10 +1,9 @@
 use std::net::SocketAddr;
-use std::sync::{Mutex, OnceLock};
 
 use super::*;
 use crate::check::Kind;
-use crate::probe::Prober;
-use crate::probe::testing::{check, serve};
+use crate::probe::tls::Configurations;
+use crate::testing::{check, serve};
 
 /// A server that sends this and, if it is told to, hangs up.
 async fn sending(answer: &'static [u8], times: usize, hang_up: bool) -> SocketAddr {
@@ -23,14 +22,9 @@ async fn sending(answer: &'static [u8], times: usize, hang_up: bool) -> SocketAd
 
 /// Does this with a connection.
 async fn with<T>(server: SocketAddr, act: impl AsyncFnOnce(Connection<'_>) -> T) -> T {
-    let prober = Prober::default();
-    let probe = Probe {
-        check: &check(Kind::Connect, server),
-        prober: &prober,
-        awaited: Mutex::new("answer"),
-        exit_code: OnceLock::new(),
-        path_entries: Mutex::default(),
-    };
+    let endpoint = check(Kind::Connect, server).endpoint();
+    let tls = Configurations::default();
+    let probe = Probe::new(endpoint, &tls, None);
     act(Connection::open(&probe).await.unwrap()).await
 }
 

@@ -1,15 +1,17 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use super::*;
 use crate::check::{Check, Kind};
 use crate::outcome::Outcome;
-use crate::probe::Prober;
-use crate::probe::testing::{assert_says, check};
+use crate::prober::Prober;
+use crate::testing::{assert_says, check};
 
 fn script(folder: &TempDir, text: &str) -> PathBuf {
     let path = folder.path().join("check");

@@ -10,9 +10,12 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
-use crate::check::{Check, Credentials, Http, Kind, Service};
-use crate::probe::Prober;
-use crate::probe::testing::{assert_gives_up, assert_says, check, negotiate, serve};
+use crate::check::{Check, Kind};
+use crate::checkers::http::Http;
+use crate::checkers::tls::Handshake;
+use crate::credentials::Credentials;
+use crate::prober::Prober;
+use crate::testing::{assert_gives_up, assert_says, check, negotiate, serve};
 
 /// A private authority, whose certificate is in a file, and a server that it vouches for.
 struct Site {
@@ -122,7 +125,7 @@ async fn certificates_are_verified_as_far_as_it_is_wanted() {
         (site.tls(None, false, true), true, ""),
         (site.tls(Some("other.example.com"), false, true), true, ""),
     ] {
-        let outcome = negotiate(Service::Tls(tls.clone()), site.address).await;
+        let outcome = negotiate(Handshake(tls.clone()), site.address).await;
         assert_eq!(outcome.good, good, "{tls:?}: {}", outcome.text);
         let begin = if good { "" } else { "no " };
         let begin = format!("{begin}TLS handshake with {} after ", site.address);
@@ -146,7 +149,7 @@ async fn a_server_may_be_its_own_authority() {
         (Some("www.example.com"), true),
         (Some("other.example.com"), false),
     ] {
-        let outcome = negotiate(Service::Tls(site.tls(name, true, false)), site.address).await;
+        let outcome = negotiate(Handshake(site.tls(name, true, false)), site.address).await;
         assert_eq!(outcome.good, good, "{}", outcome.text);
     }
 }
@@ -155,7 +158,7 @@ async fn a_server_may_be_its_own_authority() {
 async fn an_expired_certificate_is_told() {
     let site = site(&["www.example.com"], true).await;
     for name in [None, Some("www.example.com")] {
-        let outcome = negotiate(Service::Tls(site.tls(name, true, false)), site.address).await;
+        let outcome = negotiate(Handshake(site.tls(name, true, false)), site.address).await;
         assert!(!outcome.good, "{}", outcome.text);
         assert!(
             outcome.text.contains("the certificate has expired"),
@@ -175,11 +178,11 @@ async fn a_file_of_authorities_has_to_be_one() {
     };
     let server = serve(|_| async {}).await;
     let path = file.display();
-    let outcome = negotiate(Service::Tls(tls.clone()), server).await;
+    let outcome = negotiate(Handshake(tls.clone()), server).await;
     let text = format!("{server} not probed: cannot read {path}: no such file or directory");
     assert_says(&outcome, false, &text);
     std::fs::write(&file, "nothing").unwrap();
-    let outcome = negotiate(Service::Tls(tls), server).await;
+    let outcome = negotiate(Handshake(tls), server).await;
     let text = format!("{server} not probed: cannot read {path}: no certificate in it");
     assert_says(&outcome, false, &text);
 }
@@ -188,7 +191,7 @@ async fn a_file_of_authorities_has_to_be_one() {
 async fn a_configuration_is_made_once() {
     let site = site(&["www.example.com"], false).await;
     let prober = Prober::default();
-    let kind = Kind::Negotiate(Service::Tls(site.tls(None, true, false)));
+    let kind = Kind::Negotiate(Handshake(site.tls(None, true, false)).into());
     for _ in 0..2 {
         let outcome = prober.run(&check(kind.clone(), site.address)).await;
         assert!(outcome.good, "{}", outcome.text);
@@ -204,13 +207,13 @@ async fn a_server_that_does_not_speak_tls_is_told() {
         stream.read_to_end(&mut Vec::new()).await.ok();
     })
     .await;
-    let outcome = negotiate(Service::Tls(Tls::default()), server).await;
+    let outcome = negotiate(Handshake(Tls::default()), server).await;
     let begin = format!("no TLS handshake with {server} after ");
     assert!(outcome.text.starts_with(&begin), "{}", outcome.text);
     assert!(outcome.text.contains("corrupt message"), "{}", outcome.text);
 
     let server = serve(|_| async {}).await;
-    let outcome = negotiate(Service::Tls(Tls::default()), server).await;
+    let outcome = negotiate(Handshake(Tls::default()), server).await;
     let begin = format!("no TLS handshake with {server} after ");
     assert!(outcome.text.starts_with(&begin), "{}", outcome.text);
 }
@@ -221,7 +224,7 @@ async fn a_handshake_that_hangs_is_given_up() {
         stream.read_to_end(&mut Vec::new()).await.ok();
     })
     .await;
-    assert_gives_up(Service::Tls(Tls::default()), server, "TLS handshake with").await;
+    assert_gives_up(Handshake(Tls::default()), server, "TLS handshake with").await;
 }
 
 #[tokio::test]
@@ -237,7 +240,7 @@ async fn https_is_http_within_tls() {
         redirects: 0,
         tls: Some(site.tls(Some("www.example.com"), true, false)),
     };
-    let outcome = negotiate(Service::Http(http.clone()), site.address).await;
+    let outcome = negotiate(http.clone(), site.address).await;
     assert_says(
         &outcome,
         true,
@@ -248,7 +251,7 @@ async fn https_is_http_within_tls() {
         tls: Some(site.tls(Some("www.example.com"), false, false)),
         ..http
     };
-    let check: Check = check(Kind::Negotiate(Service::Http(stranger)), site.address);
+    let check: Check = check(Kind::Negotiate(stranger.into()), site.address);
     let outcome = Prober::default().run(&check).await;
     assert!(
         outcome

@@ -1,0 +1,71 @@
+//! An answer, and whether it is good.
+
+use std::ops::RangeInclusive;
+
+use bytes::BytesMut;
+use hyper::{HeaderMap, StatusCode};
+
+use super::settings::Http;
+use crate::outcome::{Failure, excerpt};
+use crate::probe::Found;
+
+/// Bytes of a body that are read at most.
+pub(super) const BODY: usize = 1 << 20;
+
+/// An answer.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    /// Its first [`BODY`] bytes.
+    pub(super) body: BytesMut,
+    /// There was more.
+    pub(super) cut: bool,
+}
+
+impl Answer {
+    /// The outcome of a check that this answer ends.
+    pub(super) fn judge(&self, http: &Http, redirected: &str) -> Found {
+        let status = format!("HTTP {}{redirected}", self.status.as_u16());
+        if !self.is_good(http) {
+            return Err(Failure::answer(status, expected(&http.status)));
+        }
+        match &http.receive {
+            Some(pattern) if !pattern.accepts(&self.body) => {
+                let said = match (self.body.is_empty(), self.cut) {
+                    (true, _) => " with an empty body".to_owned(),
+                    (false, true) => {
+                        format!(" with the first {BODY} bytes {}", excerpt(&self.body))
+                    }
+                    (false, false) => format!(" with {}", excerpt(&self.body)),
+                };
+                Err(Failure::answer(status + &said, pattern.to_string()))
+            }
+            _ => Ok(status),
+        }
+    }
+
+    /// The status is one of those that the check expects.
+    pub(super) fn is_good(&self, http: &Http) -> bool {
+        if http.status.is_empty() {
+            return self.status.is_success();
+        }
+        let code = self.status.as_u16();
+        http.status.iter().any(|range| range.contains(&code))
+    }
+}
+
+/// `2xx`, `200 to 204 or 401`.
+fn expected(status: &[RangeInclusive<u16>]) -> String {
+    if status.is_empty() {
+        return "2xx".to_owned();
+    }
+    let ranges: Vec<String> = status
+        .iter()
+        .map(|range| match (*range.start(), *range.end()) {
+            (first, last) if first == last => first.to_string(),
+            (first, last) if first % 100 == 0 && last == first + 99 => format!("{}xx", first / 100),
+            (first, last) => format!("{first} to {last}"),
+        })
+        .collect();
+    ranges.join(" or ")
+}

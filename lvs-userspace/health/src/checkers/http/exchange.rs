@@ -1,0 +1,192 @@
+//! One request and its answer.
+
+use std::error::Error as _;
+use std::future::pending;
+use std::io;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Empty};
+use hyper::Request;
+use hyper::client::conn::http1;
+use hyper::header::{ACCEPT, AUTHORIZATION, CONNECTION, HOST, USER_AGENT};
+use hyper_util::rt::TokioIo;
+use url::{Position, Url};
+
+use super::answer::{Answer, BODY};
+use super::destination::{Destination, port};
+use super::settings::Http;
+use crate::credentials::Credentials;
+use crate::outcome::{Failure, excerpt};
+use crate::probe::Probe;
+use crate::probe::connection::{ANSWER, Connection};
+
+/// `User-Agent` of a probe.
+const AGENT: &str = concat!("lvsd/", env!("CARGO_PKG_VERSION"));
+/// Bytes of an answer's head at most.
+const HEAD: usize = 64 << 10;
+/// Header lines of a proxy's consent at most.
+const LINES: usize = 100;
+
+/// Asks once.
+pub(super) async fn ask(
+    probe: &Probe<'_>,
+    http: &Http,
+    to: &Destination,
+) -> Result<Answer, Failure> {
+    let request = request(http, to)?;
+    let connection = open(probe, to).await?;
+    probe.awaits("answer");
+    let (mut sender, driver) = http1::Builder::new()
+        .max_buf_size(HEAD)
+        // No standard asks for it; some servers do.
+        .title_case_headers(true)
+        .handshake(TokioIo::new(connection))
+        .await
+        .map_err(|error| failure("answer", &error))?;
+    let exchange = async {
+        let response = sender
+            .send_request(request)
+            .await
+            .map_err(|error| failure("answer", &error))?;
+        probe.awaits("rest of the answer");
+        read(response).await
+    };
+    // An error of the driver is one of the exchange, too.
+    let driver = async {
+        driver.await.ok();
+        pending::<()>().await;
+    };
+    tokio::select! {
+        answer = exchange => answer,
+        () = driver => Err(Failure::closed("answer")),
+    }
+}
+
+/// Connects to a destination, with the TLS it asks for.
+async fn open<'p>(probe: &'p Probe<'p>, to: &Destination) -> Result<Connection<'p>, Failure> {
+    let mut connection = Connection::open_to(probe, to.address).await?;
+    if let (true, "https") = (to.proxied, to.url.scheme()) {
+        tunnel(&mut connection, &to.url).await?;
+    }
+    match &to.tls {
+        Some(tls) => connection.start_tls(tls).await,
+        None => Ok(connection),
+    }
+}
+
+fn request(http: &Http, to: &Destination) -> Result<Request<Empty<Bytes>>, Failure> {
+    // RFC 9112, section 3.2: a proxy gets the whole URL, unless it only passes TLS on.
+    let uri = if to.proxied && to.url.scheme() == "http" {
+        &to.url[..Position::AfterQuery]
+    } else {
+        &to.url[Position::BeforePath..Position::AfterQuery]
+    };
+    let mut request = Request::builder()
+        .method(http.method.as_str())
+        .uri(uri)
+        .header(HOST, &to.host)
+        .header(USER_AGENT, AGENT)
+        .header(ACCEPT, "*/*")
+        .header(CONNECTION, "close");
+    if to.trusted && !http.credentials.login.is_empty() {
+        request = request.header(AUTHORIZATION, basic(&http.credentials));
+    }
+    request
+        .body(Empty::new())
+        .map_err(|error| Failure::Own(format!("\"{}\": {error}", http.request)))
+}
+
+/// RFC 7617.
+fn basic(credentials: &Credentials) -> String {
+    let pair = format!("{}:{}", credentials.login, credentials.password);
+    format!("Basic {}", STANDARD.encode(pair))
+}
+
+async fn read(response: hyper::Response<hyper::body::Incoming>) -> Result<Answer, Failure> {
+    let (head, mut incoming) = response.into_parts();
+    let mut body = BytesMut::new();
+    let mut cut = false;
+    while let Some(frame) = incoming.frame().await {
+        let frame = frame.map_err(|error| failure("rest of the answer", &error))?;
+        let Some(data) = frame.data_ref() else {
+            continue;
+        };
+        let room = BODY - body.len();
+        body.extend_from_slice(&data[..data.len().min(room)]);
+        if data.len() >= room {
+            cut = true;
+            break;
+        }
+    }
+    Ok(Answer {
+        status: head.status,
+        headers: head.headers,
+        body,
+        cut,
+    })
+}
+
+fn failure(awaited: &'static str, error: &hyper::Error) -> Failure {
+    if error.is_parse_too_large() {
+        return Failure::answer(format!("a head of more than {HEAD} bytes"), "a shorter one");
+    }
+    if error.is_parse() {
+        return Failure::answer("something else", "HTTP/1.1");
+    }
+    let cause = error.source().and_then(|source| source.downcast_ref());
+    match cause {
+        Some(cause) => io_failure(awaited, cause),
+        None if error.is_incomplete_message() => Failure::closed(awaited),
+        None => Failure::answer(excerpt(error.to_string().as_bytes()), "HTTP/1.1"),
+    }
+}
+
+/// An error that a library has seen.
+fn io_failure(awaited: &'static str, cause: &io::Error) -> Failure {
+    let inner = cause.get_ref();
+    if inner
+        .and_then(|inner| inner.downcast_ref::<Failure>())
+        .is_some()
+    {
+        return Failure::TooLong { limit: ANSWER };
+    }
+    let source = match cause.raw_os_error() {
+        Some(number) => io::Error::from_raw_os_error(number),
+        None if cause.kind() == io::ErrorKind::UnexpectedEof => return Failure::closed(awaited),
+        None => io::Error::new(cause.kind(), cause.to_string()),
+    };
+    Failure::Io { awaited, source }
+}
+
+/// Makes a proxy pass the connection on to the host of a URL (RFC 9110, section 9.3.6).
+async fn tunnel(connection: &mut Connection<'_>, url: &Url) -> Result<(), Failure> {
+    let host = url.host_str().unwrap_or_default();
+    let port = port(url);
+    let question = format!(
+        "CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: {AGENT}\r\n\r\n"
+    );
+    connection.send(question.as_bytes()).await?;
+    let consent = connection.line("answer").await?;
+    let status = consent
+        .strip_prefix("HTTP/1.")
+        .and_then(|rest| rest.split(' ').nth(1));
+    match status {
+        Some(status) if status.len() == 3 && status.starts_with('2') => {}
+        Some(status) => {
+            let found = format!("HTTP {}", excerpt(status.as_bytes()));
+            return Err(Failure::answer(found, "a tunnel"));
+        }
+        None => return Err(Failure::answer(excerpt(consent.as_bytes()), "HTTP/1.1")),
+    }
+    for _ in 0..LINES {
+        if connection.line("rest of the answer").await?.is_empty() {
+            return Ok(());
+        }
+    }
+    Err(Failure::answer(
+        format!("more than {LINES} lines of consent"),
+        "a tunnel",
+    ))
+}

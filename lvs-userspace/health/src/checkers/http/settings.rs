@@ -1,0 +1,72 @@
+//! The settings of HTTP checks.
+
+use std::ops::RangeInclusive;
+
+use crate::checker::Checker;
+use crate::credentials::Credentials;
+use crate::options::Options;
+use crate::pattern::Pattern;
+use crate::probe::tls::Tls;
+
+/// Redirects that LWP follows, by which ldirectord makes its requests.
+const REDIRECTS: u8 = 7;
+
+/// A check by a request to the server itself, and what is expected of the answer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Http {
+    /// `GET`, `HEAD`.
+    pub method: String,
+    /// Path with its query, or a whole URL.
+    pub request: String,
+    /// `Host`; none: the server's address.
+    pub virtual_host: Option<String>,
+    /// Good status codes; empty: 200 to 299.
+    pub status: Vec<RangeInclusive<u16>>,
+    /// Pattern that the body must match.
+    pub receive: Option<Pattern>,
+    /// Credentials of `Authorization: Basic`; an empty name sends none.
+    pub credentials: Credentials,
+    /// Number of redirects that are followed.
+    pub redirects: u8,
+    /// TLS: with the server itself, or, of a proxy, with the host of an `https` URL.
+    pub tls: Option<Tls>,
+}
+
+/// A check by a request to another host by way of the server.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct HttpProxy(pub Http);
+
+impl Http {
+    pub(crate) fn make(options: &Options) -> Checker {
+        Self::new(options, None).into()
+    }
+
+    pub(crate) fn make_tls(options: &Options) -> Checker {
+        Self::new(options, Some(options.tls.clone())).into()
+    }
+
+    fn new(options: &Options, tls: Option<Tls>) -> Self {
+        let request = options.request.as_deref().unwrap_or("/");
+        let slash = if request.contains("://") || request.starts_with('/') {
+            ""
+        } else {
+            "/"
+        };
+        Self {
+            method: options.http_method.as_deref().unwrap_or("GET").to_owned(),
+            request: format!("{slash}{request}"),
+            virtual_host: options.virtual_host.clone().filter(|name| !name.is_empty()),
+            status: options.status.clone(),
+            receive: options.receive.clone(),
+            credentials: options.credentials.clone(),
+            redirects: options.redirects.unwrap_or(REDIRECTS),
+            tls,
+        }
+    }
+}
+
+impl HttpProxy {
+    pub(crate) fn make(options: &Options) -> Checker {
+        Self(Http::new(options, Some(options.tls.clone()))).into()
+    }
+}
