@@ -64,6 +64,14 @@ pub(super) struct Addressing {
     pub(super) ports: u16,
 }
 
+/// Socket, configuration and clock of one turn.
+#[derive(Clone, Copy)]
+struct Turn<'a> {
+    socket: &'a SyncSocket,
+    config: &'a Config,
+    now: u32,
+}
+
 /// Sends to one group of directors.
 pub(super) struct Master {
     maps: Arc<Maps>,
@@ -112,7 +120,11 @@ impl Master {
         let Some(config) = self.maps.config.read(0) else {
             return;
         };
-        let now = clock::now();
+        let turn = Turn {
+            socket,
+            config: &config,
+            now: clock::now(),
+        };
         if self.templates_since.elapsed() >= TEMPLATES {
             self.templates_since = Instant::now();
             self.templates.clear();
@@ -122,7 +134,7 @@ impl Master {
         events.sort_unstable();
         events.dedup();
         for id in events {
-            self.send_event(socket, &config, id, now);
+            self.send_event(turn, id);
         }
         let lost = self.events.lost();
         if lost != self.lost {
@@ -131,8 +143,8 @@ impl Master {
             self.lost = lost;
             self.round = Some(0);
         }
-        let left = self.send_due(socket, &config, left, now);
-        self.go_round(socket, &config, left, now);
+        let left = self.send_due(turn, left);
+        self.go_round(turn, left);
         for port in 0..self.packers.len() {
             if let Some(message) = self.packers.get_mut(port).and_then(Packer::flush) {
                 self.send(socket, port, &message);
@@ -140,49 +152,47 @@ impl Master {
         }
     }
 
+    fn read(&self, turn: Turn<'_>, id: EntryId) -> Option<Snapshot> {
+        snapshot::read(&self.maps, turn.config, id, turn.now)
+    }
+
     /// Sends the entry of an event, and the template that led it to its server.
-    fn send_event(&mut self, socket: &SyncSocket, config: &Config, id: EntryId, now: u32) {
-        if let Some(snapshot) = snapshot::read(&self.maps, config, id, now) {
-            self.send_template(socket, config, &snapshot, now);
-            self.push(socket, id, &snapshot, now);
+    fn send_event(&mut self, turn: Turn<'_>, id: EntryId) {
+        if let Some(snapshot) = self.read(turn, id) {
+            self.send_template(turn, &snapshot);
+            self.push(turn, id, &snapshot);
         }
     }
 
     /// Sends the template that led a connection to its server, unless it was sent a moment ago.
-    fn send_template(
-        &mut self,
-        socket: &SyncSocket,
-        config: &Config,
-        connection: &Snapshot,
-        now: u32,
-    ) {
+    fn send_template(&mut self, turn: Turn<'_>, connection: &Snapshot) {
         let Some(template) = connection.template else {
             return;
         };
         if self.templates.insert(template)
-            && let Some(snapshot) = snapshot::read(&self.maps, config, template, now)
+            && let Some(snapshot) = self.read(turn, template)
         {
-            self.push(socket, template, &snapshot, now);
+            self.push(turn, template, &snapshot);
         }
     }
 
     /// Sends entries again that are due; returns how many more may be sent in this turn.
-    fn send_due(&mut self, socket: &SyncSocket, config: &Config, most: usize, now: u32) -> usize {
+    fn send_due(&mut self, turn: Turn<'_>, most: usize) -> usize {
         let Some(refresher) = &mut self.refresher else {
             return most;
         };
-        let due = refresher.due(Entries::from(&*self.maps), most, now);
+        let due = refresher.due(Entries::from(&*self.maps), most, turn.now);
         for &id in &due {
-            if let Some(snapshot) = snapshot::read(&self.maps, config, id, now) {
-                self.send_template(socket, config, &snapshot, now);
-                self.pack(socket, id, &snapshot);
+            if let Some(snapshot) = self.read(turn, id) {
+                self.send_template(turn, &snapshot);
+                self.pack(turn.socket, id, &snapshot);
             }
         }
         most - due.len()
     }
 
     /// Goes on with the round, if there is one: templates come by themselves.
-    fn go_round(&mut self, socket: &SyncSocket, config: &Config, mut entries: usize, now: u32) {
+    fn go_round(&mut self, turn: Turn<'_>, mut entries: usize) {
         let Some(from) = self.round else {
             return;
         };
@@ -198,9 +208,9 @@ impl Master {
             && entries > 0
             && let Some(id) = EntryId::at(place, sizes)
         {
-            let snapshot = snapshot::read(&self.maps, config, id, now);
+            let snapshot = self.read(turn, id);
             if let Some(snapshot) = snapshot.filter(|snapshot| snapshot.own || !own_only) {
-                self.push(socket, id, &snapshot, now);
+                self.push(turn, id, &snapshot);
                 entries -= 1;
             }
             place += 1;
@@ -212,11 +222,11 @@ impl Master {
         }
     }
 
-    fn push(&mut self, socket: &SyncSocket, id: EntryId, snapshot: &Snapshot, now: u32) {
+    fn push(&mut self, turn: Turn<'_>, id: EntryId, snapshot: &Snapshot) {
         if let Some(refresher) = &mut self.refresher {
-            refresher.note_sent(id, snapshot.tag, snapshot.seen, now);
+            refresher.note_sent(id, snapshot.tag, snapshot.seen, turn.now);
         }
-        self.pack(socket, id, snapshot);
+        self.pack(turn.socket, id, snapshot);
     }
 
     fn pack(&mut self, socket: &SyncSocket, id: EntryId, snapshot: &Snapshot) {
