@@ -3,7 +3,7 @@
 //! The kernel loads and runs what `lvsd` embeds; the daemon's own director fills the tables.
 
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
 use aya::programs::{TestRun as _, TestRunOptions};
@@ -14,6 +14,7 @@ use lvs_config::rules;
 use lvs_dataplane::director::{Director, NextHop};
 use lvs_dataplane::kernel::{DataPath, Directory, Maps, Options};
 use nix::mount::{MntFlags, umount2};
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::lab::{Missing, skipped};
 
@@ -122,7 +123,7 @@ impl Object {
 
     /// The single writer.
     pub fn director(&self) -> MutexGuard<'_, Director> {
-        self.director.lock().unwrap_or_else(PoisonError::into_inner)
+        self.director.lock()
     }
 
     /// The tables.

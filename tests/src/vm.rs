@@ -7,9 +7,9 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use parking_lot::Mutex;
 
 use crate::lab::Missing;
 
@@ -54,7 +54,7 @@ pub struct Kernel {
 impl Kernel {
     /// The kernel of this machine's Debian release, downloaded into a folder if it is not there.
     pub fn debian(folder: &Path) -> Result<Self> {
-        let _alone = PREPARING.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = PREPARING.lock();
         if let Some(image) = image(folder) {
             return Ok(Self { image });
         }
@@ -140,7 +140,7 @@ impl Kernel {
         }
         let package = self.image.ancestors().nth(2).context("no package")?;
         let folder = Path::new("lib/modules").join(self.release());
-        let alone = PREPARING.lock().unwrap_or_else(PoisonError::into_inner);
+        let alone = PREPARING.lock();
         if !package.join(&folder).join("modules.dep").exists() {
             run(Command::new("depmod")
                 .arg("-b")

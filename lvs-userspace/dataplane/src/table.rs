@@ -16,20 +16,20 @@
 
 use std::mem::offset_of;
 use std::sync::atomic::{Ordering, fence};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lvs_common::abi::{Load, WAYS};
 use lvs_common::connection::table::{New, Store, Ways};
 use lvs_common::connection::{Client, Entry, Key, Loads, Record, Tag};
 use lvs_common::family::Family;
 use lvs_common::walk::Walk;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::kernel::{EntryMapping, Mapping};
 
 /// Waits until no other thread of this process has ways claimed, and keeps it so.
 pub fn claims() -> MutexGuard<'static, ()> {
     static CLAIMS: Mutex<()> = Mutex::new(());
-    CLAIMS.lock().unwrap_or_else(PoisonError::into_inner)
+    CLAIMS.lock()
 }
 
 /// One of the connection tables with what its entries are accounted for in.

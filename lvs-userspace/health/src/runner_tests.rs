@@ -1,7 +1,6 @@
 //! With time that stands still while anything can run: no test depends on the machine's speed.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
@@ -9,6 +8,7 @@ use crate::check::Path;
 use crate::checkers::nntp::Nntp;
 use crate::model::Rhythm;
 use lvs_api::health::State;
+use parking_lot::Mutex;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -172,8 +172,8 @@ async fn a_combined_check_negotiates_at_first_and_after_a_failure() {
             Kind::Combined { .. } => 'N',
             _ => '?',
         };
-        received.lock().unwrap().push(letter);
-        let good = answers.lock().unwrap().next() == Some('+');
+        received.lock().push(letter);
+        let good = answers.lock().next() == Some('+');
         async move { outcome(good) }
     }));
     let combined = Kind::Combined {
@@ -184,7 +184,7 @@ async fn a_combined_check_negotiates_at_first_and_after_a_failure() {
     for _ in 0..10 {
         reports.recv().await.unwrap();
     }
-    assert_eq!(asked.lock().unwrap().get(..10), Some("NcccNcNccc"));
+    assert_eq!(asked.lock().get(..10), Some("NcccNcNccc"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -216,7 +216,7 @@ async fn only_news_are_reported_unless_each_outcome_is_wanted() {
     // Good: a and b.
     let answers = Mutex::new("aaabbbxxxyyyaaa".chars());
     let (runner, mut reports) = runner(prober(move |_| {
-        let answer = answers.lock().unwrap().next().unwrap_or('a');
+        let answer = answers.lock().next().unwrap_or('a');
         let good = "ab".contains(answer);
         async move {
             Outcome {

@@ -4,9 +4,10 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tracing::{error, info};
 
@@ -158,11 +159,6 @@ fn batches(mut jobs: &mut [Job]) -> Vec<&mut [Job]> {
     batches
 }
 
-/// The single writer of the tables. A panic while it is held leaves no edit half made.
-fn lock(director: &Mutex<Director>) -> MutexGuard<'_, Director> {
-    director.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Waits at most 50 ms for the next hops of servers that begin to serve, so that their first packets are not lost.
 fn resolve_next_hops(director: &Mutex<Director>, jobs: &[Job]) {
     let serves = |settings: &Option<ServerSettings>| settings.is_some_and(|s| s.weight > 0);
@@ -173,7 +169,7 @@ fn resolve_next_hops(director: &Mutex<Director>, jobs: &[Job]) {
         .map(|change| change.server.address())
         .collect();
     for _ in 0..10 {
-        if addresses.is_empty() || lock(director).expect_all(&addresses) {
+        if addresses.is_empty() || director.lock().expect_all(&addresses) {
             return;
         }
         std::thread::sleep(Duration::from_millis(5));
@@ -182,7 +178,7 @@ fn resolve_next_hops(director: &Mutex<Director>, jobs: &[Job]) {
 
 /// Applies jobs of different services, and completes their events with the lines of the log.
 fn write(director: &Mutex<Director>, jobs: &mut [Job], done: &mut Done) {
-    let mut director = lock(director);
+    let mut director = director.lock();
     let planned: Vec<_> = jobs
         .iter()
         .map(|job| edits(&job.update, director.wanted(&job.update.service)))

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
@@ -17,6 +17,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use lvs_api::model::Protocol;
 use lvs_api::protocol::{Connection, Edit, Refusal, RefusalKind, Timeouts};
+use parking_lot::Mutex;
 use tempfile::TempDir;
 
 /// Edits that arrived.
@@ -90,17 +91,14 @@ impl Peer {
     }
 
     fn edits(&self) -> Vec<Edit> {
-        let edits = self.edits.lock().unwrap_or_else(PoisonError::into_inner);
+        let edits = self.edits.lock();
         edits.clone()
     }
 }
 
 async fn edit(State(edits): State<Edits>, Json(edit): Json<Edit>) -> axum::response::Response {
     let refused = matches!(edit, Edit::DeleteService { .. });
-    edits
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .push(edit);
+    edits.lock().push(edit);
     if refused {
         let refusal = Refusal {
             kind: RefusalKind::NoSuchService,

@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::mem::offset_of;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard};
 
 use lvs_common::abi::{self, Config};
 use lvs_common::connection::EntryId;
 use lvs_dataplane::kernel::Maps;
-
-use crate::lock::lock;
+use parking_lot::{Mutex, MutexGuard};
 
 /// Events that wait for one subscription at most.
 const MOST: usize = 65_536;
@@ -82,7 +81,7 @@ impl EventFeed {
     }
 
     fn subscriptions(&self) -> MutexGuard<'_, Subscriptions> {
-        lock(&self.subscriptions)
+        self.subscriptions.lock()
     }
 
     /// Has the data path make the events that a subscription is interested in.

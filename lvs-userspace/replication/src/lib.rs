@@ -14,7 +14,6 @@ mod discard;
 mod entries;
 mod events;
 pub mod ipvs;
-mod lock;
 pub mod peer;
 mod replica;
 mod validate;

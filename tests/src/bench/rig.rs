@@ -4,8 +4,8 @@ use std::fs;
 use std::mem::offset_of;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -22,6 +22,7 @@ use lvs_dataplane::director::{Director, NextHop};
 use lvs_dataplane::kernel::{BenchPrograms, DataPath, Directory, EntryMapping, Options};
 use lvs_dataplane::sweep::Sweeper;
 use lvs_replication::{EventFeed, Subscription};
+use parking_lot::Mutex;
 use zerocopy::FromZeros as _;
 
 use super::case::Case;

@@ -8,13 +8,14 @@ use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use lvs_api::model::{Family, Method, Protocol};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::addresses::{self, FAMILIES, METHODS};
 use super::command;
@@ -101,7 +102,7 @@ impl Director {
     }
 
     fn daemon(&self) -> MutexGuard<'_, Option<Child>> {
-        self.daemon.lock().unwrap_or_else(PoisonError::into_inner)
+        self.daemon.lock()
     }
 
     /// Starts the daemon without a configuration: it finds what is in its maps.

@@ -11,10 +11,11 @@ use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use parking_lot::{Mutex, MutexGuard};
 
 use super::namespace::Namespace;
 use crate::eventually;
@@ -94,7 +95,7 @@ impl Machine {
     }
 
     fn running(&self) -> MutexGuard<'_, Option<Running>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+        self.running.lock()
     }
 
     fn init(&self) -> Result<i32> {

@@ -16,10 +16,11 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use parking_lot::Mutex;
 
 use super::machine::{self, Ended, Machine};
 use super::namespace::Namespace;
@@ -169,10 +170,7 @@ impl Site {
             network.run("ethtool", &["-K", port, "tx", "off"])?;
         }
         let receivers = Receivers::attach(&network, &ports)?;
-        self.receivers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(name.to_owned(), receivers);
+        self.receivers.lock().insert(name.to_owned(), receivers);
         let number = DIRECTORS.iter().find(|(own, _)| *own == name);
         let (_, number) = number.with_context(|| format!("there is no director {name}"))?;
         for segment in 0..self.segments.len() {

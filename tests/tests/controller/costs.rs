@@ -2,7 +2,6 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,6 +9,7 @@ use std::time::{Duration, Instant};
 use lvs_api::model::Family::Ipv4;
 use lvs_api::model::Method::Nat;
 use lvs_tests::lab::addresses::virtual_address;
+use parking_lot::Mutex;
 
 use crate::care::{Care, QUICK, reals, virtual_service};
 
@@ -31,7 +31,7 @@ struct Costs {
 impl Costs {
     /// Requests that failed between two moments, and how long after the first the last of them did.
     fn failed(&self, from: Instant, to: Instant) -> (usize, Duration) {
-        let failures = self.failures.lock().unwrap();
+        let failures = self.failures.lock();
         let within = failures
             .iter()
             .filter(|(moment, _)| (from..to).contains(moment));
@@ -49,7 +49,7 @@ impl Costs {
                 }
                 Err(error) => {
                     let failure = (Instant::now(), error.kind());
-                    self.failures.lock().unwrap().push(failure);
+                    self.failures.lock().push(failure);
                     kept = None;
                 }
             }
@@ -162,7 +162,7 @@ fn events(care: &mut Care, costs: &Costs) -> String {
     assert!(requests > CLIENTS, "{requests} requests");
     // Connections may be slow on a busy machine; none is refused or broken any more.
     let slow = [io::ErrorKind::WouldBlock, io::ErrorKind::TimedOut];
-    let failures = costs.failures.lock().unwrap().clone();
+    let failures = costs.failures.lock().clone();
     let broken = failures
         .iter()
         .find(|(moment, kind)| *moment > back && !slow.contains(kind));

@@ -6,14 +6,15 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use lvs_api::model::Family::Ipv4;
 use lvs_tests::eventually;
 use lvs_tests::lab::addresses::server;
+use parking_lot::Mutex;
 
 use crate::care::{Care, PATIENCE, QUICK, virtual_service};
 
@@ -80,10 +81,10 @@ fn a_weight_follows_what_the_servers_agent_says() {
     assert_eq!(care.table(), "1=100 2=100");
     let line = Arc::new(Mutex::new("50%\n".to_owned()));
     let said = Arc::clone(&line);
-    listen(&care, 1, 9999, move || said.lock().unwrap().clone());
+    listen(&care, 1, 9999, move || said.lock().clone());
     care.becomes("1=50 2=100");
     let says = |text: &str, table: &str| {
-        *line.lock().unwrap() = text.to_owned();
+        *line.lock() = text.to_owned();
         care.becomes(table);
     };
     says("drain\n", "1=0 2=100");

@@ -3,10 +3,10 @@
 
 use std::fmt::Write as _;
 use std::process::Command;
-use std::sync::Mutex;
 
 use lvs_config::ldirectord;
 use lvs_tests::lab::{Missing, find, skipped};
+use parking_lot::Mutex;
 
 use lines::{ACCEPTED, At, ONLY_HERE, ONLY_THERE, REFUSED, cases, file};
 
@@ -69,11 +69,11 @@ fn each(
     let wrong = Mutex::new(String::new());
     let work = || {
         loop {
-            let next = queue.lock().unwrap().next();
+            let next = queue.lock().next();
             let Some((at, line)) = next else { break };
             let (text, number) = file(at, line, 80);
             if let Some(complaint) = judge(theirs(&text), number) {
-                let _ = writeln!(wrong.lock().unwrap(), "{at:?} {line:?}: {complaint}");
+                let _ = writeln!(wrong.lock(), "{at:?} {line:?}: {complaint}");
             }
         }
     };
@@ -82,7 +82,7 @@ fn each(
             scope.spawn(work);
         }
     });
-    let wrong = wrong.into_inner().unwrap();
+    let wrong = wrong.into_inner();
     assert!(wrong.is_empty(), "{wrong}");
 }
 

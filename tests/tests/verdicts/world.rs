@@ -2,13 +2,14 @@
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use lvs_common::verdict::Reason;
 use lvs_tests::frames::{Content, Packet, difference};
 use lvs_tests::object::{Action, DIRECTOR, INTERFACE, Object, mac};
 use lvs_tests::pairs;
+use parking_lot::{Mutex, MutexGuard};
 
 /// How packets reach the real server of a service, and by which name the rows tell it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,12 +110,7 @@ fn lines() -> String {
 pub(crate) fn world() -> Option<MutexGuard<'static, Object>> {
     static WORLD: OnceLock<Option<Mutex<Object>>> = OnceLock::new();
     let world = WORLD.get_or_init(|| Object::load(4_096, &lines()).map(Mutex::new));
-    Some(
-        world
-            .as_ref()?
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner),
-    )
+    Some(world.as_ref()?.lock())
 }
 
 /// A client's port that no row has used yet.

@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
-use std::sync::Mutex;
 
 use dns_lookup::{AddrInfoHints, SockType};
+use parking_lot::Mutex;
 
 use super::reader::{File, Target};
 use super::settings::Value;
@@ -33,10 +33,10 @@ impl Names {
         let work = || {
             loop {
                 // A guard in the condition of a `while let` would live as long as the body.
-                let next = queue.lock().expect("no thread panics").next();
+                let next = queue.lock().next();
                 let Some((host, family)) = next else { break };
                 let address = resolver(&host, family);
-                let mut found = found.lock().expect("no thread panics");
+                let mut found = found.lock();
                 found.insert((host, family), address);
             }
         };
@@ -45,7 +45,7 @@ impl Names {
                 scope.spawn(work);
             }
         });
-        Self(found.into_inner().expect("no thread panics"))
+        Self(found.into_inner())
     }
 
     /// The address of a host.

@@ -1,9 +1,8 @@
 //! Events of the program: connections to be replicated.
 
-use std::sync::{Mutex, PoisonError};
-
 use aya::maps::{Map, MapData, PerCpuArray, RingBuf};
 use lvs_common::abi;
+use parking_lot::Mutex;
 
 use super::KernelError;
 
@@ -24,7 +23,7 @@ impl Events {
 
     /// Removes at most so many events from the ring buffer.
     pub fn drain(&self, most: usize) -> Vec<u32> {
-        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ring = self.ring.lock();
         let mut events = Vec::new();
         while events.len() < most
             && let Some(event) = ring.next()

@@ -1,10 +1,9 @@
 //! Routes of the probes on the service path.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use aya::maps::{HashMap, Map, MapData, MapError};
 use aya::programs::{SchedClassifier, TcAttachType, tc};
 use lvs_common::abi::{self, PROBE_PROGRAM, ProbeKey, ProbeRoute};
+use parking_lot::{Mutex, MutexGuard};
 use tracing::debug;
 
 use super::load::program_error;
@@ -53,7 +52,7 @@ impl Probes {
     }
 
     fn routes(&self) -> MutexGuard<'_, Routes> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 use std::io;
 use std::mem::offset_of;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use lvs_common::abi::{Config, FIRST_PROBE_PORT, ProbeKey, ProbeRoute};
 use nix::net::if_::if_nametoindex;
+use parking_lot::{Mutex, MutexGuard};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::task::spawn_blocking;
 use tracing::info;
@@ -211,9 +212,7 @@ impl ServicePath {
     }
 
     fn lingering(&self) -> MutexGuard<'_, VecDeque<(Instant, ProbeKey)>> {
-        self.lingering
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.lingering.lock()
     }
 }
 

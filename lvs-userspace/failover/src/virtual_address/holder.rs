@@ -5,9 +5,10 @@ use std::collections::hash_map::Entry;
 use std::io;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
@@ -80,10 +81,7 @@ impl Holder {
 
     /// The state of each address.
     pub(crate) fn status(&self) -> Vec<AddressStatus> {
-        self.status
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.status.lock().clone()
     }
 
     /// Removes all addresses.
@@ -134,7 +132,7 @@ impl Task {
 
     fn publish(&self) {
         let status = self.held.iter().map(|held| held.status(&self.conflicts));
-        *self.status.lock().unwrap_or_else(PoisonError::into_inner) = status.collect();
+        *self.status.lock() = status.collect();
     }
 
     /// Adds the addresses that are missing. Returns the first error.

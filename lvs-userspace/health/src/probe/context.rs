@@ -1,12 +1,13 @@
 //! A probe under way.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use super::tls::Configurations;
 use crate::outcome::Failure;
 use crate::path::Endpoint;
 use lvs_dataplane::service_path::{ProbeEntry, ServicePath};
+use parking_lot::Mutex;
 
 /// The finding of a probe as a phrase (`HTTP 200`), or why it is no good.
 pub type Found = Result<String, Failure>;
@@ -45,11 +46,11 @@ impl<'a> Probe<'a> {
 
     /// Names the thing that is waited for from now on: a noun, `greeting`.
     pub(crate) fn awaits(&self, what: &'static str) {
-        *self.awaited.lock().unwrap_or_else(PoisonError::into_inner) = what;
+        *self.awaited.lock() = what;
     }
 
     pub(crate) fn awaited(&self) -> &'static str {
-        *self.awaited.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.awaited.lock()
     }
 
     /// The address that is connected to: the server, or the virtual address by way of it.

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::PoisonError;
 
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Protocol, Socket, Type};
@@ -76,10 +75,7 @@ pub(super) async fn by_service(
         return Ok(None);
     };
     let from = entry.from;
-    let mut entries = probe
-        .path_entries
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+    let mut entries = probe.path_entries.lock();
     entries.push(entry);
     Ok(Some((socket, from)))
 }

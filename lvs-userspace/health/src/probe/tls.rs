@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
@@ -98,7 +99,7 @@ impl Configurations {
             (false, None) => Verification::Chain(tls.authorities.clone()),
             (false, Some(_)) => Verification::Name(tls.authorities.clone()),
         };
-        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut made = self.0.lock();
         if let Some(configuration) = made.get(&wanted) {
             return Ok(Arc::clone(configuration));
         }

@@ -6,7 +6,7 @@ use std::io;
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -17,6 +17,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use lvs_common::verdict::Reason;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
@@ -92,7 +93,7 @@ impl Control {
     /// The single writer. Whoever holds it may wait for the kernel: not to be held across an await, nor
     /// taken on the runtime's own threads.
     pub(crate) fn director(&self) -> MutexGuard<'_, Director> {
-        self.director.lock().unwrap_or_else(PoisonError::into_inner)
+        self.director.lock()
     }
 
     /// The maps.
@@ -127,25 +128,16 @@ impl Control {
 
     /// Tells where the program runs.
     pub(crate) fn set_interfaces(&self, interfaces: Vec<Interface>) {
-        *self
-            .interfaces
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = interfaces;
+        *self.interfaces.lock() = interfaces;
     }
 
     /// Tells how many connections the last sweep met.
     pub(crate) fn set_occupation(&self, occupation: Occupation) {
-        *self
-            .occupation
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = occupation;
+        *self.occupation.lock() = occupation;
     }
 
     fn status(&self) -> Status {
-        let occupation = *self
-            .occupation
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let occupation = *self.occupation.lock();
         let table = |family, entries, capacity: u32| Table {
             family,
             entries,
@@ -155,11 +147,7 @@ impl Control {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             abi: lvs_common::abi::ABI_VERSION,
             pid: std::process::id(),
-            interfaces: self
-                .interfaces
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
+            interfaces: self.interfaces.lock().clone(),
             tables: vec![
                 table(
                     lvs_api::model::Family::Ipv4,

@@ -1,11 +1,12 @@
 //! The part of a daemon that looks after real servers, with an `ldirectord.cf`.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use parking_lot::Mutex;
 use tracing::{info, warn};
 
 use crate::control::server::Control;
@@ -50,7 +51,7 @@ impl Care {
             configuration,
             overrides: orders,
             prober: Arc::new(move |check| {
-                let prober = probers.lock().unwrap_or_else(PoisonError::into_inner);
+                let prober = probers.lock();
                 let prober = Arc::clone(&prober);
                 Box::pin(async move { prober.run(&check).await })
             }),
@@ -85,7 +86,7 @@ impl Care {
     ) -> Result<()> {
         // Certificates may have changed, too.
         let prober = Arc::new(Prober::new(self.service_path.clone()));
-        *self.prober.lock().unwrap_or_else(PoisonError::into_inner) = prober;
+        *self.prober.lock() = prober;
         let tables = tables(control, &configuration).await?;
         self.mail.enter(Phase::Reloading);
         // Who is no longer written to hears of the last of it.

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
+use parking_lot::Mutex;
 use tracing::{error, info, warn};
 
 use super::file::File;
@@ -111,7 +112,7 @@ pub(super) fn probe_attacher(
     interfaces: Arc<Mutex<Interfaces>>,
 ) -> impl Fn(&str) -> Result<(), KernelError> + Send + Sync {
     move |interface| {
-        let mut interfaces = interfaces.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut interfaces = interfaces.lock();
         interfaces.data_path.send_probes(interface)
     }
 }
@@ -128,7 +129,7 @@ pub(super) async fn attach_missing(
     };
     let (interfaces, control) = (Arc::clone(interfaces), Arc::clone(control));
     let attach = move || {
-        let mut interfaces = interfaces.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut interfaces = interfaces.lock();
         if interfaces.attach_missing(known) {
             control.set_interfaces(interfaces.describe());
         }
@@ -205,7 +206,7 @@ pub(super) fn follower(
 ) -> impl FnMut(&Control) + Send + 'static {
     move |control| {
         own_addresses::follow(&control.maps().config);
-        let mut interfaces = interfaces.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut interfaces = interfaces.lock();
         let Interfaces {
             data_path,
             attachments,

@@ -1,9 +1,10 @@
 //! From one configuration to the next, whoever wants it: a signal, a request, the file itself.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use anyhow::Result;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 

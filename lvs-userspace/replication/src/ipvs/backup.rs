@@ -2,8 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
 
 use lvs_api::sync::SyncReceived;
 use lvs_common::abi::{Config, ServiceKey};
@@ -15,6 +15,7 @@ use lvs_dataplane::clock;
 use lvs_dataplane::director::{Director, Recognized};
 use lvs_dataplane::kernel::Maps;
 use lvs_dataplane::table::{Table, claims};
+use parking_lot::{Mutex, MutexGuard};
 
 use super::socket::SyncSocket;
 use super::unbound::Unbound;
@@ -23,7 +24,6 @@ use super::wire::{Message, SyncEntry};
 use super::worker::Work;
 use crate::apply::{BoundReplica, Existing};
 use crate::discard::{Discard, DiscardCounters};
-use crate::lock::lock;
 use crate::replica::Replica;
 
 /// No UDP datagram is longer.
@@ -46,7 +46,7 @@ pub(super) struct ReceiveCounters {
 
 impl ReceiveCounters {
     pub(super) fn unbound(&self) -> MutexGuard<'_, Unbound> {
-        lock(&self.unbound)
+        self.unbound.lock()
     }
 
     pub(super) fn status(&self) -> SyncReceived {
@@ -77,7 +77,7 @@ impl Backup {
         counters: Arc<ReceiveCounters>,
     ) -> Self {
         let maps = {
-            let director = lock(&director);
+            let director = director.lock();
             Arc::clone(director.maps())
         };
         Self {
@@ -101,7 +101,7 @@ impl Backup {
         let Some(config) = self.maps.config.read(0) else {
             return;
         };
-        let director = lock(&self.director);
+        let director = self.director.lock();
         let _claims = claims();
         for entry in message.entries() {
             let applied =
@@ -119,7 +119,7 @@ impl Backup {
 
     /// Applies what waited for a real server that is configured now.
     fn bind(&self, now: u32) {
-        let director = lock(&self.director);
+        let director = self.director.lock();
         let mut unbound = self.counters.unbound();
         let Some(config) = self.maps.config.read(0).filter(|_| unbound.is_due(now)) else {
             return;

@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use lvs_api::sync::{
     DEFAULT_GROUP, DEFAULT_PORT, DEFAULT_TTL, SyncDaemon, SyncDaemonStatus, SyncRole, SyncStatus,
 };
 use lvs_dataplane::director::Director;
 use lvs_dataplane::kernel::{Maps, SavedSyncDaemon};
+use parking_lot::{Mutex, MutexGuard};
 use thiserror::Error;
 
 use super::backup::{Backup, ReceiveCounters};
@@ -18,7 +19,6 @@ use super::options::SyncOptions;
 use super::socket::{self, SocketError, SyncSocket};
 use super::worker::Worker;
 use crate::events::EventFeed;
-use crate::lock::lock;
 
 /// Why a daemon was not started or stopped.
 #[derive(Debug, Error)]
@@ -177,7 +177,7 @@ impl SyncDaemons {
     }
 
     fn workers(&self) -> MutexGuard<'_, BTreeMap<SyncRole, Vec<Worker>>> {
-        lock(&self.workers)
+        self.workers.lock()
     }
 }
 

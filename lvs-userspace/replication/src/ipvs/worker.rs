@@ -1,16 +1,16 @@
 //! The thread of a sync daemon.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use lvs_api::sync::{SyncDaemon, SyncDaemonStatus};
+use parking_lot::Mutex;
 use tracing::{info, warn};
 
 use super::socket::{PATIENCE, SocketError, SyncSocket};
-use crate::lock::lock;
 
 /// From one look for the daemon's interface to the next.
 const LOOK: Duration = Duration::from_secs(1);
@@ -37,7 +37,7 @@ struct WorkerState {
 
 impl WorkerState {
     fn set_problem(&self, problem: Option<String>) {
-        let mut current = lock(&self.problem);
+        let mut current = self.problem.lock();
         if *current != problem {
             if let Some(problem) = &problem {
                 warn!("connections are not synchronized: {problem}");
@@ -87,7 +87,7 @@ impl Worker {
     pub(super) fn status(&self) -> SyncDaemonStatus {
         SyncDaemonStatus {
             daemon: self.daemon.clone(),
-            problem: lock(&self.state.problem).clone(),
+            problem: self.state.problem.lock().clone(),
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lvs_common::connection::EntryId;
 use lvs_dataplane::clock;
+use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -24,7 +25,6 @@ use super::noise::{Ciphers, Decryptor, Encryptor, Handshake, LONGEST_HANDSHAKE};
 use super::receiver::Receiver;
 use super::record::{Acknowledgement, FrameRecord};
 use super::refusal::Refusal;
-use crate::lock::lock;
 
 /// TCP connections at most whose other side did not prove yet that it has the key.
 const MAX_UNAUTHENTICATED: usize = 32;
@@ -131,7 +131,10 @@ async fn serve(
         ready: Notify::new(),
     };
     // Before any of its replicas is in the tables.
-    lock(&context.inherited).session_begins(&context.maps.sending_peers, peer.instance);
+    context
+        .inherited
+        .lock()
+        .session_begins(&context.maps.sending_peers, peer.instance);
     peer.session_begins(address);
     let (read, write) = stream.into_split();
     let ended = tokio::select! {
@@ -147,9 +150,12 @@ async fn serve(
     let (context, kept) = (Arc::clone(context), Arc::clone(&peer));
     let left = spawn_blocking(move || {
         // A frame that is still being applied is so in a moment, and no other one follows.
-        let index = lock(&session.receiver).close(context.tables());
+        let index = session.receiver.lock().close(context.tables());
         kept.keep_index(index, clock::now());
-        lock(&context.inherited).session_ended(&context.maps.sending_peers, kept.instance);
+        context
+            .inherited
+            .lock()
+            .session_ended(&context.maps.sending_peers, kept.instance);
     });
     match left.await {
         Ok(()) => error,
@@ -172,15 +178,15 @@ async fn receive_frames(
         let frame = decryptor.decrypt(&encrypted)?;
         number += 1;
         if frame.is_empty() {
-            lock(&session.answer).frame = number;
+            session.answer.lock().frame = number;
             continue;
         }
         let (all, from) = (Arc::clone(context), Arc::clone(peer));
         let receiver = Arc::clone(&session.receiver);
         let work = spawn_blocking(move || {
-            let mut receiver = lock(&receiver);
+            let mut receiver = receiver.lock();
             let outcome = {
-                let director = lock(&all.director);
+                let director = all.director.lock();
                 let discarded = &from.discarded;
                 let outcome = receiver.apply_frame(
                     &frame,
@@ -189,7 +195,9 @@ async fn receive_frames(
                     discarded,
                     clock::now(),
                 )?;
-                lock(&all.inherited).note(all.tables(), from.instance, &outcome);
+                all.inherited
+                    .lock()
+                    .note(all.tables(), from.instance, &outcome);
                 outcome
             };
             from.frame_applied(&receiver, outcome.joined);
@@ -201,7 +209,7 @@ async fn receive_frames(
             context.received(peer.instance, message);
         }
         {
-            let mut answer = lock(&session.answer);
+            let mut answer = session.answer.lock();
             answer.frame = number;
             answer.scan = scan;
             answer.missing.extend(outcome.missing);
@@ -219,7 +227,7 @@ async fn send_answers(
     loop {
         let mut frame = Vec::new();
         let more = {
-            let mut answer = lock(&session.answer);
+            let mut answer = session.answer.lock();
             FrameRecord::Acknowledged(Acknowledgement {
                 frame: answer.frame.into(),
                 scan: answer.scan.into(),

@@ -1,14 +1,15 @@
 //! Context that the tasks of all sessions share.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
 
 use lvs_api::role::Role;
 use lvs_common::abi::Config;
 use lvs_common::connection::EntryId;
 use lvs_dataplane::director::Director;
 use lvs_dataplane::kernel::Maps;
+use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{broadcast, watch};
 
@@ -21,7 +22,6 @@ use super::key::Key;
 use super::message::{Event, Instance, Message};
 use super::refusal::RefusalCounters;
 use super::tables::Tables;
-use crate::lock::lock;
 
 /// Directors that are remembered after they left.
 const REMEMBERED: usize = 16;
@@ -72,7 +72,7 @@ impl Context {
 
     /// A session with a dialed peer begins.
     pub(super) fn session_begins(&self, peer: &DialedPeer, hello: &Hello) {
-        lock(&self.roles).insert(hello.instance, hello.role);
+        self.roles.lock().insert(hello.instance, hello.role);
         peer.session_begins(hello.instance);
         self.publish(Event::Joined(hello.instance));
     }
@@ -86,15 +86,15 @@ impl Context {
 
     /// Registers a peer that dialed, and proved that it has the key.
     pub(super) fn register(&self, hello: &Hello) -> Arc<DialingPeer> {
-        lock(&self.roles).insert(hello.instance, hello.role);
-        let mut dialing = lock(&self.dialing);
+        self.roles.lock().insert(hello.instance, hello.role);
+        let mut dialing = self.dialing.lock();
         if dialing.len() >= REMEMBERED && !dialing.contains_key(&hello.instance) {
             let gone = dialing
                 .iter()
-                .find(|(_, peer)| !lock(&peer.state).received.connected);
+                .find(|(_, peer)| !peer.state.lock().received.connected);
             if let Some(gone) = gone.map(|(instance, _)| *instance) {
                 dialing.remove(&gone);
-                lock(&self.roles).remove(&gone);
+                self.roles.lock().remove(&gone);
             }
         }
         let peer = dialing
@@ -114,7 +114,7 @@ impl Context {
     /// Passes a message of a peer on.
     pub(super) fn received(&self, from: Instance, message: Message) {
         if let Message::Role(role) = message {
-            lock(&self.roles).insert(from, role);
+            self.roles.lock().insert(from, role);
         }
         self.publish(Event::Received(from, message));
     }

@@ -2,10 +2,11 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lvs_dataplane::clock;
+use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -23,7 +24,6 @@ use super::record::{FrameRecord, FrameRecords};
 use super::refusal::Refusal;
 use super::sender::Sender;
 use super::window::Window;
-use crate::lock::lock;
 
 /// From one attempt to the next: a network that is back is found within that, whatever TCP thinks of it.
 const REDIAL: Duration = Duration::from_millis(300);
@@ -137,7 +137,7 @@ async fn receive_answers(
         for record in FrameRecords(&frame) {
             match record? {
                 FrameRecord::Acknowledged(all) => {
-                    if !lock(&session.window).acknowledged(all.frame.get()) {
+                    if !session.window.lock().acknowledged(all.frame.get()) {
                         return Err(Refusal::Malformed.into());
                     }
                     peer.scan_applied(all.scan.get());
@@ -146,7 +146,7 @@ async fn receive_answers(
                 _ => return Err(Refusal::Malformed.into()),
             }
         }
-        peer.set_lag(lock(&session.window).lag(Instant::now()));
+        peer.set_lag(session.window.lock().lag(Instant::now()));
         session.moved.notify_one();
     }
 }
@@ -166,8 +166,8 @@ async fn send_frames(
     let mut last = send(session, &mut write, &mut encryptor, &[]).await?;
     loop {
         let now = Instant::now();
-        peer.set_lag(lock(&session.window).lag(now));
-        if lock(&session.window).is_open() {
+        peer.set_lag(session.window.lock().lag(now));
+        if session.window.lock().is_open() {
             let due = scanned.is_none_or(|at| now.duration_since(at) >= SCAN);
             if !sender.is_scanning() && (peer.is_asked_to_scan() || due) {
                 scanned = Some(now);
@@ -215,7 +215,7 @@ async fn send(
 ) -> Result<Instant, SessionError> {
     let encrypted = encryptor.encrypt(frame)?;
     let now = Instant::now();
-    lock(&session.window).sent(now);
+    session.window.lock().sent(now);
     write.write_all(&encrypted).await?;
     Ok(now)
 }

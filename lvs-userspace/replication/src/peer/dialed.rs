@@ -1,12 +1,12 @@
 //! A peer that is dialed, as the task that serves it and those who ask see it.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use lvs_api::peers::PeerSent;
 use lvs_common::connection::EntryId;
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
 
@@ -15,7 +15,6 @@ use super::frame::SessionError;
 use super::message::Instance;
 use super::record::FrameRecord;
 use super::refusal::Refusal;
-use crate::lock::lock;
 
 /// Events that wait to be looked at for one peer; the next scan finds what more there was.
 const EVENTS: usize = 65_536;
@@ -73,14 +72,14 @@ impl DialedPeer {
 
     /// The peer, if it is connected.
     pub(super) fn connected(&self) -> Option<Instance> {
-        let state = lock(&self.state);
+        let state = self.state.lock();
         state.instance.filter(|_| state.sent.connected)
     }
 
     /// A session begins.
     pub(super) fn session_begins(&self, instance: Instance) {
         self.clear();
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.instance = Some(instance);
         state.problem = None;
         state.since = unix_time();
@@ -93,7 +92,7 @@ impl DialedPeer {
     /// A session ended. Returns its peer.
     pub(super) fn session_ended(&self, why: &SessionError) -> Option<Instance> {
         self.clear();
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.since = unix_time();
         state.sent.connected = false;
         state.sent.losses += 1;
@@ -106,7 +105,7 @@ impl DialedPeer {
     /// Notes why it is not connected.
     pub(super) fn set_problem(&self, why: &SessionError) {
         let problem = Some(why.to_string());
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.itself = matches!(why, SessionError::Refused(Refusal::Itself));
         if state.problem != problem {
             if !state.itself {
@@ -123,7 +122,7 @@ impl DialedPeer {
             return;
         }
         if before == 0 {
-            let mut state = lock(&self.state);
+            let mut state = self.state.lock();
             let bulk = bulk_sync(state.sent.connections, state.begun);
             state.sent.bulk = Some(bulk);
             info!(
@@ -135,7 +134,7 @@ impl DialedPeer {
     }
 
     fn clear(&self) {
-        *lock(&self.queue) = Queue::default();
+        *self.queue.lock() = Queue::default();
         self.scans.send_replace((0, 0));
     }
 
@@ -144,7 +143,7 @@ impl DialedPeer {
         if events.is_empty() || self.connected().is_none() {
             return;
         }
-        let mut queue = lock(&self.queue);
+        let mut queue = self.queue.lock();
         let room = EVENTS.saturating_sub(queue.events.len());
         queue.events.extend(events.iter().take(room));
         drop(queue);
@@ -153,12 +152,12 @@ impl DialedPeer {
 
     /// Moves queued events to others.
     pub(super) fn drain_events(&self, events: &mut Vec<EntryId>) {
-        events.append(&mut lock(&self.queue).events);
+        events.append(&mut self.queue.lock().events);
     }
 
     /// The peer asks for an entry.
     pub(super) fn is_missing(&self, id: EntryId) {
-        lock(&self.state).sent.missing += 1;
+        self.state.lock().sent.missing += 1;
         self.resend(&[id]);
     }
 
@@ -167,7 +166,7 @@ impl DialedPeer {
         if entries.is_empty() {
             return;
         }
-        let mut queue = lock(&self.queue);
+        let mut queue = self.queue.lock();
         let room = EVENTS.saturating_sub(queue.resend.len());
         queue.resend.extend(entries.iter().take(room));
         drop(queue);
@@ -176,12 +175,12 @@ impl DialedPeer {
 
     /// Removes and returns entries to be sent whole.
     pub(super) fn drain_resend(&self) -> Vec<EntryId> {
-        std::mem::take(&mut lock(&self.queue).resend)
+        std::mem::take(&mut self.queue.lock().resend)
     }
 
     /// Queues a message. False: too many wait already.
     pub(super) fn queue_message(&self, message: Vec<u8>) -> bool {
-        let mut queue = lock(&self.queue);
+        let mut queue = self.queue.lock();
         if queue.messages.len() >= MESSAGES {
             return false;
         }
@@ -193,7 +192,7 @@ impl DialedPeer {
 
     /// Fills a frame with messages up to so many bytes, or with a longer one alone.
     pub(super) fn drain_messages(&self, frame: &mut Vec<u8>, most: usize) {
-        let mut queue = lock(&self.queue);
+        let mut queue = self.queue.lock();
         while let Some(message) = queue.messages.front()
             && (frame.is_empty() || frame.len() + message.len() < most)
         {
@@ -220,14 +219,14 @@ impl DialedPeer {
 
     /// Sets the frames under way, and the age of the oldest.
     pub(super) fn set_lag(&self, (frames, age): (u64, Duration)) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.sent.lag_frames = frames;
         state.sent.lag_ms = milliseconds(age);
     }
 
     /// Sets what it was sent by now.
     pub(super) fn set_sent(&self, connections: u32, progress: u8) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.sent.connections = connections.into();
         state.sent.progress = progress;
     }

@@ -1,10 +1,10 @@
 //! A peer that dials this director, as the task that serves it and those who ask see it.
 
 use std::net::SocketAddr;
-use std::sync::Mutex;
 use std::time::Instant;
 
 use lvs_api::peers::PeerReceived;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -14,7 +14,6 @@ use super::message::Instance;
 use super::receiver::Receiver;
 use super::replica_index::ReplicaIndex;
 use crate::discard::DiscardCounters;
-use crate::lock::lock;
 
 /// A peer that dialed.
 pub(super) struct DialingPeer {
@@ -60,17 +59,17 @@ impl DialingPeer {
 
     /// Removes and returns the index that its last session left, and the tick at which it did.
     pub(super) fn take_index(&self) -> Option<(ReplicaIndex, u32)> {
-        lock(&self.index).take()
+        self.index.lock().take()
     }
 
     /// Keeps the index for the next session.
     pub(super) fn keep_index(&self, index: ReplicaIndex, now: u32) {
-        *lock(&self.index) = Some((index, now));
+        *self.index.lock() = Some((index, now));
     }
 
     /// A session begins.
     pub(super) fn session_begins(&self, address: SocketAddr) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.address = address.ip().to_canonical().to_string();
         state.since = unix_time();
         state.begun = Some(Instant::now());
@@ -82,7 +81,7 @@ impl DialingPeer {
 
     /// A session ended.
     pub(super) fn session_ended(&self, why: &SessionError) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.since = unix_time();
         state.complete = false;
         state.received.connected = false;
@@ -93,7 +92,7 @@ impl DialingPeer {
 
     /// A frame was applied; `joined`: it completed the bulk sync.
     pub(super) fn frame_applied(&self, receiver: &Receiver, joined: bool) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.received.connections = receiver.connections().into();
         state.received.progress = receiver.progress();
         if joined {

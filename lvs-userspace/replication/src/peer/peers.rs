@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lvs_api::role::Role;
 use lvs_dataplane::director::Director;
+use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, watch};
@@ -23,7 +24,6 @@ use super::message::{Event, Instance, MAX_LENGTH, Message};
 use super::refusal::RefusalCounters;
 use super::{accept, dial};
 use crate::events::{EventFeed, Interest, Subscription};
-use crate::lock::lock;
 
 /// From one look at the data path's events to the next: what a crash may lose at most, beside entries that were
 /// not worth sending.
@@ -82,7 +82,7 @@ impl Peers {
             None => everywhere().await?,
         };
         let listening = listener.local_addr()?;
-        let maps = Arc::clone(lock(&director).maps());
+        let maps = Arc::clone(director.lock().maps());
         let config = maps.config.read(0);
         let dialed = options.peers.into_iter().map(DialedPeer::new).map(Arc::new);
         let inherited = {
@@ -137,7 +137,7 @@ impl Peers {
     /// The directors that messages can be sent to, with their roles as they sent them.
     pub fn connected(&self) -> Vec<(Instance, Role)> {
         let reached = self.context.dialed.iter().filter_map(|out| out.connected());
-        let roles = lock(&self.context.roles);
+        let roles = self.context.roles.lock();
         reached
             .filter_map(|instance| Some((instance, *roles.get(&instance)?)))
             .collect()
@@ -228,7 +228,7 @@ async fn give_up(context: Arc<Context>) {
     tokio::time::sleep(RETURN_TIMEOUT).await;
     let given_up = move || {
         let senders = &context.maps.sending_peers;
-        for peer in lock(&context.inherited).give_up(context.tables(), senders) {
+        for peer in context.inherited.lock().give_up(context.tables(), senders) {
             tracing::warn!("the director {peer} does not return: its connections are this one's");
         }
     };

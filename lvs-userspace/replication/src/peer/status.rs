@@ -9,7 +9,6 @@ use super::dialed::DialedPeer;
 use super::dialing::DialingPeer;
 use super::message::Instance;
 use super::peers::Peers;
-use crate::lock::lock;
 
 impl Peers {
     /// Status of all peers: those that are dialed first.
@@ -24,7 +23,7 @@ impl Peers {
             .iter()
             .filter_map(|peer| peer.instance.clone())
             .collect();
-        let others: Vec<_> = lock(&context.dialing).values().cloned().collect();
+        let others: Vec<_> = context.dialing.lock().values().cloned().collect();
         let others = others
             .iter()
             .filter(|other| !dialed.contains(&other.instance.to_string()));
@@ -41,7 +40,7 @@ impl Peers {
     /// True if a director and this one have each other's connections.
     pub fn in_step(&self, instance: Instance) -> bool {
         let peer = self.context.dialed.iter().find(|peer| {
-            let state = lock(&peer.state);
+            let state = peer.state.lock();
             state.instance == Some(instance)
         });
         peer.is_some_and(|peer| self.context.dialed_status(peer).state == PeerState::InStep)
@@ -52,7 +51,7 @@ impl Context {
     /// Status of a peer that is dialed.
     fn dialed_status(&self, peer: &DialedPeer) -> PeerStatus {
         let (instance, itself, mut problem, since, sent) = {
-            let state = lock(&peer.state);
+            let state = peer.state.lock();
             let sent = state.sent.clone();
             let problem = state.problem.clone();
             (state.instance, state.itself, problem, state.since, sent)
@@ -69,7 +68,7 @@ impl Context {
                 received: None,
             };
         }
-        let other = instance.and_then(|instance| lock(&self.dialing).get(&instance).cloned());
+        let other = instance.and_then(|instance| self.dialing.lock().get(&instance).cloned());
         let other = other.map(|other| received_from(&other));
         let applied = peer.scans.borrow().0 > 0;
         let (received, complete, later) = other
@@ -88,7 +87,7 @@ impl Context {
         PeerStatus {
             address: peer.address.clone(),
             instance: instance.map(|instance| instance.to_string()),
-            role: instance.and_then(|instance| lock(&self.roles).get(&instance).copied()),
+            role: instance.and_then(|instance| self.roles.lock().get(&instance).copied()),
             state,
             since: since.max(later),
             problem,
@@ -101,9 +100,9 @@ impl Context {
     fn dialing_status(&self, other: &DialingPeer) -> PeerStatus {
         let (received, complete, since) = received_from(other);
         PeerStatus {
-            address: lock(&other.state).address.clone(),
+            address: other.state.lock().address.clone(),
             instance: Some(other.instance.to_string()),
-            role: lock(&self.roles).get(&other.instance).copied(),
+            role: self.roles.lock().get(&other.instance).copied(),
             state: match (received.connected, complete) {
                 (false, _) => PeerState::Away,
                 (true, false) => PeerState::CatchingUp,
@@ -119,7 +118,7 @@ impl Context {
 
 /// Counters of what a peer sends, whether its bulk sync is complete, and since when it is so.
 fn received_from(other: &DialingPeer) -> (PeerReceived, bool, u64) {
-    let state = lock(&other.state);
+    let state = other.state.lock();
     let received = PeerReceived {
         discarded: other.discarded.list(),
         ..state.received.clone()

@@ -4,7 +4,6 @@ mod restart;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
-use std::sync::Mutex;
 
 use lvs_common::abi::{Config, Load, Method, Plan, Server, ServiceKey, ticks};
 use lvs_common::connection::table::{self, New, Place, Store, Survey, Ways};
@@ -13,6 +12,7 @@ use lvs_common::family::{Family, PerFamily, V4, V6};
 use lvs_dataplane::director::Recognized;
 use lvs_dataplane::kernel::{EntryMapping, Mapping, SENDING_PEERS};
 use lvs_dataplane::table::Table;
+use parking_lot::Mutex;
 use proptest::prelude::*;
 use zerocopy::FromZeros as _;
 
@@ -25,7 +25,6 @@ use super::sender::Sender;
 use super::tables::Tables;
 use crate::discard::{Discard, DiscardCounters};
 use crate::entries::Entries;
-use crate::lock::lock;
 
 const VIRTUAL: [u8; 4] = [192, 0, 2, 10];
 const SERVERS: u16 = 3;
@@ -185,7 +184,9 @@ impl Director {
     /// The session in which it received ended.
     fn session_ended(&mut self, mut session: Session, now: u32) {
         self.before = Some((session.receiver.close(self.tables()), now));
-        lock(&self.inherited).session_ended(&self.senders, session.from);
+        self.inherited
+            .lock()
+            .session_ended(&self.senders, session.from);
     }
 
     /// Clients with the state of their connections, and whether packets of theirs arrived here.
@@ -231,7 +232,9 @@ struct Session {
 
 impl Session {
     fn new(from: &Director, to: &mut Director) -> Self {
-        lock(&to.inherited).session_begins(&to.senders, from.instance);
+        to.inherited
+            .lock()
+            .session_begins(&to.senders, from.instance);
         Self {
             from: from.instance,
             sender: Sender::new(SIZES),
@@ -257,7 +260,7 @@ impl Session {
         let outcome = receiver
             .apply_frame(&frame, to.tables(), to, &to.discarded, now)
             .unwrap();
-        lock(&to.inherited).note(to.tables(), self.from, &outcome);
+        to.inherited.lock().note(to.tables(), self.from, &outcome);
         for &id in &outcome.missing {
             self.sender.resend(id);
             self.events.push(id);

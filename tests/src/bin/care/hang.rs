@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use lvs_api::model::Family::Ipv4;
 use lvs_api::model::Method::Nat;
 use lvs_tests::lab::addresses::{server, virtual_address};
 use lvs_tests::lab::{Host, Lab};
+use parking_lot::Mutex;
 use socket2::SockRef;
 
 use crate::Cared;
@@ -61,7 +62,7 @@ pub(crate) fn delays(servers: u16, hung: u16) -> Result<()> {
     let cared = Cared::new(prepare, &text)?;
     let mut client = cared.client()?;
     cared.wait(&mut client, usize::from(servers - hung))?;
-    let taken = || std::mem::take(&mut *probes.lock().unwrap_or_else(PoisonError::into_inner));
+    let taken = || std::mem::take(&mut *probes.lock());
     taken();
     thread::sleep(MEASURED);
     let probes = taken();
@@ -101,7 +102,7 @@ fn listen(listener: &TcpListener, probes: &Probes) {
         let Ok(address) = accepted.and_then(greet) else {
             continue;
         };
-        let mut probes = probes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut probes = probes.lock();
         probes.entry(address.ip()).or_default().push(now);
     }
 }

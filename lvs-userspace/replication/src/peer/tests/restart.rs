@@ -24,7 +24,7 @@ impl World {
     /// So much time goes by that no peer is waited for any longer.
     fn give_up(&self, number: usize) -> usize {
         let director = &self.directors[number];
-        let mut inherited = lock(&director.inherited);
+        let mut inherited = director.inherited.lock();
         inherited
             .give_up(director.tables(), &director.senders)
             .len()
