@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use aya::maps::{Map, MapData, PerCpuArray, RingBuf};
 use lvs_common::abi;
 
-use super::KernelError;
+use super::error::KernelError;
 
 /// Ring buffer of connections to be replicated, see [`lvs_common::abi::event`].
 pub struct Events {
