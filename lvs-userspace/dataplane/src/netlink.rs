@@ -57,7 +57,8 @@ impl Requests {
     pub fn open() -> Result<Self, Error> {
         let (mut connection, handle, _) = rtnetlink::new_connection().map_err(Error::Open)?;
         enlarge(connection.socket_mut());
-        // The ends of dumps tell whether they are whole; acknowledgements, that the socket lives.
+        // The end of a dump has the flag of an interruption. Without acknowledgements a closed socket would look
+        // like a success.
         connection.set_forward_done(true);
         connection.set_forward_ack(true);
         tokio::spawn(connection);

@@ -13,11 +13,11 @@ use lvs_common::abi::PROGRAM;
 use nix::net::if_::if_nametoindex;
 use tracing::{info, warn};
 
-use super::load::program_error;
-use super::{DataPath, KernelError, Mode, gro};
-
-/// Prefix of the names of pinned BPF links.
-pub(super) const LINK: &str = "link-";
+use super::bpffs::LINK;
+use super::error::{KernelError, program_error};
+use super::gro;
+use super::load::DataPath;
+use super::mode::Mode;
 
 /// The program on an interface.
 #[derive(Clone, Debug)]

@@ -8,8 +8,9 @@ use aya::programs::xdp::XdpMode;
 use aya::programs::{TestRun as _, TestRunAttrs, TestRunOptions, Xdp};
 use lvs_common::abi::{BENCH_FRAME, Bench};
 
-use super::load::{load_bench, load_error, program_error};
-use super::{DataPath, KernelError, Mapping};
+use super::error::{KernelError, load_error, program_error};
+use super::load::{DataPath, load_bench};
+use super::mapping::Mapping;
 
 /// Frames that are sent before the next ones are made.
 const BATCH: u32 = 64;

@@ -7,7 +7,10 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
-use super::KernelError;
+use super::error::KernelError;
+
+/// Prefix of the names of pinned BPF links.
+pub(super) const LINK: &str = "link-";
 
 /// Usual mount point of the BPF file system.
 const USUAL_MOUNT: &str = "/sys/fs/bpf";
@@ -88,7 +91,7 @@ impl Directory {
     pub(super) fn clear(&self) -> Result<(), KernelError> {
         let mut names = self.pins()?;
         let rank = |name: &str| match name {
-            link if link.starts_with(super::attach::LINK) => 0,
+            link if link.starts_with(LINK) => 0,
             lvs_common::abi::CONFIG => 1,
             _ => 2,
         };

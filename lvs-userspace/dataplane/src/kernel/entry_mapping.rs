@@ -9,7 +9,8 @@ use lvs_common::abi::age;
 use lvs_common::connection::{Client, Entry, Key, Kind, Record, Tag};
 use lvs_common::family::Family;
 
-use super::{KernelError, Mapping, Plain};
+use super::error::KernelError;
+use super::mapping::{Mapping, Plain};
 
 /// An entry in the mapping.
 #[derive(Clone, Copy)]

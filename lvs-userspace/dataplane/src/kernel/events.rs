@@ -4,7 +4,7 @@ use aya::maps::{Map, MapData, PerCpuArray, RingBuf};
 use lvs_common::abi;
 use parking_lot::Mutex;
 
-use super::KernelError;
+use super::error::KernelError;
 
 /// Ring buffer of connections to be replicated, see [`lvs_common::abi::event`].
 pub struct Events {

@@ -3,17 +3,18 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use aya::maps::{Array, MapData, MapInfo};
-use aya::programs::{Program, ProgramError, Xdp};
-use aya::{Ebpf, EbpfLoader, Pod};
+use aya::maps::{MapData, MapInfo};
+use aya::programs::{Program, Xdp};
+use aya::{Ebpf, EbpfLoader};
 use aya_obj::Object;
-use lvs_common::abi::{
-    self, ABI_VERSION, Config, DEFAULT_FRAGMENTS, DEFAULT_SLOTS, PROGRAM, Sync, WAYS,
-};
+use lvs_common::abi::{self, ABI_VERSION, Config, DEFAULT_FRAGMENTS, DEFAULT_SLOTS, Sync, WAYS};
 use lvs_common::connection::Protocol;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
-use super::{Directory, KernelError, Mapping, Maps, ServiceKeys};
+use super::bpffs::Directory;
+use super::error::{KernelError, load_error, program_error};
+use super::mapping::Mapping;
+use super::maps::{Maps, ServiceKeys};
 
 /// The BPF object, part of the executable.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/director.o"));
@@ -25,9 +26,6 @@ static BENCH: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ben
 pub const DEFAULT_ENTRIES4: u32 = 512 * 1024;
 /// Default number of entries of the IPv6 connection table.
 pub const DEFAULT_ENTRIES6: u32 = 128 * 1024;
-
-/// `BPF_F_MMAPABLE` of `linux/bpf.h`.
-const MMAPABLE: u32 = 1 << 10;
 
 /// Options of a data path. Sizes have defaults; a data path that is adopted keeps its own.
 #[derive(Clone, Copy, Debug)]
@@ -225,25 +223,6 @@ pub fn verify(options: &Options) -> Result<Vec<Verified>, KernelError> {
     Ok(verified)
 }
 
-/// A map of the daemon's own, pinned beside the program's.
-pub(super) fn own_map<V: Pod>(
-    directory: &Directory,
-    name: &str,
-    entries: u32,
-) -> Result<MapData, KernelError> {
-    let path = directory.pin(name);
-    if !path.exists() {
-        let map = Array::<MapData, V>::create(entries, MMAPABLE)
-            .map_err(KernelError::map("cannot make", name))?;
-        map.pin(&path).map_err(|source| KernelError::Pin {
-            what: "cannot pin",
-            path: path.clone(),
-            source: Box::new(source),
-        })?;
-    }
-    MapData::from_pin(&path).map_err(KernelError::map("cannot open", name))
-}
-
 /// The settings and sizes of a complete data path of this layout; `None` if there is none, or one
 /// that a start left half made.
 fn find(directory: &Directory, object: &Object) -> Result<Option<(Config, Sizes)>, KernelError> {
@@ -402,35 +381,6 @@ fn make(
     loader
         .load(bytes)
         .map_err(|error| KernelError::Load(Box::new(error)))
-}
-
-/// The log can be megabytes long; what went wrong stands at its end.
-pub(super) fn load_error(error: ProgramError) -> KernelError {
-    const LINES: usize = 20;
-    match error {
-        ProgramError::LoadError {
-            io_error,
-            verifier_log,
-        } if !verifier_log.to_string().is_empty() => {
-            let log = verifier_log.to_string();
-            debug!("{log}");
-            let mut last: Vec<&str> = log.trim_end().rsplit('\n').take(LINES).collect();
-            last.reverse();
-            KernelError::Verifier {
-                last: last.join("\n"),
-                source: io_error,
-            }
-        }
-        error => program_error("cannot load")(error),
-    }
-}
-
-pub(super) fn program_error(what: &'static str) -> impl FnOnce(ProgramError) -> KernelError {
-    move |source| KernelError::Program {
-        what,
-        name: PROGRAM,
-        source: Box::new(source),
-    }
 }
 
 /// Settings of a new data path.

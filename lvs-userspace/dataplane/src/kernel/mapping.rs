@@ -10,7 +10,7 @@ use aya::maps::MapData;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::KernelError;
+use super::error::KernelError;
 
 /// Values that can be copied from and to memory shared with the BPF program.
 ///

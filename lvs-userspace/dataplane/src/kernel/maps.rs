@@ -7,11 +7,16 @@ use lvs_common::abi::{
 };
 use lvs_common::family::{Family, V4, V6};
 
-use super::load::own_map;
+use super::bpffs::Directory;
+use super::entry_mapping::EntryMapping;
+use super::error::KernelError;
+use super::events::Events;
+use super::mapping::{Mapping, Plain};
+use super::own_map::own_map;
+use super::per_cpu::{Counters, Verdicts};
+use super::probes::Probes;
 use super::saved_sync_daemon::SavedSyncDaemon;
-use super::{
-    Counters, Directory, EntryMapping, Events, KernelError, Mapping, Plain, Probes, Verdicts, Wire,
-};
+use super::wire::Wire;
 
 /// Peers that are kept in [`Maps::sending_peers`].
 pub const SENDING_PEERS: u32 = 64;

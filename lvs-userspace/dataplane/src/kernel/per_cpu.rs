@@ -4,7 +4,8 @@ use aya::maps::{MapData, PerCpuArray};
 use lvs_common::abi::Stats;
 use lvs_common::verdict::Reason;
 
-use super::{Mapping, Wire};
+use super::mapping::Mapping;
+use super::wire::Wire;
 
 /// Traffic counters, by server or service index.
 ///

@@ -1,13 +1,12 @@
 //! Routes of the probes on the service path.
 
 use aya::maps::{HashMap, Map, MapData, MapError};
-use aya::programs::{SchedClassifier, TcAttachType, tc};
-use lvs_common::abi::{self, PROBE_PROGRAM, ProbeKey, ProbeRoute};
+use lvs_common::abi::{self, ProbeKey, ProbeRoute};
 use parking_lot::{Mutex, MutexGuard};
 use tracing::debug;
 
-use super::load::program_error;
-use super::{DataPath, KernelError, Wire};
+use super::error::KernelError;
+use super::wire::Wire;
 
 /// `BPF_NOEXIST` of `linux/bpf.h`.
 const NOT_THERE_YET: u64 = 1;
@@ -53,29 +52,5 @@ impl Probes {
 
     fn routes(&self) -> MutexGuard<'_, Routes> {
         self.0.lock()
-    }
-}
-
-impl DataPath {
-    /// Attaches the program that sends the probes' packets by their routes to the interface they come from.
-    /// It ends with the interface, or with this.
-    pub fn send_probes(&mut self, interface: &str) -> Result<(), KernelError> {
-        let program = self
-            .ebpf
-            .program_mut(PROBE_PROGRAM)
-            .ok_or(KernelError::Missing(PROBE_PROGRAM))?;
-        let program: &mut SchedClassifier =
-            program.try_into().map_err(program_error("cannot use"))?;
-        // Kernels before 6.6 need it; whether it was of use shows below.
-        if let Err(error) = tc::qdisc_add_clsact(interface) {
-            debug!("no clsact on {interface}: {error}");
-        }
-        program
-            .attach(interface, TcAttachType::Ingress)
-            .map_err(|source| KernelError::Attach {
-                interface: interface.to_owned(),
-                source: Box::new(source),
-            })?;
-        Ok(())
     }
 }

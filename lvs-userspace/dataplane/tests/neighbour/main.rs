@@ -113,7 +113,7 @@ fn a_mac_address_that_changes_in_silence_is_noticed_by_asking() {
     });
 }
 
-/// Linux would forget that an entry is permanent if it were asked for it.
+/// A request for it would make Linux forget that the entry is permanent.
 #[test]
 fn an_entry_that_the_operator_wrote_stays() {
     story(async |lab: Lab| {

@@ -8,7 +8,7 @@ use lvs_dataplane::neighbour::{Change, Neighbours, NextHop, Resolution};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 
-/// Nobody waits longer for a change. Most are known at once, but the kernel itself tells a lost carrier
+/// Longest wait for a change. Most are known at once, but the kernel itself announces a lost carrier
 /// up to a second late (`linkwatch`), and the machine may be busy.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 

@@ -41,14 +41,14 @@ pub(super) async fn start(control: &Arc<Control>, options: Options) -> Result<()
         .await
         .context("cannot listen for peers")?;
     tracing::info!("peers may connect to {}", peers.listening());
-    let (asked, told) = (peers.subscribe(), peers.subscribe());
+    let (takeovers, health) = (peers.subscribe(), peers.subscribe());
     let peers = Arc::new(peers);
     control.set_peers(Arc::clone(&peers));
     tokio::spawn(handover::take_over(
         Arc::clone(control.roles()),
         peers,
-        asked,
+        takeovers,
     ));
-    tokio::spawn(verdicts::exchange(Arc::clone(control), told));
+    tokio::spawn(verdicts::exchange(Arc::clone(control), health));
     Ok(())
 }

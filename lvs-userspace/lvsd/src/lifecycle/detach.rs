@@ -52,6 +52,10 @@ impl Detached {
     }
 
     /// Lets the starter end, and gives up its outputs.
+    #[expect(
+        clippy::unused_self,
+        reason = "only what has begun can be ready, and once"
+    )]
     pub(crate) fn ready(self) -> io::Result<()> {
         // A starter that was interrupted is no reason to end.
         let mut output = io::stdout();

@@ -279,7 +279,7 @@ fn starting_over_reports_only_what_was_missed() {
     tracker.replace(tables(MOVED), now);
     assert_eq!(answer(&mut tracker, &via_gateway(), now), 9);
     assert_eq!(tracker.drain_changes().len(), 9);
-    // A neighbour that got lost meanwhile is asked for.
+    // A neighbour that got lost meanwhile is requested.
     tracker.replace(vec![Update::Interface(1, Some(interface(1500)))], now);
     assert_eq!(tracker.pop_refreshes(now, 9), [gateway()]);
 }

@@ -1,0 +1,32 @@
+//! The program that sends the packets of probes on the service path.
+
+use aya::programs::{SchedClassifier, TcAttachType, tc};
+use lvs_common::abi::PROBE_PROGRAM;
+use tracing::debug;
+
+use super::error::{KernelError, program_error};
+use super::load::DataPath;
+
+impl DataPath {
+    /// Attaches the program that sends the probes' packets by their routes to the interface they come from.
+    /// It ends with the interface, or with this.
+    pub fn send_probes(&mut self, interface: &str) -> Result<(), KernelError> {
+        let program = self
+            .ebpf
+            .program_mut(PROBE_PROGRAM)
+            .ok_or(KernelError::Missing(PROBE_PROGRAM))?;
+        let program: &mut SchedClassifier =
+            program.try_into().map_err(program_error("cannot use"))?;
+        // Kernels before 6.6 need it; whether it was of use shows below.
+        if let Err(error) = tc::qdisc_add_clsact(interface) {
+            debug!("no clsact on {interface}: {error}");
+        }
+        program
+            .attach(interface, TcAttachType::Ingress)
+            .map_err(|source| KernelError::Attach {
+                interface: interface.to_owned(),
+                source: Box::new(source),
+            })?;
+        Ok(())
+    }
+}
