@@ -264,7 +264,7 @@ impl Node {
         };
         let director = Arc::clone(rig.director());
         let maps = {
-            let director = director.lock().map_err(|_| anyhow::anyhow!("poisoned"))?;
+            let director = director.lock();
             Arc::clone(director.maps())
         };
         let feed = Arc::new(EventFeed::new(maps));
