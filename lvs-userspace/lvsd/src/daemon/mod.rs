@@ -179,8 +179,7 @@ pub(crate) fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
         warn!("cannot remove {}: {error}", settings.socket.display());
     }
     drop(control);
-    let interfaces =
-        Arc::into_inner(interfaces).and_then(|interfaces| interfaces.into_inner().ok());
+    let interfaces = Arc::into_inner(interfaces).map(Mutex::into_inner);
     let removes = settings.detach_on_exit && end == End::Stopped;
     if let (true, Some(interfaces)) = (removes, interfaces) {
         interfaces.into_data_path().remove()?;
