@@ -83,8 +83,8 @@ impl Settings {
     }
 }
 
-/// Runs the daemon until SIGTERM or SIGINT, or SIGUSR2: then it withdraws nothing. `ready` is called once the tables are set and requests are
-/// answered.
+/// Runs the daemon until SIGTERM or SIGINT, or SIGUSR2: then it withdraws nothing. `ready` is called once the
+/// tables are set and requests are answered.
 ///
 /// A daemon that is killed during the start leaves nothing that the next one cannot take over or clean
 /// up, so signals are listened for only afterwards.
