@@ -9,7 +9,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::{info, warn};
 
 use crate::control::server::Control;
-use crate::mail::{Mail, Phase};
+use crate::mail::{MailHandle, Phase};
 use lvs_dataplane::director::canonical_service;
 use lvs_dataplane::service_path::ServicePath;
 use lvs_health::controller::{ControllerParts, Handle, Tables};
@@ -28,7 +28,7 @@ const OTHER_FILES: u64 = 256;
 /// A controller, what makes its probes, and who writes about it.
 pub(super) struct Care {
     controller: Handle,
-    mail: Mail,
+    mail: MailHandle,
     prober: Arc<Mutex<Arc<Prober>>>,
     service_path: Option<Arc<ServicePath>>,
 }
@@ -61,7 +61,7 @@ impl Care {
         control.set_controller(controller.clone());
         Ok(Self {
             controller,
-            mail: Mail::begin(&mailed, events, control.roles().follow()),
+            mail: MailHandle::start(&mailed, events, control.roles().follow()),
             prober,
             service_path,
         })

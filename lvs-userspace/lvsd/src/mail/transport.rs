@@ -1,26 +1,26 @@
-//! Takes letters to mail servers, one after the other.
+//! Sends messages to mail servers, one after the other, by SMTP or the machine's sendmail.
 
 use std::path::Path;
 use std::time::Duration;
 
 use lettre::transport::smtp::client::{CertificateStore, Tls, TlsParameters};
-use lettre::{AsyncSendmailTransport, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+use lettre::{AsyncSendmailTransport, AsyncSmtpTransport, AsyncTransport, Message as Email, Tokio1Executor};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
-use super::correspondent::host;
-use super::letter::{Letter, LetterError};
+use super::host::host;
+use super::message::{Message, MessageError};
 
-/// Longest time a mail server may take for one letter.
+/// Longest time that a mail server may take for one message.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// The port of mail servers (RFC 5321 section 4.5.4.2).
 const PORT: u16 = 25;
 
 #[derive(Debug, thiserror::Error)]
-enum CarryError {
+enum SendError {
     #[error(transparent)]
-    Letter(#[from] LetterError),
+    Message(#[from] MessageError),
     #[error("`smtp = {0}' is no host and port")]
     Server(String),
     #[error(transparent)]
@@ -31,36 +31,36 @@ enum CarryError {
     Late,
 }
 
-/// Carries letters until there are no more.
-pub(super) async fn run(mut letters: mpsc::Receiver<Letter>) {
+/// Sends messages until there are no more.
+pub(super) async fn run(mut messages: mpsc::Receiver<Message>) {
     let host = host();
-    while let Some(letter) = letters.recv().await {
-        let carried = match tokio::time::timeout(LIMIT, carry(&letter, &host)).await {
-            Ok(carried) => carried,
-            Err(_) => Err(CarryError::Late),
+    while let Some(message) = messages.recv().await {
+        let sent = match tokio::time::timeout(LIMIT, send(&message, &host)).await {
+            Ok(sent) => sent,
+            Err(_) => Err(SendError::Late),
         };
-        let to = letter.alerts.to.join(", ");
-        match carried {
-            Ok(()) => debug!("mailed to {to}: {}", letter.subject),
+        let to = message.alerts.to.join(", ");
+        match sent {
+            Ok(()) => debug!("mailed to {to}: {}", message.subject),
             Err(error) => {
                 let error = anyhow::Error::from(error);
-                warn!("cannot mail to {to}: {error:#} ({})", letter.subject);
+                warn!("cannot mail to {to}: {error:#} ({})", message.subject);
             }
         }
     }
 }
 
-async fn carry(letter: &Letter, host: &str) -> Result<(), CarryError> {
-    let message = letter.message(host)?;
-    match &letter.alerts.smtp {
-        Some(server) => by_smtp(server, message).await,
-        None => by_sendmail(message).await,
+async fn send(message: &Message, host: &str) -> Result<(), SendError> {
+    let email = message.email(host)?;
+    match &message.alerts.smtp {
+        Some(server) => by_smtp(server, email).await,
+        None => by_sendmail(email).await,
     }
 }
 
-async fn by_smtp(server: &str, message: Message) -> Result<(), CarryError> {
+async fn by_smtp(server: &str, email: Email) -> Result<(), SendError> {
     let (name, port) =
-        host_and_port(server).ok_or_else(|| CarryError::Server(server.to_owned()))?;
+        host_and_port(server).ok_or_else(|| SendError::Server(server.to_owned()))?;
     // Encrypted where the server offers it, whoever it says it is: that is how mail servers talk to each
     // other (RFC 7435), and better than the plain text that ldirectord sends.
     let tls = TlsParameters::builder(name.to_owned())
@@ -73,17 +73,17 @@ async fn by_smtp(server: &str, message: Message) -> Result<(), CarryError> {
         .tls(Tls::Opportunistic(tls))
         .timeout(Some(LIMIT))
         .build()
-        .send(message)
+        .send(email)
         .await?;
     Ok(())
 }
 
-async fn by_sendmail(message: Message) -> Result<(), CarryError> {
+async fn by_sendmail(email: Email) -> Result<(), SendError> {
     // Where it is by convention; a daemon's search path need not have it.
     let usual = ["/usr/sbin/sendmail", "/usr/lib/sendmail"];
     let found = usual.into_iter().find(|path| Path::new(path).exists());
     AsyncSendmailTransport::<Tokio1Executor>::new_with_command(found.unwrap_or("sendmail"))
-        .send(message)
+        .send(email)
         .await?;
     Ok(())
 }
