@@ -1,10 +1,4 @@
-//! Messages of the control API about the health of real servers.
-//!
-//! | request | body | answer |
-//! |---|---|---|
-//! | `POST /v1/orders` | one [`Override`] | 204, or an error status with a [`super::protocol::Refusal`] |
-//! | `GET /v1/health` | | [`Health`] |
-//! | `GET /v1/events` | | one [`Event`] a line (newline-delimited JSON), as they happen |
+//! Types about the health of real servers.
 
 use std::net::SocketAddr;
 

@@ -1,8 +1,4 @@
-//! Connection replication over encrypted sessions with peers, over the control socket.
-//!
-//! | request | body | answer |
-//! |---|---|---|
-//! | `GET /v1/peers` | | [`PeersStatus`] |
+//! Types about connection replication over encrypted sessions with peers.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,9 +1,4 @@
-//! Connection replication in the messages of the kernel's IPVS, over the control socket.
-//!
-//! | request | body | answer |
-//! |---|---|---|
-//! | `POST /v1/sync` | one [`SyncCommand`] | 204, or an error status with a refusal |
-//! | `GET /v1/sync` | | [`SyncStatus`] |
+//! Types about connection replication in the messages of the kernel's IPVS.
 
 use std::net::{IpAddr, Ipv4Addr};
 

@@ -31,7 +31,7 @@ pub(super) async fn run(
     let Target { service, server } = target;
     let state = AdminState::Drain;
     client
-        .order(&Override::State {
+        .set_override(&Override::State {
             service,
             server,
             state,

@@ -122,7 +122,7 @@ async fn run(arguments: Arguments) -> Result<u8, Failure> {
             let timeout = timeout.as_millis().try_into().unwrap_or(u64::MAX);
             client.hand_over(Handover { timeout }).await?;
         }
-        Verb::Role { take: Some(role) } => client.take_role(role).await?,
+        Verb::Role { take: Some(role) } => client.set_role(role).await?,
         Verb::Role { take: None } => role::print(&client.role().await?, &mut out)?,
     }
     Ok(0)

@@ -15,7 +15,7 @@ pub(super) async fn server(client: &mut Client, order: &SetState) -> Result<(), 
         server,
         state,
     };
-    Ok(client.order(&order).await?)
+    Ok(client.set_override(&order).await?)
 }
 
 pub(super) async fn weight(client: &mut Client, order: &SetWeight) -> Result<(), Failure> {
@@ -27,5 +27,5 @@ pub(super) async fn weight(client: &mut Client, order: &SetWeight) -> Result<(),
         server,
         weight,
     };
-    Ok(client.order(&order).await?)
+    Ok(client.set_override(&order).await?)
 }

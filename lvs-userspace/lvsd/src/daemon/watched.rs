@@ -1,4 +1,4 @@
-//! A configuration file that changes on disk while the daemon runs on it.
+//! A configuration file whose changes on disk are watched.
 
 use std::fs;
 use std::io;
@@ -6,11 +6,11 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How often the file is looked at.
+/// Interval at which a file is checked for changes.
 pub(crate) const PERIOD: Duration = Duration::from_secs(1);
 
-/// What tells without reading that a file may have changed: its time, its size, and which file it is, for
-/// those who write a new one and rename it.
+/// Signs, without reading, that a file may have changed: its times, its size, and its inode, for editors that
+/// write a new file and rename it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     inode: (u64, u64),
@@ -19,44 +19,44 @@ struct Stamp {
     changed: (i64, i64),
 }
 
-/// A file as it was when it was looked at last.
+/// A file as it was at the last check.
 #[derive(Clone, Debug)]
 pub(crate) struct Watched {
     path: PathBuf,
     /// Of `content`.
     stamp: Option<Stamp>,
     content: Option<Vec<u8>>,
-    /// Seen once, not yet twice.
-    fresh: Option<Stamp>,
+    /// Stamp at the last check; the file is read once two checks agree.
+    last: Option<Stamp>,
 }
 
 impl Watched {
-    /// Takes the file as it is now. To be called before the file is read, so that no change after the
-    /// reading is missed; one in between is read again for nothing.
+    /// Watches a file from its present state on. To be called before the file is read, so that no change is
+    /// missed; a change in between causes one needless reading.
     pub(crate) fn new(path: &Path) -> Self {
         let stamp = stamp(path).ok();
         Self {
             path: path.to_owned(),
             stamp,
             content: fs::read(path).ok(),
-            fresh: stamp,
+            last: stamp,
         }
     }
 
-    /// Which file.
+    /// Path of the file.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether the file says something else than before, to be asked every [`PERIOD`].
+    /// True if the content differs from before; to be called every [`PERIOD`].
     ///
-    /// One that is gone says nothing yet, and one that changed since it was last asked about may be half
-    /// written: it is believed when it has stayed the same for a period.
+    /// A missing file is no change yet. A file that changed since the last check may be half written: it is
+    /// read when it has stayed the same for a period.
     pub(crate) fn has_changed(&mut self) -> bool {
         let now = stamp(&self.path).ok();
-        let settled = self.fresh == now;
-        self.fresh = now;
-        if now.is_none() || now == self.stamp || !settled {
+        let stable = self.last == now;
+        self.last = now;
+        if now.is_none() || now == self.stamp || !stable {
             return false;
         }
         let Ok(content) = fs::read(&self.path) else {
@@ -82,9 +82,9 @@ fn stamp(path: &Path) -> io::Result<Stamp> {
 mod tests {
     use super::*;
 
-    /// Asks until the file has settled.
+    /// Checks twice, as a changed file has to stay the same for a period.
     fn changed(watched: &mut Watched) -> bool {
-        // Never at once, whatever it is.
+        // No change is reported at the first check.
         let fresh = stamp(&watched.path).ok() != watched.stamp;
         assert!(!(watched.has_changed() && fresh), "it may be half written");
         watched.has_changed()

@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn each_recipient_is_one_of_its_own() {
         let template = template(&["a@example.com", "B <b@example.com>"]);
-        let message = message.message("text", "", Phase::Running, "lb1");
+        let message = template.message("text", "", Phase::Running, "lb1");
         let email = message.email("lb1").expect("an e-mail");
         let to: Vec<_> = email
             .envelope()

@@ -7,7 +7,7 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tracing::{info, warn};
 
-use crate::control::server::Control;
+use crate::control::Control;
 use lvs_api::role::Role;
 use lvs_health::controller::Handle;
 use lvs_health::verdict::ServerView;

@@ -1,4 +1,4 @@
-//! From one configuration to the next, whoever wants it: a signal, a request, the file itself.
+//! The configuration in effect, and its reload: by a signal, by a request, or as the file changes.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -7,22 +7,23 @@ use anyhow::Result;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-use super::care::Care;
 use super::file::{Error as FileError, File, read_all};
 use super::file_changes::FileActions;
+use super::health_checks::HealthChecks;
 use super::interfaces::{self, Interfaces};
-use super::{Settings, enact, marks};
-use crate::control::server::Control;
+use super::settings::Settings;
+use super::watched::Watched;
+use super::{marks, rules};
+use crate::control::Control;
 use crate::logging::Log;
-use crate::watched::Watched;
 use lvs_dataplane::kernel::memory;
 use lvs_health::model::Globals;
 
-/// What a configuration is in effect in.
-pub(super) struct Effect {
-    pub(super) control: Arc<Control>,
-    /// Who looks after its services; none: it is rules, or there is none.
-    pub(super) care: Option<Care>,
+/// The configuration in effect.
+pub(super) struct ActiveConfig {
+    control: Arc<Control>,
+    /// Health checks of its services; none: it is rules, or there is none.
+    pub(super) checks: Option<HealthChecks>,
     path: Option<PathBuf>,
     log: Option<Log>,
     interfaces: Arc<Mutex<Interfaces>>,
@@ -31,7 +32,7 @@ pub(super) struct Effect {
     file_actions: FileActions,
 }
 
-impl Effect {
+impl ActiveConfig {
     pub(super) fn new(
         control: &Arc<Control>,
         settings: &Settings,
@@ -40,7 +41,7 @@ impl Effect {
     ) -> Self {
         Self {
             control: Arc::clone(control),
-            care: None,
+            checks: None,
             path: settings.config.clone(),
             log: settings.log.clone(),
             interfaces,
@@ -54,7 +55,7 @@ impl Effect {
         self.files.subscribe()
     }
 
-    /// Does from now on what the file says about the daemon itself.
+    /// Follows the settings of a file for the daemon itself.
     pub(super) fn follow(&mut self, globals: &Globals) {
         self.file_actions.follow(globals);
         if let Some(log) = &self.log {
@@ -62,16 +63,16 @@ impl Effect {
         }
     }
 
-    /// Reads the configuration again; one that is wrong changes nothing. What is wrong is returned.
+    /// Reads the configuration again. A wrong one changes nothing; the error says what is wrong.
     pub(super) async fn reload(&mut self) -> Result<(), String> {
         let Some(path) = self.path.clone() else {
             let missing = "there is no configuration to read again (--config)".to_owned();
             warn!("{missing}");
             return Err(missing);
         };
-        let enacted = self.read_and_enact(path.clone()).await;
+        let applied = self.read_and_apply(path.clone()).await;
         memory::give_back();
-        match enacted {
+        match applied {
             Ok(()) => {
                 info!("the tables hold what {} says", path.display());
                 Ok(())
@@ -83,36 +84,36 @@ impl Effect {
         }
     }
 
-    async fn read_and_enact(&mut self, path: PathBuf) -> Result<()> {
+    async fn read_and_apply(&mut self, path: PathBuf) -> Result<()> {
         let named = path.clone();
         let read = tokio::task::spawn_blocking(move || read_all(&named));
         let (file, files) = read.await??;
         let addresses = interfaces::addresses(&file);
-        match (file, &self.care) {
-            (File::Services(services), Some(care)) => {
-                // Before anything is sent there: its answers are to be seen.
+        match (file, &self.checks) {
+            (File::Services(services), Some(checks)) => {
+                // First: the answers to whatever is sent there have to be seen.
                 interfaces::attach_missing(&self.interfaces, &self.control, addresses).await;
                 let globals = services.globals.clone();
                 let control = Arc::clone(&self.control);
                 let marked = services.clone();
-                tokio::task::spawn_blocking(move || marks::take_over(&control, &marked)).await?;
-                care.reload(&self.control, *services).await?;
+                tokio::task::spawn_blocking(move || marks::import(&control, &marked)).await?;
+                checks.reload(&self.control, *services).await?;
                 self.follow(&globals);
                 self.files.send_replace(files);
                 Ok(())
             }
-            (File::Rules(rules), None) => {
+            (File::Rules(configuration), None) => {
                 interfaces::attach_missing(&self.interfaces, &self.control, addresses).await;
                 let control = Arc::clone(&self.control);
-                tokio::task::spawn_blocking(move || enact(&control, &rules)).await?
+                tokio::task::spawn_blocking(move || rules::apply(&control, &configuration)).await?
             }
             _ => Err(FileError::OtherKind(path).into()),
         }
     }
 
-    /// A file says something else than before. Only an `ldirectord.cf` can want anything then.
+    /// Acts on a changed file as `autoreload` and `callback` ask; rules have neither.
     pub(super) async fn changed_on_disk(&mut self, path: &Path) {
-        if self.care.is_none() {
+        if self.checks.is_none() {
             return;
         }
         info!(
@@ -121,7 +122,7 @@ impl Effect {
         );
         if self.file_actions.autoreload {
             info!(" - reread new configuration");
-            // What is wrong with it is in the log.
+            // The outcome is in the log.
             let _ = self.reload().await;
         } else {
             info!(" - ignore new configuration");
@@ -129,17 +130,17 @@ impl Effect {
         self.file_actions.call_back(path);
     }
 
-    /// Withdraws what is not to outlive the daemon.
+    /// Ends the health checks, and withdraws the services that are not to outlive the daemon.
     pub(super) async fn stop(self) {
-        if let Some(care) = self.care {
-            care.stop().await;
+        if let Some(checks) = self.checks {
+            checks.stop().await;
         }
     }
 
-    /// Ends, and withdraws nothing: another daemon goes on.
-    pub(super) async fn leave(self) {
-        if let Some(care) = self.care {
-            care.leave().await;
+    /// Ends the health checks and withdraws nothing: another daemon takes over.
+    pub(super) async fn hand_over(self) {
+        if let Some(checks) = self.checks {
+            checks.hand_over().await;
         }
     }
 }

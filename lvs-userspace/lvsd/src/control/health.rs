@@ -5,60 +5,48 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::State;
-use axum::extract::rejection::JsonRejection;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tracing::{info, warn};
 
-use super::server::{Control, off_runtime, refused};
+use super::answer::{JsonBody, done, off_runtime, parsed, refused, streamed};
+use super::state::Control;
 use lvs_api::health::{Health, Override};
 use lvs_api::protocol::{Refusal, RefusalKind};
 
-/// Lines that wait for one listener who reads slowly.
-const WAITING: usize = 16;
+/// Lines queued for one client that reads slowly.
+const QUEUED: usize = 16;
 
-fn nobody() -> Response {
+fn no_health_checks() -> Response {
     refused(Refusal::new(
         RefusalKind::NotSupported,
-        "no real server is looked after: lvsd runs without an ldirectord.cf",
+        "no real server is checked: lvsd runs without an ldirectord.cf",
     ))
 }
 
 /// `POST /v1/orders`.
-pub(super) async fn order(
+pub(super) async fn set_override(
     State(control): State<Arc<Control>>,
-    body: Result<Json<Override>, JsonRejection>,
+    body: JsonBody<Override>,
 ) -> Result<Response, Response> {
-    let Json(change) =
-        body.map_err(|error| refused(Refusal::new(RefusalKind::Invalid, error.body_text())))?;
+    let change = parsed(body)?;
     let text = serde_json::to_string(&change).unwrap_or_default();
-    match control
-        .controller()
-        .ok_or_else(nobody)?
-        .set_override(change)
-        .await
-    {
-        Ok(()) => {
-            info!("order {text}");
-            Ok(StatusCode::NO_CONTENT.into_response())
-        }
-        Err(refusal) => {
-            info!("refused {text}: {}", refusal.message);
-            Err(refused(refusal))
-        }
+    let outcome = control.controller().ok_or_else(no_health_checks)?.set_override(change).await;
+    match &outcome {
+        Ok(()) => info!("order {text}"),
+        Err(refusal) => info!("refused {text}: {}", refusal.message),
     }
+    Ok(done(outcome))
 }
 
 /// `GET /v1/health`.
 pub(super) async fn health(State(control): State<Arc<Control>>) -> Result<Json<Health>, Response> {
-    let mut health = control.controller().ok_or_else(nobody)?.health().await;
+    let mut health = control.controller().ok_or_else(no_health_checks)?.health().await;
     let services = off_runtime(control, |control| control.director().list()).await?;
-    // What the tables say counts: somebody may have changed them by hand.
+    // The tables count: services may have been edited by hand.
     let listed: HashMap<_, _> = services
         .services
         .iter()
@@ -79,8 +67,8 @@ pub(super) async fn health(State(control): State<Arc<Control>>) -> Result<Json<H
 
 /// `GET /v1/events`.
 pub(super) async fn events(State(control): State<Arc<Control>>) -> Result<Response, Response> {
-    let mut events = control.controller().ok_or_else(nobody)?.events();
-    let (sender, receiver) = mpsc::channel::<Result<Bytes, Infallible>>(WAITING);
+    let mut events = control.controller().ok_or_else(no_health_checks)?.events();
+    let (sender, receiver) = mpsc::channel::<Result<Bytes, Infallible>>(QUEUED);
     tokio::spawn(async move {
         loop {
             let event = tokio::select! {
@@ -91,7 +79,7 @@ pub(super) async fn events(State(control): State<Arc<Control>>) -> Result<Respon
                 Ok(event) => serde_json::to_string(&*event).unwrap_or_default() + "\n",
                 Err(RecvError::Closed) => return,
                 Err(RecvError::Lagged(missed)) => {
-                    warn!("a listener reads too slowly and misses {missed} events");
+                    warn!("a client reads too slowly and misses {missed} events");
                     continue;
                 }
             };
@@ -100,6 +88,5 @@ pub(super) async fn events(State(control): State<Arc<Control>>) -> Result<Respon
             }
         }
     });
-    let body = Body::from_stream(ReceiverStream::new(receiver));
-    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
+    Ok(streamed(receiver))
 }

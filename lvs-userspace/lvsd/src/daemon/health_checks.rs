@@ -1,4 +1,4 @@
-//! The part of a daemon that looks after real servers, with an `ldirectord.cf`.
+//! Health checks of a daemon with an `ldirectord.cf`: controller, prober and mail.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::{info, warn};
 
-use crate::control::server::Control;
+use crate::control::Control;
 use crate::mail::{MailHandle, Phase};
 use lvs_dataplane::director::canonical_service;
 use lvs_dataplane::service_path::ServicePath;
@@ -16,29 +16,29 @@ use lvs_health::controller::{ControllerParts, Handle, Tables};
 use lvs_health::model::Configuration;
 use lvs_health::prober::Prober;
 
-/// How long the first outcomes are waited for until the start is taken to be over.
+/// Longest wait of the start for the first outcome of every server.
 const FIRST_OUTCOMES: Duration = Duration::from_secs(10);
 
-/// How long the end of everything is waited for.
+/// Longest wait for services to be withdrawn at the end.
 const END: Duration = Duration::from_secs(20);
 
-/// Files that the daemon needs beside those of its probes.
+/// Files that the daemon needs besides those of its probes.
 const OTHER_FILES: u64 = 256;
 
-/// A controller, what makes its probes, and who writes about it.
-pub(super) struct Care {
+/// Controller, prober and mail of a configuration's services.
+pub(super) struct HealthChecks {
     controller: Handle,
     mail: MailHandle,
     prober: Arc<Mutex<Arc<Prober>>>,
     service_path: Option<Arc<ServicePath>>,
 }
 
-impl Care {
-    /// Sets the tables, and begins to probe.
-    pub(super) async fn begin(
+impl HealthChecks {
+    /// Sets the tables and starts the health checks.
+    pub(super) async fn start(
         control: &Arc<Control>,
         configuration: Configuration,
-        orders: PathBuf,
+        overrides: PathBuf,
         service_path: Option<Arc<ServicePath>>,
     ) -> Result<Self> {
         let mailed = configuration.clone();
@@ -48,7 +48,7 @@ impl Care {
         let parts = ControllerParts {
             tables: tables(control, &configuration).await?,
             configuration,
-            overrides: orders,
+            overrides,
             prober: Arc::new(move |check| {
                 let prober = probers.lock().unwrap_or_else(PoisonError::into_inner);
                 let prober = Arc::clone(&prober);
@@ -67,8 +67,8 @@ impl Care {
         })
     }
 
-    /// Returns when every server has been asked, and has answered or been given up.
-    pub(super) async fn answered(&self) {
+    /// Waits until every server has had its first outcome, [`FIRST_OUTCOMES`] at most.
+    pub(super) async fn first_outcomes(&self) {
         let answered = tokio::time::timeout(FIRST_OUTCOMES, self.controller.first_outcomes());
         if answered.await.is_err() {
             let seconds = FIRST_OUTCOMES.as_secs();
@@ -77,7 +77,7 @@ impl Care {
         self.mail.enter(Phase::Running);
     }
 
-    /// Does what another file says from now on.
+    /// Follows another configuration.
     pub(super) async fn reload(
         &self,
         control: &Arc<Control>,
@@ -88,7 +88,7 @@ impl Care {
         *self.prober.lock().unwrap_or_else(PoisonError::into_inner) = prober;
         let tables = tables(control, &configuration).await?;
         self.mail.enter(Phase::Reloading);
-        // Who is no longer written to hears of the last of it.
+        // The mailer still follows the old file: its recipients receive the last events about its services.
         let mailed = configuration.clone();
         self.controller.reload(configuration, tables).await;
         self.mail.configure(mailed);
@@ -96,12 +96,12 @@ impl Care {
         Ok(())
     }
 
-    /// Ends, and withdraws nothing: another daemon goes on.
-    pub(super) async fn leave(self) {
+    /// Ends and withdraws nothing: another daemon takes over.
+    pub(super) async fn hand_over(self) {
         self.mail.finish().await;
     }
 
-    /// Withdraws what is not to outlive the daemon.
+    /// Ends, and withdraws the services that are not to outlive the daemon.
     pub(super) async fn stop(self) {
         self.mail.enter(Phase::Stopping);
         if tokio::time::timeout(END, self.controller.stop())
@@ -114,7 +114,7 @@ impl Care {
     }
 }
 
-/// What the tables hold of the services of a file.
+/// The state of a file's services in the tables.
 async fn tables(control: &Arc<Control>, configuration: &Configuration) -> Result<Tables> {
     let ids = configuration
         .virtuals
@@ -134,7 +134,7 @@ async fn tables(control: &Arc<Control>, configuration: &Configuration) -> Result
         .context("cannot read the tables")
 }
 
-/// Sockets that probes may have open at once: as many as the process may have files.
+/// Number of sockets that probes may have open at once: the process's limit of files.
 fn sockets() -> Result<usize> {
     let (soft, hard) =
         getrlimit(Resource::RLIMIT_NOFILE).context("cannot tell how many files may be open")?;
