@@ -64,7 +64,7 @@ pub struct AddressStatus {
     pub address: VirtualAddress,
     /// This director holds it.
     pub held: bool,
-    /// What keeps a master from holding or announcing it.
+    /// Problem that keeps a master from holding or announcing it.
     pub problem: Option<String>,
     /// The Ethernet address of another host that holds it too.
     pub duplicate: Option<String>,

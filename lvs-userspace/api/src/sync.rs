@@ -80,7 +80,7 @@ pub struct SyncStatus {
 pub struct SyncDaemonStatus {
     /// Its options.
     pub daemon: SyncDaemon,
-    /// What keeps it from running, if anything.
+    /// Problem that keeps it from running.
     pub problem: Option<String>,
 }
 

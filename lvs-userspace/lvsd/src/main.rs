@@ -17,7 +17,7 @@ use crate::logging::Log;
 use anyhow::{Context as _, Result, bail};
 use clap::Parser as _;
 use lvs_api::client::{Client, ClientError};
-use lvs_config::check;
+use lvs_config::lint;
 use lvs_dataplane::kernel::{self, Options};
 use lvs_failover::role::AddressGroup;
 use lvs_failover::virtual_address::Announcing;
@@ -68,8 +68,8 @@ fn is_ldirectord() -> bool {
 }
 
 #[expect(clippy::print_stderr, reason = "there is no log yet")]
-fn usage(complaint: &str) -> u8 {
-    eprintln!("{complaint} (lvsd --help lists commands and options)");
+fn usage(problem: &str) -> u8 {
+    eprintln!("{problem} (lvsd --help lists commands and options)");
     lifecycle::USAGE
 }
 
@@ -82,16 +82,16 @@ fn lint_file(files: &[String], strict: bool) -> u8 {
     let instance = Instance::new(Some(file));
     let Some(path) = instance.find() else {
         eprintln!("Config file {} not found", instance.argument());
-        return check::UNREADABLE;
+        return lint::UNREADABLE;
     };
-    let (mut out, mut complaints) = (
+    let (mut out, mut problems) = (
         BufWriter::new(std::io::stdout().lock()),
         BufWriter::new(std::io::stderr().lock()),
     );
-    let code = check::run(&path, strict, &mut out, &mut complaints)
-        .and_then(|code| out.flush().and(complaints.flush()).map(|()| code));
+    let code = lint::run(&path, strict, &mut out, &mut problems)
+        .and_then(|code| out.flush().and(problems.flush()).map(|()| code));
     // The reader of the output is gone.
-    code.unwrap_or(check::UNREADABLE)
+    code.unwrap_or(lint::UNREADABLE)
 }
 
 /// Executes a command; the exit code.

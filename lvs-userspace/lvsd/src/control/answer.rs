@@ -18,13 +18,10 @@ use super::state::Control;
 pub(super) type JsonBody<T> = Result<Json<T>, JsonRejection>;
 
 /// The body of a request, or the refusal of one that is not understood.
-pub(super) fn parsed<T>(body: JsonBody<T>) -> Result<T, Response> {
+pub(super) fn parsed<T>(body: JsonBody<T>) -> Result<T, Refusal> {
     match body {
         Ok(Json(value)) => Ok(value),
-        Err(error) => Err(refused(Refusal::new(
-            RefusalKind::Invalid,
-            error.body_text(),
-        ))),
+        Err(error) => Err(Refusal::new(RefusalKind::Invalid, error.body_text())),
     }
 }
 

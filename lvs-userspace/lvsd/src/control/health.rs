@@ -32,9 +32,13 @@ pub(super) async fn set_override(
     State(control): State<Arc<Control>>,
     body: JsonBody<Override>,
 ) -> Result<Response, Response> {
-    let change = parsed(body)?;
+    let change = parsed(body).map_err(refused)?;
     let text = serde_json::to_string(&change).unwrap_or_default();
-    let outcome = control.controller().ok_or_else(no_health_checks)?.set_override(change).await;
+    let outcome = control
+        .controller()
+        .ok_or_else(no_health_checks)?
+        .set_override(change)
+        .await;
     match &outcome {
         Ok(()) => info!("order {text}"),
         Err(refusal) => info!("refused {text}: {}", refusal.message),
@@ -44,7 +48,11 @@ pub(super) async fn set_override(
 
 /// `GET /v1/health`.
 pub(super) async fn health(State(control): State<Arc<Control>>) -> Result<Json<Health>, Response> {
-    let mut health = control.controller().ok_or_else(no_health_checks)?.health().await;
+    let mut health = control
+        .controller()
+        .ok_or_else(no_health_checks)?
+        .health()
+        .await;
     let services = off_runtime(control, |control| control.director().list()).await?;
     // The tables count: services may have been edited by hand.
     let listed: HashMap<_, _> = services

@@ -10,7 +10,7 @@ use lvs_api::protocol::{Refusal, RefusalKind};
 use lvs_api::sync::{SyncCommand, SyncStatus};
 use lvs_replication::ipvs::{SocketError, SyncError};
 
-use super::answer::{JsonBody, done, off_runtime, parsed};
+use super::answer::{JsonBody, done, off_runtime, parsed, refused};
 use super::state::Control;
 
 /// `GET /v1/sync`.
@@ -25,7 +25,7 @@ pub(super) async fn sync_command(
     State(control): State<Arc<Control>>,
     body: JsonBody<SyncCommand>,
 ) -> Result<Response, Response> {
-    let command = parsed(body)?;
+    let command = parsed(body).map_err(refused)?;
     let outcome = off_runtime(control, move |control| {
         tracing::info!("{}", serde_json::to_string(&command).unwrap_or_default());
         match &command {
@@ -41,7 +41,9 @@ const fn kind(error: &SyncError) -> RefusalKind {
     match error {
         SyncError::Running(_) => RefusalKind::DaemonRunning,
         SyncError::NotRunning(_) => RefusalKind::NoDaemon,
-        SyncError::Socket(SocketError::NoInterface(_)) | SyncError::Name(_) => RefusalKind::NoDevice,
+        SyncError::Socket(SocketError::NoInterface(_)) | SyncError::Name(_) => {
+            RefusalKind::NoDevice
+        }
         SyncError::Socket(_) | SyncError::Thread(_) => RefusalKind::Internal,
     }
 }

@@ -10,7 +10,7 @@ use lvs_api::protocol::{Refusal, RefusalKind};
 use lvs_api::role::{Handover, Role, RoleStatus};
 use lvs_failover::role::handover;
 
-use super::answer::{JsonBody, done, parsed};
+use super::answer::{JsonBody, done, parsed, refused};
 use super::state::Control;
 
 /// `GET /v1/role`.
@@ -23,9 +23,9 @@ pub(super) async fn change(
     State(control): State<Arc<Control>>,
     body: JsonBody<Role>,
 ) -> Result<Response, Response> {
-    let role = parsed(body)?;
+    let role = parsed(body).map_err(refused)?;
     let outcome = control.roles().change(role).await;
-    Ok(done(outcome.map_err(internal)))
+    Ok(done(outcome.map_err(|error| internal(&error))))
 }
 
 /// `POST /v1/handover`.
@@ -33,7 +33,7 @@ pub(super) async fn hand_over(
     State(control): State<Arc<Control>>,
     body: JsonBody<Handover>,
 ) -> Result<Response, Response> {
-    let Handover { timeout } = parsed(body)?;
+    let Handover { timeout } = parsed(body).map_err(refused)?;
     // A handover goes on to its end even if the client disconnects.
     let work = async move {
         let patience = Duration::from_millis(timeout);
@@ -46,9 +46,9 @@ pub(super) async fn hand_over(
         Err(error) => error.to_string(),
     };
     tracing::error!("the role is not handed over: {failed}");
-    Ok(done(Err(internal(failed))))
+    Ok(done(Err(internal(&failed))))
 }
 
-fn internal(error: impl ToString) -> Refusal {
+fn internal(error: &impl ToString) -> Refusal {
     Refusal::new(RefusalKind::Internal, error.to_string())
 }

@@ -37,7 +37,8 @@ fn routes() -> Router<Arc<Control>> {
 }
 
 fn handler(route: Route) -> MethodRouter<Arc<Control>> {
-    let method = MethodFilter::try_from(route.method()).expect("axum knows every method of the routes");
+    let method =
+        MethodFilter::try_from(route.method()).expect("axum knows every method of the routes");
     match route {
         Route::Edit => on(method, tables::edit),
         Route::Services => on(method, tables::services),

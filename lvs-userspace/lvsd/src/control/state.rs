@@ -9,8 +9,8 @@ use lvs_dataplane::director::Director;
 use lvs_dataplane::kernel::Maps;
 use lvs_failover::role::Roles;
 use lvs_health::controller::Handle;
-use lvs_replication::peer::Peers;
 use lvs_replication::ipvs::{SyncDaemons, SyncOptions};
+use lvs_replication::peer::Peers;
 use tokio::sync::{mpsc, oneshot};
 
 /// A request to read the configuration again. The answer says what is wrong with it.

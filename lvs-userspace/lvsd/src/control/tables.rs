@@ -14,7 +14,7 @@ use lvs_common::verdict::Reason;
 use lvs_dataplane::connections;
 use tokio::sync::mpsc;
 
-use super::answer::{JsonBody, done, off_runtime, parsed, streamed};
+use super::answer::{JsonBody, done, off_runtime, parsed, refused, streamed};
 use super::state::Control;
 
 /// `POST /v1/edits`.
@@ -22,7 +22,7 @@ pub(super) async fn edit(
     State(control): State<Arc<Control>>,
     body: JsonBody<Edit>,
 ) -> Result<Response, Response> {
-    let edit = parsed(body)?;
+    let edit = parsed(body).map_err(refused)?;
     if let Edit::AddServer { server, .. } = &edit {
         resolve(&control, server.address()).await;
     }

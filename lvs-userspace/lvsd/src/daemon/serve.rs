@@ -148,7 +148,7 @@ impl Signals {
     }
 }
 
-/// Waits for the control server and the tasks, which were told to end.
+/// Waits for the control server and the tasks, which are ending.
 async fn finish(server: JoinHandle<io::Result<()>>, tasks: Vec<JoinHandle<()>>) {
     let _ = tokio::time::timeout(OPEN_CONNECTIONS, server).await;
     for task in tasks {

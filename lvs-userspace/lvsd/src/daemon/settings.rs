@@ -29,7 +29,7 @@ pub(crate) struct Settings {
     pub sync: SyncOptions,
     /// Role to start in, unless the data path that is taken over has one.
     pub role: Role,
-    /// What a master holds.
+    /// Virtual addresses that a master holds, and their announcement.
     pub group: AddressGroup,
     /// Other directors; none: it is alone.
     pub peers: Option<PeerSettings>,

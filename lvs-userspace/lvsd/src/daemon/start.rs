@@ -41,7 +41,12 @@ pub(super) struct Started {
 ///
 /// A daemon that is killed here leaves nothing that the next one cannot take over or clean up.
 pub(super) fn start(settings: &Settings) -> Result<Started> {
-    let (file, files) = settings.config.as_deref().map(read_all).transpose()?.unzip();
+    let (file, files) = settings
+        .config
+        .as_deref()
+        .map(read_all)
+        .transpose()?
+        .unzip();
     let peers = settings
         .peers
         .as_ref()
@@ -67,7 +72,10 @@ pub(super) fn start(settings: &Settings) -> Result<Started> {
     let control = Arc::new(Control::new(director, roles, settings.sync, reload));
 
     let addresses = file.as_ref().map(interfaces::addresses).unwrap_or_default();
-    let services = file.map(|file| apply(&control, file)).transpose()?.flatten();
+    let services = file
+        .map(|file| apply(&control, file))
+        .transpose()?
+        .flatten();
     own_addresses::follow(&data_path.maps.config);
     let interfaces = Interfaces::attach(data_path, &settings.interfaces, addresses)?;
     control.set_interfaces(interfaces.describe());

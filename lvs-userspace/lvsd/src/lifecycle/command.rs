@@ -98,7 +98,10 @@ mod tests {
         assert_eq!(parse("start"), command(Verb::Start, None));
         assert_eq!(parse("www.cf stop"), command(Verb::Stop, Some("www.cf")));
         assert_eq!(parse("stop www.cf"), command(Verb::Stop, Some("www.cf")));
-        assert_eq!(parse("status reload"), command(Verb::Reload, Some("status")));
+        assert_eq!(
+            parse("status reload"),
+            command(Verb::Reload, Some("status"))
+        );
         assert_eq!(
             parse("www.cf force-reload"),
             command(Verb::Reload, Some("www.cf"))

@@ -67,7 +67,7 @@ impl PidFile {
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        // The lock still holds: nobody else's file is removed.
+        // The lock still holds: the file is this process's.
         let _ = fs::remove_file(&self.path);
     }
 }
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pid_file_that_nobody_holds_is_stale_whoever_has_the_number_now() {
+    fn a_pid_file_without_a_lock_is_stale_even_if_another_process_has_its_number() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pid");
         // A process that lives: this one.

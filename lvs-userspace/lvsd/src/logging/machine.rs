@@ -115,7 +115,7 @@ impl MachineLog {
     }
 }
 
-/// True if the socket is full: nobody reads.
+/// True if the socket is full.
 fn is_full(sent: &io::Result<()>) -> bool {
     matches!(sent, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_hangs_loses_lines_and_blocks_nobody() {
+    fn a_log_that_hangs_loses_lines_and_does_not_block() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("log");
         let reader = UnixDatagram::bind(&path).expect("a socket");

@@ -162,7 +162,7 @@ async fn a_backup_leaves_the_mails_to_the_master_until_it_is_one() {
 }
 
 #[tokio::test]
-async fn a_mail_server_that_hangs_delays_nobody_and_what_is_sent_at_the_end_arrives() {
+async fn a_mail_server_that_hangs_blocks_nothing_and_the_last_messages_arrive() {
     // It accepts, through the listening queue, and says nothing.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let hung = sample::configuration(alerts(silent.local_addr().unwrap()));

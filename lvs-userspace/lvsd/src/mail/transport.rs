@@ -4,7 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use lettre::transport::smtp::client::{CertificateStore, Tls, TlsParameters};
-use lettre::{AsyncSendmailTransport, AsyncSmtpTransport, AsyncTransport, Message as Email, Tokio1Executor};
+use lettre::{
+    AsyncSendmailTransport, AsyncSmtpTransport, AsyncTransport, Message as Email, Tokio1Executor,
+};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
@@ -59,9 +61,8 @@ async fn send(message: &Message, host: &str) -> Result<(), SendError> {
 }
 
 async fn by_smtp(server: &str, email: Email) -> Result<(), SendError> {
-    let (name, port) =
-        host_and_port(server).ok_or_else(|| SendError::Server(server.to_owned()))?;
-    // Encrypted where the server offers it, whoever it says it is: that is how mail servers talk to each
+    let (name, port) = host_and_port(server).ok_or_else(|| SendError::Server(server.to_owned()))?;
+    // Encrypted where the server offers it, whatever its certificate: that is how mail servers talk to each
     // other (RFC 7435), and better than the plain text that ldirectord sends.
     let tls = TlsParameters::builder(name.to_owned())
         .certificate_store(CertificateStore::None)
@@ -79,7 +80,7 @@ async fn by_smtp(server: &str, email: Email) -> Result<(), SendError> {
 }
 
 async fn by_sendmail(email: Email) -> Result<(), SendError> {
-    // Where it is by convention; a daemon's search path need not have it.
+    // Its conventional paths: a daemon's search path need not include them.
     let usual = ["/usr/sbin/sendmail", "/usr/lib/sendmail"];
     let found = usual.into_iter().find(|path| Path::new(path).exists());
     AsyncSendmailTransport::<Tokio1Executor>::new_with_command(found.unwrap_or("sendmail"))

@@ -1,4 +1,4 @@
-//! Why a command came to nothing: what is printed, and the exit code that goes with it.
+//! Failures of ipvsadm's commands: message and exit code.
 
 use std::io::{self, ErrorKind};
 
@@ -6,7 +6,7 @@ use lvs_api::client::ClientError;
 use lvs_api::protocol::{Refusal, RefusalKind};
 use lvs_ipvsadm::error::UsageError;
 
-/// Why a command came to nothing.
+/// A command that failed.
 #[derive(Debug)]
 pub(super) enum Failure {
     Usage(UsageError),
@@ -39,7 +39,7 @@ impl From<io::Error> for Failure {
 }
 
 impl Failure {
-    /// What to print; `None` where ending quietly is right.
+    /// The message; `None` for an output that was closed, which ends quietly.
     pub(super) fn message(&self) -> Option<String> {
         Some(match self {
             Self::Usage(error) => error.to_string(),
@@ -62,8 +62,7 @@ impl Failure {
         }
     }
 
-    /// A run of `-R` goes on after what the daemon refused and after unknown options, as ipvsadm's
-    /// does.
+    /// False for failures after which `-R` goes on, as ipvsadm's does: refusals and unknown options.
     pub(super) fn ends_restore(&self) -> bool {
         match self {
             Self::Usage(error) => error.ends_restore(),
@@ -76,14 +75,14 @@ impl Failure {
 fn daemon_message(error: &ClientError) -> String {
     match error {
         ClientError::Refused(Refusal { kind, message }) => match kind {
-            // Here ipvsadm's text alone does not help: the reason is this director's own.
+            // ipvsadm's text alone does not help: the reason is this director's own.
             RefusalKind::NotSupported | RefusalKind::NoRoom | RefusalKind::Internal => {
                 format!("{}\n{message}", kernel_text(*kind))
             }
             _ => kernel_text(*kind).to_owned(),
         },
         ClientError::NotRunning { .. } => {
-            format!("{error}: start it with `lvsd --interface IF` (`lvsd --help` tells more)")
+            format!("{error}: start it with `lvsd --interface IF` (see `lvsd --help`)")
         }
         ClientError::Connect { socket, .. } if is_permission(error) => format!(
             "{}\n{} is open to root and to the members of its group.",
@@ -104,7 +103,7 @@ fn is_permission(error: &ClientError) -> bool {
     )
 }
 
-/// What ipvsadm prints for the kernel's answer.
+/// ipvsadm's text for an error of the kernel.
 fn kernel_text(kind: RefusalKind) -> &'static str {
     match kind {
         RefusalKind::ServiceExists => "Service already exists",
@@ -139,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_are_told_in_the_kernels_words() {
+    fn refusals_are_printed_as_ipvsadm_prints_them() {
         use RefusalKind as K;
         for (kind, text) in [
             (K::ServiceExists, "Service already exists"),
@@ -172,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_daemon_is_named_with_what_to_do() {
+    fn a_missing_daemon_is_reported_with_the_remedy() {
         let failure = Failure::Daemon(ClientError::NotRunning {
             socket: PathBuf::from("/run/lvs/lvsd.sock"),
         });
@@ -180,7 +179,7 @@ mod tests {
             failure.message().as_deref(),
             Some(
                 "lvsd is not running at /run/lvs/lvsd.sock: start it with `lvsd --interface IF` \
-                 (`lvsd --help` tells more)"
+                 (see `lvsd --help`)"
             )
         );
         assert_eq!(failure.exit_code(), 2);
@@ -194,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_door_is_told_as_the_kernel_tells_it() {
+    fn missing_permission_is_printed_as_ipvsadm_prints_it() {
         let failure = Failure::Daemon(ClientError::Connect {
             socket: PathBuf::from("/run/lvs/lvsd.sock"),
             source: ErrorKind::PermissionDenied.into(),

@@ -1,37 +1,43 @@
-//! `lvsadm`'s verbs: what operators do with real servers while the director runs.
+//! `lvsadm`'s verbs: operation of the director and its real servers.
 //!
-//! A first word that is one of the [`VERBS`] is theirs; every other command line is ipvsadm's
-//! ([`crate::cli`]), whose commands all begin with `-`.
+//! A command line whose first word is one of the [`VERBS`] is a verb's; any other is ipvsadm's
+//! ([`crate::ipvsadm`]), whose commands all begin with `-`.
 
 mod arguments;
+mod clock;
+mod colour;
 mod drain;
 mod events;
 mod failure;
-mod orders;
+mod overrides;
+mod progress;
 mod role;
+#[cfg(test)]
+mod sample;
 mod status;
 mod sync;
 mod target;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
 use self::arguments::{Arguments, Sync, Verb};
 use self::failure::Failure;
-use lvs_api::DEFAULT_SOCKET;
 use lvs_api::client::Client;
 use lvs_api::role::Handover;
+
+use crate::socket;
 
 /// First words that are verbs.
 const VERBS: [&str; 9] = [
     "server", "weight", "drain", "status", "events", "role", "sync", "handover", "help",
 ];
 
-/// Whether a command line is one of the verbs'. Called as `ipvsadm`, the program knows none.
+/// True for the command line of a verb. Called as `ipvsadm`, the program has none.
 pub(crate) fn is_verb(words: &[OsString]) -> bool {
     let mut words = words.iter().map(|word| word.to_string_lossy());
     let program = words.next().unwrap_or_default();
@@ -41,7 +47,7 @@ pub(crate) fn is_verb(words: &[OsString]) -> bool {
     }
     loop {
         match words.next().as_deref() {
-            // The one option that may stand before.
+            // The only option that may precede a verb.
             Some("--socket") => drop(words.next()),
             Some(option) if option.starts_with("--socket=") => {}
             Some(word) => return VERBS.contains(&word),
@@ -50,12 +56,12 @@ pub(crate) fn is_verb(words: &[OsString]) -> bool {
     }
 }
 
-/// Carries a verb out.
+/// Executes the command line of a verb.
 pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(arguments::joined(words)) {
         Ok(arguments) => arguments,
         Err(error) => {
-            // If this cannot be written there is no other place to say so.
+            // If this cannot be written there is no other place for it.
             drop(error.print());
             return ExitCode::from(if error.use_stderr() {
                 failure::USAGE
@@ -79,20 +85,16 @@ pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
     }))
 }
 
-/// Does it; the exit code.
+/// Executes a verb; the exit code.
 async fn run(arguments: Arguments) -> Result<u8, Failure> {
-    let socket = arguments
-        .socket
-        .or_else(|| std::env::var_os("LVS_SOCKET").map(PathBuf::from))
-        .unwrap_or_else(|| PathBuf::from(DEFAULT_SOCKET));
-    let mut client = Client::connect(&socket).await?;
+    let mut client = Client::connect(&socket::path(arguments.socket)).await?;
     let mut out = io::stdout();
     match arguments.verb {
-        Verb::Server(order) => orders::server(&mut client, &order).await?,
-        Verb::Weight(order) => orders::weight(&mut client, &order).await?,
-        Verb::Drain(order) => {
+        Verb::Server(arguments) => overrides::server(&mut client, &arguments).await?,
+        Verb::Weight(arguments) => overrides::weight(&mut client, &arguments).await?,
+        Verb::Drain(arguments) => {
             let terminal = out.is_terminal();
-            return drain::run(&mut client, &order, &mut out, terminal).await;
+            return drain::run(&mut client, &arguments, &mut out, terminal).await;
         }
         Verb::Status { json } => {
             let overview = status::Overview {
@@ -104,7 +106,7 @@ async fn run(arguments: Arguments) -> Result<u8, Failure> {
                 writeln!(out)?;
             } else {
                 let colour = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
-                status::print(&mut out, &overview, status::now(), colour)?;
+                status::print(&mut out, &overview, clock::now(), colour)?;
             }
         }
         Verb::Sync(Sync::Status { json }) => sync::status(&mut client, &mut out, json).await?,

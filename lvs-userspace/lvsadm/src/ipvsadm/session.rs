@@ -1,4 +1,4 @@
-//! Carries commands out: asks the daemon, prints what comes back.
+//! A session: executes commands by requests to the daemon, and prints the answers.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufWriter, Stdout, Write};
@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use super::failure::Failure;
 use super::{help, marks, status, verdicts};
-use lvs_api::DEFAULT_SOCKET;
+use crate::socket;
 use lvs_api::client::Client;
 use lvs_api::protocol::{Edit, Service};
 use lvs_api::sync::SyncCommand;
@@ -15,8 +15,7 @@ use lvs_ipvsadm::command::{Command, Invocation};
 use lvs_ipvsadm::error::UsageError;
 use lvs_ipvsadm::names::Names;
 use lvs_ipvsadm::netfilter;
-use lvs_ipvsadm::parse::parse;
-use lvs_ipvsadm::{connections, listing, order, restore, save, sync};
+use lvs_ipvsadm::{connections, listing, parse, restore, save, sort, sync};
 
 /// Runs `lvsadm` with the words it was called with; the first one, its own name, decides whether it
 /// is `ipvsadm-save` or `ipvsadm-restore`.
@@ -58,7 +57,7 @@ async fn run(program: &str, words: Vec<String>) -> Result<u8, Failure> {
             let words = std::iter::once("-R".to_owned()).chain(words).collect();
             let mut session = Session::new(program);
             session.socket = parse(program, words)?.socket;
-            // Read before anything is thrown away: an input that breaks off loses nothing.
+            // All lines are read before the tables are flushed: an input that breaks off loses nothing.
             let lines: Result<Vec<_>, _> = io::stdin().lock().lines().collect();
             let lines = lines.map_err(Failure::Input)?;
             session.client().await?.edit(&Edit::Flush).await?;
@@ -75,7 +74,7 @@ async fn run(program: &str, words: Vec<String>) -> Result<u8, Failure> {
     }
 }
 
-/// `ipvsadm-save` knows `-n` only, and here where the daemon listens; other words are let pass.
+/// Options of `ipvsadm-save`: `-n`, and here `--socket`. Other options are wrong; other words are ignored.
 fn save_words(words: Vec<String>) -> Option<Vec<String>> {
     let mut kept = Vec::new();
     let mut words = words.into_iter();
@@ -91,7 +90,7 @@ fn save_words(words: Vec<String>) -> Option<Vec<String>> {
     Some(kept)
 }
 
-/// Tells what went wrong, and the exit code for it.
+/// Prints the message of a failure; its exit code.
 fn report(failure: &Failure) -> u8 {
     if let Some(message) = failure.message() {
         report_line(&message);
@@ -100,11 +99,11 @@ fn report(failure: &Failure) -> u8 {
 }
 
 fn report_line(message: &str) {
-    // If this cannot be written there is no other place to say so.
+    // If this cannot be written there is no other place for it.
     drop(writeln!(io::stderr(), "{message}"));
 }
 
-/// One run of the program: the daemon is asked over one connection, made when it is needed first.
+/// One run of the program, with one connection to the daemon, which is made by the first request.
 struct Session<'a> {
     program: &'a str,
     socket: Option<PathBuf>,
@@ -137,15 +136,9 @@ impl<'a> Session<'a> {
     async fn client(&mut self) -> Result<&mut Client, Failure> {
         let client = match self.client.take() {
             Some(client) => client,
-            None => Client::connect(&self.socket()).await?,
+            None => Client::connect(&socket::path(self.socket.clone())).await?,
         };
         Ok(self.client.insert(client))
-    }
-
-    fn socket(&self) -> PathBuf {
-        let named = self.socket.clone();
-        let named = named.or_else(|| std::env::var_os("LVS_SOCKET").map(PathBuf::from));
-        named.unwrap_or_else(|| PathBuf::from(DEFAULT_SOCKET))
     }
 
     /// `-R`: every line is a command line of its own; the exit code is the last one's.
@@ -169,7 +162,7 @@ impl<'a> Session<'a> {
         Ok(code)
     }
 
-    /// Whether more lines are to be read: help ends the run.
+    /// Executes a line of `-R`. False ends the run: after help.
     async fn restore_line(&mut self, words: Vec<String>) -> Result<bool, Failure> {
         let invocation = parse(self.program, words)?;
         if invocation.socket.is_some() {
@@ -184,11 +177,11 @@ impl<'a> Session<'a> {
         Ok(more)
     }
 
-    /// `--import-marks`: what `iptables-save` prints comes in, the rules made of it are shown.
+    /// `--import-marks`: reads the output of `iptables-save`, sets its rules, and prints them.
     async fn import_marks(&mut self) -> Result<(), Failure> {
         let text = io::read_to_string(io::stdin()).map_err(Failure::Input)?;
         let found = netfilter::read(&text);
-        report_others(&found.others);
+        report_unsupported(&found.others);
         for rule in &found.rules {
             self.client().await?.edit(&Edit::Mark(*rule)).await?;
         }
@@ -204,7 +197,7 @@ impl<'a> Session<'a> {
                 listing: how,
             } => {
                 let mut services = self.client().await?.services().await?;
-                services.services = in_order(services.services, how.sort);
+                services.services = sorted(services.services, how.sort);
                 listing::print_all(&mut self.out, &services, how)?;
             }
             Command::Services {
@@ -216,7 +209,7 @@ impl<'a> Session<'a> {
                 if services.is_empty() {
                     return Err(Failure::NothingToList);
                 }
-                listing::print(&mut self.out, &in_order(services, how.sort), how)?;
+                listing::print(&mut self.out, &sorted(services, how.sort), how)?;
             }
             Command::Connections { numeric, engines } => {
                 let mut answer = self.client().await?.connections().await?;
@@ -233,15 +226,15 @@ impl<'a> Session<'a> {
             }
             Command::Save { numeric } => {
                 let services = self.client().await?.services().await?.services;
-                save::print(&mut self.out, &order::sort(services), numeric)?;
+                save::print(&mut self.out, &sort::services(services), numeric)?;
             }
             Command::StartDaemon(daemon) => {
-                let order = SyncCommand::Start(daemon);
-                self.client().await?.command_sync(&order).await?;
+                let command = SyncCommand::Start(daemon);
+                self.client().await?.command_sync(&command).await?;
             }
             Command::StopDaemon(role) => {
-                let order = SyncCommand::Stop(role);
-                self.client().await?.command_sync(&order).await?;
+                let command = SyncCommand::Stop(role);
+                self.client().await?.command_sync(&command).await?;
             }
             Command::SyncDaemons => {
                 let status = self.client().await?.sync().await?;
@@ -262,23 +255,23 @@ impl<'a> Session<'a> {
             Command::ImportMarks => self.import_marks().await?,
             Command::Version => writeln!(self.out, "{}", help::version(self.program))?,
             Command::Help => help::print(&mut self.out, self.program)?,
-            // Those who call this take restoring apart.
+            // Callers handle it.
             Command::Restore => {}
         }
         Ok(())
     }
 }
 
-/// Tells which of netfilter's rules the director cannot follow.
-fn report_others(others: &[(usize, String)]) {
+/// Prints netfilter's rules that the director cannot follow.
+fn report_unsupported(others: &[(usize, String)]) {
     for (line, why) in others {
         report_line(&format!("line {line}: {}: {why}", netfilter::LIMIT));
     }
 }
 
-fn in_order(services: Vec<Service>, sorted: bool) -> Vec<Service> {
-    if sorted {
-        order::sort(services)
+fn sorted(services: Vec<Service>, sort: bool) -> Vec<Service> {
+    if sort {
+        sort::services(services)
     } else {
         services
     }

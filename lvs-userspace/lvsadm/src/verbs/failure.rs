@@ -1,17 +1,17 @@
-//! Why a verb came to nothing: what is printed, and the exit code that goes with it.
+//! Failures of verbs: message and exit code.
 
 use std::io::{self, ErrorKind};
 
 use lvs_api::client::ClientError;
 
-/// Exit code of a wrong command line, and of having nobody to talk to, as ipvsadm's commands have it.
+/// Exit code of a wrong command line, or without a daemon, as for ipvsadm's commands.
 pub(super) const USAGE: u8 = 2;
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     #[error(transparent)]
     Daemon(#[from] ClientError),
-    /// A service or server that is not there.
+    /// A service or server that does not exist.
     #[error("{0}")]
     Unknown(String),
     #[error("that is more than one virtual service: {}", .0.join(", "))]
@@ -21,22 +21,22 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// Something that is not there, with what is.
+    /// A service or server that does not exist, with the names of those that do.
     pub(super) fn unknown(what: &str, name: &str, there: &[String]) -> Self {
         let there = if there.is_empty() {
-            "there are none: lvsd looks after the services of a file (lvsd FILE start)".to_owned()
+            "there are none: lvsd checks the services of a file (lvsd FILE start)".to_owned()
         } else {
             format!("there are {}", there.join(", "))
         };
         Self::Unknown(format!("there is no {what} {name}; {there}"))
     }
 
-    /// What to print; `None` where ending quietly is right.
+    /// The message; `None` for an output that was closed, which ends quietly.
     pub(super) fn message(&self) -> Option<String> {
         match self {
             Self::Output(error) if error.kind() == ErrorKind::BrokenPipe => None,
             Self::Daemon(ClientError::NotRunning { .. }) => Some(format!(
-                "{self}: start it with `lvsd FILE start` (`lvsd --help` tells more)"
+                "{self}: start it with `lvsd FILE start` (see `lvsd --help`)"
             )),
             _ => {
                 let cause = std::error::Error::source(self);

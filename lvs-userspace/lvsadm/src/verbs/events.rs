@@ -1,4 +1,4 @@
-//! `events`.
+//! `events`: changes of state as they happen.
 
 use std::io::Write;
 
@@ -11,13 +11,13 @@ pub(super) async fn follow(client: &mut Client, out: &mut impl Write) -> Result<
     loop {
         let event = match events.next().await {
             Ok(Some(event)) => event,
-            // A daemon that ends does not wait for those who listen.
+            // A daemon that ends does not wait for its clients.
             Ok(None) | Err(ClientError::Broken(_)) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
         let line = serde_json::to_string(&event).map_err(std::io::Error::from)?;
         writeln!(out, "{line}")?;
-        // Whoever reads this acts on it.
+        // The reader acts on each event at once.
         out.flush()?;
     }
 }

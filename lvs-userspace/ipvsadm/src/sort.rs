@@ -1,10 +1,9 @@
-//! The order of a listing: ipvsadm's own, which scripts and golden files have learnt.
+//! Sorting of listings: ipvsadm's sort order, which scripts and golden files rely on.
 //!
-//! ipvsadm takes the sign of a 32-bit difference for "less", so addresses (and marks) stand in a
-//! circle: 192.168.0.1 comes before 10.0.0.1, that before 127.0.0.1, and that before 192.168.0.1. No
-//! sort of the standard library may be given such an order, and what comes out depends on the sort:
-//! ipvsadm uses the C library's, a merge sort from the top down. This is one, so the outcome is the
-//! same from the same input.
+//! ipvsadm takes the sign of a 32-bit difference for "less", so addresses (and marks) are ordered in a circle:
+//! 192.168.0.1 comes before 10.0.0.1, that before 127.0.0.1, and that before 192.168.0.1. The sorts of the
+//! standard library do not allow such an order, and the result depends on the algorithm: ipvsadm uses the C
+//! library's, a top-down merge sort. This is the same, so the same input gives the same output.
 
 use std::cmp::Ordering;
 use std::net::IpAddr;
@@ -12,8 +11,8 @@ use std::net::IpAddr;
 use lvs_api::model::{Family, Protocol, ServiceId};
 use lvs_api::protocol::{Server, Service};
 
-/// Sorts services, and each one's servers.
-pub fn sort(services: Vec<Service>) -> Vec<Service> {
+/// Sorts services, and the servers of each.
+pub fn services(services: Vec<Service>) -> Vec<Service> {
     let mut services = merge_sort(services, &|a, b| by_service(&a.id, &b.id));
     for service in &mut services {
         service.servers = merge_sort(std::mem::take(&mut service.servers), &by_server);
@@ -43,7 +42,7 @@ fn by_service(a: &ServiceId, b: &ServiceId) -> Ordering {
 
 fn by_server(a: &Server, b: &Server) -> Ordering {
     let (a, b) = (a.id.0, b.id.0);
-    // Addresses of both families are compared by as many words as the first one has.
+    // Addresses of different families are compared by as many words as the first one has.
     by_words(
         words(a.ip()),
         words(b.ip()),
@@ -103,7 +102,7 @@ mod tests {
 
     #[test]
     fn the_circle_is_cut_where_ipvsadm_cuts_it() {
-        // Seen with the kernel's IPVS: servers as it keeps them (newest first), then as listed.
+        // From the kernel's IPVS: servers as it keeps them (newest first), then as ipvsadm lists them.
         let kernel = [
             "1.2.3.4:80",
             "[2001:db8::1]:80",
@@ -146,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn services_stand_by_mark_then_family_protocol_address_and_port() {
+    fn services_are_sorted_by_mark_then_family_protocol_address_and_port() {
         let sorted = [
             "-f 4294967295",
             "-t 192.0.0.1:79",
@@ -166,7 +165,7 @@ mod tests {
         ];
         let mut services = sorted.map(crate::sample::service).to_vec();
         services.reverse();
-        let again: Vec<_> = sort(services)
+        let again: Vec<_> = self::services(services)
             .into_iter()
             .map(|service| service.id)
             .collect();

@@ -1,17 +1,18 @@
-//! `status`: how the real servers are, for people.
+//! `status`: role, virtual services and real servers, for people or as JSON.
 
 use std::io::{self, Write};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 
 use serde::Serialize;
 
+use super::colour::{painted, style};
 use super::{role, target};
 use lvs_api::health::{AdminState, Health, ServerHealth, ServiceHealth, State};
 use lvs_api::role::RoleStatus;
 
-/// The director at a glance, as JSON: `role`, `addresses`, `services`.
+/// Status of the director; its JSON has `role`, `addresses`, `services`.
 #[derive(Serialize)]
 pub(super) struct Overview {
     #[serde(flatten)]
@@ -20,13 +21,7 @@ pub(super) struct Overview {
     pub(super) health: Health,
 }
 
-/// Seconds since 1970.
-pub(super) fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs())
-}
-
-/// Prints all of it; `now` in seconds since 1970.
+/// Prints the status for people; `now` in seconds since 1970.
 pub(super) fn print(
     out: &mut impl Write,
     Overview { role, health }: &Overview,
@@ -38,8 +33,8 @@ pub(super) fn print(
     if health.services.is_empty() {
         return writeln!(
             out,
-            "lvsd looks after no virtual service: it was given no file with real servers to probe \
-             (lvsd FILE start). `lvsadm -Ln` lists what is in the tables."
+            "lvsd checks no virtual service: it runs without a file of real servers to probe \
+             (lvsd FILE start). `lvsadm -Ln` lists the services in the tables."
         );
     }
     for (number, service) in health.services.iter().enumerate() {
@@ -110,7 +105,7 @@ fn name(server: &ServerHealth) -> String {
     }
 }
 
-/// One word or two, what is most important first, and how it is shown.
+/// Text of a server's state, the most important first, and its style.
 fn state(server: &ServerHealth) -> (String, Style) {
     let (word, colour) = match (server.admin, server.state) {
         _ if server.maintenance => ("maintenance", AnsiColor::Blue),
@@ -121,7 +116,7 @@ fn state(server: &ServerHealth) -> (String, Style) {
         (_, State::Up) if server.towards > 0 => ("up", AnsiColor::Yellow),
         (_, State::Up) => ("up", AnsiColor::Green),
     };
-    // As HAProxy shows it: on the way to the other state.
+    // As HAProxy shows a server on the way to the other state.
     let towards = match server.towards {
         0 => String::new(),
         towards => format!(" {towards}/{}", server.needed),
@@ -146,79 +141,9 @@ fn age(seconds: u64) -> String {
     parts.join(" ")
 }
 
-pub(super) fn style(colour: AnsiColor) -> Style {
-    Style::new().fg_color(Some(colour.into()))
-}
-
-pub(super) fn painted(colour: bool, text: &str, style: Style) -> String {
-    if colour {
-        format!("{style}{text}{style:#}")
-    } else {
-        text.to_owned()
-    }
-}
-
-/// Two virtual services, for tests.
-#[cfg(test)]
-pub(super) fn sample() -> Health {
-    use lvs_api::model::{Protocol, ServiceId};
-
-    let server = |address: &str, state, last: &str| ServerHealth {
-        address: address.parse().expect("an address"),
-        name: None,
-        state,
-        admin: AdminState::Ready,
-        maintenance: false,
-        backup: false,
-        since: 1_000,
-        last: last.to_owned(),
-        took_us: 3_000,
-        towards: 0,
-        needed: 1,
-        configured: 10,
-        effective: Some(10),
-        active: 12,
-        inactive: 3,
-    };
-    let service = |protocol, address: &str, name: Option<&str>, servers| ServiceHealth {
-        id: ServiceId::Address {
-            protocol,
-            address: address.parse().expect("an address"),
-        },
-        name: name.map(str::to_owned),
-        quorum: None,
-        fallback: false,
-        servers,
-    };
-    let first = ServerHealth {
-        name: Some("rs1".to_owned()),
-        ..server("10.0.10.1:80", State::Up, "HTTP 200 after 3 ms")
-    };
-    let second = ServerHealth {
-        effective: None,
-        active: 0,
-        ..server("10.0.10.2:80", State::Down, "no connection in 2000 ms")
-    };
-    let third = ServerHealth {
-        admin: AdminState::Drain,
-        effective: Some(0),
-        ..server("[2001:db8::1]:53", State::Up, "")
-    };
-    Health {
-        services: vec![
-            service(
-                Protocol::Tcp,
-                "192.0.2.80:80",
-                Some("www"),
-                vec![first, second],
-            ),
-            service(Protocol::Udp, "[2001:db8::53]:53", None, vec![third]),
-        ],
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::sample;
     use super::*;
     use lvs_api::role::Role;
 
@@ -238,7 +163,7 @@ mod tests {
     #[test]
     fn every_virtual_service_and_server_is_shown_with_its_reason() {
         assert_eq!(
-            text(&sample(), false),
+            text(&sample::health(), false),
             "\
 This director is master
 
@@ -255,8 +180,8 @@ udp [2001:db8::53]:53  1 of 1 up
     }
 
     #[test]
-    fn what_is_wrong_stands_with_the_service() {
-        let mut health = sample();
+    fn problems_stand_with_the_service() {
+        let mut health = sample::health();
         health.services[0].quorum = Some(false);
         health.services[0].fallback = true;
         health.services[0].servers[0].towards = 1;
@@ -271,8 +196,8 @@ udp [2001:db8::53]:53  1 of 1 up
 
     #[test]
     fn colours_do_not_move_columns() {
-        let plain = text(&sample(), false);
-        let painted = text(&sample(), true);
+        let plain = text(&sample::health(), false);
+        let painted = text(&sample::health(), true);
         assert!(painted.contains("\x1b[31mdown"), "{painted}");
         let mut bare = String::new();
         let mut rest = painted.as_str();
@@ -284,7 +209,7 @@ udp [2001:db8::53]:53  1 of 1 up
     }
 
     #[test]
-    fn nothing_to_look_after_is_said() {
+    fn a_director_without_health_checks_says_so() {
         assert!(text(&Health::default(), false).contains("no virtual service"));
     }
 }

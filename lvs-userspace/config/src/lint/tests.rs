@@ -1,15 +1,15 @@
 use super::*;
 
-/// Exit code, output and complaints about a text.
+/// Exit code, output and problems of a text.
 fn check(text: &str, strict: bool) -> (u8, String, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("www.cf");
     std::fs::write(&path, text).unwrap();
-    let (mut out, mut complaints) = (Vec::new(), Vec::new());
-    let code = run(&path, strict, &mut out, &mut complaints).unwrap();
-    let complaints = String::from_utf8(complaints).unwrap();
-    let complaints = complaints.replace(path.to_str().unwrap(), "www.cf");
-    (code, String::from_utf8(out).unwrap(), complaints)
+    let (mut out, mut problems) = (Vec::new(), Vec::new());
+    let code = run(&path, strict, &mut out, &mut problems).unwrap();
+    let problems = String::from_utf8(problems).unwrap();
+    let problems = problems.replace(path.to_str().unwrap(), "www.cf");
+    (code, String::from_utf8(out).unwrap(), problems)
 }
 
 #[test]
@@ -52,16 +52,16 @@ virtual = 192.0.2.10:82
 "
     );
     assert_eq!(code, 0);
-    // What is printed is a file of its own.
+    // The output is a valid file.
     assert_eq!(check(&out, true), (0, out.clone(), String::new()));
 }
 
 #[test]
-fn all_errors_are_told_at_once() {
-    let (code, out, complaints) = check("frob = 1\nquiescent = maybe\n    real = x\n", false);
+fn all_errors_are_reported_at_once() {
+    let (code, out, problems) = check("frob = 1\nquiescent = maybe\n    real = x\n", false);
     assert_eq!((code, out.as_str()), (WRONG, ""));
-    let lines: Vec<_> = complaints.lines().collect();
-    assert_eq!(lines.len(), 3, "{complaints}");
+    let lines: Vec<_> = problems.lines().collect();
+    assert_eq!(lines.len(), 3, "{problems}");
     assert_eq!(
         lines[0],
         "Error reading file www.cf at line 1: unknown command \"frob\" (is fork meant?)"
@@ -70,26 +70,26 @@ fn all_errors_are_told_at_once() {
         lines[1],
         "Error reading file www.cf at line 2: quiescent must be 'yes' or 'no', not \"maybe\""
     );
-    assert!(lines[2].contains("at line 3"), "{complaints}");
+    assert!(lines[2].contains("at line 3"), "{problems}");
 }
 
 #[test]
 fn strictly_a_warning_is_an_error() {
     let text = "timeout = 3\nvirtual = 192.0.2.10:80\n real = 10.0.0.1:80 gate\n";
-    let (code, out, complaints) = check(text, false);
+    let (code, out, problems) = check(text, false);
     assert_eq!(code, 0);
     assert_eq!(
-        complaints,
+        problems,
         "Warning reading file www.cf at line 1: timeout is an old word (the word is checktimeout now, and it \
          is taken for that)\n"
     );
-    assert_eq!(check(text, true), (WRONG, out, complaints));
+    assert_eq!(check(text, true), (WRONG, out, problems));
 }
 
 #[test]
-fn a_file_that_is_not_there_is_told() {
-    let (mut out, mut complaints) = (Vec::new(), Vec::new());
-    let code = run(Path::new("/nowhere"), false, &mut out, &mut complaints).unwrap();
+fn a_missing_file_is_reported() {
+    let (mut out, mut problems) = (Vec::new(), Vec::new());
+    let code = run(Path::new("/nowhere"), false, &mut out, &mut problems).unwrap();
     assert_eq!(code, UNREADABLE);
-    assert!(!complaints.is_empty());
+    assert!(!problems.is_empty());
 }

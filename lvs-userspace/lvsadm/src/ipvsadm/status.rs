@@ -1,11 +1,11 @@
-//! `--status`: the daemon and its data path.
+//! `--status`: status of the daemon and its data path.
 
 use std::io::{self, Write};
 
 use lvs_api::model::Family;
 use lvs_api::protocol::{Status, Table};
 
-/// Prints it.
+/// Prints the status.
 pub(super) fn print(out: &mut impl Write, status: &Status) -> io::Result<()> {
     let Status {
         version,
@@ -69,7 +69,7 @@ mod tests {
     use lvs_api::protocol::Interface;
 
     #[test]
-    fn the_state_of_the_director_fits_a_glance() {
+    fn status_shows_interfaces_tables_and_unresolved_servers() {
         let interface = |name: &str, mode: &str| Interface {
             name: name.into(),
             mode: mode.into(),

@@ -1,4 +1,4 @@
-//! Virtual services of a file as lines of ipvsadm.
+//! Virtual services of a file, printed as lines of ipvsadm.
 
 use std::io::{self, Write};
 
@@ -9,7 +9,7 @@ use lvs_health::model::{RealServer, Virtual};
 use lvs_ipvsadm::names::Names;
 use lvs_ipvsadm::save;
 
-/// The services of `ipvsadm -S`.
+/// Prints the services of rules.
 pub(super) fn of_rules(
     configuration: &director::Configuration,
     out: &mut impl Write,
@@ -21,7 +21,7 @@ pub(super) fn of_rules(
             "-A {}",
             save::service(id, &wanted.settings, &mut names)
         )?;
-        // The newest stands first.
+        // The newest server is the first.
         for (server, settings) in wanted.servers.iter().rev() {
             line(id, *server, settings, &mut names, out)?;
         }
@@ -29,7 +29,7 @@ pub(super) fn of_rules(
     Ok(())
 }
 
-/// The services of an `ldirectord.cf`, while every real server is up.
+/// Prints the services of an `ldirectord.cf` as they are while every real server is up.
 pub(super) fn of_virtuals(
     configuration: &lvs_health::model::Configuration,
     out: &mut impl Write,
@@ -53,7 +53,7 @@ fn line(
     out: &mut impl Write,
 ) -> io::Result<()> {
     let server = save::server(service, server, settings, names);
-    // ipvsadm saves no thresholds, but sets them.
+    // `ipvsadm -S` prints no thresholds, but `-a` sets them.
     let upper = threshold("-x", settings.upper);
     let lower = threshold("-y", settings.lower);
     writeln!(out, "-a {server}{upper}{lower}")

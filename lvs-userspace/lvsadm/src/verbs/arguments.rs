@@ -1,4 +1,4 @@
-//! The verbs' command lines.
+//! Command lines of the verbs.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -10,14 +10,14 @@ use super::target::VirtualName;
 use lvs_api::health::{AdminState, Weight};
 use lvs_api::role::Role;
 
-/// Runs the director and its real servers: takes them out and back, and shows how they are.
+/// Operates the director and its real servers: drains and restores them, and shows their state.
 ///
-/// Orders are kept over a restart of lvsd. All of ipvsadm's commands begin with `-`: `lvsadm -h` lists
-/// them.
+/// Overrides of state and weight are kept over a restart of lvsd. All of ipvsadm's commands begin with `-`:
+/// `lvsadm -h` lists them.
 #[derive(Debug, Parser)]
 #[command(name = "lvsadm", after_help = EXIT_STATUS)]
 pub(super) struct Arguments {
-    /// Where lvsd listens (also in LVS_SOCKET)
+    /// Control socket of lvsd (also in LVS_SOCKET)
     #[arg(long, value_name = "PATH", global = true)]
     pub(super) socket: Option<PathBuf>,
 
@@ -30,16 +30,15 @@ VIRTUAL is HOST:PORT, tcp:HOST:PORT, udp:HOST:PORT, fwm N, a servicename of the 
 REAL is an address or a name of the file, with :PORT or without.
 
 Exit status: 0 done; 1 connections were left (drain), or directors not in step (sync wait), at the
-deadline; 2 a wrong command line, or no
-lvsd to talk to; 255 refused.";
+deadline; 2 a wrong command line, or no lvsd; 255 refused.";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
     Server(SetState),
     Weight(SetWeight),
     Drain(Drain),
-    /// Show the director's role and virtual addresses, every virtual service and real server: its state
-    /// and since when, what its last probe found, its connections and weights
+    /// Show the director's role and virtual addresses, every virtual service and real server: state and its
+    /// age, result of the last probe, connections and weights
     Status {
         /// As JSON
         #[arg(long)]
@@ -49,14 +48,14 @@ pub(super) enum Verb {
     Events,
     #[command(subcommand)]
     Sync(Sync),
-    /// Print the director's role, or have it take one: returns when it has
+    /// Print the director's role, or change it: returns when that is done
     Role {
         /// master: hold the virtual addresses; backup: be ready to
         #[arg(value_name = "master|backup")]
         take: Option<Role>,
     },
     /// Hand the role over to the peer: it knows every connection and holds the addresses before this
-    /// director lets go. Whatever fails leaves this one master
+    /// director releases them. Any failure leaves this one master
     Handover {
         /// Wait no longer than this for the peer to know every connection (`10m`, `90s`, or seconds)
         #[arg(long, value_name = "TIME", value_parser = time, default_value = "10s")]
@@ -82,23 +81,23 @@ pub(super) enum Sync {
         timeout: Duration,
         /// Do not wait for a peer that is away
         ///
-        /// For who takes over from a peer that died. One that did not tell everything is waited for until it
-        /// was away for 5 s: this director may have been started just now.
+        /// For a takeover from a peer that died. A peer that has not sent everything is waited for until it was
+        /// away for 5 s: this director may have been started just now.
         #[arg(long)]
         takeover: bool,
     },
 }
 
-/// Say what a real server is there for
+/// Set a real server ready, draining or in maintenance
 #[derive(Debug, Args)]
 pub(super) struct SetState {
-    /// In which virtual service
+    /// Virtual service
     #[arg(value_name = "VIRTUAL")]
     pub(super) service: VirtualName,
-    /// Which
+    /// Real server
     #[arg(value_name = "REAL")]
     pub(super) server: String,
-    /// ready: traffic, as long as its probes are good; drain: no new connections but those of
+    /// ready: traffic, as long as its health checks pass; drain: no new connections but those of
     /// persistent clients; maint: no traffic and no probes
     #[arg(value_name = "ready|drain|maint", value_parser = admin_state)]
     pub(super) state: AdminState,
@@ -107,10 +106,10 @@ pub(super) struct SetState {
 /// Set a real server's weight in place of the configured one
 #[derive(Debug, Args)]
 pub(super) struct SetWeight {
-    /// In which virtual service
+    /// Virtual service
     #[arg(value_name = "VIRTUAL")]
     pub(super) service: VirtualName,
-    /// Which
+    /// Real server
     #[arg(value_name = "REAL")]
     pub(super) server: String,
     /// A weight, a part of the configured one, or the configured one again
@@ -118,10 +117,10 @@ pub(super) struct SetWeight {
     pub(super) weight: Weight,
 }
 
-/// Take a real server out, and wait until its last connection has ended
+/// Drain a real server, and wait until its last connection has ended
 #[derive(Debug, Args)]
 pub(super) struct Drain {
-    /// Which
+    /// Real server
     #[arg(value_name = "REAL")]
     pub(super) server: String,
     /// Only in this virtual service
@@ -159,7 +158,7 @@ fn time(word: &str) -> Result<Duration, String> {
     }
 }
 
-/// `fwm N` is one thing in two words.
+/// Joins the words `fwm N` to one, `fwm:N`.
 pub(super) fn joined(words: Vec<OsString>) -> Vec<OsString> {
     let mut joined: Vec<OsString> = Vec::with_capacity(words.len());
     for word in words {
@@ -195,7 +194,7 @@ mod tests {
         let weight = |word: &str| {
             let verb = parse(&format!("lvsadm weight www 10.0.0.1 {word}")).ok()?;
             match verb {
-                Verb::Weight(order) => Some(order.weight),
+                Verb::Weight(arguments) => Some(arguments.weight),
                 _ => None,
             }
         };
@@ -212,7 +211,7 @@ mod tests {
         let timeout = |word: &str| {
             let verb = parse(&format!("lvsadm drain rs1 --timeout {word}")).ok()?;
             match verb {
-                Verb::Drain(order) => order.timeout,
+                Verb::Drain(arguments) => arguments.timeout,
                 _ => None,
             }
         };
@@ -229,9 +228,9 @@ mod tests {
             "lvsadm server fwm:3 10.0.0.1:80 maint",
         ] {
             match parse(line) {
-                Ok(Verb::Server(order)) => {
-                    assert_eq!(order.service, VirtualName::Mark(3));
-                    assert_eq!(order.state, AdminState::Maint);
+                Ok(Verb::Server(arguments)) => {
+                    assert_eq!(arguments.service, VirtualName::Mark(3));
+                    assert_eq!(arguments.state, AdminState::Maint);
                 }
                 other => panic!("{line}: {other:?}"),
             }

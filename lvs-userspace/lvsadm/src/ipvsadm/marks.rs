@@ -1,4 +1,4 @@
-//! `--list-marks`: which packets carry which firewall mark.
+//! `--list-marks`: the rules that give packets firewall marks.
 
 use std::io::{self, Write};
 
@@ -30,7 +30,7 @@ mod tests {
     use lvs_ipvsadm::restore::parse_line;
 
     #[test]
-    fn what_is_printed_makes_the_rules_again() {
+    fn the_printed_commands_make_the_rules_again() {
         let rules = [
             ("192.0.2.10:443", Protocol::Tcp),
             ("192.0.2.10:0", Protocol::Udp),

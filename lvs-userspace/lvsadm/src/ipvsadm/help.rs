@@ -3,12 +3,12 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-/// How `ipvsadm-save` is used.
+/// Help of `ipvsadm-save`.
 pub(super) const SAVE: &str = "\
 ipvsadm-save: prints the services as commands for ipvsadm-restore
    -n   with addresses and ports as numbers";
 
-/// Which program this is: called as `ipvsadm` it answers as that does, because scripts ask.
+/// Version line; called as `ipvsadm`, that of ipvsadm, for scripts.
 pub(super) fn version(program: &str) -> String {
     if is_ipvsadm(program) {
         "ipvsadm v1.31 2019/12/24 (compiled with popt and IPVS v1.2.1)".to_owned()
@@ -36,7 +36,7 @@ pub(super) fn print(out: &mut impl Write, program: &str) -> io::Result<()> {
     };
     let (before, verbs) = HELP.split_once(VERBS).unwrap_or((HELP, ""));
     let (verbs, after) = verbs.split_once(AFTER_VERBS).unwrap_or(("", verbs));
-    // ipvsadm has none.
+    // ipvsadm has no verbs.
     let verbs = if is_ipvsadm(program) {
         String::new()
     } else {
@@ -46,9 +46,9 @@ pub(super) fn print(out: &mut impl Write, program: &str) -> io::Result<()> {
     write!(out, "{}", text.replace("PROGRAM", name))
 }
 
-/// How the part about verbs begins.
+/// First words of the part about verbs.
 const VERBS: &str = "Real servers that lvsd probes";
-/// How the part after it begins.
+/// First words of the part after it.
 const AFTER_VERBS: &str = "Everything else:";
 
 const HELP: &str = "\
@@ -66,13 +66,13 @@ Usage: PROGRAM COMMAND [OPTION...]   (without a command: list everything)
 Services:
   -A, --add-service SERVICE     add a virtual service
         [-s SCHEDULER] [-p [SECONDS]] [-M NETMASK] [-o] [--pe ENGINE] [-b FLAGS]
-  -E, --edit-service SERVICE    set it anew: options that are not given get their defaults
+  -E, --edit-service SERVICE    set it again: options that are not given get their defaults
   -D, --delete-service SERVICE  delete it with its real servers
   -C, --clear                   delete all services
 Real servers:
   -a, --add-server SERVICE -r SERVER     add a real server
         [-g|-i|-m] [-w WEIGHT] [-x UPPER] [-y LOWER] [TUNNEL OPTIONS]
-  -e, --edit-server SERVICE -r SERVER    set it anew, as -E; `-w 0` lets it drain
+  -e, --edit-server SERVICE -r SERVER    set it again, as -E; `-w 0` drains it
   -d, --delete-server SERVICE -r SERVER  delete it: packets of its connections are dropped
 Looking:
   -L, -l, --list [SERVICE]      services and real servers, with one of
@@ -84,23 +84,23 @@ Looking:
   -L, --list -c                 connections
   -L, --list --timeout          timeouts
   -L, --list --daemon           running synchronization
-  --verdicts [-X]               what became of packets, by reason (-X: also what never happened)
-  --status                      the director itself: interfaces, tables, what is unresolved
-Real servers that lvsd probes (`PROGRAM VERB --help` tells more):
-  status [--json]               state and since when, last probe, connections, weights
-  server VIRTUAL REAL ready|drain|maint  what a real server is there for
+  --verdicts [-X]               number of packets by verdict (-X: also verdicts without packets)
+  --status                      the director itself: interfaces, tables, unresolved next hops
+Real servers that lvsd probes (see `PROGRAM VERB --help`):
+  status [--json]               state and its age, last probe, connections, weights
+  server VIRTUAL REAL ready|drain|maint  set a real server ready, draining or in maintenance
   weight VIRTUAL REAL N|N%|configured    its weight in place of the configured one
-  drain REAL [--timeout TIME]   take it out and wait until its connections have ended
+  drain REAL [--timeout TIME]   drain it and wait until its connections have ended
   events                        changes of state as they happen, as lines of JSON
 Everything else:
   -Z, --zero [SERVICE]          set the counters to zero
   --set TCP TCPFIN UDP          timeouts in seconds; 0 leaves one as it is
   --mark MARK SERVICE           packets to this address and port carry the mark; 0: none
         (netfilter would mark them only after the director has seen them)
-  --list-marks                  the rules there are
+  --list-marks                  list the rules of --mark
   --import-marks                make rules of what `iptables-save -t mangle` prints (standard input)
   -S, --save [-n]               print the services as commands
-  -R, --restore                 carry out the commands on standard input, one a line
+  -R, --restore                 execute the commands on standard input, one a line
   --start-daemon master|backup, --stop-daemon master|backup
                                 replicate connections by the protocol of the kernel's IPVS: multicast,
                                 not encrypted (for lvsd's own, see `lvsd --peer`)
@@ -137,11 +137,11 @@ Options of listings:
   -X, --exact       numbers in full
   --nosort          in the director's own order
 
-  --socket PATH     where lvsd listens (also in LVS_SOCKET); /run/lvs/lvsd.sock unless given
+  --socket PATH     control socket of lvsd (also in LVS_SOCKET); /run/lvs/lvsd.sock unless given
 
 Understood, but refused by lvsd so far: --pe, gue and gre.
 
-Exit status: 0 done; 1 nothing to list; 2 a wrong command line, or no lvsd to talk to; 255 refused.
+Exit status: 0 done; 1 nothing to list; 2 a wrong command line, or no lvsd; 255 refused.
 ";
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Which virtual services and real servers the words of an order mean.
+//! Virtual services and real servers as command lines name them.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -11,9 +11,9 @@ use lvs_api::model::{Protocol, ServiceId};
 /// A virtual service as an operator names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum VirtualName {
-    /// Every one.
+    /// Every virtual service.
     All,
-    /// By address: a protocol, if any is said, and `host:port`.
+    /// By address: a protocol, if one is given, and `host:port`.
     Address(Option<Protocol>, String),
     /// By its firewall mark.
     Mark(u32),
@@ -48,17 +48,17 @@ impl FromStr for VirtualName {
     }
 }
 
-/// What an order is about.
+/// Target of a verb.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Target {
     /// One virtual service, or all that have the server.
     pub(super) service: Option<ServiceId>,
-    /// The server; port 0: whatever its port is.
+    /// The server; port 0: any port.
     pub(super) server: SocketAddr,
 }
 
 impl Target {
-    /// Finds what is meant among what there is.
+    /// Finds the target among the existing services and servers.
     pub(super) fn find(
         health: &Health,
         service: &VirtualName,
@@ -85,7 +85,7 @@ impl Target {
         })
     }
 
-    /// The servers it is about.
+    /// The servers that it matches.
     pub(super) fn servers<'a>(
         &'a self,
         health: &'a Health,
@@ -95,15 +95,15 @@ impl Target {
             .iter()
             .filter(|service| self.service.is_none_or(|id| id == service.id))
             .flat_map(|service| &service.servers)
-            .filter(|server| is(server.address, self.server))
+            .filter(|server| matches(server.address, self.server))
     }
 }
 
-fn is(server: SocketAddr, wanted: SocketAddr) -> bool {
+fn matches(server: SocketAddr, wanted: SocketAddr) -> bool {
     server.ip() == wanted.ip() && (wanted.port() == 0 || server.port() == wanted.port())
 }
 
-/// How a virtual service is written: `tcp 10.0.0.9:80`, `fwm 3`.
+/// A virtual service as text: `tcp 10.0.0.9:80`, `fwm 3`.
 pub(super) fn text(id: &ServiceId) -> String {
     match id {
         ServiceId::Address { protocol, address } => match protocol {
@@ -147,7 +147,11 @@ fn address_of<'a>(
     servers: &(impl Iterator<Item = &'a ServerHealth> + Clone),
     word: &str,
 ) -> Option<SocketAddr> {
-    let known = |wanted: &SocketAddr| servers.clone().any(|server| is(server.address, *wanted));
+    let known = |wanted: &SocketAddr| {
+        servers
+            .clone()
+            .any(|server| matches(server.address, *wanted))
+    };
     let bare = word.trim_start_matches('[').trim_end_matches(']');
     if let Ok(ip) = bare.parse::<IpAddr>() {
         return Some(SocketAddr::new(ip, 0)).filter(known);
@@ -169,7 +173,7 @@ fn address_of<'a>(
 
 fn resolve(text: &str) -> Vec<SocketAddr> {
     use std::net::ToSocketAddrs as _;
-    // A name that is not known is no virtual service.
+    // An unknown name matches no virtual service.
     text.to_socket_addrs()
         .map(Iterator::collect)
         .unwrap_or_default()
@@ -177,17 +181,17 @@ fn resolve(text: &str) -> Vec<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::status::sample;
+    use super::super::sample;
     use super::*;
 
     fn find(service: &str, server: &str) -> Result<Target, String> {
         let Ok(name) = service.parse();
-        Target::find(&sample(), &name, server)
+        Target::find(&sample::health(), &name, server)
             .map_err(|failure| failure.message().unwrap_or_default())
     }
 
     fn web() -> ServiceId {
-        sample().services[0].id
+        sample::health().services[0].id
     }
 
     fn target(service: Option<ServiceId>, server: &str) -> Target {
@@ -212,7 +216,7 @@ mod tests {
         );
         assert_eq!(find("www", "rs1"), Ok(target(Some(web()), "10.0.10.1:0")));
         assert_eq!(find("www", "rs1:80"), Ok(target(Some(web()), first)));
-        let dns = Some(sample().services[1].id);
+        let dns = Some(sample::health().services[1].id);
         assert_eq!(
             find("udp:[2001:db8::53]:53", "[2001:db8::1]:53"),
             Ok(target(dns, "[2001:db8::1]:53"))
@@ -224,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_not_there_is_told_who_is() {
+    fn unknown_names_are_answered_with_those_that_exist() {
         let error = find("www", "10.0.10.9").expect_err("no such server");
         assert_eq!(
             error,

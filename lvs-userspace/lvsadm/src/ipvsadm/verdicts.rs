@@ -1,10 +1,10 @@
-//! `--verdicts`: how packets ended, counted by reason.
+//! `--verdicts`: number of packets by verdict.
 
 use std::io::{self, Write};
 
 use lvs_api::protocol::VerdictCount;
 
-/// Prints the reasons that occurred, or all of them.
+/// Prints the verdicts that occurred, or all of them.
 pub(super) fn print(out: &mut impl Write, counts: &[VerdictCount], all: bool) -> io::Result<()> {
     let shown: Vec<_> = counts
         .iter()
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn reasons_that_occurred_are_listed_with_their_meaning() {
+    fn verdicts_that_occurred_are_listed_with_their_meaning() {
         let some = "\
 Verdict                Packets  Meaning
 forward-direct         1234567  forwarded to a real server by direct routing

@@ -1,19 +1,19 @@
-//! `role`, and the beginning of `status`.
+//! `role`, and the first part of `status`.
 
 use std::io::{self, Write};
 
 use anstyle::AnsiColor;
 
-use super::status::{painted, style};
+use super::colour::{painted, style};
 use lvs_api::role::AddressStatus;
 use lvs_api::role::{Role, RoleStatus};
 
-/// Prints the role, one word, and on the error output what is wrong with its addresses.
+/// Prints the role, one word, and on the error output the problems of its addresses.
 pub(super) fn print(status: &RoleStatus, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{}", status.role)?;
     for address in &status.addresses {
-        for wrong in wrong(address) {
-            writeln!(io::stderr(), "{}: {wrong}", address.address)?;
+        for problem in problems(address) {
+            writeln!(io::stderr(), "{}: {problem}", address.address)?;
         }
     }
     Ok(())
@@ -27,10 +27,12 @@ pub(super) fn show(out: &mut impl Write, status: &RoleStatus, colour: bool) -> i
     let wide = names.iter().map(String::len).max().unwrap_or(0);
     for (address, name) in status.addresses.iter().zip(names) {
         let held = if address.held { "held" } else { "not held" };
-        let wrong = wrong(address);
-        let text = [&[held.to_owned()], wrong.as_slice()].concat().join("; ");
+        let problems = problems(address);
+        let text = [&[held.to_owned()], problems.as_slice()]
+            .concat()
+            .join("; ");
         let shade = match status.role {
-            _ if !wrong.is_empty() => style(AnsiColor::Red),
+            _ if !problems.is_empty() => style(AnsiColor::Red),
             Role::Master if address.held => style(AnsiColor::Green),
             Role::Master => style(AnsiColor::Red),
             Role::Backup => anstyle::Style::new(),
@@ -40,8 +42,8 @@ pub(super) fn show(out: &mut impl Write, status: &RoleStatus, colour: bool) -> i
     Ok(())
 }
 
-/// What is wrong with an address, in sentences.
-fn wrong(address: &AddressStatus) -> Vec<String> {
+/// Problems of an address.
+fn problems(address: &AddressStatus) -> Vec<String> {
     let duplicate = address.duplicate.as_ref();
     let duplicate = duplicate.map(|mac| format!("duplicate address, {mac} holds it, too"));
     duplicate
@@ -70,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_master_shows_what_it_holds_and_what_is_wrong_with_it() {
+    fn a_master_shows_its_addresses_with_their_problems() {
         let status = RoleStatus {
             role: Role::Master,
             addresses: vec![

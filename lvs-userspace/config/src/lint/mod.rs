@@ -1,4 +1,4 @@
-//! `lvsd check FILE`: what is wrong with a file, and what it would set up.
+//! `lvsd check FILE`: validates a file, and prints the services that it sets up.
 
 mod lines;
 
@@ -7,25 +7,23 @@ use std::path::Path;
 
 use crate::{Kind, ldirectord, rules};
 
-/// The file cannot be used; as ldirectord's exit code.
+/// Exit code for a file that cannot be used, as ldirectord's.
 pub const WRONG: u8 = 2;
-/// The file cannot be read; as ldirectord's exit code.
+/// Exit code for a file that cannot be read, as ldirectord's.
 pub const UNREADABLE: u8 = 1;
 
-/// Reads a file, writes what it would set up to `out` as lines of ipvsadm, and what is wrong or
-/// doubtful to `complaints`. The exit code: with `strict` a warning is as bad as an error.
-///
-/// What is set up is what the tables hold while every real server is up.
+/// Validates a file: prints its services to `out` as lines of ipvsadm, as they are while every real server is
+/// up, and errors and warnings to `problems`. Returns the exit code; with `strict` a warning counts as an error.
 pub fn run(
     path: &Path,
     strict: bool,
     out: &mut impl Write,
-    complaints: &mut impl Write,
+    problems: &mut impl Write,
 ) -> io::Result<u8> {
     let kind = match crate::kind_of(path) {
         Ok(kind) => kind,
         Err(error) => {
-            writeln!(complaints, "cannot read {}: {error}", path.display())?;
+            writeln!(problems, "cannot read {}: {error}", path.display())?;
             return Ok(UNREADABLE);
         }
     };
@@ -36,7 +34,7 @@ pub fn run(
                 Ok(0)
             }
             Err(error) => {
-                writeln!(complaints, "{error}")?;
+                writeln!(problems, "{error}")?;
                 Ok(WRONG)
             }
         },
@@ -44,14 +42,14 @@ pub fn run(
             let reading = ldirectord::read(path)?;
             let name = path.display().to_string();
             for diagnostic in &reading.diagnostics {
-                writeln!(complaints, "{}", diagnostic.text(&name))?;
+                writeln!(problems, "{}", diagnostic.text(&name))?;
             }
             let Some(configuration) = reading.configuration else {
                 return Ok(WRONG);
             };
             lines::of_virtuals(&configuration, out)?;
-            let doubtful = strict && !reading.diagnostics.is_empty();
-            Ok(if doubtful { WRONG } else { 0 })
+            let refused = strict && !reading.diagnostics.is_empty();
+            Ok(if refused { WRONG } else { 0 })
         }
     }
 }

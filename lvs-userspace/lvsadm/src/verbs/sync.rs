@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::clock;
 use super::failure::Failure;
-use super::status;
+use super::progress::ProgressLine;
 use lvs_api::client::Client;
 use lvs_api::peers::{BulkSync, PeerReceived, PeerSent, PeerState, PeerStatus, PeersStatus};
 use lvs_api::sync::{DiscardCount, SyncStatus};
@@ -39,7 +40,7 @@ pub(super) async fn status(
         serde_json::to_writer_pretty(&mut *out, &whole).map_err(io::Error::from)?;
         writeln!(out)?;
     } else {
-        print(out, &whole, status::now())?;
+        print(out, &whole, clock::now())?;
     }
     Ok(())
 }
@@ -62,10 +63,10 @@ pub(super) async fn wait(
     terminal: bool,
 ) -> Result<u8, Failure> {
     let began = Instant::now();
-    let mut sent = String::new();
+    let mut progress = ProgressLine::new(terminal);
     loop {
         let peers = client.peers().await?.peers;
-        let behind = behind(&peers, awaited, status::now());
+        let behind = behind(&peers, awaited, clock::now());
         let over = began.elapsed() >= limit;
         let line = match (&behind, over) {
             (None, _) => in_step(&peers),
@@ -75,18 +76,9 @@ pub(super) async fn wait(
                 format!("not in step after {limit}: {behind}")
             }
         };
-        if terminal {
-            // Back to the first column, and the rest of the old line away.
-            write!(out, "\r{line}\x1b[K")?;
-        } else if line != sent {
-            writeln!(out, "{line}")?;
-        }
-        out.flush()?;
-        sent = line;
+        progress.show(out, line)?;
         if behind.is_none() || over {
-            if terminal {
-                writeln!(out)?;
-            }
+            progress.end(out)?;
             return Ok(if behind.is_none() { 0 } else { BEHIND });
         }
         let rest = limit.saturating_sub(began.elapsed());
@@ -323,7 +315,7 @@ mod tests {
             "b:8849 is away (it does not answer); c:8849 is catching up (40 %)"
         );
         assert_eq!(behind(&all[..1], Awaited::InStep, 941), None);
-        // Who takes over does not wait for the dead, only for the living.
+        // A takeover does not wait for peers that are away, only for those that are there.
         assert_eq!(behind(&all[..2], Awaited::Takeover, 941), None);
         assert!(behind(&all, Awaited::Takeover, 9_999).is_some());
         // This director may have been started just now.
@@ -345,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn peers_are_shown_with_what_was_refused() {
+    fn peers_are_shown_with_refused_sessions() {
         let whole = Whole {
             peers: PeersStatus {
                 instance: Some("00000000000000bb".to_owned()),
