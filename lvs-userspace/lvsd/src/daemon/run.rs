@@ -40,12 +40,11 @@ pub(crate) fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
 /// Removes the data path. No task holds the interfaces any more.
 fn detach(interfaces: Arc<Mutex<Interfaces>>) -> Result<()> {
     let interfaces = Arc::into_inner(interfaces).and_then(|mutex| mutex.into_inner().ok());
-    match interfaces {
-        Some(interfaces) => {
-            interfaces.into_data_path().remove()?;
-            info!("detached and removed the data path");
-        }
-        None => info!("the data path keeps forwarding; the next lvsd takes it over"),
+    if let Some(interfaces) = interfaces {
+        interfaces.into_data_path().remove()?;
+        info!("detached and removed the data path");
+    } else {
+        info!("the data path keeps forwarding; the next lvsd takes it over");
     }
     Ok(())
 }

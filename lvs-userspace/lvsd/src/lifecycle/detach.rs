@@ -52,6 +52,7 @@ impl Detached {
     }
 
     /// Lets the starter end, and closes the outputs shared with it.
+    #[expect(clippy::unused_self, reason = "the daemon is ready once")]
     pub(crate) fn ready(self) -> io::Result<()> {
         // A starter that was interrupted is no reason to end.
         let mut output = io::stdout();

@@ -132,7 +132,7 @@ mod tests {
 
     const LINE: &str = "Deleted real server: 10.0.0.1:80 (192.0.2.80:80)";
 
-    fn writer(alerts: Alerts) -> AlertWriter {
+    fn writer(alerts: &Alerts) -> AlertWriter {
         AlertWriter::new(&sample::configuration(alerts))
     }
 
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn each_event_is_one_message_with_the_text_of_the_log() {
         let now = Instant::now();
-        let mut writer = writer(alerts());
+        let mut writer = writer(&alerts());
         let message = writer
             .write(&sample::event("down", LINE), now)
             .expect("a message");
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_server_that_was_never_in_the_tables_is_called_inaccessible() {
-        let mut writer = writer(alerts());
+        let mut writer = writer(&alerts());
         let event = sample::event("down", "no answer");
         let message = writer.write(&event, Instant::now());
         assert_eq!(
@@ -184,7 +184,7 @@ mod tests {
         let now = Instant::now();
         let mut alerts = alerts();
         alerts.phases.starting = false;
-        let mut writer = writer(alerts);
+        let mut writer = writer(&alerts);
         assert_eq!(writer.write(&sample::event("down", LINE), now), None);
         writer.enter(Phase::Running);
         // But it is remembered as down.
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn no_mail_is_sent_without_an_address() {
-        let mut writer = writer(Alerts::default());
+        let mut writer = writer(&Alerts::default());
         let event = sample::event("down", LINE);
         assert_eq!(writer.write(&event, Instant::now()), None);
         assert_eq!(writer.next_reminder(), None);
@@ -207,7 +207,7 @@ mod tests {
     fn reminders_come_while_the_server_is_down_and_the_file_wants_them() {
         let now = Instant::now();
         let minute = Duration::from_mins(1);
-        let mut writer = writer(alerts());
+        let mut writer = writer(&alerts());
         writer.write(&sample::event("down", LINE), now);
         assert_eq!(writer.reminders(now + minute).len(), 1);
         assert!(writer.reminders(now + minute).is_empty());
@@ -218,7 +218,7 @@ mod tests {
         );
         assert!(writer.reminders(now + 9 * minute).is_empty());
         writer.write(&sample::event("down", LINE), now + 9 * minute);
-        writer.configure(&sample::configuration(Alerts::default()));
+        writer.configure(&sample::configuration(&Alerts::default()));
         assert!(writer.reminders(now + 20 * minute).is_empty());
     }
 }

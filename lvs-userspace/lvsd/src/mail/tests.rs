@@ -91,7 +91,7 @@ async fn one_mail_for_each_event_reaches_every_recipient() {
     let (address, mut received) = server().await;
     let (events, listener) = broadcast::channel(16);
     let mail = MailHandle::start(
-        &sample::configuration(alerts(address)),
+        &sample::configuration(&alerts(address)),
         listener,
         followed(Role::Master),
     );
@@ -149,7 +149,7 @@ async fn a_backup_leaves_the_mails_to_the_master_until_it_is_one() {
     let (address, mut received) = server().await;
     let (events, listener) = broadcast::channel(16);
     let role = watch::Sender::new(Role::Backup);
-    let configuration = sample::configuration(alerts(address));
+    let configuration = sample::configuration(&alerts(address));
     let mail = MailHandle::start(&configuration, listener, role.subscribe());
     happens(&events, "down", "as backup");
     processed(&events).await;
@@ -165,7 +165,7 @@ async fn a_backup_leaves_the_mails_to_the_master_until_it_is_one() {
 async fn a_mail_server_that_hangs_blocks_nothing_and_the_last_messages_arrive() {
     // It accepts, through the listening queue, and says nothing.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let hung = sample::configuration(alerts(silent.local_addr().unwrap()));
+    let hung = sample::configuration(&alerts(silent.local_addr().unwrap()));
     let (events, listener) = broadcast::channel(4096);
     let mail = MailHandle::start(&hung, listener, followed(Role::Master));
     for _ in 0..2 * QUEUE {
@@ -177,7 +177,7 @@ async fn a_mail_server_that_hangs_blocks_nothing_and_the_last_messages_arrive() 
     let (address, mut received) = server().await;
     let (events, listener) = broadcast::channel(16);
     let working = MailHandle::start(
-        &sample::configuration(alerts(address)),
+        &sample::configuration(&alerts(address)),
         listener,
         followed(Role::Master),
     );
