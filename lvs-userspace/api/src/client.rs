@@ -1,4 +1,4 @@
-//! The other end of the control socket: what `lvsadm` and the tests talk to the daemon with.
+//! Client of the control API, for `lvsadm` and the tests.
 
 use std::io;
 use std::marker::PhantomData;
@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::{CONTENT_TYPE, HOST};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,39 +23,40 @@ use super::protocol::{
     Connection, Edit, MarkRule, Refusal, Services, Status, Timeouts, VerdictCount,
 };
 use super::role::{Handover, Role, RoleStatus};
+use super::route::Route;
 use super::sync::{SyncCommand, SyncStatus};
 
-/// Why the daemon did not do it.
+/// A request that failed.
 #[derive(Debug, Error)]
 pub enum ClientError {
-    /// Nobody listens.
+    /// No daemon listens at the socket.
     #[error("lvsd is not running at {}", socket.display())]
     NotRunning {
-        /// Where it was looked for.
+        /// Path of the socket.
         socket: PathBuf,
     },
-    /// Somebody listens, but one cannot talk to them.
+    /// The socket is there but cannot be connected to.
     #[error("cannot connect to lvsd at {}", socket.display())]
     Connect {
-        /// Where it was looked for.
+        /// Path of the socket.
         socket: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
-    /// It understood and refused.
+    /// The daemon refused the request.
     #[error("{}", .0.message)]
     Refused(Refusal),
-    /// The conversation broke off.
+    /// The connection broke.
     #[error("the connection to lvsd broke")]
     Broken(#[from] hyper::Error),
-    /// Its answer is not what this client understands.
+    /// The answer is not understood.
     #[error("lvsd's answer to {path} is not understood ({status})")]
     Answer {
-        /// What was asked.
+        /// Path of the request.
         path: &'static str,
         /// The answer's status.
         status: StatusCode,
-        /// Where reading it failed.
+        /// The error in the answer.
         #[source]
         source: serde_json::Error,
     },
@@ -87,105 +88,101 @@ impl Client {
 
     /// Makes one change.
     pub async fn edit(&mut self, edit: &Edit) -> Result<(), ClientError> {
-        self.request(Method::POST, "/v1/edits", Some(edit))
-            .await
-            .map(drop)
+        self.send(Route::Edit, Some(edit)).await
     }
 
-    /// Has the configuration read again; refused with what is wrong with it.
+    /// Makes the daemon read its configuration again; refused with the configuration's errors.
     pub async fn reload(&mut self) -> Result<(), ClientError> {
-        self.request(Method::POST, "/v1/reload", None::<&()>)
-            .await
-            .map(drop)
+        self.send(Route::Reload, None::<&()>).await
     }
 
     /// All services with their servers.
     pub async fn services(&mut self) -> Result<Services, ClientError> {
-        self.get("/v1/services").await
+        self.get(Route::Services).await
     }
 
-    /// Which packets carry which firewall mark.
+    /// Rules that set firewall marks.
     pub async fn marks(&mut self) -> Result<Vec<MarkRule>, ClientError> {
-        self.get("/v1/marks").await
+        self.get(Route::Marks).await
     }
 
     /// The timeouts in force.
     pub async fn timeouts(&mut self) -> Result<Timeouts, ClientError> {
-        self.get("/v1/timeouts").await
+        self.get(Route::Timeouts).await
     }
 
-    /// How packets ended.
+    /// Number of packets by verdict.
     pub async fn verdicts(&mut self) -> Result<Vec<VerdictCount>, ClientError> {
-        self.get("/v1/verdicts").await
+        self.get(Route::Verdicts).await
     }
 
-    /// The daemon and its data path.
+    /// Status of the daemon and its data path.
     pub async fn status(&mut self) -> Result<Status, ClientError> {
-        self.get("/v1/status").await
+        self.get(Route::Status).await
     }
 
-    /// How synchronization goes.
+    /// Status of the daemons of IPVS's sync protocol.
     pub async fn sync(&mut self) -> Result<SyncStatus, ClientError> {
-        self.get("/v1/sync").await
+        self.get(Route::SyncStatus).await
     }
 
-    /// How the links to other directors are.
+    /// Status of the sessions with peers.
     pub async fn peers(&mut self) -> Result<PeersStatus, ClientError> {
-        self.get("/v1/peers").await
+        self.get(Route::Peers).await
     }
 
     /// Starts or stops a sync daemon.
     pub async fn command_sync(&mut self, command: &SyncCommand) -> Result<(), ClientError> {
-        self.request(Method::POST, "/v1/sync", Some(command))
-            .await
-            .map(drop)
+        self.send(Route::SyncCommand, Some(command)).await
     }
 
     /// The director's role.
     pub async fn role(&mut self) -> Result<RoleStatus, ClientError> {
-        self.get("/v1/role").await
+        self.get(Route::Role).await
     }
 
-    /// Has it take a role; returns when it is done.
-    pub async fn take_role(&mut self, role: Role) -> Result<(), ClientError> {
-        self.request(Method::PUT, "/v1/role", Some(&role))
-            .await
-            .map(drop)
+    /// Changes the director's role; returns when it is done.
+    pub async fn set_role(&mut self, role: Role) -> Result<(), ClientError> {
+        self.send(Route::SetRole, Some(&role)).await
     }
 
-    /// Has it hand its role over to its peer; returns when it has.
+    /// Hands the role over to the peer; returns when it is done.
     pub async fn hand_over(&mut self, handover: Handover) -> Result<(), ClientError> {
-        self.request(Method::POST, "/v1/handover", Some(&handover))
-            .await
-            .map(drop)
+        self.send(Route::HandOver, Some(&handover)).await
     }
 
-    /// All connections, to be taken one at a time: there may be millions.
+    /// All connections, one at a time: there may be millions.
     pub async fn connections(&mut self) -> Result<Lines<Connection>, ClientError> {
-        self.lines("/v1/connections").await
+        self.lines(Route::Connections).await
     }
 
-    /// How real servers are.
+    /// Health of real servers.
     pub async fn health(&mut self) -> Result<Health, ClientError> {
-        self.get("/v1/health").await
+        self.get(Route::Health).await
     }
 
-    /// Gives an order for a real server.
-    pub async fn order(&mut self, order: &Override) -> Result<(), ClientError> {
-        self.request(Method::POST, "/v1/orders", Some(order))
-            .await
-            .map(drop)
+    /// Sets an operator's override for a real server.
+    pub async fn set_override(&mut self, change: &Override) -> Result<(), ClientError> {
+        self.send(Route::Override, Some(change)).await
     }
 
     /// Changes of state from now on, as they happen.
     pub async fn events(&mut self) -> Result<Lines<Event>, ClientError> {
-        self.lines("/v1/events").await
+        self.lines(Route::Events).await
     }
 
-    async fn lines<T>(&mut self, path: &'static str) -> Result<Lines<T>, ClientError> {
-        let answer = self.request(Method::GET, path, None::<&()>).await?;
+    async fn send(
+        &mut self,
+        route: Route,
+        body: Option<&impl Serialize>,
+    ) -> Result<(), ClientError> {
+        self.request(route, body).await.map(drop)
+    }
+
+    async fn lines<T>(&mut self, route: Route) -> Result<Lines<T>, ClientError> {
+        let answer = self.request(route, None::<&()>).await?;
         Ok(Lines {
-            path,
+            path: route.path(),
             body: answer.into_body(),
             line: BytesMut::new(),
             searched: 0,
@@ -193,12 +190,12 @@ impl Client {
         })
     }
 
-    async fn get<T: DeserializeOwned>(&mut self, path: &'static str) -> Result<T, ClientError> {
-        let response = self.request(Method::GET, path, None::<&()>).await?;
+    async fn get<T: DeserializeOwned>(&mut self, route: Route) -> Result<T, ClientError> {
+        let response = self.request(route, None::<&()>).await?;
         let status = response.status();
         let body = response.into_body().collect().await?.aggregate();
         serde_json::from_reader(body.reader()).map_err(|source| ClientError::Answer {
-            path,
+            path: route.path(),
             status,
             source,
         })
@@ -206,10 +203,10 @@ impl Client {
 
     async fn request(
         &mut self,
-        method: Method,
-        path: &'static str,
+        route: Route,
         body: Option<&impl Serialize>,
     ) -> Result<Response<Incoming>, ClientError> {
+        let path = route.path();
         let body = match body {
             Some(body) => serde_json::to_vec(body).map_err(|source| ClientError::Answer {
                 path,
@@ -219,7 +216,7 @@ impl Client {
             None => Vec::new(),
         };
         let mut request = Request::new(Full::new(Bytes::from(body)));
-        *request.method_mut() = method;
+        *request.method_mut() = route.method();
         *request.uri_mut() = hyper::Uri::from_static(path);
         let headers = request.headers_mut();
         headers.insert(HOST, hyper::header::HeaderValue::from_static("lvsd"));
@@ -255,15 +252,15 @@ impl Drop for Client {
 pub struct Lines<T> {
     path: &'static str,
     body: Incoming,
-    /// What arrived and was not handed out yet.
+    /// Bytes received that were not returned yet.
     line: BytesMut,
-    /// How much of it is known to hold no end of line.
+    /// Length of the part of `line` that is known to hold no line feed.
     searched: usize,
     item: PhantomData<T>,
 }
 
 impl<T: DeserializeOwned> Lines<T> {
-    /// The next one; `None` after the last.
+    /// The next value; `None` after the last.
     pub async fn next(&mut self) -> Result<Option<T>, ClientError> {
         loop {
             let unsearched = self.line.iter().skip(self.searched);

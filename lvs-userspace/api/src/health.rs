@@ -1,10 +1,4 @@
-//! Messages of the control API about the health of real servers.
-//!
-//! | request | body | answer |
-//! |---|---|---|
-//! | `POST /v1/orders` | one [`Override`] | 204, or an error status with a [`super::protocol::Refusal`] |
-//! | `GET /v1/health` | | [`Health`] |
-//! | `GET /v1/events` | | one [`Event`] a line (newline-delimited JSON), as they happen |
+//! Types about the health of real servers.
 
 use std::net::SocketAddr;
 
@@ -71,13 +65,13 @@ pub struct Health {
 /// A virtual service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceHealth {
-    /// Which.
+    /// Its identity.
     pub id: ServiceId,
     /// `servicename`.
     pub name: Option<String>,
-    /// Whether it has its quorum; none: it asks for none.
+    /// True while it has its quorum; none: it has no quorum configured.
     pub quorum: Option<bool>,
-    /// Whether its fallback servers are in use.
+    /// True while its fallback servers are in use.
     pub fallback: bool,
     /// Its real servers, in the order of the file.
     pub servers: Vec<ServerHealth>,
@@ -107,7 +101,7 @@ pub struct ServerHealth {
     pub took_us: u64,
     /// Outcomes in a row that speak for the other state.
     pub towards: u32,
-    /// How many it takes.
+    /// Outcomes in a row that it takes.
     pub needed: u32,
     /// Weight of the configuration.
     pub configured: u32,
@@ -140,10 +134,10 @@ pub struct Event {
     pub service: ServiceId,
     /// The real server; none: it is about the whole service.
     pub server: Option<SocketAddr>,
-    /// What happened, one word: `up`, `down`, `drain`, `maint`, `ready`, `quorum-gained`,
+    /// Kind of the change: `up`, `down`, `drain`, `maint`, `ready`, `quorum-gained`,
     /// `quorum-lost`, `fallback-on`, `fallback-off`, `empty`.
     pub event: String,
-    /// Why, a sentence.
+    /// Reason, one sentence.
     pub reason: String,
     /// The line in the log, in ldirectord's words: `Deleted real server: 10.0.0.1:80 (10.0.0.3:80)`.
     pub text: String,

@@ -1,6 +1,6 @@
-//! The control API of `lvsd`: the types that travel over its socket as JSON, and a client.
+//! The control API of `lvsd`: its routes ([`route`]), the types of its JSON, and a client ([`client`]).
 //!
-//! Knows serde's types and how to send a request, and nothing of how one is answered.
+//! It knows no server and no data path.
 
 pub mod client;
 pub mod health;
@@ -8,6 +8,7 @@ pub mod model;
 pub mod peers;
 pub mod protocol;
 pub mod role;
+pub mod route;
 pub mod sync;
 pub mod virtual_address;
 

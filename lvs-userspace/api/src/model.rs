@@ -1,8 +1,8 @@
-//! Virtual services and real servers as the operator means them.
+//! Virtual services and real servers: identities and settings.
 
 use std::net::{IpAddr, SocketAddr};
 
-pub use lvs_common::connection::Protocol as CommonProtocol;
+use lvs_common::connection::Protocol as CommonProtocol;
 use serde::{Deserialize, Serialize};
 
 /// Transport protocol of a virtual service.
@@ -44,7 +44,7 @@ pub enum Family {
     Ipv6,
 }
 
-/// What a virtual service is known by.
+/// Identity of a virtual service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ServiceId {
@@ -75,7 +75,7 @@ impl ServiceId {
     }
 }
 
-/// What the operator sets for a virtual service.
+/// Settings of a virtual service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServiceSettings {
@@ -90,8 +90,8 @@ pub struct ServiceSettings {
     /// One-packet scheduling.
     #[serde(default)]
     pub one_packet: bool,
-    /// A client that repeats its SYN goes to another real server than the one that did not answer. None,
-    /// as ipvsadm has no word for it: an edit leaves it as it is, a new service does not do it.
+    /// Redispatch: a client that repeats its SYN goes to another real server than the one that did not answer.
+    /// None, as ipvsadm has no option for it: an edit leaves it unchanged, a new service does without.
     #[serde(default)]
     pub redispatch: Option<bool>,
     /// Persistence engine.
@@ -120,11 +120,11 @@ pub enum Method {
     Tunnel,
     /// `-m`, masquerading.
     Nat,
-    /// The director itself; never set by an operator, found out by the daemon.
+    /// The director itself; set by the daemon only.
     Local,
 }
 
-/// What the operator sets for a real server.
+/// Settings of a real server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServerSettings {

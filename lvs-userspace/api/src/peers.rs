@@ -1,8 +1,4 @@
-//! Connection replication over encrypted sessions with peers, over the control socket.
-//!
-//! | request | body | answer |
-//! |---|---|---|
-//! | `GET /v1/peers` | | [`PeersStatus`] |
+//! Types about connection replication over encrypted sessions with peers.
 
 use serde::{Deserialize, Serialize};
 
@@ -38,7 +34,7 @@ pub struct PeerStatus {
     pub state: PeerState,
     /// Since when (seconds since 1970).
     pub since: u64,
-    /// Why there is no session.
+    /// Reason for which there is no session.
     pub problem: Option<String>,
     /// Counters of what it is sent; none: it is not dialed.
     #[serde(rename = "told", alias = "sent")]
@@ -78,7 +74,7 @@ impl PeerState {
 /// Counters of this director's connections that a peer is sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerSent {
-    /// Whether there is a session.
+    /// True while there is a session.
     pub connected: bool,
     /// Of this director's own connections and templates, those that it was sent and exist.
     pub connections: u64,
@@ -99,7 +95,7 @@ pub struct PeerSent {
 /// Counters of a peer's connections that are received.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerReceived {
-    /// Whether it is connected.
+    /// True while it is connected.
     pub connected: bool,
     /// Of its connections and templates, those that are held here.
     pub connections: u64,
@@ -116,7 +112,7 @@ pub struct PeerReceived {
 /// A bulk sync: the first transfer of all connections in a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BulkSync {
-    /// When it was complete (seconds since 1970).
+    /// Time of its end (seconds since 1970).
     pub at: u64,
     /// Connections and templates.
     pub connections: u64,

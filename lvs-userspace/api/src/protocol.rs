@@ -1,16 +1,4 @@
-//! What travels over the control socket.
-//!
-//! | request | body | answer |
-//! |---|---|---|
-//! | `POST /v1/edits` | one [`Edit`] | 204, or an error status with a [`Refusal`] |
-//! | `GET /v1/services` | | [`Services`] |
-//! | `GET /v1/connections` | | one [`Connection`] a line (newline-delimited JSON), table order |
-//! | `GET /v1/timeouts` | | [`Timeouts`] |
-//! | `GET /v1/verdicts` | | list of [`VerdictCount`] |
-//! | `GET /v1/marks` | | list of [`MarkRule`] |
-//! | `GET /v1/status` | | [`Status`] |
-//! | `/v1/sync` | | see [`super::sync`] |
-//! | `/v1/role` | | see [`super::role`] |
+//! Types about the tables and the daemon.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -18,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Protocol, ServerId, ServerSettings, ServiceId, ServiceSettings};
 
-/// One change. It is made whole or refused whole.
+/// One change to the tables: it is made whole or refused whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[expect(
@@ -59,11 +47,11 @@ pub enum Edit {
     },
     /// Seconds; 0 keeps the value in force.
     SetTimeouts(Timeouts),
-    /// Give packets a firewall mark.
+    /// Set or remove the rule that gives packets a firewall mark.
     Mark(MarkRule),
 }
 
-/// Which packets carry which firewall mark.
+/// Rule that gives packets a firewall mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MarkRule {
@@ -72,16 +60,16 @@ pub struct MarkRule {
     /// Destination address and port; port 0: every port that has neither a rule nor a virtual service
     /// of its own.
     pub address: SocketAddr,
-    /// The mark; 0 takes the rule away.
+    /// The mark; 0 removes the rule.
     pub mark: u32,
 }
 
-/// Why a request was refused, in the kernel's terms.
+/// Refusal of a request, in the kernel's terms.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
-    /// What kind of refusal.
+    /// The kernel's error.
     pub kind: RefusalKind,
-    /// A sentence that says what was wrong.
+    /// Explanation, one sentence.
     pub message: String,
 }
 
@@ -100,7 +88,7 @@ impl Refusal {
     }
 }
 
-/// Kinds of refusals: each is one of the errors the kernel's IPVS answers with.
+/// Kinds of refusals: each is an error of the kernel's IPVS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RefusalKind {
@@ -122,9 +110,9 @@ pub enum RefusalKind {
     Invalid,
     /// ERANGE.
     OutOfRange,
-    /// ENOMEM: a limit of the tables is reached.
+    /// ENOMEM: a table is full.
     NoRoom,
-    /// EOPNOTSUPP: this director cannot do that.
+    /// EOPNOTSUPP: this director does not support it.
     NotSupported,
     /// EEXIST on a sync daemon.
     DaemonRunning,
@@ -132,7 +120,7 @@ pub enum RefusalKind {
     NoDaemon,
     /// ENODEV.
     NoDevice,
-    /// Anything else that went wrong inside the daemon.
+    /// Any other failure inside the daemon.
     Internal,
 }
 
@@ -145,7 +133,7 @@ pub struct Services {
     pub services: Vec<Service>,
 }
 
-/// A virtual service as it stands.
+/// A virtual service with its counters.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Service {
@@ -156,12 +144,12 @@ pub struct Service {
     pub servers: Vec<Server>,
 }
 
-/// A real server as it stands.
+/// A real server with its counters.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Server {
     pub id: ServerId,
-    /// As they were set, also where the address is the director's own: `next_hop` tells that.
+    /// As they were set, also where the address is the director's own, which only `next_hop` shows.
     pub settings: ServerSettings,
     pub active: u32,
     pub inactive: u32,
@@ -169,11 +157,11 @@ pub struct Server {
     pub persistent: u32,
     pub stats: Traffic,
     pub rates: Traffic,
-    /// Where packets to it go now, for people: `veth0 02:00:00:00:00:01`, or why it is unresolved.
+    /// Next hop, for people: `veth0 02:00:00:00:00:01`, or the reason why it is unresolved.
     pub next_hop: String,
 }
 
-/// Traffic: counted since the last zeroing, or per second, averaged as IPVS does.
+/// Traffic: counted since the last zeroing, or per second, averaged as by IPVS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Traffic {
@@ -199,7 +187,7 @@ pub struct Connection {
     pub template: bool,
 }
 
-/// Seconds: `ipvsadm --set`.
+/// Timeouts in seconds (`ipvsadm --set`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Timeouts {
@@ -208,7 +196,7 @@ pub struct Timeouts {
     pub udp: u32,
 }
 
-/// How many packets ended for one reason, all CPUs together.
+/// Number of packets that ended with one verdict, on all CPUs together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct VerdictCount {
@@ -217,7 +205,7 @@ pub struct VerdictCount {
     pub explanation: String,
 }
 
-/// The daemon and its data path.
+/// Status of the daemon and its data path.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Status {
     /// Version of the daemon.
@@ -230,7 +218,7 @@ pub struct Status {
     pub interfaces: Vec<Interface>,
     /// Connection table, IPv4 then IPv6.
     pub tables: Vec<Table>,
-    /// Director's own addresses are never used as real servers unless meant; shown for diagnosis.
+    /// Real servers whose next hop is not resolved.
     pub unresolved: Vec<IpAddr>,
 }
 

@@ -1,10 +1,4 @@
-//! What travels over the control socket about the director's role.
-//!
-//! | request | body | answer |
-//! |---|---|---|
-//! | `GET /v1/role` | | [`RoleStatus`] |
-//! | `PUT /v1/role` | a [`Role`] | 204 when it is done, or an error status with a [`Refusal`](super::protocol::Refusal) |
-//! | `POST /v1/handover` | a [`Handover`] | the same |
+//! Types about the director's role.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,16 +7,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::virtual_address::VirtualAddress;
 
-/// What a director of a pair is there for.
+/// Role of a director of a pair.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// It holds the virtual addresses, and speaks to clients and people.
+    /// It holds the virtual addresses, answers clients and sends mail.
     #[default]
     Master,
-    /// It is ready to become master: services, verdicts and connections are there.
+    /// It is ready to become master: it has services, health of real servers, and connections.
     Backup,
 }
 
@@ -57,29 +51,29 @@ impl FromStr for Role {
 /// The role of a director.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoleStatus {
-    /// In force.
+    /// The role in force.
     pub role: Role,
     /// The virtual addresses that a master holds.
     pub addresses: Vec<AddressStatus>,
 }
 
-/// What a director knows about one of its virtual addresses.
+/// State of one of a director's virtual addresses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddressStatus {
     /// `ADDRESS/PREFIX@INTERFACE`.
     pub address: VirtualAddress,
     /// This director holds it.
     pub held: bool,
-    /// What keeps a master from holding or announcing it.
+    /// Problem that keeps a master from holding or announcing it.
     pub problem: Option<String>,
     /// The Ethernet address of another host that holds it too.
     pub duplicate: Option<String>,
 }
 
-/// The role is to go to the peer.
+/// Request to hand the role over to the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Handover {
-    /// Milliseconds that it may take until the peer has every connection.
+    /// Longest time in milliseconds until the peer has every connection.
     pub timeout: u64,
 }

@@ -1,9 +1,4 @@
-//! Connection replication in the messages of the kernel's IPVS, over the control socket.
-//!
-//! | request | body | answer |
-//! |---|---|---|
-//! | `POST /v1/sync` | one [`SyncCommand`] | 204, or an error status with a refusal |
-//! | `GET /v1/sync` | | [`SyncStatus`] |
+//! Types about connection replication in the messages of the kernel's IPVS.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -85,7 +80,7 @@ pub struct SyncStatus {
 pub struct SyncDaemonStatus {
     /// Its options.
     pub daemon: SyncDaemon,
-    /// What keeps it from running, if anything.
+    /// Problem that keeps it from running.
     pub problem: Option<String>,
 }
 

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_host_can_hold_is_refused() {
+    fn addresses_that_no_host_can_hold_are_refused() {
         for text in [
             "192.0.2.10/24",
             "192.0.2.10/24@",

@@ -3,16 +3,16 @@
 use std::io;
 use std::path::Path;
 
-pub mod check;
 pub mod ldirectord;
+pub mod lint;
 pub mod rules;
 
-/// Which of the two a file is.
+/// Kind of a configuration file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Lines of `ipvsadm -S`: virtual services that nobody checks.
+    /// Lines of `ipvsadm -S`: virtual services without health checks.
     Rules,
-    /// `ldirectord.cf`: virtual services whose real servers are checked.
+    /// `ldirectord.cf`: virtual services with health checks.
     Ldirectord,
 }
 

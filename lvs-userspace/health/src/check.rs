@@ -36,7 +36,7 @@ impl Check {
             ..self.clone()
         }
     }
-    /// What a probe of any kind has to know.
+    /// The part of the check that a probe of any kind knows.
     pub(super) fn endpoint(&self) -> Endpoint {
         Endpoint {
             server: self.target,

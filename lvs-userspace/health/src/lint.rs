@@ -1,6 +1,6 @@
 //! Options of a health check that are valid and yet unlikely to do what was meant.
 
-/// What the lint of one check looks at, and what it finds.
+/// The lint of one check: the keywords that are written, and the findings.
 #[derive(Debug, Default)]
 pub struct Lint {
     /// `service` is written.

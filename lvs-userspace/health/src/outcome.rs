@@ -6,7 +6,7 @@ use std::time::Duration;
 /// The outcome of a probe, with a message for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// Whether the server did what was asked of it.
+    /// The server passed the check.
     pub good: bool,
     /// The probe could not be made for a reason of the director's own (no descriptors, no memory, no
     /// such source address): it says nothing about the server, and `good` is false.

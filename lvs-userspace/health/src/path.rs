@@ -15,12 +15,12 @@ pub enum Path {
     Service {
         /// The virtual address and port.
         address: SocketAddr,
-        /// How packets are forwarded to the server.
+        /// Forwarding method of the server.
         method: Method,
     },
 }
 
-/// What a probe of any kind has to know of its check.
+/// The part of a check that a probe of any kind knows.
 #[derive(Clone, Copy, Debug)]
 pub struct Endpoint {
     /// The real server's address, and the port that is checked.

@@ -77,7 +77,7 @@ impl Pattern {
 }
 
 impl fmt::Display for Pattern {
-    /// What is expected, as a phrase: `"OK"`, `not "error"`.
+    /// The expectation as a phrase: `"OK"`, `not "error"`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let not = if self.negative { "not " } else { "" };
         write!(f, "{not}\"{}\"", self.expression)

@@ -1,4 +1,4 @@
-//! `host[:port]` as ipvsadm reads and writes it.
+//! Addresses and netmasks as ipvsadm reads and writes them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
 
@@ -57,9 +57,9 @@ fn port_number(text: &str, protocol: Protocol, names: &ServiceNames) -> Option<u
     }
 }
 
-/// The text of an address as the C library writes it: of IPv6, Rust writes only the mapped addresses
-/// with an IPv4 part, C also the long deprecated compatible ones.
-pub fn text(address: IpAddr) -> String {
+/// The text of an address as the C library writes it. With an IPv4 part, Rust writes only IPv4-mapped addresses,
+/// C also the deprecated IPv4-compatible ones.
+pub(super) fn text(address: IpAddr) -> String {
     match address {
         IpAddr::V6(v6) if is_ipv4_compatible(v6) => {
             let [.., a, b, c, d] = v6.octets();
@@ -76,8 +76,8 @@ fn is_ipv4_compatible(address: Ipv6Addr) -> bool {
 
 /// The prefix length that an IPv4 netmask stands for.
 ///
-/// IPVS takes any 32 bits; masks with holes are refused here, as they group clients in no way that
-/// anyone has been seen to want, and a forgotten dot (`24`) makes one.
+/// IPVS accepts any 32 bits. Masks with holes are refused here: they have no use, and a missing dot (`24`) makes
+/// one.
 pub fn prefix(mask: &str) -> Option<u8> {
     let mask = mask.parse::<Ipv4Addr>().ok()?.to_bits();
     let prefix = mask.leading_ones();
@@ -85,7 +85,7 @@ pub fn prefix(mask: &str) -> Option<u8> {
 }
 
 /// The IPv4 netmask of a prefix length.
-pub fn netmask(prefix: u8) -> Ipv4Addr {
+pub(super) fn netmask(prefix: u8) -> Ipv4Addr {
     let host_bits = 32u32.saturating_sub(prefix.into());
     Ipv4Addr::from_bits(u32::MAX.checked_shl(host_bits).unwrap_or(0))
 }

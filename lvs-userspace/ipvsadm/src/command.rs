@@ -1,4 +1,4 @@
-//! What a command line asks for.
+//! Commands, as parsed from command lines.
 
 use std::path::PathBuf;
 
@@ -6,25 +6,25 @@ use lvs_api::model::ServiceId;
 use lvs_api::protocol::Edit;
 use lvs_api::sync::{SyncDaemon, SyncRole};
 
-/// A whole command line, understood.
+/// A parsed command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invocation {
     /// `--socket`.
     pub socket: Option<PathBuf>,
-    /// What to do.
+    /// The command.
     pub command: Command,
 }
 
-/// What to do.
+/// A command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Change something: `-A -E -D -C -a -e -d -Z --set`.
+    /// A change: `-A -E -D -C -a -e -d -Z --set`.
     Edit(Edit),
     /// `-L`: all services or one.
     Services {
         /// Only this one.
         only: Option<ServiceId>,
-        /// How.
+        /// Format of the listing.
         listing: Listing,
     },
     /// `-L -c`.
@@ -53,9 +53,9 @@ pub enum Command {
     Help,
     /// `-v`.
     Version,
-    /// `--verdicts`: how packets ended; all reasons or those that occurred.
+    /// `--verdicts`: number of packets by verdict.
     Verdicts {
-        /// `-X`: also reasons that never occurred.
+        /// `-X`: also verdicts without packets.
         all: bool,
     },
     /// `--status`.
@@ -66,7 +66,7 @@ pub enum Command {
     ImportMarks,
 }
 
-/// How services are listed.
+/// Format of a listing of services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listing {
     /// The columns.

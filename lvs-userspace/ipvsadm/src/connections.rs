@@ -1,4 +1,4 @@
-//! `-Lc`: the connections, one a line as they come.
+//! `-Lc`: connections, one a line, in the order of the tables.
 
 use std::io::{self, Write};
 
@@ -6,7 +6,7 @@ use super::names::Names;
 use lvs_api::model::Protocol;
 use lvs_api::protocol::Connection;
 
-/// Prints the title; with the columns of persistence engines if asked for.
+/// Prints the title, with `engines` also the columns of persistence engines.
 pub fn print_title(out: &mut impl Write, engines: bool) -> io::Result<()> {
     writeln!(out, "IPVS connection entries")?;
     write!(

@@ -1,8 +1,8 @@
-//! What `lvsadm` says when a command line is wrong, in ipvsadm's words.
+//! Errors of command lines, in ipvsadm's words.
 
 use thiserror::Error;
 
-/// A command line that cannot be carried out as it stands.
+/// A wrong command line.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[expect(missing_docs, reason = "the texts say it")]
 pub enum UsageError {
@@ -108,7 +108,7 @@ pub enum UsageError {
 }
 
 impl UsageError {
-    /// 2, but 255 where ipvsadm's option parser or its lack of a command is to blame.
+    /// 2; or 255 for errors of ipvsadm's option parser, and without a command.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::NoCommand(_)
@@ -119,7 +119,7 @@ impl UsageError {
         }
     }
 
-    /// In a file for `-R`, the option parser's own complaints do not end the run.
+    /// False for errors of the option parser, after which `-R` goes on.
     pub fn ends_restore(&self) -> bool {
         !matches!(
             self,

@@ -1,9 +1,8 @@
-//! ipvsadm's language: command lines and saved lines are parsed into [`command::Command`]s, and services,
-//! connections and sync daemons are printed as ipvsadm prints them.
+//! ipvsadm's command line and output: command lines and saved lines are parsed into [`command::Command`]s, and
+//! services, connections and sync daemons are printed as ipvsadm prints them.
 //!
-//! Texts and formats are ipvsadm's own to the byte, because people and programs know them; where this
-//! differs, the place says why. This crate knows the types of the control API and does no I/O on the
-//! control socket: `lvsadm` does that.
+//! Texts and formats are ipvsadm's own to the byte, because people and programs rely on them; comments give the
+//! reason for each difference. This crate knows the types of the control API, but neither client nor server.
 
 pub mod address;
 pub mod command;
@@ -14,8 +13,7 @@ pub mod names;
 pub mod netfilter;
 mod number;
 mod option;
-pub mod order;
-pub mod parse;
+mod parse;
 pub mod ports;
 pub mod restore;
 #[cfg(test)]
@@ -24,6 +22,7 @@ pub mod save;
 pub mod scheduler_flags;
 mod server;
 mod service;
+pub mod sort;
 pub mod sync;
 mod word;
 

@@ -1,4 +1,4 @@
-//! `-L`: services and their servers, column by column as ipvsadm prints them.
+//! `-L`: services and their servers in ipvsadm's columns.
 
 use std::io::{self, Write};
 
@@ -12,10 +12,10 @@ use lvs_api::model::{
 };
 use lvs_api::protocol::{Server, Service, Services, Traffic};
 
-/// Longest text of an IPv4 address with port in a listing; IPv6 is never cut.
+/// Length at which the text of an IPv4 address with port is cut; IPv6 is never cut.
 const IPV4_WIDTH: usize = 28;
 
-/// Prints all services, under the line that tells the table's size.
+/// Prints all services, below the line with the table's size.
 pub fn print_all(out: &mut impl Write, services: &Services, how: Listing) -> io::Result<()> {
     writeln!(
         out,
@@ -140,8 +140,8 @@ fn settings(settings: &ServiceSettings, family: Family) -> String {
     words.join(" ")
 }
 
-/// The mask that groups clients, unless it makes each its own group.
-pub fn mask(prefix: u8, family: Family) -> Option<String> {
+/// Text of a persistence mask; none for single clients.
+pub(super) fn mask(prefix: u8, family: Family) -> Option<String> {
     match (family, prefix) {
         (Family::Ipv4, 32) | (Family::Ipv6, 128) => None,
         (Family::Ipv4, prefix) => Some(netmask(prefix).to_string()),
@@ -259,8 +259,8 @@ fn tunnel(settings: &ServerSettings) -> String {
     }
 }
 
-/// A column of nine: the number, in thousands, millions and so on where it is too long for it, or in
-/// full.
+/// A column of nine characters: the number, shortened to thousands, millions and so on if it is too long, unless
+/// `exact`.
 fn number(value: u64, exact: bool) -> String {
     let (divisor, unit) = match value {
         0..100_000_000 => (1, ""),

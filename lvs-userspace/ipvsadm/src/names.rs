@@ -1,4 +1,4 @@
-//! Addresses and ports as they are listed: with names, or without (`-n`).
+//! Addresses and ports in listings: by name, or as numbers (`-n`).
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -7,15 +7,15 @@ use super::address;
 use super::ports::ServiceNames;
 use lvs_api::model::Protocol;
 
-/// Writes addresses with ports, with names or (`-n`) without.
+/// Formats addresses with ports, by name or as numbers.
 pub struct Names {
-    /// Names found so far; `None` with `-n`.
+    /// Host names that were looked up so far; `None` with `-n`.
     hosts: Option<HashMap<IpAddr, String>>,
     services: &'static ServiceNames,
 }
 
 impl Names {
-    /// Numbers only with `numeric`, else names where there are some.
+    /// Numbers only with `numeric`, else names where they exist.
     pub fn new(numeric: bool) -> Self {
         Self {
             hosts: (!numeric).then(HashMap::new),
@@ -29,7 +29,7 @@ impl Names {
         let Some(hosts) = &mut self.hosts else {
             return join(ip, &address::text(ip), &port.to_string());
         };
-        // The system's resolver; where it knows no name it answers the address as text.
+        // The system's resolver, which answers the address as text where it knows no name.
         let host = hosts
             .entry(ip)
             .or_insert_with(|| dns_lookup::lookup_addr(&ip).unwrap_or_else(|_| address::text(ip)));

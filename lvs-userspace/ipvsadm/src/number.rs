@@ -1,4 +1,4 @@
-//! Numbers as ipvsadm reads them: decimal, blanks before and a sign allowed, nothing after.
+//! Numbers as ipvsadm reads them: decimal, with blanks and a sign allowed before, and nothing after.
 
 use std::ops::RangeInclusive;
 
@@ -7,7 +7,7 @@ use super::error::UsageError;
 /// A month of 31 days: the longest time IPVS takes.
 const MAX_TIMEOUT: u32 = 31 * 24 * 60 * 60;
 
-/// The number that `text` is, if it lies in `range`.
+/// Parses a number in `range`.
 pub(super) fn number(text: &str, range: RangeInclusive<u32>) -> Option<u32> {
     let value: i64 = text.trim_start().parse().ok()?;
     u32::try_from(value)
@@ -15,7 +15,7 @@ pub(super) fn number(text: &str, range: RangeInclusive<u32>) -> Option<u32> {
         .filter(|value| range.contains(value))
 }
 
-/// Seconds, at least `least`.
+/// Parses seconds, at least `least`.
 pub(super) fn timeout(text: &str, least: u32) -> Result<u32, UsageError> {
     number(text, least..=MAX_TIMEOUT).ok_or_else(|| UsageError::Timeout(text.to_owned()))
 }

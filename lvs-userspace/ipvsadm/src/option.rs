@@ -56,7 +56,7 @@ impl CommandName {
         }
     }
 
-    /// What the command does with an option.
+    /// The command's rule for an option.
     pub(super) fn rule(self, option: OptionName) -> Rule {
         use OptionName as O;
         let (required, allowed): (&[O], &[O]) = match self {
@@ -139,7 +139,7 @@ impl CommandName {
     }
 }
 
-/// Whether an option goes with a command.
+/// Rule of a command for an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rule {
     Required,
@@ -150,7 +150,7 @@ pub(super) enum Rule {
 macro_rules! option_names {
     ($($name:ident $text:literal,)+) => {
         /// Options as error messages call them; switches that exclude each other share a name.
-        /// When several are wrong with a command, the first in this order is complained about.
+        /// When several are wrong with a command, the error is about the first in this order.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub(super) enum OptionName { $($name,)+ }
 
@@ -201,16 +201,16 @@ option_names! {
     TunnelRemoteChecksum "tun-remcsum",
 }
 
-/// Whether a switch takes a value.
+/// Value of a switch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Value {
     None,
     Required,
-    /// Taken unless the next word begins with a dash.
+    /// Present unless the next word begins with a dash.
     Optional,
 }
 
-/// What a switch on the command line stands for.
+/// Meaning of a switch on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Switch {
     Command(CommandName),
@@ -222,14 +222,14 @@ pub(super) enum Switch {
     Ipv6,
     /// Accepted and without effect: sorting is the default.
     Sort,
-    /// Ours: where the daemon listens.
+    /// Not in ipvsadm: path of the control socket.
     Socket,
     /// An option that no other switch shares.
     Plain(OptionName),
 }
 
 impl Switch {
-    /// The option it gives, if it is bound to the rules of options at all.
+    /// The option that it sets; none: no rule applies to it.
     pub(super) fn option(self) -> Option<OptionName> {
         match self {
             Self::Tcp | Self::Udp | Self::Sctp | Self::Mark => Some(OptionName::Service),
@@ -240,7 +240,7 @@ impl Switch {
     }
 }
 
-/// How a switch is written.
+/// Spelling of a switch.
 pub(super) struct Spelling {
     pub(super) long: &'static str,
     pub(super) short: Option<char>,

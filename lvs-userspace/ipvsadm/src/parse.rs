@@ -1,7 +1,7 @@
-//! From the words of a command line to a [`Command`].
+//! Parser of command lines into [`Command`]s.
 //!
-//! What is wrong is found in ipvsadm's order: values as they are read, then words nobody asked for, then
-//! options that do not go with the command, then what does not make sense together.
+//! Errors are found in ipvsadm's order: wrong values as they are read, then unexpected words, then options that
+//! the command does not allow, then contradictions.
 
 use std::path::PathBuf;
 
@@ -16,11 +16,11 @@ use super::word::{Item, Words};
 use lvs_api::model::{Protocol, ServiceId};
 use lvs_api::protocol::{Edit, MarkRule, Timeouts};
 
-/// Understands a command line; `words` without the program's own name, which messages call `program`.
+/// Parses a command line; `words` are without the program's own name, `program` in error texts.
 pub fn parse(program: &str, words: Vec<String>) -> Result<Invocation, UsageError> {
     let mut line = Line::default();
     for item in Words::new(words) {
-        // Until a command is known there is nothing better to say than where the help is.
+        // Until a command is known, every error points to the help.
         let item = match item {
             Err(_) if line.command.is_none() => {
                 return Err(UsageError::NoCommand(program.to_owned()));
@@ -55,7 +55,7 @@ pub fn parse(program: &str, words: Vec<String>) -> Result<Invocation, UsageError
                 if line.command.is_none() {
                     return Err(UsageError::NoCommand(program.to_owned()));
                 }
-                line.take(switch, value.as_deref())?;
+                line.set(switch, value.as_deref())?;
             }
         }
     }
@@ -66,7 +66,7 @@ pub fn parse(program: &str, words: Vec<String>) -> Result<Invocation, UsageError
     }
 }
 
-/// A command line as far as it was read.
+/// The part of a command line that was read so far.
 #[derive(Default)]
 struct Line {
     command: Option<CommandName>,
@@ -80,7 +80,7 @@ struct Line {
 }
 
 impl Line {
-    fn take(&mut self, switch: Switch, value: Option<&str>) -> Result<(), UsageError> {
+    fn set(&mut self, switch: Switch, value: Option<&str>) -> Result<(), UsageError> {
         if let Some(option) = switch.option() {
             if self.has(option) {
                 return Err(UsageError::Repeated(option.name()));
@@ -89,17 +89,17 @@ impl Line {
         }
         let text = value.unwrap_or_default();
         match switch {
-            Switch::Tcp => self.service.take_address(Protocol::Tcp, text)?,
-            Switch::Udp => self.service.take_address(Protocol::Udp, text)?,
-            Switch::Sctp => self.service.take_address(Protocol::Sctp, text)?,
-            Switch::Mark => self.service.take_mark(text)?,
-            Switch::Ipv6 => self.service.take_ipv6()?,
+            Switch::Tcp => self.service.set_address(Protocol::Tcp, text)?,
+            Switch::Udp => self.service.set_address(Protocol::Udp, text)?,
+            Switch::Sctp => self.service.set_address(Protocol::Sctp, text)?,
+            Switch::Mark => self.service.set_mark(text)?,
+            Switch::Ipv6 => self.service.set_ipv6()?,
             Switch::Forward(method) => self.server.method = method,
-            Switch::Plain(OptionName::Server) => self.server.take_address(text, self.service.id)?,
+            Switch::Plain(OptionName::Server) => self.server.set_address(text, self.service.id)?,
             Switch::Plain(option) => {
-                // Options that are none of these are known by having been given.
-                let _known = self.service.take(option, value)?
-                    || self.server.take(option, text)?
+                // Any other option has no value: `given` holds it.
+                let _known = self.service.set(option, value)?
+                    || self.server.set(option, text)?
                     || self.sync.take(option, text)?;
             }
             Switch::Sort | Switch::Command(_) | Switch::Socket => {}
@@ -135,7 +135,7 @@ impl Line {
         self.service.scheduler_flags()?;
         self.check_rules(name)?;
 
-        // The rules asked for a service wherever one is needed.
+        // The rules require a service wherever one is needed.
         let service = || self.service.id.ok_or(UsageError::ServiceAddress);
         Ok(match name {
             CommandName::AddService => {
@@ -288,7 +288,7 @@ impl Line {
         }
     }
 
-    /// `--set` takes the first three words, wherever they stand.
+    /// Parses the timeouts of `--set`: the first three words, wherever they stand.
     fn three_timeouts(&mut self) -> Result<Timeouts, UsageError> {
         if self.words.len() < 3 {
             return Err(UsageError::ThreeTimeouts);

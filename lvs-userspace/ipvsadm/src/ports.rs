@@ -1,4 +1,4 @@
-//! Names of ports.
+//! Names of ports, as in `/etc/services`.
 
 use std::collections::HashMap;
 use std::fs;
@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use lvs_api::model::{Protocol, ServiceId};
 
-/// The protocol whose names the ports of a service and its servers go by: a mark counts as TCP.
+/// The protocol by which ports of a service and its servers are named: TCP for a mark.
 pub(super) fn port_protocol(service: &ServiceId) -> Protocol {
     match service {
         ServiceId::Address { protocol, .. } => *protocol,
@@ -22,7 +22,7 @@ pub struct ServiceNames {
 }
 
 impl ServiceNames {
-    /// This system's, read when the first one is asked for.
+    /// The system's names, read at first use.
     pub fn system() -> &'static Self {
         static SYSTEM: LazyLock<ServiceNames> = LazyLock::new(|| {
             // A system without the file has no names: numbers still work.
@@ -31,8 +31,8 @@ impl ServiceNames {
         &SYSTEM
     }
 
-    /// Lines of `name port/protocol alias…`, `#` begins a comment; the first entry of a kind counts.
-    pub fn from_text(text: &str) -> Self {
+    /// Parses lines of `name port/protocol alias…`; `#` begins a comment. The first entry of a name or port counts.
+    pub(super) fn from_text(text: &str) -> Self {
         let mut known = Self::default();
         for line in text.lines() {
             let line = line.split('#').next().unwrap_or_default();
@@ -70,7 +70,7 @@ impl ServiceNames {
     }
 
     /// The name of this port.
-    pub fn name(&self, port: u16, protocol: Protocol) -> Option<&str> {
+    pub(super) fn name(&self, port: u16, protocol: Protocol) -> Option<&str> {
         self.names.get(&(port, protocol)).map(String::as_str)
     }
 }

@@ -1,4 +1,4 @@
-//! Lines of `ipvsadm -S`: what `-R` reads, and the daemon's configuration file.
+//! Lines of `ipvsadm -S`, as in the input of `-R` and in configuration files.
 
 use thiserror::Error;
 
@@ -7,20 +7,20 @@ use super::error::UsageError;
 use super::parse::parse;
 use lvs_api::protocol::Edit;
 
-/// Why a line is no edit.
+/// A line that is no edit.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum LineError {
-    /// Not a command line at all.
+    /// No command line.
     #[error("{}", .0.to_string().trim_end())]
     Usage(#[from] UsageError),
-    /// A command that changes nothing.
+    /// A command that makes no change.
     #[error(
         "only commands that change something can stand here (-A -E -D -C -a -e -d -Z --set --mark)"
     )]
     NotAnEdit,
 }
 
-/// The edit that a line of a configuration file stands for; `None` if it is blank or a comment (`#`).
+/// Parses a line of a configuration file; `None` for a blank line or a comment (`#`).
 pub fn parse_line(line: &str) -> Result<Option<Edit>, LineError> {
     if line.trim_start().starts_with('#') {
         return Ok(None);
@@ -39,7 +39,7 @@ pub fn parse_line(line: &str) -> Result<Option<Edit>, LineError> {
     }
 }
 
-/// The words of a line, without the program's name that may begin it. There is no quoting.
+/// The words of a line, without the program's name, which may begin it. There is no quoting.
 pub fn words(line: &str) -> Vec<String> {
     line.split_whitespace()
         .skip_while(|word| *word == "ipvsadm")
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_says_what_is_wrong_with_the_line() {
+    fn an_error_explains_the_line() {
         let not_an_edit = "only commands that change something can stand here (-A -E -D -C -a -e -d -Z --set --mark)";
         for (line, expected) in [
             (

@@ -1,4 +1,4 @@
-//! `-S`: the services as command lines that make them again.
+//! `-S`: services as the command lines that add them.
 
 use std::io::{self, Write};
 
@@ -11,9 +11,7 @@ use lvs_api::model::{
 };
 use lvs_api::protocol::Service;
 
-/// Prints a line for each service and each of its servers.
-///
-/// Thresholds are not among them: ipvsadm has never saved them, and a file read by it would set none.
+/// Prints a line for each service and each of its servers. As in ipvsadm, they lack thresholds.
 pub fn print(out: &mut impl Write, services: &[Service], numeric: bool) -> io::Result<()> {
     let mut names = Names::new(numeric);
     for one in services {
@@ -26,7 +24,7 @@ pub fn print(out: &mut impl Write, services: &[Service], numeric: bool) -> io::R
     Ok(())
 }
 
-/// What follows `-A` for a service.
+/// Options that follow `-A` for a service.
 pub fn service(id: &ServiceId, settings: &ServiceSettings, names: &mut Names) -> String {
     format!(
         "{} {}",
@@ -35,7 +33,7 @@ pub fn service(id: &ServiceId, settings: &ServiceSettings, names: &mut Names) ->
     )
 }
 
-/// What follows `-a` for a real server, without thresholds.
+/// Options that follow `-a` for a real server, without thresholds.
 pub fn server(
     service: &ServiceId,
     id: ServerId,

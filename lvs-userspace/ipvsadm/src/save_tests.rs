@@ -105,7 +105,7 @@ fn service() -> impl Strategy<Value = Service> {
     )
         .prop_map(|(id, scheduler, flags, persistence, one_packet, engine)| {
             let longest = if id.family() == Family::Ipv4 { 32 } else { 128 };
-            // What the command line cannot say, a service cannot be.
+            // Only settings that the command line can express.
             let least = u8::from(id.family() == Family::Ipv6);
             let mut persistence = persistence.map(|(timeout, prefix)| Persistence {
                 timeout,
@@ -147,7 +147,7 @@ fn service() -> impl Strategy<Value = Service> {
 
 proptest! {
     #[test]
-    fn what_is_saved_makes_the_same_again(
+    fn saved_lines_add_the_same_services_again(
         mut service in service(),
         servers in prop::collection::vec(
             (any::<std::net::IpAddr>(), any::<u16>(), method(), 0u32..=i32::MAX as u32), 0..4)

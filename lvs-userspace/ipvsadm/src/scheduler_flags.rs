@@ -1,4 +1,4 @@
-//! `-b`: flags of the schedulers, by their general and by their own names.
+//! `-b`: flags of schedulers, by their general names and by a scheduler's own names.
 
 use super::error::UsageError;
 
@@ -6,7 +6,7 @@ const FLAG_1: u8 = 0x08;
 const FLAG_2: u8 = 0x10;
 const FLAG_3: u8 = 0x20;
 
-/// Name, bit, and the scheduler it belongs to.
+/// Name, bit, and the scheduler that has the name.
 const NAMES: &[(&str, u8, Option<&str>)] = &[
     ("flag-1", FLAG_1, None),
     ("flag-2", FLAG_2, None),
@@ -17,7 +17,7 @@ const NAMES: &[(&str, u8, Option<&str>)] = &[
     ("mh-port", FLAG_2, Some("mh")),
 ];
 
-/// The bits of a list with commas.
+/// Parses a list with commas into bits.
 pub fn from_text(text: &str, scheduler: &str) -> Result<u8, UsageError> {
     let mut bits = 0;
     for name in text.split(',').filter(|name| !name.is_empty()) {
@@ -32,8 +32,8 @@ pub fn from_text(text: &str, scheduler: &str) -> Result<u8, UsageError> {
     Ok(bits)
 }
 
-/// The list of names, in the scheduler's own words where it has any; empty without flags.
-pub fn to_text(bits: u8, scheduler: &str) -> String {
+/// The list of names: the scheduler's own where it has any, else general ones; empty without flags.
+pub(super) fn to_text(bits: u8, scheduler: &str) -> String {
     let own = NAMES.iter().any(|(.., owner)| *owner == Some(scheduler));
     let owner = own.then_some(scheduler);
     let names: Vec<_> = NAMES

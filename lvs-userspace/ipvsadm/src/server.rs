@@ -11,7 +11,7 @@ use lvs_api::model::{Checksum, Method, Protocol, ServerId, ServerSettings, Servi
 
 const MAX_COUNT: u32 = i32::MAX as u32;
 
-/// What the options said about a real server.
+/// Options of a real server.
 #[derive(Default)]
 pub(super) struct ServerOptions {
     address: Option<(IpAddr, Option<u16>)>,
@@ -23,8 +23,8 @@ pub(super) struct ServerOptions {
 }
 
 impl ServerOptions {
-    /// Takes the address; its port may be a name of the service's protocol.
-    pub(super) fn take_address(
+    /// Parses the address; its port may be a name of the service's protocol.
+    pub(super) fn set_address(
         &mut self,
         text: &str,
         service: Option<ServiceId>,
@@ -35,8 +35,8 @@ impl ServerOptions {
         Ok(())
     }
 
-    /// Takes another option of real servers; says whether it was one.
-    pub(super) fn take(&mut self, option: OptionName, value: &str) -> Result<bool, UsageError> {
+    /// Parses another option; false: it is none of real servers.
+    pub(super) fn set(&mut self, option: OptionName, value: &str) -> Result<bool, UsageError> {
         let tunnel = &mut self.tunnel;
         match option {
             OptionName::Weight => {
@@ -64,9 +64,9 @@ impl ServerOptions {
         Ok(true)
     }
 
-    /// Who is meant: without a port of its own, a real server has the service's.
+    /// Identity of the server: without a port of its own it has the service's.
     pub(super) fn id(&self, service: ServiceId) -> Result<ServerId, UsageError> {
-        // The rules of the commands asked for it.
+        // The rules of the commands require it.
         let (address, port) = self.address.ok_or(UsageError::ServerAddress)?;
         Ok(ServerId(SocketAddr::new(
             address,
@@ -74,7 +74,7 @@ impl ServerOptions {
         )))
     }
 
-    /// Who is meant and how it is to be: packets keep their port unless it is rewritten by NAT.
+    /// Identity and settings of the server. Only NAT rewrites ports: otherwise it has the service's port.
     pub(super) fn settings(
         &self,
         service: ServiceId,

@@ -1,4 +1,4 @@
-//! The virtual service of a command line, and what `-A` and `-E` set for it.
+//! The virtual service of a command line, and its settings by `-A` and `-E`.
 
 use std::net::SocketAddr;
 
@@ -10,13 +10,13 @@ use super::ports::ServiceNames;
 use super::scheduler_flags;
 use lvs_api::model::{Family, Persistence, Protocol, ServiceId, ServiceSettings};
 
-/// What `-p` without a value means.
+/// Seconds of `-p` without a value.
 const DEFAULT_PERSISTENCE: u32 = 360;
 const DEFAULT_SCHEDULER: &str = "wlc";
-/// The kernel's names have room for 15 letters; more are cut off.
+/// Letters of a name in the kernel; more are cut off.
 const MAX_NAME: usize = 15;
 
-/// What the options said about a virtual service.
+/// Options of a virtual service.
 #[derive(Default)]
 pub(super) struct ServiceOptions {
     pub(super) id: Option<ServiceId>,
@@ -30,11 +30,7 @@ pub(super) struct ServiceOptions {
 }
 
 impl ServiceOptions {
-    pub(super) fn take_address(
-        &mut self,
-        protocol: Protocol,
-        text: &str,
-    ) -> Result<(), UsageError> {
+    pub(super) fn set_address(&mut self, protocol: Protocol, text: &str) -> Result<(), UsageError> {
         let (ip, port) =
             address(text, protocol, ServiceNames::system()).ok_or(UsageError::ServiceAddress)?;
         let address = SocketAddr::new(ip, port.unwrap_or(0));
@@ -42,7 +38,7 @@ impl ServiceOptions {
         Ok(())
     }
 
-    pub(super) fn take_mark(&mut self, text: &str) -> Result<(), UsageError> {
+    pub(super) fn set_mark(&mut self, text: &str) -> Result<(), UsageError> {
         let mark = mark(text, 1)?;
         let family = Family::Ipv4;
         self.id = Some(ServiceId::Mark { mark, family });
@@ -50,7 +46,7 @@ impl ServiceOptions {
     }
 
     /// `-6`: the mark is one of IPv6 packets.
-    pub(super) fn take_ipv6(&mut self) -> Result<(), UsageError> {
+    pub(super) fn set_ipv6(&mut self) -> Result<(), UsageError> {
         match &mut self.id {
             Some(ServiceId::Mark { family, .. }) => {
                 *family = Family::Ipv6;
@@ -60,8 +56,8 @@ impl ServiceOptions {
         }
     }
 
-    /// Takes an option of services; says whether it was one.
-    pub(super) fn take(
+    /// Parses another option; false: it is none of services.
+    pub(super) fn set(
         &mut self,
         option: OptionName,
         value: Option<&str>,
@@ -82,7 +78,7 @@ impl ServiceOptions {
         Ok(true)
     }
 
-    /// The family is the one known so far: the mask has to come after the service.
+    /// Parses a mask of the service's family: the mask has to come after the service.
     fn read_netmask(&self, text: &str) -> Result<(Family, u8), UsageError> {
         let family = self.id.map_or(Family::Ipv4, |id| id.family());
         let (prefix, error) = match family {
@@ -103,12 +99,12 @@ impl ServiceOptions {
         }
     }
 
-    /// The flags can be read once the scheduler is known.
+    /// Parses the flags, which depend on the scheduler.
     pub(super) fn scheduler_flags(&self) -> Result<u8, UsageError> {
         scheduler_flags::from_text(&self.scheduler_flags, self.scheduler())
     }
 
-    /// Whole settings for a service: what was not said gets its default.
+    /// Settings of a service: options that are not given have their defaults.
     pub(super) fn settings(&self, id: ServiceId) -> Result<ServiceSettings, UsageError> {
         if let ServiceId::Address { protocol, address } = id {
             if address.port() == 0 && self.persistence.is_none() {

@@ -1,15 +1,15 @@
-//! From words to switches and their values, by the rules of ipvsadm's option parser (popt): letters
-//! may be bundled, a value may be glued on, follow `=`, or be the next word.
+//! Splits words into switches and values by the rules of ipvsadm's option parser (popt): letters may be bundled;
+//! a value may be attached, follow `=`, or be the next word.
 
 use std::vec;
 
 use super::error::UsageError;
 use super::option::{Spelling, Switch, Value, long, short};
 
-/// What a word, or a letter of one, turned out to be.
+/// A switch or another word.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Item {
-    /// A switch, how it was written, and its value.
+    /// A switch, as it was written, and its value.
     Switch {
         switch: Switch,
         written: String,
@@ -19,10 +19,10 @@ pub(super) enum Item {
     Word(String),
 }
 
-/// Goes through the words of a command line.
+/// Iterator over the switches and words of a command line.
 pub(super) struct Words {
     rest: vec::IntoIter<String>,
-    /// A bundle of letters, and where its next letter starts.
+    /// A bundle of letters, and the offset of its next letter.
     bundle: Option<(String, usize)>,
     /// `--` was seen: no more switches.
     plain: bool,

@@ -1,15 +1,16 @@
 //! The director's ipvsadm, with verbs of its own.
 
-mod admin;
-mod cli;
+mod ipvsadm;
+mod socket;
+mod verbs;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let words: Vec<_> = std::env::args_os().collect();
-    if admin::is_verb(&words) {
-        admin::main(words)
+    if verbs::is_verb(&words) {
+        verbs::main(words)
     } else {
-        cli::main(words)
+        ipvsadm::main(words)
     }
 }

@@ -1,5 +1,5 @@
-//! `lvsadm` as a program: what it sends over the control socket, how it ends, what it does with long
-//! answers. At the other end is a web server that only talks; the daemon has its own tests.
+//! `lvsadm` as a program: its requests over the control socket, its exit codes, long answers. At the other end
+//! is a stub of the daemon, which has its own tests.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
@@ -17,21 +17,22 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use lvs_api::model::Protocol;
 use lvs_api::protocol::{Connection, Edit, Refusal, RefusalKind, Timeouts};
+use lvs_api::route::Route;
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
 /// Edits that arrived.
 type Edits = Arc<Mutex<Vec<Edit>>>;
 
-/// Something that talks as the daemon does.
-struct Peer {
+/// A stub of the daemon.
+struct Stub {
     folder: TempDir,
     edits: Edits,
     _runtime: tokio::runtime::Runtime,
 }
 
-impl Peer {
-    /// Refuses to delete services, and lists so many connections.
+impl Stub {
+    /// Starts a stub that refuses to delete services, and lists these connections so many times.
     fn start(connections: u16, copies: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let edits = Edits::default();
@@ -61,9 +62,12 @@ impl Peer {
             udp: 300,
         };
         let routes = axum::Router::new()
-            .route("/v1/edits", post(edit))
-            .route("/v1/timeouts", get(move || async move { Json(timeouts) }))
-            .route("/v1/connections", get(list))
+            .route(Route::Edit.path(), post(edit))
+            .route(
+                Route::Timeouts.path(),
+                get(move || async move { Json(timeouts) }),
+            )
+            .route(Route::Connections.path(), get(list))
             .with_state(Arc::clone(&edits));
         runtime.spawn(async { axum::serve(listener, routes).await });
         Self {
@@ -138,7 +142,7 @@ fn without_a_daemon_it_says_how_to_start_one() {
         assert_eq!(
             text(&output.stderr),
             "lvsd is not running at /nonexistent/lvsd.sock: start it with `lvsd --interface IF` \
-             (`lvsd --help` tells more)\n"
+             (see `lvsd --help`)\n"
         );
     }
 }
@@ -157,18 +161,18 @@ fn help_and_version_need_no_daemon() {
 
 #[test]
 fn a_refusal_is_one_line_and_255() {
-    let peer = Peer::start(0, 0);
-    let output = peer.run("-D -t 192.0.2.10:80");
+    let stub = Stub::start(0, 0);
+    let output = stub.run("-D -t 192.0.2.10:80");
     assert_eq!(output.status.code(), Some(255));
     assert_eq!(text(&output.stderr), "No such service\n");
 }
 
 #[test]
 fn the_socket_may_be_an_option() {
-    let peer = Peer::start(0, 0);
-    let output = peer
+    let stub = Stub::start(0, 0);
+    let output = stub
         .lvsadm("-L --timeout --socket")
-        .arg(peer.socket())
+        .arg(stub.socket())
         .env("LVS_SOCKET", "/nonexistent")
         .output()
         .unwrap();
@@ -179,42 +183,42 @@ fn the_socket_may_be_an_option() {
 }
 
 #[test]
-fn restoring_goes_on_after_a_refusal_and_ends_as_the_last_line_does() {
-    let peer = Peer::start(0, 0);
-    let file = peer.folder.path().join("rules");
+fn restoring_goes_on_after_a_refusal_and_its_exit_code_is_the_last_lines() {
+    let stub = Stub::start(0, 0);
+    let file = stub.folder.path().join("rules");
     for (lines, code, edits) in [
         ("-D -t 1.2.3.4:80\n-C\n", 0, 2),
         ("-C\n-D -t 1.2.3.4:80\n", 255, 2),
         ("-C\n-D -t 1.2.3.4:80x\n-C\n", 2, 1),
     ] {
-        let before = peer.edits().len();
+        let before = stub.edits().len();
         std::fs::write(&file, lines).unwrap();
-        let mut command = peer.lvsadm("-R");
+        let mut command = stub.lvsadm("-R");
         command.stdin(std::fs::File::open(&file).unwrap());
         let output = command.output().unwrap();
         assert_eq!(output.status.code(), Some(code), "{lines}");
-        assert_eq!(peer.edits().len() - before, edits, "{lines}");
+        assert_eq!(stub.edits().len() - before, edits, "{lines}");
     }
 }
 
 #[test]
-fn called_as_ipvsadm_restore_it_begins_with_nothing() {
+fn called_as_ipvsadm_restore_it_flushes_first() {
     use std::os::unix::process::CommandExt as _;
-    let peer = Peer::start(0, 0);
-    let file = peer.folder.path().join("rules");
+    let stub = Stub::start(0, 0);
+    let file = stub.folder.path().join("rules");
     std::fs::write(&file, "# saved yesterday\n-Z\n").unwrap();
-    let mut command = peer.lvsadm("");
+    let mut command = stub.lvsadm("");
     command
         .arg0("/sbin/ipvsadm-restore")
         .stdin(std::fs::File::open(&file).unwrap());
     assert!(command.status().unwrap().success());
-    assert_eq!(peer.edits(), [Edit::Flush, Edit::Zero { service: None }]);
+    assert_eq!(stub.edits(), [Edit::Flush, Edit::Zero { service: None }]);
 }
 
 #[test]
 fn connections_are_listed_wherever_the_pieces_of_the_answer_end() {
-    let peer = Peer::start(500, 1);
-    let output = peer.run("-Lcn");
+    let stub = Stub::start(500, 1);
+    let output = stub.run("-Lcn");
     let lines: Vec<_> = text(&output.stdout).lines().skip(2).collect();
     assert_eq!(lines.len(), 500);
     for (number, line) in lines.iter().enumerate() {
@@ -226,10 +230,10 @@ fn connections_are_listed_wherever_the_pieces_of_the_answer_end() {
 }
 
 #[test]
-fn a_long_listing_ends_quietly_when_nobody_reads_on() {
+fn a_long_listing_ends_quietly_when_its_reader_ends() {
     // More than any buffer on the way holds.
-    let peer = Peer::start(60_000, 1_000);
-    let mut command = peer.lvsadm("-Lcn");
+    let stub = Stub::start(60_000, 1_000);
+    let mut command = stub.lvsadm("-Lcn");
     let mut child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

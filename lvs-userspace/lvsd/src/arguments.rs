@@ -10,7 +10,7 @@ use lvs_api::role::Role;
 use lvs_api::virtual_address::VirtualAddress;
 use lvs_replication::peer;
 
-/// The folder of what outlives a reboot.
+/// Folder of files that outlive a reboot.
 const DEFAULT_STATE: &str = "/var/lib/lvs";
 
 /// The director daemon: makes this machine a layer-4 load balancer.
@@ -39,7 +39,7 @@ const DEFAULT_STATE: &str = "/var/lib/lvs";
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(crate) struct Arguments {
-    /// A command and the file it is about: `www.cf start` or `start www.cf`
+    /// A command and the file of its daemon: `www.cf start` or `start www.cf`
     ///
     /// The file is looked for in /etc/ha.d, /etc/ha.d/conf, by its path, and in /etc/lvs; without one it
     /// is ldirectord.cf. Its daemon's pid file is /var/run/ldirectord.FILE.pid.
@@ -56,7 +56,7 @@ pub(crate) struct Arguments {
 
     /// Stay in the foreground with `start`, for a supervisor, and log on the standard output
     ///
-    /// The other commands find this daemon, too. systemd is told when it is ready and that it lives.
+    /// The other commands find this daemon, too. systemd is notified of readiness, and its watchdog is served.
     #[arg(long)]
     pub(crate) foreground: bool,
 
@@ -67,16 +67,16 @@ pub(crate) struct Arguments {
     /// Virtual services, in the lines of `ipvsadm -S`
     ///
     /// The tables are made to hold exactly the services of the file: services and servers that are not
-    /// in it are deleted, connections stay. If any line is wrong, all errors are told and nothing
+    /// in it are deleted, connections stay. If any line is wrong, all errors are printed and nothing
     /// changes. SIGHUP reads the file again. Without this option the tables stay as they are.
     #[arg(long, short, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
-    /// An interface that packets of clients or real servers come in by (give it once for each)
+    /// An interface at which packets of clients or real servers arrive (give it once for each)
     ///
     /// Interfaces that an earlier lvsd attached to and that are not named now are detached. Without
-    /// this option the program stays where it is, and goes to where, by the routes, packets of the
-    /// services in the file come and go: at the start, and when the file is read again.
+    /// this option the program stays on its interfaces, and is attached to those that the routes of the
+    /// file's services lead through: at the start, and when the file is read again.
     #[arg(long, short, value_name = "IF")]
     pub(crate) interface: Vec<String>,
 
@@ -91,9 +91,9 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
     pub(crate) socket: PathBuf,
 
-    /// Folder of what outlives a reboot: the orders of operators [default: /var/lib/lvs]
+    /// Folder of files that outlive a reboot: operators' overrides [default: /var/lib/lvs]
     ///
-    /// Where another socket is named, the default is its folder: it is another director's.
+    /// With another --socket, the default is the socket's folder: it is another director's.
     #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,
 
@@ -133,7 +133,7 @@ pub(crate) struct Arguments {
 
     /// A sync master sends a connection at this packet from its client
     ///
-    /// When a connection closes it is sent at once. Sync daemons replicate connections by the protocol of the
+    /// A connection that closes is sent at once. Sync daemons replicate connections by the protocol of the
     /// kernel's IPVS (see `--peer` for lvsd's own). They are started with `lvsadm --start-daemon`, and run again
     /// with the next lvsd.
     #[arg(long, value_name = "PACKETS", default_value_t = 3)]
@@ -149,7 +149,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "0s")]
     pub(crate) sync_refresh: Duration,
 
-    /// A sync master repeats so many times what it sent, an eighth of `--sync-refresh` apart
+    /// A sync master repeats each message so many times, an eighth of `--sync-refresh` apart
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(..=3), default_value_t = 0)]
     pub(crate) sync_retries: u8,
 
@@ -161,22 +161,22 @@ pub(crate) struct Arguments {
 
     /// Of persistent services a sync master sends the templates only (1), or their connections too (0)
     ///
-    /// Fewer messages, and a client gets its real server again after a takeover, but the TCP connections that
-    /// it has are lost.
+    /// With 1 there are fewer messages, and after a failover clients get their real servers again, but their TCP
+    /// connections are lost.
     #[arg(long, value_name = "0|1", value_parser = clap::value_parser!(u8).range(..=1), default_value_t = 0)]
     pub(crate) sync_persist_mode: u8,
 
     /// Buffer of a sync daemon's socket; 0: the system's default [default: 1 MiB to send, 8 MiB to receive]
     ///
-    /// `lvsadm sync status` counts the messages that found no room.
+    /// `lvsadm sync status` shows how many messages were lost for want of room.
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(..=1 << 30))]
     pub(crate) sync_sock_size: Option<u32>,
 
-    /// Of a pair of directors: the role to begin in, master or backup
+    /// Role to start in, of a pair of directors: master or backup
     ///
-    /// A backup holds services, connections and verdicts ready, but no virtual addresses, and speaks
-    /// neither to clients nor to the people whom the file names. `lvsadm role` changes the role. An lvsd that
-    /// takes over a data path goes on in the role it had.
+    /// A backup holds services, connections and health of real servers ready, but no virtual addresses; it
+    /// answers no clients and sends no mail. `lvsadm role` changes the role. An lvsd that
+    /// takes over a data path keeps its role.
     #[arg(long, value_name = "ROLE", default_value_t)]
     pub(crate) role: Role,
 
@@ -184,8 +184,8 @@ pub(crate) struct Arguments {
     ///
     /// All of them move together: virtual addresses, and the one that real servers behind NAT have as their
     /// gateway. `lvsadm role master` adds and announces them, `lvsadm role backup` removes them. When
-    /// lvsd is stopped they stay, as forwarding does (but see --detach-on-exit). An address that somebody
-    /// else added is left alone. Without a prefix it is /32 or /128.
+    /// lvsd is stopped they stay, as forwarding does (but see --detach-on-exit). An address that another
+    /// program added is left alone. Without a prefix it is /32 or /128.
     #[arg(long, value_name = "ADDRESS/PREFIX@IF")]
     pub(crate) virtual_address: Vec<VirtualAddress>,
 
@@ -228,11 +228,11 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) detach_on_exit: bool,
 
-    /// Load the program to have it verified, say how large it is, and end
+    /// Load the program to have it verified, print its size, and end
     #[arg(long)]
     pub(crate) verify: bool,
 
-    /// What is logged: error, warn, info, debug or trace (RUST_LOG takes finer filters)
+    /// Log level: error, warn, info, debug or trace (RUST_LOG takes finer filters)
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub(crate) log_level: String,
 
@@ -246,13 +246,13 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    /// True if a sync master can send a connection again at all: the threshold is below the period, as IPVS's
-    /// `sync_threshold` asks.
-    pub(crate) const fn sends_connections(&self) -> bool {
+    /// True if each sync period has a packet at which a connection is sent again: the kernel's
+    /// `sync_threshold` has the same bounds.
+    pub(crate) const fn sync_threshold_fits(&self) -> bool {
         self.sync_period == 0 || self.sync_threshold < self.sync_period
     }
 
-    /// The folder of what outlives a reboot.
+    /// Folder of files that outlive a reboot.
     pub(crate) fn state_folder(&self) -> PathBuf {
         let beside = || {
             let is_usual = self.socket == Path::new(DEFAULT_SOCKET);
@@ -265,17 +265,17 @@ impl Arguments {
 
 const AFTER_HELP: &str = "\
 Commands, for the daemon of a FILE (as ldirectord's, whose name lvsd may be called by):
-  start            have it run in the background; returns when the tables are set
-  stop             have it end; returns when it has
-  restart          end it, if it runs, and start: services and connections stay in the kernel
+  start            start it in the background; returns when the tables are set
+  stop             stop it; returns when it has ended
+  restart          stop it, if it runs, and start it: services and connections stay in the kernel
   try-restart      the same, but nothing if it does not run
-  reload, force-reload  have it read its file again; tells whether the file is in effect
-  status           tell whether it runs
-  check FILE       test a file: print what it would set up, as lines of ipvsadm, and on the error output
-                   what is wrong or doubtful (exit status 2; of doubts only with --strict)
+  reload, force-reload  make it read its file again; the exit status says whether the file is in effect
+  status           print whether it runs
+  check FILE       validate a file: print the services that it sets up, as lines of ipvsadm, and on the
+                   error output errors and warnings (exit status 2; of warnings only with --strict)
 
-Exit status: 0 done; 1 it could not be done, there is no such file, or (reload) it does not run; 2 the
-file is wrong: nothing was changed; 255 a wrong command line. Of status: 0 it runs; 1 it ended without
+Exit status: 0 done; 1 it failed, there is no such file, or (reload) the daemon does not run; 2 the file
+is wrong: nothing was changed; 255 a wrong command line. Of status: 0 it runs; 1 it ended without
 removing its pid file; 3 it does not run.
 
 The log of a daemon in the background is in its file's `logfile`, or /var/log/ldirectord.log.
@@ -304,22 +304,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_connection_is_told_within_each_period() {
-        let sends_connections = |words: &[&str]| {
+    fn a_connection_is_sent_within_each_period() {
+        let fits = |words: &[&str]| {
             let words = ["lvsd"].into_iter().chain(words.iter().copied());
-            Arguments::parse_from(words).sends_connections()
+            Arguments::parse_from(words).sync_threshold_fits()
         };
-        assert!(sends_connections(&[]));
-        assert!(sends_connections(&[
-            "--sync-threshold=0",
-            "--sync-period=1"
-        ]));
-        assert!(sends_connections(&[
-            "--sync-threshold=9",
-            "--sync-period=0"
-        ]));
-        assert!(!sends_connections(&["--sync-threshold=50"]));
-        assert!(!sends_connections(&["--sync-threshold=51"]));
+        assert!(fits(&[]));
+        assert!(fits(&["--sync-threshold=0", "--sync-period=1"]));
+        assert!(fits(&["--sync-threshold=9", "--sync-period=0"]));
+        assert!(!fits(&["--sync-threshold=50"]));
+        assert!(!fits(&["--sync-threshold=51"]));
     }
 
     #[test]

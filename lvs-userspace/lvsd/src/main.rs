@@ -6,19 +6,18 @@ mod daemon;
 mod lifecycle;
 mod logging;
 mod mail;
-mod watched;
 
 use std::io::{BufWriter, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::daemon::{File, PeerSettings, Settings};
-use crate::lifecycle::{Detached, Instance, Next, Order, PidFile};
+use crate::lifecycle::{Command, Detached, Instance, Next, PidFile};
 use crate::logging::Log;
 use anyhow::{Context as _, Result, bail};
 use clap::Parser as _;
 use lvs_api::client::{Client, ClientError};
-use lvs_config::check;
+use lvs_config::lint;
 use lvs_dataplane::kernel::{self, Options};
 use lvs_failover::role::AddressGroup;
 use lvs_failover::virtual_address::Announcing;
@@ -43,24 +42,24 @@ fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    if !arguments.sends_connections() {
+    if !arguments.sync_threshold_fits() {
         return ExitCode::from(usage("--sync-threshold has to be less than --sync-period"));
     }
     if let [word, files @ ..] = arguments.words.as_slice()
         && word == "check"
     {
-        return ExitCode::from(check(files, arguments.strict));
+        return ExitCode::from(lint_file(files, arguments.strict));
     }
-    let code = match Order::parse(&arguments.words) {
+    let code = match Command::parse(&arguments.words) {
         Ok(None) if is_ldirectord() => usage("a command is missing"),
         Ok(None) => foreground(&arguments, None),
-        Ok(Some(order)) => command(&arguments, &order),
+        Ok(Some(command)) => execute(&arguments, &command),
         Err(error) => usage(&error.to_string()),
     };
     ExitCode::from(code)
 }
 
-/// ldirectord does nothing without a command.
+/// True if the program is called `ldirectord`, which does nothing without a command.
 fn is_ldirectord() -> bool {
     let name = std::env::args_os().next().unwrap_or_default();
     Path::new(&name)
@@ -69,43 +68,43 @@ fn is_ldirectord() -> bool {
 }
 
 #[expect(clippy::print_stderr, reason = "there is no log yet")]
-fn usage(complaint: &str) -> u8 {
-    eprintln!("{complaint} (lvsd --help tells what can be said)");
+fn usage(problem: &str) -> u8 {
+    eprintln!("{problem} (lvsd --help lists commands and options)");
     lifecycle::USAGE
 }
 
-/// Tests a file; the exit code.
-#[expect(clippy::print_stderr, reason = "what was asked for")]
-fn check(files: &[String], strict: bool) -> u8 {
+/// `check`: prints what is wrong with a file; the exit code.
+#[expect(clippy::print_stderr, reason = "the output of the command")]
+fn lint_file(files: &[String], strict: bool) -> u8 {
     let [file] = files else {
         return usage("check needs one file");
     };
     let instance = Instance::new(Some(file));
     let Some(path) = instance.find() else {
         eprintln!("Config file {} not found", instance.argument());
-        return check::UNREADABLE;
+        return lint::UNREADABLE;
     };
-    let (mut out, mut complaints) = (
+    let (mut out, mut problems) = (
         BufWriter::new(std::io::stdout().lock()),
         BufWriter::new(std::io::stderr().lock()),
     );
-    let code = check::run(&path, strict, &mut out, &mut complaints)
-        .and_then(|code| out.flush().and(complaints.flush()).map(|()| code));
-    // Who reads it has gone away: what was found still counts for nothing.
-    code.unwrap_or(check::UNREADABLE)
+    let code = lint::run(&path, strict, &mut out, &mut problems)
+        .and_then(|code| out.flush().and(problems.flush()).map(|()| code));
+    // The reader of the output is gone.
+    code.unwrap_or(lint::UNREADABLE)
 }
 
-/// Carries a verb out; the exit code.
+/// Executes a command; the exit code.
 #[expect(clippy::print_stderr, reason = "there is no log yet")]
-fn command(arguments: &Arguments, order: &Order) -> u8 {
-    let instance = Instance::new(order.file.as_deref());
+fn execute(arguments: &Arguments, command: &Command) -> u8 {
+    let instance = Instance::new(command.file.as_deref());
     if arguments.detached {
         return background(arguments, &instance).unwrap_or_else(|error| {
             eprintln!("{error:#}");
             lifecycle::FAILED
         });
     }
-    let (path, file) = match lifecycle::carry_out(order.verb, &instance, &Daemon { arguments }) {
+    let (path, file) = match lifecycle::run(command.verb, &instance, &Daemon { arguments }) {
         Ok(Next::Exit(code)) => return code,
         Ok(Next::Start(path, file)) => (path, file),
         Err(error) => {
@@ -127,7 +126,7 @@ fn command(arguments: &Arguments, order: &Order) -> u8 {
         return foreground(arguments, Some(path));
     }
     if arguments.foreground {
-        return claimed(&instance, || supervised(arguments, path)).unwrap_or_else(|error| {
+        return with_pid_file(&instance, || supervised(arguments, path)).unwrap_or_else(|error| {
             eprintln!("{error:#}");
             lifecycle::FAILED
         });
@@ -154,7 +153,7 @@ fn foreground(arguments: &Arguments, config: Option<PathBuf>) -> u8 {
     } else {
         daemon::run(&settings(arguments, config, None), || ())
     };
-    told(outcome)
+    exit_code(outcome)
 }
 
 /// Runs in the foreground with the log on the standard output, for a supervisor; the exit code.
@@ -165,11 +164,11 @@ fn supervised(arguments: &Arguments, config: PathBuf) -> u8 {
         .with(filter(arguments))
         .with(log.clone())
         .init();
-    told(daemon::run(&settings(arguments, Some(config), None), || ()))
+    exit_code(daemon::run(&settings(arguments, Some(config), None), || ()))
 }
 
-/// The exit code of a daemon, whose error is told in the log.
-fn told(outcome: Result<()>) -> u8 {
+/// The exit code of a daemon, whose error goes to the log.
+fn exit_code(outcome: Result<()>) -> u8 {
     match outcome {
         Ok(()) => 0,
         Err(error) => {
@@ -184,19 +183,19 @@ fn background(arguments: &Arguments, instance: &Instance) -> Result<u8> {
     let path = instance
         .find()
         .with_context(|| format!("Config file {} not found", instance.argument()))?;
-    let detached = Detached::begin().context("cannot leave the session")?;
-    claimed(instance, || {
+    let detached = Detached::leave_session().context("cannot leave the session")?;
+    with_pid_file(instance, || {
         in_background(arguments, instance, path, detached)
     })
 }
 
-/// Does it while the pid file of an instance tells that its daemon runs.
-fn claimed<R>(instance: &Instance, work: impl FnOnce() -> R) -> Result<R> {
+/// Does some work while the pid file of an instance is held.
+fn with_pid_file<R>(instance: &Instance, work: impl FnOnce() -> R) -> Result<R> {
     let pid_file = instance.pid_file();
     let claimed = PidFile::claim(&pid_file)
         .with_context(|| format!("cannot write {}", pid_file.display()))?;
     let Some(_claimed) = claimed else {
-        bail!("somebody else has just started {}", instance.name);
+        bail!("another process has just started {}", instance.name);
     };
     Ok(work())
 }
@@ -219,9 +218,9 @@ fn in_background(
         }
     };
     let outcome = daemon::run(&settings(arguments, Some(path), Some(log.clone())), ready);
-    let code = told(outcome);
-    // A file that could not be read named no place.
-    log.settle();
+    let code = exit_code(outcome);
+    // A file that could not be read names no log.
+    log.flush();
     code
 }
 
@@ -284,7 +283,7 @@ fn settings(arguments: &Arguments, config: Option<PathBuf>, log: Option<Log>) ->
     }
 }
 
-/// The daemon as the verbs see it.
+/// The daemon for the verbs: reads its files, and reaches it by its socket.
 struct Daemon<'a> {
     arguments: &'a Arguments,
 }
@@ -292,18 +291,18 @@ struct Daemon<'a> {
 impl lifecycle::Daemon for Daemon<'_> {
     type File = File;
 
-    fn check(&self, path: &Path) -> Result<File, String> {
+    fn read(&self, path: &Path) -> Result<File, String> {
         daemon::read_file(path).map_err(|error| error.to_string())
     }
 
     fn reload(&self, pid: u32) -> Option<Result<(), String>> {
-        // Somebody else's daemon may listen there.
+        // The daemon of another file may listen there.
         if running(self.arguments)? != pid {
             return None;
         }
         let socket = &self.arguments.socket;
-        let asked = block_on(async { Client::connect(socket).await?.reload().await })?;
-        Some(asked.map_err(|error| match error {
+        let reloaded = block_on(async { Client::connect(socket).await?.reload().await })?;
+        Some(reloaded.map_err(|error| match error {
             ClientError::Refused(refusal) => refusal.message,
             error => error.to_string(),
         }))
@@ -326,7 +325,7 @@ fn block_on<T>(work: impl Future<Output = T>) -> Option<T> {
     runtime.ok().map(|runtime| runtime.block_on(work))
 }
 
-#[expect(clippy::print_stdout, reason = "what was asked for")]
+#[expect(clippy::print_stdout, reason = "the output of the command")]
 fn verify(options: &Options) -> Result<()> {
     for verified in kernel::verify(options)? {
         let number = |number: Option<u32>| {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use lvs_config::check;
+use lvs_config::lint;
 use lvs_tests::lab::{find, skipped};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -80,7 +80,7 @@ fn lvsd_configures_the_services_that_ldirectord_configures() {
     let path = folder.path().join("up.cf");
     std::fs::write(&path, UP).unwrap();
     let (mut out, mut complaints) = (Vec::new(), Vec::new());
-    let code = check::run(&path, false, &mut out, &mut complaints).unwrap();
+    let code = lint::run(&path, false, &mut out, &mut complaints).unwrap();
     assert_eq!(code, 0, "{}", String::from_utf8_lossy(&complaints));
     let here = canonical(&String::from_utf8(out).unwrap());
 

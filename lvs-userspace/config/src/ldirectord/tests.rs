@@ -1,4 +1,4 @@
-//! What files mean, and what is told about wrong ones.
+//! The meaning of files, and the diagnostics of wrong ones.
 
 mod fuzz;
 mod inheritance;

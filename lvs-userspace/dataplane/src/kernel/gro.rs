@@ -56,8 +56,8 @@ fn beneath(interface: u32, links: &[LinkMessage]) -> BTreeSet<u32> {
     found
 }
 
-/// Index of the interface that a device lies upon. (A veth device names its other end in the same place, and one in another
-/// network namespace is none of ours.)
+/// Index of the interface that a device lies upon. (A veth device names its other end in the same place, and
+/// one in another network namespace is none of ours.)
 fn lower(link: &LinkMessage) -> Option<u32> {
     let elsewhere = link.attributes.iter().any(|attribute| match attribute {
         LinkAttribute::LinkNetNsId(_) => true,

@@ -30,8 +30,8 @@ pub fn is_probe_veth(interface: &str) -> bool {
 
 /// MTU of both interfaces in bytes: answers may be as large as any.
 const LARGEST: u32 = 65_535;
-/// MTU in bytes of the routes out, so that probes always fit, in a tunnel too: the smallest MTU of IPv6 (RFC 8200, section 5). It also
-/// limits the segments that a server sends (MSS).
+/// MTU in bytes of the routes out, so that probes always fit, in a tunnel too: the smallest MTU of IPv6
+/// (RFC 8200, section 5). It also limits the segments that a server sends (MSS).
 const MTU: u32 = 1_280;
 /// Routing table of what comes in.
 const TABLE: u8 = 100;

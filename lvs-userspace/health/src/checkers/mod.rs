@@ -116,3 +116,49 @@ impl Kind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+
+    use super::mysql::Mysql;
+    use super::pgsql::Pgsql;
+    use super::query::Query;
+    use super::*;
+
+    fn hash(checker: &Checker) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        checker.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    #[test]
+    fn every_kind_is_found_by_its_name_and_by_the_port_that_implies_it() {
+        for kind in KINDS {
+            assert_eq!(Kind::find(Some(kind.name), 0).name, kind.name);
+            if let Implies(port) = kind.port {
+                assert_eq!(Kind::find(None, port).name, kind.name);
+            }
+        }
+        assert_eq!(Kind::find(None, 6379).name, "none");
+        assert_eq!(NAMES.len(), KINDS.len());
+    }
+
+    #[test]
+    fn checks_are_equal_by_kind_and_settings() {
+        let options = Options::default();
+        for kind in KINDS {
+            let (one, other) = ((kind.make)(&options), (kind.make)(&options));
+            assert_eq!(one, other);
+            assert_eq!(hash(&one), hash(&other));
+        }
+        let query = Query::new(&options);
+        let other = Query {
+            query: "SELECT 1".to_owned(),
+            ..query.clone()
+        };
+        let mysql = Checker::from(Mysql(query.clone()));
+        assert_ne!(mysql, Checker::from(Mysql(other)));
+        assert_ne!(mysql, Checker::from(Pgsql(query)));
+    }
+}

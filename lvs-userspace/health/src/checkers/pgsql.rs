@@ -1,7 +1,7 @@
 //! `service = pgsql`: PostgreSQL; the protocol is tokio-postgres', over a bounded connection of ours.
 //!
-//! With TLS where the server offers it, whatever its certificate: as PostgreSQL's own clients do unless
-//! they are told otherwise (libpq's `sslmode=prefer`), and servers may refuse a client without it.
+//! With TLS where the server offers it, whatever its certificate: as PostgreSQL's own clients do by
+//! default (libpq's `sslmode=prefer`), and servers may refuse a client without it.
 
 use std::error::Error as _;
 use std::io;

@@ -11,7 +11,7 @@ use crate::probe::datagram::{self, Sending};
 
 /// Code, identifier, length, authenticator.
 const HEADER: usize = 20;
-/// Where the authenticator is.
+/// Position of the authenticator.
 const AUTHENTICATOR: std::ops::Range<usize> = 4..20;
 /// An MD5 digest.
 const DIGEST: usize = 16;

@@ -85,7 +85,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_line_of_the_answer_has_to_match() {
-        // Answers only once it has been told that the question is over.
+        // Answers only after the end of the question.
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let server = serve_at(address, |mut stream| async move {
                 let mut question = Vec::new();

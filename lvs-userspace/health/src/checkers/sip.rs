@@ -161,7 +161,7 @@ mod tests {
         }
     }
 
-    /// Checks the request and answers as it is told, after a provisional answer with a body.
+    /// Validates the request, and answers with this status after a provisional answer with a body.
     fn respond(question: &str, status: &str) -> String {
         let lines: Vec<&str> = question.split("\r\n").collect();
         assert_eq!(lines[0], "OPTIONS sip:lvs@example.com SIP/2.0");

@@ -77,10 +77,22 @@ const WRONG: &[(&str, u8, &str)] = &[
     ("-A -t 1.2.3.4:80 -s sh -s rr", 2, "multiple 'scheduler' options specified"),
     ("-Ln -n", 2, "multiple 'numeric' options specified"),
     // Listings of different things.
-    ("-Lcn -t 1.2.3.4:80", 2, "The option 'service-address' conflicts with the 'connection' option in the 'list' command"),
+    (
+        "-Lcn -t 1.2.3.4:80",
+        2,
+        "The option 'service-address' conflicts with the 'connection' option in the 'list' command",
+    ),
     ("-L --timeout --daemon", 2, "The option 'daemon' conflicts with the 'timeout' option in the 'list' command"),
-    ("-Ln --timeout -c --daemon", 2, "The option 'timeout' conflicts with the 'connection' option in the 'list' command"),
-    ("-L --daemon -t 1.2.3.4:80", 2, "The option 'daemon' conflicts with the 'service-address' option in the 'list' command"),
+    (
+        "-Ln --timeout -c --daemon",
+        2,
+        "The option 'timeout' conflicts with the 'connection' option in the 'list' command",
+    ),
+    (
+        "-L --daemon -t 1.2.3.4:80",
+        2,
+        "The option 'daemon' conflicts with the 'service-address' option in the 'list' command",
+    ),
     ("-Lc --stats", 2, "options conflicts in the list command"),
     ("-Lc --thresholds", 2, "options conflicts in the list command"),
     ("-L --timeout --persistent-conn", 2, "options conflicts in the list command"),
@@ -132,14 +144,42 @@ const WRONG: &[(&str, u8, &str)] = &[
     ("-a -f 7 -r fd00::1", 2, "Different address family is allowed only for tunneling servers"),
     ("-a -t 1.2.3.4:80 -r 10.0.0.3 --tun-type ipip", 2, "Tunnel options conflict with forward method"),
     ("-a -t 1.2.3.4:80 -r 1.1.1.1 -m --tun-csum", 2, "Tunnel options conflict with forward method"),
-    ("-a -t 1.2.3.4:80 -r 1.1.1.1 -i --tun-type gue --tun-csum --tun-nocsum", 2, "You need to supply the 'tun-port' option for the 'gue' tunnel type"),
-    ("-a -t 1.2.3.4:80 -r 1.1.1.1 -i --tun-type gre --tun-port 1 --tun-remcsum", 2, "Illegal 'tun-port' option with the 'gre' tunnel type"),
-    ("-a -t 1.2.3.4:80 -r 1.1.1.1 -i --tun-type gre --tun-csum --tun-remcsum", 2, "Illegal 'tun-remcsum' option with the 'gre' tunnel type"),
+    (
+        "-a -t 1.2.3.4:80 -r 1.1.1.1 -i --tun-type gue --tun-csum --tun-nocsum",
+        2,
+        "You need to supply the 'tun-port' option for the 'gue' tunnel type",
+    ),
+    (
+        "-a -t 1.2.3.4:80 -r 1.1.1.1 -i --tun-type gre --tun-port 1 --tun-remcsum",
+        2,
+        "Illegal 'tun-port' option with the 'gre' tunnel type",
+    ),
+    (
+        "-a -t 1.2.3.4:80 -r 1.1.1.1 -i --tun-type gre --tun-csum --tun-remcsum",
+        2,
+        "Illegal 'tun-remcsum' option with the 'gre' tunnel type",
+    ),
     ("-a -t 1.2.3.4:80 -r 1.1.1.1 -i --tun-csum", 2, "Illegal 'tun-csum' option with the 'ipip' tunnel type"),
-    ("-a -t 1.2.3.4:80 -r 1.1.1.1 -i --tun-port 1 --tun-csum", 2, "Illegal 'tun-port' option with the 'ipip' tunnel type"),
-    ("-a -t 1.2.3.4:80 -r 1.1.1.1 -i --tun-type gue --tun-port 1 --tun-csum --tun-remcsum", 2, "The option 'tun-remcsum' conflicts with the 'tun-csum' option in the 'gue' tunnel type"),
-    ("-a -t 1.2.3.4:80 -r 1.1.1.1 -i --tun-type gue --tun-port 1 --tun-nocsum --tun-remcsum", 2, "The option 'tun-remcsum' conflicts with the 'tun-nocsum' option in the 'gue' tunnel type"),
-    ("-a -t 1.2.3.4:80 -r 1.1.1.1 -i --tun-type gre --tun-csum --tun-nocsum", 2, "The option 'tun-csum' conflicts with the 'tun-nocsum' option in the 'gre' tunnel type"),
+    (
+        "-a -t 1.2.3.4:80 -r 1.1.1.1 -i --tun-port 1 --tun-csum",
+        2,
+        "Illegal 'tun-port' option with the 'ipip' tunnel type",
+    ),
+    (
+        "-a -t 1.2.3.4:80 -r 1.1.1.1 -i --tun-type gue --tun-port 1 --tun-csum --tun-remcsum",
+        2,
+        "The option 'tun-remcsum' conflicts with the 'tun-csum' option in the 'gue' tunnel type",
+    ),
+    (
+        "-a -t 1.2.3.4:80 -r 1.1.1.1 -i --tun-type gue --tun-port 1 --tun-nocsum --tun-remcsum",
+        2,
+        "The option 'tun-remcsum' conflicts with the 'tun-nocsum' option in the 'gue' tunnel type",
+    ),
+    (
+        "-a -t 1.2.3.4:80 -r 1.1.1.1 -i --tun-type gre --tun-csum --tun-nocsum",
+        2,
+        "The option 'tun-csum' conflicts with the 'tun-nocsum' option in the 'gre' tunnel type",
+    ),
 ];
 
 #[test]

@@ -1,5 +1,18 @@
 //! The server of the control API: HTTP with JSON over a Unix socket.
+//!
+//! [`server`] serves each route of [`lvs_api::route`] by a handler of the files beside it, from the daemon's
+//! state ([`state`]).
 
-mod care;
+mod answer;
+mod daemon;
+mod health;
+mod replication;
 mod role;
-pub(crate) mod server;
+mod server;
+mod socket;
+mod state;
+mod tables;
+
+pub(crate) use self::server::serve;
+pub(crate) use self::socket::Socket;
+pub(crate) use self::state::{Control, Reload};

@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::extract::rejection::JsonRejection;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use lvs_api::protocol::{Refusal, RefusalKind};
 use lvs_api::role::{Handover, Role, RoleStatus};
 use lvs_failover::role::handover;
 
-use super::server::{Control, refused};
+use super::answer::{JsonBody, done, parsed, refused};
+use super::state::Control;
 
 /// `GET /v1/role`.
 pub(super) async fn status(State(control): State<Arc<Control>>) -> Json<RoleStatus> {
@@ -22,37 +21,34 @@ pub(super) async fn status(State(control): State<Arc<Control>>) -> Json<RoleStat
 /// `PUT /v1/role`.
 pub(super) async fn change(
     State(control): State<Arc<Control>>,
-    body: Result<Json<Role>, JsonRejection>,
+    body: JsonBody<Role>,
 ) -> Result<Response, Response> {
-    let Json(role) =
-        body.map_err(|error| refused(Refusal::new(RefusalKind::Invalid, error.body_text())))?;
-    match control.roles().change(role).await {
-        Ok(()) => Ok(StatusCode::NO_CONTENT.into_response()),
-        Err(error) => Err(refused(Refusal::new(
-            RefusalKind::Internal,
-            error.to_string(),
-        ))),
-    }
+    let role = parsed(body).map_err(refused)?;
+    let outcome = control.roles().change(role).await;
+    Ok(done(outcome.map_err(|error| internal(&error))))
 }
 
 /// `POST /v1/handover`.
 pub(super) async fn hand_over(
     State(control): State<Arc<Control>>,
-    body: Result<Json<Handover>, JsonRejection>,
+    body: JsonBody<Handover>,
 ) -> Result<Response, Response> {
-    let Json(Handover { timeout }) =
-        body.map_err(|error| refused(Refusal::new(RefusalKind::Invalid, error.body_text())))?;
-    // Who asks may go away; it is brought to its end all the same.
+    let Handover { timeout } = parsed(body).map_err(refused)?;
+    // A handover goes on to its end even if the client disconnects.
     let work = async move {
         let patience = Duration::from_millis(timeout);
         handover::hand_over(control.roles(), control.peers(), patience).await
     };
     let outcome = tokio::spawn(work).await;
     let failed = match outcome {
-        Ok(Ok(())) => return Ok(StatusCode::NO_CONTENT.into_response()),
+        Ok(Ok(())) => return Ok(done(Ok(()))),
         Ok(Err(error)) => error.to_string(),
         Err(error) => error.to_string(),
     };
     tracing::error!("the role is not handed over: {failed}");
-    Err(refused(Refusal::new(RefusalKind::Internal, failed)))
+    Ok(done(Err(internal(&failed))))
+}
+
+fn internal(error: &impl ToString) -> Refusal {
+    Refusal::new(RefusalKind::Internal, error.to_string())
 }

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::error;
 
-use crate::control::server::Control;
+use crate::control::Control;
 use lvs_dataplane::client_next_hops::{ClientNextHops, ClientsWithoutNextHop};
 use lvs_dataplane::neighbour::{Change, Neighbours};
 

@@ -6,24 +6,24 @@ use std::path::{Path, PathBuf};
 
 use tracing::warn;
 
+use super::watched::Watched;
 use crate::lifecycle::Instance;
-use crate::watched::Watched;
 use lvs_config::ldirectord::{self, Diagnostic};
 use lvs_config::{Kind, kind_of, rules};
 use lvs_dataplane::director::{Configuration, canonical_service};
 use lvs_health::model;
 
-/// What a file says.
+/// A configuration file that was read.
 #[derive(Clone, Debug)]
 pub(crate) enum File {
     /// `ipvsadm -S` lines: the tables are made to hold exactly this.
     Rules(Configuration),
-    /// `ldirectord.cf`: its services are looked after, others are left alone.
+    /// `ldirectord.cf`: its services are checked and kept in the tables, others are left alone.
     Services(Box<model::Configuration>),
 }
 
 impl File {
-    /// `logfile`, if it says so.
+    /// The `logfile` keyword.
     pub(crate) fn logfile(&self) -> Option<&str> {
         match self {
             Self::Rules(_) => None,
@@ -32,38 +32,38 @@ impl File {
     }
 }
 
-/// Why a file cannot be used.
+/// A configuration file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// It could not be read.
     #[error("cannot read the configuration {}", path.display())]
     Read {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// Its rules are wrong.
+    /// Errors in rules.
     #[error(transparent)]
     Rules(#[from] rules::Error),
-    /// Lines of it are wrong.
+    /// Errors in an `ldirectord.cf`, one in each line.
     #[error("the configuration is wrong, nothing was changed:\n{}", .0.join("\n"))]
     Lines(Vec<String>),
-    /// It was rules before, and is an `ldirectord.cf` now, or the other way round.
+    /// A file of rules that became an `ldirectord.cf`, or the reverse.
     #[error("{} has become a file of another kind: restart the daemon to use it", .0.display())]
     OtherKind(PathBuf),
 }
 
-/// Reads a file whole, with those that it names by `execute`; what is doubtful in it goes to the log.
+/// Reads a file and those that it names by `execute`. Warnings go to the log.
 pub(crate) fn read(path: &Path) -> Result<File, Error> {
     read_all(path).map(|(file, _)| file)
 }
 
-/// The same, and all files that were read, as they were.
+/// Reads a file like [`read`], and returns all files that were read, as they were.
 ///
 /// ldirectord runs a process for each such file. Here one daemon has the data path, and a service lies in
-/// its tables once: so the services of all files are one daemon's, started, stopped and reloaded with the
-/// first file, by whose globals it goes.
+/// the tables once: so one daemon serves all files. It is started, stopped and reloaded with the first file,
+/// and follows the globals of that file.
 pub(super) fn read_all(path: &Path) -> Result<(File, Vec<Watched>), Error> {
     let mut files = vec![Watched::new(path)];
     if kind_of(path).map_err(unreadable(path))? == Kind::Rules {

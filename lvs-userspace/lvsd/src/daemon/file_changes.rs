@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::error;
 
-use crate::watched::{PERIOD, Watched};
+use super::watched::{PERIOD, Watched};
 use lvs_health::command::{CommandLine, Commands};
 use lvs_health::model::Globals;
 

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tracing::{error, info, warn};
 
 use super::file::File;
-use crate::control::server::Control;
+use crate::control::Control;
 use lvs_api::model::ServiceId;
 use lvs_api::protocol::Interface;
 use lvs_dataplane::kernel::{Attachment, DataPath, KernelError};

@@ -1,5 +1,5 @@
-//! Firewall marks that a file's services ask for: the rules that give them are taken over from
-//! netfilter, so that whoever marks packets there goes on to do so.
+//! Firewall marks of a file's services: the rules that set them are imported from netfilter, where they are
+//! maintained.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -7,15 +7,15 @@ use std::process::Command;
 
 use tracing::{info, warn};
 
-use crate::control::server::Control;
+use crate::control::Control;
 use lvs_api::model::{Family, ServiceId};
 use lvs_api::protocol::{Edit, MarkRule};
 use lvs_health::model::Configuration;
 use lvs_ipvsadm::netfilter;
 
-/// Makes rules for the marks of these services. What cannot be followed is told in the log; rules that
-/// were made by hand stay.
-pub(super) fn take_over(control: &Control, services: &Configuration) {
+/// Imports the rules for the marks of these services. Rules that the director cannot follow are logged; rules
+/// set by `lvsadm --mark` stay.
+pub(super) fn import(control: &Control, services: &Configuration) {
     for (family, program) in [
         (Family::Ipv4, "iptables-save"),
         (Family::Ipv6, "ip6tables-save"),
@@ -31,7 +31,7 @@ pub(super) fn take_over(control: &Control, services: &Configuration) {
         if marks.is_empty() {
             continue;
         }
-        let found = netfilter::read(&saved(program));
+        let found = netfilter::read(&saved_rules(program));
         for (line, why) in found.others {
             warn!("{program}, line {line}: {}: {why}", netfilter::LIMIT);
         }
@@ -51,25 +51,25 @@ pub(super) fn take_over(control: &Control, services: &Configuration) {
         }
         let known = control.director().marks();
         for mark in marks {
-            let given = |rule: &MarkRule| {
+            let sets = |rule: &MarkRule| {
                 rule.mark == mark && rule.address.is_ipv4() == (family == Family::Ipv4)
             };
-            if !known.iter().any(given) {
+            if !known.iter().any(sets) {
                 warn!("no packet carries the mark {mark}: see `lvsadm --help` about --mark");
             }
         }
     }
 }
 
-/// What a program prints about the table that marks; nothing where it is not installed.
-fn saved(program: &str) -> String {
+/// Output of `iptables-save` or its like for the table `mangle`; empty if it is not installed.
+fn saved_rules(program: &str) -> String {
     match Command::new(program).args(["-t", "mangle"]).output() {
         Ok(output) if output.status.success() => {
             String::from_utf8_lossy(&output.stdout).into_owned()
         }
         Ok(output) => {
-            let said = String::from_utf8_lossy(&output.stderr);
-            warn!("{program} ended with {}: {}", output.status, said.trim());
+            let errors = String::from_utf8_lossy(&output.stderr);
+            warn!("{program} ended with {}: {}", output.status, errors.trim());
             String::new()
         }
         Err(error) => {

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::error;
 
 use super::stop::ended;
-use crate::control::server::Control;
+use crate::control::Control;
 use lvs_dataplane::director::NextHop;
 use lvs_dataplane::neighbour::{Change, Neighbours, Resolution};
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 
-use super::verdicts;
-use crate::control::server::Control;
+use super::peer_health;
+use crate::control::Control;
 use lvs_failover::role::handover;
 use lvs_replication::peer::{Key, KeyError, Options, Peers};
 
@@ -49,6 +49,6 @@ pub(super) async fn start(control: &Arc<Control>, options: Options) -> Result<()
         peers,
         takeovers,
     ));
-    tokio::spawn(verdicts::exchange(Arc::clone(control), health));
+    tokio::spawn(peer_health::exchange(Arc::clone(control), health));
     Ok(())
 }

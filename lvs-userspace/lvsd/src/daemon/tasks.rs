@@ -1,4 +1,4 @@
-//! What the daemon does by itself, again and again.
+//! Periodic tasks of the daemon.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,20 +11,19 @@ use tokio::time::MissedTickBehavior;
 use tracing::{debug, error};
 
 use super::interfaces::Interfaces;
-use super::stop::ended;
-use super::{client_next_hops, interfaces, next_hops, supervisor};
-use crate::control::server::Control;
+use super::{client_next_hops, interfaces, next_hops, stop, systemd};
+use crate::control::Control;
 use lvs_dataplane::client_next_hops::ClientsWithoutNextHop;
 use lvs_dataplane::clock;
 use lvs_dataplane::connections::Occupation;
 use lvs_dataplane::neighbour::Neighbours;
 use lvs_dataplane::sweep::Sweeper;
 
-/// From one look at the data path's signals to the next.
-const SIGNALS: Duration = Duration::from_millis(100);
+/// Interval at which repeated SYNs, which the data path counts, are read.
+const SYN_RETRIES: Duration = Duration::from_millis(100);
 
-/// What goes on by itself, until it is stopped.
-pub(super) fn begin(
+/// Starts all tasks; they end when `stopped` is closed.
+pub(super) fn start(
     control: &Arc<Control>,
     interfaces: &Arc<Mutex<Interfaces>>,
     stopped: &watch::Receiver<()>,
@@ -39,7 +38,7 @@ pub(super) fn begin(
             Duration::from_secs(1),
             control,
             stopped.clone(),
-            sweeping(waiting),
+            sweep(waiting),
         ),
         client_next_hops::follow(Arc::clone(control), swept)?,
         spawn_every(
@@ -56,20 +55,19 @@ pub(super) fn begin(
             stopped.clone(),
             interfaces::follower(Arc::clone(interfaces)),
         ),
-        spawn_every(SIGNALS, control, stopped.clone(), heeding),
+        spawn_every(SYN_RETRIES, control, stopped.clone(), probe_silent_servers),
     ];
-    if let Some(period) = supervisor::period() {
+    if let Some(period) = systemd::watchdog_period() {
         tasks.push(spawn_every(period, control, stopped.clone(), |control| {
-            supervisor::alive(control);
+            systemd::watchdog(control);
         }));
     }
     Ok(tasks)
 }
 
-/// What is done once a second: expired connections are freed, then what depends on them.
-fn sweeping(
-    waiting: watch::Sender<ClientsWithoutNextHop>,
-) -> impl FnMut(&Control) + Send + 'static {
+/// Frees expired connections, then publishes what follows from the sweep: clients without a next hop, the
+/// tables' occupation, deleted servers without connections.
+fn sweep(waiting: watch::Sender<ClientsWithoutNextHop>) -> impl FnMut(&Control) + Send + 'static {
     let (mut sweeper4, mut sweeper6) = (Sweeper::default(), Sweeper::default());
     move |control| {
         let maps = control.maps();
@@ -97,8 +95,8 @@ fn sweeping(
     }
 }
 
-/// Has servers probed at once whose clients repeat their SYNs.
-fn heeding(control: &Control) {
+/// Probes servers at once whose clients repeat their SYNs.
+fn probe_silent_servers(control: &Control) {
     let retries = control.director().syn_retries();
     if let (Some(controller), false) = (control.controller(), retries.is_empty()) {
         debug!("clients repeat their SYNs: {retries:?}");
@@ -107,7 +105,7 @@ fn heeding(control: &Control) {
     }
 }
 
-/// Runs work again and again off the runtime's threads, one run at a time.
+/// Runs work at an interval, off the runtime's threads, one run at a time.
 fn spawn_every(
     period: Duration,
     control: &Arc<Control>,
@@ -118,7 +116,7 @@ fn spawn_every(
     tokio::spawn(async move {
         let mut timer = tokio::time::interval(period);
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut end = std::pin::pin!(ended(stopped));
+        let mut end = std::pin::pin!(stop::ended(stopped));
         loop {
             tokio::select! {
                 () = &mut end => return,

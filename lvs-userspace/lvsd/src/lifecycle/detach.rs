@@ -1,8 +1,8 @@
-//! A daemon in the background, whose starter ends when it is ready and not before.
+//! Starting a daemon in the background: the starter ends when the daemon is ready.
 //!
 //! The program starts itself once more with [`OPTION`] and waits for one byte on the new process'
-//! standard output. The new process leaves the terminal's session, and what it has to say until it is
-//! ready goes to the standard error output it was given.
+//! standard output. The new process leaves the terminal's session, and logs to the standard error output that
+//! it was given until it is ready.
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
@@ -12,8 +12,8 @@ use std::process::{Command, Stdio};
 
 use nix::unistd::{dup2_stderr, dup2_stdout, setsid};
 
-/// Marks the process that is to be the daemon.
-pub(super) const OPTION: &str = "--detached";
+/// Option of the process that becomes the daemon.
+const OPTION: &str = "--detached";
 
 /// Starts this program's command line as a daemon and waits until it is ready; the exit code for this
 /// process: 0, or the daemon's own if it ended instead.
@@ -39,23 +39,20 @@ pub(crate) fn launch() -> io::Result<u8> {
     Ok(u8::try_from(code).unwrap_or(1).max(1))
 }
 
-/// The daemon's part, before it is ready.
+/// The daemon in the background, before it is ready.
 #[derive(Debug)]
 pub(crate) struct Detached(());
 
 impl Detached {
     /// Leaves the starter's session and working directory.
-    pub(crate) fn begin() -> io::Result<Self> {
+    pub(crate) fn leave_session() -> io::Result<Self> {
         setsid()?;
         std::env::set_current_dir("/")?;
         Ok(Self(()))
     }
 
-    /// Lets the starter end, and gives up its outputs.
-    #[expect(
-        clippy::unused_self,
-        reason = "only what has begun can be ready, and once"
-    )]
+    /// Lets the starter end, and closes the outputs shared with it.
+    #[expect(clippy::unused_self, reason = "the daemon is ready once")]
     pub(crate) fn ready(self) -> io::Result<()> {
         // A starter that was interrupted is no reason to end.
         let mut output = io::stdout();

@@ -1,22 +1,22 @@
-//! Which file an order is about, and what its daemon is known by.
+//! A configuration file, and the names of its daemon: in the log and of the pid file.
 
 use std::path::{Path, PathBuf};
 
 /// The file when none is named.
-pub(super) const DEFAULT_FILE: &str = "ldirectord.cf";
+const DEFAULT_FILE: &str = "ldirectord.cf";
 
 /// A file and its daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Instance {
-    /// In the name of the pid file and in each line of the log: the file's last part with its
-    /// extension, as ldirectord has it.
+    /// Name in the pid file's path and in each line of the log: the file's last part with its extension,
+    /// as ldirectord has it.
     pub name: String,
-    /// The file as it was named.
+    /// The file as the command line names it.
     argument: String,
 }
 
 impl Instance {
-    /// Of the file named; without one, of [`DEFAULT_FILE`].
+    /// The instance of this file; without one, of [`DEFAULT_FILE`].
     pub(crate) fn new(file: Option<&str>) -> Self {
         let Some(file) = file else {
             return Self {
@@ -31,13 +31,12 @@ impl Instance {
         }
     }
 
-    /// The file as it was named.
+    /// The file as the command line names it.
     pub(crate) fn argument(&self) -> &str {
         &self.argument
     }
 
-    /// Looks for the file where ldirectord does, then in a place of this director's own: whatever
-    /// ldirectord would have read is read.
+    /// Finds the file where ldirectord looks for it, then in a folder of this director's own.
     ///
     /// The path is absolute: a daemon has no working directory.
     pub(crate) fn find(&self) -> Option<PathBuf> {
@@ -49,8 +48,7 @@ impl Instance {
         std::path::absolute(found).ok()
     }
 
-    /// Where the daemon writes its process id: ldirectord's place under either name of the program, so
-    /// that what watches this file goes on to work.
+    /// Path of the pid file: ldirectord's under either name of the program, for whatever watches that file.
     pub(crate) fn pid_file(&self) -> PathBuf {
         PathBuf::from(format!("/var/run/ldirectord.{}.pid", self.name))
     }
@@ -73,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_found_by_its_path_and_told_absolute() {
+    fn a_file_is_found_by_its_path_which_becomes_absolute() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("www.cf");
         let instance = Instance::new(path.to_str());

@@ -1,7 +1,7 @@
 //! The pid file of a daemon, and whether it is alive.
 //!
-//! A daemon holds a lock on its pid file as long as it lives. The lock tells what a number in a file
-//! cannot: whether that very daemon still runs, or another process has got its number.
+//! A daemon holds a lock on its pid file as long as it lives. The lock shows what a number in a file cannot:
+//! that the very daemon still runs, and its number did not go to another process.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -13,17 +13,17 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
-/// How long others are waited for that only look at a pid file, or are about to write into it.
+/// Longest wait for others that hold the lock to look at the file, or are about to write into it.
 const MOMENT: Duration = Duration::from_secs(2);
 
-/// What a pid file tells.
+/// State of a daemon by its pid file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Liveness {
-    /// Its daemon runs, with this process id.
+    /// It runs, with this process id.
     Running(u32),
-    /// There is none.
+    /// There is no pid file.
     Stopped,
-    /// Its daemon has gone without removing it.
+    /// It ended without removing the pid file.
     Stale,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct PidFile {
 }
 
 impl PidFile {
-    /// Makes it, or takes over a stale one; none if another daemon holds it.
+    /// Creates the pid file, or takes over a stale one; none if another daemon holds it.
     pub(crate) fn claim(path: &Path) -> io::Result<Option<Self>> {
         let deadline = Instant::now() + MOMENT;
         loop {
@@ -46,7 +46,7 @@ impl PidFile {
                 .truncate(false)
                 .open(path)?;
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                // Whoever held it may have removed it in between: then this is a file without a name.
+                // The holder may have removed it in between: then this is a file without a name.
                 Ok(lock) if !is_at(&lock, path) => {}
                 Ok(mut lock) => {
                     lock.set_len(0)?;
@@ -67,7 +67,7 @@ impl PidFile {
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        // The lock still holds: nobody else's file is removed.
+        // The lock still holds: the file is this process's.
         let _ = fs::remove_file(&self.path);
     }
 }
@@ -79,7 +79,7 @@ fn is_at(file: &File, path: &Path) -> bool {
     }
 }
 
-/// Tells whether the daemon of a pid file is alive.
+/// Finds out whether the daemon of a pid file is alive.
 pub(crate) fn look(path: &Path) -> io::Result<Liveness> {
     let deadline = Instant::now() + MOMENT;
     loop {
@@ -104,7 +104,7 @@ pub(crate) fn look(path: &Path) -> io::Result<Liveness> {
     }
 }
 
-/// Waits until the daemon of a pid file has ended; whether it has.
+/// Waits until the daemon of a pid file has ended; false if it has not within `limit`.
 pub(super) fn wait_for_end(path: &Path, limit: Duration) -> io::Result<bool> {
     let deadline = Instant::now() + limit;
     while let Liveness::Running(_) = look(path)? {
@@ -116,8 +116,8 @@ pub(super) fn wait_for_end(path: &Path, limit: Duration) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Whether a process is ldirectord itself, which this director replaces and which locks nothing: it
-/// can be looked at, stopped and replaced by a restart.
+/// True for a process that is ldirectord itself, which this director replaces. It locks nothing, but can be
+/// shown, stopped and replaced by a restart all the same.
 fn is_foreign_ldirectord(pid: u32) -> bool {
     let process = PathBuf::from(format!("/proc/{pid}"));
     let program = fs::read_link(process.join("exe")).unwrap_or_default();
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_held_pid_file_tells_who_runs_and_vanishes_with_it() {
+    fn a_held_pid_file_names_its_daemon_and_vanishes_with_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pid");
         assert_eq!(look(&path).unwrap(), Liveness::Stopped);
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pid_file_that_nobody_holds_is_stale_whoever_has_the_number_now() {
+    fn a_pid_file_without_a_lock_is_stale_even_if_another_process_has_its_number() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pid");
         // A process that lives: this one.

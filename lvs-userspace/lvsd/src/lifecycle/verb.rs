@@ -1,125 +1,186 @@
-//! The words of a command line that are not options.
+//! Carries a verb out, and prints the texts of `status`, which Heartbeat and init scripts read.
 
-/// What is to be done with a file's daemon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verb {
-    /// Have it run.
-    Start,
-    /// Have it not run.
-    Stop,
-    /// Stop and start it; start it if it does not run.
-    Restart,
-    /// Stop and start it; nothing if it does not run.
-    TryRestart,
-    /// Have it read its file again.
-    Reload,
-    /// Tell whether it runs.
-    Status,
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::fstat;
+use nix::unistd::Pid;
+
+use super::command::Verb;
+use super::exit_code::{FAILED, NOT_RUNNING, WRONG_FILE};
+use super::instance::Instance;
+use super::pid_file::{Liveness, look, wait_for_end};
+
+/// Longest time for a daemon to withdraw everything and end.
+const END: Duration = Duration::from_mins(1);
+
+/// The rest of a verb, for the caller.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Next<F> {
+    /// End the program with this exit code.
+    Exit(u8),
+    /// Run the daemon on this file, read as this.
+    Start(PathBuf, F),
 }
 
-impl Verb {
-    fn named(word: &str) -> Option<Self> {
-        Some(match word {
-            "start" => Self::Start,
-            "stop" => Self::Stop,
-            "restart" => Self::Restart,
-            "try-restart" => Self::TryRestart,
-            "reload" | "force-reload" => Self::Reload,
-            "status" => Self::Status,
-            _ => return None,
-        })
+/// The daemon as the verbs use it.
+pub(crate) trait Daemon {
+    /// A configuration file that was read.
+    type File;
+
+    /// Reads a file; an error lists all that is wrong with it.
+    fn read(&self, path: &Path) -> Result<Self::File, String>;
+
+    /// Makes the running daemon `pid` read its file again; `None` if no daemon of ours with this pid answers.
+    fn reload(&self, pid: u32) -> Option<Result<(), String>>;
+}
+
+/// Carries a verb out as far as it needs no new daemon.
+pub(crate) fn run<D: Daemon>(
+    verb: Verb,
+    instance: &Instance,
+    daemon: &D,
+) -> io::Result<Next<D::File>> {
+    let pid_file = instance.pid_file();
+    let running = match look(&pid_file)? {
+        Liveness::Running(pid) => Some(pid),
+        Liveness::Stopped | Liveness::Stale => None,
+    };
+    let found = instance.find();
+    // A running daemon is stopped and shown, whatever became of its file.
+    match (verb, running) {
+        (Verb::Stop, Some(pid)) => {
+            return end(pid, Signal::SIGTERM, &pid_file).map(Next::Exit);
+        }
+        (Verb::Status, Some(pid)) => {
+            let file = file_text(instance, found.as_deref());
+            print_running(&format!("ldirectord for {file} is running with pid: {pid}"));
+            return Ok(Next::Exit(0));
+        }
+        (Verb::Start, Some(_)) => return Ok(Next::Exit(0)),
+        _ => {}
+    }
+    let Some(path) = found else {
+        print_error(&format!("Config file {} not found", instance.argument()));
+        return Ok(Next::Exit(FAILED));
+    };
+    match (verb, running) {
+        (Verb::Stop | Verb::TryRestart, None) => return Ok(Next::Exit(0)),
+        (Verb::Reload, None) => return Ok(Next::Exit(FAILED)),
+        (Verb::Status, _) => return print_stopped(&path, &pid_file).map(Next::Exit),
+        _ => {}
+    }
+    let file = match daemon.read(&path) {
+        Ok(file) => file,
+        Err(error) => {
+            print_error(&error);
+            return Ok(Next::Exit(WRONG_FILE));
+        }
+    };
+    Ok(match (verb, running) {
+        (Verb::Reload, Some(pid)) => Next::Exit(reload(pid, daemon)?),
+        (_, Some(pid)) => match end(pid, end_signal(pid, daemon), &pid_file)? {
+            0 => Next::Start(path, file),
+            code => Next::Exit(code),
+        },
+        (_, None) => Next::Start(path, file),
+    })
+}
+
+/// The signal that ends a daemon whose successor runs on the same file.
+///
+/// A daemon that has applied the file as it is now leaves services and connections as they are: the successor
+/// adopts them, and no packet is lost. Any other (ldirectord itself, above all) withdraws everything.
+fn end_signal(pid: u32, daemon: &impl Daemon) -> Signal {
+    match daemon.reload(pid) {
+        Some(Ok(())) => Signal::SIGUSR2,
+        _ => Signal::SIGTERM,
     }
 }
 
-/// A verb, and the file it is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Order {
-    /// What is to be done.
-    pub verb: Verb,
-    /// The file, as it was named.
-    pub file: Option<String>,
+/// Ends a daemon and waits until it has ended; the exit code.
+fn end(pid: u32, signal: Signal, pid_file: &Path) -> io::Result<u8> {
+    match kill(process(pid)?, signal) {
+        // It ended by itself just now.
+        Ok(()) | Err(nix::Error::ESRCH) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    if wait_for_end(pid_file, END)? {
+        return Ok(0);
+    }
+    print_error(&format!(
+        "the daemon with pid {pid} has not ended after {} s",
+        END.as_secs()
+    ));
+    Ok(FAILED)
 }
 
-/// Words that are no order.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum UsageError {
-    /// One word, and it is no verb.
-    #[error("`{0}' is no command")]
-    NoVerb(String),
-    /// Two words, neither of them a verb.
-    #[error("neither `{0}' nor `{1}' is a command")]
-    NeitherVerb(String, String),
-    /// More words than a file and a verb.
-    #[error("there is more than a file and a command: `{0}'")]
-    TooMany(String),
-}
-
-impl Order {
-    /// Reads `[FILE] VERB`, as ldirectord has it, or `VERB [FILE]`; nothing of no words.
-    ///
-    /// Where both words are verbs the first one is the file: ldirectord's order comes first.
-    pub(crate) fn parse(words: &[String]) -> Result<Option<Self>, UsageError> {
-        let order = |verb, file: Option<&String>| {
-            Ok(Some(Self {
-                verb,
-                file: file.cloned(),
-            }))
-        };
-        match words {
-            [] => Ok(None),
-            [word] => match Verb::named(word) {
-                Some(verb) => order(verb, None),
-                None => Err(UsageError::NoVerb(word.clone())),
-            },
-            [first, second] => match (Verb::named(second), Verb::named(first)) {
-                (Some(verb), _) => order(verb, Some(first)),
-                (None, Some(verb)) => order(verb, Some(second)),
-                (None, None) => Err(UsageError::NeitherVerb(first.clone(), second.clone())),
-            },
-            [_, _, more, ..] => Err(UsageError::TooMany(more.clone())),
+/// Makes a daemon read its file again; the exit code.
+fn reload(pid: u32, daemon: &impl Daemon) -> io::Result<u8> {
+    match daemon.reload(pid) {
+        Some(Ok(())) => Ok(0),
+        Some(Err(error)) => {
+            print_error(&error);
+            Ok(WRONG_FILE)
+        }
+        // ldirectord itself, or one that listens elsewhere.
+        None => {
+            kill(process(pid)?, Signal::SIGHUP)?;
+            Ok(0)
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(line: &str) -> Result<Option<Order>, UsageError> {
-        let words: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
-        Order::parse(&words)
+fn process(pid: u32) -> io::Result<Pid> {
+    match i32::try_from(pid) {
+        // 0 and negative numbers would be groups of processes.
+        Ok(number) if number > 0 => Ok(Pid::from_raw(number)),
+        _ => Err(io::Error::other(format!("{pid} is no process id"))),
     }
+}
 
-    #[test]
-    fn file_and_verb_come_in_either_order() {
-        let order = |verb, file: Option<&str>| {
-            let file = file.map(str::to_owned);
-            Ok(Some(Order { verb, file }))
-        };
-        assert_eq!(parse("start"), order(Verb::Start, None));
-        assert_eq!(parse("www.cf stop"), order(Verb::Stop, Some("www.cf")));
-        assert_eq!(parse("stop www.cf"), order(Verb::Stop, Some("www.cf")));
-        assert_eq!(parse("status reload"), order(Verb::Reload, Some("status")));
-        assert_eq!(
-            parse("www.cf force-reload"),
-            order(Verb::Reload, Some("www.cf"))
-        );
-        assert_eq!(
-            parse("try-restart www.cf"),
-            order(Verb::TryRestart, Some("www.cf"))
-        );
-        assert_eq!(parse(""), Ok(None));
-    }
+/// The file of a running daemon: its path, or as it was named if it is gone.
+fn file_text(instance: &Instance, found: Option<&Path>) -> String {
+    found.map_or_else(
+        || instance.argument().to_owned(),
+        |path| path.display().to_string(),
+    )
+}
 
-    #[test]
-    fn words_that_are_no_order_are_named() {
-        for (line, word) in [
-            ("www.cf", "www.cf"),
-            ("www.cf begin", "begin"),
-            ("www.cf start now", "now"),
-        ] {
-            let error = parse(line).expect_err("no order").to_string();
-            assert!(error.contains(word), "{error}");
-        }
+/// Prints that no daemon runs; the exit code.
+fn print_stopped(path: &Path, pid_file: &Path) -> io::Result<u8> {
+    let stale = look(pid_file)? == Liveness::Stale;
+    let file = path.display();
+    if stale {
+        print_error(&format!(
+            "ldirectord stale pid file {} for {file}",
+            pid_file.display()
+        ));
     }
+    print_line(&format!("ldirectord is stopped for {file}"));
+    Ok(if stale { FAILED } else { NOT_RUNNING })
+}
+
+/// Prints that the daemon runs: on the standard output, which Heartbeat reads, and on the error output, as
+/// ldirectord does; once where both are one terminal.
+fn print_running(line: &str) {
+    print_line(line);
+    let same = match (fstat(io::stdout()), fstat(io::stderr())) {
+        (Ok(out), Ok(err)) => (out.st_dev, out.st_ino) == (err.st_dev, err.st_ino),
+        _ => false,
+    };
+    if !same {
+        print_error(line);
+    }
+}
+
+fn print_line(line: &str) {
+    // If this cannot be written there is no other place for it; the exit code says the same.
+    drop(writeln!(io::stdout(), "{line}"));
+}
+
+fn print_error(line: &str) {
+    drop(writeln!(io::stderr(), "{line}"));
 }

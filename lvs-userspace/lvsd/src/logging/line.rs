@@ -1,4 +1,4 @@
-//! The text of a line.
+//! Text of a log line.
 
 use std::fmt::{self, Write as _};
 
@@ -6,7 +6,7 @@ use chrono::Local;
 use tracing::Event;
 use tracing::field::{Field, Visit};
 
-/// Now, as C's `ctime` writes it: `Sat Nov 21 16:06:17 2026`, local time.
+/// The local time as C's `ctime` writes it: `Sat Nov 21 16:06:17 2026`.
 pub(super) fn ctime() -> String {
     Local::now().format("%a %b %e %H:%M:%S %Y").to_string()
 }
@@ -15,7 +15,7 @@ pub(super) fn ctime() -> String {
 pub(super) fn text(event: &Event<'_>) -> String {
     let mut text = Text::default();
     event.record(&mut text);
-    // One event, one line, whatever a server answered.
+    // One event is one line, whatever a server answered.
     let line = text.message + &text.fields;
     line.replace(|c: char| c.is_control() && c != '\n' && c != '\t', "?")
         .replace('\n', "\n  ")
@@ -29,7 +29,7 @@ struct Text {
 
 impl Visit for Text {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        // Strings take everything.
+        // Writing to a string does not fail.
         let _ = if field.name() == "message" {
             write!(self.message, "{value:?}")
         } else {

@@ -1,4 +1,4 @@
-//! The machine's log (syslog). It may be slow, hang, or be started anew: the daemon does not wait long.
+//! The machine's log (syslog). It may be slow, hang or be restarted: the daemon waits [`PATIENCE`] at most.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,20 +7,20 @@ use std::time::{Duration, Instant};
 
 use syslog::{Error, Facility, Formatter3164, Logger, LoggerBackend};
 
-/// Where it listens: on Linux, and with syslog daemons as BSD has them.
+/// Sockets of syslog: on Linux, and of daemons as BSD has them.
 const SOCKETS: [&str; 2] = ["/dev/log", "/var/run/syslog"];
 
-/// How long a line waits until it is taken. Its reader has room for a few only.
+/// Longest wait for a line to be accepted: the socket holds a few only.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// How long lines are lost at once after one was not taken.
+/// Time in which lines are dropped without a try after one was not accepted.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// The machine's log, under a facility.
+/// Connection to syslog under a facility.
 pub(super) struct MachineLog {
     facility: String,
     sockets: Vec<PathBuf>,
-    /// Connected when the first line is written.
+    /// Connects when the first line is written.
     logger: Option<Logger<LoggerBackend, Formatter3164>>,
     paused: Option<Instant>,
     lost: u64,
@@ -41,7 +41,7 @@ impl MachineLog {
         }
     }
 
-    /// Writes a line. One that is not taken is lost, and counted in the log once it takes lines again.
+    /// Writes a line. A line that is not accepted is lost; the number of lost lines is logged with the next that is.
     pub(super) fn write(&mut self, message: &str, now: Instant) -> io::Result<()> {
         if self.paused.is_some_and(|until| now < until) {
             self.lost += 1;
@@ -49,12 +49,12 @@ impl MachineLog {
         }
         self.paused = None;
         let lost = self.lost;
-        let told = if lost == 0 {
+        let reported = if lost == 0 {
             Ok(())
         } else {
             self.send(&format!("{lost} lines were not taken and are lost"))
         };
-        let sent = told.and_then(|()| {
+        let sent = reported.and_then(|()| {
             self.lost = 0;
             self.send(message)
         });
@@ -74,7 +74,7 @@ impl MachineLog {
                 return sent;
             }
         }
-        // The first line, or the machine's log was started anew.
+        // The first line, or syslog was restarted.
         let mut logger = self.connect()?;
         logger.info(message).map_err(io_error)?;
         self.logger = Some(logger);
@@ -108,14 +108,14 @@ impl MachineLog {
             LoggerBackend::UnixStream(stream) => {
                 stream.get_ref().set_write_timeout(Some(PATIENCE))?;
             }
-            // Nobody asked for these.
+            // `unix_custom` makes none of these.
             LoggerBackend::Udp(..) | LoggerBackend::Tcp(_) => {}
         }
         Ok(logger)
     }
 }
 
-/// Whether nobody reads what was written before.
+/// True if the socket is full.
 fn is_full(sent: &io::Result<()>) -> bool {
     matches!(sent, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_hangs_loses_lines_and_keeps_nobody() {
+    fn a_log_that_hangs_loses_lines_and_does_not_block() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("log");
         let reader = UnixDatagram::bind(&path).expect("a socket");
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_was_started_anew_is_found() {
+    fn a_log_that_was_restarted_is_found() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("log");
         let reader = UnixDatagram::bind(&path).expect("a socket");
@@ -177,8 +177,8 @@ mod tests {
         assert!(log.write("two", Instant::now()).is_err());
         let reader = UnixDatagram::bind(&path).expect("a socket");
         log.write("three", Instant::now()).expect("taken");
-        let told = "1 lines were not taken and are lost";
-        assert_eq!(next(&reader).as_deref(), Some(told));
+        let lost = "1 lines were not taken and are lost";
+        assert_eq!(next(&reader).as_deref(), Some(lost));
         assert_eq!(next(&reader).as_deref(), Some("three"));
     }
 

@@ -1,5 +1,5 @@
-//! Where the daemon's log goes when nobody looks at its terminal: a file, the machine's log, or the
-//! standard output for a supervisor; in ldirectord's form, so that what reads such logs goes on to.
+//! Log of a daemon without a terminal: to a file, to syslog, or to the standard output for a supervisor, in
+//! ldirectord's format, for whatever reads such logs.
 
 mod line;
 mod machine;
@@ -16,7 +16,7 @@ use self::target::{Sink, Target};
 
 /// The log of this process. Clones write to the same place.
 #[derive(Clone)]
-pub(crate) struct Log(Arc<Mutex<State>>);
+pub(crate) struct Log(Arc<Mutex<LogState>>);
 
 impl std::fmt::Debug for Log {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -24,58 +24,58 @@ impl std::fmt::Debug for Log {
     }
 }
 
-struct State {
+struct LogState {
     sink: Sink,
-    /// Warnings and errors go to the standard error output as well: somebody waits for the daemon to
-    /// be ready.
+    /// Warnings and errors go to the standard error output as well: the starter waits for the daemon to be
+    /// ready.
     starting: bool,
 }
 
 impl Log {
-    /// A log of this instance, whose place its file names: lines wait until it is read.
+    /// A log of this instance. Lines are queued until its file is read, which names the destination.
     pub(crate) fn new(instance: &str) -> Self {
         Self::with(Sink::new(instance))
     }
 
-    /// A log on the standard output, wherever the file wants it to be.
+    /// A log on the standard output, whatever the file names.
     pub(crate) fn supervised() -> Self {
-        Self::with(Sink::output())
+        Self::with(Sink::stdout())
     }
 
     fn with(sink: Sink) -> Self {
-        Self(Arc::new(Mutex::new(State {
+        Self(Arc::new(Mutex::new(LogState {
             sink,
             starting: true,
         })))
     }
 
-    /// Goes on where a file's `logfile` says.
+    /// Follows the `logfile` of a configuration file.
     pub(crate) fn follow(&self, logfile: Option<&str>) {
         self.state().sink.move_to(Target::parse(logfile));
     }
 
-    /// Lines that still wait go where they would without a `logfile`: the file could not be used.
-    pub(crate) fn settle(&self) {
+    /// Writes lines that are still queued to the default file: the configuration file could not be used.
+    pub(crate) fn flush(&self) {
         let mut state = self.state();
-        if state.sink.waits() {
+        if state.sink.is_queueing() {
             state.sink.move_to(Target::parse(None));
         }
     }
 
-    /// From now on nothing goes to the standard error output any more.
+    /// Ends the copy of warnings and errors on the standard error output.
     pub(crate) fn started(&self) {
         self.state().starting = false;
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, LogState> {
         self.0.lock()
     }
 
     fn write(&self, level: Level, message: &str) {
         let mut state = self.state();
-        let told = state.sink.write(message);
-        // The only place left. When it is gone too, nobody can be told.
-        if told.is_err() || (state.starting && level <= Level::WARN) {
+        let written = state.sink.write(message);
+        // The only output left; an error there cannot be reported anywhere.
+        if written.is_err() || (state.starting && level <= Level::WARN) {
             use std::io::Write as _;
             drop(writeln!(std::io::stderr(), "{message}"));
         }
@@ -104,7 +104,7 @@ mod tests {
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!("early");
             log.follow(path.to_str());
-            log.settle();
+            log.flush();
             tracing::info!("Deleted real server: {}", "10.0.0.1:80 (10.0.0.9:80)");
             // As logrotate does.
             std::fs::rename(&path, folder.path().join("ldirectord.log.1")).unwrap();

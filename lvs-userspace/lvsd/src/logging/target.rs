@@ -1,4 +1,4 @@
-//! The places a log may be at.
+//! Destinations of log lines: a file, syslog, the standard output, or a queue until the file is read.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
@@ -9,32 +9,32 @@ use std::time::Instant;
 use super::line::ctime;
 use super::machine::MachineLog;
 
-/// The log without a `logfile`.
+/// Log file without a `logfile`.
 const DEFAULT_FILE: &str = "/var/log/ldirectord.log";
 
-/// Where lines go.
+/// Destination that a configuration file names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Target {
-    /// A file. It is opened for each line, so that it may be moved away at any time.
+    /// A file. It is opened for each line, so that it may be renamed at any time.
     File(PathBuf),
-    /// The machine's log, under this facility.
+    /// Syslog, under this facility.
     Syslog(String),
 }
 
-/// Where lines are written now.
-enum Place {
-    /// Nowhere yet.
-    Waiting(Vec<String>),
+/// Destination of lines now.
+enum Output {
+    /// Not known yet: lines are queued.
+    Queue(Vec<String>),
     Target(Target),
     /// The standard output, which a supervisor reads.
-    Output,
+    Stdout,
 }
 
-/// Lines that wait at most.
-const WAITING: usize = 1000;
+/// Lines in the queue at most.
+const QUEUED: usize = 1000;
 
 impl Target {
-    /// What `logfile` says: a path if it begins with `/`, else a facility.
+    /// Parses a `logfile`: a path if it begins with `/`, else a facility.
     pub(super) fn parse(logfile: Option<&str>) -> Self {
         match logfile {
             None => Self::File(PathBuf::from(DEFAULT_FILE)),
@@ -47,7 +47,7 @@ impl Target {
 /// Writes lines to a target.
 pub(super) struct Sink {
     instance: String,
-    place: Place,
+    output: Output,
     machine: Option<MachineLog>,
 }
 
@@ -55,35 +55,35 @@ impl Sink {
     pub(super) fn new(instance: &str) -> Self {
         Self {
             instance: instance.to_owned(),
-            place: Place::Waiting(Vec::new()),
+            output: Output::Queue(Vec::new()),
             machine: None,
         }
     }
 
-    pub(super) fn output() -> Self {
+    pub(super) fn stdout() -> Self {
         Self {
-            place: Place::Output,
+            output: Output::Stdout,
             ..Self::new("")
         }
     }
 
-    pub(super) const fn waits(&self) -> bool {
-        matches!(self.place, Place::Waiting(_))
+    pub(super) const fn is_queueing(&self) -> bool {
+        matches!(self.output, Output::Queue(_))
     }
 
     pub(super) fn move_to(&mut self, target: Target) {
-        match &mut self.place {
-            Place::Output => {}
-            Place::Target(before) if *before == target => {}
-            Place::Target(before) => {
+        match &mut self.output {
+            Output::Stdout => {}
+            Output::Target(before) if *before == target => {}
+            Output::Target(before) => {
                 *before = target;
                 self.machine = None;
             }
-            Place::Waiting(lines) => {
+            Output::Queue(lines) => {
                 let lines = std::mem::take(lines);
-                self.place = Place::Target(target);
+                self.output = Output::Target(target);
                 for line in lines {
-                    // Whoever writes the next line finds out.
+                    // The next line that is written reports the error.
                     let _ = self.write(&line);
                 }
             }
@@ -91,18 +91,18 @@ impl Sink {
     }
 
     pub(super) fn write(&mut self, message: &str) -> io::Result<()> {
-        match &mut self.place {
-            Place::Waiting(lines) if lines.len() < WAITING => lines.push(message.to_owned()),
-            Place::Waiting(_) => return Err(io::ErrorKind::StorageFull.into()),
-            Place::Output => writeln!(io::stdout(), "[{}] {message}", ctime())?,
-            Place::Target(Target::File(path)) => {
+        match &mut self.output {
+            Output::Queue(lines) if lines.len() < QUEUED => lines.push(message.to_owned()),
+            Output::Queue(_) => return Err(io::ErrorKind::StorageFull.into()),
+            Output::Stdout => writeln!(io::stdout(), "[{}] {message}", ctime())?,
+            Output::Target(Target::File(path)) => {
                 let mut file = OpenOptions::new().create(true).append(true).open(path)?;
                 let pid = process::id();
                 let line = format!("[{}|{}|{pid}] {message}\n", ctime(), self.instance);
                 // One call, so that lines of several processes do not mix.
                 file.write_all(line.as_bytes())?;
             }
-            Place::Target(Target::Syslog(facility)) => {
+            Output::Target(Target::Syslog(facility)) => {
                 let machine = || MachineLog::new(facility);
                 let machine = self.machine.get_or_insert_with(machine);
                 machine.write(message, Instant::now())?;

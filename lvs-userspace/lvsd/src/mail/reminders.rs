@@ -9,14 +9,14 @@ use lvs_api::model::ServiceId;
 /// A real server of a virtual service.
 type Key = (ServiceId, SocketAddr);
 
-/// Who is down, and when that is to be said again.
+/// The servers that are down, each with the time of its next reminder.
 #[derive(Debug, Default)]
 pub(super) struct Reminders {
     next: HashMap<Key, Instant>,
 }
 
 impl Reminders {
-    /// A server is down; to be said again after this time, or never.
+    /// Notes that a server is down. A reminder is due after `repeat`; zero: never.
     pub(super) fn down(&mut self, key: Key, repeat: Duration, now: Instant) {
         if repeat.is_zero() {
             self.next.remove(&key);
@@ -25,23 +25,23 @@ impl Reminders {
         }
     }
 
-    /// A server is down no longer.
-    pub(super) fn over(&mut self, key: &Key) {
+    /// Notes that a server is up: no more reminders.
+    pub(super) fn up(&mut self, key: &Key) {
         self.next.remove(key);
     }
 
-    /// Forgets the servers of services that are not to be reminded of.
+    /// Removes the servers of services that `keep` refuses.
     pub(super) fn retain(&mut self, keep: impl Fn(&ServiceId) -> bool) {
         self.next.retain(|(service, _), _| keep(service));
     }
 
-    /// When the next one is due.
-    pub(super) fn due(&self) -> Option<Instant> {
+    /// Time of the next reminder.
+    pub(super) fn next(&self) -> Option<Instant> {
         self.next.values().min().copied()
     }
 
-    /// The servers to remind of now.
-    pub(super) fn take(&self, now: Instant) -> Vec<Key> {
+    /// The servers whose reminder is due at `now`, in order.
+    pub(super) fn due_at(&self, now: Instant) -> Vec<Key> {
         let due = self.next.iter().filter(|(_, next)| **next <= now);
         let mut keys: Vec<_> = due.map(|(key, _)| *key).collect();
         keys.sort();
@@ -65,16 +65,16 @@ mod tests {
         let key = (service, SocketAddr::from(([10, 0, 0, 1], 80)));
         let other = (service, SocketAddr::from(([10, 0, 0, 2], 80)));
         let mut reminders = Reminders::default();
-        assert_eq!(reminders.due(), None);
+        assert_eq!(reminders.next(), None);
         reminders.down(key, 3 * second, start);
         reminders.down(other, Duration::ZERO, start);
-        assert_eq!(reminders.due(), Some(start + 3 * second));
-        assert!(reminders.take(start + 2 * second).is_empty());
-        assert_eq!(reminders.take(start + 3 * second), [key]);
+        assert_eq!(reminders.next(), Some(start + 3 * second));
+        assert!(reminders.due_at(start + 2 * second).is_empty());
+        assert_eq!(reminders.due_at(start + 3 * second), [key]);
         reminders.down(key, 3 * second, start + 3 * second);
-        assert!(reminders.take(start + 4 * second).is_empty());
-        assert_eq!(reminders.take(start + 7 * second), [key]);
-        reminders.over(&key);
-        assert_eq!(reminders.due(), None);
+        assert!(reminders.due_at(start + 4 * second).is_empty());
+        assert_eq!(reminders.due_at(start + 7 * second), [key]);
+        reminders.up(&key);
+        assert_eq!(reminders.next(), None);
     }
 }

@@ -15,7 +15,7 @@ fn service() -> ServiceId {
 }
 
 /// One virtual service about which mail goes this way.
-pub(super) fn configuration(alerts: Alerts) -> Configuration {
+pub(super) fn configuration(alerts: &Alerts) -> Configuration {
     let file = "virtual = 192.0.2.80:80\n    servicename = www\n    real = 10.0.0.1:80 gate\n";
     let read = ldirectord::parse(file).configuration;
     let mut configuration = read.expect("the file is right");

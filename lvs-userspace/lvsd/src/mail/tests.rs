@@ -2,16 +2,24 @@
 
 use std::net::SocketAddr;
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use lvs_api::health::Event;
+use lvs_api::role::Role;
+use lvs_health::model::Alerts;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{broadcast, mpsc, watch};
 
-use super::*;
-use lvs_health::model::Alerts;
+use super::mailer::{MailHandle, QUEUE};
+use super::phase::Phase;
+use super::sample;
 
-/// How long a machine under load may take.
+/// Limit for a machine under load.
 const LONG: Duration = Duration::from_secs(20);
 
-/// What arrived in one conversation.
+/// A mail that arrived.
 #[derive(Debug, Default)]
 struct Received {
     from: String,
@@ -19,7 +27,7 @@ struct Received {
     data: String,
 }
 
-/// Takes mail and hands it on (RFC 5321).
+/// Starts a mail server (RFC 5321) that passes mails to the test.
 async fn server() -> (SocketAddr, mpsc::UnboundedReceiver<Received>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -82,8 +90,8 @@ fn alerts(server: SocketAddr) -> Alerts {
 async fn one_mail_for_each_event_reaches_every_recipient() {
     let (address, mut received) = server().await;
     let (events, listener) = broadcast::channel(16);
-    let mail = Mail::begin(
-        &sample::configuration(alerts(address)),
+    let mail = MailHandle::start(
+        &sample::configuration(&alerts(address)),
         listener,
         followed(Role::Master),
     );
@@ -121,8 +129,8 @@ fn happens(events: &broadcast::Sender<Arc<Event>>, state: &str, text: &str) {
     events.send(Arc::new(sample::event(state, text))).unwrap();
 }
 
-/// Nothing waits to be taken in any more.
-async fn taken_in(events: &broadcast::Sender<Arc<Event>>) {
+/// Waits until the mailer has received every event.
+async fn processed(events: &broadcast::Sender<Arc<Event>>) {
     let all = async {
         while !events.is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -141,10 +149,10 @@ async fn a_backup_leaves_the_mails_to_the_master_until_it_is_one() {
     let (address, mut received) = server().await;
     let (events, listener) = broadcast::channel(16);
     let role = watch::Sender::new(Role::Backup);
-    let configuration = sample::configuration(alerts(address));
-    let mail = Mail::begin(&configuration, listener, role.subscribe());
+    let configuration = sample::configuration(&alerts(address));
+    let mail = MailHandle::start(&configuration, listener, role.subscribe());
     happens(&events, "down", "as backup");
-    taken_in(&events).await;
+    processed(&events).await;
     role.send_replace(Role::Master);
     happens(&events, "up", "as master");
     mail.finish().await;
@@ -154,22 +162,22 @@ async fn a_backup_leaves_the_mails_to_the_master_until_it_is_one() {
 }
 
 #[tokio::test]
-async fn a_mail_server_that_hangs_delays_nobody_and_what_is_sent_at_the_end_arrives() {
+async fn a_mail_server_that_hangs_blocks_nothing_and_the_last_messages_arrive() {
     // It accepts, through the listening queue, and says nothing.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let hung = sample::configuration(alerts(silent.local_addr().unwrap()));
+    let hung = sample::configuration(&alerts(silent.local_addr().unwrap()));
     let (events, listener) = broadcast::channel(4096);
-    let mail = Mail::begin(&hung, listener, followed(Role::Master));
+    let mail = MailHandle::start(&hung, listener, followed(Role::Master));
     for _ in 0..2 * QUEUE {
         happens(&events, "down", "text");
     }
-    // All of them are taken in while the first is still under way.
-    taken_in(&events).await;
+    // The mailer receives all of them while the first is still being sent.
+    processed(&events).await;
 
     let (address, mut received) = server().await;
     let (events, listener) = broadcast::channel(16);
-    let working = Mail::begin(
-        &sample::configuration(alerts(address)),
+    let working = MailHandle::start(
+        &sample::configuration(&alerts(address)),
         listener,
         followed(Role::Master),
     );

@@ -1,6 +1,6 @@
 //! Keywords of checks.
 
-use super::{Key, Keyword, Kind, Scope};
+use super::keyword::{Key, Keyword, Kind, Scope};
 use lvs_health::checkers::{self, dns};
 
 const RHYTHMS: Scope = Scope::BOTH.and(Scope::REAL);
@@ -94,7 +94,7 @@ pub(super) const WHAT: &[Keyword] = &[
     },
 ];
 
-pub(super) const DIALOGUE: &[Keyword] = &[
+pub(super) const NEGOTIATION: &[Keyword] = &[
     Keyword {
         key: Key::Request,
         name: "request",

@@ -1,6 +1,6 @@
 //! Keywords of the daemon.
 
-use super::{Key, Keyword, Kind, Scope};
+use super::keyword::{Key, Keyword, Kind, Scope};
 
 pub(super) const KEYWORDS: &[Keyword] = &[
     Keyword {

@@ -1,6 +1,6 @@
 //! Keywords of virtual services and their real servers.
 
-use super::{Key, Keyword, Kind, Scope};
+use super::keyword::{Key, Keyword, Kind, Scope};
 
 pub(super) const VIRTUAL: &[Keyword] = &[
     Keyword {

@@ -1,4 +1,4 @@
-//! What holds where several places speak, or none.
+//! Tests of inheritance between scopes, and of defaults.
 
 use std::time::Duration;
 

@@ -34,7 +34,7 @@ pub(super) fn constructed(tag: u8, parts: &[Vec<u8>]) -> Vec<u8> {
     value(tag, &parts.concat())
 }
 
-/// How many bytes follow these first ones of a value: known once tag and length are complete.
+/// The length of a value, by its first bytes: known once tag and length are complete.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Length {
     /// More of the length has to be there.

@@ -137,7 +137,7 @@ fn unknown(method: &str) -> Failure {
     )
 }
 
-/// What a login begins with; by itself it asks for TLS.
+/// The begin of a login; by itself it asks for TLS.
 fn head(capabilities: u32) -> Vec<u8> {
     let mut head = Vec::with_capacity(128);
     head.extend(capabilities.to_le_bytes());

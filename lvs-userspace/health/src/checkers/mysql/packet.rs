@@ -59,12 +59,12 @@ impl<'p> Packets<'p> {
     }
 }
 
-/// Whether a packet ends columns or rows: a row that begins with the same byte holds at least 16 MB.
+/// The packet ends columns or rows: a row that begins with the same byte holds at least 16 MB.
 pub(super) fn is_end(packet: &[u8]) -> bool {
     packet.first() == Some(&END) && packet.len() < 9
 }
 
-/// What is left of a packet.
+/// The rest of a packet.
 pub(super) struct Fields<'a>(pub(super) &'a [u8]);
 
 impl<'a> Fields<'a> {

@@ -5,7 +5,7 @@ use crate::check::Kind;
 use crate::probe::tls::Configurations;
 use crate::testing::{check, serve};
 
-/// A server that sends this and, if it is told to, hangs up.
+/// A server that sends this and, with `hang_up`, ends the connection.
 async fn sending(answer: &'static [u8], times: usize, hang_up: bool) -> SocketAddr {
     serve(move |mut stream| async move {
         for _ in 0..times {

@@ -24,7 +24,7 @@ struct Site {
     /// The server's own certificate.
     certificate: String,
     address: SocketAddr,
-    /// What the server was asked for (SNI) in each handshake that was completed.
+    /// Name that the server was asked for (SNI) in each completed handshake.
     asked: UnboundedReceiver<Option<String>>,
 }
 

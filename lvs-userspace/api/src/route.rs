@@ -1,0 +1,72 @@
+//! The routes of the control API. Client and server take methods and paths from this table.
+//!
+//! A request without an answer is answered by 204. A refused request is answered by an error status with a
+//! [`Refusal`](crate::protocol::Refusal).
+
+use hyper::Method;
+
+macro_rules! routes {
+    ($($(#[$doc:meta])* $route:ident: $method:ident $path:literal,)+) => {
+        /// A route of the control API.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Route {
+            $($(#[$doc])* $route,)+
+        }
+
+        impl Route {
+            /// Every route.
+            pub const ALL: &[Self] = &[$(Self::$route,)+];
+
+            /// Method of its requests.
+            pub const fn method(self) -> Method {
+                match self {
+                    $(Self::$route => Method::$method,)+
+                }
+            }
+
+            /// Path of its requests.
+            pub const fn path(self) -> &'static str {
+                match self {
+                    $(Self::$route => $path,)+
+                }
+            }
+        }
+    };
+}
+
+routes! {
+    /// Makes one change. Body: [`Edit`](crate::protocol::Edit).
+    Edit: POST "/v1/edits",
+    /// Answer: [`Services`](crate::protocol::Services).
+    Services: GET "/v1/services",
+    /// Answer: a [`Connection`](crate::protocol::Connection) a line (newline-delimited JSON), in the tables' order.
+    Connections: GET "/v1/connections",
+    /// Answer: [`Timeouts`](crate::protocol::Timeouts).
+    Timeouts: GET "/v1/timeouts",
+    /// Answer: list of [`VerdictCount`](crate::protocol::VerdictCount).
+    Verdicts: GET "/v1/verdicts",
+    /// Answer: list of [`MarkRule`](crate::protocol::MarkRule).
+    Marks: GET "/v1/marks",
+    /// Answer: [`Status`](crate::protocol::Status).
+    Status: GET "/v1/status",
+    /// Reads the configuration again; answered when it is in effect, or refused with its errors.
+    Reload: POST "/v1/reload",
+    /// Sets an operator's override. Body: [`Override`](crate::health::Override).
+    Override: POST "/v1/orders",
+    /// Answer: [`Health`](crate::health::Health).
+    Health: GET "/v1/health",
+    /// Answer: an [`Event`](crate::health::Event) a line (newline-delimited JSON), as they happen.
+    Events: GET "/v1/events",
+    /// Answer: [`SyncStatus`](crate::sync::SyncStatus).
+    SyncStatus: GET "/v1/sync",
+    /// Starts or stops a daemon of IPVS's protocol. Body: [`SyncCommand`](crate::sync::SyncCommand).
+    SyncCommand: POST "/v1/sync",
+    /// Answer: [`PeersStatus`](crate::peers::PeersStatus).
+    Peers: GET "/v1/peers",
+    /// Answer: [`RoleStatus`](crate::role::RoleStatus).
+    Role: GET "/v1/role",
+    /// Changes the role; answered when it is done. Body: [`Role`](crate::role::Role).
+    SetRole: PUT "/v1/role",
+    /// Hands the role over to the peer; answered when it is done. Body: [`Handover`](crate::role::Handover).
+    HandOver: POST "/v1/handover",
+}

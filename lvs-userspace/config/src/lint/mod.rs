@@ -1,0 +1,58 @@
+//! `lvsd check FILE`: validates a file, and prints the services that it sets up.
+
+mod lines;
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use crate::{Kind, ldirectord, rules};
+
+/// Exit code for a file that cannot be used, as ldirectord's.
+pub const WRONG: u8 = 2;
+/// Exit code for a file that cannot be read, as ldirectord's.
+pub const UNREADABLE: u8 = 1;
+
+/// Validates a file: prints its services to `out` as lines of ipvsadm, as they are while every real server is
+/// up, and errors and warnings to `problems`. Returns the exit code; with `strict` a warning counts as an error.
+pub fn run(
+    path: &Path,
+    strict: bool,
+    out: &mut impl Write,
+    problems: &mut impl Write,
+) -> io::Result<u8> {
+    let kind = match crate::kind_of(path) {
+        Ok(kind) => kind,
+        Err(error) => {
+            writeln!(problems, "cannot read {}: {error}", path.display())?;
+            return Ok(UNREADABLE);
+        }
+    };
+    match kind {
+        Kind::Rules => match rules::read(path) {
+            Ok(configuration) => {
+                lines::of_rules(&configuration, out)?;
+                Ok(0)
+            }
+            Err(error) => {
+                writeln!(problems, "{error}")?;
+                Ok(WRONG)
+            }
+        },
+        Kind::Ldirectord => {
+            let reading = ldirectord::read(path)?;
+            let name = path.display().to_string();
+            for diagnostic in &reading.diagnostics {
+                writeln!(problems, "{}", diagnostic.text(&name))?;
+            }
+            let Some(configuration) = reading.configuration else {
+                return Ok(WRONG);
+            };
+            lines::of_virtuals(&configuration, out)?;
+            let refused = strict && !reading.diagnostics.is_empty();
+            Ok(if refused { WRONG } else { 0 })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

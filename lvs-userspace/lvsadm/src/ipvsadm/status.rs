@@ -1,0 +1,116 @@
+//! `--status`: status of the daemon and its data path.
+
+use std::io::{self, Write};
+
+use lvs_api::model::Family;
+use lvs_api::protocol::{Status, Table};
+
+/// Prints the status.
+pub(super) fn print(out: &mut impl Write, status: &Status) -> io::Result<()> {
+    let Status {
+        version,
+        abi,
+        pid,
+        interfaces,
+        tables,
+        unresolved,
+    } = status;
+    writeln!(out, "lvsd {version}, process {pid}, map layout {abi}")?;
+
+    writeln!(out, "\nInterfaces:")?;
+    for interface in interfaces {
+        let hint = if interface.mode == "generic" {
+            " (slow: the driver has no XDP)"
+        } else {
+            ""
+        };
+        writeln!(out, "  {:<15} {}{hint}", interface.name, interface.mode)?;
+    }
+    if interfaces.is_empty() {
+        writeln!(out, "  none: no packet reaches the director")?;
+    }
+
+    writeln!(out, "\nConnections:")?;
+    for table in tables {
+        let Table {
+            family,
+            entries,
+            capacity,
+        } = table;
+        let family = match family {
+            Family::Ipv4 => "IPv4",
+            Family::Ipv6 => "IPv6",
+        };
+        // Tenths of a percent, rounded down.
+        let load = entries
+            .saturating_mul(1000)
+            .checked_div(*capacity)
+            .unwrap_or(0);
+        writeln!(
+            out,
+            "  {family} {entries:>12} of {capacity} ({}.{} %)",
+            load / 10,
+            load % 10
+        )?;
+    }
+
+    if !unresolved.is_empty() {
+        writeln!(out, "\nReal servers whose next hop is not known:")?;
+        for address in unresolved {
+            writeln!(out, "  {address}")?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lvs_api::protocol::Interface;
+
+    #[test]
+    fn status_shows_interfaces_tables_and_unresolved_servers() {
+        let interface = |name: &str, mode: &str| Interface {
+            name: name.into(),
+            mode: mode.into(),
+        };
+        let status = Status {
+            version: "0.1.0".to_owned(),
+            abi: 3,
+            pid: 4711,
+            interfaces: vec![interface("eth0", "native"), interface("eth1", "generic")],
+            tables: vec![
+                Table {
+                    family: Family::Ipv4,
+                    entries: 123_456,
+                    capacity: 1_048_576,
+                },
+                Table {
+                    family: Family::Ipv6,
+                    entries: 0,
+                    capacity: 0,
+                },
+            ],
+            unresolved: vec!["10.0.0.9".parse().expect("an address")],
+        };
+        let mut out = Vec::new();
+        print(&mut out, &status).expect("memory takes it");
+        assert_eq!(
+            String::from_utf8(out).expect("text"),
+            "\
+lvsd 0.1.0, process 4711, map layout 3
+
+Interfaces:
+  eth0            native
+  eth1            generic (slow: the driver has no XDP)
+
+Connections:
+  IPv4       123456 of 1048576 (11.7 %)
+  IPv6            0 of 0 (0.0 %)
+
+Real servers whose next hop is not known:
+  10.0.0.9
+"
+        );
+    }
+}

@@ -1,0 +1,239 @@
+//! Command lines of the verbs.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::target::VirtualName;
+use lvs_api::health::{AdminState, Weight};
+use lvs_api::role::Role;
+
+/// Operates the director and its real servers: drains and restores them, and shows their state.
+///
+/// Overrides of state and weight are kept over a restart of lvsd. All of ipvsadm's commands begin with `-`:
+/// `lvsadm -h` lists them.
+#[derive(Debug, Parser)]
+#[command(name = "lvsadm", after_help = EXIT_STATUS)]
+pub(super) struct Arguments {
+    /// Control socket of lvsd (also in LVS_SOCKET)
+    #[arg(long, value_name = "PATH", global = true)]
+    pub(super) socket: Option<PathBuf>,
+
+    #[command(subcommand)]
+    pub(super) verb: Verb,
+}
+
+const EXIT_STATUS: &str = "\
+VIRTUAL is HOST:PORT, tcp:HOST:PORT, udp:HOST:PORT, fwm N, a servicename of the file, or all.
+REAL is an address or a name of the file, with :PORT or without.
+
+Exit status: 0 done; 1 connections were left (drain), or directors not in step (sync wait), at the
+deadline; 2 a wrong command line, or no lvsd; 255 refused.";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    Server(SetState),
+    Weight(SetWeight),
+    Drain(Drain),
+    /// Show the director's role and virtual addresses, every virtual service and real server: state and its
+    /// age, result of the last probe, connections and weights
+    Status {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print changes of state as they happen, one line of JSON each
+    Events,
+    #[command(subcommand)]
+    Sync(Sync),
+    /// Print the director's role, or change it: returns when that is done
+    Role {
+        /// master: hold the virtual addresses; backup: be ready to
+        #[arg(value_name = "master|backup")]
+        take: Option<Role>,
+    },
+    /// Hand the role over to the peer: it knows every connection and holds the addresses before this
+    /// director releases them. Any failure leaves this one master
+    Handover {
+        /// Wait no longer than this for the peer to know every connection (`10m`, `90s`, or seconds)
+        #[arg(long, value_name = "TIME", value_parser = time, default_value = "10s")]
+        timeout: Duration,
+    },
+}
+
+/// Show or await connection replication over lvsd's own encrypted sessions (`lvsd --peer`); the kernel's
+/// protocol is started by `--start-daemon`, and only shown here
+#[derive(Debug, Subcommand)]
+pub(super) enum Sync {
+    /// Show the peers: their state, what is sent to and received from them, what was refused and lost; and the
+    /// daemons of the kernel's protocol
+    Status {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Return when this director and all its peers know each other's connections
+    Wait {
+        /// Wait no longer than this (`10m`, `90s`, or seconds)
+        #[arg(long, value_name = "TIME", value_parser = time, default_value = "60s")]
+        timeout: Duration,
+        /// Do not wait for a peer that is away
+        ///
+        /// For a takeover from a peer that died. A peer that has not sent everything is waited for until it was
+        /// away for 5 s: this director may have been started just now.
+        #[arg(long)]
+        takeover: bool,
+    },
+}
+
+/// Set a real server ready, draining or in maintenance
+#[derive(Debug, Args)]
+pub(super) struct SetState {
+    /// Virtual service
+    #[arg(value_name = "VIRTUAL")]
+    pub(super) service: VirtualName,
+    /// Real server
+    #[arg(value_name = "REAL")]
+    pub(super) server: String,
+    /// ready: traffic, as long as its health checks pass; drain: no new connections but those of
+    /// persistent clients; maint: no traffic and no probes
+    #[arg(value_name = "ready|drain|maint", value_parser = admin_state)]
+    pub(super) state: AdminState,
+}
+
+/// Set a real server's weight in place of the configured one
+#[derive(Debug, Args)]
+pub(super) struct SetWeight {
+    /// Virtual service
+    #[arg(value_name = "VIRTUAL")]
+    pub(super) service: VirtualName,
+    /// Real server
+    #[arg(value_name = "REAL")]
+    pub(super) server: String,
+    /// A weight, a part of the configured one, or the configured one again
+    #[arg(value_name = "N|N%|configured", value_parser = weight)]
+    pub(super) weight: Weight,
+}
+
+/// Drain a real server, and wait until its last connection has ended
+#[derive(Debug, Args)]
+pub(super) struct Drain {
+    /// Real server
+    #[arg(value_name = "REAL")]
+    pub(super) server: String,
+    /// Only in this virtual service
+    #[arg(long = "virtual", value_name = "VIRTUAL", default_value = "all")]
+    pub(super) service: VirtualName,
+    /// Wait no longer than this (`10m`, `90s`, or seconds); the server stays drained
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(super) timeout: Option<Duration>,
+}
+
+fn admin_state(word: &str) -> Result<AdminState, String> {
+    match word {
+        "ready" => Ok(AdminState::Ready),
+        "drain" => Ok(AdminState::Drain),
+        "maint" => Ok(AdminState::Maint),
+        _ => Err("it is `ready', `drain' or `maint'".to_owned()),
+    }
+}
+
+fn weight(word: &str) -> Result<Weight, String> {
+    let number = |digits: &str| digits.parse().map_err(|_| NO_WEIGHT.to_owned());
+    match word.strip_suffix('%') {
+        Some(percent) => number(percent).map(Weight::Percent),
+        None if word == "configured" => Ok(Weight::Configured),
+        None => number(word).map(Weight::Absolute),
+    }
+}
+
+const NO_WEIGHT: &str = "it is a number, a percentage such as `50%', or `configured'";
+
+fn time(word: &str) -> Result<Duration, String> {
+    match word.parse() {
+        Ok(seconds) => Ok(Duration::from_secs(seconds)),
+        Err(_) => humantime::parse_duration(word).map_err(|error| error.to_string()),
+    }
+}
+
+/// Joins the words `fwm N` to one, `fwm:N`.
+pub(super) fn joined(words: Vec<OsString>) -> Vec<OsString> {
+    let mut joined: Vec<OsString> = Vec::with_capacity(words.len());
+    for word in words {
+        match joined.last_mut() {
+            Some(last) if last == "fwm" => {
+                last.push(":");
+                last.push(word);
+            }
+            _ => joined.push(word),
+        }
+    }
+    joined
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Verb, clap::Error> {
+        let words = line.split(' ').map(OsString::from).collect();
+        Arguments::try_parse_from(joined(words)).map(|arguments| arguments.verb)
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn weights_are_numbers_parts_or_the_configured_ones() {
+        let weight = |word: &str| {
+            let verb = parse(&format!("lvsadm weight www 10.0.0.1 {word}")).ok()?;
+            match verb {
+                Verb::Weight(arguments) => Some(arguments.weight),
+                _ => None,
+            }
+        };
+        assert_eq!(weight("7"), Some(Weight::Absolute(7)));
+        assert_eq!(weight("50%"), Some(Weight::Percent(50)));
+        assert_eq!(weight("configured"), Some(Weight::Configured));
+        for wrong in ["", "%", "-1", "5%%", "half", "99999999999"] {
+            assert_eq!(weight(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn times_have_units_or_are_seconds() {
+        let timeout = |word: &str| {
+            let verb = parse(&format!("lvsadm drain rs1 --timeout {word}")).ok()?;
+            match verb {
+                Verb::Drain(arguments) => arguments.timeout,
+                _ => None,
+            }
+        };
+        assert_eq!(timeout("10m"), Some(Duration::from_mins(10)));
+        assert_eq!(timeout("90"), Some(Duration::from_secs(90)));
+        assert_eq!(timeout("500ms"), Some(Duration::from_millis(500)));
+        assert_eq!(timeout("soon"), None);
+    }
+
+    #[test]
+    fn a_firewall_mark_may_be_two_words() {
+        for line in [
+            "lvsadm server fwm 3 10.0.0.1:80 maint",
+            "lvsadm server fwm:3 10.0.0.1:80 maint",
+        ] {
+            match parse(line) {
+                Ok(Verb::Server(arguments)) => {
+                    assert_eq!(arguments.service, VirtualName::Mark(3));
+                    assert_eq!(arguments.state, AdminState::Maint);
+                }
+                other => panic!("{line}: {other:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! `lvsadm`'s verbs: operation of the director and its real servers.
+//!
+//! A command line whose first word is one of the [`VERBS`] is a verb's; any other is ipvsadm's
+//! ([`crate::ipvsadm`]), whose commands all begin with `-`.
+
+mod arguments;
+mod clock;
+mod colour;
+mod drain;
+mod events;
+mod failure;
+mod overrides;
+mod progress;
+mod role;
+#[cfg(test)]
+mod sample;
+mod status;
+mod sync;
+mod target;
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use self::arguments::{Arguments, Sync, Verb};
+use self::failure::Failure;
+use lvs_api::client::Client;
+use lvs_api::role::Handover;
+
+use crate::socket;
+
+/// First words that are verbs.
+const VERBS: [&str; 9] = [
+    "server", "weight", "drain", "status", "events", "role", "sync", "handover", "help",
+];
+
+/// True for the command line of a verb. Called as `ipvsadm`, the program has none.
+pub(crate) fn is_verb(words: &[OsString]) -> bool {
+    let mut words = words.iter().map(|word| word.to_string_lossy());
+    let program = words.next().unwrap_or_default();
+    let program = Path::new(program.as_ref()).file_name().unwrap_or_default();
+    if program.to_string_lossy().starts_with("ipvsadm") {
+        return false;
+    }
+    loop {
+        match words.next().as_deref() {
+            // The only option that may precede a verb.
+            Some("--socket") => drop(words.next()),
+            Some(option) if option.starts_with("--socket=") => {}
+            Some(word) => return VERBS.contains(&word),
+            None => return false,
+        }
+    }
+}
+
+/// Executes the command line of a verb.
+pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments::joined(words)) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // If this cannot be written there is no other place for it.
+            drop(error.print());
+            return ExitCode::from(if error.use_stderr() {
+                failure::USAGE
+            } else {
+                0
+            });
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let outcome = match runtime {
+        Ok(runtime) => runtime.block_on(run(arguments)),
+        Err(error) => Err(Failure::Output(error)),
+    };
+    ExitCode::from(outcome.unwrap_or_else(|failure| {
+        if let Some(message) = failure.message() {
+            drop(writeln!(io::stderr(), "{message}"));
+        }
+        failure.exit_code()
+    }))
+}
+
+/// Executes a verb; the exit code.
+async fn run(arguments: Arguments) -> Result<u8, Failure> {
+    let mut client = Client::connect(&socket::path(arguments.socket)).await?;
+    let mut out = io::stdout();
+    match arguments.verb {
+        Verb::Server(arguments) => overrides::server(&mut client, &arguments).await?,
+        Verb::Weight(arguments) => overrides::weight(&mut client, &arguments).await?,
+        Verb::Drain(arguments) => {
+            let terminal = out.is_terminal();
+            return drain::run(&mut client, &arguments, &mut out, terminal).await;
+        }
+        Verb::Status { json } => {
+            let overview = status::Overview {
+                role: client.role().await?,
+                health: client.health().await?,
+            };
+            if json {
+                serde_json::to_writer_pretty(&mut out, &overview).map_err(io::Error::from)?;
+                writeln!(out)?;
+            } else {
+                let colour = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+                status::print(&mut out, &overview, clock::now(), colour)?;
+            }
+        }
+        Verb::Sync(Sync::Status { json }) => sync::status(&mut client, &mut out, json).await?,
+        Verb::Sync(Sync::Wait { timeout, takeover }) => {
+            let awaited = if takeover {
+                sync::Awaited::Takeover
+            } else {
+                sync::Awaited::InStep
+            };
+            let terminal = out.is_terminal();
+            return sync::wait(&mut client, &mut out, awaited, timeout, terminal).await;
+        }
+        Verb::Events => events::follow(&mut client, &mut out).await?,
+        Verb::Handover { timeout } => {
+            let timeout = timeout.as_millis().try_into().unwrap_or(u64::MAX);
+            client.hand_over(Handover { timeout }).await?;
+        }
+        Verb::Role { take: Some(role) } => client.set_role(role).await?,
+        Verb::Role { take: None } => role::print(&client.role().await?, &mut out)?,
+    }
+    Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verb(line: &str) -> bool {
+        is_verb(&line.split(' ').map(OsString::from).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_first_word_that_is_a_verb_is_not_ipvsadms() {
+        assert!(verb("lvsadm status"));
+        assert!(verb("/sbin/lvsadm --socket /s drain 10.0.0.1"));
+        assert!(verb("lvsadm --socket=/s events"));
+        assert!(!verb("lvsadm -Ln"));
+        assert!(!verb("lvsadm --socket status -Ln"));
+        assert!(!verb("lvsadm -A -s status"));
+        assert!(!verb("lvsadm nonsense"));
+        assert!(!verb("ipvsadm status"));
+        assert!(!verb("lvsadm"));
+    }
+}

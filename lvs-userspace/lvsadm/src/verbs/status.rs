@@ -1,0 +1,215 @@
+//! `status`: role, virtual services and real servers, for people or as JSON.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+
+use serde::Serialize;
+
+use super::colour::{painted, style};
+use super::{role, target};
+use lvs_api::health::{AdminState, Health, ServerHealth, ServiceHealth, State};
+use lvs_api::role::RoleStatus;
+
+/// Status of the director; its JSON has `role`, `addresses`, `services`.
+#[derive(Serialize)]
+pub(super) struct Overview {
+    #[serde(flatten)]
+    pub(super) role: RoleStatus,
+    #[serde(flatten)]
+    pub(super) health: Health,
+}
+
+/// Prints the status for people; `now` in seconds since 1970.
+pub(super) fn print(
+    out: &mut impl Write,
+    Overview { role, health }: &Overview,
+    now: u64,
+    colour: bool,
+) -> io::Result<()> {
+    role::show(out, role, colour)?;
+    writeln!(out)?;
+    if health.services.is_empty() {
+        return writeln!(
+            out,
+            "lvsd checks no virtual service: it runs without a file of real servers to probe \
+             (lvsd FILE start). `lvsadm -Ln` lists the services in the tables."
+        );
+    }
+    for (number, service) in health.services.iter().enumerate() {
+        if number > 0 {
+            writeln!(out)?;
+        }
+        print_service(out, service, now, colour)?;
+    }
+    Ok(())
+}
+
+fn print_service(
+    out: &mut impl Write,
+    service: &ServiceHealth,
+    now: u64,
+    colour: bool,
+) -> io::Result<()> {
+    let bold = painted(colour, &target::text(&service.id), Style::new().bold());
+    write!(out, "{bold}")?;
+    if let Some(name) = &service.name {
+        write!(out, " {name}")?;
+    }
+    let up = |server: &&ServerHealth| server.state == State::Up;
+    let count = service.servers.iter().filter(up).count();
+    write!(out, "  {count} of {} up", service.servers.len())?;
+    if service.quorum == Some(false) {
+        let text = "below its quorum";
+        write!(out, ", {}", painted(colour, text, style(AnsiColor::Red)))?;
+    }
+    if service.fallback {
+        let text = "fallback in use";
+        write!(out, ", {}", painted(colour, text, style(AnsiColor::Red)))?;
+    }
+    writeln!(out)?;
+
+    let names: Vec<_> = service.servers.iter().map(name).collect();
+    let wide = names.iter().map(String::len).max().unwrap_or(0).max(11);
+    writeln!(
+        out,
+        "  {:<wide$} {:<14} {:>10} {:>9} {:>7} {:>7}  Last probe",
+        "Real server", "State", "Since", "Weight", "Active", "InAct"
+    )?;
+    for (server, name) in service.servers.iter().zip(names) {
+        let (word, shade) = state(server);
+        // Padded before it is painted: colours have no width.
+        let word = painted(colour, &format!("{word:<14}"), shade);
+        let last = if server.last.is_empty() {
+            "not probed yet"
+        } else {
+            &server.last
+        };
+        writeln!(
+            out,
+            "  {name:<wide$} {word} {:>10} {:>9} {:>7} {:>7}  {last}",
+            age(now.saturating_sub(server.since)),
+            weight(server),
+            server.active,
+            server.inactive,
+        )?;
+    }
+    Ok(())
+}
+
+fn name(server: &ServerHealth) -> String {
+    match &server.name {
+        Some(name) => format!("{} ({name})", server.address),
+        None => server.address.to_string(),
+    }
+}
+
+/// Text of a server's state, the most important first, and its style.
+fn state(server: &ServerHealth) -> (String, Style) {
+    let (word, colour) = match (server.admin, server.state) {
+        _ if server.maintenance => ("maintenance", AnsiColor::Blue),
+        (AdminState::Maint, _) => ("maint", AnsiColor::Blue),
+        (_, State::Down) => ("down", AnsiColor::Red),
+        (AdminState::Drain, _) => ("drain", AnsiColor::Blue),
+        (_, State::Unknown) => ("unknown", AnsiColor::Yellow),
+        (_, State::Up) if server.towards > 0 => ("up", AnsiColor::Yellow),
+        (_, State::Up) => ("up", AnsiColor::Green),
+    };
+    // As HAProxy shows a server on the way to the other state.
+    let towards = match server.towards {
+        0 => String::new(),
+        towards => format!(" {towards}/{}", server.needed),
+    };
+    let backup = if server.backup { " backup" } else { "" };
+    (format!("{word}{towards}{backup}"), style(colour))
+}
+
+/// Effective weight, and the configured one where it differs.
+fn weight(server: &ServerHealth) -> String {
+    match server.effective {
+        None => format!("- of {}", server.configured),
+        Some(effective) if effective == server.configured => effective.to_string(),
+        Some(effective) => format!("{effective} of {}", server.configured),
+    }
+}
+
+/// The two largest units of a time: `3days 2h`.
+fn age(seconds: u64) -> String {
+    let text = humantime::format_duration(Duration::from_secs(seconds)).to_string();
+    let parts: Vec<_> = text.split(' ').take(2).collect();
+    parts.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+    use lvs_api::role::Role;
+
+    fn text(health: &Health, colour: bool) -> String {
+        let overview = Overview {
+            role: RoleStatus {
+                role: Role::Master,
+                addresses: Vec::new(),
+            },
+            health: health.clone(),
+        };
+        let mut out = Vec::new();
+        print(&mut out, &overview, 8_200, colour).expect("memory takes it");
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn every_virtual_service_and_server_is_shown_with_its_reason() {
+        assert_eq!(
+            text(&sample::health(), false),
+            "\
+This director is master
+
+tcp 192.0.2.80:80 www  1 of 2 up
+  Real server        State               Since    Weight  Active   InAct  Last probe
+  10.0.10.1:80 (rs1) up                     2h        10      12       3  HTTP 200 after 3 ms
+  10.0.10.2:80       down                   2h   - of 10       0       3  no connection in 2000 ms
+
+udp [2001:db8::53]:53  1 of 1 up
+  Real server      State               Since    Weight  Active   InAct  Last probe
+  [2001:db8::1]:53 drain                  2h   0 of 10      12       3  not probed yet
+"
+        );
+    }
+
+    #[test]
+    fn problems_stand_with_the_service() {
+        let mut health = sample::health();
+        health.services[0].quorum = Some(false);
+        health.services[0].fallback = true;
+        health.services[0].servers[0].towards = 1;
+        health.services[0].servers[0].needed = 3;
+        let shown = text(&health, false);
+        assert!(
+            shown.contains("1 of 2 up, below its quorum, fallback in use\n"),
+            "{shown}"
+        );
+        assert!(shown.contains(" up 1/3 "), "{shown}");
+    }
+
+    #[test]
+    fn colours_do_not_move_columns() {
+        let plain = text(&sample::health(), false);
+        let painted = text(&sample::health(), true);
+        assert!(painted.contains("\x1b[31mdown"), "{painted}");
+        let mut bare = String::new();
+        let mut rest = painted.as_str();
+        while let Some((before, after)) = rest.split_once('\x1b') {
+            bare += before;
+            rest = after.split_once('m').expect("the end of a colour").1;
+        }
+        assert_eq!(bare + rest, plain);
+    }
+
+    #[test]
+    fn a_director_without_health_checks_says_so() {
+        assert!(text(&Health::default(), false).contains("no virtual service"));
+    }
+}

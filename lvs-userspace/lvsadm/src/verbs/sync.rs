@@ -1,0 +1,382 @@
+//! `sync`: connection replication, shown and awaited.
+
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::clock;
+use super::failure::Failure;
+use super::progress::ProgressLine;
+use lvs_api::client::Client;
+use lvs_api::peers::{BulkSync, PeerReceived, PeerSent, PeerState, PeerStatus, PeersStatus};
+use lvs_api::sync::{DiscardCount, SyncStatus};
+
+/// Exit code: not in step at the deadline.
+const BEHIND: u8 = 1;
+/// Seconds in which a peer that is there connects: as lvsd starts, and after a connection broke.
+const COMES_BACK: u64 = 5;
+/// From one look at the status to the next.
+const PERIOD: Duration = Duration::from_millis(100);
+
+/// Status of both transports, as JSON.
+#[derive(Serialize)]
+struct Whole {
+    peers: PeersStatus,
+    sync: SyncStatus,
+}
+
+/// `sync status`.
+pub(super) async fn status(
+    client: &mut Client,
+    out: &mut impl Write,
+    json: bool,
+) -> Result<(), Failure> {
+    let whole = Whole {
+        peers: client.peers().await?,
+        sync: client.sync().await?,
+    };
+    if json {
+        serde_json::to_writer_pretty(&mut *out, &whole).map_err(io::Error::from)?;
+        writeln!(out)?;
+    } else {
+        print(out, &whole, clock::now())?;
+    }
+    Ok(())
+}
+
+/// The peers that are waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Awaited {
+    /// Every peer.
+    InStep,
+    /// Every peer but those that went away.
+    Takeover,
+}
+
+/// `sync wait`: returns when this director and all its peers are in step; the exit code.
+pub(super) async fn wait(
+    client: &mut Client,
+    out: &mut impl Write,
+    awaited: Awaited,
+    limit: Duration,
+    terminal: bool,
+) -> Result<u8, Failure> {
+    let began = Instant::now();
+    let mut progress = ProgressLine::new(terminal);
+    loop {
+        let peers = client.peers().await?.peers;
+        let behind = behind(&peers, awaited, clock::now());
+        let over = began.elapsed() >= limit;
+        let line = match (&behind, over) {
+            (None, _) => in_step(&peers),
+            (Some(behind), false) => behind.clone(),
+            (Some(behind), true) => {
+                let limit = humantime::format_duration(limit);
+                format!("not in step after {limit}: {behind}")
+            }
+        };
+        progress.show(out, line)?;
+        if behind.is_none() || over {
+            progress.end(out)?;
+            return Ok(if behind.is_none() { 0 } else { BEHIND });
+        }
+        let rest = limit.saturating_sub(began.elapsed());
+        tokio::time::sleep(PERIOD.min(rest)).await;
+    }
+}
+
+/// Describes peers that are still waited for; `now` in seconds since 1970.
+fn behind(peers: &[PeerStatus], awaited: Awaited, now: u64) -> Option<String> {
+    let gone = |peer: &PeerStatus| {
+        let sent_all = peer.received.as_ref().is_some_and(|it| it.bulk.is_some());
+        let for_long = now.saturating_sub(peer.since) >= COMES_BACK;
+        awaited == Awaited::Takeover && (sent_all || for_long)
+    };
+    let behind = peers.iter().filter_map(|peer| match peer.state {
+        PeerState::InStep | PeerState::Itself => None,
+        PeerState::CatchingUp => {
+            let sent = peer.sent.as_ref().map_or(100, |sent| sent.progress);
+            let received = peer
+                .received
+                .as_ref()
+                .map_or(0, |received| received.progress);
+            let (address, done) = (&peer.address, sent.min(received));
+            Some(format!("{address} is catching up ({done} %)"))
+        }
+        PeerState::Away if gone(peer) => None,
+        PeerState::Away => {
+            let why = peer.problem.as_deref().unwrap_or("not connected yet");
+            Some(format!("{} is away ({why})", peer.address))
+        }
+    });
+    let behind: Vec<_> = behind.collect();
+    (!behind.is_empty()).then(|| behind.join("; "))
+}
+
+fn in_step(peers: &[PeerStatus]) -> String {
+    let count = |peer: &PeerStatus| {
+        peer.received
+            .as_ref()
+            .map_or(0, |received| received.connections)
+    };
+    let others = peers.iter().filter(|peer| peer.state != PeerState::Itself);
+    let near = others.clone().filter(|peer| peer.state != PeerState::Away);
+    match others.clone().count() {
+        0 => "this director has no peers".to_owned(),
+        number => {
+            let near = near.count();
+            let held: u64 = others.map(count).sum();
+            format!("in step with {near} of {number} peers, whose {held} connections are here")
+        }
+    }
+}
+
+fn print(out: &mut impl Write, whole: &Whole, now: u64) -> io::Result<()> {
+    let peers = &whole.peers;
+    match (&peers.instance, &peers.listening) {
+        (Some(instance), Some(listening)) => {
+            writeln!(out, "director {instance}, peers may connect to {listening}")?;
+        }
+        _ => writeln!(out, "no links to peers (lvsd --peer)")?,
+    }
+    for peer in &peers.peers {
+        print_peer(out, peer, now)?;
+    }
+    for refusal in &peers.refused {
+        let (count, why) = (refusal.count, &refusal.explanation);
+        writeln!(out, "refused {count} times ({}): {why}", refusal.name)?;
+    }
+    if peers.lost_events > 0 {
+        let lost = peers.lost_events;
+        writeln!(
+            out,
+            "{lost} events of the data path did not fit: scans made up for them"
+        )?;
+    }
+    print_daemons(out, &whole.sync)
+}
+
+fn print_peer(out: &mut impl Write, peer: &PeerStatus, now: u64) -> io::Result<()> {
+    let role = peer.role.map_or("role unknown", |role| role.name());
+    let (address, state, since) = (&peer.address, peer.state.name(), ago(now, peer.since));
+    writeln!(out, "\npeer {address} ({role}): {state} since {since}")?;
+    if let Some(problem) = &peer.problem {
+        writeln!(out, "  {problem}")?;
+    }
+    if let Some(sent) = &peer.sent {
+        print_sent(out, sent, now)?;
+    }
+    if let Some(received) = &peer.received {
+        print_received(out, received, now)?;
+    }
+    Ok(())
+}
+
+fn print_sent(out: &mut impl Write, sent: &PeerSent, now: u64) -> io::Result<()> {
+    let PeerSent {
+        connections,
+        lag_frames,
+        lag_ms,
+        losses,
+        missing,
+        ..
+    } = sent;
+    writeln!(
+        out,
+        "  told   {connections} connections, lag {lag_frames} frames ({lag_ms} ms), {losses} losses, \
+         asked again {missing} times"
+    )?;
+    print_bulk(out, sent.bulk, now)
+}
+
+fn print_received(out: &mut impl Write, received: &PeerReceived, now: u64) -> io::Result<()> {
+    let (connections, losses) = (received.connections, received.losses);
+    writeln!(out, "  taken  {connections} connections, {losses} losses")?;
+    print_bulk(out, received.bulk, now)?;
+    print_discarded(out, &received.discarded)
+}
+
+fn print_bulk(out: &mut impl Write, bulk: Option<BulkSync>, now: u64) -> io::Result<()> {
+    match bulk {
+        None => writeln!(out, "         never all"),
+        Some(bulk) => {
+            let (connections, ms, at) = (bulk.connections, bulk.took_ms, ago(now, bulk.at));
+            writeln!(out, "         all: {connections} in {ms} ms, {at} ago")
+        }
+    }
+}
+
+fn print_discarded(out: &mut impl Write, discarded: &[DiscardCount]) -> io::Result<()> {
+    for it in discarded {
+        let (count, why) = (it.count, &it.explanation);
+        writeln!(out, "         not taken {count} times ({}): {why}", it.name)?;
+    }
+    Ok(())
+}
+
+/// Prints the daemons of IPVS's protocol, and their counters.
+fn print_daemons(out: &mut impl Write, sync: &SyncStatus) -> io::Result<()> {
+    let (sent, received) = (&sync.sent, &sync.received);
+    if sync.daemons.is_empty() && sent.messages + received.messages == 0 {
+        return Ok(());
+    }
+    writeln!(out)?;
+    for it in &sync.daemons {
+        let (role, interface) = (it.daemon.role.name(), &it.daemon.interface);
+        writeln!(
+            out,
+            "IPVS's protocol: {role} on {interface}, syncid {}",
+            it.daemon.syncid
+        )?;
+        if let Some(problem) = &it.problem {
+            writeln!(out, "  {problem}")?;
+        }
+    }
+    writeln!(
+        out,
+        "  told   {} connections in {} messages, {} not sent, {} events lost, {} rounds",
+        sent.entries, sent.messages, sent.failed, sent.lost_events, sent.rounds
+    )?;
+    writeln!(
+        out,
+        "  taken  {} connections in {} messages, {} lost for want of room",
+        received.entries, received.messages, received.overflowed
+    )?;
+    if received.unbound > 0 {
+        let unbound = received.unbound;
+        writeln!(out, "         {unbound} wait for their real server")?;
+    }
+    print_discarded(out, &received.discarded)
+}
+
+/// Seconds since then, for people.
+fn ago(now: u64, then: u64) -> String {
+    let seconds = Duration::from_secs(now.saturating_sub(then));
+    humantime::format_duration(seconds).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lvs_api::peers::RefusalCount;
+    use lvs_api::role::Role;
+    use lvs_api::sync::{SyncReceived, SyncSent};
+
+    fn peer(address: &str, state: PeerState) -> PeerStatus {
+        PeerStatus {
+            address: address.to_owned(),
+            instance: Some("00000000000000aa".to_owned()),
+            role: Some(Role::Backup),
+            state,
+            since: 940,
+            problem: None,
+            sent: Some(PeerSent {
+                connected: true,
+                connections: 1_000,
+                progress: 40,
+                lag_frames: 2,
+                lag_ms: 3,
+                ..PeerSent::default()
+            }),
+            received: Some(PeerReceived {
+                connected: true,
+                connections: 20,
+                progress: 100,
+                bulk: Some(BulkSync {
+                    at: 970,
+                    connections: 19,
+                    took_ms: 12,
+                }),
+                discarded: vec![DiscardCount {
+                    name: "no-service".to_owned(),
+                    count: 3,
+                    explanation: "there is no such virtual service here".to_owned(),
+                }],
+                ..PeerReceived::default()
+            }),
+        }
+    }
+
+    #[test]
+    fn peers_that_are_waited_for_are_named() {
+        let away = PeerStatus {
+            problem: Some("it does not answer".to_owned()),
+            ..peer("b:8849", PeerState::Away)
+        };
+        let all = [
+            peer("a:8849", PeerState::InStep),
+            away,
+            peer("c:8849", PeerState::CatchingUp),
+            peer("d:8849", PeerState::Itself),
+        ];
+        assert_eq!(
+            behind(&all, Awaited::InStep, 941).unwrap(),
+            "b:8849 is away (it does not answer); c:8849 is catching up (40 %)"
+        );
+        assert_eq!(behind(&all[..1], Awaited::InStep, 941), None);
+        // A takeover does not wait for peers that are away, only for those that are there.
+        assert_eq!(behind(&all[..2], Awaited::Takeover, 941), None);
+        assert!(behind(&all, Awaited::Takeover, 9_999).is_some());
+        // This director may have been started just now.
+        let silent = PeerStatus {
+            received: None,
+            ..all[1].clone()
+        };
+        assert!(behind(std::slice::from_ref(&silent), Awaited::Takeover, 944).is_some());
+        assert_eq!(
+            behind(std::slice::from_ref(&silent), Awaited::Takeover, 945),
+            None
+        );
+        assert!(behind(&[silent], Awaited::InStep, 9_999).is_some());
+        assert_eq!(
+            in_step(&all[..1]),
+            "in step with 1 of 1 peers, whose 20 connections are here"
+        );
+        assert_eq!(in_step(&all[3..]), "this director has no peers");
+    }
+
+    #[test]
+    fn peers_are_shown_with_refused_sessions() {
+        let whole = Whole {
+            peers: PeersStatus {
+                instance: Some("00000000000000bb".to_owned()),
+                listening: Some("[::]:8849".to_owned()),
+                peers: vec![peer("10.3.0.2:8849", PeerState::InStep)],
+                refused: vec![RefusalCount {
+                    name: "key".to_owned(),
+                    count: 2,
+                    explanation: "it has another key".to_owned(),
+                }],
+                lost_events: 0,
+            },
+            sync: SyncStatus {
+                daemons: Vec::new(),
+                sent: SyncSent::default(),
+                received: SyncReceived {
+                    messages: 0,
+                    entries: 0,
+                    overflowed: 0,
+                    unbound: 0,
+                    discarded: Vec::new(),
+                },
+            },
+        };
+        let mut text = Vec::new();
+        print(&mut text, &whole, 1_000).unwrap();
+        assert_eq!(
+            String::from_utf8(text).unwrap(),
+            "\
+director 00000000000000bb, peers may connect to [::]:8849
+
+peer 10.3.0.2:8849 (backup): in step since 1m
+  told   1000 connections, lag 2 frames (3 ms), 0 losses, asked again 0 times
+         never all
+  taken  20 connections, 0 losses
+         all: 19 in 12 ms, 30s ago
+         not taken 3 times (no-service): there is no such virtual service here
+refused 2 times (key): it has another key
+"
+        );
+    }
+}

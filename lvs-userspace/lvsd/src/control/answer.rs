@@ -1,0 +1,78 @@
+//! Parts of every request: its body, its work, its answer.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::JsonRejection;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use lvs_api::protocol::{Refusal, RefusalKind};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::state::Control;
+
+/// A request's body, as axum extracts it.
+pub(super) type JsonBody<T> = Result<Json<T>, JsonRejection>;
+
+/// The body of a request, or the refusal of one that is not understood.
+pub(super) fn parsed<T>(body: JsonBody<T>) -> Result<T, Refusal> {
+    match body {
+        Ok(Json(value)) => Ok(value),
+        Err(error) => Err(Refusal::new(RefusalKind::Invalid, error.body_text())),
+    }
+}
+
+/// Does work that may wait for the kernel, off the runtime's threads.
+pub(super) async fn off_runtime<T: Send + 'static>(
+    control: Arc<Control>,
+    work: impl FnOnce(&Control) -> T + Send + 'static,
+) -> Result<T, Response> {
+    tokio::task::spawn_blocking(move || work(&control))
+        .await
+        .map_err(|error| {
+            tracing::error!("a request failed: {error}");
+            refused(Refusal::new(
+                RefusalKind::Internal,
+                "the request failed, see the daemon's log",
+            ))
+        })
+}
+
+/// 204, or the refusal.
+pub(super) fn done(outcome: Result<(), Refusal>) -> Response {
+    match outcome {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(refusal) => refused(refusal),
+    }
+}
+
+/// An answer of newline-delimited JSON that is sent as it is produced.
+pub(super) fn streamed(lines: mpsc::Receiver<Result<Bytes, Infallible>>) -> Response {
+    let body = Body::from_stream(ReceiverStream::new(lines));
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
+}
+
+/// A refusal, with the HTTP status of its kind.
+pub(super) fn refused(refusal: Refusal) -> Response {
+    let status = match refusal.kind {
+        RefusalKind::ServiceExists | RefusalKind::ServerExists | RefusalKind::DaemonRunning => {
+            StatusCode::CONFLICT
+        }
+        RefusalKind::NoSuchService
+        | RefusalKind::ServiceNotDefined
+        | RefusalKind::NoSuchServer
+        | RefusalKind::NoDaemon
+        | RefusalKind::NoDevice => StatusCode::NOT_FOUND,
+        RefusalKind::NotPermitted => StatusCode::FORBIDDEN,
+        RefusalKind::Invalid | RefusalKind::OutOfRange | RefusalKind::UnknownScheduler => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
+        RefusalKind::NoRoom => StatusCode::INSUFFICIENT_STORAGE,
+        RefusalKind::NotSupported => StatusCode::NOT_IMPLEMENTED,
+        RefusalKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    (status, Json(refusal)).into_response()
+}

@@ -1,0 +1,100 @@
+//! Requests about the health of real servers.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::response::Response;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use super::answer::{JsonBody, done, off_runtime, parsed, refused, streamed};
+use super::state::Control;
+use lvs_api::health::{Health, Override};
+use lvs_api::protocol::{Refusal, RefusalKind};
+
+/// Lines queued for one client that reads slowly.
+const QUEUED: usize = 16;
+
+fn no_health_checks() -> Response {
+    refused(Refusal::new(
+        RefusalKind::NotSupported,
+        "no real server is checked: lvsd runs without an ldirectord.cf",
+    ))
+}
+
+/// `POST /v1/orders`.
+pub(super) async fn set_override(
+    State(control): State<Arc<Control>>,
+    body: JsonBody<Override>,
+) -> Result<Response, Response> {
+    let change = parsed(body).map_err(refused)?;
+    let text = serde_json::to_string(&change).unwrap_or_default();
+    let outcome = control
+        .controller()
+        .ok_or_else(no_health_checks)?
+        .set_override(change)
+        .await;
+    match &outcome {
+        Ok(()) => info!("order {text}"),
+        Err(refusal) => info!("refused {text}: {}", refusal.message),
+    }
+    Ok(done(outcome))
+}
+
+/// `GET /v1/health`.
+pub(super) async fn health(State(control): State<Arc<Control>>) -> Result<Json<Health>, Response> {
+    let mut health = control
+        .controller()
+        .ok_or_else(no_health_checks)?
+        .health()
+        .await;
+    let services = off_runtime(control, |control| control.director().list()).await?;
+    // The tables count: services may have been edited by hand.
+    let listed: HashMap<_, _> = services
+        .services
+        .iter()
+        .map(|s| (s.id, &s.servers))
+        .collect();
+    for service in &mut health.services {
+        let servers = listed.get(&service.id).into_iter().copied().flatten();
+        let by_address: HashMap<_, _> = servers.map(|server| (server.id.0, server)).collect();
+        for server in &mut service.servers {
+            let entry = by_address.get(&server.address);
+            server.effective = entry.map(|entry| entry.settings.weight);
+            server.active = entry.map_or(0, |entry| entry.active);
+            server.inactive = entry.map_or(0, |entry| entry.inactive);
+        }
+    }
+    Ok(Json(health))
+}
+
+/// `GET /v1/events`.
+pub(super) async fn events(State(control): State<Arc<Control>>) -> Result<Response, Response> {
+    let mut events = control.controller().ok_or_else(no_health_checks)?.events();
+    let (sender, receiver) = mpsc::channel::<Result<Bytes, Infallible>>(QUEUED);
+    tokio::spawn(async move {
+        loop {
+            let event = tokio::select! {
+                event = events.recv() => event,
+                () = sender.closed() => return,
+            };
+            let line = match event {
+                Ok(event) => serde_json::to_string(&*event).unwrap_or_default() + "\n",
+                Err(RecvError::Closed) => return,
+                Err(RecvError::Lagged(missed)) => {
+                    warn!("a client reads too slowly and misses {missed} events");
+                    continue;
+                }
+            };
+            if sender.send(Ok(line.into())).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(streamed(receiver))
+}

@@ -1,0 +1,147 @@
+//! State of the daemon for requests and tasks.
+
+use std::sync::{Arc, OnceLock};
+
+use lvs_api::model::Family;
+use lvs_api::protocol::{Interface, Status, Table};
+use lvs_dataplane::connections::Occupation;
+use lvs_dataplane::director::Director;
+use lvs_dataplane::kernel::Maps;
+use lvs_failover::role::Roles;
+use lvs_health::controller::Handle;
+use lvs_replication::ipvs::{SyncDaemons, SyncOptions};
+use lvs_replication::peer::Peers;
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::{mpsc, oneshot};
+
+/// A request to read the configuration again. The answer says what is wrong with it.
+pub(crate) type Reload = oneshot::Sender<Result<(), String>>;
+
+/// State of the daemon, from which requests are answered.
+pub(crate) struct Control {
+    director: Arc<Mutex<Director>>,
+    maps: Arc<Maps>,
+    sync: SyncDaemons,
+    peers: OnceLock<Arc<Peers>>,
+    roles: Arc<Roles>,
+    interfaces: Mutex<Vec<Interface>>,
+    occupation: Mutex<Occupation>,
+    reloads: mpsc::Sender<Reload>,
+    controller: OnceLock<Handle>,
+}
+
+impl Control {
+    /// State of a daemon with this director. Requests to read its configuration again go to `reloads`.
+    pub(crate) fn new(
+        director: Director,
+        roles: Roles,
+        options: SyncOptions,
+        reloads: mpsc::Sender<Reload>,
+    ) -> Self {
+        let maps = Arc::clone(director.maps());
+        let director = Arc::new(Mutex::new(director));
+        Self {
+            sync: SyncDaemons::new(Arc::clone(&director), Arc::clone(&maps), options),
+            peers: OnceLock::new(),
+            maps,
+            director,
+            roles: Arc::new(roles),
+            interfaces: Mutex::default(),
+            occupation: Mutex::default(),
+            reloads,
+            controller: OnceLock::new(),
+        }
+    }
+
+    /// Controller of the health checks, if there are any.
+    pub(crate) fn controller(&self) -> Option<&Handle> {
+        self.controller.get()
+    }
+
+    /// Sets the controller of the health checks, once.
+    pub(crate) fn set_controller(&self, controller: Handle) {
+        let _ = self.controller.set(controller);
+    }
+
+    /// Locks the director, the single writer of the tables. Its holder may wait for the kernel: never lock it on
+    /// the runtime's threads, nor hold it across an await.
+    pub(crate) fn director(&self) -> MutexGuard<'_, Director> {
+        self.director.lock()
+    }
+
+    /// The maps.
+    pub(crate) const fn maps(&self) -> &Arc<Maps> {
+        &self.maps
+    }
+
+    /// Connection replication in the messages of the kernel's IPVS.
+    pub(crate) const fn sync(&self) -> &SyncDaemons {
+        &self.sync
+    }
+
+    /// Sessions with other directors, if there are any.
+    pub(crate) fn peers(&self) -> Option<&Arc<Peers>> {
+        self.peers.get()
+    }
+
+    /// Sets the sessions with other directors, once.
+    pub(crate) fn set_peers(&self, peers: Arc<Peers>) {
+        let _ = self.peers.set(peers);
+    }
+
+    /// The director, for tasks that outlive a request.
+    pub(crate) const fn shared_director(&self) -> &Arc<Mutex<Director>> {
+        &self.director
+    }
+
+    /// Sends a request to read the configuration again. `None`: the daemon is stopping.
+    pub(super) async fn reload(&self) -> Option<Result<(), String>> {
+        let (answer, outcome) = oneshot::channel();
+        self.reloads.send(answer).await.ok()?;
+        outcome.await.ok()
+    }
+
+    /// The role of this director.
+    pub(crate) const fn roles(&self) -> &Arc<Roles> {
+        &self.roles
+    }
+
+    /// Sets the interfaces that the program runs on.
+    pub(crate) fn set_interfaces(&self, interfaces: Vec<Interface>) {
+        *self.interfaces.lock() = interfaces;
+    }
+
+    /// Sets the number of connections that the last sweep met.
+    pub(crate) fn set_occupation(&self, occupation: Occupation) {
+        *self.occupation.lock() = occupation;
+    }
+
+    /// Status of the daemon and its data path.
+    pub(super) fn status(&self) -> Status {
+        let occupation = *self.occupation.lock();
+        let table = |family, entries, capacity: u32| Table {
+            family,
+            entries,
+            capacity: u64::from(capacity),
+        };
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            abi: lvs_common::abi::ABI_VERSION,
+            pid: std::process::id(),
+            interfaces: self.interfaces.lock().clone(),
+            tables: vec![
+                table(
+                    Family::Ipv4,
+                    occupation.entries4,
+                    self.maps.connections4.len(),
+                ),
+                table(
+                    Family::Ipv6,
+                    occupation.entries6,
+                    self.maps.connections6.len(),
+                ),
+            ],
+            unresolved: self.director().unresolved(),
+        }
+    }
+}

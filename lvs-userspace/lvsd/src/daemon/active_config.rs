@@ -1,0 +1,147 @@
+//! The configuration in effect, and its reload: by a signal, by a request, or as the file changes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Result;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+use super::file::{Error as FileError, File, read_all};
+use super::file_changes::FileActions;
+use super::health_checks::HealthChecks;
+use super::interfaces::{self, Interfaces};
+use super::settings::Settings;
+use super::watched::Watched;
+use super::{marks, rules};
+use crate::control::Control;
+use crate::logging::Log;
+use lvs_dataplane::kernel::memory;
+use lvs_health::model::Globals;
+
+/// The configuration in effect.
+pub(super) struct ActiveConfig {
+    control: Arc<Control>,
+    /// Health checks of its services; none: it is rules, or there is none.
+    pub(super) checks: Option<HealthChecks>,
+    path: Option<PathBuf>,
+    log: Option<Log>,
+    interfaces: Arc<Mutex<Interfaces>>,
+    /// The files in use, as they were when they were read.
+    files: watch::Sender<Vec<Watched>>,
+    file_actions: FileActions,
+}
+
+impl ActiveConfig {
+    pub(super) fn new(
+        control: &Arc<Control>,
+        settings: &Settings,
+        interfaces: Arc<Mutex<Interfaces>>,
+        files: Vec<Watched>,
+    ) -> Self {
+        Self {
+            control: Arc::clone(control),
+            checks: None,
+            path: settings.config.clone(),
+            log: settings.log.clone(),
+            interfaces,
+            files: watch::Sender::new(files),
+            file_actions: FileActions::default(),
+        }
+    }
+
+    /// The files in use, now and later.
+    pub(super) fn files(&self) -> watch::Receiver<Vec<Watched>> {
+        self.files.subscribe()
+    }
+
+    /// Follows the settings of a file for the daemon itself.
+    pub(super) fn follow(&mut self, globals: &Globals) {
+        self.file_actions.follow(globals);
+        if let Some(log) = &self.log {
+            log.follow(globals.logfile.as_deref());
+        }
+    }
+
+    /// Reads the configuration again. A wrong one changes nothing; the error says what is wrong.
+    pub(super) async fn reload(&mut self) -> Result<(), String> {
+        let Some(path) = self.path.clone() else {
+            let missing = "there is no configuration to read again (--config)".to_owned();
+            warn!("{missing}");
+            return Err(missing);
+        };
+        let applied = self.read_and_apply(path.clone()).await;
+        memory::give_back();
+        match applied {
+            Ok(()) => {
+                info!("the tables hold what {} says", path.display());
+                Ok(())
+            }
+            Err(error) => {
+                error!("{error:#}");
+                Err(format!("{error:#}"))
+            }
+        }
+    }
+
+    async fn read_and_apply(&mut self, path: PathBuf) -> Result<()> {
+        let named = path.clone();
+        let read = tokio::task::spawn_blocking(move || read_all(&named));
+        let (file, files) = read.await??;
+        let addresses = interfaces::addresses(&file);
+        match (file, &self.checks) {
+            (File::Services(services), Some(checks)) => {
+                // First: the answers to whatever is sent there have to be seen.
+                interfaces::attach_missing(&self.interfaces, &self.control, addresses).await;
+                let globals = services.globals.clone();
+                let control = Arc::clone(&self.control);
+                let marked = services.clone();
+                tokio::task::spawn_blocking(move || marks::import(&control, &marked)).await?;
+                checks.reload(&self.control, *services).await?;
+                self.follow(&globals);
+                self.files.send_replace(files);
+                Ok(())
+            }
+            (File::Rules(configuration), None) => {
+                interfaces::attach_missing(&self.interfaces, &self.control, addresses).await;
+                let control = Arc::clone(&self.control);
+                tokio::task::spawn_blocking(move || rules::apply(&control, &configuration)).await?
+            }
+            _ => Err(FileError::OtherKind(path).into()),
+        }
+    }
+
+    /// Acts on a changed file as `autoreload` and `callback` ask; rules have neither.
+    pub(super) async fn changed_on_disk(&mut self, path: &Path) {
+        if self.checks.is_none() {
+            return;
+        }
+        info!(
+            "Configuration file '{}' has changed on disk",
+            path.display()
+        );
+        if self.file_actions.autoreload {
+            info!(" - reread new configuration");
+            // The outcome is in the log.
+            let _ = self.reload().await;
+        } else {
+            info!(" - ignore new configuration");
+        }
+        self.file_actions.call_back(path);
+    }
+
+    /// Ends the health checks, and withdraws the services that are not to outlive the daemon.
+    pub(super) async fn stop(self) {
+        if let Some(checks) = self.checks {
+            checks.stop().await;
+        }
+    }
+
+    /// Ends the health checks and withdraws nothing: another daemon takes over.
+    pub(super) async fn hand_over(self) {
+        if let Some(checks) = self.checks {
+            checks.hand_over().await;
+        }
+    }
+}

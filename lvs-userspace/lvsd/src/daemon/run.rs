@@ -1,0 +1,51 @@
+//! The life of a daemon: start, serve, end.
+
+use std::fs;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use lvs_dataplane::kernel::memory;
+use parking_lot::Mutex;
+use tracing::{info, warn};
+
+use super::interfaces::Interfaces;
+use super::serve::{End, serve};
+use super::settings::Settings;
+use super::start::start;
+
+/// Runs the daemon until SIGTERM, SIGINT or SIGUSR2; at SIGUSR2 it withdraws nothing. `ready` is called once
+/// the tables are set and requests are answered.
+pub(crate) fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
+    memory::share();
+    let started = start(settings)?;
+    let interfaces = Arc::clone(&started.interfaces);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let end = runtime.block_on(serve(settings, started, ready))?;
+    drop(runtime);
+
+    if let Err(error) = fs::remove_file(&settings.socket) {
+        warn!("cannot remove {}: {error}", settings.socket.display());
+    }
+    if settings.detach_on_exit && end == End::Stopped {
+        detach(interfaces)
+    } else {
+        info!("the data path keeps forwarding; the next lvsd takes it over");
+        Ok(())
+    }
+}
+
+/// Removes the data path. No task holds the interfaces any more.
+fn detach(interfaces: Arc<Mutex<Interfaces>>) -> Result<()> {
+    let interfaces = Arc::into_inner(interfaces).and_then(|mutex| mutex.into_inner().ok());
+    if let Some(interfaces) = interfaces {
+        interfaces.into_data_path().remove()?;
+        info!("detached and removed the data path");
+    } else {
+        info!("the data path keeps forwarding; the next lvsd takes it over");
+    }
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! The tasks of a daemon, and its main loop: signals, reloads and changed files.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use lvs_dataplane::kernel::memory;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tracing::{error, info};
+
+use super::active_config::ActiveConfig;
+use super::health_checks::HealthChecks;
+use super::settings::Settings;
+use super::start::Started;
+use super::{file_changes, next_hops, peers, stop, systemd, tasks};
+use crate::control;
+
+/// Longest wait at the end for a client that keeps its connection open.
+const OPEN_CONNECTIONS: Duration = Duration::from_secs(2);
+
+/// Reason for the end of a daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// SIGTERM or SIGINT.
+    Stopped,
+    /// SIGUSR2: another daemon takes over.
+    HandedOver,
+}
+
+/// Runs the tasks of a daemon until a signal ends it.
+pub(super) async fn serve(
+    settings: &Settings,
+    started: Started,
+    ready: impl FnOnce(),
+) -> Result<End> {
+    let Started {
+        control,
+        services,
+        service_path,
+        peers,
+        socket,
+        interfaces,
+        mut reloads,
+        files,
+    } = started;
+    let mut signals = Signals::listen()?;
+    let (stopper, stopped) = watch::channel(());
+    let tasks = tasks::start(&control, &interfaces, &stopped)?;
+    let mut end = None;
+    let mut config = ActiveConfig::new(&control, settings, interfaces, files);
+    if let Some(services) = services {
+        config.follow(&services.globals);
+        let checks =
+            HealthChecks::start(&control, services, settings.overrides(), service_path).await?;
+        tokio::select! {
+            () = checks.first_outcomes() => {}
+            () = signals.stop() => end = Some(End::Stopped),
+        }
+        config.checks = Some(checks);
+    }
+    if let Some(peers) = peers {
+        peers::start(&control, peers).await?;
+    }
+    next_hops::wait_resolved(&control).await;
+    // Last: from now on packets that follow the addresses are forwarded.
+    control.roles().apply_initial().await;
+    let listener = socket
+        .publish()
+        .context("cannot publish the control socket")?;
+    info!("listening at {}", settings.socket.display());
+    let server = tokio::spawn(control::serve(
+        listener,
+        Arc::clone(&control),
+        stop::ended(stopped),
+    ));
+    memory::give_back();
+    ready();
+    systemd::ready();
+
+    let mut changes = file_changes::watch(config.files());
+    let end = loop {
+        if let Some(end) = end {
+            break end;
+        }
+        tokio::select! {
+            _ = signals.hand_over.recv() => end = Some(End::HandedOver),
+            _ = signals.terminate.recv() => end = Some(End::Stopped),
+            _ = signals.interrupt.recv() => end = Some(End::Stopped),
+            _ = signals.hangup.recv() => {
+                info!("SIGHUP: reading the configuration again");
+                // The outcome is in the log.
+                let _ = config.reload().await;
+            }
+            Some(answer) = reloads.recv() => {
+                let outcome = config.reload().await;
+                // The client may be gone.
+                let _ = answer.send(outcome);
+            }
+            Some(path) = changes.recv() => config.changed_on_disk(&path).await,
+        }
+    };
+    info!("stopping");
+    systemd::stopping();
+    match end {
+        End::HandedOver => {
+            info!("everything stays as it is for the next lvsd");
+            config.hand_over().await;
+        }
+        End::Stopped => {
+            if settings.detach_on_exit {
+                control.roles().release_addresses().await;
+            }
+            config.stop().await;
+        }
+    }
+    drop(stopper);
+    finish(server, tasks).await;
+    Ok(end)
+}
+
+/// The signals that a daemon follows.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+    hand_over: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?,
+            interrupt: signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?,
+            hangup: signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?,
+            hand_over: signal(SignalKind::user_defined2()).context("cannot listen for SIGUSR2")?,
+        })
+    }
+
+    /// Returns at SIGTERM or SIGINT.
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Waits for the control server and the tasks, which are ending.
+async fn finish(server: JoinHandle<io::Result<()>>, tasks: Vec<JoinHandle<()>>) {
+    let _ = tokio::time::timeout(OPEN_CONNECTIONS, server).await;
+    for task in tasks {
+        if let Err(error) = task.await {
+            error!("a task of the daemon failed: {error}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The start of a daemon, before its tasks run: configuration, data path, tables, interfaces, socket.
+
+use std::fs;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use lvs_dataplane::director::Director;
+use lvs_dataplane::kernel::{DataPath, Directory};
+use lvs_dataplane::service_path::{Namespace, ServicePath};
+use lvs_dataplane::{keepalive, own_addresses, privileges};
+use lvs_failover::role::Roles;
+use lvs_health::model;
+use lvs_replication::peer;
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tracing::warn;
+
+use super::file::{File, read_all};
+use super::interfaces::{self, Interfaces};
+use super::peers::PeerSettings;
+use super::settings::Settings;
+use super::watched::Watched;
+use super::{marks, rules};
+use crate::control::{Control, Reload, Socket};
+
+/// A daemon whose tables are set and whose interfaces are attached, before its tasks run.
+pub(super) struct Started {
+    pub(super) control: Arc<Control>,
+    /// Services of an `ldirectord.cf`.
+    pub(super) services: Option<model::Configuration>,
+    /// Way to probe real servers as clients of the service; only with services.
+    pub(super) service_path: Option<Arc<ServicePath>>,
+    pub(super) peers: Option<peer::Options>,
+    pub(super) socket: Socket,
+    pub(super) interfaces: Arc<Mutex<Interfaces>>,
+    pub(super) reloads: mpsc::Receiver<Reload>,
+    /// The configuration files, as they were when they were read.
+    pub(super) files: Vec<Watched>,
+}
+
+/// Starts a daemon. Files and keys are read before anything is changed.
+///
+/// A daemon that is killed here leaves nothing that the next one cannot take over or clean up.
+pub(super) fn start(settings: &Settings) -> Result<Started> {
+    let (file, files) = settings
+        .config
+        .as_deref()
+        .map(read_all)
+        .transpose()?
+        .unzip();
+    let peers = settings
+        .peers
+        .as_ref()
+        .map(PeerSettings::read)
+        .transpose()?;
+    if let Some(log) = &settings.log {
+        log.follow(file.as_ref().and_then(File::logfile));
+    }
+
+    let directory = Directory::open(&settings.bpffs)?;
+    let (data_path, keys) = DataPath::open(directory, &settings.options, settings.reset)?;
+    let director = Director::new(Arc::clone(&data_path.maps), keys)?;
+    let (reload, reloads) = mpsc::channel(1);
+    if let Some(folder) = settings.socket.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    let roles = Roles::new(
+        settings.socket.with_extension("role"),
+        data_path.adopted,
+        settings.role,
+        settings.group.clone(),
+    );
+    let control = Arc::new(Control::new(director, roles, settings.sync, reload));
+
+    let addresses = file.as_ref().map(interfaces::addresses).unwrap_or_default();
+    let services = file
+        .map(|file| apply(&control, file))
+        .transpose()?
+        .flatten();
+    own_addresses::follow(&data_path.maps.config);
+    let interfaces = Interfaces::attach(data_path, &settings.interfaces, addresses)?;
+    control.set_interfaces(interfaces.describe());
+    let interfaces = Arc::new(Mutex::new(interfaces));
+    let socket = Socket::bind(&settings.socket)
+        .with_context(|| format!("cannot listen at {}", settings.socket.display()))?;
+
+    // Real servers of rules are not probed.
+    let service_path = services.as_ref().map(|_| {
+        let send = interfaces::probe_attacher(Arc::clone(&interfaces));
+        // A namespace that could not be made fails only the probes that need it.
+        let path = ServicePath::new(Namespace::spawn(), send, Arc::clone(control.maps()));
+        Arc::new(path)
+    });
+    // Threads inherit the capabilities of the thread that makes them: all others start after this.
+    privileges::reduce(settings.detach_on_exit)?;
+    let (maps, down) = (
+        Arc::clone(control.maps()),
+        control.director().servers_to_reset(),
+    );
+    if let Err(error) = keepalive::start(maps, down, control.roles().follow()) {
+        warn!("silent clients of servers that are down stay silent: {error}");
+    }
+    Ok(Started {
+        control,
+        services,
+        service_path,
+        peers,
+        socket,
+        interfaces,
+        reloads,
+        files: files.unwrap_or_default(),
+    })
+}
+
+/// Sets the tables from rules. Services are returned: the controller sets their tables.
+fn apply(control: &Control, file: File) -> Result<Option<model::Configuration>> {
+    match file {
+        File::Rules(configuration) => {
+            rules::apply(control, &configuration)?;
+            Ok(None)
+        }
+        File::Services(services) => {
+            marks::import(control, &services);
+            Ok(Some(*services))
+        }
+    }
+}
