@@ -40,7 +40,7 @@ pub(crate) fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
 
 /// Removes the data path. No task holds the interfaces any more.
 fn detach(interfaces: Arc<Mutex<Interfaces>>) -> Result<()> {
-    let interfaces = Arc::into_inner(interfaces).and_then(|mutex| mutex.into_inner().ok());
+    let interfaces = Arc::into_inner(interfaces).map(Mutex::into_inner);
     if let Some(interfaces) = interfaces {
         interfaces.into_data_path().remove()?;
         info!("detached and removed the data path");
