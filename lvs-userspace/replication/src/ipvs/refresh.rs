@@ -187,7 +187,7 @@ mod tests {
                 timeout: ticks(900),
                 survey: Survey::default(),
             };
-            let place = Place::of(V4::hash(&key, &[7_u64; 16]), table.sets());
+            let place = Place::of(key.hash(&[7_u64; 16]), table.sets());
             let inserted = table::insert(table, place, &mut new).unwrap();
             let id = EntryId::new::<V4>(inserted.number);
             refresher.note_sent(id, inserted.tag, now, now);
