@@ -137,7 +137,7 @@ mod tests {
 
     use lvs_common::connection::table::{self, New, Place, Store as _, Survey};
     use lvs_common::connection::{Client, Key, Kind, Ports, Record};
-    use lvs_common::family::{Family as _, V4, V6};
+    use lvs_common::family::{V4, V6};
     use lvs_dataplane::kernel::{EntryMapping, Mapping};
     use lvs_dataplane::table::Table;
 
