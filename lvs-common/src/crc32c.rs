@@ -10,7 +10,7 @@ use crate::walk::Step;
 /// The polynomial, bit-reversed.
 const POLYNOMIAL: u32 = 0x82f6_3b78;
 
-/// What one byte does to the CRC.
+/// The effect of one byte on the CRC.
 static BYTES: [u32; 256] = {
     let mut table = [0; 256];
     let mut byte = 0;

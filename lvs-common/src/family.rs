@@ -1,27 +1,32 @@
 //! The two address families, as types: the packet path is written once and compiled for each.
 
 use crate::abi::Address;
-use crate::connection::Key;
 use crate::secrets::Secrets;
 
 /// IPv4 or IPv6.
 pub trait Family: Copy + core::fmt::Debug + PartialEq + Eq + 'static {
     /// An address in network order.
     type Address: Copy + core::fmt::Debug + PartialEq + Eq + AsRef<[u8]> + 'static;
-    /// What fills an entry of the connection table up to a power of two.
+    /// The padding of an entry of the connection table, up to a power of two bytes.
     type Padding: Copy + core::fmt::Debug + 'static;
     /// 4 or 6.
     const NUMBER: u8;
-    /// Nothing.
+    /// The padding, all zero.
     const PADDING: Self::Padding;
     /// The address in the form that all maps share.
     fn widen(address: Self::Address) -> Address;
     /// The address from the form that all maps share.
     fn narrow(address: &Address) -> Self::Address;
-    /// Whether two keys are the same, compared in few steps.
-    fn same(one: &Key<Self>, other: &Key<Self>) -> bool;
-    /// The connection table's hash: NH over 32-bit words, see `nh`.
-    fn hash<S: Secrets>(key: &Key<Self>, secrets: S) -> u64;
+    /// Returns whether two pairs of addresses are the same, compared in few steps.
+    fn same(one: [&Self::Address; 2], other: [&Self::Address; 2]) -> bool;
+    /// The connection table's hash of a source, a destination and two more words: NH over 32-bit words, see
+    /// `nh`.
+    fn hash<S: Secrets>(
+        source: &Self::Address,
+        destination: &Self::Address,
+        rest: [u32; 2],
+        secrets: S,
+    ) -> u64;
 }
 
 /// IPv4.
@@ -103,25 +108,26 @@ impl Family for V4 {
     }
 
     #[inline(always)]
-    fn same(one: &Key<Self>, other: &Key<Self>) -> bool {
-        let addresses =
-            |key: &Key<Self>| -> u64 { zerocopy::transmute!([key.source, key.destination]) };
-        addresses(one) == addresses(other) && one.rest() == other.rest()
+    fn same([a, b]: [&[u8; 4]; 2], [c, d]: [&[u8; 4]; 2]) -> bool {
+        let one: u64 = zerocopy::transmute!([*a, *b]);
+        let other: u64 = zerocopy::transmute!([*c, *d]);
+        one == other
     }
 
     #[inline(always)]
-    fn hash<S: Secrets>(key: &Key<Self>, secrets: S) -> u64 {
+    fn hash<S: Secrets>(
+        source: &[u8; 4],
+        destination: &[u8; 4],
+        [first, second]: [u32; 2],
+        secrets: S,
+    ) -> u64 {
         let (s0, s1) = (secrets.secret(0), secrets.secret(1));
         let addresses = nh(
-            u32::from_ne_bytes(key.source),
-            u32::from_ne_bytes(key.destination),
+            u32::from_ne_bytes(*source),
+            u32::from_ne_bytes(*destination),
             s0,
         );
-        let rest = nh(
-            u32::from_ne_bytes(key.ports.to_bytes()),
-            u32::from(key.protocol) << 8 | u32::from(key.kind),
-            s1,
-        );
+        let rest = nh(first, second, s1);
         finish(
             addresses.wrapping_add(rest),
             secrets.secret(14),
@@ -147,27 +153,26 @@ impl Family for V6 {
     }
 
     #[inline(always)]
-    fn same(one: &Key<Self>, other: &Key<Self>) -> bool {
-        one.source == other.source
-            && one.destination == other.destination
-            && one.rest() == other.rest()
+    fn same([a, b]: [&[u8; 16]; 2], [c, d]: [&[u8; 16]; 2]) -> bool {
+        a == c && b == d
     }
 
     #[inline(always)]
-    fn hash<S: Secrets>(key: &Key<Self>, secrets: S) -> u64 {
+    fn hash<S: Secrets>(
+        source: &[u8; 16],
+        destination: &[u8; 16],
+        [first, second]: [u32; 2],
+        secrets: S,
+    ) -> u64 {
         let (s0, s1, s2) = (secrets.secret(0), secrets.secret(1), secrets.secret(2));
         let (s3, s4) = (secrets.secret(3), secrets.secret(4));
-        let source: [u32; 4] = zerocopy::transmute!(key.source);
-        let destination: [u32; 4] = zerocopy::transmute!(key.destination);
+        let source: [u32; 4] = zerocopy::transmute!(*source);
+        let destination: [u32; 4] = zerocopy::transmute!(*destination);
         let sum = nh(source[0], source[1], s0)
             .wrapping_add(nh(source[2], source[3], s1))
             .wrapping_add(nh(destination[0], destination[1], s2))
             .wrapping_add(nh(destination[2], destination[3], s3))
-            .wrapping_add(nh(
-                u32::from_ne_bytes(key.ports.to_bytes()),
-                u32::from(key.protocol) << 8 | u32::from(key.kind),
-                s4,
-            ));
+            .wrapping_add(nh(first, second, s4));
         finish(sum, secrets.secret(14), secrets.secret(15))
     }
 }

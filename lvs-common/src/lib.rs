@@ -2,9 +2,9 @@
 //!
 //! Everything the director decides about a packet is plain, safe Rust in this crate, generic over
 //! three traits: [`packet::Packet`] (a frame with checked access), [`tables::Tables`] (services, servers,
-//! counters, clock) and [`connection::table::Ways`] (one set of the connection table). `lvs-ebpf` implements them over
-//! the XDP context and BPF maps and decides nothing itself; the tests implement them over plain
-//! memory, so the whole director also runs on any host.
+//! counters, clock) and [`connection::table::Ways`] (one set of the connection table). `lvs-ebpf`
+//! implements them over the XDP context and BPF maps and decides nothing itself; the tests implement
+//! them over plain memory, so the whole director also runs on any host.
 //!
 //! The crate performs no I/O, reads no clock, allocates nothing and contains no `unsafe`.
 #![no_std]
@@ -23,25 +23,20 @@
 extern crate std;
 
 pub mod abi;
-pub mod answer;
+mod aligned;
 pub mod checksum;
 pub mod connection;
 pub mod crc32c;
+pub mod ethernet;
 pub mod family;
 pub mod forward;
-pub mod link;
 pub mod network;
 pub mod packet;
-pub mod persistence;
 pub mod probe;
-pub mod relate;
-pub mod reset;
-pub mod schedule;
+pub mod scheduler;
 pub mod secrets;
 pub mod siphash;
 pub mod tables;
-pub mod transmit;
-mod tunnel;
 pub mod verdict;
 pub mod walk;
 pub mod wire;

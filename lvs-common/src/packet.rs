@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-/// What may lie anywhere in a frame: any bytes are a value, and any address will do. At least two bytes:
+/// A header: any bytes are a value of it, at any address in a frame. At least two bytes:
 /// for a single one the compiler writes a comparison that the verifier learns nothing from.
 pub trait Header: FromBytes + IntoBytes + Immutable + KnownLayout + Unaligned {}
 
@@ -22,7 +22,7 @@ pub trait Packet {
     fn interface(&self) -> u32;
     /// The header at an offset; `None` where the frame ends before it does.
     fn header<T: Header>(&self, offset: usize) -> Option<&T>;
-    /// The same, to be changed.
+    /// The header at an offset, to be changed.
     fn header_mut<T: Header>(&mut self, offset: usize) -> Option<&mut T>;
     /// Puts room for that many bytes before the frame; `None` where the driver left too little.
     fn grow(&mut self, bytes: usize) -> Option<()>;

@@ -7,26 +7,22 @@
 //!   through the kernel's neighbour table, in a tunnel if the server is reached by one.
 //! - What the server answers comes to an interface of the director as any packet does. It is not for a
 //!   virtual address, belongs to no connection and would be passed to the kernel: before that,
-//!   [`answer`] looks whether a probe waits for it.
+//!   `forward/probe_answer.rs` looks whether a probe waits for it.
 //! - A server that lacks the virtual address may send the probe on, back to the director. It must not be
 //!   taken for a client's packet: [`returned`].
 
 use zerocopy::byteorder::network_endian::U16;
 
 use crate::abi::{FIRST_PROBE_PORT, ProbeKey, ProbeRoute};
+use crate::aligned::Aligned;
 use crate::connection::{Key, Kind, Ports};
+use crate::ethernet::ETHERNET;
 use crate::family::{Family, V4, V6};
-use crate::forward::{Aligned, Work};
-use crate::link::{Egress, UNTAGGED};
 use crate::network::{Network, Outer};
 use crate::packet::Packet;
 use crate::tables::Tables;
-use crate::transmit::send;
-use crate::verdict::{Reason, Verdict};
 use crate::wire::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ethernet, Icmp};
 
-/// Bytes of an Ethernet header without tags: a probe's frames have none.
-const ETHERNET: usize = 14;
 /// TTL or hop limit of an outer header.
 const HOP_LIMIT: u8 = 64;
 
@@ -72,7 +68,7 @@ fn depart_of<'a, F: Network, P: MakeRoom, T: Tables + 'a>(
         protocol: plain.protocol,
         kind: Kind::Reply as u8,
     };
-    let route = find::<F, T>(tables, &answer)?;
+    let route = route::<F, T>(tables, &answer)?;
     match route.tunnel_family {
         4 => wrap::<F, V4, P>(packet, route, plain.length)?,
         6 => wrap::<F, V6, P>(packet, route, plain.length)?,
@@ -81,9 +77,9 @@ fn depart_of<'a, F: Network, P: MakeRoom, T: Tables + 'a>(
     Some(route)
 }
 
-/// What stands for the ports of an echo request: its identifier, as the source.
+/// The ports that an echo request counts as having: its identifier, as the source.
 #[inline(always)]
-fn echo_ports<P: Packet>(packet: &P, transport: usize) -> Option<Ports> {
+pub(crate) fn echo_ports<P: Packet>(packet: &P, transport: usize) -> Option<Ports> {
     let icmp: &Icmp = packet.header(transport)?;
     let [first, second, ..] = icmp.rest.to_bytes();
     Some(Ports {
@@ -112,44 +108,7 @@ fn wrap<F: Network, O: Network, P: MakeRoom>(
     O::write_outer(packet, ETHERNET, &outer)
 }
 
-/// Makes the key of a work that of an echo reply.
-#[inline(always)]
-pub(crate) fn echo<F: Network, P: Packet>(packet: &P, work: &mut Work<F>) -> Option<()> {
-    let datagram = &work.forward.datagram;
-    work.key = Key {
-        source: datagram.source,
-        destination: datagram.destination,
-        ports: echo_ports(packet, datagram.transport)?.reversed(),
-        protocol: datagram.protocol,
-        kind: Kind::Reply as u8,
-    };
-    Some(())
-}
-
-/// Hands a packet that belongs to no connection to the probe that waits for it. If there is none, the
-/// work's verdict is the end of it. The work's key is the packet's own, or that of the answer which the
-/// packet inside an ICMP error will not get.
-#[inline(never)]
-pub(crate) fn answer<F: Network, P: Packet, T: Tables>(
-    packet: &mut P,
-    tables: T,
-    work: &Work<F>,
-) -> Verdict {
-    let Some(route) = find(tables, &work.key) else {
-        return work.verdict;
-    };
-    let link = &work.forward.link;
-    let egress = Egress {
-        destination: route.probe_mac,
-        source: link.destination,
-        tags: UNTAGGED,
-        interface: route.probe_interface,
-    };
-    send(packet, link, &egress, F::ETHERTYPE, Reason::Probe)
-        .unwrap_or(Verdict::drop(Reason::NoRoom))
-}
-
-/// Whether a packet to a virtual address is a probe that a server without that address has sent on: to
+/// Returns whether a packet to a virtual address is a probe that a server without that address has sent on: to
 /// the director, because it has it. Scheduled like a client's, it would be answered by another server.
 #[inline(always)]
 pub(crate) fn returned<F: Family, T: Tables>(tables: T, key: &Key<F>) -> bool {
@@ -162,12 +121,15 @@ pub(crate) fn returned<F: Family, T: Tables>(tables: T, key: &Key<F>) -> bool {
         ports: key.ports.reversed(),
         ..*key
     };
-    find(tables, &answer).is_some()
+    route(tables, &answer).is_some()
 }
 
 /// The route of the probe that an answer with this key is for.
 #[inline(always)]
-fn find<'a, F: Family, T: Tables + 'a>(tables: T, key: &Key<F>) -> Option<&'a ProbeRoute> {
+pub(crate) fn route<'a, F: Family, T: Tables + 'a>(
+    tables: T,
+    key: &Key<F>,
+) -> Option<&'a ProbeRoute> {
     if key.ports.destination.get() < FIRST_PROBE_PORT {
         return None;
     }

@@ -1,4 +1,4 @@
-//! What the packet path asks of its surroundings beside the frame: tables, counters and a clock.
+//! The surroundings of the packet path beside the frame: tables, counters and a clock.
 
 use crate::abi::{
     Config, FragmentKey, Hop, Load, Member, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, Sync,
@@ -12,9 +12,9 @@ use crate::walk::Walk;
 /// The tables of the director. A copy is a handle to the same tables. References into them stay good
 /// while a packet is handled: what they lead to is immutable until nobody can refer to it.
 pub trait Tables: Walk + Secrets + Loads + Store<V4> + Store<V6> {
-    /// Does nothing but tell an optimiser that what was just written to memory is better read again
-    /// than kept: a BPF program has ten registers and 512 bytes of stack.
-    fn settle(self) {}
+    /// Does nothing but make an optimiser treat what was just written to memory as unknown, so
+    /// that it is read again, not kept: a BPF program has ten registers and 512 bytes of stack.
+    fn fence(self) {}
     /// The clock in ticks, see [`crate::abi::TICK_SHIFT`].
     fn now(self) -> u32;
     /// The settings.
@@ -27,10 +27,10 @@ pub trait Tables: Walk + Secrets + Loads + Store<V4> + Store<V6> {
         self.config()
             .map_or(0, |config| config.timeout(protocol, state))
     }
-    /// Whether a bit of [`crate::abi::Config`]'s options is set.
+    /// Returns whether a bit of [`crate::abi::Config`]'s options is set.
     fn option(self, bit: u32) -> bool;
     /// A word of the address filter.
-    fn concern(self, word: usize) -> u64;
+    fn addr_filter(self, word: usize) -> u64;
     /// Index of the service with exactly this key.
     fn service(self, key: &ServiceKey) -> Option<u32>;
     /// The plan in force of a service.
@@ -45,8 +45,8 @@ pub trait Tables: Walk + Secrets + Loads + Store<V4> + Store<V6> {
     fn slot(self, index: u32) -> Option<u32>;
     /// The next ticket of a service's rotating scheduler.
     fn ticket(self, service: u32) -> u32;
-    /// Puts a ticket back that came to nothing, if nobody has drawn another one since.
-    fn put_back(self, service: u32, ticket: u32);
+    /// Returns a ticket that came to nothing, if no other was drawn since.
+    fn return_ticket(self, service: u32, ticket: u32);
     /// A real server by its index.
     fn server<'a>(self, index: u32) -> Option<&'a Server>
     where
@@ -64,12 +64,12 @@ pub trait Tables: Walk + Secrets + Loads + Store<V4> + Store<V6> {
     /// Counts a packet to a client.
     fn count_out(self, service: u32, server: u32, bytes: u32);
     /// Counts a SYN that a client repeated because the server did not answer, atomically.
-    fn count_repeat(self, server: u32);
+    fn count_syn_retry(self, server: u32);
     /// Remembers the ports that stand only in a packet's first fragment.
     fn remember(self, key: &FragmentKey, ports: Ports);
     /// The ports of a later fragment.
     fn recall(self, key: &FragmentKey) -> Option<Ports>;
-    /// Whether there may be probes on the service path.
+    /// Returns whether there may be probes on the service path.
     #[inline(always)]
     fn probing(self) -> bool {
         self.config().is_some_and(|config| config.probing != 0)
@@ -78,13 +78,13 @@ pub trait Tables: Walk + Secrets + Loads + Store<V4> + Store<V6> {
     fn probe<'a>(self, key: &ProbeKey) -> Option<&'a ProbeRoute>
     where
         Self: 'a;
-    /// Of which connections another director hears.
+    /// The connections that are replicated, and when.
     #[inline(always)]
     fn sync(self) -> Sync {
         self.config().map_or(Sync::default(), |config| config.sync)
     }
-    /// Tells the daemon that another director should hear of a connection, by its entry.
-    fn tell(self, entry: EntryId);
-    /// Whether one more ICMP error may be sent now.
-    fn may_answer(self, now: u32) -> bool;
+    /// Notifies the daemon that another director should know of a connection, by its entry.
+    fn emit_event(self, entry: EntryId);
+    /// Spends a token for one more ICMP error, see [`crate::abi::IcmpBudget`]. False: none may be sent now.
+    fn spend_icmp_budget(self, now: u32) -> bool;
 }

@@ -1,6 +1,6 @@
 //! The end of every packet: what becomes of it, and the reason that is counted.
 
-/// What the kernel is to do with the packet.
+/// The kernel's action on a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// On to the kernel's own stack.
@@ -28,7 +28,7 @@ const PASS: u64 = 4 << 8;
 const DROP: u64 = 5 << 8;
 const TRANSMIT: u64 = 6 << 8;
 const REDIRECT: u64 = 7 << 8;
-/// What transmitting and redirecting have in common.
+/// The bit that transmitting and redirecting have in common.
 const FORWARD: u64 = 2 << 8;
 
 impl Verdict {
@@ -65,7 +65,7 @@ impl Verdict {
         Self::new((interface as u64) << 32 | REDIRECT, reason)
     }
 
-    /// What becomes of the packet.
+    /// The action.
     #[inline(always)]
     pub const fn action(self) -> Action {
         match self.0.get() & 0xff00 {
@@ -85,7 +85,7 @@ impl Verdict {
         self.0.get() as u32 & 0xff
     }
 
-    /// Why.
+    /// The reason.
     pub fn reason(self) -> Option<Reason> {
         #[expect(clippy::cast_possible_truncation, reason = "the lowest byte is meant")]
         Reason::from_number(self.0.get() as u8)
@@ -106,14 +106,14 @@ impl Verdict {
         }
     }
 
-    /// The same fate for another reason.
+    /// The same action for another reason.
     #[inline(always)]
     #[must_use]
     pub const fn because(self, reason: Reason) -> Self {
         Self::new(self.0.get() & !0xff, reason)
     }
 
-    /// Whether the packet goes on to somebody else.
+    /// Returns whether the packet goes on to somebody else.
     #[inline(always)]
     pub const fn is_forwarded(self) -> bool {
         self.0.get() & FORWARD != 0
@@ -206,7 +206,8 @@ reasons! {
     ServerDeleted = 22, "drop-server-deleted", "its connection's real server was deleted";
     /// No MAC address for the server or its router, or for the client of a connection that another director
     /// made.
-    Unresolved = 23, "drop-unresolved", "the real server's or client's (or its router's) Ethernet address is not known yet";
+    Unresolved = 23, "drop-unresolved",
+        "the real server's or client's (or its router's) Ethernet address is not known yet";
     /// No room in the connection table.
     TableFull = 24, "drop-table-full", "no room in the connection table and the method needs an entry";
     /// The frame could not be grown or shrunk.
@@ -220,7 +221,8 @@ reasons! {
     /// NAT of a protocol that this packet cannot take.
     NatImpossible = 29, "drop-nat-impossible", "a fragment whose checksum cannot be rewritten";
     /// Scheduled anew to another server.
-    Rescheduled = 30, "forward-rescheduled", "forwarded to another real server: the one before is down or did not answer";
+    Rescheduled = 30, "forward-rescheduled",
+        "forwarded to another real server: the one before is down or did not answer";
     /// Answered: reset.
     Reset = 31, "answer-reset", "answered with a TCP reset: its connection's real server is down";
     /// The connection's server is down.
@@ -230,9 +232,11 @@ reasons! {
     /// An answer to a probe of the director's own.
     Probe = 34, "forward-probe", "a real server's answer to a probe by way of the service, handed to the probe";
     /// A probe of the director's own came back to it.
-    ProbeReturned = 35, "drop-probe", "the director's own probe, sent back by a real server that lacks the virtual address";
+    ProbeReturned = 35, "drop-probe",
+        "the director's own probe, sent back by a real server that lacks the virtual address";
     /// From an address that no host on a wire has.
-    Martian = 36, "drop-martian", "of no connection, and from an address that no host sends from: multicast, broadcast, loopback";
+    Martian = 36, "drop-martian",
+        "of no connection, and from an address that no host sends from: multicast, broadcast, loopback";
 }
 
 impl Reason {

@@ -61,7 +61,7 @@ headers! {
     Vlan {
         /// Priority (3 bits), drop eligible (1), id (12).
         control: U16,
-        /// What follows the tag.
+        /// Ethertype of what follows the tag.
         ethertype: U16,
     }
 
@@ -184,7 +184,7 @@ headers! {
 /// Ports stand first in TCP, UDP and SCTP.
 pub use crate::connection::Ports;
 
-/// What an ordinary frame begins with: no VLAN tag, neither options nor extension headers.
+/// The headers of a plain frame: no VLAN tag, neither options nor extension headers.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
 )]

@@ -9,6 +9,7 @@ use lvs_common::verdict::Action;
 use crate::frame::Frame;
 use crate::maps;
 use crate::tables::Kernel;
+use crate::xdp::Xdp;
 
 /// Hands a frame to the packet path, counts its verdict and returns the XDP action.
 #[inline(always)]
@@ -19,7 +20,7 @@ pub(crate) fn act(context: &XdpContext) -> u32 {
         // is read that was not written for the same packet before.
         Some(unsafe { &mut *workspace })
     };
-    let Some(verdict) = forward(&mut Frame::new(context), Kernel, workspace) else {
+    let Some(verdict) = forward(&mut Frame::<Xdp>::new(context), Kernel, workspace) else {
         return xdp_action::XDP_ABORTED;
     };
     Kernel::count(verdict.counter());

@@ -25,6 +25,7 @@ mod maps;
 mod tables;
 mod verifier;
 mod ways;
+mod xdp;
 
 use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, xdp_action, xdp_md};
@@ -42,6 +43,7 @@ use lvs_common::wire::{Ethernet, Ipv4, Ipv6};
 
 use crate::frame::Frame;
 use crate::tables::Kernel;
+use crate::xdp::Xdp;
 
 #[map]
 static bench: Array<Bench> = Array::with_max_entries(1, BPF_F_MMAPABLE);
@@ -73,7 +75,7 @@ pub fn live(context: XdpContext) -> u32 {
 /// Sends live frames of the flows.
 #[xdp]
 pub fn generator(context: XdpContext) -> u32 {
-    let mut frame = Frame::new(&context);
+    let mut frame = Frame::<Xdp>::new(&context);
     match bench.get_ptr_mut(0) {
         // SAFETY: a map value; only this program changes it while it runs.
         Some(plan) if write(&mut frame, unsafe { &mut *plan }).is_some() => xdp_action::XDP_TX,
@@ -84,7 +86,7 @@ pub fn generator(context: XdpContext) -> u32 {
 /// Sends every frame back with its Ethernet addresses swapped: the floor of live frames.
 #[xdp]
 pub fn reflect(context: XdpContext) -> u32 {
-    let mut frame = Frame::new(&context);
+    let mut frame = Frame::<Xdp>::new(&context);
     if let Some(header) = frame.header_mut::<[[u8; 6]; 2]>(0) {
         header.swap(0, 1);
     }
@@ -113,7 +115,7 @@ fn nothing(_context: *mut xdp_md) -> u32 {
 
 #[inline(never)]
 fn least(context: *mut xdp_md) -> u32 {
-    let mut frame = Frame::new(&XdpContext::new(context));
+    let mut frame = Frame::<Xdp>::new(&XdpContext::new(context));
     let ethertype = frame.header::<Ethernet>(0).map(|header| header.ethertype);
     let sent = match ethertype.map_or(0, |ethertype| ethertype.get()) {
         V4::ETHERTYPE => reflect_known::<V4, Ipv4>(&mut frame, |header| {
@@ -132,7 +134,7 @@ fn least(context: *mut xdp_md) -> u32 {
 /// checksum, no other counters.
 #[inline(always)]
 fn reflect_known<F: Network, H: Header>(
-    frame: &mut Frame,
+    frame: &mut Frame<Xdp>,
     addresses: impl FnOnce(&mut H) -> (F::Address, F::Address),
 ) -> Option<()>
 where
@@ -147,7 +149,7 @@ where
         protocol: 6,
         kind: Kind::Request as u8,
     };
-    let place = Place::of(F::hash(&key, Kernel), Store::<F>::sets(Kernel));
+    let place = Place::of(key.hash(Kernel), Store::<F>::sets(Kernel));
     let slot = table::find::<F, Kernel>(Kernel, &key, place)?;
     slot.set.touch(slot.way, 0, u32::MAX);
     let server = Kernel.server(u32::from(slot.set.record(slot.way).server))?;
@@ -159,7 +161,7 @@ where
 
 #[inline(always)]
 fn run(context: &XdpContext, target: impl Fn(*mut xdp_md) -> u32) -> u32 {
-    let mut frame = Frame::new(context);
+    let mut frame = Frame::<Xdp>::new(context);
     let Some(plan) = bench.get_ptr_mut(0) else {
         return xdp_action::XDP_ABORTED;
     };
@@ -186,7 +188,7 @@ fn run(context: &XdpContext, target: impl Fn(*mut xdp_md) -> u32) -> u32 {
 
 /// Writes the frame of the next flow.
 #[inline(always)]
-fn write(frame: &mut Frame, plan: &mut Bench) -> Option<()> {
+fn write(frame: &mut Frame<Xdp>, plan: &mut Bench) -> Option<()> {
     // Knuth's generator; its upper bits are the random ones.
     plan.state = plan
         .state

@@ -8,7 +8,8 @@ use aya_ebpf::programs::TcContext;
 use lvs_common::family::{Family, V4};
 use lvs_common::probe;
 
-use crate::buffer::Buffer;
+use crate::frame::Frame;
+use crate::skb::Skb;
 use crate::tables::Kernel;
 
 /// `AF_INET` of `linux/socket.h`.
@@ -28,7 +29,7 @@ struct Next {
 /// address the kernel knows or asks for. What has no route goes nowhere.
 #[inline(always)]
 pub(crate) fn depart(context: &TcContext) -> i32 {
-    let Some(route) = probe::depart(&mut Buffer::new(context), Kernel) else {
+    let Some(route) = probe::depart(&mut Frame::<Skb>::new(context), Kernel) else {
         return TC_ACT_SHOT;
     };
     let nh_family = if route.neighbour_family == V4::NUMBER {

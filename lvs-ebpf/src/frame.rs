@@ -1,86 +1,74 @@
-//! The XDP context as a [`Packet`]: the only place that touches packet memory.
+//! Kernel contexts as [`Packet`]s: the only place that touches packet memory.
 
 use core::mem::size_of;
 
-use aya_ebpf::EbpfContext;
-use aya_ebpf::bindings::xdp_md;
-use aya_ebpf::helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail};
-use aya_ebpf::programs::XdpContext;
 use lvs_common::packet::{Header, MAX_OFFSET, Packet};
 
 use crate::verifier;
 
-/// A frame.
-pub(crate) struct Frame {
-    context: *mut xdp_md,
+/// A kernel context: the bytes of a packet, and how its ends may be moved.
+pub(crate) trait Context {
+    /// Addresses of the first byte and of the one after the last. They change when the packet is grown or
+    /// shrunk, so they are read anew each time.
+    fn bounds(&self) -> (usize, usize);
+    /// Bytes of the packet.
+    fn length(&self) -> usize {
+        let (data, end) = self.bounds();
+        end - data
+    }
+    /// Index of the interface it came by.
+    fn interface(&self) -> u32;
+    /// Moves the first byte by so many.
+    fn adjust_head(&mut self, delta: i32) -> Option<()>;
+    /// Moves the end by so many bytes.
+    fn adjust_tail(&mut self, delta: i32) -> Option<()>;
 }
 
-impl Frame {
-    #[inline(always)]
-    pub(crate) fn new(context: &XdpContext) -> Self {
-        Self {
-            context: context.as_ptr().cast(),
-        }
-    }
+/// A packet in a context.
+pub(crate) struct Frame<C> {
+    pub(crate) context: C,
+}
 
-    #[inline(always)]
-    fn bounds(&self) -> (usize, usize) {
-        // SAFETY: the kernel hands the program a valid context for its whole run. The fields change
-        // when the frame is grown or shrunk, hence volatile.
-        unsafe {
-            let data = core::ptr::read_volatile(&raw const (*self.context).data);
-            let end = core::ptr::read_volatile(&raw const (*self.context).data_end);
-            (data as usize, end as usize)
-        }
-    }
-
-    /// The one bounds check: where `T` lies in the frame.
+impl<C: Context> Frame<C> {
+    /// The one bounds check: where `T` lies in the packet.
     #[inline(always)]
     fn place<T>(&self, offset: usize) -> Option<*mut T> {
         let offset = bounded(offset)?;
-        let (data, end) = self.bounds();
+        let (data, end) = self.context.bounds();
         let start = data + offset;
         if start + size_of::<T>() > end {
             return None;
         }
         Some(start as *mut T)
     }
-
-    #[inline(always)]
-    fn adjust(&mut self, delta: i32) -> Option<()> {
-        // SAFETY: a valid context; every access afterwards asks for the bounds anew.
-        (unsafe { bpf_xdp_adjust_head(self.context, delta) } == 0).then_some(())
-    }
 }
 
 /// An offset that the verifier knows to be small. The mask changes nothing; it bounds the very register
 /// that is added, where older verifiers forget what a comparison said of a copy.
 #[inline(always)]
-pub(crate) fn bounded(offset: usize) -> Option<usize> {
+fn bounded(offset: usize) -> Option<usize> {
     if core::intrinsics::is_val_statically_known(offset) {
         return Some(offset);
     }
     (offset <= MAX_OFFSET).then(|| verifier::hidden(offset) & MAX_OFFSET)
 }
 
-impl Packet for Frame {
+impl<C: Context> Packet for Frame<C> {
     #[inline(always)]
     fn length(&self) -> usize {
-        let (data, end) = self.bounds();
-        end - data
+        self.context.length()
     }
 
     #[inline(always)]
     fn interface(&self) -> u32 {
-        // SAFETY: as in `bounds`.
-        unsafe { (*self.context).ingress_ifindex }
+        self.context.interface()
     }
 
     #[inline(always)]
     fn header<T: Header>(&self, offset: usize) -> Option<&T> {
         let header = self.place::<T>(offset)?;
-        // SAFETY: `place` checked that the bytes lie within the frame; `T` takes any bytes at any
-        // address; nobody else writes to a frame while the program runs, and `self` is borrowed.
+        // SAFETY: `place` checked that the bytes lie within the packet; `T` takes any bytes at any
+        // address; nobody else writes to a packet while the program runs, and `self` is borrowed.
         Some(unsafe { &*header })
     }
 
@@ -93,12 +81,12 @@ impl Packet for Frame {
 
     #[inline(always)]
     fn grow(&mut self, bytes: usize) -> Option<()> {
-        self.adjust(-(bytes as i32))
+        self.context.adjust_head(-(bytes as i32))
     }
 
     #[inline(always)]
     fn shrink(&mut self, bytes: usize) -> Option<()> {
-        self.adjust(bytes as i32)
+        self.context.adjust_head(bytes as i32)
     }
 
     #[inline(always)]
@@ -107,7 +95,6 @@ impl Packet for Frame {
         if delta > 0 {
             return None;
         }
-        // SAFETY: as in `adjust`.
-        (unsafe { bpf_xdp_adjust_tail(self.context, delta) } == 0).then_some(())
+        self.context.adjust_tail(delta)
     }
 }

@@ -1,5 +1,6 @@
 //! The XDP program: it hands each frame to `lvs_common::forward` and does what the verdict says. Beside it,
-//! the program that sends probes by the service path (`lvs_common::probe`). Everything else in this crate adapts the kernel's maps and frames to that library's traits.
+//! the program that sends probes by the service path (`lvs_common::probe`). Everything else in this crate adapts
+//! the kernel's maps and frames to that library's traits.
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch, core_intrinsics)]
@@ -15,14 +16,15 @@
 
 mod act;
 mod atomic;
-mod buffer;
 mod clock;
 mod depart;
 mod frame;
 mod maps;
+mod skb;
 mod tables;
 mod verifier;
 mod ways;
+mod xdp;
 
 use aya_ebpf::macros::{classifier, xdp};
 use aya_ebpf::programs::{TcContext, XdpContext};

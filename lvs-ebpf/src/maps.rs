@@ -1,5 +1,5 @@
-//! Every map of the data path. What each holds and who writes it stands in `lvs_common::abi`; the
-//! names here are the ones there.
+//! Every map of the data path. `lvs_common::abi` documents what each holds and who writes it; the
+//! names are the ones there.
 //!
 //! Arrays that the daemon reads or writes as memory carry `BPF_F_MMAPABLE`. Sizes of the connection
 //! tables, of the slots and of the fragment table are set when the maps are made.
@@ -13,7 +13,7 @@ use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use lvs_common::abi::{
-    CONCERN_WORDS, Config, DEFAULT_FRAGMENTS, DEFAULT_SLOTS, EVENTS_BYTES, FragmentKey, Hop,
+    ADDR_FILTER_WORDS, Config, DEFAULT_FRAGMENTS, DEFAULT_SLOTS, EVENTS_BYTES, FragmentKey, Hop,
     IcmpBudget, Load, MAX_HOPS, MAX_KEYS, MAX_MEMBERS, MAX_PLANS, MAX_PROBES, MAX_REASONS,
     MAX_SERVERS, MAX_SERVICES, Member, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, Stats, WAYS,
 };
@@ -29,7 +29,7 @@ pub(crate) struct Set<F: lvs_common::family::Family> {
 
 /// The address filter as one value.
 #[repr(transparent)]
-pub(crate) struct Concern(pub(crate) [u64; CONCERN_WORDS]);
+pub(crate) struct AddrFilter(pub(crate) [u64; ADDR_FILTER_WORDS]);
 
 macro_rules! shared {
     ($($name:ident: $type:ty, $entries:expr;)+) => {
@@ -40,16 +40,16 @@ macro_rules! shared {
 
 shared! {
     config: Config, 1;
-    heads: u32, MAX_SERVICES;
+    active_plans: u32, MAX_SERVICES;
     plans: Plan, MAX_PLANS;
     members: Member, MAX_MEMBERS;
     slots: u16, DEFAULT_SLOTS;
-    cursors: u32, MAX_SERVICES;
+    rr_cursors: u32, MAX_SERVICES;
     servers: Server, MAX_SERVERS;
     hops: Hop, MAX_HOPS;
     loads: Load, MAX_SERVERS;
-    repeats: u32, MAX_SERVERS;
-    concern: Concern, 1;
+    syn_retries: u32, MAX_SERVERS;
+    addr_filter: AddrFilter, 1;
     connections4: Set<V4>, 65_536;
     connections6: Set<V6>, 16_384;
 }
@@ -85,6 +85,6 @@ pub(crate) static lost_events: PerCpuArray<u64> = PerCpuArray::with_max_entries(
 #[map]
 pub(crate) static icmp_budget: PerCpuArray<IcmpBudget> = PerCpuArray::with_max_entries(1, 0);
 
-/// Where the packet at hand is worked on, see `lvs_common::forward::Workspace`.
+/// Working memory of the packet at hand, see `lvs_common::forward::Workspace`.
 #[map]
 pub(crate) static workspace: PerCpuArray<Workspace> = PerCpuArray::with_max_entries(1, 0);

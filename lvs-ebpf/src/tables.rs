@@ -7,7 +7,7 @@ use aya_ebpf::bindings::{BPF_ANY, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::generated::bpf_loop;
 use aya_ebpf::maps::{Array, PerCpuArray};
 use lvs_common::abi::{
-    CONCERN_WORDS, Config, FragmentKey, Hop, Load, Member, Plan, ProbeKey, ProbeRoute, Server,
+    ADDR_FILTER_WORDS, Config, FragmentKey, Hop, Load, Member, Plan, ProbeKey, ProbeRoute, Server,
     ServiceKey, Stats,
 };
 use lvs_common::connection::table::Store;
@@ -141,7 +141,7 @@ extern "C" fn walk_callback<S: Step>(index: u64, steps: *mut c_void) -> i64 {
 
 impl Tables for Kernel {
     #[inline(always)]
-    fn settle(self) {
+    fn fence(self) {
         verifier::fence();
     }
 
@@ -161,24 +161,24 @@ impl Tables for Kernel {
     }
 
     #[inline(always)]
-    fn concern(self, word: usize) -> u64 {
-        maps::concern
+    fn addr_filter(self, word: usize) -> u64 {
+        maps::addr_filter
             .get(0)
-            .and_then(|filter| filter.0.get(word & (CONCERN_WORDS - 1)).copied())
+            .and_then(|filter| filter.0.get(word & (ADDR_FILTER_WORDS - 1)).copied())
             .unwrap_or(0)
     }
 
     #[inline(always)]
     fn service(self, key: &ServiceKey) -> Option<u32> {
-        // SAFETY: the element may be reused while it is read; the plan's own key settles that.
+        // SAFETY: the element may be reused while it is read; the plan's own key tells.
         unsafe { maps::services.get(key) }.copied()
     }
 
     #[inline(always)]
     fn plan<'a>(self, service: u32) -> Option<&'a Plan> {
-        let head = maps::heads.get_ptr(service)?;
+        let active = maps::active_plans.get_ptr(service)?;
         // SAFETY: an aligned word of a map value, which the daemon replaces in one store.
-        let number = unsafe { ptr::read_volatile(head) };
+        let number = unsafe { ptr::read_volatile(active) };
         if number == 0 {
             return None;
         }
@@ -197,7 +197,7 @@ impl Tables for Kernel {
 
     #[inline(always)]
     fn ticket(self, service: u32) -> u32 {
-        match maps::cursors.get_ptr_mut(service) {
+        match maps::rr_cursors.get_ptr_mut(service) {
             // SAFETY: an aligned word of a map value.
             Some(cursor) => unsafe { atomic::fetch_add(cursor, 1) },
             None => 0,
@@ -205,8 +205,8 @@ impl Tables for Kernel {
     }
 
     #[inline(always)]
-    fn put_back(self, service: u32, ticket: u32) {
-        if let Some(cursor) = maps::cursors.get_ptr_mut(service) {
+    fn return_ticket(self, service: u32, ticket: u32) {
+        if let Some(cursor) = maps::rr_cursors.get_ptr_mut(service) {
             // SAFETY: an aligned word of a map value.
             unsafe { atomic::compare_exchange(cursor, ticket.wrapping_add(1), ticket) };
         }
@@ -262,10 +262,10 @@ impl Tables for Kernel {
     }
 
     #[inline(always)]
-    fn count_repeat(self, server: u32) {
-        if let Some(repeats) = maps::repeats.get_ptr_mut(server) {
+    fn count_syn_retry(self, server: u32) {
+        if let Some(retries) = maps::syn_retries.get_ptr_mut(server) {
             // SAFETY: an aligned word of a map value.
-            unsafe { atomic::fetch_add(repeats, 1) };
+            unsafe { atomic::fetch_add(retries, 1) };
         }
     }
 
@@ -289,10 +289,10 @@ impl Tables for Kernel {
     }
 
     #[inline(always)]
-    fn tell(self, entry: EntryId) {
+    fn emit_event(self, entry: EntryId) {
         // The daemon comes by many times a second: waking it for each would cost more than the rest.
-        let told = maps::events.output::<u32>(&entry.bits(), u64::from(BPF_RB_NO_WAKEUP));
-        if told.is_err()
+        let sent = maps::events.output::<u32>(&entry.bits(), u64::from(BPF_RB_NO_WAKEUP));
+        if sent.is_err()
             && let Some(lost) = maps::lost_events.get_ptr_mut(0)
         {
             // SAFETY: this CPU's own element.
@@ -301,22 +301,12 @@ impl Tables for Kernel {
     }
 
     #[inline(always)]
-    fn may_answer(self, now: u32) -> bool {
+    fn spend_icmp_budget(self, now: u32) -> bool {
         let Some(budget) = maps::icmp_budget.get_ptr_mut(0) else {
             return false;
         };
         // SAFETY: this CPU's own element.
-        let budget = unsafe { &mut *budget };
-        // About a second.
-        if now.wrapping_sub(budget.filled) >= 1 << 10 {
-            budget.filled = now;
-            budget.tokens = constant(&ICMP_RATE);
-        }
-        if budget.tokens == 0 {
-            return false;
-        }
-        budget.tokens -= 1;
-        true
+        unsafe { &mut *budget }.spend(now, || constant(&ICMP_RATE))
     }
 }
 

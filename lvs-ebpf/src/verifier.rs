@@ -1,4 +1,4 @@
-//! What keeps compiler and verifier from misunderstanding each other.
+//! Hides values from the compiler where its optimisations would mislead the verifier.
 
 use core::arch::asm;
 

@@ -83,7 +83,7 @@ impl<F: Family> Ways<F> for SetPointer<F> {
     #[inline(always)]
     fn holds(self, way: u32, key: &Key<F>) -> bool {
         // SAFETY: see above.
-        F::same(&unsafe { ptr::read(&raw const (*self.way(way)).key) }, key)
+        unsafe { ptr::read(&raw const (*self.way(way)).key) }.same(key)
     }
 
     #[inline(always)]

@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 pub mod bench;
-pub mod frames;
 pub mod lab;
 pub mod object;
 pub mod vm;
+
+pub use lvs_frames as frames;
 
 /// Waits for a condition until the patience is over; returns true if it held.
 pub fn eventually(patience: Duration, mut condition: impl FnMut() -> bool) -> bool {

@@ -1,5 +1,6 @@
 //! The daemon is killed, stopped and started: the data plane forwards all the time.
 
+use std::fs;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use lvs_api::model::Family::Ipv4;
 use lvs_api::model::Method::{Direct, Nat};
 use lvs_api::model::Protocol;
+use lvs_common::abi::RENAMED;
 use lvs_tests::lab::addresses::{FAMILIES, METHODS, virtual_address};
 use lvs_tests::lab::client::{Connections, Load};
 use lvs_tests::lab::director::{every_service, service};
@@ -92,6 +94,37 @@ fn a_new_daemon_adopts_services_and_counters() {
         lab.director.lvsadm("-Ln --stats --exact").unwrap(),
         stats.unwrap()
     );
+}
+
+#[test]
+fn maps_pinned_under_the_names_of_an_older_version_are_adopted_with_their_connections() {
+    let Some(lab) = Lab::for_story(Arms::Two, &every_service()) else {
+        return;
+    };
+    for method in METHODS {
+        lab.client
+            .get_many(virtual_address(Ipv4, method), 6)
+            .unwrap();
+    }
+    let ask = |line| lab.director.lvsadm(line).unwrap();
+    let connections = || ask("-Lcn").lines().count();
+    let before = (ask("-Sn"), ask("-Ln --stats --exact"), connections());
+    assert!(before.2 > 6 * METHODS.len(), "{before:?}");
+    lab.director.kill();
+    let pin = |name| lab.director.pins().join(name);
+    for (old, new) in RENAMED {
+        fs::rename(pin(new), pin(old)).unwrap();
+    }
+    lab.director.start().unwrap();
+    assert_eq!(
+        (ask("-Sn"), ask("-Ln --stats --exact"), connections()),
+        before
+    );
+    for (old, new) in RENAMED {
+        assert!(!pin(old).exists() && pin(new).exists(), "{old}, {new}");
+    }
+    let address = virtual_address(Ipv4, Direct);
+    assert_eq!(lab.client.get_many(address, 6).unwrap().len(), 6);
 }
 
 #[test]

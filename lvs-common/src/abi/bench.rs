@@ -1,11 +1,11 @@
-//! What the bench's harness sends.
+//! The map of the bench's harness.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Bytes of a frame of the bench.
 pub const BENCH_FRAME: usize = 80;
 
-/// What the bench's harness sends, see `lvs-ebpf/src/bench.rs`.
+/// The frames that the bench's harness sends, and what came of them, see `lvs-ebpf/src/bench.rs`.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Bench {
@@ -23,7 +23,7 @@ pub struct Bench {
     pub sequential: u32,
     /// The last flow sent in order.
     pub next: u32,
-    /// Where the last four bytes of the flow's address go.
+    /// Offset of the last four bytes of the flow's address.
     pub address_at: u32,
     /// XDP action expected.
     pub expected: u32,

@@ -2,7 +2,8 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::{Mac, Sync};
+use super::address::Mac;
+use super::sync::Sync;
 use crate::connection::Protocol;
 
 /// Settings of the whole data path, and the number that says whether a program may use these maps.
@@ -22,7 +23,7 @@ pub struct Config {
     pub options: u32,
     /// ICMP errors the director sends per second and CPU at most.
     pub icmp_rate: u32,
-    /// Of which connections another director hears.
+    /// The connections that are replicated, and when.
     pub sync: Sync,
     /// How many of `own` count; 0: frames are looked at whomever they are for.
     pub own_count: u32,

@@ -3,9 +3,9 @@
 use zerocopy::byteorder::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::{Address, Mac};
+use super::address::{Address, Mac};
 
-/// What a probe on the service path is known by: addresses and ports of its packets.
+/// Key of a probe on the service path: addresses and ports of its packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct ProbeKey {

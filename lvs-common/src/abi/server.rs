@@ -1,9 +1,9 @@
-//! Real servers, the way to them, and what is counted of them.
+//! Real servers, next hops to them, and their counters.
 
 use zerocopy::byteorder::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::{Address, Mac};
+use super::address::{Address, Mac};
 
 /// A real server's identity and where to send its packets. The index stays taken while connections
 /// refer to it, also after the operator deleted the server.
@@ -30,7 +30,7 @@ impl Server {
     /// Bit of `flags`: no longer configured; packets of its connections are dropped.
     pub const DELETED: u8 = 1;
     /// Bit of `flags`: it is down, and its connections are not to wait for it, see
-    /// [`crate::forward`]'s `orphan`.
+    /// `forward/orphan.rs`.
     pub const DOWN: u8 = 2;
 }
 
@@ -77,9 +77,9 @@ pub struct Load {
 }
 
 impl Load {
-    /// What a new active connection adds to `counts`.
+    /// The addition of a new active connection to `counts`.
     pub const ACTIVE: u64 = 1;
-    /// What a new inactive connection adds to `counts`.
+    /// The addition of a new inactive connection to `counts`.
     pub const INACTIVE: u64 = 1 << 32;
 
     /// Active connections.

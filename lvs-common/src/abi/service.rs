@@ -1,11 +1,11 @@
-//! Virtual services, and what is picked from.
+//! Virtual services, their plans and members.
 
 use zerocopy::byteorder::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::Address;
+use super::address::Address;
 
-/// What a virtual service is found by.
+/// Key of a virtual service.
 ///
 /// A firewall mark's service has its mark (network order) in the place of the address, no port and the
 /// protocol [`ServiceKey::MARK`], by which no packet is looked up: packets find it by the keys of the

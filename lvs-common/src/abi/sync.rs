@@ -1,15 +1,15 @@
-//! Which connections another director is told of, and by what events.
+//! Replication: the connections that other directors get to know, and the events that say so.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// When a connection is told to another director, beside its changes of state (`net.ipv4.vs.sync_threshold`
+/// When a connection is replicated, beside its changes of state (`net.ipv4.vs.sync_threshold`
 /// of IPVS).
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 #[repr(C)]
 pub struct Sync {
-    /// Not 0: connections are told at all.
+    /// Not 0: connections are replicated.
     pub on: u32,
     /// At this packet from its client, and again after each so many more:
     pub threshold: u32,
@@ -26,13 +26,13 @@ impl Sync {
         }
     }
 
-    /// Whether it is told at this packet.
+    /// Returns whether there is an event at this packet.
     #[inline(always)]
     pub const fn is_due(&self, packets: u32) -> bool {
         packets != 0 && packets >= self.threshold && self.may_be_due(packets)
     }
 
-    /// Whether it may be told at this packet: from the threshold on, [`Sync::is_due`] says the same.
+    /// Returns whether there may be an event at this packet: from the threshold on, [`Sync::is_due`] says the same.
     ///
     /// Each packet of a known connection asks, and a division takes as long as the rest of what is done for
     /// it. A multiplication tells whether a 32-bit number is divisible by one that is known beforehand (Lemire,
@@ -44,17 +44,5 @@ impl Sync {
     }
 }
 
-/// What the ring buffer [`super::EVENTS`] holds: the number of an entry plus one, and whose.
-pub const fn event(family: u8, number: u32) -> u32 {
-    if family == 4 {
-        number
-    } else {
-        number | EVENT_IPV6
-    }
-}
-
-/// Bit of an event: the entry is of the IPv6 table. A table has fewer entries than that: the kernel's
-/// arrays end at 4 GiB.
-pub const EVENT_IPV6: u32 = 1 << 31;
 /// Bytes of the ring buffer: 65,536 events.
 pub const EVENTS_BYTES: u32 = 1 << 20;

@@ -39,7 +39,7 @@ impl EntryId {
         self.0
     }
 
-    /// Whether it is an entry of the IPv6 table.
+    /// Returns whether it is an entry of the IPv6 table.
     pub const fn is_ipv6(self) -> bool {
         self.0 & Self::IPV6 != 0
     }

@@ -1,6 +1,7 @@
 //! The load of real servers: the connections and templates that the table holds of each.
 
-use super::{Kind, Protocol};
+use super::key::Kind;
+use super::protocol::Protocol;
 use crate::abi::Load;
 
 /// An entry's share in the load of its server.
@@ -16,7 +17,7 @@ pub struct Share {
     pub state: u8,
 }
 
-/// What a connection in a state adds to [`Load::counts`].
+/// The addition of a connection in a state to [`Load::counts`].
 #[inline(always)]
 pub const fn share(protocol: Protocol, state: u8) -> u64 {
     if protocol.active(state) {

@@ -8,82 +8,31 @@
 //! fold between them follow. The upper half of the result chooses the first set, the lower half the
 //! second one, the way to look at first and the fingerprint.
 
+mod direction;
 mod entry;
 mod entry_id;
+mod first_state;
+mod half_open;
+mod key;
 mod load;
+mod protocol;
 pub mod sctp;
+mod signal;
+mod step;
 pub mod table;
+mod tag;
 pub mod tcp;
+pub mod template;
 pub mod udp;
 
-mod step;
-
-pub use entry::{Client, Entry, Key, Kind, Ports, Record, Tag};
+pub use direction::Direction;
+pub use entry::{Client, Entry, Record};
 pub use entry_id::EntryId;
+pub use first_state::FirstState;
+pub use half_open::{MAX_HALF_OPEN, half_open};
+pub use key::{Key, Kind, Ports};
 pub use load::{Loads, Share, share};
-pub use step::{Direction, Signal, half_open, resume, step};
-
-/// Transport protocols that are balanced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Protocol {
-    /// RFC 9293.
-    Tcp = 6,
-    /// RFC 768.
-    Udp = 17,
-    /// RFC 9260.
-    Sctp = 132,
-}
-
-impl Protocol {
-    /// The protocol of an IP protocol number.
-    pub const fn from_number(number: u8) -> Option<Self> {
-        match number {
-            6 => Some(Self::Tcp),
-            17 => Some(Self::Udp),
-            132 => Some(Self::Sctp),
-            _ => None,
-        }
-    }
-
-    /// IP protocol number.
-    pub const fn number(self) -> u8 {
-        self as u8
-    }
-
-    /// Row of [`crate::abi::Config::timeouts`].
-    pub const fn timeouts_row(self) -> u32 {
-        match self {
-            Self::Tcp => 0,
-            Self::Udp => 1,
-            Self::Sctp => 2,
-        }
-    }
-
-    /// Name of a state as `ipvsadm -Lc` prints it.
-    pub const fn state_name(self, state: u8) -> &'static str {
-        match self {
-            Self::Tcp => tcp::State::from_raw(state).name(),
-            Self::Udp => "UDP",
-            Self::Sctp => sctp::State::from_raw(state).name(),
-        }
-    }
-
-    /// Whether a connection in this state counts as active.
-    pub const fn active(self, state: u8) -> bool {
-        match self {
-            Self::Tcp => tcp::State::from_raw(state).active(),
-            Self::Udp => false,
-            Self::Sctp => sctp::State::from_raw(state).active(),
-        }
-    }
-
-    /// IPVS's timeouts in seconds, by state.
-    pub const fn default_timeouts(self) -> [u32; 16] {
-        match self {
-            Self::Tcp => tcp::TIMEOUTS,
-            Self::Udp => [300; 16],
-            Self::Sctp => sctp::TIMEOUTS,
-        }
-    }
-}
+pub use protocol::Protocol;
+pub use signal::Signal;
+pub use step::{resume, step};
+pub use tag::Tag;

@@ -95,7 +95,7 @@ use State::{
     ShutdownAckSent as SA, ShutdownReceived as SR, ShutdownSent as SS,
 };
 
-/// What the first chunk of a packet says.
+/// The event of a packet, by its first chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 #[expect(
@@ -192,7 +192,7 @@ static FLAT: [u8; 1024] = {
 
 /// The state after a packet.
 #[inline(always)]
-pub fn next(direction: super::Direction, event: Event, state: u8) -> u8 {
+pub fn next(direction: super::direction::Direction, event: Event, state: u8) -> u8 {
     let index = (direction as usize) << 8 | (event as usize) << 4 | usize::from(state & 15);
     FLAT.get(index & 1023).copied().unwrap_or(0)
 }

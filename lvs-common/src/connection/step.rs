@@ -1,67 +1,13 @@
 //! One packet's effect on its connection's state.
 
+use super::direction::Direction;
+use super::half_open::half_open;
+use super::key::Kind;
 use super::load::{Share, share};
+use super::protocol::Protocol;
+use super::signal::Signal;
 use super::table::{Slot, Store, Ways, pin};
-use super::{Kind, Protocol, sctp, tcp};
 use crate::family::Family;
-
-/// Which of IPVS's state tables applies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Direction {
-    /// From the client, replies are seen too (NAT).
-    Input = 0,
-    /// From the real server (NAT).
-    Output = 1,
-    /// From the client, replies bypass the director (direct, tunnel).
-    InputOnly = 2,
-}
-
-/// What a packet says about its connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signal {
-    /// Nothing: a later fragment, or a TCP segment without flags.
-    Nothing,
-    /// A TCP segment.
-    Tcp(tcp::Event),
-    /// A UDP datagram.
-    Udp,
-    /// An SCTP packet, by its first chunk.
-    Sctp(sctp::Event),
-}
-
-impl Signal {
-    /// Whether a packet like this starts a connection.
-    pub const fn starts(self) -> bool {
-        matches!(
-            self,
-            Self::Udp | Self::Tcp(tcp::Event::Syn) | Self::Sctp(sctp::Event::Init)
-        )
-    }
-
-    /// State after this packet.
-    #[inline(always)]
-    pub fn next(self, direction: Direction, state: u8) -> u8 {
-        match self {
-            Self::Nothing | Self::Udp => state,
-            Self::Tcp(event) => tcp::next(direction, event, state),
-            Self::Sctp(event) => sctp::next(direction, event, state),
-        }
-    }
-}
-
-/// Whether a connection may be recycled when a set is short of room. A UDP flow may until its second
-/// packet (or its first reply): a flood of single datagrams cannot push others out.
-#[inline(always)]
-pub const fn half_open(protocol: Protocol, state: u8) -> bool {
-    match protocol {
-        Protocol::Tcp => tcp::State::from_raw(state).half_open(),
-        Protocol::Udp => false,
-        Protocol::Sctp => {
-            !sctp::State::from_raw(state).active() && state < sctp::State::Established as u8
-        }
-    }
-}
 
 /// Moves a connection to the state after a packet and its server's counts with it. Returns the
 /// state.

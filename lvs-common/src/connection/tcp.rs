@@ -82,7 +82,7 @@ impl State {
     }
 }
 
-/// What a segment says, by IPVS's precedence: RST, SYN, FIN, ACK.
+/// The event of a segment, by IPVS's precedence: RST, SYN, FIN, ACK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 #[expect(missing_docs, reason = "flags of the TCP header")]
@@ -153,7 +153,7 @@ static FLAT: [u8; 256] = {
 
 /// The state after a segment.
 #[inline(always)]
-pub fn next(direction: super::Direction, event: Event, state: u8) -> u8 {
+pub fn next(direction: super::direction::Direction, event: Event, state: u8) -> u8 {
     let index = (direction as usize) << 6 | (event as usize) << 4 | usize::from(state & 15);
     FLAT.get(index & 255).copied().unwrap_or(0)
 }

@@ -2,12 +2,12 @@
 
 use core::marker::PhantomData;
 
-use super::Work;
+use super::work::Work;
 use crate::abi::age;
 use crate::connection::table::{self, Place, Slot, Store, Ways};
 use crate::connection::{Key, Kind, Record};
+use crate::ethernet::Egress;
 use crate::family::Family;
-use crate::link::Egress;
 use crate::tables::Tables;
 
 /// A connection that was found.
@@ -30,13 +30,13 @@ impl<F: Family, S: Ways<F>> Connection<F, S> {
         }
     }
 
-    /// What its client asked for.
+    /// The key of its client's packets.
     #[inline(always)]
     pub fn key(&self) -> Key<F> {
         self.slot.set.key(self.slot.way)
     }
 
-    /// Where its client was last heard; `None` when the connection is gone.
+    /// The way to its client, as its last packet came; `None` when the connection is gone.
     #[inline(always)]
     pub fn client(&self) -> Option<Egress> {
         let client = self.slot.set.client(self.slot.way);
@@ -56,7 +56,7 @@ pub fn find<F: Family, T: Tables + Store<F>>(
     key: &Key<F>,
     now: u32,
 ) -> Option<Connection<F, <T as Store<F>>::Set>> {
-    let place = Place::of(F::hash(key, tables), Store::<F>::sets(tables));
+    let place = Place::of(key.hash(tables), Store::<F>::sets(tables));
     find_at(tables, key, place, now)
 }
 

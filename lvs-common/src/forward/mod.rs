@@ -1,80 +1,103 @@
-//! The story of a packet, from its first byte to its verdict.
+//! The way of a packet, from its first byte to its verdict.
+//!
+//! Names in capitals are a [`Stage`], the others the file or function that handles it:
+//!
+//! ```text
+//!                      frame
+//!                        │
+//!                        ▼
+//!                    fast_path ───────────────────────────────► verdict
+//!                        │ left as it came
+//!                        ▼
+//!                     classify ──► Reply · ToServer · Ended
+//!        ┌───────────────┼─────────────┬──────────────┐
+//!    Icmp│       SynRetry│       Orphan│      Schedule│
+//!        ▼               ▼             ▼              │
+//!  related_icmp      syn_retry ────► orphan           │
+//!        │               │             │              │
+//!        │               ├─────────────┼─────────────►│
+//!        ▼               ▼             ▼              ▼
+//!    ToServer        ToServer        Reset        schedule ──► Reply · NoServer · ToServer · Ended
+//!    ProbeAnswer                     Ended            │
+//!    Ended                         ┌──────────────────┤
+//!                        Persistent│                  │
+//!                                  ▼                  │
+//!                               recall ──────────────►│
+//!                        NoTemplate│                  │
+//!                                  ▼                  │
+//!                             no_template ──► Reply · NoServer
+//!                       NewTemplate│                  │
+//!                                  ▼                  ▼Insert
+//!                             new_template ───────► insert ──► ToServer
+//!                                                     │TableFull
+//!                                                     ▼
+//!                                                 table_full ──► ToServer · Ended
+//!
+//!  ToServer ─────► to_server (direct, NAT) ──┬──► transmit ──► verdict
+//!                  tunnel ───────────────────┤
+//!  Reply ────────► reply ─► to_client ───────┤
+//!                    └─ no connection: ProbeAnswer
+//!  ProbeAnswer ──► probe_answer ─────────────┘
+//!  NoServer ─────► icmp_answer ──► verdict      too big, TTL used up: from the three above, too
+//!  Reset ────────► reset ────────► verdict
+//!  Ended ────────► the verdict that the stage left
+//! ```
+//!
+//! The fast path leaves a packet to the stages before it changed anything, so they begin anew; it joins them
+//! nowhere. It takes its service, its server, its entries and its tunnel from where the stages take them
+//! (`service`, [`crate::scheduler`], [`crate::connection::table`], `tunnel`). Once the stages of a new or
+//! known connection are over, `persistence::assure` and `sync_events::emit` follow before the packet is sent.
 
-pub mod announce;
-mod arrive;
-mod enter;
+mod addr_filter;
+mod classify;
+mod connection_reuse;
+mod context;
+mod existing;
+mod fast_path;
 mod find;
-mod newcomer;
-mod ordinary;
+mod icmp_answer;
+mod insert;
 mod orphan;
-mod repeated;
+mod persistence;
+mod probe_answer;
+mod related_icmp;
 mod reply;
+mod reset;
+mod rewrite;
+mod schedule;
+mod service;
+mod stage;
+mod state_change;
 mod stateless;
+mod syn_retry;
+pub mod sync_events;
+mod to_client;
+mod to_server;
+mod transmit;
 mod transport;
+mod tunnel;
+mod work;
 
-use crate::abi::Method;
-use crate::connection::table::{Inserted, New, Store};
-use crate::connection::{Key, Record};
-use crate::family::{Family, V4, V6};
-use crate::link::{self, Egress};
-use crate::network::{Datagram, Network, Trouble};
+use icmp_answer::IcmpError;
+
+use crate::connection::table::Store;
+use crate::ethernet;
+use crate::family::{V4, V6};
+use crate::network::Network;
 use crate::packet::Packet;
-use crate::schedule::{NOBODY, Search};
 use crate::tables::Tables;
-use crate::transmit::{Forward, Route, to_client, to_server};
 use crate::verdict::{Reason, Verdict};
 use crate::wire::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ethernet};
-use crate::{answer, persistence, probe, relate, reset};
-use ordinary::{Outcome, first};
 
-pub use arrive::concerns;
+pub use addr_filter::matches_filter;
+pub use context::{Forward, Rewrite, Route};
 pub use find::{Connection, client, find};
-
-/// What is known about a packet while it is handled. It outlives no packet; it lies outside the stack
-/// because a BPF program's is 512 bytes.
-#[derive(Clone, Copy, Debug)]
-pub struct Work<F: Family> {
-    /// The packet.
-    pub forward: Forward<F>,
-    /// What is looked up or inserted.
-    pub key: Key<F>,
-    /// An entry to be.
-    pub new: New<F>,
-    /// The entry for the replies of a new NAT connection.
-    pub reply: Inserted,
-    /// How the service of a new connection groups clients, see [`Record::persistence`].
-    pub persistence: u8,
-    /// The search for the server of a new connection: not the one that did not serve it before.
-    pub search: Search,
-    /// Number of the packet's connection in the table, plus one, for [`find::again`].
-    pub number: u32,
-    /// The packet is scheduled for itself alone: it gets no entry.
-    pub alone: bool,
-    /// The packet established a connection of a persistent service: [`Work::key`] is the connection's,
-    /// and [`Work::new`] has its record.
-    pub established: bool,
-    /// What another director may have to hear of.
-    pub news: announce::News,
-    /// Where a reply's client is.
-    pub client: Egress,
-    /// The end of it.
-    pub verdict: Verdict,
-    /// The packet inside an ICMP error.
-    pub inner: Datagram<F>,
-}
-
-/// Room for the packet at hand, of either family. Whatever is read from it was written for the same
-/// packet.
-#[derive(Clone, Copy, Debug)]
-pub struct Workspace {
-    /// An IPv4 packet.
-    pub v4: Work<V4>,
-    /// An IPv6 packet.
-    pub v6: Work<V6>,
-}
+pub use stage::Stage;
+pub use state_change::StateChange;
+pub use work::{Work, Workspace};
 
 /// Decides what becomes of a frame, and makes it so. `workspace` lends the room where packets are worked
-/// on that are not [`ordinary`]; without it there is no verdict.
+/// on that the fast path leaves; without it there is no verdict.
 #[inline(always)]
 pub fn forward<'a, P: Packet, T: Tables>(
     packet: &mut P,
@@ -84,19 +107,19 @@ pub fn forward<'a, P: Packet, T: Tables>(
     let ethertype = packet
         .header::<Ethernet>(0)
         .map_or(0, |header| header.ethertype.get());
-    let outcome = match ethertype {
-        ETHERTYPE_IPV4 => ordinary::known::<V4, P, T>(packet, tables),
-        ETHERTYPE_IPV6 => ordinary::known::<V6, P, T>(packet, tables),
-        _ => Outcome::OTHER,
+    let attempt = match ethertype {
+        ETHERTYPE_IPV4 => fast_path::established::<V4, P, T>(packet, tables),
+        ETHERTYPE_IPV6 => fast_path::established::<V6, P, T>(packet, tables),
+        _ => fast_path::Attempt::LEFT,
     };
-    if let Some(verdict) = outcome.verdict() {
+    if let Some(verdict) = attempt.verdict() {
         return Some(verdict);
     }
     let workspace = workspace()?;
     let first = match ethertype {
-        _ if outcome != Outcome::FIRST => None,
-        ETHERTYPE_IPV4 => first::forward(packet, tables, &mut workspace.v4.new),
-        _ => first::forward(packet, tables, &mut workspace.v6.new),
+        _ if attempt != fast_path::Attempt::NEW_CONNECTION => None,
+        ETHERTYPE_IPV4 => fast_path::new_connection::forward(packet, tables, &mut workspace.v4.new),
+        _ => fast_path::new_connection::forward(packet, tables, &mut workspace.v6.new),
     };
     if first.is_some() {
         return first;
@@ -104,7 +127,7 @@ pub fn forward<'a, P: Packet, T: Tables>(
     Some(stages(packet, tables, workspace))
 }
 
-/// The long way, for every packet.
+/// Handles a packet by the stages alone, which can do all that the fast path does.
 #[inline(always)]
 pub fn stages<P: Packet, T: Tables>(
     packet: &mut P,
@@ -112,18 +135,18 @@ pub fn stages<P: Packet, T: Tables>(
     workspace: &mut Workspace,
 ) -> Verdict {
     let Workspace { v4, v6 } = workspace;
-    let link = &mut v4.forward.link;
-    if let Err(reason) = link::parse(packet, link) {
+    let header = &mut v4.forward.ethernet;
+    if let Err(reason) = ethernet::parse(packet, header) {
         return Verdict::drop(reason);
     }
     let config = tables.config();
-    if config.is_some_and(|config| !link::is_own(config, &link.destination)) {
+    if config.is_some_and(|config| !ethernet::is_own(config, &header.destination)) {
         return Verdict::pass(Reason::OtherHost);
     }
-    match link.ethertype {
+    match header.ethertype {
         ETHERTYPE_IPV4 => internet(packet, tables, v4),
         ETHERTYPE_IPV6 => {
-            v6.forward.link = *link;
+            v6.forward.ethernet = *header;
             internet(packet, tables, v6)
         }
         _ => Verdict::pass(Reason::NotIp),
@@ -137,147 +160,60 @@ fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
     tables: T,
     work: &mut Work<F>,
 ) -> Verdict {
-    let mut stage = arrive::arrive(packet, tables, work);
+    let mut stage = classify::classify(packet, tables, work);
     if stage == Stage::Icmp {
-        stage = relate::relate(packet, tables, work);
+        stage = related_icmp::related_icmp(packet, tables, work);
     }
-    if stage == Stage::Repeated {
-        stage = repeated::repeated(tables, work);
+    if stage == Stage::SynRetry {
+        stage = syn_retry::syn_retry(tables, work);
     }
     if stage == Stage::Orphan {
         stage = orphan::orphan(tables, work);
     }
-    if stage == Stage::Unknown {
-        stage = newcomer::schedule(tables, work);
+    if stage == Stage::Schedule {
+        stage = schedule::schedule(tables, work);
     }
     if stage == Stage::Persistent {
         stage = persistence::recall(tables, work);
     }
-    if stage == Stage::Stranger {
-        stage = newcomer::place_stranger(tables, work);
+    if stage == Stage::NoTemplate {
+        stage = schedule::no_template(tables, work);
     }
-    if stage == Stage::Newcomer {
-        stage = persistence::establish(tables, work);
+    if stage == Stage::NewTemplate {
+        stage = persistence::new_template(tables, work);
     }
-    if stage == Stage::Picked {
-        stage = enter::enter(tables, work);
+    if stage == Stage::Insert {
+        stage = insert::insert(tables, work);
     }
-    if stage == Stage::Crowded {
-        stage = stateless::crowded(tables, work);
+    if stage == Stage::TableFull {
+        stage = stateless::table_full(tables, work);
     }
     let replied = stage == Stage::Reply && reply::reply(tables, work);
     if work.established {
         persistence::assure(tables, work);
     }
-    if work.news.is_some() {
-        announce::announce(tables, work);
+    if work.change.is_some() {
+        sync_events::emit(tables, work);
     }
     match stage {
-        Stage::To => to_server(packet, tables, &mut work.forward),
-        Stage::Reply if replied => to_client(packet, tables, &mut work.forward, &work.client),
-        Stage::Unreachable => {
-            answer::send(packet, tables, &work.forward, Trouble::PortUnreachable, 0)
+        Stage::ToServer => to_server::to_server(packet, tables, &mut work.forward),
+        Stage::Reply if replied => {
+            to_client::to_client(packet, tables, &mut work.forward, &work.client)
+        }
+        Stage::NoServer => {
+            icmp_answer::send(packet, tables, &work.forward, IcmpError::PortUnreachable, 0)
         }
         Stage::Reset => reset::send(packet, &work.forward),
-        Stage::Reply | Stage::Unclaimed => probe::answer(packet, tables, work),
+        Stage::Reply | Stage::ProbeAnswer => probe_answer::probe_answer(packet, tables, work),
         Stage::Ended => work.verdict,
         Stage::Icmp
-        | Stage::Repeated
+        | Stage::SynRetry
         | Stage::Orphan
-        | Stage::Unknown
+        | Stage::Schedule
         | Stage::Persistent
-        | Stage::Stranger
-        | Stage::Newcomer
-        | Stage::Picked
-        | Stage::Crowded => Verdict::pass(Reason::NoConnection),
+        | Stage::NoTemplate
+        | Stage::NewTemplate
+        | Stage::Insert
+        | Stage::TableFull => Verdict::pass(Reason::NoConnection),
     }
 }
-
-/// How far a packet has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// It is ICMP: see whether it is an error about a connection.
-    Icmp,
-    /// A SYN of a connection that waits for the answer to one.
-    Repeated,
-    /// Of a connection whose server is deleted or down.
-    Orphan,
-    /// To a virtual address, of no known connection: schedule it.
-    Unknown,
-    /// For a persistent service: `new` holds the key of its client's template.
-    Persistent,
-    /// A persistent service's client has no template: pick a server.
-    Stranger,
-    /// The first connection of a client of a persistent service: the next ones go where this one does.
-    Newcomer,
-    /// The server of a new connection is known: enter it into the table.
-    Picked,
-    /// The connection table has no entry for it: forward it by its hash alone, if possible.
-    Crowded,
-    /// From a real server perhaps: find the connection it replies to. If there is none, it is
-    /// [`Stage::Unclaimed`].
-    Reply,
-    /// Of no connection, but perhaps the answer to a probe: [`Work::key`] tells. If it is not,
-    /// [`Work::verdict`] is the end of it.
-    Unclaimed,
-    /// There is a service but no server: tell the client.
-    Unreachable,
-    /// Its server is down and it belongs to nobody else: reset the client.
-    Reset,
-    /// Forward it by its route.
-    To,
-    /// [`Work::verdict`] is the end of it.
-    Ended,
-}
-
-impl<F: Family> Work<F> {
-    /// The end of a packet.
-    #[inline(always)]
-    pub fn end(&mut self, verdict: Verdict) -> Stage {
-        self.verdict = verdict;
-        Stage::Ended
-    }
-
-    /// To be scheduled, to another server than `avoid` if there is one.
-    #[inline(always)]
-    pub const fn unknown(&mut self, avoid: u32) -> Stage {
-        self.search = Search::new(avoid);
-        Stage::Unknown
-    }
-
-    /// Sends the packet of a new connection to a server.
-    #[inline(always)]
-    pub fn send_to(&mut self, server: u32, method: Method) {
-        self.forward.route = Route::new(server, method);
-        let avoid = self.search.avoid;
-        if avoid != NOBODY && avoid != server {
-            self.forward.route.reason = Reason::Rescheduled;
-        }
-    }
-
-    /// What an entry of the new connection says about its server.
-    #[inline(always)]
-    pub fn record<T: Tables>(&self, tables: T) -> Record {
-        let Route { server, method, .. } = self.forward.route;
-        let service = tables.server(server).map_or(0, |server| server.service);
-        Record {
-            persistence: self.persistence,
-            ..Record::new(server, service, method)
-        }
-    }
-
-    /// Counts the packet, and the connection that it starts if it does, for the server it goes to. A
-    /// server that gets a connection back was counted to have it before.
-    #[inline(never)]
-    fn count<T: Tables>(&self, tables: T, new: bool) {
-        let server = self.forward.route.server;
-        let new = new && self.search.avoid != server;
-        let service = tables.server(server).map_or(0, |server| server.service);
-        tables.count_in(service, server, self.forward.datagram.length(), new);
-    }
-}
-
-/// A value on the stack where words may be stored whole: a BPF program's stack has to be accessed
-/// aligned.
-#[repr(C, align(8))]
-pub(crate) struct Aligned<T>(pub(crate) T);

@@ -15,20 +15,21 @@
 //! client's next segment is answered in the same way.
 
 use super::find::{Connection, again};
-use super::{Stage, Work};
+use super::stage::Stage;
+use super::work::Work;
 use crate::abi::Server;
 use crate::connection::table::{self, Store, Ways};
 use crate::connection::{Direction, Protocol, Signal, step, tcp};
 use crate::network::Network;
-use crate::schedule::NOBODY;
+use crate::scheduler::NO_SERVER;
 use crate::tables::Tables;
 use crate::verdict::{Reason, Verdict};
 
-/// What becomes of such a packet.
+/// Handles such a packet.
 #[inline(never)]
 pub(super) fn orphan<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> Stage {
     let Some(Connection { slot, record, .. }) = again(tables, work) else {
-        return work.unknown(NOBODY);
+        return work.schedule(NO_SERVER);
     };
     let index = u32::from(record.server);
     let server = tables.server(index);
@@ -38,7 +39,7 @@ pub(super) fn orphan<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Wor
     let signal = work.forward.signal;
     if signal.starts() {
         table::remove::<F, T>(tables, &slot);
-        return work.unknown(index);
+        return work.schedule(index);
     }
     let Signal::Tcp(event) = signal else {
         return work.end(Verdict::drop(Reason::ServerDown));

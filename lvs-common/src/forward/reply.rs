@@ -1,14 +1,15 @@
 //! Replies of real servers behind NAT.
 
-use super::announce::News;
+use super::context::{Forward, Rewrite};
 use super::find::{Connection, client, find};
-use super::{Work, repeated};
+use super::persistence;
+use super::state_change::StateChange;
+use super::syn_retry::note_answer;
+use super::work::Work;
 use crate::connection::table::{Store, Ways};
 use crate::connection::{Direction, Kind, Signal, step, tcp};
 use crate::network::Network;
-use crate::persistence;
 use crate::tables::Tables;
-use crate::transmit::{Forward, Rewrite};
 
 /// Finds the connection that a packet replies to. True: `rewrite` holds what the client asked for and
 /// `client` where it is.
@@ -41,12 +42,12 @@ fn replied<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> O
         signal,
     );
     if signal == Signal::Tcp(tcp::Event::Syn) {
-        repeated::answered(&reply.slot);
+        note_answer(&reply.slot);
     }
     slot.set
         .touch_reply(slot.way, now, tables.timeout(protocol, state));
     if tables.sync().on != 0 {
-        work.news = News::of_server(&slot, state);
+        work.change = StateChange::of_server(&slot, state);
     }
     let length = work.forward.datagram.length();
     tables.count_out(u32::from(record.service), u32::from(record.server), length);

@@ -1,19 +1,20 @@
 //! Packets whose connection has no place in the table: forwarded by their flow alone, where that can be.
 
-use super::newcomer::{flow, service};
-use super::{Stage, Work};
+use super::context::Route;
+use super::service::{flow, service};
+use super::stage::Stage;
+use super::work::Work;
 use crate::abi::{Method, Plan};
 use crate::connection::table::{self, Place, Store};
 use crate::connection::{Signal, tcp};
 use crate::network::Network;
-use crate::schedule::{self, Flow};
+use crate::scheduler::{self, Flow};
 use crate::tables::Tables;
-use crate::transmit::Route;
 use crate::verdict::{Reason, Verdict};
 
 /// The table has no room for the connection.
 #[inline(never)]
-pub(super) fn crowded<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> Stage {
+pub(super) fn table_full<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> Stage {
     match service(tables, &work.key) {
         Some(plan) => {
             let flow = flow(&work.key, work.forward.hash);
@@ -26,7 +27,7 @@ pub(super) fn crowded<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Wo
 /// A packet that belongs to no connection and cannot start one. While its sets are full it may
 /// belong to one that found no room.
 #[inline(always)]
-pub(super) fn stray<F: Network, T: Tables + Store<F>>(
+pub(super) fn no_connection<F: Network, T: Tables + Store<F>>(
     tables: T,
     work: &mut Work<F>,
     plan: &Plan,
@@ -48,7 +49,7 @@ fn stateless<F: Network, T: Tables>(
     plan: &Plan,
     flow: &Flow,
 ) -> Stage {
-    match schedule::pick_stateless(tables, plan, flow, &mut work.search) {
+    match scheduler::pick_stateless(tables, plan, flow, &mut work.search) {
         Some((_, member)) if Method::from_raw(member.method) != Method::Nat => {
             work.forward.route = Route {
                 server: member.server,
@@ -56,7 +57,7 @@ fn stateless<F: Network, T: Tables>(
                 reason: Reason::Stateless,
             };
             work.count(tables, false);
-            Stage::To
+            Stage::ToServer
         }
         _ => work.end(Verdict::drop(Reason::TableFull)),
     }

@@ -1,28 +1,32 @@
-//! Ports, and what a packet says about its connection.
+//! Transport headers: protocol, ports, and what a packet says about its connection. A packet of an unknown IP
+//! protocol is the kernel's.
 
-use super::Aligned;
+use super::context::Forward;
 use crate::abi::FragmentKey;
+use crate::aligned::Aligned;
 use crate::connection::{Protocol, Signal, sctp, tcp};
 use crate::family::Family;
 use crate::network::{Datagram, Network, Part};
 use crate::packet::Packet;
 use crate::tables::Tables;
-use crate::transmit::Forward;
 use crate::verdict::{Reason, Verdict};
 use crate::wire::{SCTP_CHUNK, TCP_OFFSET};
 
-/// Reads ports, and what the packet says about its connection.
+/// Reads the protocol, the ports and the signal of a packet, or returns the end of it.
 #[inline(always)]
 pub(super) fn transport<F: Network, P: Packet, T: Tables>(
     packet: &P,
     tables: T,
     forward: &mut Forward<F>,
-    protocol: Protocol,
-) -> Result<(), Verdict> {
+) -> Result<Protocol, Verdict> {
     let datagram = &forward.datagram;
+    let Some(protocol) = Protocol::from_number(datagram.protocol) else {
+        return Err(Verdict::pass(Reason::OtherProtocol));
+    };
     if datagram.part == Part::Later {
         forward.signal = Signal::Nothing;
-        return recall(tables, forward);
+        recall(tables, forward)?;
+        return Ok(protocol);
     }
     let place = datagram.transport;
     let first = datagram.part != Part::Whole;
@@ -54,7 +58,7 @@ pub(super) fn transport<F: Network, P: Packet, T: Tables>(
     if first {
         remember(tables, forward);
     }
-    Ok(())
+    Ok(protocol)
 }
 
 #[inline(always)]
@@ -68,7 +72,7 @@ fn fragment_key<F: Family>(datagram: &Datagram<F>) -> Aligned<FragmentKey> {
     })
 }
 
-/// A first fragment tells the later ones' ports.
+/// Remembers the ports of a first fragment for the later ones.
 #[inline(never)]
 fn remember<F: Family, T: Tables>(tables: T, forward: &Forward<F>) {
     tables.remember(&fragment_key(&forward.datagram).0, forward.ports);

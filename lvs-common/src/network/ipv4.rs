@@ -2,7 +2,7 @@
 
 use zerocopy::byteorder::network_endian::U16;
 
-use super::{Datagram, Network, Outer, Part, Plain, Trouble};
+use super::{Datagram, Network, Outer, Part, Plain};
 use crate::checksum::Sum;
 use crate::family::V4;
 use crate::packet::Packet;
@@ -98,7 +98,7 @@ impl Network for V4 {
     }
 
     #[inline(always)]
-    fn take_hop(header: &mut Ipv4) {
+    fn decrement_ttl(header: &mut Ipv4) {
         header.ttl = header.ttl.wrapping_sub(1);
         // The TTL is the first byte of its word: one less there is 0x0100 more in the checksum.
         header.checksum = Sum::default().remove_field([1, 0]).update(header.checksum);
@@ -175,15 +175,6 @@ impl Network for V4 {
             .add(*source)
             .add(*destination)
             .add([0, protocol::TCP, 0, bytes])
-    }
-
-    #[inline(always)]
-    fn icmp_error(trouble: Trouble, mtu: u32) -> (u8, u8, u32) {
-        match trouble {
-            Trouble::TimeExceeded => (11, 0, 0),
-            Trouble::TooBig => (3, 4, mtu & 0xffff),
-            Trouble::PortUnreachable => (3, 3, 0),
-        }
     }
 
     #[inline(always)]

@@ -2,7 +2,7 @@
 
 use zerocopy::byteorder::network_endian::{U16, U32};
 
-use super::{Datagram, Network, Outer, Part, Plain, Trouble};
+use super::{Datagram, Network, Outer, Part, Plain};
 use crate::checksum::Sum;
 use crate::family::V6;
 use crate::packet::Packet;
@@ -195,7 +195,7 @@ impl Network for V6 {
     }
 
     #[inline(always)]
-    fn take_hop(header: &mut Ipv6) {
+    fn decrement_ttl(header: &mut Ipv6) {
         header.hop_limit = header.hop_limit.wrapping_sub(1);
     }
 
@@ -257,15 +257,6 @@ impl Network for V6 {
             .add_wide(source)
             .add_wide(destination)
             .add([0, protocol::TCP, 0, bytes])
-    }
-
-    #[inline(always)]
-    fn icmp_error(trouble: Trouble, mtu: u32) -> (u8, u8, u32) {
-        match trouble {
-            Trouble::TimeExceeded => (3, 0, 0),
-            Trouble::TooBig => (2, 0, mtu),
-            Trouble::PortUnreachable => (1, 4, 0),
-        }
     }
 
     #[inline(always)]

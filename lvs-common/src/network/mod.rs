@@ -20,7 +20,7 @@ pub enum Part {
     Later,
 }
 
-/// What an IP header says, and where things are in the frame.
+/// The fields of an IP header, and where things are in the frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Datagram<F: Family> {
     /// Offset of the IP header.
@@ -43,7 +43,7 @@ pub struct Datagram<F: Family> {
     pub identification: u32,
 }
 
-/// What a plain header says, see [`Network::plain`].
+/// The fields of a plain header, see [`Network::plain`].
 #[derive(Clone, Copy, Debug)]
 pub struct Plain<F: Family> {
     /// Source address.
@@ -76,7 +76,7 @@ impl<F: Family> Datagram<F> {
     }
 }
 
-/// What the header of an IP packet inside a tunnel or of an ICMP answer needs.
+/// The header of an IP packet that the director makes: around one in a tunnel, or of an answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Outer<'a, F: Family> {
     /// Source address.
@@ -89,23 +89,12 @@ pub struct Outer<'a, F: Family> {
     pub class: u8,
     /// TTL or hop limit.
     pub hop_limit: u8,
-    /// Whether the packet may not be fragmented (IPv4).
+    /// True if the packet may not be fragmented (IPv4).
     pub dont_fragment: bool,
     /// IPv4 identification.
     pub identification: u16,
     /// Bytes after the header.
     pub payload: u32,
-}
-
-/// Why an ICMP error is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
-    /// TTL or hop limit used up.
-    TimeExceeded,
-    /// Larger than the path.
-    TooBig,
-    /// Nobody serves the port.
-    PortUnreachable,
 }
 
 /// An internet protocol.
@@ -148,23 +137,17 @@ pub trait Network: Family {
     fn plain(header: &Self::Header, room: usize) -> Option<Plain<Self>>;
     /// Source and destination.
     fn addresses(header: &Self::Header) -> [Self::Address; 2];
-    /// Takes one from TTL or hop limit; the caller checked that it is above one.
-    fn take_hop(header: &mut Self::Header);
-    /// Replaces addresses; `change` is what changes in sums over them.
+    /// Decrements the TTL or hop limit; the caller checked that it is above one.
+    fn decrement_ttl(header: &mut Self::Header);
+    /// Replaces addresses; `change` is that of sums over them.
     fn replace(
         header: &mut Self::Header,
         source: &Self::Address,
         destination: &Self::Address,
         change: Sum,
     );
-    /// What changes in sums over both addresses.
+    /// The change of sums over both addresses.
     fn difference(old: [&Self::Address; 2], new: [&Self::Address; 2]) -> Sum;
-    /// [`Network::take_hop`] in a frame.
-    #[inline(always)]
-    fn decrement<P: Packet>(packet: &mut P, datagram: &Datagram<Self>) -> Option<()> {
-        Self::take_hop(packet.header_mut(datagram.network)?);
-        Some(())
-    }
     /// [`Network::replace`] in a frame.
     #[inline(always)]
     fn readdress<P: Packet>(
@@ -178,7 +161,7 @@ pub trait Network: Family {
         Self::replace(header, source, destination, change);
         Some(())
     }
-    /// What an outer header takes over: traffic class and the don't-fragment bit.
+    /// The fields that an outer header takes over: traffic class and the don't-fragment bit.
     fn class(header: &Self::Header) -> (u8, bool);
     /// Writes a whole header.
     fn write_outer<P: Packet>(packet: &mut P, offset: usize, outer: &Outer<'_, Self>)
@@ -187,11 +170,9 @@ pub trait Network: Family {
     fn icmp_pseudo(source: &Self::Address, destination: &Self::Address, bytes: u32) -> Sum;
     /// Sum of the pseudo-header of a TCP segment with so many bytes (RFC 9293 section 3.1).
     fn tcp_pseudo(source: &Self::Address, destination: &Self::Address, bytes: u8) -> Sum;
-    /// Type, code and last word of an ICMP error; `mtu` is what fits where the packet was too big.
-    fn icmp_error(trouble: Trouble, mtu: u32) -> (u8, u8, u32);
-    /// Whether an ICMP type is an error that is relayed.
+    /// Returns whether an ICMP type is an error that is relayed.
     fn is_icmp_error(kind: u8) -> bool;
-    /// Whether an ICMP type must never be answered with an error.
+    /// Returns whether an ICMP type must never be answered with an error.
     fn is_unanswerable(kind: u8) -> bool;
     /// An address that no packet on a wire comes from: the kernel drops such packets before IPVS sees them,
     /// and nobody answers them.

@@ -12,7 +12,7 @@ use lvs_common::family::V4;
 
 use super::frames::{ACK, Draft, FIN, RST, SYN, at};
 use super::hashing::{key4, new, place};
-use super::plain::Director;
+use super::memory::Director;
 
 const THREADS: u32 = 4;
 
@@ -20,7 +20,11 @@ const THREADS: u32 = 4;
 fn is_whole(director: &Director) {
     let mut keys = HashSet::new();
     let mut connections = 0;
-    for (tag, key, _) in director.sets4().iter().flat_map(super::sets::Set::taken) {
+    for (tag, key, _) in director
+        .sets4()
+        .iter()
+        .flat_map(super::memory_sets::Set::taken)
+    {
         assert!(tag.is_live(), "a way is stuck");
         let ports = key.ports.to_bytes();
         assert!(
@@ -150,7 +154,11 @@ fn what_was_left_over_expires_without_a_trace() {
     }
     // A connection that was recycled while it was being entered may leave its reply entry behind:
     // nobody finds a connection by it, and the daemon's sweep frees it.
-    for (_, key, _) in director.sets4().iter().flat_map(super::sets::Set::taken) {
+    for (_, key, _) in director
+        .sets4()
+        .iter()
+        .flat_map(super::memory_sets::Set::taken)
+    {
         assert_eq!(key.kind, Kind::Reply as u8);
     }
 }

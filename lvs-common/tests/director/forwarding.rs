@@ -5,8 +5,9 @@ use lvs_common::abi::{Config, Method, Pick};
 use lvs_common::connection::Protocol;
 use lvs_common::verdict::{Action, Reason};
 
-use super::frames::{ACK, Draft, Payload, SYN, at, checksum};
-use super::plain::{Director, INTERFACE};
+use super::frames::{ACK, Draft, Payload, SYN, at};
+use super::memory::{Director, INTERFACE};
+use lvs_frames::checksum;
 
 const CLIENT: [&str; 2] = ["198.51.100.7:40000", "[2001:db8:c::7]:40000"];
 const VIRTUAL: [&str; 2] = ["192.0.2.1:80", "[2001:db8:1::1]:80"];
@@ -195,7 +196,7 @@ fn a_tunnels_source_can_differ_by_flow() {
         );
         assert_eq!(first[26..34], second[26..34], "one flow, one source");
         assert_eq!(first[26..28], [172, 16]);
-        assert_eq!(checksum(&first[14..34]), [0, 0]);
+        assert_eq!(checksum(&first[14..34]), 0);
         sources.insert(first[26..30].to_vec());
     }
     assert!(sources.len() > 28);
@@ -256,7 +257,7 @@ fn another_interface_is_reached_by_redirection() {
 }
 
 #[test]
-fn a_nat_clients_replies_follow_it_to_where_it_was_last_heard() {
+fn a_nat_clients_replies_follow_it_to_where_it_last_came_from() {
     let director = director(Protocol::Tcp, VIRTUAL[0], REAL[0], Method::Nat);
     let syn = Draft::tcp(CLIENT[0], VIRTUAL[0], SYN);
     director.handle(&syn.frame());
@@ -276,10 +277,10 @@ fn a_nat_clients_replies_follow_it_to_where_it_was_last_heard() {
 }
 
 #[test]
-fn a_nat_client_that_was_never_heard_here_gets_nothing_in_a_wrong_frame() {
+fn a_nat_client_that_no_packet_came_from_gets_nothing_in_a_wrong_frame() {
     let director = director(Protocol::Tcp, VIRTUAL[0], REAL[0], Method::Nat);
     let request = |flags| director.handle(&Draft::tcp(CLIENT[0], VIRTUAL[0], flags).frame());
-    // The last of the replies changes no state, and would go the short way.
+    // The last of the replies changes no state, and would take the fast path.
     let replies = || {
         [SYN | ACK, ACK, ACK].map(|flags| {
             let (verdict, _) = director.handle(&Draft::tcp(REAL[0], CLIENT[0], flags).frame());

@@ -1,11 +1,11 @@
-//! Fragments are forwarded one by one: the first tells the others' ports.
+//! Fragments are forwarded one by one: the first has the ports of the others.
 
 use lvs_common::abi::{Method, Pick};
 use lvs_common::connection::Protocol;
 use lvs_common::verdict::{Action, Reason};
 
 use super::frames::{Draft, SYN, at};
-use super::plain::Director;
+use super::memory::Director;
 
 const CLIENT: [&str; 2] = ["198.51.100.7:40000", "[2001:db8:c::7]:40000"];
 const VIRTUAL: [&str; 2] = ["192.0.2.1:80", "[2001:db8:1::1]:80"];
@@ -26,11 +26,7 @@ fn pieces(draft: &Draft) -> [Draft; 3] {
             .sized(32)
             .with(|draft| draft.fragment = Some(fragment))
     };
-    [
-        piece((0, 16, true)),
-        piece((16, 16, true)),
-        piece((32, 8, false)),
-    ]
+    [piece((0, 16)), piece((16, 16)), piece((32, 8))]
 }
 
 #[test]
@@ -93,7 +89,7 @@ fn fragments_that_hide_the_transport_header_are_dropped() {
     for family in 0..2 {
         let director = director(Protocol::Tcp, family, Method::Direct);
         let syn = Draft::tcp(CLIENT[family], VIRTUAL[family], SYN).sized(32);
-        let tiny = syn.with(|syn| syn.fragment = Some((0, 16, true)));
+        let tiny = syn.with(|syn| syn.fragment = Some((0, 16)));
         let (verdict, _) = director.handle(&tiny.frame());
         assert_eq!(
             (verdict.action(), verdict.reason()),
@@ -103,7 +99,7 @@ fn fragments_that_hide_the_transport_header_are_dropped() {
     // RFC 1858: offset 8 would overwrite the flags.
     let director = director(Protocol::Tcp, 0, Method::Direct);
     let syn = Draft::tcp(CLIENT[0], VIRTUAL[0], SYN).sized(32);
-    let overlapping = syn.with(|syn| syn.fragment = Some((8, 16, true)));
+    let overlapping = syn.with(|syn| syn.fragment = Some((8, 16)));
     let (verdict, _) = director.handle(&overlapping.frame());
     assert_eq!(
         (verdict.action(), verdict.reason()),
@@ -116,7 +112,7 @@ fn an_sctp_fragment_whose_port_would_change_is_dropped() {
     let first = |to: &str| {
         Draft::sctp(CLIENT[0], to, 1)
             .sized(64)
-            .with(|draft| draft.fragment = Some((0, 32, true)))
+            .with(|draft| draft.fragment = Some((0, 32)))
     };
     let director = director(Protocol::Sctp, 0, Method::Nat);
     let (verdict, _) = director.handle(&first(VIRTUAL[0]).frame());
@@ -137,7 +133,7 @@ fn an_sctp_fragment_whose_port_would_change_is_dropped() {
 fn an_atomic_ipv6_fragment_is_a_whole_packet() {
     let director = director(Protocol::Udp, 1, Method::Nat);
     let draft = Draft::udp(CLIENT[1], VIRTUAL[1]).sized(32);
-    let atomic = draft.with(|draft| draft.fragment = Some((0, 40, false)));
+    let atomic = draft.with(|draft| draft.fragment = Some((0, 40)));
     let (_, after) = director.handle(&atomic.frame());
     assert_eq!(
         after,

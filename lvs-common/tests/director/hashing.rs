@@ -3,12 +3,12 @@
 use lvs_common::abi::WAYS;
 use lvs_common::connection::table::{self, New, Place, Refused, Store, Survey};
 use lvs_common::connection::{Client, Key, Kind, Record, Tag};
-use lvs_common::family::{Family, V4, V6};
-use lvs_common::link::UNTAGGED;
+use lvs_common::ethernet::UNTAGGED;
+use lvs_common::family::{V4, V6};
 use proptest::prelude::*;
 
 use super::frames::at;
-use super::plain::{Director, ports, secrets};
+use super::memory::{Director, ports, secrets};
 use lvs_common::abi::{Method, Pick};
 use lvs_common::connection::Protocol;
 
@@ -93,7 +93,7 @@ fn spreads(hash: impl Fn(usize, u32, &[u64; 16]) -> u64) {
 fn regular_ipv4_keys_spread_like_random_ones() {
     spreads(|shape, index, secrets| {
         let (source, port) = regular(shape, index);
-        V4::hash(&key4(source, port), secrets)
+        key4(source, port).hash(secrets)
     });
 }
 
@@ -101,7 +101,7 @@ fn regular_ipv4_keys_spread_like_random_ones() {
 fn regular_ipv6_keys_spread_like_random_ones() {
     spreads(|shape, index, secrets| {
         let (source, port) = regular(shape, index);
-        V6::hash(&key6(source, port), secrets)
+        key6(source, port).hash(secrets)
     });
 }
 
@@ -139,7 +139,7 @@ pub(crate) fn table(sets: u32) -> Director {
 }
 
 pub(crate) fn place(director: &Director, key: &Key<V4>) -> Place {
-    Place::of(V4::hash(key, director), Store::<V4>::sets(director))
+    Place::of(key.hash(director), Store::<V4>::sets(director))
 }
 
 /// How many keys of a shape a table of so many sets refuses, at a load at which it takes so many bytes

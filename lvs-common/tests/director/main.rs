@@ -1,25 +1,25 @@
 //! The whole director on the host: packets in, packets and verdicts out.
 
-mod frame;
+mod driver_frame;
 mod frames;
-mod plain;
-mod sets;
-mod workspace;
+mod memory;
+mod memory_sets;
+mod stale_workspace;
 
-mod announce;
-mod answers;
-mod arbitrary;
 mod concurrency;
-mod crowding;
+mod connections;
 mod forwarding;
 mod fragments;
+mod half_open_limit;
 mod hashing;
+mod icmp_answers;
 mod martians;
 mod orphans;
 mod persistence;
 mod probes;
-mod related;
-mod repeats;
+mod random_frames;
+mod related_icmp;
 mod schedules;
-mod states;
-mod stories;
+mod state_machines;
+mod syn_retries;
+mod sync_events;

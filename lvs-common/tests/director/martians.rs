@@ -5,7 +5,7 @@ use lvs_common::connection::Protocol;
 use lvs_common::verdict::{Action, Reason, Verdict};
 
 use super::frames::{ACK, Draft, SYN, at};
-use super::plain::Director;
+use super::memory::Director;
 
 const VIRTUAL: [&str; 2] = ["192.0.2.1:80", "[2001:db8:1::1]:80"];
 const REAL: [&str; 2] = ["10.0.0.1:80", "[2001:db8:2::1]:80"];

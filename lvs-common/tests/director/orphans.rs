@@ -5,7 +5,7 @@ use lvs_common::connection::Protocol;
 use lvs_common::verdict::{Action, Reason, Verdict};
 
 use super::frames::{ACK, Draft, FIN, RST, SYN, at};
-use super::plain::Director;
+use super::memory::Director;
 
 const METHODS: [Method; 3] = [Method::Direct, Method::Nat, Method::Tunnel];
 /// Client and virtual address of either family.
@@ -107,7 +107,11 @@ fn a_syn_goes_to_another_server() {
                 assert_eq!(director.states(), [(1, "SYN_RECV")]);
                 assert_eq!(director.connections(0), (0, 0));
                 assert_eq!(director.connections(1), (1, 0));
-                assert_eq!(director.repeats(0), 0, "everybody knows that it is down");
+                assert_eq!(
+                    director.syn_retries(0),
+                    0,
+                    "everybody knows that it is down"
+                );
             }
         }
     }

@@ -2,10 +2,10 @@
 
 use lvs_common::abi::{Method, Pick, Plan, Server, seconds};
 use lvs_common::connection::Protocol;
-use lvs_common::persistence::GRACE;
+use lvs_common::connection::template::GRACE;
 
 use super::frames::{ACK, Draft, SYN, at};
-use super::plain::Director;
+use super::memory::Director;
 
 /// How long templates are found beyond their time.
 const GRACE_SECONDS: u32 = seconds(GRACE);

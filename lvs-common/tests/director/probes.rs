@@ -7,9 +7,9 @@ use lvs_common::connection::Protocol;
 use lvs_common::probe::depart;
 use lvs_common::verdict::{Action, Reason};
 
-use super::frame::Frame;
+use super::driver_frame::Frame;
 use super::frames::{ACK, DIRECTOR, Draft, SYN, at, wide};
-use super::plain::Director;
+use super::memory::Director;
 
 const OWN: [&str; 2] = ["10.0.0.250:50000", "[2001:db8:2::fa]:50000"];
 const VIRTUAL: [&str; 2] = ["192.0.2.1:80", "[2001:db8:1::1]:80"];
@@ -95,9 +95,7 @@ fn nothing_else_leaves() {
             Draft::tcp(&own.replace("50000", "50001"), to, SYN),
             Draft::tcp(own, &to.replace(":80", ":81"), SYN),
             Draft::tcp(own, SERVER[family], SYN),
-            probe
-                .clone()
-                .with(|draft| draft.fragment = Some((0, 16, true))),
+            probe.clone().with(|draft| draft.fragment = Some((0, 16))),
         ] {
             assert_eq!(departed(&director, &other.frame()), None, "{other:?}");
         }

@@ -5,12 +5,12 @@ use std::collections::HashSet;
 use lvs_common::abi::{Load, Method, Pick, Plan};
 use lvs_common::connection::{Loads as _, Protocol};
 use lvs_common::family::V6;
-use lvs_common::schedule::{Flow, NOBODY, Search, fold, pick, pick_stateless};
+use lvs_common::scheduler::{Flow, NO_SERVER, Search, fold, pick, pick_stateless};
 use lvs_common::tables::Tables;
 use proptest::prelude::*;
 
 use super::frames::at;
-use super::plain::Director;
+use super::memory::Director;
 
 const KINDS: [Pick; 6] = [
     Pick::Rotate,
@@ -42,7 +42,7 @@ fn flow(source: u32, port: u16) -> Flow {
 
 fn picked(director: &Director, flow: &Flow) -> Option<u32> {
     let plan = Tables::plan(director, 0)?;
-    pick(director, plan, flow, &mut Search::new(NOBODY)).map(|(_, member)| member.server)
+    pick(director, plan, flow, &mut Search::new(NO_SERVER)).map(|(_, member)| member.server)
 }
 
 proptest! {
@@ -73,7 +73,7 @@ proptest! {
                 director.edit(0, |plan, _| plan.flags = flags);
                 let flow = flow(source, port);
                 let plan = Tables::plan(&director, 0).expect("a plan");
-                let mut search = Search::new(NOBODY);
+                let mut search = Search::new(NO_SERVER);
                 let found = pick(&director, plan, &flow, &mut search);
                 let found = [found, pick_stateless(&director, plan, &flow, &mut search)];
                 for (place, member) in found.into_iter().flatten() {
@@ -99,7 +99,11 @@ proptest! {
         for kind in KINDS {
             let director = director(kind, &[1, 1, 1]);
             let plan = Tables::plan(&director, 0).expect("a plan");
-            let once = || pick_stateless(&director, plan, &flow(source, port), &mut Search::new(NOBODY)).map(|(place, _)| place);
+            let once = || {
+                let mut search = Search::new(NO_SERVER);
+                let picked = pick_stateless(&director, plan, &flow(source, port), &mut search);
+                picked.map(|(place, _)| place)
+            };
             let first = once();
             director.account(0, 100);
             prop_assert!(first.is_some());
@@ -168,7 +172,7 @@ fn least_connections_go_where_the_fewest_are() {
 }
 
 #[test]
-fn weighted_least_connections_settle_at_the_weights() {
+fn weighted_least_connections_end_up_at_the_weights() {
     let weights = [1, 2, 0, 5];
     let director = director(Pick::WeightedLeast, &weights);
     for index in 0..800 {

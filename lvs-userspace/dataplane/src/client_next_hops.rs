@@ -128,7 +128,10 @@ mod tests {
     use super::*;
 
     const CLIENT: Client = Client {
-        vlan: [lvs_common::link::UNTAGGED[0], lvs_common::link::UNTAGGED[1]],
+        vlan: [
+            lvs_common::ethernet::UNTAGGED[0],
+            lvs_common::ethernet::UNTAGGED[1],
+        ],
         mac: [2, 0, 0, 0, 0, 9],
         director: [2, 0, 0, 0, 0, 1],
         interface: 7,

@@ -5,15 +5,15 @@
 //! the template, the next one looks for its connections and only then decides. However late sweeps
 //! are, no template ends unlooked for; packets find it meanwhile for [`GRACE`] beyond its time.
 //!
-//! [`GRACE`]: lvs_common::persistence::GRACE
+//! [`GRACE`]: lvs_common::connection::template::GRACE
 
 use std::collections::HashMap;
 use std::mem::offset_of;
 
 use lvs_common::abi::{Address, ticks};
+use lvs_common::connection::template::network;
 use lvs_common::connection::{Entry, Tag};
 use lvs_common::family::Family;
-use lvs_common::persistence::network;
 
 use crate::kernel::EntryMapping;
 

@@ -4,9 +4,9 @@ use lvs_common::abi::{Method, Server};
 use lvs_common::connection::table::{
     self, Inserted, New, Place, Refused, Slot, Store, Survey, Ways,
 };
+use lvs_common::connection::template;
 use lvs_common::connection::{Client, Key, Kind, Protocol, Record, half_open, resume};
 use lvs_common::family::Family;
-use lvs_common::persistence;
 use lvs_common::secrets::Secrets;
 use lvs_dataplane::director::Recognized;
 use lvs_dataplane::table::Table;
@@ -55,7 +55,7 @@ impl<F: Family> BoundReplica<F> {
         let protocol = Protocol::from_number(key.protocol);
         let half_open = match (Kind::from_raw(key.kind), protocol) {
             (Kind::Request, Some(protocol)) => half_open(protocol, state),
-            _ => state == persistence::UNASSURED,
+            _ => state == template::UNASSURED,
         };
         Self {
             key,
@@ -88,7 +88,7 @@ impl<F: Family> BoundReplica<F> {
         now: u32,
         refuse: impl Fn(Existing) -> Option<Discard>,
     ) -> Result<Inserted, Discard> {
-        let place = Place::of(F::hash(&self.key, secrets), table.sets());
+        let place = Place::of(self.key.hash(secrets), table.sets());
         for _ in 0..ATTEMPTS {
             if let Some(slot) = table::find(table, &self.key, place) {
                 if self.update(table, &slot, now, &refuse)? {
@@ -170,7 +170,7 @@ impl<F: Family> BoundReplica<F> {
         }
         let mut replies = new;
         replies.into_replies(&self.server);
-        let reply_place = Place::of(F::hash(&replies.key, secrets), table.sets());
+        let reply_place = Place::of(replies.key.hash(secrets), table.sets());
         let reply = table::insert(table, reply_place, &mut replies)?;
         new.partner = reply.number;
         let connection = table::insert(table, place, &mut new);

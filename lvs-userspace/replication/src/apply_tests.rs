@@ -231,7 +231,7 @@ fn a_template_is_counted_as_one_and_found_by_the_services_port() {
     let mut recognized = server(3);
     recognized.service.port = 0.into();
     for (state, assured) in [(0, false), (1, true), (1, true)] {
-        let key = persistence::template::<V4>(network, &recognized.service, 128);
+        let key = template::template::<V4>(network, &recognized.service, 128);
         let template = BoundReplica::new(key, state, ticks(360), &recognized);
         fixture.apply(&template).unwrap();
         let (tag, entry) = fixture.connection();

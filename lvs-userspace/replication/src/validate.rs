@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use lvs_common::abi::ticks;
+use lvs_common::connection::template::ASSURED;
 use lvs_common::connection::{Protocol, sctp, tcp};
-use lvs_common::persistence::ASSURED;
 
 use crate::discard::Discard;
 use crate::replica::Replica;

@@ -176,6 +176,11 @@ impl Director {
         command
     }
 
+    /// The folder of the data path's pins.
+    pub fn pins(&self) -> &Path {
+        &self.bpffs
+    }
+
     /// The end of the daemon's log.
     pub fn log_tail(&self) -> String {
         let log = fs::read_to_string(self.log()).unwrap_or_default();

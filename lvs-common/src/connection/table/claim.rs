@@ -1,30 +1,14 @@
 //! The choice of a way for a new entry, and the claim on it.
 
-use super::find::entry_number;
-use super::remove::settle;
-use super::{MAX_HALF_OPEN, New, Place, Slot, Store, Ways};
+use super::new::{New, Survey};
+use super::place::Place;
+use super::remove::account_removed;
+use super::slot::{Slot, entry_number};
+use super::ways::{Store, Ways};
 use crate::abi::{WAYS, age};
-use crate::connection::Tag;
+use crate::connection::{MAX_HALF_OPEN, Tag};
 use crate::family::Family;
 use crate::walk::Step;
-
-/// What the ways of a set look like to somebody who needs one.
-///
-/// It is worked out in the memory of [`New`], not in registers: what a verifier reads from memory it
-/// takes as unknown, instead of following every order in which eight ways may have been free.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Survey {
-    /// Free way first in the home order: rank times 8 plus way; 0: none.
-    free: u64,
-    /// Way to recycle: class, age and way in one number, the largest wins; 0: none.
-    victim: u64,
-    /// Half-open ways.
-    half_open: u32,
-    /// Ways that somebody claimed for a key with the same fingerprint, as bits.
-    pub(super) claimed: u32,
-    /// Ways that hold the key, as bits.
-    pub(super) live: u32,
-}
 
 /// Class of a victim that is expired.
 const EXPIRED: u64 = 2 << 40;
@@ -84,10 +68,10 @@ pub(super) fn claim<F: Family, T: Store<F>>(
         },
     );
     let found = &new.survey;
-    let crowded = new.half_open && found.half_open >= MAX_HALF_OPEN;
-    let chosen = if found.free != 0 && !crowded {
+    let capped = new.half_open && found.half_open >= MAX_HALF_OPEN;
+    let chosen = if found.free != 0 && !capped {
         found.free
-    } else if found.victim >= EXPIRED || recycle || crowded {
+    } else if found.victim >= EXPIRED || recycle || capped {
         found.victim
     } else {
         0
@@ -100,8 +84,8 @@ pub(super) fn claim<F: Family, T: Store<F>>(
     // that a connection that was established meanwhile stays.
     let before = set.tag(way);
     let expired = age(now, set.seen(way)) > set.timeout(way);
-    // A way that was free stays its new owner's, and a live one that may hold the very key is a
-    // rival's: taking either would send the two packets of one flow to two servers.
+    // A way that was free stays its new owner's, and a live one that may hold the very key is
+    // another inserter's: taking either would send the two packets of one flow to two servers.
     let recyclable = chosen >= HALF_OPEN
         && before.is_live()
         && !before.has_fingerprint(place.fingerprint)
@@ -119,7 +103,7 @@ pub(super) fn claim<F: Family, T: Store<F>>(
             tag: before,
             number: entry_number(number, way),
         };
-        settle(table, &slot, slot.set.partner(way));
+        account_removed(table, &slot, slot.set.partner(way));
     }
     Some((way, mine))
 }

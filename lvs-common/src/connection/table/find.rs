@@ -1,6 +1,8 @@
 //! Looking a key up.
 
-use super::{Inserted, Place, Slot, Store, Ways};
+use super::place::Place;
+use super::slot::{Inserted, Slot, entry_number};
+use super::ways::{Store, Ways};
 use crate::abi::WAYS;
 use crate::connection::Key;
 use crate::family::Family;
@@ -23,12 +25,6 @@ fn look<F: Family, S: Ways<F>>(set: S, number: u32, key: &Key<F>, place: Place) 
         turn += 1;
     }
     None
-}
-
-/// Number of an entry from the start of the table, plus one.
-#[inline(always)]
-pub(super) const fn entry_number(set: u32, way: u32) -> u32 {
-    set.wrapping_mul(WAYS).wrapping_add(way).wrapping_add(1)
 }
 
 /// Finds a key in its first set, where nearly all are. The caller copies the entry and then asks
@@ -63,7 +59,7 @@ pub fn fetch<F: Family, T: Store<F>>(table: T, place: Place) {
     }
 }
 
-/// Whether what was copied from a slot belonged to the connection that was found there.
+/// Returns whether a slot still holds the connection that was found there, so that what was copied is its.
 #[inline(always)]
 pub fn unchanged<F: Family, S: Ways<F>>(slot: &Slot<S>) -> bool {
     let tag = slot.set.tag(slot.way);
@@ -98,7 +94,7 @@ pub fn inserted<F: Family, T: Store<F>>(table: T, entry: Inserted) -> Option<Slo
     })
 }
 
-/// Whether neither set of a place has a free way.
+/// Returns whether neither set of a place has a free way.
 #[inline(always)]
 pub fn full<F: Family, T: Store<F>>(table: T, place: Place) -> bool {
     let none_free = |number| {

@@ -1,16 +1,16 @@
-//! All ways of a set at a glance: what settles nearly every insertion.
+//! All ways of a set at a glance: nearly every insertion needs no more.
 //!
-//! There is no branch in it: what the tags say lies side by side in a few words, on which arithmetic is done
+//! There is no branch in it: the tags lie side by side in a few words, on which arithmetic is done
 //! for all ways at once. The processor fetches the cache lines of the ways side by side, instead of one after
 //! the other as it guesses its way through a loop, and a verifier follows one path, instead of each order in
 //! which eight ways may be free.
 
-use super::Ways;
+use super::ways::Ways;
 use crate::abi::WAYS;
 use crate::connection::Tag;
 use crate::family::Family;
 
-/// What the tags of a set say to somebody with a key to insert.
+/// The tags of a set, as an insertion looks at them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Glance {
     /// [`Tag::condition`] of each way in a byte.

@@ -1,37 +1,22 @@
 //! Insertion: claim a way, look whether somebody else has the key or is about to, write, publish.
 
 use super::claim::claim;
-use super::find::entry_number;
 use super::glance::Glance;
-use super::{MAX_HALF_OPEN, New, Place, Refused, Store, Ways};
+use super::new::New;
+use super::place::Place;
+use super::slot::{Inserted, Refused, entry_number};
+use super::ways::{Store, Ways};
 use crate::abi::WAYS;
-use crate::connection::{Kind, Share, Tag};
+use crate::connection::{Kind, MAX_HALF_OPEN, Share, Tag};
 use crate::family::Family;
 use crate::walk::Step;
-
-/// An entry that was just inserted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Inserted {
-    /// Its number from the start of the table, plus one.
-    pub number: u32,
-    /// Its tag as it was published.
-    pub tag: Tag,
-}
-
-impl Inserted {
-    /// No entry: numbers begin at one.
-    pub const NONE: Self = Self {
-        number: 0,
-        tag: Tag(0),
-    };
-}
 
 /// Inserts a connection that was just looked up in vain.
 ///
 /// # Errors
 ///
 /// [`Refused::Exists`] when somebody else inserted it meanwhile (look it up again),
-/// [`Refused::Full`] when both sets are full of established connections, or the rival did not
+/// [`Refused::Full`] when both sets are full of established connections, or the other inserter did not
 /// finish in time.
 #[inline(always)]
 pub fn insert<F: Family, T: Store<F>>(
@@ -95,8 +80,8 @@ fn at_once<F: Family, T: Store<F>>(
     let home = home_and_fingerprint & (WAYS - 1);
     let fingerprint = home_and_fingerprint & Tag::FINGERPRINT;
     let glance = Glance::at(set);
-    let crowded = new.half_open && glance.half_open() >= MAX_HALF_OPEN;
-    if glance.free() == 0 || glance.alike(fingerprint) != 0 || crowded {
+    let capped = new.half_open && glance.half_open() >= MAX_HALF_OPEN;
+    if glance.free() == 0 || glance.alike(fingerprint) != 0 || capped {
         return FULL;
     }
     let way = glance.nearest(home) & (WAYS - 1);
@@ -163,7 +148,7 @@ fn complete<F: Family, T: Store<F>>(
     u64::from(live.0) << 32 | u64::from(entry_number(number, way))
 }
 
-/// Times an insertion starts again when a rival was about to insert the same key.
+/// Times an insertion starts again when another CPU was about to insert the same key.
 const ATTEMPTS: u32 = 4;
 /// First set, second set, then both again with half-open connections up for recycling.
 const ROUNDS: u32 = 4;
@@ -202,15 +187,15 @@ impl<F: Family, T: Store<F>> Step for Insertion<'_, F, T> {
         };
         // Both sets are looked at again after the claim; our own way does not count.
         let own = 1 << (way & (WAYS - 1));
-        let mut rivals = rivals(
+        let mut others = others(
             self.table,
             first,
             self.new,
             place,
             if in_first { own } else { 0 },
         );
-        if rivals == Rivals::None && place.first != place.second && first.hint() {
-            rivals = self::rivals(
+        if others == Others::None && place.first != place.second && first.hint() {
+            others = self::others(
                 self.table,
                 second,
                 self.new,
@@ -218,12 +203,12 @@ impl<F: Family, T: Store<F>> Step for Insertion<'_, F, T> {
                 if in_first { 0 } else { own },
             );
         }
-        if rivals == Rivals::None {
+        if others == Others::None {
             self.result = complete(self.table, set, number, way, mine, self.new);
             return false;
         }
         set.publish(way, mine.freed());
-        if rivals == Rivals::Live {
+        if others == Others::Live {
             self.result = EXISTS;
             return false;
         }
@@ -231,9 +216,9 @@ impl<F: Family, T: Store<F>> Step for Insertion<'_, F, T> {
     }
 }
 
-/// Who else holds a key.
+/// Others that hold a key, or are about to.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Rivals {
+enum Others {
     None,
     /// Somebody is about to insert a key with the same fingerprint.
     Claiming,
@@ -241,15 +226,15 @@ enum Rivals {
     Live,
 }
 
-/// Whether a way other than our own (as a bit) holds the key, or is about to.
+/// Returns whether a way other than our own (as a bit) holds the key, or is about to.
 #[inline(always)]
-fn rivals<F: Family, T: Store<F>>(
+fn others<F: Family, T: Store<F>>(
     table: T,
     set: T::Set,
     new: &mut New<F>,
     place: Place,
     own: u32,
-) -> Rivals {
+) -> Others {
     new.survey.claimed = 0;
     new.survey.live = 0;
     table.walk(
@@ -261,11 +246,11 @@ fn rivals<F: Family, T: Store<F>>(
         },
     );
     if new.survey.live & !own != 0 {
-        Rivals::Live
+        Others::Live
     } else if new.survey.claimed & !own != 0 {
-        Rivals::Claiming
+        Others::Claiming
     } else {
-        Rivals::None
+        Others::None
     }
 }
 

@@ -1,6 +1,10 @@
 //! NAT connections: two entries that lead to each other.
 
-use super::{Inserted, New, Store, discard, tie};
+use super::new::New;
+use super::pin::tie;
+use super::remove::discard;
+use super::slot::Inserted;
+use super::ways::Store;
 use crate::abi::Server;
 use crate::connection::Kind;
 use crate::family::Family;

@@ -5,7 +5,8 @@
 
 use super::find::{by_number, inserted, unchanged};
 use super::remove::discard;
-use super::{Inserted, Slot, Store, Ways};
+use super::slot::{Inserted, Slot};
+use super::ways::{Store, Ways};
 use crate::family::Family;
 
 /// Ends the pinning of an entry that was just inserted, unless a packet of its connection did so

@@ -1,7 +1,8 @@
 //! Removal, accounted for by whoever wins it.
 
 use super::find::{by_number, unchanged};
-use super::{Inserted, Slot, Store, Ways};
+use super::slot::{Inserted, Slot};
+use super::ways::{Store, Ways};
 use crate::connection::{Kind, Share, Tag};
 use crate::family::Family;
 
@@ -41,12 +42,12 @@ fn remove_at<F: Family, T: Store<F>>(table: T, number: u32, expected: Tag) -> bo
 
 /// Accounts for a connection whose way the caller has just taken over, and takes its partner along.
 #[inline(always)]
-pub(super) fn settle<F: Family, T: Store<F>>(table: T, slot: &Slot<T::Set>, partner: u32) {
+pub(super) fn account_removed<F: Family, T: Store<F>>(table: T, slot: &Slot<T::Set>, partner: u32) {
     account(table, gone(slot.set, slot.way, slot.tag));
     unlink(table, slot.number, partner);
 }
 
-/// What accounting needs to know about a way that the caller owns.
+/// The share of a way that the caller owns in its server's load.
 #[inline(always)]
 fn gone<F: Family, S: Ways<F>>(set: S, way: u32, last: Tag) -> Share {
     let key = set.key(way);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use lvs_common::abi::{Address, CONCERN_WORDS, concern_bit};
+use lvs_common::abi::{ADDR_FILTER_WORDS, Address, addr_filter_bit};
 
 use crate::kernel::Maps;
 
@@ -21,9 +21,9 @@ impl AddressFilter {
 
     /// From now on the program looks at packets from and to this address.
     pub(super) fn add(&self, address: &Address) {
-        let (word, bit) = concern_bit(address);
+        let (word, bit) = addr_filter_bit(address);
         let word = u32::try_from(word).ok();
-        if let Some(word) = word.and_then(|word| self.maps.concern.double_word(word, 0)) {
+        if let Some(word) = word.and_then(|word| self.maps.addr_filter.double_word(word, 0)) {
             word.fetch_or(1 << bit, Ordering::Release);
         }
     }
@@ -39,15 +39,15 @@ impl AddressFilter {
 
     /// Writes the filter anew, of exactly these addresses.
     pub(super) fn rebuild(&mut self, addresses: &[Address]) {
-        let mut words = vec![0u64; CONCERN_WORDS];
+        let mut words = vec![0u64; ADDR_FILTER_WORDS];
         for address in addresses {
-            let (word, bit) = concern_bit(address);
+            let (word, bit) = addr_filter_bit(address);
             if let Some(word) = words.get_mut(word) {
                 *word |= 1 << bit;
             }
         }
         for (index, word) in (0..).zip(words) {
-            if let Some(place) = self.maps.concern.double_word(index, 0) {
+            if let Some(place) = self.maps.addr_filter.double_word(index, 0) {
                 place.store(word, Ordering::Relaxed);
             }
         }

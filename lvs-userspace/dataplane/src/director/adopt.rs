@@ -25,8 +25,8 @@ impl Director {
         let mut found: HashMap<ServiceKey, u32> = self.keys.all()?.into_iter().collect();
         self.marks = Marks::adopt(&mut found);
         self.adopt_servers();
-        for index in 0..self.maps.heads.len() {
-            let number = self.maps.heads.read(index).unwrap_or(0);
+        for index in 0..self.maps.active_plans.len() {
+            let number = self.maps.active_plans.read(index).unwrap_or(0);
             if number != 0 && self.adopt_service(index, number, &mut found).is_none() {
                 warn!("service {index}: its plan makes no sense, it is removed");
                 self.publisher.switch(index, 0);

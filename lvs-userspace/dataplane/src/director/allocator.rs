@@ -104,7 +104,7 @@ impl Allocator {
     /// Everything free.
     pub(super) fn new(maps: &Maps) -> Self {
         let free = [
-            FreeRanges::new(0, maps.heads.len()),
+            FreeRanges::new(0, maps.active_plans.len()),
             FreeRanges::new(0, maps.servers.len()),
             // Plan and hop 0 stand for none.
             FreeRanges::new(1, maps.plans.len()),

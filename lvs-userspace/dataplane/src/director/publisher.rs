@@ -49,7 +49,7 @@ impl Publisher {
 
     /// Switches a service over to a written plan; 0: to none.
     pub(super) fn switch(&self, service: u32, plan: u32) {
-        if let Some(head) = self.maps.heads.word(service, 0) {
+        if let Some(head) = self.maps.active_plans.word(service, 0) {
             head.store(plan, Ordering::Release);
         }
     }

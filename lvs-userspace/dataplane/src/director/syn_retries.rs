@@ -20,7 +20,7 @@ impl SynRetryCounters {
 
     /// Starts over at zero, for another server.
     pub(super) fn zero(&mut self, server: u32) {
-        self.maps.repeats.write(server, 0);
+        self.maps.syn_retries.write(server, 0);
         self.skip(server);
     }
 
@@ -30,7 +30,8 @@ impl SynRetryCounters {
         if self.seen.len() <= place {
             self.seen.resize(place + 1, 0);
         }
-        if let (Some(seen), Some(now)) = (self.seen.get_mut(place), self.maps.repeats.read(server))
+        if let (Some(seen), Some(now)) =
+            (self.seen.get_mut(place), self.maps.syn_retries.read(server))
         {
             *seen = now;
         }
@@ -41,7 +42,7 @@ impl SynRetryCounters {
     pub(super) fn since_last(&mut self) -> impl Iterator<Item = (u32, u32)> {
         let maps = &self.maps;
         (0..).zip(&mut self.seen).filter_map(|(server, seen)| {
-            let now = maps.repeats.read(server).unwrap_or(0);
+            let now = maps.syn_retries.read(server).unwrap_or(0);
             let syns = now.wrapping_sub(*seen);
             *seen = now;
             (syns != 0).then_some((server, syns))

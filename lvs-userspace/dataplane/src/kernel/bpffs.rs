@@ -76,6 +76,17 @@ impl Directory {
         Ok(names)
     }
 
+    /// Gives the pins of an older version the names that their maps have now.
+    pub(super) fn rename_old(&self) -> Result<(), KernelError> {
+        for (old, new) in lvs_common::abi::RENAMED {
+            let (from, to) = (self.pin(old), self.pin(new));
+            if from.exists() && !to.exists() {
+                fs::rename(&from, to).map_err(KernelError::file("cannot rename", from))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Removes one pin; that it is not there is fine.
     pub(super) fn unpin(&self, name: &str) -> Result<(), KernelError> {
         let path = self.pin(name);

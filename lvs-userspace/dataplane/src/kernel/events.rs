@@ -6,7 +6,8 @@ use parking_lot::Mutex;
 
 use super::error::KernelError;
 
-/// Ring buffer of connections to be replicated, see [`lvs_common::abi::event`].
+/// Ring buffer of connections to be replicated, by the ids of their entries, see
+/// [`lvs_common::connection::EntryId`].
 pub struct Events {
     ring: Mutex<RingBuf<MapData>>,
     lost: PerCpuArray<MapData, u64>,

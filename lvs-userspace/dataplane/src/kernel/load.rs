@@ -136,6 +136,7 @@ impl DataPath {
             directory.clear()?;
         }
         let wanted = Sizes::wanted(options, &object);
+        directory.rename_old()?;
         let found = find(&directory, &object)?;
         let adopted = found.is_some();
         let (mut config, sizes) = if let Some((config, sizes)) = found {

@@ -25,15 +25,15 @@ pub const SENDING_PEERS: u32 = 64;
 #[expect(missing_docs, reason = "named after the maps")]
 pub struct Maps {
     pub config: Mapping<Config>,
-    pub heads: Mapping<u32>,
+    pub active_plans: Mapping<u32>,
     pub plans: Mapping<Plan>,
     pub members: Mapping<Member>,
     pub slots: Mapping<u16>,
     pub servers: Mapping<Server>,
     pub hops: Mapping<Hop>,
     pub loads: Mapping<Load>,
-    pub repeats: Mapping<u32>,
-    pub concern: Mapping<u64>,
+    pub syn_retries: Mapping<u32>,
+    pub addr_filter: Mapping<u64>,
     pub connections4: EntryMapping<V4>,
     pub connections6: EntryMapping<V6>,
     pub server_counters: Counters,
@@ -57,15 +57,15 @@ impl Maps {
         let sending_peers: MapData = own_map::<u64>(directory, "tellers", SENDING_PEERS)?;
         Ok(Self {
             config: mapping(ebpf, abi::CONFIG)?,
-            heads: mapping(ebpf, abi::HEADS)?,
+            active_plans: mapping(ebpf, abi::ACTIVE_PLANS)?,
             plans: mapping(ebpf, abi::PLANS)?,
             members: mapping(ebpf, abi::MEMBERS)?,
             slots: mapping(ebpf, abi::SLOTS)?,
             servers: mapping(ebpf, abi::SERVERS)?,
             hops: mapping(ebpf, abi::HOPS)?,
             loads: mapping(ebpf, abi::LOADS)?,
-            repeats: mapping(ebpf, abi::REPEATS)?,
-            concern: mapping(ebpf, abi::CONCERN)?,
+            syn_retries: mapping(ebpf, abi::SYN_RETRIES)?,
+            addr_filter: mapping(ebpf, abi::ADDR_FILTER)?,
             connections4: entries(ebpf, abi::CONNECTIONS4)?,
             connections6: entries(ebpf, abi::CONNECTIONS6)?,
             server_counters: Counters::new(

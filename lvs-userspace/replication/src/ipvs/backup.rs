@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use lvs_api::sync::SyncReceived;
 use lvs_common::abi::{Config, ServiceKey};
+use lvs_common::connection::template;
 use lvs_common::connection::{Key, Kind, Ports};
 use lvs_common::family::{Family, V4, V6};
-use lvs_common::persistence;
 use lvs_dataplane::address::widen;
 use lvs_dataplane::clock;
 use lvs_dataplane::director::{Director, Recognized};
@@ -258,7 +258,7 @@ fn key<F: Family>(replica: &Replica, service: &ServiceKey) -> Key<F> {
             protocol: protocol.number(),
             kind: Kind::Request as u8,
         },
-        _ => persistence::template::<F>(client, service, WHOLE),
+        _ => template::template::<F>(client, service, WHOLE),
     }
 }
 
@@ -282,7 +282,7 @@ mod tests {
             state: 1,
             timeout: None,
         };
-        let looked_up = persistence::template::<V4>([198, 51, 100, 7], &service, 24);
+        let looked_up = template::template::<V4>([198, 51, 100, 7], &service, 24);
         assert_eq!(key::<V4>(&template, &service), looked_up);
     }
 }

@@ -137,7 +137,7 @@ mod tests {
 
     use lvs_common::connection::table::{self, New, Place, Store as _, Survey};
     use lvs_common::connection::{Client, Key, Kind, Ports, Record};
-    use lvs_common::family::{Family as _, V4, V6};
+    use lvs_common::family::{V4, V6};
     use lvs_dataplane::kernel::{EntryMapping, Mapping};
     use lvs_dataplane::table::Table;
 
@@ -187,7 +187,7 @@ mod tests {
                 timeout: ticks(900),
                 survey: Survey::default(),
             };
-            let place = Place::of(V4::hash(&key, &[7_u64; 16]), table.sets());
+            let place = Place::of(key.hash(&[7_u64; 16]), table.sets());
             let inserted = table::insert(table, place, &mut new).unwrap();
             let id = EntryId::new::<V4>(inserted.number);
             refresher.note_sent(id, inserted.tag, now, now);

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 
 use lvs_common::abi::{self, Config, Method, Server, ServiceKey, WAYS};
 use lvs_common::connection::table::{Place, find};
+use lvs_common::connection::template;
 use lvs_common::connection::{Entry, EntryId, Kind, Protocol, Tag};
 use lvs_common::family::Family;
-use lvs_common::forward::announce::worth_telling;
-use lvs_common::persistence;
+use lvs_common::forward::sync_events::is_replicated;
 use lvs_dataplane::address::narrow;
 use lvs_dataplane::kernel::{EntryMapping, Maps};
 use lvs_dataplane::table::Table;
@@ -57,7 +57,7 @@ fn read_from<F: Family>(
         return None;
     }
     let plan = maps
-        .heads
+        .active_plans
         .read(entry.record.service.into())
         .filter(|&plan| plan != 0)
         .and_then(|plan| maps.plans.read(plan))?;
@@ -85,7 +85,7 @@ fn sync_entry<F: Family>(
         Kind::Template => Flags::of(method).and(Flags::TEMPLATE),
         Kind::Request => {
             let protocol = Protocol::from_number(key.protocol)?;
-            if !worth_telling(protocol, state) {
+            if !is_replicated(protocol, state) {
                 return None;
             }
             if protocol.active(state) {
@@ -137,7 +137,7 @@ fn template_of<F: Family>(
     if Kind::from_raw(connection.key.kind) != Kind::Request {
         return None;
     }
-    let key = persistence::template::<F>(connection.key.source, service, prefix);
-    let place = Place::of(F::hash(&key, &config.secrets), entries.len() / WAYS);
+    let key = template::template::<F>(connection.key.source, service, prefix);
+    let place = Place::of(key.hash(&config.secrets), entries.len() / WAYS);
     find(Table::new(entries, &maps.loads), &key, place).map(|slot| slot.number)
 }

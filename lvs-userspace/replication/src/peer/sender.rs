@@ -11,10 +11,10 @@
 use std::collections::HashMap;
 
 use lvs_common::abi::{self, Server, ticks};
+use lvs_common::connection::template::ASSURED;
 use lvs_common::connection::{Entry, EntryId, Kind, Protocol, Tag};
 use lvs_common::family::{Family, PerFamily, V4, V6};
-use lvs_common::forward::announce::worth_telling;
-use lvs_common::persistence::ASSURED;
+use lvs_common::forward::sync_events::is_replicated;
 use lvs_dataplane::kernel::EntryMapping;
 
 use super::record::{EntryRecord, FrameRecord, LONGEST, Scan, ServerName};
@@ -298,7 +298,7 @@ impl Comparison<'_> {
         }
         match Protocol::from_number(entry.key.protocol) {
             Some(Protocol::Udp) => known || entry.packets >= self.threshold,
-            Some(protocol) => worth_telling(protocol, state),
+            Some(protocol) => is_replicated(protocol, state),
             None => false,
         }
     }
@@ -322,7 +322,7 @@ impl Comparison<'_> {
         if server.flags & Server::DELETED != 0 || server.family == 0 {
             return false;
         }
-        let plan = self.tables.heads.read(server.service);
+        let plan = self.tables.active_plans.read(server.service);
         let plan = plan.filter(|&plan| plan != 0);
         let Some(plan) = plan.and_then(|plan| self.tables.plans.read(plan)) else {
             return false;

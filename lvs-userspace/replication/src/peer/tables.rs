@@ -9,7 +9,7 @@ use crate::entries::Entries;
 #[derive(Clone, Copy)]
 pub(super) struct Tables<'a> {
     pub(super) config: &'a Mapping<Config>,
-    pub(super) heads: &'a Mapping<u32>,
+    pub(super) active_plans: &'a Mapping<u32>,
     pub(super) plans: &'a Mapping<Plan>,
     pub(super) servers: &'a Mapping<Server>,
     pub(super) loads: &'a Mapping<Load>,
@@ -20,7 +20,7 @@ impl<'a> From<&'a Maps> for Tables<'a> {
     fn from(maps: &'a Maps) -> Self {
         Self {
             config: &maps.config,
-            heads: &maps.heads,
+            active_plans: &maps.active_plans,
             plans: &maps.plans,
             servers: &maps.servers,
             loads: &maps.loads,

@@ -34,7 +34,7 @@ const SIZES: PerFamily<u32> = PerFamily { v4: 256, v6: 8 };
 /// The maps of a director with one service.
 struct Director {
     config: Mapping<Config>,
-    heads: Mapping<u32>,
+    active_plans: Mapping<u32>,
     plans: Mapping<Plan>,
     servers: Mapping<Server>,
     loads: Mapping<Load>,
@@ -65,7 +65,7 @@ impl Director {
         config.sync.threshold = 3;
         let director = Self {
             config: Mapping::zeroed(1),
-            heads: Mapping::zeroed(4),
+            active_plans: Mapping::zeroed(4),
             plans: Mapping::zeroed(4),
             servers: Mapping::zeroed(16),
             loads: Mapping::zeroed(16),
@@ -79,7 +79,7 @@ impl Director {
             inherited: Mutex::default(),
         };
         director.config.write(0, config);
-        director.heads.write(1, 2);
+        director.active_plans.write(1, 2);
         let mut plan = Plan::new_zeroed();
         plan.key = service();
         director.plans.write(2, plan);
@@ -105,7 +105,7 @@ impl Director {
     fn tables(&self) -> Tables<'_> {
         Tables {
             config: &self.config,
-            heads: &self.heads,
+            active_plans: &self.active_plans,
             plans: &self.plans,
             servers: &self.servers,
             loads: &self.loads,
@@ -144,7 +144,7 @@ impl Director {
 
     fn place(&self, client: u8) -> Place {
         let secrets = self.config.read(0).unwrap().secrets;
-        Place::of(V4::hash(&Self::key(client), &secrets), self.table().sets())
+        Place::of(Self::key(client).hash(&secrets), self.table().sets())
     }
 
     /// A packet of a client, after which its connection is in this state.

@@ -1,0 +1,31 @@
+//! Sizes of the maps.
+
+/// Virtual services at most.
+pub const MAX_SERVICES: u32 = 8_192;
+/// Rules that give packets a firewall mark.
+pub const MAX_RULES: u32 = 4_096;
+/// Keys in the hash of services: those that packets look up, and the daemon's record of each rule.
+pub const MAX_KEYS: u32 = MAX_SERVICES + 2 * MAX_RULES;
+/// Plans: each service's own, one more while it is replaced, and some to spare.
+pub const MAX_PLANS: u32 = 3 * MAX_SERVICES;
+/// Real servers of all services together at most, deleted ones with connections included.
+pub const MAX_SERVERS: u32 = 65_536;
+/// Real servers of one service at most.
+pub const MAX_MEMBERS_PER_SERVICE: u32 = 1_024;
+/// Room for the members of all plans.
+pub const MAX_MEMBERS: u32 = 3 * MAX_SERVERS;
+/// Next hops at most.
+pub const MAX_HOPS: u32 = 65_536;
+/// Default room for the scheduling tables of all plans (`u16` each).
+pub const DEFAULT_SLOTS: u32 = 8 << 20;
+/// Default capacity of the fragment table.
+pub const DEFAULT_FRAGMENTS: u32 = 16_384;
+/// Ways of one set of the connection table.
+pub const WAYS: u32 = 8;
+/// Kinds of verdicts the counter array has room for.
+pub const MAX_REASONS: u32 = 64;
+
+/// Probes on the service path at most, those that are over but a moment ago included.
+pub const MAX_PROBES: u32 = 65_536;
+/// Lowest port of a probe (of an echo request: identifier): the private ones of RFC 6335.
+pub const FIRST_PROBE_PORT: u16 = 49_152;

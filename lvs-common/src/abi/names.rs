@@ -1,0 +1,62 @@
+//! Names of the maps and programs, as `bpftool` shows them and the pin folder holds them.
+
+/// [`super::Config`], one element, written by the daemon.
+pub const CONFIG: &str = "config";
+/// Hash of [`super::ServiceKey`] to service index (`u32`), written by the daemon.
+pub const SERVICES: &str = "services";
+/// Service index to the number of the [`super::Plan`] in force (`u32`; 0: none), written by the daemon.
+pub const ACTIVE_PLANS: &str = "active_plans";
+/// Plan number to [`super::Plan`], written by the daemon; number 0 is never used.
+pub const PLANS: &str = "plans";
+/// [`super::Member`]s of the plans, each plan's in one run, written by the daemon.
+pub const MEMBERS: &str = "members";
+/// Scheduling tables of the plans: positions (`u16`) in the plan's run of members.
+pub const SLOTS: &str = "slots";
+/// Service index to the ticket counter (`u32`) of its rotating scheduler, written by the program.
+pub const RR_CURSORS: &str = "rr_cursors";
+/// Server index to [`super::Server`], written by the daemon.
+pub const SERVERS: &str = "servers";
+/// Hop number to [`super::Hop`], written by the daemon; number 0 stands for "unresolved".
+pub const HOPS: &str = "hops";
+/// Server index to [`super::Load`], written by both with atomic operations.
+pub const LOADS: &str = "loads";
+/// Server index to the number of SYNs (`u32`) that clients repeated because it did not answer, added to
+/// by the program. One number for all CPUs: the daemon reads all of them many times a second.
+pub const SYN_RETRIES: &str = "syn_retries";
+/// Server index to [`super::Stats`], per CPU, written by the program.
+pub const SERVER_STATS: &str = "server_stats";
+/// Service index to [`super::Stats`], per CPU, written by the program.
+pub const SERVICE_STATS: &str = "service_stats";
+/// [`crate::verdict::Reason`] to the number of packets that ended so (`u64`), per CPU.
+pub const VERDICTS: &str = "verdicts";
+/// [`super::ADDR_FILTER_WORDS`] words (`u64`) of a filter of the addresses the director has to look at.
+pub const ADDR_FILTER: &str = "addr_filter";
+/// IPv4 connections: [`crate::connection::Entry`] in sets of [`super::WAYS`], written by both.
+pub const CONNECTIONS4: &str = "connections4";
+/// IPv6 connections, likewise.
+pub const CONNECTIONS6: &str = "connections6";
+/// LRU hash of [`super::FragmentKey`] to both ports ([`crate::connection::Ports`]), written by the program.
+pub const FRAGMENTS: &str = "fragments";
+/// Ring buffer of connections that another director should know, by their [`crate::connection::EntryId`].
+pub const EVENTS: &str = "events";
+/// Events that did not fit into their buffer (`u64`), per CPU.
+pub const LOST_EVENTS: &str = "lost_events";
+/// Token bucket of the ICMP errors that the director sends ([`super::IcmpBudget`]), per CPU.
+pub const ICMP_BUDGET: &str = "icmp_budget";
+
+/// Hash of [`super::ProbeKey`] to [`super::ProbeRoute`]: the probes that go by the service path, written by the
+/// daemon.
+pub const PROBES: &str = "probes";
+
+/// The XDP program's name.
+pub const PROGRAM: &str = "director";
+/// The name of the program that sends probes by the service path, see [`crate::probe`].
+pub const PROBE_PROGRAM: &str = "probe";
+
+/// Names that maps had before, and their names now: what is pinned under an old name is the same map.
+pub const RENAMED: [(&str, &str); 4] = [
+    ("heads", ACTIVE_PLANS),
+    ("cursors", RR_CURSORS),
+    ("repeats", SYN_RETRIES),
+    ("concern", ADDR_FILTER),
+];

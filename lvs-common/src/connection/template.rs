@@ -1,0 +1,68 @@
+//! Persistence templates: entries from a client's network to a service.
+
+use zerocopy::byteorder::network_endian::U16;
+
+use super::key::{Key, Kind, Ports};
+use crate::abi::{ServiceKey, ticks};
+use crate::family::Family;
+
+/// State of a template of whose connections none was established yet.
+pub const UNASSURED: u8 = 0;
+/// State of a template that is as good as an established connection.
+pub const ASSURED: u8 = 1;
+
+/// Ticks that a template is found beyond its time. Whether connections still need it is found out by
+/// sweeps, once a second while the daemon gets to run: until one has looked, its client keeps its server.
+pub const GRACE: u32 = ticks(10);
+
+/// The network of a client: the first `prefix` bits of its address.
+#[inline(always)]
+pub fn network<F: Family>(client: F::Address, prefix: u8) -> F::Address {
+    let mut words: [u32; 4] = zerocopy::transmute!(F::widen(client));
+    let mut left = u32::from(prefix);
+    for word in &mut words {
+        let bits = left.min(32);
+        left -= bits;
+        #[expect(clippy::cast_possible_truncation, reason = "the low half is meant")]
+        let mask = (((1_u64 << bits) - 1) << (32 - bits)) as u32;
+        *word &= mask.to_be();
+    }
+    F::narrow(&zerocopy::transmute!(words))
+}
+
+/// Key of a client's template: its network and the service's own key, which for a
+/// firewall mark names no address (`ip_vs_sched_persist`).
+#[inline(always)]
+pub fn template<F: Family>(client: F::Address, service: &ServiceKey, prefix: u8) -> Key<F> {
+    Key {
+        source: network::<F>(client, prefix),
+        destination: F::narrow(&service.address),
+        ports: Ports {
+            source: U16::ZERO,
+            destination: service.port,
+        },
+        protocol: service.protocol,
+        kind: Kind::Template as u8,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::network;
+    use crate::family::{V4, V6};
+
+    #[test]
+    fn a_network_is_the_first_bits_of_an_address() {
+        let client = [203, 0, 113, 77];
+        assert_eq!(network::<V4>(client, 32), client);
+        assert_eq!(network::<V4>(client, 26), [203, 0, 113, 64]);
+        assert_eq!(network::<V4>(client, 0), [0; 4]);
+        let client = [0x20, 1, 0xd, 0xb8, 0, 1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 6];
+        assert_eq!(network::<V6>(client, 128), client);
+        let mut expected = client;
+        expected[8..].fill(0);
+        assert_eq!(network::<V6>(client, 64), expected);
+        expected[7] = 0;
+        assert_eq!(network::<V6>(client, 62), expected);
+    }
+}

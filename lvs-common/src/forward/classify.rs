@@ -1,0 +1,66 @@
+//! The first stage: parse a packet and find its connection.
+
+use super::addr_filter::matches_filter;
+use super::connection_reuse::syn_on_connection;
+use super::existing::forward_existing;
+use super::find::find_at;
+use super::stage::Stage;
+use super::state_change::StateChange;
+use super::transport::transport;
+use super::work::Work;
+use crate::connection::table::{Place, Store};
+use crate::connection::{Kind, Signal, tcp};
+use crate::network::Network;
+use crate::packet::Packet;
+use crate::scheduler::NO_SERVER;
+use crate::tables::Tables;
+use crate::verdict::{Reason, Verdict};
+
+/// Parses a packet and finds its connection.
+#[inline(never)]
+pub(super) fn classify<F: Network, P: Packet, T: Tables + Store<F>>(
+    packet: &P,
+    tables: T,
+    work: &mut Work<F>,
+) -> Stage {
+    work.established = false;
+    work.change = StateChange::NONE;
+    work.forward.interface = packet.interface();
+    let start = work.forward.ethernet.payload;
+    let parsed = F::parse(packet, tables, start, &mut work.forward.datagram);
+    if let Err(reason) = parsed {
+        return work.end(Verdict::drop(reason));
+    }
+    tables.fence();
+    let datagram = &work.forward.datagram;
+    if datagram.protocol == F::ICMP {
+        return Stage::Icmp;
+    }
+    let to_virtual = matches_filter(tables, &F::widen(datagram.destination));
+    if !to_virtual && !matches_filter(tables, &F::widen(datagram.source)) {
+        return work.end(Verdict::pass(Reason::NotOurs));
+    }
+    let protocol = match transport(packet, tables, &mut work.forward) {
+        Ok(protocol) => protocol,
+        Err(verdict) => return work.end(verdict),
+    };
+    work.forward.protocol = Some(protocol);
+    work.forward.now = tables.now();
+    if !to_virtual {
+        work.verdict = Verdict::pass(Reason::NoConnection);
+        return Stage::Reply;
+    }
+    work.key = work.forward.key(Kind::Request);
+    work.forward.hash = work.key.hash(tables);
+    tables.fence();
+    let place = Place::of(work.forward.hash, Store::<F>::sets(tables));
+    let Some(connection) = find_at(tables, &work.key, place, work.forward.now) else {
+        return work.schedule(NO_SERVER);
+    };
+    if work.forward.signal == Signal::Tcp(tcp::Event::Syn)
+        && let Some(stage) = syn_on_connection(tables, work, &connection.slot)
+    {
+        return stage;
+    }
+    forward_existing(tables, work, protocol, &connection)
+}

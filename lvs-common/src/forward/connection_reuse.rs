@@ -1,0 +1,32 @@
+//! A new SYN for a connection that the table still has (`conn_reuse_mode` 1 of IPVS).
+//!
+//! Where the connection is over, the SYN begins a new one, which is scheduled: a server that was quiesced
+//! meanwhile, or whose weight changed, gets it only if a
+//! scheduler picks it again. Where the connection waits for the answer to a SYN, the client repeats its own.
+
+use super::stage::Stage;
+use super::work::Work;
+use crate::connection::table::{self, Slot, Store};
+use crate::connection::tcp;
+use crate::network::Network;
+use crate::scheduler::NO_SERVER;
+use crate::tables::Tables;
+
+/// The stage of a SYN; `None`: a SYN like any other packet of its connection.
+#[inline(always)]
+pub(super) fn syn_on_connection<F: Network, T: Tables + Store<F>>(
+    tables: T,
+    work: &mut Work<F>,
+    slot: &Slot<<T as Store<F>>::Set>,
+) -> Option<Stage> {
+    let state = tcp::State::from_raw(slot.tag.state());
+    if state.reusable() {
+        table::remove::<F, T>(tables, slot);
+        return Some(work.schedule(NO_SERVER));
+    }
+    if state == tcp::State::SynReceived {
+        work.number = slot.number;
+        return Some(Stage::SynRetry);
+    }
+    None
+}

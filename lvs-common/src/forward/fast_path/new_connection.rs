@@ -1,0 +1,119 @@
+//! The first packet of a connection, if nothing stands in its way: its service picks a server without a
+//! search, and both its entry and, behind NAT, that of the replies have a free way at a glance.
+
+use super::packet::{PlainPacket, ethernet_header, reachable};
+use super::send::{Departure, Route, finish};
+use crate::abi::{Member, Method, Plan};
+use crate::connection::table::{self, New, Place, Store, Survey};
+use crate::connection::{FirstState, Kind, Protocol, Record, Signal, tcp};
+use crate::forward::service::{flow, service};
+use crate::network::Network;
+use crate::packet::Packet;
+use crate::probe;
+use crate::scheduler;
+use crate::tables::Tables;
+use crate::verdict::Verdict;
+use crate::wire::Headers;
+
+/// The verdict on a packet to a virtual address that `established.rs` found no connection of. `new` lends
+/// the room where entries are laid out.
+#[inline(never)]
+pub(in crate::forward) fn forward<F: Network, P: Packet, T: Tables + Store<F>>(
+    packet: &mut P,
+    tables: T,
+    new: &mut New<F>,
+) -> Option<Verdict> {
+    let (length, interface) = (packet.length(), packet.interface());
+    let headers: &mut Headers<F::Header> = packet.header_mut(0)?;
+    let plain_packet = PlainPacket::<F>::read(headers, length, interface, tables)?;
+    let departure = open(headers, tables, &plain_packet, new)?;
+    Some(finish(packet, tables, &plain_packet, departure))
+}
+
+/// Picks a server and inserts the connection.
+#[inline(always)]
+fn open<'a, F: Network, T: Tables + Store<F> + 'a>(
+    headers: &mut Headers<F::Header>,
+    tables: T,
+    packet: &PlainPacket<'_, F>,
+    new: &mut New<F>,
+) -> Option<Departure<'a>> {
+    if !matches!(packet.signal, Signal::Udp | Signal::Tcp(tcp::Event::Syn)) {
+        return None;
+    }
+    let key = packet.key(Kind::Request, headers);
+    // IPVS leaves connections from the FTP data port to the FTP helper.
+    if packet.protocol == Protocol::Tcp && key.ports.source.get() == 20 {
+        return None;
+    }
+    let hash = key.hash(tables);
+    let plan = service::<F, T>(tables, &key)?;
+    let one_packet = plan.flags & Plan::ONE_PACKET != 0;
+    let martian = F::is_martian(&key.source);
+    if plan.persistence != 0 || one_packet || martian || probe::returned(tables, &key) {
+        return None;
+    }
+    let pick = scheduler::pick_fast(tables, plan, &flow(&key, hash))?;
+    let inserted = insert(headers, tables, packet, hash, pick.member, new);
+    if inserted.is_none() {
+        pick.undo(tables);
+    }
+    Some(inserted?.send(headers, packet))
+}
+
+/// Inserts the connection of a packet with this hash to a server, and counts it.
+#[inline(always)]
+fn insert<'a, F: Network, T: Tables + Store<F> + 'a>(
+    headers: &Headers<F::Header>,
+    tables: T,
+    packet: &PlainPacket<'_, F>,
+    hash: u64,
+    member: &Member,
+    new: &mut New<F>,
+) -> Option<Route<'a>> {
+    let index = member.server;
+    let (server, hop) = reachable(tables, index)?;
+    let method = Method::from_raw(member.method);
+    let route = Route {
+        method,
+        server,
+        hop,
+        hash,
+    };
+    if method == Method::Local || !route.fits(packet) {
+        return None;
+    }
+    let state = FirstState::after(packet.protocol, packet.signal, method);
+    *new = New {
+        key: packet.key(Kind::Request, headers),
+        record: Record::new(index, server.service, method),
+        client: ethernet_header::<F>(headers).client(packet.interface),
+        partner: 0,
+        state: state.number,
+        half_open: state.half_open,
+        pinned: false,
+        now: packet.now,
+        timeout: packet.timeout(state.number),
+        survey: Survey::default(),
+    };
+    let place = Place::of(hash, Store::<F>::sets(tables));
+    if method == Method::Nat {
+        new.into_replies(server);
+        let hash = new.key.hash(tables);
+        let replies = Place::of(hash, Store::<F>::sets(tables));
+        // Both at once: the atomic instructions of an insertion wait for all that was asked for before.
+        table::fetch::<F, T>(tables, place);
+        table::fetch::<F, T>(tables, replies);
+        let reply = table::insert_at_once::<F, T>(tables, replies, new)?;
+        new.key = packet.key(Kind::Request, headers);
+        new.partner = reply.number;
+        new.state = state.number;
+        new.timeout = packet.timeout(state.number);
+        let connection = table::insert_at_once::<F, T>(tables, place, new).ok_or(());
+        table::complete_pair::<F, T, _>(tables, &reply, connection, &state.half_open).ok()?;
+    } else {
+        table::insert_at_once::<F, T>(tables, place, new)?;
+    }
+    tables.count_in(server.service, index, packet.plain.length, true);
+    Some(route)
+}

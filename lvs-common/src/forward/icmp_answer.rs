@@ -1,0 +1,147 @@
+//! ICMP answers: errors that the director sends to clients, as IPVS does, at a limited rate.
+
+use zerocopy::byteorder::network_endian::U32;
+
+use super::context::Forward;
+use crate::checksum::Sum;
+use crate::ethernet::Egress;
+use crate::network::{Network, Outer, Part};
+use crate::packet::Packet;
+use crate::tables::Tables;
+use crate::verdict::{Reason, Verdict};
+use crate::wire::Icmp;
+
+/// Bytes of an ICMP header.
+const ICMP: usize = 8;
+
+/// Hop limit of what the director sends itself.
+pub(super) const HOP_LIMIT: u8 = 64;
+
+/// Why an ICMP error is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum IcmpError {
+    /// TTL or hop limit used up.
+    TimeExceeded,
+    /// Larger than the path: "fragmentation needed" or "packet too big", which names the MTU.
+    TooBig,
+    /// No server is there for the port.
+    PortUnreachable,
+}
+
+/// Type, code and last word of an error. `mtu` is the largest packet that would have fitted: "fragmentation
+/// needed" (RFC 1191) and "packet too big" (RFC 4443) carry it in their last word.
+#[inline(always)]
+fn fields<F: Network>(error: IcmpError, mtu: u32) -> (u8, u8, u32) {
+    match (error, F::NUMBER) {
+        (IcmpError::TimeExceeded, 4) => (11, 0, 0),
+        (IcmpError::TooBig, 4) => (3, 4, mtu & 0xffff),
+        (IcmpError::PortUnreachable, 4) => (3, 3, 0),
+        (IcmpError::TimeExceeded, _) => (3, 0, 0),
+        (IcmpError::TooBig, _) => (2, 0, mtu),
+        (IcmpError::PortUnreachable, _) => (1, 4, 0),
+    }
+}
+
+/// Turns a packet into an ICMP error about itself and sends it back where it came from. `mtu` is the
+/// largest that would have fitted where it was too big.
+#[inline(never)]
+pub(super) fn send<F: Network, P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: T,
+    forward: &Forward<F>,
+    error: IcmpError,
+    mtu: u32,
+) -> Verdict {
+    // RFC 1122 section 3.2.2, RFC 4443 section 2.4 (e): never about an error or a later fragment.
+    let about_one = forward.protocol.is_some() && forward.datagram.part != Part::Later;
+    if !about_one || !is_from_one_host(forward) {
+        return Verdict::drop(Reason::Unanswerable);
+    }
+    if error == IcmpError::TooBig && mtu < F::SMALLEST_MTU {
+        return Verdict::drop(Reason::Unanswerable);
+    }
+    if !tables.spend_icmp_budget(forward.now) {
+        return Verdict::drop(Reason::AnswerLimited);
+    }
+    write(packet, forward, error, mtu).unwrap_or(Verdict::drop(Reason::NoRoom))
+}
+
+/// Returns whether a packet comes from a single host, and came to this one alone.
+#[inline(always)]
+pub(super) fn is_from_one_host<F: Network>(forward: &Forward<F>) -> bool {
+    let [first, ..] = forward.ethernet.destination;
+    first & 1 == 0 && !F::is_martian(&forward.datagram.source)
+}
+
+/// The way back to where a packet came from.
+#[inline(always)]
+pub(super) fn back<F: Network, P: Packet>(packet: &P, forward: &Forward<F>) -> Egress {
+    Egress {
+        destination: forward.ethernet.source,
+        source: forward.ethernet.destination,
+        tags: forward.ethernet.tags,
+        interface: packet.interface(),
+    }
+}
+
+#[inline(always)]
+fn write<F: Network, P: Packet>(
+    packet: &mut P,
+    forward: &Forward<F>,
+    error: IcmpError,
+    mtu: u32,
+) -> Option<Verdict> {
+    let datagram = &forward.datagram;
+    let link = forward.ethernet.payload;
+    // Whole words only: at most three bytes of the client's own data are missing.
+    let embedded = (datagram.length() as usize).min(F::LARGEST_ERROR - F::HEADER - ICMP) & !3;
+    packet.grow(F::HEADER + ICMP)?;
+    packet.truncate(link + F::HEADER + ICMP + embedded)?;
+
+    #[expect(clippy::cast_possible_truncation, reason = "at most 1,280")]
+    let payload = (ICMP + embedded) as u32;
+    let (kind, code, rest) = fields::<F>(error, mtu);
+    let start = link + F::HEADER;
+    let header: &mut Icmp = packet.header_mut(start)?;
+    header.kind = kind;
+    header.code = code;
+    header.checksum = [0; 2];
+    header.rest = U32::new(rest);
+    let pseudo = F::icmp_pseudo(&datagram.destination, &datagram.source, payload);
+    let checksum = sum(packet, start, payload as usize, pseudo)?.checksum();
+    packet.header_mut::<Icmp>(start)?.checksum = checksum;
+
+    F::write_outer(
+        packet,
+        link,
+        &Outer {
+            source: &datagram.destination,
+            destination: &datagram.source,
+            protocol: F::ICMP,
+            class: 0,
+            hop_limit: HOP_LIMIT,
+            dont_fragment: false,
+            identification: 0,
+            payload,
+        },
+    )?;
+    back(packet, forward).write(packet, F::ETHERTYPE)?;
+    let reason = match error {
+        IcmpError::TimeExceeded => Reason::TimeExceeded,
+        IcmpError::TooBig => Reason::TooBig,
+        IcmpError::PortUnreachable => Reason::NoServer,
+    };
+    Some(Verdict::transmit(reason))
+}
+
+/// Adds up whole words.
+#[inline(always)]
+fn sum<P: Packet>(packet: &P, start: usize, bytes: usize, from: Sum) -> Option<Sum> {
+    let mut total = from;
+    let mut offset = 0;
+    while offset < 1280 && offset < bytes {
+        total = total.add(*packet.header(start + offset)?);
+        offset += 4;
+    }
+    Some(total)
+}

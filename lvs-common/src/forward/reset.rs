@@ -1,0 +1,71 @@
+//! TCP resets that the director sends to clients of servers that are down.
+
+use zerocopy::byteorder::network_endian::{U16, U32};
+
+use super::context::Forward;
+use super::icmp_answer::{HOP_LIMIT, back, is_from_one_host};
+use crate::connection::tcp;
+use crate::network::{Network, Outer};
+use crate::packet::Packet;
+use crate::verdict::{Reason, Verdict};
+use crate::wire::{Tcp, protocol};
+
+/// Bytes of a TCP header without options.
+const LENGTH: u8 = 20;
+
+/// Turns a client's segment into the reset that a closed port would answer it with, and sends that back.
+///
+/// It carries the very number that the client expects next (RFC 9293 section 3.10.7.1), so that the
+/// client believes it (RFC 5961 section 3.2).
+#[inline(never)]
+pub(super) fn send<F: Network, P: Packet>(packet: &mut P, forward: &Forward<F>) -> Verdict {
+    if !is_from_one_host(forward) {
+        return Verdict::drop(Reason::ServerDown);
+    }
+    write(packet, forward).unwrap_or(Verdict::drop(Reason::ServerDown))
+}
+
+#[inline(always)]
+fn write<F: Network, P: Packet>(packet: &mut P, forward: &Forward<F>) -> Option<Verdict> {
+    let datagram = &forward.datagram;
+    let segment: &Tcp = packet.header(datagram.transport)?;
+    // A segment that acknowledges nothing is part of no connection.
+    if segment.flags & tcp::FLAG_ACK == 0 {
+        return None;
+    }
+    let (ports, sequence) = (segment.ports.reversed(), segment.acknowledgement);
+    let network = forward.ethernet.payload;
+    let transport = network + F::HEADER;
+    packet.truncate(transport + usize::from(LENGTH))?;
+
+    let reset: &mut Tcp = packet.header_mut(transport)?;
+    reset.ports = ports;
+    reset.sequence = sequence;
+    reset.acknowledgement = U32::ZERO;
+    reset.offset = LENGTH << 2;
+    reset.flags = tcp::FLAG_RST;
+    reset.window = U16::ZERO;
+    reset.urgent = U16::ZERO;
+    reset.checksum = F::tcp_pseudo(&datagram.destination, &datagram.source, LENGTH)
+        .add(ports.to_bytes())
+        .add(sequence.to_bytes())
+        .add([LENGTH << 2, tcp::FLAG_RST, 0, 0])
+        .checksum();
+    F::write_outer(
+        packet,
+        network,
+        &Outer {
+            source: &datagram.destination,
+            destination: &datagram.source,
+            protocol: protocol::TCP,
+            class: 0,
+            hop_limit: HOP_LIMIT,
+            dont_fragment: true,
+            // RFC 6864: means nothing while the packet may not be fragmented.
+            identification: 0,
+            payload: u32::from(LENGTH),
+        },
+    )?;
+    back(packet, forward).write(packet, F::ETHERTYPE)?;
+    Some(Verdict::transmit(Reason::Reset))
+}

@@ -1,0 +1,98 @@
+//! NAT: new addresses and ports, and all checksums over them.
+
+use super::context::{Forward, Rewrite};
+use super::transmit::decrement_ttl;
+use crate::checksum::Sum;
+use crate::connection::Protocol;
+use crate::crc32c;
+use crate::network::{Network, Part};
+use crate::packet::Packet;
+use crate::tables::Tables;
+use crate::verdict::Reason;
+use crate::wire::{SCTP_CHECKSUM, TCP_CHECKSUM, UDP_CHECKSUM};
+
+/// Replaces addresses and ports with all checksums over them, and decrements the TTL.
+#[inline(never)]
+pub(super) fn rewrite<F: Network, P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: T,
+    forward: &mut Forward<F>,
+) -> Result<(), Reason> {
+    replace(packet, tables, forward).unwrap_or(Err(Reason::Truncated))
+}
+
+/// `None`: the packet ends before its headers do.
+#[inline(always)]
+fn replace<F: Network, P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: T,
+    forward: &mut Forward<F>,
+) -> Option<Result<(), Reason>> {
+    let datagram = &forward.datagram;
+    let Rewrite {
+        source,
+        destination,
+        ports,
+    } = &forward.rewrite;
+    let has_ports = datagram.part != Part::Later;
+    if let Some(protocol) = forward.protocol.filter(|_| has_ports) {
+        let addresses = F::difference(datagram.addresses(), [source, destination]);
+        let old = forward.ports.to_bytes();
+        let fresh = ports.to_bytes();
+        let difference = addresses.remove(old).add(fresh);
+        match protocol {
+            Protocol::Tcp => {
+                update(packet, datagram.transport + TCP_CHECKSUM, |sum| {
+                    difference.update(sum)
+                })?;
+            }
+            Protocol::Udp => {
+                update(packet, datagram.transport + UDP_CHECKSUM, |sum| {
+                    update_udp(difference, sum)
+                })?;
+            }
+            Protocol::Sctp if old != fresh => {
+                if datagram.part != Part::Whole {
+                    // The CRC covers bytes that are in other fragments.
+                    return Some(Err(Reason::NatImpossible));
+                }
+                let place = datagram.transport + SCTP_CHECKSUM;
+                let crc: [u8; 4] = *packet.header(place)?;
+                #[expect(clippy::cast_possible_truncation, reason = "below 64 KiB")]
+                let following = datagram.end.checked_sub(datagram.transport + 4)? as u32;
+                let mut change = crc32c::Change::new(old, fresh);
+                tables.walk(following & 0xffff, &mut change);
+                let crc = change.apply(u32::from_le_bytes(crc));
+                *packet.header_mut(place)? = crc.to_le_bytes();
+            }
+            Protocol::Sctp => {}
+        }
+        *packet.header_mut(datagram.transport)? = *ports;
+    }
+    F::readdress(packet, datagram, source, destination)?;
+    decrement_ttl(packet, forward)?;
+    Some(Ok(()))
+}
+
+#[inline(always)]
+fn update<P: Packet>(
+    packet: &mut P,
+    offset: usize,
+    change: impl FnOnce([u8; 2]) -> [u8; 2],
+) -> Option<()> {
+    let sum: &mut [u8; 2] = packet.header_mut(offset)?;
+    *sum = change(*sum);
+    Some(())
+}
+
+/// RFC 768: a UDP checksum of zero says that there is none, a computed zero is sent as all ones.
+#[inline(always)]
+pub(super) fn update_udp(difference: Sum, sum: [u8; 2]) -> [u8; 2] {
+    if sum == [0, 0] {
+        return sum;
+    }
+    match difference.update(sum) {
+        [0, 0] => [0xff, 0xff],
+        sum => sum,
+    }
+}

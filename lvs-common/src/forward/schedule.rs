@@ -1,0 +1,71 @@
+//! A packet of no known connection: its service, and the server it is scheduled to.
+
+use super::persistence;
+use super::service::{flow, service};
+use super::stage::Stage;
+use super::stateless::no_connection;
+use super::work::Work;
+use crate::abi::{Method, Plan};
+use crate::connection::Protocol;
+use crate::connection::table::Store;
+use crate::network::Network;
+use crate::probe;
+use crate::scheduler;
+use crate::tables::Tables;
+use crate::verdict::{Reason, Verdict};
+
+/// Picks the server of a new connection, if there is a service for it.
+#[inline(never)]
+pub(super) fn schedule<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> Stage {
+    let (Some(plan), Some(protocol)) = (service(tables, &work.key), work.forward.protocol) else {
+        work.verdict = Verdict::pass(Reason::NoService);
+        return Stage::Reply;
+    };
+    if probe::returned(tables, &work.key) {
+        return work.end(Verdict::drop(Reason::ProbeReturned));
+    }
+    if F::is_martian(&work.key.source) {
+        return work.end(Verdict::drop(Reason::Martian));
+    }
+    // IPVS leaves connections from the FTP data port to the FTP helper.
+    let ftp_data = protocol == Protocol::Tcp && work.key.ports.source.get() == 20;
+    if !work.forward.signal.starts() || ftp_data {
+        let flow = flow(&work.key, work.forward.hash);
+        return no_connection(tables, work, plan, &flow);
+    }
+    work.one_packet = plan.flags & Plan::ONE_PACKET != 0 && protocol == Protocol::Udp;
+    work.persistence = 0;
+    if plan.persistence != 0 {
+        work.persistence = plan.prefix.wrapping_add(1);
+        persistence::prepare_key(work, plan);
+        return Stage::Persistent;
+    }
+    pick(tables, work, plan)
+}
+
+/// Picks a server.
+#[inline(always)]
+fn pick<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>, plan: &Plan) -> Stage {
+    let flow = flow(&work.key, work.forward.hash);
+    let Some((_, member)) = scheduler::pick(tables, plan, &flow, &mut work.search) else {
+        return Stage::NoServer;
+    };
+    scheduler::note_threshold(tables, member);
+    work.send_to(member.server, Method::from_raw(member.method));
+    Stage::Insert
+}
+
+/// Picks the server of a persistent service's client that has no template.
+#[inline(never)]
+pub(super) fn no_template<F: Network, T: Tables + Store<F>>(
+    tables: T,
+    work: &mut Work<F>,
+) -> Stage {
+    let Some(plan) = service(tables, &work.key) else {
+        return Stage::Reply;
+    };
+    match pick(tables, work, plan) {
+        Stage::NoServer => Stage::NoServer,
+        _ => Stage::NewTemplate,
+    }
+}

@@ -1,0 +1,38 @@
+//! The stages of a packet.
+
+/// The stage that a packet goes to next: the drawing in `forward/mod.rs` shows which follow which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// ICMP: see whether it is an error about a connection.
+    Icmp,
+    /// A repeated SYN: its connection waits for the answer to one.
+    SynRetry,
+    /// Of a connection whose server is deleted or down.
+    Orphan,
+    /// To a virtual address, of no known connection: schedule it.
+    Schedule,
+    /// For a persistent service: `new` holds the key of its client's template.
+    Persistent,
+    /// A persistent service's client has no template: pick a server.
+    NoTemplate,
+    /// The first connection of a client of a persistent service: insert a template for the next ones.
+    NewTemplate,
+    /// The server of a new connection is known: insert it into the table.
+    Insert,
+    /// The connection table has no entry for it: forward it by its hash alone, if possible.
+    TableFull,
+    /// From a real server perhaps: find the connection it replies to. If there is none, it is
+    /// [`Stage::ProbeAnswer`].
+    Reply,
+    /// Of no connection, but perhaps the answer to a probe: the key of the work tells. If it is not, the
+    /// work's verdict is the end of it.
+    ProbeAnswer,
+    /// There is a service but no server: answer with port unreachable.
+    NoServer,
+    /// Its server is down and no other can go on with it: reset the client.
+    Reset,
+    /// Forward it by its route.
+    ToServer,
+    /// The work's verdict is the end of it.
+    Ended,
+}

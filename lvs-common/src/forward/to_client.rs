@@ -1,0 +1,39 @@
+//! Sends a real server's reply to its client (NAT).
+
+use super::context::Forward;
+use super::icmp_answer::{self, IcmpError};
+use super::rewrite::rewrite;
+use super::transmit::send;
+use crate::ethernet::Egress;
+use crate::network::Network;
+use crate::packet::Packet;
+use crate::tables::Tables;
+use crate::verdict::{Reason, Verdict};
+
+/// NAT towards the client: `rewrite` holds the virtual address and port that it asked for.
+#[inline(never)]
+pub(super) fn to_client<F: Network, P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: T,
+    forward: &mut Forward<F>,
+    client: &Egress,
+) -> Verdict {
+    if client.interface == 0 {
+        // The connection came from another director, and no packet of the client came here yet.
+        return Verdict::drop(Reason::Unresolved);
+    }
+    if forward.datagram.hop_limit <= 1 {
+        return icmp_answer::send(packet, tables, forward, IcmpError::TimeExceeded, 0);
+    }
+    match rewrite(packet, tables, forward) {
+        Ok(()) => send(
+            packet,
+            &forward.ethernet,
+            client,
+            F::ETHERTYPE,
+            Reason::NatReply,
+        )
+        .unwrap_or(Verdict::drop(Reason::NoRoom)),
+        Err(reason) => Verdict::drop(reason),
+    }
+}

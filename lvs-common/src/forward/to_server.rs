@@ -1,0 +1,123 @@
+//! Sends a packet to its real server: by direct routing, NAT or a tunnel.
+
+use super::context::{Forward, Rewrite, Route};
+use super::icmp_answer::{self, IcmpError};
+use super::rewrite::rewrite;
+use super::transmit::{decrement_ttl, egress, send};
+use super::tunnel;
+use crate::abi::{Hop, Method, Server};
+use crate::connection::Ports;
+use crate::network::Network;
+use crate::packet::Packet;
+use crate::tables::Tables;
+use crate::verdict::{Reason, Verdict};
+
+/// Sends a packet to its real server.
+#[inline(never)]
+pub(super) fn to_server<F: Network, P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: T,
+    forward: &mut Forward<F>,
+) -> Verdict {
+    let Route {
+        server,
+        method,
+        reason,
+    } = forward.route;
+    let Some(server) = tables.server(server) else {
+        return Verdict::drop(Reason::ServerDeleted);
+    };
+    if method == Method::Local {
+        return Verdict::pass(reason);
+    }
+    if forward.datagram.hop_limit <= 1 {
+        return icmp_answer::send(packet, tables, forward, IcmpError::TimeExceeded, 0);
+    }
+    let Some(hop) = tables.hop(server.hop).filter(|_| server.hop != 0) else {
+        return Verdict::drop(Reason::Unresolved);
+    };
+    let result = match method {
+        Method::Direct | Method::Local => direct(packet, tables, forward, hop, reason),
+        Method::Nat => nat(packet, tables, forward, server, hop, reason),
+        Method::Tunnel => return tunnel::send(packet, tables, forward),
+    };
+    result.unwrap_or(Verdict::drop(Reason::NoRoom))
+}
+
+/// Direct routing: another Ethernet header, one hop less.
+#[inline(always)]
+fn direct<F: Network, P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: T,
+    forward: &Forward<F>,
+    hop: &Hop,
+    reason: Reason,
+) -> Option<Verdict> {
+    let mtu = u32::from(hop.mtu);
+    if forward.datagram.length() > mtu {
+        return Some(icmp_answer::send(
+            packet,
+            tables,
+            forward,
+            IcmpError::TooBig,
+            mtu,
+        ));
+    }
+    decrement_ttl(packet, forward)?;
+    send(
+        packet,
+        &forward.ethernet,
+        &egress(hop),
+        F::ETHERTYPE,
+        reason,
+    )
+}
+
+/// NAT towards the real server: its address and port instead of the virtual ones.
+#[inline(always)]
+fn nat<F: Network, P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: T,
+    forward: &mut Forward<F>,
+    server: &Server,
+    hop: &Hop,
+    reason: Reason,
+) -> Option<Verdict> {
+    if server.family != F::NUMBER {
+        return Some(Verdict::drop(Reason::FamilyMismatch));
+    }
+    let mtu = u32::from(hop.mtu);
+    if forward.datagram.length() > mtu {
+        return Some(icmp_answer::send(
+            packet,
+            tables,
+            forward,
+            IcmpError::TooBig,
+            mtu,
+        ));
+    }
+    let port = if server.port.get() == 0 {
+        forward.ports.destination
+    } else {
+        server.port
+    };
+    forward.rewrite = Rewrite {
+        source: forward.datagram.source,
+        destination: F::narrow(&server.address),
+        ports: Ports {
+            source: forward.ports.source,
+            destination: port,
+        },
+    };
+    tables.fence();
+    if let Err(reason) = rewrite(packet, tables, forward) {
+        return Some(Verdict::drop(reason));
+    }
+    send(
+        packet,
+        &forward.ethernet,
+        &egress(hop),
+        F::ETHERTYPE,
+        reason,
+    )
+}

@@ -1,0 +1,104 @@
+//! The working memory of a packet.
+
+use super::context::{Forward, Route};
+use super::stage::Stage;
+use super::state_change::StateChange;
+use crate::abi::Method;
+use crate::connection::table::{Inserted, New};
+use crate::connection::{Key, Record};
+use crate::ethernet::Egress;
+use crate::family::{Family, V4, V6};
+use crate::network::Datagram;
+use crate::scheduler::{NO_SERVER, Search};
+use crate::tables::Tables;
+use crate::verdict::{Reason, Verdict};
+
+/// The working memory of a packet while it is handled. It outlives no packet; it lies outside the stack
+/// because a BPF program's is 512 bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Work<F: Family> {
+    /// The packet.
+    pub forward: Forward<F>,
+    /// Key of what is looked up or inserted.
+    pub key: Key<F>,
+    /// An entry to be.
+    pub new: New<F>,
+    /// The entry for the replies of a new NAT connection.
+    pub reply: Inserted,
+    /// How the service of a new connection groups clients, see [`Record::persistence`].
+    pub persistence: u8,
+    /// The search for the server of a new connection: not the one that did not answer it before.
+    pub search: Search,
+    /// Number of the packet's connection in the table, plus one, for `find::again`.
+    pub number: u32,
+    /// The packet is scheduled for itself alone (one-packet scheduling): it gets no entry.
+    pub one_packet: bool,
+    /// The packet established a connection of a persistent service: [`Work::key`] is the connection's,
+    /// and [`Work::new`] has its record.
+    pub established: bool,
+    /// The change that another director may have to know of.
+    pub change: StateChange,
+    /// The way to a reply's client.
+    pub client: Egress,
+    /// Its end, for [`Stage::Ended`].
+    pub verdict: Verdict,
+    /// The packet inside an ICMP error.
+    pub inner: Datagram<F>,
+}
+
+/// Room for the packet at hand, of either family. Whatever is read from it was written for the same
+/// packet.
+#[derive(Clone, Copy, Debug)]
+pub struct Workspace {
+    /// An IPv4 packet.
+    pub v4: Work<V4>,
+    /// An IPv6 packet.
+    pub v6: Work<V6>,
+}
+
+impl<F: Family> Work<F> {
+    /// The end of a packet.
+    #[inline(always)]
+    pub fn end(&mut self, verdict: Verdict) -> Stage {
+        self.verdict = verdict;
+        Stage::Ended
+    }
+
+    /// To be scheduled, to another server than `avoid` if there is one.
+    #[inline(always)]
+    pub const fn schedule(&mut self, avoid: u32) -> Stage {
+        self.search = Search::new(avoid);
+        Stage::Schedule
+    }
+
+    /// Sends the packet of a new connection to a server.
+    #[inline(always)]
+    pub fn send_to(&mut self, server: u32, method: Method) {
+        self.forward.route = Route::new(server, method);
+        let avoid = self.search.avoid;
+        if avoid != NO_SERVER && avoid != server {
+            self.forward.route.reason = Reason::Rescheduled;
+        }
+    }
+
+    /// The record of the new connection's entries.
+    #[inline(always)]
+    pub fn record<T: Tables>(&self, tables: T) -> Record {
+        let Route { server, method, .. } = self.forward.route;
+        let service = tables.server(server).map_or(0, |server| server.service);
+        Record {
+            persistence: self.persistence,
+            ..Record::new(server, service, method)
+        }
+    }
+
+    /// Counts the packet, and the connection that it starts if it does, for the server it goes to. A
+    /// server that gets a connection back was counted to have it before.
+    #[inline(never)]
+    pub(super) fn count<T: Tables>(&self, tables: T, new: bool) {
+        let server = self.forward.route.server;
+        let new = new && self.search.avoid != server;
+        let service = tables.server(server).map_or(0, |server| server.service);
+        tables.count_in(service, server, self.forward.datagram.length(), new);
+    }
+}

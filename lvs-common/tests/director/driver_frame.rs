@@ -1,0 +1,75 @@
+//! A frame with headroom, as a driver hands it over.
+
+use lvs_common::packet::{Header, MAX_OFFSET, Packet};
+use lvs_common::probe::MakeRoom;
+
+use super::memory::INTERFACE;
+
+/// Space that the driver leaves before a frame.
+pub(crate) const HEADROOM: usize = 128;
+
+/// A frame with headroom. Room that was never written holds stale bytes, as in a real driver.
+pub(crate) struct Frame {
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+impl Frame {
+    pub(crate) fn new(frame: &[u8]) -> Self {
+        let mut bytes = vec![0xa5; HEADROOM];
+        bytes.extend(frame);
+        Self {
+            bytes,
+            start: HEADROOM,
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+}
+
+impl Packet for Frame {
+    fn length(&self) -> usize {
+        self.bytes.len() - self.start
+    }
+    fn interface(&self) -> u32 {
+        INTERFACE
+    }
+    fn header<T: Header>(&self, offset: usize) -> Option<&T> {
+        let start = self.start + Some(offset).filter(|offset| *offset <= MAX_OFFSET)?;
+        T::ref_from_bytes(self.bytes.get(start..start + size_of::<T>())?).ok()
+    }
+    fn header_mut<T: Header>(&mut self, offset: usize) -> Option<&mut T> {
+        let start = self.start + Some(offset).filter(|offset| *offset <= MAX_OFFSET)?;
+        T::mut_from_bytes(self.bytes.get_mut(start..start + size_of::<T>())?).ok()
+    }
+    fn grow(&mut self, bytes: usize) -> Option<()> {
+        self.start = self.start.checked_sub(bytes)?;
+        Some(())
+    }
+    fn shrink(&mut self, bytes: usize) -> Option<()> {
+        // The kernel leaves an Ethernet header at least.
+        if bytes + 14 > self.length() {
+            return None;
+        }
+        self.start += bytes;
+        Some(())
+    }
+    fn truncate(&mut self, length: usize) -> Option<()> {
+        if length < 14 || length > self.length() {
+            return None;
+        }
+        self.bytes.truncate(self.start + length);
+        Some(())
+    }
+}
+
+impl MakeRoom for Frame {
+    fn make_room(&mut self, _family: u8, bytes: usize) -> Option<()> {
+        let behind = self.start + 14;
+        let room = std::iter::repeat_n(0xa5, bytes);
+        self.bytes.splice(behind..behind, room);
+        Some(())
+    }
+}

@@ -1,0 +1,472 @@
+//! The director's surroundings in plain memory: tables, counters and a clock that tests set.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
+
+use lvs_common::abi::{
+    ADDR_FILTER_WORDS, Config, FragmentKey, Hop, Load, Member, Method, Pick, Plan, ProbeKey,
+    ProbeRoute, Server, ServiceKey, Stats, WAYS, addr_filter_bit, ticks,
+};
+use lvs_common::connection::table::{Store, Ways};
+use lvs_common::connection::{Client, EntryId, Kind, Loads, Ports, Protocol};
+use lvs_common::family::{Family, V4, V6};
+use lvs_common::forward::{forward, stages};
+use lvs_common::secrets::Secrets;
+use lvs_common::tables::Tables;
+use lvs_common::verdict::Verdict;
+use lvs_common::walk::Walk;
+use zerocopy::FromZeros as _;
+
+use super::driver_frame::Frame;
+use super::frames::{DIRECTOR, SERVER, wide};
+use super::memory_sets::Set;
+use super::stale_workspace;
+
+/// The interface that every packet comes by.
+pub(crate) const INTERFACE: u32 = 2;
+struct Service {
+    plan: Plan,
+    /// Server index, weight, thresholds and method of each.
+    members: Vec<Member>,
+}
+
+/// A director. What the operator edits needs `&mut`, what packets change is atomic.
+pub(crate) struct Director {
+    pub(crate) clock: AtomicU32,
+    pub(crate) options: u32,
+    pub(crate) hops: Vec<Hop>,
+    pub(crate) servers: Vec<Server>,
+    /// ICMP errors that may still be sent.
+    pub(crate) answers: AtomicU32,
+    pub(crate) secrets: [u64; 16],
+    services: Vec<Service>,
+    index: HashMap<ServiceKey, u32>,
+    members: Vec<Member>,
+    slots: Vec<u16>,
+    rr_cursors: Vec<AtomicU32>,
+    loads: Vec<(AtomicU64, AtomicU32)>,
+    /// Persistence templates of each server.
+    templates: Vec<AtomicU32>,
+    stats: Mutex<HashMap<u32, Stats>>,
+    /// SYNs that clients repeated, by server.
+    syn_retries: Vec<AtomicU32>,
+    addr_filter: Vec<u64>,
+    fragments: Mutex<HashMap<FragmentKey, Ports>>,
+    /// Probes on the service path.
+    pub(crate) probes: HashMap<ProbeKey, ProbeRoute>,
+    /// The settings: timeouts are IPVS's.
+    pub(crate) config: Config,
+    /// Events that the daemon would get.
+    pub(crate) events: Mutex<Vec<EntryId>>,
+    v4: Vec<Set<V4>>,
+    v6: Vec<Set<V6>>,
+}
+
+pub(crate) fn ports(source: u16, destination: u16) -> Ports {
+    Ports {
+        source: source.into(),
+        destination: destination.into(),
+    }
+}
+
+/// SplitMix64: the same secrets for the same seed.
+pub(crate) fn secrets(seed: u64) -> [u64; 16] {
+    let mut state = seed;
+    std::array::from_fn(|_| {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    })
+}
+
+/// Settings of a new director.
+fn settings() -> Config {
+    let mut config = Config::new_zeroed();
+    for protocol in [Protocol::Tcp, Protocol::Udp, Protocol::Sctp] {
+        for (state, &seconds) in (0..).zip(&protocol.default_timeouts()) {
+            config.timeouts[Config::timeout_index(protocol, state)] = ticks(seconds);
+        }
+    }
+    config
+}
+
+impl Director {
+    pub(crate) fn new() -> Self {
+        Self::with_sets(64)
+    }
+
+    pub(crate) fn with_sets(sets: u32) -> Self {
+        let hop = Hop {
+            destination: SERVER,
+            source: DIRECTOR,
+            vlan: 0.into(),
+            mtu: 1500,
+            interface: INTERFACE,
+            source4: [192, 0, 2, 250],
+            source6: [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xfa],
+            flags: 0,
+            reserved: [0; 20],
+        };
+        Self {
+            // Close to the wrap of the clock, which must not matter.
+            clock: AtomicU32::new(u32::MAX - 1000),
+            options: 0,
+            hops: vec![hop; 2],
+            servers: Vec::new(),
+            answers: AtomicU32::new(1000),
+            secrets: secrets(1),
+            services: Vec::new(),
+            index: HashMap::new(),
+            members: Vec::new(),
+            slots: Vec::new(),
+            rr_cursors: Vec::new(),
+            loads: Vec::new(),
+            templates: Vec::new(),
+            stats: Mutex::default(),
+            syn_retries: Vec::new(),
+            addr_filter: vec![0; ADDR_FILTER_WORDS],
+            fragments: Mutex::default(),
+            probes: HashMap::new(),
+            config: settings(),
+            events: Mutex::default(),
+            v4: (0..sets).map(|_| Set::new()).collect(),
+            v6: (0..sets).map(|_| Set::new()).collect(),
+        }
+    }
+
+    /// Tells the director its Ethernet addresses.
+    pub(crate) fn own(&mut self, addresses: &[[u8; 6]]) {
+        let numbers = addresses.iter().copied().map(Config::own_address);
+        for (place, number) in self.config.own.iter_mut().zip(numbers) {
+            *place = number;
+        }
+        self.config.own_count = u32::try_from(addresses.len()).expect("few");
+    }
+
+    fn heed(&mut self, address: &[u8; 16]) {
+        let (word, bit) = addr_filter_bit(address);
+        self.addr_filter[word] |= 1 << bit;
+    }
+
+    /// Adds a service without servers.
+    pub(crate) fn serve(&mut self, protocol: Protocol, address: SocketAddr, pick: Pick) -> u32 {
+        let key = ServiceKey {
+            address: wide(address.ip()),
+            port: address.port().into(),
+            protocol: protocol.number(),
+            family: if address.is_ipv4() { 4 } else { 6 },
+        };
+        let service = u32::try_from(self.services.len()).expect("few");
+        self.services.push(Service {
+            plan: Plan {
+                key,
+                service,
+                members: 0,
+                member_count: 0,
+                slots: 0,
+                slot_count: 0,
+                persistence: 0,
+                prefix: 0,
+                pick: pick as u8,
+                flags: 0,
+                scheduler: 0,
+                reserved: [0; 16],
+            },
+            members: Vec::new(),
+        });
+        self.index.insert(key, service);
+        self.rr_cursors.push(AtomicU32::new(0));
+        self.heed(&key.address);
+        service
+    }
+
+    /// Adds a real server and returns its index.
+    pub(crate) fn add(&mut self, service: u32, to: SocketAddr, method: Method, weight: u32) -> u32 {
+        let server = u32::try_from(self.servers.len()).expect("few");
+        let address = wide(to.ip());
+        self.servers.push(Server {
+            address,
+            port: to.port().into(),
+            family: if to.is_ipv4() { 4 } else { 6 },
+            flags: 0,
+            service,
+            hop: 1,
+            reserved: 0,
+        });
+        self.loads.push(Default::default());
+        self.templates.push(AtomicU32::new(0));
+        self.syn_retries.push(AtomicU32::new(0));
+        if method == Method::Nat {
+            self.heed(&address);
+        }
+        let member = Member {
+            server,
+            weight,
+            upper: 0,
+            lower: 0,
+            method: method as u8,
+            configured: method as u8,
+            reserved: [0; 2],
+            last_weight: weight,
+            padding: [0; 8],
+        };
+        self.edit(service, |_, members| members.push(member));
+        server
+    }
+
+    /// Changes a service and lays out its tables anew: for the rotating and Maglev schedulers each
+    /// member as often as it weighs, for the others 256 buckets filled in turn.
+    pub(crate) fn edit(&mut self, service: u32, change: impl FnOnce(&mut Plan, &mut Vec<Member>)) {
+        let Service { plan, members } = &mut self.services[service as usize];
+        change(plan, members);
+        let count = |length: usize| u32::try_from(length).expect("few");
+        plan.members = count(self.members.len());
+        plan.member_count = count(members.len());
+        plan.slots = count(self.slots.len());
+        let turns: Vec<u16> = (0_u16..)
+            .zip(&*members)
+            .flat_map(|(position, member)| {
+                let times = match Pick::from_raw(plan.pick) {
+                    Pick::DestinationHash => 1,
+                    _ => member
+                        .weight
+                        .max(u32::from(plan.pick != Pick::Rotate as u8)),
+                };
+                std::iter::repeat_n(position, times as usize)
+            })
+            .collect();
+        let size = match Pick::from_raw(plan.pick) {
+            Pick::SourceHash | Pick::DestinationHash => 256,
+            Pick::Maglev => 4093,
+            _ => turns.len(),
+        };
+        self.slots.extend(turns.iter().cycle().take(size));
+        plan.slot_count = count(self.slots.len()) - plan.slots;
+        self.members.extend(&*members);
+    }
+
+    pub(crate) fn pass_time(&self, seconds: u32) {
+        self.clock.fetch_add(ticks(seconds), SeqCst);
+    }
+
+    /// Handles a frame; returns the verdict and what became of the frame.
+    pub(crate) fn handle(&self, frame: &[u8]) -> (Verdict, Vec<u8>) {
+        let mut frame = Frame::new(frame);
+        let mut workspace = stale_workspace::stale();
+        let verdict =
+            forward(&mut frame, self, || Some(&mut workspace)).expect("there is a workspace");
+        (verdict, frame.bytes().to_vec())
+    }
+
+    /// The same, always by the long way.
+    pub(crate) fn handle_by_stages(&self, frame: &[u8]) -> (Verdict, Vec<u8>) {
+        let mut frame = Frame::new(frame);
+        let verdict = stages(&mut frame, self, &mut stale_workspace::stale());
+        (verdict, frame.bytes().to_vec())
+    }
+
+    /// Active and inactive connections of a server.
+    pub(crate) fn connections(&self, server: u32) -> (u32, u32) {
+        let load = Tables::load(self, server);
+        (load.active(), load.inactive())
+    }
+
+    pub(crate) fn stats(&self, server: u32) -> Stats {
+        let stats = self.stats.lock().expect("no panic while held");
+        stats.get(&server).copied().unwrap_or_default()
+    }
+
+    /// SYNs that clients of a server repeated.
+    pub(crate) fn syn_retries(&self, server: u32) -> u32 {
+        self.syn_retries[server as usize].load(SeqCst)
+    }
+
+    /// Persistence templates that a server is counted to have.
+    pub(crate) fn templates(&self, server: u32) -> u32 {
+        Tables::load(self, server).templates
+    }
+
+    /// States of all connections by server, replies left out.
+    pub(crate) fn states(&self) -> Vec<(u16, &'static str)> {
+        fn of<F: Family>(sets: &[Set<F>]) -> Vec<(u16, &'static str)> {
+            sets.iter()
+                .flat_map(Set::taken)
+                .filter(|(_, key, _)| key.kind == Kind::Request as u8)
+                .map(|(tag, key, record)| {
+                    let protocol = Protocol::from_number(key.protocol).expect("balanced");
+                    (record.server, protocol.state_name(tag.state()))
+                })
+                .collect()
+        }
+        let mut states = of(&self.v4);
+        states.extend(of(&self.v6));
+        states
+    }
+
+    pub(crate) fn sets4(&self) -> &[Set<V4>] {
+        &self.v4
+    }
+
+    /// As if another director had made all IPv4 connections: no packet of a client came here.
+    pub(crate) fn forget_clients(&self) {
+        for set in &self.v4 {
+            for way in 0..WAYS {
+                Ways::<V4>::learn(set, way, &Client::default());
+            }
+        }
+    }
+
+    fn count(&self, server: u32, change: impl FnOnce(&mut Stats)) {
+        let mut stats = self.stats.lock().expect("no panic while held");
+        change(stats.entry(server).or_default());
+    }
+}
+
+impl Walk for &Director {}
+
+impl Secrets for &Director {
+    fn secret(self, index: usize) -> u64 {
+        self.secrets[index]
+    }
+}
+
+impl Loads for &Director {
+    fn account(self, server: u32, change: u64) {
+        self.loads[server as usize].0.fetch_add(change, SeqCst);
+    }
+    fn account_template(self, server: u32, change: u32) {
+        self.templates[server as usize].fetch_add(change, SeqCst);
+    }
+}
+
+impl<'a> Store<V4> for &'a Director {
+    type Set = &'a Set<V4>;
+    fn sets(self) -> u32 {
+        u32::try_from(self.v4.len()).expect("few")
+    }
+    fn set(self, number: u32) -> Option<Self::Set> {
+        self.v4.get(number as usize)
+    }
+}
+
+impl<'a> Store<V6> for &'a Director {
+    type Set = &'a Set<V6>;
+    fn sets(self) -> u32 {
+        u32::try_from(self.v6.len()).expect("few")
+    }
+    fn set(self, number: u32) -> Option<Self::Set> {
+        self.v6.get(number as usize)
+    }
+}
+
+impl Tables for &Director {
+    fn now(self) -> u32 {
+        self.clock.load(SeqCst)
+    }
+    fn config<'a>(self) -> Option<&'a Config>
+    where
+        Self: 'a,
+    {
+        Some(&self.config)
+    }
+    fn option(self, bit: u32) -> bool {
+        self.options & bit != 0
+    }
+    fn addr_filter(self, word: usize) -> u64 {
+        self.addr_filter[word]
+    }
+    fn service(self, key: &ServiceKey) -> Option<u32> {
+        self.index.get(key).copied()
+    }
+    fn plan<'a>(self, service: u32) -> Option<&'a Plan>
+    where
+        Self: 'a,
+    {
+        Some(&self.services.get(service as usize)?.plan)
+    }
+    fn member<'a>(self, index: u32) -> Option<&'a Member>
+    where
+        Self: 'a,
+    {
+        self.members.get(index as usize)
+    }
+    fn slot(self, index: u32) -> Option<u32> {
+        self.slots.get(index as usize).copied().map(u32::from)
+    }
+    fn ticket(self, service: u32) -> u32 {
+        self.rr_cursors[service as usize].fetch_add(1, SeqCst)
+    }
+    fn return_ticket(self, service: u32, ticket: u32) {
+        let (drawn, before) = (ticket.wrapping_add(1), ticket);
+        let cursor = &self.rr_cursors[service as usize];
+        let _ = cursor.compare_exchange(drawn, before, SeqCst, SeqCst);
+    }
+    fn server<'a>(self, index: u32) -> Option<&'a Server>
+    where
+        Self: 'a,
+    {
+        self.servers.get(index as usize)
+    }
+    fn hop<'a>(self, number: u32) -> Option<&'a Hop>
+    where
+        Self: 'a,
+    {
+        self.hops.get(number as usize)
+    }
+    fn load(self, server: u32) -> Load {
+        let (counts, overloaded) = &self.loads[server as usize];
+        Load {
+            counts: counts.load(SeqCst),
+            overloaded: overloaded.load(SeqCst),
+            templates: self.templates[server as usize].load(SeqCst),
+        }
+    }
+    fn set_overloaded(self, server: u32, overloaded: bool) {
+        let flag = &self.loads[server as usize].1;
+        flag.store(u32::from(overloaded), SeqCst);
+    }
+    fn count_in(self, _service: u32, server: u32, bytes: u32, new: bool) {
+        self.count(server, |stats| {
+            stats.connections += u64::from(new);
+            stats.in_packets += 1;
+            stats.in_bytes += u64::from(bytes);
+        });
+    }
+    fn count_out(self, _service: u32, server: u32, bytes: u32) {
+        self.count(server, |stats| {
+            stats.out_packets += 1;
+            stats.out_bytes += u64::from(bytes);
+        });
+    }
+    fn count_syn_retry(self, server: u32) {
+        self.syn_retries[server as usize].fetch_add(1, SeqCst);
+    }
+    fn remember(self, key: &FragmentKey, ports: Ports) {
+        let mut fragments = self.fragments.lock().expect("no panic while held");
+        fragments.insert(*key, ports);
+    }
+    fn recall(self, key: &FragmentKey) -> Option<Ports> {
+        let fragments = self.fragments.lock().expect("no panic while held");
+        fragments.get(key).copied()
+    }
+    fn probing(self) -> bool {
+        !self.probes.is_empty()
+    }
+    fn probe<'a>(self, key: &ProbeKey) -> Option<&'a ProbeRoute>
+    where
+        Self: 'a,
+    {
+        self.probes.get(key)
+    }
+    fn emit_event(self, entry: EntryId) {
+        let mut events = self.events.lock().expect("no panic while held");
+        events.push(entry);
+    }
+    fn spend_icmp_budget(self, _now: u32) -> bool {
+        let take = |left: u32| left.checked_sub(1);
+        self.answers.fetch_update(SeqCst, SeqCst, take).is_ok()
+    }
+}

@@ -1,0 +1,146 @@
+//! ICMP errors about connections follow them, in both directions.
+
+use lvs_common::abi::{Method, Pick};
+use lvs_common::connection::Protocol;
+use lvs_common::verdict::{Action, Reason};
+
+use super::frames::{Draft, SYN, at};
+use super::memory::Director;
+
+const CLIENT: [&str; 2] = ["198.51.100.7:40000", "[2001:db8:c::7]:40000"];
+const VIRTUAL: [&str; 2] = ["192.0.2.1:80", "[2001:db8:1::1]:80"];
+const REAL: [&str; 2] = ["10.0.0.1:8080", "[2001:db8:2::1]:8080"];
+const ROUTER: [&str; 2] = ["203.0.113.254:0", "[2001:db8:f::fe]:0"];
+const PROTOCOLS: [Protocol; 3] = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
+
+/// Fragmentation needed, packet too big.
+const TOO_BIG: [(u8, u8, u32); 2] = [(3, 4, 1400), (2, 0, 1400)];
+
+fn draft(protocol: Protocol, from: &str, to: &str) -> Draft {
+    match protocol {
+        Protocol::Tcp => Draft::tcp(from, to, SYN),
+        Protocol::Udp => Draft::udp(from, to),
+        Protocol::Sctp => Draft::sctp(from, to, 1),
+    }
+}
+
+/// A director with a connection.
+fn connected(protocol: Protocol, family: usize, method: Method) -> Director {
+    let mut director = Director::new();
+    let service = director.serve(protocol, at(VIRTUAL[family]), Pick::Rotate);
+    director.add(service, at(REAL[family]), method, 1);
+    let first = draft(protocol, CLIENT[family], VIRTUAL[family]);
+    assert!(director.handle(&first.frame()).0.is_forwarded());
+    director
+}
+
+/// A packet as an error quotes it: 8 bytes of the transport header are sure to be there. The quoted
+/// transport checksum is not among what NAT keeps right (RFC 5508 section 4.2 asks for it only
+/// where the whole segment is quoted), so it is left out.
+fn quoted(protocol: Protocol, from: &str, to: &str) -> Vec<u8> {
+    let draft = draft(protocol, from, to);
+    let mut packet = draft.packet();
+    let header = if draft.from.is_ipv4() { 20 } else { 40 };
+    packet.truncate(header + 8);
+    if protocol == Protocol::Udp {
+        packet[header + 6..].fill(0);
+    }
+    packet
+}
+
+#[test]
+fn from_the_clients_side_to_the_real_server() {
+    for protocol in PROTOCOLS {
+        for family in 0..2 {
+            let (client, to, real) = (CLIENT[family], VIRTUAL[family], REAL[family]);
+            // A router on the way to the client could not forward what the server sent.
+            let about = quoted(protocol, to, client);
+            let error = Draft::icmp(ROUTER[family], to, TOO_BIG[family], about);
+
+            let director = connected(protocol, family, Method::Direct);
+            let (verdict, after) = director.handle(&error.frame());
+            assert_eq!(verdict.reason(), Some(Reason::IcmpToServer));
+            assert_eq!(after, error.clone().forwarded().frame());
+
+            let director = connected(protocol, family, Method::Tunnel);
+            let (verdict, after) = director.handle(&error.frame());
+            assert_eq!(verdict.reason(), Some(Reason::IcmpToServer));
+            assert!(after.ends_with(&error.clone().forwarded().packet()));
+
+            let director = connected(protocol, family, Method::Nat);
+            let (verdict, after) = director.handle(&error.frame());
+            assert_eq!(
+                (verdict.action(), verdict.reason()),
+                (Action::Transmit, Some(Reason::IcmpToServer))
+            );
+            let about = quoted(protocol, real, client);
+            let expected = Draft::icmp(ROUTER[family], real, TOO_BIG[family], about);
+            assert_eq!(after, expected.forwarded().frame(), "{protocol:?}");
+        }
+    }
+}
+
+#[test]
+fn from_the_real_servers_side_to_the_client() {
+    for protocol in PROTOCOLS {
+        for family in 0..2 {
+            let (client, to, real) = (CLIENT[family], VIRTUAL[family], REAL[family]);
+            let director = connected(protocol, family, Method::Nat);
+            for sender in [real, ROUTER[family]] {
+                let error = (TOO_BIG[family].0, 0, 0);
+                let frame =
+                    Draft::icmp(sender, client, error, quoted(protocol, client, real)).frame();
+                let (verdict, after) = director.handle(&frame);
+                assert_eq!(verdict.reason(), Some(Reason::IcmpToClient));
+                let expected = Draft::icmp(to, client, error, quoted(protocol, client, to));
+                assert_eq!(after, expected.returned().frame(), "{protocol:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_error_about_an_unknown_connection_is_the_kernels() {
+    for family in 0..2 {
+        let director = connected(Protocol::Tcp, family, Method::Nat);
+        let other = ["198.51.100.8:1", "[2001:db8:c::8]:1"][family];
+        for about in [
+            quoted(Protocol::Tcp, VIRTUAL[family], other),
+            quoted(Protocol::Udp, VIRTUAL[family], CLIENT[family]),
+            quoted(Protocol::Tcp, other, REAL[family]),
+            Vec::new(),
+        ] {
+            let error = Draft::icmp(ROUTER[family], VIRTUAL[family], TOO_BIG[family], about);
+            let (verdict, after) = director.handle(&error.frame());
+            assert_eq!(
+                (verdict.action(), verdict.reason()),
+                (Action::Pass, Some(Reason::IcmpOther))
+            );
+            assert_eq!(after, error.frame());
+        }
+    }
+}
+
+#[test]
+fn an_error_whose_time_is_up_is_not_answered() {
+    for method in [Method::Direct, Method::Nat] {
+        let director = connected(Protocol::Tcp, 0, method);
+        let about = quoted(Protocol::Tcp, VIRTUAL[0], CLIENT[0]);
+        let error =
+            Draft::icmp(ROUTER[0], VIRTUAL[0], TOO_BIG[0], about).with(|error| error.ttl = 1);
+        let (verdict, _) = director.handle(&error.frame());
+        assert_eq!(
+            (verdict.action(), verdict.reason()),
+            (Action::Drop, Some(Reason::Unanswerable))
+        );
+    }
+}
+
+#[test]
+fn an_error_does_not_change_its_connections_state() {
+    let director = connected(Protocol::Tcp, 0, Method::Nat);
+    let before = (director.states(), director.connections(0));
+    let about = quoted(Protocol::Tcp, VIRTUAL[0], CLIENT[0]);
+    director.handle(&Draft::icmp(ROUTER[0], VIRTUAL[0], TOO_BIG[0], about).frame());
+    assert_eq!(before, (director.states(), director.connections(0)));
+}

@@ -1,0 +1,116 @@
+//! Working memory full of what an earlier packet left.
+
+use lvs_common::abi::Method;
+use lvs_common::connection::table::{Inserted, New, Survey};
+use lvs_common::connection::{Client, Key, Protocol, Record, Signal, Tag};
+use lvs_common::ethernet::{Egress, EthernetHeader, UNTAGGED};
+use lvs_common::family::Family;
+use lvs_common::forward::{Forward, Rewrite, Route, StateChange};
+use lvs_common::forward::{Work, Workspace};
+use lvs_common::network::{Datagram, Part};
+use lvs_common::scheduler::Search;
+use lvs_common::verdict::{Reason, Verdict};
+
+use super::memory::ports;
+
+/// What the last packet may have left in the workspace: nothing of it may matter.
+pub(crate) fn stale() -> Workspace {
+    Workspace {
+        v4: work(),
+        v6: work(),
+    }
+}
+
+fn work<F: Family>() -> Work<F> {
+    let address = F::narrow(&[0xee; 16]);
+    let key = Key {
+        source: address,
+        destination: address,
+        ports: ports(0xeeee, 0xeeee),
+        protocol: 0xee,
+        kind: 0xee,
+    };
+    let record = Record {
+        server: 0xeeee,
+        service: 0xeeee,
+        method: 0xee,
+        persistence: 0,
+    };
+    let client = Client {
+        vlan: UNTAGGED,
+        mac: [0xee; 6],
+        director: [0xee; 6],
+        interface: 0xee,
+    };
+    let datagram = Datagram {
+        network: 777,
+        transport: 777,
+        end: 7777,
+        source: address,
+        destination: address,
+        protocol: 0xee,
+        hop_limit: 0xee,
+        part: Part::Later,
+        identification: 0xeeee,
+    };
+    Work {
+        forward: Forward {
+            interface: 0xee,
+            ethernet: EthernetHeader {
+                destination: [0xee; 6],
+                source: [0xee; 6],
+                tags: [0xeee.into(); 2],
+                ethertype: 0xeeee,
+                payload: 777,
+            },
+            datagram,
+            protocol: Some(Protocol::Sctp),
+            signal: Signal::Nothing,
+            ports: ports(0xeeee, 0xeeee),
+            hash: 0xeeee,
+            now: 0xeeee,
+            route: Route::new(0xeeee, Method::Direct),
+            rewrite: Rewrite {
+                source: address,
+                destination: address,
+                ports: ports(0xeeee, 0xeeee),
+            },
+        },
+        key,
+        new: New {
+            key,
+            record,
+            client,
+            partner: 0xee,
+            state: 3,
+            half_open: true,
+            pinned: false,
+            now: 0xeeee,
+            timeout: 0xeeee,
+            survey: Survey::default(),
+        },
+        reply: Inserted {
+            number: 0xee,
+            tag: Tag(0xeeee),
+        },
+        persistence: 0xee,
+        search: Search::new(0),
+        number: 0xeeee,
+        one_packet: true,
+        established: true,
+        change: StateChange {
+            number: 0xeeee,
+            packets: 0xeeee,
+            before: 0xe,
+            state: 0xe,
+        },
+        client: Egress {
+            destination: [0xee; 6],
+            source: [0xee; 6],
+            tags: [0xeee.into(); 2],
+            interface: 0xee,
+        },
+        verdict: Verdict::drop(Reason::Unresolved),
+        inner: datagram,
+    }
+}

@@ -1,0 +1,51 @@
+//! The XDP context: a frame as the driver hands it over.
+
+use aya_ebpf::EbpfContext;
+use aya_ebpf::bindings::xdp_md;
+use aya_ebpf::helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail};
+use aya_ebpf::programs::XdpContext;
+
+use crate::frame::{Context, Frame};
+
+/// An XDP context.
+pub(crate) struct Xdp(*mut xdp_md);
+
+impl Frame<Xdp> {
+    #[inline(always)]
+    pub(crate) fn new(context: &XdpContext) -> Self {
+        Self {
+            context: Xdp(context.as_ptr().cast()),
+        }
+    }
+}
+
+impl Context for Xdp {
+    #[inline(always)]
+    fn bounds(&self) -> (usize, usize) {
+        // SAFETY: the kernel hands the program a valid context for its whole run. The fields change
+        // when the frame is grown or shrunk, hence volatile.
+        unsafe {
+            let data = core::ptr::read_volatile(&raw const (*self.0).data);
+            let end = core::ptr::read_volatile(&raw const (*self.0).data_end);
+            (data as usize, end as usize)
+        }
+    }
+
+    #[inline(always)]
+    fn interface(&self) -> u32 {
+        // SAFETY: as in `bounds`.
+        unsafe { (*self.0).ingress_ifindex }
+    }
+
+    #[inline(always)]
+    fn adjust_head(&mut self, delta: i32) -> Option<()> {
+        // SAFETY: a valid context; every access afterwards asks for the bounds anew.
+        (unsafe { bpf_xdp_adjust_head(self.0, delta) } == 0).then_some(())
+    }
+
+    #[inline(always)]
+    fn adjust_tail(&mut self, delta: i32) -> Option<()> {
+        // SAFETY: as in `adjust_head`.
+        (unsafe { bpf_xdp_adjust_tail(self.0, delta) } == 0).then_some(())
+    }
+}
