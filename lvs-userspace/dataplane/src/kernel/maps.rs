@@ -54,7 +54,7 @@ impl Maps {
         let service_bases: MapData =
             own_map::<Wire<Stats>>(directory, "service_bases", MAX_SERVICES)?;
         let sync_daemons: MapData = own_map::<Wire<SavedSyncDaemon>>(directory, "sync_daemons", 2)?;
-        let sending_peers: MapData = own_map::<u64>(directory, "tellers", SENDING_PEERS)?;
+        let sending_peers: MapData = own_map::<u64>(directory, "sending_peers", SENDING_PEERS)?;
         Ok(Self {
             config: mapping(ebpf, abi::CONFIG)?,
             active_plans: mapping(ebpf, abi::ACTIVE_PLANS)?,
@@ -80,7 +80,7 @@ impl Maps {
             events: Events::take(map(ebpf, abi::EVENTS)?, per_cpu(ebpf, abi::LOST_EVENTS)?)?,
             probes: Probes::take(map(ebpf, abi::PROBES)?)?,
             sync_daemons: Mapping::of(&sync_daemons, "sync_daemons")?,
-            sending_peers: Mapping::of(&sending_peers, "tellers")?,
+            sending_peers: Mapping::of(&sending_peers, "sending_peers")?,
         })
     }
 }
