@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
-            // If this cannot be written there is no other place to say so.
+            // If this cannot be written there is no other place for it.
             drop(error.print());
             let code = if error.use_stderr() {
                 lifecycle::USAGE

@@ -102,8 +102,8 @@ Everything else:
   -S, --save [-n]               print the services as commands
   -R, --restore                 execute the commands on standard input, one a line
   --start-daemon master|backup, --stop-daemon master|backup
-                                replicate connections by the protocol of the kernel's IPVS: multicast,
-                                not encrypted (for lvsd's own, see `lvsd --peer`)
+                                replicate connections by the protocol of the kernel's IPVS:
+                                multicast, not encrypted (for lvsd's own, see `lvsd --peer`)
   -h, --help    -v, --version
 
 SERVICE is one of
