@@ -22,15 +22,15 @@ const LONGEST: u64 = 1024;
 
 /// State that follows from all lines of an agent: a word stays in force until another revokes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AgentState {
+pub(crate) struct AgentState {
     /// Percentage of the configured weight.
-    pub percent: u32,
+    pub(crate) percent: u32,
     /// `ready`, `drain`, `maint`.
-    pub admin: AdminState,
+    pub(crate) admin: AdminState,
     /// `down`, `fail`, `stopped`; `up` revokes it.
-    pub down: bool,
+    pub(crate) down: bool,
     /// Text after `#`.
-    pub reason: String,
+    pub(crate) reason: String,
 }
 
 impl Default for AgentState {
@@ -47,7 +47,7 @@ impl Default for AgentState {
 
 impl AgentState {
     /// Applies a line. Unknown words, `maxconn:` among them, are ignored.
-    pub fn apply(&mut self, line: &str) {
+    pub(crate) fn apply(&mut self, line: &str) {
         let line = line.lines().next().unwrap_or_default();
         let (words, reason) = line.split_once('#').unwrap_or((line, ""));
         let separates = |c: char| c == ',' || c.is_ascii_whitespace();
@@ -71,7 +71,11 @@ impl AgentState {
 }
 
 /// Connects to an agent and reads its line.
-pub async fn query(address: SocketAddr, send: Option<&str>, limit: Duration) -> io::Result<String> {
+pub(crate) async fn query(
+    address: SocketAddr,
+    send: Option<&str>,
+    limit: Duration,
+) -> io::Result<String> {
     let conversation = async {
         let mut stream = TcpStream::connect(address).await?;
         if let Some(send) = send {
@@ -89,17 +93,17 @@ pub async fn query(address: SocketAddr, send: Option<&str>, limit: Duration) -> 
 
 /// A line that an agent said about a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AgentLine {
+pub(crate) struct AgentLine {
     /// The virtual service.
-    pub service: ServiceId,
+    pub(crate) service: ServiceId,
     /// The real server.
-    pub server: ServerId,
+    pub(crate) server: ServerId,
     /// The line as received.
-    pub line: String,
+    pub(crate) line: String,
 }
 
 /// The agents that are polled, each at its own interval.
-pub struct Agents {
+pub(crate) struct Agents {
     polled: HashMap<(ServiceId, ServerId), (Weighing, PollTask)>,
     report: Arc<dyn Fn(AgentLine) -> bool + Send + Sync>,
 }
@@ -115,7 +119,7 @@ impl Drop for PollTask {
 
 impl Agents {
     /// Polls none yet. Lines go to `report`; polling of an agent ends when it returns false.
-    pub fn new(report: impl Fn(AgentLine) -> bool + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(report: impl Fn(AgentLine) -> bool + Send + Sync + 'static) -> Self {
         Self {
             polled: HashMap::new(),
             report: Arc::new(report),
@@ -123,7 +127,7 @@ impl Agents {
     }
 
     /// Polls the agents of these servers from now on, and no others of this service.
-    pub fn follow<'a>(
+    pub(crate) fn follow<'a>(
         &mut self,
         service: ServiceId,
         servers: impl Iterator<Item = &'a RealServer> + Clone,

@@ -1,6 +1,29 @@
 //! Health checks of real servers: how they are made, and how their outcomes change the tables.
+//!
+//! ```text
+//!  model (configuration)          operator     master      agent      maintenance directory
+//!     |                              |            |          |                 |
+//!     |                          overrides      mirror     agent          maintenance
+//!     v                              |            |          |                 |
+//!  watches ---> runner ---> watch    +------------+----+-----+-----------------+
+//!  one for      starts a    rise and                   |
+//!  each check   task each   fall                       v
+//!  and rhythm      |          |                     server ---> pool ---> service ---> tables ---> writer
+//!     ^            v          |                     state of    which     Desired      edits       applies,
+//!     |          probe        |                     one real    servers   state and                publishes,
+//!     |          one file     |                     server      serve     Update                   runs
+//!     |          for each     |                        ^                                           commands
+//!     |          protocol     |                        |                                              |
+//!     |                       v                        |                                              v
+//!     +--------------- ProbeReport, if it is news -----+                                       director, events
+//! ```
+//!
+//! The `controller` is the task that holds watches and services and passes these values on. Without I/O, and with
+//! time as an argument, are `watch`, `server`, `pool`, `service`, `tables` and `weight`.
+//!
+//! This crate knows neither files of configuration nor the control API's server nor replication.
 
-pub mod agent;
+mod agent;
 pub mod check;
 pub mod checker;
 pub mod checkers;
@@ -9,25 +32,28 @@ pub mod controller;
 pub mod credentials;
 mod describe;
 pub mod lint;
-pub mod maintenance;
+mod maintenance;
 pub mod model;
-pub mod monitor;
+mod monitor;
 pub mod options;
-pub mod orders;
 pub mod outcome;
+mod overrides;
 pub mod path;
 pub mod pattern;
-pub mod pool;
+mod pool;
 pub mod probe;
+mod probe_thread;
 pub mod prober;
-pub mod runner;
-pub mod server;
-pub mod service;
-pub mod tables;
+mod runner;
+mod server;
+mod server_view;
+mod service;
+mod tables;
 #[cfg(test)]
 mod testing;
-pub mod verdict;
-pub mod watch;
-pub mod watches;
-pub mod weight;
-pub mod writer;
+mod watch;
+mod watches;
+mod weight;
+mod writer;
+
+pub use self::server_view::ServerView;

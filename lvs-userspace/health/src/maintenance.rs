@@ -29,7 +29,7 @@ struct Named<T> {
 
 /// The servers that files name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MaintenanceFiles {
+pub(crate) struct MaintenanceFiles {
     addresses: HashSet<Named<IpAddr>>,
     names: HashSet<Named<String>>,
 }
@@ -58,7 +58,7 @@ impl MaintenanceFiles {
 
     /// Whether a file names this server: its address, or its name in the configuration, whole or to the
     /// first dot; with its port, or the one that is checked, or none.
-    pub fn names(&self, server: &Server) -> bool {
+    pub(crate) fn names(&self, server: &Server) -> bool {
         let configured = &server.configured;
         let checked = configured.checks.iter().map(|check| check.target.port());
         let ports = std::iter::once(configured.id.0.port()).chain(checked);
@@ -87,13 +87,13 @@ impl MaintenanceFiles {
 /// The directory, with a cache of resolved names. Names are resolved here and not at each comparison, so that a
 /// server that is configured by its address is found too.
 #[derive(Debug, Default)]
-pub struct Directory {
+pub(crate) struct Directory {
     resolved: HashMap<String, (Instant, Vec<IpAddr>)>,
 }
 
 impl Directory {
     /// Reads the directory. Blocks on the disk and possibly on name servers.
-    pub fn read(&mut self, path: &Path, now: Instant) -> io::Result<MaintenanceFiles> {
+    pub(crate) fn read(&mut self, path: &Path, now: Instant) -> io::Result<MaintenanceFiles> {
         let mut maintained = MaintenanceFiles::default();
         let files = match std::fs::read_dir(path) {
             Ok(files) => files,
@@ -124,7 +124,7 @@ fn resolve(name: &str) -> Vec<IpAddr> {
 }
 
 /// Reads the directory once, off the runtime's threads.
-pub async fn read(path: Option<PathBuf>) -> MaintenanceFiles {
+pub(crate) async fn read(path: Option<PathBuf>) -> MaintenanceFiles {
     read_with(path, Directory::default()).await.0
 }
 
@@ -152,7 +152,7 @@ async fn read_with(
 
 /// Reads the directory again and again and sends what changed, until `send` returns false or the path's sender is
 /// dropped.
-pub async fn follow(
+pub(crate) async fn follow(
     mut path: watch::Receiver<Option<PathBuf>>,
     mut send: impl FnMut(MaintenanceFiles) -> bool,
 ) {

@@ -21,21 +21,21 @@ const WAITING: usize = 10_000;
 
 /// Appends lines to files by a task of its own, so that no caller waits for the disk.
 #[derive(Debug)]
-pub struct Monitor {
+pub(crate) struct Monitor {
     lines: mpsc::Sender<(PathBuf, String)>,
     lost: bool,
 }
 
 impl Monitor {
     /// Starts the task.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let (lines, received) = mpsc::channel(WAITING);
         tokio::spawn(write(received));
         Self { lines, lost: false }
     }
 
     /// Appends a line for an outcome: `[time] [process] check [up|down] sentence`.
-    pub fn append(
+    pub(crate) fn append(
         &mut self,
         file: &std::path::Path,
         service: &ServiceId,

@@ -9,18 +9,18 @@ use crate::model::Quorum;
 
 /// A real server as the pool sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Member {
+pub(crate) struct Member {
     /// Its state, overrides included.
-    pub state: MemberState,
+    pub(crate) state: MemberState,
     /// Used only while no other server is up.
-    pub backup: bool,
+    pub(crate) backup: bool,
     /// Its weight when it serves.
-    pub weight: u32,
+    pub(crate) weight: u32,
 }
 
 /// State of a member, with the operator's overrides applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MemberState {
+pub(crate) enum MemberState {
     /// No probe has answered yet.
     Unknown,
     /// Up.
@@ -33,7 +33,7 @@ pub enum MemberState {
 
 /// How the pool uses a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Selection {
+pub(crate) enum Selection {
     /// New connections are scheduled to it.
     Serves,
     /// It keeps its connections and gets no new ones.
@@ -46,29 +46,29 @@ pub enum Selection {
 
 /// The rules by which members are selected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rules<'a> {
+pub(crate) struct Rules<'a> {
     /// All backup servers at once.
-    pub all_backups: bool,
+    pub(crate) all_backups: bool,
     /// The service has fallback servers.
-    pub fallbacks: bool,
+    pub(crate) fallbacks: bool,
     /// The weight that has to be up.
-    pub quorum: &'a Quorum,
+    pub(crate) quorum: &'a Quorum,
 }
 
 /// State of a virtual service as a whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pool {
+pub(crate) struct Pool {
     /// The fallback servers are in use.
-    pub fallback: bool,
+    pub(crate) fallback: bool,
     /// No server serves, not even a fallback server.
-    pub empty: bool,
+    pub(crate) empty: bool,
     /// Whether the quorum is reached; none: none is configured, or it is undecided yet.
-    pub quorum: Option<bool>,
+    pub(crate) quorum: Option<bool>,
 }
 
 impl Pool {
     /// Selects the members that serve, in the order of `members`, and updates fallback and quorum.
-    pub fn select(&mut self, rules: &Rules<'_>, members: &[Member]) -> Vec<Selection> {
+    pub(crate) fn select(&mut self, rules: &Rules<'_>, members: &[Member]) -> Vec<Selection> {
         let able = |member: &Member| member.state == MemberState::Up && member.weight > 0;
         let any = |backup| members.iter().any(|m| m.backup == backup && able(m));
         let waiting = |backup| {

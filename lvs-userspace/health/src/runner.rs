@@ -4,15 +4,16 @@
 //! time): of thousands of probes a second hardly any is news.
 
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::AbortHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::check::{Check, Kind};
 use super::outcome::Outcome;
@@ -20,10 +21,10 @@ use super::server::CheckState;
 use super::watch::{Step, Watch};
 
 /// A probe under way.
-pub type Probe = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+pub(crate) type Probe = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
 /// Starts a probe of a check.
-pub type ProbeFn = Arc<dyn Fn(Arc<Check>) -> Probe + Send + Sync>;
+pub(crate) type ProbeFn = Arc<dyn Fn(Arc<Check>) -> Probe + Send + Sync>;
 
 /// A probe observes its own timeout; it is aborted this long after that.
 const GRACE: Duration = Duration::from_secs(1);
@@ -33,17 +34,17 @@ const COMMANDS: usize = 256;
 
 /// The outcome of a probe, and its effect on the watch.
 #[derive(Clone, Debug)]
-pub struct ProbeReport {
+pub(crate) struct ProbeReport {
     /// Number of the watch.
-    pub watch: u32,
+    pub(crate) watch: u32,
     /// State of the check after it.
-    pub view: CheckState,
+    pub(crate) view: CheckState,
     /// Outcomes in a row that speak for the other state, and how many it takes.
-    pub towards: (u32, u32),
+    pub(crate) towards: (u32, u32),
     /// Effect of the outcome on the state.
-    pub step: Step,
+    pub(crate) step: Step,
     /// The outcome.
-    pub outcome: Arc<Outcome>,
+    pub(crate) outcome: Arc<Outcome>,
 }
 
 impl ProbeReport {
@@ -56,12 +57,18 @@ impl ProbeReport {
     }
 }
 
-/// Starts watches, and limits how many probes run at once.
-#[derive(Clone)]
-pub struct Runner {
+/// Starts watches.
+pub(crate) struct Runner {
+    shared: Arc<Shared>,
+    runtime: Handle,
+}
+
+/// Everything that all watches have in common.
+struct Shared {
     prober: ProbeFn,
-    sockets: Arc<Semaphore>,
-    commands: Arc<Semaphore>,
+    /// Limit how many probes run at once.
+    sockets: Semaphore,
+    commands: Semaphore,
     reports: mpsc::UnboundedSender<ProbeReport>,
 }
 
@@ -87,20 +94,20 @@ impl Requests {
 
 /// A watch that runs until this is dropped.
 #[derive(Debug)]
-pub struct RunningWatch {
+pub(crate) struct RunningWatch {
     requests: Arc<Requests>,
     task: AbortHandle,
 }
 
 impl RunningWatch {
     /// Probes at once: there are signs that the server is dead.
-    pub fn nudge(&self) {
+    pub(crate) fn nudge(&self) {
         self.requests.nudged.store(true, Ordering::SeqCst);
         self.requests.changed.notify_one();
     }
 
     /// Pauses or resumes the watch; true: it was not so before.
-    pub fn pause(&self, paused: bool) -> bool {
+    pub(crate) fn pause(&self, paused: bool) -> bool {
         let changed = self.requests.paused.swap(paused, Ordering::SeqCst) != paused;
         if changed {
             self.requests.changed.notify_one();
@@ -109,7 +116,7 @@ impl RunningWatch {
     }
 
     /// Reports each outcome from the next one on, or only those that say something new.
-    pub fn report_every(&self, every: bool) {
+    pub(crate) fn report_every(&self, every: bool) {
         self.requests.every.store(every, Ordering::Relaxed);
     }
 }
@@ -121,39 +128,48 @@ impl Drop for RunningWatch {
 }
 
 impl Runner {
-    /// With at most so many sockets of probes open at once; reports are sent to `reports`.
-    pub fn new(
+    /// Starts watches on a runtime, with at most so many sockets of probes open at once; reports are sent to
+    /// `reports`.
+    pub(crate) fn new(
         prober: ProbeFn,
         sockets: usize,
         reports: mpsc::UnboundedSender<ProbeReport>,
+        runtime: Handle,
     ) -> Self {
-        Self {
+        let shared = Shared {
             prober,
-            sockets: Arc::new(Semaphore::new(sockets)),
-            commands: Arc::new(Semaphore::new(COMMANDS)),
+            sockets: Semaphore::new(sockets),
+            commands: Semaphore::new(COMMANDS),
             reports,
+        };
+        Self {
+            shared: Arc::new(shared),
+            runtime,
         }
     }
 
     /// Starts a watch over a check.
-    pub fn start(&self, number: u32, check: Arc<Check>, watch: Watch) -> RunningWatch {
+    pub(crate) fn start(&self, number: u32, check: Arc<Check>, watch: Watch) -> RunningWatch {
         let requests = Arc::<Requests>::default();
         let cycle = CheckCycle::new(check);
-        let run = self
-            .clone()
-            .run(number, cycle, watch, Arc::clone(&requests));
-        let task = tokio::spawn(run).abort_handle();
+        let shared = Arc::clone(&self.shared);
+        let run = shared.run(number, cycle, watch, Arc::clone(&requests));
+        let task = self.runtime.spawn(run).abort_handle();
         RunningWatch { requests, task }
     }
+}
 
+impl Shared {
     async fn run(
-        self,
+        self: Arc<Self>,
         number: u32,
         mut cycle: CheckCycle,
         mut watch: Watch,
         requests: Arc<Requests>,
     ) {
         let mut last: Option<ProbeReport> = None;
+        // One for the pause between probes and for the limit of each.
+        let mut timer = pin!(sleep_until(watch.due().into()));
         loop {
             if requests.paused.load(Ordering::SeqCst) {
                 requests.paused(false).await;
@@ -164,13 +180,14 @@ impl Runner {
             if requests.nudged.swap(false, Ordering::SeqCst) {
                 watch.nudge(now());
             }
+            timer.as_mut().reset(watch.due().into());
             tokio::select! {
-                () = tokio::time::sleep_until(watch.due().into()) => {}
+                () = &mut timer => {}
                 () = requests.changed.notified() => continue,
             }
             let check = cycle.next();
             let outcome = tokio::select! {
-                outcome = self.probe(check) => outcome,
+                outcome = self.probe(check, timer.as_mut()) => outcome,
                 // A pause does not wait for a server that hangs.
                 () = requests.paused(true) => continue,
             };
@@ -203,7 +220,7 @@ impl Runner {
     }
 
     /// Makes one probe, which ends for certain.
-    async fn probe(&self, check: Arc<Check>) -> Outcome {
+    async fn probe(&self, check: Arc<Check>, mut timer: Pin<&mut Sleep>) -> Outcome {
         let slots = match check.kind {
             Kind::External(_) => &self.commands,
             _ => &self.sockets,
@@ -211,11 +228,13 @@ impl Runner {
         let _slot = slots.acquire().await;
         let begun = Instant::now();
         let (limit, target) = (check.timeout, check.target);
-        let probe = AssertUnwindSafe((self.prober)(check)).catch_unwind();
-        let text = match tokio::time::timeout(limit + GRACE, probe).await {
-            Ok(Ok(outcome)) => return outcome,
-            Ok(Err(_)) => format!("the probe of {target} broke off, see the log"),
-            Err(_) => format!("no outcome from {target} in {} ms", limit.as_millis()),
+        timer.as_mut().reset(begun + limit + GRACE);
+        let text = tokio::select! {
+            ended = AssertUnwindSafe((self.prober)(check)).catch_unwind() => match ended {
+                Ok(outcome) => return outcome,
+                Err(_) => format!("the probe of {target} broke off, see the log"),
+            },
+            () = timer => format!("no outcome from {target} in {} ms", limit.as_millis()),
         };
         Outcome {
             good: false,
@@ -269,7 +288,7 @@ impl CheckCycle {
 }
 
 /// The current time, as the parts without I/O count it.
-pub fn now() -> std::time::Instant {
+pub(crate) fn now() -> std::time::Instant {
     Instant::now().into_std()
 }
 

@@ -53,7 +53,10 @@ where
 
 fn runner(prober: ProbeFn) -> (Runner, mpsc::UnboundedReceiver<ProbeReport>) {
     let (sender, reports) = mpsc::unbounded_channel();
-    (Runner::new(prober, 4096, sender), reports)
+    (
+        Runner::new(prober, 4096, sender, Handle::current()),
+        reports,
+    )
 }
 
 fn watch() -> Watch {

@@ -14,16 +14,16 @@ use lvs_api::health::{AdminState, State, Weight};
 
 /// State of one check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CheckState {
+pub(crate) struct CheckState {
     /// Up or down, after `rise` or `fall` outcomes in a row.
-    pub state: State,
+    pub(crate) state: State,
     /// Whether the state rests on a probe.
-    pub confirmed: bool,
+    pub(crate) confirmed: bool,
 }
 
 impl CheckState {
     /// The state before the first outcome.
-    pub const UNKNOWN: Self = Self {
+    pub(crate) const UNKNOWN: Self = Self {
         state: State::Unknown,
         confirmed: false,
     };
@@ -31,23 +31,23 @@ impl CheckState {
 
 /// A real server.
 #[derive(Clone, Debug)]
-pub struct Server {
+pub(crate) struct Server {
     /// Its configuration.
-    pub configured: RealServer,
+    pub(crate) configured: RealServer,
     /// State of each check, in the file's order.
     checks: Vec<CheckState>,
     /// It had traffic before its first probe, and keeps it until a check says otherwise.
     adopted: bool,
     /// The operator's override of its state.
-    pub admin: AdminState,
+    pub(crate) admin: AdminState,
     /// The operator's override of its weight.
-    pub weight_override: Weight,
+    pub(crate) weight_override: Weight,
     /// A file in the maintenance directory names it.
-    pub maintenance: bool,
+    pub(crate) maintenance: bool,
     /// Its state on the master, while this director is a backup.
     mirrored: Option<State>,
     /// State given by its agent.
-    pub agent: AgentState,
+    pub(crate) agent: AgentState,
     exit_weight: Option<u32>,
     response: ResponseTime,
     state: State,
@@ -55,14 +55,14 @@ pub struct Server {
     was_out: bool,
     recovered: Option<Instant>,
     /// The last outcome of any of its checks.
-    pub last: Option<Arc<Outcome>>,
+    pub(crate) last: Option<Arc<Outcome>>,
     /// Seconds since 1970 at which its state began.
-    pub since: u64,
+    pub(crate) since: u64,
 }
 
 impl Server {
     /// A server without any outcome; `adopted`: it has traffic already.
-    pub fn new(configured: RealServer, adopted: bool) -> Self {
+    pub(crate) fn new(configured: RealServer, adopted: bool) -> Self {
         let checks = initial(&configured);
         let mut server = Self {
             configured,
@@ -86,7 +86,7 @@ impl Server {
     }
 
     /// Takes a new configuration. With other checks its state stays until their first outcomes.
-    pub fn reconfigure(&mut self, configured: RealServer) {
+    pub(crate) fn reconfigure(&mut self, configured: RealServer) {
         let other_checks = self.configured.checks != configured.checks
             || self.configured.rhythm != configured.rhythm;
         if other_checks {
@@ -102,23 +102,23 @@ impl Server {
     }
 
     /// The state, as of the last [`Self::update_state`].
-    pub const fn state(&self) -> State {
+    pub(crate) const fn state(&self) -> State {
         self.state
     }
 
     /// Whether it gets neither traffic nor probes.
-    pub fn is_out(&self) -> bool {
+    pub(crate) fn is_out(&self) -> bool {
         self.maintenance || self.admin == AdminState::Maint
     }
 
     /// Whether it is not probed.
-    pub fn is_paused(&self) -> bool {
+    pub(crate) fn is_paused(&self) -> bool {
         self.is_out() || self.mirrored.is_some()
     }
 
     /// Takes over the state on the master; none: its own probes decide again, and the state stays until their first
     /// outcomes. True: something changed.
-    pub fn mirror(&mut self, state: Option<State>) -> bool {
+    pub(crate) fn mirror(&mut self, state: Option<State>) -> bool {
         if self.mirrored == state {
             return false;
         }
@@ -131,7 +131,7 @@ impl Server {
     }
 
     /// Records the state of a check, and the outcome that led to it, if there is one.
-    pub fn record(
+    pub(crate) fn record(
         &mut self,
         check: usize,
         check_state: CheckState,
@@ -153,7 +153,7 @@ impl Server {
     }
 
     /// Updates the state from everything recorded; returns it if it changed.
-    pub fn update_state(&mut self, now: Instant) -> Option<State> {
+    pub(crate) fn update_state(&mut self, now: Instant) -> Option<State> {
         if self.is_out() {
             // Outcomes from before do not count afterwards.
             self.adopted = false;
@@ -177,7 +177,7 @@ impl Server {
     }
 
     /// The state that [`Self::update_state`] would give it.
-    pub fn next_state(&self) -> State {
+    pub(crate) fn next_state(&self) -> State {
         self.derive_state()
     }
 
@@ -213,7 +213,7 @@ impl Server {
     }
 
     /// Its state as a member of the pool, overrides included.
-    pub fn member_state(&self) -> MemberState {
+    pub(crate) fn member_state(&self) -> MemberState {
         let admin = self.admin.max(self.agent.admin);
         match self.state {
             _ if self.is_out() || admin == AdminState::Maint => MemberState::Out,
@@ -225,14 +225,14 @@ impl Server {
     }
 
     /// Its response time, smoothed, if its weight follows it.
-    pub fn response(&self) -> Option<f64> {
+    pub(crate) fn response(&self) -> Option<f64> {
         let follows = self.configured.weighing == Weighing::ResponseTime;
         self.response.seconds().filter(|_| follows)
     }
 
     /// Its full weight. `best` is the shortest response time of all servers, in seconds. The operator's override
     /// takes precedence over anything measured.
-    pub fn weight(&mut self, best: Option<f64>) -> u32 {
+    pub(crate) fn weight(&mut self, best: Option<f64>) -> u32 {
         let configured = self.configured.settings.weight;
         match self.weight_override {
             Weight::Absolute(weight) => weight,
@@ -247,7 +247,7 @@ impl Server {
     }
 
     /// Its part of the full weight during slow start, and the moment at which that grows.
-    pub fn ramped(
+    pub(crate) fn ramped(
         &mut self,
         full: u32,
         slow_start: Duration,

@@ -14,15 +14,15 @@ use lvs_dataplane::director::{Wanted, canonical_service, identity};
 
 /// A virtual service.
 #[derive(Clone, Debug)]
-pub struct Service {
+pub(crate) struct Service {
     /// Its configuration.
-    pub configured: Virtual,
+    pub(crate) configured: Virtual,
     /// Its real servers, in the file's order.
-    pub servers: Vec<Server>,
+    pub(crate) servers: Vec<Server>,
     /// Fallback and quorum.
-    pub pool: Pool,
+    pub(crate) pool: Pool,
     /// Changes made to it since it was last reconciled.
-    pub pending: Vec<StateChange>,
+    pub(crate) pending: Vec<StateChange>,
     /// The state that the tables were asked to have.
     desired: Arc<Desired>,
     /// The settings in the tables may differ from the desired ones.
@@ -31,19 +31,18 @@ pub struct Service {
 
 /// Consequences of everything that was recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reconciled {
+pub(crate) struct Reconciled {
     /// The update of the tables.
-    pub update: Update,
+    pub(crate) update: Update,
     /// Changes of state, for events and logs.
-    pub changes: Vec<StateChange>,
+    pub(crate) changes: Vec<StateChange>,
     /// Moment at which it has to be reconciled again.
-    pub wake: Option<Instant>,
+    pub(crate) wake: Option<Instant>,
 }
 
 /// A change of state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum StateChange {
+pub(crate) enum StateChange {
     /// A server's state.
     Server(ServerId, State),
     Fallback(bool),
@@ -58,7 +57,7 @@ pub enum StateChange {
 
 /// A virtual service in canonical form, with ids as the tables have them: only NAT translates ports. Line numbers
 /// are removed.
-pub fn canonical(mut configured: Virtual) -> Virtual {
+pub(crate) fn canonical(mut configured: Virtual) -> Virtual {
     configured.line = 0;
     configured.id = canonical_service(&configured.id);
     let id = configured.id;
@@ -76,7 +75,7 @@ pub fn canonical(mut configured: Virtual) -> Virtual {
 
 impl Service {
     /// A (canonical) service, given what the tables hold of it.
-    pub fn adopt(configured: Virtual, table: Option<&Wanted>) -> Self {
+    pub(crate) fn adopt(configured: Virtual, table: Option<&Wanted>) -> Self {
         let mut entries = BTreeMap::new();
         for (id, settings) in table.into_iter().flat_map(|table| &table.servers) {
             let role = if configured.servers.iter().any(|server| server.id == *id) {
@@ -113,7 +112,7 @@ impl Service {
     }
 
     /// Takes a new configuration; servers that stay keep their state.
-    pub fn reconfigure(&mut self, configured: Virtual) {
+    pub(crate) fn reconfigure(&mut self, configured: Virtual) {
         let mut before: BTreeMap<ServerId, Server> = std::mem::take(&mut self.servers)
             .into_iter()
             .map(|server| (server.configured.id, server))
@@ -139,7 +138,7 @@ impl Service {
     }
 
     /// Updates the states of its servers, selects those that serve, and derives the desired state of the tables.
-    pub fn reconcile(&mut self, now: Instant) -> Reconciled {
+    pub(crate) fn reconcile(&mut self, now: Instant) -> Reconciled {
         let mut changes = std::mem::take(&mut self.pending);
         for server in &mut self.servers {
             if let Some(state) = server.update_state(now) {
@@ -199,7 +198,7 @@ impl Service {
     }
 
     /// The update that removes the service from the tables.
-    pub fn withdrawal(&self, phase: &'static str) -> Update {
+    pub(crate) fn withdrawal(&self, phase: &'static str) -> Update {
         Update {
             after: None,
             ..self.update(phase)
@@ -247,7 +246,7 @@ impl Service {
     }
 
     /// Takes back the desired state of an update that the tables refused, so that it is made again.
-    pub fn refused(&mut self, update: &Update) {
+    pub(crate) fn refused(&mut self, update: &Update) {
         let servers = &mut Arc::make_mut(&mut self.desired).servers;
         for Change { server, .. } in update.changes() {
             match update.before.servers.get(&server) {
@@ -259,7 +258,7 @@ impl Service {
     }
 
     /// The weight that the tables are to have.
-    pub fn desired_weight(&self, server: &ServerId) -> Option<u32> {
+    pub(crate) fn desired_weight(&self, server: &ServerId) -> Option<u32> {
         let entry = self.desired.servers.get(server);
         entry.map(|entry| entry.settings.weight)
     }

@@ -13,7 +13,7 @@ use lvs_dataplane::director::Wanted;
 
 /// The reason for an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub(crate) enum Role {
     /// A server of the file.
     Real,
     /// A fallback server.
@@ -33,68 +33,68 @@ impl fmt::Display for Role {
 
 /// An entry of a real server in the tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// Its reason.
-    pub role: Role,
+    pub(crate) role: Role,
     /// Forwarding method, weight, thresholds.
-    pub settings: ServerSettings,
+    pub(crate) settings: ServerSettings,
 }
 
 impl Entry {
     /// Whether new connections are scheduled to it.
-    pub const fn serves(&self) -> bool {
+    pub(crate) const fn serves(&self) -> bool {
         self.settings.weight > 0
     }
 }
 
 /// The state that the tables are to have for one virtual service.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Desired {
+pub(crate) struct Desired {
     /// Scheduler, persistence and so on.
-    pub settings: ServiceSettings,
+    pub(crate) settings: ServiceSettings,
     /// Its entries.
-    pub servers: BTreeMap<ServerId, Entry>,
+    pub(crate) servers: BTreeMap<ServerId, Entry>,
 }
 
 /// A step from one desired state to the next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Update {
+pub(crate) struct Update {
     /// The virtual service.
-    pub service: ServiceId,
+    pub(crate) service: ServiceId,
     /// The state desired before; by-hand changes made since then are kept.
-    pub before: Arc<Desired>,
+    pub(crate) before: Arc<Desired>,
     /// The state desired now; none: the service is withdrawn.
-    pub after: Option<Arc<Desired>>,
+    pub(crate) after: Option<Arc<Desired>>,
     /// The settings of the service are compared with those in the tables, too.
-    pub dirty_settings: bool,
+    pub(crate) dirty_settings: bool,
     /// An entry of weight 0 is made again where somebody deleted it.
-    pub readd: bool,
+    pub(crate) readd: bool,
     /// `start`, `stop` or `reload`, as the lines about purged entries name it.
-    pub phase: &'static str,
+    pub(crate) phase: &'static str,
 }
 
 /// A change of one entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Change {
+pub(crate) struct Change {
     /// The real server.
-    pub server: ServerId,
+    pub(crate) server: ServerId,
     /// The reason for its entry.
-    pub role: Role,
+    pub(crate) role: Role,
     /// Desired before; none: no entry.
-    pub before: Option<ServerSettings>,
+    pub(crate) before: Option<ServerSettings>,
     /// Desired now.
-    pub after: Option<ServerSettings>,
+    pub(crate) after: Option<ServerSettings>,
 }
 
 impl Update {
     /// Whether nothing is to be written.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         !self.dirty_settings && self.after.as_ref() == Some(&self.before)
     }
 
     /// The entries that differ, new ones first: at no moment is a service without servers. None of a
     /// service that is withdrawn.
-    pub fn changes(&self) -> Vec<Change> {
+    pub(crate) fn changes(&self) -> Vec<Change> {
         let Some(desired) = &self.after else {
             return Vec::new();
         };
@@ -120,10 +120,10 @@ impl Update {
 }
 
 /// A line of the log, and the server it is about.
-pub type Line = (Option<SocketAddr>, String);
+pub(crate) type Line = (Option<SocketAddr>, String);
 
 /// The edits that carry out an update, given what the tables hold, and a line of the log for each.
-pub fn edits(update: &Update, current: Option<&Wanted>) -> (Vec<Edit>, Vec<Line>) {
+pub(crate) fn edits(update: &Update, current: Option<&Wanted>) -> (Vec<Edit>, Vec<Line>) {
     let service = update.service;
     let name = Name(service);
     let mut edits = Vec::new();
@@ -242,7 +242,7 @@ fn weight_line(
 
 /// A virtual service as ldirectord's log names it: address and port, or the firewall mark.
 #[derive(Clone, Copy, Debug)]
-pub struct Name(pub ServiceId);
+pub(crate) struct Name(pub(crate) ServiceId);
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -254,7 +254,7 @@ impl fmt::Display for Name {
 }
 
 /// Protocol of a service in ldirectord's words.
-pub const fn protocol_name(service: &ServiceId) -> &'static str {
+pub(crate) const fn protocol_name(service: &ServiceId) -> &'static str {
     match service {
         ServiceId::Mark { .. } => "fwm",
         ServiceId::Address { protocol, .. } => match protocol {

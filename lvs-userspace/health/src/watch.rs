@@ -8,7 +8,7 @@ use lvs_api::health::State;
 
 /// State and schedule of one check.
 #[derive(Clone, Debug)]
-pub struct Watch {
+pub(crate) struct Watch {
     rhythm: Rhythm,
     state: State,
     /// The state rests on a probe, not on what was found in the tables.
@@ -25,7 +25,7 @@ pub struct Watch {
 
 /// Effect of an outcome on the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub(crate) enum Step {
     /// None.
     Steady,
     /// A failure that does not count yet: its number, and how many it takes.
@@ -42,7 +42,7 @@ pub enum Step {
 
 impl Watch {
     /// A watch that is up until a probe says otherwise if `assumed`, else unknown until the first outcome.
-    pub const fn new(rhythm: Rhythm, assumed: bool, due: Instant) -> Self {
+    pub(crate) const fn new(rhythm: Rhythm, assumed: bool, due: Instant) -> Self {
         Self {
             rhythm,
             state: if assumed { State::Up } else { State::Unknown },
@@ -56,22 +56,22 @@ impl Watch {
     }
 
     /// The state after the outcomes so far.
-    pub const fn state(&self) -> State {
+    pub(crate) const fn state(&self) -> State {
         self.state
     }
 
     /// Whether the state rests on a probe.
-    pub const fn confirmed(&self) -> bool {
+    pub(crate) const fn confirmed(&self) -> bool {
         self.confirmed
     }
 
     /// Outcomes in a row that speak for the other state, and how many it takes.
-    pub const fn towards(&self) -> (u32, u32) {
+    pub(crate) const fn towards(&self) -> (u32, u32) {
         (self.towards, self.needed())
     }
 
     /// When the next probe is to begin.
-    pub const fn due(&self) -> Instant {
+    pub(crate) const fn due(&self) -> Instant {
         self.due
     }
 
@@ -84,7 +84,7 @@ impl Watch {
     }
 
     /// Records an outcome. `random` is uniformly distributed.
-    pub fn record(&mut self, good: bool, now: Instant, random: u32) -> Step {
+    pub(crate) fn record(&mut self, good: bool, now: Instant, random: u32) -> Step {
         let before = self.towards;
         let agrees = match self.state {
             State::Up => good,
@@ -118,7 +118,7 @@ impl Watch {
     }
 
     /// Records that a probe could not be made, which says nothing about the server.
-    pub fn record_skipped(&mut self, now: Instant, random: u32) -> Step {
+    pub(crate) fn record_skipped(&mut self, now: Instant, random: u32) -> Step {
         self.ended = Some(now);
         self.due = now + self.pause(random);
         Step::Skipped
@@ -126,7 +126,7 @@ impl Watch {
 
     /// Makes the next probe due now, but not sooner than `fast` after the last one: there are signs that the server is
     /// dead.
-    pub fn nudge(&mut self, now: Instant) {
+    pub(crate) fn nudge(&mut self, now: Instant) {
         if self.state == State::Down {
             return;
         }
@@ -136,7 +136,7 @@ impl Watch {
     }
 
     /// Starts anew after a pause: the state is unknown.
-    pub fn resume(&mut self, now: Instant) {
+    pub(crate) fn resume(&mut self, now: Instant) {
         *self = Self::new(self.rhythm, false, now);
     }
 

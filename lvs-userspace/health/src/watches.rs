@@ -19,13 +19,13 @@ const APART: Duration = Duration::from_micros(20);
 
 /// A check of a server that shares a watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Subscriber {
+pub(crate) struct Subscriber {
     /// The virtual service.
-    pub service: ServiceId,
+    pub(crate) service: ServiceId,
     /// Place of the server among its servers.
-    pub server: usize,
+    pub(crate) server: usize,
     /// Place of the check among the server's checks.
-    pub check: usize,
+    pub(crate) check: usize,
     /// Each outcome is wanted, also one that says nothing new.
     every: bool,
 }
@@ -43,7 +43,7 @@ struct Entry {
 }
 
 /// All watches.
-pub struct Watches {
+pub(crate) struct Watches {
     runner: Runner,
     entries: HashMap<u32, Entry>,
     by_key: HashMap<Key, u32>,
@@ -56,7 +56,7 @@ pub struct Watches {
 
 impl Watches {
     /// None yet.
-    pub fn new(runner: Runner) -> Self {
+    pub(crate) fn new(runner: Runner) -> Self {
         Self {
             runner,
             entries: HashMap::new(),
@@ -69,7 +69,7 @@ impl Watches {
     }
 
     /// Subscribes a service to the watches of its checks: those it had already go on undisturbed.
-    pub fn subscribe(&mut self, service: &mut Service) {
+    pub(crate) fn subscribe(&mut self, service: &mut Service) {
         let id = service.configured.id;
         let before = self.by_service.remove(&id).unwrap_or_default();
         for number in &before {
@@ -116,7 +116,7 @@ impl Watches {
     }
 
     /// Ends the subscriptions of a service, and the watches that no other has.
-    pub fn unsubscribe(&mut self, service: &ServiceId) {
+    pub(crate) fn unsubscribe(&mut self, service: &ServiceId) {
         let before = self.by_service.remove(service).unwrap_or_default();
         for number in &before {
             if let Some(entry) = self.entries.get_mut(number) {
@@ -172,7 +172,7 @@ impl Watches {
     }
 
     /// Records a report; returns the subscribers of its watch.
-    pub fn record(&mut self, report: &ProbeReport) -> &[Subscriber] {
+    pub(crate) fn record(&mut self, report: &ProbeReport) -> &[Subscriber] {
         let Some(entry) = self.entries.get_mut(&report.watch) else {
             return &[];
         };
@@ -184,7 +184,7 @@ impl Watches {
     }
 
     /// Pauses the watches of this service whose subscribers are all paused, and resumes the others.
-    pub fn update_pauses(
+    pub(crate) fn update_pauses(
         &mut self,
         services: &mut HashMap<ServiceId, Service>,
         service: &ServiceId,
@@ -215,7 +215,12 @@ impl Watches {
     }
 
     /// Probes a real server at once: there are signs that it is dead.
-    pub fn nudge(&self, services: &HashMap<ServiceId, Service>, service: &ServiceId, id: ServerId) {
+    pub(crate) fn nudge(
+        &self,
+        services: &HashMap<ServiceId, Service>,
+        service: &ServiceId,
+        id: ServerId,
+    ) {
         let servers = services.get(service).map_or(&[][..], |s| &s.servers);
         let Some(place) = servers.iter().position(|s| s.configured.id == id) else {
             return;
@@ -231,7 +236,7 @@ impl Watches {
 
     /// Outcomes towards another state, and how many it takes, for each of a service's servers: of the check that is
     /// closest to it.
-    pub fn towards(&self, service: &ServiceId, servers: usize) -> Vec<(u32, u32)> {
+    pub(crate) fn towards(&self, service: &ServiceId, servers: usize) -> Vec<(u32, u32)> {
         let mut all = vec![(0, 0); servers];
         let numbers = self.by_service.get(service).into_iter().flatten();
         for entry in numbers.filter_map(|number| self.entries.get(number)) {
@@ -245,18 +250,8 @@ impl Watches {
         all
     }
 
-    /// Number of watches.
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
     /// Whether every watch has had an outcome, or only subscribers that are paused.
-    pub fn all_probed(&self, services: &HashMap<ServiceId, Service>) -> bool {
+    pub(crate) fn all_probed(&self, services: &HashMap<ServiceId, Service>) -> bool {
         let out = |s: &Subscriber| {
             let server = services
                 .get(&s.service)

@@ -6,7 +6,7 @@ use std::time::Duration;
 const STEPS: u32 = 20;
 
 /// So many percent of a weight; 0 only if either is.
-pub fn part(weight: u32, percent: u32) -> u32 {
+pub(crate) fn part(weight: u32, percent: u32) -> u32 {
     if weight == 0 || percent == 0 {
         return 0;
     }
@@ -16,12 +16,12 @@ pub fn part(weight: u32, percent: u32) -> u32 {
 
 /// The weight an external check's exit code stands for, as keepalived's `misc_dynamic` has it; none:
 /// the configured one.
-pub fn of_exit_code(code: u8) -> Option<u32> {
+pub(crate) fn of_exit_code(code: u8) -> Option<u32> {
     (code >= 2).then(|| u32::from(code) - 2)
 }
 
 /// The weight of a server that recovered `elapsed` ago, and the time after its recovery at which it grows.
-pub fn ramp(full: u32, duration: Duration, elapsed: Duration) -> (u32, Option<Duration>) {
+pub(crate) fn ramp(full: u32, duration: Duration, elapsed: Duration) -> (u32, Option<Duration>) {
     let steps = full.min(STEPS);
     if steps == 0 || elapsed >= duration {
         return (full, None);
@@ -42,14 +42,14 @@ pub fn ramp(full: u32, duration: Duration, elapsed: Duration) -> (u32, Option<Du
 
 /// A server's response time, smoothed, and the weight that follows from it.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct ResponseTime {
+pub(crate) struct ResponseTime {
     seconds: Option<f64>,
     weight: Option<u32>,
 }
 
 impl ResponseTime {
     /// Adds the duration of a probe.
-    pub fn add(&mut self, took: Duration) {
+    pub(crate) fn add(&mut self, took: Duration) {
         // A quarter each: one slow answer is noticed, and forgotten after a few good ones.
         let took = took.as_secs_f64();
         let smoothed = self
@@ -59,13 +59,13 @@ impl ResponseTime {
     }
 
     /// Seconds, smoothed; none before the first probe.
-    pub const fn seconds(&self) -> Option<f64> {
+    pub(crate) const fn seconds(&self) -> Option<f64> {
         self.seconds
     }
 
     /// The configured weight, divided by how many times longer than the fastest server it takes. It is
     /// left as it is where it would change by less than a tenth: the tables are not written for noise.
-    pub fn weight(&mut self, configured: u32, best: Option<f64>) -> u32 {
+    pub(crate) fn weight(&mut self, configured: u32, best: Option<f64>) -> u32 {
         let (Some(own), Some(best)) = (self.seconds, best) else {
             return configured;
         };

@@ -12,7 +12,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use tracing::{error, info};
 
 use super::command::{CommandLine, Commands};
-use super::orders::Overrides;
+use super::overrides::Overrides;
 use super::tables::{Change, Name, Update, edits};
 use lvs_api::health::Event;
 use lvs_api::model::{ServerId, ServerSettings, ServiceId};
@@ -27,22 +27,22 @@ const LAST_COMMANDS: Duration = Duration::from_secs(10);
 
 /// An update, and everything that belongs to it.
 #[derive(Clone, Debug)]
-pub struct Job {
+pub(crate) struct Job {
     /// The update of the tables.
-    pub update: Update,
+    pub(crate) update: Update,
     /// Servers that went down or came up, and the fate of their connections.
-    pub turned: Vec<(ServerId, OnDown)>,
+    pub(crate) turned: Vec<(ServerId, OnDown)>,
     /// Events to be published afterwards.
-    pub events: Vec<Event>,
+    pub(crate) events: Vec<Event>,
     /// Commands to be run afterwards.
-    pub commands: Vec<String>,
+    pub(crate) commands: Vec<String>,
     /// Command to be run for each event.
-    pub event_command: Option<String>,
+    pub(crate) event_command: Option<String>,
 }
 
 impl Job {
     /// An update alone.
-    pub const fn new(update: Update) -> Self {
+    pub(crate) const fn new(update: Update) -> Self {
         Self {
             update,
             turned: Vec::new(),
@@ -55,7 +55,7 @@ impl Job {
 
 /// A task of the writer.
 #[derive(Debug)]
-pub enum Task {
+pub(crate) enum Task {
     /// Applies an update.
     Job(Box<Job>),
     /// Writes the overrides to their file.
@@ -65,7 +65,7 @@ pub enum Task {
 }
 
 /// Carries out tasks in their order, until the senders are dropped. Updates that the tables refuse go to `refused`.
-pub async fn run(
+pub(crate) async fn run(
     director: Arc<Mutex<Director>>,
     mut tasks: mpsc::UnboundedReceiver<Task>,
     refused: impl Fn(Update),

@@ -1,61 +1,15 @@
-//! The way to a running controller.
+//! The handle of a running controller.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use super::Controller;
-use crate::agent::AgentLine;
-use crate::maintenance::MaintenanceFiles;
+use super::request::{Request, Tables};
 use crate::model::Configuration;
-use crate::runner::ProbeFn;
-use crate::tables::Update;
-use crate::verdict::ServerView;
+use crate::server_view::ServerView;
 use lvs_api::health::{Event, Health, Override};
 use lvs_api::model::{ServerId, ServiceId};
 use lvs_api::protocol::{Refusal, RefusalKind};
-use lvs_dataplane::director::{Director, Wanted};
-
-/// Contents of the tables for the services of a file.
-pub type Tables = HashMap<ServiceId, Wanted>;
-
-/// Everything a controller is started with.
-pub struct ControllerParts {
-    /// The configuration.
-    pub configuration: Configuration,
-    /// Contents of the tables for its services.
-    pub tables: Tables,
-    /// File that keeps the overrides over a restart.
-    pub overrides: PathBuf,
-    /// Makes probes.
-    pub prober: ProbeFn,
-    /// Most sockets of probes that are open at once.
-    pub sockets: usize,
-}
-
-/// A request to the controller.
-#[derive(Debug)]
-pub(super) enum Request {
-    /// Answered at once with a refusal, or with a receiver that gets a message when it is in effect.
-    Override(
-        Override,
-        oneshot::Sender<Result<oneshot::Receiver<()>, Refusal>>,
-    ),
-    Health(oneshot::Sender<Health>),
-    Reload(Box<Configuration>, Tables, oneshot::Sender<()>),
-    Nudge(Vec<(ServiceId, ServerId)>),
-    Refused(Update),
-    Maintenance(MaintenanceFiles),
-    Agent(AgentLine),
-    FirstOutcomes(oneshot::Sender<()>),
-    Views(oneshot::Sender<Vec<ServerView>>),
-    Mirror(Vec<ServerView>),
-    Unmirror,
-    Stop(oneshot::Sender<()>),
-}
 
 /// Sends requests to a running controller.
 #[derive(Clone, Debug)]
@@ -65,14 +19,6 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Starts the controller. The receiver gets all events from the first one on.
-    pub async fn start(
-        parts: ControllerParts,
-        director: Arc<Mutex<Director>>,
-    ) -> (Self, broadcast::Receiver<Arc<Event>>) {
-        Controller::start(parts, director).await
-    }
-
     /// Sends a request and waits for the answer; none if the controller has ended.
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Option<T> {
         let (answer, answered) = oneshot::channel();

@@ -1,6 +1,6 @@
 //! The answer to `GET /v1/health`.
 
-use super::Controller;
+use super::state::Controller;
 use crate::server::Server;
 use crate::service::Service;
 use lvs_api::health::{Health, ServerHealth, ServiceHealth};

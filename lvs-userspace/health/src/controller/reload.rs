@@ -4,8 +4,9 @@ use std::collections::HashSet;
 
 use tracing::info;
 
-use super::{Controller, Tables, tell};
-use crate::controller::difference;
+use super::request::Tables;
+use super::state::Controller;
+use super::{difference, events};
 use crate::model::Configuration;
 use crate::service::{Service, canonical};
 use crate::tables::Name;
@@ -47,7 +48,7 @@ impl Controller {
                 }
             }
             if let Some(service) = self.services.get_mut(&id) {
-                tell::stamp_new(service);
+                events::stamp_new(service);
                 self.watches.subscribe(service);
                 let servers = service.servers.iter().map(|server| &server.configured);
                 self.agents.follow(id, servers);
@@ -75,7 +76,7 @@ impl Controller {
             return;
         };
         info!("reload: {}: gone", Name(*id));
-        let job = tell::withdrawal(&service, "reload", &self.globals);
+        let job = events::withdrawal(&service, "reload", &self.globals);
         self.enqueue(Task::Job(Box::new(job)));
     }
 }

@@ -9,8 +9,8 @@ use tracing::{info, warn};
 
 use crate::control::Control;
 use lvs_api::role::Role;
+use lvs_health::ServerView;
 use lvs_health::controller::Handle;
-use lvs_health::verdict::ServerView;
 use lvs_replication::peer::{Event, Instance, Message};
 
 /// Interval at which a master compares the state with what it sent last.

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use super::Controller;
-use crate::orders::ServerOverride;
-use crate::verdict::ServerView;
+use super::state::Controller;
+use crate::overrides::ServerOverride;
+use crate::server_view::ServerView;
 use lvs_api::health::{Override, State};
 use lvs_api::model::ServerId;
 use lvs_dataplane::director::canonical_service;

@@ -10,11 +10,11 @@ use lvs_api::model::{ServerId, ServiceId};
 
 /// The overrides in force for one server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ServerOverride {
+pub(crate) struct ServerOverride {
     /// Ready, drain or maintenance.
-    pub state: AdminState,
+    pub(crate) state: AdminState,
     /// The weight in place of the configured one.
-    pub weight: Weight,
+    pub(crate) weight: Weight,
 }
 
 impl Default for ServerOverride {
@@ -28,11 +28,11 @@ impl Default for ServerOverride {
 
 /// All overrides in force.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Overrides(BTreeMap<(ServiceId, ServerId), ServerOverride>);
+pub(crate) struct Overrides(BTreeMap<(ServiceId, ServerId), ServerOverride>);
 
 impl Overrides {
     /// The overrides in force for a server.
-    pub fn of(&self, service: &ServiceId, server: &ServerId) -> ServerOverride {
+    pub(crate) fn of(&self, service: &ServiceId, server: &ServerId) -> ServerOverride {
         self.0
             .get(&(*service, *server))
             .copied()
@@ -40,7 +40,7 @@ impl Overrides {
     }
 
     /// Applies one override to a server.
-    pub fn apply(&mut self, service: ServiceId, server: ServerId, change: &Override) {
+    pub(crate) fn apply(&mut self, service: ServiceId, server: ServerId, change: &Override) {
         let key = (service, server);
         let mut current = self.of(&service, &server);
         match change {
@@ -55,12 +55,12 @@ impl Overrides {
     }
 
     /// Removes the overrides of servers that are no longer known.
-    pub fn retain(&mut self, known: impl Fn(&ServiceId, &ServerId) -> bool) {
+    pub(crate) fn retain(&mut self, known: impl Fn(&ServiceId, &ServerId) -> bool) {
         self.0.retain(|(service, server), _| known(service, server));
     }
 
     /// Reads the file; a missing one holds no overrides.
-    pub fn read(path: &Path) -> io::Result<Self> {
+    pub(crate) fn read(path: &Path) -> io::Result<Self> {
         let text = match std::fs::read(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
@@ -78,7 +78,7 @@ impl Overrides {
     }
 
     /// Replaces the file atomically. Only its owner may read it.
-    pub fn write(&self, path: &Path) -> io::Result<()> {
+    pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
         let mut list = Vec::new();
         for (&(service, ServerId(server)), current) in &self.0 {
             let service = Some(service);
@@ -109,7 +109,7 @@ impl Overrides {
 }
 
 /// Virtual service, if any, and address of the real server that an override names.
-pub const fn target(change: &Override) -> (Option<ServiceId>, SocketAddr) {
+pub(crate) const fn target(change: &Override) -> (Option<ServiceId>, SocketAddr) {
     match change {
         Override::State {
             service, server, ..
@@ -121,7 +121,7 @@ pub const fn target(change: &Override) -> (Option<ServiceId>, SocketAddr) {
 }
 
 /// Whether an override names this server.
-pub fn applies_to(change: &Override, service: &ServiceId, server: &ServerId) -> bool {
+pub(crate) fn applies_to(change: &Override, service: &ServiceId, server: &ServerId) -> bool {
     let (wanted_service, wanted) = target(change);
     wanted_service
         .is_none_or(|wanted| lvs_dataplane::director::canonical_service(&wanted) == *service)

@@ -1,0 +1,65 @@
+//! Updates of the tables, from everything that changed since the last ones.
+
+use tokio::sync::oneshot;
+use tracing::error;
+
+use super::events;
+use super::state::Controller;
+use crate::runner::now;
+use crate::service::StateChange;
+use crate::writer::{Job, Task};
+use lvs_api::health::State;
+use lvs_api::model::ServerId;
+use lvs_dataplane::director::OnDown;
+
+impl Controller {
+    /// Reconciles all dirty services, and sends their updates to the writer.
+    pub(super) fn reconcile(&mut self) {
+        let now = now();
+        let mut anything = false;
+        for id in std::mem::take(&mut self.dirty) {
+            let Some(service) = self.services.get_mut(&id) else {
+                continue;
+            };
+            let reconciled = service.reconcile(now);
+            if let Some(wake) = reconciled.wake {
+                self.wakes.entry(wake).or_default().push(id);
+            }
+            if reconciled.update.is_empty() && reconciled.changes.is_empty() {
+                continue;
+            }
+            let time = events::seconds_since_1970();
+            events::stamp(service, &reconciled.changes, time);
+            let job = Job {
+                turned: turned(&reconciled.changes, service.configured.on_down),
+                events: events::events(service, &reconciled.changes, time),
+                commands: events::commands(service, &reconciled.changes),
+                event_command: self.globals.event_command.clone(),
+                ..Job::new(reconciled.update)
+            };
+            self.enqueue(Task::Job(Box::new(job)));
+            anything = true;
+        }
+        if anything {
+            let (done, written) = oneshot::channel();
+            self.enqueue(Task::Done(done));
+            self.writing = Some(written);
+        }
+    }
+
+    pub(super) fn enqueue(&self, task: Task) {
+        if self.tasks.send(task).is_err() {
+            error!("the tables are not written any more: the writer has ended");
+        }
+    }
+}
+
+/// Servers whose state changed, and the fate of their connections.
+fn turned(changes: &[StateChange], on_down: OnDown) -> Vec<(ServerId, OnDown)> {
+    let turned = changes.iter().filter_map(|change| match change {
+        StateChange::Server(server, State::Down) => Some((*server, on_down)),
+        StateChange::Server(server, State::Up) => Some((*server, OnDown::Keep)),
+        _ => None,
+    });
+    turned.collect()
+}

@@ -1,0 +1,39 @@
+//! Requests to the controller.
+
+use std::collections::HashMap;
+
+use tokio::sync::oneshot;
+
+use crate::agent::AgentLine;
+use crate::maintenance::MaintenanceFiles;
+use crate::model::Configuration;
+use crate::server_view::ServerView;
+use crate::tables::Update;
+use lvs_api::health::{Health, Override};
+use lvs_api::model::{ServerId, ServiceId};
+use lvs_api::protocol::Refusal;
+use lvs_dataplane::director::Wanted;
+
+/// Contents of the tables for the services of a file.
+pub type Tables = HashMap<ServiceId, Wanted>;
+
+/// A request to the controller.
+#[derive(Debug)]
+pub(super) enum Request {
+    /// Answered at once with a refusal, or with a receiver that gets a message when it is in effect.
+    Override(
+        Override,
+        oneshot::Sender<Result<oneshot::Receiver<()>, Refusal>>,
+    ),
+    Health(oneshot::Sender<Health>),
+    Reload(Box<Configuration>, Tables, oneshot::Sender<()>),
+    Nudge(Vec<(ServiceId, ServerId)>),
+    Refused(Update),
+    Maintenance(MaintenanceFiles),
+    Agent(AgentLine),
+    FirstOutcomes(oneshot::Sender<()>),
+    Views(oneshot::Sender<Vec<ServerView>>),
+    Mirror(Vec<ServerView>),
+    Unmirror,
+    Stop(oneshot::Sender<()>),
+}
