@@ -1,4 +1,4 @@
-//! What it costs clients that one server crashes, another hangs, and both come back.
+//! Failed requests of clients while one server crashes, another hangs, and both come back.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -11,7 +11,7 @@ use lvs_api::model::Method::Nat;
 use lvs_tests::lab::addresses::virtual_address;
 use parking_lot::Mutex;
 
-use crate::care::{Care, QUICK, reals, virtual_service};
+use crate::health_lab::{HealthLab, QUICK, reals, virtual_service};
 
 /// Clients at a time: half of them keep their connection, the others make one for each request.
 const CLIENTS: u64 = 16;
@@ -96,7 +96,7 @@ fn what_clients_lose_ends_with_the_server() {
             + &format!("ondown = {ondown}\nredispatch = {redispatch}\n");
         QUICK.to_owned() + &virtual_service(&lines)
     };
-    let Some(mut care) = Care::of(&file("keep", "no")) else {
+    let Some(mut health) = HealthLab::of(&file("keep", "no")) else {
         return;
     };
     let ways = [
@@ -106,19 +106,19 @@ fn what_clients_lose_ends_with_the_server() {
         ("reschedule", "yes"),
     ];
     for (ondown, redispatch) in ways {
-        care.write(&file(ondown, redispatch));
-        care.reload().unwrap();
-        care.becomes("1=5 2=5 3=5");
+        health.write(&file(ondown, redispatch));
+        health.reload().unwrap();
+        health.becomes("1=5 2=5 3=5");
         let costs = Costs::default();
-        let table = lose(&mut care, &costs);
+        let table = lose(&mut health, &costs);
         println!("ondown = {ondown}, redispatch = {redispatch}: {table}");
     }
 }
 
 /// One server crashes, another hangs, both come back, under load.
-fn lose(care: &mut Care, costs: &Costs) -> String {
+fn lose(health: &mut HealthLab, costs: &Costs) -> String {
     let address = virtual_address(Ipv4, Nat);
-    let client = care.lab.client.namespace().clone();
+    let client = health.lab.client.namespace().clone();
     thread::scope(|scope| {
         scope.spawn(move || {
             client
@@ -131,30 +131,30 @@ fn lose(care: &mut Care, costs: &Costs) -> String {
                 })
                 .unwrap();
         });
-        let story = events(care, costs);
+        let story = events(health, costs);
         costs.over.store(true, Ordering::Relaxed);
         story
     })
 }
 
-fn events(care: &mut Care, costs: &Costs) -> String {
+fn events(health: &mut HealthLab, costs: &Costs) -> String {
     // Everybody has a connection.
     let settle = || thread::sleep(Duration::from_millis(300));
     let server = |number: u8| usize::from(number) - 1;
     settle();
     let crash = Instant::now();
-    care.lab.servers[server(1)].crash();
-    care.becomes("2=5 3=5");
+    health.lab.servers[server(1)].crash();
+    health.becomes("2=5 3=5");
     settle();
     let hang = Instant::now();
-    care.lab.servers[server(2)].hang().unwrap();
-    care.becomes("3=5");
+    health.lab.servers[server(2)].hang().unwrap();
+    health.becomes("3=5");
     // Until those have given up who wait for it.
     thread::sleep(TIMEOUT);
     let back = Instant::now();
-    care.lab.servers[server(1)].recover().unwrap();
-    care.lab.servers[server(2)].wake().unwrap();
-    care.becomes("1=5 2=5 3=5");
+    health.lab.servers[server(1)].recover().unwrap();
+    health.lab.servers[server(2)].wake().unwrap();
+    health.becomes("1=5 2=5 3=5");
     settle();
     let end = Instant::now();
 

@@ -1,9 +1,9 @@
-//! The controller: who serves, as servers die and come back, files change and operators order.
+//! The controller: the servers that serve, as servers die and come back, files change and operators override.
 
-mod care;
 mod costs;
+mod health_lab;
 mod life;
-mod orders;
+mod overrides;
 mod path;
 mod reload;
 mod signals;

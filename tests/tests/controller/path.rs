@@ -12,7 +12,7 @@ use lvs_tests::eventually;
 use lvs_tests::lab::addresses::{host_length, server, virtual_address};
 use lvs_tests::lab::{Arms, Lab, Missing, Namespace, find, skipped};
 
-use crate::care::{Care, PATIENCE, QUICK};
+use crate::health_lab::{HealthLab, PATIENCE, QUICK};
 
 const SERVICES: [(Family, Method); 4] = [
     (Ipv4, Direct),
@@ -55,8 +55,13 @@ fn service((family, method): (Family, Method), port: u16, lines: &str) -> String
 }
 
 /// Servers that new connections of a virtual service go to.
-fn serving(care: &Care, flag: &str, (family, method): (Family, Method), port: u16) -> Vec<u8> {
-    let table = care.lab.director.lvsadm("-Sn").unwrap();
+fn serving(
+    health: &HealthLab,
+    flag: &str,
+    (family, method): (Family, Method),
+    port: u16,
+) -> Vec<u8> {
+    let table = health.lab.director.lvsadm("-Sn").unwrap();
     let to = SocketAddr::new(virtual_address(family, method), port);
     let serves = |number: &u8| {
         let real = SocketAddr::new(server(family, *number), port);
@@ -68,8 +73,8 @@ fn serving(care: &Care, flag: &str, (family, method): (Family, Method), port: u1
 }
 
 #[track_caller]
-fn becomes(care: &Care, flag: &str, id: (Family, Method), port: u16, servers: &[u8]) {
-    let found = || serving(care, flag, id, port);
+fn becomes(health: &HealthLab, flag: &str, id: (Family, Method), port: u16, servers: &[u8]) {
+    let found = || serving(health, flag, id, port);
     let holds = eventually(PATIENCE, || found() == servers);
     assert!(holds, "{flag} {id:?}: {:?} instead of {servers:?}", found());
 }
@@ -90,40 +95,40 @@ fn a_server_that_lost_the_virtual_address_is_found_out() {
         let udp = if id == (Ipv6, Direct) { own } else { UDP };
         file += &(service(id, 80, TCP) + &service(id, 80, udp));
     }
-    let Some(care) = Care::of(&file) else {
+    let Some(health) = HealthLab::of(&file) else {
         return;
     };
     // The director has all virtual addresses itself.
     for id in SERVICES {
-        becomes(&care, "-t", id, 80, &[1, 2, 3]);
-        becomes(&care, "-u", id, 80, &[1, 2, 3]);
+        becomes(&health, "-t", id, 80, &[1, 2, 3]);
+        becomes(&health, "-u", id, 80, &[1, 2, 3]);
     }
     for number in 1..=Lab::SERVERS {
         let way = format!("by way of {} ", server(Ipv4, number));
-        care.logs(&format!(
+        health.logs(&format!(
             "server{number} hello\\\" from 10.1.0.101:80 {way}"
         ));
     }
-    let second = care.lab.servers[1].namespace();
+    let second = health.lab.servers[1].namespace();
     for id in SERVICES {
         address(second, id, "del", "lo");
     }
     for id in SERVICES {
-        becomes(&care, "-t", id, 80, &[1, 3]);
+        becomes(&health, "-t", id, 80, &[1, 3]);
         let (family, method) = id;
         let by_way = format!("by way of {}", server(family, 2));
         let to = virtual_address(family, method);
-        care.logs(&format!(
+        health.logs(&format!(
             "no connection to {} {by_way}",
             SocketAddr::new(to, 80)
         ));
-        care.logs(&format!("no echo reply from {to} {by_way}"));
+        health.logs(&format!("no echo reply from {to} {by_way}"));
         if id == (Ipv6, Direct) {
             // Asked at its own address, it is as well as ever.
-            becomes(&care, "-u", id, 80, &[1, 2, 3]);
+            becomes(&health, "-u", id, 80, &[1, 2, 3]);
         } else {
-            becomes(&care, "-u", id, 80, &[1, 3]);
-            care.logs(&format!(
+            becomes(&health, "-u", id, 80, &[1, 3]);
+            health.logs(&format!(
                 "no answer from {} {by_way}",
                 SocketAddr::new(to, 80)
             ));
@@ -133,15 +138,15 @@ fn a_server_that_lost_the_virtual_address_is_found_out() {
         address(second, id, "add", "lo");
     }
     for id in SERVICES {
-        becomes(&care, "-t", id, 80, &[1, 2, 3]);
-        becomes(&care, "-u", id, 80, &[1, 2, 3]);
+        becomes(&health, "-t", id, 80, &[1, 2, 3]);
+        becomes(&health, "-u", id, 80, &[1, 2, 3]);
     }
-    never_mixed(&care);
+    never_mixed(&health);
 }
 
 /// Every answer came from the server that was asked, and no probe was taken for a client's packet.
-fn never_mixed(care: &Care) {
-    let log = care.log();
+fn never_mixed(health: &HealthLab) {
+    let log = health.log();
     for number in 1..=Lab::SERVERS {
         let name = format!("server{number} hello");
         let ways = [Ipv4, Ipv6].map(|family| format!("by way of {} ", server(family, number)));
@@ -151,7 +156,7 @@ fn never_mixed(care: &Care) {
             assert!(asked || ways.iter().any(|way| line.contains(way)), "{line}");
         }
     }
-    let connections = care.lab.director.lvsadm("-Lcn").unwrap();
+    let connections = health.lab.director.lvsadm("-Lcn").unwrap();
     assert_eq!(connections.lines().count(), 2, "{connections}");
 }
 
@@ -164,28 +169,28 @@ fn a_server_whose_tunnel_is_gone_is_found_out() {
     for id in ids {
         file += &(service(id, 80, by_service) + &service(id, 8080, own));
     }
-    let Some(mut care) = Care::of(&file) else {
+    let Some(mut health) = HealthLab::of(&file) else {
         return;
     };
     // Nor need the director have the virtual address.
     for id in ids {
-        address(care.lab.director.namespace(), id, "del", "front");
+        address(health.lab.director.namespace(), id, "del", "front");
     }
     for id in ids {
-        becomes(&care, "-t", id, 80, &[1, 2, 3]);
+        becomes(&health, "-t", id, 80, &[1, 2, 3]);
     }
-    care.lab.servers[2].decapsulate(false).unwrap();
+    health.lab.servers[2].decapsulate(false).unwrap();
     for id in ids {
-        becomes(&care, "-t", id, 80, &[1, 2]);
+        becomes(&health, "-t", id, 80, &[1, 2]);
     }
     for id in ids {
-        becomes(&care, "-t", id, 8080, &[1, 2, 3]);
+        becomes(&health, "-t", id, 8080, &[1, 2, 3]);
     }
-    care.lab.servers[2].decapsulate(true).unwrap();
+    health.lab.servers[2].decapsulate(true).unwrap();
     for id in ids {
-        becomes(&care, "-t", id, 80, &[1, 2, 3]);
+        becomes(&health, "-t", id, 80, &[1, 2, 3]);
     }
-    never_mixed(&care);
+    never_mixed(&health);
 }
 
 /// Programs of a test, ended with it.
@@ -247,13 +252,13 @@ fn tls_and_names_are_asked_for_by_the_service_path() {
         file += &(service(id, 443, web) + &service(id, 53, names));
     }
     // Without a driver for the program it goes by the kernel's generic code.
-    let Some(care) = Care::with(Arms::Bridge, &file) else {
+    let Some(health) = HealthLab::with(Arms::Bridge, &file) else {
         return;
     };
-    let folder = care.lab.folder();
+    let folder = health.lab.folder();
     let pem = certificate(folder);
     let mut programs = Programs(Vec::new());
-    for server in &care.lab.servers {
+    for server in &health.lab.servers {
         let configuration = folder.join(format!("{}-tls.conf", server.name()));
         fs::write(&configuration, web_server(folder, &pem)).unwrap();
         let configuration = configuration.to_string_lossy();
@@ -274,16 +279,16 @@ fn tls_and_names_are_asked_for_by_the_service_path() {
         );
     }
     for id in ids {
-        becomes(&care, "-t", id, 443, &[1, 2, 3]);
-        becomes(&care, "-u", id, 53, &[1, 2, 3]);
+        becomes(&health, "-t", id, 443, &[1, 2, 3]);
+        becomes(&health, "-u", id, 53, &[1, 2, 3]);
     }
-    let first = care.lab.servers[0].namespace();
+    let first = health.lab.servers[0].namespace();
     for id in ids {
         address(first, id, "del", "lo");
     }
     for id in ids {
-        becomes(&care, "-t", id, 443, &[2, 3]);
-        becomes(&care, "-u", id, 53, &[2, 3]);
+        becomes(&health, "-t", id, 443, &[2, 3]);
+        becomes(&health, "-u", id, 53, &[2, 3]);
     }
 }
 
@@ -311,9 +316,9 @@ fn web_server(folder: &Path, pem: &Path) -> String {
 }
 
 /// Names of the veth interfaces of probes' namespaces on the director.
-fn probe_veths(care: &Care) -> Vec<String> {
+fn probe_veths(health: &HealthLab) -> Vec<String> {
     let mut ip = Command::new("ip");
-    let output = care
+    let output = health
         .lab
         .director
         .namespace()
@@ -331,8 +336,8 @@ fn probe_veths(care: &Care) -> Vec<String> {
 }
 
 /// Runs a command in the network namespace of the daemon's probes.
-fn inside(care: &Care, arguments: &[&str]) {
-    let pid = care.status().pid;
+fn inside(health: &HealthLab, arguments: &[&str]) {
+    let pid = health.status().pid;
     let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     let thread = threads
         .map(|thread| thread.unwrap().path())
@@ -352,55 +357,56 @@ fn inside(care: &Care, arguments: &[&str]) {
 fn the_service_path_comes_and_goes_with_the_daemon() {
     let id = (Ipv4, Direct);
     let text = QUICK.to_owned() + &service(id, 80, "checktype = connect\ncheckpath = service");
-    let Some(care) = Care::of(&text) else {
+    let Some(health) = HealthLab::of(&text) else {
         return;
     };
-    becomes(&care, "-t", id, 80, &[1, 2, 3]);
-    let first = probe_veths(&care);
+    becomes(&health, "-t", id, 80, &[1, 2, 3]);
+    let first = probe_veths(&health);
     let [veth] = first.as_slice() else {
         panic!("{first:?}");
     };
     // A namespace takes over the machine's filters.
     for scope in ["all", "probes"] {
         let strict = format!("net.ipv4.conf.{scope}.rp_filter=1");
-        inside(&care, &["sysctl", "-qw", &strict]);
+        inside(&health, &["sysctl", "-qw", &strict]);
     }
     // Somebody tidies up.
     let mut ip = Command::new("ip");
     ip.args(["link", "delete", veth]);
-    let deleted = care.lab.director.namespace().output(&mut ip).unwrap();
+    let deleted = health.lab.director.namespace().output(&mut ip).unwrap();
     assert!(deleted.status.success(), "{deleted:?}");
     let again = || {
-        care.log()
+        health
+            .log()
             .matches("probes by way of the service leave by")
             .count()
             == 2
     };
-    assert!(eventually(PATIENCE, again), "{}", care.log());
-    loopback_lost(&care, id);
-    care.lab.director.kill();
-    assert!(eventually(PATIENCE, || probe_veths(&care).is_empty()));
-    care.start();
-    becomes(&care, "-t", id, 80, &[1, 2, 3]);
-    assert_eq!(probe_veths(&care).len(), 1);
-    care.lab.director.stop().unwrap();
-    assert!(eventually(PATIENCE, || probe_veths(&care).is_empty()));
+    assert!(eventually(PATIENCE, again), "{}", health.log());
+    loopback_lost(&health, id);
+    health.lab.director.kill();
+    assert!(eventually(PATIENCE, || probe_veths(&health).is_empty()));
+    health.start();
+    becomes(&health, "-t", id, 80, &[1, 2, 3]);
+    assert_eq!(probe_veths(&health).len(), 1);
+    health.lab.director.stop().unwrap();
+    assert!(eventually(PATIENCE, || probe_veths(&health).is_empty()));
     // A file that does without it makes none.
-    care.write(&(QUICK.to_owned() + &service(id, 80, "checktype = connect")));
-    care.start();
-    becomes(&care, "-t", id, 80, &[1, 2, 3]);
-    assert_eq!(probe_veths(&care).len(), 0);
+    health.write(&(QUICK.to_owned() + &service(id, 80, "checktype = connect")));
+    health.start();
+    becomes(&health, "-t", id, 80, &[1, 2, 3]);
+    assert_eq!(probe_veths(&health).len(), 0);
     // Until it is wanted: privileges are long given up then.
-    care.write(&text);
-    care.reload().unwrap();
-    assert!(eventually(PATIENCE, || probe_veths(&care).len() == 1));
-    loopback_lost(&care, id);
+    health.write(&text);
+    health.reload().unwrap();
+    assert!(eventually(PATIENCE, || probe_veths(&health).len() == 1));
+    loopback_lost(&health, id);
 }
 
 /// Server 1 loses the virtual address, and that is found out.
-fn loopback_lost(care: &Care, id: (Family, Method)) {
-    address(care.lab.servers[0].namespace(), id, "del", "lo");
-    becomes(care, "-t", id, 80, &[2, 3]);
-    address(care.lab.servers[0].namespace(), id, "add", "lo");
-    becomes(care, "-t", id, 80, &[1, 2, 3]);
+fn loopback_lost(health: &HealthLab, id: (Family, Method)) {
+    address(health.lab.servers[0].namespace(), id, "del", "lo");
+    becomes(health, "-t", id, 80, &[2, 3]);
+    address(health.lab.servers[0].namespace(), id, "add", "lo");
+    becomes(health, "-t", id, 80, &[1, 2, 3]);
 }

@@ -12,7 +12,7 @@ use lvs_tests::lab::addresses::{server, virtual_address};
 use lvs_tests::lab::client::{Connections, Load, download_source};
 use lvs_tests::lab::{Client, Lab};
 
-use crate::care::{Care, PATIENCE, QUICK};
+use crate::health_lab::{HealthLab, PATIENCE, QUICK};
 
 const SERVICES: [(Family, Method); 4] =
     [(Ipv4, Direct), (Ipv4, Nat), (Ipv4, Tunnel), (Ipv6, Direct)];
@@ -103,23 +103,26 @@ impl Downloads {
 #[test]
 fn clients_that_wait_for_a_server_that_died_are_reset() {
     let services = SERVICES.map(|id| service(id, "ondown = reset"));
-    let Some(care) = Care::of(&(QUICK.to_owned() + &services.concat())) else {
+    let Some(health) = HealthLab::of(&(QUICK.to_owned() + &services.concat())) else {
         return;
     };
-    let mut downloads = Downloads::start(&care.lab, &SERVICES);
+    let mut downloads = Downloads::start(&health.lab, &SERVICES);
     let moment = Instant::now();
-    cut(&care.lab, 2);
+    cut(&health.lab, 2);
     let ended = downloads.ended(2);
     println!("the last client was reset after {:?}", moment.elapsed());
     let expected = SERVICES.map(|(family, method)| (format!("{family:?} {method:?}"), Some(RESET)));
     assert_eq!(ended, expected);
     downloads.end();
     for (family, method) in SERVICES {
-        let names = care.lab.client.get_many(virtual_address(family, method), 6);
+        let names = health
+            .lab
+            .client
+            .get_many(virtual_address(family, method), 6);
         let names = names.unwrap();
         assert!(!names.contains(&"server2".to_owned()), "{names:?}");
     }
-    let listed = care.lab.director.lvsadm("--verdicts").unwrap();
+    let listed = health.lab.director.lvsadm("--verdicts").unwrap();
     assert!(listed.contains("answer-reset"), "{listed}");
 }
 
@@ -129,38 +132,38 @@ fn a_repeated_syn_finds_another_server_and_a_dead_one_out() {
     let lines = "redispatch = yes\ninterval = 600s\nfastinterval = 50ms\ndowninterval = 100ms";
     let rhythm = "checktimeout = 500ms\nfall = 2\n";
     let id = (Ipv4, Direct);
-    let Some(care) = Care::of(&(rhythm.to_owned() + &service(id, lines))) else {
+    let Some(health) = HealthLab::of(&(rhythm.to_owned() + &service(id, lines))) else {
         return;
     };
     let address = virtual_address(Ipv4, Direct);
-    let all = care.lab.client.get_many(address, 6).unwrap();
+    let all = health.lab.client.get_many(address, 6).unwrap();
     assert!(all.contains(&"server3".to_owned()), "{all:?}");
-    cut(&care.lab, 3);
+    cut(&health.lab, 3);
     // curl gives up after five seconds: only redispatched connections are that quick.
-    let names = care.lab.client.get_many(address, 6).unwrap();
+    let names = health.lab.client.get_many(address, 6).unwrap();
     assert!(!names.contains(&"server3".to_owned()), "{names:?}");
     let dead = server(Ipv4, 3).to_string();
     let out = || {
-        let table = care.lab.director.lvsadm("-Sn").unwrap();
+        let table = health.lab.director.lvsadm("-Sn").unwrap();
         let line = table.lines().find(|line| line.contains(&dead));
         line.is_none_or(|line| line.ends_with("-w 0"))
     };
     assert!(eventually(PATIENCE, out), "server3 still serves");
-    link(&care.lab, 3, "up");
+    link(&health.lab, 3, "up");
 }
 
 #[test]
 fn a_server_that_dies_costs_each_of_its_clients_one_request_at_most() {
     let id = (Ipv4, Direct);
     let lines = "ondown = reset\nredispatch = yes";
-    let Some(care) = Care::of(&(QUICK.to_owned() + &service(id, lines))) else {
+    let Some(health) = HealthLab::of(&(QUICK.to_owned() + &service(id, lines))) else {
         return;
     };
     let address = virtual_address(Ipv4, Direct);
     let load = std::thread::scope(|scope| {
-        let load = scope.spawn(|| care.lab.client.load(address, Connections::New, 5));
+        let load = scope.spawn(|| health.lab.client.load(address, Connections::New, 5));
         std::thread::sleep(Duration::from_secs(1));
-        cut(&care.lab, 2);
+        cut(&health.lab, 2);
         load.join().unwrap().unwrap()
     });
     println!("{load:?}");

@@ -8,7 +8,7 @@ use lvs_api::model::Family::Ipv4;
 use lvs_tests::eventually;
 use lvs_tests::lab::addresses::server;
 
-use crate::care::{Care, PATIENCE, QUICK, reals, virtual_service};
+use crate::health_lab::{HealthLab, PATIENCE, QUICK, reals, virtual_service};
 
 #[test]
 fn backups_fallback_and_commands_follow_the_servers() {
@@ -27,27 +27,27 @@ fn backups_fallback_and_commands_follow_the_servers() {
         );
     let told = folder.path().join("events");
     let globals = format!("{QUICK}eventcommand = \"cat >> {}\"\n", told.display());
-    let Some(mut care) = Care::of(&(globals + &virtual_service(&lines))) else {
+    let Some(mut health) = HealthLab::of(&(globals + &virtual_service(&lines))) else {
         return;
     };
-    assert_eq!(care.table(), "1=5 2=5 3=0");
+    assert_eq!(health.table(), "1=5 2=5 3=0");
     let said = || fs::read_to_string(&said).unwrap_or_default();
     let says = |text: &str| {
         let said_so = eventually(PATIENCE, || said() == text);
         assert!(said_so, "expected {text:?}, found {:?}", said());
     };
-    care.lab.servers[0].crash();
-    care.becomes("2=5 3=0");
-    care.lab.servers[1].crash();
-    care.becomes("3=2");
-    care.lab.servers[2].crash();
-    care.logs("Added fallback server: 10.2.0.13:8080 (10.1.0.102:80) (Weight set to 1)");
+    health.lab.servers[0].crash();
+    health.becomes("2=5 3=0");
+    health.lab.servers[1].crash();
+    health.becomes("3=2");
+    health.lab.servers[2].crash();
+    health.logs("Added fallback server: 10.2.0.13:8080 (10.1.0.102:80) (Weight set to 1)");
     says("start 10.1.0.102:80 tcp\n");
-    care.lab.servers[0].recover().unwrap();
-    care.becomes("1=5");
+    health.lab.servers[0].recover().unwrap();
+    health.becomes("1=5");
     says("start 10.1.0.102:80 tcp\nstop 10.1.0.102:80 tcp\n");
 
-    let log = care.log();
+    let log = health.log();
     let logged = log.lines().filter_map(|line| line.split_once(" event "));
     let logged: Vec<_> = logged.map(|(_, event)| event).collect();
     // The command hears of each, one after the other.
@@ -98,7 +98,7 @@ fn a_quorum_decides_between_too_few_servers_and_the_fallback() {
         + &format!("quorum = 10\nquorum_up = {}\n", command("gained"))
         + &format!("quorum_down = {}\n", command("lost"));
     let file = |lines: &str| QUICK.to_owned() + &virtual_service(lines);
-    let Some(mut care) = Care::of(&file(&without_fallback)) else {
+    let Some(mut health) = HealthLab::of(&file(&without_fallback)) else {
         return;
     };
     let says = |text: &str| {
@@ -107,18 +107,18 @@ fn a_quorum_decides_between_too_few_servers_and_the_fallback() {
         assert!(said_so, "expected {text:?}, found {:?}", said());
     };
     says("gained\n");
-    care.lab.servers[0].crash();
+    health.lab.servers[0].crash();
     says("gained\nlost\n");
     // Half a service is better than none.
-    care.becomes("2=5");
+    health.becomes("2=5");
 
     let fallback = format!("fallback = {}:80 masq\n", server(Ipv4, 3));
-    care.write(&file(&(without_fallback + &fallback)));
-    care.reload().unwrap();
-    care.becomes("2=0 3=1");
-    care.logs("too few real servers are up");
-    assert_eq!(care.answering(), ["server3"]);
-    care.lab.servers[0].recover().unwrap();
-    care.becomes("1=5 2=5");
+    health.write(&file(&(without_fallback + &fallback)));
+    health.reload().unwrap();
+    health.becomes("2=0 3=1");
+    health.logs("too few real servers are up");
+    assert_eq!(health.answering(), ["server3"]);
+    health.lab.servers[0].recover().unwrap();
+    health.becomes("1=5 2=5");
     says("gained\nlost\ngained\n");
 }

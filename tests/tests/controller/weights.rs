@@ -16,7 +16,7 @@ use lvs_tests::eventually;
 use lvs_tests::lab::addresses::server;
 use parking_lot::Mutex;
 
-use crate::care::{Care, PATIENCE, QUICK, virtual_service};
+use crate::health_lab::{HealthLab, PATIENCE, QUICK, virtual_service};
 
 /// Two real servers of weight 100, and these lines.
 fn file(lines: &str) -> String {
@@ -28,9 +28,9 @@ fn file(lines: &str) -> String {
 }
 
 /// Takes connections on a port of a real server, and answers each as `answer` says; until the test ends.
-fn listen(care: &Care, number: u8, port: u16, answer: impl Fn() -> String + Send + 'static) {
+fn listen(health: &HealthLab, number: u8, port: u16, answer: impl Fn() -> String + Send + 'static) {
     let address = SocketAddr::new(server(Ipv4, number), port);
-    let namespace = care.lab.servers[usize::from(number) - 1].namespace();
+    let namespace = health.lab.servers[usize::from(number) - 1].namespace();
     let listener = namespace.enter(|| TcpListener::bind(address)).unwrap();
     let listener = listener.unwrap();
     thread::spawn(move || {
@@ -45,17 +45,17 @@ fn listen(care: &Care, number: u8, port: u16, answer: impl Fn() -> String + Send
 
 #[test]
 fn a_server_that_comes_back_grows_to_its_weight() {
-    let Some(mut care) = Care::of(&file("slowstart = 2s")) else {
+    let Some(mut health) = HealthLab::of(&file("slowstart = 2s")) else {
         return;
     };
     // Nobody comes back at the start.
-    assert_eq!(care.table(), "1=100 2=100");
-    care.lab.servers[0].crash();
-    care.becomes("2=100");
-    let before = care.log().len();
-    care.lab.servers[0].recover().unwrap();
-    care.becomes("1=100 2=100");
-    let log = care.log().split_off(before);
+    assert_eq!(health.table(), "1=100 2=100");
+    health.lab.servers[0].crash();
+    health.becomes("2=100");
+    let before = health.log().len();
+    health.lab.servers[0].recover().unwrap();
+    health.becomes("1=100 2=100");
+    let log = health.log().split_off(before);
     let weight = |line: &str| {
         let (_, weight) = line.split_once("10.2.0.11:80 (10.1.0.102:80) (Weight set to ")?;
         weight.split_once(')')?.0.parse().ok()
@@ -74,29 +74,33 @@ fn a_server_that_comes_back_grows_to_its_weight() {
 #[test]
 fn a_weight_follows_what_the_servers_agent_says() {
     let lines = "weightby = agent:9999\nagentinterval = 50ms\nagentsend = \"shop\\n\"\n";
-    let Some(care) = Care::of(&file(lines)) else {
+    let Some(health) = HealthLab::of(&file(lines)) else {
         return;
     };
     // An agent that cannot be asked says nothing.
-    assert_eq!(care.table(), "1=100 2=100");
+    assert_eq!(health.table(), "1=100 2=100");
     let line = Arc::new(Mutex::new("50%\n".to_owned()));
     let said = Arc::clone(&line);
-    listen(&care, 1, 9999, move || said.lock().clone());
-    care.becomes("1=50 2=100");
+    listen(&health, 1, 9999, move || said.lock().clone());
+    health.becomes("1=50 2=100");
     let says = |text: &str, table: &str| {
         *line.lock() = text.to_owned();
-        care.becomes(table);
+        health.becomes(table);
     };
     says("drain\n", "1=0 2=100");
     says("ready,75%\n", "1=75 2=100");
     says("down # disk is full\n", "2=100");
-    care.logs("its agent says it is down: disk is full");
+    health.logs("its agent says it is down: disk is full");
     says("up\n", "1=75 2=100");
     // The operator's word counts more.
-    care.lab.director.lvsadm("weight all 10.2.0.11 30").unwrap();
+    health
+        .lab
+        .director
+        .lvsadm("weight all 10.2.0.11 30")
+        .unwrap();
     says("100%\n", "1=30 2=100");
-    care.logs("the agent of 10.2.0.11:80 (10.1.0.102:80) says \"100%\"");
-    assert_eq!(care.table(), "1=30 2=100");
+    health.logs("the agent of 10.2.0.11:80 (10.1.0.102:80) says \"100%\"");
+    assert_eq!(health.table(), "1=30 2=100");
 }
 
 /// An external check whose exit code stands in a file named after the server's address.
@@ -122,11 +126,11 @@ fn a_weight_follows_the_exit_code_of_a_script() {
     exits(2, 0);
     let lines = "checktype = external\nweightby = script\nchecktimeout = 10s\n";
     let command = script(folder.path());
-    let Some(care) = Care::of(&file(&format!("{lines}checkcommand = {command}\n"))) else {
+    let Some(health) = HealthLab::of(&file(&format!("{lines}checkcommand = {command}\n"))) else {
         return;
     };
     // Its first weight is already the script's.
-    assert_eq!(care.table(), "1=10 2=100");
+    assert_eq!(health.table(), "1=10 2=100");
     for (code, table) in [
         (202, "1=200 2=100"),
         (2, "1=0 2=100"),
@@ -134,7 +138,7 @@ fn a_weight_follows_the_exit_code_of_a_script() {
         (0, "1=100 2=100"),
     ] {
         exits(1, code);
-        care.becomes(table);
+        health.becomes(table);
     }
 }
 
@@ -143,19 +147,19 @@ fn a_weight_follows_how_long_answers_take() {
     let lines = "weightby = time\nchecktype = negotiate\nservice = http\ncheckport = 8081\n\
                  negotiatetimeout = 10s\n";
     // Nobody answers there yet.
-    let Some(care) = Care::of(&file(lines)) else {
+    let Some(health) = HealthLab::of(&file(lines)) else {
         return;
     };
     let delays = [100, 300].map(|delay| Arc::new(AtomicU64::new(delay)));
     for (number, delay) in (1..).zip(&delays) {
         let delay = Arc::clone(delay);
-        listen(&care, number, 8081, move || {
+        listen(&health, number, 8081, move || {
             thread::sleep(Duration::from_millis(delay.load(Ordering::Relaxed)));
             "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_owned()
         });
     }
     let weights = || {
-        let table = care.table();
+        let table = health.table();
         let weights = table.split(' ').filter_map(|entry| {
             let (_, weight) = entry.split_once('=')?;
             weight.parse::<u32>().ok()
@@ -164,7 +168,7 @@ fn a_weight_follows_how_long_answers_take() {
     };
     let settles = |is_so: fn(u32, u32) -> bool| {
         let holds = || matches!(weights()[..], [first, second] if is_so(first, second));
-        assert!(eventually(PATIENCE, holds), "{}", care.table());
+        assert!(eventually(PATIENCE, holds), "{}", health.table());
     };
     settles(|first, second| first == 100 && second < 60);
     // Now the other one is three times as slow.

@@ -1,4 +1,4 @@
-//! How late probes of healthy servers are while others hang.
+//! Delay of probes of healthy servers while others hang.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -16,15 +16,15 @@ use lvs_tests::lab::{Host, Lab};
 use parking_lot::Mutex;
 use socket2::SockRef;
 
-use crate::Cared;
+use crate::HealthLab;
 
 const INTERVAL: Duration = Duration::from_secs(1);
-/// How long is looked.
+/// Duration of the measurement.
 const MEASURED: Duration = Duration::from_secs(20);
-/// Where healthy servers listen.
+/// Port of the healthy servers.
 const PORT: u16 = 81;
 
-/// When each healthy server was probed.
+/// Moments at which each healthy server was probed.
 type Probes = Arc<Mutex<HashMap<IpAddr, Vec<Instant>>>>;
 
 /// One machine has the addresses of the healthy servers (10.9.0.0/16). Those of the others (10.8.0.0/16)
@@ -59,9 +59,9 @@ pub(crate) fn delays(servers: u16, hung: u16) -> Result<()> {
         thread::spawn(move || listen(&listener, &seen));
         Ok(())
     };
-    let cared = Cared::new(prepare, &text)?;
-    let mut client = cared.client()?;
-    cared.wait(&mut client, usize::from(servers - hung))?;
+    let health = HealthLab::new(prepare, &text)?;
+    let mut client = health.client()?;
+    health.wait(&mut client, usize::from(servers - hung))?;
     let taken = || std::mem::take(&mut *probes.lock());
     taken();
     thread::sleep(MEASURED);

@@ -11,7 +11,7 @@ use lvs_api::model::Method::Nat;
 use lvs_tests::lab::addresses::{server, virtual_address};
 use lvs_tests::lab::built;
 
-use crate::Cared;
+use crate::HealthLab;
 
 pub(crate) fn reload(services: u32) -> Result<()> {
     println!("reload of {services} virtual services with one changed");
@@ -33,22 +33,22 @@ pub(crate) fn reload(services: u32) -> Result<()> {
         }
         Ok(text)
     };
-    let cared = Cared::new(|_| Ok(()), &file(1)?)?;
-    let mut client = cared.client()?;
-    cared.wait(&mut client, usize::try_from(services)?)?;
+    let health = HealthLab::new(|_| Ok(()), &file(1)?)?;
+    let mut client = health.client()?;
+    health.wait(&mut client, usize::try_from(services)?)?;
     for weight in 2..5 {
-        fs::write(&cared.file, file(weight)?)?;
+        fs::write(&health.file, file(weight)?)?;
         let begin = Instant::now();
-        cared.runtime.block_on(client.reload())?;
+        health.runtime.block_on(client.reload())?;
         println!("  {:.3} s", begin.elapsed().as_secs_f64());
     }
-    let listed = cared.runtime.block_on(client.services())?;
+    let listed = health.runtime.block_on(client.services())?;
     let weights = listed.services.iter().flat_map(|service| &service.servers);
     let changed = weights.filter(|server| server.settings.weight == 4).count();
     ensure!(changed == 1, "{changed} services have the new weight");
 
     let mut check = Command::new(built("lvsd")?);
-    check.arg("check").arg(&cared.file);
+    check.arg("check").arg(&health.file);
     let begin = Instant::now();
     let output = check.output()?;
     let took = begin.elapsed().as_secs_f64();

@@ -1,4 +1,4 @@
-//! What looking after real servers costs, and how quick it is: figures, not a test.
+//! Cost and delay of health checks: figures, not a test.
 
 mod crash;
 mod hang;
@@ -18,7 +18,7 @@ use lvs_api::client::Client;
 use lvs_tests::lab::{Arms, Lab};
 use tokio::runtime::Runtime;
 
-/// Measure how real servers are looked after.
+/// Measure the cost and delay of health checks.
 #[derive(Parser)]
 struct Arguments {
     /// Only these.
@@ -39,11 +39,11 @@ struct Arguments {
 enum What {
     /// From a server's crash to its removal.
     Crash,
-    /// The same under load, found out by what clients do before a probe is due.
+    /// The same under load, detected by repeated SYNs of clients before a probe is due.
     Signal,
-    /// How late probes of healthy servers are while others hang.
+    /// Delay of probes of healthy servers while others hang.
     Hang,
-    /// What probing thousands of servers takes.
+    /// CPU time and memory of probing thousands of servers.
     Load,
     /// A file of thousands of virtual services: it is read again with one of them changed, and checked.
     Reload,
@@ -72,14 +72,14 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// A lab whose director goes by a file.
-struct Cared {
+/// A lab whose director has a configuration file.
+struct HealthLab {
     lab: Lab,
     file: PathBuf,
     runtime: Runtime,
 }
 
-impl Cared {
+impl HealthLab {
     fn new(prepare: impl FnOnce(&Lab) -> Result<()>, text: &str) -> Result<Self> {
         let lab = Lab::new(Arms::Two)?;
         prepare(&lab)?;

@@ -1,4 +1,4 @@
-//! The least that connections to many servers cost: a loop that knows nothing but when each is due.
+//! The least CPU time of connections to many servers: a bare loop that knows only when each is due.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,7 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// How exactly the moments are kept, by lvsd's timers as well.
+/// Precision of the schedule, the same as of lvsd's timers.
 const TICK: Duration = Duration::from_millis(1);
 
 /// Connections that are begun at once.

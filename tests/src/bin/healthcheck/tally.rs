@@ -1,4 +1,4 @@
-//! What a process or a thread has used and done.
+//! CPU time and connections of a process or a thread.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 /// Ticks of processor time in a second (`USER_HZ`).
 const TICKS: f64 = 100.0;
 
-/// What was used and done so far.
+/// CPU time and connections so far.
 pub(crate) struct Tally {
     /// Seconds of processor time in the program itself.
     user: f64,
@@ -25,7 +25,7 @@ pub(crate) struct Tally {
     at: Instant,
 }
 
-/// What was used and done in between.
+/// CPU time and connections per second.
 pub(crate) struct Rates {
     /// Parts of one core.
     pub(crate) user: f64,

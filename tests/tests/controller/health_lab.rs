@@ -1,4 +1,4 @@
-//! A lab whose director looks after its real servers.
+//! A lab whose director checks the health of its real servers.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -28,23 +28,23 @@ downinterval = 100ms
 fall = 2
 ";
 
-/// A lab and the file its director goes by.
-pub(crate) struct Care {
+/// A lab, and the configuration file of its director.
+pub(crate) struct HealthLab {
     pub(crate) lab: Lab,
     file: PathBuf,
 }
 
-impl Care {
-    /// A lab whose director looks after real servers by this file, or `None` where there can be none.
+impl HealthLab {
+    /// A lab whose director has this file, or `None` where the machine cannot have one.
     pub(crate) fn of(text: &str) -> Option<Self> {
         Self::with(Arms::Two, text)
     }
 
     /// The same with other interfaces.
     pub(crate) fn with(arms: Arms, text: &str) -> Option<Self> {
-        let care = Self::not_started(arms, text)?;
-        care.start();
-        Some(care)
+        let health = Self::not_started(arms, text)?;
+        health.start();
+        Some(health)
     }
 
     /// The same, whose director is not started yet.
@@ -58,9 +58,9 @@ impl Care {
         }
         let lab = Lab::new(arms).unwrap();
         let file = lab.folder().join("ldirectord.cf");
-        let care = Self { lab, file };
-        care.write(text);
-        Some(care)
+        let health = Self { lab, file };
+        health.write(text);
+        Some(health)
     }
 
     pub(crate) fn write(&self, text: &str) {

@@ -1,4 +1,4 @@
-//! What probing thousands of servers takes.
+//! CPU time and memory of probing thousands of servers.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -15,7 +15,7 @@ use lvs_api::model::Method::Nat;
 use lvs_tests::lab::addresses::virtual_address;
 use lvs_tests::lab::{Host, Lab};
 
-use crate::Cared;
+use crate::HealthLab;
 use crate::least;
 use crate::tally::{Rates, Tally};
 
@@ -61,11 +61,11 @@ pub(crate) fn probes(servers: u32) -> Result<()> {
              route add local 10.9.0.0/16 dev lo\n")?;
         director.ip("route add 10.9.0.0/16 via 10.8.0.2\n")
     };
-    let cared = Cared::new(prepare, &text)?;
-    let mut client = cared.client()?;
-    let took = cared.wait(&mut client, to.len())?;
+    let health = HealthLab::new(prepare, &text)?;
+    let mut client = health.client()?;
+    let took = health.wait(&mut client, to.len())?;
     println!("  all serve {:.2} s later", took.as_secs_f64());
-    let process = cared.runtime.block_on(client.status())?.pid;
+    let process = health.runtime.block_on(client.status())?.pid;
     let folder = PathBuf::from(format!("/proc/{process}"));
     // Every watch has found its place in the interval once it has been made twice.
     let each = u64::try_from(to.len())?;
@@ -73,12 +73,12 @@ pub(crate) fn probes(servers: u32) -> Result<()> {
     let rates = Tally::of(&folder)?.until(MEASURED * each, &folder)?;
     println!("  lvsd: {rates}; {}", memory(&folder)?);
     ensure!(
-        cared.serving(&mut client)? == to.len(),
+        health.serving(&mut client)? == to.len(),
         "some servers were lost"
     );
-    cared.lab.director.stop()?;
+    health.lab.director.stop()?;
 
-    let least = cared
+    let least = health
         .lab
         .director
         .namespace()
@@ -87,7 +87,7 @@ pub(crate) fn probes(servers: u32) -> Result<()> {
     Ok(())
 }
 
-/// What a bare loop needs for the same connections.
+/// CPU time of a bare loop for the same connections.
 fn least(to: &[SocketAddr], each: u64) -> Result<Rates> {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! How quick servers that die are found out.
+//! Time from the crash of a server to its removal.
 
 use std::fmt::Write as _;
 use std::thread;
@@ -10,7 +10,7 @@ use lvs_api::model::Method::{Direct, Nat};
 use lvs_tests::lab::addresses::{server, virtual_address};
 use lvs_tests::lab::client::Connections;
 
-use crate::Cared;
+use crate::HealthLab;
 
 pub(crate) fn crashes(count: usize) -> Result<()> {
     println!("crash to removal, interval=1s fastinterval=100ms fall=2, {count} crashes");
@@ -21,14 +21,14 @@ pub(crate) fn crashes(count: usize) -> Result<()> {
         server(Ipv4, 1),
         server(Ipv4, 2)
     );
-    let mut cared = Cared::new(|_| Ok(()), &text)?;
-    let mut client = cared.client()?;
+    let mut health = HealthLab::new(|_| Ok(()), &text)?;
+    let mut client = health.client()?;
     let mut crash_after = |pause| {
         thread::sleep(pause);
-        cared.lab.servers[0].crash();
-        let took = cared.wait(&mut client, 1)?;
-        cared.lab.servers[0].recover()?;
-        cared.wait(&mut client, 2)?;
+        health.lab.servers[0].crash();
+        let took = health.wait(&mut client, 1)?;
+        health.lab.servers[0].recover()?;
+        health.wait(&mut client, 2)?;
         anyhow::Ok(took)
     };
     // Intervals are counted from the recovery before: the first crash has none, and comes at any moment.
@@ -60,26 +60,26 @@ pub(crate) fn under_load(count: usize) -> Result<()> {
         writeln!(text, "        real = {}:80 gate", server(Ipv4, number))?;
     }
     writeln!(text, "        checktype = connect")?;
-    let cared = Cared::new(|_| Ok(()), &text)?;
-    let mut client = cared.client()?;
+    let health = HealthLab::new(|_| Ok(()), &text)?;
+    let mut client = health.client()?;
     let link = |state: &str| {
-        let machine = cared.lab.servers[0].namespace();
+        let machine = health.lab.servers[0].namespace();
         machine.ip(&format!("link set eth0 {state}\n"))
     };
     let mut times = Vec::new();
     for number in 0..count {
         let phase = u64::try_from(number * 1_618 % 1_000)?;
         let took = thread::scope(|scope| {
-            let load = scope.spawn(|| cared.lab.client.load(address, Connections::New, 5));
+            let load = scope.spawn(|| health.lab.client.load(address, Connections::New, 5));
             thread::sleep(Duration::from_millis(1_000 + phase));
             link("down")?;
-            let took = cared.wait(&mut client, 1)?;
+            let took = health.wait(&mut client, 1)?;
             link("up")?;
             drop(load.join());
             anyhow::Ok(took)
         })?;
         times.push(took);
-        cared.wait(&mut client, 2)?;
+        health.wait(&mut client, 2)?;
     }
     tell(times);
     Ok(())
