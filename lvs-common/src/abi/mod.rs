@@ -43,4 +43,4 @@ pub use self::sync::{EVENTS_BYTES, Sync};
 
 /// Changes whenever anything in these files or in [`crate::connection::Entry`] changes its layout or
 /// meaning. A daemon refuses maps that carry another number.
-pub const ABI_VERSION: u32 = 5;
+pub const ABI_VERSION: u32 = 4;

@@ -54,9 +54,10 @@ pub const PROGRAM: &str = "director";
 pub const PROBE_PROGRAM: &str = "probe";
 
 /// Names that maps had before, and their names now: what is pinned under an old name is the same map.
-pub const RENAMED: [(&str, &str); 4] = [
+pub const RENAMED: [(&str, &str); 5] = [
     ("heads", ACTIVE_PLANS),
     ("cursors", RR_CURSORS),
     ("repeats", SYN_RETRIES),
     ("concern", ADDR_FILTER),
+    ("tellers", "sending_peers"),
 ];
