@@ -42,7 +42,6 @@ pub mod path;
 pub mod pattern;
 mod pool;
 pub mod probe;
-mod probe_thread;
 pub mod prober;
 mod runner;
 mod server;

@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -58,10 +57,7 @@ impl ProbeReport {
 }
 
 /// Starts watches.
-pub(crate) struct Runner {
-    shared: Arc<Shared>,
-    runtime: Handle,
-}
+pub(crate) struct Runner(Arc<Shared>);
 
 /// Everything that all watches have in common.
 struct Shared {
@@ -128,33 +124,27 @@ impl Drop for RunningWatch {
 }
 
 impl Runner {
-    /// Starts watches on a runtime, with at most so many sockets of probes open at once; reports are sent to
-    /// `reports`.
+    /// With at most so many sockets of probes open at once; reports are sent to `reports`.
     pub(crate) fn new(
         prober: ProbeFn,
         sockets: usize,
         reports: mpsc::UnboundedSender<ProbeReport>,
-        runtime: Handle,
     ) -> Self {
-        let shared = Shared {
+        Self(Arc::new(Shared {
             prober,
             sockets: Semaphore::new(sockets),
             commands: Semaphore::new(COMMANDS),
             reports,
-        };
-        Self {
-            shared: Arc::new(shared),
-            runtime,
-        }
+        }))
     }
 
     /// Starts a watch over a check.
     pub(crate) fn start(&self, number: u32, check: Arc<Check>, watch: Watch) -> RunningWatch {
         let requests = Arc::<Requests>::default();
         let cycle = CheckCycle::new(check);
-        let shared = Arc::clone(&self.shared);
+        let shared = Arc::clone(&self.0);
         let run = shared.run(number, cycle, watch, Arc::clone(&requests));
-        let task = self.runtime.spawn(run).abort_handle();
+        let task = tokio::spawn(run).abort_handle();
         RunningWatch { requests, task }
     }
 }

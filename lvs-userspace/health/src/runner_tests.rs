@@ -53,10 +53,7 @@ where
 
 fn runner(prober: ProbeFn) -> (Runner, mpsc::UnboundedReceiver<ProbeReport>) {
     let (sender, reports) = mpsc::unbounded_channel();
-    (
-        Runner::new(prober, 4096, sender, Handle::current()),
-        reports,
-    )
+    (Runner::new(prober, 4096, sender), reports)
 }
 
 fn watch() -> Watch {

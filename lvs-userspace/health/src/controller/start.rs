@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::runtime;
 use tokio::sync::{broadcast, mpsc, watch};
-use tracing::{error, warn};
+use tracing::error;
 
 use super::handle::Handle;
 use super::request::{Request, Tables};
@@ -17,7 +16,6 @@ use crate::maintenance;
 use crate::model::{Configuration, Globals};
 use crate::monitor::Monitor;
 use crate::overrides::Overrides;
-use crate::probe_thread;
 use crate::runner::{ProbeFn, Runner};
 use crate::watches::Watches;
 use crate::writer;
@@ -61,11 +59,7 @@ impl Handle {
         let maintained = maintenance::read(directory.clone()).await;
         let directory = watch::Sender::new(directory);
         let followed = directory.subscribe();
-        let runtime = probe_thread::start().unwrap_or_else(|error| {
-            warn!("probes have no thread of their own: {error}");
-            runtime::Handle::current()
-        });
-        let runner = Runner::new(parts.prober, parts.sockets, reports, runtime);
+        let runner = Runner::new(parts.prober, parts.sockets, reports);
         let mut controller = Controller {
             globals: Globals::default(),
             order: Vec::new(),
