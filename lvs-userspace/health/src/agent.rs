@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lvs_api::health::AdminState;
+use lvs_api::model::{ServerId, ServiceId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -14,8 +16,6 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use crate::model::{RealServer, Weighing};
-use lvs_api::health::AdminState;
-use lvs_api::model::{ServerId, ServiceId};
 
 /// Longest line that is read.
 const LONGEST: u64 = 1024;

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::check::{Check, Kind};
-use crate::probe::external::External;
 use lvs_api::model::{ServerId, ServerSettings, ServiceId, ServiceSettings};
 use lvs_dataplane::director::OnDown;
+
+use crate::check::{Check, Kind};
+use crate::probe::external::External;
 
 /// A whole file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -5,13 +5,13 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::PathBuf;
 
+use lvs_api::model::{ServerId, ServiceId};
 use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::check::{Check, Kind};
 use super::outcome::Outcome;
 use super::tables::protocol_name;
-use lvs_api::model::{ServerId, ServiceId};
 
 /// Time as C's `ctime` writes it: `Sat Nov 21 16:06:17 2026`.
 const CTIME: &str = "%a %b %e %H:%M:%S %Y";

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use lvs_dataplane::service_path::ServicePath;
 use tokio::time::timeout;
 
 use super::check::{Check, Kind};
@@ -10,7 +11,6 @@ use super::describe;
 use super::outcome::{Failure, Outcome};
 use super::probe::tls::Configurations;
 use super::probe::{Found, Probe, connect, external, ping};
-use lvs_dataplane::service_path::ServicePath;
 
 /// Makes probes, and keeps what they share.
 ///

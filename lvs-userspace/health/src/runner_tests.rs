@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use lvs_api::health::State;
+
 use super::*;
 use crate::check::Path;
 use crate::checkers::nntp::Nntp;
 use crate::model::Rhythm;
-use lvs_api::health::State;
 use parking_lot::Mutex;
 
 const SECOND: Duration = Duration::from_secs(1);

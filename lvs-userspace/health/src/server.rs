@@ -4,13 +4,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lvs_api::health::{AdminState, State, Weight};
+
 use super::agent::AgentState;
 use super::outcome::Outcome;
 use super::pool::MemberState;
 use super::weight::{self, ResponseTime};
 use crate::check::Kind;
 use crate::model::{RealServer, Weighing};
-use lvs_api::health::{AdminState, State, Weight};
 
 /// State of one check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

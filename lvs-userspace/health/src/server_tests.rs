@@ -1,9 +1,10 @@
 use std::net::SocketAddr;
 
+use lvs_api::model::{Method, ServerId, ServerSettings, Tunnel};
+
 use super::*;
 use crate::check::{Check, Path};
 use crate::model::Rhythm;
-use lvs_api::model::{Method, ServerId, ServerSettings, Tunnel};
 
 fn configured(kinds: &[Kind]) -> RealServer {
     let address: SocketAddr = "10.0.0.1:80".parse().unwrap();

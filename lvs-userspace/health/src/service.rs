@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use lvs_api::health::{AdminState, State};
+use lvs_api::model::{ServerId, ServerSettings};
+use lvs_dataplane::director::{Wanted, canonical_service, identity};
+
 use super::pool::{Member, Pool, Rules, Selection};
 use super::server::Server;
 use super::tables::{Change, Desired, Entry, Role, Update};
 use crate::model::{RealServer, Virtual};
-use lvs_api::health::{AdminState, State};
-use lvs_api::model::{ServerId, ServerSettings};
-use lvs_dataplane::director::{Wanted, canonical_service, identity};
 
 /// A virtual service.
 #[derive(Clone, Debug)]

@@ -2,12 +2,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lvs_api::model::{Method, Protocol, ServiceId, ServiceSettings, Tunnel};
+use lvs_dataplane::director::OnDown;
+
 use super::*;
 use crate::check::{Check, Kind, Path};
 use crate::model::{Alerts, Fallback, Quorum, RealServer, Rhythm, Weighing};
 use crate::server::CheckState;
-use lvs_api::model::{Method, Protocol, ServiceId, ServiceSettings, Tunnel};
-use lvs_dataplane::director::OnDown;
 
 pub(crate) fn settings(weight: u32) -> ServerSettings {
     ServerSettings {

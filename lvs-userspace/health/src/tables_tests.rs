@@ -1,5 +1,6 @@
-use super::*;
 use lvs_api::model::{Method, Tunnel};
+
+use super::*;
 
 fn service() -> ServiceId {
     ServiceId::Address {

@@ -3,8 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::model::Rhythm;
 use lvs_api::health::State;
+
+use crate::model::Rhythm;
 
 /// State and schedule of one check.
 #[derive(Clone, Debug)]

@@ -4,6 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lvs_api::health::State;
+use lvs_api::model::{ServerId, ServiceId};
+
 use super::check::{Check, Kind};
 use super::outcome::Outcome;
 use super::runner::{ProbeReport, Runner, RunningWatch, now};
@@ -11,8 +14,6 @@ use super::server::{CheckState, Server};
 use super::service::Service;
 use super::watch::Watch;
 use crate::model::{Rhythm, Weighing};
-use lvs_api::health::State;
-use lvs_api::model::{ServerId, ServiceId};
 
 /// Time between the first probes of two watches that are started together.
 const APART: Duration = Duration::from_micros(20);

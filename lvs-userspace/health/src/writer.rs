@@ -7,6 +7,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lvs_api::health::Event;
+use lvs_api::model::{ServerId, ServerSettings, ServiceId};
+use lvs_api::protocol::Edit;
+use lvs_dataplane::director::{Director, OnDown};
 use parking_lot::Mutex;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tracing::{error, info};
@@ -14,10 +18,6 @@ use tracing::{error, info};
 use super::command::{CommandLine, Commands};
 use super::overrides::Overrides;
 use super::tables::{Change, Name, Update, edits};
-use lvs_api::health::Event;
-use lvs_api::model::{ServerId, ServerSettings, ServiceId};
-use lvs_api::protocol::Edit;
-use lvs_dataplane::director::{Director, OnDown};
 
 /// Most services that are written under one lock of the director.
 const AT_ONCE: usize = 64;

@@ -2,9 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
 
+use lvs_api::model::Protocol;
+
 use super::number::number;
 use super::ports::ServiceNames;
-use lvs_api::model::Protocol;
 
 /// An address, and the port if one was given.
 ///

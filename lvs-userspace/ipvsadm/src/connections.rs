@@ -2,9 +2,10 @@
 
 use std::io::{self, Write};
 
-use super::names::Names;
 use lvs_api::model::Protocol;
 use lvs_api::protocol::Connection;
+
+use super::names::Names;
 
 /// Prints the title, with `engines` also the columns of persistence engines.
 pub fn print_title(out: &mut impl Write, engines: bool) -> io::Result<()> {

@@ -2,15 +2,16 @@
 
 use std::io::{self, Write};
 
+use lvs_api::model::{
+    Checksum, Family, Method, Protocol, ServerSettings, ServiceId, ServiceSettings, Tunnel,
+};
+use lvs_api::protocol::{Server, Service, Services, Traffic};
+
 use super::address::netmask;
 use super::command::{Listing, View};
 use super::names::Names;
 use super::ports::port_protocol;
 use super::scheduler_flags;
-use lvs_api::model::{
-    Checksum, Family, Method, Protocol, ServerSettings, ServiceId, ServiceSettings, Tunnel,
-};
-use lvs_api::protocol::{Server, Service, Services, Traffic};
 
 /// Length at which the text of an IPv4 address with port is cut; IPv6 is never cut.
 const IPV4_WIDTH: usize = 28;

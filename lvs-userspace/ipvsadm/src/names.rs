@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
+use lvs_api::model::Protocol;
+
 use super::address;
 use super::ports::ServiceNames;
-use lvs_api::model::Protocol;
 
 /// Formats addresses with ports, by name or as numbers.
 pub struct Names {

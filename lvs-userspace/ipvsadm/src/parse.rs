@@ -5,6 +5,9 @@
 
 use std::path::PathBuf;
 
+use lvs_api::model::{Protocol, ServiceId};
+use lvs_api::protocol::{Edit, MarkRule, Timeouts};
+
 use super::command::{Command, Invocation, Listing, View};
 use super::error::UsageError;
 use super::number::timeout;
@@ -13,8 +16,6 @@ use super::server::ServerOptions;
 use super::service::{self, ServiceOptions};
 use super::sync::SyncArguments;
 use super::word::{Item, Words};
-use lvs_api::model::{Protocol, ServiceId};
-use lvs_api::protocol::{Edit, MarkRule, Timeouts};
 
 /// Parses a command line; `words` are without the program's own name, `program` in error texts.
 pub fn parse(program: &str, words: Vec<String>) -> Result<Invocation, UsageError> {

@@ -1,11 +1,11 @@
 //! Lines of `ipvsadm -S`, as in the input of `-R` and in configuration files.
 
+use lvs_api::protocol::Edit;
 use thiserror::Error;
 
 use super::command::{Command, Invocation};
 use super::error::UsageError;
 use super::parse::parse;
-use lvs_api::protocol::Edit;
 
 /// A line that is no edit.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

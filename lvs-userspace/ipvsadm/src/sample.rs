@@ -1,7 +1,8 @@
 //! Services and servers for tests, from the options that would make them.
 
-use super::restore::parse_line;
 use lvs_api::protocol::{Edit, Server, Service, Traffic};
+
+use super::restore::parse_line;
 
 /// A service without servers: `-t 192.0.2.10:80 -s rr` (`-p` is added where port 0 needs it).
 pub(super) fn service(options: &str) -> Service {

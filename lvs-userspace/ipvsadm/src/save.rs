@@ -2,14 +2,15 @@
 
 use std::io::{self, Write};
 
-use super::listing::mask;
-use super::names::Names;
-use super::ports::port_protocol;
-use super::scheduler_flags;
 use lvs_api::model::{
     Checksum, Method, Protocol, ServerId, ServerSettings, ServiceId, ServiceSettings, Tunnel,
 };
 use lvs_api::protocol::Service;
+
+use super::listing::mask;
+use super::names::Names;
+use super::ports::port_protocol;
+use super::scheduler_flags;
 
 /// Prints a line for each service and each of its servers. As in ipvsadm, they lack thresholds.
 pub fn print(out: &mut impl Write, services: &[Service], numeric: bool) -> io::Result<()> {

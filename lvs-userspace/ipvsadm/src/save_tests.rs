@@ -1,10 +1,10 @@
+use lvs_api::model::{Family, Persistence, ServerId, ServerSettings, ServiceSettings};
+use lvs_api::protocol::{Edit, Traffic};
 use proptest::prelude::*;
 
 use super::*;
 use crate::restore::parse_line;
 use crate::sample;
-use lvs_api::model::{Family, Persistence, ServerId, ServerSettings, ServiceSettings};
-use lvs_api::protocol::{Edit, Traffic};
 
 fn saved(services: &[Service]) -> String {
     let mut out = Vec::new();

@@ -2,12 +2,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use lvs_api::model::{Checksum, Method, Protocol, ServerId, ServerSettings, ServiceId, Tunnel};
+
 use super::address::address;
 use super::error::UsageError;
 use super::number::number;
 use super::option::OptionName;
 use super::ports::{ServiceNames, port_protocol};
-use lvs_api::model::{Checksum, Method, Protocol, ServerId, ServerSettings, ServiceId, Tunnel};
 
 const MAX_COUNT: u32 = i32::MAX as u32;
 

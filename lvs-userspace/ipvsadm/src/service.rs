@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 
+use lvs_api::model::{Family, Persistence, Protocol, ServiceId, ServiceSettings};
+
 use super::address::{address, prefix};
 use super::error::UsageError;
 use super::number::{number, timeout};
 use super::option::OptionName;
 use super::ports::ServiceNames;
 use super::scheduler_flags;
-use lvs_api::model::{Family, Persistence, Protocol, ServiceId, ServiceSettings};
 
 /// Seconds of `-p` without a value.
 const DEFAULT_PERSISTENCE: u32 = 360;

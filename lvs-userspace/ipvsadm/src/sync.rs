@@ -3,11 +3,13 @@
 use std::io::{self, Write};
 use std::net::IpAddr;
 
+use lvs_api::sync::{
+    DEFAULT_GROUP, DEFAULT_PORT, DEFAULT_TTL, SyncDaemon, SyncDaemonStatus, SyncRole,
+};
+
 use super::error::UsageError;
 use super::number::number;
 use super::option::{CommandName, OptionName};
-use lvs_api::sync::{DEFAULT_GROUP, DEFAULT_PORT, DEFAULT_TTL};
-use lvs_api::sync::{SyncDaemon, SyncDaemonStatus, SyncRole};
 
 /// Options of connection synchronization.
 #[derive(Default)]

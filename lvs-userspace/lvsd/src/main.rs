@@ -11,22 +11,22 @@ use std::io::{BufWriter, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::daemon::{File, PeerSettings, Settings};
-use crate::lifecycle::{Command, Detached, Instance, Next, PidFile};
-use crate::logging::Log;
-use anyhow::{Context as _, Result, bail};
-use clap::Parser as _;
 use lvs_api::client::{Client, ClientError};
 use lvs_config::lint;
 use lvs_dataplane::kernel::{self, Options};
 use lvs_failover::role::AddressGroup;
 use lvs_failover::virtual_address::Announcing;
 use lvs_replication::ipvs::{RefreshOptions, SyncOptions};
+
+use self::arguments::Arguments;
+use crate::daemon::{File, PeerSettings, Settings};
+use crate::lifecycle::{Command, Detached, Instance, Next, PidFile};
+use crate::logging::Log;
+use anyhow::{Context as _, Result, bail};
+use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-
-use self::arguments::Arguments;
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {

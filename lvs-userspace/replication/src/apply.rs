@@ -4,8 +4,7 @@ use lvs_common::abi::{Method, Server};
 use lvs_common::connection::table::{
     self, Inserted, New, Place, Refused, Slot, Store, Survey, Ways,
 };
-use lvs_common::connection::template;
-use lvs_common::connection::{Client, Key, Kind, Protocol, Record, half_open, resume};
+use lvs_common::connection::{Client, Key, Kind, Protocol, Record, half_open, resume, template};
 use lvs_common::family::Family;
 use lvs_common::secrets::Secrets;
 use lvs_dataplane::director::Recognized;

@@ -1,10 +1,10 @@
 //! The cases.
 
-use crate::pairs;
 use lvs_api::model::Method;
 use lvs_replication::Interest;
 
 use super::frame::{ACK, Payload, SYN, Towards};
+use crate::pairs;
 
 /// One row of the table.
 #[derive(Clone, Debug)]

@@ -5,7 +5,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use lvs_api::model::{
+    Family, Persistence, Protocol, ServerId, ServerSettings, ServiceId, ServiceSettings, Tunnel,
+};
 use lvs_common::abi::{MAX_MEMBERS_PER_SERVICE, MAX_SERVERS, MAX_SERVICES};
+use lvs_dataplane::director::{OnDown, check_service, identity};
+use lvs_health::model::{Alerts, Configuration, Fallback, Globals, Quorum, Virtual};
+use lvs_ipvsadm::{address, scheduler_flags};
 
 use super::address::Port;
 use super::builder::Builder;
@@ -15,13 +21,6 @@ use super::names::Names;
 use super::reader::{File, Target};
 use super::servers;
 use super::settings::{Scopes, Settings, Value};
-use lvs_api::model::{
-    Family, Persistence, Protocol, ServerId, ServerSettings, ServiceId, ServiceSettings, Tunnel,
-};
-use lvs_dataplane::director::OnDown;
-use lvs_dataplane::director::{check_service, identity};
-use lvs_health::model::{Alerts, Configuration, Fallback, Globals, Quorum, Virtual};
-use lvs_ipvsadm::{address, scheduler_flags};
 
 /// Makes the configuration of a file; what is wrong is added to `diagnostics`, and what is wrong is
 /// left out of the configuration.

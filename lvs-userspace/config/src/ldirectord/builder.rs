@@ -2,13 +2,14 @@
 
 use std::net::IpAddr;
 
+use lvs_api::model::{Family, Protocol};
+
 use super::address::Port;
 use super::diagnostic::Diagnostic;
 use super::keywords::Key;
 use super::names::Names;
 use super::reader::Section;
 use super::settings::Settings;
-use lvs_api::model::{Family, Protocol};
 
 /// One section on its way to a virtual service.
 pub(super) struct Builder<'a> {

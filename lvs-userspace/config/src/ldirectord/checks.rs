@@ -5,14 +5,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::diagnostic::Diagnostic;
-use super::keywords::Key;
-use super::options::options;
-use super::settings::{CheckType, Scopes, Settings, WeightBy};
 use lvs_api::model::{Method, Protocol, ServiceId};
 use lvs_health::check::{Check, Kind, Path};
 use lvs_health::checkers;
 use lvs_health::probe::external::External;
+
+use super::diagnostic::Diagnostic;
+use super::keywords::Key;
+use super::options::options;
+use super::settings::{CheckType, Scopes, Settings, WeightBy};
 
 /// The virtual service that servers are checked for.
 pub(super) struct Service<'a> {

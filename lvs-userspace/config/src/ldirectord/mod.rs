@@ -28,10 +28,11 @@ use std::collections::HashSet;
 use std::io::{self, Read as _};
 use std::path::Path;
 
+use lvs_health::model::Configuration;
+
 pub use self::diagnostic::{Diagnostic, Severity};
 pub use self::names::Resolver;
 pub use self::page::reference;
-use lvs_health::model::Configuration;
 
 /// Largest file that is read, in bytes.
 const LARGEST: u64 = 64 << 20;

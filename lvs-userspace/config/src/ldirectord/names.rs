@@ -4,11 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use dns_lookup::{AddrInfoHints, SockType};
+use lvs_api::model::Family;
 use parking_lot::Mutex;
 
 use super::reader::{File, Target};
 use super::settings::Value;
-use lvs_api::model::Family;
 
 /// Names that are looked up at the same time: each may take as long as the resolver's own timeouts.
 const AT_ONCE: usize = 64;

@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
-use super::diagnostic::Diagnostic;
-use super::keywords::Key;
-use super::settings::Scopes;
 use lvs_health::credentials::Credentials;
 use lvs_health::options::Options;
 use lvs_health::pattern::Pattern;
 use lvs_health::probe::tls::Tls;
+
+use super::diagnostic::Diagnostic;
+use super::keywords::Key;
+use super::settings::Scopes;
 
 /// All options that are written.
 pub(super) fn options(

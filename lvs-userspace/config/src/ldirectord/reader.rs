@@ -1,5 +1,7 @@
 //! From lines to sections: keywords, their places and their values.
 
+use lvs_api::model::Family;
+
 use super::address::{HostPort, Port};
 use super::diagnostic::Diagnostic;
 use super::keywords::{self, Key, Keyword, Kind, Scope};
@@ -7,7 +9,6 @@ use super::lines::{LONGEST_LINE, Line, lines};
 use super::settings::{Settings, Value};
 use super::values::{Context, Patterns, value};
 use super::{check_line, server_line};
-use lvs_api::model::Family;
 
 /// A file as it is written.
 #[derive(Debug, Default)]

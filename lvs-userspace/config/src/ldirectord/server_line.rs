@@ -1,12 +1,13 @@
 //! `real = …` and `fallback = …`.
 
+use lvs_api::model::Method;
+
 use super::address::{HostPort, Port, method};
 use super::check_line;
 use super::diagnostic::Diagnostic;
 use super::keywords::{Key, Scope, find};
 use super::settings::{FallbackLine, RealLine, Settings};
 use super::values::{Context, unquoted, value};
-use lvs_api::model::Method;
 
 const METHODS: &str = "gate, masq or ipip";
 

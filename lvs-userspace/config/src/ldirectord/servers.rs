@@ -3,15 +3,15 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use lvs_api::model::{Protocol, ServerId, ServerSettings, ServiceId, Tunnel};
 use lvs_common::abi::MAX_MEMBERS_PER_SERVICE;
+use lvs_dataplane::director::{check_server, identity};
+use lvs_health::model::{RealServer, Rhythm, Weighing};
 
 use super::builder::Builder;
 use super::checks::{self, checks};
 use super::keywords::Key;
 use super::settings::{RealLine, Scopes, Value, WeightBy};
-use lvs_api::model::{Protocol, ServerId, ServerSettings, ServiceId, Tunnel};
-use lvs_dataplane::director::{check_server, identity};
-use lvs_health::model::{RealServer, Rhythm, Weighing};
 
 /// Most addresses of a range: no virtual service has more real servers.
 const LARGEST_RANGE: u32 = MAX_MEMBERS_PER_SERVICE;

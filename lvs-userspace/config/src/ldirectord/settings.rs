@@ -4,11 +4,12 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::address::Port;
-use super::keywords::Key;
 use lvs_api::model::Method;
 use lvs_health::model::Phases;
 use lvs_health::pattern::Pattern;
+
+use super::address::Port;
+use super::keywords::Key;
 
 /// The settings of one scope: the globals, a virtual service, a `check` line, a real server.
 #[derive(Clone, Debug, Default)]

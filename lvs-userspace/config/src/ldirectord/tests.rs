@@ -8,9 +8,10 @@ mod page;
 
 use std::net::IpAddr;
 
-use super::{Diagnostic, Reading, Severity, parse_with};
 use lvs_api::model::Family;
 use lvs_health::model::{Configuration, RealServer, Virtual};
+
+use super::{Diagnostic, Reading, Severity, parse_with};
 
 /// Names of a network that does not change.
 fn resolver(name: &str, family: Family) -> Result<IpAddr, String> {

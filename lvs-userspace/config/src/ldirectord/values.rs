@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use lvs_health::model::Phases;
+use lvs_health::pattern::Pattern;
+
 use super::diagnostic::Diagnostic;
 use super::keywords::{Keyword, Kind};
 use super::settings::{CheckType, Value, WeightBy};
-use lvs_health::model::Phases;
-use lvs_health::pattern::Pattern;
 
 /// Longest time that is accepted: 31 days, as IPVS.
 const LONGEST: Duration = Duration::from_hours(31 * 24);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
+use lvs_api::model::Method;
 use lvs_common::abi::{Config, FIRST_PROBE_PORT, ProbeKey, ProbeRoute};
 use nix::net::if_::if_nametoindex;
 use parking_lot::{Mutex, MutexGuard};
@@ -20,7 +21,6 @@ use super::veth::Veth;
 use crate::address::{family, widen};
 use crate::kernel::{KernelError, Maps};
 use crate::neighbour::Route;
-use lvs_api::model::Method;
 
 /// Time for which the last packets of a finished probe still pass: those that end its connection.
 const LINGER: Duration = Duration::from_secs(2);

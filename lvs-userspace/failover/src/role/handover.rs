@@ -7,14 +7,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lvs_api::role::Role;
+use lvs_replication::peer::{Event, Instance, Message, Peers, SendError, Takeover};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{error, info, warn};
 
 use super::roles::{RoleError, Roles};
-use lvs_api::role::Role;
-use lvs_replication::peer::{Event, Instance, Message, Peers, SendError, Takeover};
 
 /// Time that a peer has at least to answer: it may be configuring the addresses just now.
 const LAST_ANSWER: Duration = Duration::from_secs(2);

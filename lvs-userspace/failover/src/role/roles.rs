@@ -4,14 +4,14 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use lvs_api::role::{AddressStatus, Role, RoleStatus};
+use lvs_api::virtual_address::VirtualAddress;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 use tracing::{error, info};
 
 use super::saved::Saved;
 use crate::virtual_address::{AddressError, Announcing, Holder, remove};
-use lvs_api::role::{AddressStatus, Role, RoleStatus};
-use lvs_api::virtual_address::VirtualAddress;
 
 /// A failure to change the role.
 #[derive(Debug, thiserror::Error)]

@@ -1,9 +1,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use lvs_api::role::Role;
+
 use super::{AddressGroup, Roles};
 use crate::virtual_address::Announcing;
-use lvs_api::role::Role;
 
 fn begin(path: &Path, adopted: bool, first: Role) -> Roles {
     let group = AddressGroup {

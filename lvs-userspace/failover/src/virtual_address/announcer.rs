@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use lvs_common::abi::Mac;
+use lvs_dataplane::kernel::PacketSocket;
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::{InterfaceFlags, if_nametoindex};
 use socket2::SockFilter;
@@ -12,7 +13,6 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::frame::{self, Claim};
-use lvs_dataplane::kernel::PacketSocket;
 
 /// Room for a frame in bytes: more than the decoded part of any.
 const LONGEST: usize = 128;

@@ -1,11 +1,11 @@
 //! The state of one virtual address of a master.
 
+use lvs_api::role::AddressStatus;
+use lvs_api::virtual_address::VirtualAddress;
 use tracing::{error, info, warn};
 
 use super::conflict::{Conflicts, spell};
 use super::interface_addresses::Origin;
-use lvs_api::role::AddressStatus;
-use lvs_api::virtual_address::VirtualAddress;
 
 /// A virtual address, and the outcomes of the last attempts to add and announce it.
 pub(super) struct HeldAddress {

@@ -8,6 +8,10 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lvs_api::role::AddressStatus;
+use lvs_api::virtual_address::VirtualAddress;
+use lvs_dataplane::netlink::Requests;
+use lvs_dataplane::own_addresses;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -20,10 +24,6 @@ use super::frame::Claim;
 use super::held_address::HeldAddress;
 use super::interface_addresses::{AddressError, add_missing, remove};
 use super::schedule::{Announcing, Schedule};
-use lvs_api::role::AddressStatus;
-use lvs_api::virtual_address::VirtualAddress;
-use lvs_dataplane::netlink::Requests;
-use lvs_dataplane::own_addresses;
 
 /// Interval of [`Task::tick`].
 const TICK: Duration = Duration::from_secs(1);

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::fmt::Debug;
 
-use crate::model::{RealServer, Virtual};
 use lvs_api::model::ServerId;
+
+use crate::model::{RealServer, Virtual};
 
 /// The differences, a line each.
 pub(super) fn between(before: &Virtual, after: &Virtual) -> Vec<String> {

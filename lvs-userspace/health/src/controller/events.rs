@@ -2,6 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use lvs_api::health::{AdminState, Event, State};
+use lvs_api::model::ServerId;
 use tracing::{info, warn};
 
 use crate::model::{Globals, Virtual};
@@ -11,8 +13,6 @@ use crate::service::{Service, StateChange};
 use crate::tables::{Name, protocol_name};
 use crate::watch::Step;
 use crate::writer::Job;
-use lvs_api::health::{AdminState, Event, State};
-use lvs_api::model::ServerId;
 
 /// Logs the effect of an outcome short of a change of state.
 pub(super) fn step(service: &Virtual, server: &Server, report: &ProbeReport) {

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
+use lvs_api::health::{Event, Health, Override};
+use lvs_api::model::{ServerId, ServiceId};
+use lvs_api::protocol::{Refusal, RefusalKind};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::request::{Request, Tables};
 use crate::model::Configuration;
 use crate::server_view::ServerView;
-use lvs_api::health::{Event, Health, Override};
-use lvs_api::model::{ServerId, ServiceId};
-use lvs_api::protocol::{Refusal, RefusalKind};
 
 /// Sends requests to a running controller.
 #[derive(Clone, Debug)]

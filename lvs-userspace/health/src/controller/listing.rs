@@ -1,9 +1,10 @@
 //! The answer to `GET /v1/health`.
 
+use lvs_api::health::{Health, ServerHealth, ServiceHealth};
+
 use super::state::Controller;
 use crate::server::Server;
 use crate::service::Service;
-use lvs_api::health::{Health, ServerHealth, ServiceHealth};
 
 impl Controller {
     /// All services in the order of the file, without the numbers of connections: only the tables know them.

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use super::state::Controller;
-use crate::overrides::ServerOverride;
-use crate::server_view::ServerView;
 use lvs_api::health::{Override, State};
 use lvs_api::model::ServerId;
 use lvs_dataplane::director::canonical_service;
+
+use super::state::Controller;
+use crate::overrides::ServerOverride;
+use crate::server_view::ServerView;
 
 impl Controller {
     /// The state of all real servers, for backups.

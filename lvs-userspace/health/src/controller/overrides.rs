@@ -1,12 +1,13 @@
 //! Overrides of the operator, and the maintenance directory.
 
+use lvs_api::health::Override;
+use lvs_api::model::ServiceId;
+use lvs_api::protocol::{Refusal, RefusalKind};
+
 use super::state::Controller;
 use crate::overrides;
 use crate::service::StateChange;
 use crate::writer::Task;
-use lvs_api::health::Override;
-use lvs_api::model::ServiceId;
-use lvs_api::protocol::{Refusal, RefusalKind};
 
 impl Controller {
     /// Applies an override to all servers that it names.

@@ -1,5 +1,8 @@
 //! Updates of the tables, from everything that changed since the last ones.
 
+use lvs_api::health::State;
+use lvs_api::model::ServerId;
+use lvs_dataplane::director::OnDown;
 use tokio::sync::oneshot;
 use tracing::error;
 
@@ -8,9 +11,6 @@ use super::state::Controller;
 use crate::runner::now;
 use crate::service::StateChange;
 use crate::writer::{Job, Task};
-use lvs_api::health::State;
-use lvs_api::model::ServerId;
-use lvs_dataplane::director::OnDown;
 
 impl Controller {
     /// Reconciles all dirty services, and sends their updates to the writer.

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use lvs_api::model::ServiceId;
 use tracing::info;
 
 use super::request::Tables;
@@ -11,7 +12,6 @@ use crate::model::Configuration;
 use crate::service::{Service, canonical};
 use crate::tables::Name;
 use crate::writer::Task;
-use lvs_api::model::ServiceId;
 
 impl Controller {
     /// Takes a new configuration.

@@ -2,6 +2,10 @@
 
 use std::collections::HashMap;
 
+use lvs_api::health::{Health, Override};
+use lvs_api::model::{ServerId, ServiceId};
+use lvs_api::protocol::Refusal;
+use lvs_dataplane::director::Wanted;
 use tokio::sync::oneshot;
 
 use crate::agent::AgentLine;
@@ -9,10 +13,6 @@ use crate::maintenance::MaintenanceFiles;
 use crate::model::Configuration;
 use crate::server_view::ServerView;
 use crate::tables::Update;
-use lvs_api::health::{Health, Override};
-use lvs_api::model::{ServerId, ServiceId};
-use lvs_api::protocol::Refusal;
-use lvs_dataplane::director::Wanted;
 
 /// Contents of the tables for the services of a file.
 pub type Tables = HashMap<ServiceId, Wanted>;

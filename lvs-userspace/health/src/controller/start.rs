@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use lvs_api::health::Event;
+use lvs_dataplane::director::Director;
 use parking_lot::Mutex;
 use tokio::sync::{broadcast, mpsc, watch};
 use tracing::error;
@@ -19,8 +21,6 @@ use crate::overrides::Overrides;
 use crate::runner::{ProbeFn, Runner};
 use crate::watches::Watches;
 use crate::writer;
-use lvs_api::health::Event;
-use lvs_dataplane::director::Director;
 
 /// Events that wait for a slow listener before it misses some.
 const BACKLOG: usize = 4096;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::Instant;
 
+use lvs_api::model::ServiceId;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -15,7 +16,6 @@ use crate::overrides::Overrides;
 use crate::service::Service;
 use crate::watches::Watches;
 use crate::writer::Task;
-use lvs_api::model::ServiceId;
 
 /// All virtual services, and everything that their state follows from.
 pub(super) struct Controller {

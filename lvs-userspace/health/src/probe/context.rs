@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
+use lvs_dataplane::service_path::{ProbeEntry, ServicePath};
+
 use super::tls::Configurations;
 use crate::outcome::Failure;
 use crate::path::Endpoint;
-use lvs_dataplane::service_path::{ProbeEntry, ServicePath};
 use parking_lot::Mutex;
 
 /// The finding of a probe as a phrase (`HTTP 200`), or why it is no good.

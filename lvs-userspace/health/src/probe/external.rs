@@ -11,6 +11,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 
+use lvs_api::model::Protocol;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
 use tokio::process::Command;
@@ -19,7 +20,6 @@ use super::error::{is_own, reason};
 use super::process_group::Group;
 use super::{Found, Probe};
 use crate::outcome::{Failure, excerpt};
-use lvs_api::model::Protocol;
 
 /// Bytes of output that are kept: the last ones.
 const OUTPUT: usize = 1 << 10;

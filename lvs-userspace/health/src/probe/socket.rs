@@ -3,13 +3,13 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use lvs_dataplane::service_path::{ProbePath, Unavailable};
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Protocol, Socket, Type};
 use tokio::net::{TcpSocket, UdpSocket};
 
 use super::Probe;
 use crate::path::Path;
-use lvs_dataplane::service_path::{ProbePath, Unavailable};
 
 /// A TCP socket for a connection to an address: the check's target, or one that an answer of the target
 /// names.

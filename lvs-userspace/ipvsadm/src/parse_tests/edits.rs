@@ -1,11 +1,12 @@
 //! Command lines that change something.
 
-use super::super::*;
-use super::{parsed, tcp};
 use lvs_api::model::{
     Checksum, Family, Method, Persistence, ServerId, ServerSettings, ServiceId, ServiceSettings,
     Tunnel,
 };
+
+use super::super::*;
+use super::{parsed, tcp};
 
 fn settings(scheduler: &str, persistence: Option<(u32, u8)>) -> ServiceSettings {
     ServiceSettings {

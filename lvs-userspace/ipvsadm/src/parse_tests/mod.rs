@@ -4,8 +4,9 @@ mod edits;
 mod refusals;
 mod views;
 
-use super::*;
 use lvs_api::model::{Protocol, ServiceId};
+
+use super::*;
 
 fn parsed(line: &str) -> Result<Command, UsageError> {
     // Two quotes stand for an empty word.

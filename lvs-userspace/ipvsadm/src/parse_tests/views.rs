@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use lvs_api::sync::SyncRole;
+
 use super::super::*;
 use super::{parsed, tcp};
-use lvs_api::sync::SyncRole;
 
 #[test]
 fn the_first_of_several_views_wins() {

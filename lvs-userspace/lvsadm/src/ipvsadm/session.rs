@@ -5,9 +5,6 @@ use std::io::{self, BufRead, BufWriter, Stdout, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::failure::Failure;
-use super::{help, marks, status, verdicts};
-use crate::socket;
 use lvs_api::client::Client;
 use lvs_api::protocol::{Edit, Service};
 use lvs_api::sync::SyncCommand;
@@ -16,6 +13,10 @@ use lvs_ipvsadm::error::UsageError;
 use lvs_ipvsadm::names::Names;
 use lvs_ipvsadm::netfilter;
 use lvs_ipvsadm::{connections, listing, parse, restore, save, sort, sync};
+
+use super::failure::Failure;
+use super::{help, marks, status, verdicts};
+use crate::socket;
 
 /// Runs `lvsadm` with the words it was called with; the first one, its own name, decides whether it
 /// is `ipvsadm-save` or `ipvsadm-restore`.

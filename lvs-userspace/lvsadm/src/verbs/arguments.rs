@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-
-use super::target::VirtualName;
 use lvs_api::health::{AdminState, Weight};
 use lvs_api::role::Role;
+
+use super::target::VirtualName;
 
 /// Operates the director and its real servers: drains and restores them, and shows their state.
 ///

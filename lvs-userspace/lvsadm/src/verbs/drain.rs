@@ -3,12 +3,13 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
+use lvs_api::client::Client;
+use lvs_api::health::{AdminState, Health, Override};
+
 use super::arguments::Drain;
 use super::failure::Failure;
 use super::progress::ProgressLine;
 use super::target::Target;
-use lvs_api::client::Client;
-use lvs_api::health::{AdminState, Health, Override};
 
 /// Exit code: connections were left at the deadline.
 const LEFT: u8 = 1;

@@ -2,8 +2,9 @@
 
 use std::io::Write;
 
-use super::failure::Failure;
 use lvs_api::client::{Client, ClientError};
+
+use super::failure::Failure;
 
 /// Prints events as they happen, until lvsd ends.
 pub(super) async fn follow(client: &mut Client, out: &mut impl Write) -> Result<(), Failure> {

@@ -24,12 +24,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-
-use self::arguments::{Arguments, Sync, Verb};
-use self::failure::Failure;
 use lvs_api::client::Client;
 use lvs_api::role::Handover;
 
+use self::arguments::{Arguments, Sync, Verb};
+use self::failure::Failure;
 use crate::socket;
 
 /// First words that are verbs.

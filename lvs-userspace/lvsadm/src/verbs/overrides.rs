@@ -1,10 +1,11 @@
 //! `server` and `weight`: operators' overrides of state and weight.
 
+use lvs_api::client::Client;
+use lvs_api::health::Override;
+
 use super::arguments::{SetState, SetWeight};
 use super::failure::Failure;
 use super::target::Target;
-use lvs_api::client::Client;
-use lvs_api::health::Override;
 
 /// `server`: overrides the state of a real server.
 pub(super) async fn server(client: &mut Client, arguments: &SetState) -> Result<(), Failure> {

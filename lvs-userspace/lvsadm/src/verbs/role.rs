@@ -3,10 +3,9 @@
 use std::io::{self, Write};
 
 use anstyle::AnsiColor;
+use lvs_api::role::{AddressStatus, Role, RoleStatus};
 
 use super::colour::{painted, style};
-use lvs_api::role::AddressStatus;
-use lvs_api::role::{Role, RoleStatus};
 
 /// Prints the role, one word, and on the error output the problems of its addresses.
 pub(super) fn print(status: &RoleStatus, out: &mut impl Write) -> io::Result<()> {

@@ -4,13 +4,12 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
-
+use lvs_api::health::{AdminState, Health, ServerHealth, ServiceHealth, State};
+use lvs_api::role::RoleStatus;
 use serde::Serialize;
 
 use super::colour::{painted, style};
 use super::{role, target};
-use lvs_api::health::{AdminState, Health, ServerHealth, ServiceHealth, State};
-use lvs_api::role::RoleStatus;
 
 /// Status of the director; its JSON has `role`, `addresses`, `services`.
 #[derive(Serialize)]

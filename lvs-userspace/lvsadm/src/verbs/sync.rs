@@ -3,14 +3,14 @@
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
+use lvs_api::client::Client;
+use lvs_api::peers::{BulkSync, PeerReceived, PeerSent, PeerState, PeerStatus, PeersStatus};
+use lvs_api::sync::{DiscardCount, SyncStatus};
 use serde::Serialize;
 
 use super::clock;
 use super::failure::Failure;
 use super::progress::ProgressLine;
-use lvs_api::client::Client;
-use lvs_api::peers::{BulkSync, PeerReceived, PeerSent, PeerState, PeerStatus, PeersStatus};
-use lvs_api::sync::{DiscardCount, SyncStatus};
 
 /// Exit code: not in step at the deadline.
 const BEHIND: u8 = 1;

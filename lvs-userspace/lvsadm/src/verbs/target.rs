@@ -4,9 +4,10 @@ use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use super::failure::Failure;
 use lvs_api::health::{Health, ServerHealth, ServiceHealth};
 use lvs_api::model::{Protocol, ServiceId};
+
+use super::failure::Failure;
 
 /// A virtual service as an operator names it.
 #[derive(Clone, Debug, PartialEq, Eq)]

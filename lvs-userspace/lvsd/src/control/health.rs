@@ -8,14 +8,14 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::Response;
+use lvs_api::health::{Health, Override};
+use lvs_api::protocol::{Refusal, RefusalKind};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::answer::{JsonBody, done, off_runtime, parsed, refused, streamed};
 use super::state::Control;
-use lvs_api::health::{Health, Override};
-use lvs_api::protocol::{Refusal, RefusalKind};
 
 /// Lines queued for one client that reads slowly.
 const QUEUED: usize = 16;

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
+use lvs_dataplane::kernel::memory;
+use lvs_health::model::Globals;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
@@ -17,8 +19,6 @@ use super::watched::Watched;
 use super::{marks, rules};
 use crate::control::Control;
 use crate::logging::Log;
-use lvs_dataplane::kernel::memory;
-use lvs_health::model::Globals;
 
 /// The configuration in effect.
 pub(super) struct ActiveConfig {

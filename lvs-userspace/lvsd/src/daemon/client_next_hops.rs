@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use anyhow::Result;
+use lvs_dataplane::client_next_hops::{ClientNextHops, ClientsWithoutNextHop};
+use lvs_dataplane::neighbour::{Change, Neighbours};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::error;
 
 use crate::control::Control;
-use lvs_dataplane::client_next_hops::{ClientNextHops, ClientsWithoutNextHop};
-use lvs_dataplane::neighbour::{Change, Neighbours};
 
 /// Resolves the clients of the connections that the sweeps find, until there are no more sweeps.
 pub(super) fn follow(

@@ -4,14 +4,14 @@ use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use tracing::warn;
-
-use super::watched::Watched;
-use crate::lifecycle::Instance;
 use lvs_config::ldirectord::{self, Diagnostic};
 use lvs_config::{Kind, kind_of, rules};
 use lvs_dataplane::director::{Configuration, canonical_service};
 use lvs_health::model;
+use tracing::warn;
+
+use super::watched::Watched;
+use crate::lifecycle::Instance;
 
 /// A configuration file that was read.
 #[derive(Clone, Debug)]

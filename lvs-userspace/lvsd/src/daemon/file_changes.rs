@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use lvs_health::command::{CommandLine, Commands};
+use lvs_health::model::Globals;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::error;
 
 use super::watched::{PERIOD, Watched};
-use lvs_health::command::{CommandLine, Commands};
-use lvs_health::model::Globals;
 
 /// Sends the path of a file in use each time it has changed.
 pub(super) fn watch(mut in_use: watch::Receiver<Vec<Watched>>) -> mpsc::Receiver<PathBuf> {

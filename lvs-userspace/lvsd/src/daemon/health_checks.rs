@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use lvs_dataplane::director::canonical_service;
+use lvs_dataplane::service_path::ServicePath;
+use lvs_health::controller::{ControllerParts, Handle, Tables};
+use lvs_health::model::Configuration;
+use lvs_health::prober::Prober;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use parking_lot::Mutex;
 use tracing::{info, warn};
 
 use crate::control::Control;
 use crate::mail::{MailHandle, Phase};
-use lvs_dataplane::director::canonical_service;
-use lvs_dataplane::service_path::ServicePath;
-use lvs_health::controller::{ControllerParts, Handle, Tables};
-use lvs_health::model::Configuration;
-use lvs_health::prober::Prober;
 
 /// Longest wait of the start for the first outcome of every server.
 const FIRST_OUTCOMES: Duration = Duration::from_secs(10);

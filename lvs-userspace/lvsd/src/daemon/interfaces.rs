@@ -5,16 +5,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
-use parking_lot::Mutex;
-use tracing::{error, info, warn};
-
-use super::file::File;
-use crate::control::Control;
 use lvs_api::model::ServiceId;
 use lvs_api::protocol::Interface;
 use lvs_dataplane::kernel::{Attachment, DataPath, KernelError};
 use lvs_dataplane::neighbour::service_interfaces;
 use lvs_dataplane::own_addresses;
+use parking_lot::Mutex;
+use tracing::{error, info, warn};
+
+use super::file::File;
+use crate::control::Control;
 
 /// The program on its interfaces.
 pub(super) struct Interfaces {

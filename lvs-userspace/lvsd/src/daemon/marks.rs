@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::process::Command;
 
-use tracing::{info, warn};
-
-use crate::control::Control;
 use lvs_api::model::{Family, ServiceId};
 use lvs_api::protocol::{Edit, MarkRule};
 use lvs_health::model::Configuration;
 use lvs_ipvsadm::netfilter;
+use tracing::{info, warn};
+
+use crate::control::Control;
 
 /// Imports the rules for the marks of these services. Rules that the director cannot follow are logged; rules
 /// set by `lvsadm --mark` stay.

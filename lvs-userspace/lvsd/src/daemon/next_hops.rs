@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lvs_common::abi::Hop;
+use lvs_dataplane::director::NextHop;
+use lvs_dataplane::neighbour::{Change, Neighbours, Resolution};
 use tokio::sync::{mpsc, watch};
 use tracing::error;
 
 use super::stop::ended;
 use crate::control::Control;
-use lvs_dataplane::director::NextHop;
-use lvs_dataplane::neighbour::{Change, Neighbours, Resolution};
 
 /// Waits at most 0.3 s for the next hops of the real servers there are: requests that follow the start of a
 /// daemon expect answers.

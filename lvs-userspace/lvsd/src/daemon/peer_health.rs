@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lvs_api::role::Role;
+use lvs_health::ServerView;
+use lvs_health::controller::Handle;
+use lvs_replication::peer::{Event, Instance, Message};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tracing::{info, warn};
 
 use crate::control::Control;
-use lvs_api::role::Role;
-use lvs_health::ServerView;
-use lvs_health::controller::Handle;
-use lvs_replication::peer::{Event, Instance, Message};
 
 /// Interval at which a master compares the state with what it sent last.
 const LOOK: Duration = Duration::from_millis(500);

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use lvs_failover::role::handover;
+use lvs_replication::peer::{Key, KeyError, Options, Peers};
 
 use super::peer_health;
 use crate::control::Control;
-use lvs_failover::role::handover;
-use lvs_replication::peer::{Key, KeyError, Options, Peers};
 
 /// The peers, as the command line names them.
 #[derive(Clone, Debug)]

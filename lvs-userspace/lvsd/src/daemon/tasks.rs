@@ -4,6 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use lvs_dataplane::client_next_hops::ClientsWithoutNextHop;
+use lvs_dataplane::clock;
+use lvs_dataplane::connections::Occupation;
+use lvs_dataplane::neighbour::Neighbours;
+use lvs_dataplane::sweep::Sweeper;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -13,11 +18,6 @@ use tracing::{debug, error};
 use super::interfaces::Interfaces;
 use super::{client_next_hops, interfaces, next_hops, stop, systemd};
 use crate::control::Control;
-use lvs_dataplane::client_next_hops::ClientsWithoutNextHop;
-use lvs_dataplane::clock;
-use lvs_dataplane::connections::Occupation;
-use lvs_dataplane::neighbour::Neighbours;
-use lvs_dataplane::sweep::Sweeper;
 
 /// Interval at which repeated SYNs, which the data path counts, are read.
 const SYN_RETRIES: Duration = Duration::from_millis(100);

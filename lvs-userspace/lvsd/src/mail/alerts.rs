@@ -4,14 +4,15 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::host::host;
-use super::message::{Message, Template};
-use super::phase::Phase;
-use super::reminders::Reminders;
 use lvs_api::health::Event;
 use lvs_api::model::ServiceId;
 use lvs_dataplane::director::canonical_service;
 use lvs_health::model::{Alerts, Configuration, Virtual};
+
+use super::host::host;
+use super::message::{Message, Template};
+use super::phase::Phase;
+use super::reminders::Reminders;
 
 /// Composes the messages about changes of state, in the phase that the daemon is in.
 pub(super) struct AlertWriter {

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lvs_api::health::Event;
+use lvs_api::role::Role;
+use lvs_health::model::Configuration;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -12,9 +15,6 @@ use super::alerts::AlertWriter;
 use super::message::Message;
 use super::phase::Phase;
 use super::transport;
-use lvs_api::health::Event;
-use lvs_api::role::Role;
-use lvs_health::model::Configuration;
 
 /// Messages that wait for a mail server before further ones are lost.
 pub(super) const QUEUE: usize = 1000;

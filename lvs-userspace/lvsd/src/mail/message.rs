@@ -2,9 +2,9 @@
 
 use lettre::Message as Email;
 use lettre::message::Mailbox;
+use lvs_health::model::Alerts;
 
 use super::phase::Phase;
-use lvs_health::model::Alerts;
 
 /// An alert to be sent by mail.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,8 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use lvs_api::sync::SyncReceived;
 use lvs_common::abi::{Config, ServiceKey};
-use lvs_common::connection::template;
-use lvs_common::connection::{Key, Kind, Ports};
+use lvs_common::connection::{Key, Kind, Ports, template};
 use lvs_common::family::{Family, V4, V6};
 use lvs_dataplane::address::widen;
 use lvs_dataplane::clock;

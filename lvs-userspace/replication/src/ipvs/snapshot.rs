@@ -4,8 +4,7 @@ use std::net::SocketAddr;
 
 use lvs_common::abi::{self, Config, Method, Server, ServiceKey, WAYS};
 use lvs_common::connection::table::{Place, find};
-use lvs_common::connection::template;
-use lvs_common::connection::{Entry, EntryId, Kind, Protocol, Tag};
+use lvs_common::connection::{Entry, EntryId, Kind, Protocol, Tag, template};
 use lvs_common::family::Family;
 use lvs_common::forward::sync_events::is_replicated;
 use lvs_dataplane::address::narrow;

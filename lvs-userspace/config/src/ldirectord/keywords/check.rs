@@ -1,7 +1,8 @@
 //! Keywords of checks.
 
-use super::keyword::{Key, Keyword, Kind, Scope};
 use lvs_health::checkers::{self, dns};
+
+use super::keyword::{Key, Keyword, Kind, Scope};
 
 const RHYTHMS: Scope = Scope::BOTH.and(Scope::REAL);
 const TIMES: Scope = Scope::BOTH.and(Scope::CHECK).and(Scope::REAL);

@@ -5,12 +5,13 @@ mod scopes;
 
 use std::collections::HashMap;
 
-use super::diagnostic::Diagnostic;
-use super::keywords::Key;
-use super::reader::{File, Section};
 use lvs_api::model::{Method, ServiceId};
 use lvs_health::check::Kind;
 use lvs_health::model::{Configuration, Virtual};
+
+use super::diagnostic::Diagnostic;
+use super::keywords::Key;
+use super::reader::{File, Section};
 
 /// Finds what is doubtful; takes servers that are named twice out of the configuration.
 pub(super) fn lint(

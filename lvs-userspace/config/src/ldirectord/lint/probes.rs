@@ -4,15 +4,16 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use super::super::diagnostic::Diagnostic;
-use super::super::keywords::Key;
-use super::super::reader::Section;
-use super::super::settings::{Settings, Value};
 use lvs_api::model::ServiceId;
 use lvs_health::check::{Check, Kind};
 use lvs_health::checker::Checker;
 use lvs_health::lint::Lint;
 use lvs_health::model::{RealServer, Virtual, Weighing};
+
+use super::super::diagnostic::Diagnostic;
+use super::super::keywords::Key;
+use super::super::reader::Section;
+use super::super::settings::{Settings, Value};
 
 /// All checks of all servers of a virtual service.
 pub(super) fn probes(

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::{only, server};
 use lvs_health::model::Rhythm;
+
+use super::{only, server};
 
 const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)

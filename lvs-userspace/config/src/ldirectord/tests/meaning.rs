@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{configuration, only, section, server};
 use lvs_api::model::{Family, Method, Persistence, Protocol, ServiceId};
 use lvs_dataplane::director::OnDown;
 use lvs_health::check::{Kind, Path};
@@ -19,6 +18,8 @@ use lvs_health::checkers::simpletcp::SimpleTcp;
 use lvs_health::checkers::smtp::Smtp;
 use lvs_health::checkers::udp::Udp;
 use lvs_health::model::{Phases, Weighing};
+
+use super::{configuration, only, section, server};
 
 /// Addresses of the servers of a file.
 fn addresses(text: &str) -> Vec<String> {
