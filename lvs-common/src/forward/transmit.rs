@@ -1,4 +1,4 @@
-//! The last step of a forwarded packet: one hop less, another Ethernet header, out.
+//! The last step of a forwarded packet: decrements its TTL or hop limit, writes the Ethernet header and sends it.
 
 use super::context::Forward;
 use crate::abi::Hop;

@@ -1,4 +1,4 @@
-//! Types about the tables and the daemon.
+//! Types of the control API about services, connections, counters, verdicts and the status of the daemon.
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -15,8 +15,8 @@ use crate::tables::Tables;
 use crate::verdict::Verdict;
 use crate::wire::Headers;
 
-/// The verdict on a packet to a virtual address that `established.rs` found no connection of. `new` lends
-/// the room where entries are laid out.
+/// The verdict on a packet to a virtual address that may begin a connection: a SYN, or one that `established.rs`
+/// found no connection of. `new` lends the room where entries are laid out.
 #[inline(never)]
 pub(in crate::forward) fn forward<F: Network, P: Packet, T: Tables + Store<F>>(
     packet: &mut P,

@@ -1,4 +1,4 @@
-//! The listing of `ipvsadm -L`.
+//! Services with their real servers and counters, as `ipvsadm -L` lists them.
 
 use lvs_api::model::{ServerId, ServerSettings};
 use lvs_api::protocol::{Server, Service, Services};

@@ -15,14 +15,14 @@
 //! `stop` and `status` do not read the file of a running daemon; a restart with a wrong file ends nothing; one
 //! with a right file loses no packet.
 
-mod command;
+mod command_line;
 mod detach;
 mod exit_code;
 mod instance;
 mod pid_file;
 mod verb;
 
-pub(crate) use self::command::Command;
+pub(crate) use self::command_line::Command;
 pub(crate) use self::detach::{Detached, launch};
 pub(crate) use self::exit_code::{FAILED, USAGE};
 pub(crate) use self::instance::Instance;

@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::fstat;
 use nix::unistd::Pid;
 
-use super::command::Verb;
+use super::command_line::Verb;
 use super::exit_code::{FAILED, NOT_RUNNING, WRONG_FILE};
 use super::instance::Instance;
 use super::pid_file::{Liveness, look, wait_for_end};

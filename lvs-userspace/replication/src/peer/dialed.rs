@@ -10,11 +10,11 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
 
-use super::bulk::{bulk_sync, milliseconds, unix_time};
 use super::frame::SessionError;
 use super::message::Instance;
 use super::record::FrameRecord;
 use super::refusal::Refusal;
+use super::times::{bulk_sync, milliseconds, unix_time};
 
 /// Events that wait to be looked at for one peer; the next scan finds what more there was.
 const EVENTS: usize = 65_536;

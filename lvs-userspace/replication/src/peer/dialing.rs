@@ -8,11 +8,11 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use super::bulk::{bulk_sync, unix_time};
 use super::frame::SessionError;
 use super::message::Instance;
 use super::receiver::Receiver;
 use super::replica_index::ReplicaIndex;
+use super::times::{bulk_sync, unix_time};
 use crate::discard::DiscardCounters;
 
 /// A peer that dialed.

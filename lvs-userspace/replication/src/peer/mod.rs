@@ -12,7 +12,6 @@
 
 mod accept;
 mod address;
-mod bulk;
 mod context;
 mod dial;
 mod dialed;
@@ -34,6 +33,7 @@ mod status;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod times;
 mod validate;
 mod window;
 

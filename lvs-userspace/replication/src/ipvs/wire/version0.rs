@@ -1,4 +1,4 @@
-//! Version 0: IPv4 only, without timeouts. Kernels before 2.6.39 and those set to send it still do.
+//! Version 0 of the sync messages: IPv4 only, without timeouts. Kernels before 2.6.39 and those set to send it do.
 
 use std::net::{Ipv4Addr, SocketAddr};
 

@@ -1,4 +1,4 @@
-//! Version 1.
+//! Version 1 of the sync messages of the kernel's IPVS (`ip_vs_sync_v4`, `ip_vs_sync_v6`).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

@@ -1,4 +1,4 @@
-//! A command: the words of the command line that are not options, a verb and a file.
+//! The command line of an init script: a verb and a file, the words that are not options.
 
 /// Verb of an init script, for the daemon of one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
