@@ -189,11 +189,14 @@ fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
         stage = stateless::table_full(tables, work);
     }
     let replied = stage == Stage::Reply && reply::reply(tables, work);
-    if work.established {
-        persistence::assure(tables, work);
-    }
-    if work.change.is_some() {
-        sync_events::emit(tables, work);
+    // Only these belong to a connection; to ask first spares the verifier both calls for every other stage.
+    if matches!(stage, Stage::ToServer | Stage::Reply) {
+        if work.established {
+            persistence::assure(tables, work);
+        }
+        if work.change.is_some() {
+            sync_events::emit(tables, work);
+        }
     }
     match stage {
         Stage::ToServer => to_server::to_server(packet, tables, &mut work.forward),

@@ -36,33 +36,32 @@ pub(super) fn to_server<F: Network, P: Packet, T: Tables>(
     let Some(hop) = tables.hop(server.hop).filter(|_| server.hop != 0) else {
         return Verdict::drop(Reason::Unresolved);
     };
-    let result = match method {
-        Method::Direct | Method::Local => direct(packet, tables, forward, hop, reason),
-        Method::Nat => nat(packet, tables, forward, server, hop, reason),
-        Method::Tunnel => return tunnel::send(packet, tables, forward),
+    if method == Method::Tunnel {
+        return tunnel::send(packet, tables, forward);
+    }
+    if method == Method::Nat && server.family != F::NUMBER {
+        return Verdict::drop(Reason::FamilyMismatch);
+    }
+    let mtu = u32::from(hop.mtu);
+    if forward.datagram.length() > mtu {
+        return icmp_answer::send(packet, tables, forward, IcmpError::TooBig, mtu);
+    }
+    let result = if method == Method::Nat {
+        nat(packet, tables, forward, server, hop, reason)
+    } else {
+        direct(packet, forward, hop, reason)
     };
     result.unwrap_or(Verdict::drop(Reason::NoRoom))
 }
 
 /// Direct routing: another Ethernet header, one hop less.
 #[inline(always)]
-fn direct<F: Network, P: Packet, T: Tables>(
+fn direct<F: Network, P: Packet>(
     packet: &mut P,
-    tables: T,
     forward: &Forward<F>,
     hop: &Hop,
     reason: Reason,
 ) -> Option<Verdict> {
-    let mtu = u32::from(hop.mtu);
-    if forward.datagram.length() > mtu {
-        return Some(icmp_answer::send(
-            packet,
-            tables,
-            forward,
-            IcmpError::TooBig,
-            mtu,
-        ));
-    }
     decrement_ttl(packet, forward)?;
     send(
         packet,
@@ -83,19 +82,6 @@ fn nat<F: Network, P: Packet, T: Tables>(
     hop: &Hop,
     reason: Reason,
 ) -> Option<Verdict> {
-    if server.family != F::NUMBER {
-        return Some(Verdict::drop(Reason::FamilyMismatch));
-    }
-    let mtu = u32::from(hop.mtu);
-    if forward.datagram.length() > mtu {
-        return Some(icmp_answer::send(
-            packet,
-            tables,
-            forward,
-            IcmpError::TooBig,
-            mtu,
-        ));
-    }
     let port = if server.port.get() == 0 {
         forward.ports.destination
     } else {
