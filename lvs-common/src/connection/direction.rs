@@ -2,7 +2,7 @@
 
 use crate::abi::Method;
 
-/// Which of IPVS's state tables applies.
+/// The direction of a packet, which selects one of IPVS's state tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Direction {

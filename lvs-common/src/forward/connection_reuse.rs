@@ -1,8 +1,8 @@
 //! A new SYN for a connection that the table still has (`conn_reuse_mode` 1 of IPVS).
 //!
-//! Where the connection is over, the SYN begins a new one, which is scheduled: a server that was quiesced
-//! meanwhile, or whose weight changed, gets it only if a
-//! scheduler picks it again. Where the connection waits for the answer to a SYN, the client repeats its own.
+//! After the end of the connection the SYN begins a new one, which is scheduled: a server that was quiesced
+//! meanwhile, or whose weight changed, gets it only if a scheduler picks it again. While the connection waits
+//! for the answer to a SYN, the client repeats its own.
 
 use super::stage::Stage;
 use super::work::Work;

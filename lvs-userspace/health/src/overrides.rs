@@ -120,7 +120,7 @@ pub(crate) const fn target(change: &Override) -> (Option<ServiceId>, SocketAddr)
     }
 }
 
-/// Whether an override names this server.
+/// Returns whether an override names this server.
 pub(crate) fn applies_to(change: &Override, service: &ServiceId, server: &ServerId) -> bool {
     let (wanted_service, wanted) = target(change);
     wanted_service

@@ -62,7 +62,7 @@ pub(crate) struct Pool {
     pub(crate) fallback: bool,
     /// No server serves, not even a fallback server.
     pub(crate) empty: bool,
-    /// Whether the quorum is reached; none: none is configured, or it is undecided yet.
+    /// State of the quorum: reached or not; none: none is configured, or it is undecided yet.
     pub(crate) quorum: Option<bool>,
 }
 

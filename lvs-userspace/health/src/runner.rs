@@ -47,7 +47,7 @@ pub(crate) struct ProbeReport {
 }
 
 impl ProbeReport {
-    /// Whether it differs from the one before, of the same watch, in more than the time.
+    /// True if it differs from the one before, of the same watch, in more than the time.
     fn is_news_after(&self, last: &Self) -> bool {
         self.step != Step::Steady
             || self.view != last.view

@@ -18,7 +18,7 @@ use crate::model::{RealServer, Weighing};
 pub(crate) struct CheckState {
     /// Up or down, after `rise` or `fall` outcomes in a row.
     pub(crate) state: State,
-    /// Whether the state rests on a probe.
+    /// True if the state rests on a probe.
     pub(crate) confirmed: bool,
 }
 
@@ -107,12 +107,12 @@ impl Server {
         self.state
     }
 
-    /// Whether it gets neither traffic nor probes.
+    /// Returns whether it gets neither traffic nor probes.
     pub(crate) fn is_out(&self) -> bool {
         self.maintenance || self.admin == AdminState::Maint
     }
 
-    /// Whether it is not probed.
+    /// Returns whether it is not probed.
     pub(crate) fn is_paused(&self) -> bool {
         self.is_out() || self.mirrored.is_some()
     }
@@ -207,7 +207,7 @@ impl Server {
         }
     }
 
-    /// Whether a check of kind `off` keeps it down.
+    /// Returns whether a check of kind `off` keeps it down.
     fn is_off(&self) -> bool {
         let mut checks = self.configured.checks.iter();
         checks.any(|check| check.kind == Kind::Off)

@@ -41,7 +41,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Whether new connections are scheduled to it.
+    /// Returns whether new connections are scheduled to it.
     pub(crate) const fn serves(&self) -> bool {
         self.settings.weight > 0
     }

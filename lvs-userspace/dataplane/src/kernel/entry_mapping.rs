@@ -47,7 +47,7 @@ impl<F: Family> EntryMapping<F> {
     ///
     /// # Panics
     ///
-    /// Where the kernel has no memory to map.
+    /// Panics if the kernel has no memory to map.
     #[cfg(any(test, feature = "testing"))]
     pub fn zeroed(len: u32) -> Self {
         Self(Mapping::zeroed(len))

@@ -91,7 +91,7 @@ impl<T: Plain> Mapping<T> {
     ///
     /// # Panics
     ///
-    /// Where the kernel has no memory to map.
+    /// Panics if the kernel has no memory to map.
     #[cfg(any(test, feature = "testing"))]
     pub fn zeroed(len: u32) -> Self {
         let stride = size_of::<T>();
