@@ -225,7 +225,7 @@ impl Server {
         }
     }
 
-    /// Its response time, smoothed, if its weight follows it.
+    /// Its response time, if its weight follows it.
     pub(crate) fn response(&self) -> Option<f64> {
         let follows = self.configured.weighing == Weighing::ResponseTime;
         self.response.seconds().filter(|_| follows)

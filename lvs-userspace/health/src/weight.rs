@@ -1,5 +1,6 @@
 //! Weights that follow something beside the configuration: exit codes, slow start, response times. Pure.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Steps of slow start.
@@ -40,55 +41,70 @@ pub(crate) fn ramp(full: u32, duration: Duration, elapsed: Duration) -> (u32, Op
     )
 }
 
-/// A server's response time, smoothed, and the weight that follows from it.
-#[derive(Clone, Copy, Debug, Default)]
+/// Probes whose durations count.
+const WINDOW: usize = 9;
+
+/// Response times below this many seconds count as this: a scheduler's tick, not the server, makes the
+/// difference between them.
+const SHORTEST: f64 = 0.001;
+
+/// A server's response time, and the weight that follows from it.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct ResponseTime {
-    seconds: Option<f64>,
+    /// Seconds that the last probes took, oldest first.
+    latest: VecDeque<f64>,
     weight: Option<u32>,
 }
 
 impl ResponseTime {
     /// Adds the duration of a probe.
     pub(crate) fn add(&mut self, took: Duration) {
-        // A quarter each: one slow answer is noticed, and forgotten after a few good ones.
-        let took = took.as_secs_f64();
-        let smoothed = self
-            .seconds
-            .map_or(took, |before| before + (took - before) / 4.0);
-        self.seconds = Some(smoothed);
+        if self.latest.len() == WINDOW {
+            self.latest.pop_front();
+        }
+        self.latest.push_back(took.as_secs_f64());
     }
 
-    /// Seconds, smoothed; none before the first probe.
-    pub(crate) const fn seconds(&self) -> Option<f64> {
-        self.seconds
+    /// Seconds, the (lower) median of the last probes: a single slow answer changes nothing, however slow. None before
+    /// the first probe.
+    pub(crate) fn seconds(&self) -> Option<f64> {
+        let mut sorted: Vec<f64> = self.latest.iter().copied().collect();
+        sorted.sort_by(f64::total_cmp);
+        let middle = sorted.get(sorted.len().checked_sub(1)? / 2)?;
+        Some(middle.max(SHORTEST))
     }
 
     /// The configured weight, divided by how many times longer than the fastest server it takes. It is
-    /// left as it is where it would change by less than a tenth: the tables are not written for noise.
+    /// left as it is where it would change by less than a tenth: the tables are not written for noise. The
+    /// fastest server always has its whole weight.
     pub(crate) fn weight(&mut self, configured: u32, best: Option<f64>) -> u32 {
-        let (Some(own), Some(best)) = (self.seconds, best) else {
+        let (Some(own), Some(best)) = (self.seconds(), best) else {
             return configured;
         };
         if configured == 0 {
             return 0;
         }
-        let share = if own > best && own > 0.0 {
-            best / own
+        let weight = if own > best {
+            self.divided(configured, best / own)
         } else {
-            1.0
+            configured
         };
+        self.weight = Some(weight);
+        weight
+    }
+
+    /// A part of the configured weight, or the present one if that is nearly the same.
+    fn divided(&self, configured: u32, share: f64) -> u32 {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "between 0 and the configured weight"
         )]
         let exact = ((f64::from(configured) * share).round() as u32).max(1);
-        let near = self.weight.filter(|weight| {
+        let near = |weight: &u32| {
             *weight <= configured && weight.abs_diff(exact) < (configured / 10).max(1)
-        });
-        let weight = near.unwrap_or(exact);
-        self.weight = Some(weight);
-        weight
+        };
+        self.weight.filter(near).unwrap_or(exact)
     }
 }
 
@@ -129,6 +145,37 @@ mod tests {
             slow.add(Duration::from_millis(10));
         }
         assert!(slow.weight(100, best) > 90);
+    }
+
+    #[test]
+    fn the_fastest_server_has_its_whole_weight_again() {
+        let mut times = ResponseTime::default();
+        times.add(Duration::from_millis(101));
+        assert_eq!(times.weight(100, Some(0.1)), 99);
+        // The other one has become slow.
+        assert_eq!(times.weight(100, times.seconds()), 100);
+    }
+
+    #[test]
+    fn rare_slow_answers_and_tiny_differences_change_no_weight() {
+        let mut servers: [ResponseTime; 4] = Default::default();
+        for turn in 0..200_u64 {
+            for (number, server) in (0..).zip(&mut servers) {
+                let slow = if (turn + 6 * number) % 25 == 0 {
+                    12_000
+                } else {
+                    0
+                };
+                let usual = 200 + 31 * ((turn * 7 + number * 5) % 20);
+                server.add(Duration::from_micros(usual + slow));
+            }
+            let best = servers.iter().filter_map(ResponseTime::seconds);
+            let best = best.min_by(f64::total_cmp);
+            for server in &mut servers {
+                let weight = server.weight(100, best);
+                assert!(turn < 4 || weight == 100, "{weight} at turn {turn}");
+            }
+        }
     }
 
     proptest! {
