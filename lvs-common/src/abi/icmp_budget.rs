@@ -2,10 +2,10 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Ticks after which the bucket is full again: about a second.
+/// Ticks after which the whole rate may be sent again: about a second.
 const REFILL: u32 = 1 << 10;
 
-/// A CPU's token bucket.
+/// A CPU's errors left of the present second.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct IcmpBudget {

@@ -41,7 +41,7 @@ pub const FRAGMENTS: &str = "fragments";
 pub const EVENTS: &str = "events";
 /// Events that did not fit into their buffer (`u64`), per CPU.
 pub const LOST_EVENTS: &str = "lost_events";
-/// Token bucket of the ICMP errors that the director sends ([`super::IcmpBudget`]), per CPU.
+/// Limit of the ICMP errors that the director sends ([`super::IcmpBudget`]), per CPU.
 pub const ICMP_BUDGET: &str = "icmp_budget";
 
 /// Hash of [`super::ProbeKey`] to [`super::ProbeRoute`]: the probes that go by the service path, written by the

@@ -12,8 +12,8 @@ use super::command::{Command, Invocation, Listing, View};
 use super::error::UsageError;
 use super::number::timeout;
 use super::option::{CommandName, OptionName, Rule, Switch};
-use super::server::ServerOptions;
-use super::service::{self, ServiceOptions};
+use super::server_options::ServerOptions;
+use super::service_options::{self, ServiceOptions};
 use super::sync::SyncArguments;
 use super::word::{Item, Words};
 
@@ -46,7 +46,7 @@ pub fn parse(program: &str, words: Vec<String>) -> Result<Invocation, UsageError
                 line.command = Some(name);
                 line.sync.begin(name, value.as_deref())?;
                 if name == CommandName::Mark {
-                    line.mark = service::mark(value.as_deref().unwrap_or_default(), 0)?;
+                    line.mark = service_options::mark(value.as_deref().unwrap_or_default(), 0)?;
                 }
                 if matches!(name, CommandName::Help | CommandName::Version) {
                     break;

@@ -60,7 +60,7 @@ pub async fn hand_over(
         .find(|(_, role)| *role == Role::Backup)
         .ok_or(HandoverError::NoBackup)?;
     let deadline = Instant::now() + patience;
-    match timeout_at(deadline, peers.flush(peer)).await {
+    match timeout_at(deadline, peers.wait_until_in_step(peer)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => return Err(HandoverError::Behind(error)),
         Err(_) => return Err(HandoverError::NotInStep(patience)),

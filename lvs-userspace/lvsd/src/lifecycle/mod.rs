@@ -20,6 +20,7 @@ mod detach;
 mod exit_code;
 mod instance;
 mod pid_file;
+mod status;
 mod verb;
 
 pub(crate) use self::command_line::Command;

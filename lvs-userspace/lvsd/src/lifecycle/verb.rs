@@ -1,17 +1,17 @@
-//! Carries a verb out, and prints the texts of `status`, which Heartbeat and init scripts read.
+//! Carries a verb out.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
-use nix::sys::stat::fstat;
 use nix::unistd::Pid;
 
 use super::command_line::Verb;
-use super::exit_code::{FAILED, NOT_RUNNING, WRONG_FILE};
+use super::exit_code::{FAILED, WRONG_FILE};
 use super::instance::Instance;
 use super::pid_file::{Liveness, look, wait_for_end};
+use super::status::{self, print_error};
 
 /// Longest time for a daemon to withdraw everything and end.
 const END: Duration = Duration::from_mins(1);
@@ -55,8 +55,7 @@ pub(crate) fn run<D: Daemon>(
             return end(pid, Signal::SIGTERM, &pid_file).map(Next::Exit);
         }
         (Verb::Status, Some(pid)) => {
-            let file = file_text(instance, found.as_deref());
-            print_running(&format!("ldirectord for {file} is running with pid: {pid}"));
+            status::print_running(instance, found.as_deref(), pid);
             return Ok(Next::Exit(0));
         }
         (Verb::Start, Some(_)) => return Ok(Next::Exit(0)),
@@ -69,7 +68,7 @@ pub(crate) fn run<D: Daemon>(
     match (verb, running) {
         (Verb::Stop | Verb::TryRestart, None) => return Ok(Next::Exit(0)),
         (Verb::Reload, None) => return Ok(Next::Exit(FAILED)),
-        (Verb::Status, _) => return print_stopped(&path, &pid_file).map(Next::Exit),
+        (Verb::Status, _) => return status::print_stopped(&path, &pid_file).map(Next::Exit),
         _ => {}
     }
     let file = match daemon.read(&path) {
@@ -139,48 +138,4 @@ fn process(pid: u32) -> io::Result<Pid> {
         Ok(number) if number > 0 => Ok(Pid::from_raw(number)),
         _ => Err(io::Error::other(format!("{pid} is no process id"))),
     }
-}
-
-/// The file of a running daemon: its path, or as it was named if it is gone.
-fn file_text(instance: &Instance, found: Option<&Path>) -> String {
-    found.map_or_else(
-        || instance.argument().to_owned(),
-        |path| path.display().to_string(),
-    )
-}
-
-/// Prints that no daemon runs; the exit code.
-fn print_stopped(path: &Path, pid_file: &Path) -> io::Result<u8> {
-    let stale = look(pid_file)? == Liveness::Stale;
-    let file = path.display();
-    if stale {
-        print_error(&format!(
-            "ldirectord stale pid file {} for {file}",
-            pid_file.display()
-        ));
-    }
-    print_line(&format!("ldirectord is stopped for {file}"));
-    Ok(if stale { FAILED } else { NOT_RUNNING })
-}
-
-/// Prints that the daemon runs: on the standard output, which Heartbeat reads, and on the error output, as
-/// ldirectord does; once where both are one terminal.
-fn print_running(line: &str) {
-    print_line(line);
-    let same = match (fstat(io::stdout()), fstat(io::stderr())) {
-        (Ok(out), Ok(err)) => (out.st_dev, out.st_ino) == (err.st_dev, err.st_ino),
-        _ => false,
-    };
-    if !same {
-        print_error(line);
-    }
-}
-
-fn print_line(line: &str) {
-    // If this cannot be written there is no other place for it; the exit code says the same.
-    drop(writeln!(io::stdout(), "{line}"));
-}
-
-fn print_error(line: &str) {
-    drop(writeln!(io::stderr(), "{line}"));
 }

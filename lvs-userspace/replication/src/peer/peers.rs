@@ -163,7 +163,7 @@ impl Peers {
     /// # Errors
     ///
     /// When there is no session, or it ends meanwhile.
-    pub async fn flush(&self, to: Instance) -> Result<(), SendError> {
+    pub async fn wait_until_in_step(&self, to: Instance) -> Result<(), SendError> {
         let peer = self.dialed(to)?;
         let mut scans = peer.scans.subscribe();
         let (_, begun) = *scans.borrow_and_update();
