@@ -14,8 +14,9 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use lvs_common::abi::{
     ADDR_FILTER_WORDS, Config, DEFAULT_FRAGMENTS, DEFAULT_SLOTS, EVENTS_BYTES, FragmentKey, Hop,
-    IcmpBudget, Load, MAX_HOPS, MAX_KEYS, MAX_MEMBERS, MAX_PLANS, MAX_PROBES, MAX_REASONS,
-    MAX_SERVERS, MAX_SERVICES, Member, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, Stats, WAYS,
+    IcmpBudget, Interface, Load, MAX_HOPS, MAX_INTERFACES, MAX_KEYS, MAX_MEMBERS, MAX_PLANS,
+    MAX_PROBES, MAX_REASONS, MAX_SERVERS, MAX_SERVICES, Member, Plan, ProbeKey, ProbeRoute, Server,
+    ServiceKey, Stats, WAYS,
 };
 use lvs_common::connection::{Entry, Ports};
 use lvs_common::family::{V4, V6};
@@ -56,6 +57,10 @@ shared! {
 
 #[map]
 pub(crate) static services: HashMap<ServiceKey, u32> = HashMap::with_max_entries(MAX_KEYS, 0);
+
+#[map]
+pub(crate) static interfaces: HashMap<u32, Interface> =
+    HashMap::with_max_entries(MAX_INTERFACES, BPF_F_NO_PREALLOC);
 
 /// Most directors have none.
 #[map]

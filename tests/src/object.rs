@@ -187,8 +187,9 @@ pub fn hop(server: IpAddr) -> Hop {
         interface: INTERFACE,
         source4: [10, 2, 0, 1],
         source6: Ipv6Addr::new(0xfd02, 0, 0, 0, 0, 0, 0, 1).octets(),
-        flags: 0,
-        reserved: [0; 20],
+        flags: Hop::XDP,
+        device: INTERFACE,
+        reserved: [0; 16],
     }
 }
 

@@ -39,6 +39,9 @@ pub const OWN_ADDRESSES: usize = 16;
 impl Config {
     /// Bit of `options`: outer source address of tunnels varies with the flow.
     pub const RSS_SOURCE: u32 = 1;
+    /// Bit of `options`, which changes at run time: some way out takes no frames from an XDP program. What the
+    /// program cannot send by a way that takes them it passes untouched, and the TC program behind it does it.
+    pub const MIXED: u32 = 2;
 
     /// An Ethernet address as a number, for `own`.
     pub const fn own_address(address: Mac) -> u64 {

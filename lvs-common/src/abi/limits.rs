@@ -16,6 +16,8 @@ pub const MAX_MEMBERS_PER_SERVICE: u32 = 1_024;
 pub const MAX_MEMBERS: u32 = 3 * MAX_SERVERS;
 /// Next hops at most.
 pub const MAX_HOPS: u32 = 65_536;
+/// Interfaces of the director's network namespace at most.
+pub const MAX_INTERFACES: u32 = 16_384;
 /// Default room for the scheduling tables of all plans (`u16` each).
 pub const DEFAULT_SLOTS: u32 = 8 << 20;
 /// Default capacity of the fragment table.

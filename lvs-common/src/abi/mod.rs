@@ -20,6 +20,7 @@ mod clock;
 mod config;
 mod fragment;
 mod icmp_budget;
+mod interface;
 mod limits;
 mod names;
 mod probe;
@@ -34,6 +35,7 @@ pub use self::clock::{TICK_NANOS, TICK_SHIFT, age, seconds, ticks};
 pub use self::config::{Config, OWN_ADDRESSES};
 pub use self::fragment::FragmentKey;
 pub use self::icmp_budget::IcmpBudget;
+pub use self::interface::Interface;
 pub use self::limits::*;
 pub use self::names::*;
 pub use self::probe::{ProbeKey, ProbeRoute};
@@ -43,4 +45,4 @@ pub use self::sync::{EVENTS_BYTES, Sync};
 
 /// Changes whenever anything in these files or in [`crate::connection::Entry`] changes its layout or
 /// meaning. A daemon refuses maps that carry another number.
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;

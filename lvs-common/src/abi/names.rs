@@ -18,6 +18,9 @@ pub const RR_CURSORS: &str = "rr_cursors";
 pub const SERVERS: &str = "servers";
 /// Hop number to [`super::Hop`], written by the daemon; number 0 stands for "unresolved".
 pub const HOPS: &str = "hops";
+/// Hash of interface index (`u32`) to [`super::Interface`], written by the daemon: every interface of its network
+/// namespace.
+pub const INTERFACES: &str = "interfaces";
 /// Server index to [`super::Load`], written by both with atomic operations.
 pub const LOADS: &str = "loads";
 /// Server index to the number of SYNs (`u32`) that clients repeated because it did not answer, added to
@@ -50,6 +53,8 @@ pub const PROBES: &str = "probes";
 
 /// The XDP program's name.
 pub const PROGRAM: &str = "director";
+/// The name of the same program for socket buffers (TC).
+pub const TC_PROGRAM: &str = "director_tc";
 /// The name of the program that sends probes by the service path, see [`crate::probe`].
 pub const PROBE_PROGRAM: &str = "probe";
 

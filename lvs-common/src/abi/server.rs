@@ -46,21 +46,27 @@ pub struct Hop {
     pub vlan: U16,
     /// Largest IP packet that fits, in bytes.
     pub mtu: u16,
-    /// Interface to send by.
+    /// Interface that an XDP program sends by: for a VLAN device the one below it.
     pub interface: u32,
     /// Outer IPv4 source of tunnels through this hop.
     pub source4: [u8; 4],
     /// Outer IPv6 source of tunnels through this hop.
     pub source6: [u8; 16],
-    /// Bits of [`Hop`]: `LOCAL`.
+    /// Bits of [`Hop`]: `LOCAL`, `XDP`, `NO_ETHERNET`.
     pub flags: u32,
+    /// Interface that the route names, where packets leave as socket buffers: a VLAN device adds its tag itself.
+    pub device: u32,
     /// Always zero.
-    pub reserved: [u8; 20],
+    pub reserved: [u8; 16],
 }
 
 impl Hop {
     /// Bit of `flags`: the address is the director's own; packets go up its own stack.
     pub const LOCAL: u32 = 1;
+    /// Bit of `flags`: `interface` takes frames that an XDP program sends, with the tag `vlan`.
+    pub const XDP: u32 = 2;
+    /// Bit of `flags`: `device` takes packets without an Ethernet header.
+    pub const NO_ETHERNET: u32 = 4;
 }
 
 /// Connections a server holds at the moment.

@@ -107,8 +107,9 @@ impl Director {
             interface: INTERFACE,
             source4: [192, 0, 2, 250],
             source6: [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xfa],
-            flags: 0,
-            reserved: [0; 20],
+            flags: Hop::XDP,
+            device: INTERFACE,
+            reserved: [0; 16],
         };
         Self {
             // Close to the wrap of the clock, which must not matter.

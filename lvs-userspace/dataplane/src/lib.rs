@@ -8,6 +8,7 @@ pub mod address;
 pub mod client_next_hops;
 pub mod clock;
 pub mod connections;
+pub mod device;
 pub mod director;
 pub mod keepalive;
 pub mod kernel;

@@ -346,6 +346,8 @@ fn configure(director: &mut Director, case: &Case, interface: u32) -> Result<()>
     hop.source = DIRECTOR;
     hop.mtu = MTU;
     hop.interface = interface;
+    hop.device = interface;
+    hop.flags = Hop::XDP;
     hop.source4 = [10, 1, 1, 254];
     hop.source6 = SERVER6;
     let text = "the bench".to_owned();

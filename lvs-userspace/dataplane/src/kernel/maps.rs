@@ -11,6 +11,7 @@ use super::bpffs::Directory;
 use super::entry_mapping::EntryMapping;
 use super::error::KernelError;
 use super::events::Events;
+use super::interface_table::InterfaceTable;
 use super::mapping::{Mapping, Plain};
 use super::own_map::own_map;
 use super::per_cpu::{Counters, Verdicts};
@@ -41,6 +42,7 @@ pub struct Maps {
     pub verdicts: Verdicts,
     pub events: Events,
     pub probes: Probes,
+    pub interfaces: InterfaceTable,
     /// The sync daemons that are to run, by role: they outlive the process.
     pub sync_daemons: Mapping<SavedSyncDaemon>,
     /// The directors whose connections may be in the tables; 0: none.
@@ -79,6 +81,7 @@ impl Maps {
             verdicts: Verdicts(per_cpu(ebpf, abi::VERDICTS)?),
             events: Events::take(map(ebpf, abi::EVENTS)?, per_cpu(ebpf, abi::LOST_EVENTS)?)?,
             probes: Probes::take(map(ebpf, abi::PROBES)?)?,
+            interfaces: InterfaceTable::take(map(ebpf, abi::INTERFACES)?)?,
             sync_daemons: Mapping::of(&sync_daemons, "sync_daemons")?,
             sending_peers: Mapping::of(&sending_peers, "sending_peers")?,
         })

@@ -7,7 +7,7 @@ use rtnetlink::packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope,
 };
 use rtnetlink::packet_route::link::{
-    InfoData, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
+    InfoData, InfoKind, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
     VlanProtocol,
 };
 use rtnetlink::packet_route::neighbour::{
@@ -105,6 +105,7 @@ fn interface(message: &LinkMessage) -> Option<Interface> {
     let flags = header.flags;
     let (mut name, mut mtu, mut mac) = (None, None, None);
     let (mut lower, mut elsewhere, mut vlan) = (None, false, None);
+    let (mut master, mut kind) = (None, None);
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(text) => name = Some(text.clone()),
@@ -112,13 +113,26 @@ fn interface(message: &LinkMessage) -> Option<Interface> {
             LinkAttribute::Address(bytes) => mac = Mac::try_from(bytes.as_slice()).ok(),
             LinkAttribute::Link(index) => lower = Some(*index),
             LinkAttribute::LinkNetNsId(_) => elsewhere = true,
-            LinkAttribute::LinkInfo(infos) => vlan = infos.iter().find_map(vlan_tag),
+            LinkAttribute::Controller(index) => master = Some(*index),
+            LinkAttribute::LinkInfo(infos) => {
+                vlan = infos.iter().find_map(vlan_tag);
+                kind = infos.iter().find_map(|info| match info {
+                    LinkInfo::Kind(kind) => Some(kind),
+                    _ => None,
+                });
+            }
             _ => {}
         }
     }
+    let lower = lower.filter(|_| !elsewhere);
     Some(Interface {
         name: name?,
+        kind: kind.map(InfoKind::to_string).unwrap_or_default(),
         mac: mac.filter(|_| header.link_layer_type == LinkLayerType::Ether),
+        ethernet: matches!(
+            header.link_layer_type,
+            LinkLayerType::Ether | LinkLayerType::Loopback
+        ),
         up: flags.contains(LinkFlags::Up),
         carrier: flags.contains(LinkFlags::Running),
         discovery: if flags.contains(LinkFlags::Noarp) {
@@ -130,10 +144,13 @@ fn interface(message: &LinkMessage) -> Option<Interface> {
         },
         mtu: mtu?,
         vlan: vlan.map(|(id, customer)| Vlan {
-            lower: lower.filter(|_| !elsewhere),
+            lower,
             id,
             customer,
         }),
+        // A veth device names its other end there.
+        lower: lower.filter(|_| !matches!(kind, Some(InfoKind::Veth))),
+        master,
     })
 }
 

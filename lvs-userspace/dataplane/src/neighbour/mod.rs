@@ -30,7 +30,8 @@ mod tracker;
 mod update;
 
 pub(crate) use lookup::look_up;
-pub use neighbours::Neighbours;
+pub use neighbours::{Links, Neighbours};
 pub use next_hop::{Change, NextHop, Resolution};
 pub use service_interfaces::service_interfaces;
 pub(crate) use tables::Route;
+pub use tables::{Discovery, Interface, Interfaces, Vlan};

@@ -9,12 +9,22 @@ use tracing::error;
 
 use super::events::Events;
 use super::next_hop::Change;
+use super::tables::Interfaces;
 use super::task::Task;
 use super::tracker::Tracker;
 use crate::netlink::{Error, Requests};
 
 /// Reports that may wait for the listener; while there are more, changes are merged.
 const REPORTS: usize = 16;
+
+/// What follows next hops asks, and what it tells beside them.
+#[derive(Debug, Default)]
+pub struct Links {
+    /// Asked: indices of the interfaces that take frames from an XDP program.
+    pub senders: watch::Sender<Arc<BTreeSet<u32>>>,
+    /// Told: the interfaces of the network namespace, as they change.
+    pub interfaces: watch::Sender<Arc<Interfaces>>,
+}
 
 /// Follows next hops until it, and every copy of it, is dropped.
 #[derive(Clone, Debug)]
@@ -29,7 +39,7 @@ impl Neighbours {
     /// # Panics
     ///
     /// Outside of a tokio runtime.
-    pub fn start() -> Result<(Self, mpsc::Receiver<Vec<Change>>), Error> {
+    pub fn start(links: &Links) -> Result<(Self, mpsc::Receiver<Vec<Change>>), Error> {
         let (followed, addresses) = watch::channel(Arc::default());
         let (reports, changes) = mpsc::channel(REPORTS);
         let task = Task {
@@ -38,6 +48,8 @@ impl Neighbours {
             requests: Requests::open()?,
             followed: addresses,
             reports,
+            senders: links.senders.subscribe(),
+            interfaces: links.interfaces.clone(),
             tracker: Tracker::default(),
         };
         tokio::spawn(async move {

@@ -26,10 +26,16 @@ pub struct NextHop {
     pub vlan: u16,
     /// Largest IP packet in bytes, by the route and the interface.
     pub mtu: u16,
-    /// Index of the interface that frames leave by; never a VLAN device, but the one below it.
+    /// Index of the interface that an XDP program sends by: not a VLAN device, but the one below it.
     pub interface: u32,
     /// Its name.
     pub interface_name: String,
+    /// Index of the interface that the route names.
+    pub device: u32,
+    /// `interface` takes frames that an XDP program sends, with the tag `vlan`.
+    pub xdp: bool,
+    /// Packets have an Ethernet header there. If not, both addresses are zero.
+    pub ethernet: bool,
     /// Source of IPv4 packets of this host's own (tunnels, ICMP errors) by this hop.
     pub source4: Option<Ipv4Addr>,
     /// Source of IPv6 packets of this host's own by this hop.

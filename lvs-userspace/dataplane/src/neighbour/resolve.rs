@@ -8,18 +8,20 @@ use lvs_common::abi::Mac;
 use super::next_hop::{NextHop, Resolution};
 use super::tables::{Discovery, Interface, Neighbour, NeighbourKey, Route, Tables};
 
-/// The way out of frames.
+/// The way out of packets.
 struct Egress<'a> {
     /// Interface the route names.
     device: &'a Interface,
-    /// Interface the frames leave by: the same, or the one below a VLAN device.
+    /// Interface an XDP program would send by: the same, or the one below a VLAN device.
     lower: &'a Interface,
     /// Index of `lower`.
     index: u32,
     /// VLAN id, 0 for untagged.
     vlan: u16,
-    /// Ethernet address of `device`.
+    /// Ethernet address of `device`; zero where there is no Ethernet header.
     mac: Mac,
+    /// `lower` takes frames from an XDP program.
+    xdp: bool,
 }
 
 impl Tables {
@@ -57,14 +59,14 @@ impl Tables {
             return None;
         };
         let egress = self.egress(*interface).ok()?;
-        (egress.device.discovery == Discovery::Solicited).then(|| NeighbourKey {
+        let device = egress.device;
+        (device.ethernet && device.discovery == Discovery::Solicited).then(|| NeighbourKey {
             interface: *interface,
             address: gateway.unwrap_or(address),
         })
     }
 
-    /// The name of the interface that frames leave by for an interface; none if it carries no Ethernet
-    /// frames, or does not run.
+    /// The name of the interface that frames leave by for an interface; none if it is no way out.
     pub(super) fn sending_interface(&self, interface: u32) -> Option<&str> {
         Some(&self.egress(interface).ok()?.lower.name)
     }
@@ -93,50 +95,40 @@ impl Tables {
             mtu: u16::try_from(mtu).unwrap_or(u16::MAX),
             interface: egress.index,
             interface_name: egress.lower.name.clone(),
+            device: key.interface,
+            xdp: egress.xdp,
+            ethernet: egress.device.ethernet,
             source4: route4.or_else(|| self.source(key.interface, ipv4)),
             source6: route6.or_else(|| self.source(key.interface, ipv6)),
         })
     }
 
-    /// XDP cannot send by a VLAN device: what leaves there leaves by the interface below it, tagged.
+    /// XDP cannot send by a VLAN device: what leaves there leaves by the interface below it, tagged. Where that
+    /// is not all there is to it (two tags, another network namespace), the VLAN device itself is left to do it.
     fn egress(&self, interface: u32) -> Result<Egress<'_>, String> {
         let device = self.running(interface)?;
         let name = &device.name;
-        let Some(mac) = device.mac else {
+        if device.ethernet && device.mac.is_none() {
             return Err(format!("interface {name} carries no Ethernet frames"));
-        };
-        let Some(vlan) = device.vlan else {
-            return Ok(Egress {
-                device,
-                lower: device,
-                index: interface,
-                vlan: 0,
-                mac,
-            });
-        };
-        if !vlan.customer {
-            return Err(format!(
-                "VLAN device {name} has 802.1ad tags, only 802.1Q is supported"
-            ));
         }
-        let Some(lower) = vlan.lower else {
-            return Err(format!(
-                "VLAN device {name} lies on one of another network namespace"
-            ));
+        let below = device.plain_vlan();
+        let (index, lower, vlan) = match below {
+            Some((index, vlan)) => (index, self.running(index)?, vlan),
+            None => (interface, device, 0),
         };
-        let (index, lower) = (lower, self.running(lower)?);
-        if lower.vlan.is_some() {
-            return Err(format!(
-                "VLAN device {name} lies on {}, a VLAN device itself",
-                lower.name
-            ));
-        }
+        let two_tags = lower.vlan.is_some();
+        let (index, lower, vlan) = if two_tags {
+            (interface, device, 0)
+        } else {
+            (index, lower, vlan)
+        };
         Ok(Egress {
             device,
             lower,
             index,
-            vlan: vlan.id,
-            mac,
+            vlan,
+            mac: device.mac.unwrap_or_default(),
+            xdp: !two_tags && self.senders.contains(&index),
         })
     }
 
@@ -153,6 +145,9 @@ impl Tables {
 
     fn destination(&self, key: NeighbourKey, egress: &Egress<'_>) -> Result<Mac, String> {
         let (name, address) = (&egress.device.name, key.address);
+        if !egress.device.ethernet {
+            return Ok(Mac::default());
+        }
         match (self.neighbours.get(&key), egress.device.discovery) {
             // Also where nobody is solicited: the operator may have written the entry.
             (Some(Neighbour::Known(mac) | Neighbour::Fixed(mac)), _) => Ok(*mac),

@@ -1,7 +1,8 @@
 //! The kernel's network tables, reduced to what decides about a next hop. Plain values: no netlink in here.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use lvs_common::abi::Mac;
 
@@ -10,31 +11,69 @@ use lvs_common::abi::Mac;
 #[derive(Debug, Default)]
 pub(super) struct Tables {
     /// By index.
-    pub(super) interfaces: BTreeMap<u32, Interface>,
+    pub(super) interfaces: Interfaces,
+    /// Indices of the interfaces that take frames from an XDP program.
+    pub(super) senders: Arc<BTreeSet<u32>>,
     /// By interface index, in the kernel's order.
     pub(super) addresses: BTreeMap<u32, Vec<Address>>,
     pub(super) neighbours: HashMap<NeighbourKey, Neighbour>,
 }
 
+/// Interfaces by their index.
+pub type Interfaces = BTreeMap<u32, Interface>;
+
 /// A network interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Interface {
-    pub(super) name: String,
-    /// Ethernet address; `None`: the interface carries no Ethernet frames.
-    pub(super) mac: Option<Mac>,
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// The kernel's word for what it is (`veth`, `bridge`); empty for hardware.
+    pub kind: String,
+    /// Ethernet address; `None`: no frames for neighbours leave there.
+    pub mac: Option<Mac>,
+    /// Packets have an Ethernet header there.
+    pub ethernet: bool,
     /// Switched on by the operator.
-    pub(super) up: bool,
+    pub(crate) up: bool,
     /// The medium is there.
-    pub(super) carrier: bool,
+    pub(crate) carrier: bool,
     /// The way neighbours are found on it.
-    pub(super) discovery: Discovery,
+    pub(crate) discovery: Discovery,
     /// Largest IP packet in bytes.
-    pub(super) mtu: u32,
+    pub mtu: u32,
     /// Set on a VLAN device.
-    pub(super) vlan: Option<Vlan>,
+    pub vlan: Option<Vlan>,
+    /// Index of the interface that it lies upon (VLAN, macvlan, ipvlan); never a veth device's other end.
+    pub lower: Option<u32>,
+    /// Index of the bridge or bond that it is a port of.
+    pub master: Option<u32>,
 }
 
 impl Interface {
+    /// One that is up.
+    #[cfg(test)]
+    pub(crate) fn example(name: &str, kind: &str) -> Self {
+        Self {
+            name: name.into(),
+            kind: kind.into(),
+            mac: Some([2, 0, 0, 0, 0, 1]),
+            ethernet: true,
+            up: true,
+            carrier: true,
+            discovery: Discovery::Solicited,
+            mtu: 1500,
+            vlan: None,
+            lower: None,
+            master: None,
+        }
+    }
+
+    /// The tag and the interface below it, of a VLAN device whose frames an XDP program could tag itself.
+    pub(crate) fn plain_vlan(&self) -> Option<(u32, u16)> {
+        let vlan = self.vlan.filter(|vlan| vlan.customer)?;
+        Some((vlan.lower?, vlan.id))
+    }
+
     /// True if packets can leave by it.
     pub(super) fn can_send(&self) -> bool {
         self.up && self.carrier
@@ -43,7 +82,7 @@ impl Interface {
 
 /// The source of a neighbour's Ethernet address on an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Discovery {
+pub enum Discovery {
     /// ARP or neighbour discovery.
     Solicited,
     /// Switched off (`ip link set … arp off`): Linux writes the interface's own address.
@@ -54,13 +93,13 @@ pub(super) enum Discovery {
 
 /// The tag of a VLAN device, and the interface below it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Vlan {
+pub struct Vlan {
     /// Index of the interface that carries the tagged frames; `None`: it lies in another network namespace.
-    pub(super) lower: Option<u32>,
+    pub lower: Option<u32>,
     /// VLAN id.
-    pub(super) id: u16,
+    pub id: u16,
     /// The tag is 802.1Q's, not that of a service provider (802.1ad).
-    pub(super) customer: bool,
+    pub customer: bool,
 }
 
 /// An address of an interface.

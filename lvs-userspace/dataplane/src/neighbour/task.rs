@@ -19,7 +19,7 @@ use super::decode;
 use super::events::{Burst, Events, Message};
 use super::lookup::{BATCH, look_up};
 use super::next_hop::Change;
-use super::tables::NeighbourKey;
+use super::tables::{Interfaces, NeighbourKey};
 use super::tracker::Tracker;
 use super::update::Update;
 use crate::netlink::{Error, Requests};
@@ -37,12 +37,17 @@ pub(super) struct Task {
     pub(super) requests: Requests,
     pub(super) followed: watch::Receiver<Arc<BTreeSet<IpAddr>>>,
     pub(super) reports: mpsc::Sender<Vec<Change>>,
+    /// The interfaces that take frames from an XDP program.
+    pub(super) senders: watch::Receiver<Arc<BTreeSet<u32>>>,
+    pub(super) interfaces: watch::Sender<Arc<Interfaces>>,
     pub(super) tracker: Tracker,
 }
 
 impl Task {
     /// Runs until nobody follows anything or listens any more, or the kernel closes a socket.
     pub(super) async fn run(mut self) -> Result<(), Error> {
+        let senders = self.senders.borrow_and_update().clone();
+        self.tracker.set_senders(senders);
         self.resynchronize().await?;
         let mut review = Instant::now() + SECOND;
         let mut report_at: Option<Instant> = None;
@@ -60,6 +65,10 @@ impl Task {
                     let followed = self.followed.borrow_and_update().clone();
                     self.tracker.follow(&followed);
                 }
+                Ok(()) = self.senders.changed() => {
+                    let senders = self.senders.borrow_and_update().clone();
+                    self.tracker.set_senders(senders);
+                }
                 burst = self.events.next() => match burst? {
                     Burst::Messages(messages) => self.apply(&messages),
                     Burst::Overrun => {
@@ -68,6 +77,9 @@ impl Task {
                     }
                 },
                 () = sleep_until(wake) => {}
+            }
+            if let Some(interfaces) = self.tracker.changed_interfaces() {
+                self.interfaces.send_replace(interfaces);
             }
             let now = Instant::now();
             if now >= review {

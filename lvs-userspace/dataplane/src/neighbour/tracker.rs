@@ -8,11 +8,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::ops::Bound;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::next_hop::{Change, Resolution};
 use super::refresh::{RefreshPolicy, RefreshSchedule};
-use super::tables::{Interface, Neighbour, NeighbourKey, Route, Tables};
+use super::tables::{Interface, Interfaces, Neighbour, NeighbourKey, Route, Tables};
 use super::update::Update;
 
 /// The state of all followed addresses.
@@ -32,6 +33,8 @@ pub(super) struct Tracker {
     looked_up: Option<IpAddr>,
     /// Last address that [`Tracker::review`] marked.
     reviewed: Option<IpAddr>,
+    /// The interfaces are not those of the last [`Tracker::changed_interfaces`].
+    interfaces_changed: bool,
 }
 
 #[derive(Debug, Default)]
@@ -94,9 +97,30 @@ impl Tracker {
         }
     }
 
+    /// Sets the interfaces that take frames from an XDP program.
+    pub(super) fn set_senders(&mut self, senders: Arc<BTreeSet<u32>>) {
+        if self.tables.senders == senders {
+            return;
+        }
+        self.tables.senders = senders;
+        let routed = self.followed.keys();
+        self.dirty
+            .extend(routed.filter(|address| !self.unrouted.contains(address)));
+    }
+
+    /// The interfaces, if they are not those of the last call.
+    pub(super) fn changed_interfaces(&mut self) -> Option<Arc<Interfaces>> {
+        std::mem::take(&mut self.interfaces_changed)
+            .then(|| Arc::new(self.tables.interfaces.clone()))
+    }
+
     /// Starts over from the whole of the kernel's interfaces, addresses and neighbours.
     pub(super) fn replace(&mut self, updates: Vec<Update>, now: Instant) {
-        self.tables = Tables::default();
+        self.interfaces_changed = true;
+        self.tables = Tables {
+            senders: Arc::clone(&self.tables.senders),
+            ..Tables::default()
+        };
         for update in updates {
             match update {
                 Update::Interface(index, Some(state)) => {
@@ -243,6 +267,7 @@ impl Tracker {
         if known == state.as_ref() {
             return;
         }
+        self.interfaces_changed = true;
         // Linux does not announce the IPv4 routes that it deletes with an interface, and a VLAN device may
         // lie on this one, so neither events nor routes name the addresses concerned.
         if known.is_some_and(Interface::can_send) || state.as_ref().is_some_and(Interface::can_send)

@@ -36,6 +36,9 @@ fn a_neighbour_is_found_before_any_traffic() {
                 mtu: 1500,
                 interface: index("port1"),
                 interface_name: "port1".into(),
+                device: index("port1"),
+                xdp: false,
+                ethernet: true,
                 source4: Some([10, 0, 1, 1].into()),
                 source6: Some("fd00:1::1".parse().unwrap()),
             }
@@ -260,10 +263,14 @@ fn a_vlan_device_is_its_lower_interface_with_a_tag() {
         lab.ip("link add link port1.42 name inner type vlan id 7");
         lab.ip("addr add 10.0.43.1/24 dev inner");
         lab.ip("link set dev inner up");
+        lab.ip("neigh add 10.0.43.2 dev inner lladdr 02:00:00:00:09:09");
         reports.follow(["10.0.43.2"]);
-        reports
-            .unresolved("10.0.43.2", SOON, "a VLAN device itself")
-            .await;
+        let hop = reports.resolved("10.0.43.2", MOVED_MAC).await;
+        assert_eq!(
+            (hop.device, hop.interface),
+            (index("inner"), index("inner"))
+        );
+        assert_eq!((hop.vlan, hop.xdp), (0, false));
     });
 }
 

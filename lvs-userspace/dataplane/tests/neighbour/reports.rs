@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use lvs_dataplane::neighbour::{Change, Neighbours, NextHop, Resolution};
+use lvs_dataplane::neighbour::{Change, Links, Neighbours, NextHop, Resolution};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 
@@ -21,7 +21,7 @@ pub(crate) struct Reports {
 
 impl Reports {
     pub(crate) fn of<const N: usize>(addresses: [&str; N]) -> Self {
-        let (neighbours, changes) = Neighbours::start().unwrap();
+        let (neighbours, changes) = Neighbours::start(&Links::default()).unwrap();
         let reports = Self {
             neighbours,
             changes,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use lvs_dataplane::client_next_hops::{ClientNextHops, ClientsWithoutNextHop};
-use lvs_dataplane::neighbour::{Change, Neighbours};
+use lvs_dataplane::neighbour::{Change, Links, Neighbours};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::error;
@@ -16,7 +16,7 @@ pub(super) fn follow(
     control: Arc<Control>,
     mut waiting: watch::Receiver<ClientsWithoutNextHop>,
 ) -> Result<JoinHandle<()>> {
-    let (neighbours, mut changes) = Neighbours::start()?;
+    let (neighbours, mut changes) = Neighbours::start(&Links::default())?;
     Ok(tokio::spawn(async move {
         let mut next_hops = ClientNextHops::default();
         while let Some(event) = next(&mut waiting, &mut changes).await {

@@ -2,6 +2,7 @@
 
 mod active_config;
 mod client_next_hops;
+mod devices;
 mod file;
 mod file_changes;
 mod health_checks;

@@ -83,8 +83,10 @@ fn next_hop(resolution: Resolution) -> NextHop {
             interface: hop.interface,
             source4: hop.source4.unwrap_or(Ipv4Addr::UNSPECIFIED).octets(),
             source6: hop.source6.unwrap_or(Ipv6Addr::UNSPECIFIED).octets(),
-            flags: 0,
-            reserved: [0; 20],
+            flags: if hop.xdp { Hop::XDP } else { 0 }
+                | if hop.ethernet { 0 } else { Hop::NO_ETHERNET },
+            device: hop.device,
+            reserved: [0; 16],
         },
     }
 }

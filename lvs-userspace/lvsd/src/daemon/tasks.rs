@@ -7,7 +7,7 @@ use anyhow::Result;
 use lvs_dataplane::client_next_hops::ClientsWithoutNextHop;
 use lvs_dataplane::clock;
 use lvs_dataplane::connections::Occupation;
-use lvs_dataplane::neighbour::Neighbours;
+use lvs_dataplane::neighbour::{Links, Neighbours};
 use lvs_dataplane::sweep::Sweeper;
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -16,7 +16,7 @@ use tokio::time::MissedTickBehavior;
 use tracing::{debug, error};
 
 use super::interfaces::Interfaces;
-use super::{client_next_hops, interfaces, next_hops, stop, systemd};
+use super::{client_next_hops, devices, interfaces, next_hops, stop, systemd};
 use crate::control::Control;
 
 /// Interval at which repeated SYNs, which the data path counts, are read.
@@ -28,12 +28,14 @@ pub(super) fn start(
     interfaces: &Arc<Mutex<Interfaces>>,
     stopped: &watch::Receiver<()>,
 ) -> Result<Vec<JoinHandle<()>>> {
-    let (neighbours, changes) = Neighbours::start()?;
+    let links = Links::default();
+    let (neighbours, changes) = Neighbours::start(&links)?;
     let followed = control.director().followed();
     let (waiting, swept) = watch::channel(ClientsWithoutNextHop::default());
     let mut tasks = vec![
         tokio::spawn(next_hops::follow(neighbours, followed, stopped.clone())),
         tokio::spawn(next_hops::apply_changes(changes, Arc::clone(control))),
+        tokio::spawn(devices::follow(links, Arc::clone(control), stopped.clone())),
         spawn_every(
             Duration::from_secs(1),
             control,

@@ -36,16 +36,7 @@ fn vlan(protocol: VlanProtocol) -> LinkAttribute {
 #[test]
 fn an_interface_is_its_name_address_state_and_mtu() {
     let link = decoded(link_message(vec![]));
-    let expected = Interface {
-        name: "eth0".into(),
-        mac: Some(MAC),
-        up: true,
-        carrier: true,
-        discovery: Discovery::Solicited,
-        mtu: 1500,
-        vlan: None,
-    };
-    assert_eq!(link, expected);
+    assert_eq!(link, Interface::example("eth0", ""));
 }
 
 #[test]
@@ -68,7 +59,26 @@ fn flags_say_how_neighbours_are_found_and_whether_the_interface_can_send() {
 fn only_ethernet_has_an_address_for_frames() {
     let mut message = link_message(vec![]);
     message.header.link_layer_type = LinkLayerType::Loopback;
-    assert_eq!(decoded(message).mac, None);
+    assert_eq!(decoded(message.clone()).mac, None);
+    assert!(decoded(message.clone()).ethernet);
+    message.header.link_layer_type = LinkLayerType::None;
+    assert!(!decoded(message).ethernet);
+}
+
+#[test]
+fn an_interface_names_its_kind_and_what_is_above_and_below() {
+    let of = |kind| {
+        let kind = LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind)]);
+        let link = decoded(link_message(vec![
+            LinkAttribute::Link(3),
+            LinkAttribute::Controller(7),
+            kind,
+        ]));
+        (link.kind, link.lower, link.master)
+    };
+    assert_eq!(of(InfoKind::MacVlan), ("macvlan".into(), Some(3), Some(7)));
+    // The other end of a veth pair is no lower device.
+    assert_eq!(of(InfoKind::Veth), ("veth".into(), None, Some(7)));
 }
 
 #[test]

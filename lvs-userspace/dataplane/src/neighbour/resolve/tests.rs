@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::*;
 use crate::neighbour::tables::{Address, Vlan};
 
@@ -11,15 +13,7 @@ fn ip(text: &str) -> IpAddr {
 }
 
 fn interface(name: &str) -> Interface {
-    Interface {
-        name: name.into(),
-        mac: Some(OURS),
-        up: true,
-        carrier: true,
-        discovery: Discovery::Solicited,
-        mtu: 1500,
-        vlan: None,
-    }
+    Interface::example(name, "")
 }
 
 fn address(text: &str) -> Address {
@@ -47,6 +41,7 @@ fn tables() -> Tables {
     vlan.mtu = 1400;
     Tables {
         interfaces: [(PORT, interface("eth0")), (TAGGED, vlan)].into(),
+        senders: Arc::new([PORT].into()),
         addresses: [(PORT, vec![address("10.0.0.1"), address("fd00::1")])].into(),
         neighbours: [
             (key(PORT, "10.0.0.2"), Neighbour::Known(THEIRS)),
@@ -90,6 +85,9 @@ fn an_address_on_the_link_is_its_own_next_hop() {
         mtu: 1500,
         interface: PORT,
         interface_name: "eth0".into(),
+        device: PORT,
+        xdp: true,
+        ethernet: true,
         source4: Some([10, 0, 0, 1].into()),
         source6: Some("fd00::1".parse().unwrap()),
     };
@@ -129,12 +127,13 @@ fn a_vlan_device_is_the_interface_under_it_and_a_tag() {
     let hop = hop(&tables(), "10.7.0.2", &by(TAGGED));
     assert_eq!((hop.interface, hop.interface_name.as_str()), (PORT, "eth0"));
     assert_eq!((hop.vlan, hop.mtu), (7, 1400));
+    assert_eq!((hop.device, hop.xdp), (TAGGED, true));
     // It has no address of its own, so Linux would take one of another interface.
     assert_eq!(hop.source4, Some([10, 0, 0, 1].into()));
 }
 
 #[test]
-fn vlan_devices_that_one_tag_cannot_stand_for_are_refused() {
+fn vlan_devices_that_one_tag_cannot_stand_for_are_left_to_the_kernel() {
     let (mut odd, mut stacked, mut elsewhere) = (tables(), tables(), tables());
     let vlan = |tables: &mut Tables| {
         tables
@@ -166,21 +165,10 @@ fn vlan_devices_that_one_tag_cannot_stand_for_are_refused() {
         },
     );
     set(&mut elsewhere, TAGGED, Vlan { lower: None, ..tag });
-    for (tables, why) in [
-        (
-            odd,
-            "VLAN device eth0.7 has 802.1ad tags, only 802.1Q is supported",
-        ),
-        (
-            stacked,
-            "VLAN device eth0.7 lies on eth0, a VLAN device itself",
-        ),
-        (
-            elsewhere,
-            "VLAN device eth0.7 lies on one of another network namespace",
-        ),
-    ] {
-        unresolved(&tables, "10.7.0.2", &by(TAGGED), why);
+    for tables in [odd, stacked, elsewhere] {
+        let hop = hop(&tables, "10.7.0.2", &by(TAGGED));
+        assert_eq!((hop.interface, hop.device), (TAGGED, TAGGED));
+        assert_eq!((hop.vlan, hop.xdp), (0, false));
     }
 }
 
@@ -212,16 +200,32 @@ fn an_interface_that_does_not_run_is_no_way() {
         PORT,
         Interface {
             mac: None,
-            ..interface("tun0")
+            ..interface("lo")
         },
     );
     unresolved(
         &tables,
         "10.0.0.2",
         &by(PORT),
-        "interface tun0 carries no Ethernet frames",
+        "interface lo carries no Ethernet frames",
     );
     assert_eq!(tables.required_neighbour(ip("10.0.0.2"), &by(PORT)), None);
+}
+
+#[test]
+fn where_packets_have_no_ethernet_header_no_neighbour_is_needed() {
+    let mut tables = tables();
+    let tun = Interface {
+        mac: None,
+        ethernet: false,
+        ..interface("tun0")
+    };
+    tables.interfaces.insert(9, tun);
+    let route = by(9);
+    let hop = hop(&tables, "10.9.0.2", &route);
+    assert_eq!((hop.device, hop.ethernet, hop.xdp), (9, false, false));
+    assert_eq!((hop.destination, hop.source), ([0; 6], [0; 6]));
+    assert_eq!(tables.required_neighbour(ip("10.9.0.2"), &route), None);
 }
 
 #[test]

@@ -13,13 +13,8 @@ fn ip(text: &str) -> IpAddr {
 
 fn interface(mtu: u32) -> Interface {
     Interface {
-        name: "eth0".into(),
-        mac: Some([2, 0, 0, 0, 0, 1]),
-        up: true,
-        carrier: true,
-        discovery: Discovery::Solicited,
         mtu,
-        vlan: None,
+        ..Interface::example("eth0", "")
     }
 }
 
