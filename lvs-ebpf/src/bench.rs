@@ -36,6 +36,7 @@ use lvs_common::abi::{BENCH_FRAME, Bench};
 use lvs_common::connection::table::{self, Place, Store, Ways};
 use lvs_common::connection::{Key, Kind};
 use lvs_common::family::{V4, V6};
+use lvs_common::forward::{plainly, stages};
 use lvs_common::network::Network;
 use lvs_common::packet::{Header, Packet};
 use lvs_common::tables::Tables;
@@ -105,7 +106,12 @@ pub fn sink(_context: XdpContext) -> u32 {
 
 #[inline(never)]
 fn direct(context: *mut xdp_md) -> u32 {
-    act::act(&XdpContext::new(context))
+    let mut frame = Frame::<Xdp>::new(&XdpContext::new(context));
+    let verdict = plainly(&mut frame, Kernel, act::workspace).ok();
+    let stages = || Some(stages(&mut frame, Kernel, act::workspace()?));
+    verdict
+        .or_else(stages)
+        .map_or(xdp_action::XDP_ABORTED, act::act)
 }
 
 #[inline(never)]

@@ -21,6 +21,7 @@ mod depart;
 mod frame;
 mod maps;
 mod skb;
+mod split;
 mod tables;
 mod verifier;
 mod ways;
@@ -32,7 +33,19 @@ use aya_ebpf::programs::{TcContext, XdpContext};
 /// Decides what becomes of each frame.
 #[xdp]
 pub fn director(context: XdpContext) -> u32 {
-    act::act(&context)
+    split::director(&context)
+}
+
+/// The stages of IPv4.
+#[xdp]
+pub fn director_v4(context: XdpContext) -> u32 {
+    split::stages_v4(&context)
+}
+
+/// The stages of IPv6.
+#[xdp]
+pub fn director_v6(context: XdpContext) -> u32 {
+    split::stages_v6(&context)
 }
 
 /// Sends what comes from the probes on the service path.

@@ -53,6 +53,14 @@ pub const PROBES: &str = "probes";
 
 /// The XDP program's name.
 pub const PROGRAM: &str = "director";
+/// The programs that [`PROGRAM`] calls for the stages of a packet: IPv4's and IPv6's.
+pub const STAGE_PROGRAMS: [&str; 2] = ["director_v4", "director_v6"];
+/// The array through which [`PROGRAM`] calls [`STAGE_PROGRAMS`]. Each loaded program has its own.
+pub const XDP_STAGES: &str = "xdp_stages";
+/// Index of IPv4's program in the array.
+pub const STAGES_V4: u32 = 0;
+/// Index of IPv6's program in the array.
+pub const STAGES_V6: u32 = 1;
 /// The name of the same program for socket buffers (TC).
 pub const TC_PROGRAM: &str = "director_tc";
 /// The name of the program that sends probes by the service path, see [`crate::probe`].

@@ -96,35 +96,66 @@ pub use stage::Stage;
 pub use state_change::StateChange;
 pub use work::{Work, Workspace};
 
-/// Decides what becomes of a frame, and makes it so. `workspace` lends the room where packets are worked
-/// on that the fast path leaves; without it there is no verdict.
+/// Decides what becomes of a frame, and makes it so.
 #[inline(always)]
-pub fn forward<'a, P: Packet, T: Tables>(
+pub fn forward<P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: T,
+    workspace: &mut Workspace,
+) -> Verdict {
+    match plainly(packet, tables, || Some(&mut *workspace)) {
+        Ok(verdict) => verdict,
+        Err(_) => stages(packet, tables, workspace),
+    }
+}
+
+/// Handles a packet by the fast path alone. `workspace` lends the room where a new connection is laid out.
+///
+/// # Errors
+///
+/// The packet is left as it came, to the stages of this family: those of IPv4 where the first ethertype does not
+/// tell.
+#[inline(always)]
+pub fn plainly<'a, P: Packet, T: Tables>(
     packet: &mut P,
     tables: T,
     workspace: impl FnOnce() -> Option<&'a mut Workspace>,
-) -> Option<Verdict> {
+) -> Result<Verdict, IpVersion> {
     let ethertype = packet
         .header::<Ethernet>(0)
         .map_or(0, |header| header.ethertype.get());
-    let attempt = match ethertype {
-        ETHERTYPE_IPV4 => fast_path::established::<V4, P, T>(packet, tables),
-        ETHERTYPE_IPV6 => fast_path::established::<V6, P, T>(packet, tables),
-        _ => fast_path::Attempt::LEFT,
+    let (attempt, version) = match ethertype {
+        ETHERTYPE_IPV4 => (
+            fast_path::established::<V4, P, T>(packet, tables),
+            IpVersion::V4,
+        ),
+        ETHERTYPE_IPV6 => (
+            fast_path::established::<V6, P, T>(packet, tables),
+            IpVersion::V6,
+        ),
+        _ => return Err(IpVersion::V4),
     };
     if let Some(verdict) = attempt.verdict() {
-        return Some(verdict);
+        return Ok(verdict);
     }
-    let workspace = workspace()?;
-    let first = match ethertype {
-        _ if attempt != fast_path::Attempt::NEW_CONNECTION => None,
-        ETHERTYPE_IPV4 => fast_path::new_connection::forward(packet, tables, &mut workspace.v4.new),
-        _ => fast_path::new_connection::forward(packet, tables, &mut workspace.v6.new),
+    if attempt != fast_path::Attempt::NEW_CONNECTION {
+        return Err(version);
+    }
+    let workspace = workspace().ok_or(version)?;
+    let first = match version {
+        IpVersion::V4 => fast_path::new_connection::forward(packet, tables, &mut workspace.v4.new),
+        IpVersion::V6 => fast_path::new_connection::forward(packet, tables, &mut workspace.v6.new),
     };
-    if first.is_some() {
-        return first;
-    }
-    Some(stages(packet, tables, workspace))
+    first.ok_or(version)
+}
+
+/// The stages of one of the two families.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IpVersion {
+    /// IPv4, and what is neither.
+    V4,
+    /// IPv6.
+    V6,
 }
 
 /// Handles a packet by the stages alone, which can do all that the fast path does.
@@ -134,22 +165,40 @@ pub fn stages<P: Packet, T: Tables>(
     tables: T,
     workspace: &mut Workspace,
 ) -> Verdict {
-    let Workspace { v4, v6 } = workspace;
-    let header = &mut v4.forward.ethernet;
+    match stages_of::<V4, P, T>(packet, tables, &mut workspace.v4) {
+        Ok(verdict) => verdict,
+        Err(OtherFamily) => stages_of::<V6, P, T>(packet, tables, &mut workspace.v6)
+            .unwrap_or(Verdict::pass(Reason::NotIp)),
+    }
+}
+
+/// Nothing: the packet is of the other family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OtherFamily;
+
+/// Handles a packet by the stages of one family, if it is not of the other.
+///
+/// # Errors
+///
+/// It is of the other; nothing was done.
+#[inline(always)]
+pub fn stages_of<F: Network, P: Packet, T: Tables + Store<F>>(
+    packet: &mut P,
+    tables: T,
+    work: &mut Work<F>,
+) -> Result<Verdict, OtherFamily> {
+    let header = &mut work.forward.ethernet;
     if let Err(reason) = ethernet::parse(packet, header) {
-        return Verdict::drop(reason);
+        return Ok(Verdict::drop(reason));
     }
     let config = tables.config();
     if config.is_some_and(|config| !ethernet::is_own(config, &header.destination)) {
-        return Verdict::pass(Reason::OtherHost);
+        return Ok(Verdict::pass(Reason::OtherHost));
     }
     match header.ethertype {
-        ETHERTYPE_IPV4 => internet(packet, tables, v4),
-        ETHERTYPE_IPV6 => {
-            v6.forward.ethernet = *header;
-            internet(packet, tables, v6)
-        }
-        _ => Verdict::pass(Reason::NotIp),
+        ethertype if ethertype == F::ETHERTYPE => Ok(internet(packet, tables, work)),
+        ETHERTYPE_IPV4 | ETHERTYPE_IPV6 => Err(OtherFamily),
+        _ => Ok(Verdict::pass(Reason::NotIp)),
     }
 }
 

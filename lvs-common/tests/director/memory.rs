@@ -257,8 +257,7 @@ impl Director {
     pub(crate) fn handle(&self, frame: &[u8]) -> (Verdict, Vec<u8>) {
         let mut frame = Frame::new(frame);
         let mut workspace = stale_workspace::stale();
-        let verdict =
-            forward(&mut frame, self, || Some(&mut workspace)).expect("there is a workspace");
+        let verdict = forward(&mut frame, self, &mut workspace);
         (verdict, frame.bytes().to_vec())
     }
 

@@ -49,6 +49,7 @@ impl DataPath {
                 self.directory.unpin(&name)?;
             }
         }
+        self.stages.remove_others(&self.directory)?;
         Ok(attachments)
     }
 

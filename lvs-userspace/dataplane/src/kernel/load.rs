@@ -15,6 +15,7 @@ use super::bpffs::Directory;
 use super::error::{KernelError, load_error, program_error};
 use super::mapping::Mapping;
 use super::maps::{Maps, ServiceKeys};
+use super::stage_programs::{StagePrograms, is_private};
 
 /// The BPF object, part of the executable.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/director.o"));
@@ -120,6 +121,7 @@ pub struct DataPath {
     /// True if it was found running, and so may hold services and connections.
     pub adopted: bool,
     pub(super) ebpf: Ebpf,
+    pub(super) stages: StagePrograms,
     pub(super) directory: Directory,
 }
 
@@ -159,9 +161,10 @@ impl DataPath {
             load(OBJECT, &config, sizes, Some((&directory, &object))).and_then(|mut ebpf| {
                 let maps = Maps::take(&mut ebpf, &directory)?;
                 let keys = ServiceKeys::take(&mut ebpf)?;
-                Ok((ebpf, maps, keys))
+                let stages = StagePrograms::take(&mut ebpf, &directory)?;
+                Ok((ebpf, maps, keys, stages))
             });
-        let (ebpf, maps, keys) = match loaded {
+        let (ebpf, maps, keys, stages) = match loaded {
             Ok(loaded) => loaded,
             Err(error) if adopted => return Err(error),
             Err(error) => {
@@ -179,6 +182,7 @@ impl DataPath {
                 maps: Arc::new(maps),
                 adopted,
                 ebpf,
+                stages,
                 directory,
             },
             keys,
@@ -309,13 +313,13 @@ fn compare(
     Ok(())
 }
 
-/// The maps that outlive the daemon: all but the constants of the object.
+/// The maps that outlive the daemon: all but the constants of the object and what belongs to one program.
 fn pinned_maps(object: &Object) -> impl Iterator<Item = (&str, &aya_obj::Map)> {
     object
         .maps
         .iter()
         .map(|(name, map)| (name.as_str(), map))
-        .filter(|(name, _)| !name.starts_with('.'))
+        .filter(|(name, _)| !name.starts_with('.') && !is_private(name))
 }
 
 /// The bench's object over the maps of a data path, none of its programs loaded yet.

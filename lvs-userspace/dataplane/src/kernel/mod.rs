@@ -23,6 +23,7 @@ mod per_cpu;
 mod probe_program;
 mod probes;
 mod saved_sync_daemon;
+mod stage_programs;
 mod wire;
 
 pub use attach::Attachment;

@@ -1,0 +1,87 @@
+//! The programs of the stages, and the array through which the director's program calls them.
+//!
+//! The kernel empties an array of programs once no process and no pin refers to it, while programs that call
+//! through it may still run: each is pinned as long as a program of its version is attached. Every loaded
+//! program has an array of its own, so that at an update neither version ever calls the other's stages.
+
+use aya::Ebpf;
+use aya::maps::{Map, ProgramArray};
+use aya::programs::{Program, ProgramFd};
+use lvs_common::abi::{STAGE_PROGRAMS, XDP_STAGES};
+
+use super::bpffs::Directory;
+use super::error::{KernelError, program_error};
+
+/// The arrays of programs, and what they hold.
+const ARRAYS: [(&str, [&str; 2]); 1] = [(XDP_STAGES, STAGE_PROGRAMS)];
+
+/// Prefix of the names of pinned arrays; the rest is the map's id.
+const PIN: &str = "stages-";
+
+/// Returns whether a map of the object belongs to one loaded program, not to the data path.
+pub(super) fn is_private(map: &str) -> bool {
+    ARRAYS.iter().any(|(name, _)| *name == map)
+}
+
+/// The filled arrays of a loaded object.
+pub(super) struct StagePrograms {
+    /// Names of their pins.
+    pins: Vec<String>,
+}
+
+impl StagePrograms {
+    /// Fills the arrays of a loaded object with its programs and pins them in the folder.
+    pub(super) fn take(ebpf: &mut Ebpf, directory: &Directory) -> Result<Self, KernelError> {
+        let mut pins = Vec::new();
+        for (name, programs) in ARRAYS {
+            let mut map = ebpf.take_map(name).ok_or(KernelError::Missing(name))?;
+            let mut array =
+                ProgramArray::try_from(&mut map).map_err(KernelError::map("cannot use", name))?;
+            for (index, program) in (0..).zip(programs) {
+                let program = ebpf.program(program).ok_or(KernelError::Missing(program))?;
+                array
+                    .set(index, fd(program)?, 0)
+                    .map_err(KernelError::map("cannot fill", name))?;
+            }
+            pins.push(pin(&map, name, directory)?);
+        }
+        Ok(Self { pins })
+    }
+
+    /// Removes the arrays of programs that are attached nowhere any more: of all others.
+    pub(super) fn remove_others(&self, directory: &Directory) -> Result<(), KernelError> {
+        for name in directory.pins()? {
+            if name.starts_with(PIN) && !self.pins.contains(&name) {
+                directory.unpin(&name)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn fd(program: &Program) -> Result<&ProgramFd, KernelError> {
+    match program {
+        Program::Xdp(program) => program.fd(),
+        Program::SchedClassifier(program) => program.fd(),
+        _ => return Err(KernelError::Missing("program of that kind")),
+    }
+    .map_err(program_error("cannot use"))
+}
+
+/// Pins an array by its id, and returns the pin's name.
+fn pin(map: &Map, name: &'static str, directory: &Directory) -> Result<String, KernelError> {
+    let Map::ProgramArray(array) = map else {
+        return Err(KernelError::Missing(name));
+    };
+    let info = array.info().map_err(KernelError::map("cannot use", name))?;
+    let pinned = format!("{PIN}{}", info.id());
+    let path = directory.pin(&pinned);
+    match array.pin(&path) {
+        Ok(()) => Ok(pinned),
+        Err(error) => Err(KernelError::Pin {
+            what: "cannot pin",
+            path,
+            source: Box::new(error),
+        }),
+    }
+}
