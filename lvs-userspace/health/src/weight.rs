@@ -44,9 +44,9 @@ pub(crate) fn ramp(full: u32, duration: Duration, elapsed: Duration) -> (u32, Op
 /// Probes whose durations count.
 const WINDOW: usize = 9;
 
-/// Response times below this many seconds count as this: a scheduler's tick, not the server, makes the
-/// difference between them.
-const SHORTEST: f64 = 0.001;
+/// Response times below this many seconds count as this: below it a busy host's scheduler makes the difference,
+/// the director's or the server's, and clients do not notice it.
+const SHORTEST: f64 = 0.005;
 
 /// A server's response time, and the weight that follows from it.
 #[derive(Clone, Debug, Default)]
@@ -65,13 +65,14 @@ impl ResponseTime {
         self.latest.push_back(took.as_secs_f64());
     }
 
-    /// Seconds, the (lower) median of the last probes: a single slow answer changes nothing, however slow. None before
-    /// the first probe.
+    /// Seconds that a quarter of the last probes took at most: a busy network or scheduler only adds to the time
+    /// that the server itself needs, and a few slow answers change nothing, however slow. None before the first
+    /// probe.
     pub(crate) fn seconds(&self) -> Option<f64> {
         let mut sorted: Vec<f64> = self.latest.iter().copied().collect();
         sorted.sort_by(f64::total_cmp);
-        let middle = sorted.get(sorted.len().checked_sub(1)? / 2)?;
-        Some(middle.max(SHORTEST))
+        let quartile = sorted.get(sorted.len().checked_sub(1)? / 4)?;
+        Some(quartile.max(SHORTEST))
     }
 
     /// The configured weight, divided by how many times longer than the fastest server it takes. It is

@@ -171,7 +171,8 @@ pub(super) const WEIGHTS: &[Keyword] = &[
         text: "What a server's weight follows: `configured`: the file alone. `script`: the exit code of its \
                external check, 0 as configured, 2 to 255 that number less two, 1 down. `agent:PORT`: the line that is \
                read from that port of the server: words as `75%`, `up`, `down`, `drain`, `maint`, `ready`. \
-               `time`: how long its probes take (the median of the last nine), compared with the fastest server.",
+               `time`: how long its probes take (the lower quartile of the last nine), compared with the fastest \
+               server; below 5 ms all are equal.",
     },
     Keyword {
         key: Key::AgentInterval,
