@@ -6,7 +6,10 @@ use std::thread;
 use std::time::Duration;
 
 use lvs_api::model::Family::Ipv4;
-use lvs_tests::lab::addresses::server;
+use lvs_api::model::Method::Direct;
+use lvs_api::model::Protocol::Tcp;
+use lvs_tests::lab::addresses::{server, virtual_address};
+use lvs_tests::lab::director::{server_name, service, service_name};
 use lvs_tests::lab::{Arms, Lab};
 
 /// Services with their servers and weights.
@@ -108,4 +111,39 @@ fn a_daemon_killed_in_the_midst_of_edits_forgets_none_it_acknowledged() {
         tables = found;
     }
     assert!(edits > 100, "only {edits} edits");
+}
+
+/// Connections that the counters of the only service and of its servers show.
+fn counted(lab: &Lab) -> Vec<u32> {
+    let listing = lab.director.lvsadm("-L -n --stats").unwrap();
+    let connections = |line: &str| line.split_whitespace().nth(2).unwrap().parse().unwrap();
+    listing.lines().skip(3).map(connections).collect()
+}
+
+#[test]
+fn counters_start_at_zero_with_a_new_service_and_go_on_with_a_returning_server() {
+    let lines = service(Tcp, Ipv4, Direct, "rr");
+    let Some(lab) = Lab::for_story(Arms::Two, &lines) else {
+        return;
+    };
+    lab.client
+        .get_many(virtual_address(Ipv4, Direct), 6)
+        .unwrap();
+    assert_eq!(counted(&lab), [6, 2, 2, 2]);
+    // `ip_vs_trash_get_dest`: a server that comes back to its service has what it had.
+    let name = service_name(Tcp, Ipv4, Direct);
+    let first = server_name(Ipv4, 1);
+    lab.director.lvsadm(&format!("-d {name} {first}")).unwrap();
+    lab.director
+        .lvsadm(&format!("-a {name} {first} -g"))
+        .unwrap();
+    assert_eq!(counted(&lab), [6, 2, 2, 2]);
+    // `__ip_vs_update_dest`: to another service of the same address it comes without.
+    lab.director.lvsadm(&format!("-D {name}")).unwrap();
+    lab.director.restore(&lines).unwrap();
+    assert_eq!(counted(&lab), [0, 0, 0, 0]);
+    lab.client
+        .get_many(virtual_address(Ipv4, Direct), 3)
+        .unwrap();
+    assert_eq!(counted(&lab), [3, 1, 1, 1]);
 }

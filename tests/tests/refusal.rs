@@ -80,6 +80,33 @@ fn a_bad_command_line_changes_nothing_and_explains_itself() {
 }
 
 #[test]
+fn an_address_that_stands_for_many_hosts_is_no_real_server() {
+    let Some(lab) = Lab::for_story(Arms::Two, "") else {
+        return;
+    };
+    let service = service_name(Protocol::Tcp, Ipv4, Direct);
+    lab.director.lvsadm(&format!("-A {service}")).unwrap();
+    // The third is the broadcast address of the real servers' network.
+    for address in [
+        "255.255.255.255",
+        "224.0.0.1",
+        "10.2.0.255",
+        "0.0.0.0",
+        "0.1.2.3",
+    ] {
+        let line = format!("-a {service} -r {address}:80");
+        let output = lab.director.try_lvsadm(&line).unwrap();
+        assert_eq!(output.status.code(), Some(255), "{line}");
+        assert_eq!(
+            String::from_utf8_lossy(&output.stderr),
+            "Invalid operation.  Possibly wrong module version, address not unicast, ...\n",
+            "{line}"
+        );
+    }
+    assert!(!lab.director.lvsadm("-Sn").unwrap().contains("-a "));
+}
+
+#[test]
 fn an_invalid_configuration_starts_no_daemon_and_changes_no_table() {
     let Some(lab) = Lab::for_story(Arms::Two, &every_service()) else {
         return;

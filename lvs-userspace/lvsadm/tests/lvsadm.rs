@@ -216,6 +216,33 @@ fn called_as_ipvsadm_restore_it_flushes_first() {
 }
 
 #[test]
+fn an_import_of_marks_fails_if_a_rule_was_left_out() {
+    let stub = Stub::start(0, 0);
+    let file = stub.folder.path().join("rules");
+    let good = "-A PREROUTING -d 192.0.2.10/32 -p tcp --dport 80 -j MARK --set-mark 1";
+    let bad = "-A PREROUTING -d 192.0.2.10/32 -p tcp -m owner --uid-owner 7 -j MARK --set-mark 2";
+    for (lines, code, edits) in [
+        (format!("*mangle\n{good}\nCOMMIT\n"), 0, 1),
+        (format!("*mangle\n{bad}\n{good}\nCOMMIT\n"), 1, 1),
+    ] {
+        let before = stub.edits().len();
+        std::fs::write(&file, &lines).unwrap();
+        let mut command = stub.lvsadm("--import-marks");
+        command.stdin(std::fs::File::open(&file).unwrap());
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{lines}");
+        assert_eq!(stub.edits().len() - before, edits, "{lines}");
+        assert_eq!(text(&output.stdout), "--mark 1 -t 192.0.2.10:80\n");
+        let said = text(&output.stderr);
+        assert_eq!(
+            said.contains("line 2") && said.contains("not imported: 1"),
+            code == 1,
+            "{said}"
+        );
+    }
+}
+
+#[test]
 fn connections_are_listed_wherever_the_pieces_of_the_answer_end() {
     let stub = Stub::start(500, 1);
     let output = stub.run("-Lcn");

@@ -26,6 +26,7 @@ mod edit;
 mod expire;
 mod keys;
 mod list;
+mod local_broadcast;
 mod marks;
 mod next_hops;
 mod overload;

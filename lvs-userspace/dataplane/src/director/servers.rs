@@ -133,6 +133,14 @@ impl Servers {
         servers.map(|(&index, server)| (index, server.address.ip()))
     }
 
+    /// Indexes of a service's servers, deleted ones included.
+    pub(super) fn of_service(&self, service: u32) -> impl Iterator<Item = u32> {
+        let servers = self.by_index.iter();
+        servers
+            .filter(move |(_, server)| server.service == service)
+            .map(|(&index, _)| index)
+    }
+
     /// Indexes of the services that any server belongs to.
     pub(super) fn services(&self) -> HashSet<u32> {
         self.by_index

@@ -14,7 +14,7 @@ use super::parts::Director;
 use super::plan::Layout;
 use super::services::{Assigned, Service};
 use super::wanted::{Wanted, canonical};
-use super::{keys, overload};
+use super::{keys, local_broadcast, overload};
 use crate::address::widen;
 
 impl Director {
@@ -49,9 +49,8 @@ impl Director {
                 return Err(refusal);
             }
         };
-        if known.is_none() {
-            // The index may have been another service's.
-            self.statistics.zero_service(index);
+        if new {
+            self.start_counting(index);
         }
         for ((server, settings), member) in wanted.servers.iter().zip(&members) {
             let hop = self.hops.number(server.address());
@@ -85,6 +84,16 @@ impl Director {
             self.index_mark_of(&id)?;
         }
         Ok(())
+    }
+
+    /// Starts the counters of a service that is added at zero, and those of its servers that come back from
+    /// the trash: it is another service now, as for `__ip_vs_update_dest`. (The index may have been one of
+    /// another identity.)
+    fn start_counting(&mut self, index: u32) {
+        self.statistics.zero_service(index);
+        for server in self.servers.of_service(index) {
+            self.statistics.zero_server(server);
+        }
     }
 
     /// Deletes a service; its connections keep its index and its servers' until they are gone.
@@ -146,6 +155,7 @@ impl Director {
             let server = if let Some(known) = self.servers.find(service, address) {
                 known
             } else {
+                local_broadcast::refuse(address.ip())?;
                 let new = self.allocate_server(service, address)?;
                 fresh.push(new);
                 new

@@ -13,6 +13,8 @@ pub(super) enum Failure {
     Daemon(ClientError),
     /// A service that was to be listed does not exist.
     NothingToList,
+    /// So many rules of netfilter were not imported; each was reported with its reason.
+    NotImported(usize),
     /// Standard output went away or is full.
     Output(io::Error),
     /// The commands could not be read.
@@ -45,6 +47,9 @@ impl Failure {
             Self::Usage(error) => error.to_string(),
             Self::Daemon(error) => daemon_message(error),
             Self::NothingToList => kernel_text(RefusalKind::NoSuchService).to_owned(),
+            Self::NotImported(rules) => {
+                format!("not imported: {rules} of the rules that set a mark")
+            }
             Self::Output(error) if error.kind() == ErrorKind::BrokenPipe => return None,
             Self::Output(error) => format!("cannot write to standard output: {error}"),
             Self::Input(error) => format!("cannot read standard input: {error}"),
@@ -58,7 +63,7 @@ impl Failure {
             Self::Daemon(error) if is_permission(error) => 255,
             Self::Daemon(_) => 2,
             Self::Output(error) if error.kind() == ErrorKind::BrokenPipe => 0,
-            Self::NothingToList | Self::Output(_) | Self::Input(_) => 1,
+            Self::NothingToList | Self::NotImported(_) | Self::Output(_) | Self::Input(_) => 1,
         }
     }
 

@@ -98,7 +98,8 @@ Everything else:
   --mark MARK SERVICE           packets to this address and port carry the mark; 0: none
         (netfilter would mark them only after the director has seen them)
   --list-marks                  list the rules of --mark
-  --import-marks                make rules of what `iptables-save -t mangle` prints (standard input)
+  --import-marks                make rules of what `iptables-save -t mangle` prints (standard input);
+        exit code 1 if a rule that sets a mark was left out
   -S, --save [-n]               print the services as commands
   -R, --restore                 execute the commands on standard input, one a line
   --start-daemon master|backup, --stop-daemon master|backup

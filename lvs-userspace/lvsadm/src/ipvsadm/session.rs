@@ -127,7 +127,9 @@ impl<'a> Session<'a> {
         let code = if invocation.command == Command::Restore {
             self.restore(io::stdin().lines()).await?
         } else {
-            self.execute(invocation.command).await?;
+            let outcome = self.execute(invocation.command).await;
+            self.out.flush()?;
+            outcome?;
             0
         };
         self.out.flush()?;
@@ -178,7 +180,8 @@ impl<'a> Session<'a> {
         Ok(more)
     }
 
-    /// `--import-marks`: reads the output of `iptables-save`, sets its rules, and prints them.
+    /// `--import-marks`: reads the output of `iptables-save`, sets its rules, and prints them. Fails if one was
+    /// left out.
     async fn import_marks(&mut self) -> Result<(), Failure> {
         let text = io::read_to_string(io::stdin()).map_err(Failure::Input)?;
         let found = netfilter::read(&text);
@@ -187,7 +190,10 @@ impl<'a> Session<'a> {
             self.client().await?.edit(&Edit::Mark(*rule)).await?;
         }
         marks::print(&mut self.out, &found.rules)?;
-        Ok(())
+        match found.others.len() {
+            0 => Ok(()),
+            left_out => Err(Failure::NotImported(left_out)),
+        }
     }
 
     async fn execute(&mut self, command: Command) -> Result<(), Failure> {
