@@ -1,7 +1,8 @@
 //! The surroundings of the packet path beside the frame: tables, counters and a clock.
 
 use crate::abi::{
-    Config, FragmentKey, Hop, Load, Member, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, Sync,
+    Config, FragmentKey, Hop, Load, MarkRule, Marked, Member, Plan, ProbeKey, ProbeRoute, Server,
+    ServiceKey, Sync,
 };
 use crate::connection::table::Store;
 use crate::connection::{EntryId, Loads, Ports, Protocol};
@@ -33,6 +34,12 @@ pub trait Tables: Walk + Secrets + Loads + Store<V4> + Store<V6> {
     fn addr_filter(self, word: usize) -> u64;
     /// Index of the service with exactly this key.
     fn service(self, key: &ServiceKey) -> Option<u32>;
+    /// The rule for a mark that packets find by exactly this key.
+    fn keyed_mark(self, key: &ServiceKey) -> Option<Marked>;
+    /// A rule for a mark by its place in the table of rules.
+    fn mark_rule<'a>(self, place: u32) -> Option<&'a MarkRule>
+    where
+        Self: 'a;
     /// The plan in force of a service.
     fn plan<'a>(self, service: u32) -> Option<&'a Plan>
     where

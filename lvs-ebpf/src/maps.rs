@@ -14,9 +14,9 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use lvs_common::abi::{
     ADDR_FILTER_WORDS, Config, DEFAULT_FRAGMENTS, DEFAULT_SLOTS, EVENTS_BYTES, FragmentKey, Hop,
-    IcmpBudget, Interface, Load, MAX_HOPS, MAX_INTERFACES, MAX_KEYS, MAX_MEMBERS, MAX_PLANS,
-    MAX_PROBES, MAX_REASONS, MAX_SERVERS, MAX_SERVICES, Member, Plan, ProbeKey, ProbeRoute, Server,
-    ServiceKey, Stats, WAYS,
+    IcmpBudget, Interface, KeyedMark, Load, MARK_RULE_PLACES, MAX_HOPS, MAX_INTERFACES, MAX_KEYS,
+    MAX_MEMBERS, MAX_PLANS, MAX_PROBES, MAX_REASONS, MAX_RULES, MAX_SERVERS, MAX_SERVICES,
+    MarkRule, Member, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, Stats, WAYS,
 };
 use lvs_common::connection::{Entry, Ports};
 use lvs_common::family::{V4, V6};
@@ -41,6 +41,7 @@ macro_rules! shared {
 
 shared! {
     config: Config, 1;
+    mark_rules: MarkRule, MARK_RULE_PLACES;
     active_plans: u32, MAX_SERVICES;
     plans: Plan, MAX_PLANS;
     members: Member, MAX_MEMBERS;
@@ -61,6 +62,11 @@ pub(crate) static services: HashMap<ServiceKey, u32> = HashMap::with_max_entries
 #[map]
 pub(crate) static interfaces: HashMap<u32, Interface> =
     HashMap::with_max_entries(MAX_INTERFACES, BPF_F_NO_PREALLOC);
+
+/// Most directors have none.
+#[map]
+pub(crate) static keyed_marks: HashMap<ServiceKey, KeyedMark> =
+    HashMap::with_max_entries(MAX_RULES, BPF_F_NO_PREALLOC);
 
 /// Most directors have none.
 #[map]

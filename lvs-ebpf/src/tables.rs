@@ -7,8 +7,8 @@ use aya_ebpf::bindings::{BPF_ANY, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::generated::bpf_loop;
 use aya_ebpf::maps::{Array, PerCpuArray};
 use lvs_common::abi::{
-    ADDR_FILTER_WORDS, Config, FragmentKey, Hop, Load, Member, Plan, ProbeKey, ProbeRoute, Server,
-    ServiceKey, Stats,
+    ADDR_FILTER_WORDS, Config, FragmentKey, Hop, Load, MarkRule, Marked, Member, Plan, ProbeKey,
+    ProbeRoute, Server, ServiceKey, Stats,
 };
 use lvs_common::connection::table::Store;
 use lvs_common::connection::{EntryId, Loads, Ports};
@@ -172,6 +172,17 @@ impl Tables for Kernel {
     fn service(self, key: &ServiceKey) -> Option<u32> {
         // SAFETY: the element may be reused while it is read; the plan's own key tells.
         unsafe { maps::services.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn keyed_mark(self, key: &ServiceKey) -> Option<Marked> {
+        // SAFETY: the element may be reused while it is read; who asks looks twice.
+        unsafe { maps::keyed_marks.get(key) }.map(|keyed| keyed.marked)
+    }
+
+    #[inline(always)]
+    fn mark_rule<'a>(self, place: u32) -> Option<&'a MarkRule> {
+        maps::mark_rules.get(place)
     }
 
     #[inline(always)]

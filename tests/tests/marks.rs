@@ -8,7 +8,7 @@ use lvs_api::model::Family::{self, Ipv4, Ipv6};
 use lvs_api::model::Method::{self, Direct, Nat};
 use lvs_api::model::Protocol::{Tcp, Udp};
 use lvs_tests::lab::addresses::{FAMILIES, server, virtual_address};
-use lvs_tests::lab::director::{method_flag, server_name, service, service_name};
+use lvs_tests::lab::director::{method_flag, server_name, service_name};
 use lvs_tests::lab::{Arms, Lab, Missing, find, skipped};
 use lvs_tests::pairs;
 
@@ -95,29 +95,102 @@ fn mark_rules_outlive_the_daemon_and_their_service() {
     assert_eq!(lab.client.get(address).unwrap(), "server2");
 }
 
+/// The name of the only server that new connections to an address get to.
+fn only_server(lab: &Lab) -> String {
+    let address = virtual_address(Ipv4, Direct);
+    let mut names = lab.client.get_many(address, 4).unwrap();
+    names.dedup();
+    assert_eq!(names.len(), 1, "{names:?}");
+    names.remove(0)
+}
+
+/// A service for the address with server 1, and one for each of the marks 2 and 3 with the server of that number.
+fn side_by_side() -> String {
+    let name = service_name(Tcp, Ipv4, Direct);
+    let mut lines = format!("-A {name} -s rr\n-a {name} {} -g\n", server_name(Ipv4, 1));
+    for mark in [2, 3] {
+        let server = server_name(Ipv4, mark);
+        let _ = writeln!(lines, "-A -f {mark} -s rr\n-a -f {mark} {server} -g");
+    }
+    lines
+}
+
 #[test]
-fn an_address_and_port_have_either_a_mark_or_a_service() {
-    let Some(lab) = Lab::for_story(Arms::Two, &service(Tcp, Ipv4, Direct, "rr")) else {
+fn a_mark_comes_before_the_service_of_the_same_address() {
+    let Some(lab) = Lab::for_story(Arms::Two, &side_by_side()) else {
         return;
     };
     let name = service_name(Tcp, Ipv4, Direct);
-    let refused = |line: &str, words: &str| {
-        let output = lab.director.try_lvsadm(line).unwrap();
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(255), "{line}: {text}");
-        assert!(text.contains(words), "{line}: {text}");
-    };
-    refused(
-        &format!("--mark 3 {name}"),
-        "a virtual service of their own",
-    );
-    lab.director.lvsadm(&format!("-D {name}")).unwrap();
+    assert_eq!(only_server(&lab), "server1");
     lab.director.lvsadm(&format!("--mark 3 {name}")).unwrap();
-    refused(&format!("-A {name} -s rr"), "carry the mark 3");
+    assert_eq!(only_server(&lab), "server3");
+    // A mark without a service leaves its packets to the address'.
+    lab.director.lvsadm("-D -f 3").unwrap();
+    assert_eq!(only_server(&lab), "server1");
+    lab.director.lvsadm(&format!("--mark 2 {name}")).unwrap();
+    assert_eq!(only_server(&lab), "server2");
+    lab.director.restart().unwrap();
+    assert_eq!(only_server(&lab), "server2");
     lab.director.lvsadm(&format!("--mark 0 {name}")).unwrap();
-    refused(&format!("--mark 0 {name}"), "No such service");
-    lab.director.lvsadm(&format!("-A {name} -s rr")).unwrap();
+    assert_eq!(only_server(&lab), "server1");
+    let output = lab
+        .director
+        .try_lvsadm(&format!("--mark 0 {name}"))
+        .unwrap();
+    assert_eq!(output.status.code(), Some(255));
     assert_eq!(lab.director.lvsadm("--list-marks").unwrap(), "");
+}
+
+#[test]
+fn rules_match_by_networks_ports_and_interfaces_and_the_last_one_holds() {
+    let Some(lab) = Lab::for_story(Arms::Two, &side_by_side()) else {
+        return;
+    };
+    let address = virtual_address(Ipv4, Direct);
+    let rule = |options: &str| lab.director.lvsadm(&format!("--mark {options}")).unwrap();
+    let network = format!("--destination {address}/24 --protocol tcp");
+    for (options, server) in [
+        (format!("2 {network}"), "server2"),
+        (format!("3 {network} --dport 80:90"), "server3"),
+        (format!("2 {network} --dport 81:90"), "server3"),
+        (format!("2 {network} --source 0.0.0.0/1"), "server2"),
+        (format!("3 {network} --source 192.0.2.0/24"), "server2"),
+        (
+            format!("3 --destination {address} --sport 1024:"),
+            "server3",
+        ),
+        (
+            format!("2 --destination {address} --in-interface lo"),
+            "server3",
+        ),
+        (format!("2 {network} --in-interface nosuch0"), "server3"),
+        // Set again: the last one.
+        (format!("2 {network}"), "server2"),
+    ] {
+        rule(&options);
+        assert_eq!(only_server(&lab), server, "{options}");
+    }
+    let rules = lab.director.lvsadm("--list-marks").unwrap();
+    assert_eq!(rules.lines().count(), 8, "{rules}");
+    lab.director.restart().unwrap();
+    assert_eq!(lab.director.lvsadm("--list-marks").unwrap(), rules);
+    assert_eq!(only_server(&lab), "server2");
+    rule(&format!("0 {network}"));
+    assert_eq!(only_server(&lab), "server3");
+    // An interface that comes later is found.
+    let ingress = lab.director.interfaces()[0];
+    let namespace = lab.director.namespace();
+    rule(&format!("2 {network} --in-interface later0"));
+    assert_eq!(only_server(&lab), "server3");
+    let rename = |from: &str, to: &str| {
+        let mut command = Command::new("ip");
+        command.args(["link", "property", "add", "dev", from, "altname", to]);
+        namespace.output(&mut command).unwrap().status.success()
+    };
+    if rename(ingress, "later0") {
+        std::thread::sleep(std::time::Duration::from_secs(3));
+        assert_eq!(only_server(&lab), "server2");
+    }
 }
 
 #[test]

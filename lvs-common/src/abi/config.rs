@@ -29,6 +29,14 @@ pub struct Config {
     pub own_count: u32,
     /// Not 0: there may be probes on the service path.
     pub probing: u32,
+    /// Not 0: there are rules for marks that packets find by a key.
+    pub keyed_marks: u32,
+    /// The rules for marks that packets are compared with, see [`Config::mark_run`].
+    pub mark_rules: u32,
+    /// Not 0: there are services with [`super::Plan::FTP`].
+    pub ftp_services: u32,
+    /// Always zero.
+    pub reserved: u32,
     /// Ethernet addresses of this machine, see [`Config::own_address`].
     pub own: [u64; OWN_ADDRESSES],
 }
@@ -47,6 +55,12 @@ impl Config {
     pub const fn own_address(address: Mac) -> u64 {
         let [first @ .., fifth, sixth] = address;
         u32::from_ne_bytes(first) as u64 | (u16::from_ne_bytes([fifth, sixth]) as u64) << 32
+    }
+
+    /// The value of `mark_rules` for a run of rules: its first place and its length, both 16 bits. One word, so
+    /// that one store replaces all rules.
+    pub const fn mark_run(first: u32, count: u32) -> u32 {
+        first << 16 | count
     }
 
     /// Ticks without a packet after which a connection in this state is forgotten.

@@ -4,8 +4,11 @@
 pub const MAX_SERVICES: u32 = 8_192;
 /// Rules that give packets a firewall mark.
 pub const MAX_RULES: u32 = 4_096;
-/// Keys in the hash of services: those that packets look up, and the daemon's record of each rule.
-pub const MAX_KEYS: u32 = MAX_SERVICES + 2 * MAX_RULES;
+/// Keys in the hash of services.
+pub const MAX_KEYS: u32 = MAX_SERVICES;
+/// Room for the rules that packets are compared with one by one: those in force, and those that are written
+/// to replace them.
+pub const MARK_RULE_PLACES: u32 = 2 * MAX_RULES;
 /// Plans: each service's own, one more while it is replaced, and some to spare.
 pub const MAX_PLANS: u32 = 3 * MAX_SERVICES;
 /// Real servers of all services together at most, deleted ones with connections included.

@@ -4,6 +4,10 @@
 pub const CONFIG: &str = "config";
 /// Hash of [`super::ServiceKey`] to service index (`u32`), written by the daemon.
 pub const SERVICES: &str = "services";
+/// Hash of [`super::ServiceKey`] to [`super::KeyedMark`], written by the daemon.
+pub const KEYED_MARKS: &str = "keyed_marks";
+/// [`super::MarkRule`]s, of which [`super::Config::mark_rules`] says which count, written by the daemon.
+pub const MARK_RULES: &str = "mark_rules";
 /// Service index to the number of the [`super::Plan`] in force (`u32`; 0: none), written by the daemon.
 pub const ACTIVE_PLANS: &str = "active_plans";
 /// Plan number to [`super::Plan`], written by the daemon; number 0 is never used.

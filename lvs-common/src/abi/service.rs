@@ -8,8 +8,8 @@ use super::address::Address;
 /// Key of a virtual service.
 ///
 /// A firewall mark's service has its mark (network order) in the place of the address, no port and the
-/// protocol [`ServiceKey::MARK`], by which no packet is looked up: packets find it by the keys of the
-/// rules that give them the mark.
+/// protocol [`ServiceKey::MARK`], by which no packet is looked up: packets find it by the rules that give
+/// them the mark, see [`super::Marked`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct ServiceKey {
@@ -19,16 +19,13 @@ pub struct ServiceKey {
     pub port: U16,
     /// IP protocol number: 6, 17 or 132, or [`ServiceKey::MARK`].
     pub protocol: u8,
-    /// 4 or 6; with the bit [`ServiceKey::RULE`] in the daemon's own records.
+    /// 4 or 6.
     pub family: u8,
 }
 
 impl ServiceKey {
     /// `protocol` of a firewall mark's service.
     pub const MARK: u8 = 0;
-    /// Bit of `family`: the element's value is not a service index but the mark that packets with this
-    /// key carry. A record for the daemon, which no packet is looked up by.
-    pub const RULE: u8 = 0x80;
 }
 
 /// How a real server is picked. Everything that differs between IPVS's schedulers beyond that is in
@@ -108,6 +105,9 @@ impl Plan {
     pub const FLAG_2: u8 = 0x10;
     /// Bit of `flags`: scheduler flag 3.
     pub const FLAG_3: u8 = 0x20;
+    /// Bit of `flags`: connections to other ports of the address may be data connections of FTP, which its
+    /// templates send to the control connection's server (`ip_vs_service_find`).
+    pub const FTP: u8 = 0x40;
 }
 
 /// How packets reach a real server.

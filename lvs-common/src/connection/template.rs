@@ -5,6 +5,7 @@ use zerocopy::byteorder::network_endian::U16;
 use super::key::{Key, Kind, Ports};
 use crate::abi::{ServiceKey, ticks};
 use crate::family::Family;
+use crate::wire::protocol;
 
 /// State of a template of whose connections none was established yet.
 pub const UNASSURED: u8 = 0;
@@ -31,15 +32,17 @@ pub fn network<F: Family>(client: F::Address, prefix: u8) -> F::Address {
 }
 
 /// Key of a client's template: its network and the service's own key, which for a
-/// firewall mark names no address (`ip_vs_sched_persist`).
+/// firewall mark names no address (`ip_vs_sched_persist`). FTP's is for every port of the address, as its data
+/// connections go to others than its control connections.
 #[inline(always)]
 pub fn template<F: Family>(client: F::Address, service: &ServiceKey, prefix: u8) -> Key<F> {
+    let ftp = service.protocol == protocol::TCP && service.port.get() == 21;
     Key {
         source: network::<F>(client, prefix),
         destination: F::narrow(&service.address),
         ports: Ports {
             source: U16::ZERO,
-            destination: service.port,
+            destination: if ftp { U16::ZERO } else { service.port },
         },
         protocol: service.protocol,
         kind: Kind::Template as u8,

@@ -57,6 +57,7 @@ mod fast_path;
 mod find;
 mod icmp_answer;
 mod insert;
+mod mark;
 mod orphan;
 mod persistence;
 mod probe_answer;

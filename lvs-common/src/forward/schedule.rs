@@ -1,7 +1,7 @@
 //! A packet of no known connection: its service, and the server it is scheduled to.
 
 use super::persistence;
-use super::service::{flow, service};
+use super::service::{flow, is_ftp_data, service};
 use super::stage::Stage;
 use super::stateless::no_connection;
 use super::work::Work;
@@ -17,7 +17,8 @@ use crate::verdict::{Reason, Verdict};
 /// Picks the server of a new connection, if there is a service for it.
 #[inline(never)]
 pub(super) fn schedule<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> Stage {
-    let (Some(plan), Some(protocol)) = (service(tables, &work.key), work.forward.protocol) else {
+    work.service = service(tables, &work.key, work.forward.interface);
+    let (Some(plan), Some(protocol)) = (tables.plan(work.service), work.forward.protocol) else {
         work.verdict = Verdict::pass(Reason::NoService);
         return Stage::Reply;
     };
@@ -48,6 +49,10 @@ pub(super) fn schedule<F: Network, T: Tables + Store<F>>(tables: T, work: &mut W
 fn pick<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>, plan: &Plan) -> Stage {
     let flow = flow(&work.key, work.forward.hash);
     let Some((_, member)) = scheduler::pick(tables, plan, &flow, &mut work.search) else {
+        // `ip_vs_leave`: it may be for another server on the director, it was only perhaps FTP's.
+        if is_ftp_data(plan, &work.key) {
+            return work.end(Verdict::pass(Reason::NoService));
+        }
         return Stage::NoServer;
     };
     scheduler::note_threshold(tables, member);
@@ -61,11 +66,11 @@ pub(super) fn no_template<F: Network, T: Tables + Store<F>>(
     tables: T,
     work: &mut Work<F>,
 ) -> Stage {
-    let Some(plan) = service(tables, &work.key) else {
-        return Stage::Reply;
+    let Some(plan) = tables.plan(work.service) else {
+        return Stage::NoServer;
     };
     match pick(tables, work, plan) {
-        Stage::NoServer => Stage::NoServer,
-        _ => Stage::NewTemplate,
+        Stage::Insert => Stage::NewTemplate,
+        none => none,
     }
 }

@@ -1,12 +1,16 @@
-//! The virtual service of a packet.
+//! The virtual service of a packet (`ip_vs_service_find`).
 
-use crate::abi::{Plan, ServiceKey};
+use zerocopy::byteorder::network_endian::U16;
+
+use super::mark::marked_service;
+use crate::abi::{Config, Marked, Plan, ServiceKey};
 use crate::aligned::Aligned;
 use crate::connection::Key;
 use crate::family::Family;
 use crate::network::Network;
 use crate::scheduler::{self, Flow};
 use crate::tables::Tables;
+use crate::wire::protocol;
 
 /// The flow of a key with this hash, as schedulers look at it.
 #[inline(always)]
@@ -20,26 +24,94 @@ pub(super) fn flow<F: Family>(key: &Key<F>, hash: u64) -> Flow {
     }
 }
 
-/// The plan of the service that a flow is for: its own port's, else the one for every port. Either may
-/// be a firewall mark's, to which the keys of its rules lead.
+/// Port of FTP's control connections.
+const FTP: U16 = U16::new(21);
+/// Ports that only privileged programs listen on; a passive FTP server offers none of them.
+const PRIVILEGED: u16 = 1024;
+
+/// Index that no service has.
+const NONE: u32 = Marked::NO_SERVICE;
+
+/// Index of the service that a packet with this key is for, if it came by this interface: that of the mark it
+/// carries, else its own port's, else FTP's of its address, else the one for every port. It has a plan.
+#[inline(never)]
+pub(super) fn service<F: Network, T: Tables>(tables: T, key: &Key<F>, interface: u32) -> u32 {
+    let Some(config) = tables.config() else {
+        return NONE;
+    };
+    if config.keyed_marks | config.mark_rules != 0 {
+        let index = marked_service(tables, config, key, interface);
+        let plan = tables.plan(index);
+        if plan.is_some_and(|plan| plan.key.protocol == ServiceKey::MARK) {
+            return index;
+        }
+    }
+    let mut wanted = wanted(key);
+    if let Some(index) = tables.service(&wanted.0) {
+        return if leads_to(tables, index, &wanted.0) {
+            index
+        } else {
+            NONE
+        };
+    }
+    let port = key.ports.destination.get();
+    let may_be_data = port == 20 || port >= PRIVILEGED;
+    if config.ftp_services != 0 && may_be_data && key.protocol == protocol::TCP {
+        wanted.0.port = FTP;
+        if let Some(index) = tables.service(&wanted.0) {
+            let plan = tables.plan(index).filter(|plan| plan.key == wanted.0);
+            let takes_data = plan.is_some_and(|plan| plan.flags & Plan::FTP != 0);
+            return if takes_data { index } else { NONE };
+        }
+    }
+    wanted.0.port = U16::ZERO;
+    match tables.service(&wanted.0) {
+        Some(index) if leads_to(tables, index, &wanted.0) => index,
+        _ => NONE,
+    }
+}
+
+/// The plan of the service that a packet with this key is for, if neither marks nor FTP have to be thought of.
 #[inline(always)]
-pub(super) fn service<'a, F: Network, T: Tables + 'a>(tables: T, key: &Key<F>) -> Option<&'a Plan> {
-    let mut wanted = Aligned(ServiceKey {
+pub(super) fn plain_service<'a, F: Network, T: Tables + 'a>(
+    tables: T,
+    config: &Config,
+    key: &Key<F>,
+) -> Option<&'a Plan> {
+    if config.keyed_marks | config.mark_rules != 0 {
+        return None;
+    }
+    let mut wanted = wanted(key);
+    let index = if let Some(index) = tables.service(&wanted.0) {
+        index
+    } else {
+        if config.ftp_services != 0 {
+            return None;
+        }
+        wanted.0.port = U16::ZERO;
+        tables.service(&wanted.0)?
+    };
+    tables.plan(index).filter(|plan| plan.key == wanted.0)
+}
+
+#[inline(always)]
+fn wanted<F: Network>(key: &Key<F>) -> Aligned<ServiceKey> {
+    Aligned(ServiceKey {
         address: F::widen(key.destination),
         port: key.ports.destination,
         protocol: key.protocol,
         family: F::NUMBER,
-    });
-    let index = if let Some(index) = tables.service(&wanted.0) {
-        index
-    } else {
-        wanted.0.port = zerocopy::byteorder::network_endian::U16::ZERO;
-        tables.service(&wanted.0)?
-    };
-    // The hash element may have been reused while it was read: the plan knows whose it is. A mark's is
-    // found by many keys: this one, if it still leads there.
-    tables.plan(index).filter(|plan| {
-        plan.key == wanted.0
-            || plan.key.protocol == ServiceKey::MARK && tables.service(&wanted.0) == Some(index)
     })
+}
+
+/// The hash element may have been reused while it was read: the plan knows whose it is.
+#[inline(always)]
+fn leads_to<T: Tables>(tables: T, index: u32, key: &ServiceKey) -> bool {
+    tables.plan(index).is_some_and(|plan| plan.key == *key)
+}
+
+/// Returns whether a service of FTP's port was found for a packet with this key that is for another port.
+#[inline(always)]
+pub(super) fn is_ftp_data<F: Family>(plan: &Plan, key: &Key<F>) -> bool {
+    plan.flags & Plan::FTP != 0 && plan.key.port != key.ports.destination
 }

@@ -1,7 +1,7 @@
 //! Packets whose connection has no place in the table: forwarded by their flow alone, where that can be.
 
 use super::context::Route;
-use super::service::{flow, service};
+use super::service::flow;
 use super::stage::Stage;
 use super::work::Work;
 use crate::abi::{Method, Plan};
@@ -15,7 +15,7 @@ use crate::verdict::{Reason, Verdict};
 /// The table has no room for the connection.
 #[inline(never)]
 pub(super) fn table_full<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> Stage {
-    match service(tables, &work.key) {
+    match tables.plan(work.service) {
         Some(plan) => {
             let flow = flow(&work.key, work.forward.hash);
             stateless(tables, work, plan, &flow)

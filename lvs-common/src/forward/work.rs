@@ -27,6 +27,8 @@ pub struct Work<F: Family> {
     pub reply: Inserted,
     /// How the service of a new connection groups clients, see [`Record::persistence`].
     pub persistence: u8,
+    /// Index of the service that a new connection is for.
+    pub service: u32,
     /// The search for the server of a new connection: not the one that did not answer it before.
     pub search: Search,
     /// Number of the packet's connection in the table, plus one, for `find::again`.

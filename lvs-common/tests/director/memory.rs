@@ -6,8 +6,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 
 use lvs_common::abi::{
-    ADDR_FILTER_WORDS, Config, FragmentKey, Hop, Load, Member, Method, Pick, Plan, ProbeKey,
-    ProbeRoute, Server, ServiceKey, Stats, WAYS, addr_filter_bit, ticks,
+    ADDR_FILTER_WORDS, Config, FragmentKey, Hop, Load, MarkRule, Marked, Member, Method, Pick,
+    Plan, ProbeKey, ProbeRoute, Server, ServiceKey, Stats, WAYS, addr_filter_bit, ticks,
 };
 use lvs_common::connection::table::{Store, Ways};
 use lvs_common::connection::{Client, EntryId, Kind, Loads, Ports, Protocol};
@@ -43,6 +43,10 @@ pub(crate) struct Director {
     pub(crate) secrets: [u64; 16],
     services: Vec<Service>,
     index: HashMap<ServiceKey, u32>,
+    /// Rules for marks that packets find by a key.
+    pub(crate) keyed_marks: HashMap<ServiceKey, Marked>,
+    /// Rules for marks that packets are compared with.
+    pub(crate) mark_rules: Vec<MarkRule>,
     members: Vec<Member>,
     slots: Vec<u16>,
     rr_cursors: Vec<AtomicU32>,
@@ -121,6 +125,8 @@ impl Director {
             secrets: secrets(1),
             services: Vec::new(),
             index: HashMap::new(),
+            keyed_marks: HashMap::new(),
+            mark_rules: Vec::new(),
             members: Vec::new(),
             slots: Vec::new(),
             rr_cursors: Vec::new(),
@@ -147,7 +153,7 @@ impl Director {
         self.config.own_count = u32::try_from(addresses.len()).expect("few");
     }
 
-    fn heed(&mut self, address: &[u8; 16]) {
+    pub(crate) fn heed(&mut self, address: &[u8; 16]) {
         let (word, bit) = addr_filter_bit(address);
         self.addr_filter[word] |= 1 << bit;
     }
@@ -160,6 +166,11 @@ impl Director {
             protocol: protocol.number(),
             family: if address.is_ipv4() { 4 } else { 6 },
         };
+        self.serve_key(key, pick)
+    }
+
+    /// Adds a service without servers by its key.
+    pub(crate) fn serve_key(&mut self, key: ServiceKey, pick: Pick) -> u32 {
         let service = u32::try_from(self.services.len()).expect("few");
         self.services.push(Service {
             plan: Plan {
@@ -380,6 +391,15 @@ impl Tables for &Director {
     }
     fn service(self, key: &ServiceKey) -> Option<u32> {
         self.index.get(key).copied()
+    }
+    fn keyed_mark(self, key: &ServiceKey) -> Option<Marked> {
+        self.keyed_marks.get(key).copied()
+    }
+    fn mark_rule<'a>(self, place: u32) -> Option<&'a MarkRule>
+    where
+        Self: 'a,
+    {
+        self.mark_rules.get(place as usize)
     }
     fn plan<'a>(self, service: u32) -> Option<&'a Plan>
     where

@@ -94,6 +94,7 @@ fn work<F: Family>() -> Work<F> {
             tag: Tag(0xeeee),
         },
         persistence: 0xee,
+        service: 0,
         search: Search::new(0),
         number: 0xeeee,
         one_packet: true,

@@ -18,10 +18,9 @@ use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 
 use super::health::{Event, Health, Override};
+use super::mark::MarkRule;
 use super::peers::PeersStatus;
-use super::protocol::{
-    Connection, Edit, MarkRule, Refusal, Services, Status, Timeouts, VerdictCount,
-};
+use super::protocol::{Connection, Edit, Refusal, Services, Status, Timeouts, VerdictCount};
 use super::role::{Handover, Role, RoleStatus};
 use super::route::Route;
 use super::sync::{SyncCommand, SyncStatus};

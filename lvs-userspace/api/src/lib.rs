@@ -4,6 +4,7 @@
 
 pub mod client;
 pub mod health;
+pub mod mark;
 pub mod model;
 pub mod peers;
 pub mod protocol;

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::mark::MarkRule;
 use crate::model::{Protocol, ServerId, ServerSettings, ServiceId, ServiceSettings};
 
 /// One change to the tables: it is made whole or refused whole.
@@ -47,21 +48,8 @@ pub enum Edit {
     },
     /// Seconds; 0 keeps the value in force.
     SetTimeouts(Timeouts),
-    /// Set or remove the rule that gives packets a firewall mark.
+    /// Set or remove a rule that gives packets a firewall mark.
     Mark(MarkRule),
-}
-
-/// Rule that gives packets a firewall mark.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MarkRule {
-    /// Transport protocol.
-    pub protocol: Protocol,
-    /// Destination address and port; port 0: every port that has neither a rule nor a virtual service
-    /// of its own.
-    pub address: SocketAddr,
-    /// The mark; 0 removes the rule.
-    pub mark: u32,
 }
 
 /// Refusal of a request, in the kernel's terms.

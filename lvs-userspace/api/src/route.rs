@@ -45,7 +45,7 @@ routes! {
     Timeouts: GET "/v1/timeouts",
     /// Answer: list of [`VerdictCount`](crate::protocol::VerdictCount).
     Verdicts: GET "/v1/verdicts",
-    /// Answer: list of [`MarkRule`](crate::protocol::MarkRule).
+    /// Answer: list of [`MarkRule`](crate::mark::MarkRule).
     Marks: GET "/v1/marks",
     /// Answer: [`Status`](crate::protocol::Status).
     Status: GET "/v1/status",

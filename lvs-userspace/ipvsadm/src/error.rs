@@ -62,6 +62,8 @@ pub enum UsageError {
     Timeout(String),
     #[error("invalid fwmark value `{0}' specified")]
     Mark(String),
+    #[error("illegal {option} specified: {why}")]
+    MarkOption { option: &'static str, why: String },
     #[error("illegal virtual server persistent mask specified")]
     Netmask,
     #[error("illegal ipv6 netmask specified")]

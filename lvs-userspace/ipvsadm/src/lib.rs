@@ -9,6 +9,7 @@ pub mod command;
 pub mod connections;
 pub mod error;
 pub mod listing;
+pub mod mark_options;
 pub mod names;
 pub mod netfilter;
 mod number;

@@ -71,7 +71,19 @@ impl CommandName {
                     O::SchedulerFlags,
                 ],
             ),
-            Self::DeleteService | Self::Mark => (&[O::Service], &[]),
+            Self::DeleteService => (&[O::Service], &[]),
+            Self::Mark => (
+                &[],
+                &[
+                    O::Service,
+                    O::Protocol,
+                    O::Destination,
+                    O::DestinationPort,
+                    O::Source,
+                    O::SourcePort,
+                    O::InInterface,
+                ],
+            ),
             Self::List => (
                 &[],
                 &[
@@ -199,6 +211,12 @@ option_names! {
     TunnelNoChecksum "tun-nocsum",
     TunnelChecksum "tun-csum",
     TunnelRemoteChecksum "tun-remcsum",
+    Protocol "protocol",
+    Destination "destination",
+    DestinationPort "dport",
+    Source "source",
+    SourcePort "sport",
+    InInterface "in-interface",
 }
 
 /// Value of a switch.
@@ -346,6 +364,14 @@ const SPELLINGS: &[Spelling] = {
         plain("tun-nocsum", None, No, O::TunnelNoChecksum),
         plain("tun-csum", None, No, O::TunnelChecksum),
         plain("tun-remcsum", None, No, O::TunnelRemoteChecksum),
+        plain("protocol", None, Yes, O::Protocol),
+        plain("destination", None, Yes, O::Destination),
+        plain("dport", None, Yes, O::DestinationPort),
+        plain("destination-port", None, Yes, O::DestinationPort),
+        plain("source", None, Yes, O::Source),
+        plain("sport", None, Yes, O::SourcePort),
+        plain("source-port", None, Yes, O::SourcePort),
+        plain("in-interface", None, Yes, O::InInterface),
         plain("numeric", Some('n'), No, O::Numeric),
         plain("connection", Some('c'), No, O::Connection),
         plain("timeout", None, No, O::Timeout),

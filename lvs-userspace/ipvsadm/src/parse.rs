@@ -5,11 +5,12 @@
 
 use std::path::PathBuf;
 
-use lvs_api::model::{Protocol, ServiceId};
-use lvs_api::protocol::{Edit, MarkRule, Timeouts};
+use lvs_api::model::Protocol;
+use lvs_api::protocol::{Edit, Timeouts};
 
 use super::command::{Command, Invocation, Listing, View};
 use super::error::UsageError;
+use super::mark_options::MarkOptions;
 use super::number::timeout;
 use super::option::{CommandName, OptionName, Rule, Switch};
 use super::server_options::ServerOptions;
@@ -46,7 +47,8 @@ pub fn parse(program: &str, words: Vec<String>) -> Result<Invocation, UsageError
                 line.command = Some(name);
                 line.sync.begin(name, value.as_deref())?;
                 if name == CommandName::Mark {
-                    line.mark = service_options::mark(value.as_deref().unwrap_or_default(), 0)?;
+                    line.mark.mark =
+                        service_options::mark(value.as_deref().unwrap_or_default(), 0)?;
                 }
                 if matches!(name, CommandName::Help | CommandName::Version) {
                     break;
@@ -77,7 +79,7 @@ struct Line {
     service: ServiceOptions,
     server: ServerOptions,
     sync: SyncArguments,
-    mark: u32,
+    mark: MarkOptions,
 }
 
 impl Line {
@@ -101,6 +103,7 @@ impl Line {
                 // Any other option has no value: `given` holds it.
                 let _known = self.service.set(option, value)?
                     || self.server.set(option, text)?
+                    || self.mark.set(option, text)?
                     || self.sync.take(option, text)?;
             }
             Switch::Sort | Switch::Command(_) | Switch::Socket => {}
@@ -195,7 +198,7 @@ impl Line {
                 all: self.has(OptionName::Exact),
             },
             CommandName::Status => Command::Status,
-            CommandName::Mark => Command::Edit(Edit::Mark(self.mark_rule()?)),
+            CommandName::Mark => Command::Edit(Edit::Mark(self.mark.rule(self.service.id)?)),
             CommandName::ListMarks => Command::ListMarks,
             CommandName::ImportMarks => Command::ImportMarks,
             CommandName::Help => Command::Help,
@@ -275,17 +278,6 @@ impl Line {
                     listing,
                 })
             }
-        }
-    }
-
-    fn mark_rule(&self) -> Result<MarkRule, UsageError> {
-        match self.service.id {
-            Some(ServiceId::Address { protocol, address }) => Ok(MarkRule {
-                protocol,
-                address,
-                mark: self.mark,
-            }),
-            _ => Err(UsageError::ServiceAddress),
         }
     }
 

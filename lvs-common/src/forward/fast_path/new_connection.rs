@@ -6,7 +6,7 @@ use super::send::{Departure, Route, finish};
 use crate::abi::{Member, Method, Plan};
 use crate::connection::table::{self, New, Place, Store, Survey};
 use crate::connection::{FirstState, Kind, Protocol, Record, Signal, tcp};
-use crate::forward::service::{flow, service};
+use crate::forward::service::{flow, plain_service};
 use crate::network::Network;
 use crate::packet::Packet;
 use crate::probe;
@@ -47,7 +47,7 @@ fn open<'a, F: Network, T: Tables + Store<F> + 'a>(
         return None;
     }
     let hash = key.hash(tables);
-    let plan = service::<F, T>(tables, &key)?;
+    let plan = plain_service::<F, T>(tables, packet.config, &key)?;
     let one_packet = plan.flags & Plan::ONE_PACKET != 0;
     let martian = F::is_martian(&key.source);
     if plan.persistence != 0 || one_packet || martian || probe::returned(tables, &key) {

@@ -1,11 +1,38 @@
 //! The filter of addresses that the program asks first: packets from and to others are not the director's.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use lvs_api::mark::Network;
 use lvs_common::abi::{ADDR_FILTER_WORDS, Address, addr_filter_bit};
 
+use crate::address::widen;
 use crate::kernel::Maps;
+
+/// Words of the filter.
+#[expect(clippy::cast_possible_truncation, reason = "a small constant")]
+const WORDS: u32 = ADDR_FILTER_WORDS as u32;
+
+/// Bits of a network's addresses beyond its prefix at most: with more, the filter holds every address. It has
+/// 131,072 bits.
+const MAX_HOST_BITS: u8 = 12;
+
+/// The addresses of a network; `None`: there are too many.
+fn addresses(network: Network) -> Option<impl Iterator<Item = Address>> {
+    let Network { address, prefix } = network;
+    let (first, bits) = match address {
+        IpAddr::V4(v4) => (u128::from(v4.to_bits()), 32),
+        IpAddr::V6(v6) => (v6.to_bits(), 128),
+    };
+    let host = bits - prefix.min(bits);
+    let one = move |number: u128| match address {
+        IpAddr::V4(_) => IpAddr::V4(u32::try_from(number).unwrap_or(u32::MAX).into()),
+        IpAddr::V6(_) => IpAddr::V6(number.into()),
+    };
+    let numbers = (0..1_u128 << host.min(MAX_HOST_BITS)).map(move |offset| first | offset);
+    (host <= MAX_HOST_BITS).then(|| numbers.map(move |number| widen(one(number))))
+}
 
 /// Bits of the addresses that the program looks at.
 pub(super) struct AddressFilter {
@@ -28,6 +55,20 @@ impl AddressFilter {
         }
     }
 
+    /// From now on the program looks at packets to every address of a network.
+    pub(super) fn add_network(&self, network: Network) {
+        match addresses(network) {
+            Some(addresses) => addresses.for_each(|address| self.add(&address)),
+            None => {
+                for index in 0..WORDS {
+                    if let Some(word) = self.maps.addr_filter.double_word(index, 0) {
+                        word.store(u64::MAX, Ordering::Release);
+                    }
+                }
+            }
+        }
+    }
+
     /// Notes that an address may be needed no longer.
     pub(super) const fn mark_stale(&mut self) {
         self.stale = true;
@@ -37,14 +78,25 @@ impl AddressFilter {
         self.stale
     }
 
-    /// Writes the filter anew, of exactly these addresses.
-    pub(super) fn rebuild(&mut self, addresses: &[Address]) {
+    /// Writes the filter anew, of exactly these addresses and networks.
+    pub(super) fn rebuild(&mut self, single: &[Address], networks: impl Iterator<Item = Network>) {
         let mut words = vec![0u64; ADDR_FILTER_WORDS];
-        for address in addresses {
+        let mut add = |address: &Address| {
             let (word, bit) = addr_filter_bit(address);
             if let Some(word) = words.get_mut(word) {
                 *word |= 1 << bit;
             }
+        };
+        single.iter().for_each(&mut add);
+        let mut all = false;
+        for network in networks {
+            match addresses(network) {
+                Some(addresses) => addresses.for_each(|address| add(&address)),
+                None => all = true,
+            }
+        }
+        if all {
+            words.fill(u64::MAX);
         }
         for (index, word) in (0..).zip(words) {
             if let Some(place) = self.maps.addr_filter.double_word(index, 0) {
@@ -52,5 +104,22 @@ impl AddressFilter {
             }
         }
         self.stale = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_network_is_its_addresses() {
+        let all = |text: &str| addresses(text.parse().unwrap()).map(Iterator::count);
+        assert_eq!(all("192.0.2.1/32"), Some(1));
+        assert_eq!(all("192.0.2.0/24"), Some(256));
+        assert_eq!(all("10.0.0.0/19"), None);
+        assert_eq!(all("0.0.0.0/0"), None);
+        assert_eq!(all("2001:db8::/116"), Some(4096));
+        let last = addresses("192.0.2.128/25".parse().unwrap()).unwrap().last();
+        assert_eq!(last, Some(widen(IpAddr::from([192, 0, 2, 255]))));
     }
 }

@@ -13,7 +13,6 @@ use lvs_common::abi::{Plan, ServiceKey};
 use tracing::{info, warn};
 
 use super::allocator::MapKind;
-use super::marks::Marks;
 use super::parts::Director;
 use super::services::{Assigned, Service};
 use super::wanted::Wanted;
@@ -23,7 +22,7 @@ use crate::kernel::KernelError;
 impl Director {
     pub(super) fn adopt(&mut self) -> Result<(), KernelError> {
         let mut found: HashMap<ServiceKey, u32> = self.keys.all()?.into_iter().collect();
-        self.marks = Marks::adopt(&mut found);
+        self.marks.adopt(&self.keys)?;
         self.adopt_servers();
         for index in 0..self.maps.active_plans.len() {
             let number = self.maps.active_plans.read(index).unwrap_or(0);

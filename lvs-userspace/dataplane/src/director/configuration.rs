@@ -1,9 +1,11 @@
 //! The desired state of the tables as a whole.
 
+use lvs_api::mark::MarkRule;
 use lvs_api::model::ServiceId;
-use lvs_api::protocol::{Edit, MarkRule, Refusal, Timeouts};
+use lvs_api::protocol::{Edit, Refusal, Timeouts};
 use lvs_common::abi::{MAX_SERVERS, MAX_SERVICES};
 
+use super::edit::canonical_rule;
 use super::wanted::{Wanted, after, canonical_service, subject};
 
 /// The desired state of all tables.
@@ -36,10 +38,9 @@ impl Configuration {
                 return Ok(());
             }
             Edit::Mark(rule) => {
-                self.marks.retain(|other| {
-                    (other.protocol, other.address) != (rule.protocol, rule.address)
-                });
-                self.marks.extend((rule.mark != 0).then_some(*rule));
+                let rule = canonical_rule(rule)?;
+                self.marks.retain(|other| !other.matches_same(&rule));
+                self.marks.extend((rule.mark != 0).then_some(rule));
             }
             Edit::Flush => self.services.clear(),
             // Counters are not part of what is configured.

@@ -1,12 +1,13 @@
 //! Changes of the operator: each is made whole or refused whole.
 
+use lvs_api::mark::MarkRule;
 use lvs_api::model::ServiceId;
-use lvs_api::protocol::{Edit, MarkRule, Refusal, RefusalKind, Timeouts};
+use lvs_api::protocol::{Edit, Refusal, RefusalKind, Timeouts};
 
 use super::configuration::Configuration;
 use super::parts::Director;
+use super::timeouts;
 use super::wanted::{Wanted, after, canonical_service, subject};
-use super::{keys, timeouts};
 
 impl Director {
     /// Makes one change, whole or not at all.
@@ -68,19 +69,12 @@ impl Director {
                 self.remove_service(id)?;
             }
         }
-        for rule in self.marks() {
-            if !configuration.marks.contains(&rule) {
-                self.set_mark(&MarkRule { mark: 0, ..rule })?;
-            }
-        }
         for (id, wanted) in all {
             if self.wanted(id) != Some(wanted) {
                 self.upsert_service(*id, wanted.clone())?;
             }
         }
-        for rule in &configuration.marks {
-            self.set_mark(rule)?;
-        }
+        self.set_marks(&configuration.marks)?;
         self.follow();
         Ok(())
     }
@@ -96,7 +90,7 @@ impl Director {
         timeouts::get(&self.maps.config)
     }
 
-    /// The rules for marks there are, in the order of addresses.
+    /// The rules for marks there are, in the order in which they hold: the last one that matches does.
     pub fn marks(&self) -> Vec<MarkRule> {
         self.marks.list()
     }
@@ -126,22 +120,32 @@ impl Director {
 
     /// From now on these packets carry a mark; 0: none.
     fn set_mark(&mut self, rule: &MarkRule) -> Result<(), Refusal> {
-        let id = canonical_service(&ServiceId::Address {
-            protocol: rule.protocol,
-            address: rule.address,
-        });
-        let key = keys::key(&id);
+        let rule = canonical_rule(rule)?;
         if rule.mark == 0 {
-            return self.marks.remove(key, &mut self.keys);
+            self.filter.mark_stale();
+            return self.marks.remove(&rule, &self.services, &mut self.keys);
         }
-        if self.services.find(&id).is_some() {
-            return Err(Refusal::new(
-                RefusalKind::NotSupported,
-                "these packets have a virtual service of their own",
-            ));
-        }
-        self.marks.insert(key, rule.mark, &mut self.keys)?;
-        self.filter.add(&key.address);
-        Ok(self.marks.index_rule(key, &self.services, &mut self.keys)?)
+        self.filter.add_network(rule.destination());
+        self.marks.insert(rule, &self.services, &mut self.keys)
     }
+
+    /// Makes the rules for marks exactly these, in this order.
+    fn set_marks(&mut self, rules: &[MarkRule]) -> Result<(), Refusal> {
+        let known = self.marks();
+        if known == rules {
+            return Ok(());
+        }
+        for rule in known {
+            if !rules.iter().any(|wanted| wanted.matches_same(&rule)) {
+                self.set_mark(&MarkRule { mark: 0, ..rule })?;
+            }
+        }
+        rules.iter().try_for_each(|rule| self.set_mark(rule))
+    }
+}
+
+/// A rule as it is kept.
+pub(super) fn canonical_rule(rule: &MarkRule) -> Result<MarkRule, Refusal> {
+    rule.canonical()
+        .map_err(|why| Refusal::new(RefusalKind::NotSupported, why))
 }

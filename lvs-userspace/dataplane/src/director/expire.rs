@@ -3,8 +3,8 @@
 use lvs_api::model::{Method, ServiceId};
 
 use super::allocator::MapKind;
-use super::overload;
 use super::parts::Director;
+use super::{ftp, keys, overload};
 use crate::address::widen;
 
 impl Director {
@@ -13,6 +13,7 @@ impl Director {
         overload::expire(&self.maps.loads, &self.services);
         self.empty_trash(false);
         self.expire_hops();
+        self.marks.follow_interfaces();
         self.allocator.reclaim();
         if self.filter.is_stale() {
             self.rebuild_filter();
@@ -60,7 +61,7 @@ impl Director {
 
     /// Writes the filter of addresses anew: what is no longer needed drops out.
     fn rebuild_filter(&mut self) {
-        let mut addresses: Vec<_> = self.marks.addresses().collect();
+        let mut addresses = Vec::new();
         for (_, service) in self.services.all() {
             if let ServiceId::Address { address, .. } = service.id {
                 addresses.push(widen(address.ip()));
@@ -73,6 +74,9 @@ impl Director {
         }
         // Replies of a deleted server's connections are still the director's: to be dropped.
         addresses.extend(self.servers.deleted().map(|(_, address)| widen(address)));
-        self.filter.rebuild(&addresses);
+        self.filter.rebuild(&addresses, self.marks.destinations());
+        let mut configured = self.services.configured();
+        let ftp = configured.any(|(_, service)| ftp::is_control(&keys::key(&service.id)));
+        ftp::publish(&self.maps.config, ftp);
     }
 }

@@ -1,112 +1,262 @@
 //! Firewall marks without a firewall: netfilter marks packets only after the program has forwarded
 //! them, so rules of the director's own say which packets carry which mark.
 //!
-//! Packets find a mark's service by the key of the rule they match. A record beside it keeps the rule
-//! where its mark has no service, and over a restart of the daemon.
+//! A rule about one destination address, protocol and port (or every port) is found by a key; packets are
+//! compared with the others one by one. Each rule has a place among all of them, in the order in which they
+//! were set: of those that match the last one holds. Setting a rule again moves it to the end. The records in
+//! the maps hold all that is known of a rule, and so outlive the daemon.
 
-use std::collections::HashMap;
+use std::mem::offset_of;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
+use lvs_api::mark::{MarkRule, Network, PortRange};
 use lvs_api::model::{Family, ServiceId};
-use lvs_api::protocol::{MarkRule, Refusal, RefusalKind};
-use lvs_common::abi::{Address, MAX_RULES, ServiceKey};
+use lvs_api::protocol::{Refusal, RefusalKind};
+use lvs_common::abi::{
+    self, Address, AddressWords, Config, KeyedMark, MAX_RULES, Marked, ServiceKey, address_words,
+};
+use lvs_common::connection::Protocol;
+use zerocopy::FromZeros as _;
 
 use super::keys;
 use super::services::Services;
-use crate::kernel::{KernelError, ServiceKeys};
+use crate::address::{family, narrow, widen};
+use crate::kernel::{KernelError, Maps, ServiceKeys, wait_for_readers};
 
-/// Marks by the keys of the packets that carry them.
-#[derive(Default)]
-pub(super) struct Marks(HashMap<ServiceKey, u32>);
+/// The low half of [`Marked`], where the service index stands.
+const SERVICE: usize = offset_of!(abi::MarkRule, marked);
+const _: () = assert!(cfg!(target_endian = "little"));
+
+/// The rules, in the order of their places.
+pub(super) struct Marks {
+    maps: Arc<Maps>,
+    rules: Vec<Placed>,
+    /// First place in the map of the rules that packets are compared with.
+    first: u32,
+}
+
+/// A rule and its place among all.
+struct Placed {
+    place: u32,
+    rule: MarkRule,
+}
+
+impl Placed {
+    /// The record of a rule that packets are compared with.
+    fn record(&self, services: &Services) -> abi::MarkRule {
+        let rule = &self.rule;
+        let destination = rule.destination();
+        let any = Network {
+            prefix: 0,
+            ..destination
+        };
+        let source = rule.source.unwrap_or(any);
+        let interface = rule.interface.as_deref();
+        let mut interface_name = [0; 16];
+        for (byte, letter) in interface_name
+            .iter_mut()
+            .zip(interface.unwrap_or_default().bytes())
+        {
+            *byte = letter;
+        }
+        abi::MarkRule {
+            marked: self.marked(services),
+            source: words(source),
+            source_mask: mask(source),
+            destination: words(destination),
+            destination_mask: mask(destination),
+            source_ports: rule
+                .source_ports
+                .map_or([0, u16::MAX], |ports| [ports.first, ports.last]),
+            destination_ports: match (rule.address.port(), rule.last_port) {
+                (0, None) => [0, u16::MAX],
+                (first, last) => [first, last.unwrap_or(first)],
+            },
+            interface: interface.map_or(0, index_of),
+            mark: rule.mark,
+            protocol: rule
+                .protocol
+                .map_or(0, |protocol| Protocol::from(protocol).number()),
+            family: family(&rule.address.ip()),
+            reserved: [0; 6],
+            interface_name,
+        }
+    }
+
+    /// The rule of a record; `None` if no daemon writes such a record.
+    fn of_record(record: &abi::MarkRule) -> Option<Self> {
+        let network = |address: AddressWords, mask: AddressWords| {
+            let bits = mask.iter().map(|word| word.count_ones()).sum::<u32>();
+            let address: Address = zerocopy::transmute!(address);
+            Network::new(narrow(&address, record.family), u8::try_from(bits).ok()?).ok()
+        };
+        if !matches!(record.family, 4 | 6) || record.mark == 0 {
+            return None;
+        }
+        let destination = network(record.destination, record.destination_mask)?;
+        let [first, last] = record.destination_ports;
+        let [first_source, last_source] = record.source_ports;
+        let name = record.interface_name.split(|&byte| byte == 0).next()?;
+        let name = std::str::from_utf8(name).ok()?;
+        let rule = MarkRule {
+            protocol: Protocol::from_number(record.protocol).map(Into::into),
+            address: SocketAddr::new(destination.address, first),
+            prefix: Some(destination.prefix),
+            last_port: Some(last),
+            source: network(record.source, record.source_mask),
+            source_ports: Some(PortRange {
+                first: first_source,
+                last: last_source,
+            }),
+            interface: (!name.is_empty()).then(|| name.to_owned()),
+            mark: record.mark,
+        };
+        Some(Self {
+            place: record.marked.place(),
+            rule: rule.canonical().ok()?,
+        })
+    }
+
+    fn marked(&self, services: &Services) -> Marked {
+        let family = match self.rule.address {
+            SocketAddr::V4(_) => Family::Ipv4,
+            SocketAddr::V6(_) => Family::Ipv6,
+        };
+        let mark = self.rule.mark;
+        let service = services.find(&ServiceId::Mark { mark, family });
+        Marked::new(
+            self.place,
+            service.map_or(Marked::NO_SERVICE, |(index, _)| index),
+        )
+    }
+
+    fn is_of(&self, mark: u32, family: Family) -> bool {
+        self.rule.mark == mark && self.rule.address.is_ipv4() == (family == Family::Ipv4)
+    }
+}
 
 impl Marks {
-    /// Takes the records of rules, and the keys they are found by, out of all keys there are.
-    pub(super) fn adopt(found: &mut HashMap<ServiceKey, u32>) -> Self {
-        let records: Vec<(ServiceKey, u32)> = found
-            .iter()
-            .filter(|(key, _)| key.family & ServiceKey::RULE != 0)
-            .map(|(key, mark)| (*key, *mark))
-            .collect();
-        let mut rules = HashMap::new();
-        for (record, mark) in records {
-            found.remove(&record);
-            let key = ServiceKey {
-                family: record.family & !ServiceKey::RULE,
-                ..record
+    pub(super) const fn new(maps: Arc<Maps>) -> Self {
+        Self {
+            maps,
+            rules: Vec::new(),
+            first: 0,
+        }
+    }
+
+    /// Takes over the rules in the maps.
+    pub(super) fn adopt(&mut self, keys: &ServiceKeys) -> Result<(), KernelError> {
+        let run = self
+            .maps
+            .config
+            .read(0)
+            .map_or(0, |config| config.mark_rules);
+        self.first = run >> 16;
+        for place in self.first..self.first + (run & 0xffff) {
+            let record = self.maps.mark_rules.read(place);
+            self.rules
+                .extend(record.as_ref().and_then(Placed::of_record));
+        }
+        for (key, KeyedMark { marked, mark, .. }) in keys.marks()? {
+            let Some(ServiceId::Address { protocol, address }) = keys::service(&key) else {
+                continue;
             };
-            found.remove(&key);
-            rules.insert(key, mark);
-        }
-        Self(rules)
-    }
-
-    /// The rules there are, in the order of addresses.
-    pub(super) fn list(&self) -> Vec<MarkRule> {
-        let rules = self
-            .0
-            .iter()
-            .filter_map(|(key, &mark)| match keys::service(key)? {
-                ServiceId::Address { protocol, address } => Some(MarkRule {
-                    protocol,
-                    address,
-                    mark,
-                }),
-                ServiceId::Mark { .. } => None,
+            self.rules.push(Placed {
+                place: marked.place(),
+                rule: MarkRule::to_address(protocol, address, mark),
             });
-        let mut rules: Vec<MarkRule> = rules.collect();
-        rules.sort_unstable_by_key(|rule| (rule.address, rule.protocol));
-        rules
-    }
-
-    /// Addresses of packets that carry marks.
-    pub(super) fn addresses(&self) -> impl Iterator<Item = Address> {
-        self.0.keys().map(|key| key.address)
-    }
-
-    /// Refuses a service that packets with a mark would not reach.
-    pub(super) fn check_unmarked(&self, service: &ServiceKey) -> Result<(), Refusal> {
-        match self.0.get(service) {
-            Some(mark) => Err(Refusal::new(
-                RefusalKind::NotSupported,
-                format!("packets for it carry the mark {mark}"),
-            )),
-            None => Ok(()),
         }
+        self.rules.sort_unstable_by_key(|placed| placed.place);
+        Ok(())
     }
 
-    /// Enters a rule, not yet indexed.
+    /// The rules there are, in the order in which they hold.
+    pub(super) fn list(&self) -> Vec<MarkRule> {
+        let rules = self.rules.iter();
+        rules.map(|placed| placed.rule.clone()).collect()
+    }
+
+    /// Networks of packets that may carry marks.
+    pub(super) fn destinations(&self) -> impl Iterator<Item = Network> {
+        self.rules.iter().map(|placed| placed.rule.destination())
+    }
+
+    /// Adds a rule behind all others, or moves it there.
     pub(super) fn insert(
         &mut self,
-        key: ServiceKey,
-        mark: u32,
+        rule: MarkRule,
+        services: &Services,
         keys: &mut ServiceKeys,
     ) -> Result<(), Refusal> {
-        if !self.0.contains_key(&key) && self.0.len() >= MAX_RULES as usize {
+        let known = self
+            .rules
+            .iter()
+            .position(|placed| placed.rule.matches_same(&rule));
+        if known.is_none() && self.rules.len() >= MAX_RULES as usize {
             return Err(Refusal::no_room(format!(
                 "there can be {MAX_RULES} rules for marks at most"
             )));
         }
-        keys.insert(record(key), mark)?;
-        self.0.insert(key, mark);
+        let last = self.rules.last().map_or(0, |placed| placed.place);
+        let placed = Placed {
+            place: last + 1,
+            rule,
+        };
+        if let Some(key) = key(&placed.rule) {
+            keys.insert_mark(key, keyed(&placed, services))?;
+            if let Some(known) = known {
+                self.rules.remove(known);
+            }
+            self.rules.push(placed);
+            self.store(offset_of!(Config, keyed_marks), 1);
+            return Ok(());
+        }
+        if let Some(known) = known {
+            self.rules.remove(known);
+            self.rules.push(placed);
+            self.rewrite(services);
+            return Ok(());
+        }
+        let count = self.compared().count();
+        let place = self.first + number(count);
+        self.maps.mark_rules.write(place, placed.record(services));
+        self.rules.push(placed);
+        self.publish(number(count + 1));
         Ok(())
     }
 
+    /// Removes the rule about the same packets.
     pub(super) fn remove(
         &mut self,
-        key: ServiceKey,
+        rule: &MarkRule,
+        services: &Services,
         keys: &mut ServiceKeys,
     ) -> Result<(), Refusal> {
-        if self.0.remove(&key).is_none() {
+        let known = self
+            .rules
+            .iter()
+            .position(|placed| placed.rule.matches_same(rule));
+        let Some(known) = known else {
             return Err(Refusal::new(
                 RefusalKind::NoSuchService,
                 "these packets carry no mark",
             ));
+        };
+        if let Some(key) = key(rule) {
+            keys.remove_mark(key)?;
+            self.rules.remove(known);
+            let any = self.rules.iter().any(|placed| key_of(placed).is_some());
+            self.store(offset_of!(Config, keyed_marks), any.into());
+        } else {
+            self.rules.remove(known);
+            self.rewrite(services);
         }
-        // The key first: a record without it is a rule whose mark has no service.
-        keys.discard(key)?;
-        Ok(keys.discard(record(key))?)
+        Ok(())
     }
 
-    /// Has the packets that carry a mark find its service, if there is one.
+    /// Has the packets that carry a mark find its service, or no longer.
     pub(super) fn index_mark(
         &self,
         mark: u32,
@@ -114,14 +264,7 @@ impl Marks {
         services: &Services,
         keys: &mut ServiceKeys,
     ) -> Result<(), KernelError> {
-        let family = keys::number(family);
-        let rules = self
-            .0
-            .iter()
-            .filter(|&(key, found)| *found == mark && key.family == family);
-        rules
-            .map(|(key, _)| *key)
-            .try_for_each(|key| self.index_rule(key, services, keys))
+        self.index(services, keys, |placed| placed.is_of(mark, family))
     }
 
     /// Has all packets with marks find their services: after a daemon that died while it changed that.
@@ -130,31 +273,164 @@ impl Marks {
         services: &Services,
         keys: &mut ServiceKeys,
     ) -> Result<(), KernelError> {
-        self.0
-            .keys()
-            .try_for_each(|&key| self.index_rule(key, services, keys))
+        let any = self.rules.iter().any(|placed| key_of(placed).is_some());
+        self.store(offset_of!(Config, keyed_marks), any.into());
+        self.index(services, keys, |_| true)
     }
 
-    /// Has the packets of one rule find their mark's service, if there is one.
-    pub(super) fn index_rule(
+    fn index(
         &self,
-        key: ServiceKey,
         services: &Services,
         keys: &mut ServiceKeys,
+        chosen: impl Fn(&Placed) -> bool,
     ) -> Result<(), KernelError> {
-        let mark = self.0.get(&key).copied().unwrap_or(0);
-        let family = keys::family_of(&key);
-        match services.find(&ServiceId::Mark { mark, family }) {
-            Some((index, _)) => keys.insert(key, index),
-            None => keys.discard(key),
+        for placed in self.rules.iter().filter(|placed| chosen(placed)) {
+            if let Some(key) = key_of(placed) {
+                keys.insert_mark(key, keyed(placed, services))?;
+            }
+        }
+        for (place, placed) in (self.first..).zip(self.compared()) {
+            if chosen(placed)
+                && let Some(word) = self.maps.mark_rules.word(place, SERVICE)
+            {
+                word.store(placed.marked(services).service(), Ordering::Release);
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings the interfaces of rules up to date: one of a name may come, go, and come back as another.
+    pub(super) fn follow_interfaces(&self) {
+        for (place, placed) in (self.first..).zip(self.compared()) {
+            let Some(name) = &placed.rule.interface else {
+                continue;
+            };
+            let word = self
+                .maps
+                .mark_rules
+                .word(place, offset_of!(abi::MarkRule, interface));
+            if let Some(word) = word {
+                word.store(index_of(name), Ordering::Release);
+            }
+        }
+    }
+
+    /// The rules that packets are compared with.
+    fn compared(&self) -> impl Iterator<Item = &Placed> {
+        self.rules.iter().filter(|placed| key_of(placed).is_none())
+    }
+
+    /// Writes the rules that packets are compared with where no packet looks, and switches over to them.
+    fn rewrite(&mut self, services: &Services) {
+        // Packets may still look where the rules were before these.
+        wait_for_readers();
+        self.first = if self.first == 0 { MAX_RULES } else { 0 };
+        for (place, placed) in (self.first..).zip(self.compared()) {
+            self.maps.mark_rules.write(place, placed.record(services));
+        }
+        self.publish(number(self.compared().count()));
+    }
+
+    fn publish(&self, count: u32) {
+        self.store(
+            offset_of!(Config, mark_rules),
+            Config::mark_run(self.first, count),
+        );
+    }
+
+    fn store(&self, offset: usize, value: u32) {
+        if let Some(word) = self.maps.config.word(0, offset) {
+            word.store(value, Ordering::Release);
         }
     }
 }
 
-/// The key of a rule's record.
-const fn record(key: ServiceKey) -> ServiceKey {
-    ServiceKey {
-        family: key.family | ServiceKey::RULE,
-        ..key
+/// The key that packets find a rule by; `None`: they are compared with it.
+fn key(rule: &MarkRule) -> Option<ServiceKey> {
+    let MarkRule {
+        protocol: Some(protocol),
+        address,
+        prefix: None,
+        last_port: None,
+        source: None,
+        source_ports: None,
+        interface: None,
+        ..
+    } = *rule
+    else {
+        return None;
+    };
+    Some(keys::key(&ServiceId::Address { protocol, address }))
+}
+
+fn key_of(placed: &Placed) -> Option<ServiceKey> {
+    key(&placed.rule)
+}
+
+fn keyed(placed: &Placed, services: &Services) -> KeyedMark {
+    KeyedMark {
+        marked: placed.marked(services),
+        mark: placed.rule.mark,
+        reserved: 0,
+    }
+}
+
+fn words(network: Network) -> AddressWords {
+    address_words(widen(network.address))
+}
+
+/// The bits that a prefix covers.
+fn mask(network: Network) -> AddressWords {
+    let Network { address, prefix } = network;
+    let ones: IpAddr = match address {
+        IpAddr::V4(_) => IpAddr::V4(u32::MAX.into()),
+        IpAddr::V6(_) => IpAddr::V6(u128::MAX.into()),
+    };
+    Network::new(ones, prefix).map_or_else(|_| AddressWords::new_zeroed(), words)
+}
+
+/// Index of the interface with this name.
+fn index_of(name: &str) -> u32 {
+    nix::net::if_::if_nametoindex(name).unwrap_or(abi::MarkRule::NO_INTERFACE)
+}
+
+/// There are at most [`MAX_RULES`].
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(MAX_RULES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_is_read_back_from_its_record() {
+        let services = Services::default();
+        for (text, address) in [
+            ("", "192.0.2.10:0"),
+            (
+                r#","protocol":"udp","prefix":24,"last_port":90"#,
+                "192.0.2.0:80",
+            ),
+            (
+                r#","source":"198.51.100.0/25","interface":"lo""#,
+                "192.0.2.10:443",
+            ),
+            (
+                r#","source_ports":{"first":0,"last":1023}"#,
+                "192.0.2.10:443",
+            ),
+            (r#","source":"2001:db8::/33","prefix":0"#, "[::]:443"),
+        ] {
+            let rule = format!(r#"{{"address":"{address}","mark":7{text}}}"#);
+            let rule: MarkRule = serde_json::from_str(&rule).unwrap();
+            let rule = rule.canonical().unwrap();
+            assert_eq!(key(&rule), None);
+            let placed = Placed { place: 9, rule };
+            let record = placed.record(&services);
+            let read = Placed::of_record(&record).unwrap();
+            assert_eq!((read.place, read.rule), (9, placed.rule));
+        }
+        assert!(Placed::of_record(&abi::MarkRule::new_zeroed()).is_none());
     }
 }

@@ -24,6 +24,7 @@ mod configuration;
 mod down;
 mod edit;
 mod expire;
+mod ftp;
 mod keys;
 mod list;
 mod local_broadcast;

@@ -45,7 +45,7 @@ impl Director {
             allocator: Allocator::new(&maps),
             services: Services::default(),
             servers: Servers::new(Arc::clone(&maps)),
-            marks: Marks::default(),
+            marks: Marks::new(Arc::clone(&maps)),
             hops: NextHops::new(Arc::clone(&maps)),
             publisher: Publisher::new(Arc::clone(&maps)),
             filter: AddressFilter::new(Arc::clone(&maps)),

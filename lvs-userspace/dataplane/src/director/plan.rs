@@ -7,9 +7,9 @@ use lvs_api::protocol::{Refusal, RefusalKind};
 use lvs_common::abi::{Member, Pick, Plan};
 use zerocopy::FromZeros as _;
 
-use super::keys;
 use super::services::Assigned;
 use super::wanted::Wanted;
+use super::{ftp, keys};
 use crate::scheduler::{Candidate, Scheduler};
 
 /// A plan with what it refers to, before places in the maps are allocated for it.
@@ -67,7 +67,12 @@ impl Layout {
             persistence: persistence.map_or(0, |persistence| persistence.timeout),
             prefix: persistence.map_or(0, |persistence| persistence.prefix),
             pick: pick as u8,
-            flags: flags(settings),
+            flags: flags(settings)
+                | if ftp::takes_data(&keys::key(id), wanted) {
+                    Plan::FTP
+                } else {
+                    0
+                },
             scheduler: scheduler.number(),
             ..Plan::new_zeroed()
         };

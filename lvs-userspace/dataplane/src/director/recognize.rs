@@ -46,7 +46,10 @@ impl Director {
             SocketAddr::V6(_) => Family::Ipv6,
         };
         let marked = (mark != 0).then_some(ServiceId::Mark { mark, family });
-        let ports = [virtual_address.port(), 0];
+        let port = virtual_address.port();
+        // FTP's data connections, see `forward/service.rs` of `lvs_common`.
+        let data = protocol == Some(Protocol::Tcp) && (port == 20 || port >= 1024);
+        let ports = [port, if data { 21 } else { 0 }, 0];
         let addressed = protocol.into_iter().flat_map(|protocol| {
             ports.map(|port| ServiceId::Address {
                 protocol: protocol.into(),

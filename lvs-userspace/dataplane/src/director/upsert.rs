@@ -14,7 +14,7 @@ use super::parts::Director;
 use super::plan::Layout;
 use super::services::{Assigned, Service};
 use super::wanted::{Wanted, canonical};
-use super::{keys, local_broadcast, overload};
+use super::{ftp, keys, local_broadcast, overload};
 use crate::address::widen;
 
 impl Director {
@@ -23,9 +23,6 @@ impl Director {
         let key = keys::key(&id);
         let known = self.services.index(&id);
         let new = self.services.find(&id).is_none();
-        if new {
-            self.marks.check_unmarked(&key)?;
-        }
         let index = match known {
             Some(index) => index,
             None => self.allocator.allocate(MapKind::Services, 1)?,
@@ -61,6 +58,9 @@ impl Director {
         }
         if let ServiceId::Address { .. } = id {
             self.filter.add(&key.address);
+            if ftp::is_control(&key) {
+                ftp::publish(&self.maps.config, true);
+            }
         }
         if let Some(service) = self.services.get(index) {
             overload::forget(&self.maps.loads, service, &wanted);

@@ -414,6 +414,10 @@ fn new_config() -> Result<Config, KernelError> {
         sync: Sync::default(),
         own_count: 0,
         probing: 0,
+        keyed_marks: 0,
+        mark_rules: 0,
+        ftp_services: 0,
+        reserved: 0,
         own: [0; abi::OWN_ADDRESSES],
     })
 }

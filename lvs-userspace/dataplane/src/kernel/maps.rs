@@ -1,9 +1,10 @@
 //! The maps, typed.
 
-use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray};
+use aya::maps::{HashMap, Map, MapData, PerCpuArray};
 use aya::{Ebpf, Pod};
 use lvs_common::abi::{
-    self, Config, Hop, Load, MAX_SERVERS, MAX_SERVICES, Member, Plan, Server, ServiceKey, Stats,
+    self, Config, Hop, KeyedMark, Load, MAX_SERVERS, MAX_SERVICES, MarkRule, Member, Plan, Server,
+    ServiceKey, Stats,
 };
 use lvs_common::family::{Family, V4, V6};
 
@@ -26,6 +27,7 @@ pub const SENDING_PEERS: u32 = 64;
 #[expect(missing_docs, reason = "named after the maps")]
 pub struct Maps {
     pub config: Mapping<Config>,
+    pub mark_rules: Mapping<MarkRule>,
     pub active_plans: Mapping<u32>,
     pub plans: Mapping<Plan>,
     pub members: Mapping<Member>,
@@ -59,6 +61,7 @@ impl Maps {
         let sending_peers: MapData = own_map::<u64>(directory, "sending_peers", SENDING_PEERS)?;
         Ok(Self {
             config: mapping(ebpf, abi::CONFIG)?,
+            mark_rules: mapping(ebpf, abi::MARK_RULES)?,
             active_plans: mapping(ebpf, abi::ACTIVE_PLANS)?,
             plans: mapping(ebpf, abi::PLANS)?,
             members: mapping(ebpf, abi::MEMBERS)?,
@@ -88,19 +91,27 @@ impl Maps {
     }
 }
 
-/// The hash that virtual services are found by. Only the director changes it.
-pub struct ServiceKeys(HashMap<MapData, Wire<ServiceKey>, u32>);
+/// The hashes that virtual services and marks are found by. Only the director changes them.
+pub struct ServiceKeys {
+    services: HashMap<MapData, Wire<ServiceKey>, u32>,
+    marks: HashMap<MapData, Wire<ServiceKey>, Wire<KeyedMark>>,
+}
 
 impl ServiceKeys {
     pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, KernelError> {
-        let map = HashMap::try_from(map(ebpf, abi::SERVICES)?);
-        map.map(Self)
-            .map_err(KernelError::map("cannot use", abi::SERVICES))
+        let services = map(ebpf, abi::SERVICES)?;
+        let marks = map(ebpf, abi::KEYED_MARKS)?;
+        Ok(Self {
+            services: HashMap::try_from(services)
+                .map_err(KernelError::map("cannot use", abi::SERVICES))?,
+            marks: HashMap::try_from(marks)
+                .map_err(KernelError::map("cannot use", abi::KEYED_MARKS))?,
+        })
     }
 
     /// Every key with its service index.
     pub fn all(&self) -> Result<Vec<(ServiceKey, u32)>, KernelError> {
-        self.0
+        self.services
             .iter()
             .map(|entry| entry.map(|(Wire(key), index)| (key, index)))
             .collect::<Result<_, _>>()
@@ -109,29 +120,39 @@ impl ServiceKeys {
 
     /// Lets packets find a service by this key.
     pub fn insert(&mut self, key: ServiceKey, index: u32) -> Result<(), KernelError> {
-        self.0
+        self.services
             .insert(Wire(key), index, 0)
             .map_err(KernelError::map("cannot write", abi::SERVICES))
     }
 
     /// Lets packets find no service by this key any more.
     pub fn remove(&mut self, key: ServiceKey) -> Result<(), KernelError> {
-        self.0
+        self.services
             .remove(&Wire(key))
             .map_err(KernelError::map("cannot write", abi::SERVICES))
     }
 
-    /// Likewise, of a key that may not be there.
-    pub fn discard(&mut self, key: ServiceKey) -> Result<(), KernelError> {
-        match self.0.remove(&Wire(key)) {
-            Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
-            Err(MapError::SyscallError(error))
-                if error.io_error.kind() == std::io::ErrorKind::NotFound =>
-            {
-                Ok(())
-            }
-            Err(error) => Err(KernelError::map("cannot write", abi::SERVICES)(error)),
-        }
+    /// Every key of packets with a mark.
+    pub fn marks(&self) -> Result<Vec<(ServiceKey, KeyedMark)>, KernelError> {
+        self.marks
+            .iter()
+            .map(|entry| entry.map(|(Wire(key), Wire(mark))| (key, mark)))
+            .collect::<Result<_, _>>()
+            .map_err(KernelError::map("cannot read", abi::KEYED_MARKS))
+    }
+
+    /// Gives packets with this key a mark.
+    pub fn insert_mark(&mut self, key: ServiceKey, mark: KeyedMark) -> Result<(), KernelError> {
+        self.marks
+            .insert(Wire(key), Wire(mark), 0)
+            .map_err(KernelError::map("cannot write", abi::KEYED_MARKS))
+    }
+
+    /// Gives packets with this key no mark any more.
+    pub fn remove_mark(&mut self, key: ServiceKey) -> Result<(), KernelError> {
+        self.marks
+            .remove(&Wire(key))
+            .map_err(KernelError::map("cannot write", abi::KEYED_MARKS))
     }
 }
 

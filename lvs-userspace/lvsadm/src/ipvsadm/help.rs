@@ -95,8 +95,12 @@ Real servers that lvsd probes (see `PROGRAM VERB --help`):
 Everything else:
   -Z, --zero [SERVICE]          set the counters to zero
   --set TCP TCPFIN UDP          timeouts in seconds; 0 leaves one as it is
-  --mark MARK SERVICE           packets to this address and port carry the mark; 0: none
+  --mark MARK SERVICE|--destination NETWORK [PACKETS]
+        packets to this address and port, or to this network, carry the mark; 0: no longer; of
+        several rules that match a packet the last one set holds
         (netfilter would mark them only after the director has seen them)
+        PACKETS: --protocol tcp|udp|sctp  --dport PORT[:PORT]  --source NETWORK
+                 --sport PORT[:PORT]  --in-interface NAME
   --list-marks                  list the rules of --mark
   --import-marks                make rules of what `iptables-save -t mangle` prints (standard input);
         exit code 1 if a rule that sets a mark was left out

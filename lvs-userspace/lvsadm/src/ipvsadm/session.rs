@@ -187,7 +187,7 @@ impl<'a> Session<'a> {
         let found = netfilter::read(&text);
         report_unsupported(&found.others);
         for rule in &found.rules {
-            self.client().await?.edit(&Edit::Mark(*rule)).await?;
+            self.client().await?.edit(&Edit::Mark(rule.clone())).await?;
         }
         marks::print(&mut self.out, &found.rules)?;
         match found.others.len() {

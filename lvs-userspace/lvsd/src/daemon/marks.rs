@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::process::Command;
 
+use lvs_api::mark::MarkRule;
 use lvs_api::model::{Family, ServiceId};
-use lvs_api::protocol::{Edit, MarkRule};
+use lvs_api::protocol::Edit;
 use lvs_health::model::Configuration;
+use lvs_ipvsadm::mark_options::Options;
 use lvs_ipvsadm::netfilter;
 use tracing::{info, warn};
 
@@ -35,18 +37,19 @@ pub(super) fn import(control: &Control, services: &Configuration) {
         for (line, why) in found.others {
             warn!("{program}, line {line}: {}: {why}", netfilter::LIMIT);
         }
-        let wanted = |mark| marks.contains(&mark);
-        let known = control.director().marks();
-        for rule in found.rules.iter().filter(|rule| wanted(rule.mark)) {
-            if known.contains(rule) {
-                continue;
-            }
-            match control.director().apply(&Edit::Mark(*rule)) {
-                Ok(()) => info!(
-                    "packets to {} carry the mark {}, as {program} says",
-                    rule.address, rule.mark
-                ),
-                Err(refusal) => warn!("{}: {}", rule.address, refusal.message),
+        let wanted: Vec<MarkRule> = found
+            .rules
+            .into_iter()
+            .filter(|rule| marks.contains(&rule.mark))
+            .collect();
+        let mut known = control.director().marks();
+        known.retain(|rule| wanted.contains(rule));
+        // All of them again, so that they hold in the order in which they stand.
+        for rule in wanted.iter().filter(|_| known != wanted) {
+            match control.director().apply(&Edit::Mark(rule.clone())) {
+                Ok(()) if known.contains(rule) => {}
+                Ok(()) => info!("rule of {program}: {}", Options(rule)),
+                Err(refusal) => warn!("{}: {}", Options(rule), refusal.message),
             }
         }
         let known = control.director().marks();
