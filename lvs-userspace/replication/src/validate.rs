@@ -1,4 +1,5 @@
-//! Validates connections and templates of other directors, before anything is looked up for them.
+//! Validates connections and templates of other directors, before anything is looked up for them: what both
+//! protocols require. `peer/validate.rs` and `ipvs/validate.rs` call it and add the rules of their own protocol.
 
 use std::net::IpAddr;
 
