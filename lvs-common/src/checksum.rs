@@ -60,6 +60,13 @@ impl Sum {
         self.remove(a).remove(b).remove(c).remove(d)
     }
 
+    /// The sum in 32 bits, as the kernel keeps it (`__wsum`).
+    #[inline(always)]
+    pub const fn folded_once(self) -> u32 {
+        let sum = (self.0 & 0xffff_ffff).wrapping_add(self.0 >> 32);
+        (sum & 0xffff_ffff).wrapping_add(sum >> 32) as u32
+    }
+
     /// The sum in sixteen bits.
     #[inline(always)]
     const fn folded(self) -> u16 {
@@ -81,6 +88,44 @@ impl Sum {
     pub const fn update(self, [a, b]: [u8; 2]) -> [u8; 2] {
         self.add_field((!u16::from_ne_bytes([a, b])).to_ne_bytes())
             .checksum()
+    }
+}
+
+/// A change of what a transport checksum covers.
+#[derive(Clone, Copy, Debug)]
+pub struct SumChange {
+    /// The change of the addresses in the pseudo-header.
+    pub addresses: Sum,
+    /// The change of the ports.
+    pub ports: Sum,
+    /// True for UDP (RFC 768): a checksum of zero says that there is none.
+    pub optional: bool,
+    /// True for IPv6, whose header has no checksum that makes up for a change of the addresses.
+    pub wide: bool,
+}
+
+impl SumChange {
+    /// A complete checksum after the change.
+    #[inline(always)]
+    pub const fn update(&self, sum: [u8; 2]) -> [u8; 2] {
+        let change = self.addresses.join(self.ports);
+        if self.optional {
+            update_udp(change, sum)
+        } else {
+            change.update(sum)
+        }
+    }
+}
+
+/// RFC 768: a UDP checksum of zero says that there is none, a computed zero is sent as all ones.
+#[inline(always)]
+pub(crate) const fn update_udp(difference: Sum, sum: [u8; 2]) -> [u8; 2] {
+    if let [0, 0] = sum {
+        return sum;
+    }
+    match difference.update(sum) {
+        [0, 0] => [0xff, 0xff],
+        sum => sum,
     }
 }
 

@@ -53,12 +53,29 @@ impl EthernetHeader {
 /// Why a frame is dropped that ends before its header does.
 #[inline(always)]
 pub fn parse<P: Packet>(packet: &P, header: &mut EthernetHeader) -> Result<(), Reason> {
+    header.tags = UNTAGGED;
+    if let Some(ethertype) = packet.without_link() {
+        header.destination = Mac::default();
+        header.source = Mac::default();
+        header.ethertype = ethertype;
+        header.payload = 0;
+        return Ok(());
+    }
     let wire: &Ethernet = packet.header(0).ok_or(Reason::Truncated)?;
     header.destination = wire.destination;
     header.source = wire.source;
-    header.tags = UNTAGGED;
     header.ethertype = wire.ethertype.get();
     header.payload = ETHERNET;
+    if let Some(outer) = packet.tag() {
+        header.tags = [outer, U16::ZERO];
+        if is_vlan(header.ethertype) {
+            let inner: &Vlan = packet.header(ETHERNET).ok_or(Reason::Truncated)?;
+            header.tags = [outer, inner.control];
+            header.ethertype = inner.ethertype.get();
+            header.payload = ETHERNET + TAG;
+        }
+        return Ok(());
+    }
     if is_vlan(header.ethertype) {
         let outer: &Vlan = packet.header(ETHERNET).ok_or(Reason::Truncated)?;
         header.tags = [outer.control, U16::ZERO];
@@ -78,9 +95,12 @@ pub fn parse<P: Packet>(packet: &P, header: &mut EthernetHeader) -> Result<(), R
 ///
 /// A switch sends frames for addresses it does not know everywhere, and the program sees them whether
 /// or not the interface is promiscuous: of two directors that both have a service the one that is not
-/// meant must not forward its packets, too.
+/// meant must not forward its packets, too. `for_host` is what the kernel says of a socket buffer.
 #[inline(always)]
-pub fn is_own(config: &Config, destination: &Mac) -> bool {
+pub fn is_own(for_host: Option<bool>, config: &Config, destination: &Mac) -> bool {
+    if let Some(for_host) = for_host {
+        return for_host;
+    }
     let count = config.own_count;
     let address = Config::own_address(*destination);
     // Frames for a group are for every member of it.
@@ -123,17 +143,41 @@ fn header(tags: Tags) -> usize {
     }
 }
 
+/// Room for an outer IP header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Its bytes; 0: there is none.
+    pub bytes: usize,
+    /// 4 or 6; 0: there is none.
+    pub family: u8,
+}
+
+impl Room {
+    /// No outer header.
+    pub const NONE: Self = Self {
+        bytes: 0,
+        family: 0,
+    };
+}
+
 /// Makes the space before the IP packet, which begins at `payload`, as large as a Ethernet header with these
-/// tags and an outer IP header of `outer` bytes need. Returns the offset of what follows the Ethernet header.
+/// tags and an outer IP header need. Returns the offset of what follows the Ethernet header.
 #[inline(always)]
 pub fn make_room<P: Packet>(
     packet: &mut P,
     payload: usize,
     tags: Tags,
-    outer: usize,
+    outer: Room,
 ) -> Option<usize> {
+    if P::BUFFER {
+        bare(packet, payload)?;
+        if outer.bytes != 0 {
+            packet.insert(outer.bytes, outer.family)?;
+        }
+        return Some(ETHERNET);
+    }
     let offset = header(tags);
-    let wanted = offset + outer;
+    let wanted = offset + outer.bytes;
     if wanted > payload {
         packet.grow(wanted - payload)?;
     } else if wanted < payload {
@@ -142,10 +186,81 @@ pub fn make_room<P: Packet>(
     Some(offset)
 }
 
+/// Cuts the IP packet at `payload` to so many bytes and makes room for others before it. Returns the offset of that
+/// room, before which [`Egress::write`] puts the Ethernet header with the tags that the packet came with.
+#[inline(always)]
+pub fn make_answer_room<P: Packet>(
+    packet: &mut P,
+    payload: usize,
+    room: usize,
+    kept: usize,
+) -> Option<usize> {
+    if P::BUFFER {
+        packet.truncate(payload + kept)?;
+        bare(packet, payload)?;
+        packet.insert(room, 0)?;
+        packet.pull(ETHERNET + room + kept)?;
+        return Some(ETHERNET);
+    }
+    packet.grow(room)?;
+    packet.truncate(payload + room + kept)?;
+    Some(payload)
+}
+
+/// Gives a socket buffer whose IP packet begins at `payload` a plain Ethernet header, without tags.
+#[inline(always)]
+fn bare<P: Packet>(packet: &mut P, payload: usize) -> Option<()> {
+    if payload == 0 {
+        return packet.add_link_header();
+    }
+    // With none beside the bytes the helper takes the first one there, and then moves the next one beside them.
+    if packet.tag().is_some() || payload > ETHERNET {
+        packet.pop_tag()?;
+    }
+    if packet.tag().is_some() {
+        packet.pop_tag()?;
+    }
+    Some(())
+}
+
+/// Gives a socket buffer without tags these.
+#[inline(always)]
+fn put_tags<P: Packet>(packet: &mut P, tags: Tags) -> Option<()> {
+    let [outer, inner] = tags;
+    if outer.get() == 0 {
+        return Some(());
+    }
+    if inner.get() == 0 {
+        return packet.push_tag(ETHERTYPE_VLAN, outer);
+    }
+    packet.push_tag(ETHERTYPE_VLAN, inner)?;
+    packet.push_tag(ETHERTYPE_SERVICE_VLAN, outer)
+}
+
+/// Gives a socket buffer with at most one tag another one.
+#[inline(always)]
+pub fn replace_tag<P: Packet>(packet: &mut P, [new, _]: Tags) -> Option<()> {
+    let old = packet.tag();
+    if old.map_or(0, U16::get) == new.get() && old.is_some() == (new.get() != 0) {
+        return Some(());
+    }
+    if old.is_some() {
+        packet.pop_tag()?;
+    }
+    put_tags(packet, [new, U16::ZERO])
+}
+
 impl Egress {
-    /// Writes the Ethernet header.
+    /// Writes the Ethernet header, for which [`make_room`] or [`make_answer_room`] made room.
     #[inline(always)]
     pub fn write<P: Packet>(&self, packet: &mut P, ethertype: u16) -> Option<()> {
+        if P::BUFFER {
+            let header: &mut Ethernet = packet.header_mut(0)?;
+            header.destination = self.destination;
+            header.source = self.source;
+            header.ethertype = U16::new(ethertype);
+            return put_tags(packet, self.tags);
+        }
         let [outer, inner] = self.tags;
         let first = if outer.get() == 0 {
             ethertype

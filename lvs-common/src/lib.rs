@@ -1,10 +1,10 @@
 //! The packet path of the director as a library, and what both sides of it agree on.
 //!
 //! Everything the director decides about a packet is plain, safe Rust in this crate, generic over
-//! three traits: [`packet::Packet`] (a frame with checked access), [`tables::Tables`] (services, servers,
-//! counters, clock) and [`connection::table::Ways`] (one set of the connection table). `lvs-ebpf`
-//! implements them over the XDP context and BPF maps and decides nothing itself; the tests implement
-//! them over plain memory, so the whole director also runs on any host.
+//! three traits: [`packet::Packet`] (a frame or a socket buffer with checked access), [`tables::Tables`]
+//! (services, servers, counters, clock) and [`connection::table::Ways`] (one set of the connection table).
+//! `lvs-ebpf` implements them over the XDP context, socket buffers and BPF maps and decides nothing itself; the
+//! tests implement them over plain memory, so the whole director also runs on any host.
 //!
 //! The crate performs no I/O, reads no clock, allocates nothing and contains no `unsafe`.
 #![no_std]

@@ -1,6 +1,20 @@
-//! A frame, as the packet path sees it.
+//! A packet in one of its two forms, as the packet path sees it: a frame as a driver hands it over (XDP), or a
+//! socket buffer (TC).
+//!
+//! Most of the packet path does not know the difference. Where there is one it asks [`Packet::BUFFER`]:
+//!
+//! | | frame | socket buffer |
+//! |---|---|---|
+//! | VLAN tags | in the bytes | the outer one beside them |
+//! | link header | Ethernet | none where the device has none |
+//! | bytes at hand | all | the first ones, others when asked for |
+//! | checksum behind the IP header | complete | perhaps left to the device that sends the packet |
+//! | one of them | one packet | perhaps many packets of one TCP connection |
 
+use zerocopy::byteorder::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use crate::checksum::{Sum, SumChange};
 
 /// A header: any bytes are a value of it, at any address in a frame. At least two bytes:
 /// for a single one the compiler writes a comparison that the verifier learns nothing from.
@@ -16,7 +30,9 @@ pub const MAX_OFFSET: usize = 2047;
 /// copy them to. The borrow checker sees to it that no header outlives a change of the frame's
 /// size.
 pub trait Packet {
-    /// Bytes in the frame.
+    /// True: a socket buffer. What its methods below return for a frame never changes anything.
+    const BUFFER: bool = false;
+    /// Bytes from the link header to the end.
     fn length(&self) -> usize;
     /// Index of the interface it came by.
     fn interface(&self) -> u32;
@@ -24,10 +40,75 @@ pub trait Packet {
     fn header<T: Header>(&self, offset: usize) -> Option<&T>;
     /// The header at an offset, to be changed.
     fn header_mut<T: Header>(&mut self, offset: usize) -> Option<&mut T>;
-    /// Puts room for that many bytes before the frame; `None` where the driver left too little.
+    /// Puts room for that many bytes before a frame; `None` where the driver left too little.
     fn grow(&mut self, bytes: usize) -> Option<()>;
-    /// Takes that many bytes off the front.
+    /// Takes that many bytes off the front of a frame.
     fn shrink(&mut self, bytes: usize) -> Option<()>;
-    /// Cuts the frame to this length.
+    /// Cuts it to this length. A super-packet becomes a packet.
     fn truncate(&mut self, length: usize) -> Option<()>;
+
+    /// Ethertype of a packet that came by a device without link header, which begins with its IP header.
+    /// `None`: it begins with an Ethernet header.
+    #[inline(always)]
+    fn without_link(&self) -> Option<u16> {
+        None
+    }
+    /// The VLAN tag beside the bytes.
+    #[inline(always)]
+    fn tag(&self) -> Option<U16> {
+        None
+    }
+    /// Whether it is for this host, where the kernel looked at its Ethernet address already.
+    #[inline(always)]
+    fn for_host(&self) -> Option<bool> {
+        None
+    }
+    /// Bytes of payload in each packet that a super-packet becomes on the wire; 0: it is no super-packet.
+    #[inline(always)]
+    fn segment(&self) -> u32 {
+        0
+    }
+    /// Packets that it becomes on the wire.
+    #[inline(always)]
+    fn packets(&self) -> u32 {
+        1
+    }
+    /// Makes as many of the first bytes accessible, or all there are. All headers have to be asked for anew.
+    #[inline(always)]
+    fn pull(&mut self, bytes: usize) -> Option<()> {
+        let _ = bytes;
+        Some(())
+    }
+    /// Brings the transport checksum at an offset up to date. The change is not to be in the bytes that the
+    /// checksum covers yet, or all of it.
+    #[inline(always)]
+    fn change_sum(&mut self, offset: usize, change: &SumChange) -> Option<()> {
+        let sum: &mut [u8; 2] = self.header_mut(offset)?;
+        *sum = change.update(*sum);
+        Some(())
+    }
+    /// Notes a change of the sum over the IP packet that no checksum inside it makes up for.
+    #[inline(always)]
+    fn note_change(&mut self, change: Sum) {
+        let _ = change;
+    }
+    /// Puts an Ethernet header of zeroes before a packet that has no link header.
+    fn add_link_header(&mut self) -> Option<()> {
+        None
+    }
+    /// Takes the VLAN tag beside the bytes away; a tag that follows in the bytes takes its place.
+    fn pop_tag(&mut self) -> Option<()> {
+        None
+    }
+    /// Puts a VLAN tag, announced by this ethertype, beside the bytes; the one there goes into them.
+    fn push_tag(&mut self, ethertype: u16, control: U16) -> Option<()> {
+        let _ = (ethertype, control);
+        None
+    }
+    /// Puts room behind the Ethernet header: for an outer IP header of this family (4 or 6), or for anything
+    /// else (0).
+    fn insert(&mut self, bytes: usize, family: u8) -> Option<()> {
+        let _ = (bytes, family);
+        None
+    }
 }

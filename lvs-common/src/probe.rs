@@ -26,19 +26,10 @@ use crate::wire::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ethernet, Icmp};
 /// TTL or hop limit of an outer header.
 const HOP_LIMIT: u8 = 64;
 
-/// A frame that can get an outer IP header.
-pub trait MakeRoom: Packet {
-    /// Puts room for an outer header of this family (4 or 6) and so many bytes behind the Ethernet header.
-    fn make_room(&mut self, family: u8, bytes: usize) -> Option<()>;
-}
-
 /// The route of a probe's packet, which is made ready for it. `None`: it is no packet of a probe, or
 /// there was no room for an outer header.
 #[inline(always)]
-pub fn depart<'a, P: MakeRoom, T: Tables + 'a>(
-    packet: &mut P,
-    tables: T,
-) -> Option<&'a ProbeRoute> {
+pub fn depart<'a, P: Packet, T: Tables + 'a>(packet: &mut P, tables: T) -> Option<&'a ProbeRoute> {
     let ethernet: &Ethernet = packet.header(0)?;
     match ethernet.ethertype.get() {
         ETHERTYPE_IPV4 => depart_of::<V4, P, T>(packet, tables),
@@ -48,7 +39,7 @@ pub fn depart<'a, P: MakeRoom, T: Tables + 'a>(
 }
 
 #[inline(always)]
-fn depart_of<'a, F: Network, P: MakeRoom, T: Tables + 'a>(
+fn depart_of<'a, F: Network, P: Packet, T: Tables + 'a>(
     packet: &mut P,
     tables: T,
 ) -> Option<&'a ProbeRoute> {
@@ -89,12 +80,12 @@ pub(crate) fn echo_ports<P: Packet>(packet: &P, transport: usize) -> Option<Port
 }
 
 #[inline(always)]
-fn wrap<F: Network, O: Network, P: MakeRoom>(
+fn wrap<F: Network, O: Network, P: Packet>(
     packet: &mut P,
     route: &ProbeRoute,
     length: u32,
 ) -> Option<()> {
-    packet.make_room(O::NUMBER, O::HEADER)?;
+    packet.insert(O::HEADER, O::NUMBER)?;
     let outer = Outer::<O> {
         source: &O::narrow(&route.tunnel_source),
         destination: &O::narrow(&route.tunnel_destination),

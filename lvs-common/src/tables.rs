@@ -10,6 +10,15 @@ use crate::family::{V4, V6};
 use crate::secrets::Secrets;
 use crate::walk::Walk;
 
+/// What counters add up: packets as they are on the wire, and the bytes of these as IP packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traffic {
+    /// Packets.
+    pub packets: u32,
+    /// Their bytes, IP headers included.
+    pub bytes: u32,
+}
+
 /// The tables of the director. A copy is a handle to the same tables. References into them stay good
 /// while a packet is handled: what they lead to is immutable until nobody can refer to it.
 pub trait Tables: Walk + Secrets + Loads + Store<V4> + Store<V6> {
@@ -62,14 +71,16 @@ pub trait Tables: Walk + Secrets + Loads + Store<V4> + Store<V6> {
     fn hop<'a>(self, number: u32) -> Option<&'a Hop>
     where
         Self: 'a;
+    /// Returns whether an interface transmits XDP frames.
+    fn transmits(self, interface: u32) -> bool;
     /// Connections of a server.
     fn load(self, server: u32) -> Load;
     /// Notes that a server reached its upper threshold, or is below the lower one again.
     fn set_overloaded(self, server: u32, overloaded: bool);
-    /// Counts a packet from a client, and the connection if it is the first one.
-    fn count_in(self, service: u32, server: u32, bytes: u32, new: bool);
-    /// Counts a packet to a client.
-    fn count_out(self, service: u32, server: u32, bytes: u32);
+    /// Counts packets from a client, and the connection if it is new.
+    fn count_in(self, service: u32, server: u32, traffic: Traffic, new: bool);
+    /// Counts packets to a client.
+    fn count_out(self, service: u32, server: u32, traffic: Traffic);
     /// Counts a SYN that a client repeated because the server did not answer, atomically.
     fn count_syn_retry(self, server: u32);
     /// Remembers the ports that stand only in a packet's first fragment.

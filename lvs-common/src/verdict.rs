@@ -85,6 +85,12 @@ impl Verdict {
         self.0.get() as u32 & 0xff
     }
 
+    /// Returns whether the packet is to be counted; if not, the program that gets it next counts it.
+    #[inline(always)]
+    pub const fn is_counted(self) -> bool {
+        self.0.get() & 0xff != Reason::LeftToTc as u64
+    }
+
     /// The reason.
     pub fn reason(self) -> Option<Reason> {
         #[expect(clippy::cast_possible_truncation, reason = "the lowest byte is meant")]
@@ -237,6 +243,8 @@ reasons! {
     /// From an address that no host on a wire has.
     Martian = 36, "drop-martian",
         "of no connection, and from an address that no host sends from: multicast, broadcast, loopback";
+    /// Left to the TC program.
+    LeftToTc = 37, "pass-to-tc", "left to the TC program of the same interface, which counts it";
 }
 
 impl Reason {

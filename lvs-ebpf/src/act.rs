@@ -20,7 +20,9 @@ pub(crate) fn workspace<'a>() -> Option<&'a mut Workspace> {
 /// Counts a verdict and returns the XDP action.
 #[inline(always)]
 pub(crate) fn act(verdict: Verdict) -> u32 {
-    Kernel::count(verdict.counter());
+    if verdict.is_counted() {
+        Kernel::count(verdict.counter(), 1);
+    }
     match verdict.action() {
         Action::Pass => xdp_action::XDP_PASS,
         Action::Drop => xdp_action::XDP_DROP,

@@ -2,12 +2,16 @@
 
 use core::mem::size_of;
 
+use lvs_common::checksum::{Sum, SumChange};
 use lvs_common::packet::{Header, MAX_OFFSET, Packet};
+use zerocopy::byteorder::network_endian::U16;
 
 use crate::verifier;
 
 /// A kernel context: the bytes of a packet, and how its ends may be moved.
 pub(crate) trait Context {
+    /// See [`Packet::BUFFER`], and likewise for all that have the name of one of its methods.
+    const BUFFER: bool = false;
     /// Addresses of the first byte and of the one after the last. They change when the packet is grown or
     /// shrunk, so they are read anew each time.
     fn bounds(&self) -> (usize, usize);
@@ -22,6 +26,41 @@ pub(crate) trait Context {
     fn adjust_head(&mut self, delta: i32) -> Option<()>;
     /// Moves the end by so many bytes.
     fn adjust_tail(&mut self, delta: i32) -> Option<()>;
+    fn without_link(&self) -> Option<u16> {
+        None
+    }
+    fn tag(&self) -> Option<U16> {
+        None
+    }
+    fn for_host(&self) -> Option<bool> {
+        None
+    }
+    fn segment(&self) -> u32 {
+        0
+    }
+    fn packets(&self) -> u32 {
+        1
+    }
+    fn pull(&mut self, _bytes: usize) -> Option<()> {
+        Some(())
+    }
+    /// `None`: the checksum is in the bytes as any other field is.
+    fn change_sum(&mut self, _offset: usize, _change: &SumChange) -> Option<Option<()>> {
+        None
+    }
+    fn note_change(&mut self, _change: Sum) {}
+    fn add_link_header(&mut self) -> Option<()> {
+        None
+    }
+    fn pop_tag(&mut self) -> Option<()> {
+        None
+    }
+    fn push_tag(&mut self, _ethertype: u16, _control: U16) -> Option<()> {
+        None
+    }
+    fn insert(&mut self, _bytes: usize, _family: u8) -> Option<()> {
+        None
+    }
 }
 
 /// A packet in a context.
@@ -54,6 +93,8 @@ fn bounded(offset: usize) -> Option<usize> {
 }
 
 impl<C: Context> Packet for Frame<C> {
+    const BUFFER: bool = C::BUFFER;
+
     #[inline(always)]
     fn length(&self) -> usize {
         self.context.length()
@@ -96,5 +137,70 @@ impl<C: Context> Packet for Frame<C> {
             return None;
         }
         self.context.adjust_tail(delta)
+    }
+
+    #[inline(always)]
+    fn without_link(&self) -> Option<u16> {
+        self.context.without_link()
+    }
+
+    #[inline(always)]
+    fn tag(&self) -> Option<U16> {
+        self.context.tag()
+    }
+
+    #[inline(always)]
+    fn for_host(&self) -> Option<bool> {
+        self.context.for_host()
+    }
+
+    #[inline(always)]
+    fn segment(&self) -> u32 {
+        self.context.segment()
+    }
+
+    #[inline(always)]
+    fn packets(&self) -> u32 {
+        self.context.packets()
+    }
+
+    #[inline(always)]
+    fn pull(&mut self, bytes: usize) -> Option<()> {
+        self.context.pull(bytes)
+    }
+
+    #[inline(always)]
+    fn change_sum(&mut self, offset: usize, change: &SumChange) -> Option<()> {
+        if let Some(changed) = self.context.change_sum(offset, change) {
+            return changed;
+        }
+        let sum: &mut [u8; 2] = self.header_mut(offset)?;
+        *sum = change.update(*sum);
+        Some(())
+    }
+
+    #[inline(always)]
+    fn note_change(&mut self, change: Sum) {
+        self.context.note_change(change);
+    }
+
+    #[inline(always)]
+    fn add_link_header(&mut self) -> Option<()> {
+        self.context.add_link_header()
+    }
+
+    #[inline(always)]
+    fn pop_tag(&mut self) -> Option<()> {
+        self.context.pop_tag()
+    }
+
+    #[inline(always)]
+    fn push_tag(&mut self, ethertype: u16, control: U16) -> Option<()> {
+        self.context.push_tag(ethertype, control)
+    }
+
+    #[inline(always)]
+    fn insert(&mut self, bytes: usize, family: u8) -> Option<()> {
+        self.context.insert(bytes, family)
     }
 }

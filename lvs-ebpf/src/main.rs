@@ -1,4 +1,5 @@
-//! The XDP program: it hands each frame to `lvs_common::forward` and does what the verdict says. Beside it,
+//! The XDP program and the TC program: each hands what it gets to `lvs_common::forward` and does what the verdict
+//! says. Beside them,
 //! the program that sends probes by the service path (`lvs_common::probe`). Everything else in this crate adapts
 //! the kernel's maps and frames to that library's traits.
 #![no_std]
@@ -23,12 +24,15 @@ mod maps;
 mod skb;
 mod split;
 mod tables;
+mod tc;
 mod verifier;
 mod ways;
 mod xdp;
 
 use aya_ebpf::macros::{classifier, xdp};
 use aya_ebpf::programs::{TcContext, XdpContext};
+use lvs_common::abi::STAGES_V6;
+use lvs_common::family::{V4, V6};
 
 /// Decides what becomes of each frame.
 #[xdp]
@@ -46,6 +50,34 @@ pub fn director_v4(context: XdpContext) -> u32 {
 #[xdp]
 pub fn director_v6(context: XdpContext) -> u32 {
     split::stages_v6(&context)
+}
+
+/// Decides what becomes of each socket buffer.
+#[classifier]
+pub fn director_tc(context: TcContext) -> i32 {
+    tc::director(&context)
+}
+
+/// The same on a device without link header.
+#[classifier]
+pub fn director_tc_l3(context: TcContext) -> i32 {
+    tc::without_link(&context)
+}
+
+/// The stages of IPv4 for socket buffers.
+#[classifier]
+pub fn director_tc_v4(context: TcContext) -> i32 {
+    tc::stages::<V4>(
+        &context,
+        || Some(&mut act::workspace()?.v4),
+        Some(STAGES_V6),
+    )
+}
+
+/// The stages of IPv6 for socket buffers.
+#[classifier]
+pub fn director_tc_v6(context: TcContext) -> i32 {
+    tc::stages::<V6>(&context, || Some(&mut act::workspace()?.v6), None)
 }
 
 /// Sends what comes from the probes on the service path.

@@ -1,15 +1,31 @@
-//! A socket buffer: a probe's packet, before it leaves.
+//! A socket buffer: a packet at the entrance of TC, or a probe's before it leaves.
+
+use core::ptr;
 
 use aya_ebpf::bindings::bpf_adj_room_mode::BPF_ADJ_ROOM_MAC;
-use aya_ebpf::bindings::{__sk_buff, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4, BPF_F_ADJ_ROOM_ENCAP_L3_IPV6};
-use aya_ebpf::helpers::generated::bpf_skb_adjust_room;
+use aya_ebpf::bindings::{
+    __sk_buff, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4, BPF_F_ADJ_ROOM_ENCAP_L3_IPV6,
+    BPF_F_ADJ_ROOM_FIXED_GSO, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR,
+};
+use aya_ebpf::helpers::generated::{
+    bpf_csum_update, bpf_l4_csum_replace, bpf_skb_adjust_room, bpf_skb_change_head,
+    bpf_skb_change_tail, bpf_skb_pull_data, bpf_skb_vlan_pop, bpf_skb_vlan_push,
+};
 use aya_ebpf::programs::TcContext;
-use lvs_common::family::{Family, V4};
-use lvs_common::probe::MakeRoom;
+use lvs_common::checksum::{Sum, SumChange};
+use lvs_common::ethernet::ETHERNET;
+use zerocopy::byteorder::network_endian::U16;
 
 use crate::frame::{Context, Frame};
 
-/// A socket buffer. Its headers lie in one piece, because the probes' interface takes no others.
+/// `PACKET_OTHERHOST` of `linux/if_packet.h`. Packets for a group are for every member of it.
+const PACKET_OTHERHOST: u32 = 3;
+
+/// `BPF_F_IPV6` of `bpf_l4_csum_replace`: no other checksum makes up for a change of the addresses. Kernels that do not
+/// know it answer with an error and change nothing.
+const BPF_F_IPV6: u64 = 1 << 7;
+
+/// A socket buffer.
 pub(crate) struct Skb(*mut __sk_buff);
 
 impl Frame<Skb> {
@@ -21,60 +37,187 @@ impl Frame<Skb> {
     }
 }
 
+/// Reads a field of the context. The kernel rewrites the access: it has to be as wide as the field, and fields change
+/// with the packet.
+macro_rules! field {
+    ($skb:expr, $field:ident) => {
+        // SAFETY: the kernel hands the program a valid context for its whole run.
+        unsafe { ptr::read_volatile(&raw const (*$skb.0).$field) }
+    };
+}
+
+/// What a helper answered: zero is success.
+#[inline(always)]
+fn done(answer: i64) -> Option<()> {
+    (answer == 0).then_some(())
+}
+
+impl Skb {
+    /// Marks the packet as one of a device without link header, for the programs that this one calls.
+    #[inline(always)]
+    pub(crate) fn set_without_link(&mut self, without: bool) {
+        // SAFETY: as in `field`; the words are the program's own.
+        unsafe { ptr::write_volatile(&raw mut (*self.0).cb[0], u32::from(without)) };
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_ipv6(&self) -> bool {
+        field!(self, protocol) == u32::from(lvs_common::wire::ETHERTYPE_IPV6.to_be())
+    }
+
+    #[inline(always)]
+    fn adjust_room(&self, bytes: usize, flags: u32) -> Option<()> {
+        // SAFETY: a valid context; every access afterwards asks for the bounds anew.
+        done(unsafe {
+            bpf_skb_adjust_room(self.0, bytes as i32, BPF_ADJ_ROOM_MAC, u64::from(flags))
+        })
+    }
+
+    #[inline(always)]
+    fn replace_sum(&self, offset: usize, change: Sum, flags: u64) -> Option<()> {
+        let change = u64::from(change.folded_once());
+        // SAFETY: as in `adjust_room`.
+        done(unsafe { bpf_l4_csum_replace(self.0, offset as u32, 0, change, flags) })
+    }
+}
+
 impl Context for Skb {
+    const BUFFER: bool = true;
+
     #[inline(always)]
     fn bounds(&self) -> (usize, usize) {
-        // SAFETY: the kernel hands the program a valid context for its whole run. The fields change
-        // with the packet, hence volatile.
-        unsafe {
-            let data = core::ptr::read_volatile(&raw const (*self.0).data);
-            let end = core::ptr::read_volatile(&raw const (*self.0).data_end);
-            (data as usize, end as usize)
-        }
+        (field!(self, data) as usize, field!(self, data_end) as usize)
     }
 
     #[inline(always)]
     fn length(&self) -> usize {
-        // SAFETY: as in `bounds`.
-        unsafe { (*self.0).len as usize }
+        field!(self, len) as usize
     }
 
     #[inline(always)]
     fn interface(&self) -> u32 {
-        // SAFETY: as in `bounds`.
-        unsafe { (*self.0).ifindex }
+        field!(self, ifindex)
     }
 
-    /// Never asked for: what comes before the Ethernet header is the kernel's.
+    /// Never asked for: what comes before the link header is the kernel's.
     #[inline(always)]
     fn adjust_head(&mut self, _delta: i32) -> Option<()> {
         None
     }
 
-    /// Likewise.
     #[inline(always)]
-    fn adjust_tail(&mut self, _delta: i32) -> Option<()> {
-        None
+    fn adjust_tail(&mut self, delta: i32) -> Option<()> {
+        let length = field!(self, len).wrapping_add_signed(delta);
+        // SAFETY: as in `adjust_room`.
+        done(unsafe { bpf_skb_change_tail(self.0, length, 0) })
     }
-}
 
-impl MakeRoom for Frame<Skb> {
     #[inline(always)]
-    fn make_room(&mut self, family: u8, bytes: usize) -> Option<()> {
-        let flags = if family == V4::NUMBER {
-            BPF_F_ADJ_ROOM_ENCAP_L3_IPV4
+    fn without_link(&self) -> Option<u16> {
+        // SAFETY: as in `field`.
+        let without = unsafe { ptr::read_volatile(&raw const (*self.0).cb[0]) };
+        (without != 0).then(|| u16::from_be(field!(self, protocol) as u16))
+    }
+
+    #[inline(always)]
+    fn tag(&self) -> Option<U16> {
+        (field!(self, vlan_present) != 0).then(|| U16::new(field!(self, vlan_tci) as u16))
+    }
+
+    #[inline(always)]
+    fn for_host(&self) -> Option<bool> {
+        Some(field!(self, pkt_type) != PACKET_OTHERHOST)
+    }
+
+    #[inline(always)]
+    fn segment(&self) -> u32 {
+        field!(self, gso_size)
+    }
+
+    #[inline(always)]
+    fn packets(&self) -> u32 {
+        let packets = field!(self, gso_segs);
+        if packets != 0 {
+            return packets;
+        }
+        // Not counted yet where a guest or a tunnel made it.
+        let length = field!(self, len);
+        length
+            .checked_div(self.segment())
+            .map_or(1, |packets| packets + 1)
+    }
+
+    #[inline(always)]
+    fn pull(&mut self, bytes: usize) -> Option<()> {
+        let (data, end) = self.bounds();
+        let wanted = bytes.min(self.length());
+        if data + wanted <= end {
+            return Some(());
+        }
+        // SAFETY: as in `adjust_room`.
+        done(unsafe { bpf_skb_pull_data(self.0, wanted as u32) })
+    }
+
+    #[inline(always)]
+    fn change_sum(&mut self, offset: usize, change: &SumChange) -> Option<Option<()>> {
+        let zero = if change.optional {
+            u64::from(BPF_F_MARK_MANGLED_0)
         } else {
-            BPF_F_ADJ_ROOM_ENCAP_L3_IPV6
+            0
         };
-        // SAFETY: a valid context; every access afterwards asks for the bounds anew.
-        let done = unsafe {
-            bpf_skb_adjust_room(
-                self.context.0,
-                bytes as i32,
-                BPF_ADJ_ROOM_MAC,
-                u64::from(flags),
-            )
+        if change.addresses != Sum::default() {
+            let flags = zero | u64::from(BPF_F_PSEUDO_HDR);
+            let wide = if change.wide { BPF_F_IPV6 } else { 0 };
+            let mut changed = self.replace_sum(offset, change.addresses, flags | wide);
+            if changed.is_none() && change.wide {
+                changed = self.replace_sum(offset, change.addresses, flags);
+            }
+            if changed.is_none() {
+                return Some(None);
+            }
+        }
+        if change.ports != Sum::default() {
+            return Some(self.replace_sum(offset, change.ports, zero));
+        }
+        Some(Some(()))
+    }
+
+    #[inline(always)]
+    fn note_change(&mut self, change: Sum) {
+        // SAFETY: as in `adjust_room`. It fails where the device summed nothing up, and that is fine.
+        unsafe { bpf_csum_update(self.0, change.folded_once()) };
+    }
+
+    #[inline(always)]
+    fn add_link_header(&mut self) -> Option<()> {
+        // SAFETY: as in `adjust_room`.
+        done(unsafe { bpf_skb_change_head(self.0, ETHERNET as u32, 0) })
+    }
+
+    #[inline(always)]
+    fn pop_tag(&mut self) -> Option<()> {
+        // SAFETY: as in `adjust_room`.
+        done(unsafe { bpf_skb_vlan_pop(self.0) })
+    }
+
+    #[inline(always)]
+    fn push_tag(&mut self, ethertype: u16, control: U16) -> Option<()> {
+        // SAFETY: as in `adjust_room`.
+        done(unsafe { bpf_skb_vlan_push(self.0, ethertype.to_be(), control.get()) })
+    }
+
+    #[inline(always)]
+    fn insert(&mut self, bytes: usize, family: u8) -> Option<()> {
+        let flags = match family {
+            4 => BPF_F_ADJ_ROOM_ENCAP_L3_IPV4,
+            6 => BPF_F_ADJ_ROOM_ENCAP_L3_IPV6,
+            _ => 0,
         };
-        (done == 0).then_some(())
+        if self.segment() == 0 {
+            return self.adjust_room(bytes, flags);
+        }
+        // The segments of a TCP super-packet become smaller. Others cannot; that they fit was seen to.
+        self.adjust_room(bytes, flags)
+            .or_else(|| self.adjust_room(bytes, flags | BPF_F_ADJ_ROOM_FIXED_GSO))
     }
 }

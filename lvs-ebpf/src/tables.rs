@@ -7,14 +7,14 @@ use aya_ebpf::bindings::{BPF_ANY, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::generated::bpf_loop;
 use aya_ebpf::maps::{Array, PerCpuArray};
 use lvs_common::abi::{
-    ADDR_FILTER_WORDS, Config, FragmentKey, Hop, Load, MarkRule, Marked, Member, Plan, ProbeKey,
-    ProbeRoute, Server, ServiceKey, Stats,
+    ADDR_FILTER_WORDS, Config, FragmentKey, Hop, Interface, Load, MarkRule, Marked, Member, Plan,
+    ProbeKey, ProbeRoute, Server, ServiceKey, Stats,
 };
 use lvs_common::connection::table::Store;
 use lvs_common::connection::{EntryId, Loads, Ports};
 use lvs_common::family::{V4, V6};
 use lvs_common::secrets::Secrets;
-use lvs_common::tables::Tables;
+use lvs_common::tables::{Tables, Traffic};
 use lvs_common::walk::{Step, Walk};
 
 use crate::ways::SetPointer;
@@ -55,12 +55,12 @@ fn copy<T: Copy>(array: &Array<T>, index: u32) -> Option<T> {
 pub(crate) struct Kernel;
 
 impl Kernel {
-    /// Counts a verdict.
+    /// Counts a verdict on so many packets.
     #[inline(always)]
-    pub(crate) fn count(verdict: u32) {
+    pub(crate) fn count(verdict: u32, packets: u32) {
         if let Some(counter) = maps::verdicts.get_ptr_mut(verdict) {
             // SAFETY: this CPU's own element; the program is not interrupted by itself.
-            unsafe { *counter += 1 };
+            unsafe { *counter += u64::from(packets) };
         }
     }
 }
@@ -234,6 +234,13 @@ impl Tables for Kernel {
     }
 
     #[inline(always)]
+    fn transmits(self, interface: u32) -> bool {
+        // SAFETY: the element may be reused while it is read; then an interface was just deleted.
+        let interface = unsafe { maps::interfaces.get(interface) };
+        interface.is_some_and(|interface| interface.flags & Interface::SENDS_XDP != 0)
+    }
+
+    #[inline(always)]
     fn load(self, server: u32) -> Load {
         copy(&maps::loads, server).unwrap_or(Load {
             counts: 0,
@@ -252,21 +259,21 @@ impl Tables for Kernel {
     }
 
     #[inline(always)]
-    fn count_in(self, service: u32, server: u32, bytes: u32, new: bool) {
+    fn count_in(self, service: u32, server: u32, traffic: Traffic, new: bool) {
         let change = |stats: &mut Stats| {
             stats.connections += u64::from(new);
-            stats.in_packets += 1;
-            stats.in_bytes += u64::from(bytes);
+            stats.in_packets += u64::from(traffic.packets);
+            stats.in_bytes += u64::from(traffic.bytes);
         };
         add(&maps::service_stats, service, change);
         add(&maps::server_stats, server, change);
     }
 
     #[inline(always)]
-    fn count_out(self, service: u32, server: u32, bytes: u32) {
+    fn count_out(self, service: u32, server: u32, traffic: Traffic) {
         let change = |stats: &mut Stats| {
-            stats.out_packets += 1;
-            stats.out_bytes += u64::from(bytes);
+            stats.out_packets += u64::from(traffic.packets);
+            stats.out_bytes += u64::from(traffic.bytes);
         };
         add(&maps::service_stats, service, change);
         add(&maps::server_stats, server, change);

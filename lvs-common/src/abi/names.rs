@@ -61,12 +61,18 @@ pub const PROGRAM: &str = "director";
 pub const STAGE_PROGRAMS: [&str; 2] = ["director_v4", "director_v6"];
 /// The array through which [`PROGRAM`] calls [`STAGE_PROGRAMS`]. Each loaded program has its own.
 pub const XDP_STAGES: &str = "xdp_stages";
-/// Index of IPv4's program in the array.
-pub const STAGES_V4: u32 = 0;
-/// Index of IPv6's program in the array.
-pub const STAGES_V6: u32 = 1;
-/// The name of the same program for socket buffers (TC).
+/// The TC program's name, for devices with an Ethernet header.
 pub const TC_PROGRAM: &str = "director_tc";
+/// The TC program's name, for devices without a link header.
+pub const TC_L3_PROGRAM: &str = "director_tc_l3";
+/// The programs that both call for the stages of a packet.
+pub const TC_STAGE_PROGRAMS: [&str; 2] = ["director_tc_v4", "director_tc_v6"];
+/// The array through which they do.
+pub const TC_STAGES: &str = "tc_stages";
+/// Index of IPv4's program in the arrays.
+pub const STAGES_V4: u32 = 0;
+/// Index of IPv6's program in the arrays.
+pub const STAGES_V6: u32 = 1;
 /// The name of the program that sends probes by the service path, see [`crate::probe`].
 pub const PROBE_PROGRAM: &str = "probe";
 

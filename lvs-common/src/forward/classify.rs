@@ -2,6 +2,7 @@
 
 use super::addr_filter::matches_filter;
 use super::connection_reuse::syn_on_connection;
+use super::context::Wire;
 use super::existing::forward_existing;
 use super::find::find_at;
 use super::stage::Stage;
@@ -33,6 +34,7 @@ pub(super) fn classify<F: Network, P: Packet, T: Tables + Store<F>>(
     }
     tables.fence();
     let datagram = &work.forward.datagram;
+    work.forward.wire = Wire::one(datagram.length());
     if datagram.protocol == F::ICMP {
         return Stage::Icmp;
     }

@@ -5,6 +5,7 @@ use crate::connection::{Key, Kind, Ports, Protocol, Signal};
 use crate::ethernet::EthernetHeader;
 use crate::family::Family;
 use crate::network::Datagram;
+use crate::tables::Traffic;
 use crate::verdict::Reason;
 
 /// A packet that is being forwarded.
@@ -16,6 +17,8 @@ pub struct Forward<F: Family> {
     pub ethernet: EthernetHeader,
     /// Its IP header.
     pub datagram: Datagram<F>,
+    /// It as it is on the wire.
+    pub wire: Wire,
     /// Its transport protocol; `None` for an ICMP error about a connection.
     pub protocol: Option<Protocol>,
     /// Its flags or first chunk, as far as they concern its connection.
@@ -45,6 +48,55 @@ impl<F: Family> Forward<F> {
         }
     }
 }
+
+/// A packet as it is on the wire: of a super-packet, those that it becomes.
+#[derive(Clone, Copy, Debug)]
+pub struct Wire {
+    /// What is counted.
+    pub traffic: Traffic,
+    /// Bytes of the largest IP packet.
+    pub largest: u32,
+    /// A super-packet whose packets are TCP segments: their size can be changed.
+    pub resizable: bool,
+}
+
+impl Wire {
+    /// A packet of so many bytes.
+    #[inline(always)]
+    pub const fn one(bytes: u32) -> Self {
+        Self {
+            traffic: Traffic { packets: 1, bytes },
+            largest: bytes,
+            resizable: false,
+        }
+    }
+
+    /// A packet of so many bytes, of which so many are headers: its IP header and what comes between that and
+    /// its data. `segment` and `packets` as in [`crate::packet::Packet`].
+    #[inline(always)]
+    pub fn of(segment: u32, packets: u32, bytes: u32, headers: u32, protocol: Protocol) -> Self {
+        if segment == 0 {
+            return Self::one(bytes);
+        }
+        let repeated = headers.wrapping_mul(packets.wrapping_sub(1));
+        Self {
+            traffic: Traffic {
+                packets,
+                bytes: bytes.wrapping_add(repeated),
+            },
+            // Of a super-packet with packets of any size (`GSO_BY_FRAGS`) its sender has seen to it that they fit.
+            largest: if segment == SEGMENTS_OF_ANY_SIZE {
+                headers
+            } else {
+                headers.wrapping_add(segment)
+            },
+            resizable: protocol == Protocol::Tcp,
+        }
+    }
+}
+
+/// `GSO_BY_FRAGS`: what a super-packet of SCTP has for a size.
+const SEGMENTS_OF_ANY_SIZE: u32 = 0xffff;
 
 /// New addresses and ports.
 #[derive(Clone, Copy, Debug)]

@@ -71,6 +71,6 @@ pub(super) fn send_on<F: Network, T: Tables + Store<F>>(
         }
     }
     let (service, server) = (u32::from(record.service), u32::from(record.server));
-    tables.count_in(service, server, forward.datagram.length(), false);
+    tables.count_in(service, server, forward.wire.traffic, false);
     forward.route = Route::new(server, method);
 }

@@ -3,13 +3,15 @@
 use zerocopy::byteorder::network_endian::U32;
 
 use super::context::Forward;
+use super::unfinished::unfinished_sum;
 use crate::checksum::Sum;
-use crate::ethernet::Egress;
+use crate::connection::Protocol;
+use crate::ethernet::{Egress, make_answer_room};
 use crate::network::{Network, Outer, Part};
 use crate::packet::Packet;
 use crate::tables::Tables;
 use crate::verdict::{Reason, Verdict};
-use crate::wire::Icmp;
+use crate::wire::{Icmp, TCP_CHECKSUM, UDP_CHECKSUM};
 
 /// Bytes of an ICMP header.
 const ICMP: usize = 8;
@@ -92,11 +94,22 @@ fn write<F: Network, P: Packet>(
     mtu: u32,
 ) -> Option<Verdict> {
     let datagram = &forward.datagram;
-    let link = forward.ethernet.payload;
     // Whole words only: at most three bytes of the client's own data are missing.
     let embedded = (datagram.length() as usize).min(F::LARGEST_ERROR - F::HEADER - ICMP) & !3;
-    packet.grow(F::HEADER + ICMP)?;
-    packet.truncate(link + F::HEADER + ICMP + embedded)?;
+    let behind = datagram.transport.wrapping_sub(datagram.network);
+    // That of SCTP is no sum: an answer about a packet whose CRC is not finished has a wrong checksum in the end.
+    let place = match forward.protocol {
+        Some(Protocol::Tcp) => TCP_CHECKSUM,
+        _ => UDP_CHECKSUM,
+    };
+    let has_sum = forward.protocol != Some(Protocol::Sctp) && behind + place < embedded;
+    let unfinished = if P::BUFFER && has_sum {
+        unfinished_sum(packet, datagram.transport + place)
+    } else {
+        None
+    };
+    let room = F::HEADER + ICMP;
+    let link = make_answer_room(packet, forward.ethernet.payload, room, embedded)?;
 
     #[expect(clippy::cast_possible_truncation, reason = "at most 1,280")]
     let payload = (ICMP + embedded) as u32;
@@ -108,7 +121,12 @@ fn write<F: Network, P: Packet>(
     header.checksum = [0; 2];
     header.rest = U32::new(rest);
     let pseudo = F::icmp_pseudo(&datagram.destination, &datagram.source, payload);
-    let checksum = sum(packet, start, payload as usize, pseudo)?.checksum();
+    let (summed, pseudo) = match unfinished {
+        None => (payload as usize, pseudo),
+        // Together with the checksum over it that the device writes, what is behind the IP header sums up to this.
+        Some(sum) => (ICMP + behind, pseudo.add_field(sum.map(|byte| !byte))),
+    };
+    let checksum = sum(packet, start, summed, pseudo)?.checksum();
     packet.header_mut::<Icmp>(start)?.checksum = checksum;
 
     F::write_outer(

@@ -77,21 +77,23 @@ mod to_server;
 mod transmit;
 mod transport;
 mod tunnel;
+mod unfinished;
 mod work;
 
 use icmp_answer::IcmpError;
 
+use crate::abi::Config;
 use crate::connection::table::Store;
 use crate::ethernet;
 use crate::family::{V4, V6};
 use crate::network::Network;
 use crate::packet::Packet;
 use crate::tables::Tables;
-use crate::verdict::{Reason, Verdict};
+use crate::verdict::{Action, Reason, Verdict};
 use crate::wire::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ethernet};
 
 pub use addr_filter::matches_filter;
-pub use context::{Forward, Rewrite, Route};
+pub use context::{Forward, Rewrite, Route, Wire};
 pub use find::{Connection, client, find};
 pub use stage::Stage;
 pub use state_change::StateChange;
@@ -118,6 +120,26 @@ pub fn forward<P: Packet, T: Tables>(
 /// tell.
 #[inline(always)]
 pub fn plainly<'a, P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: T,
+    workspace: impl FnOnce() -> Option<&'a mut Workspace>,
+) -> Result<Verdict, IpVersion> {
+    let attempt = attempt(packet, tables, workspace);
+    let sent = attempt.is_ok_and(|verdict| verdict.action() != Action::Pass);
+    if P::BUFFER || sent {
+        return attempt;
+    }
+    let options = tables.config().map_or(0, |config| config.options);
+    if options & Config::MIXED == 0 {
+        attempt
+    } else {
+        Ok(Verdict::pass(Reason::LeftToTc))
+    }
+}
+
+/// What the fast path makes of a packet.
+#[inline(always)]
+fn attempt<'a, P: Packet, T: Tables>(
     packet: &mut P,
     tables: T,
     workspace: impl FnOnce() -> Option<&'a mut Workspace>,
@@ -173,6 +195,9 @@ pub fn stages<P: Packet, T: Tables>(
     }
 }
 
+/// Bytes in which the headers of nearly every packet lie, those inside an ICMP error included.
+const HEADERS: usize = 640;
+
 /// Nothing: the packet is of the other family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OtherFamily;
@@ -188,12 +213,17 @@ pub fn stages_of<F: Network, P: Packet, T: Tables + Store<F>>(
     tables: T,
     work: &mut Work<F>,
 ) -> Result<Verdict, OtherFamily> {
+    if P::BUFFER {
+        // What is not there is found missing later.
+        let _ = packet.pull(HEADERS);
+    }
     let header = &mut work.forward.ethernet;
     if let Err(reason) = ethernet::parse(packet, header) {
         return Ok(Verdict::drop(reason));
     }
     let config = tables.config();
-    if config.is_some_and(|config| !ethernet::is_own(config, &header.destination)) {
+    let for_host = packet.for_host();
+    if config.is_some_and(|config| !ethernet::is_own(for_host, config, &header.destination)) {
         return Ok(Verdict::pass(Reason::OtherHost));
     }
     match header.ethertype {

@@ -115,7 +115,7 @@ fn to_real_server<F: Network, P: Packet, T: Tables + Store<F>>(
         )?;
     }
     let (service, server) = (u32::from(record.service), u32::from(record.server));
-    tables.count_in(service, server, datagram.length(), false);
+    tables.count_in(service, server, work.forward.wire.traffic, false);
     work.forward.route = Route {
         server,
         method,
@@ -152,7 +152,7 @@ fn to_client<F: Network, P: Packet, T: Tables + Store<F>>(
     F::readdress(packet, datagram, &virtual_address, &datagram.destination)?;
     decrement_ttl(packet, &work.forward)?;
     let (service, server) = (u32::from(record.service), u32::from(record.server));
-    tables.count_out(service, server, datagram.length());
+    tables.count_out(service, server, work.forward.wire.traffic);
     let sent = send(
         packet,
         &work.forward.ethernet,

@@ -49,8 +49,8 @@ fn replied<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> O
     if tables.sync().on != 0 {
         work.change = StateChange::of_server(&slot, state);
     }
-    let length = work.forward.datagram.length();
-    tables.count_out(u32::from(record.service), u32::from(record.server), length);
+    let (service, server) = (u32::from(record.service), u32::from(record.server));
+    tables.count_out(service, server, work.forward.wire.traffic);
     if persistence::establishes(&record, protocol, slot.tag, state) {
         work.key = asked;
         work.new.record = record;

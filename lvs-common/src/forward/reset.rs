@@ -4,11 +4,13 @@ use zerocopy::byteorder::network_endian::{U16, U32};
 
 use super::context::Forward;
 use super::icmp_answer::{HOP_LIMIT, back, is_from_one_host};
+use super::unfinished::unfinished_sum;
 use crate::connection::tcp;
+use crate::ethernet::{Room, UNTAGGED, make_room};
 use crate::network::{Network, Outer};
 use crate::packet::Packet;
 use crate::verdict::{Reason, Verdict};
-use crate::wire::{Tcp, protocol};
+use crate::wire::{TCP_CHECKSUM, Tcp, protocol};
 
 /// Bytes of a TCP header without options.
 const LENGTH: u8 = 20;
@@ -34,9 +36,22 @@ fn write<F: Network, P: Packet>(packet: &mut P, forward: &Forward<F>) -> Option<
         return None;
     }
     let (ports, sequence) = (segment.ports.reversed(), segment.acknowledgement);
-    let network = forward.ethernet.payload;
+    let place = datagram.transport + TCP_CHECKSUM;
+    let unfinished = unfinished_sum(packet, place).is_some();
+    let payload = forward.ethernet.payload;
+    let mut end = payload + F::HEADER + usize::from(LENGTH);
+    // The kernel keeps the place of a checksum that is to be finished. Behind options it lies in padding.
+    let finishes_reset = unfinished && datagram.transport == payload + F::HEADER;
+    if unfinished && !finishes_reset {
+        end = end.max(place + 2);
+    }
+    packet.truncate(end)?;
+    let network = if P::BUFFER {
+        make_room(packet, payload, UNTAGGED, Room::NONE)?
+    } else {
+        payload
+    };
     let transport = network + F::HEADER;
-    packet.truncate(transport + usize::from(LENGTH))?;
 
     let reset: &mut Tcp = packet.header_mut(transport)?;
     reset.ports = ports;
@@ -46,11 +61,16 @@ fn write<F: Network, P: Packet>(packet: &mut P, forward: &Forward<F>) -> Option<
     reset.flags = tcp::FLAG_RST;
     reset.window = U16::ZERO;
     reset.urgent = U16::ZERO;
-    reset.checksum = F::tcp_pseudo(&datagram.destination, &datagram.source, LENGTH)
-        .add(ports.to_bytes())
-        .add(sequence.to_bytes())
-        .add([LENGTH << 2, tcp::FLAG_RST, 0, 0])
-        .checksum();
+    let pseudo = F::tcp_pseudo(&datagram.destination, &datagram.source, LENGTH);
+    reset.checksum = if finishes_reset {
+        pseudo.checksum().map(|byte| !byte)
+    } else {
+        pseudo
+            .add(ports.to_bytes())
+            .add(sequence.to_bytes())
+            .add([LENGTH << 2, tcp::FLAG_RST, 0, 0])
+            .checksum()
+    };
     F::write_outer(
         packet,
         network,

@@ -2,7 +2,7 @@
 
 use super::context::{Forward, Rewrite};
 use super::transmit::decrement_ttl;
-use crate::checksum::Sum;
+use crate::checksum::{Sum, SumChange};
 use crate::connection::Protocol;
 use crate::crc32c;
 use crate::network::{Network, Part};
@@ -39,18 +39,15 @@ fn replace<F: Network, P: Packet, T: Tables>(
         let addresses = F::difference(datagram.addresses(), [source, destination]);
         let old = forward.ports.to_bytes();
         let fresh = ports.to_bytes();
-        let difference = addresses.remove(old).add(fresh);
+        let change = SumChange {
+            addresses,
+            ports: difference(old, fresh),
+            optional: protocol == Protocol::Udp,
+            wide: F::NUMBER == 6,
+        };
         match protocol {
-            Protocol::Tcp => {
-                update(packet, datagram.transport + TCP_CHECKSUM, |sum| {
-                    difference.update(sum)
-                })?;
-            }
-            Protocol::Udp => {
-                update(packet, datagram.transport + UDP_CHECKSUM, |sum| {
-                    update_udp(difference, sum)
-                })?;
-            }
+            Protocol::Tcp => packet.change_sum(datagram.transport + TCP_CHECKSUM, &change)?,
+            Protocol::Udp => packet.change_sum(datagram.transport + UDP_CHECKSUM, &change)?,
             Protocol::Sctp if old != fresh => {
                 if datagram.part != Part::Whole {
                     // The CRC covers bytes that are in other fragments.
@@ -58,12 +55,17 @@ fn replace<F: Network, P: Packet, T: Tables>(
                 }
                 let place = datagram.transport + SCTP_CHECKSUM;
                 let crc: [u8; 4] = *packet.header(place)?;
+                // The device that sends a socket buffer completes its CRC over whatever the ports are then; until
+                // then it is zero.
+                let unfinished = P::BUFFER && crc == [0; 4];
                 #[expect(clippy::cast_possible_truncation, reason = "below 64 KiB")]
                 let following = datagram.end.checked_sub(datagram.transport + 4)? as u32;
-                let mut change = crc32c::Change::new(old, fresh);
-                tables.walk(following & 0xffff, &mut change);
-                let crc = change.apply(u32::from_le_bytes(crc));
-                *packet.header_mut(place)? = crc.to_le_bytes();
+                if !unfinished {
+                    let mut change = crc32c::Change::new(old, fresh);
+                    tables.walk(following & 0xffff, &mut change);
+                    let crc = change.apply(u32::from_le_bytes(crc));
+                    *packet.header_mut(place)? = crc.to_le_bytes();
+                }
             }
             Protocol::Sctp => {}
         }
@@ -74,25 +76,12 @@ fn replace<F: Network, P: Packet, T: Tables>(
     Some(Ok(()))
 }
 
+/// The change of the ports; nothing where they stay.
 #[inline(always)]
-fn update<P: Packet>(
-    packet: &mut P,
-    offset: usize,
-    change: impl FnOnce([u8; 2]) -> [u8; 2],
-) -> Option<()> {
-    let sum: &mut [u8; 2] = packet.header_mut(offset)?;
-    *sum = change(*sum);
-    Some(())
-}
-
-/// RFC 768: a UDP checksum of zero says that there is none, a computed zero is sent as all ones.
-#[inline(always)]
-pub(super) fn update_udp(difference: Sum, sum: [u8; 2]) -> [u8; 2] {
-    if sum == [0, 0] {
-        return sum;
-    }
-    match difference.update(sum) {
-        [0, 0] => [0xff, 0xff],
-        sum => sum,
+fn difference(old: [u8; 4], fresh: [u8; 4]) -> Sum {
+    if old == fresh {
+        Sum::default()
+    } else {
+        Sum::default().remove(old).add(fresh)
     }
 }

@@ -43,7 +43,7 @@ pub(super) fn to_server<F: Network, P: Packet, T: Tables>(
         return Verdict::drop(Reason::FamilyMismatch);
     }
     let mtu = u32::from(hop.mtu);
-    if forward.datagram.length() > mtu {
+    if forward.wire.largest > mtu {
         return icmp_answer::send(packet, tables, forward, IcmpError::TooBig, mtu);
     }
     let result = if method == Method::Nat {
@@ -66,7 +66,7 @@ fn direct<F: Network, P: Packet>(
     send(
         packet,
         &forward.ethernet,
-        &egress(hop),
+        &egress::<P>(hop),
         F::ETHERTYPE,
         reason,
     )
@@ -102,7 +102,7 @@ fn nat<F: Network, P: Packet, T: Tables>(
     send(
         packet,
         &forward.ethernet,
-        &egress(hop),
+        &egress::<P>(hop),
         F::ETHERTYPE,
         reason,
     )

@@ -2,19 +2,26 @@
 
 use super::context::Forward;
 use crate::abi::Hop;
-use crate::ethernet::{Egress, EthernetHeader, UNTAGGED, make_room};
+use crate::checksum::Sum;
+use crate::ethernet::{Egress, EthernetHeader, Room, UNTAGGED, make_room};
 use crate::network::Network;
 use crate::packet::Packet;
 use crate::verdict::{Reason, Verdict};
 
-/// The way to a next hop.
+/// The way to a next hop. A socket buffer leaves by the interface that the route names, which adds whatever it
+/// has to, a frame by the one that transmits it.
 #[inline(always)]
-pub(super) fn egress(hop: &Hop) -> Egress {
+pub(super) fn egress<P: Packet>(hop: &Hop) -> Egress {
+    let (interface, tags) = if P::BUFFER && hop.device != 0 && hop.device != hop.interface {
+        (hop.device, UNTAGGED)
+    } else {
+        (hop.interface, [hop.vlan, UNTAGGED[1]])
+    };
     Egress {
         destination: hop.destination,
         source: hop.source,
-        tags: [hop.vlan, UNTAGGED[1]],
-        interface: hop.interface,
+        tags,
+        interface,
     }
 }
 
@@ -25,7 +32,16 @@ pub(super) fn decrement_ttl<F: Network, P: Packet>(
     forward: &Forward<F>,
 ) -> Option<()> {
     F::decrement_ttl(packet.header_mut(forward.datagram.network)?);
+    note_decrement::<F, P>(packet);
     Some(())
+}
+
+/// IPv4's own checksum makes up for a TTL, nothing does for a hop limit.
+#[inline(always)]
+pub(super) fn note_decrement<F: Network, P: Packet>(packet: &mut P) {
+    if P::BUFFER && F::NUMBER == 6 {
+        packet.note_change(Sum::default().remove_field([0, 1]));
+    }
 }
 
 /// Writes the Ethernet header and sends the packet.
@@ -37,7 +53,7 @@ pub(super) fn send<P: Packet>(
     ethertype: u16,
     reason: Reason,
 ) -> Option<Verdict> {
-    make_room(packet, ethernet.payload, egress.tags, 0)?;
+    make_room(packet, ethernet.payload, egress.tags, Room::NONE)?;
     egress.write(packet, ethertype)?;
     Some(egress.verdict(packet, reason))
 }

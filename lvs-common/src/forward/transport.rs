@@ -1,7 +1,7 @@
 //! Transport headers: protocol, ports, and what a packet says about its connection. A packet of an unknown IP
 //! protocol is the kernel's.
 
-use super::context::Forward;
+use super::context::{Forward, Wire};
 use crate::abi::FragmentKey;
 use crate::aligned::Aligned;
 use crate::connection::{Protocol, Signal, sctp, tcp};
@@ -57,6 +57,21 @@ pub(super) fn transport<F: Network, P: Packet, T: Tables>(
     };
     if first {
         remember(tables, forward);
+    }
+    if P::BUFFER {
+        let datagram = &forward.datagram;
+        let own = match protocol {
+            Protocol::Tcp => {
+                let [offset, _]: [u8; 2] = *packet.header(place + TCP_OFFSET).ok_or(cut_short)?;
+                usize::from(offset >> 4) << 2
+            }
+            Protocol::Udp => 8,
+            Protocol::Sctp => 12,
+        };
+        #[expect(clippy::cast_possible_truncation, reason = "headers are short")]
+        let headers = (datagram.transport + own).wrapping_sub(datagram.network) as u32;
+        let (segment, packets) = (packet.segment(), packet.packets());
+        forward.wire = Wire::of(segment, packets, datagram.length(), headers, protocol);
     }
     Ok(protocol)
 }

@@ -1,10 +1,11 @@
 //! Tunnels: a packet travels whole inside another one, of its server's family (RFC 2003, RFC 2473).
 
-use super::context::Forward;
+use super::context::{Forward, Wire};
 use super::icmp_answer::{self, IcmpError};
-use super::transmit::egress;
+use super::transmit::{egress, note_decrement};
 use crate::abi::{Config, Hop, Server};
-use crate::ethernet::{Egress, Tags, UNTAGGED, make_room};
+use crate::checksum::Sum;
+use crate::ethernet::{Egress, Room, make_room};
 use crate::family::{Family, V4, V6};
 use crate::network::{Network, Outer};
 use crate::packet::Packet;
@@ -38,6 +39,17 @@ pub(super) fn room(server: &Server, hop: &Hop) -> u32 {
     u32::from(hop.mtu).saturating_sub(outer as u32)
 }
 
+/// Largest packet on the wire that goes through a tunnel with this room. The kernel makes TCP segments smaller by
+/// the outer header when it is put before their super-packet.
+#[inline(always)]
+pub(super) fn limit(wire: &Wire, room: u32, hop: &Hop) -> u32 {
+    if wire.resizable {
+        u32::from(hop.mtu)
+    } else {
+        room
+    }
+}
+
 /// Sends a packet to its real server through a tunnel.
 #[inline(never)]
 pub(super) fn send<F: Network, P: Packet, T: Tables>(
@@ -53,7 +65,8 @@ pub(super) fn send<F: Network, P: Packet, T: Tables>(
     };
     let room = room(server, hop);
     let length = forward.datagram.length();
-    if length > room {
+    let limit = limit(&forward.wire, room, hop);
+    if forward.wire.largest > limit {
         return icmp_answer::send(packet, tables, forward, IcmpError::TooBig, room);
     }
     let inner = Inner {
@@ -63,15 +76,14 @@ pub(super) fn send<F: Network, P: Packet, T: Tables>(
         hash: forward.hash,
         now: forward.now,
     };
-    let tags = [hop.vlan, UNTAGGED[1]];
-    match wrap::<F, P, T>(packet, tables, &inner, server, hop, tags) {
+    match wrap::<F, P, T>(packet, tables, &inner, server, hop) {
         Some(egress) => egress.verdict(packet, forward.route.reason),
         None => Verdict::drop(Reason::NoRoom),
     }
 }
 
 /// Decrements a packet's TTL, puts it into another one to the server, and that behind an Ethernet header
-/// with these VLAN tags. Returns the way of the frame; `None`: there was no room.
+/// for the next hop. Returns the way of the frame; `None`: there was no room.
 #[inline(always)]
 pub(super) fn wrap<F: Network, P: Packet, T: Tables>(
     packet: &mut P,
@@ -79,7 +91,6 @@ pub(super) fn wrap<F: Network, P: Packet, T: Tables>(
     inner: &Inner,
     server: &Server,
     hop: &Hop,
-    tags: Tags,
 ) -> Option<Egress> {
     let spread = tables.option(Config::RSS_SOURCE);
     if server.family == V4::NUMBER {
@@ -91,7 +102,7 @@ pub(super) fn wrap<F: Network, P: Packet, T: Tables>(
             };
             (source, V4::narrow(&server.address))
         };
-        encapsulate::<F, V4, P>(packet, inner, hop, tags, ends)
+        encapsulate::<F, V4, P>(packet, inner, hop, ends)
     } else {
         let ends = || {
             let source = if spread {
@@ -101,7 +112,7 @@ pub(super) fn wrap<F: Network, P: Packet, T: Tables>(
             };
             (source, server.address)
         };
-        encapsulate::<F, V6, P>(packet, inner, hop, tags, ends)
+        encapsulate::<F, V6, P>(packet, inner, hop, ends)
     }
 }
 
@@ -112,13 +123,20 @@ fn encapsulate<F: Network, O: Network, P: Packet>(
     packet: &mut P,
     inner: &Inner,
     hop: &Hop,
-    tags: Tags,
     ends: impl FnOnce() -> (O::Address, O::Address),
 ) -> Option<Egress> {
     let header: &mut F::Header = packet.header_mut(inner.network)?;
     let (class, dont_fragment) = F::class(header);
     F::decrement_ttl(header);
-    let offset = make_room(packet, inner.network, tags, O::HEADER)?;
+    note_decrement::<F, P>(packet);
+    if P::BUFFER && inner.length as usize + O::HEADER > usize::from(u16::MAX) {
+        return None;
+    }
+    let room = Room {
+        bytes: O::HEADER,
+        family: O::NUMBER,
+    };
+    let offset = make_room(packet, inner.network, egress::<P>(hop).tags, room)?;
     let (source, destination) = ends();
     #[expect(
         clippy::cast_possible_truncation,
@@ -136,10 +154,15 @@ fn encapsulate<F: Network, O: Network, P: Packet>(
         payload: inner.length,
     };
     O::write_outer(packet, offset, &outer)?;
-    let egress = Egress {
-        tags,
-        ..egress(hop)
-    };
+    if P::BUFFER && O::NUMBER == 6 {
+        // Nothing makes up for an IPv6 header; one of IPv4 sums up to nothing.
+        let words: [[u8; 4]; 10] = *packet.header(offset)?;
+        let sum = words
+            .iter()
+            .fold(Sum::default(), |sum, word| sum.add(*word));
+        packet.note_change(sum);
+    }
+    let egress = egress::<P>(hop);
     egress.write(packet, O::ETHERTYPE)?;
     Some(egress)
 }

@@ -101,6 +101,6 @@ impl<F: Family> Work<F> {
         let server = self.forward.route.server;
         let new = new && self.search.avoid != server;
         let service = tables.server(server).map_or(0, |server| server.service);
-        tables.count_in(service, server, self.forward.datagram.length(), new);
+        tables.count_in(service, server, self.forward.wire.traffic, new);
     }
 }

@@ -1,7 +1,6 @@
 //! A frame with headroom, as a driver hands it over.
 
 use lvs_common::packet::{Header, MAX_OFFSET, Packet};
-use lvs_common::probe::MakeRoom;
 
 use super::memory::INTERFACE;
 
@@ -24,8 +23,8 @@ impl Frame {
         }
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes[self.start..]
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.bytes[self.start..].to_vec()
     }
 }
 
@@ -63,10 +62,8 @@ impl Packet for Frame {
         self.bytes.truncate(self.start + length);
         Some(())
     }
-}
-
-impl MakeRoom for Frame {
-    fn make_room(&mut self, _family: u8, bytes: usize) -> Option<()> {
+    /// Only asked for by the program for probes.
+    fn insert(&mut self, bytes: usize, _family: u8) -> Option<()> {
         let behind = self.start + 14;
         let room = std::iter::repeat_n(0xa5, bytes);
         self.bytes.splice(behind..behind, room);

@@ -250,7 +250,7 @@ fn vlan_tags_come_off_and_on_by_the_way_a_packet_goes() {
 #[test]
 fn another_interface_is_reached_by_redirection() {
     let mut director = director(Protocol::Tcp, VIRTUAL[0], REAL[0], Method::Nat);
-    director.hops[1].interface = INTERFACE + 1;
+    (director.hops[1].interface, director.hops[1].device) = (INTERFACE + 1, INTERFACE + 1);
     let interface = INTERFACE + 1;
     let (verdict, _) = director.handle(&Draft::tcp(CLIENT[0], VIRTUAL[0], SYN).frame());
     assert_eq!(verdict.action(), Action::Redirect { interface });

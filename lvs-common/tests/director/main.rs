@@ -1,9 +1,10 @@
 //! The whole director on the host: packets in, packets and verdicts out.
 
-mod driver_frame;
 mod frames;
 mod memory;
 mod memory_sets;
+#[path = "driver_frame.rs"]
+mod packet;
 mod stale_workspace;
 
 mod concurrency;
@@ -16,6 +17,7 @@ mod hashing;
 mod icmp_answers;
 mod marks;
 mod martians;
+mod mixed;
 mod orphans;
 mod persistence;
 mod probes;

@@ -14,14 +14,14 @@ use lvs_common::connection::{Client, EntryId, Kind, Loads, Ports, Protocol};
 use lvs_common::family::{Family, V4, V6};
 use lvs_common::forward::{forward, stages};
 use lvs_common::secrets::Secrets;
-use lvs_common::tables::Tables;
+use lvs_common::tables::{Tables, Traffic};
 use lvs_common::verdict::Verdict;
 use lvs_common::walk::Walk;
 use zerocopy::FromZeros as _;
 
-use super::driver_frame::Frame;
 use super::frames::{DIRECTOR, SERVER, wide};
 use super::memory_sets::Set;
+use super::packet::Frame;
 use super::stale_workspace;
 
 /// The interface that every packet comes by.
@@ -60,6 +60,8 @@ pub(crate) struct Director {
     fragments: Mutex<HashMap<FragmentKey, Ports>>,
     /// Probes on the service path.
     pub(crate) probes: HashMap<ProbeKey, ProbeRoute>,
+    /// Interfaces that transmit XDP frames.
+    pub(crate) transmits: Vec<u32>,
     /// The settings: timeouts are IPVS's.
     pub(crate) config: Config,
     /// Events that the daemon would get.
@@ -137,6 +139,7 @@ impl Director {
             addr_filter: vec![0; ADDR_FILTER_WORDS],
             fragments: Mutex::default(),
             probes: HashMap::new(),
+            transmits: Vec::new(),
             config: settings(),
             events: Mutex::default(),
             v4: (0..sets).map(|_| Set::new()).collect(),
@@ -267,16 +270,25 @@ impl Director {
     /// Handles a frame; returns the verdict and what became of the frame.
     pub(crate) fn handle(&self, frame: &[u8]) -> (Verdict, Vec<u8>) {
         let mut frame = Frame::new(frame);
-        let mut workspace = stale_workspace::stale();
-        let verdict = forward(&mut frame, self, &mut workspace);
-        (verdict, frame.bytes().to_vec())
+        let verdict = self.forward(&mut frame);
+        (verdict, frame.bytes())
     }
 
     /// The same, always by the long way.
     pub(crate) fn handle_by_stages(&self, frame: &[u8]) -> (Verdict, Vec<u8>) {
         let mut frame = Frame::new(frame);
-        let verdict = stages(&mut frame, self, &mut stale_workspace::stale());
-        (verdict, frame.bytes().to_vec())
+        let verdict = self.forward_by_stages(&mut frame);
+        (verdict, frame.bytes())
+    }
+
+    /// Handles a packet.
+    pub(crate) fn forward(&self, packet: &mut Frame) -> Verdict {
+        forward(packet, self, &mut stale_workspace::stale())
+    }
+
+    /// The same, always by the long way.
+    pub(crate) fn forward_by_stages(&self, packet: &mut Frame) -> Verdict {
+        stages(packet, self, &mut stale_workspace::stale())
     }
 
     /// Active and inactive connections of a server.
@@ -436,6 +448,9 @@ impl Tables for &Director {
     {
         self.hops.get(number as usize)
     }
+    fn transmits(self, interface: u32) -> bool {
+        self.transmits.contains(&interface)
+    }
     fn load(self, server: u32) -> Load {
         let (counts, overloaded) = &self.loads[server as usize];
         Load {
@@ -448,17 +463,17 @@ impl Tables for &Director {
         let flag = &self.loads[server as usize].1;
         flag.store(u32::from(overloaded), SeqCst);
     }
-    fn count_in(self, _service: u32, server: u32, bytes: u32, new: bool) {
+    fn count_in(self, _service: u32, server: u32, traffic: Traffic, new: bool) {
         self.count(server, |stats| {
             stats.connections += u64::from(new);
-            stats.in_packets += 1;
-            stats.in_bytes += u64::from(bytes);
+            stats.in_packets += u64::from(traffic.packets);
+            stats.in_bytes += u64::from(traffic.bytes);
         });
     }
-    fn count_out(self, _service: u32, server: u32, bytes: u32) {
+    fn count_out(self, _service: u32, server: u32, traffic: Traffic) {
         self.count(server, |stats| {
-            stats.out_packets += 1;
-            stats.out_bytes += u64::from(bytes);
+            stats.out_packets += u64::from(traffic.packets);
+            stats.out_bytes += u64::from(traffic.bytes);
         });
     }
     fn count_syn_retry(self, server: u32) {

@@ -7,9 +7,9 @@ use lvs_common::connection::Protocol;
 use lvs_common::probe::depart;
 use lvs_common::verdict::{Action, Reason};
 
-use super::driver_frame::Frame;
 use super::frames::{ACK, DIRECTOR, Draft, SYN, at, wide};
 use super::memory::Director;
+use super::packet::Frame;
 
 const OWN: [&str; 2] = ["10.0.0.250:50000", "[2001:db8:2::fa]:50000"];
 const VIRTUAL: [&str; 2] = ["192.0.2.1:80", "[2001:db8:1::1]:80"];
@@ -60,7 +60,7 @@ fn departed(director: &Director, frame: &[u8]) -> Option<Vec<u8>> {
     let mut frame = Frame::new(frame);
     let route = depart(&mut frame, director)?;
     assert_eq!(route.interface, 3);
-    Some(frame.bytes().to_vec())
+    Some(frame.bytes())
 }
 
 #[test]

@@ -5,7 +5,7 @@ use lvs_common::connection::table::{Inserted, New, Survey};
 use lvs_common::connection::{Client, Key, Protocol, Record, Signal, Tag};
 use lvs_common::ethernet::{Egress, EthernetHeader, UNTAGGED};
 use lvs_common::family::Family;
-use lvs_common::forward::{Forward, Rewrite, Route, StateChange};
+use lvs_common::forward::{Forward, Rewrite, Route, StateChange, Wire};
 use lvs_common::forward::{Work, Workspace};
 use lvs_common::network::{Datagram, Part};
 use lvs_common::scheduler::Search;
@@ -64,6 +64,7 @@ fn work<F: Family>() -> Work<F> {
                 payload: 777,
             },
             datagram,
+            wire: Wire::one(0xeeee),
             protocol: Some(Protocol::Sctp),
             signal: Signal::Nothing,
             ports: ports(0xeeee, 0xeeee),

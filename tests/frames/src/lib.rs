@@ -302,7 +302,7 @@ pub fn checksum(bytes: &[u8]) -> u16 {
 }
 
 /// RFC 9260 appendix A, bit by bit.
-fn crc32c(bytes: &[u8]) -> u32 {
+pub fn crc32c(bytes: &[u8]) -> u32 {
     let mut crc = !0;
     for byte in bytes {
         crc ^= u32::from(*byte);

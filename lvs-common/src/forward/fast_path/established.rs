@@ -1,12 +1,12 @@
 //! Packets of known connections.
 
 use super::attempt::Attempt;
-use super::packet::{PlainPacket, ethernet_header, reachable, read_headers};
+use super::packet::{Arrival, PlainPacket, ethernet_header, reachable, read_headers};
 use super::send::{Departure, Route, finish, translate, transmit};
-use crate::abi::Method;
+use crate::abi::{Config, Method};
 use crate::connection::table::{self, Place, Slot, Store, Ways};
 use crate::connection::{Direction, Kind, Signal, half_open, tcp};
-use crate::ethernet::{Egress, UNTAGGED, is_own};
+use crate::ethernet::{Egress, is_own};
 use crate::forward::addr_filter::{filter_bits, matches_filter};
 use crate::forward::context::Rewrite;
 use crate::forward::find::is_expired;
@@ -56,10 +56,11 @@ fn read<F: Network, P: Packet, T: Tables + Store<F>>(
     tables: T,
     to_virtual: bool,
 ) -> Option<Attempt> {
-    let (length, interface) = (packet.length(), packet.interface());
+    let (arrival, packets) = (Arrival::of(packet), packet.packets());
     let headers: &mut Headers<F::Header> = packet.header_mut(0)?;
-    let plain_packet = PlainPacket::<F>::read(headers, length, interface, tables)?;
-    if !is_own(plain_packet.config, &headers.ethernet.destination)
+    let plain_packet = PlainPacket::<F>::read(headers, &arrival, packets, tables)?;
+    let destination = &headers.ethernet.destination;
+    if !is_own(arrival.for_host, plain_packet.config, destination)
         || plain_packet.plain.hop_limit <= 1
     {
         return None;
@@ -78,10 +79,11 @@ fn read<F: Network, P: Packet, T: Tables + Store<F>>(
         let first = to_virtual && plain_packet.signal == Signal::Udp;
         return first.then_some(Attempt::NEW_CONNECTION);
     };
-    if !to_virtual {
-        return reply(headers, tables, &plain_packet, &found.slot).map(Attempt::of);
-    }
-    let departure = request(headers, tables, &plain_packet, &found)?;
+    let departure = if to_virtual {
+        request::<F, P, T>(headers, tables, &plain_packet, &found)?
+    } else {
+        reply::<F, P, T>(headers, tables, &plain_packet, &found.slot)?
+    };
     Some(Attempt::of(finish(
         packet,
         tables,
@@ -99,7 +101,7 @@ struct Found<S> {
 
 /// A client's packet.
 #[inline(always)]
-fn request<'a, F: Network, T: Tables + Store<F> + 'a>(
+fn request<'a, F: Network, P: Packet, T: Tables + Store<F> + 'a>(
     headers: &mut Headers<F::Header>,
     tables: T,
     packet: &PlainPacket<'_, F>,
@@ -114,7 +116,7 @@ fn request<'a, F: Network, T: Tables + Store<F> + 'a>(
         Method::Local => return None,
     };
     let state = unchanged_state(&found.slot, packet, direction)?;
-    let (server, hop) = reachable(tables, u32::from(record.server))?;
+    let (server, hop) = reachable::<P, T>(tables, packet.config, u32::from(record.server))?;
     let route = Route {
         method,
         server,
@@ -124,10 +126,11 @@ fn request<'a, F: Network, T: Tables + Store<F> + 'a>(
     if !route.fits(packet) {
         return None;
     }
-    if method == Method::Nat
-        && set.client(way) != ethernet_header::<F>(headers).client(packet.interface)
-    {
-        return None;
+    if method == Method::Nat {
+        let header = ethernet_header::<F>(headers, packet.tags);
+        if set.client(way) != header.client(packet.interface) {
+            return None;
+        }
     }
     if !table::unchanged(&found.slot) {
         return None;
@@ -138,18 +141,18 @@ fn request<'a, F: Network, T: Tables + Store<F> + 'a>(
         sync_events::emit_due::<F, T>(tables, packet.protocol, state, packets, found.slot.number);
     }
     let (service, index) = (u32::from(record.service), u32::from(record.server));
-    tables.count_in(service, index, packet.plain.length, false);
-    Some(route.send(headers, packet))
+    tables.count_in(service, index, packet.wire.traffic, false);
+    Some(route.send::<F, P>(headers, packet))
 }
 
 /// A real server's packet: the reply to a client's, if there is a NAT connection for it.
 #[inline(always)]
-fn reply<F: Network, T: Tables + Store<F>>(
+fn reply<'a, F: Network, P: Packet, T: Tables + Store<F>>(
     headers: &mut Headers<F::Header>,
     tables: T,
     packet: &PlainPacket<'_, F>,
     reply: &Slot<<T as Store<F>>::Set>,
-) -> Option<Verdict> {
+) -> Option<Departure<'a>> {
     let slot = table::by_number::<F, T>(tables, reply.set.partner(reply.way))?;
     let (set, way) = (slot.set, slot.way);
     if set.partner(way) != reply.number {
@@ -158,27 +161,34 @@ fn reply<F: Network, T: Tables + Store<F>>(
     let record = set.record(way);
     let state = unchanged_state(&slot, packet, Direction::Output)?;
     let (asked, client) = (set.key(way), set.client(way));
-    let [outer, _] = client.vlan;
-    let plain = outer.get() == 0 && client.interface != 0;
+    // A socket buffer's outer tag is put on beside its bytes.
+    let [outer, inner] = client.vlan;
+    let tag = if P::BUFFER { inner } else { outer };
+    let plain = tag.get() == 0 && client.interface != 0;
+    let mixed = !P::BUFFER && packet.config.options & Config::MIXED != 0;
+    if mixed && !tables.transmits(client.interface) {
+        return None;
+    }
     if !plain || !table::unchanged(&slot) || !table::unchanged(reply) {
         return None;
     }
     set.touch_reply(way, packet.now, packet.timeout(state));
     let (service, index) = (u32::from(record.service), u32::from(record.server));
-    tables.count_out(service, index, packet.plain.length);
+    tables.count_out(service, index, packet.wire.traffic);
     let rewrite = Rewrite {
         source: asked.destination,
         destination: packet.plain.destination,
         ports: asked.ports.reversed(),
     };
-    translate(headers, packet, &rewrite);
+    let change = translate::<F, P>(headers, packet, &rewrite);
     let egress = Egress {
         destination: client.mac,
         source: client.director,
-        tags: UNTAGGED,
+        tags: client.vlan,
         interface: client.interface,
     };
-    Some(transmit(headers, packet, &egress, Reason::NatReply))
+    let reason = Reason::NatReply;
+    Some(transmit(headers, packet, &egress, reason, change))
 }
 
 #[inline(always)]

@@ -1,7 +1,7 @@
 //! The first packet of a connection, if nothing stands in its way: its service picks a server without a
 //! search, and both its entry and, behind NAT, that of the replies have a free way at a glance.
 
-use super::packet::{PlainPacket, ethernet_header, reachable};
+use super::packet::{Arrival, PlainPacket, ethernet_header, reachable};
 use super::send::{Departure, Route, finish};
 use crate::abi::{Member, Method, Plan};
 use crate::connection::table::{self, New, Place, Store, Survey};
@@ -23,16 +23,16 @@ pub(in crate::forward) fn forward<F: Network, P: Packet, T: Tables + Store<F>>(
     tables: T,
     new: &mut New<F>,
 ) -> Option<Verdict> {
-    let (length, interface) = (packet.length(), packet.interface());
+    let (arrival, packets) = (Arrival::of(packet), packet.packets());
     let headers: &mut Headers<F::Header> = packet.header_mut(0)?;
-    let plain_packet = PlainPacket::<F>::read(headers, length, interface, tables)?;
-    let departure = open(headers, tables, &plain_packet, new)?;
+    let plain_packet = PlainPacket::<F>::read(headers, &arrival, packets, tables)?;
+    let departure = open::<F, P, T>(headers, tables, &plain_packet, new)?;
     Some(finish(packet, tables, &plain_packet, departure))
 }
 
 /// Picks a server and inserts the connection.
 #[inline(always)]
-fn open<'a, F: Network, T: Tables + Store<F> + 'a>(
+fn open<'a, F: Network, P: Packet, T: Tables + Store<F> + 'a>(
     headers: &mut Headers<F::Header>,
     tables: T,
     packet: &PlainPacket<'_, F>,
@@ -54,16 +54,16 @@ fn open<'a, F: Network, T: Tables + Store<F> + 'a>(
         return None;
     }
     let pick = scheduler::pick_fast(tables, plan, &flow(&key, hash))?;
-    let inserted = insert(headers, tables, packet, hash, pick.member, new);
+    let inserted = insert::<F, P, T>(headers, tables, packet, hash, pick.member, new);
     if inserted.is_none() {
         pick.undo(tables);
     }
-    Some(inserted?.send(headers, packet))
+    Some(inserted?.send::<F, P>(headers, packet))
 }
 
 /// Inserts the connection of a packet with this hash to a server, and counts it.
 #[inline(always)]
-fn insert<'a, F: Network, T: Tables + Store<F> + 'a>(
+fn insert<'a, F: Network, P: Packet, T: Tables + Store<F> + 'a>(
     headers: &Headers<F::Header>,
     tables: T,
     packet: &PlainPacket<'_, F>,
@@ -72,7 +72,7 @@ fn insert<'a, F: Network, T: Tables + Store<F> + 'a>(
     new: &mut New<F>,
 ) -> Option<Route<'a>> {
     let index = member.server;
-    let (server, hop) = reachable(tables, index)?;
+    let (server, hop) = reachable::<P, T>(tables, packet.config, index)?;
     let method = Method::from_raw(member.method);
     let route = Route {
         method,
@@ -87,7 +87,7 @@ fn insert<'a, F: Network, T: Tables + Store<F> + 'a>(
     *new = New {
         key: packet.key(Kind::Request, headers),
         record: Record::new(index, server.service, method),
-        client: ethernet_header::<F>(headers).client(packet.interface),
+        client: ethernet_header::<F>(headers, packet.tags).client(packet.interface),
         partner: 0,
         state: state.number,
         half_open: state.half_open,
@@ -114,6 +114,6 @@ fn insert<'a, F: Network, T: Tables + Store<F> + 'a>(
     } else {
         table::insert_at_once::<F, T>(tables, place, new)?;
     }
-    tables.count_in(server.service, index, packet.plain.length, true);
+    tables.count_in(server.service, index, packet.wire.traffic, true);
     Some(route)
 }

@@ -1,38 +1,77 @@
 //! Plain packets: whole, without VLAN tags, options and extension headers.
 
+use zerocopy::byteorder::network_endian::U16;
+
 use crate::abi::{Config, Hop, Server};
 use crate::connection::{Key, Kind, Protocol, Signal, tcp};
-use crate::ethernet::{ETHERNET, EthernetHeader, UNTAGGED};
+use crate::ethernet::{ETHERNET, EthernetHeader, Tags};
+use crate::forward::context::Wire;
 use crate::network::{Network, Plain};
+use crate::packet::Packet;
 use crate::tables::Tables;
 use crate::wire::{Headers, Transport};
+
+/// What is known of a packet beside its bytes.
+#[derive(Clone, Copy)]
+pub(super) struct Arrival {
+    pub(super) length: usize,
+    pub(super) interface: u32,
+    /// The VLAN tag beside the bytes, if there is one.
+    pub(super) tags: Tags,
+    /// See [`Packet::for_host`].
+    pub(super) for_host: Option<bool>,
+    segment: u32,
+}
+
+impl Arrival {
+    #[inline(always)]
+    pub(super) fn of<P: Packet>(packet: &P) -> Self {
+        Self {
+            length: packet.length(),
+            interface: packet.interface(),
+            tags: [packet.tag().unwrap_or(U16::ZERO), U16::ZERO],
+            for_host: packet.for_host(),
+            segment: packet.segment(),
+        }
+    }
+}
 
 /// A plain packet: the fields that decide about it, read once.
 pub(super) struct PlainPacket<'a, F: Network> {
     pub(super) config: &'a Config,
     pub(super) plain: Plain<F>,
+    pub(super) wire: Wire,
     pub(super) protocol: Protocol,
     pub(super) signal: Signal,
     pub(super) interface: u32,
+    pub(super) tags: Tags,
     pub(super) now: u32,
 }
 
 impl<'a, F: Network> PlainPacket<'a, F> {
-    /// Reads a packet that came by this interface, in a frame of so many bytes.
+    /// Reads the headers of a packet that came so.
     #[inline(always)]
     pub(super) fn read<T: Tables + 'a>(
         headers: &Headers<F::Header>,
-        length: usize,
-        interface: u32,
+        arrival: &Arrival,
+        packets: u32,
         tables: T,
     ) -> Option<Self> {
-        let (plain, protocol, signal) = read_headers::<F>(headers, length)?;
+        let (plain, protocol, signal) = read_headers::<F>(headers, arrival.length)?;
+        #[expect(clippy::cast_possible_truncation, reason = "20 or 40")]
+        let own = F::HEADER as u32
+            + match protocol {
+                Protocol::Tcp => u32::from(headers.transport.offset >> 4) << 2,
+                _ => 8,
+            };
         Some(Self {
             config: tables.config()?,
             plain,
+            wire: Wire::of(arrival.segment, packets, plain.length, own, protocol),
             protocol,
             signal,
-            interface,
+            interface: arrival.interface,
+            tags: arrival.tags,
             now: tables.now(),
         })
     }
@@ -82,20 +121,25 @@ fn transport<F: Network>(header: &Transport, plain: &Plain<F>) -> Option<(Protoc
 
 /// The Ethernet header of a plain packet.
 #[inline(always)]
-pub(super) fn ethernet_header<F: Network>(headers: &Headers<F::Header>) -> EthernetHeader {
+pub(super) fn ethernet_header<F: Network>(
+    headers: &Headers<F::Header>,
+    tags: Tags,
+) -> EthernetHeader {
     EthernetHeader {
         destination: headers.ethernet.destination,
         source: headers.ethernet.source,
-        tags: UNTAGGED,
+        tags,
         ethertype: F::ETHERTYPE,
         payload: ETHERNET,
     }
 }
 
-/// The real server and the next hop to it, if packets can go there without a tag.
+/// The real server and the next hop to it, if packets can go there as they are: a frame without a tag, and by an
+/// interface that transmits it.
 #[inline(always)]
-pub(super) fn reachable<'a, T: Tables + 'a>(
+pub(super) fn reachable<'a, P: Packet, T: Tables + 'a>(
     tables: T,
+    config: &Config,
     server: u32,
 ) -> Option<(&'a Server, &'a Hop)> {
     let server = tables.server(server)?;
@@ -103,5 +147,9 @@ pub(super) fn reachable<'a, T: Tables + 'a>(
         return None;
     }
     let hop = tables.hop(server.hop)?;
-    (hop.vlan.get() == 0).then_some((server, hop))
+    if P::BUFFER {
+        return Some((server, hop));
+    }
+    let transmits = hop.flags & Hop::XDP != 0 || config.options & Config::MIXED == 0;
+    (hop.vlan.get() == 0 && transmits).then_some((server, hop))
 }

@@ -2,17 +2,17 @@
 
 use super::packet::PlainPacket;
 use crate::abi::{Hop, Method, Server};
+use crate::checksum::{Sum, SumChange, update_udp};
 use crate::connection::{Ports, Protocol};
-use crate::ethernet::{ETHERNET, Egress, UNTAGGED};
+use crate::ethernet::{ETHERNET, Egress, Tags, replace_tag};
 use crate::forward::context::Rewrite;
-use crate::forward::rewrite::update_udp;
-use crate::forward::transmit::egress;
+use crate::forward::transmit::{egress, note_decrement};
 use crate::forward::tunnel;
 use crate::network::{Network, Plain};
 use crate::packet::Packet;
 use crate::tables::Tables;
 use crate::verdict::{Reason, Verdict};
-use crate::wire::Headers;
+use crate::wire::{Headers, TCP_CHECKSUM, UDP_CHECKSUM};
 
 /// The way of a client's packet to its real server.
 #[derive(Clone, Copy)]
@@ -25,13 +25,26 @@ pub(super) struct Route<'a> {
     pub(super) hash: u64,
 }
 
-/// A client's packet once its headers are rewritten.
+/// A packet once its headers are rewritten.
 #[derive(Clone, Copy)]
 pub(super) enum Departure<'a> {
-    /// It is ready.
-    Sent(Verdict),
+    /// It is ready; of a socket buffer, but for this.
+    Sent(Verdict, Rest),
     /// It goes through a tunnel.
     Tunnel(Route<'a>),
+}
+
+/// What remains to be done to a socket buffer: only helpers of the kernel's can, and they end all access to the
+/// headers.
+#[derive(Clone, Copy)]
+pub(super) struct Rest {
+    /// Changes of the transport checksum.
+    addresses: Sum,
+    ports: Sum,
+    /// True if there are any.
+    translated: bool,
+    /// VLAN tags to leave with.
+    tags: Tags,
 }
 
 impl<'a> Route<'a> {
@@ -39,16 +52,18 @@ impl<'a> Route<'a> {
     #[inline(always)]
     pub(super) fn fits<F: Network>(&self, packet: &PlainPacket<'_, F>) -> bool {
         let room = match self.method {
-            Method::Tunnel => tunnel::room(self.server, self.hop),
+            Method::Tunnel => {
+                tunnel::limit(&packet.wire, tunnel::room(self.server, self.hop), self.hop)
+            }
             _ => u32::from(self.hop.mtu),
         };
         let family = self.method != Method::Nat || self.server.family == F::NUMBER;
-        family && packet.plain.length <= room
+        family && packet.wire.largest <= room
     }
 
     /// Sends a packet, if that does not take another header.
     #[inline(always)]
-    pub(super) fn send<F: Network>(
+    pub(super) fn send<F: Network, P: Packet>(
         self,
         headers: &mut Headers<F::Header>,
         packet: &PlainPacket<'_, F>,
@@ -62,6 +77,7 @@ impl<'a> Route<'a> {
         if method == Method::Tunnel {
             return Departure::Tunnel(self);
         }
+        let mut change = UNCHANGED;
         let reason = if method == Method::Nat {
             let Ports {
                 source,
@@ -79,16 +95,38 @@ impl<'a> Route<'a> {
                     destination,
                 },
             };
-            translate(headers, packet, &rewrite);
+            change = translate::<F, P>(headers, packet, &rewrite);
             Reason::Nat
         } else {
             Reason::Direct
         };
-        Departure::Sent(transmit(headers, packet, &egress(hop), reason))
+        transmit(headers, packet, &egress::<P>(hop), reason, change)
     }
 }
 
-/// Puts a packet into a tunnel if it goes through one.
+/// Does the rest to a socket buffer.
+#[inline(always)]
+fn complete<F: Network, P: Packet>(
+    packet: &mut P,
+    plain_packet: &PlainPacket<'_, F>,
+    rest: &Rest,
+) -> Option<()> {
+    if rest.translated {
+        let tcp = plain_packet.protocol == Protocol::Tcp;
+        let place = if tcp { TCP_CHECKSUM } else { UDP_CHECKSUM };
+        let change = SumChange {
+            addresses: rest.addresses,
+            ports: rest.ports,
+            optional: !tcp,
+            wide: F::NUMBER == 6,
+        };
+        packet.change_sum(ETHERNET + F::HEADER + place, &change)?;
+    }
+    note_decrement::<F, P>(packet);
+    replace_tag(packet, rest.tags)
+}
+
+/// Does the rest, or puts a packet into a tunnel if it goes through one.
 #[inline(always)]
 pub(super) fn finish<F: Network, P: Packet, T: Tables>(
     packet: &mut P,
@@ -99,7 +137,14 @@ pub(super) fn finish<F: Network, P: Packet, T: Tables>(
     let Route {
         server, hop, hash, ..
     } = match departure {
-        Departure::Sent(verdict) => return verdict,
+        Departure::Sent(verdict, rest) => {
+            let done = !P::BUFFER || complete::<F, P>(packet, plain_packet, &rest).is_some();
+            return if done {
+                verdict
+            } else {
+                Verdict::drop(Reason::NoRoom)
+            };
+        }
         Departure::Tunnel(route) => route,
     };
     let inner = tunnel::Inner {
@@ -109,19 +154,23 @@ pub(super) fn finish<F: Network, P: Packet, T: Tables>(
         hash,
         now: plain_packet.now,
     };
-    match tunnel::wrap::<F, P, T>(packet, tables, &inner, server, hop, UNTAGGED) {
+    match tunnel::wrap::<F, P, T>(packet, tables, &inner, server, hop) {
         Some(egress) => egress.verdict(packet, Reason::Tunnel),
         None => Verdict::drop(Reason::NoRoom),
     }
 }
 
-/// Replaces addresses and ports with all checksums over them.
+/// No change of a transport checksum.
+const UNCHANGED: (Sum, Sum, bool) = (Sum(0), Sum(0), false);
+
+/// Replaces addresses and ports with all checksums over them, but for the transport checksum of a socket buffer: the
+/// changes of that, by addresses and by ports, are returned.
 #[inline(always)]
-pub(super) fn translate<F: Network>(
+pub(super) fn translate<F: Network, P: Packet>(
     headers: &mut Headers<F::Header>,
     packet: &PlainPacket<'_, F>,
     rewrite: &Rewrite<F>,
-) {
+) -> (Sum, Sum, bool) {
     let Plain {
         source,
         destination,
@@ -132,10 +181,16 @@ pub(super) fn translate<F: Network>(
         [source, destination],
         [&rewrite.source, &rewrite.destination],
     );
-    let change = addresses
-        .remove(transport.ports.to_bytes())
-        .add(rewrite.ports.to_bytes());
-    if packet.protocol == Protocol::Tcp {
+    let (old, new) = (transport.ports.to_bytes(), rewrite.ports.to_bytes());
+    let ports = if P::BUFFER && old == new {
+        Sum::default()
+    } else {
+        Sum::default().remove(old).add(new)
+    };
+    let change = addresses.join(ports);
+    if P::BUFFER {
+        // Left to `complete`.
+    } else if packet.protocol == Protocol::Tcp {
         transport.tcp_checksum = change.update(transport.tcp_checksum);
     } else {
         transport.udp_checksum = update_udp(change, transport.udp_checksum);
@@ -147,22 +202,33 @@ pub(super) fn translate<F: Network>(
         &rewrite.destination,
         addresses,
     );
+    (addresses, ports, true)
 }
 
-/// Decrements the TTL, writes the Ethernet addresses and sends the packet.
+/// Decrements the TTL, writes the Ethernet addresses and sends the packet. `change` is what [`translate`] returned.
 #[inline(always)]
-pub(super) fn transmit<F: Network>(
+pub(super) fn transmit<'a, F: Network>(
     headers: &mut Headers<F::Header>,
     packet: &PlainPacket<'_, F>,
     egress: &Egress,
     reason: Reason,
-) -> Verdict {
+    (addresses, ports, translated): (Sum, Sum, bool),
+) -> Departure<'a> {
     F::decrement_ttl(&mut headers.internet);
     headers.ethernet.destination = egress.destination;
     headers.ethernet.source = egress.source;
-    if egress.interface == packet.interface {
+    let verdict = if egress.interface == packet.interface {
         Verdict::transmit(reason)
     } else {
         Verdict::redirect(egress.interface, reason)
-    }
+    };
+    Departure::Sent(
+        verdict,
+        Rest {
+            addresses,
+            ports,
+            translated,
+            tags: egress.tags,
+        },
+    )
 }

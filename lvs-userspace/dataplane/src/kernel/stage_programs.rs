@@ -7,13 +7,14 @@
 use aya::Ebpf;
 use aya::maps::{Map, ProgramArray};
 use aya::programs::{Program, ProgramFd};
-use lvs_common::abi::{STAGE_PROGRAMS, XDP_STAGES};
+use lvs_common::abi::{STAGE_PROGRAMS, TC_STAGE_PROGRAMS, TC_STAGES, XDP_STAGES};
 
 use super::bpffs::Directory;
 use super::error::{KernelError, program_error};
 
 /// The arrays of programs, and what they hold.
-const ARRAYS: [(&str, [&str; 2]); 1] = [(XDP_STAGES, STAGE_PROGRAMS)];
+const ARRAYS: [(&str, [&str; 2]); 2] =
+    [(XDP_STAGES, STAGE_PROGRAMS), (TC_STAGES, TC_STAGE_PROGRAMS)];
 
 /// Prefix of the names of pinned arrays; the rest is the map's id.
 const PIN: &str = "stages-";
