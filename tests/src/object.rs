@@ -17,11 +17,17 @@ use nix::mount::{MntFlags, umount2};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::lab::{Missing, skipped};
+use crate::loopback;
 
 /// The interface that frames come by unless a test says otherwise: every namespace's loopback.
 pub const INTERFACE: u32 = 1;
 /// Another interface, to send by. Nothing is sent, so that it need not exist.
 pub const OTHER_INTERFACE: u32 = 7;
+
+/// Actions of `linux/pkt_cls.h`.
+const TC_ACT_UNSPEC: i32 = -1;
+const TC_ACT_SHOT: i32 = 2;
+const TC_ACT_REDIRECT: i32 = 7;
 
 /// ICMP errors per second and CPU.
 pub const ICMP_RATE: u32 = 100;
@@ -33,6 +39,7 @@ pub const DIRECTOR: Mac = [2, 0, 0, 0, 0, 1];
 pub struct Object {
     data_path: DataPath,
     director: Mutex<Director>,
+    buffers: bool,
 }
 
 /// The result of one run of the program.
@@ -95,6 +102,7 @@ impl Object {
         Ok(Self {
             data_path,
             director: Mutex::new(director),
+            buffers: false,
         })
     }
 
@@ -131,9 +139,42 @@ impl Object {
         &self.data_path.maps
     }
 
+    /// Has the TC program run from now on: frames become socket buffers, and are for this host whatever their
+    /// address is. What it sends goes out by [`Action::Tx`], by whatever interface, without its outer VLAN tag.
+    #[must_use]
+    pub fn of_buffers(self) -> Self {
+        Self {
+            buffers: true,
+            ..self
+        }
+    }
+
     /// Runs the program on a frame that came by an interface.
     pub fn run(&self, interface: u32, frame: &[u8]) -> Result<End> {
-        self.run_behind(interface, frame, 0)
+        if self.buffers {
+            self.run_tc(frame)
+        } else {
+            self.run_behind(interface, frame, 0)
+        }
+    }
+
+    /// Runs the TC program on a frame that came by the loopback of a namespace of this thread's own.
+    fn run_tc(&self, frame: &[u8]) -> Result<End> {
+        loopback::take_address(frame)?;
+        let mut out = vec![0; 4_096];
+        let result = self.data_path.loaded_tc()?.test_run(TestRunOptions {
+            data_in: Some(frame),
+            data_out: Some(&mut out),
+            ..TestRunOptions::default()
+        })?;
+        out.truncate(result.data_size_out as usize);
+        let action = match result.return_value.cast_signed() {
+            TC_ACT_UNSPEC => Action::Pass,
+            TC_ACT_SHOT => Action::Drop,
+            TC_ACT_REDIRECT => Action::Tx,
+            other => return Err(anyhow!("the program returned {other}")),
+        };
+        Ok(End { action, frame: out })
     }
 
     /// The same where the driver put so many bytes of its own before the frame.

@@ -13,7 +13,7 @@ use lvs_tests::pairs;
 
 use crate::world::{
     ACK, FAMILIES, Fate, METHODS, Method, NAT_PORT, PORT, SYN, address, check, forwarded,
-    fresh_port, name, request, server, virtual_address,
+    fresh_port, load_object, name, request, server, virtual_address,
 };
 
 /// The services of the other rows, over TCP and UDP, with one more server each, which is quiesced.
@@ -34,7 +34,7 @@ fn load() -> Option<Object> {
             let _ = writeln!(lines, "-a {flag} {service} -r {second} {how} -w 0");
         }
     }
-    Object::load(4_096, &lines)
+    load_object(4_096, &lines)
 }
 
 fn second(family: u8, method: Method) -> std::net::IpAddr {

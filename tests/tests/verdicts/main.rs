@@ -11,3 +11,6 @@ mod malformed;
 mod not_forwarded;
 mod probe_answers;
 mod world;
+
+/// The program runs as XDP, on frames.
+const BUFFERS: bool = false;

@@ -9,9 +9,10 @@ use lvs_tests::frames::{Content, Packet};
 use lvs_tests::object::{Action, INTERFACE, Object, hop, mac};
 use lvs_tests::pairs;
 
+use crate::BUFFERS;
 use crate::world::{
     ACK, FAMILIES, Fate, METHODS, Method, PORT, PROTOCOLS, Protocol, SYN, address, check, client,
-    forwarded, name, opening, request, virtual_address, world,
+    forwarded, load_object, name, opening, request, virtual_address, world,
 };
 
 #[test]
@@ -111,7 +112,7 @@ fn with_server(family: u8, how: &str) -> String {
 
 #[test]
 fn a_service_without_usable_servers_answers_port_unreachable() {
-    let Some(object) = Object::load(64, "") else {
+    let Some(object) = load_object(64, "") else {
         return;
     };
     for family in FAMILIES {
@@ -165,7 +166,7 @@ fn a_service_without_usable_servers_answers_port_unreachable() {
 
 #[test]
 fn the_director_can_be_the_real_server() {
-    let Some(object) = Object::load(64, "") else {
+    let Some(object) = load_object(64, "") else {
         return;
     };
     for (family, how) in pairs(FAMILIES, ["-g", "-m", "-i"]) {
@@ -180,7 +181,7 @@ fn the_director_can_be_the_real_server() {
 
 #[test]
 fn packets_of_a_deleted_server_are_dropped_and_new_connections_are_not() {
-    let Some(object) = Object::load(64, "") else {
+    let Some(object) = load_object(64, "") else {
         return;
     };
     for (family, how) in pairs(FAMILIES, ["-g", "-m", "-i"]) {
@@ -207,7 +208,7 @@ fn a_full_table_forwards_by_hash_except_by_nat() {
         };
         let lines = with_server(family, how).replace("-u", "-t");
         // One set of eight ways.
-        let Some(object) = Object::load(8, &lines) else {
+        let Some(object) = load_object(8, &lines) else {
             return;
         };
         let tcp = |port, flags| {
@@ -268,6 +269,10 @@ fn establish(object: &Object, family: u8, port: u16) {
 
 #[test]
 fn a_packet_without_headroom_for_the_tunnel_header_is_dropped() {
+    if BUFFERS {
+        // The kernel makes room before a socket buffer.
+        return;
+    }
     let Some(world) = world() else { return };
     for (family, method) in pairs(FAMILIES, METHODS) {
         let packet = request(family, method, opening(Protocol::Udp));

@@ -11,6 +11,8 @@ use lvs_tests::object::{Action, DIRECTOR, INTERFACE, Object, mac};
 use lvs_tests::pairs;
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::BUFFERS;
+
 /// How packets reach the real server of a service, and by which name the rows tell it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Method {
@@ -105,11 +107,17 @@ fn lines() -> String {
     lines
 }
 
+/// [`Object::load`] for the program that the rows are about.
+pub(crate) fn load_object(entries: u32, lines: &str) -> Option<Object> {
+    let object = Object::load(entries, lines)?;
+    Some(if BUFFERS { object.of_buffers() } else { object })
+}
+
 /// The program with a service of each protocol, family and method. One row at a time: each is
 /// counted.
 pub(crate) fn world() -> Option<MutexGuard<'static, Object>> {
     static WORLD: OnceLock<Option<Mutex<Object>>> = OnceLock::new();
-    let world = WORLD.get_or_init(|| Object::load(4_096, &lines()).map(Mutex::new));
+    let world = WORLD.get_or_init(|| load_object(4_096, &lines()).map(Mutex::new));
     Some(world.as_ref()?.lock())
 }
 
@@ -230,6 +238,9 @@ pub(crate) fn check(object: &Object, sentence: &str, frame: &[u8], reason: Reaso
         .collect();
     assert_eq!(counted, [(reason, 1)], "{sentence}: {end:?}");
     let (action, expected) = match fate {
+        Fate::Tx(frame) | Fate::Redirect(frame) if BUFFERS => {
+            (Action::Tx, Some(without_outer_tag(frame)))
+        }
         Fate::Tx(frame) => (Action::Tx, Some(frame)),
         Fate::Redirect(frame) => (Action::Redirect, Some(frame)),
         Fate::Pass => (Action::Pass, Some(frame.to_vec())),
@@ -243,6 +254,14 @@ pub(crate) fn check(object: &Object, sentence: &str, frame: &[u8], reason: Reaso
         "{sentence}: {}",
         difference(&expected, &end.frame)
     );
+}
+
+/// A frame as it is in a socket buffer that leaves.
+fn without_outer_tag(mut frame: Vec<u8>) -> Vec<u8> {
+    if matches!(frame.get(12..14), Some([0x81, 0x00] | [0x88, 0xa8])) {
+        frame.drain(12..16);
+    }
+    frame
 }
 
 /// An outer IPv4 header may carry any identification (RFC 6864), and its checksum follows.

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::{XdpLink, XdpMode};
-use aya::programs::{ProgramError, Xdp};
-use lvs_common::abi::PROGRAM;
+use aya::programs::{ProgramError, SchedClassifier, Xdp};
+use lvs_common::abi::{PROGRAM, TC_PROGRAM};
 use nix::net::if_::if_nametoindex;
 use tracing::{info, warn};
 
@@ -92,6 +92,15 @@ impl DataPath {
             .ebpf
             .program(PROGRAM)
             .ok_or(KernelError::Missing(PROGRAM))?;
+        program.try_into().map_err(program_error("cannot use"))
+    }
+
+    /// The loaded TC program, likewise.
+    pub fn loaded_tc(&self) -> Result<&SchedClassifier, KernelError> {
+        let program = self
+            .ebpf
+            .program(TC_PROGRAM)
+            .ok_or(KernelError::Missing(TC_PROGRAM))?;
         program.try_into().map_err(program_error("cannot use"))
     }
 
