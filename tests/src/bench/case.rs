@@ -27,6 +27,19 @@ pub struct Case {
     pub new: bool,
     /// The replication of the case's connections, if any.
     pub sync: Option<Interest>,
+    /// The program's way into the interface, for live frames.
+    pub by: By,
+}
+
+/// A program's way into an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// XDP in the driver.
+    Native,
+    /// XDP on the kernel's socket buffers.
+    Generic,
+    /// TC.
+    Tc,
 }
 
 impl Case {
@@ -125,8 +138,21 @@ pub fn live(quick: bool) -> Vec<Case> {
         let sizes = [(16 << 10, K512), (128 << 10, K512)];
         cases.extend(sizes.map(|size| known(direct, false, false, size)));
     }
+    for by in [By::Generic, By::Tc] {
+        for way in [direct, nat, tunnel] {
+            let case = known(way, false, false, one);
+            cases.push(Case { by, ..case });
+        }
+    }
     for case in &mut cases {
-        case.name.insert_str(0, "live ");
+        case.name.insert_str(
+            0,
+            match case.by {
+                By::Native => "live ",
+                By::Generic => "live generic ",
+                By::Tc => "live tc ",
+            },
+        );
     }
     cases
 }
@@ -149,6 +175,7 @@ fn known((word, method, towards): Way, udp: bool, ipv6: bool, (flows, entries): 
         entries,
         new: false,
         sync: None,
+        by: By::Native,
     }
 }
 

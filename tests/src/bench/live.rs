@@ -7,7 +7,8 @@ use anyhow::{Context as _, Result, ensure};
 use nix::net::if_::if_nametoindex;
 use nix::sched::{CloneFlags, unshare};
 
-use super::case::Case;
+use super::case::{By, Case};
+use super::frame::DIRECTOR;
 use super::rig::{Rig, Slice};
 
 /// The generator's end, where answers arrive.
@@ -23,16 +24,29 @@ pub fn enter() -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNET).context("cannot make a network namespace")?;
     ip(&["link", "set", "lo", "up"])?;
     ip(&["link", "add", NEAR, "type", "veth", "peer", "name", FAR])?;
+    // The kernel says whom a socket buffer is for.
+    let address = DIRECTOR.map(|byte| format!("{byte:02x}")).join(":");
+    ip(&["link", "set", FAR, "address", &address])?;
     ip(&["link", "set", NEAR, "up"])?;
-    ip(&["link", "set", FAR, "up"])
+    ip(&["link", "set", FAR, "up"])?;
+    // Without it, and without a native program there, the far end takes no frames from one.
+    run("ethtool", &["-K", FAR, "gro", "on"])
 }
 
 fn ip(arguments: &[&str]) -> Result<()> {
-    let status = Command::new("ip")
+    run("ip", arguments)
+}
+
+fn run(program: &str, arguments: &[&str]) -> Result<()> {
+    let status = Command::new(program)
         .args(arguments)
         .status()
-        .context("cannot start ip")?;
-    ensure!(status.success(), "`ip {}` failed", arguments.join(" "));
+        .with_context(|| format!("cannot start {program}"))?;
+    ensure!(
+        status.success(),
+        "`{program} {}` failed",
+        arguments.join(" ")
+    );
     Ok(())
 }
 
@@ -53,11 +67,16 @@ pub fn measure(case: &Case, rounds: usize) -> Result<Vec<Vec<Slice>>> {
 
 fn round(rig: &mut Rig, case: &Case, near: u32) -> Result<Vec<Slice>> {
     rig.plan(case, case.payload(), case.towards, false);
-    let mut time = |program: &str| -> Result<f64> {
-        rig.bench.attach(program, FAR)?;
+    let mut time = |program: &str, by: By| -> Result<f64> {
+        let attached = match by {
+            By::Native => rig.bench.attach(program, FAR).map(|()| None)?,
+            By::Generic => rig.bench.attach_generic(program, FAR).map(|()| None)?,
+            By::Tc => Some(rig.attach_tc(FAR)?),
+        };
         let before = rig.bench.settings().arrived;
         let time = rig.bench.send(near, FRAMES)?;
         let arrived = rig.bench.settings().arrived - before;
+        drop(attached);
         rig.bench.unload(program)?;
         // A few more may: the kernel itself looks for neighbours there.
         ensure!(
@@ -67,8 +86,8 @@ fn round(rig: &mut Rig, case: &Case, near: u32) -> Result<Vec<Slice>> {
         Ok(time.as_secs_f64() * 1e9)
     };
     Ok(vec![Slice {
-        director: time("live")?,
-        floor: time("reflect")?,
+        director: time("live", case.by)?,
+        floor: time("reflect", By::Native)?,
         yardstick: None,
     }])
 }

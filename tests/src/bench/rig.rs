@@ -19,7 +19,9 @@ use lvs_common::family::Family;
 use lvs_common::verdict::Reason;
 use lvs_dataplane::clock;
 use lvs_dataplane::director::{Director, NextHop};
-use lvs_dataplane::kernel::{BenchPrograms, DataPath, Directory, EntryMapping, Options};
+use lvs_dataplane::kernel::{
+    BenchPrograms, DataPath, Directory, EntryMapping, Options, TcAttachment,
+};
 use lvs_dataplane::sweep::Sweeper;
 use lvs_replication::{EventFeed, Subscription};
 use parking_lot::Mutex;
@@ -126,6 +128,11 @@ impl Rig {
                 REDIRECT
             },
         })
+    }
+
+    /// Attaches the TC program to an interface.
+    pub fn attach_tc(&mut self, interface: &str) -> Result<TcAttachment> {
+        Ok(self.path.attach_tc_alone(interface)?)
     }
 
     /// The single writer of its tables.

@@ -21,7 +21,7 @@ use lvs_api::role::Role;
 use lvs_common::verdict::Reason;
 use lvs_replication::peer::{Key, Options, Peers};
 use lvs_replication::{Discard, EventFeed};
-use lvs_tests::bench::case::Case;
+use lvs_tests::bench::case::{By, Case};
 use lvs_tests::bench::frame::{ACK, Payload, SYN, Towards};
 use lvs_tests::bench::rig::Rig;
 use nix::sys::resource::{UsageWho, getrusage};
@@ -302,6 +302,7 @@ fn case(connections: u32) -> Case {
         entries: (connections * 2).next_power_of_two(),
         new: true,
         sync: None,
+        by: By::Native,
     }
 }
 

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use aya::Ebpf;
+use aya::programs::tc::{self, SchedClassifierLink, TcAttachType};
 use aya::programs::xdp::XdpMode;
-use aya::programs::{TestRun as _, TestRunAttrs, TestRunOptions, Xdp};
-use lvs_common::abi::{BENCH_FRAME, Bench};
+use aya::programs::{SchedClassifier, TestRun as _, TestRunAttrs, TestRunOptions, Xdp};
+use lvs_common::abi::{BENCH_FRAME, Bench, TC_PROGRAM};
 
 use super::error::{KernelError, load_error, program_error};
 use super::load::{DataPath, load_bench};
@@ -19,6 +20,30 @@ const BATCH: u32 = 64;
 pub struct BenchPrograms {
     ebpf: Ebpf,
     settings: Mapping<Bench>,
+}
+
+/// The TC program of a data path on an interface, until this is dropped.
+pub struct TcAttachment {
+    _link: SchedClassifierLink,
+}
+
+impl DataPath {
+    /// Attaches the TC program, outside of all that a daemon attaches.
+    pub fn attach_tc_alone(&mut self, interface: &str) -> Result<TcAttachment, KernelError> {
+        let program: &mut SchedClassifier = self
+            .ebpf
+            .program_mut(TC_PROGRAM)
+            .ok_or(KernelError::Missing(TC_PROGRAM))?
+            .try_into()
+            .map_err(program_error("cannot use"))?;
+        // Kernels before 6.6 need it; whether it was of use shows below.
+        let _ = tc::qdisc_add_clsact(interface);
+        program
+            .attach(interface, TcAttachType::Ingress)
+            .and_then(|link| program.take_link(link))
+            .map(|link| TcAttachment { _link: link })
+            .map_err(program_error("cannot attach"))
+    }
 }
 
 impl BenchPrograms {
@@ -62,8 +87,22 @@ impl BenchPrograms {
 
     /// Attaches a program to an interface in native mode until this is dropped.
     pub fn attach(&mut self, program: &str, interface: &str) -> Result<(), KernelError> {
+        self.attach_by(program, interface, XdpMode::Driver)
+    }
+
+    /// The same in generic mode.
+    pub fn attach_generic(&mut self, program: &str, interface: &str) -> Result<(), KernelError> {
+        self.attach_by(program, interface, XdpMode::Skb)
+    }
+
+    fn attach_by(
+        &mut self,
+        program: &str,
+        interface: &str,
+        mode: XdpMode,
+    ) -> Result<(), KernelError> {
         self.program(program)?
-            .attach(interface, XdpMode::Driver)
+            .attach(interface, mode)
             .map_err(program_error("cannot attach"))?;
         Ok(())
     }

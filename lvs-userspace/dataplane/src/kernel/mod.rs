@@ -27,7 +27,7 @@ mod stage_programs;
 mod wire;
 
 pub use attach::Attachment;
-pub use bench::BenchPrograms;
+pub use bench::{BenchPrograms, TcAttachment};
 pub use bpffs::Directory;
 pub use entry_mapping::EntryMapping;
 pub use error::KernelError;
