@@ -34,16 +34,18 @@ pub struct EthernetHeader {
 }
 
 impl EthernetHeader {
-    /// The client that sent a packet by this interface: replies go there.
+    /// Returns whether the frame is for several hosts.
     #[inline(always)]
-    pub const fn client(&self, interface: u32) -> Client {
-        Client {
-            vlan: self.tags,
-            mac: self.source,
-            director: self.destination,
-            interface,
-        }
+    pub const fn is_for_group(&self) -> bool {
+        is_group(&self.destination)
     }
+}
+
+/// Returns whether an Ethernet address is that of a group of hosts, or of everybody.
+#[inline(always)]
+pub const fn is_group(address: &Mac) -> bool {
+    let [first, ..] = *address;
+    first & 1 != 0
 }
 
 /// Reads the Ethernet header.
@@ -104,8 +106,7 @@ pub fn is_own(for_host: Option<bool>, config: &Config, destination: &Mac) -> boo
     let count = config.own_count;
     let address = Config::own_address(*destination);
     // Frames for a group are for every member of it.
-    let [first, ..] = *destination;
-    if count == 0 || first & 1 != 0 {
+    if count == 0 || is_group(destination) {
         return true;
     }
     let known = config.own.iter().take(count as usize);
@@ -248,6 +249,18 @@ pub fn replace_tag<P: Packet>(packet: &mut P, [new, _]: Tags) -> Option<()> {
         packet.pop_tag()?;
     }
     put_tags(packet, [new, U16::ZERO])
+}
+
+impl From<Client> for Egress {
+    #[inline(always)]
+    fn from(client: Client) -> Self {
+        Self {
+            destination: client.mac,
+            source: client.director,
+            tags: [client.vlan, UNTAGGED[1]],
+            interface: client.index(),
+        }
+    }
 }
 
 impl Egress {

@@ -33,6 +33,7 @@ pub mod forward;
 pub mod network;
 pub mod packet;
 pub mod probe;
+pub mod routes;
 pub mod scheduler;
 pub mod secrets;
 pub mod siphash;

@@ -15,6 +15,7 @@ use zerocopy::byteorder::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::checksum::{Sum, SumChange};
+use crate::routes::Routes;
 
 /// A header: any bytes are a value of it, at any address in a frame. At least two bytes:
 /// for a single one the compiler writes a comparison that the verifier learns nothing from.
@@ -32,6 +33,10 @@ pub const MAX_OFFSET: usize = 2047;
 pub trait Packet {
     /// True: a socket buffer. What its methods below return for a frame never changes anything.
     const BUFFER: bool = false;
+    /// The routes of the namespace it came into.
+    type Routes: Routes;
+    /// The same, as a handle: a lookup changes nothing of the packet.
+    fn routes(&self) -> Self::Routes;
     /// Bytes from the link header to the end.
     fn length(&self) -> usize;
     /// Index of the interface it came by.

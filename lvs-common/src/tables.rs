@@ -1,8 +1,8 @@
 //! The surroundings of the packet path beside the frame: tables, counters and a clock.
 
 use crate::abi::{
-    Config, FragmentKey, Hop, Load, MarkRule, Marked, Member, Plan, ProbeKey, ProbeRoute, Server,
-    ServiceKey, Sync,
+    Config, FragmentKey, Hop, HostAddress, Interface, Load, MarkRule, Marked, Member, Plan,
+    ProbeKey, ProbeRoute, Server, ServiceKey, Sync,
 };
 use crate::connection::table::Store;
 use crate::connection::{EntryId, Loads, Ports, Protocol};
@@ -71,8 +71,14 @@ pub trait Tables: Walk + Secrets + Loads + Store<V4> + Store<V6> {
     fn hop<'a>(self, number: u32) -> Option<&'a Hop>
     where
         Self: 'a;
-    /// Returns whether an interface transmits XDP frames.
-    fn transmits(self, interface: u32) -> bool;
+    /// An interface by its index.
+    fn interface<'a>(self, index: u32) -> Option<&'a Interface>
+    where
+        Self: 'a;
+    /// Returns whether this host has an address.
+    fn is_own_address(self, address: &HostAddress) -> bool;
+    /// Has the daemon find the Ethernet address of a neighbour that a reply goes to.
+    fn request_neighbour(self, neighbour: &HostAddress);
     /// Connections of a server.
     fn load(self, server: u32) -> Load;
     /// Notes that a server reached its upper threshold, or is below the lower one again.

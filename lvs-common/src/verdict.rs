@@ -210,10 +210,9 @@ reasons! {
     FragmentOverlap = 21, "drop-fragment", "a fragment too small to hold, or that overlaps, the transport header";
     /// The connection's server was deleted.
     ServerDeleted = 22, "drop-server-deleted", "its connection's real server was deleted";
-    /// No MAC address for the server or its router, or for the client of a connection that another director
-    /// made.
+    /// No MAC address for the server or its router.
     Unresolved = 23, "drop-unresolved",
-        "the real server's or client's (or its router's) Ethernet address is not known yet";
+        "the real server's (or its router's) Ethernet address is not known yet";
     /// No room in the connection table.
     TableFull = 24, "drop-table-full", "no room in the connection table and the method needs an entry";
     /// The frame could not be grown or shrunk.
@@ -245,6 +244,26 @@ reasons! {
         "of no connection, and from an address that no host sends from: multicast, broadcast, loopback";
     /// Left to the TC program.
     LeftToTc = 37, "pass-to-tc", "left to the TC program of the same interface, which counts it";
+    /// From an address of the director.
+    OwnSource = 38, "drop-own-source",
+        "from an address of the director's own, which others pretend to have (accept_local lets it in)";
+    /// The reverse path is not what the interface asks for.
+    RpFilter = 39, "drop-rp-filter",
+        "no route leads back to its source, or not by the interface it came by: rp_filter refuses it";
+    /// Changed on its way.
+    BadChecksum = 40, "drop-checksum", "the checksum of its IPv4 header is wrong";
+    /// In a frame for several hosts.
+    GroupFrame = 41, "pass-group-frame",
+        "in a multicast or broadcast frame: not balanced, as IPVS leaves such packets alone";
+    /// No way to a client (NAT).
+    NoRouteToClient = 42, "drop-no-route",
+        "for NAT, and the kernel's routes do not lead to the client";
+    /// The next hop to a client (NAT) has no known MAC address.
+    ClientUnresolved = 43, "drop-client-unresolved",
+        "a reply, and the Ethernet address of the client (or its router) is being asked for";
+    /// The kernel names no way to a client (NAT).
+    ForwardingOff = 44, "drop-forwarding-off",
+        "for NAT, and the kernel names no route to the client: forwarding is off (net.ipv4.ip_forward, IPv6 likewise)";
 }
 
 impl Reason {

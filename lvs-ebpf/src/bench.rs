@@ -22,6 +22,7 @@ mod atomic;
 mod clock;
 mod frame;
 mod maps;
+mod routes;
 mod tables;
 mod verifier;
 mod ways;

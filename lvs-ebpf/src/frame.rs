@@ -1,11 +1,13 @@
 //! Kernel contexts as [`Packet`]s: the only place that touches packet memory.
 
+use core::ffi::c_void;
 use core::mem::size_of;
 
 use lvs_common::checksum::{Sum, SumChange};
 use lvs_common::packet::{Header, MAX_OFFSET, Packet};
 use zerocopy::byteorder::network_endian::U16;
 
+use crate::routes::KernelRoutes;
 use crate::verifier;
 
 /// A kernel context: the bytes of a packet, and how its ends may be moved.
@@ -22,6 +24,8 @@ pub(crate) trait Context {
     }
     /// Index of the interface it came by.
     fn interface(&self) -> u32;
+    /// The context itself, for helpers.
+    fn pointer(&self) -> *mut c_void;
     /// Moves the first byte by so many.
     fn adjust_head(&mut self, delta: i32) -> Option<()>;
     /// Moves the end by so many bytes.
@@ -94,6 +98,13 @@ fn bounded(offset: usize) -> Option<usize> {
 
 impl<C: Context> Packet for Frame<C> {
     const BUFFER: bool = C::BUFFER;
+
+    type Routes = KernelRoutes;
+
+    #[inline(always)]
+    fn routes(&self) -> KernelRoutes {
+        KernelRoutes(self.context.pointer())
+    }
 
     #[inline(always)]
     fn length(&self) -> usize {

@@ -21,6 +21,7 @@ mod clock;
 mod depart;
 mod frame;
 mod maps;
+mod routes;
 mod skb;
 mod split;
 mod tables;

@@ -14,9 +14,10 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use lvs_common::abi::{
     ADDR_FILTER_WORDS, Config, DEFAULT_FRAGMENTS, DEFAULT_SLOTS, EVENTS_BYTES, FragmentKey, Hop,
-    IcmpBudget, Interface, KeyedMark, Load, MARK_RULE_PLACES, MAX_HOPS, MAX_INTERFACES, MAX_KEYS,
-    MAX_MEMBERS, MAX_PLANS, MAX_PROBES, MAX_REASONS, MAX_RULES, MAX_SERVERS, MAX_SERVICES,
-    MarkRule, Member, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, Stats, WAYS,
+    HostAddress, IcmpBudget, Interface, KeyedMark, Load, MARK_RULE_PLACES, MAX_HOPS,
+    MAX_INTERFACES, MAX_KEYS, MAX_MEMBERS, MAX_NEIGHBOUR_REQUESTS, MAX_OWN_HOSTS, MAX_PLANS,
+    MAX_PROBES, MAX_REASONS, MAX_RULES, MAX_SERVERS, MAX_SERVICES, MarkRule, Member, Plan,
+    ProbeKey, ProbeRoute, Server, ServiceKey, Stats, WAYS,
 };
 use lvs_common::connection::{Entry, Ports};
 use lvs_common::family::{V4, V6};
@@ -58,6 +59,14 @@ shared! {
 
 #[map]
 pub(crate) static services: HashMap<ServiceKey, u32> = HashMap::with_max_entries(MAX_KEYS, 0);
+
+#[map]
+pub(crate) static own_hosts: HashMap<HostAddress, u32> =
+    HashMap::with_max_entries(MAX_OWN_HOSTS, BPF_F_NO_PREALLOC);
+
+#[map]
+pub(crate) static neighbour_requests: LruHashMap<HostAddress, u32> =
+    LruHashMap::with_max_entries(MAX_NEIGHBOUR_REQUESTS, 0);
 
 #[map]
 pub(crate) static interfaces: HashMap<u32, Interface> =

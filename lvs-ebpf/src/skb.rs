@@ -1,5 +1,6 @@
 //! A socket buffer: a packet at the entrance of TC, or a probe's before it leaves.
 
+use core::ffi::c_void;
 use core::ptr;
 
 use aya_ebpf::bindings::bpf_adj_room_mode::BPF_ADJ_ROOM_MAC;
@@ -97,6 +98,11 @@ impl Context for Skb {
     #[inline(always)]
     fn interface(&self) -> u32 {
         field!(self, ifindex)
+    }
+
+    #[inline(always)]
+    fn pointer(&self) -> *mut c_void {
+        self.0.cast()
     }
 
     /// Never asked for: what comes before the link header is the kernel's.

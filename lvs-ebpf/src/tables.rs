@@ -7,8 +7,8 @@ use aya_ebpf::bindings::{BPF_ANY, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::generated::bpf_loop;
 use aya_ebpf::maps::{Array, PerCpuArray};
 use lvs_common::abi::{
-    ADDR_FILTER_WORDS, Config, FragmentKey, Hop, Interface, Load, MarkRule, Marked, Member, Plan,
-    ProbeKey, ProbeRoute, Server, ServiceKey, Stats,
+    ADDR_FILTER_WORDS, Config, FragmentKey, Hop, HostAddress, Interface, Load, MarkRule, Marked,
+    Member, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, Stats,
 };
 use lvs_common::connection::table::Store;
 use lvs_common::connection::{EntryId, Loads, Ports};
@@ -234,10 +234,22 @@ impl Tables for Kernel {
     }
 
     #[inline(always)]
-    fn transmits(self, interface: u32) -> bool {
-        // SAFETY: the element may be reused while it is read; then an interface was just deleted.
-        let interface = unsafe { maps::interfaces.get(interface) };
-        interface.is_some_and(|interface| interface.flags & Interface::SENDS_XDP != 0)
+    fn interface<'a>(self, index: u32) -> Option<&'a Interface> {
+        // SAFETY: an element that is reused while it is read may be another interface's, which the daemon's
+        // next change of the routes' generation puts right.
+        unsafe { maps::interfaces.get(&index) }
+    }
+
+    #[inline(always)]
+    fn is_own_address(self, address: &HostAddress) -> bool {
+        // SAFETY: nothing is read of the element.
+        unsafe { maps::own_hosts.get(address) }.is_some()
+    }
+
+    #[inline(always)]
+    fn request_neighbour(self, neighbour: &HostAddress) {
+        // A table that cannot take it has others that are asked for first.
+        let _ = maps::neighbour_requests.insert(neighbour, &0, u64::from(BPF_ANY));
     }
 
     #[inline(always)]

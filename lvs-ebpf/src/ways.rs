@@ -187,7 +187,7 @@ impl<F: Family> Ways<F> for SetPointer<F> {
     }
 
     #[inline(always)]
-    fn learn(self, way: u32, client: &Client) {
+    fn set_client(self, way: u32, client: &Client) {
         // SAFETY: see above.
         unsafe { (*self.way(way)).client = *client };
     }

@@ -1,5 +1,7 @@
 //! The XDP context: a frame as the driver hands it over.
 
+use core::ffi::c_void;
+
 use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail};
@@ -35,6 +37,11 @@ impl Context for Xdp {
     fn interface(&self) -> u32 {
         // SAFETY: as in `bounds`.
         unsafe { (*self.0).ingress_ifindex }
+    }
+
+    #[inline(always)]
+    fn pointer(&self) -> *mut c_void {
+        self.0.cast()
     }
 
     #[inline(always)]

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 pub mod bench;
 pub mod lab;
-mod loopback;
 pub mod object;
 pub mod vm;
 

@@ -17,10 +17,11 @@ use nix::mount::{MntFlags, umount2};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::lab::{Missing, skipped};
-use crate::loopback;
 
-/// The interface that frames come by unless a test says otherwise: every namespace's loopback.
-pub const INTERFACE: u32 = 1;
+mod namespace;
+
+/// The interface that frames come by unless a test says otherwise.
+pub const INTERFACE: u32 = 2;
 /// Another interface, to send by. Nothing is sent, so that it need not exist.
 pub const OTHER_INTERFACE: u32 = 7;
 
@@ -149,7 +150,8 @@ impl Object {
         }
     }
 
-    /// Runs the program on a frame that came by an interface.
+    /// Runs the program on a frame that came by an interface. From then on the calling thread is in a network
+    /// namespace of its own, where routes lead to clients by [`INTERFACE`].
     pub fn run(&self, interface: u32, frame: &[u8]) -> Result<End> {
         if self.buffers {
             self.run_tc(frame)
@@ -158,13 +160,18 @@ impl Object {
         }
     }
 
-    /// Runs the TC program on a frame that came by the loopback of a namespace of this thread's own.
+    /// Runs the TC program on a frame that came by [`INTERFACE`].
     fn run_tc(&self, frame: &[u8]) -> Result<End> {
-        loopback::take_address(frame)?;
+        namespace::take_address(frame)?;
+        // struct __sk_buff: ten fields that the kernel sets, and the interface.
+        let mut words = [0; 11];
+        words[10] = INTERFACE;
+        let context: Vec<u8> = words.into_iter().flat_map(u32::to_ne_bytes).collect();
         let mut out = vec![0; 4_096];
         let result = self.data_path.loaded_tc()?.test_run(TestRunOptions {
             data_in: Some(frame),
             data_out: Some(&mut out),
+            ctx_in: Some(&context),
             ..TestRunOptions::default()
         })?;
         out.truncate(result.data_size_out as usize);
@@ -179,6 +186,7 @@ impl Object {
 
     /// The same where the driver put so many bytes of its own before the frame.
     pub fn run_behind(&self, interface: u32, frame: &[u8], before: u32) -> Result<End> {
+        namespace::enter()?;
         let length = u32::try_from(frame.len())? + before;
         // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
         let words = [before, length, 0, interface, 0, 0];

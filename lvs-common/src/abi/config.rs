@@ -37,6 +37,11 @@ pub struct Config {
     pub ftp_services: u32,
     /// Always zero.
     pub reserved: u32,
+    /// Changes whenever a way that was looked up may be another one now: routes, rules, links, addresses and
+    /// neighbours.
+    pub route_generation: u32,
+    /// The bits that any interface's [`super::Interface`] has in its `flags`.
+    pub interface_flags: u32,
     /// Ethernet addresses of this machine, see [`Config::own_address`].
     pub own: [u64; OWN_ADDRESSES],
 }

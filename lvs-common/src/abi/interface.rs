@@ -36,6 +36,10 @@ impl Interface {
     pub const RP_LOOSE: u32 = 16;
     /// Bit of `flags`: loopback addresses are accepted (`route_localnet`).
     pub const ROUTE_LOCALNET: u32 = 32;
+    /// Either of the bits for `rp_filter`.
+    pub const RP_FILTER: u32 = Self::RP_STRICT | Self::RP_LOOSE;
+    /// The bits that change which sources are refused.
+    pub const SOURCE_CHECKS: u32 = Self::RP_FILTER | Self::ACCEPT_LOCAL | Self::ROUTE_LOCALNET;
 }
 
 const _: () = assert!(size_of::<Interface>() == 24);

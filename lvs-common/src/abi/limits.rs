@@ -19,6 +19,10 @@ pub const MAX_MEMBERS_PER_SERVICE: u32 = 1_024;
 pub const MAX_MEMBERS: u32 = 3 * MAX_SERVERS;
 /// Next hops at most.
 pub const MAX_HOPS: u32 = 65_536;
+/// Addresses of the director's own at most.
+pub const MAX_OWN_HOSTS: u32 = 65_536;
+/// Neighbours that the program asks the daemon for at once.
+pub const MAX_NEIGHBOUR_REQUESTS: u32 = 1_024;
 /// Interfaces of the director's network namespace at most.
 pub const MAX_INTERFACES: u32 = 16_384;
 /// Default room for the scheduling tables of all plans (`u16` each).

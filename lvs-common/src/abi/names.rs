@@ -22,6 +22,11 @@ pub const RR_CURSORS: &str = "rr_cursors";
 pub const SERVERS: &str = "servers";
 /// Hop number to [`super::Hop`], written by the daemon; number 0 stands for "unresolved".
 pub const HOPS: &str = "hops";
+/// Hash whose keys ([`super::HostAddress`], interface 0) are the director's own addresses, written by the daemon.
+pub const OWN_HOSTS: &str = "own_hosts";
+/// LRU hash whose keys ([`super::HostAddress`]) are the neighbours that replies need and the kernel does not know,
+/// written by the program and removed by the daemon, which has the kernel find them.
+pub const NEIGHBOUR_REQUESTS: &str = "neighbour_requests";
 /// Hash of interface index (`u32`) to [`super::Interface`], written by the daemon: every interface of its network
 /// namespace.
 pub const INTERFACES: &str = "interfaces";

@@ -37,25 +37,47 @@ impl Record {
     }
 }
 
-/// The way to a client, as its last packet came: replies of NAT connections take it.
+/// The way to a client, as the kernel's routes led when it was looked up: replies of NAT connections take it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Client {
-    /// VLAN tags, outer first, network order, of the client's packets.
-    pub vlan: [U16; 2],
+    /// VLAN tag, network order; 0: none.
+    pub vlan: U16,
+    /// The lower half of [`crate::abi::Config::route_generation`] at the time: with another one now, the way
+    /// is looked up again.
+    pub generation: u16,
     /// The client's, or its router's, address.
     pub mac: Mac,
-    /// The director's own address that the packets came to.
+    /// The address of the interface by which packets leave.
     pub director: Mac,
-    /// The interface they came by.
+    /// The interface by which packets leave; 0: no way is known. [`Client::BY_TC`] may be added. Of a connection
+    /// without replies that pass the director, the one by which its first packet came.
     pub interface: u32,
+}
+
+impl Client {
+    /// Bit of `interface`: frames leave there as socket buffers only.
+    pub const BY_TC: u32 = 1 << 31;
+
+    /// Index of the interface.
+    #[inline(always)]
+    pub const fn index(&self) -> u32 {
+        self.interface & !Self::BY_TC
+    }
+
+    /// Returns whether the way still holds.
+    #[inline(always)]
+    pub const fn is_fresh(&self, generation: u32) -> bool {
+        self.interface != 0 && self.generation == generation as u16
+    }
 }
 
 /// An entry. A connection costs one, a NAT connection two.
 ///
-/// Only [`super::Tag`] is ever changed by compare-and-exchange. `seen`, `packets`, `timeout` and the
-/// way to the client are plain stores by whoever handles a packet; a late one that hits a way that
-/// was reused meanwhile does no harm: it is overwritten by that connection's next packet.
+/// Only [`super::Tag`] is ever changed by compare-and-exchange. `seen`, `packets` and `timeout` are plain
+/// stores by whoever handles a packet; a late one that hits a way that was reused meanwhile does no harm: it
+/// is overwritten by that connection's next packet. The way to the client is, too, and who stores it looks
+/// afterwards whether the entry is still the same.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Entry<F: Family> {

@@ -5,11 +5,12 @@ use super::connection_reuse::syn_on_connection;
 use super::context::Wire;
 use super::existing::forward_existing;
 use super::find::find_at;
+use super::source_check;
 use super::stage::Stage;
 use super::state_change::StateChange;
 use super::transport::transport;
 use super::work::Work;
-use crate::connection::table::{Place, Store};
+use crate::connection::table::{Place, Store, Ways};
 use crate::connection::{Kind, Signal, tcp};
 use crate::network::Network;
 use crate::packet::Packet;
@@ -42,6 +43,9 @@ pub(super) fn classify<F: Network, P: Packet, T: Tables + Store<F>>(
     if !to_virtual && !matches_filter(tables, &F::widen(datagram.source)) {
         return work.end(Verdict::pass(Reason::NotOurs));
     }
+    if work.forward.ethernet.is_for_group() {
+        return work.end(Verdict::pass(Reason::GroupFrame));
+    }
     let protocol = match transport(packet, tables, &mut work.forward) {
         Ok(protocol) => protocol,
         Err(verdict) => return work.end(verdict),
@@ -57,12 +61,32 @@ pub(super) fn classify<F: Network, P: Packet, T: Tables + Store<F>>(
     tables.fence();
     let place = Place::of(work.forward.hash, Store::<F>::sets(tables));
     let Some(connection) = find_at(tables, &work.key, place, work.forward.now) else {
+        if is_damaged(packet, tables, work) {
+            return Stage::Ended;
+        }
         return work.schedule(NO_SERVER);
     };
-    if work.forward.signal == Signal::Tcp(tcp::Event::Syn)
-        && let Some(stage) = syn_on_connection(tables, work, &connection.slot)
-    {
+    let syn = work.forward.signal == Signal::Tcp(tcp::Event::Syn);
+    if syn && is_damaged(packet, tables, work) {
+        return Stage::Ended;
+    }
+    let client = connection.slot.set.client(connection.slot.way);
+    if source_check::refuses_change(packet.routes(), tables, work, &client) {
+        return Stage::Ended;
+    }
+    if syn && let Some(stage) = syn_on_connection(tables, work, &connection.slot) {
         return stage;
     }
     forward_existing(tables, work, protocol, &connection)
+}
+
+/// Returns whether the header of a packet that begins something is not as it was sent; then it is dropped. One that
+/// goes on with a connection does so by bits that the checksum covers, and whoever it is sent to verifies it.
+#[inline(never)]
+fn is_damaged<F: Network, P: Packet, T: Tables>(packet: &P, tables: T, work: &mut Work<F>) -> bool {
+    let intact = F::has_intact_header(packet, tables, &work.forward.datagram);
+    if !intact {
+        work.verdict = Verdict::drop(Reason::BadChecksum);
+    }
+    !intact
 }

@@ -64,12 +64,6 @@ pub(super) fn send_on<F: Network, T: Tables + Store<F>>(
     let forward = &mut work.forward;
     let method = Method::from_raw(record.method);
     slot.set.touch(slot.way, forward.now, timeout);
-    if method == Method::Nat {
-        let client = forward.ethernet.client(forward.interface);
-        if slot.set.client(slot.way) != client {
-            slot.set.learn(slot.way, &client);
-        }
-    }
     let (service, server) = (u32::from(record.service), u32::from(record.server));
     tables.count_in(service, server, forward.wire.traffic, false);
     forward.route = Route::new(server, method);

@@ -6,7 +6,6 @@ use super::work::Work;
 use crate::abi::age;
 use crate::connection::table::{self, Place, Slot, Store, Ways};
 use crate::connection::{Key, Kind, Record};
-use crate::ethernet::Egress;
 use crate::family::Family;
 use crate::tables::Tables;
 
@@ -34,18 +33,6 @@ impl<F: Family, S: Ways<F>> Connection<F, S> {
     #[inline(always)]
     pub fn key(&self) -> Key<F> {
         self.slot.set.key(self.slot.way)
-    }
-
-    /// The way to its client, as its last packet came; `None` when the connection is gone.
-    #[inline(always)]
-    pub fn client(&self) -> Option<Egress> {
-        let client = self.slot.set.client(self.slot.way);
-        table::unchanged(&self.slot).then_some(Egress {
-            destination: client.mac,
-            source: client.director,
-            tags: client.vlan,
-            interface: client.interface,
-        })
     }
 }
 

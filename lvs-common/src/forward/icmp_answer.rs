@@ -6,7 +6,7 @@ use super::context::Forward;
 use super::unfinished::unfinished_sum;
 use crate::checksum::Sum;
 use crate::connection::Protocol;
-use crate::ethernet::{Egress, make_answer_room};
+use crate::ethernet::{Egress, EthernetHeader, is_group, make_answer_room};
 use crate::network::{Network, Outer, Part};
 use crate::packet::Packet;
 use crate::tables::Tables;
@@ -71,8 +71,13 @@ pub(super) fn send<F: Network, P: Packet, T: Tables>(
 /// Returns whether a packet comes from a single host, and came to this one alone.
 #[inline(always)]
 pub(super) fn is_from_one_host<F: Network>(forward: &Forward<F>) -> bool {
-    let [first, ..] = forward.ethernet.destination;
-    first & 1 == 0 && !F::is_martian(&forward.datagram.source)
+    let EthernetHeader {
+        source, payload, ..
+    } = &forward.ethernet;
+    // Where there is no link header nobody is named.
+    let named = *payload == 0 || *source != [0; 6];
+    let alone = named && !forward.ethernet.is_for_group() && !is_group(source);
+    alone && !F::is_martian(&forward.datagram.source)
 }
 
 /// The way back to where a packet came from.

@@ -61,7 +61,7 @@ fn prepare<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) {
     work.new = New {
         key: work.key,
         record: work.record(tables),
-        client: forward.ethernet.client(forward.interface),
+        client: work.way,
         partner: work.reply.number,
         state: state.number,
         half_open: state.half_open,

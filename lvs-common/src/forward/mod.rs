@@ -35,8 +35,8 @@
 //!
 //!  ToServer ─────► to_server (direct, NAT) ──┬──► transmit ──► verdict
 //!                  tunnel ───────────────────┤
-//!  Reply ────────► reply ─► to_client ───────┤
-//!                    └─ no connection: ProbeAnswer
+//!  Reply ────────► reply ──► ToClient · ProbeAnswer · Ended
+//!  ToClient ─────► client_route ─► to_client ┤
 //!  ProbeAnswer ──► probe_answer ─────────────┘
 //!  NoServer ─────► icmp_answer ──► verdict      too big, TTL used up: from the three above, too
 //!  Reset ────────► reset ────────► verdict
@@ -50,6 +50,7 @@
 
 mod addr_filter;
 mod classify;
+mod client_route;
 mod connection_reuse;
 mod context;
 mod existing;
@@ -67,6 +68,7 @@ mod reset;
 mod rewrite;
 mod schedule;
 mod service;
+mod source_check;
 mod stage;
 mod state_change;
 mod stateless;
@@ -166,8 +168,8 @@ fn attempt<'a, P: Packet, T: Tables>(
     }
     let workspace = workspace().ok_or(version)?;
     let first = match version {
-        IpVersion::V4 => fast_path::new_connection::forward(packet, tables, &mut workspace.v4.new),
-        IpVersion::V6 => fast_path::new_connection::forward(packet, tables, &mut workspace.v6.new),
+        IpVersion::V4 => fast_path::new_connection::forward(packet, tables, &mut workspace.v4),
+        IpVersion::V6 => fast_path::new_connection::forward(packet, tables, &mut workspace.v6),
     };
     first.ok_or(version)
 }
@@ -251,7 +253,7 @@ fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
         stage = orphan::orphan(tables, work);
     }
     if stage == Stage::Schedule {
-        stage = schedule::schedule(tables, work);
+        stage = schedule::schedule(packet.routes(), tables, work);
     }
     if stage == Stage::Persistent {
         stage = persistence::recall(tables, work);
@@ -263,14 +265,19 @@ fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
         stage = persistence::new_template(tables, work);
     }
     if stage == Stage::Insert {
+        stage = client_route::find(packet.routes(), tables, work);
+    }
+    if stage == Stage::Insert {
         stage = insert::insert(tables, work);
     }
     if stage == Stage::TableFull {
         stage = stateless::table_full(tables, work);
     }
-    let replied = stage == Stage::Reply && reply::reply(tables, work);
+    if stage == Stage::Reply {
+        stage = reply::reply(tables, work);
+    }
     // Only these belong to a connection; to ask first spares the verifier both calls for every other stage.
-    if matches!(stage, Stage::ToServer | Stage::Reply) {
+    if matches!(stage, Stage::ToServer | Stage::ToClient) {
         if work.established {
             persistence::assure(tables, work);
         }
@@ -278,11 +285,12 @@ fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
             sync_events::emit(tables, work);
         }
     }
+    if stage == Stage::ToClient {
+        stage = client_route::ready(packet.routes(), tables, work);
+    }
     match stage {
         Stage::ToServer => to_server::to_server(packet, tables, &mut work.forward),
-        Stage::Reply if replied => {
-            to_client::to_client(packet, tables, &mut work.forward, &work.client)
-        }
+        Stage::ToClient => to_client::to_client(packet, tables, &mut work.forward, &work.client),
         Stage::NoServer => {
             icmp_answer::send(packet, tables, &work.forward, IcmpError::PortUnreachable, 0)
         }

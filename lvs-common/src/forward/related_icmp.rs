@@ -1,6 +1,7 @@
 //! ICMP errors about packets of connections: they follow their connection in both directions.
 
 use super::addr_filter::matches_filter;
+use super::client_route;
 use super::context::Route;
 use super::find::{client, find};
 use super::probe_answer;
@@ -9,7 +10,7 @@ use super::transmit::{decrement_ttl, send};
 use super::work::Work;
 use crate::abi::Method;
 use crate::checksum::Sum;
-use crate::connection::table::Store;
+use crate::connection::table::{self, Store, Ways};
 use crate::connection::{Key, Kind, Ports, Protocol, Record, Signal};
 use crate::network::{Network, Part};
 use crate::packet::Packet;
@@ -39,7 +40,7 @@ fn relay<F: Network, P: Packet, T: Tables + Store<F>>(
 ) -> Option<Stage> {
     let datagram = &work.forward.datagram;
     let icmp: &Icmp = packet.header(datagram.transport)?;
-    if datagram.part != Part::Whole {
+    if datagram.part != Part::Whole || work.forward.ethernet.is_for_group() {
         return None;
     }
     if !F::is_icmp_error(icmp.kind) {
@@ -85,7 +86,14 @@ fn relay<F: Network, P: Packet, T: Tables + Store<F>>(
     let asked = connection.key();
     // From here on the key is what the client asked for.
     work.key = asked;
-    work.client = connection.client()?;
+    work.number = connection.slot.number;
+    work.way = connection.slot.set.client(connection.slot.way);
+    if !table::unchanged(&connection.slot) {
+        return None;
+    }
+    if client_route::ready(packet.routes(), tables, work) == Stage::Ended {
+        return Some(Stage::Ended);
+    }
     to_client(packet, tables, work, connection.record)
 }
 

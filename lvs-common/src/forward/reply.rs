@@ -1,33 +1,50 @@
 //! Replies of real servers behind NAT.
 
-use super::context::{Forward, Rewrite};
+use super::context::Rewrite;
 use super::find::{Connection, client, find};
 use super::persistence;
+use super::source_check;
+use super::stage::Stage;
 use super::state_change::StateChange;
 use super::syn_retry::note_answer;
 use super::work::Work;
-use crate::connection::table::{Store, Ways};
+use crate::connection::table::{self, Store, Ways};
 use crate::connection::{Direction, Kind, Signal, step, tcp};
 use crate::network::Network;
 use crate::tables::Tables;
+use crate::verdict::{Reason, Verdict};
 
-/// Finds the connection that a packet replies to. True: `rewrite` holds what the client asked for and
-/// `client` where it is.
+/// Finds the connection that a packet replies to. Then `key` and `rewrite` hold what the client asked for, and
+/// `way` what its entry knows of the way to it.
 #[inline(never)]
-pub(super) fn reply<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> bool {
-    replied(tables, work).is_some()
+pub(super) fn reply<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> Stage {
+    replied(tables, work).unwrap_or(Stage::ProbeAnswer)
 }
 
 #[inline(always)]
-fn replied<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> Option<()> {
-    let Forward { now, signal, .. } = work.forward;
+fn replied<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> Option<Stage> {
+    let now = work.forward.now;
     let protocol = work.forward.protocol?;
     work.key = work.forward.key(Kind::Reply);
     let reply = find(tables, &work.key, now)?;
     let connection = client(tables, &reply, now)?;
     let Connection { slot, record, .. } = connection;
     let asked = connection.key();
-    work.client = connection.client()?;
+    work.way = slot.set.client(slot.way);
+    if !table::unchanged(&slot) {
+        return None;
+    }
+    if !source_check::is_from_server(tables, u32::from(record.server), work.forward.interface) {
+        if source_check::refuses_reply::<F, T>(tables, work.forward.interface) {
+            return Some(work.end(Verdict::drop(Reason::RpFilter)));
+        }
+        let signal = work.forward.signal;
+        work.forward.signal = source_check::trusted(signal, protocol, slot.tag.state());
+    }
+    tables.fence();
+    let signal = work.forward.signal;
+    work.number = slot.number;
+    work.key = asked;
     work.forward.rewrite = Rewrite {
         source: asked.destination,
         destination: work.forward.datagram.destination,
@@ -52,9 +69,8 @@ fn replied<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> O
     let (service, server) = (u32::from(record.service), u32::from(record.server));
     tables.count_out(service, server, work.forward.wire.traffic);
     if persistence::establishes(&record, protocol, slot.tag, state) {
-        work.key = asked;
         work.new.record = record;
         work.established = true;
     }
-    Some(())
+    Some(Stage::ToClient)
 }

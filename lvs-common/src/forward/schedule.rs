@@ -2,6 +2,7 @@
 
 use super::persistence;
 use super::service::{flow, is_ftp_data, service};
+use super::source_check;
 use super::stage::Stage;
 use super::stateless::no_connection;
 use super::work::Work;
@@ -10,13 +11,18 @@ use crate::connection::Protocol;
 use crate::connection::table::Store;
 use crate::network::Network;
 use crate::probe;
+use crate::routes::Routes;
 use crate::scheduler;
 use crate::tables::Tables;
 use crate::verdict::{Reason, Verdict};
 
 /// Picks the server of a new connection, if there is a service for it.
 #[inline(never)]
-pub(super) fn schedule<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> Stage {
+pub(super) fn schedule<F: Network, R: Routes, T: Tables + Store<F>>(
+    routes: R,
+    tables: T,
+    work: &mut Work<F>,
+) -> Stage {
     work.service = service(tables, &work.key, work.forward.interface);
     let (Some(plan), Some(protocol)) = (tables.plan(work.service), work.forward.protocol) else {
         work.verdict = Verdict::pass(Reason::NoService);
@@ -25,8 +31,8 @@ pub(super) fn schedule<F: Network, T: Tables + Store<F>>(tables: T, work: &mut W
     if probe::returned(tables, &work.key) {
         return work.end(Verdict::drop(Reason::ProbeReturned));
     }
-    if F::is_martian(&work.key.source) {
-        return work.end(Verdict::drop(Reason::Martian));
+    if source_check::refuses(routes, tables, work) {
+        return Stage::Ended;
     }
     // IPVS leaves connections from the FTP data port to the FTP helper.
     let ftp_data = protocol == Protocol::Tcp && work.key.ports.source.get() == 20;

@@ -24,6 +24,8 @@ pub enum Stage {
     /// From a real server perhaps: find the connection it replies to. If there is none, it is
     /// [`Stage::ProbeAnswer`].
     Reply,
+    /// A reply: `way` leads to its client, unless the routes changed since.
+    ToClient,
     /// Of no connection, but perhaps the answer to a probe: the key of the work tells. If it is not, the
     /// work's verdict is the end of it.
     ProbeAnswer,

@@ -18,10 +18,6 @@ pub(super) fn to_client<F: Network, P: Packet, T: Tables>(
     forward: &mut Forward<F>,
     client: &Egress,
 ) -> Verdict {
-    if client.interface == 0 {
-        // The connection came from another director, and no packet of the client came here yet.
-        return Verdict::drop(Reason::Unresolved);
-    }
     if forward.datagram.hop_limit <= 1 {
         return icmp_answer::send(packet, tables, forward, IcmpError::TimeExceeded, 0);
     }

@@ -5,10 +5,11 @@ use super::stage::Stage;
 use super::state_change::StateChange;
 use crate::abi::Method;
 use crate::connection::table::{Inserted, New};
-use crate::connection::{Key, Record};
+use crate::connection::{Client, Key, Record};
 use crate::ethernet::Egress;
 use crate::family::{Family, V4, V6};
 use crate::network::Datagram;
+use crate::routes::Lookup;
 use crate::scheduler::{NO_SERVER, Search};
 use crate::tables::Tables;
 use crate::verdict::{Reason, Verdict};
@@ -42,6 +43,12 @@ pub struct Work<F: Family> {
     pub change: StateChange,
     /// The way to a reply's client.
     pub client: Egress,
+    /// The same as the connection's entry holds it, or is to.
+    pub way: Client,
+    /// A question to the kernel's routes, and the answer.
+    pub lookup: Lookup,
+    /// The code of the answer: see `client_route`.
+    pub answer: u32,
     /// Its end, for [`Stage::Ended`].
     pub verdict: Verdict,
     /// The packet inside an ICMP error.

@@ -7,8 +7,35 @@ use crate::checksum::Sum;
 use crate::family::V4;
 use crate::packet::Packet;
 use crate::verdict::Reason;
-use crate::walk::Walk;
+use crate::walk::{Step, Walk};
 use crate::wire::{ETHERTYPE_IPV4, Ipv4, protocol};
+
+/// The sum over a header without its options: all ones if it is as it was sent.
+#[inline(always)]
+const fn sum(header: &Ipv4) -> Sum {
+    let [a, b, c, d, e]: [[u8; 4]; 5] = zerocopy::transmute!(*header);
+    Sum(0).add(a).add(b).add(c).add(d).add(e)
+}
+
+/// A walk along the options of a header, word by word.
+#[repr(C, align(8))]
+struct Options<'a, P> {
+    packet: &'a P,
+    offset: usize,
+    sum: Sum,
+}
+
+impl<P: Packet> Step for Options<'_, P> {
+    #[inline(always)]
+    fn step(&mut self, _index: u32) -> bool {
+        let Some(word) = self.packet.header::<[u8; 4]>(self.offset) else {
+            return false;
+        };
+        self.sum = self.sum.add(*word);
+        self.offset += 4;
+        true
+    }
+}
 
 impl V4 {
     #[inline(always)]
@@ -37,6 +64,8 @@ impl Network for V4 {
     const HEADER: usize = 20;
     const ETHERTYPE: u16 = ETHERTYPE_IPV4;
     const INSIDE: u8 = protocol::IPIP;
+    /// `AF_INET`.
+    const SOCKET_FAMILY: u8 = 2;
     const ICMP: u8 = protocol::ICMP;
     /// RFC 1812 section 4.3.2.3.
     const LARGEST_ERROR: usize = 576;
@@ -190,7 +219,41 @@ impl Network for V4 {
     #[inline(always)]
     fn is_martian(address: &[u8; 4]) -> bool {
         let [first, ..] = *address;
-        // As `ip_route_input_slow` has it: of what follows multicast only the limited broadcast.
-        matches!(first, 0 | 127 | 224..=239) || *address == [255; 4]
+        // As `ip_route_input_slow` has it: of 0/8 only the unspecified address, and of what follows multicast
+        // only the limited broadcast.
+        matches!(first, 127 | 224..=239) || matches!(*address, [0, 0, 0, 0] | [255, 255, 255, 255])
+    }
+
+    #[inline(always)]
+    fn is_loopback(address: &[u8; 4]) -> bool {
+        let [first, ..] = *address;
+        first == 127
+    }
+
+    #[inline(always)]
+    fn is_intact(header: &Ipv4) -> bool {
+        sum(header).checksum() == [0, 0]
+    }
+
+    #[inline(always)]
+    fn has_intact_header<P: Packet, W: Walk>(
+        packet: &P,
+        walker: W,
+        datagram: &Datagram<Self>,
+    ) -> bool {
+        let Some(header) = packet.header::<Ipv4>(datagram.network) else {
+            return false;
+        };
+        let mut options = Options {
+            packet,
+            offset: datagram.network + Self::HEADER,
+            sum: sum(header),
+        };
+        let bytes = datagram.transport.wrapping_sub(options.offset);
+        if bytes != 0 {
+            #[expect(clippy::cast_possible_truncation, reason = "at most ten words")]
+            walker.walk((bytes >> 2) as u32 & 0xf, &mut options);
+        }
+        options.sum.checksum() == [0, 0]
     }
 }

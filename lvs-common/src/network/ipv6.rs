@@ -140,6 +140,8 @@ impl Network for V6 {
     const HEADER: usize = 40;
     const ETHERTYPE: u16 = ETHERTYPE_IPV6;
     const INSIDE: u8 = protocol::IPV6;
+    /// `AF_INET6`.
+    const SOCKET_FAMILY: u8 = 10;
     const ICMP: u8 = protocol::ICMPV6;
     /// RFC 4443 section 2.4 (c).
     const LARGEST_ERROR: usize = 1280;
@@ -276,5 +278,25 @@ impl Network for V6 {
         let low = u64::from_be(low);
         // As `ip6_rcv_core` has it, and `::`; 0xffff is the prefix of mapped IPv4 addresses.
         first == 0xff || high == 0 && (low <= 1 || low >> 32 == 0xffff)
+    }
+
+    /// `ip6_rcv_core` accepts it from the loopback interface alone.
+    #[inline(always)]
+    fn is_loopback(_address: &[u8; 16]) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    fn is_intact(_header: &Ipv6) -> bool {
+        true
+    }
+
+    #[inline(always)]
+    fn has_intact_header<P: Packet, W: Walk>(
+        _packet: &P,
+        _walker: W,
+        _datagram: &Datagram<Self>,
+    ) -> bool {
+        true
     }
 }

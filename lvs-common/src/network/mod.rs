@@ -107,6 +107,8 @@ pub trait Network: Family {
     const ETHERTYPE: u16;
     /// Its protocol number inside another IP packet.
     const INSIDE: u8;
+    /// Its number as an address family of sockets.
+    const SOCKET_FAMILY: u8;
     /// Its ICMP's protocol number.
     const ICMP: u8;
     /// Bytes of an ICMP error at most, IP header included.
@@ -177,4 +179,14 @@ pub trait Network: Family {
     /// An address that no packet on a wire comes from: the kernel drops such packets before IPVS sees them,
     /// and nobody answers them.
     fn is_martian(address: &Self::Address) -> bool;
+    /// Of these, one that an interface may be told to accept.
+    fn is_loopback(address: &Self::Address) -> bool;
+    /// Returns whether a header without options is as it was sent, by its checksum if it has one.
+    fn is_intact(header: &Self::Header) -> bool;
+    /// The same in a frame, with options.
+    fn has_intact_header<P: Packet, W: Walk>(
+        packet: &P,
+        walker: W,
+        datagram: &Datagram<Self>,
+    ) -> bool;
 }

@@ -9,9 +9,13 @@ mod memory;
 mod memory_sets;
 #[path = "socket_buffer.rs"]
 mod packet;
+#[path = "../director/route_table.rs"]
+mod route_table;
 #[path = "../director/stale_workspace.rs"]
 mod stale_workspace;
 
+#[path = "../director/client_routes.rs"]
+mod client_routes;
 #[path = "../director/concurrency.rs"]
 mod concurrency;
 #[path = "../director/connections.rs"]
@@ -44,6 +48,8 @@ mod random_frames;
 mod related_icmp;
 #[path = "../director/schedules.rs"]
 mod schedules;
+#[path = "../director/sources.rs"]
+mod sources;
 #[path = "../director/state_machines.rs"]
 mod state_machines;
 #[path = "../director/syn_retries.rs"]

@@ -11,6 +11,7 @@ use lvs_frames::{checksum, crc32c};
 use zerocopy::byteorder::network_endian::U16;
 
 use super::memory::INTERFACE;
+use super::route_table::RouteTable;
 
 /// Bytes of the first part of a packet: the headers of a TCP segment with a few options.
 const AT_HAND: usize = 78;
@@ -31,6 +32,8 @@ pub(crate) struct Frame {
     pub(crate) for_host: Option<bool>,
     pub(crate) segment: u32,
     pub(crate) packets: u32,
+    pub(crate) interface: u32,
+    pub(crate) routes: &'static RouteTable,
 }
 
 /// A checksum that is still to be computed (`CHECKSUM_PARTIAL`).
@@ -78,6 +81,8 @@ impl Frame {
             for_host: None,
             segment: 0,
             packets: 1,
+            interface: INTERFACE,
+            routes: RouteTable::none(),
         };
         buffer.untag();
         buffer.leave_unfinished();
@@ -265,13 +270,17 @@ fn normalize(bytes: &mut Vec<u8>, unfinished: &Unfinished) {
 }
 
 impl Packet for Frame {
+    type Routes = &'static RouteTable;
+    fn routes(&self) -> &'static RouteTable {
+        self.routes
+    }
     const BUFFER: bool = true;
 
     fn length(&self) -> usize {
         self.bytes.len()
     }
     fn interface(&self) -> u32 {
-        INTERFACE
+        self.interface
     }
     fn header<T: Header>(&self, offset: usize) -> Option<&T> {
         let place = self.at_hand(offset, size_of::<T>())?;

@@ -3,6 +3,7 @@
 use lvs_common::packet::{Header, MAX_OFFSET, Packet};
 
 use super::memory::INTERFACE;
+use super::route_table::RouteTable;
 
 /// Space that the driver leaves before a frame.
 pub(crate) const HEADROOM: usize = 128;
@@ -11,6 +12,8 @@ pub(crate) const HEADROOM: usize = 128;
 pub(crate) struct Frame {
     bytes: Vec<u8>,
     start: usize,
+    pub(crate) interface: u32,
+    pub(crate) routes: &'static RouteTable,
 }
 
 impl Frame {
@@ -20,6 +23,8 @@ impl Frame {
         Self {
             bytes,
             start: HEADROOM,
+            interface: INTERFACE,
+            routes: RouteTable::none(),
         }
     }
 
@@ -29,11 +34,15 @@ impl Frame {
 }
 
 impl Packet for Frame {
+    type Routes = &'static RouteTable;
+    fn routes(&self) -> &'static RouteTable {
+        self.routes
+    }
     fn length(&self) -> usize {
         self.bytes.len() - self.start
     }
     fn interface(&self) -> u32 {
-        INTERFACE
+        self.interface
     }
     fn header<T: Header>(&self, offset: usize) -> Option<&T> {
         let start = self.start + Some(offset).filter(|offset| *offset <= MAX_OFFSET)?;

@@ -207,10 +207,17 @@ fn vlan_tags_come_off_and_on_by_the_way_a_packet_goes() {
     for family in 0..2 {
         for arriving in [vec![], vec![5], vec![7, 0x2005]] {
             for leaving in [0_u16, 9] {
-                for method in [Method::Direct, Method::Nat, Method::Tunnel] {
+                for (method, returning) in [
+                    (Method::Direct, 0),
+                    (Method::Tunnel, 0),
+                    (Method::Nat, 0),
+                    (Method::Nat, 5),
+                    (Method::Nat, 12),
+                ] {
                     let to = VIRTUAL[family];
                     let mut director = director(Protocol::Tcp, to, REAL[family], method);
                     director.hops[1].vlan = leaving.into();
+                    director.lead_clients_by_vlan(returning);
                     let draft = Draft::tcp(CLIENT[family], VIRTUAL[family], SYN)
                         .with(|draft| draft.tags.clone_from(&arriving));
                     let (verdict, after) = director.handle(&draft.frame());
@@ -231,12 +238,15 @@ fn vlan_tags_come_off_and_on_by_the_way_a_packet_goes() {
                             let (_, after) = director.handle(&answer.frame());
                             let expected = answer.returned().with(|answer| {
                                 answer.from = at(VIRTUAL[family]);
-                                answer.tags.clone_from(&arriving);
+                                answer.tags = Some(returning)
+                                    .filter(|tag| *tag != 0)
+                                    .into_iter()
+                                    .collect();
                             });
                             assert_eq!(
                                 after,
                                 expected.frame(),
-                                "as the client's came: {arriving:?}"
+                                "as the route leads, not as the client's came: {arriving:?}"
                             );
                         }
                         _ => assert!(after.ends_with(&expected.packet())),
@@ -254,42 +264,4 @@ fn another_interface_is_reached_by_redirection() {
     let interface = INTERFACE + 1;
     let (verdict, _) = director.handle(&Draft::tcp(CLIENT[0], VIRTUAL[0], SYN).frame());
     assert_eq!(verdict.action(), Action::Redirect { interface });
-}
-
-#[test]
-fn a_nat_clients_replies_follow_it_to_where_it_last_came_from() {
-    let director = director(Protocol::Tcp, VIRTUAL[0], REAL[0], Method::Nat);
-    let syn = Draft::tcp(CLIENT[0], VIRTUAL[0], SYN);
-    director.handle(&syn.frame());
-    let moved = syn.with(|draft| {
-        draft.macs.1 = [2, 0, 0, 0, 9, 9];
-        draft.tags = vec![44];
-    });
-    director.handle(&moved.frame());
-    let (_, after) = director.handle(&Draft::tcp(REAL[0], CLIENT[0], SYN | ACK).frame());
-    let expected = Draft::tcp(VIRTUAL[0], CLIENT[0], SYN | ACK)
-        .returned()
-        .with(|draft| {
-            draft.macs.0 = [2, 0, 0, 0, 9, 9];
-            draft.tags = vec![44];
-        });
-    assert_eq!(after, expected.frame());
-}
-
-#[test]
-fn a_nat_client_that_no_packet_came_from_gets_nothing_in_a_wrong_frame() {
-    let director = director(Protocol::Tcp, VIRTUAL[0], REAL[0], Method::Nat);
-    let request = |flags| director.handle(&Draft::tcp(CLIENT[0], VIRTUAL[0], flags).frame());
-    // The last of the replies changes no state, and would take the fast path.
-    let replies = || {
-        [SYN | ACK, ACK, ACK].map(|flags| {
-            let (verdict, _) = director.handle(&Draft::tcp(REAL[0], CLIENT[0], flags).frame());
-            verdict.reason()
-        })
-    };
-    request(SYN);
-    director.forget_clients();
-    assert_eq!(replies(), [Some(Reason::Unresolved); 3]);
-    request(ACK);
-    assert_eq!(replies(), [Some(Reason::NatReply); 3]);
 }

@@ -3,7 +3,6 @@
 use lvs_common::abi::WAYS;
 use lvs_common::connection::table::{self, New, Place, Refused, Store, Survey};
 use lvs_common::connection::{Client, Key, Kind, Record, Tag};
-use lvs_common::ethernet::UNTAGGED;
 use lvs_common::family::{V4, V6};
 use proptest::prelude::*;
 
@@ -115,12 +114,7 @@ pub(crate) fn new(key: Key<V4>, half_open: bool) -> New<V4> {
             method: Method::Direct as u8,
             persistence: 0,
         },
-        client: Client {
-            vlan: UNTAGGED,
-            mac: [0; 6],
-            director: [0; 6],
-            interface: 0,
-        },
+        client: Client::default(),
         partner: 0,
         state: if half_open { 3 } else { 1 },
         half_open,

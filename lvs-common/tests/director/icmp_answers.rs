@@ -128,7 +128,7 @@ fn nobody_and_everybody_get_no_answer() {
     let director = director(0, 0, Method::Direct);
     let last_hop = syn(0).with(|draft| draft.ttl = 1);
     for from in [
-        "0.1.2.3:1",
+        "0.0.0.0:1",
         "127.0.0.1:1",
         "224.0.0.1:1",
         "255.255.255.255:1",
@@ -139,7 +139,7 @@ fn nobody_and_everybody_get_no_answer() {
     }
     let broadcast = last_hop.with(|draft| draft.macs.0 = [0xff; 6]);
     let (verdict, _) = director.handle(&broadcast.frame());
-    assert_eq!(verdict.reason(), Some(Reason::Unanswerable));
+    assert_eq!(verdict.reason(), Some(Reason::GroupFrame));
 }
 
 #[test]

@@ -5,8 +5,10 @@ mod memory;
 mod memory_sets;
 #[path = "driver_frame.rs"]
 mod packet;
+mod route_table;
 mod stale_workspace;
 
+mod client_routes;
 mod concurrency;
 mod connections;
 mod forwarding;
@@ -24,6 +26,7 @@ mod probes;
 mod random_frames;
 mod related_icmp;
 mod schedules;
+mod sources;
 mod state_machines;
 mod syn_retries;
 mod sync_events;

@@ -1,13 +1,14 @@
 //! The director's surroundings in plain memory: tables, counters and a clock that tests set.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 
 use lvs_common::abi::{
-    ADDR_FILTER_WORDS, Config, FragmentKey, Hop, Load, MarkRule, Marked, Member, Method, Pick,
-    Plan, ProbeKey, ProbeRoute, Server, ServiceKey, Stats, WAYS, addr_filter_bit, ticks,
+    ADDR_FILTER_WORDS, Config, FragmentKey, Hop, HostAddress, Interface, Load, MarkRule, Marked,
+    Member, Method, Pick, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, Stats, WAYS,
+    addr_filter_bit, ticks,
 };
 use lvs_common::connection::table::{Store, Ways};
 use lvs_common::connection::{Client, EntryId, Kind, Loads, Ports, Protocol};
@@ -19,9 +20,10 @@ use lvs_common::verdict::Verdict;
 use lvs_common::walk::Walk;
 use zerocopy::FromZeros as _;
 
-use super::frames::{DIRECTOR, SERVER, wide};
+use super::frames::{CLIENT, DIRECTOR, SERVER, wide};
 use super::memory_sets::Set;
 use super::packet::Frame;
+use super::route_table::{RouteTable, Way};
 use super::stale_workspace;
 
 /// The interface that every packet comes by.
@@ -60,14 +62,27 @@ pub(crate) struct Director {
     fragments: Mutex<HashMap<FragmentKey, Ports>>,
     /// Probes on the service path.
     pub(crate) probes: HashMap<ProbeKey, ProbeRoute>,
-    /// Interfaces that transmit XDP frames.
-    pub(crate) transmits: Vec<u32>,
+    /// The kernel's routes.
+    pub(crate) routes: &'static RouteTable,
+    pub(crate) interfaces: HashMap<u32, Interface>,
+    pub(crate) own_addresses: HashSet<HostAddress>,
+    /// Neighbours that the daemon was asked to find.
+    pub(crate) requested: Mutex<Vec<HostAddress>>,
     /// The settings: timeouts are IPVS's.
     pub(crate) config: Config,
     /// Events that the daemon would get.
     pub(crate) events: Mutex<Vec<EntryId>>,
     v4: Vec<Set<V4>>,
     v6: Vec<Set<V6>>,
+}
+
+/// An address of a host, on an interface's link or (0) anywhere.
+pub(crate) fn host(address: IpAddr, interface: u32) -> HostAddress {
+    HostAddress {
+        address: wide(address),
+        family: if address.is_ipv4() { 4 } else { 6 },
+        interface,
+    }
 }
 
 pub(crate) fn ports(source: u16, destination: u16) -> Ports {
@@ -139,12 +154,52 @@ impl Director {
             addr_filter: vec![0; ADDR_FILTER_WORDS],
             fragments: Mutex::default(),
             probes: HashMap::new(),
-            transmits: Vec::new(),
+            routes: Box::leak(Box::default()),
+            interfaces: HashMap::new(),
+            own_addresses: HashSet::new(),
+            requested: Mutex::default(),
             config: settings(),
             events: Mutex::default(),
             v4: (0..sets).map(|_| Set::new()).collect(),
             v6: (0..sets).map(|_| Set::new()).collect(),
         }
+    }
+
+    /// Tells the director an address of its own.
+    pub(crate) fn hold(&mut self, address: IpAddr) {
+        self.own_addresses.insert(host(address, 0));
+        self.routes.add(Way::local(address));
+    }
+
+    /// Sets an interface's bits, of which the program sees first whether any has them.
+    pub(crate) fn set_flags(&mut self, index: u32, flags: u32) {
+        let interface = Interface {
+            flags,
+            lower: index,
+            ..Interface::new_zeroed()
+        };
+        self.interfaces.insert(index, interface);
+        let all = self.interfaces.values();
+        self.config.interface_flags = all.fold(0, |all, interface| all | interface.flags);
+    }
+
+    /// Has everything go by a VLAN device on [`INTERFACE`].
+    pub(crate) fn lead_clients_by_vlan(&mut self, tag: u16) {
+        const DEVICE: u32 = 30;
+        self.set_flags(DEVICE, 0);
+        let device = self.interfaces.get_mut(&DEVICE).expect("just inserted");
+        (device.lower, device.vlan) = (INTERFACE, tag.into());
+        for any in ["0.0.0.0", "::"] {
+            let to = any.parse().expect("an address");
+            let way = Way::host(to, DEVICE, CLIENT);
+            self.routes.add(Way { bits: 0, ..way });
+        }
+    }
+
+    /// Has the ways that are known looked up again.
+    pub(crate) fn change_routes(&mut self, change: impl FnOnce(&RouteTable)) {
+        change(self.routes);
+        self.config.route_generation += 1;
     }
 
     /// Tells the director its Ethernet addresses.
@@ -269,7 +324,13 @@ impl Director {
 
     /// Handles a frame; returns the verdict and what became of the frame.
     pub(crate) fn handle(&self, frame: &[u8]) -> (Verdict, Vec<u8>) {
+        self.handle_by(INTERFACE, frame)
+    }
+
+    /// The same for a frame that came by another interface.
+    pub(crate) fn handle_by(&self, interface: u32, frame: &[u8]) -> (Verdict, Vec<u8>) {
         let mut frame = Frame::new(frame);
+        frame.interface = interface;
         let verdict = self.forward(&mut frame);
         (verdict, frame.bytes())
     }
@@ -283,11 +344,13 @@ impl Director {
 
     /// Handles a packet.
     pub(crate) fn forward(&self, packet: &mut Frame) -> Verdict {
+        packet.routes = self.routes;
         forward(packet, self, &mut stale_workspace::stale())
     }
 
     /// The same, always by the long way.
     pub(crate) fn forward_by_stages(&self, packet: &mut Frame) -> Verdict {
+        packet.routes = self.routes;
         stages(packet, self, &mut stale_workspace::stale())
     }
 
@@ -337,7 +400,7 @@ impl Director {
     pub(crate) fn forget_clients(&self) {
         for set in &self.v4 {
             for way in 0..WAYS {
-                Ways::<V4>::learn(set, way, &Client::default());
+                Ways::<V4>::set_client(set, way, &Client::default());
             }
         }
     }
@@ -448,8 +511,18 @@ impl Tables for &Director {
     {
         self.hops.get(number as usize)
     }
-    fn transmits(self, interface: u32) -> bool {
-        self.transmits.contains(&interface)
+    fn interface<'a>(self, index: u32) -> Option<&'a Interface>
+    where
+        Self: 'a,
+    {
+        self.interfaces.get(&index)
+    }
+    fn is_own_address(self, address: &HostAddress) -> bool {
+        self.own_addresses.contains(address)
+    }
+    fn request_neighbour(self, neighbour: &HostAddress) {
+        let mut requested = self.requested.lock().expect("no panic while held");
+        requested.push(*neighbour);
     }
     fn load(self, server: u32) -> Load {
         let (counts, overloaded) = &self.loads[server as usize];

@@ -82,10 +82,7 @@ fn blank<F: Family>() -> Content<F> {
             persistence: 0,
         },
         client: Client {
-            vlan: lvs_common::ethernet::UNTAGGED,
-            mac: [0; 6],
-            director: [0; 6],
-            interface: 0,
+            ..Client::default()
         },
     }
 }
@@ -161,7 +158,7 @@ impl<F: Family> Ways<F> for &Set<F> {
         self.way(way).seen.store(now, SeqCst);
         self.way(way).timeout.store(timeout, SeqCst);
     }
-    fn learn(self, way: u32, client: &Client) {
+    fn set_client(self, way: u32, client: &Client) {
         let mut content = self.way(way).content.lock().expect("no panic while held");
         if let Some(content) = &mut *content {
             content.client = *client;

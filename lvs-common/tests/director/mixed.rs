@@ -1,7 +1,7 @@
 //! Where some ways out cannot transmit XDP frames: the fast path sends by the others, and leaves everything else as it
 //! came.
 
-use lvs_common::abi::{Config, Hop, Method, Pick};
+use lvs_common::abi::{Config, Hop, Interface, Method, Pick};
 use lvs_common::connection::Protocol;
 use lvs_common::verdict::{Action, Reason, Verdict};
 
@@ -62,7 +62,7 @@ fn a_reply_goes_to_a_client_whose_interface_transmits_frames() {
     for transmits in [false, true] {
         let mut director = director(Method::Nat, true);
         if transmits {
-            director.transmits.push(INTERFACE);
+            director.set_flags(INTERFACE, Interface::SENDS_XDP);
         }
         begin(&director);
         let frame = Draft::tcp(REAL, CLIENT, ACK).frame();

@@ -180,7 +180,7 @@ fn what_no_reset_may_answer_is_dropped() {
     let without_ack = Draft::tcp(client, to, FIN & !ACK);
     dropped(&without_ack);
     let to_everybody = Draft::tcp(client, to, ACK).with(|draft| draft.macs.0 = [0xff; 6]);
-    dropped(&to_everybody);
+    assert_eq!(reason(&director, &to_everybody), Reason::GroupFrame);
     dropped(&Draft::tcp(client, to, RST));
     assert_eq!(director.states(), [(0, "CLOSE")]);
     assert_eq!(director.connections(0), (0, 1));

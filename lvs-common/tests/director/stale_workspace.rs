@@ -3,11 +3,12 @@
 use lvs_common::abi::Method;
 use lvs_common::connection::table::{Inserted, New, Survey};
 use lvs_common::connection::{Client, Key, Protocol, Record, Signal, Tag};
-use lvs_common::ethernet::{Egress, EthernetHeader, UNTAGGED};
+use lvs_common::ethernet::{Egress, EthernetHeader};
 use lvs_common::family::Family;
 use lvs_common::forward::{Forward, Rewrite, Route, StateChange, Wire};
 use lvs_common::forward::{Work, Workspace};
 use lvs_common::network::{Datagram, Part};
+use lvs_common::routes::Lookup;
 use lvs_common::scheduler::Search;
 use lvs_common::verdict::{Reason, Verdict};
 
@@ -37,7 +38,8 @@ fn work<F: Family>() -> Work<F> {
         persistence: 0,
     };
     let client = Client {
-        vlan: UNTAGGED,
+        vlan: 0xeee.into(),
+        generation: 0,
         mac: [0xee; 6],
         director: [0xee; 6],
         interface: 0xee,
@@ -112,6 +114,15 @@ fn work<F: Family>() -> Work<F> {
             tags: [0xeee.into(); 2],
             interface: 0xee,
         },
+        way: client,
+        lookup: Lookup {
+            family: 0xee,
+            interface: 0xee,
+            source: [0xee; 16],
+            destination: [0xee; 16],
+            ..Lookup::default()
+        },
+        answer: 0,
         verdict: Verdict::drop(Reason::Unresolved),
         inner: datagram,
     }

@@ -173,5 +173,5 @@ fn a_frame_for_another_machine_is_none_of_this_directors() {
     assert_eq!(reason(&director, &frame), Some(Reason::Direct));
     let mut group = Draft::udp(HOST, VIRTUAL);
     group.macs = ([3, 0, 0, 0, 0, 0xee], CLIENT);
-    assert_eq!(reason(&director, &group.frame()), Some(Reason::Direct));
+    assert_eq!(reason(&director, &group.frame()), Some(Reason::GroupFrame));
 }

@@ -5,7 +5,6 @@
 //! configuration files or the control socket.
 
 pub mod address;
-pub mod client_next_hops;
 pub mod clock;
 pub mod connections;
 pub mod device;
@@ -19,6 +18,7 @@ pub mod privileges;
 pub mod rates;
 pub mod scheduler;
 pub mod service_path;
+pub mod source_checks;
 pub mod sweep;
 pub mod table;
 mod templates;

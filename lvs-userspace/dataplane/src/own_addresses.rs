@@ -1,35 +1,63 @@
-//! Ethernet addresses of this machine, by which the program tells frames for others.
+//! Addresses of this machine: Ethernet addresses, by which the program tells frames for others, and those of its
+//! hosts, from which no packet of a client comes.
 
 use std::collections::BTreeSet;
 use std::mem::offset_of;
+use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 
 use lvs_common::abi::{Config, Mac, OWN_ADDRESSES};
 use nix::ifaddrs::getifaddrs;
+use nix::sys::socket::LinkAddr;
 use tracing::warn;
 
-use crate::kernel::Mapping;
+use crate::kernel::{Mapping, Maps};
 use crate::service_path::is_probe_veth;
 
 /// Publishes the addresses that the machine's interfaces have now to the program: also those of interfaces
 /// that only lie upon the ones it runs on, as VRRP's do.
-pub fn follow(config: &Mapping<Config>) {
+pub fn follow(maps: &Maps) {
     match addresses() {
-        Ok(addresses) => publish(config, &addresses),
+        Ok(addresses) => {
+            publish(&maps.config, &addresses.ethernet);
+            if let Err(error) = maps.own_hosts.write(&addresses.hosts) {
+                warn!("{error}");
+            }
+        }
         Err(error) => warn!("cannot list the machine's interfaces: {error}"),
     }
 }
 
 /// True if one of the machine's interfaces has this address.
 pub fn is_own(address: Mac) -> bool {
-    addresses().is_ok_and(|own| own.contains(&Config::own_address(address)))
+    let number = Config::own_address(address);
+    addresses().is_ok_and(|own| own.ethernet.contains(&number))
 }
 
-fn addresses() -> Result<BTreeSet<u64>, nix::Error> {
-    let interfaces = getifaddrs()?.filter(|found| !is_probe_veth(&found.interface_name));
-    let links = interfaces.filter_map(|interface| interface.address?.as_link_addr()?.addr());
-    let known = links.filter(|address| *address != Mac::default());
-    Ok(known.map(Config::own_address).collect())
+/// The addresses of the machine's interfaces.
+#[derive(Default)]
+struct Addresses {
+    ethernet: BTreeSet<u64>,
+    hosts: BTreeSet<IpAddr>,
+}
+
+fn addresses() -> Result<Addresses, nix::Error> {
+    let mut found = Addresses::default();
+    for interface in getifaddrs()?.filter(|found| !is_probe_veth(&found.interface_name)) {
+        let Some(address) = interface.address else {
+            continue;
+        };
+        if let Some(mac) = address.as_link_addr().and_then(LinkAddr::addr) {
+            if mac != Mac::default() {
+                found.ethernet.insert(Config::own_address(mac));
+            }
+        } else if let Some(address) = address.as_sockaddr_in() {
+            found.hosts.insert(address.ip().into());
+        } else if let Some(address) = address.as_sockaddr_in6() {
+            found.hosts.insert(address.ip().into());
+        }
+    }
+    Ok(found)
 }
 
 /// At no moment is an address missing that stays: one that is gone is overwritten in place, by a new one or

@@ -5,14 +5,14 @@
 //! the winner accounts for exactly the state it replaced.
 
 use std::collections::HashMap;
+use std::mem::offset_of;
 
 use lvs_common::abi::Load;
 use lvs_common::connection::table::{by_number, remove};
-use lvs_common::connection::{Kind, Tag};
+use lvs_common::connection::{Client, Entry, Kind, Tag};
 use lvs_common::family::Family;
 use lvs_common::network::Network;
 
-use crate::client_next_hops::{MAX_WAITING, lacks_next_hop};
 use crate::kernel::{EntryMapping, Mapping};
 use crate::table::{Table, claims};
 use crate::templates::ExpiringTemplates;
@@ -25,7 +25,8 @@ pub struct Sweeper {
     /// that was killed, and a reply whose connection is still missing has lost it.
     suspects: HashMap<u32, Tag>,
     expiring: ExpiringTemplates,
-    without_next_hop: Vec<u32>,
+    /// The routes' generation.
+    generation: u32,
 }
 
 /// Counts of one sweep.
@@ -40,9 +41,9 @@ pub struct Swept {
 }
 
 impl Sweeper {
-    /// Connections of the last sweep whose clients' next hops are not known, the first ones at least.
-    pub fn without_next_hop(&self) -> &[u32] {
-        &self.without_next_hop
+    /// Sets the generation that the kernel's routes have: see [`Client::generation`].
+    pub fn set_generation(&mut self, generation: u32) {
+        self.generation = generation;
     }
 
     /// One pass over the table.
@@ -55,7 +56,6 @@ impl Sweeper {
         let mut swept = Swept::default();
         let before = std::mem::take(&mut self.suspects);
         let mut expiring = std::mem::take(&mut self.expiring);
-        self.without_next_hop.clear();
         for way in 0..table.len() {
             let Some(found) = table.tag(way).filter(|tag| !tag.is_free()) else {
                 continue;
@@ -73,9 +73,7 @@ impl Sweeper {
                 } else if let Some(left) = left {
                     swept.live += 1;
                     expiring.mark_needed(table, way, now, left);
-                    if self.without_next_hop.len() < MAX_WAITING && lacks_next_hop(table, way) {
-                        self.without_next_hop.push(way);
-                    }
+                    self.forget_old_way(table, way);
                 } else if expire(table, loads, way, found) {
                     swept.expired += 1;
                 }
@@ -101,6 +99,22 @@ impl Sweeper {
             }
         }
         swept
+    }
+}
+
+impl Sweeper {
+    /// Forgets the way to a client that is so old that its generation could come again.
+    fn forget_old_way<F: Family>(&self, table: &EntryMapping<F>, way: u32) {
+        let (generation, interface) = table.client(way);
+        #[expect(clippy::cast_possible_truncation, reason = "the lower half is kept")]
+        let age = (self.generation as u16).wrapping_sub(generation);
+        if interface != 0 && age >= 1 << 15 {
+            table.store(
+                way,
+                offset_of!(Entry<F>, client) + offset_of!(Client, interface),
+                0,
+            );
+        }
     }
 }
 

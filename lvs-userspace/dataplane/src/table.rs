@@ -225,7 +225,7 @@ impl<F: Family> Ways<F> for Set<'_, F> {
         self.store(way, offset_of!(Entry<F>, timeout), timeout);
     }
 
-    fn learn(self, way: u32, client: &Client) {
+    fn set_client(self, way: u32, client: &Client) {
         let entry = Entry {
             client: *client,
             ..blank()

@@ -1,6 +1,7 @@
 //! Live frames: generator, director and sink on one core, joined by a veth pair in a network namespace
 //! of the bench's own.
 
+use std::fs;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
@@ -29,8 +30,23 @@ pub fn enter() -> Result<()> {
     ip(&["link", "set", FAR, "address", &address])?;
     ip(&["link", "set", NEAR, "up"])?;
     ip(&["link", "set", FAR, "up"])?;
+    // The way to clients.
+    for (family, router) in [("ipv4", "10.255.255.1"), ("ipv6", "fd00:ffff::1")] {
+        let setting = format!("/proc/sys/net/{family}/conf/{FAR}/forwarding");
+        fs::write(&setting, "1").with_context(|| format!("cannot set {setting}"))?;
+        let neighbour = ["lladdr", "02:00:00:00:00:0c", "dev", FAR];
+        ip(&[&["neigh", "add", router][..], &neighbour].concat())?;
+        ip(&[
+            "route", "add", "default", "via", router, "dev", FAR, "onlink",
+        ])?;
+    }
     // Without it, and without a native program there, the far end takes no frames from one.
     run("ethtool", &["-K", FAR, "gro", "on"])
+}
+
+/// Index of the interface that frames come by.
+pub fn interface() -> Result<u32> {
+    Ok(if_nametoindex(FAR)?)
 }
 
 fn ip(arguments: &[&str]) -> Result<()> {

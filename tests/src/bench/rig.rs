@@ -47,15 +47,10 @@ const SLICE: u32 = 50_000;
 /// Slices of a round.
 const SLICES: u32 = 4;
 
-/// The interface that the kernel's test runs pretend frames came by.
-pub const LOOPBACK: u32 = 1;
-
 /// XDP action of a frame that the kernel gets.
 const PASS: u32 = 2;
 /// XDP action of a frame that leaves by the interface it came by.
 const TRANSMIT: u32 = 3;
-/// XDP action of a frame that leaves by another one.
-const REDIRECT: u32 = 4;
 
 /// Nanoseconds per packet in one slice.
 #[derive(Clone, Copy, Debug)]
@@ -91,12 +86,12 @@ pub struct Rig {
     /// Connection replication to another director.
     subscription: Option<Subscription>,
     entries: u32,
-    /// XDP action of a frame that is forwarded in a test run.
-    forwarded: u32,
+    /// The interface that frames come by and leave by.
+    interface: u32,
 }
 
 impl Rig {
-    /// Makes a data path for a case, whose real server is reached by this interface.
+    /// Makes a data path for a case, whose real server and clients are reached by this interface.
     pub fn new(case: &Case, interface: u32) -> Result<Self> {
         let folder = Path::new(BPFFS).join(format!("{FOLDER}{}", std::process::id()));
         let directory = Directory::open(&folder)?;
@@ -122,17 +117,18 @@ impl Rig {
             director: Arc::new(Mutex::new(director)),
             subscription: None,
             entries: case.entries,
-            forwarded: if interface == LOOPBACK {
-                TRANSMIT
-            } else {
-                REDIRECT
-            },
+            interface,
         })
     }
 
     /// Attaches the TC program to an interface.
     pub fn attach_tc(&mut self, interface: &str) -> Result<TcAttachment> {
         Ok(self.path.attach_tc_alone(interface)?)
+    }
+
+    /// Runs a program so many times on the frames that are planned; the time each took.
+    pub fn run(&mut self, program: &str, times: u32) -> Result<Duration> {
+        Ok(self.bench.run(program, self.interface, times)?)
     }
 
     /// The single writer of its tables.
@@ -166,7 +162,7 @@ impl Rig {
         plan.expected = if towards == Towards::Elsewhere {
             PASS
         } else {
-            self.forwarded
+            TRANSMIT
         };
         self.bench.configure(plan);
     }
@@ -191,7 +187,7 @@ impl Rig {
                 let mut plan = self.bench.settings();
                 plan.next = done;
                 self.bench.configure(plan);
-                self.bench.run("measured", now)?;
+                self.run("measured", now)?;
                 refused += self.bench.settings().wrong;
             }
             done += now;
@@ -234,7 +230,7 @@ impl Rig {
         let mut plan = self.bench.settings();
         plan.next = first;
         self.bench.configure(plan);
-        let time = self.bench.run(program, SLICE)?.as_secs_f64() * 1e9;
+        let time = self.run(program, SLICE)?.as_secs_f64() * 1e9;
         check(case, self.bench.settings().wrong, u64::from(SLICE))?;
         if let Some(subscription) = &self.subscription {
             // Their buffer must not be full.

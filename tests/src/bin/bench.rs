@@ -9,7 +9,7 @@ use lvs_api::model::Method;
 use lvs_tests::bench::case::{self, Case};
 use lvs_tests::bench::live;
 use lvs_tests::bench::report::{Report, Row, row};
-use lvs_tests::bench::rig::{self, LOOPBACK, Rig, Slice};
+use lvs_tests::bench::rig::{self, Rig, Slice};
 
 /// Measure what the packet path costs.
 ///
@@ -80,7 +80,7 @@ fn failed(case: &Case) -> String {
 }
 
 fn measure(report: &mut Report, case: &Case, rounds: usize) -> Result<()> {
-    let mut rig = Rig::new(case, LOOPBACK)?;
+    let mut rig = Rig::new(case, live::interface()?)?;
     let times = times(&mut rig, case, rounds);
     let swept = case.flows == 1 << 20 && !case.ipv6 && case.method == Method::Direct;
     let sweeps: Vec<Duration> = (0..rounds)

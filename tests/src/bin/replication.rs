@@ -320,7 +320,7 @@ fn open(rig: &mut Rig, flows: Range<u32>) -> Result<u64> {
             plan.next = first;
             rig.bench.configure(plan);
             let forwarded = rig.ended(Reason::Direct);
-            rig.bench.run("measured", count)?;
+            rig.run("measured", count)?;
             if flags == ACK {
                 held += rig.ended(Reason::Direct) - forwarded;
             }

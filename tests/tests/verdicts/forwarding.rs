@@ -66,7 +66,6 @@ fn a_reply_through_nat_comes_from_the_virtual_address_and_port() {
             let expected = Packet {
                 to: packet.from,
                 from: packet.to,
-                tags,
                 source: virtual_address(family, Method::Nat),
                 hops: 63,
                 content: answer.with_ports([PORT, port]),

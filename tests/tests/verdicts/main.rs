@@ -10,6 +10,7 @@ mod icmp;
 mod malformed;
 mod not_forwarded;
 mod probe_answers;
+mod sources;
 mod world;
 
 /// The program runs as XDP, on frames.

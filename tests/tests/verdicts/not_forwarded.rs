@@ -74,7 +74,7 @@ fn packets_the_director_has_no_part_in_pass_to_the_kernel() {
 fn packets_from_martian_sources_are_dropped() {
     let Some(world) = world() else { return };
     for (family, sources) in [
-        (4, ["0.1.2.3", "127.0.0.1", "224.0.0.1", "255.255.255.255"]),
+        (4, ["0.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255"]),
         (6, ["::", "::1", "::ffff:10.0.0.1", "ff02::1"]),
     ] {
         for (source, method) in pairs(sources, METHODS) {

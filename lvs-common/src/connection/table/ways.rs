@@ -43,8 +43,8 @@ pub trait Ways<F: Family>: Copy {
     fn touch(self, way: u32, now: u32, timeout: u32) -> u32;
     /// Notes a packet from the real server.
     fn touch_reply(self, way: u32, now: u32, timeout: u32);
-    /// Notes the way that the client's packets take now.
-    fn learn(self, way: u32, client: &Client);
+    /// Notes the way to the client.
+    fn set_client(self, way: u32, client: &Client);
 }
 
 /// The table as a whole, with the loads that its entries are counted in.

@@ -1,15 +1,16 @@
 //! Packets of known connections.
 
 use super::attempt::Attempt;
-use super::packet::{Arrival, PlainPacket, ethernet_header, reachable, read_headers};
+use super::packet::{Arrival, PlainPacket, reachable, read_headers};
 use super::send::{Departure, Route, finish, translate, transmit};
-use crate::abi::{Config, Method};
+use crate::abi::Method;
 use crate::connection::table::{self, Place, Slot, Store, Ways};
-use crate::connection::{Direction, Kind, Signal, half_open, tcp};
-use crate::ethernet::{Egress, is_own};
+use crate::connection::{Client, Direction, Kind, Signal, half_open, tcp};
+use crate::ethernet::{Egress, is_group, is_own};
 use crate::forward::addr_filter::{filter_bits, matches_filter};
 use crate::forward::context::Rewrite;
 use crate::forward::find::is_expired;
+use crate::forward::source_check;
 use crate::forward::sync_events;
 use crate::network::Network;
 use crate::packet::Packet;
@@ -60,7 +61,8 @@ fn read<F: Network, P: Packet, T: Tables + Store<F>>(
     let headers: &mut Headers<F::Header> = packet.header_mut(0)?;
     let plain_packet = PlainPacket::<F>::read(headers, &arrival, packets, tables)?;
     let destination = &headers.ethernet.destination;
-    if !is_own(arrival.for_host, plain_packet.config, destination)
+    if is_group(destination)
+        || !is_own(arrival.for_host, plain_packet.config, destination)
         || plain_packet.plain.hop_limit <= 1
     {
         return None;
@@ -126,11 +128,10 @@ fn request<'a, F: Network, P: Packet, T: Tables + Store<F> + 'a>(
     if !route.fits(packet) {
         return None;
     }
-    if method == Method::Nat {
-        let header = ethernet_header::<F>(headers, packet.tags);
-        if set.client(way) != header.client(packet.interface) {
-            return None;
-        }
+    if method == Method::Nat
+        && source_check::came_another_way::<F, T>(tables, &set.client(way), packet.interface)
+    {
+        return None;
     }
     if !table::unchanged(&found.slot) {
         return None;
@@ -161,14 +162,9 @@ fn reply<'a, F: Network, P: Packet, T: Tables + Store<F>>(
     let record = set.record(way);
     let state = unchanged_state(&slot, packet, Direction::Output)?;
     let (asked, client) = (set.key(way), set.client(way));
-    // A socket buffer's outer tag is put on beside its bytes.
-    let [outer, inner] = client.vlan;
-    let tag = if P::BUFFER { inner } else { outer };
-    let plain = tag.get() == 0 && client.interface != 0;
-    let mixed = !P::BUFFER && packet.config.options & Config::MIXED != 0;
-    if mixed && !tables.transmits(client.interface) {
-        return None;
-    }
+    // A socket buffer's tag is put on beside its bytes, and it leaves by any interface.
+    let plain = P::BUFFER || client.vlan.get() == 0 && client.interface & Client::BY_TC == 0;
+    let plain = plain && client.is_fresh(packet.config.route_generation);
     if !plain || !table::unchanged(&slot) || !table::unchanged(reply) {
         return None;
     }
@@ -181,12 +177,7 @@ fn reply<'a, F: Network, P: Packet, T: Tables + Store<F>>(
         ports: asked.ports.reversed(),
     };
     let change = translate::<F, P>(headers, packet, &rewrite);
-    let egress = Egress {
-        destination: client.mac,
-        source: client.director,
-        tags: client.vlan,
-        interface: client.interface,
-    };
+    let egress = Egress::from(client);
     let reason = Reason::NatReply;
     Some(transmit(headers, packet, &egress, reason, change))
 }

@@ -1,32 +1,36 @@
 //! The first packet of a connection, if nothing stands in its way: its service picks a server without a
 //! search, and both its entry and, behind NAT, that of the replies have a free way at a glance.
 
-use super::packet::{Arrival, PlainPacket, ethernet_header, reachable};
+use super::packet::{Arrival, PlainPacket, reachable};
 use super::send::{Departure, Route, finish};
-use crate::abi::{Member, Method, Plan};
+use crate::abi::{Interface, Member, Method, Plan};
 use crate::connection::table::{self, New, Place, Store, Survey};
 use crate::connection::{FirstState, Kind, Protocol, Record, Signal, tcp};
 use crate::forward::service::{flow, plain_service};
+use crate::forward::work::Work;
+use crate::forward::{client_route, source_check};
 use crate::network::Network;
 use crate::packet::Packet;
 use crate::probe;
+use crate::routes::{Lookup, Routes};
 use crate::scheduler;
 use crate::tables::Tables;
 use crate::verdict::Verdict;
 use crate::wire::Headers;
 
 /// The verdict on a packet to a virtual address that may begin a connection: a SYN, or one that `established.rs`
-/// found no connection of. `new` lends the room where entries are laid out.
+/// found no connection of. `work` lends the room where entries are laid out.
 #[inline(never)]
 pub(in crate::forward) fn forward<F: Network, P: Packet, T: Tables + Store<F>>(
     packet: &mut P,
     tables: T,
-    new: &mut New<F>,
+    work: &mut Work<F>,
 ) -> Option<Verdict> {
     let (arrival, packets) = (Arrival::of(packet), packet.packets());
+    let routes = packet.routes();
     let headers: &mut Headers<F::Header> = packet.header_mut(0)?;
     let plain_packet = PlainPacket::<F>::read(headers, &arrival, packets, tables)?;
-    let departure = open::<F, P, T>(headers, tables, &plain_packet, new)?;
+    let departure = open::<F, P, T>(headers, routes, tables, &plain_packet, work)?;
     Some(finish(packet, tables, &plain_packet, departure))
 }
 
@@ -34,9 +38,10 @@ pub(in crate::forward) fn forward<F: Network, P: Packet, T: Tables + Store<F>>(
 #[inline(always)]
 fn open<'a, F: Network, P: Packet, T: Tables + Store<F> + 'a>(
     headers: &mut Headers<F::Header>,
+    routes: P::Routes,
     tables: T,
     packet: &PlainPacket<'_, F>,
-    new: &mut New<F>,
+    work: &mut Work<F>,
 ) -> Option<Departure<'a>> {
     if !matches!(packet.signal, Signal::Udp | Signal::Tcp(tcp::Event::Syn)) {
         return None;
@@ -49,16 +54,59 @@ fn open<'a, F: Network, P: Packet, T: Tables + Store<F> + 'a>(
     let hash = key.hash(tables);
     let plan = plain_service::<F, T>(tables, packet.config, &key)?;
     let one_packet = plan.flags & Plan::ONE_PACKET != 0;
-    let martian = F::is_martian(&key.source);
-    if plan.persistence != 0 || one_packet || martian || probe::returned(tables, &key) {
+    if plan.persistence != 0
+        || one_packet
+        || !F::is_intact(&headers.internet)
+        || probe::returned(tables, &key)
+    {
         return None;
     }
     let pick = scheduler::pick_fast(tables, plan, &flow(&key, hash))?;
-    let inserted = insert::<F, P, T>(headers, tables, packet, hash, pick.member, new);
+    work.key = key;
+    let nat = Method::from_raw(pick.member.method) == Method::Nat;
+    let admitted = admit(routes, tables, packet.interface, nat, work);
+    let inserted = admitted
+        .then(|| insert::<F, P, T>(headers, tables, packet, hash, pick.member, work))
+        .flatten();
     if inserted.is_none() {
         pick.undo(tables);
     }
     Some(inserted?.send::<F, P>(headers, packet))
+}
+
+/// Accepts the source of a new connection whose key the work has, and finds the way of its replies. False: whatever
+/// is not plain is judged anew by the stages.
+#[inline(never)]
+fn admit<F: Network, R: Routes, T: Tables>(
+    routes: R,
+    tables: T,
+    interface: u32,
+    nat: bool,
+    work: &mut Work<F>,
+) -> bool {
+    let flags = source_check::interface_flags(tables, interface);
+    let key = &work.key;
+    if source_check::is_martian::<F>(&key.source, flags)
+        || source_check::is_own::<F, T>(tables, &key.source, &key.destination, flags)
+    {
+        return false;
+    }
+    let generation = client_route::generation(tables);
+    let judged = F::NUMBER == 4 && flags & Interface::RP_FILTER != 0;
+    work.way = client_route::came_by(interface, generation);
+    if !nat && !judged {
+        return true;
+    }
+    let answer = client_route::ask(routes, &mut work.lookup, key, interface);
+    let same_way = || work.lookup.interface == interface;
+    if judged && !source_check::accepts(answer, flags, same_way) {
+        return false;
+    }
+    if !nat {
+        return true;
+    }
+    work.way = client_route::way(tables, &work.lookup, answer, generation);
+    answer == Lookup::FOUND
 }
 
 /// Inserts the connection of a packet with this hash to a server, and counts it.
@@ -69,7 +117,7 @@ fn insert<'a, F: Network, P: Packet, T: Tables + Store<F> + 'a>(
     packet: &PlainPacket<'_, F>,
     hash: u64,
     member: &Member,
-    new: &mut New<F>,
+    work: &mut Work<F>,
 ) -> Option<Route<'a>> {
     let index = member.server;
     let (server, hop) = reachable::<P, T>(tables, packet.config, index)?;
@@ -84,10 +132,11 @@ fn insert<'a, F: Network, P: Packet, T: Tables + Store<F> + 'a>(
         return None;
     }
     let state = FirstState::after(packet.protocol, packet.signal, method);
+    let Work { new, way, .. } = work;
     *new = New {
         key: packet.key(Kind::Request, headers),
         record: Record::new(index, server.service, method),
-        client: ethernet_header::<F>(headers, packet.tags).client(packet.interface),
+        client: *way,
         partner: 0,
         state: state.number,
         half_open: state.half_open,

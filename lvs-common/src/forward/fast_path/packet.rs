@@ -1,10 +1,8 @@
 //! Plain packets: whole, without VLAN tags, options and extension headers.
 
-use zerocopy::byteorder::network_endian::U16;
-
 use crate::abi::{Config, Hop, Server};
 use crate::connection::{Key, Kind, Protocol, Signal, tcp};
-use crate::ethernet::{ETHERNET, EthernetHeader, Tags};
+use crate::ethernet::ETHERNET;
 use crate::forward::context::Wire;
 use crate::network::{Network, Plain};
 use crate::packet::Packet;
@@ -16,8 +14,6 @@ use crate::wire::{Headers, Transport};
 pub(super) struct Arrival {
     pub(super) length: usize,
     pub(super) interface: u32,
-    /// The VLAN tag beside the bytes, if there is one.
-    pub(super) tags: Tags,
     /// See [`Packet::for_host`].
     pub(super) for_host: Option<bool>,
     segment: u32,
@@ -29,7 +25,6 @@ impl Arrival {
         Self {
             length: packet.length(),
             interface: packet.interface(),
-            tags: [packet.tag().unwrap_or(U16::ZERO), U16::ZERO],
             for_host: packet.for_host(),
             segment: packet.segment(),
         }
@@ -44,7 +39,6 @@ pub(super) struct PlainPacket<'a, F: Network> {
     pub(super) protocol: Protocol,
     pub(super) signal: Signal,
     pub(super) interface: u32,
-    pub(super) tags: Tags,
     pub(super) now: u32,
 }
 
@@ -71,7 +65,6 @@ impl<'a, F: Network> PlainPacket<'a, F> {
             protocol,
             signal,
             interface: arrival.interface,
-            tags: arrival.tags,
             now: tables.now(),
         })
     }
@@ -116,21 +109,6 @@ fn transport<F: Network>(header: &Transport, plain: &Plain<F>) -> Option<(Protoc
         }
         Protocol::Udp if least(8) => Some((Protocol::Udp, Signal::Udp)),
         _ => None,
-    }
-}
-
-/// The Ethernet header of a plain packet.
-#[inline(always)]
-pub(super) fn ethernet_header<F: Network>(
-    headers: &Headers<F::Header>,
-    tags: Tags,
-) -> EthernetHeader {
-    EthernetHeader {
-        destination: headers.ethernet.destination,
-        source: headers.ethernet.source,
-        tags,
-        ethertype: F::ETHERTYPE,
-        payload: ETHERNET,
     }
 }
 

@@ -69,12 +69,19 @@ impl BenchPrograms {
         self.settings.write(0, settings);
     }
 
-    /// Runs a program so many times; the time each took by the kernel's clock, which leaves out what
-    /// other processes got meanwhile.
-    pub fn run(&mut self, program: &str, times: u32) -> Result<Duration, KernelError> {
+    /// Runs a program so many times, on frames as if they came by an interface; the time each took by the
+    /// kernel's clock, which leaves out what other processes got meanwhile.
+    pub fn run(
+        &mut self,
+        program: &str,
+        interface: u32,
+        times: u32,
+    ) -> Result<Duration, KernelError> {
         let frame = [0; BENCH_FRAME];
+        let context = came_by(interface);
         let options = TestRunOptions {
             data_in: Some(&frame),
+            ctx_in: Some(&context),
             repeat: times,
             ..Default::default()
         };
@@ -110,16 +117,7 @@ impl BenchPrograms {
     /// Sends so many live frames out of an interface; the kernel's time for each, all hops included.
     pub fn send(&mut self, interface: u32, frames: u32) -> Result<Duration, KernelError> {
         let frame = [0; BENCH_FRAME];
-        // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
-        let words = [
-            0,
-            u32::try_from(BENCH_FRAME).unwrap_or(0),
-            0,
-            interface,
-            0,
-            0,
-        ];
-        let context: Vec<u8> = words.into_iter().flat_map(u32::to_ne_bytes).collect();
+        let context = came_by(interface);
         let options = TestRunOptions {
             data_in: Some(&frame),
             ctx_in: Some(&context),
@@ -158,4 +156,12 @@ impl BenchPrograms {
         }
         Ok(program)
     }
+}
+
+/// The context of the generator's frames.
+fn came_by(interface: u32) -> Vec<u8> {
+    // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
+    let length = u32::try_from(BENCH_FRAME).unwrap_or(0);
+    let words = [0, length, 0, interface, 0, 0];
+    words.into_iter().flat_map(u32::to_ne_bytes).collect()
 }

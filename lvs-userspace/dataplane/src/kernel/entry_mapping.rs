@@ -177,9 +177,15 @@ impl<F: Family> EntryMapping<F> {
         kind
     }
 
-    /// Interface that the client was last heard by; 0: it was not heard yet.
-    pub fn client_interface(&self, way: u32) -> u32 {
-        let offset = offset_of!(Entry<F>, client) + offset_of!(Client, interface);
-        self.load(way, offset).unwrap_or(0)
+    /// Generation and interface of the way to a client, see [`Client`].
+    pub fn client(&self, way: u32) -> (u16, u32) {
+        const {
+            assert!(offset_of!(Client, vlan) == 0);
+            assert!(offset_of!(Client, generation) == 2);
+        }
+        let client = offset_of!(Entry<F>, client);
+        let [_, _, low, high] = self.load(way, client).unwrap_or(0).to_ne_bytes();
+        let interface = self.load(way, client + offset_of!(Client, interface));
+        (u16::from_ne_bytes([low, high]), interface.unwrap_or(0))
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aya::maps::{HashMap, Map, MapData};
-use lvs_common::abi;
+use lvs_common::abi::{self, Interface};
 use parking_lot::Mutex;
 
 use super::error::KernelError;
@@ -13,25 +13,65 @@ use super::wire::Wire;
 pub struct InterfaceTable(Mutex<Table>);
 
 struct Table {
-    map: HashMap<MapData, u32, Wire<abi::Interface>>,
+    map: HashMap<MapData, u32, Wire<Interface>>,
     /// What is in the map.
-    written: BTreeMap<u32, abi::Interface>,
+    written: BTreeMap<u32, Interface>,
+    /// The interfaces without the bits of the checks.
+    links: BTreeMap<u32, Interface>,
+    /// The bits of the checks ([`Interface::SOURCE_CHECKS`]).
+    checks: BTreeMap<u32, u32>,
 }
 
 impl InterfaceTable {
     pub(super) fn take(map: Map) -> Result<Self, KernelError> {
-        let map: HashMap<_, u32, Wire<abi::Interface>> =
+        let map: HashMap<_, u32, Wire<Interface>> =
             HashMap::try_from(map).map_err(KernelError::map("cannot use", abi::INTERFACES))?;
         let found = map.iter().filter_map(Result::ok);
-        let written = found.map(|(index, Wire(entry))| (index, entry)).collect();
-        Ok(Self(Mutex::new(Table { map, written })))
+        let written: BTreeMap<_, _> = found.map(|(index, Wire(entry))| (index, entry)).collect();
+        let checks = |entry: &Interface| entry.flags & Interface::SOURCE_CHECKS;
+        Ok(Self(Mutex::new(Table {
+            map,
+            links: written.clone(),
+            checks: written
+                .iter()
+                .map(|(&index, entry)| (index, checks(entry)))
+                .collect(),
+            written,
+        })))
     }
 
     /// Makes the map hold exactly these interfaces.
-    pub fn write(&self, entries: &BTreeMap<u32, abi::Interface>) -> Result<(), KernelError> {
+    pub fn write(&self, entries: &BTreeMap<u32, Interface>) -> Result<(), KernelError> {
+        let table = &mut *self.0.lock();
+        table.links.clone_from(entries);
+        table.publish()
+    }
+
+    /// Sets the bits that tell which sources are refused, of each interface that has any. Returns all of them
+    /// together.
+    pub fn write_checks(&self, checks: BTreeMap<u32, u32>) -> Result<u32, KernelError> {
+        let table = &mut *self.0.lock();
+        table.checks = checks;
+        table.publish()?;
+        Ok(table.checks.values().fold(0, |all, bits| all | bits))
+    }
+}
+
+impl Table {
+    fn publish(&mut self) -> Result<(), KernelError> {
         let error = || KernelError::map("cannot write", abi::INTERFACES);
-        let Table { map, written } = &mut *self.0.lock();
-        for (&index, &entry) in entries {
+        let Self {
+            map,
+            written,
+            links,
+            checks,
+        } = self;
+        for (&index, link) in &*links {
+            let bits = checks.get(&index).copied().unwrap_or(0);
+            let entry = Interface {
+                flags: link.flags & !Interface::SOURCE_CHECKS | bits,
+                ..*link
+            };
             if written.get(&index) != Some(&entry) {
                 map.insert(index, Wire(entry), 0).map_err(error())?;
                 written.insert(index, entry);
@@ -39,7 +79,7 @@ impl InterfaceTable {
         }
         let gone: Vec<_> = written
             .keys()
-            .filter(|index| !entries.contains_key(index))
+            .filter(|index| !links.contains_key(index))
             .copied()
             .collect();
         for index in gone {

@@ -418,6 +418,8 @@ fn new_config() -> Result<Config, KernelError> {
         mark_rules: 0,
         ftp_services: 0,
         reserved: 0,
+        route_generation: 0,
+        interface_flags: 0,
         own: [0; abi::OWN_ADDRESSES],
     })
 }

@@ -14,6 +14,8 @@ use super::error::KernelError;
 use super::events::Events;
 use super::interface_table::InterfaceTable;
 use super::mapping::{Mapping, Plain};
+use super::neighbour_requests::NeighbourRequests;
+use super::own_hosts::OwnHosts;
 use super::own_map::own_map;
 use super::per_cpu::{Counters, Verdicts};
 use super::probes::Probes;
@@ -45,6 +47,8 @@ pub struct Maps {
     pub events: Events,
     pub probes: Probes,
     pub interfaces: InterfaceTable,
+    pub own_hosts: OwnHosts,
+    pub neighbour_requests: NeighbourRequests,
     /// The sync daemons that are to run, by role: they outlive the process.
     pub sync_daemons: Mapping<SavedSyncDaemon>,
     /// The directors whose connections may be in the tables; 0: none.
@@ -85,6 +89,8 @@ impl Maps {
             events: Events::take(map(ebpf, abi::EVENTS)?, per_cpu(ebpf, abi::LOST_EVENTS)?)?,
             probes: Probes::take(map(ebpf, abi::PROBES)?)?,
             interfaces: InterfaceTable::take(map(ebpf, abi::INTERFACES)?)?,
+            own_hosts: OwnHosts::take(map(ebpf, abi::OWN_HOSTS)?)?,
+            neighbour_requests: NeighbourRequests::take(map(ebpf, abi::NEIGHBOUR_REQUESTS)?)?,
             sync_daemons: Mapping::of(&sync_daemons, "sync_daemons")?,
             sending_peers: Mapping::of(&sending_peers, "sending_peers")?,
         })

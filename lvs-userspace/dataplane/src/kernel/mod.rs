@@ -17,6 +17,8 @@ mod mapping;
 mod maps;
 pub mod memory;
 mod mode;
+mod neighbour_requests;
+mod own_hosts;
 mod own_map;
 mod packet_socket;
 mod per_cpu;
@@ -38,6 +40,8 @@ pub use load::{DEFAULT_ENTRIES4, DEFAULT_ENTRIES6, DataPath, Options, Verified, 
 pub use mapping::{Mapping, Plain};
 pub use maps::{Maps, SENDING_PEERS, ServiceKeys};
 pub use mode::Mode;
+pub use neighbour_requests::NeighbourRequests;
+pub use own_hosts::OwnHosts;
 pub use packet_socket::PacketSocket;
 pub use per_cpu::{Counters, Verdicts};
 pub use probes::Probes;

@@ -15,6 +15,8 @@
 //! - `events`: the kernel's announcements; `task`: runs between the sockets and the tracker; `neighbours`
 //!   puts all of it together.
 //! - `service_interfaces`: by which interfaces packets of services come and go.
+//! - `route_changes`: when the ways to clients, which the program looks up itself, may be others; `solicit`: the
+//!   neighbours that it misses on them.
 
 mod decode;
 mod events;
@@ -23,7 +25,9 @@ mod neighbours;
 mod next_hop;
 mod refresh;
 mod resolve;
+mod route_changes;
 mod service_interfaces;
+mod solicit;
 mod tables;
 mod task;
 mod tracker;
@@ -32,6 +36,8 @@ mod update;
 pub(crate) use lookup::look_up;
 pub use neighbours::{Links, Neighbours};
 pub use next_hop::{Change, NextHop, Resolution};
+pub use route_changes::RouteChanges;
 pub use service_interfaces::service_interfaces;
+pub use solicit::solicit;
 pub(crate) use tables::Route;
 pub use tables::{Discovery, Interface, Interfaces, Vlan};

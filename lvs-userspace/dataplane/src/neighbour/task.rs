@@ -212,7 +212,7 @@ fn tolerate<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
 
 /// "This neighbour is in use" (`NTF_USE`), which also makes the kernel find one it does not know. Not
 /// rtnetlink's own request: it would replace the entry, or fail where there is one.
-fn refresh(key: NeighbourKey) -> RouteNetlinkMessage {
+pub(super) fn refresh(key: NeighbourKey) -> RouteNetlinkMessage {
     let mut message = NeighbourMessage::default();
     message.header.family = match key.address {
         IpAddr::V4(_) => AddressFamily::Inet,

@@ -9,7 +9,7 @@ use lvs_api::model::ServiceId;
 use lvs_api::protocol::Interface;
 use lvs_dataplane::kernel::{Attachment, DataPath, KernelError};
 use lvs_dataplane::neighbour::service_interfaces;
-use lvs_dataplane::own_addresses;
+use lvs_dataplane::{own_addresses, source_checks};
 use parking_lot::Mutex;
 use tracing::{error, info, warn};
 
@@ -205,7 +205,9 @@ pub(super) fn follower(
     interfaces: Arc<Mutex<Interfaces>>,
 ) -> impl FnMut(&Control) + Send + 'static {
     move |control| {
-        own_addresses::follow(&control.maps().config);
+        own_addresses::follow(control.maps());
+        source_checks::follow(control.maps());
+        source_checks::let_loopback_forward();
         let mut interfaces = interfaces.lock();
         let Interfaces {
             data_path,

@@ -1,7 +1,7 @@
 //! The daemon: it starts ([`start`]), serves until a signal ([`serve`]) and ends ([`run`] is all three).
 
 mod active_config;
-mod client_next_hops;
+mod client_routes;
 mod devices;
 mod file;
 mod file_changes;

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use lvs_dataplane::director::Director;
 use lvs_dataplane::kernel::{DataPath, Directory};
 use lvs_dataplane::service_path::{Namespace, ServicePath};
-use lvs_dataplane::{keepalive, own_addresses, privileges};
+use lvs_dataplane::{keepalive, own_addresses, privileges, source_checks};
 use lvs_failover::role::Roles;
 use lvs_health::model;
 use lvs_replication::peer;
@@ -77,7 +77,9 @@ pub(super) fn start(settings: &Settings) -> Result<Started> {
         .map(|file| apply(&control, file))
         .transpose()?
         .flatten();
-    own_addresses::follow(&data_path.maps.config);
+    own_addresses::follow(&data_path.maps);
+    source_checks::follow(&data_path.maps);
+    source_checks::let_loopback_forward();
     let interfaces = Interfaces::attach(data_path, &settings.interfaces, addresses)?;
     control.set_interfaces(interfaces.describe());
     let interfaces = Arc::new(Mutex::new(interfaces));

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use lvs_dataplane::client_next_hops::ClientsWithoutNextHop;
 use lvs_dataplane::clock;
 use lvs_dataplane::connections::Occupation;
-use lvs_dataplane::neighbour::{Links, Neighbours};
+use lvs_dataplane::neighbour::{Links, Neighbours, RouteChanges};
+use lvs_dataplane::netlink::Requests;
 use lvs_dataplane::sweep::Sweeper;
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -16,7 +16,7 @@ use tokio::time::MissedTickBehavior;
 use tracing::{debug, error};
 
 use super::interfaces::Interfaces;
-use super::{client_next_hops, devices, interfaces, next_hops, stop, systemd};
+use super::{client_routes, devices, interfaces, next_hops, stop, systemd};
 use crate::control::Control;
 
 /// Interval at which repeated SYNs, which the data path counts, are read.
@@ -31,18 +31,21 @@ pub(super) fn start(
     let links = Links::default();
     let (neighbours, changes) = Neighbours::start(&links)?;
     let followed = control.director().followed();
-    let (waiting, swept) = watch::channel(ClientsWithoutNextHop::default());
     let mut tasks = vec![
         tokio::spawn(next_hops::follow(neighbours, followed, stopped.clone())),
         tokio::spawn(next_hops::apply_changes(changes, Arc::clone(control))),
         tokio::spawn(devices::follow(links, Arc::clone(control), stopped.clone())),
-        spawn_every(
-            Duration::from_secs(1),
-            control,
+        spawn_every(Duration::from_secs(1), control, stopped.clone(), sweep()),
+        tokio::spawn(client_routes::follow(
+            RouteChanges::open()?,
+            Arc::clone(control),
             stopped.clone(),
-            sweep(waiting),
-        ),
-        client_next_hops::follow(Arc::clone(control), swept)?,
+        )),
+        tokio::spawn(client_routes::find_neighbours(
+            Requests::open()?,
+            Arc::clone(control),
+            stopped.clone(),
+        )),
         spawn_every(
             Duration::from_secs(2),
             control,
@@ -67,12 +70,18 @@ pub(super) fn start(
     Ok(tasks)
 }
 
-/// Frees expired connections, then publishes what follows from the sweep: clients without a next hop, the
-/// tables' occupation, deleted servers without connections.
-fn sweep(waiting: watch::Sender<ClientsWithoutNextHop>) -> impl FnMut(&Control) + Send + 'static {
+/// Frees expired connections, then publishes what follows from the sweep: the tables' occupation, deleted servers
+/// without connections.
+fn sweep() -> impl FnMut(&Control) + Send + 'static {
     let (mut sweeper4, mut sweeper6) = (Sweeper::default(), Sweeper::default());
     move |control| {
         let maps = control.maps();
+        let generation = maps
+            .config
+            .read(0)
+            .map_or(0, |config| config.route_generation);
+        sweeper4.set_generation(generation);
+        sweeper6.set_generation(generation);
         let swept4 = sweeper4.sweep(&maps.connections4, &maps.loads, clock::now());
         let swept6 = sweeper6.sweep(&maps.connections6, &maps.loads, clock::now());
         let expired = swept4.expired + swept6.expired;
@@ -80,15 +89,6 @@ fn sweep(waiting: watch::Sender<ClientsWithoutNextHop>) -> impl FnMut(&Control) 
         if expired + abandoned > 0 {
             debug!(expired, abandoned, "swept the connection tables");
         }
-        waiting.send_if_modified(|last| {
-            let now = ClientsWithoutNextHop {
-                v4: sweeper4.without_next_hop().to_vec(),
-                v6: sweeper6.without_next_hop().to_vec(),
-            };
-            let differs = *last != now;
-            *last = now;
-            differs
-        });
         control.set_occupation(Occupation {
             entries4: swept4.live,
             entries6: swept6.live,

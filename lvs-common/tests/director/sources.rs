@@ -1,0 +1,261 @@
+//! Sources that the kernel would not let through to IPVS.
+
+use lvs_common::abi::{Interface, Mac, Method, Pick};
+use lvs_common::connection::Protocol;
+use lvs_common::routes::Lookup;
+use lvs_common::verdict::{Reason, Verdict};
+
+use super::frames::{ACK, Draft, FIN, RST, SYN, at};
+use super::memory::{Director, INTERFACE};
+use super::route_table::Way;
+
+const CLIENT: [&str; 2] = ["198.51.100.7:40000", "[2001:db8:c::7]:40000"];
+const VIRTUAL: [&str; 2] = ["192.0.2.1:80", "[2001:db8:1::1]:80"];
+const REAL: [&str; 2] = ["10.0.0.1:80", "[2001:db8:2::1]:80"];
+const OWN: [&str; 2] = ["192.0.2.254:40000", "[2001:db8:1::fe]:40000"];
+const METHODS: [Method; 3] = [Method::Direct, Method::Nat, Method::Tunnel];
+const OTHER: u32 = INTERFACE + 5;
+const ROUTER: Mac = [2, 0, 0, 0, 7, 7];
+
+fn director(family: usize, method: Method) -> Director {
+    let mut director = Director::new();
+    for protocol in [Protocol::Tcp, Protocol::Udp] {
+        let service = director.serve(protocol, at(VIRTUAL[family]), Pick::Rotate);
+        director.add(service, at(REAL[family]), method, 1);
+    }
+    director.hold(at(OWN[family]).ip());
+    director
+}
+
+fn syn(from: &str, family: usize) -> Vec<u8> {
+    Draft::tcp(from, VIRTUAL[family], SYN).frame()
+}
+
+/// The reason why a packet is dropped, if it is.
+fn refused((verdict, _): (Verdict, Vec<u8>)) -> Option<Reason> {
+    let reason = verdict.reason().expect("a reason");
+    (verdict == Verdict::drop(reason)).then_some(reason)
+}
+
+#[test]
+fn nobody_else_has_the_directors_own_addresses() {
+    for family in [0, 1] {
+        for method in METHODS {
+            let mut director = director(family, method);
+            for own in [OWN[family], VIRTUAL[family]] {
+                for frame in [
+                    syn(own, family),
+                    Draft::udp(own, VIRTUAL[family]).frame(),
+                    Draft::tcp(own, VIRTUAL[family], ACK).frame(),
+                ] {
+                    assert_eq!(refused(director.handle(&frame)), Some(Reason::OwnSource));
+                }
+            }
+            assert_eq!(director.states(), []);
+            if method == Method::Nat {
+                continue;
+            }
+            director.set_flags(INTERFACE, Interface::ACCEPT_LOCAL);
+            assert_eq!(refused(director.handle(&syn(OWN[family], family))), None);
+        }
+    }
+}
+
+#[test]
+fn loopback_addresses_come_in_where_the_interface_accepts_them() {
+    let mut director = director(0, Method::Direct);
+    let frame = syn("127.1.2.3:9", 0);
+    assert_eq!(refused(director.handle(&frame)), Some(Reason::Martian));
+    director.set_flags(INTERFACE, Interface::ROUTE_LOCALNET);
+    assert_eq!(refused(director.handle(&frame)), None);
+    let frame = syn("127.0.0.1:9", 0);
+    director.hold([127, 0, 0, 1].into());
+    assert_eq!(refused(director.handle(&frame)), Some(Reason::OwnSource));
+}
+
+#[test]
+fn a_reverse_path_is_asked_for_where_the_interface_wants_one() {
+    let client = at(CLIENT[0]).ip();
+    let here = Way::host(client, INTERFACE, ROUTER);
+    let there = Way::host(client, OTHER, ROUTER);
+    let unknown = Way {
+        neighbour: None,
+        ..here
+    };
+    let none = |code| Way { code, ..here };
+    let strict = Interface::RP_STRICT;
+    let loose = Interface::RP_LOOSE;
+    for method in METHODS {
+        for (way, flags, refusal) in [
+            (here, 0, false),
+            (there, 0, false),
+            (here, strict, false),
+            (unknown, strict, false),
+            (there, strict, true),
+            (here, loose, false),
+            (there, loose, false),
+            (unknown, loose, false),
+            (none(Lookup::NOT_FORWARDED), strict, true),
+            (none(Lookup::NOT_FORWARDED), loose, true),
+            (none(1), strict, true),
+            (none(1), loose, true),
+        ] {
+            let mut director = director(0, method);
+            director.routes.add(way);
+            director.set_flags(INTERFACE, flags);
+            let expected = refusal.then_some(Reason::RpFilter);
+            let sentence = format!("{way:?} with {flags} by {method:?}");
+            let frame = syn(CLIENT[0], 0);
+            assert_eq!(refused(director.handle(&frame)), expected, "{sentence}");
+            let persistent = Draft::udp(CLIENT[0], VIRTUAL[0]);
+            director.edit(1, |plan, _| plan.persistence = 60);
+            let end = director.handle(&persistent.frame());
+            assert_eq!(refused(end), expected, "{sentence}");
+            let entries = if refusal { 0 } else { 2 };
+            assert_eq!(director.states().len(), entries, "{sentence}");
+            assert_eq!(director.templates(1), u32::from(!refusal), "{sentence}");
+        }
+    }
+}
+
+#[test]
+fn no_route_back_is_no_reason_where_the_interface_does_not_ask() {
+    for method in [Method::Direct, Method::Tunnel] {
+        for code in [1, Lookup::NOT_FORWARDED] {
+            let mut director = director(0, method);
+            let way = Way::host(at(CLIENT[0]).ip(), INTERFACE, ROUTER);
+            director.routes.add(Way { code, ..way });
+            assert_eq!(refused(director.handle(&syn(CLIENT[0], 0))), None);
+            // Nothing is forwarded, so that the kernel tells no way.
+            director.set_flags(INTERFACE, Interface::RP_STRICT);
+            director.routes.turn_off(&[INTERFACE, 1]);
+            let frame = syn("198.51.100.8:9", 0);
+            assert_eq!(refused(director.handle(&frame)), None);
+        }
+    }
+}
+
+#[test]
+fn a_connection_goes_on_by_another_interface_if_the_routes_do_too() {
+    for method in METHODS {
+        let mut director = director(0, method);
+        director.set_flags(OTHER, Interface::RP_STRICT);
+        director.handle(&syn(CLIENT[0], 0));
+        director.handle(&Draft::tcp(REAL[0], CLIENT[0], SYN | ACK).frame());
+        director.handle(&Draft::tcp(CLIENT[0], VIRTUAL[0], ACK).frame());
+        let states = director.states();
+        for flags in [RST, FIN, SYN] {
+            let spoofed = Draft::tcp(CLIENT[0], VIRTUAL[0], flags);
+            let end = director.handle_by(OTHER, &spoofed.frame());
+            assert_eq!(refused(end), Some(Reason::RpFilter), "{method:?}");
+            assert_eq!(director.states(), states);
+        }
+        director.change_routes(|routes| {
+            routes.add(Way::host(at(CLIENT[0]).ip(), OTHER, ROUTER));
+        });
+        let moved = Draft::tcp(CLIENT[0], VIRTUAL[0], FIN);
+        assert_eq!(refused(director.handle_by(OTHER, &moved.frame())), None);
+        assert_ne!(director.states(), states);
+    }
+}
+
+#[test]
+fn a_spoofed_segment_of_nat_is_refused_whatever_it_says() {
+    let mut director = director(0, Method::Nat);
+    director.set_flags(OTHER, Interface::RP_STRICT);
+    director.handle(&syn(CLIENT[0], 0));
+    let spoofed = Draft::tcp(CLIENT[0], VIRTUAL[0], ACK);
+    for _ in 0..3 {
+        let end = director.handle_by(OTHER, &spoofed.frame());
+        assert_eq!(refused(end), Some(Reason::RpFilter));
+    }
+}
+
+#[test]
+fn a_header_with_a_wrong_checksum_begins_nothing() {
+    for method in METHODS {
+        let director = director(0, method);
+        for options in [vec![], vec![1, 1, 1, 0], vec![1; 40]] {
+            for draft in [
+                Draft::tcp(CLIENT[0], VIRTUAL[0], SYN),
+                Draft::udp(CLIENT[0], VIRTUAL[0]),
+                Draft::tcp("198.51.100.9:9", VIRTUAL[0], ACK),
+            ] {
+                let draft = draft.with(|draft| draft.options.clone_from(&options));
+                for changed in [10, 8, 15] {
+                    let mut frame = draft.frame();
+                    frame[14 + changed] ^= 0x40;
+                    let end = director.handle(&frame);
+                    assert_eq!(refused(end), Some(Reason::BadChecksum), "byte {changed}");
+                }
+                let mut frame = draft.frame();
+                if !options.is_empty() {
+                    frame[14 + 19 + options.len()] ^= 0x40;
+                    let end = director.handle(&frame);
+                    assert_eq!(refused(end), Some(Reason::BadChecksum), "the last option");
+                }
+            }
+        }
+        assert_eq!(director.states(), []);
+    }
+}
+
+#[test]
+fn frames_for_a_group_are_not_balanced() {
+    for family in [0, 1] {
+        for method in METHODS {
+            let director = director(family, method);
+            let group = |draft: Draft| draft.with(|draft| draft.macs.0 = [0xff; 6]).frame();
+            let first = Draft::tcp(CLIENT[family], VIRTUAL[family], SYN);
+            for draft in [&first, &Draft::udp(CLIENT[family], VIRTUAL[family])] {
+                let (verdict, _) = director.handle(&group(draft.clone()));
+                assert_eq!(verdict, Verdict::pass(Reason::GroupFrame));
+            }
+            assert_eq!(director.states(), []);
+            director.handle(&first.frame());
+            let more = Draft::tcp(CLIENT[family], VIRTUAL[family], ACK);
+            let (verdict, _) = director.handle(&group(more));
+            assert_eq!(verdict, Verdict::pass(Reason::GroupFrame));
+            if method == Method::Nat {
+                let reply = Draft::tcp(REAL[family], CLIENT[family], SYN | ACK);
+                let (verdict, _) = director.handle(&group(reply));
+                assert_eq!(verdict, Verdict::pass(Reason::GroupFrame));
+            }
+        }
+    }
+}
+
+#[test]
+fn no_answer_goes_to_a_group_or_to_nobody() {
+    for source in [[0xff; 6], [1, 0, 0x5e, 0, 0, 1], [0; 6]] {
+        let mut director = director(0, Method::Direct);
+        director.edit(0, |_, members| members.clear());
+        let unserved = Draft::tcp(CLIENT[0], VIRTUAL[0], SYN).with(|draft| draft.macs.1 = source);
+        let end = director.handle(&unserved.frame());
+        assert_eq!(refused(end), Some(Reason::Unanswerable));
+    }
+}
+
+#[test]
+fn a_servers_address_from_elsewhere_ends_nothing() {
+    for family in [0, 1] {
+        let mut director = director(family, Method::Nat);
+        director.handle(&syn(CLIENT[family], family));
+        let from_server = |flags| Draft::tcp(REAL[family], CLIENT[family], flags).frame();
+        director.handle(&from_server(SYN | ACK));
+        director.handle(&Draft::tcp(CLIENT[family], VIRTUAL[family], ACK).frame());
+        let states = director.states();
+        for flags in [RST, FIN, ACK] {
+            let end = director.handle_by(OTHER, &from_server(flags));
+            assert_eq!(refused(end), None, "as IPVS does");
+            assert_eq!(director.states(), states);
+        }
+        director.set_flags(OTHER, Interface::RP_STRICT);
+        if family == 0 {
+            let end = director.handle_by(OTHER, &from_server(RST));
+            assert_eq!(refused(end), Some(Reason::RpFilter));
+        }
+        director.handle(&from_server(FIN));
+        assert_ne!(director.states(), states);
+    }
+}
