@@ -17,6 +17,8 @@ pub trait Family: Copy + core::fmt::Debug + PartialEq + Eq + 'static {
     fn widen(address: Self::Address) -> Address;
     /// The address from the form that all maps share.
     fn narrow(address: &Address) -> Self::Address;
+    /// The address so many above another one; the lowest 32 bits wrap.
+    fn above(address: &Self::Address, by: u32) -> Self::Address;
     /// Returns whether two pairs of addresses are the same, compared in few steps.
     fn same(one: [&Self::Address; 2], other: [&Self::Address; 2]) -> bool;
     /// The connection table's hash of a source, a destination and two more words: NH over 32-bit words, see
@@ -108,6 +110,11 @@ impl Family for V4 {
     }
 
     #[inline(always)]
+    fn above(address: &[u8; 4], by: u32) -> [u8; 4] {
+        u32::from_be_bytes(*address).wrapping_add(by).to_be_bytes()
+    }
+
+    #[inline(always)]
     fn same([a, b]: [&[u8; 4]; 2], [c, d]: [&[u8; 4]; 2]) -> bool {
         let one: u64 = zerocopy::transmute!([*a, *b]);
         let other: u64 = zerocopy::transmute!([*c, *d]);
@@ -150,6 +157,13 @@ impl Family for V6 {
     #[inline(always)]
     fn narrow(address: &Address) -> [u8; 16] {
         *address
+    }
+
+    #[inline(always)]
+    fn above(address: &[u8; 16], by: u32) -> [u8; 16] {
+        let [head, middle, more, low]: [[u8; 4]; 4] = zerocopy::transmute!(*address);
+        let low = u32::from_be_bytes(low).wrapping_add(by).to_be_bytes();
+        zerocopy::transmute!([head, middle, more, low])
     }
 
     #[inline(always)]

@@ -2,7 +2,7 @@
 
 use crate::abi::{
     Config, FragmentKey, Hop, HostAddress, Interface, Load, MarkRule, Marked, Member, Plan,
-    ProbeKey, ProbeRoute, Server, ServiceKey, Sync,
+    ProbeKey, ProbeRoute, Server, ServiceKey, SourcePool, Sync,
 };
 use crate::connection::table::Store;
 use crate::connection::{EntryId, Loads, Ports, Protocol};
@@ -79,6 +79,10 @@ pub trait Tables: Walk + Secrets + Loads + Store<V4> + Store<V6> {
     fn is_own_address(self, address: &HostAddress) -> bool;
     /// Has the daemon find the Ethernet address of a neighbour that a reply goes to.
     fn request_neighbour(self, neighbour: &HostAddress);
+    /// A source pool by its number.
+    fn source_pool<'a>(self, number: u32) -> Option<&'a SourcePool>
+    where
+        Self: 'a;
     /// Connections of a server.
     fn load(self, server: u32) -> Load;
     /// Notes that a server reached its upper threshold, or is below the lower one again.

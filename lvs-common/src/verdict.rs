@@ -264,6 +264,9 @@ reasons! {
     /// The kernel names no way to a client (NAT).
     ForwardingOff = 44, "drop-forwarding-off",
         "for NAT, and the kernel names no route to the client: forwarding is off (net.ipv4.ip_forward, IPv6 likewise)";
+    /// No source address and port towards the real server is free.
+    NoSource = 45, "drop-no-source",
+        "no free source port towards the real server: all that were tried are in use (full NAT, or a port in use twice)";
 }
 
 impl Reason {

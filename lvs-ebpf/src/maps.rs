@@ -16,8 +16,8 @@ use lvs_common::abi::{
     ADDR_FILTER_WORDS, Config, DEFAULT_FRAGMENTS, DEFAULT_SLOTS, EVENTS_BYTES, FragmentKey, Hop,
     HostAddress, IcmpBudget, Interface, KeyedMark, Load, MARK_RULE_PLACES, MAX_HOPS,
     MAX_INTERFACES, MAX_KEYS, MAX_MEMBERS, MAX_NEIGHBOUR_REQUESTS, MAX_OWN_HOSTS, MAX_PLANS,
-    MAX_PROBES, MAX_REASONS, MAX_RULES, MAX_SERVERS, MAX_SERVICES, MarkRule, Member, Plan,
-    ProbeKey, ProbeRoute, Server, ServiceKey, Stats, WAYS,
+    MAX_PROBES, MAX_REASONS, MAX_RULES, MAX_SERVERS, MAX_SERVICES, MAX_SOURCE_POOLS, MarkRule,
+    Member, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, SourcePool, Stats, WAYS,
 };
 use lvs_common::connection::{Entry, Ports};
 use lvs_common::family::{V4, V6};
@@ -50,6 +50,7 @@ shared! {
     rr_cursors: u32, MAX_SERVICES;
     servers: Server, MAX_SERVERS;
     hops: Hop, MAX_HOPS;
+    source_pools: SourcePool, MAX_SOURCE_POOLS;
     loads: Load, MAX_SERVERS;
     syn_retries: u32, MAX_SERVERS;
     addr_filter: AddrFilter, 1;

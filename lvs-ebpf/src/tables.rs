@@ -8,7 +8,7 @@ use aya_ebpf::helpers::generated::bpf_loop;
 use aya_ebpf::maps::{Array, PerCpuArray};
 use lvs_common::abi::{
     ADDR_FILTER_WORDS, Config, FragmentKey, Hop, HostAddress, Interface, Load, MarkRule, Marked,
-    Member, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, Stats,
+    Member, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, SourcePool, Stats,
 };
 use lvs_common::connection::table::Store;
 use lvs_common::connection::{EntryId, Loads, Ports};
@@ -250,6 +250,11 @@ impl Tables for Kernel {
     fn request_neighbour(self, neighbour: &HostAddress) {
         // A table that cannot take it has others that are asked for first.
         let _ = maps::neighbour_requests.insert(neighbour, &0, u64::from(BPF_ANY));
+    }
+
+    #[inline(always)]
+    fn source_pool<'a>(self, number: u32) -> Option<&'a SourcePool> {
+        maps::source_pools.get(number)
     }
 
     #[inline(always)]

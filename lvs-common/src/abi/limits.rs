@@ -25,6 +25,8 @@ pub const MAX_OWN_HOSTS: u32 = 65_536;
 pub const MAX_NEIGHBOUR_REQUESTS: u32 = 1_024;
 /// Interfaces of the director's network namespace at most.
 pub const MAX_INTERFACES: u32 = 16_384;
+/// Source pools of real servers behind full NAT at most, number 0 included, which stands for "none".
+pub const MAX_SOURCE_POOLS: u32 = 4_096;
 /// Default room for the scheduling tables of all plans (`u16` each).
 pub const DEFAULT_SLOTS: u32 = 8 << 20;
 /// Default capacity of the fragment table.

@@ -28,6 +28,7 @@ mod names;
 mod probe;
 mod server;
 mod service;
+mod source_pool;
 mod sync;
 
 pub use self::addr_filter::{ADDR_FILTER_WORDS, addr_filter_bit};
@@ -45,6 +46,7 @@ pub use self::names::*;
 pub use self::probe::{ProbeKey, ProbeRoute};
 pub use self::server::{Hop, Load, Server, Stats};
 pub use self::service::{Member, Method, Pick, Plan, ServiceKey};
+pub use self::source_pool::SourcePool;
 pub use self::sync::{EVENTS_BYTES, Sync};
 
 /// Changes whenever anything in these files or in [`crate::connection::Entry`] changes its layout or

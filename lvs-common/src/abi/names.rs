@@ -30,6 +30,8 @@ pub const NEIGHBOUR_REQUESTS: &str = "neighbour_requests";
 /// Hash of interface index (`u32`) to [`super::Interface`], written by the daemon: every interface of its network
 /// namespace.
 pub const INTERFACES: &str = "interfaces";
+/// Number to [`super::SourcePool`], written by the daemon; number 0 stands for "none".
+pub const SOURCE_POOLS: &str = "source_pools";
 /// Server index to [`super::Load`], written by both with atomic operations.
 pub const LOADS: &str = "loads";
 /// Server index to the number of SYNs (`u32`) that clients repeated because it did not answer, added to

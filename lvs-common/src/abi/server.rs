@@ -22,8 +22,8 @@ pub struct Server {
     pub service: u32,
     /// Hop number; 0: unresolved.
     pub hop: u32,
-    /// Always zero.
-    pub reserved: u32,
+    /// Number of its [`super::SourcePool`] (full NAT); 0: it sees clients' own addresses.
+    pub source_pool: u32,
 }
 
 impl Server {

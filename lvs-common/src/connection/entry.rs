@@ -14,13 +14,23 @@ pub struct Record {
     pub server: u16,
     /// Service index.
     pub service: u16,
-    /// [`crate::abi::Method`], as it was when the connection was scheduled.
+    /// [`crate::abi::Method`], as it was when the connection was scheduled, and [`Record::TRANSLATED`].
     pub method: u8,
     /// Prefix length plus one by which its service groups clients; 0: the service is not persistent.
     pub persistence: u8,
 }
 
 impl Record {
+    /// Bit of `method`: the real server does not see the client's own address and port, but those that the
+    /// key of the replies' entry holds.
+    pub const TRANSLATED: u8 = 0x80;
+
+    /// Returns whether the real server sees another source than the client's.
+    #[inline(always)]
+    pub const fn is_translated(&self) -> bool {
+        self.method & Self::TRANSLATED != 0
+    }
+
     /// Of a connection whose service is not persistent.
     #[inline(always)]
     #[expect(

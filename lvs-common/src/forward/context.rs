@@ -118,6 +118,19 @@ pub struct Route {
     pub method: Method,
     /// The reason to count.
     pub reason: Reason,
+    /// The source that the server sees (NAT).
+    pub source: Source,
+}
+
+/// The source address and port as which a real server behind NAT sees a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The packet's own.
+    Client,
+    /// That of the connection in [`super::Work::number`].
+    Connection,
+    /// It stands in [`Forward::rewrite`].
+    Known,
 }
 
 impl Route {
@@ -134,6 +147,7 @@ impl Route {
             server,
             method,
             reason,
+            source: Source::Client,
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::context::Route;
 use super::find::Connection;
 use super::persistence;
+use super::source_translation;
 use super::stage::Stage;
 use super::state_change::StateChange;
 use super::work::Work;
@@ -67,4 +68,5 @@ pub(super) fn send_on<F: Network, T: Tables + Store<F>>(
     let (service, server) = (u32::from(record.service), u32::from(record.server));
     tables.count_in(service, server, forward.wire.traffic, false);
     forward.route = Route::new(server, method);
+    source_translation::note(work, slot.number, record);
 }

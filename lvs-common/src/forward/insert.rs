@@ -1,53 +1,70 @@
 //! A new connection is inserted into the table.
 
-use super::context::Route;
+use super::context::{Route, Source};
 use super::find::{Connection, find};
+use super::source_translation;
 use super::stage::Stage;
 use super::work::Work;
 use crate::abi::Method;
 use crate::connection::table::{self, Inserted, New, Place, Refused, Store, Survey};
-use crate::connection::{FirstState, Key, Protocol};
+use crate::connection::{FirstState, Key, Protocol, Record};
 use crate::network::Network;
 use crate::tables::Tables;
+use crate::verdict::{Reason, Verdict};
 use crate::walk::Step;
 
-/// Inserts a connection whose server is known into the table and counts it.
+/// Begins the insertion of a connection whose server is known.
 #[inline(always)]
 pub(super) fn insert<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> Stage {
+    work.reply = Inserted::NONE;
     if work.one_packet {
         work.count(tables, true);
         return Stage::ToServer;
     }
-    match insert_entries(tables, work) {
-        Ok(()) => {
-            work.count(tables, true);
-            Stage::ToServer
+    if work.forward.route.method == Method::Nat {
+        return Stage::ReplySource;
+    }
+    Stage::InsertConnection
+}
+
+/// Inserts the entry for the replies of a NAT connection, which `new` holds, into sets that are short of room.
+#[inline(always)]
+pub(super) fn insert_replies<F: Network, T: Tables + Store<F>>(
+    tables: T,
+    work: &mut Work<F>,
+) -> Stage {
+    let place = Place::of(work.new.key.hash(tables), Store::<F>::sets(tables));
+    match table::insert_anywhere::<F, T>(tables, place, &mut work.new) {
+        Ok(inserted) => {
+            work.reply = inserted;
+            Stage::InsertConnection
         }
         Err(Refused::Exists) => follow_winner(tables, work),
         Err(Refused::Full) => Stage::TableFull,
     }
 }
 
-/// Inserts what a connection needs: its entry, and that of its replies behind NAT.
+/// Inserts the connection itself and counts it.
 #[inline(always)]
-fn insert_entries<F: Network, T: Tables + Store<F>>(
+pub(super) fn insert_connection<F: Network, T: Tables + Store<F>>(
     tables: T,
     work: &mut Work<F>,
-) -> Result<(), Refused> {
-    work.reply = Inserted::NONE;
-    if work.forward.route.method == Method::Nat {
-        let hash = prepare_reply(tables, work);
-        let place = Place::of(hash, Store::<F>::sets(tables));
-        work.reply = table::insert::<F, T>(tables, place, &mut work.new)?;
-    }
+) -> Stage {
     prepare(tables, work);
     let place = Place::of(work.forward.hash, Store::<F>::sets(tables));
-    let inserted = table::insert::<F, T>(tables, place, &mut work.new);
-    if work.reply.number == 0 {
-        return inserted.map(|_| ());
+    let mut inserted = table::insert::<F, T>(tables, place, &mut work.new);
+    if work.reply.number != 0 {
+        inserted =
+            table::complete_pair::<F, T, _>(tables, &work.reply, inserted, &work.new.half_open);
     }
-    table::complete_pair::<F, T, _>(tables, &work.reply, inserted, &work.new.half_open)?;
-    Ok(())
+    match inserted {
+        Ok(_) => {
+            work.count(tables, true);
+            Stage::ToServer
+        }
+        Err(Refused::Exists) => follow_winner(tables, work),
+        Err(Refused::Full) => Stage::TableFull,
+    }
 }
 
 /// Lays out the entry of a new connection.
@@ -60,7 +77,10 @@ fn prepare<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) {
     let state = FirstState::after(protocol, forward.signal, method);
     work.new = New {
         key: work.key,
-        record: work.record(tables),
+        record: Record {
+            method: method as u8 | translated(forward.route.source),
+            ..work.record(tables)
+        },
         client: work.way,
         partner: work.reply.number,
         state: state.number,
@@ -72,15 +92,23 @@ fn prepare<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) {
     };
 }
 
-/// Lays out the entry for the replies of a new NAT connection. Returns the hash of its key.
+/// What a record's method says of the source.
+#[inline(always)]
+const fn translated(source: Source) -> u8 {
+    match source {
+        Source::Client => 0,
+        Source::Connection | Source::Known => Record::TRANSLATED,
+    }
+}
+
+/// Lays out the entry for the replies of a new NAT connection, as if its server saw the client's own source.
 #[inline(never)]
-fn prepare_reply<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> u64 {
+pub(super) fn prepare_replies<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) {
     prepare(tables, work);
     let new = &mut work.new;
     if let Some(server) = tables.server(u32::from(new.record.server)) {
         new.into_replies(server);
     }
-    new.key.hash(tables)
 }
 
 /// Another CPU scheduled the same flow a moment ago: its choice stands.
@@ -96,14 +124,16 @@ fn follow_winner<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>
         },
     );
     match find(tables, &work.key, work.forward.now) {
-        Some(Connection { record, .. }) => {
+        Some(Connection { record, slot, .. }) => {
             let method = Method::from_raw(record.method);
             work.forward.route = Route::new(u32::from(record.server), method);
+            source_translation::note(work, slot.number, &record);
             work.count(tables, false);
             Stage::ToServer
         }
-        // It went again at once: there is no choice to follow, and no entry of our own.
-        None => Stage::TableFull,
+        // It went again at once, or the source was taken by another connection at this very moment: there is no
+        // choice to follow, and no entry of our own.
+        None => work.end(Verdict::drop(Reason::NoSource)),
     }
 }
 

@@ -29,9 +29,15 @@
 //!                       NewTemplate│                  │
 //!                                  ▼                  ▼Insert
 //!                             new_template ───────► insert ──► ToServer
-//!                                                     │TableFull
+//!                                       ┌─────────────┤
+//!                            ReplySource│             │InsertConnection
+//!                                       ▼             ▼
+//!                Ended ◄── source_translation ──► insert_connection ──► ToServer
+//!                                       │             ▲
+//!                          InsertReplies▼             │
+//!                                insert_replies ──────┤TableFull
 //!                                                     ▼
-//!                                                 table_full ──► ToServer · Ended
+//!                                                  table_full ──► ToServer · Ended
 //!
 //!  ToServer ─────► to_server (direct, NAT) ──┬──► transmit ──► verdict
 //!                  tunnel ───────────────────┤
@@ -69,6 +75,7 @@ mod rewrite;
 mod schedule;
 mod service;
 mod source_check;
+mod source_translation;
 mod stage;
 mod state_change;
 mod stateless;
@@ -95,8 +102,9 @@ use crate::verdict::{Action, Reason, Verdict};
 use crate::wire::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ethernet};
 
 pub use addr_filter::matches_filter;
-pub use context::{Forward, Rewrite, Route, Wire};
+pub use context::{Forward, Rewrite, Route, Source, Wire};
 pub use find::{Connection, client, find};
+pub use source_translation::Candidates;
 pub use stage::Stage;
 pub use state_change::StateChange;
 pub use work::{Work, Workspace};
@@ -270,8 +278,20 @@ fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
     if stage == Stage::Insert {
         stage = insert::insert(tables, work);
     }
+    if stage == Stage::ReplySource {
+        stage = source_translation::choose(tables, work);
+    }
+    if stage == Stage::InsertReplies {
+        stage = insert::insert_replies(tables, work);
+    }
+    if stage == Stage::InsertConnection {
+        stage = insert::insert_connection(tables, work);
+    }
     if stage == Stage::TableFull {
         stage = stateless::table_full(tables, work);
+    }
+    if stage == Stage::ToServer && work.forward.route.source == Source::Connection {
+        stage = source_translation::recall(tables, work);
     }
     if stage == Stage::Reply {
         stage = reply::reply(tables, work);
@@ -305,6 +325,9 @@ fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
         | Stage::NoTemplate
         | Stage::NewTemplate
         | Stage::Insert
+        | Stage::ReplySource
+        | Stage::InsertReplies
+        | Stage::InsertConnection
         | Stage::TableFull => Verdict::pass(Reason::NoConnection),
     }
 }

@@ -5,6 +5,7 @@ use super::client_route;
 use super::context::Route;
 use super::find::{client, find};
 use super::probe_answer;
+use super::source_translation;
 use super::stage::Stage;
 use super::transmit::{decrement_ttl, send};
 use super::work::Work;
@@ -76,6 +77,7 @@ fn relay<F: Network, P: Packet, T: Tables + Store<F>>(
     work.forward.hash = 0;
     tables.fence();
     if from_virtual && let Some(connection) = find(tables, &work.key, now) {
+        work.number = connection.slot.number;
         return to_real_server(packet, tables, work, connection.record);
     }
     work.key.kind = Kind::Reply as u8;
@@ -106,29 +108,40 @@ fn to_real_server<F: Network, P: Packet, T: Tables + Store<F>>(
     record: Record,
 ) -> Option<Stage> {
     let server = tables.server(u32::from(record.server))?;
-    let datagram = &work.forward.datagram;
     let method = Method::from_raw(record.method);
-    if method == Method::Nat && datagram.hop_limit > 1 {
+    work.forward.route = Route {
+        reason: Reason::IcmpToServer,
+        ..Route::new(u32::from(record.server), method)
+    };
+    if method == Method::Nat && work.forward.datagram.hop_limit > 1 {
         let address = F::narrow(&server.address);
         let mut ports = work.key.ports.reversed();
         if server.port.get() != 0 {
             ports.source = server.port;
         }
-        rewrite(packet, work, &address, &work.inner.destination, ports)?;
-        // The outer destination becomes the server's like that of any other packet.
-        patch_pseudo::<F, P>(
-            packet,
-            work,
-            F::difference(datagram.addresses(), [&datagram.source, &address]),
-        )?;
+        // What the server sent went to the source that it sees.
+        let mut client = work.inner.destination;
+        let mut sender = work.forward.datagram.source;
+        if record.is_translated() {
+            if source_translation::recall(tables, work) == Stage::Ended {
+                return Some(Stage::Ended);
+            }
+            let translated = work.forward.rewrite.source;
+            ports.destination = work.forward.rewrite.ports.source;
+            // It may have no way to where the error comes from, if it has none to the client.
+            if translated != client {
+                sender = translated;
+            }
+            client = translated;
+            work.forward.rewrite.source = sender;
+        }
+        rewrite(packet, work, &address, &client, ports)?;
+        // The outer addresses become the server's and its client's like those of any other packet.
+        let change = F::difference(work.forward.datagram.addresses(), [&sender, &address]);
+        patch_pseudo::<F, P>(packet, work, change)?;
     }
     let (service, server) = (u32::from(record.service), u32::from(record.server));
     tables.count_in(service, server, work.forward.wire.traffic, false);
-    work.forward.route = Route {
-        server,
-        method,
-        reason: Reason::IcmpToServer,
-    };
     Some(Stage::ToServer)
 }
 
@@ -144,20 +157,11 @@ fn to_client<F: Network, P: Packet, T: Tables + Store<F>>(
     if datagram.hop_limit <= 1 {
         return Some(work.end(Verdict::drop(Reason::Unanswerable)));
     }
-    let virtual_address = work.key.destination;
-    rewrite(
-        packet,
-        work,
-        &work.inner.source,
-        &virtual_address,
-        work.key.ports,
-    )?;
-    let change = F::difference(
-        datagram.addresses(),
-        [&virtual_address, &datagram.destination],
-    );
+    let (client, virtual_address) = (work.key.source, work.key.destination);
+    rewrite(packet, work, &client, &virtual_address, work.key.ports)?;
+    let change = F::difference(datagram.addresses(), [&virtual_address, &client]);
     patch_pseudo::<F, P>(packet, work, change)?;
-    F::readdress(packet, datagram, &virtual_address, &datagram.destination)?;
+    F::readdress(packet, datagram, &virtual_address, &client)?;
     decrement_ttl(packet, &work.forward)?;
     let (service, server) = (u32::from(record.service), u32::from(record.server));
     tables.count_out(service, server, work.forward.wire.traffic);

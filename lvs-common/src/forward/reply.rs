@@ -47,7 +47,7 @@ fn replied<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> O
     work.key = asked;
     work.forward.rewrite = Rewrite {
         source: asked.destination,
-        destination: work.forward.datagram.destination,
+        destination: asked.source,
         ports: asked.ports.reversed(),
     };
     let state = step::<F, T>(

@@ -19,6 +19,12 @@ pub enum Stage {
     NewTemplate,
     /// The server of a new connection is known: insert it into the table.
     Insert,
+    /// Behind NAT the entry for its replies comes first: look for a source that the server can tell from others.
+    ReplySource,
+    /// The source is known: insert the entry for the replies wherever there is room.
+    InsertReplies,
+    /// Insert the connection's own entry.
+    InsertConnection,
     /// The connection table has no entry for it: forward it by its hash alone, if possible.
     TableFull,
     /// From a real server perhaps: find the connection it replies to. If there is none, it is

@@ -52,9 +52,8 @@ fn stateless<F: Network, T: Tables>(
     match scheduler::pick_stateless(tables, plan, flow, &mut work.search) {
         Some((_, member)) if Method::from_raw(member.method) != Method::Nat => {
             work.forward.route = Route {
-                server: member.server,
-                method: Method::from_raw(member.method),
                 reason: Reason::Stateless,
+                ..Route::new(member.server, Method::from_raw(member.method))
             };
             work.count(tables, false);
             Stage::ToServer

@@ -1,12 +1,11 @@
 //! Sends a packet to its real server: by direct routing, NAT or a tunnel.
 
-use super::context::{Forward, Rewrite, Route};
+use super::context::{Forward, Route, Source};
 use super::icmp_answer::{self, IcmpError};
 use super::rewrite::rewrite;
 use super::transmit::{decrement_ttl, egress, send};
 use super::tunnel;
 use crate::abi::{Hop, Method, Server};
-use crate::connection::Ports;
 use crate::network::Network;
 use crate::packet::Packet;
 use crate::tables::Tables;
@@ -23,6 +22,7 @@ pub(super) fn to_server<F: Network, P: Packet, T: Tables>(
         server,
         method,
         reason,
+        ..
     } = forward.route;
     let Some(server) = tables.server(server) else {
         return Verdict::drop(Reason::ServerDeleted);
@@ -87,14 +87,12 @@ fn nat<F: Network, P: Packet, T: Tables>(
     } else {
         server.port
     };
-    forward.rewrite = Rewrite {
-        source: forward.datagram.source,
-        destination: F::narrow(&server.address),
-        ports: Ports {
-            source: forward.ports.source,
-            destination: port,
-        },
-    };
+    if forward.route.source == Source::Client {
+        forward.rewrite.source = forward.datagram.source;
+        forward.rewrite.ports.source = forward.ports.source;
+    }
+    forward.rewrite.destination = F::narrow(&server.address);
+    forward.rewrite.ports.destination = port;
     tables.fence();
     if let Err(reason) = rewrite(packet, tables, forward) {
         return Some(Verdict::drop(reason));

@@ -1,6 +1,7 @@
 //! The working memory of a packet.
 
 use super::context::{Forward, Route};
+use super::source_translation::Candidates;
 use super::stage::Stage;
 use super::state_change::StateChange;
 use crate::abi::Method;
@@ -26,6 +27,8 @@ pub struct Work<F: Family> {
     pub new: New<F>,
     /// The entry for the replies of a new NAT connection.
     pub reply: Inserted,
+    /// The sources that a new NAT connection may have.
+    pub candidates: Candidates<F>,
     /// How the service of a new connection groups clients, see [`Record::persistence`].
     pub persistence: u8,
     /// Index of the service that a new connection is for.

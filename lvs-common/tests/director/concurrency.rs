@@ -162,3 +162,57 @@ fn what_was_left_over_expires_without_a_trace() {
         assert_eq!(key.kind, Kind::Reply as u8);
     }
 }
+
+/// Clients of one port each talk to two services of the same server from many threads at once, by NAT or (with a pool)
+/// full NAT.
+#[test]
+fn threads_that_want_one_source_all_get_their_own() {
+    for pool in [false, true] {
+        for round in 0..100 {
+            // So many sets that none has half-open connections to recycle.
+            let mut director = Director::with_sets(1024);
+            let services = [
+                "192.0.2.1:80",
+                "192.0.2.2:80",
+                "192.0.2.3:80",
+                "192.0.2.4:80",
+            ];
+            for address in services {
+                let service = director.serve(Protocol::Tcp, at(address), Pick::Rotate);
+                director.add(service, at("10.0.0.1:8080"), Method::Nat, 1);
+            }
+            if pool {
+                director.source_pools.push(lvs_common::abi::SourcePool {
+                    first: super::frames::wide(at("10.0.0.254:0").ip()),
+                    addresses: 1,
+                    first_port: 2000,
+                    last_port: 2031,
+                    flags: 0,
+                    reserved: 0,
+                });
+                for server in &mut director.servers {
+                    server.source_pool = 1;
+                }
+            }
+            let barrier = Barrier::new(THREADS as usize);
+            let lost = AtomicU32::new(0);
+            thread::scope(|scope| {
+                for address in services {
+                    let (director, barrier, lost) = (&director, &barrier, &lost);
+                    scope.spawn(move || {
+                        for client in 0..4 {
+                            let client = format!("198.51.100.{client}:{}", 40_000 + round);
+                            let frame = Draft::tcp(&client, address, SYN).frame();
+                            barrier.wait();
+                            let (verdict, _) = director.handle(&frame);
+                            lost.fetch_add(u32::from(!verdict.is_forwarded()), SeqCst);
+                        }
+                    });
+                }
+            });
+            assert_eq!(lost.into_inner(), 0, "pool: {pool}");
+            assert_eq!(director.states().len(), 16);
+            is_whole(&director);
+        }
+    }
+}

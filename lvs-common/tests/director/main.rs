@@ -26,6 +26,7 @@ mod probes;
 mod random_frames;
 mod related_icmp;
 mod schedules;
+mod source_translation;
 mod sources;
 mod state_machines;
 mod syn_retries;

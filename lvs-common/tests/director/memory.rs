@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 
 use lvs_common::abi::{
     ADDR_FILTER_WORDS, Config, FragmentKey, Hop, HostAddress, Interface, Load, MarkRule, Marked,
-    Member, Method, Pick, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, Stats, WAYS,
+    Member, Method, Pick, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, SourcePool, Stats, WAYS,
     addr_filter_bit, ticks,
 };
 use lvs_common::connection::table::{Store, Ways};
@@ -40,6 +40,8 @@ pub(crate) struct Director {
     pub(crate) options: u32,
     pub(crate) hops: Vec<Hop>,
     pub(crate) servers: Vec<Server>,
+    /// Number 0 stands for none.
+    pub(crate) source_pools: Vec<SourcePool>,
     /// ICMP errors that may still be sent.
     pub(crate) answers: AtomicU32,
     pub(crate) secrets: [u64; 16],
@@ -138,6 +140,7 @@ impl Director {
             options: 0,
             hops: vec![hop; 2],
             servers: Vec::new(),
+            source_pools: vec![SourcePool::new_zeroed()],
             answers: AtomicU32::new(1000),
             secrets: secrets(1),
             services: Vec::new(),
@@ -264,7 +267,7 @@ impl Director {
             flags: 0,
             service,
             hop: 1,
-            reserved: 0,
+            source_pool: 0,
         });
         self.loads.push(Default::default());
         self.templates.push(AtomicU32::new(0));
@@ -523,6 +526,12 @@ impl Tables for &Director {
     fn request_neighbour(self, neighbour: &HostAddress) {
         let mut requested = self.requested.lock().expect("no panic while held");
         requested.push(*neighbour);
+    }
+    fn source_pool<'a>(self, number: u32) -> Option<&'a SourcePool>
+    where
+        Self: 'a,
+    {
+        self.source_pools.get(number as usize)
     }
     fn load(self, server: u32) -> Load {
         let (counts, overloaded) = &self.loads[server as usize];

@@ -5,7 +5,7 @@ use lvs_common::connection::table::{Inserted, New, Survey};
 use lvs_common::connection::{Client, Key, Protocol, Record, Signal, Tag};
 use lvs_common::ethernet::{Egress, EthernetHeader};
 use lvs_common::family::Family;
-use lvs_common::forward::{Forward, Rewrite, Route, StateChange, Wire};
+use lvs_common::forward::{Candidates, Forward, Rewrite, Route, Source, StateChange, Wire};
 use lvs_common::forward::{Work, Workspace};
 use lvs_common::network::{Datagram, Part};
 use lvs_common::routes::Lookup;
@@ -72,7 +72,10 @@ fn work<F: Family>() -> Work<F> {
             ports: ports(0xeeee, 0xeeee),
             hash: 0xeeee,
             now: 0xeeee,
-            route: Route::new(0xeeee, Method::Direct),
+            route: Route {
+                source: Source::Known,
+                ..Route::new(0xeeee, Method::Direct)
+            },
             rewrite: Rewrite {
                 source: address,
                 destination: address,
@@ -96,6 +99,7 @@ fn work<F: Family>() -> Work<F> {
             number: 0xee,
             tag: Tag(0xeeee),
         },
+        candidates: Candidates::new(address, 7, [7, 77], 0xeeee, true),
         persistence: 0xee,
         service: 0,
         search: Search::new(0),

@@ -97,7 +97,7 @@ fn server(number: u16) -> Recognized {
             flags: 0,
             service: 1,
             hop: 0,
-            reserved: 0,
+            source_pool: 0,
         },
     }
 }

@@ -27,6 +27,20 @@ pub fn insert<F: Family, T: Store<F>>(
     if let Some(inserted) = insert_at_once::<F, T>(table, place, new) {
         return Ok(inserted);
     }
+    insert_anywhere::<F, T>(table, place, new)
+}
+
+/// [`insert`] after [`insert_at_once`] did not.
+///
+/// # Errors
+///
+/// As of [`insert`].
+#[inline(always)]
+pub fn insert_anywhere<F: Family, T: Store<F>>(
+    table: T,
+    place: Place,
+    new: &mut New<F>,
+) -> Result<Inserted, Refused> {
     let Place { first, second, .. } = place;
     match insert_somewhere(table, first, second, new, place.home | place.fingerprint) {
         FULL => Err(Refused::Full),

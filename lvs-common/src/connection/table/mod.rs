@@ -31,7 +31,7 @@ mod slot;
 mod ways;
 
 pub use find::{by_number, fetch, find, find_first, full, inserted, unchanged};
-pub use insert::{insert, insert_at_once};
+pub use insert::{insert, insert_anywhere, insert_at_once};
 pub use new::{New, Survey};
 pub use pair::complete_pair;
 pub use pin::{pin, tie};

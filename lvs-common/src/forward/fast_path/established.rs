@@ -11,6 +11,7 @@ use crate::forward::addr_filter::{filter_bits, matches_filter};
 use crate::forward::context::Rewrite;
 use crate::forward::find::is_expired;
 use crate::forward::source_check;
+use crate::forward::source_translation::source_of;
 use crate::forward::sync_events;
 use crate::network::Network;
 use crate::packet::Packet;
@@ -133,6 +134,11 @@ fn request<'a, F: Network, P: Packet, T: Tables + Store<F> + 'a>(
     {
         return None;
     }
+    let translated = if record.is_translated() {
+        Some(source_of::<F, T>(tables, &found.slot)?)
+    } else {
+        None
+    };
     if !table::unchanged(&found.slot) {
         return None;
     }
@@ -143,7 +149,7 @@ fn request<'a, F: Network, P: Packet, T: Tables + Store<F> + 'a>(
     }
     let (service, index) = (u32::from(record.service), u32::from(record.server));
     tables.count_in(service, index, packet.wire.traffic, false);
-    Some(route.send::<F, P>(headers, packet))
+    Some(route.send::<F, P>(headers, packet, translated))
 }
 
 /// A real server's packet: the reply to a client's, if there is a NAT connection for it.
@@ -173,7 +179,7 @@ fn reply<'a, F: Network, P: Packet, T: Tables + Store<F>>(
     tables.count_out(service, index, packet.wire.traffic);
     let rewrite = Rewrite {
         source: asked.destination,
-        destination: packet.plain.destination,
+        destination: asked.source,
         ports: asked.ports.reversed(),
     };
     let change = translate::<F, P>(headers, packet, &rewrite);

@@ -71,7 +71,7 @@ fn open<'a, F: Network, P: Packet, T: Tables + Store<F> + 'a>(
     if inserted.is_none() {
         pick.undo(tables);
     }
-    Some(inserted?.send::<F, P>(headers, packet))
+    Some(inserted?.send::<F, P>(headers, packet, None))
 }
 
 /// Accepts the source of a new connection whose key the work has, and finds the way of its replies. False: whatever
@@ -128,7 +128,7 @@ fn insert<'a, F: Network, P: Packet, T: Tables + Store<F> + 'a>(
         hop,
         hash,
     };
-    if method == Method::Local || !route.fits(packet) {
+    if method == Method::Local || server.source_pool != 0 || !route.fits(packet) {
         return None;
     }
     let state = FirstState::after(packet.protocol, packet.signal, method);

@@ -6,6 +6,7 @@ use crate::checksum::{Sum, SumChange, update_udp};
 use crate::connection::{Ports, Protocol};
 use crate::ethernet::{ETHERNET, Egress, Tags, replace_tag};
 use crate::forward::context::Rewrite;
+use crate::forward::source_translation::TranslatedSource;
 use crate::forward::transmit::{egress, note_decrement};
 use crate::forward::tunnel;
 use crate::network::{Network, Plain};
@@ -61,12 +62,13 @@ impl<'a> Route<'a> {
         family && packet.wire.largest <= room
     }
 
-    /// Sends a packet, if that does not take another header.
+    /// Sends a packet, if that does not take another header; by NAT from the translated source, if there is one.
     #[inline(always)]
     pub(super) fn send<F: Network, P: Packet>(
         self,
         headers: &mut Headers<F::Header>,
         packet: &PlainPacket<'_, F>,
+        translated: Option<TranslatedSource<F>>,
     ) -> Departure<'a> {
         let Self {
             method,
@@ -87,11 +89,15 @@ impl<'a> Route<'a> {
                 0 => destination,
                 _ => server.port,
             };
+            let TranslatedSource { address, port } = translated.unwrap_or(TranslatedSource {
+                address: packet.plain.source,
+                port: source,
+            });
             let rewrite = Rewrite {
-                source: packet.plain.source,
+                source: address,
                 destination: F::narrow(&server.address),
                 ports: Ports {
-                    source,
+                    source: port,
                     destination,
                 },
             };

@@ -67,7 +67,7 @@ impl Servers {
             flags: Server::DELETED,
             service,
             hop,
-            reserved: 0,
+            source_pool: 0,
         };
         self.maps.servers.write(index, record);
         let server = RealServer {
@@ -108,6 +108,31 @@ impl Servers {
     /// Indexes of all servers.
     pub(super) fn indexes(&self) -> impl Iterator<Item = u32> {
         self.by_index.keys().copied()
+    }
+
+    /// Numbers of the source pools that servers refer to.
+    pub(super) fn source_pools(&self) -> HashSet<u32> {
+        let records = self
+            .by_index
+            .keys()
+            .filter_map(|&index| self.maps.servers.read(index));
+        records.map(|record| record.source_pool).collect()
+    }
+
+    /// Number of a server's source pool; 0: it sees clients' own addresses.
+    pub(super) fn source_pool(&self, index: u32) -> u32 {
+        self.maps
+            .servers
+            .read(index)
+            .map_or(0, |record| record.source_pool)
+    }
+
+    /// New connections of a server have sources of this pool; 0: their own.
+    pub(super) fn set_source_pool(&self, index: u32, number: u32) {
+        let offset = offset_of!(Server, source_pool);
+        if let Some(word) = self.maps.servers.word(index, offset) {
+            word.store(number, Ordering::Release);
+        }
     }
 
     /// Addresses of all servers.

@@ -98,7 +98,7 @@ impl Director {
             flags: 0,
             service: 1,
             hop: 0,
-            reserved: 0,
+            source_pool: 0,
         }
     }
 
