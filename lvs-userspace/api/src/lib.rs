@@ -10,6 +10,7 @@ pub mod peers;
 pub mod protocol;
 pub mod role;
 pub mod route;
+pub mod snat;
 pub mod sync;
 pub mod virtual_address;
 

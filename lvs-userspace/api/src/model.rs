@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use lvs_common::connection::Protocol as CommonProtocol;
 use serde::{Deserialize, Serialize};
 
+use crate::snat::Snat;
+
 /// Transport protocol of a virtual service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -141,6 +143,9 @@ pub struct ServerSettings {
     /// Encapsulation of the tunnel method.
     #[serde(default)]
     pub tunnel: Tunnel,
+    /// Full NAT: the real server sees an address of the director in place of the client's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snat: Option<Snat>,
 }
 
 /// Encapsulation of the tunnel method.

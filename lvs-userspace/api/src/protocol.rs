@@ -208,6 +208,9 @@ pub struct Status {
     pub tables: Vec<Table>,
     /// Real servers whose next hop is not resolved.
     pub unresolved: Vec<IpAddr>,
+    /// Source addresses of full NAT that this machine does not have: replies to them do not come back.
+    #[serde(default)]
+    pub missing_sources: Vec<IpAddr>,
 }
 
 /// An interface with the program attached.

@@ -19,6 +19,7 @@ pub mod rates;
 pub mod scheduler;
 pub mod service_path;
 pub mod source_checks;
+pub mod source_usage;
 pub mod sweep;
 pub mod table;
 mod templates;

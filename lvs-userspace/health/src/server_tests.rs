@@ -26,6 +26,7 @@ fn configured(kinds: &[Kind]) -> RealServer {
             upper: 0,
             lower: 0,
             tunnel: Tunnel::Ipip,
+            snat: None,
         },
         backup: false,
         checks: kinds.iter().map(check).map(Arc::new).collect(),

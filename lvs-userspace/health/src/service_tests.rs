@@ -17,6 +17,7 @@ pub(crate) fn settings(weight: u32) -> ServerSettings {
         upper: 0,
         lower: 0,
         tunnel: Tunnel::Ipip,
+        snat: None,
     }
 }
 

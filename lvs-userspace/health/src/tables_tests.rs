@@ -20,6 +20,7 @@ fn settings(weight: u32) -> ServerSettings {
         upper: 9,
         lower: 5,
         tunnel: Tunnel::Ipip,
+        snat: None,
     }
 }
 

@@ -92,6 +92,10 @@ pub enum UsageError {
     Family,
     #[error("Tunnel options conflict with forward method")]
     TunnelMethod,
+    #[error("illegal source addresses specified: {0}")]
+    Snat(String),
+    #[error("The option 'snat' goes with the forward method 'masquerading' only")]
+    SnatMethod,
     #[error("You need to supply the 'tun-port' option for the 'gue' tunnel type")]
     TunnelPortMissing,
     #[error("Illegal '{option}' option with the '{tunnel}' tunnel type")]

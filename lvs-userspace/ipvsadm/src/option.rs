@@ -115,6 +115,7 @@ impl CommandName {
                     O::TunnelNoChecksum,
                     O::TunnelChecksum,
                     O::TunnelRemoteChecksum,
+                    O::Snat,
                 ],
             ),
             Self::DeleteServer => (&[O::Service, O::Server], &[]),
@@ -217,6 +218,7 @@ option_names! {
     Source "source",
     SourcePort "sport",
     InInterface "in-interface",
+    Snat "snat",
 }
 
 /// Value of a switch.
@@ -372,6 +374,7 @@ const SPELLINGS: &[Spelling] = {
         plain("sport", None, Yes, O::SourcePort),
         plain("source-port", None, Yes, O::SourcePort),
         plain("in-interface", None, Yes, O::InInterface),
+        plain("snat", None, Yes, O::Snat),
         plain("numeric", Some('n'), No, O::Numeric),
         plain("connection", Some('c'), No, O::Connection),
         plain("timeout", None, No, O::Timeout),

@@ -94,7 +94,10 @@ fn server_settings(settings: &ServerSettings) -> String {
     let weight = settings.weight;
     match settings.method {
         Method::Direct | Method::Local => format!("-g -w {weight}"),
-        Method::Nat => format!("-m -w {weight}"),
+        Method::Nat => match settings.snat {
+            Some(snat) => format!("-m -w {weight} --snat {snat}"),
+            None => format!("-m -w {weight}"),
+        },
         Method::Tunnel => {
             let tunnel = match settings.tunnel {
                 Tunnel::Ipip => "ipip".to_owned(),

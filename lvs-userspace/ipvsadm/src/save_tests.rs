@@ -1,5 +1,6 @@
 use lvs_api::model::{Family, Persistence, ServerId, ServerSettings, ServiceSettings};
 use lvs_api::protocol::{Edit, Traffic};
+use lvs_api::snat::Snat;
 use proptest::prelude::*;
 
 use super::*;
@@ -50,6 +51,15 @@ fn services_are_saved_as_ipvsadm_saves_them() {
 
 fn checksum() -> impl Strategy<Value = Checksum> {
     prop_oneof![Just(Checksum::None), Just(Checksum::Full)]
+}
+
+fn snat() -> impl Strategy<Value = Option<Snat>> {
+    let addresses = any::<std::net::IpAddr>().prop_map(|address| (address, address));
+    let ports = (1u16.., 1u16..).prop_map(|(one, other)| (one.min(other), one.max(other)));
+    prop::option::of(
+        (prop::option::of(addresses), prop::option::of(ports))
+            .prop_map(|(addresses, ports)| Snat { addresses, ports }),
+    )
 }
 
 fn method() -> impl Strategy<Value = (Method, Tunnel)> {
@@ -150,18 +160,19 @@ proptest! {
     fn saved_lines_add_the_same_services_again(
         mut service in service(),
         servers in prop::collection::vec(
-            (any::<std::net::IpAddr>(), any::<u16>(), method(), 0u32..=i32::MAX as u32), 0..4)
+            (any::<std::net::IpAddr>(), any::<u16>(), method(), 0u32..=i32::MAX as u32, snat()), 0..4)
     ) {
-        for (ip, port, (method, tunnel), weight) in servers {
+        for (ip, port, (method, tunnel), weight, snat) in servers {
             let same_family = ip.is_ipv4() == (service.id.family() == Family::Ipv4);
             let method = if same_family { method } else { Method::Tunnel };
             let port = match service.id {
                 ServiceId::Address { address, .. } if method != Method::Nat => address.port(),
                 _ => port,
             };
+            let snat = snat.filter(|_| method == Method::Nat);
             let mut server = sample::server("10.0.0.1");
             server.id = ServerId(std::net::SocketAddr::new(ip, port));
-            server.settings = ServerSettings { method, weight, upper: 0, lower: 0, tunnel };
+            server.settings = ServerSettings { method, weight, upper: 0, lower: 0, tunnel, snat };
             service.servers.push(server);
         }
         let text = saved(std::slice::from_ref(&service));

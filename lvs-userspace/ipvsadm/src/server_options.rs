@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use lvs_api::model::{Checksum, Method, Protocol, ServerId, ServerSettings, ServiceId, Tunnel};
+use lvs_api::snat::Snat;
 
 use super::address::address;
 use super::error::UsageError;
@@ -21,6 +22,7 @@ pub(super) struct ServerOptions {
     upper: u32,
     lower: u32,
     tunnel: TunnelOptions,
+    snat: Option<Snat>,
 }
 
 impl ServerOptions {
@@ -48,6 +50,10 @@ impl ServerOptions {
             }
             OptionName::LowerThreshold => {
                 self.lower = number(value, 0..=MAX_COUNT).ok_or(UsageError::LowerThreshold)?;
+            }
+            OptionName::Snat => {
+                let snat = value.parse::<Snat>();
+                self.snat = Some(snat.map_err(|why| UsageError::Snat(why.to_string()))?);
             }
             OptionName::TunnelType => tunnel.kind = Some(Kind::from_text(value)?),
             OptionName::TunnelPort => {
@@ -89,12 +95,16 @@ impl ServerOptions {
             return Err(UsageError::Family);
         }
         let tunnel = self.tunnel.encapsulation(self.method)?;
+        if self.snat.is_some() && self.method != Method::Nat {
+            return Err(UsageError::SnatMethod);
+        }
         let settings = ServerSettings {
             method: self.method,
             weight: self.weight.unwrap_or(1),
             upper: self.upper,
             lower: self.lower,
             tunnel,
+            snat: self.snat,
         };
         Ok((id, settings))
     }

@@ -366,6 +366,7 @@ fn configure(director: &mut Director, case: &Case, interface: u32) -> Result<()>
                 upper: 0,
                 lower: 0,
                 tunnel: Tunnel::Ipip,
+                snat: None,
             },
         },
     ];

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lvs_api::model::{
-    Family, Persistence, Protocol, ServerId, ServerSettings, ServiceId, ServiceSettings, Tunnel,
+    Family, Method, Persistence, Protocol, ServerId, ServerSettings, ServiceId, ServiceSettings,
+    Tunnel,
 };
 use lvs_common::abi::{MAX_MEMBERS_PER_SERVICE, MAX_SERVERS, MAX_SERVICES};
 use lvs_dataplane::director::{OnDown, check_service, identity};
@@ -280,6 +281,9 @@ impl Builder<'_> {
                     upper: 0,
                     lower: 0,
                     tunnel: Tunnel::Ipip,
+                    snat: (line.method == Method::Nat)
+                        .then(|| scopes.snat(Key::Snat).copied().flatten())
+                        .flatten(),
                 },
             });
         }

@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use lvs_api::model::{Protocol, ServerId, ServerSettings, ServiceId, Tunnel};
+use lvs_api::model::{Method, Protocol, ServerId, ServerSettings, ServiceId, Tunnel};
+use lvs_api::snat::Snat;
 use lvs_common::abi::MAX_MEMBERS_PER_SERVICE;
 use lvs_dataplane::director::{check_server, identity};
 use lvs_health::model::{RealServer, Rhythm, Weighing};
@@ -11,7 +12,7 @@ use lvs_health::model::{RealServer, Rhythm, Weighing};
 use super::builder::Builder;
 use super::checks::{self, checks};
 use super::keywords::Key;
-use super::settings::{RealLine, Scopes, Value, WeightBy};
+use super::settings::{RealLine, Scopes, Settings, Value, WeightBy};
 
 /// Most addresses of a range: no virtual service has more real servers.
 const LARGEST_RANGE: u32 = MAX_MEMBERS_PER_SERVICE;
@@ -115,6 +116,7 @@ fn server(
         upper: real.upper,
         lower: real.lower,
         tunnel: Tunnel::Ipip,
+        snat: snat(real.method, &real.settings, service),
     };
     if let Err(refusal) = check_server(&service.id, &id, &settings) {
         builder.error(line, refusal.message, "");
@@ -155,6 +157,17 @@ fn server(
         rhythm,
         weighing,
     })
+}
+
+/// The sources for a real server: those of its own line, or of the scopes around it if it is behind NAT.
+fn snat(method: Method, own: &Settings, service: &checks::Service<'_>) -> Option<Snat> {
+    let around = [service.settings, service.globals];
+    let inherited = || {
+        Scopes(&around)
+            .snat(Key::Snat)
+            .filter(|_| method == Method::Nat)
+    };
+    Scopes(&[own]).snat(Key::Snat).or_else(inherited).copied()?
 }
 
 fn rhythm(scopes: Scopes<'_>) -> Rhythm {

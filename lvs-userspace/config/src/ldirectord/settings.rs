@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use lvs_api::model::Method;
+use lvs_api::snat::Snat;
 use lvs_health::model::Phases;
 use lvs_health::pattern::Pattern;
 
@@ -38,6 +39,7 @@ pub(super) enum Value {
     Status(Vec<RangeInclusive<u16>>),
     WeightBy(WeightBy),
     Phases(Phases),
+    Snat(Option<Snat>),
     Mailboxes(Vec<String>),
     Fallbacks(Vec<FallbackLine>),
     Real(Box<RealLine>),
@@ -143,6 +145,7 @@ impl<'a> Scopes<'a> {
         status: Status -> Vec<RangeInclusive<u16>>;
         weight_by: WeightBy -> WeightBy;
         phases: Phases -> Phases;
+        snat: Snat -> Option<Snat>;
         mailboxes: Mailboxes -> Vec<String>;
         fallbacks: Fallbacks -> Vec<FallbackLine>;
     }

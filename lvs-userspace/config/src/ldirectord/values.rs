@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use lvs_api::snat::{GRAMMAR, Snat};
 use lvs_health::model::Phases;
 use lvs_health::pattern::Pattern;
 
@@ -87,6 +88,7 @@ pub(super) fn value(keyword: &Keyword, text: &str, context: &mut Context<'_>) ->
         Kind::CheckType => check_type(name, unquoted(text), context).map(Value::CheckType),
         Kind::Status => status(name, unquoted(text), context).map(Value::Status),
         Kind::WeightBy => weight_by(name, unquoted(text), context).map(Value::WeightBy),
+        Kind::Snat => snat(name, unquoted(text), context),
         Kind::Phases => phases(name, unquoted(text), context).map(Value::Phases),
         Kind::Mailboxes => mailboxes(name, text, context).map(Value::Mailboxes),
         Kind::Fallback | Kind::Fallback6 | Kind::Real | Kind::Check | Kind::Virtual => {
@@ -341,6 +343,19 @@ fn weight_by(name: &str, text: &str, context: &mut Context<'_>) -> Option<Weight
         );
     }
     by
+}
+
+fn snat(name: &str, text: &str, context: &mut Context<'_>) -> Option<Value> {
+    if text == "no" {
+        return Some(Value::Snat(None));
+    }
+    match text.parse::<Snat>() {
+        Ok(snat) => Some(Value::Snat(Some(snat))),
+        Err(why) => {
+            context.error(format!("{name} is {why}"), &format!("no, {GRAMMAR}"));
+            None
+        }
+    }
 }
 
 fn phases(name: &str, text: &str, context: &mut Context<'_>) -> Option<Phases> {

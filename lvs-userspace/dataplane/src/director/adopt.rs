@@ -87,19 +87,22 @@ impl Director {
 
     /// The members of a plan; `None` if one is no server of its service.
     fn members(
-        &self,
+        &mut self,
         index: u32,
         plan: &Plan,
     ) -> Option<Vec<((ServerId, ServerSettings), Assigned)>> {
         let members = plan.members..plan.members.checked_add(plan.member_count)?;
+        let (servers, pools) = (&self.servers, &mut self.source_pools);
         let members = members.map(|place| {
             let member = self.maps.members.read(place)?;
-            let (service, address) = self.servers.get(member.server)?;
+            let (service, address) = servers.get(member.server)?;
+            let pool = servers.source_pool(member.server);
+            let snat = pools.adopt(pool, address.is_ipv4(), &mut self.allocator);
             let assigned = Assigned {
                 server: member.server,
                 last_weight: member.last_weight,
             };
-            let server = (ServerId(address), plan::server_settings(&member));
+            let server = (ServerId(address), plan::server_settings(&member, snat));
             (service == index).then_some((server, assigned))
         });
         members.collect()

@@ -79,6 +79,7 @@ pub(super) enum MapKind {
     Members,
     Slots,
     Hops,
+    SourcePools,
 }
 
 impl MapKind {
@@ -90,13 +91,14 @@ impl MapKind {
             Self::Plans => "services",
             Self::Slots => "scheduling tables (see --slots)",
             Self::Hops => "next hops",
+            Self::SourcePools => "source addresses",
         }
     }
 }
 
 /// Free and retired numbers of all maps.
 pub(super) struct Allocator {
-    free: [FreeRanges; 6],
+    free: [FreeRanges; 7],
     retired: Vec<(MapKind, u32, u32)>,
 }
 
@@ -106,11 +108,12 @@ impl Allocator {
         let free = [
             FreeRanges::new(0, maps.active_plans.len()),
             FreeRanges::new(0, maps.servers.len()),
-            // Plan and hop 0 stand for none.
+            // Plan, hop and source pool 0 stand for none.
             FreeRanges::new(1, maps.plans.len()),
             FreeRanges::new(0, maps.members.len()),
             FreeRanges::new(0, maps.slots.len()),
             FreeRanges::new(1, maps.hops.len()),
+            FreeRanges::new(1, maps.source_pools.len()),
         ];
         Self {
             free,

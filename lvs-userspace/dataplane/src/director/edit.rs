@@ -1,13 +1,16 @@
 //! Changes of the operator: each is made whole or refused whole.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use lvs_api::mark::MarkRule;
 use lvs_api::model::ServiceId;
 use lvs_api::protocol::{Edit, Refusal, RefusalKind, Timeouts};
 
 use super::configuration::Configuration;
 use super::parts::Director;
-use super::timeouts;
 use super::wanted::{Wanted, after, canonical_service, subject};
+use super::{source_pools, timeouts};
 
 impl Director {
     /// Makes one change, whole or not at all.
@@ -29,6 +32,24 @@ impl Director {
         }
         self.follow();
         Ok(())
+    }
+
+    /// Refuses a change that gives a real server source addresses which this machine does not have now. A backup has
+    /// them once it is master, and so may a director whose addresses somebody else adds.
+    pub fn check_sources(edit: &Edit) -> Result<(), Refusal> {
+        match edit {
+            Edit::AddServer { settings, .. } | Edit::EditServer { settings, .. } => {
+                settings.snat.map_or(Ok(()), source_pools::check)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Source addresses of configured real servers that this machine lacks: replies to them do not come back.
+    pub fn foreign_sources(&self) -> BTreeSet<IpAddr> {
+        let services = self.services.configured();
+        let settings = services.flat_map(|(_, service)| &service.wanted.servers);
+        source_pools::foreign(settings.filter_map(|(_, settings)| settings.snat))
     }
 
     /// Makes changes of each of these services as one: a packet sees all of a service's changes or none,

@@ -14,6 +14,7 @@ impl Director {
         self.empty_trash(false);
         self.expire_hops();
         self.marks.follow_interfaces();
+        self.expire_source_pools();
         self.allocator.reclaim();
         if self.filter.is_stale() {
             self.rebuild_filter();
@@ -27,6 +28,14 @@ impl Director {
             self.free_server(server);
         }
         self.free_services();
+    }
+
+    /// Frees source pools that no server refers to.
+    fn expire_source_pools(&mut self) {
+        if !self.source_pools.is_empty() {
+            let used = self.servers.source_pools();
+            self.source_pools.retire_unused(&used, &mut self.allocator);
+        }
     }
 
     /// Frees the index of a server that no packet can refer to.

@@ -10,7 +10,7 @@
 //!               │           └─► allocator         expire: once a second, frees what is no longer used
 //!               ├─► services                      resolve: at a change of a next hop
 //!               ├─► servers ──► trash             down: at a change of a server's health
-//!               ├─► next_hops ──► allocator       list: when it is asked for
+//!               ├─► next_hops, source_pools ──► allocator       list: when it is asked for
 //!               └─► marks, address_filter, statistics, syn_retries
 //! ```
 //!
@@ -30,6 +30,7 @@ mod list;
 mod local_broadcast;
 mod marks;
 mod next_hops;
+mod one_network;
 mod overload;
 mod parts;
 mod plan;
@@ -39,6 +40,7 @@ mod refusal;
 mod resolve;
 mod servers;
 mod services;
+mod source_pools;
 mod statistics;
 mod syn_retries;
 mod timeouts;

@@ -13,6 +13,7 @@ use super::next_hops::NextHops;
 use super::publisher::Publisher;
 use super::servers::Servers;
 use super::services::Services;
+use super::source_pools::SourcePools;
 use super::statistics::Statistics;
 use super::syn_retries::SynRetryCounters;
 use crate::kernel::{KernelError, Maps, ServiceKeys};
@@ -29,6 +30,7 @@ pub struct Director {
     pub(super) servers: Servers,
     pub(super) marks: Marks,
     pub(super) hops: NextHops,
+    pub(super) source_pools: SourcePools,
     pub(super) publisher: Publisher,
     pub(super) filter: AddressFilter,
     pub(super) syn_retries: SynRetryCounters,
@@ -47,6 +49,7 @@ impl Director {
             servers: Servers::new(Arc::clone(&maps)),
             marks: Marks::new(Arc::clone(&maps)),
             hops: NextHops::new(Arc::clone(&maps)),
+            source_pools: SourcePools::new(Arc::clone(&maps)),
             publisher: Publisher::new(Arc::clone(&maps)),
             filter: AddressFilter::new(Arc::clone(&maps)),
             syn_retries: SynRetryCounters::new(Arc::clone(&maps)),

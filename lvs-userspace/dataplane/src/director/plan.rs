@@ -4,6 +4,7 @@ use lvs_api::model::{
     Method, Persistence, ServerId, ServerSettings, ServiceId, ServiceSettings, Tunnel,
 };
 use lvs_api::protocol::{Refusal, RefusalKind};
+use lvs_api::snat::Snat;
 use lvs_common::abi::{Member, Pick, Plan};
 use zerocopy::FromZeros as _;
 
@@ -99,14 +100,15 @@ pub(super) fn service_settings(plan: &Plan) -> Option<ServiceSettings> {
     })
 }
 
-/// Settings of a real server, from its member.
-pub(super) const fn server_settings(member: &Member) -> ServerSettings {
+/// Settings of a real server, from its member and its source pool.
+pub(super) const fn server_settings(member: &Member, snat: Option<Snat>) -> ServerSettings {
     ServerSettings {
         method: keys::method(member.configured),
         weight: member.weight,
         upper: member.upper,
         lower: member.lower,
         tunnel: Tunnel::Ipip,
+        snat,
     }
 }
 

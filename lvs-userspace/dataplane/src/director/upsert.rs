@@ -14,7 +14,7 @@ use super::parts::Director;
 use super::plan::Layout;
 use super::services::{Assigned, Service};
 use super::wanted::{Wanted, canonical};
-use super::{ftp, keys, local_broadcast, overload};
+use super::{ftp, keys, local_broadcast, one_network, overload};
 use crate::address::widen;
 
 impl Director {
@@ -31,10 +31,11 @@ impl Director {
         let written = self
             .assign_indexes(index, &wanted, &mut fresh)
             .and_then(|members| {
+                let pools = self.assign_source_pools(&wanted)?;
                 let plan = self.write_plan(index, &id, &wanted, &members)?;
-                Ok((members, plan))
+                Ok((members, pools, plan))
             });
-        let (members, plan) = match written {
+        let (members, pools, plan) = match written {
             Ok(written) => written,
             Err(refusal) => {
                 for server in fresh {
@@ -49,6 +50,9 @@ impl Director {
         if new {
             self.start_counting(index);
         }
+        for (member, pool) in members.iter().zip(pools) {
+            self.servers.set_source_pool(member.server, pool);
+        }
         for ((server, settings), member) in wanted.servers.iter().zip(&members) {
             let hop = self.hops.number(server.address());
             self.servers.undelete(member.server, settings.weight, hop);
@@ -62,6 +66,8 @@ impl Director {
                 ftp::publish(&self.maps.config, true);
             }
         }
+        let before = self.services.get(index).filter(|service| !service.deleted);
+        one_network::warn_of_new(&id, before.map(|service| &service.wanted), &wanted);
         if let Some(service) = self.services.get(index) {
             overload::forget(&self.maps.loads, service, &wanted);
         }
@@ -178,6 +184,17 @@ impl Director {
             });
         }
         Ok(members)
+    }
+
+    /// The number of the source pool for each wanted server.
+    fn assign_source_pools(&mut self, wanted: &Wanted) -> Result<Vec<u32>, Refusal> {
+        let servers = wanted.servers.iter();
+        let pools = servers.map(|(id, settings)| {
+            let ipv4 = id.address().is_ipv4();
+            self.source_pools
+                .number(settings.snat, ipv4, &mut self.allocator)
+        });
+        pools.collect()
     }
 
     fn allocate_server(&mut self, service: u32, address: SocketAddr) -> Result<u32, Refusal> {

@@ -7,6 +7,7 @@ use lvs_api::model::{
     Family, Method, ServerId, ServerSettings, ServiceId, ServiceSettings, Tunnel,
 };
 use lvs_api::protocol::{Edit, Refusal, RefusalKind};
+use lvs_api::snat::Snat;
 use lvs_common::abi::MAX_MEMBERS_PER_SERVICE;
 
 use crate::scheduler::Scheduler;
@@ -81,6 +82,9 @@ pub fn after(current: Option<&Wanted>, edit: &Edit) -> Result<Option<Wanted>, Re
         Edit::EditService { service, settings } => {
             let current = current.ok_or_else(no_such_service)?;
             check_service(service, settings)?;
+            for (_, server) in &current.servers {
+                check_one_packet(settings, server)?;
+            }
             Ok(Some(Wanted {
                 settings: ServiceSettings {
                     redispatch: settings.redispatch.or(current.settings.redispatch),
@@ -100,6 +104,7 @@ pub fn after(current: Option<&Wanted>, edit: &Edit) -> Result<Option<Wanted>, Re
         } => {
             let mut wanted = current.ok_or_else(not_defined)?.clone();
             check_server(service, server, settings)?;
+            check_one_packet(&wanted.settings, settings)?;
             let server = identity(service, server, settings.method);
             if wanted.servers.iter().any(|(id, _)| *id == server) {
                 return Err(Refusal::new(
@@ -122,6 +127,7 @@ pub fn after(current: Option<&Wanted>, edit: &Edit) -> Result<Option<Wanted>, Re
         } => {
             let mut wanted = current.ok_or_else(not_defined)?.clone();
             check_server(service, server, settings)?;
+            check_one_packet(&wanted.settings, settings)?;
             let server = identity(service, server, settings.method);
             let found = wanted.servers.iter_mut().find(|(id, _)| *id == server);
             found.ok_or_else(no_such_server)?.1 = *settings;
@@ -239,6 +245,9 @@ pub fn check_server(
             "the lower threshold is above the upper one",
         ));
     }
+    if let Some(snat) = settings.snat {
+        check_snat(snat, server, settings.method)?;
+    }
     if settings.method == Method::Tunnel && settings.tunnel != Tunnel::Ipip {
         return Err(Refusal::new(
             RefusalKind::NotSupported,
@@ -256,6 +265,40 @@ pub fn check_server(
             RefusalKind::Invalid,
             "the real server's address is not a unicast address",
         ));
+    }
+    Ok(())
+}
+
+/// Refuses full NAT without connections.
+fn check_one_packet(service: &ServiceSettings, server: &ServerSettings) -> Result<(), Refusal> {
+    if service.one_packet && server.snat.is_some() {
+        return Err(Refusal::new(
+            RefusalKind::NotSupported,
+            "one-packet scheduling keeps no connections, which full NAT needs",
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses sources that a real server cannot be given.
+fn check_snat(snat: Snat, server: &ServerId, method: Method) -> Result<(), Refusal> {
+    let invalid = |message| Err(Refusal::new(RefusalKind::NotSupported, message));
+    if method != Method::Nat {
+        return invalid("only NAT changes the source address: --snat goes with -m (masq)");
+    }
+    let family = snat.is_ipv4().unwrap_or(server.0.is_ipv4());
+    if snat.address_count() == 0 || family != server.0.is_ipv4() {
+        return invalid("the source addresses are not of the real server's address family");
+    }
+    let first = snat.all_addresses().next();
+    if snat.addresses.is_some() && !first.is_some_and(is_unicast) {
+        return invalid("the source address is not a unicast address");
+    }
+    if snat
+        .ports
+        .is_some_and(|(first, last)| first == 0 || first > last)
+    {
+        return invalid("the source ports are two numbers from 1 to 65535, the lower one first");
     }
     Ok(())
 }

@@ -33,6 +33,7 @@ fn with(method: Method) -> ServerSettings {
         upper: 0,
         lower: 0,
         tunnel: Tunnel::Ipip,
+        snat: None,
     }
 }
 
@@ -255,4 +256,39 @@ fn a_service_has_a_limited_number_of_servers() {
     }
     assert!(run(&edits[..1025]).is_ok());
     assert_eq!(refusal(&edits), RefusalKind::NoRoom);
+}
+
+#[test]
+fn only_nat_of_one_family_with_connections_has_sources() {
+    let snat = |method, text: &str| ServerSettings {
+        snat: Some(text.parse().unwrap()),
+        ..with(method)
+    };
+    for text in ["auto", "10.0.0.254", "10.0.0.1-10.0.0.4:2000-2999"] {
+        let wanted = run(&[added(), add("10.0.0.1:80", snat(Method::Nat, text))]);
+        assert!(wanted.unwrap().unwrap().servers[0].1.snat.is_some());
+    }
+    for (method, text) in [
+        (Method::Direct, "auto"),
+        (Method::Tunnel, "auto"),
+        (Method::Nat, "fd00::1"),
+        (Method::Nat, "224.0.0.1"),
+    ] {
+        let add = add("10.0.0.1:80", snat(method, text));
+        assert_eq!(
+            refusal(&[added(), add]),
+            RefusalKind::NotSupported,
+            "{text}"
+        );
+    }
+    let one_packet = ServiceSettings {
+        one_packet: true,
+        ..settings("rr")
+    };
+    let (service, settings) = (service(), one_packet);
+    let edit = Edit::EditService { service, settings };
+    let add = add("10.0.0.1:80", snat(Method::Nat, "auto"));
+    let refused = refusal(&[added(), add.clone(), edit.clone()]);
+    assert_eq!(refused, RefusalKind::NotSupported);
+    assert_eq!(refusal(&[added(), edit, add]), RefusalKind::NotSupported);
 }

@@ -4,7 +4,7 @@ use aya::maps::{HashMap, Map, MapData, PerCpuArray};
 use aya::{Ebpf, Pod};
 use lvs_common::abi::{
     self, Config, Hop, KeyedMark, Load, MAX_SERVERS, MAX_SERVICES, MarkRule, Member, Plan, Server,
-    ServiceKey, Stats,
+    ServiceKey, SourcePool, Stats,
 };
 use lvs_common::family::{Family, V4, V6};
 
@@ -36,6 +36,7 @@ pub struct Maps {
     pub slots: Mapping<u16>,
     pub servers: Mapping<Server>,
     pub hops: Mapping<Hop>,
+    pub source_pools: Mapping<SourcePool>,
     pub loads: Mapping<Load>,
     pub syn_retries: Mapping<u32>,
     pub addr_filter: Mapping<u64>,
@@ -72,6 +73,7 @@ impl Maps {
             slots: mapping(ebpf, abi::SLOTS)?,
             servers: mapping(ebpf, abi::SERVERS)?,
             hops: mapping(ebpf, abi::HOPS)?,
+            source_pools: mapping(ebpf, abi::SOURCE_POOLS)?,
             loads: mapping(ebpf, abi::LOADS)?,
             syn_retries: mapping(ebpf, abi::SYN_RETRIES)?,
             addr_filter: mapping(ebpf, abi::ADDR_FILTER)?,

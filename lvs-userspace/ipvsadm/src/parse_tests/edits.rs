@@ -199,6 +199,7 @@ fn servers_get_the_port_their_method_allows() {
                 upper: 0,
                 lower: 0,
                 tunnel,
+                snat: None,
             },
         };
         assert_eq!(

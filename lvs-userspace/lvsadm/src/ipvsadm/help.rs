@@ -71,7 +71,7 @@ Services:
   -C, --clear                   delete all services
 Real servers:
   -a, --add-server SERVICE -r SERVER     add a real server
-        [-g|-i|-m] [-w WEIGHT] [-x UPPER] [-y LOWER] [TUNNEL OPTIONS]
+        [-g|-i|-m] [-w WEIGHT] [-x UPPER] [-y LOWER] [--snat SOURCE] [TUNNEL OPTIONS]
   -e, --edit-server SERVICE -r SERVER    set it again, as -E; `-w 0` drains it
   -d, --delete-server SERVICE -r SERVER  delete it: packets of its connections are dropped
 Looking:
@@ -131,6 +131,9 @@ Options of real servers:
   -g, --gatewaying          direct routing (unless another is given): same network, same port
   -i, --ipip                tunnel: the packet goes inside another one
   -m, --masquerading        NAT: address and port are rewritten, replies come back this way
+  --snat SOURCE             with -m, full NAT: the server sees an address of the director, so its
+                            replies come back without a route. SOURCE is auto (the address of the
+                            route to it) or ADDRESS[-ADDRESS], and :PORT-PORT may follow
   -w, --weight N            share of new connections; 1 unless given, 0 for none
   -x, --u-threshold N       no more new connections than this
   -y, --l-threshold N       until there are fewer than this again

@@ -14,6 +14,7 @@ pub(super) fn print(out: &mut impl Write, status: &Status) -> io::Result<()> {
         interfaces,
         tables,
         unresolved,
+        missing_sources,
     } = status;
     writeln!(out, "lvsd {version}, process {pid}, map layout {abi}")?;
 
@@ -60,6 +61,15 @@ pub(super) fn print(out: &mut impl Write, status: &Status) -> io::Result<()> {
             writeln!(out, "  {address}")?;
         }
     }
+    if !missing_sources.is_empty() {
+        writeln!(
+            out,
+            "\nSource addresses of full NAT that this machine does not have (replies get lost):"
+        )?;
+        for address in missing_sources {
+            writeln!(out, "  {address}")?;
+        }
+    }
     Ok(())
 }
 
@@ -92,6 +102,7 @@ mod tests {
                 },
             ],
             unresolved: vec!["10.0.0.9".parse().expect("an address")],
+            missing_sources: vec!["10.0.0.7".parse().expect("an address")],
         };
         let mut out = Vec::new();
         print(&mut out, &status).expect("memory takes it");
@@ -110,6 +121,9 @@ Connections:
 
 Real servers whose next hop is not known:
   10.0.0.9
+
+Source addresses of full NAT that this machine does not have (replies get lost):
+  10.0.0.7
 "
         );
     }

@@ -119,6 +119,8 @@ impl Control {
     /// Status of the daemon and its data path.
     pub(super) fn status(&self) -> Status {
         let occupation = *self.occupation.lock();
+        let unresolved = self.director().unresolved();
+        let missing_sources = self.director().foreign_sources().into_iter().collect();
         let table = |family, entries, capacity: u32| Table {
             family,
             entries,
@@ -141,7 +143,8 @@ impl Control {
                     self.maps.connections6.len(),
                 ),
             ],
-            unresolved: self.director().unresolved(),
+            unresolved,
+            missing_sources,
         }
     }
 }

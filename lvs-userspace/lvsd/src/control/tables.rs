@@ -11,8 +11,10 @@ use axum::extract::State;
 use axum::response::Response;
 use lvs_api::mark::MarkRule;
 use lvs_api::protocol::{Edit, Services, Timeouts, VerdictCount};
+use lvs_api::role::Role;
 use lvs_common::verdict::Reason;
 use lvs_dataplane::connections;
+use lvs_dataplane::director::Director;
 use tokio::sync::mpsc;
 
 use super::answer::{JsonBody, done, off_runtime, parsed, refused, streamed};
@@ -28,7 +30,12 @@ pub(super) async fn edit(
         resolve(&control, server.address()).await;
     }
     let outcome = off_runtime(control, move |control| {
-        let outcome = control.director().apply(&edit);
+        // A backup has the addresses of its group once it is master.
+        let checked = match control.roles().status().role {
+            Role::Master => Director::check_sources(&edit),
+            Role::Backup => Ok(()),
+        };
+        let outcome = checked.and_then(|()| control.director().apply(&edit));
         let text = serde_json::to_string(&edit).unwrap_or_default();
         match &outcome {
             Ok(()) => tracing::info!("edit {text}"),

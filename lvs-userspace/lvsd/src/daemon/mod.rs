@@ -15,6 +15,7 @@ mod rules;
 mod run;
 mod serve;
 mod settings;
+mod sources;
 mod start;
 mod stop;
 mod systemd;

@@ -16,11 +16,14 @@ use tokio::time::MissedTickBehavior;
 use tracing::{debug, error};
 
 use super::interfaces::Interfaces;
-use super::{client_routes, devices, interfaces, next_hops, stop, systemd};
+use super::{client_routes, devices, interfaces, next_hops, sources, stop, systemd};
 use crate::control::Control;
 
 /// Interval at which repeated SYNs, which the data path counts, are read.
 const SYN_RETRIES: Duration = Duration::from_millis(100);
+
+/// Interval at which the source addresses of full NAT are looked after.
+const SOURCES: Duration = Duration::from_secs(3);
 
 /// Starts all tasks; they end when `stopped` is closed.
 pub(super) fn start(
@@ -60,6 +63,7 @@ pub(super) fn start(
             stopped.clone(),
             interfaces::follower(Arc::clone(interfaces)),
         ),
+        spawn_every(SOURCES, control, stopped.clone(), sources::watcher()),
         spawn_every(SYN_RETRIES, control, stopped.clone(), probe_silent_servers),
     ];
     if let Some(period) = systemd::watchdog_period() {

@@ -98,6 +98,8 @@ pub(in super::super) enum Kind {
     Status,
     /// `script`, `agent:PORT`, …
     WeightBy,
+    /// `no`, `auto`, or addresses and ports.
+    Snat,
     /// Phases of the daemon.
     Phases,
     /// Mail addresses with commas.
@@ -188,6 +190,7 @@ pub(in super::super) enum Key {
     ServiceName,
     SlowStart,
     Smtp,
+    Snat,
     Sni,
     StartTls,
     Status,

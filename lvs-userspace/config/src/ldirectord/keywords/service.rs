@@ -79,6 +79,21 @@ pub(super) const VIRTUAL: &[Keyword] = &[
         text: "One-packet scheduling of UDP: every packet is scheduled by itself.",
     },
     Keyword {
+        key: Key::Snat,
+        name: "snat",
+        scope: Scope::BOTH.and(Scope::REAL),
+        kind: Kind::Snat,
+        default: "`no`",
+        example: "snat = 10.0.0.1-10.0.0.4:1024-32767",
+        text: "Full NAT: `masq` servers see an address of the director in place of the client's, so their replies \
+               come back to it whatever route they have, also where clients, director and servers are in one \
+               network. `auto` is the address of the route to the server; else one address of the director, or \
+               the first and the last of a range, which have to be on its interfaces. Ports are those that the \
+               director's own sockets leave alone (`ip_local_port_range`) unless a range follows; each address \
+               has room for as many connections to one server as there are ports. `no` on a `real` line is an \
+               exception.",
+    },
+    Keyword {
         key: Key::ServiceName,
         name: "servicename",
         scope: Scope::VIRTUAL,

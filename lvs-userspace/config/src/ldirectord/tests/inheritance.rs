@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lvs_health::model::Rhythm;
+use lvs_health::model::{Rhythm, Virtual};
 
 use super::{only, server};
 
@@ -147,4 +147,57 @@ fn what_is_said_last_holds() {
         rhythm("checkinterval = 3\ncheckinterval = 4", "").interval,
         s(4)
     );
+}
+
+#[test]
+fn source_addresses_are_those_of_the_innermost_scope_and_for_nat_only() {
+    let text = "snat = auto
+fallback = 10.0.0.9:80 masq
+virtual = 192.0.2.10:80
+    real = 10.0.0.1:80 masq
+    real = 10.0.0.2:80 masq 1 snat=no
+    real = 10.0.0.3:80 masq snat=10.0.0.254:2000-2999
+    real = 10.0.0.4:80 gate
+virtual = 192.0.2.11:80
+    snat = 10.0.0.251-10.0.0.254
+    real = 10.0.0.1:80 masq
+";
+    let configuration = super::configuration(text);
+    let sources = |service: &Virtual| {
+        let fallbacks = service.fallbacks.iter().map(|fallback| fallback.settings);
+        let servers = service.servers.iter().map(|server| server.settings);
+        let all = servers.chain(fallbacks);
+        all.map(|settings| {
+            settings
+                .snat
+                .map_or("no".to_owned(), |snat| snat.to_string())
+        })
+        .collect::<Vec<_>>()
+    };
+    let all: Vec<_> = configuration.virtuals.iter().map(sources).collect();
+    assert_eq!(
+        all,
+        [
+            vec!["auto", "no", "10.0.0.254:2000-2999", "no", "auto"],
+            vec!["10.0.0.251-10.0.0.254", "10.0.0.251-10.0.0.254"],
+        ]
+    );
+    for (line, problem) in [
+        (
+            "real = 10.0.0.1:80 gate snat=auto",
+            "only NAT changes the source address",
+        ),
+        ("real = 10.0.0.1:80 masq snat=fd00::1", "address family"),
+        (
+            "real = 10.0.0.1:80 masq snat=10.0.0.9-10.0.0.1",
+            "the lowest one first",
+        ),
+    ] {
+        let text = format!("virtual = 192.0.2.10:80\n    {line}\n");
+        let errors = super::told(&text, super::Severity::Error);
+        assert!(
+            errors.iter().any(|(_, error)| error.contains(problem)),
+            "{line}: {errors:?}"
+        );
+    }
 }
