@@ -9,6 +9,7 @@ use lvs_common::family::Family;
 use lvs_common::secrets::Secrets;
 use lvs_dataplane::director::Recognized;
 use lvs_dataplane::table::Table;
+use zerocopy::byteorder::network_endian::U16;
 
 use crate::discard::Discard;
 
@@ -24,6 +25,8 @@ pub(crate) struct BoundReplica<F: Family> {
     state: u8,
     half_open: bool,
     timeout: u32,
+    /// The source that its server sees, if that is not the client's own.
+    source: Option<(F::Address, U16)>,
 }
 
 /// An entry of the table with the key of a replica.
@@ -63,7 +66,19 @@ impl<F: Family> BoundReplica<F> {
             state,
             half_open,
             timeout,
+            source: None,
         }
+    }
+
+    /// The same connection whose server sees another source than the client's, if it is behind NAT here; port 0:
+    /// it sees the client's own.
+    pub(crate) fn with_source(mut self, address: F::Address, port: U16) -> Self {
+        let nat = Method::from_raw(self.record.method) == Method::Nat;
+        if nat && port.get() != 0 {
+            self.record.method |= Record::TRANSLATED;
+            self.source = Some((address, port));
+        }
+        self
     }
 
     /// Inserts it into the table or updates the entry with its key, unless that entry is a reason not to.
@@ -104,7 +119,8 @@ impl<F: Family> BoundReplica<F> {
                 Err(Refused::Full) => return Err(Discard::NoRoom),
             }
         }
-        Err(Discard::NoRoom)
+        // Whoever has the key of its replies is no connection with its own key.
+        Err(Discard::SourceTaken)
     }
 
     /// Updates an entry. False: it is removed, and may be inserted anew.
@@ -120,7 +136,10 @@ impl<F: Family> BoundReplica<F> {
         if !table::unchanged(slot) {
             return Ok(false);
         }
-        let differs = (before.server, before.method) != (self.record.server, self.record.method);
+        let differs = (before.server, before.method) != (self.record.server, self.record.method)
+            || self
+                .source
+                .is_some_and(|source| sees_other::<F, T>(table, slot, source));
         let idle = lvs_common::abi::age(now, set.seen(slot.way));
         let expired = idle > set.timeout(slot.way);
         let existing = Existing {
@@ -169,12 +188,29 @@ impl<F: Family> BoundReplica<F> {
         }
         let mut replies = new;
         replies.into_replies(&self.server);
+        if let Some((address, port)) = self.source {
+            replies.key.destination = address;
+            replies.key.ports.destination = port;
+        }
         let reply_place = Place::of(replies.key.hash(secrets), table.sets());
         let reply = table::insert(table, reply_place, &mut replies)?;
         new.partner = reply.number;
         let connection = table::insert(table, place, &mut new);
         table::complete_pair(table, &reply, connection, &self.half_open)
     }
+}
+
+/// True if the server of a translated connection sees another source than this one.
+fn sees_other<F: Family, T: Store<F>>(
+    table: T,
+    slot: &Slot<T::Set>,
+    (address, port): (F::Address, U16),
+) -> bool {
+    let reply = table::by_number::<F, T>(table, slot.set.partner(slot.way));
+    reply.is_none_or(|reply| {
+        let key = reply.set.key(reply.way);
+        key.destination != address || key.ports.destination != port
+    })
 }
 
 #[cfg(test)]

@@ -190,8 +190,48 @@ fn a_nat_connection_gets_an_entry_for_its_replies() {
     assert_eq!(fixture.load(3), (1, 0, 0));
     // The same replies cannot be another connection's, too.
     let other = connection(CLIENT, ([192, 0, 2, 11], 80), Established, &nat);
-    assert_eq!(fixture.apply(&other), Err(Discard::NoRoom));
+    assert_eq!(fixture.apply(&other), Err(Discard::SourceTaken));
     assert_eq!((fixture.live().len(), fixture.load(3)), (2, (1, 0, 0)));
+}
+
+#[test]
+fn a_translated_connection_keeps_the_source_that_its_server_sees() {
+    let fixture = Fixture::new(64);
+    let mut nat = server(3);
+    nat.record.method = Method::Nat as u8;
+    let own = [10, 0, 0, 254];
+    let seen = |port: u16| replica(Established, &nat).with_source(own, port.into());
+    let replies = || {
+        let live = fixture.live();
+        let reply = live
+            .iter()
+            .find(|(.., entry)| entry.key.kind == Kind::Reply as u8);
+        let key = reply.expect("one for replies").2.key;
+        assert_eq!(live.len(), 2);
+        assert_eq!(key.source, [10, 0, 0, 3]);
+        (key.destination, key.ports.destination.get())
+    };
+    for _ in 0..2 {
+        fixture.apply(&seen(2000)).unwrap();
+        assert_eq!(replies(), (own, 2000));
+    }
+    // The other director has made the connection anew.
+    fixture.apply(&seen(2001)).unwrap();
+    assert_eq!(replies(), (own, 2001));
+    // Another client's cannot have the same source.
+    let other = connection(([198, 51, 100, 8], 40_000), SERVICE, Established, &nat);
+    let other = other.with_source(own, 2001.into());
+    assert_eq!(fixture.apply(&other), Err(Discard::SourceTaken));
+    // Without a translation it is the client's own.
+    fixture.apply(&replica(Established, &nat)).unwrap();
+    assert_eq!(replies(), (CLIENT.0, CLIENT.1));
+    // By direct routing nothing is translated.
+    let fixture = Fixture::new(64);
+    fixture
+        .apply(&replica(Established, &server(3)).with_source(own, 2000.into()))
+        .unwrap();
+    let (_, entry) = fixture.connection();
+    assert!(!entry.record.is_translated());
 }
 
 #[test]

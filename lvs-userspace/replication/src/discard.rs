@@ -29,11 +29,12 @@ pub enum Discard {
     Inactive,
     Fresher,
     NoRoom,
+    SourceTaken,
 }
 
 impl Discard {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::ShortMessage,
         Self::MessageLength,
         Self::SyncId,
@@ -54,6 +55,7 @@ impl Discard {
         Self::Inactive,
         Self::Fresher,
         Self::NoRoom,
+        Self::SourceTaken,
     ];
 
     /// For listings and JSON.
@@ -79,6 +81,7 @@ impl Discard {
             Self::Inactive => "inactive",
             Self::Fresher => "fresher",
             Self::NoRoom => "no-room",
+            Self::SourceTaken => "source-taken",
         }
     }
 
@@ -105,6 +108,9 @@ impl Discard {
             Self::Inactive => "a connection that is over and goes to another real server here",
             Self::Fresher => "a connection whose last packet came here, and later than there",
             Self::NoRoom => "there is no room in the connection table",
+            Self::SourceTaken => {
+                "a connection whose source its real server knows as that of another one of this director"
+            }
         }
     }
 }

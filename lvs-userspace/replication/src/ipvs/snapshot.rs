@@ -1,6 +1,7 @@
 //! Reads entries of the own tables as messages carry them.
 
 use std::net::SocketAddr;
+use std::sync::Once;
 
 use lvs_common::abi::{self, Config, Method, Server, ServiceKey, WAYS};
 use lvs_common::connection::table::{Place, find};
@@ -10,10 +11,14 @@ use lvs_common::forward::sync_events::is_replicated;
 use lvs_dataplane::address::narrow;
 use lvs_dataplane::kernel::{EntryMapping, Maps};
 use lvs_dataplane::table::Table;
+use tracing::warn;
 use zerocopy::byteorder::network_endian::U16;
 
 use super::wire::{Flags, SyncEntry};
 use crate::entries::Entries;
+
+/// Told once that there are connections that messages cannot carry.
+static UNTRANSLATABLE: Once = Once::new();
 
 /// An entry that is worth sending.
 pub(super) struct Snapshot {
@@ -77,6 +82,16 @@ fn sync_entry<F: Family>(
     service: &ServiceKey,
 ) -> Option<SyncEntry> {
     let key = &entry.key;
+    if key.kind == Kind::Request as u8 && entry.record.is_translated() {
+        // Messages have no field for the source that the server sees: the receiver would send from another one.
+        UNTRANSLATABLE.call_once(|| {
+            warn!(
+                "connections whose source is translated (full NAT) are not sent by IPVS's protocol, which has no \
+                 field for it: sessions between directors (--peer) replicate them"
+            );
+        });
+        return None;
+    }
     let method = Method::from_raw(entry.record.method);
     let state = tag.state();
     let flags = match Kind::from_raw(key.kind) {

@@ -10,7 +10,7 @@ use super::refusal::Refusal;
 
 /// Changes with the meaning or layout of anything in [`super::record`], of the states and ticks of
 /// `lvs_common` that it carries, and of this.
-const VERSION: u16 = 2;
+const VERSION: u16 = 3;
 
 /// A director introduces itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

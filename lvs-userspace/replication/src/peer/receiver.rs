@@ -255,7 +255,8 @@ impl Receiver {
         let (contested, displaced) = (Cell::new(None), Cell::new(false));
         let applied = validate::<F>(record, &name.service()).and_then(|key| {
             let timeout = record.timeout.get();
-            let replica = BoundReplica::new(key, record.state, timeout, &(*recognized)?);
+            let replica = BoundReplica::new(key, record.state, timeout, &(*recognized)?)
+                .with_source(record.translated_source, record.translated_port);
             let refuse = |existing: Existing| {
                 let own = EntryId::new::<F>(existing.number);
                 let peers = existing.packets == 0 && before.is_some_and(|before| before.id == own);

@@ -82,6 +82,10 @@ pub(super) struct EntryRecord<A> {
     pub(super) server: U16,
     /// State.
     pub(super) state: u8,
+    /// The port that its real server sees as the source, if that is translated; 0: it sees the client's own.
+    pub(super) translated_port: U16,
+    /// The address that goes with it.
+    pub(super) translated_source: A,
     /// Not 0: more than one packet of its client arrived there, see [`super::ownership::adopt`].
     pub(super) several_packets: u8,
 }
@@ -267,7 +271,7 @@ mod tests {
 
     use super::*;
 
-    fn entry<A>(source: A, destination: A) -> EntryRecord<A> {
+    fn entry<A: Copy>(source: A, destination: A) -> EntryRecord<A> {
         EntryRecord {
             id: 7.into(),
             idle: 1_000.into(),
@@ -280,6 +284,8 @@ mod tests {
             kind: 0,
             server: 3.into(),
             state: 1,
+            translated_port: 1024.into(),
+            translated_source: destination,
             several_packets: 1,
         }
     }

@@ -16,6 +16,7 @@ use lvs_common::connection::{Entry, EntryId, Kind, Protocol, Tag};
 use lvs_common::family::{Family, PerFamily, V4, V6};
 use lvs_common::forward::sync_events::is_replicated;
 use lvs_dataplane::kernel::EntryMapping;
+use zerocopy::byteorder::network_endian::U16;
 
 use super::record::{EntryRecord, FrameRecord, LONGEST, Scan, ServerName};
 use super::tables::Tables;
@@ -199,13 +200,13 @@ impl Comparison<'_> {
         found: Tag,
     ) {
         match self.find(entries, id, found, sent.tag) {
-            Finding::Own(entry, tag) if sent.tag == tag => {
+            Finding::Own(entry, tag, _) if sent.tag == tag => {
                 let idle = abi::age(self.now, entry.seen);
                 FrameRecord::Refresh { id, idle }.write(self.frame);
                 sent.seen = entry.seen;
             }
-            Finding::Own(entry, tag) => {
-                F::record(&self.entry_record(id, &entry, tag)).write(self.frame);
+            Finding::Own(entry, tag, source) => {
+                F::record(&self.entry_record(id, &entry, tag, source)).write(self.frame);
                 *self.connections += u32::from(sent.tag.is_free());
                 *sent = SentState {
                     tag,
@@ -262,7 +263,10 @@ impl Comparison<'_> {
         }
         let known = !sent.is_free() && sent.same_connection(tag);
         if self.is_worth_sending(&entry, tag.state(), known) && self.name(entry.record.server) {
-            Finding::Own(entry, tag)
+            match translated_source(entries, &entry) {
+                Some(source) => Finding::Own(entry, tag, source),
+                None => Finding::Changing,
+            }
         } else {
             Finding::Nothing
         }
@@ -273,6 +277,7 @@ impl Comparison<'_> {
         id: EntryId,
         entry: &Entry<F>,
         tag: Tag,
+        (translated_source, translated_port): (F::Address, U16),
     ) -> EntryRecord<F::Address> {
         EntryRecord {
             id: id.bits().into(),
@@ -286,6 +291,8 @@ impl Comparison<'_> {
             kind: entry.key.kind,
             server: entry.record.server.into(),
             state: tag.state(),
+            translated_port,
+            translated_source,
             several_packets: u8::from(entry.packets > 1),
         }
     }
@@ -344,8 +351,22 @@ enum Finding<F: Family> {
     Foreign,
     /// Being changed at this moment.
     Changing,
-    /// This director's own, and worth sending.
-    Own(Entry<F>, Tag),
+    /// This director's own, and worth sending, with the source that its server sees.
+    Own(Entry<F>, Tag, (F::Address, U16)),
+}
+
+/// The source as which a real server sees the client of a connection; port 0: the client's own. `None`: the entry of
+/// its replies is not there at the moment.
+fn translated_source<F: Family>(
+    entries: &EntryMapping<F>,
+    connection: &Entry<F>,
+) -> Option<(F::Address, U16)> {
+    if Kind::from_raw(connection.key.kind) != Kind::Request || !connection.record.is_translated() {
+        return Some((F::narrow(&[0; 16]), U16::ZERO));
+    }
+    let (_, reply) = entries.read_live(connection.partner.checked_sub(1)?)?;
+    let replies = Kind::from_raw(reply.key.kind) == Kind::Reply;
+    replies.then_some((reply.key.destination, reply.key.ports.destination))
 }
 
 /// A family with an entry record of its own.

@@ -35,6 +35,12 @@ pub(super) fn validate<F: Family>(
     if !template && source.get() == 0 {
         return Err(Discard::Address);
     }
+    if record.translated_port.get() != 0 {
+        let seen = narrow(&F::widen(record.translated_source), F::NUMBER);
+        if template || seen.is_unspecified() || seen.is_multicast() {
+            return Err(Discard::Address);
+        }
+    }
     if !is_of::<F>(record, service, template) {
         return Err(Discard::NoService);
     }
@@ -96,6 +102,8 @@ mod tests {
             kind: Kind::Request as u8,
             server: 1.into(),
             state: 1,
+            translated_port: 0.into(),
+            translated_source: [0; 4],
             several_packets: 1,
         }
     }
@@ -143,7 +151,8 @@ mod tests {
     #[test]
     fn impossible_entries_are_refused_by_reason() {
         type Change = fn(&mut EntryRecord<[u8; 4]>);
-        let changes: [(Change, Discard); 13] = [
+        let changes: [(Change, Discard); 14] = [
+            (|it| it.translated_port = 1024.into(), Discard::Address),
             (|it| it.kind = Kind::Reply as u8, Discard::Protocol),
             (|it| it.kind = 3, Discard::Protocol),
             (|it| it.protocol = 51, Discard::Protocol),
