@@ -108,11 +108,13 @@ pub fn sink(_context: XdpContext) -> u32 {
 #[inline(never)]
 fn direct(context: *mut xdp_md) -> u32 {
     let mut frame = Frame::<Xdp>::new(&XdpContext::new(context));
-    let verdict = plainly(&mut frame, Kernel, act::workspace).ok();
-    let stages = || Some(stages(&mut frame, Kernel, act::workspace()?));
-    verdict
-        .or_else(stages)
-        .map_or(xdp_action::XDP_ABORTED, act::act)
+    if let Ok(verdict) = plainly(&mut frame, Kernel, act::workspace) {
+        return act::act(verdict);
+    }
+    match act::workspace() {
+        Some(workspace) => act::act(stages(&mut frame, Kernel, workspace)),
+        None => xdp_action::XDP_ABORTED,
+    }
 }
 
 #[inline(never)]

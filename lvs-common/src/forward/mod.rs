@@ -135,15 +135,46 @@ pub fn plainly<'a, P: Packet, T: Tables>(
     workspace: impl FnOnce() -> Option<&'a mut Workspace>,
 ) -> Result<Verdict, IpVersion> {
     let attempt = attempt(packet, tables, workspace);
-    let sent = attempt.is_ok_and(|verdict| verdict.action() != Action::Pass);
-    if P::BUFFER || sent {
-        return attempt;
-    }
-    let options = tables.config().map_or(0, |config| config.options);
-    if options & Config::MIXED == 0 {
-        attempt
+    let mixed = || {
+        tables
+            .config()
+            .is_some_and(|config| config.options & Config::MIXED != 0)
+    };
+    if P::BUFFER || attempt.is_sent() || !mixed() {
+        attempt.result()
     } else {
         Ok(Verdict::pass(Reason::LeftToTc))
+    }
+}
+
+/// What the fast path made of a packet, in one register: its verdict, or a small number for the stages that it is
+/// left to.
+#[derive(Clone, Copy)]
+struct Outcome(u64);
+
+impl Outcome {
+    const LEFT_V4: Self = Self(0);
+    const LEFT_V6: Self = Self(1);
+
+    #[inline(always)]
+    fn of(verdict: Option<Verdict>, left: Self) -> Self {
+        verdict.map_or(left, |verdict| Self(verdict.to_bits()))
+    }
+
+    /// Returns whether the packet is sent or dropped: it may have been changed.
+    #[inline(always)]
+    fn is_sent(self) -> bool {
+        self.result()
+            .is_ok_and(|verdict| verdict.action() != Action::Pass)
+    }
+
+    #[inline(always)]
+    fn result(self) -> Result<Verdict, IpVersion> {
+        match self {
+            Self(0) => Err(IpVersion::V4),
+            Self(1) => Err(IpVersion::V6),
+            Self(bits) => Verdict::from_bits(bits).ok_or(IpVersion::V4),
+        }
     }
 }
 
@@ -153,33 +184,33 @@ fn attempt<'a, P: Packet, T: Tables>(
     packet: &mut P,
     tables: T,
     workspace: impl FnOnce() -> Option<&'a mut Workspace>,
-) -> Result<Verdict, IpVersion> {
+) -> Outcome {
     let ethertype = packet
         .header::<Ethernet>(0)
         .map_or(0, |header| header.ethertype.get());
-    let (attempt, version) = match ethertype {
+    let (attempt, left) = match ethertype {
         ETHERTYPE_IPV4 => (
             fast_path::established::<V4, P, T>(packet, tables),
-            IpVersion::V4,
+            Outcome::LEFT_V4,
         ),
         ETHERTYPE_IPV6 => (
             fast_path::established::<V6, P, T>(packet, tables),
-            IpVersion::V6,
+            Outcome::LEFT_V6,
         ),
-        _ => return Err(IpVersion::V4),
+        _ => return Outcome::LEFT_V4,
     };
-    if let Some(verdict) = attempt.verdict() {
-        return Ok(verdict);
-    }
     if attempt != fast_path::Attempt::NEW_CONNECTION {
-        return Err(version);
+        return Outcome::of(attempt.verdict(), left);
     }
-    let workspace = workspace().ok_or(version)?;
-    let first = match version {
-        IpVersion::V4 => fast_path::new_connection::forward(packet, tables, &mut workspace.v4),
-        IpVersion::V6 => fast_path::new_connection::forward(packet, tables, &mut workspace.v6),
+    let Some(workspace) = workspace() else {
+        return left;
     };
-    first.ok_or(version)
+    let first = if ethertype == ETHERTYPE_IPV4 {
+        fast_path::new_connection::forward(packet, tables, &mut workspace.v4)
+    } else {
+        fast_path::new_connection::forward(packet, tables, &mut workspace.v6)
+    };
+    Outcome::of(first, left)
 }
 
 /// The stages of one of the two families.
