@@ -14,6 +14,12 @@ pub enum Action {
         /// Its index.
         interface: u32,
     },
+    /// Out of another interface, to the neighbour that the kernel's route for its destination leads to: the kernel writes
+    /// the Ethernet addresses, and keeps the packet while it asks for them. Of socket buffers only.
+    Neighbour {
+        /// Its index.
+        interface: u32,
+    },
 }
 
 use core::num::NonZeroU64;
@@ -24,11 +30,12 @@ use core::num::NonZeroU64;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Verdict(NonZeroU64);
 
+const NEIGHBOUR: u64 = 3 << 8;
 const PASS: u64 = 4 << 8;
 const DROP: u64 = 5 << 8;
 const TRANSMIT: u64 = 6 << 8;
 const REDIRECT: u64 = 7 << 8;
-/// The bit that transmitting and redirecting have in common.
+/// The bit that all ways of sending have in common.
 const FORWARD: u64 = 2 << 8;
 
 impl Verdict {
@@ -65,6 +72,12 @@ impl Verdict {
         Self::new((interface as u64) << 32 | REDIRECT, reason)
     }
 
+    /// Out of another interface by the kernel's neighbour table, see [`Action::Neighbour`].
+    #[inline(always)]
+    pub const fn neighbour(interface: u32, reason: Reason) -> Self {
+        Self::new((interface as u64) << 32 | NEIGHBOUR, reason)
+    }
+
     /// The action.
     #[inline(always)]
     pub const fn action(self) -> Action {
@@ -72,6 +85,9 @@ impl Verdict {
             PASS => Action::Pass,
             TRANSMIT => Action::Transmit,
             REDIRECT => Action::Redirect {
+                interface: (self.0.get() >> 32) as u32,
+            },
+            NEIGHBOUR => Action::Neighbour {
                 interface: (self.0.get() >> 32) as u32,
             },
             _ => Action::Drop,
@@ -279,6 +295,32 @@ impl Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_verdict_says_what_it_was_made_of() {
+        let interface = 7;
+        let reason = Reason::NatReply;
+        for (verdict, action, forwarded) in [
+            (Verdict::pass(reason), Action::Pass, false),
+            (Verdict::drop(reason), Action::Drop, false),
+            (Verdict::transmit(reason), Action::Transmit, true),
+            (
+                Verdict::redirect(interface, reason),
+                Action::Redirect { interface },
+                true,
+            ),
+            (
+                Verdict::neighbour(interface, reason),
+                Action::Neighbour { interface },
+                true,
+            ),
+        ] {
+            assert_eq!(verdict.action(), action);
+            assert_eq!(verdict.is_forwarded(), forwarded);
+            assert_eq!(verdict.reason(), Some(reason));
+            assert_eq!(Verdict::from_bits(verdict.to_bits()), Some(verdict));
+        }
+    }
 
     #[test]
     fn every_reason_stands_at_its_own_number_and_explains_itself() {

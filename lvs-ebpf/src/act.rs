@@ -25,7 +25,7 @@ pub(crate) fn act(verdict: Verdict) -> u32 {
     }
     match verdict.action() {
         Action::Pass => xdp_action::XDP_PASS,
-        Action::Drop => xdp_action::XDP_DROP,
+        Action::Drop | Action::Neighbour { .. } => xdp_action::XDP_DROP,
         Action::Transmit => xdp_action::XDP_TX,
         // SAFETY: a helper without pointers; it returns an XDP action.
         Action::Redirect { interface } => unsafe { bpf_redirect(interface, 0) as u32 },

@@ -5,8 +5,11 @@
     reason = "the statics are named as the maps are, which tools show"
 )]
 
+use core::ptr;
+
 use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::helpers::bpf_redirect;
+use aya_ebpf::helpers::generated::bpf_redirect_neigh;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::ProgramArray;
 use aya_ebpf::programs::TcContext;
@@ -91,6 +94,10 @@ fn act(packet: &Frame<Skb>, verdict: Verdict, packets: u32) -> i32 {
         Action::Drop => return TC_ACT_SHOT,
         Action::Transmit => packet.interface(),
         Action::Redirect { interface } => interface,
+        Action::Neighbour { interface } => {
+            // SAFETY: without a next hop the helper asks the routes, and reads nothing; it returns a TC action.
+            return unsafe { bpf_redirect_neigh(interface, ptr::null_mut(), 0, 0) as i32 };
+        }
     };
     // SAFETY: a helper without pointers; it returns a TC action.
     unsafe { bpf_redirect(interface, 0) as i32 }

@@ -116,6 +116,7 @@ fn check(director: &Director, frame: &[u8]) -> Result<(), TestCaseError> {
     match verdict.action() {
         Action::Pass => prop_assert_eq!(frame, &after[..], "changed, then passed: {:?}", reason),
         Action::Drop => {}
+        Action::Neighbour { .. } => prop_assert!(false, "nobody asked for it"),
         Action::Transmit | Action::Redirect { .. } => {
             // Two tags more than it had, and the larger outer header.
             prop_assert!(after.len() <= frame.len() + 8 + 48, "{reason:?}");
