@@ -84,8 +84,7 @@ pub trait Packet {
         let _ = bytes;
         Some(())
     }
-    /// Brings the transport checksum at an offset up to date. The change is not to be in the bytes that the
-    /// checksum covers yet, or all of it.
+    /// Brings the transport checksum at an offset up to date. All headers have to be asked for anew.
     #[inline(always)]
     fn change_sum(&mut self, offset: usize, change: &SumChange) -> Option<()> {
         let sum: &mut [u8; 2] = self.header_mut(offset)?;

@@ -80,6 +80,10 @@ impl Network for V4 {
     ) -> Result<(), Reason> {
         let header: &Ipv4 = packet.header(offset).ok_or(Reason::Truncated)?;
         Self::datagram(header, offset, datagram);
+        // A super-packet too long for the field: `iph_totlen`.
+        if P::BUFFER && header.total_length.get() == 0 && packet.segment() != 0 {
+            datagram.end = packet.length();
+        }
         if header.version_length >> 4 != 4
             || header.header_length() < Self::HEADER
             || datagram.end < datagram.transport

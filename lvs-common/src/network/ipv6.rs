@@ -125,6 +125,10 @@ impl V6 {
         datagram.network = offset;
         datagram.transport = offset + Self::HEADER;
         datagram.end = offset + Self::HEADER + usize::from(header.payload_length.get());
+        // A super-packet too long for the field: `ipv6_has_hopopt_jumbo`.
+        if P::BUFFER && header.payload_length.get() == 0 && packet.segment() != 0 {
+            datagram.end = packet.length();
+        }
         datagram.source = header.source;
         datagram.destination = header.destination;
         datagram.protocol = header.next_header;

@@ -72,3 +72,26 @@ fn a_super_packet_of_segments_that_are_too_long_is_answered_like_one_of_them() {
         }
     }
 }
+
+#[test]
+fn a_super_packet_may_be_too_long_for_its_length_field() {
+    for (from, to, real) in FAMILIES {
+        let director = director(to, real, Method::Direct);
+        director.handle(&Draft::tcp(from, to, SYN).frame());
+        let before = director.stats(0);
+        let mut frame = Draft::tcp(from, to, ACK).sized(70_000).frame();
+        let (place, headers) = if from.starts_with('[') {
+            (18, 60)
+        } else {
+            (16, 40)
+        };
+        frame[place..place + 2].fill(0);
+        let mut packet = Frame::new(&frame);
+        (packet.segment, packet.packets) = (1_400, 50);
+        let verdict = director.forward(&mut packet);
+        assert_eq!(verdict.action(), Action::Transmit, "{verdict:?}");
+        let traffic = director.stats(0).since(&before);
+        assert_eq!(traffic.in_packets, 50);
+        assert_eq!(traffic.in_bytes, 50 * headers + 70_000);
+    }
+}
