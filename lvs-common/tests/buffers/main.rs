@@ -48,6 +48,8 @@ mod random_frames;
 mod related_icmp;
 #[path = "../director/schedules.rs"]
 mod schedules;
+#[path = "../director/source_translation.rs"]
+mod source_translation;
 #[path = "../director/sources.rs"]
 mod sources;
 #[path = "../director/state_machines.rs"]
