@@ -26,12 +26,13 @@ mod skb;
 mod split;
 mod tables;
 mod tc;
+mod trace;
 mod verifier;
 mod ways;
 mod xdp;
 
-use aya_ebpf::macros::{classifier, xdp};
-use aya_ebpf::programs::{TcContext, XdpContext};
+use aya_ebpf::macros::{classifier, raw_tracepoint, xdp};
+use aya_ebpf::programs::{RawTracePointContext, TcContext, XdpContext};
 use lvs_common::abi::STAGES_V6;
 use lvs_common::family::{V4, V6};
 
@@ -85,6 +86,30 @@ pub fn director_tc_v6(context: TcContext) -> i32 {
 #[classifier]
 pub fn probe(context: TcContext) -> i32 {
     depart::depart(&context)
+}
+
+/// Counts frames that no device took.
+#[raw_tracepoint(tracepoint = "xdp_redirect_err")]
+pub fn lost_redirect(context: RawTracePointContext) {
+    trace::redirect(&context);
+}
+
+/// Counts frames that a device did not send.
+#[raw_tracepoint(tracepoint = "xdp_devmap_xmit")]
+pub fn lost_transmit(context: RawTracePointContext) {
+    trace::transmit(&context);
+}
+
+/// Counts frames that a device did not send back.
+#[raw_tracepoint(tracepoint = "xdp_bulk_tx")]
+pub fn lost_bulk(context: RawTracePointContext) {
+    trace::bulk(&context);
+}
+
+/// Counts frames that a device could not send back.
+#[raw_tracepoint(tracepoint = "xdp_exception")]
+pub fn lost_exception(context: RawTracePointContext) {
+    trace::exception(&context);
 }
 
 /// Some of the helpers used are for GPL programs only.

@@ -14,10 +14,10 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use lvs_common::abi::{
     ADDR_FILTER_WORDS, Config, DEFAULT_FRAGMENTS, DEFAULT_SLOTS, EVENTS_BYTES, FragmentKey, Hop,
-    HostAddress, IcmpBudget, Interface, KeyedMark, Load, MARK_RULE_PLACES, MAX_HOPS,
-    MAX_INTERFACES, MAX_KEYS, MAX_MEMBERS, MAX_NEIGHBOUR_REQUESTS, MAX_OWN_HOSTS, MAX_PLANS,
-    MAX_PROBES, MAX_REASONS, MAX_RULES, MAX_SERVERS, MAX_SERVICES, MAX_SOURCE_POOLS, MarkRule,
-    Member, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, SourcePool, Stats, WAYS,
+    HostAddress, IcmpBudget, Interface, KeyedMark, Load, LostKey, MARK_RULE_PLACES, MAX_HOPS,
+    MAX_INTERFACES, MAX_KEYS, MAX_LOST, MAX_MEMBERS, MAX_NEIGHBOUR_REQUESTS, MAX_OWN_HOSTS,
+    MAX_PLANS, MAX_PROBES, MAX_REASONS, MAX_RULES, MAX_SERVERS, MAX_SERVICES, MAX_SOURCE_POOLS,
+    MarkRule, Member, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, SourcePool, Stats, WAYS,
 };
 use lvs_common::connection::{Entry, Ports};
 use lvs_common::family::{V4, V6};
@@ -72,6 +72,9 @@ pub(crate) static neighbour_requests: LruHashMap<HostAddress, u32> =
 #[map]
 pub(crate) static interfaces: HashMap<u32, Interface> =
     HashMap::with_max_entries(MAX_INTERFACES, BPF_F_NO_PREALLOC);
+
+#[map]
+pub(crate) static lost_frames: HashMap<LostKey, u64> = HashMap::with_max_entries(MAX_LOST, 0);
 
 /// Most directors have none.
 #[map]

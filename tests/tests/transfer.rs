@@ -24,9 +24,9 @@ fn a_large_upload_arrives_whole_by_every_method() {
     upload_by_every_method(&lab);
 }
 
-/// Segments merged on their way in are larger than any way out: no driver may merge them.
+/// There the director sees segments that are merged, larger than any frame.
 #[test]
-fn generic_xdp_carries_large_transfers_too() {
+fn a_bridge_carries_large_transfers_too() {
     let Some(lab) = Lab::for_story(Arms::Bridge, &every_service()) else {
         return;
     };

@@ -27,6 +27,8 @@ pub const MAX_NEIGHBOUR_REQUESTS: u32 = 1_024;
 pub const MAX_INTERFACES: u32 = 16_384;
 /// Source pools of real servers behind full NAT at most, number 0 included, which stands for "none".
 pub const MAX_SOURCE_POOLS: u32 = 4_096;
+/// Pairs of an interface and an error that lost frames are counted by.
+pub const MAX_LOST: u32 = 1_024;
 /// Default room for the scheduling tables of all plans (`u16` each).
 pub const DEFAULT_SLOTS: u32 = 8 << 20;
 /// Default capacity of the fragment table.

@@ -30,6 +30,7 @@ mod server;
 mod service;
 mod source_pool;
 mod sync;
+mod trace;
 
 pub use self::addr_filter::{ADDR_FILTER_WORDS, addr_filter_bit};
 pub use self::address::{Address, Mac};
@@ -48,6 +49,7 @@ pub use self::server::{Hop, Load, Server, Stats};
 pub use self::service::{Member, Method, Pick, Plan, ServiceKey};
 pub use self::source_pool::SourcePool;
 pub use self::sync::{EVENTS_BYTES, Sync};
+pub use self::trace::{LostKey, TraceOffsets};
 
 /// Changes whenever anything in these files or in [`crate::connection::Entry`] changes its layout or
 /// meaning. A daemon refuses maps that carry another number.

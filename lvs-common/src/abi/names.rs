@@ -83,6 +83,17 @@ pub const STAGES_V6: u32 = 1;
 /// The name of the program that sends probes by the service path, see [`crate::probe`].
 pub const PROBE_PROGRAM: &str = "probe";
 
+/// Hash of [`super::LostKey`] to the number of frames (`u64`) that the kernel did not send after an XDP program had
+/// handed them over, written by [`TRACE_PROGRAMS`].
+pub const LOST_FRAMES: &str = "lost_frames";
+/// The programs that count them, each with its tracepoint.
+pub const TRACE_PROGRAMS: [(&str, &str); 4] = [
+    ("lost_redirect", "xdp_redirect_err"),
+    ("lost_transmit", "xdp_devmap_xmit"),
+    ("lost_bulk", "xdp_bulk_tx"),
+    ("lost_exception", "xdp_exception"),
+];
+
 /// Names that maps had before, and their names now: what is pinned under an old name is the same map.
 pub const RENAMED: [(&str, &str); 5] = [
     ("heads", ACTIVE_PLANS),

@@ -211,6 +211,20 @@ pub struct Status {
     /// Source addresses of full NAT that this machine does not have: replies to them do not come back.
     #[serde(default)]
     pub missing_sources: Vec<IpAddr>,
+    /// Frames that the kernel did not send after XDP had handed them over, since the data path was made.
+    #[serde(default)]
+    pub lost: Vec<LostFrames>,
+}
+
+/// Frames that the kernel did not send. They are counted as forwarded, too.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostFrames {
+    /// The interface that should have sent them.
+    pub interface: String,
+    /// The reason.
+    pub error: String,
+    /// Their number.
+    pub frames: u64,
 }
 
 /// An interface with the program attached.
@@ -218,8 +232,11 @@ pub struct Status {
 pub struct Interface {
     /// Name.
     pub name: String,
-    /// `native` or `generic`.
+    /// The place of the program: `native` (XDP, in the driver), `tc` (behind it), `native+tc`, or `none`.
     pub mode: String,
+    /// The reason for that place.
+    #[serde(default)]
+    pub why: String,
 }
 
 /// Occupation of a connection table.

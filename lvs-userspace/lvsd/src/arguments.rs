@@ -8,6 +8,7 @@ use clap::{ArgAction, Parser};
 use lvs_api::DEFAULT_SOCKET;
 use lvs_api::role::Role;
 use lvs_api::virtual_address::VirtualAddress;
+use lvs_dataplane::device::ModeOption;
 use lvs_replication::peer;
 
 /// Folder of files that outlive a reboot.
@@ -15,8 +16,8 @@ const DEFAULT_STATE: &str = "/var/lib/lvs";
 
 /// The director daemon: makes this machine a layer-4 load balancer.
 ///
-/// lvsd loads a program into the kernel's network drivers (XDP) that forwards the packets of virtual
-/// services to real servers, and keeps its tables: services and real servers, next hops, expired
+/// lvsd loads a program into the kernel, in network drivers (XDP) or behind them (TC), that forwards the packets
+/// of virtual services to real servers, and keeps its tables: services and real servers, next hops, expired
 /// connections. Services come from a file or, at any time, from lvsadm, which takes ipvsadm's commands.
 ///
 /// With a command (`lvsd www.cf start`, or in the other order) it does what ldirectord does: the daemon
@@ -79,6 +80,16 @@ pub(crate) struct Arguments {
     /// file's services lead through: at the start, and when the file is read again.
     #[arg(long, short, value_name = "IF")]
     pub(crate) interface: Vec<String>,
+
+    /// Place of the program: auto, xdp or tc; for one interface IF=MODE (give it once for each) [default: auto]
+    ///
+    /// In a driver that runs XDP programs packets cost the least. Elsewhere (bridges, VLAN and macvlan devices,
+    /// tun, WireGuard, veth devices of containers) the program runs behind the driver, as a TC classifier. `auto`
+    /// takes XDP where the driver can and, of a veth device, where its other end takes frames from XDP; it follows
+    /// changes, and sends by TC what has to leave by an interface that takes no frames from XDP. `xdp` fails where
+    /// it cannot be, and says why. `lvsadm --status` shows the place and the reason.
+    #[arg(long, value_name = "[IF=]MODE")]
+    pub(crate) mode: Vec<ModeOption>,
 
     /// Folder of the BPF file system that keeps the data path
     ///

@@ -250,6 +250,7 @@ fn settings(arguments: &Arguments, config: Option<PathBuf>, log: Option<Log>) ->
     Settings {
         config: config.or_else(|| arguments.config.clone()),
         interfaces: arguments.interface.clone(),
+        modes: arguments.mode.iter().cloned().collect(),
         bpffs: arguments.bpffs.clone(),
         socket: arguments.socket.clone(),
         state: arguments.state_folder(),

@@ -12,7 +12,7 @@
 //! Both bridges and the router between them live in a namespace of their own, which stands for the
 //! network. The director has one foot on each bridge ([`Arms::Two`]), or there is one bridge for all
 //! and the director has a single interface ([`Arms::One`]), perhaps one without XDP of its own
-//! ([`Arms::Bridge`]).
+//! ([`Arms::Bridge`], [`Arms::Container`] and the others).
 //!
 //! One network serves every forwarding method at once. Replies that carry a virtual address as their
 //! source (direct routing, tunnel) leave the real servers by their default route, the router; replies
@@ -128,6 +128,26 @@ impl Lab {
     /// The file that real servers offer as `/large` (and, slowly, as `/slow`).
     pub fn large_file(&self) -> PathBuf {
         self.folder().join("large")
+    }
+
+    /// True if the other ends of the director's wires were prepared for XDP.
+    pub fn is_prepared(&self) -> bool {
+        self.network.arms().prepared()
+    }
+
+    /// Takes the XDP programs off the other ends of the director's wires: they take no frames from one then.
+    pub fn stop_receiving(&mut self) {
+        self.network.stop_receiving();
+    }
+
+    /// Puts them there again.
+    pub fn receive(&mut self) -> Result<()> {
+        self.network.receive()
+    }
+
+    /// Deletes the director's macvlan device and makes it anew, in a lab of [`Arms::Macvlan`].
+    pub fn remake_macvlan(&self) -> Result<()> {
+        self.network.remake_macvlan()
     }
 
     /// Namespace of a host.

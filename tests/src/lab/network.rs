@@ -20,10 +20,35 @@ pub enum Arms {
     /// One, whose driver runs no XDP program: a bridge, with the end of the wire as its port. That
     /// port merges segments (GRO), as network cards do.
     Bridge,
+    /// One, as a container has it: the end of a wire that nobody prepared for XDP.
+    Container,
+    /// The same, and the director's addresses are on a macvlan device upon it.
+    Macvlan,
+    /// Two, and that to the real servers is a bridge as in [`Arms::Bridge`].
+    Inside,
 }
 
-/// The port of the director's own bridge ([`Arms::Bridge`]).
-const BRIDGED: &str = "port";
+impl Arms {
+    /// The other ends of the director's wires take frames from XDP.
+    pub(super) fn prepared(self) -> bool {
+        !matches!(self, Self::Container | Self::Macvlan)
+    }
+
+    /// The director's end of the wire to this interface.
+    fn end(self, interface: &'static str) -> &'static str {
+        match (self, interface) {
+            (Self::Bridge | Self::Macvlan, _) | (Self::Inside, INSIDE) => PORT,
+            _ => interface,
+        }
+    }
+}
+
+/// The end of a wire below a device that the director made itself.
+const PORT: &str = "port";
+/// The Ethernet address of the macvlan device, also when it is made anew ([`Arms::Macvlan`]).
+const MACVLAN: &str = "02:00:5e:00:01:07";
+/// The bridge towards the real servers ([`Arms::Inside`]).
+const INSIDE: &str = "inside";
 
 /// A host of the lab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,16 +143,17 @@ impl Network {
     /// first.
     pub fn director_interfaces(&self) -> &'static [&'static str] {
         match self.arms {
-            Arms::One | Arms::Bridge => &["eth0"],
+            Arms::One | Arms::Bridge | Arms::Container | Arms::Macvlan => &["eth0"],
             Arms::Two => &["front", "back"],
+            Arms::Inside => &["front", INSIDE],
         }
     }
 
     /// The bridges: the clients' first, the real servers' last.
     fn bridges(&self) -> &'static [&'static str] {
         match self.arms {
-            Arms::One | Arms::Bridge => &["bridge"],
-            Arms::Two => &["bridge-front", "bridge-back"],
+            Arms::One | Arms::Bridge | Arms::Container | Arms::Macvlan => &["bridge"],
+            Arms::Two | Arms::Inside => &["bridge-front", "bridge-back"],
         }
     }
 
@@ -192,12 +218,13 @@ impl Network {
         let mut ports = Vec::new();
         for number in 1..=self.directors.count() {
             for interface in self.director_interfaces() {
-                let bridge = if *interface == "back" { back } else { front };
-                let port = format!("{}-{interface}", self.director_name(number));
-                let end = match self.arms {
-                    Arms::Bridge => BRIDGED,
-                    Arms::One | Arms::Two => interface,
+                let bridge = if matches!(*interface, "back" | INSIDE) {
+                    back
+                } else {
+                    front
                 };
+                let port = format!("{}-{interface}", self.director_name(number));
+                let end = self.arms.end(interface);
                 self.plug(&mut lines, Host::Director(number), end, &port, bridge)?;
                 ports.push(port);
             }
@@ -223,6 +250,9 @@ impl Network {
             )?;
         }
         network.ip(&lines)?;
+        if !self.arms.prepared() {
+            ports.clear();
+        }
         for port in &ports {
             // See the module's documentation.
             network
@@ -283,17 +313,53 @@ impl Network {
         }
     }
 
+    /// Takes the XDP programs off the other ends of the director's wires.
+    pub(super) fn stop_receiving(&mut self) {
+        self.receivers = None;
+    }
+
+    /// Puts them there again.
+    pub(super) fn receive(&mut self) -> Result<()> {
+        let name = self.director_name(1);
+        let ports = self.director_interfaces().iter();
+        let ports: Vec<_> = ports
+            .map(|interface| format!("{name}-{interface}"))
+            .collect();
+        self.receivers = Some(Receivers::attach(&self.namespace(Host::Network), &ports)?);
+        Ok(())
+    }
+
+    /// Deletes the director's macvlan device and makes it anew ([`Arms::Macvlan`]).
+    pub(super) fn remake_macvlan(&self) -> Result<()> {
+        let director = self.namespace(Host::Director(1));
+        let (front, _) = ends(self.director_interfaces());
+        director.ip(&format!("link del {front}"))?;
+        self.configure_only_director(&director)
+    }
+
     fn configure_only_director(&self, director: &Namespace) -> Result<()> {
         let interfaces = self.director_interfaces();
         let (front, back) = ends(interfaces);
         let mut lines = String::new();
-        if self.arms == Arms::Bridge {
-            writeln!(
-                lines,
-                "link add {front} type bridge mcast_snooping 0 forward_delay 0"
-            )?;
-            writeln!(lines, "link set {BRIDGED} master {front} up")?;
-            director.run("ethtool", &["-K", BRIDGED, "gro", "on"])?;
+        match self.arms {
+            Arms::Bridge | Arms::Inside => {
+                writeln!(
+                    lines,
+                    "link add {back} type bridge mcast_snooping 0 forward_delay 0"
+                )?;
+                writeln!(lines, "link set {PORT} master {back} up")?;
+                director.run("ethtool", &["-K", PORT, "gro", "on"])?;
+            }
+            Arms::Macvlan => {
+                // Or the interface below answers for addresses upon it.
+                director.sysctl(&[("ipv4/conf/all/arp_ignore", "1")])?;
+                writeln!(lines, "link set {PORT} up")?;
+                writeln!(
+                    lines,
+                    "link add {front} link {PORT} address {MACVLAN} type macvlan mode bridge"
+                )?;
+            }
+            Arms::One | Arms::Two | Arms::Container => {}
         }
         for interface in interfaces {
             writeln!(lines, "link set {interface} up")?;

@@ -251,7 +251,7 @@ fn tls_and_names_are_asked_for_by_the_service_path() {
     for id in ids {
         file += &(service(id, 443, web) + &service(id, 53, names));
     }
-    // Without a driver for the program it goes by the kernel's generic code.
+    // Without a driver for the program it goes behind it.
     let Some(health) = HealthLab::with(Arms::Bridge, &file) else {
         return;
     };

@@ -7,7 +7,10 @@ use lvs_common::abi;
 use crate::neighbour::{Interface, Interfaces};
 
 /// The records of all interfaces, by index. `senders` are those that take frames from an XDP program.
-pub fn entries(interfaces: &Interfaces, senders: &BTreeSet<u32>) -> BTreeMap<u32, abi::Interface> {
+pub(super) fn entries(
+    interfaces: &Interfaces,
+    senders: &BTreeSet<u32>,
+) -> BTreeMap<u32, abi::Interface> {
     let entry = |(&index, interface): (&u32, &Interface)| {
         let below = interface.plain_vlan().filter(|(lower, _)| {
             let lower = interfaces.get(lower);

@@ -1,10 +1,18 @@
-//! The devices of the network namespace: what each can do for the packet path.
+//! The devices of the network namespace: what each can do for the packet path, and where it runs on them.
 //!
+//! - `netdev`: what the kernel says of its devices and XDP.
+//! - `modes`: the operator's words; `decide`: XDP, TC or both, without I/O.
+//! - `losses`: frames that were lost after an XDP program handed them over.
+//! - `placement`: the programs at those places, as all of it changes.
 //! - `entry`: the records of the interfaces for the program.
-//! - `sends`: which of them take frames from an XDP program.
 
+mod decide;
 mod entry;
-mod sends;
+mod losses;
+mod modes;
+mod netdev;
+mod placement;
 
-pub use entry::entries;
-pub use sends::senders;
+pub use modes::{Mode, ModeOption, Modes};
+pub use netdev::{Changes, Netdev};
+pub use placement::{Placement, PlacementError};

@@ -111,6 +111,16 @@ impl NextHops {
         addresses.iter().all(|address| self.number(*address) != 0)
     }
 
+    /// Indices of the interfaces that the hops in force lead by, where an XDP program would send.
+    pub(super) fn ways_out(&self) -> BTreeSet<u32> {
+        let hops = self
+            .by_address
+            .values()
+            .filter(|hop| !hop.local && hop.number != 0);
+        hops.filter_map(|hop| Some(self.maps.hops.read(hop.number)?.interface))
+            .collect()
+    }
+
     /// Followed addresses without a hop.
     pub(super) fn unresolved(&self) -> Vec<IpAddr> {
         let followed = self.followed.borrow();

@@ -32,6 +32,11 @@ impl Director {
         self.hops.unresolved()
     }
 
+    /// Indices of the interfaces by which packets leave for real servers.
+    pub fn ways_out(&self) -> BTreeSet<u32> {
+        self.hops.ways_out()
+    }
+
     /// Stops sending to addresses that have been unresolved for a while; forgets those of no server.
     pub(super) fn expire_hops(&mut self) {
         for address in self.hops.lost() {

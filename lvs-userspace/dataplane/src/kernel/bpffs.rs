@@ -7,10 +7,17 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
+use super::attach::{interface_name, remove_filter};
 use super::error::KernelError;
 
-/// Prefix of the names of pinned BPF links.
-pub(super) const LINK: &str = "link-";
+/// Prefix of the names of pinned links of the program in a driver.
+pub(super) const XDP_LINK: &str = "link-";
+/// Prefix of the names of pinned links of the program behind a driver.
+pub(super) const TCX_LINK: &str = "tcx-";
+/// Prefix of the names of marks: there is a filter with that program.
+pub(super) const FILTER: &str = "filter-";
+/// Prefix of the names of pinned links of the programs that count lost frames.
+pub(super) const TRACE_LINK: &str = "trace-";
 
 /// Usual mount point of the BPF file system.
 const USUAL_MOUNT: &str = "/sys/fs/bpf";
@@ -101,8 +108,16 @@ impl Directory {
     /// Removes all pins: first what is attached, then the mark that the maps are complete.
     pub(super) fn clear(&self) -> Result<(), KernelError> {
         let mut names = self.pins()?;
+        for filter in names.iter().filter_map(|name| name.strip_prefix(FILTER)) {
+            remove_filter(&interface_name(filter));
+        }
         let rank = |name: &str| match name {
-            link if link.starts_with(LINK) => 0,
+            link if [XDP_LINK, TCX_LINK]
+                .iter()
+                .any(|prefix| link.starts_with(prefix)) =>
+            {
+                0
+            }
             lvs_common::abi::CONFIG => 1,
             _ => 2,
         };

@@ -15,7 +15,7 @@ pub(super) fn get(index: u32) -> io::Result<LinkMessage> {
 }
 
 /// All interfaces.
-pub(super) fn dump() -> io::Result<Vec<LinkMessage>> {
+pub(crate) fn dump() -> io::Result<Vec<LinkMessage>> {
     let table = RouteNetlinkMessage::GetLink(LinkMessage::default());
     let messages = block_on(async |requests| requests.dump(table).await)?;
     let links = messages.into_iter().filter_map(|message| match message {

@@ -7,15 +7,20 @@ use aya::maps::{MapData, MapInfo};
 use aya::programs::{Program, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use aya_obj::Object;
-use lvs_common::abi::{self, ABI_VERSION, Config, DEFAULT_FRAGMENTS, DEFAULT_SLOTS, Sync, WAYS};
+use lvs_common::abi::{
+    self, ABI_VERSION, Config, DEFAULT_FRAGMENTS, DEFAULT_SLOTS, Sync, TraceOffsets, WAYS,
+};
 use lvs_common::connection::Protocol;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
+use zerocopy::FromZeros as _;
 
 use super::bpffs::Directory;
 use super::error::{KernelError, load_error, program_error};
 use super::mapping::Mapping;
 use super::maps::{Maps, ServiceKeys};
 use super::stage_programs::{StagePrograms, is_private};
+use super::trace;
+use super::wire::Wire;
 
 /// The BPF object, part of the executable.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/director.o"));
@@ -149,11 +154,10 @@ impl DataPath {
             directory.clear()?;
             (new_config()?, wanted)
         };
-        config.options = if options.rss_source {
-            Config::RSS_SOURCE
-        } else {
-            0
-        };
+        config.options &= Config::MIXED;
+        if options.rss_source {
+            config.options |= Config::RSS_SOURCE;
+        }
         config.icmp_rate = options.icmp_rate;
         config.sync.threshold = options.sync_threshold;
         config.sync.repeats = Sync::every(options.sync_period);
@@ -164,7 +168,7 @@ impl DataPath {
                 let stages = StagePrograms::take(&mut ebpf, &directory)?;
                 Ok((ebpf, maps, keys, stages))
             });
-        let (ebpf, maps, keys, stages) = match loaded {
+        let (mut ebpf, maps, keys, stages) = match loaded {
             Ok(loaded) => loaded,
             Err(error) if adopted => return Err(error),
             Err(error) => {
@@ -172,6 +176,7 @@ impl DataPath {
                 return Err(error);
             }
         };
+        trace::attach(&mut ebpf, &directory);
         maps.config.write(0, config);
         if !adopted {
             maps.config.write(0, Config { ready: 1, ..config });
@@ -218,6 +223,9 @@ pub fn verify(options: &Options) -> Result<Vec<Verified>, KernelError> {
     )?;
     let mut verified = Vec::new();
     for (name, program) in ebpf.programs() {
+        if matches!(program, Program::RawTracePoint(_)) {
+            continue;
+        }
         let info = program.info().map_err(program_error("cannot ask about"))?;
         verified.push(Verified {
             program: name.to_owned(),
@@ -352,6 +360,8 @@ fn load(
     for (_, program) in ebpf.programs_mut() {
         let loaded = match program {
             Program::SchedClassifier(program) => program.load(),
+            // Loaded when they are attached: a kernel that does not take them loses a count only.
+            Program::RawTracePoint(_) => Ok(()),
             program => {
                 let program: &mut Xdp = program.try_into().map_err(program_error("cannot use"))?;
                 program.load()
@@ -368,13 +378,18 @@ fn make(
     sizes: Sizes,
     pins: Option<(&Directory, &Object)>,
 ) -> Result<Ebpf, KernelError> {
+    let trace = Wire(trace::offsets().unwrap_or_else(|error| {
+        debug!("lost frames cannot be counted: {error}");
+        TraceOffsets::new_zeroed()
+    }));
     let mut loader = EbpfLoader::new();
     loader
         .override_global("SECRETS", &config.secrets, true)
         .override_global("SETS4", &sizes.sets4, true)
         .override_global("SETS6", &sizes.sets6, true)
         .override_global("OPTIONS", &config.options, true)
-        .override_global("ICMP_RATE", &config.icmp_rate, true);
+        .override_global("ICMP_RATE", &config.icmp_rate, true)
+        .override_global("TRACE", &trace, false);
     for (name, entries) in sizes.by_name() {
         loader.map_max_entries(name, entries);
     }

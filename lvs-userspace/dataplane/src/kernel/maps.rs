@@ -20,6 +20,7 @@ use super::own_map::own_map;
 use super::per_cpu::{Counters, Verdicts};
 use super::probes::Probes;
 use super::saved_sync_daemon::SavedSyncDaemon;
+use super::trace::LostFrames;
 use super::wire::Wire;
 
 /// Peers that are kept in [`Maps::sending_peers`].
@@ -50,6 +51,7 @@ pub struct Maps {
     pub interfaces: InterfaceTable,
     pub own_hosts: OwnHosts,
     pub neighbour_requests: NeighbourRequests,
+    pub lost_frames: LostFrames,
     /// The sync daemons that are to run, by role: they outlive the process.
     pub sync_daemons: Mapping<SavedSyncDaemon>,
     /// The directors whose connections may be in the tables; 0: none.
@@ -93,6 +95,7 @@ impl Maps {
             interfaces: InterfaceTable::take(map(ebpf, abi::INTERFACES)?)?,
             own_hosts: OwnHosts::take(map(ebpf, abi::OWN_HOSTS)?)?,
             neighbour_requests: NeighbourRequests::take(map(ebpf, abi::NEIGHBOUR_REQUESTS)?)?,
+            lost_frames: LostFrames::take(map(ebpf, abi::LOST_FRAMES)?)?,
             sync_daemons: Mapping::of(&sync_daemons, "sync_daemons")?,
             sending_peers: Mapping::of(&sending_peers, "sending_peers")?,
         })

@@ -6,7 +6,7 @@ use super::interfaces;
 
 /// The place of the program in the receive path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub(super) enum Mode {
     /// In the driver.
     Native,
     /// In the kernel's generic code, after a packet buffer was allocated.
@@ -18,16 +18,6 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// The mode, as the status shows it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Native => "native",
-            Self::Generic => "generic",
-            Self::Offloaded => "offloaded",
-            Self::Unknown => "unknown",
-        }
-    }
-
     /// The mode on an interface, by the kernel.
     pub(super) fn of(interface: u32) -> Self {
         let answer = interfaces::get(interface);

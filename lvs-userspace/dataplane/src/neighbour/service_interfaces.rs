@@ -1,6 +1,7 @@
 //! The interfaces by which packets of services come and go: those of a director whose operator named none.
 
 use std::collections::{BTreeSet, HashMap};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use rtnetlink::packet_route::RouteNetlinkMessage;
@@ -9,8 +10,9 @@ use rtnetlink::packet_route::link::LinkMessage;
 
 use super::decode;
 use super::lookup::{BATCH, look_up};
-use super::tables::{Route, Tables};
+use super::tables::{Interfaces, Route, Tables};
 use super::update::Update;
+use crate::kernel;
 use crate::netlink::{Error, Requests};
 
 /// Addresses like those of clients: addresses for documentation (RFC 5737, RFC 3849), which are on
@@ -20,7 +22,18 @@ const CLIENTS: [IpAddr; 2] = [
     IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
 ];
 
-/// The Ethernet interfaces that hold these addresses (of virtual services and real servers) or lead to
+/// All interfaces of the network namespace, for a thread that may wait for the kernel.
+pub fn read_interfaces() -> io::Result<Interfaces> {
+    let links = kernel::links()?;
+    let update = |link| decode::update(&RouteNetlinkMessage::NewLink(link));
+    let interface = |link| match update(link) {
+        Some(Update::Interface(index, Some(state))) => Some((index, state)),
+        _ => None,
+    };
+    Ok(links.into_iter().filter_map(interface).collect())
+}
+
+/// The interfaces that hold these addresses (of virtual services and real servers) or lead to
 /// them, and those of the default routes, by which clients come.
 ///
 /// An address that nothing leads to has none; an interface below a VLAN device stands for it.

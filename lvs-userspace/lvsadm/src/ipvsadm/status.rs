@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use lvs_api::model::Family;
-use lvs_api::protocol::{Status, Table};
+use lvs_api::protocol::{Interface, LostFrames, Status, Table};
 
 /// Prints the status.
 pub(super) fn print(out: &mut impl Write, status: &Status) -> io::Result<()> {
@@ -15,17 +15,19 @@ pub(super) fn print(out: &mut impl Write, status: &Status) -> io::Result<()> {
         tables,
         unresolved,
         missing_sources,
+        lost,
     } = status;
     writeln!(out, "lvsd {version}, process {pid}, map layout {abi}")?;
 
     writeln!(out, "\nInterfaces:")?;
     for interface in interfaces {
-        let hint = if interface.mode == "generic" {
-            " (slow: the driver has no XDP)"
+        let Interface { name, mode, why } = interface;
+        let why = if why.is_empty() {
+            String::new()
         } else {
-            ""
+            format!(" ({why})")
         };
-        writeln!(out, "  {:<15} {}{hint}", interface.name, interface.mode)?;
+        writeln!(out, "  {name:<15} {mode}{why}")?;
     }
     if interfaces.is_empty() {
         writeln!(out, "  none: no packet reaches the director")?;
@@ -70,25 +72,43 @@ pub(super) fn print(out: &mut impl Write, status: &Status) -> io::Result<()> {
             writeln!(out, "  {address}")?;
         }
     }
+
+    if !lost.is_empty() {
+        writeln!(
+            out,
+            "\nFrames that were forwarded, but that the kernel did not send:"
+        )?;
+        for LostFrames {
+            interface,
+            error,
+            frames,
+        } in lost
+        {
+            writeln!(out, "  {interface:<15} {frames:>12} ({error})")?;
+        }
+    }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lvs_api::protocol::Interface;
 
     #[test]
     fn status_shows_interfaces_tables_and_unresolved_servers() {
-        let interface = |name: &str, mode: &str| Interface {
+        let interface = |name: &str, mode: &str, why: &str| Interface {
             name: name.into(),
             mode: mode.into(),
+            why: why.into(),
         };
         let status = Status {
             version: "0.1.0".to_owned(),
             abi: 3,
             pid: 4711,
-            interfaces: vec![interface("eth0", "native"), interface("eth1", "generic")],
+            interfaces: vec![
+                interface("eth0", "native", ""),
+                interface("br0", "tc", "a bridge device runs no XDP programs"),
+            ],
             tables: vec![
                 Table {
                     family: Family::Ipv4,
@@ -103,6 +123,11 @@ mod tests {
             ],
             unresolved: vec!["10.0.0.9".parse().expect("an address")],
             missing_sources: vec!["10.0.0.7".parse().expect("an address")],
+            lost: vec![LostFrames {
+                interface: "eth0".to_owned(),
+                error: "it is down".to_owned(),
+                frames: 3,
+            }],
         };
         let mut out = Vec::new();
         print(&mut out, &status).expect("memory takes it");
@@ -113,7 +138,7 @@ lvsd 0.1.0, process 4711, map layout 3
 
 Interfaces:
   eth0            native
-  eth1            generic (slow: the driver has no XDP)
+  br0             tc (a bridge device runs no XDP programs)
 
 Connections:
   IPv4       123456 of 1048576 (11.7 %)
@@ -124,6 +149,9 @@ Real servers whose next hop is not known:
 
 Source addresses of full NAT that this machine does not have (replies get lost):
   10.0.0.7
+
+Frames that were forwarded, but that the kernel did not send:
+  eth0                       3 (it is down)
 "
         );
     }

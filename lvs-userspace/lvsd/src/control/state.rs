@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use lvs_api::model::Family;
-use lvs_api::protocol::{Interface, Status, Table};
+use lvs_api::protocol::{Interface, LostFrames, Status, Table};
 use lvs_dataplane::connections::Occupation;
 use lvs_dataplane::director::Director;
 use lvs_dataplane::kernel::Maps;
@@ -24,7 +24,7 @@ pub(crate) struct Control {
     sync: SyncDaemons,
     peers: OnceLock<Arc<Peers>>,
     roles: Arc<Roles>,
-    interfaces: Mutex<Vec<Interface>>,
+    interfaces: Mutex<(Vec<Interface>, Vec<LostFrames>)>,
     occupation: Mutex<Occupation>,
     reloads: mpsc::Sender<Reload>,
     controller: OnceLock<Handle>,
@@ -106,9 +106,9 @@ impl Control {
         &self.roles
     }
 
-    /// Sets the interfaces that the program runs on.
-    pub(crate) fn set_interfaces(&self, interfaces: Vec<Interface>) {
-        *self.interfaces.lock() = interfaces;
+    /// Sets the interfaces that the program runs on, and the frames that were lost on their way out.
+    pub(crate) fn set_interfaces(&self, interfaces: Vec<Interface>, lost: Vec<LostFrames>) {
+        *self.interfaces.lock() = (interfaces, lost);
     }
 
     /// Sets the number of connections that the last sweep met.
@@ -121,6 +121,7 @@ impl Control {
         let occupation = *self.occupation.lock();
         let unresolved = self.director().unresolved();
         let missing_sources = self.director().foreign_sources().into_iter().collect();
+        let (interfaces, lost) = self.interfaces.lock().clone();
         let table = |family, entries, capacity: u32| Table {
             family,
             entries,
@@ -130,7 +131,7 @@ impl Control {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             abi: lvs_common::abi::ABI_VERSION,
             pid: std::process::id(),
-            interfaces: self.interfaces.lock().clone(),
+            interfaces,
             tables: vec![
                 table(
                     Family::Ipv4,
@@ -145,6 +146,7 @@ impl Control {
             ],
             unresolved,
             missing_sources,
+            lost,
         }
     }
 }

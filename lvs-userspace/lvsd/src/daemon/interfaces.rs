@@ -1,4 +1,4 @@
-//! The interfaces that the program runs on.
+//! The interfaces that the programs run on.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -6,38 +6,41 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
 use lvs_api::model::ServiceId;
-use lvs_api::protocol::Interface;
-use lvs_dataplane::kernel::{Attachment, DataPath, KernelError};
-use lvs_dataplane::neighbour::service_interfaces;
-use lvs_dataplane::{own_addresses, source_checks};
+use lvs_dataplane::device::{Netdev, Placement};
+use lvs_dataplane::kernel::{DataPath, KernelError};
+use lvs_dataplane::neighbour::{Interfaces as LinkTable, service_interfaces};
 use parking_lot::Mutex;
 use tracing::{error, info, warn};
 
 use super::file::File;
+use super::settings::Settings;
 use crate::control::Control;
 
-/// The program on its interfaces.
+/// The programs on their interfaces.
 pub(super) struct Interfaces {
-    data_path: DataPath,
-    attachments: Vec<Attachment>,
+    placement: Placement,
     /// The operator named them: there are no others.
     named: bool,
     /// Names of those by which packets of the services come and go, by the routes of the last lookup.
     known: BTreeSet<String>,
+    /// Indices of the interfaces by which packets leave for real servers.
+    hops: BTreeSet<u32>,
 }
 
 impl Interfaces {
     /// Attaches to the interfaces named. Where none is, to those of the data path that was found, and to
     /// those where packets of these addresses come and go.
     pub(super) fn attach(
-        mut data_path: DataPath,
-        named: &[String],
+        data_path: DataPath,
+        settings: &Settings,
         addresses: BTreeSet<IpAddr>,
+        hops: BTreeSet<u32>,
     ) -> Result<Self> {
         let known = find(addresses);
-        let mut wanted = named.to_vec();
+        let mut placement = Placement::new(data_path, settings.modes.clone());
+        let mut wanted = settings.interfaces.clone();
         if wanted.is_empty() {
-            wanted = data_path.attached()?;
+            wanted = placement.found()?;
             wanted.retain(|name| exists(name));
         }
         if wanted.is_empty() {
@@ -50,11 +53,12 @@ impl Interfaces {
         if wanted.is_empty() {
             warn!("no interface is named (--interface): nothing will be forwarded");
         }
+        placement.start(&wanted, &hops)?;
         let mut interfaces = Self {
-            attachments: data_path.attach(&wanted)?,
-            data_path,
-            named: !named.is_empty(),
+            placement,
+            named: !settings.interfaces.is_empty(),
             known: BTreeSet::new(),
+            hops,
         };
         let known = known.unwrap_or_default();
         if interfaces.named {
@@ -68,7 +72,7 @@ impl Interfaces {
     /// Attaches to those of these interfaces, by which packets of the services come and go, where the program
     /// does not run yet. Failures are logged. True if it attached to any.
     fn attach_missing(&mut self, known: BTreeSet<String>) -> bool {
-        let runs = |name: &&String| self.attachments.iter().any(|a| a.interface == **name);
+        let runs = |name: &&String| self.placement.includes(name);
         let new: Vec<_> = known.iter().filter(|name| !runs(name)).cloned().collect();
         if self.named {
             for name in new.iter().filter(|name| !self.known.contains(*name)) {
@@ -82,28 +86,57 @@ impl Interfaces {
         }
         self.known = known;
         log(new.iter());
-        let before = self.attachments.len();
+        let mut attached = false;
         for name in new {
-            match self.data_path.attach_to(&name) {
-                Ok(attachment) => self.attachments.push(attachment),
+            match self.placement.add(&name, &self.hops) {
+                Ok(()) => attached = true,
                 Err(error) => warn!("{:#}", anyhow::Error::from(error)),
             }
         }
-        self.attachments.len() > before
+        attached
     }
 
-    /// The interfaces, for people.
-    pub(super) fn describe(&self) -> Vec<Interface> {
-        let interface = |attachment: &Attachment| Interface {
-            name: attachment.interface.clone(),
-            mode: attachment.mode.name().to_owned(),
-        };
-        self.attachments.iter().map(interface).collect()
+    /// Decides anew where the programs run. Returns the interfaces that take frames from an XDP program.
+    pub(super) fn settle(
+        &mut self,
+        control: &Control,
+        told: Option<Arc<LinkTable>>,
+        hops: BTreeSet<u32>,
+    ) -> BTreeSet<u32> {
+        self.hops = hops;
+        if self.placement.settle(told, &self.hops) {
+            self.publish(control);
+        }
+        self.placement.senders()
+    }
+
+    /// Packets are about to leave by these interfaces, too.
+    pub(super) fn expect(&mut self, control: &Control, hops: BTreeSet<u32>) {
+        if !hops.is_subset(&self.hops) {
+            self.hops.extend(hops);
+            let hops = self.hops.clone();
+            self.settle(control, None, hops);
+        }
+    }
+
+    /// Publishes the interfaces for people.
+    pub(super) fn publish(&self, control: &Control) {
+        control.set_interfaces(self.placement.describe(), self.placement.lost());
+    }
+
+    /// The interfaces that take frames from an XDP program.
+    pub(super) fn senders(&self) -> BTreeSet<u32> {
+        self.placement.senders()
+    }
+
+    /// The family of the kernel that tells of changes, if it has one.
+    pub(super) const fn netdev(&self) -> Option<Netdev> {
+        self.placement.netdev()
     }
 
     /// The data path, for its removal.
     pub(super) fn into_data_path(self) -> DataPath {
-        self.data_path
+        self.placement.into_data_path()
     }
 }
 
@@ -113,7 +146,7 @@ pub(super) fn probe_attacher(
 ) -> impl Fn(&str) -> Result<(), KernelError> + Send + Sync {
     move |interface| {
         let mut interfaces = interfaces.lock();
-        interfaces.data_path.send_probes(interface)
+        interfaces.placement.data_path().send_probes(interface)
     }
 }
 
@@ -131,7 +164,7 @@ pub(super) async fn attach_missing(
     let attach = move || {
         let mut interfaces = interfaces.lock();
         if interfaces.attach_missing(known) {
-            control.set_interfaces(interfaces.describe());
+            interfaces.publish(&control);
         }
     };
     if let Err(error) = tokio::task::spawn_blocking(attach).await {
@@ -198,24 +231,4 @@ fn exists(interface: &str) -> bool {
         warn!("the interface {interface} is gone");
     }
     exists
-}
-
-/// A task that attaches again where an interface was made anew, and follows the own addresses.
-pub(super) fn follower(
-    interfaces: Arc<Mutex<Interfaces>>,
-) -> impl FnMut(&Control) + Send + 'static {
-    move |control| {
-        own_addresses::follow(control.maps());
-        source_checks::follow(control.maps());
-        source_checks::let_loopback_forward();
-        let mut interfaces = interfaces.lock();
-        let Interfaces {
-            data_path,
-            attachments,
-            ..
-        } = &mut *interfaces;
-        if data_path.follow(attachments) {
-            control.set_interfaces(interfaces.describe());
-        }
-    }
 }

@@ -8,9 +8,11 @@ use std::time::Duration;
 use lvs_common::abi::Hop;
 use lvs_dataplane::director::NextHop;
 use lvs_dataplane::neighbour::{Change, Neighbours, Resolution};
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tracing::error;
 
+use super::interfaces::Interfaces;
 use super::stop::ended;
 use crate::control::Control;
 
@@ -45,11 +47,23 @@ pub(super) async fn follow(
     }
 }
 
-/// Applies the changes that the resolver reports to the director.
-pub(super) async fn apply_changes(mut changes: mpsc::Receiver<Vec<Change>>, control: Arc<Control>) {
+/// Applies the changes that the resolver reports to the director. Before packets leave by an interface, the
+/// programs are where that needs them.
+pub(super) async fn apply_changes(
+    mut changes: mpsc::Receiver<Vec<Change>>,
+    control: Arc<Control>,
+    interfaces: Arc<Mutex<Interfaces>>,
+) {
     while let Some(changes) = changes.recv().await {
-        let control = Arc::clone(&control);
+        let (control, interfaces) = (Arc::clone(&control), Arc::clone(&interfaces));
         let work = tokio::task::spawn_blocking(move || {
+            let hops = changes
+                .iter()
+                .filter_map(|change| match &change.resolution {
+                    Resolution::Resolved(hop) => Some(hop.interface),
+                    _ => None,
+                });
+            interfaces.lock().expect(&control, hops.collect());
             let mut director = control.director();
             for change in changes {
                 director.resolve(change.address, next_hop(change.resolution));

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use lvs_api::role::Role;
+use lvs_dataplane::device::Modes;
 use lvs_dataplane::kernel::Options;
 use lvs_failover::role::AddressGroup;
 use lvs_replication::ipvs::SyncOptions;
@@ -17,6 +18,8 @@ pub(crate) struct Settings {
     pub config: Option<PathBuf>,
     /// Interfaces to run on; none: where the program runs already.
     pub interfaces: Vec<String>,
+    /// Where the programs run on them.
+    pub modes: Modes,
     /// Folder where the data path is pinned.
     pub bpffs: PathBuf,
     /// Control socket.

@@ -80,8 +80,9 @@ pub(super) fn start(settings: &Settings) -> Result<Started> {
     own_addresses::follow(&data_path.maps);
     source_checks::follow(&data_path.maps);
     source_checks::let_loopback_forward();
-    let interfaces = Interfaces::attach(data_path, &settings.interfaces, addresses)?;
-    control.set_interfaces(interfaces.describe());
+    let hops = control.director().ways_out();
+    let interfaces = Interfaces::attach(data_path, settings, addresses, hops)?;
+    interfaces.publish(&control);
     let interfaces = Arc::new(Mutex::new(interfaces));
     let socket = Socket::bind(&settings.socket)
         .with_context(|| format!("cannot listen at {}", settings.socket.display()))?;

@@ -16,7 +16,7 @@ use tokio::time::MissedTickBehavior;
 use tracing::{debug, error};
 
 use super::interfaces::Interfaces;
-use super::{client_routes, devices, interfaces, next_hops, sources, stop, systemd};
+use super::{client_routes, devices, next_hops, sources, stop, systemd};
 use crate::control::Control;
 
 /// Interval at which repeated SYNs, which the data path counts, are read.
@@ -31,13 +31,25 @@ pub(super) fn start(
     interfaces: &Arc<Mutex<Interfaces>>,
     stopped: &watch::Receiver<()>,
 ) -> Result<Vec<JoinHandle<()>>> {
-    let links = Links::default();
+    let links = Links {
+        senders: watch::Sender::new(Arc::new(interfaces.lock().senders())),
+        ..Links::default()
+    };
     let (neighbours, changes) = Neighbours::start(&links)?;
     let followed = control.director().followed();
     let mut tasks = vec![
         tokio::spawn(next_hops::follow(neighbours, followed, stopped.clone())),
-        tokio::spawn(next_hops::apply_changes(changes, Arc::clone(control))),
-        tokio::spawn(devices::follow(links, Arc::clone(control), stopped.clone())),
+        tokio::spawn(next_hops::apply_changes(
+            changes,
+            Arc::clone(control),
+            Arc::clone(interfaces),
+        )),
+        tokio::spawn(devices::follow(
+            links,
+            Arc::clone(interfaces),
+            Arc::clone(control),
+            stopped.clone(),
+        )),
         spawn_every(Duration::from_secs(1), control, stopped.clone(), sweep()),
         tokio::spawn(client_routes::follow(
             RouteChanges::open()?,
@@ -56,12 +68,6 @@ pub(super) fn start(
             |control| {
                 control.director().sample();
             },
-        ),
-        spawn_every(
-            Duration::from_secs(1),
-            control,
-            stopped.clone(),
-            interfaces::follower(Arc::clone(interfaces)),
         ),
         spawn_every(SOURCES, control, stopped.clone(), sources::watcher()),
         spawn_every(SYN_RETRIES, control, stopped.clone(), probe_silent_servers),

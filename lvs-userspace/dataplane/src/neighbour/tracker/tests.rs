@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::neighbour::tables::{Address, Discovery};
+use crate::neighbour::tables::Address;
 use crate::neighbour::update::Prefix;
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];

@@ -1,0 +1,28 @@
+//! Frames that nobody sent, see [`super::LOST_FRAMES`].
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Key of the frames that an XDP program handed over and that were lost after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct LostKey {
+    /// Index of the interface that should have sent them.
+    pub interface: u32,
+    /// The kernel's error number (errno(3)); 0: it named none.
+    pub error: u32,
+}
+
+/// Where the programs that count lost frames find what they ask for, in bytes from the beginning of the
+/// kernel's structures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct TraceOffsets {
+    /// `net_device.ifindex`.
+    pub interface: u32,
+    /// `net_device.nd_net`.
+    pub namespace: u32,
+    /// `net.ns.inum`.
+    pub number: u32,
+    /// The `inum` of the director's network namespace.
+    pub own: u32,
+}

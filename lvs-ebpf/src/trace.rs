@@ -1,0 +1,123 @@
+//! Counts the frames that an XDP program handed over and that nobody sent: the kernel drops them after the
+//! program is over, and tells its tracepoints alone.
+
+use aya_ebpf::helpers::bpf_probe_read_kernel;
+use aya_ebpf::programs::RawTracePointContext;
+use lvs_common::abi::{LostKey, TraceOffsets};
+
+use crate::{atomic, maps};
+
+/// Where to find what is asked for in the structures of the running kernel, set before the programs are loaded.
+#[unsafe(no_mangle)]
+static TRACE: TraceOffsets = TraceOffsets {
+    interface: u32::MAX,
+    namespace: u32::MAX,
+    number: u32::MAX,
+    own: u32::MAX,
+};
+
+/// `XDP_TX` of `linux/bpf.h`: the one action whose failure `xdp_exception` tells.
+const XDP_TX: u32 = 3;
+/// `BPF_NOEXIST`.
+const NOT_THERE_YET: u64 = 1;
+
+/// `xdp_redirect_err` (device, program, target, error, map type, map id, index): a frame that no device took.
+#[inline(always)]
+pub(crate) fn redirect(context: &RawTracePointContext) {
+    let (device, error, index): (*const u8, i32, u32) =
+        (context.arg(0), context.arg(3), context.arg(6));
+    count(device, Some(index), error, 1);
+}
+
+/// `xdp_devmap_xmit` (from, to, sent, dropped, error): what became of the frames for a device.
+#[inline(always)]
+pub(crate) fn transmit(context: &RawTracePointContext) {
+    let dropped: i32 = context.arg(3);
+    if dropped <= 0 {
+        return;
+    }
+    let (from, to, error): (*const u8, *const u8, i32) =
+        (context.arg(0), context.arg(1), context.arg(4));
+    if let Some(to) = interface(to) {
+        count(from, Some(to), error, dropped as u64);
+    }
+}
+
+/// `xdp_bulk_tx` (device, sent, dropped, error): what became of the frames sent back.
+#[inline(always)]
+pub(crate) fn bulk(context: &RawTracePointContext) {
+    let dropped: i32 = context.arg(2);
+    if dropped > 0 {
+        count(context.arg(0), None, context.arg(3), dropped as u64);
+    }
+}
+
+/// `xdp_exception` (device, program, action): a frame that could not be sent back.
+#[inline(always)]
+pub(crate) fn exception(context: &RawTracePointContext) {
+    let action: u32 = context.arg(2);
+    if action == XDP_TX {
+        count(context.arg(0), None, 0, 1);
+    }
+}
+
+/// Counts frames that came by a device and should have left by `to`, or back by the same.
+#[inline(always)]
+fn count(from: *const u8, to: Option<u32>, error: i32, frames: u64) {
+    let offsets = offsets();
+    if namespace(from, &offsets) != Some(offsets.own) {
+        return;
+    }
+    let Some(interface) = to.or_else(|| interface(from)) else {
+        return;
+    };
+    let key = LostKey {
+        interface,
+        error: error.unsigned_abs(),
+    };
+    if add(&key, frames) {
+        return;
+    }
+    // Another CPU may be first.
+    if maps::lost_frames
+        .insert(&key, &frames, NOT_THERE_YET)
+        .is_err()
+    {
+        add(&key, frames);
+    }
+}
+
+#[inline(always)]
+fn add(key: &LostKey, frames: u64) -> bool {
+    let Some(counter) = maps::lost_frames.get_ptr_mut(key) else {
+        return false;
+    };
+    // SAFETY: a value of the map, of eight aligned bytes.
+    unsafe { atomic::add(counter, frames) };
+    true
+}
+
+#[inline(always)]
+fn offsets() -> TraceOffsets {
+    // SAFETY: a static; volatile, because its value is set in the object.
+    unsafe { core::ptr::read_volatile(&raw const TRACE) }
+}
+
+#[inline(always)]
+fn interface(device: *const u8) -> Option<u32> {
+    read(device.wrapping_add(offsets().interface as usize).cast())
+}
+
+/// The number of a device's network namespace.
+#[inline(always)]
+fn namespace(device: *const u8, offsets: &TraceOffsets) -> Option<u32> {
+    let namespace: u64 = read(device.wrapping_add(offsets.namespace as usize).cast())?;
+    let namespace = namespace as usize as *const u8;
+    read(namespace.wrapping_add(offsets.number as usize).cast())
+}
+
+#[inline(always)]
+fn read<T>(from: *const T) -> Option<T> {
+    // SAFETY: the helper reads any address and fails where there is nothing.
+    unsafe { bpf_probe_read_kernel(from) }.ok()
+}

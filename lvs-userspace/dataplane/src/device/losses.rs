@@ -1,0 +1,128 @@
+//! What lost frames tell: frames that an XDP program handed over, and that the kernel then did not send.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::{Duration, Instant};
+
+/// Frames by the interface that should have sent them and the kernel's error number.
+pub(super) type Counts = BTreeMap<(u32, u32), u64>;
+
+/// Time between two reports about the same.
+const QUIET: Duration = Duration::from_mins(1);
+
+/// The counts that were seen, and what was said of them.
+#[derive(Debug, Default)]
+pub(super) struct Losses {
+    seen: Counts,
+    said: BTreeMap<(u32, u32), (Instant, u64)>,
+}
+
+/// More frames that were lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Loss {
+    /// Interface that should have sent them.
+    pub(super) interface: u32,
+    /// The kernel's error number; 0: it named none.
+    pub(super) error: u32,
+    /// Frames since the last report, if it is time for one.
+    pub(super) report: Option<u64>,
+}
+
+impl Loss {
+    /// The interface will send no frame of an XDP program.
+    pub(super) fn is_final(&self) -> bool {
+        matches!(
+            i32::try_from(self.error),
+            Ok(libc::EOPNOTSUPP | libc::ENXIO | libc::EINVAL)
+        )
+    }
+}
+
+impl Losses {
+    /// What was counted before counts for nothing.
+    pub(super) fn since(counts: Counts) -> Self {
+        Self {
+            said: BTreeMap::new(),
+            seen: counts,
+        }
+    }
+
+    /// All counts.
+    pub(super) fn counts(&self) -> &Counts {
+        &self.seen
+    }
+
+    /// Compares with what was counted by now.
+    pub(super) fn update(&mut self, counts: Counts, now: Instant) -> Vec<Loss> {
+        let mut losses = Vec::new();
+        for (&key, &frames) in &counts {
+            let before = self.seen.get(&key).copied().unwrap_or(0);
+            if frames <= before {
+                continue;
+            }
+            let said = self.said.get(&key);
+            let due = said.is_none_or(|&(at, _)| now >= at + QUIET);
+            let report = due.then(|| frames - said.map_or(before, |&(_, frames)| frames));
+            if due {
+                self.said.insert(key, (now, frames));
+            }
+            let (interface, error) = key;
+            losses.push(Loss {
+                interface,
+                error,
+                report,
+            });
+        }
+        self.seen = counts;
+        losses
+    }
+}
+
+/// The kernel's error for people.
+pub(super) fn describe(error: u32) -> String {
+    match i32::try_from(error) {
+        Ok(0) | Err(_) => "no room in its queue".to_owned(),
+        Ok(libc::ENOSPC | libc::EBUSY | libc::ENOBUFS) => "its queue was full".to_owned(),
+        Ok(libc::EOPNOTSUPP | libc::ENXIO) => "it takes no frames from XDP".to_owned(),
+        Ok(libc::ENETDOWN) => "it is down".to_owned(),
+        Ok(libc::EMSGSIZE) => "frames are longer than its MTU".to_owned(),
+        Ok(number) => io::Error::from_raw_os_error(number).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_is_reported_at_once_and_then_now_and_then() {
+        let now = Instant::now();
+        let key = (3, 95);
+        let mut losses = Losses::since(Counts::from([(key, 10)]));
+        let mut update = |frames, seconds| {
+            let found = losses.update(
+                Counts::from([(key, frames)]),
+                now + Duration::from_secs(seconds),
+            );
+            found.first().map(|loss| loss.report)
+        };
+        assert_eq!(update(10, 0), None, "lost before");
+        assert_eq!(update(12, 1), Some(Some(2)));
+        assert_eq!(update(15, 2), Some(None));
+        assert_eq!(update(15, 61), None);
+        assert_eq!(update(16, 62), Some(Some(4)));
+    }
+
+    #[test]
+    fn an_interface_that_cannot_is_told_from_one_that_is_full() {
+        let loss = |error: i32| Loss {
+            interface: 1,
+            error: error.unsigned_abs(),
+            report: None,
+        };
+        assert!(loss(libc::EOPNOTSUPP).is_final());
+        assert!(loss(libc::ENXIO).is_final());
+        assert!(!loss(libc::ENETDOWN).is_final());
+        assert!(!loss(0).is_final());
+    }
+}

@@ -1,0 +1,383 @@
+//! The programs, at those places of the interfaces where they fit.
+
+use std::collections::BTreeSet;
+use std::mem::offset_of;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use lvs_api::protocol::{Interface, LostFrames};
+use lvs_common::abi::Config;
+use nix::net::if_::if_nametoindex;
+use tracing::{info, warn};
+
+use super::decide::Devices;
+use super::entry::entries;
+use super::losses::{Losses, describe};
+use super::modes::{Mode, Modes};
+use super::netdev::{NDO_XMIT, Netdev};
+use crate::kernel::{DataPath, KernelError};
+use crate::neighbour::{Interfaces, read_interfaces};
+
+/// A failure to run the programs on an interface.
+#[derive(Debug, thiserror::Error)]
+pub enum PlacementError {
+    /// The operator's mode cannot be.
+    #[error("{interface} cannot do --mode xdp: {why}; use auto or tc")]
+    Mode {
+        /// The interface.
+        interface: String,
+        /// The reason.
+        why: String,
+    },
+    /// The kernel refuses.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+}
+
+/// The data path on its interfaces.
+pub struct Placement {
+    data_path: DataPath,
+    netdev: Option<Netdev>,
+    devices: Devices,
+    modes: Modes,
+    places: Vec<Place>,
+    losses: Losses,
+}
+
+/// An interface that the programs are to run on.
+struct Place {
+    name: String,
+    /// Its index; 0: it is gone.
+    index: u32,
+    /// In the driver, and behind it; `None`: nowhere.
+    running: Option<(bool, bool)>,
+    /// The reason for that, for people.
+    why: String,
+}
+
+impl Place {
+    const fn new(name: String) -> Self {
+        Self {
+            name,
+            index: 0,
+            running: None,
+            why: String::new(),
+        }
+    }
+
+    /// The places of the programs for people.
+    const fn mode(&self) -> &'static str {
+        match self.running {
+            Some((true, true)) => "native+tc",
+            Some((true, false)) => "native",
+            Some((false, true)) => "tc",
+            _ => "none",
+        }
+    }
+}
+
+impl Placement {
+    /// The data path on no interface yet; what is known of the devices is read.
+    pub fn new(data_path: DataPath, modes: Modes) -> Self {
+        let netdev = Netdev::find().unwrap_or_else(|error| {
+            warn!("the kernel does not tell what its devices do with XDP: {error}");
+            None
+        });
+        let interfaces = read_interfaces().unwrap_or_else(|error| {
+            warn!("cannot list the machine's interfaces: {error}");
+            Interfaces::new()
+        });
+        let losses = Losses::since(data_path.maps.lost_frames.read());
+        let mut placement = Self {
+            data_path,
+            netdev,
+            devices: Devices {
+                interfaces: Arc::new(interfaces),
+                ..Devices::default()
+            },
+            modes,
+            places: Vec::new(),
+            losses,
+        };
+        placement.read_features();
+        placement
+    }
+
+    /// Runs the programs on exactly these interfaces. Packets leave by `hops`, too.
+    pub fn start(&mut self, names: &[String], hops: &BTreeSet<u32>) -> Result<(), PlacementError> {
+        for name in self.modes.named() {
+            if !names.iter().any(|other| other == name) {
+                warn!("--mode names {name}, where the programs do not run");
+            }
+        }
+        self.places = names.iter().cloned().map(Place::new).collect();
+        let ways_out = self.ways_out(hops);
+        for at in 0..self.places.len() {
+            if if_nametoindex(&*self.places[at].name).is_err() {
+                return Err(KernelError::NoInterface(self.places[at].name.clone()).into());
+            }
+            self.settle_one(at, &ways_out)?;
+        }
+        self.data_path.leave_all_but(names)?;
+        // Some drivers send frames only since the program runs.
+        self.settle(None, hops);
+        Ok(())
+    }
+
+    /// Runs the programs on this interface, too.
+    pub fn add(&mut self, name: &str, hops: &BTreeSet<u32>) -> Result<(), PlacementError> {
+        self.places.push(Place::new(name.to_owned()));
+        let ways_out = self.ways_out(hops);
+        let outcome = self.settle_one(self.places.len() - 1, &ways_out);
+        if outcome.is_err() {
+            self.places.pop();
+        }
+        outcome.map(drop)
+    }
+
+    /// True if the programs are to run on this interface.
+    pub fn includes(&self, name: &str) -> bool {
+        self.places.iter().any(|place| place.name == name)
+    }
+
+    /// Interfaces that an earlier daemon ran the programs on.
+    pub fn found(&self) -> Result<Vec<String>, KernelError> {
+        self.data_path.attached()
+    }
+
+    /// Decides anew, after anything changed: the interfaces (if they are told), what they can do, the `hops`
+    /// that packets leave by, the frames that were lost. Failures are logged. True if anything is another.
+    pub fn settle(&mut self, interfaces: Option<Arc<Interfaces>>, hops: &BTreeSet<u32>) -> bool {
+        if let Some(interfaces) = interfaces {
+            let before = std::mem::replace(&mut self.devices.interfaces, interfaces);
+            let carrier = |of: &Interfaces, index| of.get(&index).is_some_and(|link| link.carrier);
+            // Frames are lost while the other end of a wire is made anew, too.
+            let after = &self.devices.interfaces;
+            self.devices
+                .lossy
+                .retain(|&index| carrier(&before, index) == carrier(after, index));
+        }
+        let known = Arc::clone(&self.devices.interfaces);
+        for indices in [&mut self.devices.lossy, &mut self.devices.attached] {
+            indices.retain(|index| known.contains_key(index));
+        }
+        self.devices
+            .refused
+            .retain(|index, _| known.contains_key(index));
+        self.read_features();
+        let mut changed = self.read_losses();
+        let ways_out = self.ways_out(hops);
+        // A program behind the driver runs before packets are left to it, and until none are.
+        let mixed = self.places.iter().any(|place| {
+            let choice = self
+                .devices
+                .choose(place.index, self.modes.of(&place.name), &ways_out);
+            place.index != 0 && choice.is_ok_and(|choice| choice.xdp && choice.tc)
+        });
+        if !mixed {
+            self.set_mixed(false);
+        }
+        for at in 0..self.places.len() {
+            match self.settle_one(at, &ways_out) {
+                Ok(settled) => changed |= settled,
+                Err(error) => {
+                    let place = &mut self.places[at];
+                    let error = format!("{:#}", anyhow::Error::from(error));
+                    if place.why != error {
+                        warn!("{}: {error}", place.name);
+                        place.why = error;
+                        changed = true;
+                    }
+                }
+            }
+        }
+        if mixed {
+            self.set_mixed(true);
+        }
+        let entries = entries(&self.devices.interfaces, &self.devices.senders());
+        if let Err(error) = self.data_path.maps.interfaces.write(&entries) {
+            warn!("{:#}", anyhow::Error::from(error));
+        }
+        changed
+    }
+
+    /// Indices of the interfaces that take frames from an XDP program.
+    pub fn senders(&self) -> BTreeSet<u32> {
+        self.devices.senders()
+    }
+
+    /// The family of the kernel that tells of changes, if it has one.
+    pub const fn netdev(&self) -> Option<Netdev> {
+        self.netdev
+    }
+
+    /// The interfaces for people.
+    pub fn describe(&self) -> Vec<Interface> {
+        let interface = |place: &Place| Interface {
+            name: place.name.clone(),
+            mode: place.mode().to_owned(),
+            why: place.why.clone(),
+        };
+        self.places.iter().map(interface).collect()
+    }
+
+    /// The frames that were lost on their way out, for people.
+    pub fn lost(&self) -> Vec<LostFrames> {
+        let lost = |(&(interface, error), &frames): (&(u32, u32), &u64)| LostFrames {
+            interface: self.devices.name(interface),
+            error: describe(error),
+            frames,
+        };
+        self.losses.counts().iter().map(lost).collect()
+    }
+
+    /// The data path.
+    pub const fn data_path(&mut self) -> &mut DataPath {
+        &mut self.data_path
+    }
+
+    /// The data path, for its removal.
+    pub fn into_data_path(self) -> DataPath {
+        self.data_path
+    }
+
+    /// Runs the programs on an interface as it is best. True if that is another way than before.
+    fn settle_one(&mut self, at: usize, ways_out: &BTreeSet<u32>) -> Result<bool, PlacementError> {
+        let place = &self.places[at];
+        let (name, mode) = (place.name.clone(), self.modes.of(&place.name));
+        let index = if_nametoindex(&*name).unwrap_or(0);
+        if index == 0 {
+            let was_there = place.index != 0;
+            if was_there {
+                warn!("the interface {name} is gone");
+                self.places[at] = Place::new(name);
+            }
+            return Ok(was_there);
+        }
+        if mode == Mode::Xdp {
+            self.devices.insisted.insert(index);
+        }
+        loop {
+            let choice =
+                self.devices
+                    .choose(index, mode, ways_out)
+                    .map_err(|why| PlacementError::Mode {
+                        interface: name.clone(),
+                        why,
+                    })?;
+            let running = Some((choice.xdp, choice.tc));
+            let place = &mut self.places[at];
+            if place.index == index && place.running == running {
+                let changed = place.why != choice.why;
+                place.why = choice.why;
+                return Ok(changed);
+            }
+            let ethernet = self.devices.has_ethernet(index);
+            match self
+                .data_path
+                .run_on(&name, choice.xdp, choice.tc, ethernet)
+            {
+                Ok(()) => {
+                    if choice.xdp {
+                        self.devices.attached.insert(index);
+                    } else {
+                        self.devices.attached.remove(&index);
+                    }
+                    *place = Place {
+                        name,
+                        index,
+                        running,
+                        why: choice.why,
+                    };
+                    info!("{}: {} ({})", place.name, place.mode(), place.why);
+                    return Ok(true);
+                }
+                Err(error @ KernelError::Attach { .. }) if choice.xdp && mode == Mode::Auto => {
+                    let refusal = innermost(&error);
+                    if self.devices.refused.insert(index, refusal).is_some() {
+                        return Err(error.into());
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Interfaces that packets leave by: back where they came from, to the real servers, and where frames
+    /// were lost.
+    fn ways_out(&self, hops: &BTreeSet<u32>) -> BTreeSet<u32> {
+        let index = |place: &Place| if_nametoindex(&*place.name).ok();
+        let places = self.places.iter().filter_map(index);
+        let others = hops.iter().chain(&self.devices.lossy).copied();
+        places.chain(others).filter(|&index| index != 0).collect()
+    }
+
+    fn read_features(&mut self) {
+        let Some(netdev) = &self.netdev else {
+            return;
+        };
+        match netdev.features() {
+            Ok(features) => {
+                let before = self.devices.features.replace(features.clone());
+                let bits = |of: &super::netdev::Features, index| {
+                    of.get(&index).map_or(0, |bits| bits & NDO_XMIT)
+                };
+                // One that begins to take frames, or is not the same any more, has another chance.
+                if let Some(before) = before {
+                    self.devices
+                        .lossy
+                        .retain(|&index| bits(&features, index) == bits(&before, index));
+                }
+            }
+            Err(error) => warn!("the kernel does not tell what its devices do with XDP: {error}"),
+        }
+    }
+
+    /// True if frames were lost since the last time.
+    fn read_losses(&mut self) -> bool {
+        let counts = self.data_path.maps.lost_frames.read();
+        let losses = self.losses.update(counts, Instant::now());
+        for loss in &losses {
+            let name = self.devices.name(loss.interface);
+            let newly = loss.is_final() && self.devices.lossy.insert(loss.interface);
+            let Some(frames) = loss.report else { continue };
+            let remedy = if newly {
+                "from now on they leave there by TC"
+            } else if loss.is_final() {
+                "if it goes on, start lvsd with --mode tc"
+            } else {
+                "if it goes on, see its state and its queues (ip -s link, ethtool -S), or start lvsd with --mode tc"
+            };
+            warn!(
+                "{name} did not send {frames} frames that XDP handed it: {}; {remedy}",
+                describe(loss.error)
+            );
+        }
+        !losses.is_empty()
+    }
+
+    fn set_mixed(&self, mixed: bool) {
+        let options = self
+            .data_path
+            .maps
+            .config
+            .word(0, offset_of!(Config, options));
+        if let Some(options) = options {
+            if mixed {
+                options.fetch_or(Config::MIXED, Ordering::Relaxed);
+            } else {
+                options.fetch_and(!Config::MIXED, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// The first cause of an error.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

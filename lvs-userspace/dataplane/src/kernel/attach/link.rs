@@ -1,0 +1,108 @@
+//! What is known of pinned links, whatever they attach.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use aya::programs::ProgramError;
+use aya::programs::links::FdLink;
+
+use crate::kernel::error::KernelError;
+
+/// Name of the pin of an interface's link. The BPF file system reserves dots, which the names of VLAN
+/// interfaces contain; a colon cannot be part of an interface's name.
+pub(super) fn pin_name(prefix: &str, interface: &str) -> String {
+    format!("{prefix}{}", interface.replace('.', ":"))
+}
+
+/// The interface in the name of a pin, without its prefix.
+pub(in crate::kernel) fn interface_name(pin: &str) -> String {
+    pin.replace(':', ".")
+}
+
+pub(super) fn attach_error(interface: &str, source: ProgramError) -> KernelError {
+    KernelError::Attach {
+        interface: interface.to_owned(),
+        source: Box::new(source),
+    }
+}
+
+/// Lets a link outlive the daemon.
+pub(in crate::kernel) fn pin_link<L>(link: L, pin: &Path) -> Result<(), KernelError>
+where
+    FdLink: TryFrom<L>,
+    Box<dyn std::error::Error + Send + Sync>: From<<FdLink as TryFrom<L>>::Error>,
+{
+    let pin_error = |source: Box<dyn std::error::Error + Send + Sync>| KernelError::Pin {
+        what: "cannot pin",
+        path: pin.to_owned(),
+        source,
+    };
+    let link = FdLink::try_from(link).map_err(|error| pin_error(error.into()))?;
+    link.pin(pin).map_err(|error| pin_error(Box::new(error)))?;
+    Ok(())
+}
+
+/// Index of the interface of a pinned link; 0 if that is gone. aya does not ask for it.
+pub(super) fn linked_interface(pin: &Path) -> io::Result<u32> {
+    const OBJ_GET: libc::c_long = 7;
+    const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
+    /// `union bpf_attr` of `BPF_OBJ_GET`.
+    #[repr(C)]
+    struct Get {
+        path: u64,
+        fd: u32,
+        flags: u32,
+    }
+    /// `union bpf_attr` of `BPF_OBJ_GET_INFO_BY_FD`.
+    #[repr(C)]
+    struct GetInfo {
+        fd: u32,
+        length: u32,
+        info: u64,
+    }
+    /// The beginning of `struct bpf_link_info` of an XDP or a tcx link.
+    #[repr(C)]
+    #[derive(Default)]
+    struct LinkInfo {
+        kind: u32,
+        id: u32,
+        program: u32,
+        reserved: u32,
+        interface: u32,
+        padding: u32,
+    }
+    let path = CString::new(pin.as_os_str().as_bytes())?;
+    let mut get = Get {
+        path: path.as_ptr() as u64,
+        fd: 0,
+        flags: 0,
+    };
+    let link = bpf(OBJ_GET, &mut get)?;
+    let fd = RawFd::try_from(link).map_err(io::Error::other)?;
+    // SAFETY: the kernel just made this descriptor for us.
+    let link = unsafe { OwnedFd::from_raw_fd(fd) };
+    let mut info = LinkInfo::default();
+    let mut ask = GetInfo {
+        fd: link.as_raw_fd().unsigned_abs(),
+        length: u32::try_from(size_of::<LinkInfo>()).unwrap_or(0),
+        info: (&raw mut info) as u64,
+    };
+    bpf(OBJ_GET_INFO_BY_FD, &mut ask)?;
+    Ok(info.interface)
+}
+
+/// The `bpf` system call with a part of its argument union.
+fn bpf<T>(command: libc::c_long, attributes: &mut T) -> io::Result<libc::c_long> {
+    // SAFETY: the kernel reads and writes at most the size given, and what the attributes point to is
+    // alive and as large as they say (both callers are above).
+    let answer =
+        unsafe { libc::syscall(libc::SYS_bpf, command, &raw mut *attributes, size_of::<T>()) };
+    if answer < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(answer)
+    }
+}

@@ -1,0 +1,224 @@
+//! Kinds of devices in the lab: bridges, macvlan devices, the veth devices of containers.
+
+use std::fs;
+use std::process::Stdio;
+use std::time::Duration;
+
+use aya::programs::{SchedClassifier, TcAttachType};
+use lvs_api::model::{Family, Method};
+use lvs_tests::lab::addresses::{FAMILIES, METHODS, virtual_address};
+use lvs_tests::lab::director::every_service;
+use lvs_tests::lab::{Arms, Client, Lab};
+use lvs_tests::{eventually, pairs};
+
+/// Nothing is prepared: offloads are at their defaults, and no other end takes frames from XDP.
+#[test]
+fn a_container_with_one_veth_device_forwards_by_every_method() {
+    let Some(lab) = Lab::for_story(Arms::Container, &every_service()) else {
+        return;
+    };
+    expect_all_served(&lab);
+    expect_status(&lab, "tc (a veth device whose other end takes no frames");
+}
+
+#[test]
+fn virtual_addresses_on_a_macvlan_device_are_served_by_every_method() {
+    let Some(lab) = Lab::for_story(Arms::Macvlan, &every_service()) else {
+        return;
+    };
+    expect_all_served(&lab);
+    expect_status(&lab, "tc (a macvlan device runs no XDP programs)");
+}
+
+#[test]
+fn real_servers_behind_a_bridge_of_the_director_get_all_packets() {
+    let Some(lab) = behind_a_bridge(&[]) else {
+        return;
+    };
+    expect_all_served(&lab);
+    expect_status(
+        &lab,
+        "tc (a veth device, and inside takes no frames from XDP)",
+    );
+}
+
+/// What leaves by the bridge is sent behind the driver, the rest in it.
+#[test]
+fn a_driver_and_a_bridge_share_the_work() {
+    let Some(lab) = behind_a_bridge(&["--mode", "front=xdp"]) else {
+        return;
+    };
+    expect_status(&lab, "native+tc (as wanted (--mode); TC beside it for what");
+    expect_all_served(&lab);
+}
+
+#[test]
+fn a_mode_that_an_interface_cannot_do_is_refused_with_the_reason() {
+    let Some(lab) = Lab::for_story(Arms::Bridge, "") else {
+        return;
+    };
+    lab.director.kill();
+    let mut command = lab.director.command(&["--mode", "xdp"]);
+    command.stdin(Stdio::null());
+    let output = lab.director.namespace().output(&mut command).unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    assert!(
+        said.contains("eth0 cannot do --mode xdp: a bridge device runs no XDP programs"),
+        "{said}"
+    );
+}
+
+/// The other end of a veth device decides what can be sent there, and it may change at any time.
+#[test]
+fn the_place_of_the_program_follows_what_the_device_can_do() {
+    let Some(mut lab) = Lab::for_story(Arms::One, &every_service()) else {
+        return;
+    };
+    expect_status(&lab, "native (its driver runs XDP programs)");
+    lab.stop_receiving();
+    becomes(&lab, "tc (a veth device");
+    expect_answers(&lab);
+    lab.receive().unwrap();
+    becomes(&lab, "native (");
+    expect_answers(&lab);
+}
+
+/// The kernel drops them after the program is over, and tells only those who ask.
+#[test]
+fn frames_that_a_device_did_not_send_are_counted_and_told_within_five_seconds() {
+    let Some(mut lab) = Lab::for_story(Arms::One, &every_service()) else {
+        return;
+    };
+    expect_status(&lab, "native (");
+    // The daemon cannot react.
+    lab.director.freeze(true).unwrap();
+    lab.stop_receiving();
+    let address = virtual_address(FAMILIES[0], METHODS[0]);
+    lab.client.ask((address, 80).into(), "hello").unwrap_err();
+    lab.director.freeze(false).unwrap();
+    let told = || {
+        let log = fs::read_to_string(lab.director.log()).unwrap();
+        log.contains("WARN eth0 did not send")
+    };
+    assert!(
+        eventually(Duration::from_secs(5), told),
+        "{}",
+        lab.director.log_tail()
+    );
+    expect_status(&lab, "but that the kernel did not send:\n  eth0");
+    expect_answers(&lab);
+}
+
+#[test]
+fn the_program_behind_a_driver_outlives_the_daemon_and_goes_when_it_is_to() {
+    let Some(lab) = Lab::for_story(Arms::Container, &every_service()) else {
+        return;
+    };
+    lab.director.kill();
+    expect_answers(&lab);
+    lab.director.start().unwrap();
+    expect_answers(&lab);
+    assert_eq!(programs_behind(&lab), 1, "replaced, not added");
+    lab.director.kill();
+    lab.director.start_with(&["--detach-on-exit"]).unwrap();
+    lab.director.stop().unwrap();
+    assert_eq!(programs_behind(&lab), 0);
+}
+
+#[test]
+fn an_interface_that_is_made_anew_is_attached_to_again() {
+    let Some(lab) = Lab::for_story(Arms::Macvlan, &every_service()) else {
+        return;
+    };
+    expect_answers(&lab);
+    lab.remake_macvlan().unwrap();
+    assert!(
+        eventually(Duration::from_secs(5), || programs_behind(&lab) == 1),
+        "no program"
+    );
+    expect_answers(&lab);
+}
+
+/// A director whose real servers are behind a bridge that it is itself.
+fn behind_a_bridge(options: &[&str]) -> Option<Lab> {
+    let lab = Lab::for_story(Arms::Inside, "")?;
+    lab.director.kill();
+    lab.director
+        .start_configured_with(&every_service(), options)
+        .unwrap_or_else(|error| panic!("{error:#}"));
+    Some(lab)
+}
+
+/// Requests, a large download and a large upload by every method, over both families.
+#[track_caller]
+fn expect_all_served(lab: &Lab) {
+    expect_answers(lab);
+    let original = fs::read(lab.large_file()).unwrap();
+    for (family, method) in served(lab) {
+        let address = virtual_address(family, method);
+        let file = lab
+            .client
+            .download(&Client::url(address, "/large"), "downloaded");
+        let file = file.unwrap_or_else(|error| panic!("{method:?} over {family:?}: {error:#}"));
+        assert!(
+            fs::read(file).unwrap() == original,
+            "{method:?} over {family:?} differs"
+        );
+        lab.client
+            .upload(&lab.large_file(), &Client::url(address, "/upload/file"))
+            .unwrap_or_else(|error| panic!("{method:?} over {family:?}: {error:#}"));
+        let uploads = lab
+            .servers
+            .iter()
+            .map(|server| server.uploads().join("file"));
+        let arrived: Vec<_> = uploads.filter(|file| file.exists()).collect();
+        assert_eq!(arrived.len(), 1, "{method:?} over {family:?}");
+        assert!(
+            fs::read(&arrived[0]).unwrap() == original,
+            "{method:?} over {family:?} differs"
+        );
+        fs::remove_file(&arrived[0]).unwrap();
+    }
+}
+
+/// The methods that work in a lab. Where the wires are not prepared, packets have no finished checksum, and the
+/// lab's real servers have to take tunnels apart without the kernel's help, which would know.
+fn served(lab: &Lab) -> impl Iterator<Item = (Family, Method)> {
+    let tunnels = lab.is_prepared();
+    pairs(FAMILIES, METHODS).filter(move |(_, method)| tunnels || *method != Method::Tunnel)
+}
+
+#[track_caller]
+fn expect_answers(lab: &Lab) {
+    for (family, method) in served(lab) {
+        let address = virtual_address(family, method);
+        let answers = lab.client.get_many(address, 6);
+        let answers =
+            answers.unwrap_or_else(|error| panic!("{method:?} over {family:?}: {error:#}"));
+        assert_eq!(answers.len(), 6, "{method:?} over {family:?}");
+        let answer = lab.client.ask((address, 80).into(), "hello");
+        answer.unwrap_or_else(|error| panic!("UDP, {method:?} over {family:?}: {error:#}"));
+    }
+}
+
+#[track_caller]
+fn expect_status(lab: &Lab, words: &str) {
+    let status = lab.director.lvsadm("--status").unwrap();
+    assert!(status.contains(words), "{status}");
+}
+
+/// The status says so within a second, give or take a busy machine.
+#[track_caller]
+fn becomes(lab: &Lab, words: &str) {
+    let says = || lab.director.lvsadm("--status").unwrap().contains(words);
+    assert!(eventually(Duration::from_secs(3), says), "never {words}");
+}
+
+/// Programs behind the driver of the director's first interface.
+fn programs_behind(lab: &Lab) -> usize {
+    let interface = lab.director.interfaces()[0];
+    let query = || SchedClassifier::query_tcx(interface, TcAttachType::Ingress);
+    let found = lab.director.namespace().enter(query).unwrap();
+    found.map_or(0, |(_, programs)| programs.len())
+}
