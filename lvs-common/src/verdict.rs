@@ -230,7 +230,7 @@ reasons! {
     Unresolved = 23, "drop-unresolved",
         "the real server's (or its router's) Ethernet address is not known yet";
     /// No room in the connection table.
-    TableFull = 24, "drop-table-full", "no room in the connection table and the method needs an entry";
+    TableFull = 24, "drop-table-full", "no room in the connection table, or in its service's share of it, and the method needs an entry";
     /// The frame could not be grown or shrunk.
     NoRoom = 25, "drop-no-room", "the driver left no room for another header";
     /// An answer was due but too many were sent.

@@ -7,7 +7,7 @@ use aya_ebpf::bindings::{BPF_ANY, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::generated::bpf_loop;
 use aya_ebpf::maps::{Array, PerCpuArray};
 use lvs_common::abi::{
-    ADDR_FILTER_WORDS, Config, FragmentKey, Hop, HostAddress, Interface, Load, MarkRule, Marked,
+    ADDR_FILTER_WORDS, Config, Crowd, FragmentKey, Hop, HostAddress, Interface, Load, MarkRule, Marked,
     Member, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, SourcePool, Stats,
 };
 use lvs_common::connection::table::Store;
@@ -90,12 +90,26 @@ impl Loads for Kernel {
     }
 }
 
+/// The services that hold more than their share.
+#[inline(always)]
+fn crowds() -> [Crowd; 2] {
+    maps::config
+        .get(0)
+        .map_or_else(Default::default, |config| config.crowds)
+}
+
 impl Store<V4> for Kernel {
     type Set = SetPointer<V4>;
 
     #[inline(always)]
     fn sets(self) -> u32 {
         constant(&SETS4)
+    }
+
+    #[inline(always)]
+    fn crowd(self) -> Crowd {
+        let [crowd, _] = crowds();
+        crowd
     }
 
     #[inline(always)]
@@ -113,6 +127,12 @@ impl Store<V6> for Kernel {
     #[inline(always)]
     fn sets(self) -> u32 {
         constant(&SETS6)
+    }
+
+    #[inline(always)]
+    fn crowd(self) -> Crowd {
+        let [_, crowd] = crowds();
+        crowd
     }
 
     #[inline(always)]

@@ -3,6 +3,7 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::address::Mac;
+use super::clock::{age, ticks};
 use super::sync::Sync;
 use crate::connection::Protocol;
 
@@ -42,8 +43,36 @@ pub struct Config {
     pub route_generation: u32,
     /// The bits that any interface's [`super::Interface`] has in its `flags`.
     pub interface_flags: u32,
+    /// The services that hold more than their share of the connection tables, IPv4's first.
+    pub crowds: [Crowd; 2],
     /// Ethernet addresses of this machine, see [`Config::own_address`].
     pub own: [u64; OWN_ADDRESSES],
+}
+
+/// The service that holds more than its share of a connection table while others need room: at most one.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct Crowd {
+    /// Its index plus one; 0: there is none.
+    pub service: u32,
+    /// Clock tick at which the daemon last said so.
+    pub said: u32,
+}
+
+impl Crowd {
+    /// Ticks for which the daemon's word holds: it repeats it every second.
+    const HOLDS: u32 = ticks(10);
+
+    /// Index of the service plus one; 0: there is none, or the daemon is gone.
+    #[inline(always)]
+    pub const fn service(self, now: u32) -> u32 {
+        if self.service != 0 && age(now, self.said) > Self::HOLDS {
+            return 0;
+        }
+        self.service
+    }
 }
 
 /// Room for Ethernet addresses of this machine.

@@ -36,7 +36,7 @@ pub use self::addr_filter::{ADDR_FILTER_WORDS, addr_filter_bit};
 pub use self::address::{Address, Mac};
 pub use self::bench::{BENCH_FRAME, Bench};
 pub use self::clock::{TICK_NANOS, TICK_SHIFT, age, seconds, ticks};
-pub use self::config::{Config, OWN_ADDRESSES};
+pub use self::config::{Config, Crowd, OWN_ADDRESSES};
 pub use self::fragment::FragmentKey;
 pub use self::host_address::HostAddress;
 pub use self::icmp_budget::IcmpBudget;

@@ -103,8 +103,8 @@ pub struct Entry<F: Family> {
     pub packets: u32,
     /// Ticks without a packet after which the entry is expired.
     pub timeout: u32,
-    /// Number of the entry for the other direction of a NAT connection plus one; 0: none. Numbers
-    /// count ways from the start of the table.
+    /// Number of the entry for the other direction of a NAT connection plus one; numbers count ways from the
+    /// start of the table. Of any other entry the clock tick of its first packet, see [`super::table::alone`].
     pub partner: u32,
     /// The way to the client.
     pub client: Client,

@@ -20,11 +20,28 @@ pub struct Share {
 /// The addition of a connection in a state to [`Load::counts`].
 #[inline(always)]
 pub const fn share(protocol: Protocol, state: u8) -> u64 {
-    if protocol.active(state) {
-        Load::ACTIVE
-    } else {
-        Load::INACTIVE
+    addition(protocol.number(), state)
+}
+
+/// States in which a connection counts as active, as bits: those of TCP in the lower half, those of SCTP, whose
+/// protocol number is the only one above 127, in the upper half. UDP's only state is none of them.
+const ACTIVE: u32 = {
+    let mut bits = 0;
+    let mut state = 0;
+    while state < 16 {
+        bits |= (Protocol::Tcp.active(state) as u32) << state;
+        bits |= (Protocol::Sctp.active(state) as u32) << (16 + state);
+        state += 1;
     }
+    bits
+};
+
+/// The same by the protocol's number, without a branch: whoever verifies the program follows one path.
+#[inline(always)]
+const fn addition(protocol: u8, state: u8) -> u64 {
+    let active = ACTIVE >> ((protocol as u32 >> 7) * 16 + (state as u32 & 15)) & 1;
+    Load::INACTIVE
+        .wrapping_add((active as u64).wrapping_mul(Load::ACTIVE.wrapping_sub(Load::INACTIVE)))
 }
 
 /// The loads of all servers. Additions are atomic and wrap, so that a negative change is its two's
@@ -53,8 +70,28 @@ fn account<L: Loads>(loads: L, entry: Share, sign: i64) {
     let server = u32::from(entry.server);
     if entry.kind == Kind::Template {
         loads.account_template(server, sign.cast_unsigned() as u32);
-    } else if let Some(protocol) = Protocol::from_number(entry.protocol) {
-        let change = share(protocol, entry.state).wrapping_mul(sign.cast_unsigned());
+    } else {
+        let change = addition(entry.protocol, entry.state).wrapping_mul(sign.cast_unsigned());
         loads.account(server, change);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_counts_as_its_protocol_says() {
+        for protocol in [Protocol::Tcp, Protocol::Udp, Protocol::Sctp] {
+            let states = if protocol == Protocol::Udp { 1 } else { 14 };
+            for state in 0..states {
+                let expected = if protocol.active(state) {
+                    Load::ACTIVE
+                } else {
+                    Load::INACTIVE
+                };
+                assert_eq!(share(protocol, state), expected, "{protocol:?} {state}");
+            }
+        }
     }
 }

@@ -82,7 +82,10 @@ fn prepare<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) {
             ..work.record(tables)
         },
         client: work.way,
-        partner: work.reply.number,
+        partner: match work.reply.number {
+            0 => table::alone(forward.now),
+            number => number,
+        },
         state: state.number,
         half_open: state.half_open,
         pinned: method == Method::Nat,

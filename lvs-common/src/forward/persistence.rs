@@ -83,7 +83,7 @@ fn prepare<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> u
     let new = &mut work.new;
     new.record = record;
     new.client = Client::default();
-    new.partner = 0;
+    new.partner = table::alone(work.forward.now);
     new.state = UNASSURED;
     new.half_open = true;
     new.pinned = false;

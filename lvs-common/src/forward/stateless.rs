@@ -24,8 +24,8 @@ pub(super) fn table_full<F: Network, T: Tables + Store<F>>(tables: T, work: &mut
     }
 }
 
-/// A packet that belongs to no connection and cannot start one. While its sets are full it may
-/// belong to one that found no room.
+/// A packet that belongs to no connection and cannot start one. While its sets are full, or its service holds more
+/// than its share of the table, it may belong to one that found no room.
 #[inline(always)]
 pub(super) fn no_connection<F: Network, T: Tables + Store<F>>(
     tables: T,
@@ -35,7 +35,8 @@ pub(super) fn no_connection<F: Network, T: Tables + Store<F>>(
 ) -> Stage {
     let place = Place::of(work.forward.hash, Store::<F>::sets(tables));
     let reset = work.forward.signal == Signal::Tcp(tcp::Event::Rst);
-    if reset || !table::full::<F, T>(tables, place) {
+    let confined = Store::<F>::crowd(tables).service == plan.service + 1;
+    if reset || !(confined || table::full::<F, T>(tables, place)) {
         return work.end(Verdict::pass(Reason::NoConnection));
     }
     stateless(tables, work, plan, flow)

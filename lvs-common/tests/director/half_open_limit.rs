@@ -32,16 +32,20 @@ fn reason(director: &Director, draft: &Draft) -> Reason {
     verdict.reason().expect("a known reason")
 }
 
-fn establish(director: &Director, ports: impl IntoIterator<Item = u16>) {
-    for port in ports {
-        for flags in [SYN, ACK] {
-            assert!(
-                director
-                    .handle(&segment(port, flags).frame())
-                    .0
-                    .is_forwarded()
-            );
+/// Connections that carry a few packets over a second: nothing recycles them from there on.
+fn establish(director: &Director, ports: impl IntoIterator<Item = u16> + Clone) {
+    for [first, second] in [[SYN, ACK], [ACK, ACK]] {
+        for port in ports.clone() {
+            for flags in [first, second] {
+                assert!(
+                    director
+                        .handle(&segment(port, flags).frame())
+                        .0
+                        .is_forwarded()
+                );
+            }
         }
+        director.pass_time(1);
     }
 }
 

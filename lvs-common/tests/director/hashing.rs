@@ -115,7 +115,8 @@ pub(crate) fn new(key: Key<V4>, half_open: bool) -> New<V4> {
             persistence: 0,
         },
         client: Client::default(),
-        partner: 0,
+        // What no flood made stays.
+        partner: if half_open { table::alone(0) } else { 0 },
         state: if half_open { 3 } else { 1 },
         half_open,
         pinned: false,

@@ -24,6 +24,7 @@ mod orphans;
 mod persistence;
 mod probes;
 mod random_frames;
+mod recycling;
 mod related_icmp;
 mod schedules;
 mod source_translation;

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 
 use lvs_common::abi::{
-    ADDR_FILTER_WORDS, Config, FragmentKey, Hop, HostAddress, Interface, Load, MarkRule, Marked,
+    ADDR_FILTER_WORDS, Config, Crowd, FragmentKey, Hop, HostAddress, Interface, Load, MarkRule, Marked,
     Member, Method, Pick, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, SourcePool, Stats, WAYS,
     addr_filter_bit, ticks,
 };
@@ -439,6 +439,9 @@ impl<'a> Store<V4> for &'a Director {
     fn set(self, number: u32) -> Option<Self::Set> {
         self.v4.get(number as usize)
     }
+    fn crowd(self) -> Crowd {
+        self.config.crowds[0]
+    }
 }
 
 impl<'a> Store<V6> for &'a Director {
@@ -448,6 +451,9 @@ impl<'a> Store<V6> for &'a Director {
     }
     fn set(self, number: u32) -> Option<Self::Set> {
         self.v6.get(number as usize)
+    }
+    fn crowd(self) -> Crowd {
+        self.config.crowds[1]
     }
 }
 

@@ -17,7 +17,7 @@
 use std::mem::offset_of;
 use std::sync::atomic::{Ordering, fence};
 
-use lvs_common::abi::{Load, WAYS};
+use lvs_common::abi::{Crowd, Load, WAYS};
 use lvs_common::connection::table::{New, Store, Ways};
 use lvs_common::connection::{Client, Entry, Key, Loads, Record, Tag};
 use lvs_common::family::Family;
@@ -84,6 +84,11 @@ impl<'a, F: Family> Store<F> for Table<'a, F> {
             entries: self.entries,
             first: number * WAYS,
         })
+    }
+
+    /// What another director holds it gave room to already.
+    fn crowd(self) -> Crowd {
+        Crowd::default()
     }
 }
 

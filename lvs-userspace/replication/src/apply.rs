@@ -175,7 +175,7 @@ impl<F: Family> BoundReplica<F> {
             record: self.record,
             // No packet of the client arrived here yet.
             client: Client::default(),
-            partner: 0,
+            partner: table::alone(now),
             state: self.state,
             half_open: self.half_open,
             pinned: nat,

@@ -1,9 +1,9 @@
 //! Insertion: claim a way, look whether somebody else has the key or is about to, write, publish.
 
-use super::claim::claim;
 use super::glance::Glance;
 use super::new::New;
 use super::place::Place;
+use super::room;
 use super::slot::{Inserted, Refused, entry_number};
 use super::ways::{Store, Ways};
 use crate::abi::WAYS;
@@ -16,8 +16,8 @@ use crate::walk::Step;
 /// # Errors
 ///
 /// [`Refused::Exists`] when somebody else inserted it meanwhile (look it up again),
-/// [`Refused::Full`] when both sets are full of established connections, or the other inserter did not
-/// finish in time.
+/// [`Refused::Full`] when both sets are full of proven connections, or hold none to recycle of a service that has
+/// more than its share, or the other inserter did not finish in time.
 #[inline(always)]
 pub fn insert<F: Family, T: Store<F>>(
     table: T,
@@ -42,6 +42,9 @@ pub fn insert_anywhere<F: Family, T: Store<F>>(
     new: &mut New<F>,
 ) -> Result<Inserted, Refused> {
     let Place { first, second, .. } = place;
+    if !room::make::<F, T>(table, first, second, place.fingerprint, new) {
+        return Err(Refused::Full);
+    }
     match insert_somewhere(table, first, second, new, place.home | place.fingerprint) {
         FULL => Err(Refused::Full),
         EXISTS => Err(Refused::Exists),
@@ -88,6 +91,10 @@ fn at_once<F: Family, T: Store<F>>(
     home_and_fingerprint: u32,
     new: &New<F>,
 ) -> u64 {
+    // Who holds more than its share is looked at closer.
+    if table.crowd().service == u32::from(new.record.service) + 1 {
+        return FULL;
+    }
     let Some(set) = table.set(first) else {
         return FULL;
     };
@@ -163,9 +170,9 @@ fn complete<F: Family, T: Store<F>>(
 }
 
 /// Times an insertion starts again when another CPU was about to insert the same key.
-const ATTEMPTS: u32 = 4;
-/// First set, second set, then both again with half-open connections up for recycling.
-const ROUNDS: u32 = 4;
+const ATTEMPTS: u32 = 8;
+/// First set, then the second.
+const ROUNDS: u32 = 2;
 
 /// An insertion, one round a step.
 #[repr(C, align(8))]
@@ -179,24 +186,35 @@ struct Insertion<'a, F: Family, T> {
 impl<F: Family, T: Store<F>> Step for Insertion<'_, F, T> {
     #[inline(always)]
     fn step(&mut self, index: u32) -> bool {
-        let round = index % ROUNDS;
         let place = self.place;
         let (Some(first), Some(second)) =
             (self.table.set(place.first), self.table.set(place.second))
         else {
             return false;
         };
-        if round == 1 {
+        // The way that was taken from another entry, once.
+        let taken = core::mem::take(&mut self.new.survey.taken);
+        let entry = (taken & 0xffff_ffff) as u32;
+        let in_first = match entry.checked_sub(1) {
+            Some(entry) => entry / WAYS == place.first,
+            None => index % ROUNDS == 0,
+        };
+        if !in_first {
             first.set_hint();
         }
-        let in_first = round & 1 == 0;
         let (set, number) = if in_first {
             (first, place.first)
         } else {
             (second, place.second)
         };
-        let recycle = round > 1;
-        let Some((way, mine)) = claim(self.table, set, number, place, self.new, recycle) else {
+        let (way, mine) = if entry != 0 {
+            (
+                entry.wrapping_sub(1) & (WAYS - 1),
+                Tag((taken >> 32) as u32),
+            )
+        } else if let Some(claimed) = claim(set, place) {
+            claimed
+        } else {
             return true;
         };
         // Both sets are looked at again after the claim; our own way does not count.
@@ -228,6 +246,20 @@ impl<F: Family, T: Store<F>> Step for Insertion<'_, F, T> {
         }
         true
     }
+}
+
+/// Claims a free way of a set.
+#[inline(always)]
+fn claim<F: Family, S: Ways<F>>(set: S, place: Place) -> Option<(u32, Tag)> {
+    let glance = Glance::at(set);
+    if glance.free() == 0 {
+        return None;
+    }
+    let way = glance.nearest(place.home) & (WAYS - 1);
+    let free = set.tag(way);
+    let mine = free.claimed(place.fingerprint);
+    // A way that is not free any more is its new owner's.
+    (free.is_free() && set.exchange(way, free, mine)).then_some((way, mine))
 }
 
 /// Others that hold a key, or are about to.

@@ -17,8 +17,11 @@
 //!   claim, which extends the argument to both sets.
 //! - *Removal.* Only the winner of the exchange from live to busy accounts for the connection, and
 //!   it accounts for exactly the state in the tag it replaced.
+//! - *Recycling* is one exchange from live to claimed: the way is at no moment anybody else's. Of a NAT connection
+//!   whichever entry is in the way goes first and takes the other along. A packet that steps the connection at that
+//!   moment may win the other one: a reply entry without a connection is left to the sweep, a connection without
+//!   its reply entry is removed by another attempt.
 
-mod claim;
 mod find;
 mod glance;
 mod insert;
@@ -26,7 +29,9 @@ mod new;
 mod pair;
 mod pin;
 mod place;
+mod recycling;
 mod remove;
+mod room;
 mod slot;
 mod ways;
 
@@ -36,6 +41,7 @@ pub use new::{New, Survey};
 pub use pair::complete_pair;
 pub use pin::{pin, tie};
 pub use place::Place;
+pub use recycling::{PROVEN_PACKETS, PROVEN_TIME, Standing, alone};
 pub use remove::{discard, remove};
 pub use slot::{Inserted, Refused, Slot};
 pub use ways::{Store, Ways};

@@ -21,6 +21,7 @@ impl<F: Family> New<F> {
             self.key.ports.source = server.port;
         }
         self.key.kind = Kind::Reply as u8;
+        self.partner = 0;
         self.state = 0;
         // It lives as long as its connection, whose clock is the one that packets keep going.
         self.timeout = u32::MAX;

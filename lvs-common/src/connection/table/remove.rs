@@ -36,15 +36,24 @@ fn remove_at<F: Family, T: Store<F>>(table: T, number: u32, expected: Tag) -> bo
     let gone = gone(slot.set, slot.way, expected);
     slot.set.publish(slot.way, busy.freed());
     account(table, gone);
-    unlink(table, slot.number, partner);
+    // A reply entry whose state changes at this moment is left without a connection, and to the sweep.
+    unlink::<F, T>(table, slot.number, partner);
     true
 }
 
-/// Accounts for a connection whose way the caller has just taken over, and takes its partner along.
+/// Takes the way of an entry from it: the way is the caller's, with the tag `mine`, and the entry is accounted for
+/// and its partner gone. False: somebody changed the entry meanwhile.
 #[inline(always)]
-pub(super) fn account_removed<F: Family, T: Store<F>>(table: T, slot: &Slot<T::Set>, partner: u32) {
-    account(table, gone(slot.set, slot.way, slot.tag));
-    unlink(table, slot.number, partner);
+pub(super) fn take_over<F: Family, T: Store<F>>(table: T, slot: &Slot<T::Set>, mine: Tag) -> bool {
+    if !slot.set.exchange(slot.way, slot.tag, mine) {
+        return false;
+    }
+    // The way is ours now, so this is still what the entry left.
+    let gone = gone(slot.set, slot.way, slot.tag);
+    let partner = slot.set.partner(slot.way);
+    unlink_surely::<F, T>(table, slot.number, partner);
+    account(table, gone);
+    true
 }
 
 /// The share of a way that the caller owns in its server's load.
@@ -67,22 +76,32 @@ fn account<F: Family, T: Store<F>>(table: T, gone: Share) {
     }
 }
 
-/// Removes the entry for the other direction.
+/// Removes the entry for the other direction of one whose way was taken. A connection must not be left without the
+/// entry for its replies: a second look where the first one lost.
+#[inline(never)]
+fn unlink_surely<F: Family, T: Store<F>>(table: T, number: u32, partner: u32) {
+    if !unlink::<F, T>(table, number, partner) {
+        unlink::<F, T>(table, number, partner);
+    }
+}
+
+/// Removes the entry for the other direction. False: a packet that another CPU is still handling changed its state
+/// at this moment.
 #[inline(always)]
-fn unlink<F: Family, T: Store<F>>(table: T, number: u32, partner: u32) {
+fn unlink<F: Family, T: Store<F>>(table: T, number: u32, partner: u32) -> bool {
     let Some(partner) = by_number(table, partner) else {
-        return;
+        return true;
     };
     let gone = gone(partner.set, partner.way, partner.tag);
     // Only a partner that points back belongs to this connection: its way may have been reused.
     if partner.set.partner(partner.way) != number || !unchanged(&partner) {
-        return;
+        return true;
     }
-    // A packet that another CPU is still handling may change its state at this moment. Then it is left
-    // without a connection, and to the sweep.
     let busy = partner.tag.leaving();
-    if partner.set.exchange(partner.way, partner.tag, busy) {
-        partner.set.publish(partner.way, busy.freed());
-        account(table, gone);
+    if !partner.set.exchange(partner.way, partner.tag, busy) {
+        return false;
     }
+    partner.set.publish(partner.way, busy.freed());
+    account(table, gone);
+    true
 }

@@ -1,6 +1,7 @@
 //! The memory of the table, as whoever works on it has to offer it.
 
 use super::new::New;
+use crate::abi::Crowd;
 use crate::connection::{Client, Key, Loads, Record, Tag};
 use crate::family::Family;
 use crate::walk::Walk;
@@ -23,7 +24,7 @@ pub trait Ways<F: Family>: Copy {
     fn timeout(self, way: u32) -> u32;
     /// Packets from the client.
     fn packets(self, way: u32) -> u32;
-    /// Number (plus one) of the entry for the other direction; 0: none.
+    /// Number (plus one) of the entry for the other direction; what is no number of an entry: none.
     fn partner(self, way: u32) -> u32;
     /// The way's key.
     fn key(self, way: u32) -> Key<F>;
@@ -55,4 +56,6 @@ pub trait Store<F: Family>: Walk + Loads {
     fn sets(self) -> u32;
     /// A set by its number.
     fn set(self, number: u32) -> Option<Self::Set>;
+    /// The service that holds more than its share of the table while others need room.
+    fn crowd(self) -> Crowd;
 }

@@ -137,7 +137,7 @@ fn insert<'a, F: Network, P: Packet, T: Tables + Store<F> + 'a>(
         key: packet.key(Kind::Request, headers),
         record: Record::new(index, server.service, method),
         client: *way,
-        partner: 0,
+        partner: table::alone(packet.now),
         state: state.number,
         half_open: state.half_open,
         pinned: false,

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use aya::maps::MapData;
 use lvs_common::abi::age;
+use lvs_common::connection::table::Standing;
 use lvs_common::connection::{Client, Entry, Key, Kind, Record, Tag};
 use lvs_common::family::Family;
 
@@ -145,6 +146,7 @@ impl<F: Family> EntryMapping<F> {
     pub fn partner(&self, way: u32) -> Option<u32> {
         self.load(way, offset_of!(Entry<F>, partner))?
             .checked_sub(1)
+            .filter(|&partner| partner < self.len())
     }
 
     /// Ticks until the entry expires; `None`: it was without a packet for longer than its timeout.
@@ -169,6 +171,41 @@ impl<F: Family> EntryMapping<F> {
             Kind::from_raw(kind),
             u16::from_ne_bytes([low, high]),
         )
+    }
+
+    /// Index of the service that scheduled the connection.
+    pub fn service(&self, way: u32) -> u16 {
+        const {
+            assert!(offset_of!(Record, service) == offset_of!(Record, server) + 2);
+        }
+        let offset = offset_of!(Entry<F>, record) + offset_of!(Record, service);
+        let [low, high, ..] = self.load(way, offset).unwrap_or(0).to_ne_bytes();
+        u16::from_ne_bytes([low, high])
+    }
+
+    /// Returns whether an entry is proven, as whoever is short of room judges it; one with a partner by its
+    /// connection.
+    pub fn is_proven(&self, way: u32) -> bool {
+        let partner = self.partner(way);
+        let (connection, reply) = match partner {
+            Some(partner) if self.kind(way) == Kind::Reply => (partner, Some(way)),
+            partner => (way, partner),
+        };
+        let (protocol, ..) = self.route(connection);
+        let born = match reply {
+            Some(reply) => self.seen(reply),
+            None => self
+                .load(connection, offset_of!(Entry<F>, partner))
+                .unwrap_or(0),
+        };
+        let standing = Standing {
+            tag: self.tag(connection).unwrap_or_default(),
+            protocol,
+            packets: self.packets(connection),
+            seen: self.seen(connection),
+            born,
+        };
+        standing.is_proven()
     }
 
     /// Kind of the entry; means something while its tag says that it is live.

@@ -435,6 +435,7 @@ fn new_config() -> Result<Config, KernelError> {
         reserved: 0,
         route_generation: 0,
         interface_flags: 0,
+        crowds: Default::default(),
         own: [0; abi::OWN_ADDRESSES],
     })
 }
