@@ -7,8 +7,8 @@ use aya_ebpf::bindings::{BPF_ANY, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::generated::bpf_loop;
 use aya_ebpf::maps::{Array, PerCpuArray};
 use lvs_common::abi::{
-    ADDR_FILTER_WORDS, Config, Crowd, FragmentKey, Hop, HostAddress, Interface, Load, MarkRule, Marked,
-    Member, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, SourcePool, Stats,
+    ADDR_FILTER_WORDS, Config, Crowd, FragmentKey, Hop, HostAddress, Interface, Load, MarkRule,
+    Marked, Member, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, SourcePool, Stats,
 };
 use lvs_common::connection::table::Store;
 use lvs_common::connection::{EntryId, Loads, Ports};

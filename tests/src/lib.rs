@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 pub mod bench;
+pub mod flood;
 pub mod lab;
 pub mod object;
 pub mod vm;

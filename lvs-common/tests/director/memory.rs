@@ -6,9 +6,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 
 use lvs_common::abi::{
-    ADDR_FILTER_WORDS, Config, Crowd, FragmentKey, Hop, HostAddress, Interface, Load, MarkRule, Marked,
-    Member, Method, Pick, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, SourcePool, Stats, WAYS,
-    addr_filter_bit, ticks,
+    ADDR_FILTER_WORDS, Config, Crowd, FragmentKey, Hop, HostAddress, Interface, Load, MarkRule,
+    Marked, Member, Method, Pick, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, SourcePool,
+    Stats, WAYS, addr_filter_bit, ticks,
 };
 use lvs_common::connection::table::{Store, Ways};
 use lvs_common::connection::{Client, EntryId, Kind, Loads, Ports, Protocol};

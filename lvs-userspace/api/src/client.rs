@@ -17,6 +17,7 @@ use thiserror::Error;
 use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 
+use super::connections::{DropConnections, Dropped};
 use super::health::{Event, Health, Override};
 use super::mark::MarkRule;
 use super::peers::PeersStatus;
@@ -155,6 +156,14 @@ impl Client {
         self.lines(Route::Connections).await
     }
 
+    /// Ends connections, or counts them.
+    pub async fn drop_connections(
+        &mut self,
+        order: &DropConnections,
+    ) -> Result<Dropped, ClientError> {
+        self.ask(Route::DropConnections, Some(order)).await
+    }
+
     /// Health of real servers.
     pub async fn health(&mut self) -> Result<Health, ClientError> {
         self.get(Route::Health).await
@@ -190,7 +199,15 @@ impl Client {
     }
 
     async fn get<T: DeserializeOwned>(&mut self, route: Route) -> Result<T, ClientError> {
-        let response = self.request(route, None::<&()>).await?;
+        self.ask(route, None::<&()>).await
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &mut self,
+        route: Route,
+        body: Option<&impl Serialize>,
+    ) -> Result<T, ClientError> {
+        let response = self.request(route, body).await?;
         let status = response.status();
         let body = response.into_body().collect().await?.aggregate();
         serde_json::from_reader(body.reader()).map_err(|source| ClientError::Answer {

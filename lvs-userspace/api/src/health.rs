@@ -135,7 +135,8 @@ pub struct Event {
     /// The real server; none: it is about the whole service.
     pub server: Option<SocketAddr>,
     /// Kind of the change: `up`, `down`, `drain`, `maint`, `ready`, `quorum-gained`,
-    /// `quorum-lost`, `fallback-on`, `fallback-off`, `empty`.
+    /// `quorum-lost`, `fallback-on`, `fallback-off`, `empty`; `table-filling` and `table-relieved` are about the
+    /// connection table, and name the virtual service that holds most of it.
     pub event: String,
     /// Reason, one sentence.
     pub reason: String,

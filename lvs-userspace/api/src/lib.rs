@@ -3,6 +3,7 @@
 //! It knows no server and no data path.
 
 pub mod client;
+pub mod connections;
 pub mod health;
 pub mod mark;
 pub mod model;

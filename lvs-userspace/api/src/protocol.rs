@@ -246,4 +246,8 @@ pub struct Table {
     pub family: crate::model::Family,
     pub entries: u64,
     pub capacity: u64,
+    /// The virtual service that holds more than its share while others need room: it gets no more entries than it
+    /// has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over_share: Option<ServiceId>,
 }

@@ -41,6 +41,9 @@ routes! {
     Services: GET "/v1/services",
     /// Answer: a [`Connection`](crate::protocol::Connection) a line (newline-delimited JSON), in the tables' order.
     Connections: GET "/v1/connections",
+    /// Ends connections. Body: [`DropConnections`](crate::connections::DropConnections); answer:
+    /// [`Dropped`](crate::connections::Dropped).
+    DropConnections: POST "/v1/connections/drop",
     /// Answer: [`Timeouts`](crate::protocol::Timeouts).
     Timeouts: GET "/v1/timeouts",
     /// Answer: list of [`VerdictCount`](crate::protocol::VerdictCount).

@@ -18,6 +18,8 @@ pub struct Occupation {
     pub entries4: u64,
     /// Entries of the IPv6 table.
     pub entries6: u64,
+    /// The services that hold more than their share of them.
+    pub crowds: [Option<u32>; 2],
 }
 
 /// Entries that are looked at before what was found is handed on.

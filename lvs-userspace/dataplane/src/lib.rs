@@ -9,6 +9,8 @@ pub mod clock;
 pub mod connections;
 pub mod device;
 pub mod director;
+pub mod drop;
+pub mod fill;
 pub mod keepalive;
 pub mod kernel;
 pub mod neighbour;

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::mem::offset_of;
 
-use lvs_common::abi::Load;
+use lvs_common::abi::{Load, MAX_SERVICES};
 use lvs_common::connection::table::{by_number, remove};
 use lvs_common::connection::{Client, Entry, Kind, Tag};
 use lvs_common::family::Family;
@@ -27,6 +27,8 @@ pub struct Sweeper {
     expiring: ExpiringTemplates,
     /// The routes' generation.
     generation: u32,
+    /// Entries that stayed in the last sweep, by the service that scheduled them.
+    holdings: Vec<u32>,
 }
 
 /// Counts of one sweep.
@@ -46,6 +48,11 @@ impl Sweeper {
         self.generation = generation;
     }
 
+    /// Entries that stayed in the last sweep, by the index of the service that scheduled them.
+    pub fn holdings(&self) -> &[u32] {
+        &self.holdings
+    }
+
     /// One pass over the table.
     pub fn sweep<F: Network>(
         &mut self,
@@ -56,6 +63,8 @@ impl Sweeper {
         let mut swept = Swept::default();
         let before = std::mem::take(&mut self.suspects);
         let mut expiring = std::mem::take(&mut self.expiring);
+        self.holdings.clear();
+        self.holdings.resize(MAX_SERVICES as usize, 0);
         for way in 0..table.len() {
             let Some(found) = table.tag(way).filter(|tag| !tag.is_free()) else {
                 continue;
@@ -69,9 +78,11 @@ impl Sweeper {
                 let left = table.left(way, now);
                 if kind == Kind::Template {
                     swept.live += 1;
+                    self.hold(table.service(way));
                     self.expiring.note(table, way, found, left);
                 } else if let Some(left) = left {
                     swept.live += 1;
+                    self.hold(table.service(way));
                     expiring.mark_needed(table, way, now, left);
                     self.forget_old_way(table, way);
                 } else if expire(table, loads, way, found) {
@@ -81,6 +92,7 @@ impl Sweeper {
             };
             if !abandoned {
                 swept.live += 1;
+                self.hold(table.service(way));
             } else if before.get(&way) == Some(&found) {
                 // Of this process' own threads, who claimed it has given it up by then.
                 let _claims = claims();
@@ -99,6 +111,12 @@ impl Sweeper {
             }
         }
         swept
+    }
+
+    fn hold(&mut self, service: u16) {
+        if let Some(held) = self.holdings.get_mut(usize::from(service)) {
+            *held += 1;
+        }
     }
 }
 

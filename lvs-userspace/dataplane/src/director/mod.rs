@@ -28,6 +28,7 @@ mod ftp;
 mod keys;
 mod list;
 mod local_broadcast;
+mod lookup;
 mod marks;
 mod next_hops;
 mod one_network;
@@ -50,6 +51,7 @@ mod wanted;
 
 pub use self::configuration::Configuration;
 pub use self::down::{OnDown, SynRetries};
+pub use self::lookup::{service_id, service_index};
 pub use self::next_hops::NextHop;
 pub use self::parts::Director;
 pub use self::recognize::{Recognized, Unrecognized};

@@ -39,6 +39,7 @@ pub(super) fn print(out: &mut impl Write, status: &Status) -> io::Result<()> {
             family,
             entries,
             capacity,
+            over_share,
         } = table;
         let family = match family {
             Family::Ipv4 => "IPv4",
@@ -55,6 +56,13 @@ pub(super) fn print(out: &mut impl Write, status: &Status) -> io::Result<()> {
             load / 10,
             load % 10
         )?;
+        if let Some(service) = over_share {
+            let service = crate::verbs::service_text(service);
+            writeln!(
+                out,
+                "       {service} holds more than its share and gets no more"
+            )?;
+        }
     }
 
     if !unresolved.is_empty() {
@@ -93,6 +101,7 @@ pub(super) fn print(out: &mut impl Write, status: &Status) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lvs_api::model::ServiceId;
 
     #[test]
     fn status_shows_interfaces_tables_and_unresolved_servers() {
@@ -114,11 +123,16 @@ mod tests {
                     family: Family::Ipv4,
                     entries: 123_456,
                     capacity: 1_048_576,
+                    over_share: Some(ServiceId::Mark {
+                        mark: 3,
+                        family: Family::Ipv4,
+                    }),
                 },
                 Table {
                     family: Family::Ipv6,
                     entries: 0,
                     capacity: 0,
+                    over_share: None,
                 },
             ],
             unresolved: vec!["10.0.0.9".parse().expect("an address")],
@@ -142,6 +156,7 @@ Interfaces:
 
 Connections:
   IPv4       123456 of 1048576 (11.7 %)
+       fwm 3 holds more than its share and gets no more
   IPv6            0 of 0 (0.0 %)
 
 Real servers whose next hop is not known:

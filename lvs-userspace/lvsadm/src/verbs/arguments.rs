@@ -1,10 +1,12 @@
 //! Command lines of the verbs.
 
 use std::ffi::OsString;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
+use lvs_api::connections::{Prefix, StateName};
 use lvs_api::health::{AdminState, Weight};
 use lvs_api::role::Role;
 
@@ -37,6 +39,8 @@ pub(super) enum Verb {
     Server(SetState),
     Weight(SetWeight),
     Drain(Drain),
+    #[command(subcommand)]
+    Connections(Connections),
     /// Show the director's role and virtual addresses, every virtual service and real server: state and its
     /// age, result of the last probe, connections and weights
     Status {
@@ -61,6 +65,50 @@ pub(super) enum Verb {
         #[arg(long, value_name = "TIME", value_parser = time, default_value = "10s")]
         timeout: Duration,
     },
+}
+
+/// Work on connections; `lvsadm -Lnc` lists them
+#[derive(Debug, Subcommand)]
+pub(super) enum Connections {
+    Drop(DropConnections),
+}
+
+/// End connections: those that all given options are true of
+///
+/// They are removed from the tables, those by NAT with both their directions, and from those of the peers within a
+/// second or so. Nothing is sent to anybody: the next packet of a client that still uses one belongs to no
+/// connection. New connections are not prevented. At least one option limits what is ended, or --all says that
+/// everything is meant.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("limits").required(true).multiple(true).args([
+    "service", "client", "server", "state", "idle", "all",
+]))]
+pub(super) struct DropConnections {
+    /// Of this virtual service
+    #[arg(long, value_name = "VIRTUAL", conflicts_with = "all")]
+    pub(super) service: Option<VirtualName>,
+    /// Of clients with this address, or in this network (`192.0.2.0/24`, `2001:db8::/32`)
+    #[arg(long, value_name = "PREFIX", conflicts_with = "all")]
+    pub(super) client: Option<Prefix>,
+    /// To the real server with this address, or address and port; also one that was deleted
+    #[arg(long, value_name = "REAL", value_parser = server, conflicts_with = "all")]
+    pub(super) server: Option<SocketAddr>,
+    /// In this state, as `lvsadm -Lnc` names it (of SCTP: `sctp:established`); half-open; or unproven: half-open,
+    /// closing, or of a few packets only
+    #[arg(long, value_name = "STATE", conflicts_with = "all")]
+    pub(super) state: Option<StateName>,
+    /// Without a packet for this time at least (`10m`, `90s`, or seconds)
+    #[arg(long, value_name = "DURATION", value_parser = time, conflicts_with = "all")]
+    pub(super) idle: Option<Duration>,
+    /// Every connection
+    #[arg(long)]
+    pub(super) all: bool,
+    /// Persistence templates, too: clients may get another real server then
+    #[arg(long)]
+    pub(super) templates: bool,
+    /// Only count them
+    #[arg(long)]
+    pub(super) dry_run: bool,
 }
 
 /// Show or await connection replication over lvsd's own encrypted sessions (`lvsd --peer`); the kernel's
@@ -129,6 +177,16 @@ pub(super) struct Drain {
     /// Wait no longer than this (`10m`, `90s`, or seconds); the server stays drained
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(super) timeout: Option<Duration>,
+}
+
+fn server(word: &str) -> Result<SocketAddr, String> {
+    let bare = word.trim_start_matches('[').trim_end_matches(']');
+    let address = bare
+        .parse()
+        .map(|address: IpAddr| SocketAddr::new(address, 0));
+    let wrong =
+        || format!("`{word}' is no address such as 10.0.0.1, 10.0.0.1:80 or [2001:db8::1]:80");
+    address.or_else(|_| word.parse()).map_err(|_| wrong())
 }
 
 fn admin_state(word: &str) -> Result<AdminState, String> {
@@ -219,6 +277,32 @@ mod tests {
         assert_eq!(timeout("90"), Some(Duration::from_secs(90)));
         assert_eq!(timeout("500ms"), Some(Duration::from_millis(500)));
         assert_eq!(timeout("soon"), None);
+    }
+
+    #[test]
+    fn connections_are_dropped_by_any_option_but_not_without_one() {
+        let parsed = |options: &str| parse(&format!("lvsadm connections drop{options}"));
+        for options in [
+            " --service www",
+            " --client 192.0.2.0/24 --server 10.0.0.1",
+            " --server [2001:db8::1]:80",
+            " --state unproven --idle 10m --dry-run",
+            " --all",
+        ] {
+            assert!(parsed(options).is_ok(), "{options}");
+        }
+        for options in [
+            "",
+            " --dry-run",
+            " --templates",
+            " --all --state established",
+            " --client 192.0.2.1/24",
+            " --server web1",
+            " --state gone",
+            " --idle soon",
+        ] {
+            assert!(parsed(options).is_err(), "{options}");
+        }
     }
 
     #[test]

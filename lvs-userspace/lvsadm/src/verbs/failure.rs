@@ -31,6 +31,15 @@ impl Failure {
         Self::Unknown(format!("there is no {what} {name}; {there}"))
     }
 
+    /// A virtual service that is not in the tables, with those that are.
+    pub(super) fn no_service(name: &str, there: &[String]) -> Self {
+        let there = match there {
+            [] => "there are none".to_owned(),
+            there => format!("there are {}", there.join(", ")),
+        };
+        Self::Unknown(format!("there is no virtual service {name}; {there}"))
+    }
+
     /// The message; `None` for an output that was closed, which ends quietly.
     pub(super) fn message(&self) -> Option<String> {
         match self {

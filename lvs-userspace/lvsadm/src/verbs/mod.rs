@@ -6,6 +6,7 @@
 mod arguments;
 mod clock;
 mod colour;
+mod connections;
 mod drain;
 mod events;
 mod failure;
@@ -27,13 +28,24 @@ use clap::Parser as _;
 use lvs_api::client::Client;
 use lvs_api::role::Handover;
 
-use self::arguments::{Arguments, Sync, Verb};
+use self::arguments::{Arguments, Connections, Sync, Verb};
 use self::failure::Failure;
 use crate::socket;
 
+pub(crate) use self::target::text as service_text;
+
 /// First words that are verbs.
-const VERBS: [&str; 9] = [
-    "server", "weight", "drain", "status", "events", "role", "sync", "handover", "help",
+const VERBS: [&str; 10] = [
+    "server",
+    "weight",
+    "drain",
+    "connections",
+    "status",
+    "events",
+    "role",
+    "sync",
+    "handover",
+    "help",
 ];
 
 /// True for the command line of a verb. Called as `ipvsadm`, the program has none.
@@ -99,6 +111,7 @@ async fn run(arguments: Arguments) -> Result<u8, Failure> {
             let overview = status::Overview {
                 role: client.role().await?,
                 health: client.health().await?,
+                tables: client.status().await?.tables,
             };
             if json {
                 serde_json::to_writer_pretty(&mut out, &overview).map_err(io::Error::from)?;
@@ -107,6 +120,9 @@ async fn run(arguments: Arguments) -> Result<u8, Failure> {
                 let colour = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
                 status::print(&mut out, &overview, clock::now(), colour)?;
             }
+        }
+        Verb::Connections(Connections::Drop(arguments)) => {
+            connections::drop_matching(&mut client, arguments, &mut out).await?;
         }
         Verb::Sync(Sync::Status { json }) => sync::status(&mut client, &mut out, json).await?,
         Verb::Sync(Sync::Wait { timeout, takeover }) => {

@@ -5,42 +5,88 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use lvs_api::health::{AdminState, Health, ServerHealth, ServiceHealth, State};
+use lvs_api::model::Family;
+use lvs_api::protocol::Table;
 use lvs_api::role::RoleStatus;
 use serde::Serialize;
 
 use super::colour::{painted, style};
 use super::{role, target};
 
-/// Status of the director; its JSON has `role`, `addresses`, `services`.
+/// Status of the director; its JSON has `role`, `addresses`, `services`, `tables`.
 #[derive(Serialize)]
 pub(super) struct Overview {
     #[serde(flatten)]
     pub(super) role: RoleStatus,
     #[serde(flatten)]
     pub(super) health: Health,
+    /// The connection tables.
+    pub(super) tables: Vec<Table>,
 }
 
 /// Prints the status for people; `now` in seconds since 1970.
 pub(super) fn print(
     out: &mut impl Write,
-    Overview { role, health }: &Overview,
+    Overview {
+        role,
+        health,
+        tables,
+    }: &Overview,
     now: u64,
     colour: bool,
 ) -> io::Result<()> {
     role::show(out, role, colour)?;
     writeln!(out)?;
     if health.services.is_empty() {
-        return writeln!(
+        writeln!(
             out,
             "lvsd checks no virtual service: it runs without a file of real servers to probe \
              (lvsd FILE start). `lvsadm -Ln` lists the services in the tables."
-        );
+        )?;
     }
     for (number, service) in health.services.iter().enumerate() {
         if number > 0 {
             writeln!(out)?;
         }
         print_service(out, service, now, colour)?;
+    }
+    if !tables.is_empty() {
+        writeln!(out)?;
+    }
+    print_tables(out, tables, colour)
+}
+
+/// Percent of its entries from which on a table is shown as filling.
+const FILLING: u64 = 80;
+
+fn print_tables(out: &mut impl Write, tables: &[Table], colour: bool) -> io::Result<()> {
+    for table in tables {
+        let family = match table.family {
+            Family::Ipv4 => "IPv4",
+            Family::Ipv6 => "IPv6",
+        };
+        let percent = (table.entries * 100)
+            .checked_div(table.capacity)
+            .unwrap_or(0);
+        let shade = if percent >= FILLING {
+            style(AnsiColor::Red)
+        } else {
+            Style::new()
+        };
+        let percent = painted(colour, &format!("{percent} %"), shade);
+        let (entries, capacity) = (table.entries, table.capacity);
+        write!(
+            out,
+            "{family} connection table: {entries} of {capacity} entries, {percent}"
+        )?;
+        if let Some(service) = &table.over_share {
+            let service = target::text(service);
+            write!(
+                out,
+                "; {service} holds more than its share and gets no more"
+            )?;
+        }
+        writeln!(out)?;
     }
     Ok(())
 }
@@ -153,6 +199,7 @@ mod tests {
                 addresses: Vec::new(),
             },
             health: health.clone(),
+            tables: Vec::new(),
         };
         let mut out = Vec::new();
         print(&mut out, &overview, 8_200, colour).expect("memory takes it");
@@ -174,6 +221,30 @@ tcp 192.0.2.80:80 www  1 of 2 up
 udp [2001:db8::53]:53  1 of 1 up
   Real server      State               Since    Weight  Active   InAct  Last probe
   [2001:db8::1]:53 drain                  2h   0 of 10      12       3  not probed yet
+"
+        );
+    }
+
+    #[test]
+    fn tables_are_shown_with_who_holds_too_much() {
+        let table = |family, entries, over_share| Table {
+            family,
+            entries,
+            capacity: 8_192,
+            over_share,
+        };
+        let crowd = sample::health().services[0].id;
+        let tables = [
+            table(Family::Ipv4, 7_000, Some(crowd)),
+            table(Family::Ipv6, 3, None),
+        ];
+        let mut out = Vec::new();
+        print_tables(&mut out, &tables, false).expect("memory takes it");
+        assert_eq!(
+            String::from_utf8(out).expect("text"),
+            "\
+IPv4 connection table: 7000 of 8192 entries, 85 %; tcp 192.0.2.80:80 holds more than its share and gets no more
+IPv6 connection table: 3 of 8192 entries, 0 %
 "
         );
     }

@@ -105,7 +105,7 @@ fn matches(server: SocketAddr, wanted: SocketAddr) -> bool {
 }
 
 /// A virtual service as text: `tcp 10.0.0.9:80`, `fwm 3`.
-pub(super) fn text(id: &ServiceId) -> String {
+pub(crate) fn text(id: &ServiceId) -> String {
     match id {
         ServiceId::Address { protocol, address } => match protocol {
             Protocol::Tcp => format!("tcp {address}"),
@@ -116,6 +116,58 @@ pub(super) fn text(id: &ServiceId) -> String {
     }
 }
 
+/// The one virtual service of a list that an operator names. Names of the file are those of `health`.
+pub(super) fn one_service(
+    ids: &[ServiceId],
+    health: &Health,
+    name: &VirtualName,
+) -> Result<Option<ServiceId>, Failure> {
+    let named: Vec<_> = match name {
+        VirtualName::All => return Ok(None),
+        VirtualName::Name(_) => services(health, name)?
+            .iter()
+            .map(|service| service.id)
+            .collect(),
+        VirtualName::Address(_, word) => {
+            let addresses = resolve(word);
+            let ids = ids.iter().copied();
+            ids.filter(|id| has_address(id, name, &addresses)).collect()
+        }
+        VirtualName::Mark(_) => {
+            let ids = ids.iter().copied();
+            ids.filter(|id| has_address(id, name, &[])).collect()
+        }
+    };
+    match named.as_slice() {
+        [one] => Ok(Some(*one)),
+        [] => {
+            let there: Vec<_> = ids.iter().map(text).collect();
+            Err(Failure::no_service(&said(name), &there))
+        }
+        several => Err(Failure::Ambiguous(several.iter().map(text).collect())),
+    }
+}
+
+/// Returns whether a service is the one with this mark, or with one of the addresses that a name stands for.
+fn has_address(id: &ServiceId, name: &VirtualName, addresses: &[SocketAddr]) -> bool {
+    match (name, id) {
+        (VirtualName::Mark(wanted), ServiceId::Mark { mark, .. }) => wanted == mark,
+        (VirtualName::Address(wanted, _), ServiceId::Address { protocol, address }) => {
+            wanted.is_none_or(|wanted| wanted == *protocol) && addresses.contains(address)
+        }
+        _ => false,
+    }
+}
+
+/// A name as an operator gave it.
+fn said(name: &VirtualName) -> String {
+    match name {
+        VirtualName::All => "all".to_owned(),
+        VirtualName::Address(_, text) | VirtualName::Name(text) => text.clone(),
+        VirtualName::Mark(mark) => format!("fwm {mark}"),
+    }
+}
+
 fn services<'a>(health: &'a Health, name: &VirtualName) -> Result<Vec<&'a ServiceHealth>, Failure> {
     let addresses = match name {
         VirtualName::Address(_, text) => resolve(text),
@@ -123,24 +175,15 @@ fn services<'a>(health: &'a Health, name: &VirtualName) -> Result<Vec<&'a Servic
     };
     let meant = |service: &&ServiceHealth| match (name, &service.id) {
         (VirtualName::All, _) => true,
-        (VirtualName::Mark(wanted), ServiceId::Mark { mark, .. }) => wanted == mark,
-        (VirtualName::Address(wanted, _), ServiceId::Address { protocol, address }) => {
-            wanted.is_none_or(|wanted| wanted == *protocol) && addresses.contains(address)
-        }
         (VirtualName::Name(name), _) => service.name.as_ref() == Some(name),
-        _ => false,
+        (name, id) => has_address(id, name, &addresses),
     };
     let found: Vec<_> = health.services.iter().filter(meant).collect();
     if !found.is_empty() {
         return Ok(found);
     }
-    let said = match name {
-        VirtualName::All => "all".to_owned(),
-        VirtualName::Address(_, text) | VirtualName::Name(text) => text.clone(),
-        VirtualName::Mark(mark) => format!("fwm {mark}"),
-    };
     let there: Vec<_> = health.services.iter().map(|s| text(&s.id)).collect();
-    Err(Failure::unknown("virtual service", &said, &there))
+    Err(Failure::unknown("virtual service", &said(name), &there))
 }
 
 /// A server by its address or its name in the file, with a port or without.

@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::response::Response;
 use lvs_api::health::{Health, Override};
 use lvs_api::protocol::{Refusal, RefusalKind};
+use lvs_health::controller::Handle;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
@@ -74,13 +75,24 @@ pub(super) async fn health(State(control): State<Arc<Control>>) -> Result<Json<H
 }
 
 /// `GET /v1/events`.
-pub(super) async fn events(State(control): State<Arc<Control>>) -> Result<Response, Response> {
-    let mut events = control.controller().ok_or_else(no_health_checks)?.events();
+pub(super) async fn events(State(control): State<Arc<Control>>) -> Response {
+    // Without health checks there are the director's own.
+    let mut own = control.events();
+    let mut events = control.controller().map(Handle::events);
     let (sender, receiver) = mpsc::channel::<Result<Bytes, Infallible>>(QUEUED);
     tokio::spawn(async move {
+        // Their end is that of the daemon, which does not wait for its clients.
+        drop(control);
         loop {
+            let checked = async {
+                match &mut events {
+                    Some(events) => events.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
             let event = tokio::select! {
-                event = events.recv() => event,
+                event = checked => event,
+                event = own.recv() => event,
                 () = sender.closed() => return,
             };
             let line = match event {
@@ -96,5 +108,5 @@ pub(super) async fn events(State(control): State<Arc<Control>>) -> Result<Respon
             }
         }
     });
-    Ok(streamed(receiver))
+    streamed(receiver)
 }

@@ -43,6 +43,7 @@ fn handler(route: Route) -> MethodRouter<Arc<Control>> {
         Route::Edit => on(method, tables::edit),
         Route::Services => on(method, tables::services),
         Route::Connections => on(method, tables::connections),
+        Route::DropConnections => on(method, tables::drop_connections),
         Route::Timeouts => on(method, tables::timeouts),
         Route::Verdicts => on(method, tables::verdicts),
         Route::Marks => on(method, tables::marks),

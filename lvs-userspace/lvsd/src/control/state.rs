@@ -2,17 +2,21 @@
 
 use std::sync::{Arc, OnceLock};
 
+use lvs_api::health::Event;
 use lvs_api::model::Family;
 use lvs_api::protocol::{Interface, LostFrames, Status, Table};
 use lvs_dataplane::connections::Occupation;
-use lvs_dataplane::director::Director;
+use lvs_dataplane::director::{Director, service_id};
 use lvs_dataplane::kernel::Maps;
 use lvs_failover::role::Roles;
 use lvs_health::controller::Handle;
 use lvs_replication::ipvs::{SyncDaemons, SyncOptions};
 use lvs_replication::peer::Peers;
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+/// Events that wait for a reader at most.
+const EVENTS: usize = 64;
 
 /// A request to read the configuration again. The answer says what is wrong with it.
 pub(crate) type Reload = oneshot::Sender<Result<(), String>>;
@@ -28,6 +32,8 @@ pub(crate) struct Control {
     occupation: Mutex<Occupation>,
     reloads: mpsc::Sender<Reload>,
     controller: OnceLock<Handle>,
+    /// Events that are not the controller's.
+    events: broadcast::Sender<Arc<Event>>,
 }
 
 impl Control {
@@ -50,6 +56,7 @@ impl Control {
             occupation: Mutex::default(),
             reloads,
             controller: OnceLock::new(),
+            events: broadcast::Sender::new(EVENTS),
         }
     }
 
@@ -61,6 +68,17 @@ impl Control {
     /// Sets the controller of the health checks, once.
     pub(crate) fn set_controller(&self, controller: Handle) {
         let _ = self.controller.set(controller);
+    }
+
+    /// Publishes an event that is not the controller's.
+    pub(crate) fn publish(&self, event: Arc<Event>) {
+        // Nobody may be listening.
+        drop(self.events.send(event));
+    }
+
+    /// Receives the events that are not the controller's from now on.
+    pub(super) fn events(&self) -> broadcast::Receiver<Arc<Event>> {
+        self.events.subscribe()
     }
 
     /// Locks the director, the single writer of the tables. Its holder may wait for the kernel: never lock it on
@@ -121,11 +139,13 @@ impl Control {
         let occupation = *self.occupation.lock();
         let unresolved = self.director().unresolved();
         let missing_sources = self.director().foreign_sources().into_iter().collect();
+        let [crowd4, crowd6] = occupation.crowds;
         let (interfaces, lost) = self.interfaces.lock().clone();
-        let table = |family, entries, capacity: u32| Table {
+        let table = |family, entries, capacity: u32, crowd: Option<u32>| Table {
             family,
             entries,
             capacity: u64::from(capacity),
+            over_share: crowd.and_then(|service| service_id(&self.maps, service)),
         };
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -137,11 +157,13 @@ impl Control {
                     Family::Ipv4,
                     occupation.entries4,
                     self.maps.connections4.len(),
+                    crowd4,
                 ),
                 table(
                     Family::Ipv6,
                     occupation.entries6,
                     self.maps.connections6.len(),
+                    crowd6,
                 ),
             ],
             unresolved,

@@ -9,12 +9,13 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::Response;
+use lvs_api::connections::{DropConnections, Dropped};
 use lvs_api::mark::MarkRule;
 use lvs_api::protocol::{Edit, Services, Timeouts, VerdictCount};
 use lvs_api::role::Role;
 use lvs_common::verdict::Reason;
-use lvs_dataplane::connections;
 use lvs_dataplane::director::Director;
+use lvs_dataplane::{connections, drop};
 use tokio::sync::mpsc;
 
 use super::answer::{JsonBody, done, off_runtime, parsed, refused, streamed};
@@ -93,6 +94,29 @@ pub(super) async fn verdicts(
         Json(Reason::ALL.iter().map(count).collect())
     })
     .await
+}
+
+/// `POST /v1/connections/drop`.
+pub(super) async fn drop_connections(
+    State(control): State<Arc<Control>>,
+    body: JsonBody<DropConnections>,
+) -> Result<Json<Dropped>, Response> {
+    let order = parsed(body).map_err(refused)?;
+    let outcome = off_runtime(control, move |control| {
+        let outcome = drop::drop_connections(control.maps(), &order);
+        let text = serde_json::to_string(&order).unwrap_or_default();
+        match &outcome {
+            Ok(_) if order.dry_run => {}
+            Ok(dropped) => tracing::info!(
+                "dropped {} connections, {} templates: {text}",
+                dropped.connections,
+                dropped.templates
+            ),
+            Err(refusal) => tracing::info!("refused {text}: {}", refusal.message),
+        }
+        outcome
+    });
+    outcome.await?.map(Json).map_err(refused)
 }
 
 /// `GET /v1/connections`. The table is streamed: a million connections need not fit the daemon's memory.

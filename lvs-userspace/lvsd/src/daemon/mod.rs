@@ -5,6 +5,7 @@ mod client_routes;
 mod devices;
 mod file;
 mod file_changes;
+mod fill;
 mod health_checks;
 mod interfaces;
 mod marks;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use lvs_dataplane::clock;
 use lvs_dataplane::connections::Occupation;
+use lvs_dataplane::fill::Fill;
 use lvs_dataplane::neighbour::{Links, Neighbours, RouteChanges};
 use lvs_dataplane::netlink::Requests;
 use lvs_dataplane::sweep::Sweeper;
@@ -16,7 +17,7 @@ use tokio::time::MissedTickBehavior;
 use tracing::{debug, error};
 
 use super::interfaces::Interfaces;
-use super::{client_routes, devices, next_hops, sources, stop, systemd};
+use super::{client_routes, devices, fill, next_hops, sources, stop, systemd};
 use crate::control::Control;
 
 /// Interval at which repeated SYNs, which the data path counts, are read.
@@ -84,6 +85,7 @@ pub(super) fn start(
 /// without connections.
 fn sweep() -> impl FnMut(&Control) + Send + 'static {
     let (mut sweeper4, mut sweeper6) = (Sweeper::default(), Sweeper::default());
+    let (mut fill4, mut fill6) = (Fill::default(), Fill::default());
     move |control| {
         let maps = control.maps();
         let generation = maps
@@ -99,9 +101,14 @@ fn sweep() -> impl FnMut(&Control) + Send + 'static {
         if expired + abandoned > 0 {
             debug!(expired, abandoned, "swept the connection tables");
         }
+        let (table, holdings) = (&maps.connections4, sweeper4.holdings());
+        fill::follow(control, &mut fill4, table, swept4.live, holdings);
+        let (table, holdings) = (&maps.connections6, sweeper6.holdings());
+        fill::follow(control, &mut fill6, table, swept6.live, holdings);
         control.set_occupation(Occupation {
             entries4: swept4.live,
             entries6: swept6.live,
+            crowds: [fill4.crowd(), fill6.crowd()],
         });
         control.director().tick();
     }
