@@ -157,18 +157,34 @@ pub(super) const fn came_by(interface: u32, generation: u32) -> Client {
 
 /// Has the way to the client of a connection ready: `work.key` is what the client asked for, `work.number` the
 /// connection's, and `work.way` what its entry holds. [`Stage::Ended`]: there is none, and the work has the
-/// verdict.
+/// verdict. A socket buffer can wait for the next hop's Ethernet address.
 #[inline(never)]
 pub(super) fn ready<F: Network, R: Routes, T: Tables + Store<F>>(
     routes: R,
     tables: T,
     work: &mut Work<F>,
+    buffer: bool,
 ) -> Stage {
+    work.waits = false;
     if !work.way.is_fresh(generation(tables)) && !renew(routes, tables, work) {
-        return Stage::Ended;
+        work.waits = buffer && work.verdict == Verdict::drop(Reason::ClientUnresolved);
+        if !work.waits {
+            return Stage::Ended;
+        }
+        work.way.interface = work.lookup.interface;
     }
     work.client = Egress::from(work.way);
     Stage::ToClient
+}
+
+/// The verdict on a reply that was sent on its way, if it has to wait for the next hop's Ethernet address.
+#[inline(always)]
+pub(super) fn waiting<F: Network>(work: &Work<F>, sent: Verdict) -> Verdict {
+    // Another end is an answer to the server, which goes back where it came from.
+    if work.waits && sent.counter() == Reason::NatReply as u32 {
+        return Verdict::neighbour(work.client.interface, Reason::NatReply);
+    }
+    sent
 }
 
 /// Looks the way to a client up again, and keeps it in the entry of its connection.

@@ -337,11 +337,14 @@ fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
         }
     }
     if stage == Stage::ToClient {
-        stage = client_route::ready(packet.routes(), tables, work);
+        stage = client_route::ready(packet.routes(), tables, work, P::BUFFER);
     }
     match stage {
         Stage::ToServer => to_server::to_server(packet, tables, &mut work.forward),
-        Stage::ToClient => to_client::to_client(packet, tables, &mut work.forward, &work.client),
+        Stage::ToClient => {
+            let sent = to_client::to_client(packet, tables, &mut work.forward, &work.client);
+            client_route::waiting(work, sent)
+        }
         Stage::NoServer => {
             icmp_answer::send(packet, tables, &work.forward, IcmpError::PortUnreachable, 0)
         }

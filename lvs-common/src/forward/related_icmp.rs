@@ -93,7 +93,8 @@ fn relay<F: Network, P: Packet, T: Tables + Store<F>>(
     if !table::unchanged(&connection.slot) {
         return None;
     }
-    if client_route::ready(packet.routes(), tables, work) == Stage::Ended {
+    // An error does not wait: it may be lost.
+    if client_route::ready(packet.routes(), tables, work, false) == Stage::Ended {
         return Some(Stage::Ended);
     }
     to_client(packet, tables, work, connection.record)

@@ -48,6 +48,9 @@ pub struct Work<F: Family> {
     pub client: Egress,
     /// The same as the connection's entry holds it, or is to.
     pub way: Client,
+    /// The way of this reply leads to a next hop whose Ethernet address the kernel has to find: a socket buffer waits
+    /// for it.
+    pub waits: bool,
     /// A question to the kernel's routes, and the answer.
     pub lookup: Lookup,
     /// The code of the answer: see `client_route`.

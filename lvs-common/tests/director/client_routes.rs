@@ -4,11 +4,13 @@ use std::net::IpAddr;
 
 use lvs_common::abi::{Interface, Mac, Method, Pick};
 use lvs_common::connection::Protocol;
+use lvs_common::packet::Packet as _;
 use lvs_common::routes::Lookup;
 use lvs_common::verdict::{Action, Reason, Verdict};
 
 use super::frames::{ACK, Draft, FIN, SYN, at};
 use super::memory::{Director, INTERFACE, host};
+use super::packet::Frame;
 use super::route_table::Way;
 
 const CLIENT: [&str; 2] = ["198.51.100.7:40000", "[2001:db8:c::7]:40000"];
@@ -167,8 +169,14 @@ fn a_router_that_is_not_known_yet_is_asked_for() {
         assert_eq!(verdict.reason(), Some(Reason::Nat));
         assert_eq!(*director.requested.lock().unwrap(), [wanted]);
         for flags in [SYN | ACK, ACK] {
-            let (verdict, _) = director.handle(&reply(family, flags).frame());
-            assert_eq!(verdict, Verdict::drop(Reason::ClientUnresolved));
+            let (verdict, after) = director.handle(&reply(family, flags).frame());
+            if Frame::BUFFER {
+                assert_eq!(verdict, Verdict::neighbour(OTHER, Reason::NatReply));
+                let expected = Draft::tcp(VIRTUAL[family], CLIENT[family], flags).returned();
+                assert_eq!(after[12..], expected.frame()[12..], "it waits as it leaves");
+            } else {
+                assert_eq!(verdict, Verdict::drop(Reason::ClientUnresolved));
+            }
         }
         assert_eq!(*director.requested.lock().unwrap(), [wanted; 3]);
         director.routes.add(way);

@@ -119,6 +119,7 @@ fn work<F: Family>() -> Work<F> {
             interface: 0xee,
         },
         way: client,
+        waits: true,
         lookup: Lookup {
             family: 0xee,
             interface: 0xee,
