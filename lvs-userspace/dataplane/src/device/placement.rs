@@ -17,7 +17,7 @@ use super::losses::{Losses, describe};
 use super::modes::{Mode, Modes};
 use super::netdev::{NDO_XMIT, Netdev};
 use crate::kernel::{DataPath, KernelError};
-use crate::neighbour::{Interfaces, read_interfaces};
+use crate::neighbour::{Interfaces, advance_routes, read_interfaces};
 
 /// A failure to run the programs on an interface.
 #[derive(Debug, thiserror::Error)]
@@ -196,8 +196,11 @@ impl Placement {
             self.set_mixed(true);
         }
         let entries = entries(&self.devices.interfaces, &self.devices.senders());
-        if let Err(error) = self.data_path.maps.interfaces.write(&entries) {
-            warn!("{:#}", anyhow::Error::from(error));
+        match self.data_path.maps.interfaces.write(&entries) {
+            // A way that is known says how frames leave by its interface.
+            Ok(true) => advance_routes(&self.data_path.maps),
+            Ok(false) => {}
+            Err(error) => warn!("{:#}", anyhow::Error::from(error)),
         }
         changed
     }
@@ -363,12 +366,15 @@ impl Placement {
             .maps
             .config
             .word(0, offset_of!(Config, options));
-        if let Some(options) = options {
-            if mixed {
-                options.fetch_or(Config::MIXED, Ordering::Relaxed);
-            } else {
-                options.fetch_and(!Config::MIXED, Ordering::Relaxed);
-            }
+        let Some(options) = options else { return };
+        let before = if mixed {
+            options.fetch_or(Config::MIXED, Ordering::Relaxed)
+        } else {
+            options.fetch_and(!Config::MIXED, Ordering::Relaxed)
+        };
+        // Ways to clients that are known were looked up for the other case.
+        if (before & Config::MIXED != 0) != mixed {
+            advance_routes(&self.data_path.maps);
         }
     }
 }

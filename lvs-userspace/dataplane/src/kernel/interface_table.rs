@@ -40,11 +40,12 @@ impl InterfaceTable {
         })))
     }
 
-    /// Makes the map hold exactly these interfaces.
-    pub fn write(&self, entries: &BTreeMap<u32, Interface>) -> Result<(), KernelError> {
+    /// Makes the map hold exactly these interfaces. Returns whether it did not before.
+    pub fn write(&self, entries: &BTreeMap<u32, Interface>) -> Result<bool, KernelError> {
         let table = &mut *self.0.lock();
+        let changed = table.links != *entries;
         table.links.clone_from(entries);
-        table.publish()
+        table.publish().map(|()| changed)
     }
 
     /// Sets the bits that tell which sources are refused, of each interface that has any. Returns all of them

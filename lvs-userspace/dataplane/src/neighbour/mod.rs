@@ -36,7 +36,7 @@ mod update;
 pub(crate) use lookup::look_up;
 pub use neighbours::{Links, Neighbours};
 pub use next_hop::{Change, NextHop, Resolution};
-pub use route_changes::RouteChanges;
+pub use route_changes::{RouteChanges, advance_routes};
 pub use service_interfaces::{read_interfaces, service_interfaces};
 pub use solicit::solicit;
 pub(crate) use tables::Route;

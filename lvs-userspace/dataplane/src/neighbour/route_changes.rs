@@ -5,19 +5,29 @@
 //! last, changes no way that is known.
 
 use std::collections::HashMap;
+use std::mem::offset_of;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use lvs_common::abi::Mac;
+use lvs_common::abi::{Config, Mac};
 use tokio::time::{Instant, sleep_until};
 
 use super::decode;
 use super::events::{Burst, Events};
 use super::tables::{Interface, Neighbour, NeighbourKey};
 use super::update::Update;
+use crate::kernel::Maps;
 use crate::netlink::Error;
 
 /// Least time between two reports. The first change is reported at once.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// Has the program look up every way again that it knows.
+pub fn advance_routes(maps: &Maps) {
+    if let Some(word) = maps.config.word(0, offset_of!(Config, route_generation)) {
+        word.fetch_add(1, Ordering::Release);
+    }
+}
 
 /// Follows the changes in the network namespace of the calling thread.
 pub struct RouteChanges {

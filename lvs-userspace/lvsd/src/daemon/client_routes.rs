@@ -1,12 +1,9 @@
 //! The ways to clients of NAT: the program looks them up, and is told when to do so again.
 
-use std::mem::offset_of;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use lvs_common::abi::Config;
-use lvs_dataplane::neighbour::{RouteChanges, solicit};
+use lvs_dataplane::neighbour::{RouteChanges, advance_routes, solicit};
 use lvs_dataplane::netlink::{Error, Requests};
 use lvs_dataplane::own_addresses;
 use tokio::sync::watch;
@@ -34,9 +31,7 @@ pub(super) async fn follow(
             },
         }
         let maps = control.maps();
-        if let Some(word) = maps.config.word(0, offset_of!(Config, route_generation)) {
-            word.fetch_add(1, Ordering::Release);
-        }
+        advance_routes(maps);
         own_addresses::follow(maps);
     }
 }
