@@ -49,6 +49,12 @@ pub trait Packet {
     fn grow(&mut self, bytes: usize) -> Option<()>;
     /// Takes that many bytes off the front of a frame.
     fn shrink(&mut self, bytes: usize) -> Option<()>;
+    /// Gives the daemon a copy of a frame, which it sends through the packet path once more a moment later.
+    /// False: it cannot take it.
+    #[inline(always)]
+    fn hold(&mut self) -> bool {
+        false
+    }
     /// Cuts it to this length. A super-packet becomes a packet.
     fn truncate(&mut self, length: usize) -> Option<()>;
 

@@ -78,6 +78,21 @@ impl Verdict {
         Self::new((interface as u64) << 32 | NEIGHBOUR, reason)
     }
 
+    /// None yet: the packet is to be answered with [`crate::forward::Forward::answer`]. Nothing is counted so.
+    pub(crate) const ANSWER: Self = Self(NonZeroU64::MIN);
+
+    /// None yet: a later fragment that came before its first one.
+    pub(crate) const HOLD: Self = Self::pass(Reason::FragmentHeld);
+
+    /// Back out of the interface it came by, for the reason of this number.
+    #[inline(always)]
+    pub(crate) const fn transmit_because(number: u8) -> Self {
+        match NonZeroU64::new(TRANSMIT | number as u64) {
+            Some(verdict) => Self(verdict),
+            None => Self(NonZeroU64::MAX),
+        }
+    }
+
     /// The action.
     #[inline(always)]
     pub const fn action(self) -> Action {
@@ -213,7 +228,8 @@ reasons! {
     /// Belongs to no connection and cannot start one.
     NoConnection = 15, "pass-no-connection", "belongs to no connection and cannot start one";
     /// A later fragment whose first one was not seen.
-    StrayFragment = 16, "pass-stray-fragment", "a later fragment whose first one was not seen";
+    StrayFragment = 16, "pass-stray-fragment",
+        "a later fragment whose first one was not seen and did not come within a moment";
     /// ICMP that is not an error about a connection.
     IcmpOther = 17, "pass-icmp", "ICMP that is no error about a known connection: echo and the like";
     /// Header cut short.
@@ -283,6 +299,12 @@ reasons! {
     /// No source address and port towards the real server is free.
     NoSource = 45, "drop-no-source",
         "no free source port towards the real server: all that were tried are in use (full NAT, or a port in use twice)";
+    /// Answered: host unreachable.
+    ServerUnreachable = 46, "answer-unreachable",
+        "answered with ICMP host unreachable: there is no route to the real server, or it does not answer";
+    /// A later fragment that came before its first one: the daemon sends it through again.
+    FragmentHeld = 47, "hold-fragment",
+        "a later fragment that came before its first one: held, and counted once more when it goes on";
 }
 
 impl Reason {

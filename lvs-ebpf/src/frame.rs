@@ -30,6 +30,10 @@ pub(crate) trait Context {
     fn adjust_head(&mut self, delta: i32) -> Option<()>;
     /// Moves the end by so many bytes.
     fn adjust_tail(&mut self, delta: i32) -> Option<()>;
+    /// See [`Packet::hold`].
+    fn hold(&mut self) -> bool {
+        false
+    }
     fn without_link(&self) -> Option<u16> {
         None
     }
@@ -139,6 +143,11 @@ impl<C: Context> Packet for Frame<C> {
     #[inline(always)]
     fn shrink(&mut self, bytes: usize) -> Option<()> {
         self.context.adjust_head(bytes as i32)
+    }
+
+    #[inline(always)]
+    fn hold(&mut self) -> bool {
+        self.context.hold()
     }
 
     #[inline(always)]

@@ -13,11 +13,12 @@ use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use lvs_common::abi::{
-    ADDR_FILTER_WORDS, Config, DEFAULT_FRAGMENTS, DEFAULT_SLOTS, EVENTS_BYTES, FragmentKey, Hop,
-    HostAddress, IcmpBudget, Interface, KeyedMark, Load, LostKey, MARK_RULE_PLACES, MAX_HOPS,
-    MAX_INTERFACES, MAX_KEYS, MAX_LOST, MAX_MEMBERS, MAX_NEIGHBOUR_REQUESTS, MAX_OWN_HOSTS,
-    MAX_PLANS, MAX_PROBES, MAX_REASONS, MAX_RULES, MAX_SERVERS, MAX_SERVICES, MAX_SOURCE_POOLS,
-    MarkRule, Member, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, SourcePool, Stats, WAYS,
+    ADDR_FILTER_WORDS, Config, DEFAULT_FRAGMENTS, DEFAULT_SLOTS, EVENTS_BYTES, FragmentKey,
+    HELD_FRAGMENTS_BYTES, Hop, HostAddress, IcmpBudget, Interface, KeyedMark, Load, LostKey,
+    MARK_RULE_PLACES, MAX_HOPS, MAX_INTERFACES, MAX_KEYS, MAX_LOST, MAX_MEMBERS,
+    MAX_NEIGHBOUR_REQUESTS, MAX_OWN_HOSTS, MAX_PLANS, MAX_PROBES, MAX_REASONS, MAX_RULES,
+    MAX_SERVERS, MAX_SERVICES, MAX_SOURCE_POOLS, MarkRule, Member, Plan, ProbeKey, ProbeRoute,
+    Server, ServiceKey, SourcePool, Stats, WAYS,
 };
 use lvs_common::connection::{Entry, Ports};
 use lvs_common::family::{V4, V6};
@@ -99,6 +100,9 @@ pub(crate) static verdicts: PerCpuArray<u64> = PerCpuArray::with_max_entries(MAX
 #[map]
 pub(crate) static fragments: LruHashMap<FragmentKey, Ports> =
     LruHashMap::with_max_entries(DEFAULT_FRAGMENTS, 0);
+
+#[map]
+pub(crate) static held_fragments: RingBuf = RingBuf::with_byte_size(HELD_FRAGMENTS_BYTES, 0);
 
 #[map]
 pub(crate) static events: RingBuf = RingBuf::with_byte_size(EVENTS_BYTES, 0);

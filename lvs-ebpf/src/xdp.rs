@@ -4,10 +4,13 @@ use core::ffi::c_void;
 
 use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::xdp_md;
+use aya_ebpf::helpers::generated::bpf_xdp_load_bytes;
 use aya_ebpf::helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail};
 use aya_ebpf::programs::XdpContext;
+use lvs_common::abi::{HELD_BYTES, HeldFrame};
 
 use crate::frame::{Context, Frame};
+use crate::{maps, verifier};
 
 /// An XDP context.
 pub(crate) struct Xdp(*mut xdp_md);
@@ -54,5 +57,31 @@ impl Context for Xdp {
     fn adjust_tail(&mut self, delta: i32) -> Option<()> {
         // SAFETY: as in `adjust_head`.
         (unsafe { bpf_xdp_adjust_tail(self.0, delta) } == 0).then_some(())
+    }
+
+    #[inline(never)]
+    fn hold(&mut self) -> bool {
+        let length = verifier::hidden(self.length());
+        if length == 0 || length > HELD_BYTES {
+            return false;
+        }
+        // No room: the daemon is not there, or is behind.
+        let Some(mut held) = maps::held_fragments.reserve::<HeldFrame>(0) else {
+            return false;
+        };
+        let frame = held.as_mut_ptr();
+        // SAFETY: the memory reserved, as large as a held frame; the helper writes no more than `length` bytes,
+        // which fit. Bytes beyond are never looked at.
+        let loaded = unsafe {
+            (&raw mut (*frame).interface).write(self.interface());
+            (&raw mut (*frame).length).write(length as u32);
+            bpf_xdp_load_bytes(self.0, 0, (&raw mut (*frame).bytes).cast(), length as u32)
+        };
+        if loaded != 0 {
+            held.discard(0);
+            return false;
+        }
+        held.submit(0);
+        true
     }
 }

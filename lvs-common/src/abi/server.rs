@@ -52,7 +52,7 @@ pub struct Hop {
     pub source4: [u8; 4],
     /// Outer IPv6 source of tunnels through this hop.
     pub source6: [u8; 16],
-    /// Bits of [`Hop`]: `LOCAL`, `XDP`, `NO_ETHERNET`.
+    /// Bits of [`Hop`]: `LOCAL`, `XDP`, `NO_ETHERNET`, `UNREACHABLE`.
     pub flags: u32,
     /// Interface that the route names, where packets leave as socket buffers: a VLAN device adds its tag itself.
     pub device: u32,
@@ -67,6 +67,9 @@ impl Hop {
     pub const XDP: u32 = 2;
     /// Bit of `flags`: `device` takes packets without an Ethernet header.
     pub const NO_ETHERNET: u32 = 4;
+    /// Bit of `flags`: there is no route to the address, or its neighbour does not answer. `mtu` is 0, so that
+    /// packets come here with those that are too big.
+    pub const UNREACHABLE: u32 = 8;
 }
 
 /// Connections a server holds at the moment.

@@ -1,5 +1,6 @@
 //! A packet that is being forwarded: what it says, and where it goes.
 
+use super::icmp_answer::Answer;
 use crate::abi::Method;
 use crate::connection::{Key, Kind, Ports, Protocol, Signal};
 use crate::ethernet::EthernetHeader;
@@ -33,6 +34,8 @@ pub struct Forward<F: Family> {
     pub route: Route,
     /// Its addresses and ports afterwards (NAT).
     pub rewrite: Rewrite<F>,
+    /// The ICMP error that it is answered with, if it is.
+    pub answer: Answer,
 }
 
 impl<F: Family> Forward<F> {

@@ -4,6 +4,7 @@ use zerocopy::byteorder::network_endian::U32;
 
 use super::context::Forward;
 use super::unfinished::unfinished_sum;
+use crate::abi::Hop;
 use crate::checksum::Sum;
 use crate::connection::Protocol;
 use crate::ethernet::{Egress, EthernetHeader, is_group, make_answer_room};
@@ -28,44 +29,103 @@ pub(super) enum IcmpError {
     TooBig,
     /// No server is there for the port.
     PortUnreachable,
+    /// There is no way to the server, as the kernel's `ipv4_link_failure` and `ip6_link_failure` say it.
+    HostUnreachable,
 }
 
-/// Type, code and last word of an error. `mtu` is the largest packet that would have fitted: "fragmentation
-/// needed" (RFC 1191) and "packet too big" (RFC 4443) carry it in their last word.
-#[inline(always)]
-fn fields<F: Network>(error: IcmpError, mtu: u32) -> (u8, u8, u32) {
-    match (error, F::NUMBER) {
-        (IcmpError::TimeExceeded, 4) => (11, 0, 0),
-        (IcmpError::TooBig, 4) => (3, 4, mtu & 0xffff),
-        (IcmpError::PortUnreachable, 4) => (3, 3, 0),
-        (IcmpError::TimeExceeded, _) => (3, 0, 0),
-        (IcmpError::TooBig, _) => (2, 0, mtu),
-        (IcmpError::PortUnreachable, _) => (1, 4, 0),
+/// An ICMP error to be sent. Numbers, not an [`IcmpError`]: what a verifier reads from memory is any number to it,
+/// and it follows the making of the answer once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Type.
+    kind: u8,
+    /// Code.
+    code: u8,
+    /// [`Reason`] to be counted.
+    reason: u8,
+    /// Last word of the header.
+    rest: u32,
+}
+
+impl Answer {
+    /// No answer.
+    pub const NONE: Self = Self {
+        kind: 0,
+        code: 0,
+        reason: 0,
+        rest: 0,
+    };
+
+    /// `mtu` is the largest packet that would have fitted: "fragmentation needed" (RFC 1191) and "packet too
+    /// big" (RFC 4443) carry it in their last word.
+    #[inline(always)]
+    const fn new<F: Network>(error: IcmpError, mtu: u32) -> Self {
+        let v4 = F::NUMBER == 4;
+        let (kind, code, rest) = match error {
+            IcmpError::TimeExceeded if v4 => (11, 0, 0),
+            IcmpError::TooBig if v4 => (3, 4, mtu & 0xffff),
+            IcmpError::PortUnreachable if v4 => (3, 3, 0),
+            IcmpError::HostUnreachable if v4 => (3, 1, 0),
+            IcmpError::TimeExceeded => (3, 0, 0),
+            IcmpError::TooBig => (2, 0, mtu),
+            IcmpError::PortUnreachable => (1, 4, 0),
+            IcmpError::HostUnreachable => (1, 3, 0),
+        };
+        let reason = match error {
+            IcmpError::TimeExceeded => Reason::TimeExceeded,
+            IcmpError::TooBig => Reason::TooBig,
+            IcmpError::PortUnreachable => Reason::NoServer,
+            IcmpError::HostUnreachable => Reason::ServerUnreachable,
+        };
+        Self {
+            kind,
+            code,
+            reason: reason as u8,
+            rest,
+        }
     }
 }
 
-/// Turns a packet into an ICMP error about itself and sends it back where it came from. `mtu` is the
-/// largest that would have fitted where it was too big.
+/// Has a packet answered with an error.
+#[inline(always)]
+pub(super) const fn answer<F: Network>(forward: &mut Forward<F>, error: IcmpError) -> Verdict {
+    forward.answer = Answer::new::<F>(error, 0);
+    Verdict::ANSWER
+}
+
+/// The same for a packet that a hop does not take: it is larger than this, or the hop leads nowhere.
+#[inline(always)]
+pub(super) const fn answer_too_big<F: Network>(
+    forward: &mut Forward<F>,
+    hop: &Hop,
+    mtu: u32,
+) -> Verdict {
+    if hop.flags & Hop::UNREACHABLE != 0 {
+        return answer(forward, IcmpError::HostUnreachable);
+    }
+    if mtu < F::SMALLEST_MTU {
+        return Verdict::drop(Reason::Unanswerable);
+    }
+    forward.answer = Answer::new::<F>(IcmpError::TooBig, mtu);
+    Verdict::ANSWER
+}
+
+/// Turns a packet into the ICMP error [`Forward::answer`] about itself and sends it back where it came from.
 #[inline(never)]
 pub(super) fn send<F: Network, P: Packet, T: Tables>(
     packet: &mut P,
     tables: T,
     forward: &Forward<F>,
-    error: IcmpError,
-    mtu: u32,
 ) -> Verdict {
     // RFC 1122 section 3.2.2, RFC 4443 section 2.4 (e): never about an error or a later fragment.
     let about_one = forward.protocol.is_some() && forward.datagram.part != Part::Later;
     if !about_one || !is_from_one_host(forward) {
         return Verdict::drop(Reason::Unanswerable);
     }
-    if error == IcmpError::TooBig && mtu < F::SMALLEST_MTU {
-        return Verdict::drop(Reason::Unanswerable);
-    }
     if !tables.spend_icmp_budget(forward.now) {
         return Verdict::drop(Reason::AnswerLimited);
     }
-    write(packet, forward, error, mtu).unwrap_or(Verdict::drop(Reason::NoRoom))
+    write(packet, forward).unwrap_or(Verdict::drop(Reason::NoRoom))
 }
 
 /// Returns whether a packet comes from a single host, and came to this one alone.
@@ -92,12 +152,7 @@ pub(super) fn back<F: Network, P: Packet>(packet: &P, forward: &Forward<F>) -> E
 }
 
 #[inline(always)]
-fn write<F: Network, P: Packet>(
-    packet: &mut P,
-    forward: &Forward<F>,
-    error: IcmpError,
-    mtu: u32,
-) -> Option<Verdict> {
+fn write<F: Network, P: Packet>(packet: &mut P, forward: &Forward<F>) -> Option<Verdict> {
     let datagram = &forward.datagram;
     // Whole words only: at most three bytes of the client's own data are missing.
     let embedded = (datagram.length() as usize).min(F::LARGEST_ERROR - F::HEADER - ICMP) & !3;
@@ -118,13 +173,12 @@ fn write<F: Network, P: Packet>(
 
     #[expect(clippy::cast_possible_truncation, reason = "at most 1,280")]
     let payload = (ICMP + embedded) as u32;
-    let (kind, code, rest) = fields::<F>(error, mtu);
     let start = link + F::HEADER;
     let header: &mut Icmp = packet.header_mut(start)?;
-    header.kind = kind;
-    header.code = code;
+    header.kind = forward.answer.kind;
+    header.code = forward.answer.code;
     header.checksum = [0; 2];
-    header.rest = U32::new(rest);
+    header.rest = U32::new(forward.answer.rest);
     let pseudo = F::icmp_pseudo(&datagram.destination, &datagram.source, payload);
     let (summed, pseudo) = match unfinished {
         None => (payload as usize, pseudo),
@@ -149,12 +203,7 @@ fn write<F: Network, P: Packet>(
         },
     )?;
     back(packet, forward).write(packet, F::ETHERTYPE)?;
-    let reason = match error {
-        IcmpError::TimeExceeded => Reason::TimeExceeded,
-        IcmpError::TooBig => Reason::TooBig,
-        IcmpError::PortUnreachable => Reason::NoServer,
-    };
-    Some(Verdict::transmit(reason))
+    Some(Verdict::transmit_because(forward.answer.reason))
 }
 
 /// Adds up whole words.

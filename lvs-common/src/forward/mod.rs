@@ -44,9 +44,9 @@
 //!  Reply ────────► reply ──► ToClient · ProbeAnswer · Ended
 //!  ToClient ─────► client_route ─► to_client ┤
 //!  ProbeAnswer ──► probe_answer ─────────────┘
-//!  NoServer ─────► icmp_answer ──► verdict      too big, TTL used up: from the three above, too
+//!  NoServer ─────► icmp_answer ──► verdict      too big, TTL used up, unreachable: from the three above, too
 //!  Reset ────────► reset ────────► verdict
-//!  Ended ────────► the verdict that the stage left
+//!  Ended ────────► the verdict that the stage left; a fragment without ports is held and comes again
 //! ```
 //!
 //! The fast path leaves a packet to the stages before it changed anything, so they begin anew; it joins them
@@ -104,6 +104,7 @@ use crate::wire::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ethernet};
 pub use addr_filter::matches_filter;
 pub use context::{Forward, Rewrite, Route, Source, Wire};
 pub use find::{Connection, client, find};
+pub use icmp_answer::Answer;
 pub use source_translation::Candidates;
 pub use stage::Stage;
 pub use state_change::StateChange;
@@ -339,15 +340,13 @@ fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
     if stage == Stage::ToClient {
         stage = client_route::ready(packet.routes(), tables, work, P::BUFFER);
     }
-    match stage {
+    let verdict = match stage {
         Stage::ToServer => to_server::to_server(packet, tables, &mut work.forward),
         Stage::ToClient => {
             let sent = to_client::to_client(packet, tables, &mut work.forward, &work.client);
             client_route::waiting(work, sent)
         }
-        Stage::NoServer => {
-            icmp_answer::send(packet, tables, &work.forward, IcmpError::PortUnreachable, 0)
-        }
+        Stage::NoServer => icmp_answer::answer(&mut work.forward, IcmpError::PortUnreachable),
         Stage::Reset => reset::send(packet, &work.forward),
         Stage::Reply | Stage::ProbeAnswer => probe_answer::probe_answer(packet, tables, work),
         Stage::Ended => work.verdict,
@@ -363,5 +362,16 @@ fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
         | Stage::InsertReplies
         | Stage::InsertConnection
         | Stage::TableFull => Verdict::pass(Reason::NoConnection),
+    };
+    if verdict == Verdict::ANSWER {
+        return icmp_answer::send(packet, tables, &work.forward);
     }
+    if verdict == Verdict::HOLD {
+        return if packet.hold() {
+            Verdict::drop(Reason::FragmentHeld)
+        } else {
+            Verdict::pass(Reason::StrayFragment)
+        };
+    }
+    verdict
 }

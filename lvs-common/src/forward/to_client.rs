@@ -1,7 +1,7 @@
 //! Sends a real server's reply to its client (NAT).
 
 use super::context::Forward;
-use super::icmp_answer::{self, IcmpError};
+use super::icmp_answer::{IcmpError, answer};
 use super::rewrite::rewrite;
 use super::transmit::send;
 use crate::ethernet::Egress;
@@ -19,7 +19,7 @@ pub(super) fn to_client<F: Network, P: Packet, T: Tables>(
     client: &Egress,
 ) -> Verdict {
     if forward.datagram.hop_limit <= 1 {
-        return icmp_answer::send(packet, tables, forward, IcmpError::TimeExceeded, 0);
+        return answer(forward, IcmpError::TimeExceeded);
     }
     match rewrite(packet, tables, forward) {
         Ok(()) => send(

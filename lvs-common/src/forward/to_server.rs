@@ -1,7 +1,7 @@
 //! Sends a packet to its real server: by direct routing, NAT or a tunnel.
 
 use super::context::{Forward, Route, Source};
-use super::icmp_answer::{self, IcmpError};
+use super::icmp_answer::{IcmpError, answer, answer_too_big};
 use super::rewrite::rewrite;
 use super::transmit::{decrement_ttl, egress, send};
 use super::tunnel;
@@ -31,7 +31,7 @@ pub(super) fn to_server<F: Network, P: Packet, T: Tables>(
         return Verdict::pass(reason);
     }
     if forward.datagram.hop_limit <= 1 {
-        return icmp_answer::send(packet, tables, forward, IcmpError::TimeExceeded, 0);
+        return answer(forward, IcmpError::TimeExceeded);
     }
     let Some(hop) = tables.hop(server.hop).filter(|_| server.hop != 0) else {
         return Verdict::drop(Reason::Unresolved);
@@ -44,7 +44,7 @@ pub(super) fn to_server<F: Network, P: Packet, T: Tables>(
     }
     let mtu = u32::from(hop.mtu);
     if forward.wire.largest > mtu {
-        return icmp_answer::send(packet, tables, forward, IcmpError::TooBig, mtu);
+        return answer_too_big(forward, hop, mtu);
     }
     let result = if method == Method::Nat {
         nat(packet, tables, forward, server, hop, reason)

@@ -2,11 +2,10 @@
 //! protocol is the kernel's.
 
 use super::context::{Forward, Wire};
-use crate::abi::FragmentKey;
 use crate::aligned::Aligned;
 use crate::connection::{Protocol, Signal, sctp, tcp};
 use crate::family::Family;
-use crate::network::{Datagram, Network, Part};
+use crate::network::{Network, Part};
 use crate::packet::Packet;
 use crate::tables::Tables;
 use crate::verdict::{Reason, Verdict};
@@ -76,30 +75,21 @@ pub(super) fn transport<F: Network, P: Packet, T: Tables>(
     Ok(protocol)
 }
 
-#[inline(always)]
-fn fragment_key<F: Family>(datagram: &Datagram<F>) -> Aligned<FragmentKey> {
-    Aligned(FragmentKey {
-        source: F::widen(datagram.source),
-        destination: F::widen(datagram.destination),
-        identification: datagram.identification,
-        protocol: datagram.protocol,
-        reserved: [0; 3],
-    })
-}
-
 /// Remembers the ports of a first fragment for the later ones.
 #[inline(never)]
 fn remember<F: Family, T: Tables>(tables: T, forward: &Forward<F>) {
-    tables.remember(&fragment_key(&forward.datagram).0, forward.ports);
+    tables.remember(&Aligned(forward.datagram.fragment_key()).0, forward.ports);
 }
 
+/// Recalls the ports of a later fragment. Ports of 0 say that the first one was waited for in vain.
 #[inline(never)]
 fn recall<F: Family, T: Tables>(tables: T, forward: &mut Forward<F>) -> Result<(), Verdict> {
-    match tables.recall(&fragment_key(&forward.datagram).0) {
+    match tables.recall(&Aligned(forward.datagram.fragment_key()).0) {
+        Some(ports) if ports.to_bytes() == [0; 4] => Err(Verdict::pass(Reason::StrayFragment)),
         Some(ports) => {
             forward.ports = ports;
             Ok(())
         }
-        None => Err(Verdict::pass(Reason::StrayFragment)),
+        None => Err(Verdict::HOLD),
     }
 }

@@ -1,7 +1,7 @@
 //! Tunnels: a packet travels whole inside another one, of its server's family (RFC 2003, RFC 2473).
 
 use super::context::{Forward, Wire};
-use super::icmp_answer::{self, IcmpError};
+use super::icmp_answer::answer_too_big;
 use super::transmit::{egress, note_decrement};
 use crate::abi::{Config, Hop, Server};
 use crate::checksum::Sum;
@@ -55,7 +55,7 @@ pub(super) fn limit(wire: &Wire, room: u32, hop: &Hop) -> u32 {
 pub(super) fn send<F: Network, P: Packet, T: Tables>(
     packet: &mut P,
     tables: T,
-    forward: &Forward<F>,
+    forward: &mut Forward<F>,
 ) -> Verdict {
     let Some(server) = tables.server(forward.route.server) else {
         return Verdict::drop(Reason::ServerDeleted);
@@ -67,7 +67,7 @@ pub(super) fn send<F: Network, P: Packet, T: Tables>(
     let length = forward.datagram.length();
     let limit = limit(&forward.wire, room, hop);
     if forward.wire.largest > limit {
-        return icmp_answer::send(packet, tables, forward, IcmpError::TooBig, room);
+        return answer_too_big(forward, hop, room);
     }
     let inner = Inner {
         network: forward.datagram.network,

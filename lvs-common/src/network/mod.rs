@@ -3,6 +3,7 @@
 mod ipv4;
 mod ipv6;
 
+use crate::abi::FragmentKey;
 use crate::checksum::Sum;
 use crate::family::Family;
 use crate::packet::{Header, Packet};
@@ -63,6 +64,18 @@ impl<F: Family> Datagram<F> {
     #[inline(always)]
     pub const fn addresses(&self) -> [&F::Address; 2] {
         [&self.source, &self.destination]
+    }
+
+    /// What the fragments of a packet have in common.
+    #[inline(always)]
+    pub fn fragment_key(&self) -> FragmentKey {
+        FragmentKey {
+            source: F::widen(self.source),
+            destination: F::widen(self.destination),
+            identification: self.identification,
+            protocol: self.protocol,
+            reserved: [0; 3],
+        }
     }
 
     /// Bytes of the IP packet.

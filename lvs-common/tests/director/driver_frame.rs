@@ -14,6 +14,8 @@ pub(crate) struct Frame {
     start: usize,
     pub(crate) interface: u32,
     pub(crate) routes: &'static RouteTable,
+    /// Somebody takes frames to hold, and took so many.
+    pub(crate) holder: Option<u32>,
 }
 
 impl Frame {
@@ -25,6 +27,7 @@ impl Frame {
             start: HEADROOM,
             interface: INTERFACE,
             routes: RouteTable::none(),
+            holder: None,
         }
     }
 
@@ -51,6 +54,10 @@ impl Packet for Frame {
     fn header_mut<T: Header>(&mut self, offset: usize) -> Option<&mut T> {
         let start = self.start + Some(offset).filter(|offset| *offset <= MAX_OFFSET)?;
         T::mut_from_bytes(self.bytes.get_mut(start..start + size_of::<T>())?).ok()
+    }
+    fn hold(&mut self) -> bool {
+        self.holder = self.holder.map(|held| held + 1);
+        self.holder.is_some()
     }
     fn grow(&mut self, bytes: usize) -> Option<()> {
         self.start = self.start.checked_sub(bytes)?;

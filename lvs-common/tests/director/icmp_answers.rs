@@ -1,10 +1,13 @@
 //! ICMP errors that the director sends itself.
 
-use lvs_common::abi::{Method, Pick};
+use std::sync::atomic::Ordering::SeqCst;
+
+use lvs_common::abi::{Hop, Method, Pick};
 use lvs_common::connection::Protocol;
 use lvs_common::verdict::{Action, Reason, Verdict};
+use zerocopy::FromZeros as _;
 
-use super::frames::{CLIENT, DIRECTOR, Draft, RST, SYN, at};
+use super::frames::{ACK, CLIENT, DIRECTOR, Draft, RST, SYN, at};
 use super::memory::Director;
 
 const FROM: [&str; 2] = ["198.51.100.7:40000", "[2001:db8:c::7]:40000"];
@@ -97,6 +100,38 @@ fn what_is_too_big_is_answered_with_the_mtu_that_fits() {
 }
 
 #[test]
+fn a_server_that_cannot_be_reached_is_said_so() {
+    for (family, real, method) in [
+        (0, 0, Method::Direct),
+        (1, 1, Method::Direct),
+        (0, 0, Method::Nat),
+        (1, 1, Method::Nat),
+        (0, 1, Method::Tunnel),
+        (1, 0, Method::Tunnel),
+    ] {
+        let mut director = director(family, real, method);
+        let error = [(3, 1, 0), (1, 3, 0)][family];
+        let reachable = director.hops[1];
+        let unreachable = Hop {
+            flags: Hop::UNREACHABLE,
+            ..Hop::new_zeroed()
+        };
+        director.hops[1] = unreachable;
+        answers(&director, &syn(family), Reason::ServerUnreachable, error);
+        // A known connection, too; and it goes on when the server is back.
+        let ack = Draft::tcp(FROM[family], TO[family], ACK);
+        answers(&director, &ack, Reason::ServerUnreachable, error);
+        director.hops[1] = reachable;
+        assert!(director.handle(&ack.frame()).0.is_forwarded());
+        // The rate is that of all errors.
+        director.hops[1] = unreachable;
+        director.answers.store(0, SeqCst);
+        let (verdict, _) = director.handle(&syn(family).frame());
+        assert_eq!(verdict.reason(), Some(Reason::AnswerLimited));
+    }
+}
+
+#[test]
 fn an_mtu_below_the_least_is_not_named() {
     let mut director = director(1, 1, Method::Tunnel);
     director.hops[1].mtu = 1300;
@@ -145,9 +180,7 @@ fn nobody_and_everybody_get_no_answer() {
 #[test]
 fn answers_are_limited() {
     let director = director(0, 0, Method::Direct);
-    director
-        .answers
-        .store(2, std::sync::atomic::Ordering::SeqCst);
+    director.answers.store(2, SeqCst);
     let draft = syn(0).with(|draft| draft.ttl = 1).frame();
     let reasons = [(); 3].map(|()| director.handle(&draft).0.reason());
     let (sent, limited) = (Some(Reason::TimeExceeded), Some(Reason::AnswerLimited));

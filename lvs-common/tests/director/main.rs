@@ -11,6 +11,7 @@ mod stale_workspace;
 mod client_routes;
 mod concurrency;
 mod connections;
+mod early_fragments;
 mod forwarding;
 mod fragments;
 mod ftp;

@@ -408,6 +408,13 @@ impl Director {
         }
     }
 
+    /// Sets the ports of all fragmented packets.
+    #[allow(dead_code, reason = "frames only")]
+    pub(crate) fn forget_fragments(&self, ports: Ports) {
+        let mut fragments = self.fragments.lock().expect("no panic while held");
+        fragments.values_mut().for_each(|known| *known = ports);
+    }
+
     fn count(&self, server: u32, change: impl FnOnce(&mut Stats)) {
         let mut stats = self.stats.lock().expect("no panic while held");
         change(stats.entry(server).or_default());

@@ -5,7 +5,7 @@ use lvs_common::connection::table::{Inserted, New, Survey};
 use lvs_common::connection::{Client, Key, Protocol, Record, Signal, Tag};
 use lvs_common::ethernet::{Egress, EthernetHeader};
 use lvs_common::family::Family;
-use lvs_common::forward::{Candidates, Forward, Rewrite, Route, Source, StateChange, Wire};
+use lvs_common::forward::{Answer, Candidates, Forward, Rewrite, Route, Source, StateChange, Wire};
 use lvs_common::forward::{Work, Workspace};
 use lvs_common::network::{Datagram, Part};
 use lvs_common::routes::Lookup;
@@ -81,6 +81,7 @@ fn work<F: Family>() -> Work<F> {
                 destination: address,
                 ports: ports(0xeeee, 0xeeee),
             },
+            answer: Answer::NONE,
         },
         key,
         new: New {

@@ -10,6 +10,7 @@ pub mod connections;
 pub mod device;
 pub mod director;
 pub mod drop;
+pub mod early_fragments;
 pub mod fill;
 pub mod keepalive;
 pub mod kernel;

@@ -117,9 +117,9 @@ fn later_fragments_follow_the_first_one() {
             check(&world, &sentence, &part.frame(), method.reason(), fate);
         }
         let [_, later, _] = fragments(&long(family, method, 0x5102));
-        let sentence = "a fragment whose first one was not seen";
+        let sentence = "a fragment whose first one was not seen yet";
         let frame = later.frame();
-        check(&world, sentence, &frame, Reason::StrayFragment, Fate::Pass);
+        check(&world, sentence, &frame, Reason::FragmentHeld, Fate::Drop);
         let [first, later, _] = fragments(&long(family, method, 0x5103));
         let fate = Fate::tx(&forwarded(&first, family, method));
         check(&world, "the first", &first.frame(), method.reason(), fate);

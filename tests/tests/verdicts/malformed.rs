@@ -94,7 +94,8 @@ fn verdict(world: &Object, frame: &[u8]) -> (Reason, Action) {
     let prefix = reason.name().split('-').next().unwrap_or_default();
     let fits = match end.action {
         Action::Pass => prefix == "pass",
-        Action::Drop => prefix == "drop",
+        // What is held comes again.
+        Action::Drop => matches!(prefix, "drop" | "hold"),
         Action::Tx | Action::Redirect => matches!(prefix, "forward" | "answer"),
         Action::Aborted => false,
     };

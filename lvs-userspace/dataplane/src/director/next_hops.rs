@@ -13,9 +13,20 @@ use zerocopy::{FromZeros as _, IntoBytes};
 use super::allocator::{Allocator, MapKind};
 use crate::kernel::Maps;
 
+/// Hop of addresses that cannot be reached.
+fn dead_hop() -> Hop {
+    Hop {
+        flags: Hop::UNREACHABLE,
+        ..Hop::new_zeroed()
+    }
+}
+
 /// A hop stays in force this long after its address became unresolved: a neighbour that is asked
 /// again, or a daemon that just started, costs no packet.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Text of addresses that cannot be reached.
+const UNREACHABLE: &str = "unreachable";
 
 /// Text of the director's own addresses.
 const LOCAL: &str = "the director itself";
@@ -32,8 +43,10 @@ pub enum NextHop {
         /// For people: interface and Ethernet address.
         text: String,
     },
-    /// Packets cannot be sent there, and why.
+    /// Packets cannot be sent there yet, and why.
     Unresolved(String),
+    /// Packets cannot be sent there, and why: clients are told so.
+    Unreachable(String),
 }
 
 /// A change of the hop in force of an address.
@@ -57,9 +70,13 @@ pub(super) struct NextHops {
 struct InForce {
     number: u32,
     local: bool,
+    /// It is that of an address that cannot be reached.
+    dead: bool,
     text: String,
     /// Start of the time without a resolution.
     unresolved: Option<Instant>,
+    /// What made it unresolved is known: nobody waits for an answer any more.
+    unreachable: bool,
 }
 
 impl NextHops {
@@ -108,7 +125,12 @@ impl NextHops {
             followed.extend(addresses);
             followed.len() != before
         });
-        addresses.iter().all(|address| self.number(*address) != 0)
+        addresses.iter().all(|address| self.is_resolved(*address))
+    }
+
+    fn is_resolved(&self, address: IpAddr) -> bool {
+        let hop = self.by_address.get(&address);
+        hop.is_some_and(|hop| hop.number != 0 && !hop.dead)
     }
 
     /// Indices of the interfaces that the hops in force lead by, where an XDP program would send.
@@ -126,7 +148,7 @@ impl NextHops {
         let followed = self.followed.borrow();
         followed
             .iter()
-            .filter(|address| self.number(**address) == 0)
+            .filter(|address| !self.is_resolved(**address))
             .copied()
             .collect()
     }
@@ -140,15 +162,20 @@ impl NextHops {
             return;
         }
         let local = hop.flags & Hop::LOCAL != 0;
+        let dead = hop.flags & Hop::UNREACHABLE != 0;
         let hop = InForce {
             number,
             local,
+            dead,
             text: if local {
                 LOCAL.to_owned()
+            } else if dead {
+                UNREACHABLE.to_owned()
             } else {
                 describe(&hop)
             },
-            unresolved: None,
+            unresolved: dead.then(Instant::now),
+            unreachable: dead,
         };
         self.by_address.insert(address, hop);
     }
@@ -169,10 +196,24 @@ impl NextHops {
                 known.unresolved.get_or_insert_with(Instant::now);
                 return None;
             }
+            NextHop::Unreachable(reason) => {
+                info!("{address} is unreachable: {reason}");
+                known.text = format!("{UNREACHABLE}: {reason}");
+                known.unresolved.get_or_insert_with(Instant::now);
+                // Until an answer comes: the kernel asks again and again, and waits each time.
+                known.unreachable = true;
+                // One that is in force gets the time that a moment's trouble may take.
+                return if known.number == 0 {
+                    self.kill(address, allocator)
+                } else {
+                    None
+                };
+            }
             NextHop::Local => (local_hop(), true, LOCAL.to_owned()),
             NextHop::Via { hop, text } => (hop, false, text),
         };
         known.unresolved = None;
+        known.unreachable = false;
         known.text.clone_from(&text);
         let before = self
             .maps
@@ -188,19 +229,49 @@ impl NextHops {
         };
         info!("packets to {address} go to {text}");
         self.maps.hops.write(number, hop);
+        known.dead = false;
         Some(known.switch(number, local))
     }
 
     /// Leaves an address without a hop.
     pub(super) fn clear(&mut self, address: IpAddr) -> Option<Switch> {
         let known = self.by_address.get_mut(&address)?;
+        known.dead = false;
         Some(known.switch(0, false))
+    }
+
+    /// Takes the hop of an unresolved address out of force. If it is known to be out of reach, its packets are
+    /// answered from now on, otherwise dropped.
+    pub(super) fn give_up(&mut self, address: IpAddr, allocator: &mut Allocator) -> Option<Switch> {
+        let unreachable = self
+            .by_address
+            .get(&address)
+            .is_some_and(|hop| hop.unreachable);
+        if unreachable {
+            return self.kill(address, allocator);
+        }
+        warn!("{address} stays unresolved, its packets are dropped from now on");
+        self.clear(address)
+    }
+
+    /// Has packets to an address answered: it cannot be reached.
+    fn kill(&mut self, address: IpAddr, allocator: &mut Allocator) -> Option<Switch> {
+        let known = self.by_address.get_mut(&address)?;
+        let Ok(number) = allocator.allocate(MapKind::Hops, 1) else {
+            warn!("there is no room for the next hop of {address}");
+            return None;
+        };
+        warn!("{address} cannot be reached, its clients are told so from now on");
+        self.maps.hops.write(number, dead_hop());
+        known.dead = true;
+        Some(known.switch(number, false))
     }
 
     /// Addresses that have been unresolved for so long that their hops are in force no longer.
     pub(super) fn lost(&self) -> Vec<IpAddr> {
         let lost = self.by_address.iter().filter(|(_, hop)| {
-            hop.number != 0
+            let unanswered = hop.number == 0 && hop.unreachable;
+            (hop.number != 0 && !hop.dead || unanswered)
                 && hop
                     .unresolved
                     .is_some_and(|since| since.elapsed() > PATIENCE)

@@ -40,8 +40,9 @@ impl Director {
     /// Stops sending to addresses that have been unresolved for a while; forgets those of no server.
     pub(super) fn expire_hops(&mut self) {
         for address in self.hops.lost() {
-            warn!("{address} stays unresolved, its packets are dropped from now on");
-            self.clear_hop(address);
+            if let Some(switch) = self.hops.give_up(address, &mut self.allocator) {
+                self.switch_hop(address, &switch);
+            }
         }
         for address in self.hops.unused(self.servers.addresses()) {
             self.clear_hop(address);

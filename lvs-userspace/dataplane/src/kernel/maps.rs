@@ -12,6 +12,7 @@ use super::bpffs::Directory;
 use super::entry_mapping::EntryMapping;
 use super::error::KernelError;
 use super::events::Events;
+use super::held_fragments::HeldFragments;
 use super::interface_table::InterfaceTable;
 use super::mapping::{Mapping, Plain};
 use super::neighbour_requests::NeighbourRequests;
@@ -47,6 +48,7 @@ pub struct Maps {
     pub service_counters: Counters,
     pub verdicts: Verdicts,
     pub events: Events,
+    pub held_fragments: HeldFragments,
     pub probes: Probes,
     pub interfaces: InterfaceTable,
     pub own_hosts: OwnHosts,
@@ -91,6 +93,10 @@ impl Maps {
             ),
             verdicts: Verdicts(per_cpu(ebpf, abi::VERDICTS)?),
             events: Events::take(map(ebpf, abi::EVENTS)?, per_cpu(ebpf, abi::LOST_EVENTS)?)?,
+            held_fragments: HeldFragments::take(
+                map(ebpf, abi::HELD_FRAGMENTS)?,
+                map(ebpf, abi::FRAGMENTS)?,
+            )?,
             probes: Probes::take(map(ebpf, abi::PROBES)?)?,
             interfaces: InterfaceTable::take(map(ebpf, abi::INTERFACES)?)?,
             own_hosts: OwnHosts::take(map(ebpf, abi::OWN_HOSTS)?)?,

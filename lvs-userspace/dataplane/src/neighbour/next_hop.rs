@@ -11,8 +11,10 @@ pub enum Resolution {
     Local,
     /// In frames to this next hop.
     Resolved(NextHop),
-    /// None, or none yet; the reason in words.
+    /// None yet; the reason in words.
     Unresolved(String),
+    /// None: there is no route, or the neighbour does not answer; the reason in words.
+    Unreachable(String),
 }
 
 /// The addresses and the interface of frames on their way out.

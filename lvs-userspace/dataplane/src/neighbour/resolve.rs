@@ -29,7 +29,7 @@ impl Tables {
     pub(super) fn resolve(&self, address: IpAddr, route: &Route) -> Resolution {
         match route {
             Route::Local => Resolution::Local,
-            Route::None(why) => Resolution::Unresolved(why.clone()),
+            Route::None(why) => Resolution::Unreachable(why.clone()),
             Route::Unicast {
                 interface,
                 gateway,
@@ -41,7 +41,7 @@ impl Tables {
                     address: gateway.unwrap_or(address),
                 };
                 self.next_hop(key, *source, *mtu)
-                    .map_or_else(Resolution::Unresolved, Resolution::Resolved)
+                    .map_or_else(|none| none, Resolution::Resolved)
             }
         }
     }
@@ -71,13 +71,16 @@ impl Tables {
         Some(&self.egress(interface).ok()?.lower.name)
     }
 
+    /// `Err`: the reason why there is none, never [`Resolution::Resolved`].
     fn next_hop(
         &self,
         key: NeighbourKey,
         source: Option<IpAddr>,
         mtu: Option<u32>,
-    ) -> Result<NextHop, String> {
-        let egress = self.egress(key.interface)?;
+    ) -> Result<NextHop, Resolution> {
+        let egress = self
+            .egress(key.interface)
+            .map_err(Resolution::Unreachable)?;
         let destination = self.destination(key, &egress)?;
         let mtu = mtu
             .unwrap_or(u32::MAX)
@@ -143,7 +146,7 @@ impl Tables {
         }
     }
 
-    fn destination(&self, key: NeighbourKey, egress: &Egress<'_>) -> Result<Mac, String> {
+    fn destination(&self, key: NeighbourKey, egress: &Egress<'_>) -> Result<Mac, Resolution> {
         let (name, address) = (&egress.device.name, key.address);
         if !egress.device.ethernet {
             return Ok(Mac::default());
@@ -153,14 +156,14 @@ impl Tables {
             (Some(Neighbour::Known(mac) | Neighbour::Fixed(mac)), _) => Ok(*mac),
             (_, Discovery::Own) => Ok(egress.mac),
             (_, Discovery::Broadcast) => Ok([0xff; 6]),
-            (None | Some(Neighbour::Incomplete), Discovery::Solicited) => {
-                Err(format!("waiting for {address} to answer on {name}"))
-            }
-            (Some(Neighbour::Failed), Discovery::Solicited) => {
-                Err(format!("{address} does not answer on {name}"))
-            }
-            (Some(Neighbour::Refused(why)), Discovery::Solicited) => Err(format!(
-                "the kernel does not ask for {address} on {name}: {why}"
+            (None | Some(Neighbour::Incomplete), Discovery::Solicited) => Err(
+                Resolution::Unresolved(format!("waiting for {address} to answer on {name}")),
+            ),
+            (Some(Neighbour::Failed), Discovery::Solicited) => Err(Resolution::Unreachable(
+                format!("{address} does not answer on {name}"),
+            )),
+            (Some(Neighbour::Refused(why)), Discovery::Solicited) => Err(Resolution::Unresolved(
+                format!("the kernel does not ask for {address} on {name}: {why}"),
             )),
         }
     }

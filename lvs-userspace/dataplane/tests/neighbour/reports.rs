@@ -73,11 +73,10 @@ impl Reports {
 
     /// Waits until an address is unresolved, for a reason with these words.
     pub(crate) async fn unresolved(&mut self, address: &str, limit: Duration, words: &str) {
-        self.until(
-            address,
-            limit,
-            |resolution| matches!(resolution, Resolution::Unresolved(why) if why.contains(words)),
-        )
+        self.until(address, limit, |resolution| match resolution {
+            Resolution::Unresolved(why) | Resolution::Unreachable(why) => why.contains(words),
+            _ => false,
+        })
         .await;
     }
 

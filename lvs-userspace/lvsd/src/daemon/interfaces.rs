@@ -134,6 +134,11 @@ impl Interfaces {
         self.placement.netdev()
     }
 
+    /// Has the program handle a frame once more that came by this interface.
+    pub(super) fn send_again(&mut self, interface: u32, frame: &[u8]) -> Result<(), KernelError> {
+        self.placement.data_path().send_again(interface, frame)
+    }
+
     /// The data path, for its removal.
     pub(super) fn into_data_path(self) -> DataPath {
         self.placement.into_data_path()

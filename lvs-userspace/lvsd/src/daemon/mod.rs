@@ -3,6 +3,7 @@
 mod active_config;
 mod client_routes;
 mod devices;
+mod early_fragments;
 mod file;
 mod file_changes;
 mod fill;

@@ -79,6 +79,7 @@ fn next_hop(resolution: Resolution) -> NextHop {
     let hop = match resolution {
         Resolution::Local => return NextHop::Local,
         Resolution::Unresolved(reason) => return NextHop::Unresolved(reason),
+        Resolution::Unreachable(reason) => return NextHop::Unreachable(reason),
         Resolution::Resolved(hop) => hop,
     };
     let mac = hop.destination.map(|byte| format!("{byte:02x}")).join(":");

@@ -17,7 +17,7 @@ use tokio::time::MissedTickBehavior;
 use tracing::{debug, error};
 
 use super::interfaces::Interfaces;
-use super::{client_routes, devices, fill, next_hops, sources, stop, systemd};
+use super::{client_routes, devices, early_fragments, fill, next_hops, sources, stop, systemd};
 use crate::control::Control;
 
 /// Interval at which repeated SYNs, which the data path counts, are read.
@@ -62,6 +62,7 @@ pub(super) fn start(
             Arc::clone(control),
             stopped.clone(),
         )),
+        early_fragments::hold(Arc::clone(control), Arc::clone(interfaces), stopped.clone()),
         spawn_every(
             Duration::from_secs(2),
             control,

@@ -1,0 +1,23 @@
+//! Frames that wait in the daemon.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Bytes of a frame that can be held at most.
+pub const HELD_BYTES: usize = 2_040;
+
+/// Bytes of the ring buffer of held frames: room for 127.
+pub const HELD_FRAGMENTS_BYTES: u32 = 1 << 18;
+
+/// A frame that the program gives the daemon to hold.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct HeldFrame {
+    /// Index of the interface it came by.
+    pub interface: u32,
+    /// Its bytes.
+    pub length: u32,
+    /// The frame.
+    pub bytes: [u8; HELD_BYTES],
+}
+
+const _: () = assert!(size_of::<HeldFrame>() == 2_048);

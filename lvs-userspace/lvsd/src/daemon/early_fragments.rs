@@ -1,0 +1,54 @@
+//! Holds later fragments that came before the first one of their packet, and sends them on.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lvs_dataplane::early_fragments::EarlyFragments;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tracing::debug;
+
+use super::interfaces::Interfaces;
+use crate::control::Control;
+
+/// Between two looks whether the first fragment is there.
+const LOOK: Duration = Duration::from_millis(2);
+/// Between two looks whether the daemon ends, while there is nothing else to do.
+const IDLE: Duration = Duration::from_millis(250);
+
+/// Starts to hold fragments, on a thread of its own: milliseconds count. It ends when `stopped` is closed.
+pub(super) fn hold(
+    control: Arc<Control>,
+    interfaces: Arc<Mutex<Interfaces>>,
+    stopped: watch::Receiver<()>,
+) -> JoinHandle<()> {
+    tokio::task::spawn_blocking(move || {
+        let mut early = EarlyFragments::default();
+        while stopped.has_changed().is_ok() {
+            let wait = if early.is_empty() { IDLE } else { LOOK };
+            control.maps().held_fragments.wait(wait);
+            look(&control, &interfaces, &mut early);
+        }
+    })
+}
+
+/// Takes new fragments over, and sends those on whose wait is over.
+fn look(control: &Control, interfaces: &Mutex<Interfaces>, early: &mut EarlyFragments) {
+    let held = &control.maps().held_fragments;
+    let now = Instant::now();
+    for (interface, frame) in held.drain() {
+        early.insert(interface, frame, now);
+    }
+    for (waiting, given_up) in early.over(now, |key| held.is_known(key)) {
+        if given_up {
+            held.give_up(&waiting.key);
+        }
+        let sent = interfaces
+            .lock()
+            .send_again(waiting.interface, &waiting.frame);
+        if let Err(error) = sent {
+            debug!("a fragment is lost: {error}");
+        }
+    }
+}
