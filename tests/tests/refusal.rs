@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use lvs_api::model::Family::Ipv4;
-use lvs_api::model::Method::Direct;
+use lvs_api::model::Method::{Direct, Nat};
 use lvs_api::model::Protocol;
 use lvs_tests::lab::addresses::{FAMILIES, virtual_address};
 use lvs_tests::lab::director::{every_service, service_name};
@@ -104,6 +104,28 @@ fn an_address_that_stands_for_many_hosts_is_no_real_server() {
         );
     }
     assert!(!lab.director.lvsadm("-Sn").unwrap().contains("-a "));
+}
+
+#[test]
+fn another_port_of_the_director_itself_is_refused_with_a_reason() {
+    let Some(lab) = Lab::for_story(Arms::Two, "") else {
+        return;
+    };
+    let service = service_name(Protocol::Tcp, Ipv4, Nat);
+    let own = virtual_address(Ipv4, Nat);
+    lab.director.lvsadm(&format!("-A {service}")).unwrap();
+    let line = format!("-a {service} -r {own}:8080 -m");
+    let output = lab.director.try_lvsadm(&line).unwrap();
+    assert_eq!(output.status.code(), Some(255));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("director itself"), "{said}");
+    // The same port, and another port of another machine.
+    lab.director
+        .lvsadm(&format!("-a {service} -r {own}:80 -m"))
+        .unwrap();
+    lab.director
+        .lvsadm(&format!("-a {service} -r 10.2.0.11:8080 -m"))
+        .unwrap();
 }
 
 #[test]

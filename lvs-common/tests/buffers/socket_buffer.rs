@@ -242,7 +242,9 @@ fn normalize(bytes: &mut Vec<u8>, unfinished: &Unfinished) {
         bytes.truncate(end);
     }
     let icmp = ETHERNET + header;
-    if !matches!(protocol, 1 | 58) || unfinished.start <= icmp {
+    // Damaged packets end anywhere.
+    let whole = unfinished.place + 2 <= bytes.len() && icmp + 4 <= bytes.len();
+    if !matches!(protocol, 1 | 58) || unfinished.start <= icmp || !whole {
         return;
     }
     let covered = |bytes: &[u8]| {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::mem::offset_of;
-use std::net::IpAddr;
+use std::net::{IpAddr, UdpSocket};
 use std::sync::atomic::Ordering;
 
 use lvs_common::abi::{Config, Mac, OWN_ADDRESSES};
@@ -32,6 +32,16 @@ pub fn follow(maps: &Maps) {
 pub fn is_own(address: Mac) -> bool {
     let number = Config::own_address(address);
     addresses().is_ok_and(|own| own.ethernet.contains(&number))
+}
+
+/// True if the machine has this IP address.
+pub fn is_own_ip(address: IpAddr) -> bool {
+    // Nearly all addresses are others': the kernel says so at once.
+    if address.is_loopback() || UdpSocket::bind((address, 0)).is_err() {
+        return address.is_loopback();
+    }
+    // Unless it lets sockets have any address (`ip_nonlocal_bind`).
+    addresses().is_ok_and(|own| own.hosts.contains(&address))
 }
 
 /// The addresses of the machine's interfaces.

@@ -10,7 +10,7 @@ use lvs_api::protocol::{Edit, Refusal, RefusalKind, Timeouts};
 use super::configuration::Configuration;
 use super::parts::Director;
 use super::wanted::{Wanted, after, canonical_service, subject};
-use super::{source_pools, timeouts};
+use super::{own_end, source_pools, timeouts};
 
 impl Director {
     /// Makes one change, whole or not at all.
@@ -26,6 +26,7 @@ impl Director {
             Edit::Mark(rule) => return self.set_mark(rule),
             edit => {
                 if let Some(id) = subject(edit) {
+                    own_end::refuse(edit)?;
                     self.edit_service(id, std::slice::from_ref(edit))?;
                 }
             }

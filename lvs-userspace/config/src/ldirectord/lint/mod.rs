@@ -6,6 +6,7 @@ mod scopes;
 use std::collections::HashMap;
 
 use lvs_api::model::{Method, ServiceId};
+use lvs_dataplane::director::needs_own_port;
 use lvs_health::check::Kind;
 use lvs_health::model::{Configuration, Virtual};
 
@@ -165,6 +166,19 @@ impl Lint<'_> {
                     line,
                     problem,
                     "a server that is down cannot stand in for itself",
+                );
+            }
+        }
+        for server in &service.servers {
+            if needs_own_port(&service.id, &server.id, server.settings.method) {
+                let problem = format!(
+                    "{} is an address of this machine, where masq changes no port: clients are not answered",
+                    server.id.0
+                );
+                self.warn(
+                    server.line,
+                    problem,
+                    "have the server listen on the virtual service's port, too, and name that",
                 );
             }
         }

@@ -44,6 +44,23 @@ fn warnings(lines: &[&str]) -> Vec<(usize, String)> {
 }
 
 #[test]
+fn masq_to_another_port_of_this_machine_is_doubtful() {
+    let said = warnings(&["real = 127.0.0.1:8080 masq", "checktype = off"]);
+    assert!(
+        said.iter()
+            .any(|(line, why)| *line == 2 && why.contains("address of this machine")),
+        "{said:?}"
+    );
+    for kept in ["real = 127.0.0.1:80 masq", "real = 10.99.0.1:8080 masq"] {
+        let said = warnings(&[kept, "checktype = off"]);
+        assert!(
+            said.iter().all(|(_, why)| !why.contains("this machine")),
+            "{said:?}"
+        );
+    }
+}
+
+#[test]
 fn a_usual_file_is_beyond_doubt() {
     assert_eq!(
         warnings(&[

@@ -1,0 +1,43 @@
+//! Real servers that are the director itself.
+
+use lvs_api::model::{Method, ServerId, ServerSettings, ServiceId};
+use lvs_api::protocol::{Edit, Refusal, RefusalKind};
+
+use crate::own_addresses::is_own_ip;
+
+/// True if this would need another port at the director's own address: packets go up the stack as they are, and
+/// no program would translate what the local server answers.
+pub fn needs_own_port(service: &ServiceId, server: &ServerId, method: Method) -> bool {
+    match service {
+        ServiceId::Address { address, .. } if method == Method::Nat => {
+            let (asked, served) = (address.port(), server.0.port());
+            asked != 0 && served != 0 && asked != served && is_own_ip(server.address())
+        }
+        _ => false,
+    }
+}
+
+/// Refuses to add such a real server, or to make one of it.
+pub(super) fn refuse(edit: &Edit) -> Result<(), Refusal> {
+    let (Edit::AddServer {
+        service,
+        server,
+        settings: ServerSettings { method, .. },
+    }
+    | Edit::EditServer {
+        service,
+        server,
+        settings: ServerSettings { method, .. },
+    }) = edit
+    else {
+        return Ok(());
+    };
+    if needs_own_port(service, server, *method) {
+        return Err(Refusal::new(
+            RefusalKind::NotSupported,
+            "the real server is the director itself, where ports cannot be translated: have it listen on the \
+             virtual service's port, too",
+        ));
+    }
+    Ok(())
+}
