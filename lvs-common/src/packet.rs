@@ -49,10 +49,11 @@ pub trait Packet {
     fn grow(&mut self, bytes: usize) -> Option<()>;
     /// Takes that many bytes off the front of a frame.
     fn shrink(&mut self, bytes: usize) -> Option<()>;
-    /// Gives the daemon a copy of a frame, which it sends through the packet path once more a moment later.
-    /// False: it cannot take it.
+    /// Gives the daemon a copy of a frame, which it sends through the packet path once more a moment later; with
+    /// an `mtu` other than 0, in fragments that are not larger. False: it cannot take it.
     #[inline(always)]
-    fn hold(&mut self) -> bool {
+    fn hold(&mut self, mtu: u32) -> bool {
+        let _ = mtu;
         false
     }
     /// Cuts it to this length. A super-packet becomes a packet.

@@ -305,6 +305,9 @@ reasons! {
     /// A later fragment that came before its first one: the daemon sends it through again.
     FragmentHeld = 47, "hold-fragment",
         "a later fragment that came before its first one: held, and counted once more when it goes on";
+    /// Too big, but may be fragmented.
+    TooBigHeld = 48, "hold-too-big",
+        "larger than the way to its real server, and may be fragmented: each fragment is counted once more";
 }
 
 impl Reason {

@@ -31,7 +31,7 @@ pub(crate) trait Context {
     /// Moves the end by so many bytes.
     fn adjust_tail(&mut self, delta: i32) -> Option<()>;
     /// See [`Packet::hold`].
-    fn hold(&mut self) -> bool {
+    fn hold(&mut self, _mtu: u32) -> bool {
         false
     }
     fn without_link(&self) -> Option<u16> {
@@ -146,8 +146,8 @@ impl<C: Context> Packet for Frame<C> {
     }
 
     #[inline(always)]
-    fn hold(&mut self) -> bool {
-        self.context.hold()
+    fn hold(&mut self, mtu: u32) -> bool {
+        self.context.hold(mtu)
     }
 
     #[inline(always)]

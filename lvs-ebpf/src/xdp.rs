@@ -60,7 +60,7 @@ impl Context for Xdp {
     }
 
     #[inline(never)]
-    fn hold(&mut self) -> bool {
+    fn hold(&mut self, mtu: u32) -> bool {
         let length = verifier::hidden(self.length());
         if length == 0 || length > HELD_BYTES {
             return false;
@@ -74,7 +74,8 @@ impl Context for Xdp {
         // which fit. Bytes beyond are never looked at.
         let loaded = unsafe {
             (&raw mut (*frame).interface).write(self.interface());
-            (&raw mut (*frame).length).write(length as u32);
+            (&raw mut (*frame).length).write(length as u16);
+            (&raw mut (*frame).mtu).write(mtu as u16);
             bpf_xdp_load_bytes(self.0, 0, (&raw mut (*frame).bytes).cast(), length as u32)
         };
         if loaded != 0 {

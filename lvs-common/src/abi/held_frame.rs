@@ -15,7 +15,9 @@ pub struct HeldFrame {
     /// Index of the interface it came by.
     pub interface: u32,
     /// Its bytes.
-    pub length: u32,
+    pub length: u16,
+    /// It is to be cut into fragments of so many bytes; 0: it is a fragment that waits for its first one.
+    pub mtu: u16,
     /// The frame.
     pub bytes: [u8; HELD_BYTES],
 }

@@ -52,7 +52,8 @@ pub const CONNECTIONS6: &str = "connections6";
 /// LRU hash of [`super::FragmentKey`] to both ports ([`crate::connection::Ports`]), written by the program; ports
 /// of 0 were written by the daemon, which held a fragment in vain.
 pub const FRAGMENTS: &str = "fragments";
-/// Ring buffer of later fragments that came before their first one ([`super::HeldFrame`]).
+/// Ring buffer of later fragments that came before their first one, and of packets that have to be fragmented
+/// ([`super::HeldFrame`]).
 pub const HELD_FRAGMENTS: &str = "held_fragments";
 /// Ring buffer of connections that another director should know, by their [`crate::connection::EntryId`].
 pub const EVENTS: &str = "events";

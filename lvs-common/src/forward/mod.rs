@@ -62,6 +62,7 @@ mod context;
 mod existing;
 mod fast_path;
 mod find;
+mod fragmentation;
 mod icmp_answer;
 mod insert;
 mod mark;
@@ -364,10 +365,13 @@ fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
         | Stage::TableFull => Verdict::pass(Reason::NoConnection),
     };
     if verdict == Verdict::ANSWER {
+        if fragmentation::fragment(packet, &work.forward) {
+            return Verdict::drop(Reason::TooBigHeld);
+        }
         return icmp_answer::send(packet, tables, &work.forward);
     }
     if verdict == Verdict::HOLD {
-        return if packet.hold() {
+        return if packet.hold(0) {
             Verdict::drop(Reason::FragmentHeld)
         } else {
             Verdict::pass(Reason::StrayFragment)

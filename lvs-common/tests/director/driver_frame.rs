@@ -55,7 +55,7 @@ impl Packet for Frame {
         let start = self.start + Some(offset).filter(|offset| *offset <= MAX_OFFSET)?;
         T::mut_from_bytes(self.bytes.get_mut(start..start + size_of::<T>())?).ok()
     }
-    fn hold(&mut self) -> bool {
+    fn hold(&mut self, _mtu: u32) -> bool {
         self.holder = self.holder.map(|held| held + 1);
         self.holder.is_some()
     }

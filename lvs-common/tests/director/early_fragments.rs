@@ -47,3 +47,29 @@ fn a_later_fragment_that_comes_first_is_held_until_it_is_given_up() {
         assert_eq!(verdict.reason(), Some(Reason::StrayFragment));
     }
 }
+
+#[test]
+fn what_is_too_big_and_may_be_fragmented_is_handed_over() {
+    for family in 0..2 {
+        let mut director = Director::new();
+        let service = director.serve(Protocol::Udp, at(VIRTUAL[family]), Pick::Rotate);
+        director.add(service, at(REAL[family]), Method::Direct, 1);
+        director.hops[1].mtu = 1400;
+        for (dont_fragment, holder) in [(false, Some(0)), (true, Some(0)), (false, None)] {
+            let draft = Draft::udp(CLIENT[family], VIRTUAL[family])
+                .sized(1400)
+                .with(|draft| draft.dont_fragment = dont_fragment);
+            let mut frame = Frame::new(&draft.frame());
+            frame.holder = holder;
+            let verdict = stages(&mut frame, &director, &mut stale_workspace::stale());
+            let handed_over = family == 0 && !dont_fragment && holder.is_some();
+            let reason = if handed_over {
+                Reason::TooBigHeld
+            } else {
+                Reason::TooBig
+            };
+            assert_eq!(verdict.reason(), Some(reason));
+            assert_eq!(frame.holder.unwrap_or(0), u32::from(handed_over));
+        }
+    }
+}

@@ -112,7 +112,7 @@ fn key_of<F: Network>(frame: &Bytes<'_>, start: usize, none: F::Address) -> Opti
 }
 
 /// A frame that is only read.
-struct Bytes<'a>(&'a [u8]);
+pub(crate) struct Bytes<'a>(pub(crate) &'a [u8]);
 
 impl Packet for Bytes<'_> {
     type Routes = NoRoutes;

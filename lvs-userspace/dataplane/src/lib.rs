@@ -12,6 +12,7 @@ pub mod director;
 pub mod drop;
 pub mod early_fragments;
 pub mod fill;
+pub mod fragmentation;
 pub mod keepalive;
 pub mod kernel;
 pub mod neighbour;

@@ -1,4 +1,4 @@
-//! Fragments that the program gave the daemon to hold.
+//! Frames that the program gave the daemon to hold: early fragments, and packets to be fragmented.
 
 use std::os::fd::AsFd as _;
 use std::time::Duration;
@@ -15,6 +15,17 @@ use super::wire::Wire;
 
 /// `BPF_NOEXIST` of `linux/bpf.h`: an element is not replaced.
 const NO_EXIST: u64 = 1;
+
+/// A frame that the program gave to hold.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// Index of the interface it came by.
+    pub interface: u32,
+    /// It is to be fragmented to this size; 0: it is a fragment that waits for its first one.
+    pub mtu: u16,
+    /// The frame.
+    pub frame: Vec<u8>,
+}
 
 /// The ring buffer of held fragments, and the table that says whether their first one came.
 pub struct HeldFragments {
@@ -43,14 +54,18 @@ impl HeldFragments {
         let _ = poll(&mut polled, most);
     }
 
-    /// Removes the frames there are, each with the interface that it came by.
-    pub fn drain(&self) -> Vec<(u32, Vec<u8>)> {
+    /// Removes the frames there are.
+    pub fn drain(&self) -> Vec<Held> {
         let mut ring = self.ring.lock();
         let mut frames = Vec::new();
         while let Some(item) = ring.next() {
             if let Ok((held, _)) = HeldFrame::read_from_prefix(&item) {
-                let bytes = held.bytes.get(..held.length as usize);
-                frames.extend(bytes.map(|bytes| (held.interface, bytes.to_vec())));
+                let bytes = held.bytes.get(..usize::from(held.length));
+                frames.extend(bytes.map(|bytes| Held {
+                    interface: held.interface,
+                    mtu: held.mtu,
+                    frame: bytes.to_vec(),
+                }));
             }
         }
         frames

@@ -37,7 +37,7 @@ pub use entry_mapping::EntryMapping;
 pub use error::KernelError;
 pub use events::Events;
 pub use grace_period::wait_for_readers;
-pub use held_fragments::HeldFragments;
+pub use held_fragments::{Held, HeldFragments};
 pub use interface_table::InterfaceTable;
 pub(crate) use interfaces::dump as links;
 pub use load::{DEFAULT_ENTRIES4, DEFAULT_ENTRIES6, DataPath, Options, Verified, verify};

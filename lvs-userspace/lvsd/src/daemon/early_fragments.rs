@@ -1,9 +1,12 @@
-//! Holds later fragments that came before the first one of their packet, and sends them on.
+//! Holds later fragments that came before the first one of their packet, and sends them on; fragments packets that
+//! are too big for their server's way.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lvs_dataplane::early_fragments::EarlyFragments;
+use lvs_dataplane::fragmentation::fragments;
+use lvs_dataplane::kernel::Held;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -37,18 +40,30 @@ pub(super) fn hold(
 fn look(control: &Control, interfaces: &Mutex<Interfaces>, early: &mut EarlyFragments) {
     let held = &control.maps().held_fragments;
     let now = Instant::now();
-    for (interface, frame) in held.drain() {
-        early.insert(interface, frame, now);
+    let send = |interface, frame: &[u8]| {
+        let sent = interfaces.lock().send_again(interface, frame);
+        if let Err(error) = sent {
+            debug!("a fragment is lost: {error}");
+        }
+    };
+    for Held {
+        interface,
+        mtu,
+        frame,
+    } in held.drain()
+    {
+        if mtu == 0 {
+            early.insert(interface, frame, now);
+            continue;
+        }
+        for fragment in fragments(&frame, mtu) {
+            send(interface, &fragment);
+        }
     }
     for (waiting, given_up) in early.over(now, |key| held.is_known(key)) {
         if given_up {
             held.give_up(&waiting.key);
         }
-        let sent = interfaces
-            .lock()
-            .send_again(waiting.interface, &waiting.frame);
-        if let Err(error) = sent {
-            debug!("a fragment is lost: {error}");
-        }
+        send(waiting.interface, &waiting.frame);
     }
 }
