@@ -29,6 +29,7 @@ pub mod connection;
 pub mod crc32c;
 pub mod ethernet;
 pub mod family;
+pub mod filter;
 pub mod forward;
 pub mod network;
 pub mod packet;

@@ -1,12 +1,13 @@
 //! The surroundings of the packet path beside the frame: tables, counters and a clock.
 
 use crate::abi::{
-    Config, FragmentKey, Hop, HostAddress, Interface, Load, MarkRule, Marked, Member, Plan,
-    ProbeKey, ProbeRoute, Server, ServiceKey, SourcePool, Sync,
+    Config, Filter, FilterNode, FragmentKey, Hop, HostAddress, Interface, Load, MarkRule, Marked,
+    Member, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, SourcePool, Sync,
 };
 use crate::connection::table::Store;
 use crate::connection::{EntryId, Loads, Ports, Protocol};
 use crate::family::{V4, V6};
+use crate::filter::clients::Clients;
 use crate::secrets::Secrets;
 use crate::walk::Walk;
 
@@ -21,7 +22,7 @@ pub struct Traffic {
 
 /// The tables of the director. A copy is a handle to the same tables. References into them stay good
 /// while a packet is handled: what they lead to is immutable until nobody can refer to it.
-pub trait Tables: Walk + Secrets + Loads + Store<V4> + Store<V6> {
+pub trait Tables: Walk + Secrets + Loads + Clients + Store<V4> + Store<V6> {
     /// Does nothing but make an optimiser treat what was just written to memory as unknown, so
     /// that it is read again, not kept: a BPF program has ten registers and 512 bytes of stack.
     fn fence(self) {}
@@ -59,6 +60,16 @@ pub trait Tables: Walk + Secrets + Loads + Store<V4> + Store<V6> {
         Self: 'a;
     /// A slot by its place in the table of slots.
     fn slot(self, index: u32) -> Option<u32>;
+    /// A filter by its number.
+    fn filter<'a>(self, number: u32) -> Option<&'a Filter>
+    where
+        Self: 'a;
+    /// A node of the filters by its number.
+    fn filter_node<'a>(self, number: u32) -> Option<&'a FilterNode>
+    where
+        Self: 'a;
+    /// Counts what a service's filter refused, by the number of [`crate::abi::Refused`].
+    fn count_refused(self, service: u32, refused: u32);
     /// The next ticket of a service's rotating scheduler.
     fn ticket(self, service: u32) -> u32;
     /// Returns a ticket that came to nothing, if no other was drawn since.

@@ -143,6 +143,17 @@ impl Verdict {
         }
     }
 
+    /// The same action for one of the next reasons, by how many numbers further it is.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) const fn later(self, further: u32) -> Self {
+        let bits = self.0.get().wrapping_add(further as u64);
+        match NonZeroU64::new(bits) {
+            Some(bits) => Self(bits),
+            None => self,
+        }
+    }
+
     /// The same action for another reason.
     #[inline(always)]
     #[must_use]
@@ -308,6 +319,14 @@ reasons! {
     /// Too big, but may be fragmented.
     TooBigHeld = 48, "hold-too-big",
         "larger than the way to its real server, and may be fragmented: each fragment is counted once more";
+    /// The lists of its service's filter do not admit its address.
+    Denied = 49, "drop-denied", "of no known connection, and from an address that its service's filter does not admit";
+    /// Its client begins too many connections.
+    ClientOpening = 50, "drop-client-new", "begins a connection, but its client reached the service's limit per second";
+    /// Its client has too many connections.
+    ClientOpen = 51, "drop-client-open", "begins a connection, but its client has as many open as the service allows";
+    /// Its client sends too many packets.
+    ClientSending = 52, "drop-client-packets", "its client reached the service's limit of packets per second";
 }
 
 impl Reason {

@@ -23,6 +23,26 @@ pub(crate) unsafe fn compare_exchange(word: *mut u32, expected: u32, new: u32) -
     found == expected
 }
 
+/// Replaces a double word if it is the expected one; says whether it did.
+///
+/// # Safety
+///
+/// `word` points to eight aligned bytes of a map value.
+#[inline(always)]
+pub(crate) unsafe fn compare_exchange_double(word: *mut u64, expected: u64, new: u64) -> bool {
+    let found: u64;
+    // SAFETY: the caller's promise; the verifier checks the same once more.
+    unsafe {
+        asm!(
+            "r0 = cmpxchg_64({word} + 0, r0, {new})",
+            word = in(reg) word,
+            new = in(reg) new,
+            inout("r0") expected => found,
+        );
+    }
+    found == expected
+}
+
 /// Stores a word.
 ///
 /// # Safety

@@ -19,6 +19,7 @@
 
 mod act;
 mod atomic;
+mod clients;
 mod clock;
 mod frame;
 mod maps;

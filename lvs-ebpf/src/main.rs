@@ -17,6 +17,7 @@
 
 mod act;
 mod atomic;
+mod clients;
 mod clock;
 mod depart;
 mod frame;

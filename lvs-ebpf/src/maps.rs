@@ -13,9 +13,10 @@ use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use lvs_common::abi::{
-    ADDR_FILTER_WORDS, Config, DEFAULT_FRAGMENTS, DEFAULT_SLOTS, EVENTS_BYTES, FragmentKey,
+    ADDR_FILTER_WORDS, CLIENT_SETS, ClientSet, Config, DEFAULT_FILTER_NODES, DEFAULT_FRAGMENTS,
+    DEFAULT_SLOTS, EVENTS_BYTES, Filter, FilterNode, FilterStats, FragmentKey,
     HELD_FRAGMENTS_BYTES, Hop, HostAddress, IcmpBudget, Interface, KeyedMark, Load, LostKey,
-    MARK_RULE_PLACES, MAX_HOPS, MAX_INTERFACES, MAX_KEYS, MAX_LOST, MAX_MEMBERS,
+    MARK_RULE_PLACES, MAX_FILTERS, MAX_HOPS, MAX_INTERFACES, MAX_KEYS, MAX_LOST, MAX_MEMBERS,
     MAX_NEIGHBOUR_REQUESTS, MAX_OWN_HOSTS, MAX_PLANS, MAX_PROBES, MAX_REASONS, MAX_RULES,
     MAX_SERVERS, MAX_SERVICES, MAX_SOURCE_POOLS, MarkRule, Member, Plan, ProbeKey, ProbeRoute,
     Server, ServiceKey, SourcePool, Stats, WAYS,
@@ -55,6 +56,9 @@ shared! {
     loads: Load, MAX_SERVERS;
     syn_retries: u32, MAX_SERVERS;
     addr_filter: AddrFilter, 1;
+    filters: Filter, MAX_FILTERS;
+    filter_nodes: FilterNode, DEFAULT_FILTER_NODES;
+    clients: ClientSet, CLIENT_SETS;
     connections4: Set<V4>, 65_536;
     connections6: Set<V6>, 16_384;
 }
@@ -92,6 +96,10 @@ pub(crate) static server_stats: PerCpuArray<Stats> = PerCpuArray::with_max_entri
 
 #[map]
 pub(crate) static service_stats: PerCpuArray<Stats> =
+    PerCpuArray::with_max_entries(MAX_SERVICES, 0);
+
+#[map]
+pub(crate) static filter_stats: PerCpuArray<FilterStats> =
     PerCpuArray::with_max_entries(MAX_SERVICES, 0);
 
 #[map]

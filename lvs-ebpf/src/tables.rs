@@ -7,16 +7,19 @@ use aya_ebpf::bindings::{BPF_ANY, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::generated::bpf_loop;
 use aya_ebpf::maps::{Array, PerCpuArray};
 use lvs_common::abi::{
-    ADDR_FILTER_WORDS, Config, Crowd, FragmentKey, Hop, HostAddress, Interface, Load, MarkRule,
-    Marked, Member, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, SourcePool, Stats,
+    ADDR_FILTER_WORDS, CLIENT_SETS, Config, Crowd, Filter, FilterNode, FragmentKey, Hop,
+    HostAddress, Interface, Load, MarkRule, Marked, Member, Plan, ProbeKey, ProbeRoute, Server,
+    ServiceKey, SourcePool, Stats,
 };
 use lvs_common::connection::table::Store;
 use lvs_common::connection::{EntryId, Loads, Ports};
 use lvs_common::family::{V4, V6};
+use lvs_common::filter::clients::Clients;
 use lvs_common::secrets::Secrets;
 use lvs_common::tables::{Tables, Traffic};
 use lvs_common::walk::{Step, Walk};
 
+use crate::clients::ClientSetPointer;
 use crate::ways::SetPointer;
 use crate::{atomic, clock, maps, verifier};
 
@@ -96,6 +99,29 @@ fn crowds() -> [Crowd; 2] {
     maps::config
         .get(0)
         .map_or_else(Default::default, |config| config.crowds)
+}
+
+impl Clients for Kernel {
+    type ClientSet = ClientSetPointer;
+
+    #[inline(always)]
+    fn client_sets(self) -> u32 {
+        CLIENT_SETS
+    }
+
+    #[inline(always)]
+    fn client_set(self, number: u32) -> Option<ClientSetPointer> {
+        // SAFETY: a value of the table, which is never freed while the program runs.
+        maps::clients
+            .get_ptr_mut(number)
+            .map(|set| unsafe { ClientSetPointer::new(set) })
+    }
+
+    #[inline(always)]
+    fn client_mask(self, service: u32) -> Option<[u64; 2]> {
+        let plan = self.plan(service).filter(|plan| plan.filter != 0)?;
+        maps::filters.get(plan.filter).map(|filter| filter.mask)
+    }
 }
 
 impl Store<V4> for Kernel {
@@ -224,6 +250,28 @@ impl Tables for Kernel {
     #[inline(always)]
     fn slot(self, index: u32) -> Option<u32> {
         copy(&maps::slots, index).map(u32::from)
+    }
+
+    #[inline(always)]
+    fn filter<'a>(self, number: u32) -> Option<&'a Filter> {
+        maps::filters.get(number)
+    }
+
+    #[inline(always)]
+    fn filter_node<'a>(self, number: u32) -> Option<&'a FilterNode> {
+        maps::filter_nodes.get(number)
+    }
+
+    #[inline(always)]
+    fn count_refused(self, service: u32, refused: u32) {
+        if let Some(stats) = maps::filter_stats.get_ptr_mut(service) {
+            // SAFETY: this CPU's own element, and an index below the length of the array.
+            unsafe {
+                *(&raw mut (*stats).counts)
+                    .cast::<u64>()
+                    .add(refused as usize & 7) += 1
+            };
+        }
     }
 
     #[inline(always)]

@@ -91,6 +91,7 @@ impl Object {
             entries6: Some(entries),
             slots: Some(65_536),
             fragments: Some(256),
+            filter_nodes: Some(65_536),
             rss_source: false,
             icmp_rate: ICMP_RATE,
             sync_threshold: 3,

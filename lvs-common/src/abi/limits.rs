@@ -17,6 +17,10 @@ pub const MAX_SERVERS: u32 = 65_536;
 pub const MAX_MEMBERS_PER_SERVICE: u32 = 1_024;
 /// Room for the members of all plans.
 pub const MAX_MEMBERS: u32 = 3 * MAX_SERVERS;
+/// Filters: one for each service, and one more while it is replaced.
+pub const MAX_FILTERS: u32 = 2 * MAX_SERVICES;
+/// Default room for the lists of all filters, in elements of 24 bytes.
+pub const DEFAULT_FILTER_NODES: u32 = 512 * 1024;
 /// Next hops at most.
 pub const MAX_HOPS: u32 = 65_536;
 /// Addresses of the director's own at most.

@@ -18,6 +18,7 @@ mod address;
 mod bench;
 mod clock;
 mod config;
+mod filter;
 mod fragment;
 mod held_frame;
 mod host_address;
@@ -38,6 +39,10 @@ pub use self::address::{Address, Mac};
 pub use self::bench::{BENCH_FRAME, Bench};
 pub use self::clock::{TICK_NANOS, TICK_SHIFT, age, seconds, ticks};
 pub use self::config::{Config, Crowd, OWN_ADDRESSES};
+pub use self::filter::{
+    CLIENT_SETS, CLIENT_WAYS, ClientSet, Filter, FilterNode, FilterStats, LimitedClient, NODE_BITS,
+    Pace, Refused,
+};
 pub use self::fragment::FragmentKey;
 pub use self::held_frame::{HELD_BYTES, HELD_FRAGMENTS_BYTES, HeldFrame};
 pub use self::host_address::HostAddress;

@@ -66,6 +66,15 @@ pub const ICMP_BUDGET: &str = "icmp_budget";
 /// daemon.
 pub const PROBES: &str = "probes";
 
+/// Filter number to [`super::Filter`], written by the daemon; number 0 is never used.
+pub const FILTERS: &str = "filters";
+/// [`super::FilterNode`]s of the filters, each filter's in one run, written by the daemon.
+pub const FILTER_NODES: &str = "filter_nodes";
+/// Packets that filters refused ([`super::FilterStats`]), by service index, per CPU.
+pub const FILTER_STATS: &str = "filter_stats";
+/// The clients whose connections or packets are limited ([`super::ClientSet`]), written by the program.
+pub const CLIENTS: &str = "clients";
+
 /// The XDP program's name.
 pub const PROGRAM: &str = "director";
 /// The programs that [`PROGRAM`] calls for the stages of a packet: IPv4's and IPv6's.

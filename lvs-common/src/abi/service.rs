@@ -90,8 +90,10 @@ pub struct Plan {
     pub flags: u8,
     /// IPVS scheduler number for listings, see the daemon's scheduler names.
     pub scheduler: u8,
+    /// Number of the [`super::Filter`]; 0: none.
+    pub filter: u32,
     /// Always zero.
-    pub reserved: [u8; 16],
+    pub reserved: [u8; 12],
 }
 
 impl Plan {

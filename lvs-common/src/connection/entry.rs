@@ -14,13 +14,18 @@ pub struct Record {
     pub server: u16,
     /// Service index.
     pub service: u16,
-    /// [`crate::abi::Method`], as it was when the connection was scheduled, and [`Record::TRANSLATED`].
+    /// [`crate::abi::Method`], as it was when the connection was scheduled, and bits of [`Record`]: `TRANSLATED`
+    /// and the like.
     pub method: u8,
     /// Prefix length plus one by which its service groups clients; 0: the service is not persistent.
     pub persistence: u8,
 }
 
 impl Record {
+    /// Bit of `method`: the connection counts among those its client has open.
+    pub const COUNTED: u8 = 0x40;
+    /// Bit of `method`: the packets of its client are limited, so that none takes the fast path.
+    pub const PACED: u8 = 0x20;
     /// Bit of `method`: the real server does not see the client's own address and port, but those that the
     /// key of the replies' entry holds.
     pub const TRANSLATED: u8 = 0x80;

@@ -10,12 +10,13 @@ use super::table::{Slot, Store, Ways, pin};
 use crate::family::Family;
 
 /// Moves a connection to the state after a packet and its server's counts with it. Returns the
-/// state.
+/// state; to `opened` goes 1 if the packet made it active, -1 if it no longer is, else nothing.
 ///
 /// Two CPUs may handle packets of one connection at once. Only the winner of an exchange accounts for
 /// it, and the loser steps again from the state the winner left, so that neither packet is lost
 /// on the state machine and counts stay exact.
 #[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "the low half is meant")]
 pub fn step<F: Family, T: Store<F>>(
     tables: T,
     slot: &Slot<T::Set>,
@@ -23,6 +24,7 @@ pub fn step<F: Family, T: Store<F>>(
     protocol: Protocol,
     direction: Direction,
     signal: Signal,
+    opened: &mut u32,
 ) -> u8 {
     let mut tag = slot.tag;
     let mut attempt = 0;
@@ -41,6 +43,8 @@ pub fn step<F: Family, T: Store<F>>(
             let change = share(protocol, state).wrapping_sub(share(protocol, tag.state()));
             if change != 0 {
                 tables.account(u32::from(server), change);
+                // Active connections are the low half: one more or one less.
+                *opened = change as u32;
             }
             return state;
         }

@@ -4,6 +4,7 @@ use super::addr_filter::matches_filter;
 use super::connection_reuse::syn_on_connection;
 use super::context::Wire;
 use super::existing::forward_existing;
+use super::filter;
 use super::find::find_at;
 use super::source_check;
 use super::stage::Stage;
@@ -11,7 +12,7 @@ use super::state_change::StateChange;
 use super::transport::transport;
 use super::work::Work;
 use crate::connection::table::{Place, Store, Ways};
-use crate::connection::{Kind, Signal, tcp};
+use crate::connection::{Kind, Record, Signal, tcp};
 use crate::network::Network;
 use crate::packet::Packet;
 use crate::scheduler::NO_SERVER;
@@ -27,6 +28,7 @@ pub(super) fn classify<F: Network, P: Packet, T: Tables + Store<F>>(
 ) -> Stage {
     work.established = false;
     work.change = StateChange::NONE;
+    work.opened = 0;
     work.forward.interface = packet.interface();
     let start = work.forward.ethernet.payload;
     let parsed = F::parse(packet, tables, start, &mut work.forward.datagram);
@@ -72,6 +74,12 @@ pub(super) fn classify<F: Network, P: Packet, T: Tables + Store<F>>(
     }
     let client = connection.slot.set.client(connection.slot.way);
     if source_check::refuses_change(packet.routes(), tables, work, &client) {
+        return Stage::Ended;
+    }
+    let Record {
+        method, service, ..
+    } = connection.record;
+    if method & Record::PACED != 0 && filter::refuses_packet(tables, work, u32::from(service)) {
         return Stage::Ended;
     }
     if syn && let Some(stage) = syn_on_connection(tables, work, &connection.slot) {

@@ -33,7 +33,9 @@ pub(super) fn forward_existing<F: Network, T: Tables + Store<F>>(
         protocol,
         Direction::from_client(Method::from_raw(record.method)),
         work.forward.signal,
+        &mut work.opened,
     );
+    work.note_client(record);
     send_on(tables, work, connection, tables.timeout(protocol, state));
     if tables.sync().on != 0 {
         work.change = StateChange::of_client(slot, state);

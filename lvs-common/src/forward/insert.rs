@@ -9,6 +9,7 @@ use crate::abi::Method;
 use crate::connection::table::{self, Inserted, New, Place, Refused, Store, Survey};
 use crate::connection::{FirstState, Key, Protocol, Record};
 use crate::network::Network;
+use crate::scheduler::NO_SERVER;
 use crate::tables::Tables;
 use crate::verdict::{Reason, Verdict};
 use crate::walk::Step;
@@ -59,6 +60,8 @@ pub(super) fn insert_connection<F: Network, T: Tables + Store<F>>(
     }
     match inserted {
         Ok(_) => {
+            // One that is scheduled again is the same to its client.
+            work.opened = u32::from(work.search.avoid == NO_SERVER);
             work.count(tables, true);
             Stage::ToServer
         }
@@ -78,7 +81,7 @@ fn prepare<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) {
     work.new = New {
         key: work.key,
         record: Record {
-            method: method as u8 | translated(forward.route.source),
+            method: method as u8 | translated(forward.route.source) | work.limits,
             ..work.record(tables)
         },
         client: work.way,

@@ -47,12 +47,16 @@
 //!  NoServer ─────► icmp_answer ──► verdict      too big, TTL used up, unreachable: from the three above, too
 //!  Reset ────────► reset ────────► verdict
 //!  Ended ────────► the verdict that the stage left; a fragment without ports is held and comes again
+//!
+//!  classify asks `filter` about each packet of a connection whose client's packets are limited, schedule about each
+//!  packet of none: both are Ended where it refuses.
 //! ```
 //!
 //! The fast path leaves a packet to the stages before it changed anything, so they begin anew; it joins them
 //! nowhere. It takes its service, its server, its entries and its tunnel from where the stages take them
 //! (`service`, [`crate::scheduler`], [`crate::connection::table`], `tunnel`). Once the stages of a new or
-//! known connection are over, `persistence::assure` and `sync_events::emit` follow before the packet is sent.
+//! known connection are over, `persistence::assure`, `sync_events::emit` and `filter::count_open` follow before the
+//! packet is sent.
 
 mod addr_filter;
 mod classify;
@@ -61,6 +65,7 @@ mod connection_reuse;
 mod context;
 mod existing;
 mod fast_path;
+mod filter;
 mod find;
 mod fragmentation;
 mod icmp_answer;
@@ -336,6 +341,9 @@ fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
         }
         if work.change.is_some() {
             sync_events::emit(tables, work);
+        }
+        if work.opened != 0 {
+            filter::count_open(tables, work);
         }
     }
     if stage == Stage::ToClient {

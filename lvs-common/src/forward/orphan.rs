@@ -51,7 +51,9 @@ pub(super) fn orphan<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Wor
         Protocol::Tcp,
         Direction::Output,
         Signal::Tcp(tcp::Event::Rst),
+        &mut work.opened,
     );
+
     slot.set.touch(
         slot.way,
         work.forward.now,

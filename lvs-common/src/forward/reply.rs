@@ -57,7 +57,9 @@ fn replied<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> O
         protocol,
         Direction::Output,
         signal,
+        &mut work.opened,
     );
+    work.note_client(&record);
     if signal == Signal::Tcp(tcp::Event::Syn) {
         note_answer(&reply.slot);
     }

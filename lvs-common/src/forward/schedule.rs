@@ -1,12 +1,13 @@
 //! A packet of no known connection: its service, and the server it is scheduled to.
 
+use super::filter;
 use super::persistence;
 use super::service::{flow, is_ftp_data, service};
 use super::source_check;
 use super::stage::Stage;
 use super::stateless::no_connection;
 use super::work::Work;
-use crate::abi::{Method, Plan};
+use crate::abi::{Filter, Method, Plan};
 use crate::connection::Protocol;
 use crate::connection::table::Store;
 use crate::network::Network;
@@ -36,7 +37,18 @@ pub(super) fn schedule<F: Network, R: Routes, T: Tables + Store<F>>(
     }
     // IPVS leaves connections from the FTP data port to the FTP helper.
     let ftp_data = protocol == Protocol::Tcp && work.key.ports.source.get() == 20;
-    if !work.forward.signal.starts() || ftp_data {
+    work.opens = if work.forward.signal.starts() && !ftp_data {
+        Filter::LIMITS
+    } else {
+        Filter::SENDING
+    };
+    // From here on a verifier knows it no more than what kind of packet it is.
+    tables.fence();
+    work.limits = 0;
+    if plan.filter != 0 && filter::refuses(tables, work, plan.filter) {
+        return Stage::Ended;
+    }
+    if work.opens != Filter::LIMITS {
         let flow = flow(&work.key, work.forward.hash);
         return no_connection(tables, work, plan, &flow);
     }

@@ -33,6 +33,14 @@ pub struct Work<F: Family> {
     pub persistence: u8,
     /// Index of the service that a new connection is for.
     pub service: u32,
+    /// Bits of [`Record::method`] that the filter of its service sets, or those of its connection.
+    pub limits: u8,
+    /// 1 if the packet opened its connection, -1 (in two's complement) if it closed it.
+    pub opened: u32,
+    /// Limits that hold for it, as bits of [`crate::abi::Filter::flags`]: all if it is to begin a connection.
+    pub opens: u32,
+    /// What its filter refuses it for, as a number of [`crate::abi::Refused`]; or that it does not.
+    pub refused: u32,
     /// The search for the server of a new connection: not the one that did not answer it before.
     pub search: Search,
     /// Number of the packet's connection in the table, plus one, for `find::again`.
@@ -101,10 +109,19 @@ impl<F: Family> Work<F> {
     pub fn record<T: Tables>(&self, tables: T) -> Record {
         let Route { server, method, .. } = self.forward.route;
         let service = tables.server(server).map_or(0, |server| server.service);
+        let record = Record::new(server, service, method);
         Record {
             persistence: self.persistence,
-            ..Record::new(server, service, method)
+            method: record.method | self.limits,
+            ..record
         }
+    }
+
+    /// Notes whose open connection a step of it may have changed.
+    #[inline(always)]
+    pub(super) fn note_client(&mut self, record: &Record) {
+        self.limits = record.method & Record::COUNTED;
+        self.service = u32::from(record.service);
     }
 
     /// Counts the packet, and the connection that it starts if it does, for the server it goes to. A

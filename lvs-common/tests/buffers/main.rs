@@ -5,6 +5,8 @@
 mod frames;
 #[path = "../director/memory.rs"]
 mod memory;
+#[path = "../director/memory_clients.rs"]
+mod memory_clients;
 #[path = "../director/memory_sets.rs"]
 mod memory_sets;
 #[path = "socket_buffer.rs"]
@@ -20,6 +22,8 @@ mod client_routes;
 mod concurrency;
 #[path = "../director/connections.rs"]
 mod connections;
+#[path = "../director/filters.rs"]
+mod filters;
 #[path = "../director/forwarding.rs"]
 mod forwarding;
 #[path = "../director/fragments.rs"]

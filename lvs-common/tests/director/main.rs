@@ -2,6 +2,7 @@
 
 mod frames;
 mod memory;
+mod memory_clients;
 mod memory_sets;
 #[path = "driver_frame.rs"]
 mod packet;
@@ -12,6 +13,7 @@ mod client_routes;
 mod concurrency;
 mod connections;
 mod early_fragments;
+mod filters;
 mod forwarding;
 mod fragments;
 mod ftp;

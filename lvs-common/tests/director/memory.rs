@@ -6,13 +6,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 
 use lvs_common::abi::{
-    ADDR_FILTER_WORDS, Config, Crowd, FragmentKey, Hop, HostAddress, Interface, Load, MarkRule,
-    Marked, Member, Method, Pick, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, SourcePool,
-    Stats, WAYS, addr_filter_bit, ticks,
+    ADDR_FILTER_WORDS, Config, Crowd, Filter, FilterNode, FragmentKey, Hop, HostAddress, Interface,
+    Load, MarkRule, Marked, Member, Method, Pick, Plan, ProbeKey, ProbeRoute, Refused, Server,
+    ServiceKey, SourcePool, Stats, WAYS, addr_filter_bit, ticks,
 };
 use lvs_common::connection::table::{Store, Ways};
 use lvs_common::connection::{Client, EntryId, Kind, Loads, Ports, Protocol};
 use lvs_common::family::{Family, V4, V6};
+use lvs_common::filter::clients::{ClientKey, ClientSlot, ClientWays as _, Clients, find};
 use lvs_common::forward::{forward, stages};
 use lvs_common::secrets::Secrets;
 use lvs_common::tables::{Tables, Traffic};
@@ -21,6 +22,7 @@ use lvs_common::walk::Walk;
 use zerocopy::FromZeros as _;
 
 use super::frames::{CLIENT, DIRECTOR, SERVER, wide};
+use super::memory_clients::ClientSet;
 use super::memory_sets::Set;
 use super::packet::Frame;
 use super::route_table::{RouteTable, Way};
@@ -74,6 +76,13 @@ pub(crate) struct Director {
     pub(crate) config: Config,
     /// Events that the daemon would get.
     pub(crate) events: Mutex<Vec<EntryId>>,
+    /// Filters; number 0 is none.
+    pub(crate) filters: Vec<Filter>,
+    /// The nodes of all filters.
+    pub(crate) filter_nodes: Vec<FilterNode>,
+    /// What filters refused, see [`Refused`].
+    refused: [AtomicU64; 8],
+    clients: Vec<ClientSet>,
     v4: Vec<Set<V4>>,
     v6: Vec<Set<V6>>,
 }
@@ -163,6 +172,10 @@ impl Director {
             requested: Mutex::default(),
             config: settings(),
             events: Mutex::default(),
+            filters: vec![Filter::default()],
+            filter_nodes: Vec::new(),
+            refused: Default::default(),
+            clients: (0..16).map(|_| ClientSet::new()).collect(),
             v4: (0..sets).map(|_| Set::new()).collect(),
             v6: (0..sets).map(|_| Set::new()).collect(),
         }
@@ -246,7 +259,8 @@ impl Director {
                 pick: pick as u8,
                 flags: 0,
                 scheduler: 0,
-                reserved: [0; 16],
+                filter: 0,
+                reserved: [0; 12],
             },
             members: Vec::new(),
         });
@@ -368,6 +382,19 @@ impl Director {
         stats.get(&server).copied().unwrap_or_default()
     }
 
+    /// What filters refused.
+    pub(crate) fn refused(&self, what: Refused) -> u64 {
+        self.refused[what as usize].load(SeqCst)
+    }
+
+    /// Open connections of a limited client; `None`: it is not known.
+    pub(crate) fn open(&self, service: u32, client: IpAddr) -> Option<i32> {
+        let mask = self.client_mask(service)?;
+        let key = ClientKey::new(mask, service, &wide(client));
+        let ClientSlot { set, way } = find(self, &key)?;
+        Some(set.connections(way))
+    }
+
     /// SYNs that clients of a server repeated.
     pub(crate) fn syn_retries(&self, server: u32) -> u32 {
         self.syn_retries[server as usize].load(SeqCst)
@@ -426,6 +453,21 @@ impl Walk for &Director {}
 impl Secrets for &Director {
     fn secret(self, index: usize) -> u64 {
         self.secrets[index]
+    }
+}
+
+impl<'a> Clients for &'a Director {
+    type ClientSet = &'a ClientSet;
+    fn client_sets(self) -> u32 {
+        u32::try_from(self.clients.len()).expect("few")
+    }
+    fn client_set(self, number: u32) -> Option<&'a ClientSet> {
+        self.clients.get(number as usize)
+    }
+    fn client_mask(self, service: u32) -> Option<[u64; 2]> {
+        let number = self.services.get(service as usize)?.plan.filter;
+        let filter = self.filters.get(number as usize)?;
+        (number != 0).then_some(filter.mask)
     }
 }
 
@@ -506,6 +548,21 @@ impl Tables for &Director {
     }
     fn slot(self, index: u32) -> Option<u32> {
         self.slots.get(index as usize).copied().map(u32::from)
+    }
+    fn filter<'a>(self, number: u32) -> Option<&'a Filter>
+    where
+        Self: 'a,
+    {
+        self.filters.get(number as usize)
+    }
+    fn filter_node<'a>(self, number: u32) -> Option<&'a FilterNode>
+    where
+        Self: 'a,
+    {
+        self.filter_nodes.get(number as usize)
+    }
+    fn count_refused(self, _service: u32, refused: u32) {
+        self.refused[refused as usize].fetch_add(1, SeqCst);
     }
     fn ticket(self, service: u32) -> u32 {
         self.rr_cursors[service as usize].fetch_add(1, SeqCst)

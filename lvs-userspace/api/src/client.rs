@@ -96,6 +96,11 @@ impl Client {
         self.send(Route::Reload, None::<&()>).await
     }
 
+    /// Makes the daemon read the files of all filters again; refused with what is wrong with them.
+    pub async fn reload_filters(&mut self) -> Result<(), ClientError> {
+        self.send(Route::ReloadFilters, None::<&()>).await
+    }
+
     /// All services with their servers.
     pub async fn services(&mut self) -> Result<Services, ClientError> {
         self.get(Route::Services).await

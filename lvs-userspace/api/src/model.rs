@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use lvs_common::connection::Protocol as CommonProtocol;
 use serde::{Deserialize, Serialize};
 
+use crate::filter::Filter;
 use crate::snat::Snat;
 
 /// Transport protocol of a virtual service.
@@ -99,6 +100,9 @@ pub struct ServiceSettings {
     /// Persistence engine.
     #[serde(default)]
     pub engine: Option<String>,
+    /// Filter. None, as ipvsadm has no option for it: an edit leaves it unchanged, a new service has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<Filter>,
 }
 
 /// Connections of one client (or network of clients) go to one real server.

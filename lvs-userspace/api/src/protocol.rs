@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::filter::{Filter, FilterStatus};
 use crate::mark::MarkRule;
 use crate::model::{Protocol, ServerId, ServerSettings, ServiceId, ServiceSettings};
 
@@ -22,6 +23,11 @@ pub enum Edit {
     EditService {
         service: ServiceId,
         settings: ServiceSettings,
+    },
+    /// Replace the filter of a service; an empty one removes it.
+    SetFilter {
+        service: ServiceId,
+        filter: Filter,
     },
     DeleteService {
         service: ServiceId,
@@ -129,6 +135,9 @@ pub struct Service {
     pub settings: ServiceSettings,
     pub stats: Traffic,
     pub rates: Traffic,
+    /// What its filter holds and refused; none: it has no filter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<FilterStatus>,
     pub servers: Vec<Server>,
 }
 

@@ -37,6 +37,8 @@ macro_rules! routes {
 routes! {
     /// Makes one change. Body: [`Edit`](crate::protocol::Edit).
     Edit: POST "/v1/edits",
+    /// Reads the files of all filters again; refused with what is wrong with them.
+    ReloadFilters: POST "/v1/filters/reload",
     /// Answer: [`Services`](crate::protocol::Services).
     Services: GET "/v1/services",
     /// Answer: a [`Connection`](crate::protocol::Connection) a line (newline-delimited JSON), in the tables' order.

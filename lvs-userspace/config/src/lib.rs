@@ -5,6 +5,7 @@ use std::path::Path;
 
 pub mod ldirectord;
 pub mod lint;
+pub mod prefixes;
 pub mod rules;
 
 /// Kind of a configuration file.

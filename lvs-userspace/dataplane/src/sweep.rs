@@ -13,7 +13,8 @@ use lvs_common::connection::{Client, Entry, Kind, Tag};
 use lvs_common::family::Family;
 use lvs_common::network::Network;
 
-use crate::kernel::{EntryMapping, Mapping};
+use crate::kernel::{ClientTable, EntryMapping, Mapping};
+use crate::open_connections::OpenConnections;
 use crate::table::{Table, claims};
 use crate::templates::ExpiringTemplates;
 
@@ -60,6 +61,27 @@ impl Sweeper {
         loads: &Mapping<Load>,
         now: u32,
     ) -> Swept {
+        self.sweep_table(table, Table::new(table, loads), None, now)
+    }
+
+    /// The same; `open` counts the connections that limited clients have open.
+    pub fn sweep_counting<F: Network>(
+        &mut self,
+        table: &EntryMapping<F>,
+        loads: &Mapping<Load>,
+        (clients, open): (&ClientTable, &mut OpenConnections),
+        now: u32,
+    ) -> Swept {
+        self.sweep_table(table, Table::new(table, loads), Some((clients, open)), now)
+    }
+
+    fn sweep_table<F: Network>(
+        &mut self,
+        table: &EntryMapping<F>,
+        accounting: Table<'_, F>,
+        mut open: Option<(&ClientTable, &mut OpenConnections)>,
+        now: u32,
+    ) -> Swept {
         let mut swept = Swept::default();
         let before = std::mem::take(&mut self.suspects);
         let mut expiring = std::mem::take(&mut self.expiring);
@@ -84,8 +106,11 @@ impl Sweeper {
                     swept.live += 1;
                     self.hold(table.service(way));
                     expiring.mark_needed(table, way, now, left);
+                    if let Some((clients, open)) = &mut open {
+                        open.note(clients, table, way);
+                    }
                     self.forget_old_way(table, way);
-                } else if expire(table, loads, way, found) {
+                } else if expire(accounting, way, found) {
                     swept.expired += 1;
                 }
                 continue;
@@ -105,7 +130,7 @@ impl Sweeper {
             }
         }
         for (way, found) in expiring.extend_needed(table, now) {
-            if expire(table, loads, way, found) {
+            if expire(accounting, way, found) {
                 swept.live -= 1;
                 swept.expired += 1;
             }
@@ -137,8 +162,7 @@ impl Sweeper {
 }
 
 /// Removes a connection or template that still has this tag; false if somebody else was faster.
-fn expire<F: Family>(table: &EntryMapping<F>, loads: &Mapping<Load>, way: u32, found: Tag) -> bool {
-    let table = Table::new(table, loads);
+fn expire<F: Family>(table: Table<'_, F>, way: u32, found: Tag) -> bool {
     let slot = by_number::<F, _>(table, way + 1).filter(|slot| slot.tag == found);
     slot.is_some_and(|slot| remove::<F, _>(table, &slot))
 }

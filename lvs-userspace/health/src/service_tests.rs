@@ -63,6 +63,7 @@ pub(crate) fn virtual_service(address: &str, servers: Vec<RealServer>) -> Virtua
             persistence: None,
             one_packet: false,
             engine: None,
+            filter: None,
             redispatch: Some(false),
         },
         servers,

@@ -31,6 +31,7 @@ fn scheduler(name: &str) -> ServiceSettings {
         persistence: None,
         one_packet: false,
         engine: None,
+        filter: None,
         redispatch: Some(false),
     }
 }

@@ -147,9 +147,11 @@ fn service() -> impl Strategy<Value = Service> {
                     one_packet: one_packet && udp_or_mark,
                     redispatch: None,
                     engine,
+                    filter: None,
                 },
                 stats: Traffic::default(),
                 rates: Traffic::default(),
+                filter: None,
                 servers: Vec::new(),
             }
         })

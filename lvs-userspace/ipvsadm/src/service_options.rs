@@ -129,6 +129,7 @@ impl ServiceOptions {
             }),
             one_packet: self.one_packet,
             redispatch: None,
+            filter: None,
             engine: self.engine.clone(),
         })
     }

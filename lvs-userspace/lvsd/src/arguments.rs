@@ -131,6 +131,13 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PACKETS", value_parser = clap::value_parser!(u32).range(64..=1 << 24))]
     pub(crate) fragments: Option<u32>,
 
+    /// Room for the lists of all filters together, in elements of 24 bytes [default: 524288]
+    ///
+    /// 50,000 prefixes take 20,000 to 130,000 elements, the more the further apart they lie; while they are
+    /// replaced twice that. Services with the same filter share it.
+    #[arg(long, value_name = "ELEMENTS", value_parser = clap::value_parser!(u32).range(1024..=1 << 26))]
+    pub(crate) filter_nodes: Option<u32>,
+
     /// Vary the outer source address of tunnels with the flow
     ///
     /// Spreads the load over the receive queues of real servers whose cards look at the outer addresses

@@ -239,6 +239,7 @@ fn options(arguments: &Arguments) -> Options {
         entries6: arguments.table6,
         slots: arguments.slots,
         fragments: arguments.fragments,
+        filter_nodes: arguments.filter_nodes,
         rss_source: arguments.rss_source,
         icmp_rate: arguments.icmp_rate,
         sync_threshold: arguments.sync_threshold,

@@ -136,7 +136,9 @@ impl<F: Family> BoundReplica<F> {
         if !table::unchanged(slot) {
             return Ok(false);
         }
-        let differs = (before.server, before.method) != (self.record.server, self.record.method)
+        // The limits of its client are this director's own.
+        let method = |record: Record| record.method & !(Record::COUNTED | Record::PACED);
+        let differs = (before.server, method(before)) != (self.record.server, method(self.record))
             || self
                 .source
                 .is_some_and(|source| sees_other::<F, T>(table, slot, source));

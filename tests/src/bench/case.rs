@@ -25,6 +25,8 @@ pub struct Case {
     pub entries: u32,
     /// Every packet starts a connection.
     pub new: bool,
+    /// Prefixes in the deny list of the service's filter, none of which has many clients; 0: no filter.
+    pub denied: usize,
     /// The replication of the case's connections, if any.
     pub sync: Option<Interest>,
     /// The program's way into the interface, for live frames.
@@ -110,6 +112,12 @@ pub fn all(quick: bool) -> Vec<Case> {
             }
             if method == Method::Direct {
                 cases.push(new(way, true, ipv6));
+                let new = new(way, false, ipv6);
+                cases.push(Case {
+                    name: format!("{}, filter of 50 k", new.name),
+                    denied: 50_000,
+                    ..new
+                });
             }
         }
         for udp in [false, true] {
@@ -174,6 +182,7 @@ fn known((word, method, towards): Way, udp: bool, ipv6: bool, (flows, entries): 
         flows,
         entries,
         new: false,
+        denied: 0,
         sync: None,
         by: By::Native,
     }

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use lvs_api::filter::{Filter, Source};
 use lvs_api::model::{
     Method, Protocol, ServerId, ServerSettings, ServiceId, ServiceSettings, Tunnel,
 };
@@ -101,6 +102,7 @@ impl Rig {
             entries6: entries(case.ipv6),
             slots: Some(1 << 16),
             fragments: None,
+            filter_nodes: None,
             rss_source: false,
             icmp_rate: 1_000,
             sync_threshold: 3,
@@ -284,7 +286,7 @@ impl Rig {
 /// connection in a thousand, a NAT connection being two entries.
 fn check(case: &Case, wrong: u64, packets: u64) -> Result<()> {
     let entries = if case.method == Method::Nat { 2 } else { 1 } * case.flows;
-    let allowed = if entries <= case.entries / 4 {
+    let allowed = if entries <= case.entries / 4 && case.denied == 0 {
         0
     } else {
         packets / 1_000
@@ -316,6 +318,35 @@ fn know_own(path: &DataPath) {
     }
 }
 
+/// Single addresses among those of the clients: one in 20,000 is denied, so that hardly a packet is.
+fn denied(case: &Case) -> Vec<Source> {
+    let mut state = 1_u64;
+    let mut next = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 32) as u32
+    };
+    let address = |bits: u32| -> IpAddr {
+        let bits = bits & !0xc000_0000 | 0x8000_0000;
+        if case.ipv6 {
+            // A client's differs from the others in its last bits: prefixes of half of the address, too.
+            let bits = if bits & 1 == 0 {
+                u128::from(bits)
+            } else {
+                u128::from(bits) << 64
+            };
+            Ipv6Addr::from_bits(0x2001_0db8 << 96 | bits).into()
+        } else {
+            Ipv4Addr::from_bits(bits).into()
+        }
+    };
+    (0..case.denied)
+        .filter_map(|_| address(next()).to_string().parse().ok())
+        .map(Source::Prefix)
+        .collect()
+}
+
 fn configure(director: &mut Director, case: &Case, interface: u32) -> Result<()> {
     let (virtual_address, server): (IpAddr, IpAddr) = if case.ipv6 {
         (
@@ -343,6 +374,7 @@ fn configure(director: &mut Director, case: &Case, interface: u32) -> Result<()>
         one_packet: false,
         redispatch: Some(false),
         engine: None,
+        filter: None,
     };
     let mut hop = Hop::new_zeroed();
     hop.destination = [2, 0, 0, 0, 0, 3];
@@ -370,7 +402,14 @@ fn configure(director: &mut Director, case: &Case, interface: u32) -> Result<()>
             },
         },
     ];
-    for edit in edits {
+    let filter = Edit::SetFilter {
+        service,
+        filter: Filter {
+            deny: denied(case),
+            ..Filter::default()
+        },
+    };
+    for edit in edits.into_iter().chain([filter]) {
         director
             .apply(&edit)
             .map_err(|refusal| anyhow::anyhow!("{}", refusal.message))?;

@@ -301,6 +301,7 @@ fn case(connections: u32) -> Case {
         flows: connections,
         entries: (connections * 2).next_power_of_two(),
         new: true,
+        denied: 0,
         sync: None,
         by: By::Native,
     }

@@ -5,7 +5,7 @@ use super::packet::{Arrival, PlainPacket, reachable, read_headers};
 use super::send::{Departure, Route, finish, translate, transmit};
 use crate::abi::Method;
 use crate::connection::table::{self, Place, Slot, Store, Ways};
-use crate::connection::{Client, Direction, Kind, Signal, half_open, tcp};
+use crate::connection::{Client, Direction, Kind, Record, Signal, half_open, tcp};
 use crate::ethernet::{Egress, is_group, is_own};
 use crate::forward::addr_filter::{filter_bits, matches_filter};
 use crate::forward::context::Rewrite;
@@ -118,6 +118,9 @@ fn request<'a, F: Network, P: Packet, T: Tables + Store<F> + 'a>(
         Method::Nat => Direction::Input,
         Method::Local => return None,
     };
+    if record.method & Record::PACED != 0 {
+        return None;
+    }
     let state = unchanged_state(&found.slot, packet, direction)?;
     let (server, hop) = reachable::<P, T>(tables, packet.config, u32::from(record.server))?;
     let route = Route {

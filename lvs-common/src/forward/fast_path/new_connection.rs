@@ -6,6 +6,7 @@ use super::send::{Departure, Route, finish};
 use crate::abi::{Interface, Member, Method, Plan};
 use crate::connection::table::{self, New, Place, Store, Survey};
 use crate::connection::{FirstState, Kind, Protocol, Record, Signal, tcp};
+use crate::forward::filter::{self, Judgement};
 use crate::forward::service::{flow, plain_service};
 use crate::forward::work::Work;
 use crate::forward::{client_route, source_check};
@@ -60,6 +61,13 @@ fn open<'a, F: Network, P: Packet, T: Tables + Store<F> + 'a>(
         || probe::returned(tables, &key)
     {
         return None;
+    }
+    if plan.filter != 0 {
+        match filter::judge::<F, T>(tables, plan, key.source) {
+            Judgement::Admitted => {}
+            Judgement::Denied => return Some(Departure::Dropped(filter::DENIED)),
+            Judgement::Limited => return None,
+        }
     }
     let pick = scheduler::pick_fast(tables, plan, &flow(&key, hash))?;
     work.key = key;

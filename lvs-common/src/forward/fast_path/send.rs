@@ -33,6 +33,8 @@ pub(super) enum Departure<'a> {
     Sent(Verdict, Rest),
     /// It goes through a tunnel.
     Tunnel(Route<'a>),
+    /// It is dropped, as it came.
+    Dropped(Verdict),
 }
 
 /// What remains to be done to a socket buffer: only helpers of the kernel's can, and they end all access to the
@@ -152,6 +154,7 @@ pub(super) fn finish<F: Network, P: Packet, T: Tables>(
             };
         }
         Departure::Tunnel(route) => route,
+        Departure::Dropped(verdict) => return verdict,
     };
     let inner = tunnel::Inner {
         network: ETHERNET,

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use lvs_api::filter::{Filter, Limits};
 use lvs_api::model::{
     Family, Method, Persistence, Protocol, ServerId, ServerSettings, ServiceId, ServiceSettings,
     Tunnel,
@@ -216,12 +217,39 @@ impl Builder<'_> {
             one_packet: scopes.flag(Key::Ops),
             redispatch: Some(scopes.flag(Key::Redispatch)),
             engine: None,
+            filter: Some(self.filter(id.family(), scopes)),
         };
         if let Err(refusal) = check_service(&id, &settings) {
             let line = self.line(Key::Scheduler);
             self.error(line, refusal.message, "");
         }
         settings
+    }
+
+    fn filter(&mut self, family: Family, scopes: Scopes<'_>) -> Filter {
+        let limit = |key| scopes.number(key).unwrap_or(0);
+        let longest = match family {
+            Family::Ipv4 => 32,
+            Family::Ipv6 => 128,
+        };
+        let prefix = scopes.number(Key::LimitPrefix);
+        if prefix.is_some_and(|prefix| prefix > longest) {
+            let line = self.line(Key::LimitPrefix);
+            let expected = format!("a number from 1 to {longest}");
+            self.error(line, "limitprefix is too long", &expected);
+        }
+        Filter {
+            allow: scopes.sources(Key::Allow),
+            deny: scopes.sources(Key::Deny).unwrap_or_default(),
+            limits: Limits {
+                new_per_second: limit(Key::LimitNew),
+                open: limit(Key::LimitOpen),
+                packets_per_second: limit(Key::LimitPackets),
+                prefix: prefix
+                    .filter(|prefix| *prefix <= longest)
+                    .and_then(|prefix| u8::try_from(prefix).ok()),
+            },
+        }
     }
 
     fn prefix(&mut self, family: Family, scopes: Scopes<'_>) -> u8 {

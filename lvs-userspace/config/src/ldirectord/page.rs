@@ -66,6 +66,9 @@ impl Kind {
             Self::Snat => "`no`, `auto[:PORT-PORT]` or `ADDRESS[-ADDRESS][:PORT-PORT]` (IPv6 with ports: `[ADDRESS[-ADDRESS]]:PORT-PORT`)".into(),
             Self::Phases => "a list with commas".into(),
             Self::Mailboxes => "mail addresses with commas".into(),
+            Self::Prefixes => "a list with commas: addresses, prefixes such as `192.0.2.0/24`, and paths of files that \
+                               have one of these on each line (`#` begins a comment)"
+                .into(),
             Self::Fallback => "a list with commas: `host[:port] [gate|masq|ipip]`".into(),
             Self::Fallback6 => "a list with commas: `[address][:port] [gate|masq|ipip]`".into(),
             Self::Real => {

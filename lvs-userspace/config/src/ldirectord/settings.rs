@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use lvs_api::filter::Source;
 use lvs_api::model::Method;
 use lvs_api::snat::Snat;
 use lvs_health::model::Phases;
@@ -41,6 +42,7 @@ pub(super) enum Value {
     Phases(Phases),
     Snat(Option<Snat>),
     Mailboxes(Vec<String>),
+    Sources(Vec<Source>),
     Fallbacks(Vec<FallbackLine>),
     Real(Box<RealLine>),
     Check(Settings),
@@ -164,6 +166,16 @@ impl<'a> Scopes<'a> {
 
     pub(super) fn text(self, key: Key) -> Option<&'a str> {
         self.text_of(key).map(String::as_str)
+    }
+
+    /// The prefixes of all lines of the innermost scope that has the keyword.
+    pub(super) fn sources(self, key: Key) -> Option<Vec<Source>> {
+        let scope = self.0.iter().find(|settings| settings.get(key).is_some())?;
+        let lines = scope.all(key).filter_map(|entry| match &entry.value {
+            Value::Sources(sources) => Some(sources),
+            _ => None,
+        });
+        Some(lines.flatten().cloned().collect())
     }
 
     /// A text that is not there as an empty one.

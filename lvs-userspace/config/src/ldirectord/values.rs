@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use lvs_api::filter::{PrefixFile, Source};
 use lvs_api::snat::{GRAMMAR, Snat};
 use lvs_health::model::Phases;
 use lvs_health::pattern::Pattern;
@@ -11,6 +12,7 @@ use lvs_health::pattern::Pattern;
 use super::diagnostic::Diagnostic;
 use super::keywords::{Keyword, Kind};
 use super::settings::{CheckType, Value, WeightBy};
+use crate::prefixes;
 
 /// Longest time that is accepted: 31 days, as IPVS.
 const LONGEST: Duration = Duration::from_hours(31 * 24);
@@ -91,6 +93,7 @@ pub(super) fn value(keyword: &Keyword, text: &str, context: &mut Context<'_>) ->
         Kind::Snat => snat(name, unquoted(text), context),
         Kind::Phases => phases(name, unquoted(text), context).map(Value::Phases),
         Kind::Mailboxes => mailboxes(name, text, context).map(Value::Mailboxes),
+        Kind::Prefixes => sources(name, unquoted(text), context).map(Value::Sources),
         Kind::Fallback | Kind::Fallback6 | Kind::Real | Kind::Check | Kind::Virtual => {
             unreachable!("no option has a line of its own for a value")
         }
@@ -393,6 +396,48 @@ fn phases(name: &str, text: &str, context: &mut Context<'_>) -> Option<Phases> {
         }
     }
     Some(phases)
+}
+
+/// Prefixes and files, which are read here.
+fn sources(name: &str, text: &str, context: &mut Context<'_>) -> Option<Vec<Source>> {
+    let words = text
+        .split(',')
+        .map(str::trim)
+        .filter(|word| !word.is_empty());
+    let sources: Vec<_> = words.map(|word| source(name, word, context)).collect();
+    if sources.is_empty() {
+        context.error(
+            format!("{name} names nobody"),
+            "prefixes, or a file of them",
+        );
+    }
+    let sources: Option<Vec<_>> = sources.into_iter().collect();
+    sources.filter(|sources| !sources.is_empty())
+}
+
+fn source(name: &str, word: &str, context: &mut Context<'_>) -> Option<Source> {
+    if !word.starts_with('/') {
+        return match word.parse() {
+            Ok(prefix) => Some(Source::Prefix(prefix)),
+            Err(error) => {
+                context.error(
+                    format!("{name}: {error}"),
+                    "or the path of a file, from / on",
+                );
+                None
+            }
+        };
+    }
+    match prefixes::read(word.as_ref()) {
+        Ok(prefixes) => Some(Source::File(PrefixFile {
+            file: word.into(),
+            prefixes,
+        })),
+        Err(error) => {
+            context.error(format!("{name}: {error}"), "");
+            None
+        }
+    }
 }
 
 fn mailboxes(name: &str, text: &str, context: &mut Context<'_>) -> Option<Vec<String>> {

@@ -58,7 +58,7 @@ impl Director {
     ) -> Option<()> {
         let plan = self.maps.plans.read(number)?;
         let id = keys::service(&plan.key)?;
-        let settings = plan::service_settings(&plan)?;
+        let mut settings = plan::service_settings(&plan)?;
         if plan.service != index || self.services.index(&id).is_some() {
             return None;
         }
@@ -69,6 +69,10 @@ impl Director {
         if !reserved {
             return None;
         }
+        let filter = self
+            .filters
+            .adopt(plan.filter, id.family(), &mut self.allocator)?;
+        settings.filter = Some(filter);
         let wanted = Wanted { settings, servers };
         let service = if found.remove(&plan.key) == Some(index) {
             Service {

@@ -80,6 +80,8 @@ pub(super) enum MapKind {
     Slots,
     Hops,
     SourcePools,
+    Filters,
+    FilterNodes,
 }
 
 impl MapKind {
@@ -92,13 +94,15 @@ impl MapKind {
             Self::Slots => "scheduling tables (see --slots)",
             Self::Hops => "next hops",
             Self::SourcePools => "source addresses",
+            Self::Filters => "filters",
+            Self::FilterNodes => "lists of filters (see --filter-nodes)",
         }
     }
 }
 
 /// Free and retired numbers of all maps.
 pub(super) struct Allocator {
-    free: [FreeRanges; 7],
+    free: [FreeRanges; 9],
     retired: Vec<(MapKind, u32, u32)>,
 }
 
@@ -108,12 +112,14 @@ impl Allocator {
         let free = [
             FreeRanges::new(0, maps.active_plans.len()),
             FreeRanges::new(0, maps.servers.len()),
-            // Plan, hop and source pool 0 stand for none.
+            // Plan, hop, source pool and filter 0 stand for none.
             FreeRanges::new(1, maps.plans.len()),
             FreeRanges::new(0, maps.members.len()),
             FreeRanges::new(0, maps.slots.len()),
             FreeRanges::new(1, maps.hops.len()),
             FreeRanges::new(1, maps.source_pools.len()),
+            FreeRanges::new(1, maps.filters.len()),
+            FreeRanges::new(0, maps.filter_nodes.len()),
         ];
         Self {
             free,

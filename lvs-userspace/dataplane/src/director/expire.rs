@@ -62,7 +62,7 @@ impl Director {
             self.services.remove(index);
             self.publisher.switch(index, 0);
             self.statistics.forget_service(index);
-            self.publisher.retire(plan, &mut self.allocator);
+            self.retire_plan(plan);
             self.allocator.retire(MapKind::Services, index, 1);
             self.filter.mark_stale();
         }

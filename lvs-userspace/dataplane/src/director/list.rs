@@ -14,7 +14,11 @@ impl Director {
         let services = self.services.configured().map(|(index, service)| {
             let (stats, rates) = self.statistics.service(index);
             let servers = service.servers();
+            let filter = service.wanted.settings.filter.as_ref();
+            let filter = filter.filter(|filter| !filter.is_empty());
+            let family = service.id.family();
             Service {
+                filter: filter.map(|filter| self.filters.status(index, filter, family)),
                 id: service.id,
                 settings: service.wanted.settings.clone(),
                 stats,

@@ -10,7 +10,7 @@
 //!               │           └─► allocator         expire: once a second, frees what is no longer used
 //!               ├─► services                      resolve: at a change of a next hop
 //!               ├─► servers ──► trash             down: at a change of a server's health
-//!               ├─► next_hops, source_pools ──► allocator       list: when it is asked for
+//!               ├─► next_hops, source_pools, filters ──► allocator       list: when it is asked for
 //!               └─► marks, address_filter, statistics, syn_retries
 //! ```
 //!
@@ -24,6 +24,7 @@ mod configuration;
 mod down;
 mod edit;
 mod expire;
+mod filters;
 mod ftp;
 mod keys;
 mod list;

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::address_filter::AddressFilter;
 use super::allocator::Allocator;
+use super::filters::Filters;
 use super::marks::Marks;
 use super::next_hops::NextHops;
 use super::publisher::Publisher;
@@ -33,6 +34,7 @@ pub struct Director {
     pub(super) source_pools: SourcePools,
     pub(super) publisher: Publisher,
     pub(super) filter: AddressFilter,
+    pub(super) filters: Filters,
     pub(super) syn_retries: SynRetryCounters,
     pub(super) statistics: Statistics,
     /// Receives servers whose silent clients are to be reset.
@@ -52,6 +54,7 @@ impl Director {
             source_pools: SourcePools::new(Arc::clone(&maps)),
             publisher: Publisher::new(Arc::clone(&maps)),
             filter: AddressFilter::new(Arc::clone(&maps)),
+            filters: Filters::new(Arc::clone(&maps)),
             syn_retries: SynRetryCounters::new(Arc::clone(&maps)),
             statistics: Statistics::new(Arc::clone(&maps)),
             resets: None,

@@ -85,7 +85,7 @@ impl Layout {
     }
 }
 
-/// Settings of a service, from its plan; `None` if no daemon writes such a plan.
+/// Settings of a service but for its filter, from its plan; `None` if no daemon writes such a plan.
 pub(super) fn service_settings(plan: &Plan) -> Option<ServiceSettings> {
     Some(ServiceSettings {
         scheduler: Scheduler::from_number(plan.scheduler)?.name().to_owned(),
@@ -97,6 +97,7 @@ pub(super) fn service_settings(plan: &Plan) -> Option<ServiceSettings> {
         one_packet: plan.flags & Plan::ONE_PACKET != 0,
         redispatch: Some(plan.flags & Plan::REDISPATCH != 0),
         engine: None,
+        filter: None,
     })
 }
 

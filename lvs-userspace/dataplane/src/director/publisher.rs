@@ -54,13 +54,6 @@ impl Publisher {
         }
     }
 
-    /// Frees a plan that was never switched to.
-    pub(super) fn free(&self, number: u32, allocator: &mut Allocator) {
-        for (kind, start, length) in self.ranges(number) {
-            allocator.free(kind, start, length);
-        }
-    }
-
     /// Frees a plan that was in force until now, after a grace period.
     pub(super) fn retire(&self, number: u32, allocator: &mut Allocator) {
         for (kind, start, length) in self.ranges(number) {

@@ -30,6 +30,14 @@ pub struct Recognized {
     pub server: Server,
 }
 
+/// The bits of a record that the filter of its service sets.
+fn limited(service: &Service) -> u8 {
+    let filter = service.wanted.settings.filter.as_ref();
+    let limits = filter.map(|filter| filter.limits).unwrap_or_default();
+    let set = |limit, bit| if limit == 0 { 0 } else { bit };
+    set(limits.open, Record::COUNTED) | set(limits.packets_per_second, Record::PACED)
+}
+
 impl Director {
     /// The virtual service and real server of a connection, by the mark (0: none) and, with a protocol, by
     /// their addresses (`ip_vs_service_find`). How packets are forwarded is decided by this director's own
@@ -92,7 +100,7 @@ impl Director {
             record: Record {
                 server: number,
                 service: u16::try_from(index).map_err(|_| Unrecognized::NoService)?,
-                method: keys::raw_method(method),
+                method: keys::raw_method(method) | limited(service),
                 persistence: persistence.map_or(0, |persistence| persistence.prefix + 1),
             },
             service: keys::key(&service.id),

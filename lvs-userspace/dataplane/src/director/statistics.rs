@@ -41,6 +41,7 @@ impl Statistics {
     /// Starts the counters and rates of a service at zero.
     pub(super) fn zero_service(&mut self, index: u32) {
         self.maps.service_counters.zero(index);
+        self.maps.filter_counters.zero(index);
         self.rates.forget_service(index);
     }
 

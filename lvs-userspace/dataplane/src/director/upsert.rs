@@ -111,7 +111,7 @@ impl Director {
         // Without members nothing can be picked, and the key in it says whose the index is.
         let plan = self.write_plan(index, &id, &wanted, &[])?;
         if let Err(error) = self.keys.remove(keys::key(&id)) {
-            self.publisher.free(plan, &mut self.allocator);
+            self.retire_plan(plan);
             return Err(error.into());
         }
         self.publisher.switch(index, plan);
@@ -127,8 +127,25 @@ impl Director {
         members: &[Assigned],
     ) -> Result<u32, Refusal> {
         let is_local = |server: &ServerId| self.hops.is_local(server.address());
-        let layout = Layout::new(index, id, wanted, members, is_local)?;
-        self.publisher.write(&layout, &mut self.allocator)
+        let mut layout = Layout::new(index, id, wanted, members, is_local)?;
+        let filter = wanted.settings.filter.as_ref();
+        let filter = self
+            .filters
+            .acquire(filter, id.family(), &mut self.allocator)?;
+        layout.plan.filter = filter;
+        let written = self.publisher.write(&layout, &mut self.allocator);
+        if written.is_err() {
+            self.filters.release(filter, &mut self.allocator);
+        }
+        written
+    }
+
+    /// Frees a plan that is no longer in force, after a grace period.
+    pub(super) fn retire_plan(&mut self, number: u32) {
+        if let Some(plan) = self.maps.plans.read(number) {
+            self.filters.release(plan.filter, &mut self.allocator);
+        }
+        self.publisher.retire(number, &mut self.allocator);
     }
 
     /// Replaces the record of a service whose plan was just switched to; servers that are no longer members
@@ -143,7 +160,7 @@ impl Director {
             self.servers.mark_deleted(server);
         }
         if before.plan != plan {
-            self.publisher.retire(before.plan, &mut self.allocator);
+            self.retire_plan(before.plan);
         }
     }
 

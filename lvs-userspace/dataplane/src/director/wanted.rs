@@ -10,6 +10,7 @@ use lvs_api::protocol::{Edit, Refusal, RefusalKind};
 use lvs_api::snat::Snat;
 use lvs_common::abi::MAX_MEMBERS_PER_SERVICE;
 
+use super::filters;
 use crate::scheduler::Scheduler;
 
 /// Longest time IPVS takes: 31 days.
@@ -39,6 +40,7 @@ pub(super) const fn subject(edit: &Edit) -> Option<&ServiceId> {
     match edit {
         Edit::AddService { service, .. }
         | Edit::EditService { service, .. }
+        | Edit::SetFilter { service, .. }
         | Edit::DeleteService { service }
         | Edit::AddServer { service, .. }
         | Edit::EditServer { service, .. }
@@ -74,6 +76,7 @@ pub fn after(current: Option<&Wanted>, edit: &Edit) -> Result<Option<Wanted>, Re
             Ok(Some(Wanted {
                 settings: ServiceSettings {
                     redispatch: Some(settings.redispatch == Some(true)),
+                    filter: Some(settings.filter.clone().unwrap_or_default()),
                     ..settings.clone()
                 },
                 servers: Vec::new(),
@@ -88,10 +91,20 @@ pub fn after(current: Option<&Wanted>, edit: &Edit) -> Result<Option<Wanted>, Re
             Ok(Some(Wanted {
                 settings: ServiceSettings {
                     redispatch: settings.redispatch.or(current.settings.redispatch),
+                    filter: settings
+                        .filter
+                        .clone()
+                        .or_else(|| current.settings.filter.clone()),
                     ..settings.clone()
                 },
                 servers: current.servers.clone(),
             }))
+        }
+        Edit::SetFilter { service, filter } => {
+            let mut wanted = current.ok_or_else(no_such_service)?.clone();
+            filters::check(filter, service.family())?;
+            wanted.settings.filter = Some(filter.clone());
+            Ok(Some(wanted))
         }
         Edit::DeleteService { .. } => {
             current.ok_or_else(no_such_service)?;
@@ -197,6 +210,9 @@ pub fn check_service(service: &ServiceId, settings: &ServiceSettings) -> Result<
     if let Some(engine) = &settings.engine {
         let message = format!("there is no persistence engine \"{engine}\" in this director");
         return Err(Refusal::new(RefusalKind::NotSupported, message));
+    }
+    if let Some(filter) = &settings.filter {
+        filters::check(filter, service.family())?;
     }
     if let Some(persistence) = settings.persistence {
         let invalid = |message: &str| Err(Refusal::new(RefusalKind::Invalid, message));

@@ -19,6 +19,7 @@ fn settings(scheduler: &str) -> ServiceSettings {
         one_packet: false,
         redispatch: Some(false),
         engine: None,
+        filter: Some(lvs_api::filter::Filter::default()),
     }
 }
 

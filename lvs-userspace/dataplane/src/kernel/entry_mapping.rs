@@ -175,12 +175,18 @@ impl<F: Family> EntryMapping<F> {
 
     /// Index of the service that scheduled the connection.
     pub fn service(&self, way: u32) -> u16 {
+        self.service_and_method(way).0
+    }
+
+    /// Index of the service, and forwarding method with its bits ([`Record::method`]): one word of an entry.
+    pub fn service_and_method(&self, way: u32) -> (u16, u8) {
         const {
-            assert!(offset_of!(Record, service) == offset_of!(Record, server) + 2);
+            assert!((offset_of!(Entry<F>, record) + offset_of!(Record, service)).is_multiple_of(4));
+            assert!(offset_of!(Record, method) == offset_of!(Record, service) + 2);
         }
         let offset = offset_of!(Entry<F>, record) + offset_of!(Record, service);
-        let [low, high, ..] = self.load(way, offset).unwrap_or(0).to_ne_bytes();
-        u16::from_ne_bytes([low, high])
+        let [low, high, method, _] = self.load(way, offset).unwrap_or(0).to_ne_bytes();
+        (u16::from_ne_bytes([low, high]), method)
     }
 
     /// Returns whether an entry is proven, as whoever is short of room judges it; one with a partner by its

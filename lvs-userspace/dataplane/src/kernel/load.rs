@@ -8,7 +8,8 @@ use aya::programs::{Program, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use aya_obj::Object;
 use lvs_common::abi::{
-    self, ABI_VERSION, Config, DEFAULT_FRAGMENTS, DEFAULT_SLOTS, Sync, TraceOffsets, WAYS,
+    self, ABI_VERSION, Config, DEFAULT_FILTER_NODES, DEFAULT_FRAGMENTS, DEFAULT_SLOTS, Sync,
+    TraceOffsets, WAYS,
 };
 use lvs_common::connection::Protocol;
 use tracing::{debug, info, warn};
@@ -44,6 +45,8 @@ pub struct Options {
     pub slots: Option<u32>,
     /// Fragmented packets followed at once.
     pub fragments: Option<u32>,
+    /// Room for the lists of all filters, in elements of 24 bytes.
+    pub filter_nodes: Option<u32>,
     /// Outer source addresses of tunnels vary with the flow.
     pub rss_source: bool,
     /// ICMP errors per second and CPU.
@@ -61,6 +64,7 @@ struct Sizes {
     sets6: u32,
     slots: u32,
     fragments: u32,
+    filter_nodes: u32,
 }
 
 impl Sizes {
@@ -80,6 +84,7 @@ impl Sizes {
                 .div_ceil(per_value)
                 .max(1),
             fragments: options.fragments.unwrap_or(DEFAULT_FRAGMENTS).max(1),
+            filter_nodes: options.filter_nodes.unwrap_or(DEFAULT_FILTER_NODES).max(1),
         }
     }
 
@@ -102,6 +107,11 @@ impl Sizes {
                 options.fragments,
                 self.fragments == wanted.fragments,
             ),
+            (
+                "elements for the lists of filters",
+                options.filter_nodes,
+                self.filter_nodes == wanted.filter_nodes,
+            ),
         ] {
             if let (Some(asked), false) = (asked, same) {
                 warn!("not {asked} {what}: the tables found keep their sizes until --reset");
@@ -109,12 +119,13 @@ impl Sizes {
         }
     }
 
-    fn by_name(self) -> [(&'static str, u32); 4] {
+    fn by_name(self) -> [(&'static str, u32); 5] {
         [
             (abi::CONNECTIONS4, self.sets4),
             (abi::CONNECTIONS6, self.sets6),
             (abi::SLOTS, self.slots),
             (abi::FRAGMENTS, self.fragments),
+            (abi::FILTER_NODES, self.filter_nodes),
         ]
     }
 }
@@ -163,7 +174,7 @@ impl DataPath {
         config.sync.repeats = Sync::every(options.sync_period);
         let loaded =
             load(OBJECT, &config, sizes, Some((&directory, &object))).and_then(|mut ebpf| {
-                let maps = Maps::take(&mut ebpf, &directory)?;
+                let maps = Maps::take(&mut ebpf, &directory, config.secrets)?;
                 let keys = ServiceKeys::take(&mut ebpf)?;
                 let stages = StagePrograms::take(&mut ebpf, &directory)?;
                 Ok((ebpf, maps, keys, stages))
@@ -265,6 +276,7 @@ fn find(directory: &Directory, object: &Object) -> Result<Option<(Config, Sizes)
         sets6: size(abi::CONNECTIONS6)?,
         slots: size(abi::SLOTS)?,
         fragments: size(abi::FRAGMENTS)?,
+        filter_nodes: size(abi::FILTER_NODES)?,
     };
     for (name, asked) in pinned_maps(object) {
         if directory.pin(name).exists() {
@@ -340,6 +352,7 @@ pub(super) fn load_bench(path: &DataPath) -> Result<Ebpf, KernelError> {
         sets6: size(abi::CONNECTIONS6)?,
         slots: size(abi::SLOTS)?,
         fragments: size(abi::FRAGMENTS)?,
+        filter_nodes: size(abi::FILTER_NODES)?,
     };
     let config = path
         .maps

@@ -3,12 +3,13 @@
 use aya::maps::{HashMap, Map, MapData, PerCpuArray};
 use aya::{Ebpf, Pod};
 use lvs_common::abi::{
-    self, Config, Hop, KeyedMark, Load, MAX_SERVERS, MAX_SERVICES, MarkRule, Member, Plan, Server,
-    ServiceKey, SourcePool, Stats,
+    self, Config, Filter, FilterNode, FilterStats, Hop, KeyedMark, Load, MAX_SERVERS, MAX_SERVICES,
+    MarkRule, Member, Plan, Server, ServiceKey, SourcePool, Stats,
 };
 use lvs_common::family::{Family, V4, V6};
 
 use super::bpffs::Directory;
+use super::clients::ClientTable;
 use super::entry_mapping::EntryMapping;
 use super::error::KernelError;
 use super::events::Events;
@@ -18,7 +19,7 @@ use super::mapping::{Mapping, Plain};
 use super::neighbour_requests::NeighbourRequests;
 use super::own_hosts::OwnHosts;
 use super::own_map::own_map;
-use super::per_cpu::{Counters, Verdicts};
+use super::per_cpu::{Counters, FilterCounters, Verdicts};
 use super::probes::Probes;
 use super::saved_sync_daemon::SavedSyncDaemon;
 use super::trace::LostFrames;
@@ -42,10 +43,15 @@ pub struct Maps {
     pub loads: Mapping<Load>,
     pub syn_retries: Mapping<u32>,
     pub addr_filter: Mapping<u64>,
+    pub filters: Mapping<Filter>,
+    pub filter_nodes: Mapping<FilterNode>,
+    /// The clients whose connections or packets are limited.
+    pub clients: ClientTable,
     pub connections4: EntryMapping<V4>,
     pub connections6: EntryMapping<V6>,
     pub server_counters: Counters,
     pub service_counters: Counters,
+    pub filter_counters: FilterCounters,
     pub verdicts: Verdicts,
     pub events: Events,
     pub held_fragments: HeldFragments,
@@ -61,18 +67,43 @@ pub struct Maps {
 }
 
 impl Maps {
-    pub(super) fn take(ebpf: &mut Ebpf, directory: &Directory) -> Result<Self, KernelError> {
+    /// `secrets` are those of the tables' hash.
+    pub(super) fn take(
+        ebpf: &mut Ebpf,
+        directory: &Directory,
+        secrets: [u64; 16],
+    ) -> Result<Self, KernelError> {
         // Made here and not by the object: the program has no use for them.
         let server_bases: MapData = own_map::<Wire<Stats>>(directory, "server_bases", MAX_SERVERS)?;
         let service_bases: MapData =
             own_map::<Wire<Stats>>(directory, "service_bases", MAX_SERVICES)?;
         let sync_daemons: MapData = own_map::<Wire<SavedSyncDaemon>>(directory, "sync_daemons", 2)?;
         let sending_peers: MapData = own_map::<u64>(directory, "sending_peers", SENDING_PEERS)?;
+        let filter_bases: MapData =
+            own_map::<Wire<FilterStats>>(directory, "filter_bases", MAX_SERVICES)?;
+        let active_plans = array(ebpf, abi::ACTIVE_PLANS)?;
+        let plans = array(ebpf, abi::PLANS)?;
+        let filters = array(ebpf, abi::FILTERS)?;
+        let config: Mapping<Config> = mapping(ebpf, abi::CONFIG)?;
+        let clients = ClientTable {
+            sets: mapping(ebpf, abi::CLIENTS)?,
+            active_plans: Mapping::of(&active_plans, abi::ACTIVE_PLANS)?,
+            plans: Mapping::of(&plans, abi::PLANS)?,
+            filters: Mapping::of(&filters, abi::FILTERS)?,
+            secrets,
+        };
         Ok(Self {
-            config: mapping(ebpf, abi::CONFIG)?,
+            config,
             mark_rules: mapping(ebpf, abi::MARK_RULES)?,
-            active_plans: mapping(ebpf, abi::ACTIVE_PLANS)?,
-            plans: mapping(ebpf, abi::PLANS)?,
+            clients,
+            filters: Mapping::of(&filters, abi::FILTERS)?,
+            filter_nodes: mapping(ebpf, abi::FILTER_NODES)?,
+            filter_counters: FilterCounters::new(
+                per_cpu(ebpf, abi::FILTER_STATS)?,
+                Mapping::of(&filter_bases, "filter_bases")?,
+            ),
+            active_plans: Mapping::of(&active_plans, abi::ACTIVE_PLANS)?,
+            plans: Mapping::of(&plans, abi::PLANS)?,
             members: mapping(ebpf, abi::MEMBERS)?,
             slots: mapping(ebpf, abi::SLOTS)?,
             servers: mapping(ebpf, abi::SERVERS)?,

@@ -1,7 +1,7 @@
 //! Counters that the program keeps per CPU.
 
 use aya::maps::{MapData, PerCpuArray};
-use lvs_common::abi::Stats;
+use lvs_common::abi::{FilterStats, Stats};
 use lvs_common::verdict::Reason;
 
 use super::mapping::Mapping;
@@ -40,6 +40,47 @@ impl Counters {
         let values = self.totals.get(&index, 0);
         let values = values.iter().flat_map(|values| values.iter());
         values.fold(Stats::default(), |sum, Wire(cpu)| sum.with(cpu))
+    }
+}
+
+/// What filters refused, by service index, as [`Counters`] counts traffic.
+pub struct FilterCounters {
+    totals: PerCpuArray<MapData, Wire<FilterStats>>,
+    bases: Mapping<FilterStats>,
+}
+
+impl FilterCounters {
+    pub(super) const fn new(
+        totals: PerCpuArray<MapData, Wire<FilterStats>>,
+        bases: Mapping<FilterStats>,
+    ) -> Self {
+        Self { totals, bases }
+    }
+
+    /// Counts since the last zeroing.
+    pub fn read(&self, index: u32) -> FilterStats {
+        let base = self.bases.read(index).unwrap_or_default();
+        let mut stats = self.total(index);
+        for (count, base) in stats.counts.iter_mut().zip(base.counts) {
+            *count = count.wrapping_sub(base);
+        }
+        stats
+    }
+
+    /// Starts over at zero.
+    pub fn zero(&self, index: u32) {
+        self.bases.write(index, self.total(index));
+    }
+
+    fn total(&self, index: u32) -> FilterStats {
+        let mut sum = FilterStats::default();
+        let values = self.totals.get(&index, 0);
+        for Wire(cpu) in values.iter().flat_map(|values| values.iter()) {
+            for (count, cpu) in sum.counts.iter_mut().zip(cpu.counts) {
+                *count = count.wrapping_add(cpu);
+            }
+        }
+        sum
     }
 }
 

@@ -16,6 +16,7 @@ fn settings(scheduler: &str, persistence: Option<(u32, u8)>) -> ServiceSettings 
         one_packet: false,
         redispatch: None,
         engine: None,
+        filter: None,
     }
 }
 

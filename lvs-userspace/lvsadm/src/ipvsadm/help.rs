@@ -91,6 +91,7 @@ Real servers that lvsd probes (see `PROGRAM VERB --help`):
   server VIRTUAL REAL ready|drain|maint  set a real server ready, draining or in maintenance
   weight VIRTUAL REAL N|N%|configured    its weight in place of the configured one
   drain REAL [--timeout TIME]   drain it and wait until its connections have ended
+  filter show|set|clear|reload  which clients may begin connections, and how many
   events                        changes of state as they happen, as lines of JSON
 Everything else:
   -Z, --zero [SERVICE]          set the counters to zero

@@ -233,7 +233,14 @@ impl<'a> Session<'a> {
             }
             Command::Save { numeric } => {
                 let services = self.client().await?.services().await?.services;
+                let filters = services.iter().filter(|one| one.filter.is_some()).count();
                 save::print(&mut self.out, &sort::services(services), numeric)?;
+                if filters > 0 {
+                    report_line(&format!(
+                        "the filters of {filters} virtual services are not among these commands, as ipvsadm has \
+                         none: `lvsadm filter show --json` prints them"
+                    ));
+                }
             }
             Command::StartDaemon(daemon) => {
                 let command = SyncCommand::Start(daemon);

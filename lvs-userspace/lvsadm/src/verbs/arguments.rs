@@ -41,6 +41,8 @@ pub(super) enum Verb {
     Drain(Drain),
     #[command(subcommand)]
     Connections(Connections),
+    #[command(subcommand)]
+    Filter(Filter),
     /// Show the director's role and virtual addresses, every virtual service and real server: state and its
     /// age, result of the last probe, connections and weights
     Status {
@@ -135,6 +137,88 @@ pub(super) enum Sync {
         takeover: bool,
     },
 }
+
+/// Show or set which clients may begin connections with a virtual service, and how many
+///
+/// Packets that lvsd forwards never meet netfilter (iptables, nftables) on this machine: filters take its place.
+///
+/// The longest prefix of both lists that a client's address lies in decides, and one that stands in both denies. An
+/// address in none of them is admitted, unless there is an allow list. Only packets of no known connection are asked
+/// for: a change ends no connection (the director's peers have filters of their own). What is refused is dropped, and
+/// counted here and by `lvsadm --verdicts`: drop-denied, drop-client-new, drop-client-open, drop-client-packets.
+#[derive(Debug, Subcommand)]
+pub(super) enum Filter {
+    /// Show filters: their lists with sizes and files, their limits, and what they refused
+    Show {
+        /// Virtual service
+        #[arg(value_name = "VIRTUAL", default_value = "all")]
+        service: VirtualName,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    Set(SetFilter),
+    /// Remove the filter of a virtual service
+    Clear {
+        /// Virtual service
+        #[arg(value_name = "VIRTUAL")]
+        service: VirtualName,
+    },
+    /// Read the files of all filters again. One that is wrong changes nothing
+    Reload,
+}
+
+/// Replace the filter of a virtual service: what is not named is not filtered
+///
+/// It is kept over a restart of lvsd. For services of an ldirectord.cf the file's word holds again at the next
+/// reload: write allow, deny, limitnew, limitopen, limitpackets and limitprefix there.
+#[derive(Debug, Args)]
+#[command(after_help = FILTER_EXAMPLES)]
+pub(super) struct SetFilter {
+    /// Virtual service
+    #[arg(value_name = "VIRTUAL")]
+    pub(super) service: VirtualName,
+    /// Clients that may begin connections, then nobody else may: an address, a prefix such as 192.0.2.0/24, or a
+    /// file with one of these on each line (`#` begins a comment). May be repeated
+    #[arg(long, value_name = "PREFIX|FILE")]
+    pub(super) allow: Vec<String>,
+    /// Clients that may not begin connections
+    #[arg(long, value_name = "PREFIX|FILE")]
+    pub(super) deny: Vec<String>,
+    /// New connections of one client a second, and as many at once after a second's pause
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
+    pub(super) new_per_second: u32,
+    /// Connections of one client that are open at a time
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
+    pub(super) open: u32,
+    /// Packets of one client a second, of connections that begin from now on
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
+    pub(super) packets_per_second: u32,
+    /// Length of the prefix that is one client [default: 32, of IPv6 64]
+    #[arg(long, value_name = "BITS")]
+    pub(super) prefix: Option<u8>,
+}
+
+const FILTER_EXAMPLES: &str = "\
+Examples:
+  lvsadm filter set 192.0.2.10:80 --deny /etc/lvs/blocked --deny 203.0.113.7
+  lvsadm filter set tcp:192.0.2.10:22 --allow 198.51.100.0/24
+  lvsadm filter set www --new-per-second 20 --open 100 --prefix 24";
 
 /// Set a real server ready, draining or in maintenance
 #[derive(Debug, Args)]

@@ -14,6 +14,8 @@ pub(super) enum Failure {
     /// A service or server that does not exist.
     #[error("{0}")]
     Unknown(String),
+    #[error("{0}")]
+    Usage(String),
     #[error("that is more than one virtual service: {}", .0.join(", "))]
     Ambiguous(Vec<String>),
     #[error("cannot write to standard output: {0}")]
@@ -57,7 +59,7 @@ impl Failure {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
             Self::Daemon(ClientError::Refused(_)) | Self::Unknown(_) | Self::Ambiguous(_) => 255,
-            Self::Daemon(_) => USAGE,
+            Self::Daemon(_) | Self::Usage(_) => USAGE,
             Self::Output(error) if error.kind() == ErrorKind::BrokenPipe => 0,
             Self::Output(_) => 1,
         }

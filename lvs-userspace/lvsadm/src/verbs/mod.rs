@@ -10,6 +10,7 @@ mod connections;
 mod drain;
 mod events;
 mod failure;
+mod filter;
 mod overrides;
 mod progress;
 mod role;
@@ -35,11 +36,12 @@ use crate::socket;
 pub(crate) use self::target::text as service_text;
 
 /// First words that are verbs.
-const VERBS: [&str; 10] = [
+const VERBS: [&str; 11] = [
     "server",
     "weight",
     "drain",
     "connections",
+    "filter",
     "status",
     "events",
     "role",
@@ -107,11 +109,13 @@ async fn run(arguments: Arguments) -> Result<u8, Failure> {
             let terminal = out.is_terminal();
             return drain::run(&mut client, &arguments, &mut out, terminal).await;
         }
+        Verb::Filter(arguments) => filter::run(&mut client, arguments, &mut out).await?,
         Verb::Status { json } => {
             let overview = status::Overview {
                 role: client.role().await?,
                 health: client.health().await?,
                 tables: client.status().await?.tables,
+                filters: filter::filters(client.services().await?),
             };
             if json {
                 serde_json::to_writer_pretty(&mut out, &overview).map_err(io::Error::from)?;

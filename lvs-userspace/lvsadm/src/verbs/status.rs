@@ -11,9 +11,10 @@ use lvs_api::role::RoleStatus;
 use serde::Serialize;
 
 use super::colour::{painted, style};
+use super::filter::{self, Filtered};
 use super::{role, target};
 
-/// Status of the director; its JSON has `role`, `addresses`, `services`, `tables`.
+/// Status of the director; its JSON has `role`, `addresses`, `services`, `tables`, `filters`.
 #[derive(Serialize)]
 pub(super) struct Overview {
     #[serde(flatten)]
@@ -22,6 +23,9 @@ pub(super) struct Overview {
     pub(super) health: Health,
     /// The connection tables.
     pub(super) tables: Vec<Table>,
+    /// Filters of virtual services, those that are not checked included.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) filters: Vec<Filtered>,
 }
 
 /// Prints the status for people; `now` in seconds since 1970.
@@ -31,6 +35,7 @@ pub(super) fn print(
         role,
         health,
         tables,
+        filters,
     }: &Overview,
     now: u64,
     colour: bool,
@@ -43,12 +48,19 @@ pub(super) fn print(
             "lvsd checks no virtual service: it runs without a file of real servers to probe \
              (lvsd FILE start). `lvsadm -Ln` lists the services in the tables."
         )?;
+        for filtered in filters {
+            writeln!(out, "\n{}", target::text(&filtered.id))?;
+            filter::print(out, filtered)?;
+        }
     }
     for (number, service) in health.services.iter().enumerate() {
         if number > 0 {
             writeln!(out)?;
         }
         print_service(out, service, now, colour)?;
+        for filtered in filters.iter().filter(|filtered| filtered.id == service.id) {
+            filter::print(out, filtered)?;
+        }
     }
     if !tables.is_empty() {
         writeln!(out)?;
@@ -194,6 +206,7 @@ mod tests {
 
     fn text(health: &Health, colour: bool) -> String {
         let overview = Overview {
+            filters: Vec::new(),
             role: RoleStatus {
                 role: Role::Master,
                 addresses: Vec::new(),

@@ -5,6 +5,7 @@
 
 mod answer;
 mod daemon;
+mod filters;
 mod health;
 mod replication;
 mod role;

@@ -41,6 +41,7 @@ fn handler(route: Route) -> MethodRouter<Arc<Control>> {
         MethodFilter::try_from(route.method()).expect("axum knows every method of the routes");
     match route {
         Route::Edit => on(method, tables::edit),
+        Route::ReloadFilters => on(method, tables::reload_filters),
         Route::Services => on(method, tables::services),
         Route::Connections => on(method, tables::connections),
         Route::DropConnections => on(method, tables::drop_connections),

@@ -19,6 +19,7 @@ use lvs_dataplane::{connections, drop};
 use tokio::sync::mpsc;
 
 use super::answer::{JsonBody, done, off_runtime, parsed, refused, streamed};
+use super::filters;
 use super::state::Control;
 
 /// `POST /v1/edits`.
@@ -30,13 +31,17 @@ pub(super) async fn edit(
     if let Edit::AddServer { server, .. } = &edit {
         resolve(&control, server.address()).await;
     }
+    let mut edit = edit;
     let outcome = off_runtime(control, move |control| {
         // A backup has the addresses of its group once it is master.
         let checked = match control.roles().status().role {
             Role::Master => Director::check_sources(&edit),
             Role::Backup => Ok(()),
         };
-        let outcome = checked.and_then(|()| control.director().apply(&edit));
+        // Files are read without the director's lock.
+        let outcome = checked
+            .and_then(|()| filters::read(&mut edit))
+            .and_then(|()| control.director().apply(&edit));
         let text = serde_json::to_string(&edit).unwrap_or_default();
         match &outcome {
             Ok(()) => tracing::info!("edit {text}"),
@@ -58,6 +63,21 @@ async fn resolve(control: &Arc<Control>, address: IpAddr) {
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// `POST /v1/filters/reload`. Reads the files of all filters again; one that is wrong changes nothing.
+pub(super) async fn reload_filters(
+    State(control): State<Arc<Control>>,
+) -> Result<Response, Response> {
+    let outcome = off_runtime(control, |control| {
+        let outcome = filters::reload(control);
+        match &outcome {
+            Ok(()) => tracing::info!("the files of all filters were read again"),
+            Err(refusal) => tracing::error!("filters stay as they are: {}", refusal.message),
+        }
+        outcome
+    });
+    Ok(done(outcome.await?))
 }
 
 /// `GET /v1/services`.

@@ -1,9 +1,10 @@
 //! The configuration file of a daemon, of either kind.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use lvs_api::filter::Source;
 use lvs_config::ldirectord::{self, Diagnostic};
 use lvs_config::{Kind, kind_of, rules};
 use lvs_dataplane::director::{Configuration, canonical_service};
@@ -93,7 +94,29 @@ pub(super) fn read_all(path: &Path) -> Result<(File, Vec<Watched>), Error> {
         services.virtuals.append(&mut more.virtuals);
         waiting.append(&mut more.globals.execute);
     }
+    files.extend(
+        prefix_files(&services)
+            .iter()
+            .map(|path| Watched::new(path)),
+    );
     Ok((File::Services(Box::new(services)), files))
+}
+
+/// The files of prefixes that filters name.
+fn prefix_files(services: &model::Configuration) -> BTreeSet<PathBuf> {
+    let filters = services
+        .virtuals
+        .iter()
+        .filter_map(|service| service.settings.filter.as_ref());
+    filters
+        .flat_map(|filter| {
+            let sources = filter.allow.iter().flatten().chain(&filter.deny);
+            sources.filter_map(|source| match source {
+                Source::File(file) => Some(file.file.clone()),
+                Source::Prefix(_) => None,
+            })
+        })
+        .collect()
 }
 
 fn unreadable(path: &Path) -> impl Fn(io::Error) -> Error {

@@ -9,6 +9,7 @@ use lvs_dataplane::connections::Occupation;
 use lvs_dataplane::fill::Fill;
 use lvs_dataplane::neighbour::{Links, Neighbours, RouteChanges};
 use lvs_dataplane::netlink::Requests;
+use lvs_dataplane::open_connections::OpenConnections;
 use lvs_dataplane::sweep::Sweeper;
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -87,6 +88,7 @@ pub(super) fn start(
 fn sweep() -> impl FnMut(&Control) + Send + 'static {
     let (mut sweeper4, mut sweeper6) = (Sweeper::default(), Sweeper::default());
     let (mut fill4, mut fill6) = (Fill::default(), Fill::default());
+    let mut open = OpenConnections::default();
     move |control| {
         let maps = control.maps();
         let generation = maps
@@ -95,8 +97,12 @@ fn sweep() -> impl FnMut(&Control) + Send + 'static {
             .map_or(0, |config| config.route_generation);
         sweeper4.set_generation(generation);
         sweeper6.set_generation(generation);
-        let swept4 = sweeper4.sweep(&maps.connections4, &maps.loads, clock::now());
-        let swept6 = sweeper6.sweep(&maps.connections6, &maps.loads, clock::now());
+        let (loads, clients) = (&maps.loads, &maps.clients);
+        let counted = (clients, &mut open);
+        let swept4 = sweeper4.sweep_counting(&maps.connections4, loads, counted, clock::now());
+        let counted = (clients, &mut open);
+        let swept6 = sweeper6.sweep_counting(&maps.connections6, loads, counted, clock::now());
+        open.correct(clients);
         let expired = swept4.expired + swept6.expired;
         let abandoned = swept4.abandoned + swept6.abandoned;
         if expired + abandoned > 0 {

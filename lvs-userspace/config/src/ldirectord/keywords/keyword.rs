@@ -108,6 +108,8 @@ pub(in super::super) enum Kind {
     Fallback,
     /// IPv6 servers with commas.
     Fallback6,
+    /// Prefixes and files of them, with commas.
+    Prefixes,
     /// A real server.
     Real,
     /// A check with options.
@@ -122,6 +124,7 @@ pub(in super::super) enum Key {
     AgentInterval,
     AgentSend,
     AllBackups,
+    Allow,
     Autoreload,
     Backup,
     CaFile,
@@ -138,6 +141,7 @@ pub(in super::super) enum Key {
     CleanStop,
     Comment,
     Database,
+    Deny,
     DownInterval,
     EmailAlert,
     EmailAlertFreq,
@@ -156,6 +160,10 @@ pub(in super::super) enum Key {
     Hysteresis,
     Interval,
     Jitter,
+    LimitNew,
+    LimitOpen,
+    LimitPackets,
+    LimitPrefix,
     Load,
     LogFile,
     Login,

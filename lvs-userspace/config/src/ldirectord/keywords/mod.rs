@@ -24,6 +24,10 @@ pub(super) const GROUPS: &[Group] = &[
         keywords: service::VIRTUAL,
     },
     Group {
+        title: "Clients",
+        keywords: service::CLIENTS,
+    },
+    Group {
         title: "Real servers",
         keywords: service::REAL,
     },

@@ -122,6 +122,87 @@ pub(super) const VIRTUAL: &[Keyword] = &[
     },
 ];
 
+/// Largest limit: an interval of a nanosecond.
+const MOST: u32 = 1_000_000_000;
+
+pub(super) const CLIENTS: &[Keyword] = &[
+    Keyword {
+        key: Key::Allow,
+        name: "allow",
+        scope: Scope::BOTH,
+        kind: Kind::Prefixes,
+        default: "everybody who is not denied",
+        example: "allow = 198.51.100.0/24, 2001:db8:5::/48",
+        text: "Clients that may begin connections; with it nobody else may. The longest prefix of `allow` and \
+               `deny` that a client's address lies in decides, and one that stands in both denies. Prefixes of \
+               the other address family than the virtual service's are ignored. May occur several times. \
+               Connections that exist are not asked: a change ends none of them. Files are read again at each \
+               reload.",
+    },
+    Keyword {
+        key: Key::Deny,
+        name: "deny",
+        scope: Scope::BOTH,
+        kind: Kind::Prefixes,
+        default: "nobody",
+        example: "deny = 203.0.113.0/24, 203.0.113.77",
+        text: "Clients that may not begin connections: their packets are dropped and counted (`drop-denied` in \
+               `lvsadm --verdicts`). See `allow`.",
+    },
+    Keyword {
+        key: Key::LimitNew,
+        name: "limitnew",
+        scope: Scope::BOTH,
+        kind: Kind::Number {
+            least: 0,
+            most: MOST,
+        },
+        default: "`0`, no limit",
+        example: "limitnew = 20",
+        text: "New connections of one client per second, and as many at once after a pause of a second. More are \
+               dropped (`drop-client-new`).",
+    },
+    Keyword {
+        key: Key::LimitOpen,
+        name: "limitopen",
+        scope: Scope::BOTH,
+        kind: Kind::Number {
+            least: 0,
+            most: MOST,
+        },
+        default: "`0`, no limit",
+        example: "limitopen = 100",
+        text: "Connections that one client may have open at a time, until one side closes them; of UDP until they \
+               are forgotten. More are dropped (`drop-client-open`).",
+    },
+    Keyword {
+        key: Key::LimitPackets,
+        name: "limitpackets",
+        scope: Scope::BOTH,
+        kind: Kind::Number {
+            least: 0,
+            most: MOST,
+        },
+        default: "`0`, no limit",
+        example: "limitpackets = 5000",
+        text: "Packets of one client per second, and as many at once after a pause of a second. More are dropped \
+               (`drop-client-packets`), of connections that began under this limit. Each packet takes somewhat \
+               longer with it.",
+    },
+    Keyword {
+        key: Key::LimitPrefix,
+        name: "limitprefix",
+        scope: Scope::VIRTUAL,
+        kind: Kind::Number {
+            least: 1,
+            most: 128,
+        },
+        default: "`32`, of IPv6 `64`",
+        example: "limitprefix = 24",
+        text: "Length of the prefix that is one client to `limitnew`, `limitopen` and `limitpackets`.",
+    },
+];
+
 pub(super) const REAL: &[Keyword] = &[
     Keyword {
         key: Key::Real,

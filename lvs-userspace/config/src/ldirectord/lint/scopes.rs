@@ -44,6 +44,17 @@ pub(super) fn section(section: &Section, globals: &Settings, diagnostics: &mut V
             "make it a check line, or remove it",
         );
     }
+    let limited = [Key::LimitNew, Key::LimitOpen, Key::LimitPackets];
+    if limited
+        .iter()
+        .all(|key| scopes.number(*key).unwrap_or(0) == 0)
+    {
+        warn(
+            Key::LimitPrefix,
+            "limitprefix has no effect without a limit",
+            "add limitnew, limitopen or limitpackets, or remove it",
+        );
+    }
     let external = matches!(
         scopes.check_type(Key::CheckType),
         Some(CheckType::External { .. })
@@ -83,7 +94,7 @@ fn common(settings: &Settings, diagnostics: &mut Vec<Diagnostic>) {
     for entry in settings.entries() {
         let many = matches!(
             entry.key,
-            Key::Real | Key::Real6 | Key::Check | Key::Execute
+            Key::Real | Key::Real6 | Key::Check | Key::Execute | Key::Allow | Key::Deny
         );
         let Some(before) = last.insert(entry.key, entry.line).filter(|_| !many) else {
             continue;
