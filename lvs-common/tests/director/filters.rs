@@ -1,7 +1,10 @@
 //! Filters of services: lists of addresses, and limits per client.
 
-use lvs_common::abi::{Filter, FilterNode, Method, Pace, Pick, Plan, Refused};
+use std::sync::atomic::Ordering::SeqCst;
+
+use lvs_common::abi::{Filter, FilterNode, Method, Pace, Pick, Plan, Refused, WAYS};
 use lvs_common::connection::Protocol;
+use lvs_common::connection::table::PROVEN_TIME;
 use lvs_common::verdict::{Reason, Verdict};
 
 use super::frames::{ACK, Draft, FIN, RST, SYN, at};
@@ -133,11 +136,19 @@ fn the_lists_hold_where_a_full_table_forwards_by_hash_alone() {
     let mut director = Director::with_sets(1);
     let service = director.serve(Protocol::Tcp, at(VIRTUAL[0]), Pick::Rotate);
     director.add(service, at(REAL[0]), Method::Direct, 1);
-    for port in 1000..1100 {
-        for flags in [SYN, ACK] {
-            let from = format!("203.0.113.9:{port}");
-            director.handle(&Draft::tcp(&from, VIRTUAL[0], flags).frame());
+    // Connections that carried packets over some time stay when there is no room.
+    let packet = |port: u32, flags| {
+        let from = format!("203.0.113.9:{port}");
+        director.handle(&Draft::tcp(&from, VIRTUAL[0], flags).frame());
+    };
+    for port in 1000..1000 + WAYS {
+        for flags in [SYN, ACK, ACK] {
+            packet(port, flags);
         }
+    }
+    director.clock.fetch_add(PROVEN_TIME, SeqCst);
+    for port in 1000..1000 + WAYS {
+        packet(port, ACK);
     }
     let filter = lists(&mut director);
     set(&mut director, filter);
@@ -291,7 +302,7 @@ fn of_too_many_clients_those_that_were_silent_are_forgotten() {
     for host in 0..250 {
         director
             .clock
-            .fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            .fetch_add(1, SeqCst);
         let from = format!("203.0.113.{host}:9");
         assert!(
             director

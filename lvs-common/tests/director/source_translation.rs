@@ -3,8 +3,10 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering::SeqCst;
 
 use lvs_common::abi::{Method, Pick, SourcePool};
+use lvs_common::connection::table::PROVEN_TIME;
 use lvs_common::connection::{Kind, Protocol};
 use lvs_common::verdict::{Action, Reason};
 use proptest::prelude::*;
@@ -310,8 +312,16 @@ fn a_full_table_is_a_full_table() {
         let seen = ask(&director, &first, REAL[0]);
         let accepted = Draft::tcp(REAL[0], &seen.to_string(), SYN | ACK);
         director.handle(&accepted.frame());
-        ask(&director, &Draft::tcp(&client, FIRST[0], ACK), REAL[0]);
+        for _ in 0..2 {
+            ask(&director, &Draft::tcp(&client, FIRST[0], ACK), REAL[0]);
+        }
         answer(&director, Protocol::Tcp, seen, &first, REAL[0]);
+    }
+    // Only connections that carried packets over some time stay when there is no room.
+    director.clock.fetch_add(PROVEN_TIME, SeqCst);
+    for client in 0..4 {
+        let client = format!("198.51.100.{client}:40000");
+        ask(&director, &Draft::tcp(&client, FIRST[0], ACK), REAL[0]);
     }
     let more = Draft::tcp("198.51.100.99:40000", FIRST[0], SYN);
     let (verdict, _) = director.handle(&more.frame());

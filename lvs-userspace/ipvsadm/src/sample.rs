@@ -13,6 +13,7 @@ pub(super) fn service(options: &str) -> Service {
             stats: Traffic::default(),
             rates: Traffic::default(),
             servers: Vec::new(),
+            filter: None,
         },
         other => panic!("{options}: {other:?}"),
     }

@@ -227,7 +227,7 @@ mod tests {
     }
 
     fn rules(v6: bool, most: usize) -> impl Strategy<Value = Vec<(Prefix, bool)>> {
-        let longest = if v6 { 128 } else { 32 };
+        let longest: u8 = if v6 { 128 } else { 32 };
         let rule = (address(v6), 0..=longest, any::<bool>());
         let rule = rule.prop_map(|(address, length, admitted)| {
             (cut(address, length).expect("it was cut"), admitted)
