@@ -1,7 +1,7 @@
 //! Floods of the connection table, with honest clients beside: the real program in the running kernel, frame by
 //! frame, and the daemon's sweep once a second.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -144,7 +144,7 @@ struct Honest {
 
 impl Honest {
     const fn is_nat(self) -> bool {
-        self.number % 2 != 0
+        !self.number.is_multiple_of(2)
     }
 
     fn address(self) -> Ipv4Addr {
@@ -255,7 +255,7 @@ fn play(object: &Object, attack: Attack, size: Size, established: &[Honest]) -> 
     let mut failed = HashSet::new();
     // What is to be sent later, by its time.
     let mut attacks: BTreeMap<(Duration, u32), Vec<u8>> = BTreeMap::new();
-    let mut visits: BTreeMap<(Duration, u32, usize), ()> = BTreeMap::new();
+    let mut visits: BTreeSet<(Duration, u32, usize)> = BTreeSet::new();
     let (mut flows, mut visitors, mut kept) = (0, 0, 0);
     loop {
         let now = start.elapsed();
@@ -284,16 +284,16 @@ fn play(object: &Object, attack: Attack, size: Size, established: &[Honest]) -> 
         }
         if visitors < due(size.honest).min(size.honest) {
             for (step, (trips, ..)) in VISIT.iter().enumerate() {
-                visits.insert((now + TRIP * *trips, visitors, step), ());
+                visits.insert((now + TRIP * *trips, visitors, step));
             }
             outcome.honest[visitors as usize % 2] += 1;
             visitors += 1;
             idle = false;
         }
-        if let Some(entry) = visits.first_entry()
-            && entry.key().0 <= now
+        if let Some(&(at, visitor, step)) = visits.first()
+            && at <= now
         {
-            let ((_, visitor, step), ()) = entry.remove_entry();
+            visits.pop_first();
             let client = Honest {
                 number: VISITORS + visitor,
             };

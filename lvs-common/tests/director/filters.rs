@@ -300,9 +300,7 @@ fn of_too_many_clients_those_that_were_silent_are_forgotten() {
     let mut director = director(0, Protocol::Udp, Method::Direct);
     set(&mut director, limit(Filter::OPEN, 2));
     for host in 0..250 {
-        director
-            .clock
-            .fetch_add(1, SeqCst);
+        director.clock.fetch_add(1, SeqCst);
         let from = format!("203.0.113.{host}:9");
         assert!(
             director

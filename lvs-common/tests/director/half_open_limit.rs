@@ -33,9 +33,10 @@ fn reason(director: &Director, draft: &Draft) -> Reason {
 }
 
 /// Connections that carry a few packets over a second: nothing recycles them from there on.
-fn establish(director: &Director, ports: impl IntoIterator<Item = u16> + Clone) {
+fn establish(director: &Director, ports: impl IntoIterator<Item = u16>) {
+    let ports: Vec<_> = ports.into_iter().collect();
     for [first, second] in [[SYN, ACK], [ACK, ACK]] {
-        for port in ports.clone() {
+        for &port in &ports {
             for flags in [first, second] {
                 assert!(
                     director

@@ -170,7 +170,7 @@ fn complete<F: Family, T: Store<F>>(
 }
 
 /// Times an insertion starts again when another CPU was about to insert the same key.
-const ATTEMPTS: u32 = 8;
+const ATTEMPTS: u32 = 16;
 /// First set, then the second.
 const ROUNDS: u32 = 2;
 
@@ -217,24 +217,14 @@ impl<F: Family, T: Store<F>> Step for Insertion<'_, F, T> {
         } else {
             return true;
         };
-        // Both sets are looked at again after the claim; our own way does not count.
-        let own = 1 << (way & (WAYS - 1));
-        let mut others = others(
-            self.table,
-            first,
-            self.new,
-            place,
-            if in_first { own } else { 0 },
-        );
-        if others == Others::None && place.first != place.second && first.hint() {
-            others = self::others(
-                self.table,
-                second,
-                self.new,
-                place,
-                if in_first { 0 } else { own },
-            );
-        }
+        // Both sets are looked at again after the claim, if the second one is in use; our own way does not count.
+        let ways = if place.first != place.second && first.hint() {
+            2 * WAYS
+        } else {
+            WAYS
+        };
+        let own = if in_first { way } else { way | WAYS };
+        let others = others(self.table, place, ways, self.new, 1 << (own & 15));
         if others == Others::None {
             self.result = complete(self.table, set, number, way, mine, self.new);
             return false;
@@ -272,21 +262,24 @@ enum Others {
     Live,
 }
 
-/// Returns whether a way other than our own (as a bit) holds the key, or is about to.
+/// Returns whether a way other than our own (as a bit), of so many of the ways of both sets, holds the key, or is
+/// about to.
 #[inline(always)]
 fn others<F: Family, T: Store<F>>(
     table: T,
-    set: T::Set,
-    new: &mut New<F>,
     place: Place,
+    ways: u32,
+    new: &mut New<F>,
     own: u32,
 ) -> Others {
     new.survey.claimed = 0;
     new.survey.live = 0;
     table.walk(
-        WAYS,
+        ways,
         &mut Lookout {
-            set,
+            table,
+            first: place.first,
+            second: place.second,
             fingerprint: place.fingerprint,
             new,
         },
@@ -300,26 +293,40 @@ fn others<F: Family, T: Store<F>>(
     }
 }
 
-/// Looks for a key and claims of it, one way a step.
+/// Looks for a key and claims of it, one way of both sets a step.
 #[repr(C, align(8))]
-struct Lookout<'a, F: Family, S> {
-    set: S,
+struct Lookout<'a, F: Family, T> {
+    table: T,
+    first: u32,
+    second: u32,
     fingerprint: u32,
     new: &'a mut New<F>,
 }
 
-impl<F: Family, S: Ways<F>> Step for Lookout<'_, F, S> {
+impl<F: Family, T: Store<F>> Step for Lookout<'_, F, T> {
     #[inline(always)]
-    fn step(&mut self, way: u32) -> bool {
-        let way = way & (WAYS - 1);
-        let tag = self.set.tag(way);
+    fn step(&mut self, turn: u32) -> bool {
+        let Some(set) = self.table.set(set_at(self.first, self.second, turn)) else {
+            return false;
+        };
+        let way = turn & (WAYS - 1);
+        let tag = set.tag(way);
         if tag.has_fingerprint(self.fingerprint) {
+            let bit = 1 << (turn & 15);
             if tag.is_busy() {
-                self.new.survey.claimed |= 1 << way;
-            } else if tag.is_live() && self.set.holds(way, &self.new.key) {
-                self.new.survey.live |= 1 << way;
+                self.new.survey.claimed |= bit;
+            } else if tag.is_live() && set.holds(way, &self.new.key) {
+                self.new.survey.live |= bit;
             }
         }
         true
     }
+}
+
+/// The number of the set of a turn that goes through both sets of a key. Without a branch: a verifier follows one
+/// path.
+#[inline(always)]
+pub(super) const fn set_at(first: u32, second: u32, turn: u32) -> u32 {
+    let in_second = turn / WAYS & 1;
+    first ^ ((first ^ second) & in_second.wrapping_neg())
 }

@@ -1,6 +1,7 @@
 //! Room for a new entry: which of the entries in its two sets has to go, if one has to.
 
 use super::find::by_number;
+use super::insert::set_at;
 use super::new::{New, Survey};
 use super::recycling::{is_less, judge};
 use super::remove::take_over;
@@ -31,15 +32,13 @@ struct Surveyor<'a, F: Family, T> {
 impl<F: Family, T: Store<F>> Step for Surveyor<'_, F, T> {
     #[inline(always)]
     fn step(&mut self, turn: u32) -> bool {
-        let second = (turn / WAYS) & 1;
-        // The number of the set without a branch: the verifier follows one path.
-        let number = self.first ^ ((self.first ^ self.second) & second.wrapping_neg());
+        let number = set_at(self.first, self.second, turn);
         let Some(set) = self.table.set(number) else {
             return false;
         };
         let way = turn & (WAYS - 1);
         let tag = set.tag(way);
-        let index = second as usize;
+        let index = (turn / WAYS & 1) as usize;
         let found = &mut self.new.survey;
         if !tag.is_live() {
             if tag.is_free()
@@ -93,15 +92,15 @@ pub(super) fn make<F: Family, T: Store<F>>(
     if victim < RECYCLABLE {
         return victim != 0;
     }
-    let in_second = (victim / u64::from(WAYS) & 1) as u32;
-    let set = first ^ ((first ^ second) & in_second.wrapping_neg());
-    if in_second != 0
+    let turn = (victim & 15) as u32;
+    let number = entry_number(set_at(first, second, turn), turn & (WAYS - 1));
+    if turn >= WAYS
         && let Some(first) = table.set(first)
     {
         // Before the claim: see `Races`.
         first.set_hint();
     }
-    new.survey.taken = take::<F, T>(table, entry_number(set, (victim & 7) as u32), fingerprint);
+    new.survey.taken = take::<F, T>(table, number, fingerprint);
     // Where somebody else was faster, there may be a free way all the same.
     true
 }

@@ -59,21 +59,21 @@ fn text(dropped: Dropped, order: &DropConnections) -> String {
         connections,
         templates,
     } = dropped;
-    let mut text = match connections {
+    let connections = match connections {
         1 => "1 connection".to_owned(),
         several => format!("{several} connections"),
     };
-    if order.templates {
-        text += &match templates {
-            1 => " and 1 template".to_owned(),
-            several => format!(" and {several} templates"),
-        };
-    }
-    text + if order.dry_run {
-        " would be dropped"
+    let templates = match templates {
+        _ if !order.templates => String::new(),
+        1 => " and 1 template".to_owned(),
+        several => format!(" and {several} templates"),
+    };
+    let done = if order.dry_run {
+        "would be dropped"
     } else {
-        " dropped"
-    }
+        "dropped"
+    };
+    format!("{connections}{templates} {done}")
 }
 
 #[cfg(test)]

@@ -54,20 +54,22 @@ pub(super) fn follow<F: Network>(
                 format!("{} holds {percent} %", named(*service))
             })
             .collect();
-        text += &format!("; {}", parts.join(", "));
+        let holders = parts.join(", ");
         let clients = top_clients(table, NAMED);
         let parts: Vec<_> = clients
             .iter()
             .map(|share| format!("{}/{} {} %", share.network, share.prefix, share.percent))
             .collect();
-        text += &if parts.is_empty() {
-            "; its clients are spread, no network has more than 1 %".to_owned()
+        let clients = if parts.is_empty() {
+            "its clients are spread, no network has more than 1 %".to_owned()
         } else {
-            format!("; most clients are in {}", parts.join(", "))
+            format!("most clients are in {}", parts.join(", "))
         };
-        if let Some(crowd) = fill.crowd() {
-            text += &format!("; {} gets no more than it has", named(crowd));
-        }
+        let crowd = fill.crowd().map(|crowd| {
+            let service = named(crowd);
+            format!("; {service} gets no more than it has")
+        });
+        text = format!("{text}; {holders}; {clients}{}", crowd.unwrap_or_default());
         warn!("{text}");
     } else {
         info!("{text} again");
