@@ -1,6 +1,7 @@
 //! The source that real servers behind NAT see: another port where two services share a server, and addresses of the
 //! director's by full NAT.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -177,7 +178,7 @@ fn by_full_nat_clients_in_the_servers_network_are_served() {
         } else {
             format!("[{own}]:2000-9999")
         };
-        lines += &format!("-A -t {service} -s rr\n");
+        let _ = writeln!(lines, "-A -t {service} -s rr");
         for (real, snat) in [
             (SocketAddr::new(first, RealServer::PORT), "auto"),
             (
@@ -189,7 +190,7 @@ fn by_full_nat_clients_in_the_servers_network_are_served() {
                 "auto:20000-29999",
             ),
         ] {
-            lines += &format!("-a -t {service} -r {real} -m --snat {snat}\n");
+            let _ = writeln!(lines, "-a -t {service} -r {real} -m --snat {snat}");
         }
     }
     let Some(lab) = Lab::for_story(Arms::Two, "") else {
@@ -314,7 +315,7 @@ fn translated_connections_go_on_at_the_director_that_takes_over() {
     for port in [RealServer::PORT, OTHER] {
         let service = SocketAddr::new(address, port);
         let real = SocketAddr::new(server(Family::Ipv4, 1), RealServer::PORT);
-        lines += &format!("-A -t {service} -s rr\n-a -t {service} -r {real} -m\n");
+        let _ = writeln!(lines, "-A -t {service} -s rr\n-a -t {service} -r {real} -m");
     }
     pair.start_linked(1, Role::Master, &lines).unwrap();
     pair.start_linked(2, Role::Backup, &lines).unwrap();

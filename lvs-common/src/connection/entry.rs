@@ -82,6 +82,7 @@ impl Client {
 
     /// Returns whether the way still holds.
     #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the low half is kept")]
     pub const fn is_fresh(&self, generation: u32) -> bool {
         self.interface != 0 && self.generation == generation as u16
     }

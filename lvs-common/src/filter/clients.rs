@@ -199,14 +199,14 @@ pub fn place<C: Clients>(clients: C, key: &ClientKey, now: u32) -> ClientPlace {
 fn longest_silent<S: ClientWays>(set: S, prints: u64, now: u32) -> u32 {
     // Another CPU may have seen a client a moment after this one read the clock.
     let now = now.wrapping_add(1 << 16);
-    let mut best = 0;
+    let mut best = 0_u64;
     let mut way = 0;
     while way < CLIENT_WAYS {
         let print = prints >> (16 * way) & 0xffff;
         let free = print.wrapping_sub(1) >> 63;
         let age = u64::from(now.wrapping_sub(set.seen(way)));
         let candidate = (free << 32 | age) << 2 | u64::from(way);
-        let larger = (best as u64).wrapping_sub(candidate) >> 63;
+        let larger = best.wrapping_sub(candidate) >> 63;
         best ^= (best ^ candidate) & larger.wrapping_neg();
         way += 1;
     }

@@ -35,7 +35,7 @@ pub(super) fn forward_existing<F: Network, T: Tables + Store<F>>(
         work.forward.signal,
         &mut work.opened,
     );
-    work.note_client(record);
+    work.note_client(*record);
     send_on(tables, work, connection, tables.timeout(protocol, state));
     if tables.sync().on != 0 {
         work.change = StateChange::of_client(slot, state);

@@ -50,7 +50,7 @@ pub struct Answer {
 impl Answer {
     /// The largest packet that would have fitted; 0: it is not about that.
     #[inline(always)]
-    pub(super) const fn mtu(&self) -> u32 {
+    pub(super) const fn mtu(self) -> u32 {
         if self.reason == Reason::TooBig as u8 {
             self.rest
         } else {

@@ -119,8 +119,9 @@ impl<T> Comparison<T> {
 /// 0: the address is in the network.
 #[inline(always)]
 const fn differs(address: AddressWords, network: AddressWords, mask: AddressWords) -> u64 {
-    let ([a, b], [c, d], [e, f]) = (address, network, mask);
-    (a ^ c) & e | (b ^ d) & f
+    let ([high, low], [network_high, network_low]) = (address, network);
+    let [mask_high, mask_low] = mask;
+    (high ^ network_high) & mask_high | (low ^ network_low) & mask_low
 }
 
 #[inline(always)]

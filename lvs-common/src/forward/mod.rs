@@ -212,10 +212,11 @@ fn attempt<'a, P: Packet, T: Tables>(
     let Some(workspace) = workspace() else {
         return left;
     };
-    let first = if ethertype == ETHERTYPE_IPV4 {
-        fast_path::new_connection::forward(packet, tables, &mut workspace.v4)
-    } else {
-        fast_path::new_connection::forward(packet, tables, &mut workspace.v6)
+    let first = match ethertype {
+        ETHERTYPE_IPV4 => fast_path::new_connection::forward(packet, tables, &mut workspace.v4),
+        // Linux 6.1 has no stack for this chain of calls.
+        _ if P::BUFFER => None,
+        _ => fast_path::new_connection::forward(packet, tables, &mut workspace.v6),
     };
     Outcome::of(first, left)
 }

@@ -59,7 +59,7 @@ fn replied<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> O
         signal,
         &mut work.opened,
     );
-    work.note_client(&record);
+    work.note_client(record);
     if signal == Signal::Tcp(tcp::Event::Syn) {
         note_answer(&reply.slot);
     }

@@ -67,10 +67,6 @@ pub struct Candidates<F: Family> {
 impl<F: Family> Candidates<F> {
     /// `addresses` times the ports from the first to the last one, in an order that the hash decides.
     #[inline(always)]
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "halves of the hash, and a product that is below its factor"
-    )]
     pub const fn new(
         first: F::Address,
         addresses: u32,

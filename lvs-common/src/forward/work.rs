@@ -119,7 +119,7 @@ impl<F: Family> Work<F> {
 
     /// Notes whose open connection a step of it may have changed.
     #[inline(always)]
-    pub(super) fn note_client(&mut self, record: &Record) {
+    pub(super) fn note_client(&mut self, record: Record) {
         self.limits = record.method & Record::COUNTED;
         self.service = u32::from(record.service);
     }

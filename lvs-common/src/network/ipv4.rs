@@ -13,8 +13,9 @@ use crate::wire::{ETHERTYPE_IPV4, Ipv4, protocol};
 /// The sum over a header without its options: all ones if it is as it was sent.
 #[inline(always)]
 const fn sum(header: &Ipv4) -> Sum {
-    let [a, b, c, d, e]: [[u8; 4]; 5] = zerocopy::transmute!(*header);
-    Sum(0).add(a).add(b).add(c).add(d).add(e)
+    let [first, second, third, source, destination]: [[u8; 4]; 5] = zerocopy::transmute!(*header);
+    let sum = Sum(0).add(first).add(second).add(third);
+    sum.add(source).add(destination)
 }
 
 /// A walk along the options of a header, word by word.

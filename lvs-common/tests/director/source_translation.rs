@@ -406,7 +406,7 @@ fn a_redispatched_connection_gets_a_source_for_its_new_server() {
     director.add(service, at("10.0.0.2:8080"), Method::Nat, 1);
     use_pool(&mut director, pool(OWN[0], 1, (2000, 2999)));
     director.edit(service, |plan, _| {
-        plan.flags |= lvs_common::abi::Plan::REDISPATCH
+        plan.flags |= lvs_common::abi::Plan::REDISPATCH;
     });
     let first = Draft::tcp(CLIENT[0], FIRST[0], SYN);
     let seen = ask(&director, &first, REAL[0]);

@@ -22,6 +22,7 @@ pub(crate) fn stale() -> Workspace {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "every field")]
 fn work<F: Family>() -> Work<F> {
     let address = F::narrow(&[0xee; 16]);
     let key = Key {

@@ -176,8 +176,8 @@ mod tests {
 
     #[test]
     fn a_fragment_is_cut_into_fragments_of_the_same_packet() {
-        let (_, fields) = join(&fragments(&frame(&[], 0x2000 | 100, 48), 52), 52);
-        assert_eq!(fields, [0x2000 | 100, 0x2000 | 104]);
+        let (_, fields) = join(&fragments(&frame(&[], 0x2000 | 0x64, 48), 52), 52);
+        assert_eq!(fields, [0x2000 | 0x64, 0x2000 | 0x68]);
     }
 
     #[test]

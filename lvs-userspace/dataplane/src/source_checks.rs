@@ -40,7 +40,7 @@ fn read(folder: &Path) -> BTreeMap<u32, u32> {
     names
         .filter_map(|name| {
             let index = if_nametoindex(name.as_str()).ok()?;
-            let bits = Settings::read(&folder.join(&name)).with(&all).bits();
+            let bits = Settings::read(&folder.join(&name)).with(all).bits();
             (bits != 0).then_some((index, bits))
         })
         .collect()
@@ -68,7 +68,7 @@ impl Settings {
     }
 
     /// Those in force, by those of all interfaces: each the larger of the two (ip-sysctl).
-    fn with(self, all: &Self) -> Self {
+    fn with(self, all: Self) -> Self {
         Self {
             rp_filter: self.rp_filter.max(all.rp_filter),
             accept_local: self.accept_local.max(all.accept_local),
@@ -83,7 +83,8 @@ impl Settings {
             _ => Interface::RP_LOOSE,
         };
         let local = u32::from(self.accept_local != 0) * Interface::ACCEPT_LOCAL;
-        path | local | u32::from(self.route_localnet != 0) * Interface::ROUTE_LOCALNET
+        let loopback = u32::from(self.route_localnet != 0) * Interface::ROUTE_LOCALNET;
+        path | local | loopback
     }
 }
 
@@ -130,9 +131,9 @@ mod tests {
             (of(1, 1, 0), Interface::RP_STRICT | Interface::ACCEPT_LOCAL),
             (of(2, 0, 1), Interface::RP_LOOSE | Interface::ROUTE_LOCALNET),
         ] {
-            assert_eq!(own.with(&all).bits(), bits);
+            assert_eq!(own.with(all).bits(), bits);
         }
-        assert_eq!(of(0, 0, 0).with(&of(0, 0, 0)).bits(), 0);
+        assert_eq!(of(0, 0, 0).with(of(0, 0, 0)).bits(), 0);
     }
 
     #[test]

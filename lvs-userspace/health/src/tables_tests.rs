@@ -31,7 +31,7 @@ fn scheduler(name: &str) -> ServiceSettings {
         persistence: None,
         one_packet: false,
         engine: None,
-        filter: None,
+        filter: Some(lvs_api::filter::Filter::default()),
         redispatch: Some(false),
     }
 }

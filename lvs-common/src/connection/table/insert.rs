@@ -197,7 +197,7 @@ impl<F: Family, T: Store<F>> Step for Insertion<'_, F, T> {
         let entry = (taken & 0xffff_ffff) as u32;
         let in_first = match entry.checked_sub(1) {
             Some(entry) => entry / WAYS == place.first,
-            None => index % ROUNDS == 0,
+            None => index.is_multiple_of(ROUNDS),
         };
         if !in_first {
             first.set_hint();

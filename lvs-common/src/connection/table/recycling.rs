@@ -157,7 +157,7 @@ pub(super) fn judge<F: Family, T: Store<F>>(table: T, number: u32, turn: u32, ne
 #[inline(always)]
 fn note<F: Family>(new: &mut New<F>, turn: u32, rank: u64, half_open: u32) {
     let ranked = rank | u64::from(turn & 15);
-    let index = (turn / WAYS & 1) as usize;
+    let index = ((turn / WAYS) & 1) as usize;
     let found = &mut new.survey;
     if let Some(victim) = found.victims.get_mut(index) {
         *victim = (*victim).max(ranked);

@@ -49,6 +49,19 @@ pub(super) const fn subject(edit: &Edit) -> Option<&ServiceId> {
     }
 }
 
+/// The settings with what an edit leaves out as it is now.
+fn complete(settings: &ServiceSettings, now: Option<&ServiceSettings>) -> ServiceSettings {
+    let redispatch = settings
+        .redispatch
+        .or_else(|| now.and_then(|now| now.redispatch));
+    let filter = || now.and_then(|now| now.filter.clone()).unwrap_or_default();
+    ServiceSettings {
+        redispatch: Some(redispatch == Some(true)),
+        filter: Some(settings.filter.clone().unwrap_or_else(filter)),
+        ..settings.clone()
+    }
+}
+
 /// The service after an edit of it, from the service before; `None` stands for no service. Other
 /// edits leave it as it is.
 pub fn after(current: Option<&Wanted>, edit: &Edit) -> Result<Option<Wanted>, Refusal> {
@@ -74,11 +87,7 @@ pub fn after(current: Option<&Wanted>, edit: &Edit) -> Result<Option<Wanted>, Re
             }
             check_service(service, settings)?;
             Ok(Some(Wanted {
-                settings: ServiceSettings {
-                    redispatch: Some(settings.redispatch == Some(true)),
-                    filter: Some(settings.filter.clone().unwrap_or_default()),
-                    ..settings.clone()
-                },
+                settings: complete(settings, None),
                 servers: Vec::new(),
             }))
         }
@@ -89,14 +98,7 @@ pub fn after(current: Option<&Wanted>, edit: &Edit) -> Result<Option<Wanted>, Re
                 check_one_packet(settings, server)?;
             }
             Ok(Some(Wanted {
-                settings: ServiceSettings {
-                    redispatch: settings.redispatch.or(current.settings.redispatch),
-                    filter: settings
-                        .filter
-                        .clone()
-                        .or_else(|| current.settings.filter.clone()),
-                    ..settings.clone()
-                },
+                settings: complete(settings, Some(&current.settings)),
                 servers: current.servers.clone(),
             }))
         }
