@@ -327,6 +327,6 @@ impl<F: Family, T: Store<F>> Step for Lookout<'_, F, T> {
 /// path.
 #[inline(always)]
 pub(super) const fn set_at(first: u32, second: u32, turn: u32) -> u32 {
-    let in_second = turn / WAYS & 1;
+    let in_second = (turn / WAYS) & 1;
     first ^ ((first ^ second) & in_second.wrapping_neg())
 }

@@ -38,7 +38,7 @@ impl<F: Family, T: Store<F>> Step for Surveyor<'_, F, T> {
         };
         let way = turn & (WAYS - 1);
         let tag = set.tag(way);
-        let index = (turn / WAYS & 1) as usize;
+        let index = ((turn / WAYS) & 1) as usize;
         let found = &mut self.new.survey;
         if !tag.is_live() {
             if tag.is_free()
