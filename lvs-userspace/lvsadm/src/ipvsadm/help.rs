@@ -103,7 +103,7 @@ Everything else:
         PACKETS: --protocol tcp|udp|sctp  --dport PORT[:PORT]  --source NETWORK
                  --sport PORT[:PORT]  --in-interface NAME
   --list-marks                  list the rules of --mark
-  --import-marks                make rules of what `iptables-save -t mangle` prints (standard input);
+  --import-marks                make rules of what `iptables-save -t mangle` prints (from stdin);
         exit code 1 if a rule that sets a mark was left out
   -S, --save [-n]               print the services as commands
   -R, --restore                 execute the commands on standard input, one a line
