@@ -1,12 +1,12 @@
 at() { local into=$1; shift; nsenter --net=/run/netns/$into "$@"; }
 # Busybox has an ip and a tc of its own, which know less: hence the whole paths.
 note() { echo; echo "== $*"; }
-# Waits until a command succeeds: a minute at least.
+# Waits until a command succeeds: minutes, if need be: the verifier takes its time in an emulated machine.
 until_true() {
     local tries=0
     until "$@" >/dev/null 2>&1; do
         tries=$((tries + 1))
-        [ $tries -lt 150 ] || { echo "never: $*"; return 1; }
+        [ $tries -lt 600 ] || { echo "never: $*"; return 1; }
         usleep 300000
     done
 }

@@ -267,6 +267,11 @@ fn port(packet: &Packet) -> u16 {
 
 #[test]
 fn a_real_servers_icmp_error_reaches_the_client_of_its_connection() {
+    // In a test run over socket buffers the route lookup finds no neighbour: the stories of `devices` have these
+    // replies.
+    if crate::BUFFERS {
+        return;
+    }
     let Some(world) = world() else { return };
     for (family, protocol) in pairs(FAMILIES, PROTOCOLS) {
         let content = plain(opening(protocol));

@@ -1,6 +1,8 @@
 //! Well-formed packets that are not forwarded: passed to the kernel, answered or dropped.
 
 use std::net::IpAddr;
+use std::thread;
+use std::time::Duration;
 
 use lvs_common::verdict::Reason;
 use lvs_config::rules;
@@ -226,6 +228,13 @@ fn a_full_table_forwards_by_hash_except_by_nat() {
             }
             if method == Method::Nat {
                 establish(&object, family, port);
+            }
+        }
+        // Connections that carried a few packets over some time stay when there is no room.
+        for pause in [0, 700] {
+            thread::sleep(Duration::from_millis(pause));
+            for port in 1_000..1_000 + connections {
+                object.run(INTERFACE, &tcp(port, ACK)).unwrap();
             }
         }
         for (sentence, port, flags) in [
