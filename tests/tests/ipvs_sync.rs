@@ -8,7 +8,7 @@ use std::path::Path;
 use lvs_tests::lab;
 use lvs_tests::vm::{self, Kernel};
 
-const MODULES: [&str; 9] = [
+const MODULES: [&str; 10] = [
     "ip_vs",
     "ip_vs_rr",
     "ip_vs_pe_sip",
@@ -19,6 +19,8 @@ const MODULES: [&str; 9] = [
     "sch_ingress",
     "cls_u32",
     "act_skbedit",
+    // For the TC program of devices that nothing was prepared for.
+    "cls_bpf",
 ];
 
 /// The network: `k` is the kernel's director, `o` ours. What both share moves by `active`.

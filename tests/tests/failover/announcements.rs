@@ -218,7 +218,11 @@ fn an_address_on_a_vlan_is_announced_on_that_vlan() {
     let lvsd = lab::built("lvsd").unwrap();
     let programs: Vec<&Path> = tools.iter().chain([&lvsd]).map(AsRef::as_ref).collect();
     let listed = kernel
-        .run_with_modules(&["veth", "8021q", "ipv6"], &programs, VLAN)
+        .run_with_modules(
+            &["veth", "8021q", "ipv6", "sch_ingress", "cls_bpf"],
+            &programs,
+            VLAN,
+        )
         .unwrap_or_else(|error| panic!("{error:#}"));
     let announced = announced(&format!("{listed}\n"));
     for (kind, address) in [
