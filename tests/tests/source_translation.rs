@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use lvs_api::model::{Family, Method};
 use lvs_api::role::Role;
+use lvs_tests::eventually;
 use lvs_tests::lab::addresses::{FAMILIES, director_back, server, virtual_address};
 use lvs_tests::lab::traffic::Idle;
 use lvs_tests::lab::{Arms, Lab, Namespace, Pair, RealServer};
@@ -272,13 +273,10 @@ fn sources_that_replies_would_not_find_are_refused_and_exhausted_ones_are_report
     assert_eq!(idle.speak(), Vec::<String>::new());
     let verdicts = lab.director.lvsadm("--verdicts").unwrap();
     assert!(verdicts.contains("drop-no-source"), "{verdicts}");
-    std::thread::sleep(Duration::from_secs(4));
-    let log = fs::read_to_string(lab.director.log()).unwrap();
     let told = "4 connections go from 10.2.0.1 to 10.2.0.11:80";
-    assert!(
-        log.contains("free source port") && log.contains(told),
-        "{log}"
-    );
+    let log = || fs::read_to_string(lab.director.log()).unwrap();
+    let is_told = || log().contains("free source port") && log().contains(told);
+    assert!(eventually(Duration::from_secs(20), is_told), "{}", log());
 }
 
 #[test]

@@ -51,7 +51,7 @@ impl Filter {
 
 /// A node of a filter's trie: the next six bits of an address choose one of its 64 places.
 ///
-/// Where a place leads no further, it says whether addresses there are admitted. The nodes that the others lead to
+/// A place that leads no further says whether addresses there are admitted. The nodes that the others lead to
 /// lie side by side, in the order of their places.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
@@ -99,7 +99,7 @@ impl Pace {
         }
     }
 
-    /// What [`Pace::spend`] begins with.
+    /// Initial value for [`Pace::spend`]: nothing is spent.
     #[inline(always)]
     pub const fn rested(now: u32) -> u64 {
         (now as u64) << TICK_SHIFT
@@ -176,7 +176,7 @@ pub struct FilterStats {
     pub counts: [u64; 8],
 }
 
-/// What a filter counts.
+/// Reasons for which a filter refuses packets, each counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Refused {

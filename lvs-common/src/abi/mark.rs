@@ -12,7 +12,7 @@ pub const fn address_words(address: Address) -> AddressWords {
     zerocopy::transmute!(address)
 }
 
-/// What packets that match a rule lead to, in one word: the place of the rule among all rules (1 for the
+/// Target of a rule, in one word: the place of the rule among all rules (1 for the
 /// first) in the high half, the index of its mark's service in the low half. Of several rules that match
 /// the last one holds, as in netfilter: the one with the largest word.
 #[derive(
@@ -60,7 +60,7 @@ impl Marked {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct KeyedMark {
-    /// What the packets lead to.
+    /// Target of the packets.
     pub marked: Marked,
     /// The mark. For the daemon only.
     pub mark: u32,
@@ -72,7 +72,7 @@ pub struct KeyedMark {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct MarkRule {
-    /// What matching packets lead to.
+    /// Target of matching packets.
     pub marked: Marked,
     /// Source network.
     pub source: AddressWords,

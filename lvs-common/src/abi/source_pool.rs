@@ -7,8 +7,7 @@ use super::address::Address;
 /// The addresses of the director, and the ports of each, as which a real server sees clients: immutable
 /// once a server refers to it.
 ///
-/// What else a server may be told of its clients (a header at the start of a TCP connection) would stand here,
-/// too.
+/// Other ways to tell a server of its clients (a header at the start of a TCP connection) would stand here, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct SourcePool {

@@ -12,7 +12,7 @@ pub struct LostKey {
     pub error: u32,
 }
 
-/// Where the programs that count lost frames find what they ask for, in bytes from the beginning of the
+/// Offsets of the fields that the programs which count lost frames read, in bytes from the beginning of the
 /// kernel's structures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]

@@ -35,7 +35,7 @@ impl ClientKey {
     }
 }
 
-/// What is limited per second.
+/// Events that are limited per second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Paced {
     /// New connections.
@@ -62,7 +62,7 @@ pub trait ClientWays: Copy {
     fn connections(self, way: u32) -> i32;
     /// Adds to them; wraps.
     fn count(self, way: u32, change: u32);
-    /// What a way's client has spent, see [`Pace::spend`].
+    /// Value that a way's client has for [`Pace::spend`].
     fn paid(self, way: u32, what: Paced) -> u64;
     /// Replaces that if it still is the expected one.
     fn exchange_paid(self, way: u32, what: Paced, expected: u64, new: u64) -> bool;
@@ -153,8 +153,8 @@ pub fn find<C: Clients>(clients: C, key: &ClientKey) -> Option<ClientSlot<C::Cli
     set.holds(way, key).then_some(ClientSlot { set, way })
 }
 
-/// Finds a client, or gives it the way that was silent for longest. No place: another CPU changed the set meanwhile, and
-/// the packet is not limited.
+/// Finds a client, or gives it the way that was silent for longest. No place: another CPU changed the set meanwhile,
+/// and the packet is not limited.
 #[inline(never)]
 pub fn place<C: Clients>(clients: C, key: &ClientKey, now: u32) -> ClientPlace {
     let (number, print) = hashed(clients, key);

@@ -1,4 +1,4 @@
-//! Which entries may be recycled when sets are full, and which of them first.
+//! The entries that may be recycled when sets are full, and their order.
 //!
 //! An entry earns its keep. It begins half-open, or at least *unproven*: that it exists says no more than that
 //! somebody sent a packet or two, which needs no host at the address that they claim to come from. It is *proven*
@@ -57,7 +57,7 @@ const CLOSING: u32 = {
         | 1 << (16 + Sctp::Closed as u32)
 };
 
-/// What is known of a connection when somebody asks whether it is proven.
+/// The fields of a connection that decide whether it is proven.
 #[derive(Clone, Copy, Debug)]
 pub struct Standing {
     /// Its tag.
