@@ -178,3 +178,14 @@ pub(super) fn partner<F: Family, T: Store<F>>(
     let other = by_number::<F, T>(table, set.partner(way))?;
     (other.set.partner(other.way) == number).then_some(other)
 }
+
+/// Returns whether an entry has no entry for the other direction, or the two lead to each other.
+#[inline(always)]
+pub(super) fn is_whole<F: Family, T: Store<F>>(
+    table: T,
+    set: T::Set,
+    way: u32,
+    number: u32,
+) -> bool {
+    set.partner(way) & ALONE != 0 || partner::<F, T>(table, set, way, number).is_some()
+}

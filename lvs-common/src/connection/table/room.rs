@@ -3,7 +3,7 @@
 use super::find::by_number;
 use super::insert::set_at;
 use super::new::{New, Survey};
-use super::recycling::{is_less, judge};
+use super::recycling::{is_less, is_whole, judge};
 use super::remove::take_over;
 use super::slot::entry_number;
 use super::ways::{Store, Ways};
@@ -107,13 +107,21 @@ pub(super) fn make<F: Family, T: Store<F>>(
 
 /// Takes the way of an entry from it, for an entry with this fingerprint. Returns its new tag and the number of its
 /// entry; 0: a packet, or somebody else, changed it at this moment.
+///
+/// The way may have changed hands since it was judged. An entry that [`tie`](super::tie) has yet to tie to its
+/// connection must stay: its inserter, which owns its partner's number, would write that into the new owner's entry.
 #[inline(always)]
 fn take<F: Family, T: Store<F>>(table: T, number: u32, fingerprint: u32) -> u64 {
     let Some(slot) = by_number::<F, T>(table, number) else {
         return 0;
     };
+    // Asked after the tag was read, which the exchange replaces: the answer is of the entry that goes.
+    if slot.tag.has_fingerprint(fingerprint) || !is_whole::<F, T>(table, slot.set, slot.way, number)
+    {
+        return 0;
+    }
     let mine: Tag = slot.tag.claimed(fingerprint);
-    if slot.tag.has_fingerprint(fingerprint) || !take_over::<F, T>(table, &slot, mine) {
+    if !take_over::<F, T>(table, &slot, mine) {
         return 0;
     }
     u64::from(mine.0) << 32 | u64::from(number)
