@@ -177,12 +177,13 @@ pub(super) fn ready<F: Network, R: Routes, T: Tables + Store<F>>(
     Stage::ToClient
 }
 
-/// The verdict on a reply that was sent on its way, if it has to wait for the next hop's Ethernet address.
+/// The verdict on a packet that was sent to the client for this reason, if it has to wait for the next hop's Ethernet
+/// address.
 #[inline(always)]
-pub(super) fn waiting<F: Network>(work: &Work<F>, sent: Verdict) -> Verdict {
+pub(super) fn waiting<F: Network>(work: &Work<F>, sent: Verdict, reason: Reason) -> Verdict {
     // Another end is an answer to the server, which goes back where it came from.
-    if work.waits && sent.counter() == Reason::NatReply as u32 {
-        return Verdict::neighbour(work.client.interface, Reason::NatReply);
+    if work.waits && sent.counter() == reason as u32 {
+        return Verdict::neighbour(work.client.interface, reason);
     }
     sent
 }

@@ -354,7 +354,7 @@ fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
         Stage::ToServer => to_server::to_server(packet, tables, &mut work.forward),
         Stage::ToClient => {
             let sent = to_client::to_client(packet, tables, &mut work.forward, &work.client);
-            client_route::waiting(work, sent)
+            client_route::waiting(work, sent, Reason::NatReply)
         }
         Stage::NoServer => icmp_answer::answer(&mut work.forward, IcmpError::PortUnreachable),
         Stage::Reset => reset::send(packet, &work.forward),

@@ -93,8 +93,7 @@ fn relay<F: Network, P: Packet, T: Tables + Store<F>>(
     if !table::unchanged(&connection.slot) {
         return None;
     }
-    // An error does not wait: it may be lost.
-    if client_route::ready(packet.routes(), tables, work, false) == Stage::Ended {
+    if client_route::ready(packet.routes(), tables, work, P::BUFFER) == Stage::Ended {
         return Some(Stage::Ended);
     }
     to_client(packet, tables, work, connection.record)
@@ -173,6 +172,7 @@ fn to_client<F: Network, P: Packet, T: Tables + Store<F>>(
         F::ETHERTYPE,
         Reason::IcmpToClient,
     )?;
+    let sent = client_route::waiting(work, sent, Reason::IcmpToClient);
     Some(work.end(sent))
 }
 

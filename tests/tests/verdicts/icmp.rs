@@ -2,7 +2,7 @@
 
 use lvs_common::verdict::Reason;
 use lvs_tests::frames::{Content, Fragment, Packet};
-use lvs_tests::object::{DIRECTOR, ICMP_RATE, hop, mac};
+use lvs_tests::object::{Action, DIRECTOR, ICMP_RATE, INTERFACE, hop, mac};
 use lvs_tests::pairs;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
@@ -177,9 +177,7 @@ fn icmp_answers_are_rate_limited() {
     };
     let before = world.verdicts();
     for _ in 0..4 * ICMP_RATE {
-        world
-            .run(lvs_tests::object::INTERFACE, &packet.frame())
-            .unwrap();
+        world.run(INTERFACE, &packet.frame()).unwrap();
     }
     sched_setaffinity(Pid::from_raw(0), &everywhere).unwrap();
     let after = world.verdicts();
@@ -267,11 +265,6 @@ fn port(packet: &Packet) -> u16 {
 
 #[test]
 fn a_real_servers_icmp_error_reaches_the_client_of_its_connection() {
-    // In a test run over socket buffers the route lookup finds no neighbour: the stories of `devices` have these
-    // replies.
-    if crate::BUFFERS {
-        return;
-    }
     let Some(world) = world() else { return };
     for (family, protocol) in pairs(FAMILIES, PROTOCOLS) {
         let content = plain(opening(protocol));
@@ -292,7 +285,7 @@ fn a_real_servers_icmp_error_reaches_the_client_of_its_connection() {
         let sent = Packet::new(client(family), vip, content);
         let error = Packet {
             from: mac(to),
-            to: DIRECTOR,
+            to: packet.to,
             ..Packet::new(
                 to,
                 client(family),
@@ -331,6 +324,51 @@ fn a_real_servers_icmp_error_reaches_the_client_of_its_connection() {
             Reason::IcmpToClient,
             fate,
         );
+    }
+}
+
+/// Socket buffers wait in the kernel while it asks for the Ethernet address.
+#[test]
+fn an_error_for_a_client_that_the_kernel_has_to_find_is_lost_as_a_frame_only() {
+    let Some(world) = world() else { return };
+    for protocol in PROTOCOLS {
+        let content = plain(opening(protocol));
+        let packet = Packet {
+            source: "198.19.0.7".parse().unwrap(),
+            ..request(4, Method::Nat, content.clone())
+        };
+        let to_server = forwarded(&packet, 4, Method::Nat);
+        let fate = Fate::tx(&to_server);
+        check(&world, "opening", &packet.frame(), Reason::Nat, fate);
+        let (to, vip) = (server(4, Method::Nat), virtual_address(4, Method::Nat));
+        let at_server = |content: Content| {
+            let ports = [port(&packet), NAT_PORT];
+            Packet::new(packet.source, to, content.with_ports(ports))
+        };
+        let quoted = quote(&at_server(content.clone()));
+        let error = Packet {
+            from: mac(to),
+            ..Packet::new(to, packet.source, icmp(4, UNREACHABLE, 0, quoted))
+        };
+        if !crate::BUFFERS {
+            let reason = Reason::ClientUnresolved;
+            check(&world, "a frame", &error.frame(), reason, Fate::Drop);
+            continue;
+        }
+        let sent = Packet::new(packet.source, vip, content);
+        let expected = Packet {
+            source: vip,
+            hops: 63,
+            content: icmp(4, UNREACHABLE, 0, quote(&sent)),
+            ..error.clone()
+        };
+        let before = world.verdicts();
+        let end = world.run(INTERFACE, &error.frame()).unwrap();
+        let reason = Reason::IcmpToClient as usize;
+        assert_eq!(world.verdicts()[reason], before[reason] + 1, "{end:?}");
+        assert_eq!(end.action, Action::Tx);
+        // The kernel writes the Ethernet header.
+        assert_eq!(end.frame[14..], expected.frame()[14..]);
     }
 }
 

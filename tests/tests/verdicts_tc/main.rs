@@ -14,6 +14,8 @@ mod malformed;
 mod not_forwarded;
 #[path = "../verdicts/probe_answers.rs"]
 mod probe_answers;
+#[path = "../verdicts/sources.rs"]
+mod sources;
 #[path = "../verdicts/world.rs"]
 mod world;
 
