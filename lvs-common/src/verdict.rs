@@ -327,9 +327,19 @@ reasons! {
     ClientOpen = 51, "drop-client-open", "begins a connection, but its client has as many open as the service allows";
     /// Its client sends too many packets.
     ClientSending = 52, "drop-client-packets", "its client reached the service's limit of packets per second";
+    /// Forwarded or answered by the XDP program, and dropped by the kernel behind it. Each stands for a packet that has
+    /// another verdict, too.
+    NotSent = 53, "not-sent",
+        "forwarded or answered, but not sent: the kernel dropped the frame behind XDP (see --status)";
 }
 
 impl Reason {
+    /// Returns whether packets that end so leave by an interface: they are among those that [`Self::NotSent`] may count.
+    pub fn leaves(self) -> bool {
+        let name = self.name();
+        name.starts_with("forward-") || name.starts_with("answer-")
+    }
+
     /// The reason with this number.
     pub fn from_number(number: u8) -> Option<Self> {
         Self::ALL.get(usize::from(number)).copied()

@@ -21,6 +21,7 @@ mod clients;
 mod clock;
 mod depart;
 mod frame;
+mod inject;
 mod maps;
 mod routes;
 mod skb;
@@ -32,6 +33,7 @@ mod verifier;
 mod ways;
 mod xdp;
 
+use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::macros::{classifier, raw_tracepoint, xdp};
 use aya_ebpf::programs::{RawTracePointContext, TcContext, XdpContext};
 use lvs_common::abi::STAGES_V6;
@@ -81,6 +83,18 @@ pub fn director_tc_v4(context: TcContext) -> i32 {
 #[classifier]
 pub fn director_tc_v6(context: TcContext) -> i32 {
     tc::stages::<V6>(&context, || Some(&mut act::workspace()?.v6), None)
+}
+
+/// Sends a frame of the daemon's own by the interface that it names.
+#[xdp]
+pub fn try_out(context: XdpContext) -> u32 {
+    inject::try_out(&context)
+}
+
+/// Hands a frame of the daemon's to the kernel as one that came by its interface.
+#[xdp]
+pub fn arrive(_context: XdpContext) -> u32 {
+    xdp_action::XDP_PASS
 }
 
 /// Sends what comes from the probes on the service path.

@@ -4,7 +4,9 @@
 use aya_ebpf::helpers::bpf_probe_read_kernel;
 use aya_ebpf::programs::RawTracePointContext;
 use lvs_common::abi::{LostKey, TraceOffsets};
+use lvs_common::verdict::Reason;
 
+use crate::tables::Kernel;
 use crate::{atomic, maps};
 
 /// Where to find what is asked for in the structures of the running kernel, set before the programs are loaded.
@@ -18,6 +20,8 @@ static TRACE: TraceOffsets = TraceOffsets {
 
 /// `XDP_TX` of `linux/bpf.h`: the one action whose failure `xdp_exception` tells.
 const XDP_TX: u32 = 3;
+/// Index of every namespace's loopback interface, where no XDP program runs.
+const LOOPBACK: u32 = 1;
 /// `BPF_NOEXIST`.
 const NOT_THERE_YET: u64 = 1;
 
@@ -68,11 +72,18 @@ fn count(from: *const u8, to: Option<u32>, error: i32, frames: u64) {
     if namespace(from, &offsets) != Some(offsets.own) {
         return;
     }
-    let Some(interface) = to.or_else(|| interface(from)) else {
+    let Some(came_by) = interface(from) else {
         return;
     };
+    // The kernel says that frames which came by no interface came by this one.
+    let tried = if came_by == LOOPBACK {
+        LostKey::TRIED
+    } else {
+        Kernel::count(Reason::NotSent as u32, frames as u32);
+        0
+    };
     let key = LostKey {
-        interface,
+        interface: to.unwrap_or(came_by) | tried,
         error: error.unsigned_abs(),
     };
     if add(&key, frames) {

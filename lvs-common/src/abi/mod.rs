@@ -33,6 +33,7 @@ mod service;
 mod source_pool;
 mod sync;
 mod trace;
+mod try_frame;
 
 pub use self::addr_filter::{ADDR_FILTER_WORDS, addr_filter_bit};
 pub use self::address::{Address, Mac};
@@ -57,6 +58,7 @@ pub use self::service::{Member, Method, Pick, Plan, ServiceKey};
 pub use self::source_pool::SourcePool;
 pub use self::sync::{EVENTS_BYTES, Sync};
 pub use self::trace::{LostKey, TraceOffsets};
+pub use self::try_frame::TryFrame;
 
 /// Changes whenever anything in these files or in [`crate::connection::Entry`] changes its layout or
 /// meaning. A daemon refuses maps that carry another number.

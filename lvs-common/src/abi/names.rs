@@ -96,6 +96,11 @@ pub const STAGES_V6: u32 = 1;
 /// The name of the program that sends probes by the service path, see [`crate::probe`].
 pub const PROBE_PROGRAM: &str = "probe";
 
+/// The name of the program that sends a [`super::TryFrame`].
+pub const TRY_PROGRAM: &str = "try_out";
+/// The name of the program that hands a frame of the daemon's to the kernel, as one that came by its interface.
+pub const ARRIVE_PROGRAM: &str = "arrive";
+
 /// Hash of [`super::LostKey`] to the number of frames (`u64`) that the kernel did not send after an XDP program had
 /// handed them over, written by [`TRACE_PROGRAMS`].
 pub const LOST_FRAMES: &str = "lost_frames";

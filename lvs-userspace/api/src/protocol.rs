@@ -225,7 +225,7 @@ pub struct Status {
     pub lost: Vec<LostFrames>,
 }
 
-/// Frames that the kernel did not send. They are counted as forwarded, too.
+/// Frames that the kernel did not send. The verdicts count them as such; services and real servers as forwarded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LostFrames {
     /// The interface that should have sent them.
@@ -234,6 +234,9 @@ pub struct LostFrames {
     pub error: String,
     /// Their number.
     pub frames: u64,
+    /// What to do about it.
+    #[serde(default)]
+    pub remedy: String,
 }
 
 /// An interface with the program attached.

@@ -17,6 +17,7 @@ pub mod keepalive;
 pub mod kernel;
 pub mod neighbour;
 pub mod netlink;
+pub mod not_sent;
 pub mod open_connections;
 pub mod own_addresses;
 pub mod privileges;

@@ -92,9 +92,11 @@ fn frames_that_a_device_did_not_send_are_counted_and_told_within_five_seconds() 
     };
     expect_status(&lab, "native (");
     // The daemon cannot react.
+    let address = virtual_address(FAMILIES[0], METHODS[0]);
+    lab.client.ask((address, 80).into(), "hello").unwrap();
+    let before = verdict(&lab, "forward-direct");
     lab.director.freeze(true).unwrap();
     lab.stop_receiving();
-    let address = virtual_address(FAMILIES[0], METHODS[0]);
     lab.client.ask((address, 80).into(), "hello").unwrap_err();
     lab.director.freeze(false).unwrap();
     let told = || {
@@ -107,7 +109,26 @@ fn frames_that_a_device_did_not_send_are_counted_and_told_within_five_seconds() 
         lab.director.log_tail()
     );
     becomes(&lab, "but that the kernel did not send:\n  eth0");
+    expect_status(&lab, "TC sends there since, nothing is to be done");
+    assert_eq!(verdict(&lab, "not-sent"), 1);
+    assert_eq!(verdict(&lab, "forward-direct"), before, "what was not sent");
+    // What is taken off a verdict outlives the daemon.
+    lab.director.kill();
+    lab.director.start().unwrap();
+    assert_eq!(verdict(&lab, "not-sent"), 1);
+    assert_eq!(verdict(&lab, "forward-direct"), before);
     expect_answers(&lab);
+}
+
+/// Packets that ended with this verdict, as lvsadm shows them.
+fn verdict(lab: &Lab, name: &str) -> u64 {
+    let shown = lab.director.lvsadm("--verdicts -X").unwrap();
+    let row = shown.lines().find_map(|line| line.strip_prefix(name));
+    let packets = row.and_then(|rest| rest.split_whitespace().next());
+    packets
+        .unwrap_or_else(|| panic!("{shown}"))
+        .parse()
+        .unwrap()
 }
 
 #[test]

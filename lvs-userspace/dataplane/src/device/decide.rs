@@ -57,6 +57,8 @@ pub(super) struct Devices {
     pub(super) refused: BTreeMap<u32, String>,
     /// Interfaces that lost frames from an XDP program.
     pub(super) lossy: BTreeSet<u32>,
+    /// Interfaces that were tried out with a frame since the program runs there; true: they took it.
+    pub(super) tried: BTreeMap<u32, bool>,
     /// Interfaces that the operator wants XDP at.
     pub(super) insisted: BTreeSet<u32>,
 }
@@ -71,9 +73,11 @@ impl Devices {
             Some(features) => features
                 .get(&index)
                 .is_some_and(|bits| bits & NDO_XMIT != 0),
-            // Many drivers send such frames only while a program of their own is attached.
+            // Many drivers send such frames only while a program of their own is attached. The other end of a veth
+            // device may change without a word.
             None => {
                 self.attached.contains(&index)
+                    && self.tried.get(&index) == Some(&true)
                     && (self.insisted.contains(&index) || self.veth(index).is_none())
             }
         }
@@ -98,7 +102,7 @@ impl Devices {
             tc: true,
             why,
         };
-        let beside = self.deaf(index, ways_out);
+        let beside = self.deaf(ways_out);
         match mode {
             Mode::Tc => Ok(alone("as wanted (--mode)".to_owned())),
             Mode::Xdp => {
@@ -121,14 +125,26 @@ impl Devices {
         }
     }
 
-    /// A way out that takes no frames from an XDP program, once one runs on an interface.
-    fn deaf(&self, index: u32, ways_out: &BTreeSet<u32>) -> Option<u32> {
-        let will_send = |other: u32| {
-            let begins = self.features.is_none() && other == index && !self.lossy.contains(&other);
-            self.sends_xdp(other)
-                || begins && (self.insisted.contains(&other) || self.veth(other).is_none())
-        };
-        ways_out.iter().copied().find(|&other| !will_send(other))
+    /// A way out that takes no frames from an XDP program, as far as is known.
+    fn deaf(&self, ways_out: &BTreeSet<u32>) -> Option<u32> {
+        ways_out
+            .iter()
+            .copied()
+            .find(|&other| !self.sends_xdp(other))
+    }
+
+    /// Forgets what was found out about interfaces, but those that `stay` as they were.
+    pub(super) fn forget(&mut self, stay: impl Fn(u32) -> bool) {
+        self.lossy.retain(|&index| stay(index));
+        self.tried.retain(|&index, _| stay(index));
+    }
+
+    /// Interfaces with the program in their driver that were not tried out yet.
+    pub(super) fn untried(&self) -> Vec<u32> {
+        let attached = self.attached.iter().copied();
+        attached
+            .filter(|index| !self.tried.contains_key(index) && !self.lossy.contains(index))
+            .collect()
     }
 
     /// True if packets have an Ethernet header there.
@@ -203,7 +219,7 @@ impl Devices {
         if !self.sends_xdp(veth) {
             return Err(DEAF.to_owned());
         }
-        match self.deaf(index, ways_out) {
+        match self.deaf(ways_out) {
             Some(other) if other != index => Err(format!(
                 "a veth device, and {} takes no frames from XDP",
                 self.name(other)

@@ -28,14 +28,12 @@ pub(super) struct Loss {
     pub(super) report: Option<u64>,
 }
 
-impl Loss {
-    /// The interface will send no frame of an XDP program.
-    pub(super) fn is_final(&self) -> bool {
-        matches!(
-            i32::try_from(self.error),
-            Ok(libc::EOPNOTSUPP | libc::ENXIO | libc::EINVAL)
-        )
-    }
+/// True if an interface that answers so will send no frame of an XDP program.
+pub(super) fn is_final(error: u32) -> bool {
+    matches!(
+        i32::try_from(error),
+        Ok(libc::EOPNOTSUPP | libc::ENXIO | libc::EINVAL)
+    )
 }
 
 impl Losses {
@@ -90,6 +88,27 @@ pub(super) fn describe(error: u32) -> String {
     }
 }
 
+/// What to do about frames that an interface did not send; `by_tc`: they leave there by TC since.
+pub(super) fn remedy(interface: &str, error: u32, by_tc: bool) -> String {
+    if is_final(error) {
+        return if by_tc {
+            "TC sends there since, nothing is to be done".to_owned()
+        } else {
+            format!("it changed since; if more are lost: lvsd --mode {interface}=tc")
+        };
+    }
+    match i32::try_from(error) {
+        Ok(libc::ENETDOWN) => format!("set it up: ip link set {interface} up"),
+        Ok(libc::EMSGSIZE) => {
+            format!("give it the MTU of the others: ip link set {interface} mtu SIZE")
+        }
+        _ => format!(
+            "see its queues (ip -s link show {interface}, ethtool -S {interface}); if it goes on: lvsd --mode \
+             {interface}=tc"
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,14 +134,10 @@ mod tests {
 
     #[test]
     fn an_interface_that_cannot_is_told_from_one_that_is_full() {
-        let loss = |error: i32| Loss {
-            interface: 1,
-            error: error.unsigned_abs(),
-            report: None,
-        };
-        assert!(loss(libc::EOPNOTSUPP).is_final());
-        assert!(loss(libc::ENXIO).is_final());
-        assert!(!loss(libc::ENETDOWN).is_final());
-        assert!(!loss(0).is_final());
+        let is_final = |error: i32| is_final(error.unsigned_abs());
+        assert!(is_final(libc::EOPNOTSUPP));
+        assert!(is_final(libc::ENXIO));
+        assert!(!is_final(libc::ENETDOWN));
+        assert!(!is_final(0));
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! - `netdev`: what the kernel says of its devices and XDP.
 //! - `modes`: the operator's words; `decide`: XDP, TC or both, without I/O.
-//! - `losses`: frames that were lost after an XDP program handed them over.
+//! - `losses`: frames that were lost after an XDP program handed them over; [`crate::not_sent`] takes them off the
+//!   verdicts.
 //! - `placement`: the programs at those places, as all of it changes.
 //! - `entry`: the records of the interfaces for the program.
 

@@ -13,10 +13,10 @@ use tracing::{info, warn};
 
 use super::decide::Devices;
 use super::entry::entries;
-use super::losses::{Losses, describe};
+use super::losses::{Losses, describe, is_final, remedy};
 use super::modes::{Mode, Modes};
 use super::netdev::{NDO_XMIT, Netdev};
-use crate::kernel::{DataPath, KernelError};
+use crate::kernel::{DataPath, KernelError, Tried};
 use crate::neighbour::{Interfaces, advance_routes, read_interfaces};
 
 /// A failure to run the programs on an interface.
@@ -154,19 +154,23 @@ impl Placement {
             let carrier = |of: &Interfaces, index| of.get(&index).is_some_and(|link| link.carrier);
             // Frames are lost while the other end of a wire is made anew, too.
             let after = &self.devices.interfaces;
+            let after = Arc::clone(after);
             self.devices
-                .lossy
-                .retain(|&index| carrier(&before, index) == carrier(after, index));
+                .forget(|index| carrier(&before, index) == carrier(&after, index));
         }
         let known = Arc::clone(&self.devices.interfaces);
-        for indices in [&mut self.devices.lossy, &mut self.devices.attached] {
-            indices.retain(|index| known.contains_key(index));
-        }
+        self.devices.forget(|index| known.contains_key(&index));
+        self.devices
+            .attached
+            .retain(|index| known.contains_key(index));
         self.devices
             .refused
             .retain(|index, _| known.contains_key(index));
         self.read_features();
         let mut changed = self.read_losses();
+        for index in self.devices.untried() {
+            self.try_out(index);
+        }
         let ways_out = self.ways_out(hops);
         // A program behind the driver runs before packets are left to it, and until none are.
         let mixed = self.places.iter().any(|place| {
@@ -228,6 +232,11 @@ impl Placement {
     /// The frames that were lost on their way out, for people.
     pub fn lost(&self) -> Vec<LostFrames> {
         let lost = |(&(interface, error), &frames): (&(u32, u32), &u64)| LostFrames {
+            remedy: remedy(
+                &self.devices.name(interface),
+                error,
+                self.devices.lossy.contains(&interface),
+            ),
             interface: self.devices.name(interface),
             error: describe(error),
             frames,
@@ -261,6 +270,7 @@ impl Placement {
         if mode == Mode::Xdp {
             self.devices.insisted.insert(index);
         }
+        let mut moved = false;
         loop {
             let choice =
                 self.devices
@@ -272,10 +282,15 @@ impl Placement {
             let running = Some((choice.xdp, choice.tc));
             let place = &mut self.places[at];
             if place.index == index && place.running == running {
-                let changed = place.why != choice.why;
+                let changed = moved || place.why != choice.why;
                 place.why = choice.why;
+                if moved {
+                    info!("{}: {} ({})", place.name, place.mode(), place.why);
+                }
                 return Ok(changed);
             }
+            let begins =
+                choice.xdp && !(place.index == index && self.devices.attached.contains(&index));
             let ethernet = self.devices.has_ethernet(index);
             match self
                 .data_path
@@ -287,14 +302,14 @@ impl Placement {
                     } else {
                         self.devices.attached.remove(&index);
                     }
-                    *place = Place {
-                        name,
-                        index,
-                        running,
-                        why: choice.why,
-                    };
-                    info!("{}: {} ({})", place.name, place.mode(), place.why);
-                    return Ok(true);
+                    place.index = index;
+                    place.running = running;
+                    moved = true;
+                    // Only now some drivers send. What is found out may make another choice.
+                    if begins {
+                        self.devices.forget(|other| other != index);
+                        self.try_out(index);
+                    }
                 }
                 Err(error @ KernelError::Attach { .. }) if choice.xdp && mode == Mode::Auto => {
                     let refusal = innermost(&error);
@@ -329,11 +344,41 @@ impl Placement {
                 // One that begins to take frames, or is not the same any more, has another chance.
                 if let Some(before) = before {
                     self.devices
-                        .lossy
-                        .retain(|&index| bits(&features, index) == bits(&before, index));
+                        .forget(|index| bits(&features, index) == bits(&before, index));
                 }
             }
             Err(error) => warn!("the kernel does not tell what its devices do with XDP: {error}"),
+        }
+    }
+
+    /// Finds out whether an interface takes frames from an XDP program, before those of clients are lost there.
+    fn try_out(&mut self, index: u32) {
+        let name = self.devices.name(index);
+        let mac = self.devices.interfaces.get(&index);
+        let outcome = match mac.and_then(|interface| interface.mac) {
+            Some(mac) => self.data_path.try_out(index, mac),
+            None => Ok(Tried::Unknown),
+        };
+        let tells = self.devices.features.is_some();
+        let why = match outcome {
+            Ok(Tried::Taken) => {
+                self.devices.tried.insert(index, true);
+                return;
+            }
+            Ok(Tried::Lost(error)) if is_final(error) => {
+                self.devices.lossy.insert(index);
+                return warn!(
+                    "{name} did not send a frame that lvsd tried it out with: {}; TC sends there",
+                    describe(error)
+                );
+            }
+            Ok(Tried::Lost(error)) => describe(error),
+            Ok(Tried::Unknown) => "lost frames are not counted here".to_owned(),
+            Err(error) => format!("{:#}", anyhow::Error::from(error)),
+        };
+        self.devices.tried.insert(index, false);
+        if !tells {
+            warn!("it is not known whether {name} takes frames from XDP ({why}): TC sends there");
         }
     }
 
@@ -343,14 +388,16 @@ impl Placement {
         let losses = self.losses.update(counts, Instant::now());
         for loss in &losses {
             let name = self.devices.name(loss.interface);
-            let newly = loss.is_final() && self.devices.lossy.insert(loss.interface);
+            let newly = is_final(loss.error) && self.devices.lossy.insert(loss.interface);
             let Some(frames) = loss.report else { continue };
             let remedy = if newly {
-                "from now on they leave there by TC"
-            } else if loss.is_final() {
-                "if it goes on, start lvsd with --mode tc"
+                "from now on they leave there by TC".to_owned()
             } else {
-                "if it goes on, see its state and its queues (ip -s link, ethtool -S), or start lvsd with --mode tc"
+                remedy(
+                    &name,
+                    loss.error,
+                    self.devices.lossy.contains(&loss.interface),
+                )
             };
             warn!(
                 "{name} did not send {frames} frames that XDP handed it: {}; {remedy}",

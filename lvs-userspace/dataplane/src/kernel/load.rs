@@ -138,6 +138,8 @@ pub struct DataPath {
     pub adopted: bool,
     pub(super) ebpf: Ebpf,
     pub(super) stages: StagePrograms,
+    /// Lost frames are counted.
+    pub(super) traced: bool,
     pub(super) directory: Directory,
 }
 
@@ -187,7 +189,7 @@ impl DataPath {
                 return Err(error);
             }
         };
-        trace::attach(&mut ebpf, &directory);
+        let traced = trace::attach(&mut ebpf, &directory);
         maps.config.write(0, config);
         if !adopted {
             maps.config.write(0, Config { ready: 1, ..config });
@@ -199,6 +201,7 @@ impl DataPath {
                 adopted,
                 ebpf,
                 stages,
+                traced,
                 directory,
             },
             keys,

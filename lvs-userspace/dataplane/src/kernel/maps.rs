@@ -3,8 +3,8 @@
 use aya::maps::{HashMap, Map, MapData, PerCpuArray};
 use aya::{Ebpf, Pod};
 use lvs_common::abi::{
-    self, Config, Filter, FilterNode, FilterStats, Hop, KeyedMark, Load, MAX_SERVERS, MAX_SERVICES,
-    MarkRule, Member, Plan, Server, ServiceKey, SourcePool, Stats,
+    self, Config, Filter, FilterNode, FilterStats, Hop, KeyedMark, Load, MAX_REASONS, MAX_SERVERS,
+    MAX_SERVICES, MarkRule, Member, Plan, Server, ServiceKey, SourcePool, Stats,
 };
 use lvs_common::family::{Family, V4, V6};
 
@@ -60,6 +60,8 @@ pub struct Maps {
     pub own_hosts: OwnHosts,
     pub neighbour_requests: NeighbourRequests,
     pub lost_frames: LostFrames,
+    /// What is taken off each verdict, by the number of its reason, see [`crate::not_sent`].
+    pub not_sent: Mapping<u64>,
     /// The sync daemons that are to run, by role: they outlive the process.
     pub sync_daemons: Mapping<SavedSyncDaemon>,
     /// The directors whose connections may be in the tables; 0: none.
@@ -79,6 +81,7 @@ impl Maps {
             own_map::<Wire<Stats>>(directory, "service_bases", MAX_SERVICES)?;
         let sync_daemons: MapData = own_map::<Wire<SavedSyncDaemon>>(directory, "sync_daemons", 2)?;
         let sending_peers: MapData = own_map::<u64>(directory, "sending_peers", SENDING_PEERS)?;
+        let not_sent: MapData = own_map::<u64>(directory, "not_sent", MAX_REASONS)?;
         let filter_bases: MapData =
             own_map::<Wire<FilterStats>>(directory, "filter_bases", MAX_SERVICES)?;
         let active_plans = array(ebpf, abi::ACTIVE_PLANS)?;
@@ -133,6 +136,7 @@ impl Maps {
             own_hosts: OwnHosts::take(map(ebpf, abi::OWN_HOSTS)?)?,
             neighbour_requests: NeighbourRequests::take(map(ebpf, abi::NEIGHBOUR_REQUESTS)?)?,
             lost_frames: LostFrames::take(map(ebpf, abi::LOST_FRAMES)?)?,
+            not_sent: Mapping::of(&not_sent, "not_sent")?,
             sync_daemons: Mapping::of(&sync_daemons, "sync_daemons")?,
             sending_peers: Mapping::of(&sending_peers, "sending_peers")?,
         })

@@ -27,12 +27,23 @@ impl LostFrames {
             .map_err(KernelError::map("cannot use", abi::LOST_FRAMES))
     }
 
-    /// All that were counted since the data path was made.
+    /// All that were counted since the data path was made, by interface and error number, but those of
+    /// [`Self::tried`].
     pub fn read(&self) -> BTreeMap<(u32, u32), u64> {
+        self.of(0)
+    }
+
+    /// Frames of the daemon's own, likewise.
+    pub fn tried(&self) -> BTreeMap<(u32, u32), u64> {
+        self.of(LostKey::TRIED)
+    }
+
+    fn of(&self, tried: u32) -> BTreeMap<(u32, u32), u64> {
         let map = self.0.lock();
         map.iter()
             .filter_map(Result::ok)
-            .map(|(Wire(key), frames)| ((key.interface, key.error), frames))
+            .filter(|(Wire(key), _)| key.interface & LostKey::TRIED == tried)
+            .map(|(Wire(key), frames)| ((key.interface & !LostKey::TRIED, key.error), frames))
             .collect()
     }
 }
@@ -53,16 +64,19 @@ pub(super) fn offsets() -> io::Result<TraceOffsets> {
     })
 }
 
-/// Attaches the programs. Without them everything works, but lost frames are not counted.
-pub(super) fn attach(ebpf: &mut Ebpf, directory: &Directory) {
+/// Attaches the programs. False: everything works, but lost frames are not counted, or not all.
+pub(super) fn attach(ebpf: &mut Ebpf, directory: &Directory) -> bool {
+    let mut all = offsets().is_ok();
     for (name, tracepoint) in TRACE_PROGRAMS {
         if let Err(error) = attach_one(ebpf, directory, name, tracepoint) {
             warn!(
                 "frames that the kernel does not send are not counted ({tracepoint}): {:#}",
                 anyhow::Error::from(error)
             );
+            all = false;
         }
     }
+    all
 }
 
 fn attach_one(

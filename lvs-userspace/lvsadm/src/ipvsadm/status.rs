@@ -90,9 +90,10 @@ pub(super) fn print(out: &mut impl Write, status: &Status) -> io::Result<()> {
             interface,
             error,
             frames,
+            remedy,
         } in lost
         {
-            writeln!(out, "  {interface:<15} {frames:>12} ({error})")?;
+            writeln!(out, "  {interface:<15} {frames:>12} ({error}; {remedy})")?;
         }
     }
     Ok(())
@@ -141,6 +142,7 @@ mod tests {
                 interface: "eth0".to_owned(),
                 error: "it is down".to_owned(),
                 frames: 3,
+                remedy: "set it up: ip link set eth0 up".to_owned(),
             }],
         };
         let mut out = Vec::new();
@@ -166,7 +168,7 @@ Source addresses of full NAT that this machine does not have (replies get lost):
   10.0.0.7
 
 Frames that were forwarded, but that the kernel did not send:
-  eth0                       3 (it is down)
+  eth0                       3 (it is down; set it up: ip link set eth0 up)
 "
         );
     }

@@ -8,6 +8,7 @@ use lvs_api::protocol::{Interface, LostFrames, Status, Table};
 use lvs_dataplane::connections::Occupation;
 use lvs_dataplane::director::{Director, service_id};
 use lvs_dataplane::kernel::Maps;
+use lvs_dataplane::not_sent::{Counts, NotSent};
 use lvs_failover::role::Roles;
 use lvs_health::controller::Handle;
 use lvs_replication::ipvs::{SyncDaemons, SyncOptions};
@@ -30,6 +31,7 @@ pub(crate) struct Control {
     roles: Arc<Roles>,
     interfaces: Mutex<(Vec<Interface>, Vec<LostFrames>)>,
     occupation: Mutex<Occupation>,
+    not_sent: Mutex<NotSent>,
     reloads: mpsc::Sender<Reload>,
     controller: OnceLock<Handle>,
     /// Events that are not the controller's.
@@ -54,6 +56,7 @@ impl Control {
             roles: Arc::new(roles),
             interfaces: Mutex::default(),
             occupation: Mutex::default(),
+            not_sent: Mutex::default(),
             reloads,
             controller: OnceLock::new(),
             events: broadcast::Sender::new(EVENTS),
@@ -132,6 +135,12 @@ impl Control {
     /// Sets the number of connections that the last sweep met.
     pub(crate) fn set_occupation(&self, occupation: Occupation) {
         *self.occupation.lock() = occupation;
+    }
+
+    /// Packets by verdict, those of frames that leave less the ones that were not sent. To be read every second, so
+    /// that these are taken off the right verdicts.
+    pub(crate) fn verdicts(&self) -> Counts {
+        self.not_sent.lock().read(&self.maps)
     }
 
     /// Status of the daemon and its data path.

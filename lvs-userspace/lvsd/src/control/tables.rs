@@ -106,12 +106,13 @@ pub(super) async fn verdicts(
     State(control): State<Arc<Control>>,
 ) -> Result<Json<Vec<VerdictCount>>, Response> {
     off_runtime(control, |control| {
-        let count = |reason: &Reason| VerdictCount {
+        let count = |(reason, packets): (&Reason, u64)| VerdictCount {
             name: reason.name().to_owned(),
-            packets: control.maps().verdicts.count(*reason),
+            packets,
             explanation: reason.explanation().to_owned(),
         };
-        Json(Reason::ALL.iter().map(count).collect())
+        let counts = control.verdicts();
+        Json(Reason::ALL.iter().zip(counts).map(count).collect())
     })
     .await
 }

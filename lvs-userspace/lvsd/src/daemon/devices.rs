@@ -53,6 +53,7 @@ pub(super) async fn follow(
             own_addresses::follow(control.maps());
             source_checks::follow(control.maps());
             source_checks::let_loopback_forward();
+            control.verdicts();
             let hops = control.director().ways_out();
             interfaces.lock().settle(&control, table, hops)
         });

@@ -98,10 +98,35 @@ fn where_the_kernel_says_nothing_a_driver_sends_while_it_runs_a_program() {
     let mut devices = silent();
     assert!(!devices.sends_xdp(CARD));
     devices.attached.extend([CARD, VETH]);
+    assert!(!devices.sends_xdp(CARD), "not tried out yet");
+    devices.tried.extend([(CARD, true), (VETH, true)]);
     assert!(devices.sends_xdp(CARD));
     assert!(!devices.sends_xdp(VETH));
     devices.insisted.insert(VETH);
     assert!(devices.sends_xdp(VETH));
+}
+
+#[test]
+fn where_the_kernel_says_nothing_tc_sends_until_a_frame_was_taken() {
+    let mut devices = silent();
+    assert_eq!(chosen(&devices, CARD, &[CARD]), BOTH, "unknown");
+    devices.attached.insert(CARD);
+    assert_eq!(devices.untried(), [CARD]);
+    devices.tried.insert(CARD, false);
+    assert_eq!(
+        chosen(&devices, CARD, &[CARD]),
+        BOTH,
+        "lost, or still unknown"
+    );
+    devices.tried.insert(CARD, true);
+    assert_eq!(chosen(&devices, CARD, &[CARD]), XDP);
+    assert!(devices.untried().is_empty());
+    // Its wire was made anew.
+    devices.forget(|index| index != CARD);
+    assert_eq!(devices.untried(), [CARD]);
+    assert_eq!(chosen(&devices, CARD, &[CARD]), BOTH);
+    devices.lossy.insert(CARD);
+    assert!(devices.untried().is_empty(), "known to lose them");
 }
 
 #[test]

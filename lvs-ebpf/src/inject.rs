@@ -1,0 +1,22 @@
+//! Frames that the daemon makes.
+
+use aya_ebpf::bindings::xdp_action;
+use aya_ebpf::helpers::bpf_redirect;
+use aya_ebpf::programs::XdpContext;
+use lvs_common::abi::TryFrame;
+use lvs_common::packet::Packet as _;
+
+use crate::frame::Frame;
+use crate::xdp::Xdp;
+
+/// Sends a [`TryFrame`] by the interface that it names.
+#[inline(always)]
+pub(crate) fn try_out(context: &XdpContext) -> u32 {
+    let packet = Frame::<Xdp>::new(context);
+    let Some(frame) = packet.header::<TryFrame>(0) else {
+        return xdp_action::XDP_DROP;
+    };
+    let interface = u32::from_ne_bytes(frame.interface);
+    // SAFETY: a helper without pointers; it returns an XDP action.
+    unsafe { bpf_redirect(interface, 0) as u32 }
+}
