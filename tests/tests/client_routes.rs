@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use lvs_api::model::{Family, Method, Protocol};
 use lvs_dataplane::kernel::PacketSocket;
+use lvs_dataplane::neighbour::RouteChanges;
 use lvs_tests::eventually;
 use lvs_tests::frames::{Content, Packet};
 use lvs_tests::lab::addresses::{
@@ -153,6 +154,79 @@ fn a_router_that_takes_over_the_address_of_another_is_followed() {
         lab.director.namespace().ip(&told).unwrap();
         let took = connection.push(Duration::from_secs(1));
         assert!(took.is_some(), "no reply within a second over {family:?}");
+    }
+}
+
+/// The kernel asks whoever it sends to itself again after a while. The program's frames it does not see.
+#[test]
+fn a_router_that_silently_has_another_ethernet_address_is_followed() {
+    let Some(lab) = with_far_client() else { return };
+    let (network, director) = (lab.namespace(Host::Network), lab.director.namespace());
+    // One that no port has: a bridge takes those of its ports for its own as well.
+    network
+        .ip("link set bridge-front address 02:00:00:00:aa:00\n")
+        .unwrap();
+    director.ip("neigh flush dev front\n").unwrap();
+    for (family, folder) in FAMILIES.into_iter().zip(["ipv4", "ipv6"]) {
+        let name = |setting| format!("{folder}/neigh/front/{setting}");
+        for (setting, value) in [
+            ("base_reachable_time_ms", "1000"),
+            ("delay_first_probe_time", "1"),
+            ("retrans_time_ms", "200"),
+        ] {
+            director.sysctl(&[(&name(setting), value)]).unwrap();
+        }
+        let mut connection = Connection::open(&lab, family, far(family));
+        connection
+            .push(Duration::from_secs(5))
+            .expect("by the router");
+        let mac = match family {
+            Family::Ipv4 => "02:00:00:00:aa:04",
+            Family::Ipv6 => "02:00:00:00:aa:06",
+        };
+        network
+            .ip(&format!("link set bridge-front address {mac}\n"))
+            .unwrap();
+        let took = connection.push(Duration::from_secs(30));
+        println!("{family:?}: the first reply to the new address took {took:?}");
+        assert!(took.is_some(), "still the old address over {family:?}");
+    }
+}
+
+/// What is read from files is read at once, not when its turn comes.
+#[test]
+fn settings_of_interfaces_are_announced() {
+    let Some(lab) = Lab::for_story(Arms::Two, "") else {
+        return;
+    };
+    let director = lab.director.namespace();
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let handle = runtime.handle().clone();
+    let open = move || {
+        let _inside = handle.enter();
+        RouteChanges::open()
+    };
+    let mut changes = director.enter(open).unwrap().unwrap();
+    let mut next = || {
+        let limit = Duration::from_secs(20);
+        runtime.block_on(async { timeout(limit, changes.next()).await })
+    };
+    // Something may have changed before.
+    next().unwrap().unwrap();
+    for setting in [
+        "ipv4/conf/front/rp_filter",
+        "ipv4/conf/front/forwarding",
+        "ipv6/conf/front/forwarding",
+    ] {
+        let path = format!("/proc/sys/net/{setting}");
+        let read = || std::fs::read_to_string(&path).unwrap();
+        let other = match director.enter(read).unwrap().trim() {
+            "0" => "1",
+            _ => "0",
+        };
+        director.sysctl(&[(setting, other)]).unwrap();
+        // Neighbours and addresses change, too.
+        while !next().expect(setting).unwrap().settings {}
     }
 }
 

@@ -4,10 +4,10 @@
 //! part in the table's protocol like any packet: an entry is whoever's exchange of its tag wins, and
 //! the winner accounts for exactly the state it replaced.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::mem::offset_of;
 
-use lvs_common::abi::{Load, MAX_SERVICES};
+use lvs_common::abi::{Load, MAX_SERVICES, Mac};
 use lvs_common::connection::table::{by_number, remove};
 use lvs_common::connection::{Client, Entry, Kind, Tag};
 use lvs_common::family::Family;
@@ -30,6 +30,10 @@ pub struct Sweeper {
     generation: u32,
     /// Entries that stayed in the last sweep, by the service that scheduled them.
     holdings: Vec<u32>,
+    /// Ethernet addresses that replies of connections go to which stayed in the last sweep.
+    client_macs: HashSet<Mac>,
+    /// The last of them: most connections have the same.
+    last_mac: Mac,
 }
 
 /// Counts of one sweep.
@@ -52,6 +56,11 @@ impl Sweeper {
     /// Entries that stayed in the last sweep, by the index of the service that scheduled them.
     pub fn holdings(&self) -> &[u32] {
         &self.holdings
+    }
+
+    /// Ethernet addresses that replies go to (NAT), of the connections that stayed in the last sweep.
+    pub const fn client_macs(&self) -> &HashSet<Mac> {
+        &self.client_macs
     }
 
     /// One pass over the table.
@@ -87,6 +96,8 @@ impl Sweeper {
         let mut expiring = std::mem::take(&mut self.expiring);
         self.holdings.clear();
         self.holdings.resize(MAX_SERVICES as usize, 0);
+        self.client_macs.clear();
+        self.last_mac = [0; 6];
         for way in 0..table.len() {
             let Some(found) = table.tag(way).filter(|tag| !tag.is_free()) else {
                 continue;
@@ -110,6 +121,7 @@ impl Sweeper {
                         open.note(clients, table, way);
                     }
                     self.forget_old_way(table, way);
+                    self.note_mac(table.client_mac(way));
                 } else if expire(accounting, way, found) {
                     swept.expired += 1;
                 }
@@ -136,6 +148,13 @@ impl Sweeper {
             }
         }
         swept
+    }
+
+    fn note_mac(&mut self, mac: Mac) {
+        if mac != self.last_mac {
+            self.last_mac = mac;
+            self.client_macs.insert(mac);
+        }
     }
 
     fn hold(&mut self, service: u16) {

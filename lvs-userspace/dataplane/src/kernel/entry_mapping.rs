@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use aya::maps::MapData;
-use lvs_common::abi::age;
+use lvs_common::abi::{Mac, age};
 use lvs_common::connection::table::Standing;
 use lvs_common::connection::{Client, Entry, Key, Kind, Record, Tag};
 use lvs_common::family::Family;
@@ -230,5 +230,16 @@ impl<F: Family> EntryMapping<F> {
         let [_, _, low, high] = self.load(way, client).unwrap_or(0).to_ne_bytes();
         let interface = self.load(way, client + offset_of!(Client, interface));
         (u16::from_ne_bytes([low, high]), interface.unwrap_or(0))
+    }
+
+    /// Ethernet address that replies to a client go to; zero where none do.
+    pub fn client_mac(&self, way: u32) -> Mac {
+        const {
+            assert!(offset_of!(Client, mac) == 4);
+        }
+        let mac = offset_of!(Entry<F>, client) + offset_of!(Client, mac);
+        let word = |at| self.load(way, at).unwrap_or(0).to_ne_bytes();
+        let ([a, b, c, d], [e, f, ..]) = (word(mac), word(mac + 4));
+        [a, b, c, d, e, f]
     }
 }

@@ -1,7 +1,8 @@
 //! The kernel's announcements of changes in its network tables.
 //!
 //! rtnetlink's own multicast connection does not fit: it drops the messages that it cannot decode, and those
-//! of next-hop objects (`RTM_NEWNEXTHOP`) are among them, by which every route may change.
+//! of next-hop objects (`RTM_NEWNEXTHOP`) and of settings (`RTM_NEWNETCONF`: `forwarding`, `rp_filter`) are among them, by
+//! which every route may change.
 
 use futures_util::{FutureExt, StreamExt};
 use rtnetlink::MulticastGroup;
@@ -15,7 +16,7 @@ use crate::netlink::{Error, enlarge};
 
 /// Messages in one [`Burst`] at most.
 const BURST: usize = 1024;
-const GROUPS: [MulticastGroup; 9] = [
+const GROUPS: [MulticastGroup; 11] = [
     MulticastGroup::Link,
     MulticastGroup::Neigh,
     MulticastGroup::Ipv4Ifaddr,
@@ -25,6 +26,8 @@ const GROUPS: [MulticastGroup; 9] = [
     MulticastGroup::Ipv6Route,
     MulticastGroup::Ipv6Rule,
     MulticastGroup::Nexthop,
+    MulticastGroup::Ipv4Netconf,
+    MulticastGroup::Ipv6Netconf,
 ];
 
 /// A message from the kernel; none: of a kind that the library cannot decode.

@@ -16,8 +16,9 @@
 //!   puts all of it together.
 //! - `service_interfaces`: by which interfaces packets of services come and go.
 //! - `route_changes`: when the ways to clients, which the program looks up itself, may be others; `solicit`: the
-//!   neighbours that it misses on them.
+//!   neighbours that it misses on them; `confirm`: those that it uses.
 
+mod confirm;
 mod decode;
 mod events;
 mod lookup;
@@ -33,10 +34,11 @@ mod task;
 mod tracker;
 mod update;
 
+pub use confirm::confirm;
 pub(crate) use lookup::look_up;
 pub use neighbours::{Links, Neighbours};
 pub use next_hop::{Change, NextHop, Resolution};
-pub use route_changes::{RouteChanges, advance_routes};
+pub use route_changes::{Changed, RouteChanges, advance_routes};
 pub use service_interfaces::{read_interfaces, service_interfaces};
 pub use solicit::solicit;
 pub(crate) use tables::Route;

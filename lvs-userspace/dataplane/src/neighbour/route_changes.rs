@@ -1,7 +1,7 @@
 //! Changes after which a packet may take another way: the program looks every way that it knows up again.
 //!
-//! Whatever may change the answer of a lookup counts: routes, rules, next-hop objects, addresses, interfaces, and
-//! neighbours whose Ethernet address is another one or is lost. That a neighbour is confirmed, or found at
+//! Whatever may change the answer of a lookup counts: routes, rules, next-hop objects, addresses, interfaces, their
+//! settings, and neighbours whose Ethernet address is another one or is lost. That a neighbour is confirmed, or found at
 //! last, changes no way that is known.
 
 use std::collections::HashMap;
@@ -37,6 +37,15 @@ pub struct RouteChanges {
     reported: Option<Instant>,
     /// Something changed since.
     pending: bool,
+    /// Among it perhaps settings of interfaces.
+    settings: bool,
+}
+
+/// What changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// Settings of interfaces (`forwarding`, `rp_filter`) may be among it.
+    pub settings: bool,
 }
 
 impl RouteChanges {
@@ -52,18 +61,21 @@ impl RouteChanges {
             reported: None,
             // Something may have changed before.
             pending: true,
+            settings: true,
         })
     }
 
     /// Waits until something changed since the last call returned. Changes in quick succession are one.
-    pub async fn next(&mut self) -> Result<(), Error> {
+    pub async fn next(&mut self) -> Result<Changed, Error> {
         loop {
             let now = Instant::now();
             let due = self.reported.map_or(now, |last| last + PAUSE);
             if self.pending && now >= due {
                 self.pending = false;
                 self.reported = Some(now);
-                return Ok(());
+                return Ok(Changed {
+                    settings: std::mem::take(&mut self.settings),
+                });
             }
             let wait = async {
                 if self.pending {
@@ -80,12 +92,18 @@ impl RouteChanges {
                             changed |= match &message.0 {
                                 Some(message) => decode::update(message)
                                     .is_some_and(|update| self.known.apply(update)),
-                                None => true,
+                                None => {
+                                    self.settings = true;
+                                    true
+                                }
                             };
                         }
                         changed
                     }
-                    Burst::Overrun => true,
+                    Burst::Overrun => {
+                        self.settings = true;
+                        true
+                    }
                 },
                 () = wait => {}
             }

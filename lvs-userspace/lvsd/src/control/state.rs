@@ -1,10 +1,12 @@
 //! State of the daemon for requests and tasks.
 
+use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
 use lvs_api::health::Event;
 use lvs_api::model::Family;
 use lvs_api::protocol::{Interface, LostFrames, Status, Table};
+use lvs_common::abi::Mac;
 use lvs_dataplane::connections::Occupation;
 use lvs_dataplane::director::{Director, service_id};
 use lvs_dataplane::kernel::Maps;
@@ -32,6 +34,7 @@ pub(crate) struct Control {
     interfaces: Mutex<(Vec<Interface>, Vec<LostFrames>)>,
     occupation: Mutex<Occupation>,
     not_sent: Mutex<NotSent>,
+    client_macs: Mutex<Arc<HashSet<Mac>>>,
     reloads: mpsc::Sender<Reload>,
     controller: OnceLock<Handle>,
     /// Events that are not the controller's.
@@ -57,6 +60,7 @@ impl Control {
             interfaces: Mutex::default(),
             occupation: Mutex::default(),
             not_sent: Mutex::default(),
+            client_macs: Mutex::default(),
             reloads,
             controller: OnceLock::new(),
             events: broadcast::Sender::new(EVENTS),
@@ -135,6 +139,16 @@ impl Control {
     /// Sets the number of connections that the last sweep met.
     pub(crate) fn set_occupation(&self, occupation: Occupation) {
         *self.occupation.lock() = occupation;
+    }
+
+    /// Sets the Ethernet addresses that replies go to, by the connections that the last sweep met.
+    pub(crate) fn set_client_macs(&self, macs: HashSet<Mac>) {
+        *self.client_macs.lock() = Arc::new(macs);
+    }
+
+    /// The Ethernet addresses that replies go to.
+    pub(crate) fn client_macs(&self) -> Arc<HashSet<Mac>> {
+        Arc::clone(&self.client_macs.lock())
     }
 
     /// Packets by verdict, those of frames that leave less the ones that were not sent. To be read every second, so

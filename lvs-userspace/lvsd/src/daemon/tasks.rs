@@ -63,6 +63,11 @@ pub(super) fn start(
             Arc::clone(control),
             stopped.clone(),
         )),
+        tokio::spawn(client_routes::confirm_neighbours(
+            Requests::open()?,
+            Arc::clone(control),
+            stopped.clone(),
+        )),
         early_fragments::hold(Arc::clone(control), Arc::clone(interfaces), stopped.clone()),
         spawn_every(
             Duration::from_secs(2),
@@ -112,6 +117,8 @@ fn sweep() -> impl FnMut(&Control) + Send + 'static {
         fill::follow(control, &mut fill4, table, swept4.live, holdings);
         let (table, holdings) = (&maps.connections6, sweeper6.holdings());
         fill::follow(control, &mut fill6, table, swept6.live, holdings);
+        let macs = sweeper4.client_macs().union(sweeper6.client_macs());
+        control.set_client_macs(macs.copied().collect());
         control.set_occupation(Occupation {
             entries4: swept4.live,
             entries6: swept6.live,
