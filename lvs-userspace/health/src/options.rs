@@ -25,6 +25,10 @@ pub struct Options {
     pub virtual_host: Option<String>,
     /// `redirects`.
     pub redirects: Option<u8>,
+    /// `maxhead`: bytes of the head of an HTTP answer.
+    pub max_head: Option<u32>,
+    /// `maxbody`: bytes of its body that are read.
+    pub max_body: Option<u32>,
     /// `login` and `passwd`.
     pub credentials: Credentials,
     /// `database`.

@@ -67,6 +67,11 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
+    /// Returns whether no real server gets traffic.
+    pub(crate) const fn out_of_service(self) -> bool {
+        self.fallback || self.empty
+    }
+
     /// Selects the members that serve, in the order of `members`, and updates fallback and quorum.
     pub(crate) fn select(&mut self, rules: &Rules<'_>, members: &[Member]) -> Vec<Selection> {
         let able = |member: &Member| member.state == MemberState::Up && member.weight > 0;

@@ -55,8 +55,10 @@ pub(crate) struct Server {
     /// It has been down, or taken out: when it comes up again it has recovered.
     was_out: bool,
     recovered: Option<Instant>,
-    /// The last outcome of any of its checks.
-    pub(crate) last: Option<Arc<Outcome>>,
+    /// The last outcome of each check.
+    outcomes: Vec<Option<Arc<Outcome>>>,
+    /// The check that had an outcome last.
+    newest: usize,
     /// Seconds since 1970 at which its state began.
     pub(crate) since: u64,
 }
@@ -79,7 +81,8 @@ impl Server {
             state: State::Unknown,
             was_out: false,
             recovered: None,
-            last: None,
+            outcomes: Vec::new(),
+            newest: 0,
             since: 0,
         };
         server.state = server.derive_state();
@@ -93,6 +96,7 @@ impl Server {
         if other_checks {
             self.adopted = self.state == State::Up;
             self.checks = initial(&configured);
+            self.outcomes.clear();
         }
         if self.configured.weighing != configured.weighing {
             self.agent = AgentState::default();
@@ -126,6 +130,7 @@ impl Server {
         if state.is_none() {
             self.adopted = self.state == State::Up;
             self.checks = initial(&self.configured);
+            self.outcomes.clear();
         }
         self.mirrored = state;
         true
@@ -150,7 +155,39 @@ impl Server {
         if outcome.good {
             self.response.add(outcome.took);
         }
-        self.last = Some(Arc::clone(outcome));
+        if self.outcomes.len() <= check {
+            self.outcomes.resize(check + 1, None);
+        }
+        if let Some(last) = self.outcomes.get_mut(check) {
+            *last = Some(Arc::clone(outcome));
+        }
+        self.newest = check;
+    }
+
+    /// The outcome that explains its state: the last one of a check that keeps it down, else the last bad one,
+    /// else the last. None while another director's health checks decide.
+    pub(crate) fn last(&self) -> Option<&Arc<Outcome>> {
+        if self.mirrored.is_some() {
+            return None;
+        }
+        let checks = self.checks.iter().zip(&self.outcomes);
+        let failed = checks
+            .filter(|(check, _)| check.state == State::Down)
+            .find_map(|(_, outcome)| outcome.as_ref());
+        let bad = || self.outcomes.iter().flatten().find(|o| !o.good);
+        let newest = || self.outcomes.get(self.newest)?.as_ref();
+        failed.or_else(bad).or_else(newest)
+    }
+
+    /// Returns whether the last outcome of a check was inconclusive.
+    pub(crate) fn was_skipped(&self, check: usize) -> bool {
+        let last = self.outcomes.get(check).and_then(Option::as_ref);
+        last.is_some_and(|outcome| outcome.inconclusive)
+    }
+
+    /// Returns whether it has the state that the master's health checks give it.
+    pub(crate) const fn is_mirrored(&self) -> bool {
+        self.mirrored.is_some()
     }
 
     /// Updates the state from everything recorded; returns it if it changed.

@@ -199,3 +199,35 @@ fn a_server_is_what_a_master_says_and_afterwards_what_it_was_until_probes_speak(
     assert_ne!(record(&mut server, &[CheckState::UNKNOWN]), State::Up);
     assert_eq!(record(&mut server, &[UP]), State::Up);
 }
+
+fn outcome(good: bool, text: &str) -> Arc<Outcome> {
+    Arc::new(Outcome {
+        good,
+        inconclusive: false,
+        text: text.to_owned(),
+        took: Duration::from_millis(1),
+        exit_code: None,
+    })
+}
+
+#[test]
+fn the_sentence_is_that_of_the_check_that_failed() {
+    let said = |server: &Server| server.last().map(|outcome| outcome.text.clone());
+    let mut server = Server::new(configured(&[Kind::Connect, Kind::Connect]), false);
+    server.record(1, DOWN, Some(&outcome(false, "HTTP 404")));
+    server.record(0, UP, Some(&outcome(true, "HTTP 200")));
+    server.update_state(Instant::now());
+    assert_eq!(
+        (server.state(), said(&server)),
+        (State::Down, Some("HTTP 404".to_owned()))
+    );
+    // A failure that does not count yet is shown while the other check goes on.
+    server.record(1, UP, Some(&outcome(false, "HTTP 503")));
+    server.record(0, UP, Some(&outcome(true, "HTTP 200")));
+    assert_eq!(said(&server), Some("HTTP 503".to_owned()));
+    server.record(1, UP, Some(&outcome(true, "HTTP 204")));
+    assert_eq!(said(&server), Some("HTTP 204".to_owned()));
+    // What its own checks said is not the reason of the master's state.
+    server.mirror(Some(State::Down));
+    assert_eq!(said(&server), None);
+}

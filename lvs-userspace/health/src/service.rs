@@ -50,6 +50,8 @@ pub(crate) enum StateChange {
     Quorum(bool),
     /// No server serves.
     Empty,
+    /// No real server serves, or one does again: `fallbackcommand` runs, with or without a fallback server.
+    OutOfService(bool),
     /// The operator's override of a server's state.
     Admin(ServerId, AdminState),
     /// A file in the maintenance directory names the server, or none does any more.
@@ -272,6 +274,9 @@ fn pool_changes(before: Pool, after: Pool) -> Vec<StateChange> {
     }
     if after.empty && !before.empty {
         changes.push(StateChange::Empty);
+    }
+    if before.out_of_service() != after.out_of_service() {
+        changes.push(StateChange::OutOfService(after.out_of_service()));
     }
     if let Some(quorum) = after.quorum.filter(|_| after.quorum != before.quorum) {
         changes.push(StateChange::Quorum(quorum));

@@ -177,7 +177,8 @@ fn each_change_is_reported_once() {
         reconciled.changes,
         [
             StateChange::Server(second, State::Down),
-            StateChange::Fallback(true)
+            StateChange::Fallback(true),
+            StateChange::OutOfService(true),
         ]
     );
     let reconciled = service.reconcile(Instant::now());
@@ -240,4 +241,23 @@ fn slow_start_grows_step_by_step() {
         wake = reconciled.wake;
     }
     assert_eq!(weights, ["1=2", "1=3", "1=4", "1=5"]);
+}
+
+#[test]
+fn the_fallback_command_needs_no_fallback_server() {
+    let mut configured = two();
+    configured.fallbacks.clear();
+    let mut service = Service::adopt(configured, None);
+    say(&mut service, 0, State::Down);
+    let out = |reconciled: &Reconciled| {
+        let changes = reconciled.changes.iter();
+        changes
+            .filter(|change| matches!(change, StateChange::OutOfService(_)))
+            .copied()
+            .collect::<Vec<_>>()
+    };
+    let reconciled = say(&mut service, 1, State::Down);
+    assert_eq!(out(&reconciled), [StateChange::OutOfService(true)]);
+    let reconciled = say(&mut service, 1, State::Up);
+    assert_eq!(out(&reconciled), [StateChange::OutOfService(false)]);
 }

@@ -29,6 +29,8 @@ pub(super) fn options(
         http_method: text(Key::HttpMethod),
         virtual_host: text(Key::VirtualHost),
         redirects: redirects.and_then(|number| u8::try_from(number).ok()),
+        max_head: scopes.number(Key::MaxHead),
+        max_body: scopes.number(Key::MaxBody),
         credentials: Credentials {
             login: scopes.string(Key::Login),
             password: scopes.string(Key::Passwd),

@@ -14,6 +14,9 @@ use crate::tables::{Name, protocol_name};
 use crate::watch::Step;
 use crate::writer::Job;
 
+/// Stands for the outcome where the state is the master's.
+pub(super) const MIRRORED: &str = "as the master's health checks have it";
+
 /// Logs the effect of an outcome short of a change of state.
 pub(super) fn step(service: &Virtual, server: &Server, report: &ProbeReport) {
     let (address, name) = (server.configured.id.0, Name(service.id));
@@ -88,10 +91,13 @@ fn event(service: &Service, change: StateChange, time: f64) -> Option<Event> {
         if server.state() == State::Down && agent.down {
             return Some(format!("its agent says it is down: {}", agent.reason));
         }
-        server.last.as_ref().map(|outcome| outcome.text.clone())
+        if server.is_mirrored() {
+            return Some(MIRRORED.to_owned());
+        }
+        server.last().map(|outcome| outcome.text.clone())
     };
     let (server, event, reason) = match change {
-        StateChange::Server(_, State::Unknown) => return None,
+        StateChange::Server(_, State::Unknown) | StateChange::OutOfService(_) => return None,
         StateChange::Server(id, State::Up) => (Some(id), "up", last(id).unwrap_or_default()),
         StateChange::Server(id, State::Down) => (Some(id), "down", last(id).unwrap_or_default()),
         StateChange::Fallback(true) => {
@@ -143,8 +149,8 @@ fn quorum(service: &Service) -> String {
 pub(super) fn commands(service: &Service, changes: &[StateChange]) -> Vec<String> {
     let quorum = &service.configured.quorum;
     let command = |change: &StateChange| match change {
-        StateChange::Fallback(true) => fallback_command(service, "start"),
-        StateChange::Fallback(false) => fallback_command(service, "stop"),
+        StateChange::OutOfService(true) => fallback_command(service, "start"),
+        StateChange::OutOfService(false) => fallback_command(service, "stop"),
         StateChange::Quorum(true) => quorum.up_command.clone(),
         StateChange::Quorum(false) => quorum.down_command.clone(),
         _ => None,
@@ -166,7 +172,7 @@ fn fallback_command(service: &Service, verb: &str) -> Option<String> {
 pub(super) fn withdrawal(service: &Service, phase: &'static str, globals: &Globals) -> Job {
     let stop = service
         .pool
-        .fallback
+        .out_of_service()
         .then(|| fallback_command(service, "stop"));
     Job {
         commands: stop.flatten().into_iter().collect(),

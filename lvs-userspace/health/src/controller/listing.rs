@@ -2,6 +2,7 @@
 
 use lvs_api::health::{Health, ServerHealth, ServiceHealth};
 
+use super::events;
 use super::state::Controller;
 use crate::server::Server;
 use crate::service::Service;
@@ -32,7 +33,12 @@ impl Controller {
 }
 
 fn of_server(service: &Service, server: &Server, (towards, needed): (u32, u32)) -> ServerHealth {
-    let last = server.last.as_ref();
+    let last = server.last();
+    let text = if server.is_mirrored() {
+        events::MIRRORED.to_owned()
+    } else {
+        last.map_or_else(String::new, |outcome| outcome.text.clone())
+    };
     let took = last.map_or(0, |outcome| outcome.took.as_micros());
     ServerHealth {
         address: server.configured.id.0,
@@ -42,7 +48,7 @@ fn of_server(service: &Service, server: &Server, (towards, needed): (u32, u32)) 
         maintenance: server.maintenance,
         backup: server.configured.backup,
         since: server.since,
-        last: last.map_or_else(String::new, |outcome| outcome.text.clone()),
+        last: text,
         took_us: u64::try_from(took).unwrap_or(u64::MAX),
         towards,
         needed,

@@ -11,7 +11,6 @@ use super::state::Controller;
 use crate::agent::AgentLine;
 use crate::model::Weighing;
 use crate::runner::{ProbeReport, now};
-use crate::server::Server;
 use crate::tables::Name;
 use crate::watch::Step;
 use crate::writer::Task;
@@ -116,8 +115,7 @@ impl Controller {
             }
             let before = server.state();
             // Logged once, not at each interval.
-            let skipped = |server: &Server| server.last.as_ref().is_some_and(|o| o.inconclusive);
-            let again = report.step == Step::Skipped && skipped(server);
+            let again = report.step == Step::Skipped && server.was_skipped(subscriber.check);
             server.record(subscriber.check, report.view, Some(&report.outcome));
             let check = server.configured.checks.get(subscriber.check);
             if let (Some(file), Some(check)) = (&service.configured.monitor_file, check) {

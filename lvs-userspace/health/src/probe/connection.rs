@@ -10,7 +10,7 @@
 //!
 //! Each reading operation has the name of the thing that is awaited, a noun, for the message should it
 //! not come. None has a timeout of its own: the whole probe has one. All that a connection reads
-//! together is bounded by [`ANSWER`], also for a library that reads it as [`AsyncRead`].
+//! together is bounded ([`ANSWER`], or [`Connection::limited_to`]), also for a library that reads it as [`AsyncRead`].
 
 use std::io;
 use std::net::SocketAddr;
@@ -44,6 +44,8 @@ pub(crate) struct Connection<'p> {
     ahead: BytesMut,
     /// Bytes that may still be read from the stream.
     room: usize,
+    /// Bytes that may be read from it altogether.
+    limit: usize,
 }
 
 enum Stream {
@@ -99,7 +101,14 @@ impl<'p> Connection<'p> {
             to,
             ahead: BytesMut::new(),
             room: ANSWER,
+            limit: ANSWER,
         })
+    }
+
+    /// Reads this many bytes at most from now on, in place of what is left of [`ANSWER`].
+    pub(crate) const fn limited_to(mut self, bytes: usize) -> Self {
+        (self.room, self.limit) = (bytes, bytes);
+        self
     }
 
     /// Connects to the check's target; with TLS from the start, if there is any.
@@ -219,8 +228,8 @@ impl<'p> Connection<'p> {
         count: usize,
         awaited: &'static str,
     ) -> Result<BytesMut, Failure> {
-        if count > ANSWER {
-            return Err(Failure::TooLong { limit: ANSWER });
+        if count > self.limit {
+            return Err(Failure::TooLong { limit: self.limit });
         }
         while self.ahead.len() < count {
             if self.fill(awaited).await? == 0 {
@@ -248,7 +257,7 @@ impl<'p> Connection<'p> {
     async fn fill(&mut self, awaited: &'static str) -> Result<usize, Failure> {
         self.probe.awaits(awaited);
         if self.room == 0 {
-            return Err(Failure::TooLong { limit: ANSWER });
+            return Err(Failure::TooLong { limit: self.limit });
         }
         self.ahead.reserve(PORTION);
         let count = match self.stream.read_buf(&mut self.ahead).await {
@@ -282,7 +291,7 @@ impl AsyncRead for Connection<'_> {
             return Poll::Ready(Ok(()));
         }
         if self.room == 0 {
-            let limit = Failure::TooLong { limit: ANSWER };
+            let limit = Failure::TooLong { limit: self.limit };
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, limit)));
         }
         let before = buffer.filled().len();

@@ -56,7 +56,12 @@ pub struct External {
 /// Runs the command. Exit code 0 is good, and one that stands for a weight if the check weighs.
 pub(crate) async fn probe(probe: &Probe<'_>, external: &External) -> Found {
     probe.awaits("exit code");
-    let (mut group, mut output) = spawn(external).map_err(|source| failure(external, source))?;
+    let started = match spawn(external, false) {
+        // As execvp runs it, which Perl and so ldirectord start commands with.
+        Err(error) if error.raw_os_error() == Some(libc::ENOEXEC) => spawn(external, true),
+        started => started,
+    };
+    let (mut group, mut output) = started.map_err(|source| failure(external, source))?;
     let mut said = Vec::new();
     let status = loop {
         tokio::select! {
@@ -99,12 +104,17 @@ fn failure(external: &External, source: io::Error) -> Failure {
     Failure::Own(format!("cannot run {command}: {}", reason(&source)))
 }
 
-fn spawn(external: &External) -> io::Result<(Group, Option<Receiver>)> {
+/// Starts the command, by the shell if it is a script that names no interpreter.
+fn spawn(external: &External, by_shell: bool) -> io::Result<(Group, Option<Receiver>)> {
     let (output, writer) = io::pipe()?;
     let mut command = if external.perl {
         let mut perl = Command::new("perl");
         perl.arg(&external.command);
         perl
+    } else if by_shell {
+        let mut shell = Command::new("/bin/sh");
+        shell.arg(&external.command);
+        shell
     } else {
         Command::new(&external.command)
     };

@@ -163,6 +163,31 @@ pub(super) const NEGOTIATION: &[Keyword] = &[
                for the real server.",
     },
     Keyword {
+        key: Key::MaxHead,
+        name: "maxhead",
+        scope: Scope::CHECKS,
+        kind: Kind::Number {
+            least: 8192,
+            most: 16_777_216,
+        },
+        default: "65536",
+        example: "maxhead = 262144",
+        text: "Bytes of the status line and header lines of an HTTP answer. With more the check fails.",
+    },
+    Keyword {
+        key: Key::MaxBody,
+        name: "maxbody",
+        scope: Scope::CHECKS,
+        kind: Kind::Number {
+            least: 1,
+            most: 67_108_864,
+        },
+        default: "1048576",
+        example: "maxbody = 4194304",
+        text: "Bytes of the body of an HTTP answer that are read and searched for `receive`. What follows \
+               is not read.",
+    },
+    Keyword {
         key: Key::Login,
         name: "login",
         scope: Scope::CHECKS,

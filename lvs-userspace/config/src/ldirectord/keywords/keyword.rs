@@ -168,6 +168,8 @@ pub(in super::super) enum Key {
     LogFile,
     Login,
     MaintenanceDir,
+    MaxBody,
+    MaxHead,
     MonitorFile,
     NegotiateTimeout,
     Netmask,

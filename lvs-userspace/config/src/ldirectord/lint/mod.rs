@@ -4,11 +4,12 @@ mod probes;
 mod scopes;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use lvs_api::model::{Method, ServiceId};
 use lvs_dataplane::director::needs_own_port;
-use lvs_health::check::Kind;
-use lvs_health::model::{Configuration, Virtual};
+use lvs_health::check::{Check, Kind};
+use lvs_health::model::{Configuration, RealServer, Virtual};
 
 use super::diagnostic::Diagnostic;
 use super::keywords::Key;
@@ -156,7 +157,18 @@ impl Lint<'_> {
                 .servers
                 .iter()
                 .find(|server| server.id == fallback.id);
-            if let Some(server) = same {
+            // A check that asks for something may ask for a role: the writer of a database is down among its readers,
+            // and yet serves while there is no other.
+            let asks = |server: &RealServer| {
+                let asked = [Key::Request, Key::Receive, Key::ReceiveNot, Key::Status];
+                let external = |check: &Arc<Check>| matches!(check.kind, Kind::External(_));
+                asked
+                    .iter()
+                    .any(|key| self.section.settings.get(*key).is_some())
+                    || self.section.settings.get(Key::Check).is_some()
+                    || server.checks.iter().any(external)
+            };
+            if let Some(server) = same.filter(|server| !asks(server)) {
                 let problem = format!(
                     "the fallback server {} is a real server of this virtual service, too",
                     fallback.id.0

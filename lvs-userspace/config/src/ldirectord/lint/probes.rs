@@ -1,5 +1,7 @@
 //! Health checks that can never fail, can never hold, or check less than they seem to.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
@@ -142,8 +144,46 @@ impl Probe<'_> {
             } else {
                 "put it there and make it executable"
             };
-            self.warn(problem, hint);
+            return self.warn(problem, hint);
         }
+        self.interpreter(command);
+    }
+
+    /// A script whose first line names an interpreter that is not there.
+    fn interpreter(&mut self, command: &Path) {
+        let mut first = Vec::new();
+        let read = File::open(command).and_then(|file| file.take(256).read_to_end(&mut first));
+        let line = first
+            .split(|byte| *byte == b'\n')
+            .next()
+            .unwrap_or_default();
+        let (Ok(_), Some(named)) = (read, line.strip_prefix(b"#!")) else {
+            return;
+        };
+        let named = String::from_utf8_lossy(named);
+        let interpreter = named
+            .trim_start()
+            .split([' ', '\t'])
+            .next()
+            .unwrap_or_default();
+        if Path::new(interpreter).exists() {
+            return;
+        }
+        let (shown, hint) = match interpreter.strip_suffix('\r') {
+            Some(without) => (
+                format!("{without} and a carriage return"),
+                "its lines end with CR LF: convert it, for example with sed -i 's/\\r$//'",
+            ),
+            None => (
+                interpreter.to_owned(),
+                "name an interpreter that is installed in its first line",
+            ),
+        };
+        let problem = format!(
+            "the check can never hold: the interpreter of {} is {shown}, which does not exist",
+            command.display()
+        );
+        self.warn(problem, hint);
     }
 
     fn checker(&mut self, checker: &Checker) {

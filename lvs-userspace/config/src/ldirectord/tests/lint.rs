@@ -207,3 +207,48 @@ fn a_server_that_stands_twice_is_used_once() {
     assert_eq!(servers.len(), 1);
     assert_eq!(servers[0].settings.weight, 1);
 }
+
+#[test]
+fn a_server_that_a_role_keeps_down_may_be_the_fallback() {
+    let lines = [
+        "real = 10.0.0.1:3306 masq",
+        "real = 10.0.0.2:3306 masq",
+        "fallback = 10.0.0.1:3306 masq",
+    ];
+    let told_of = |more: &[&str]| {
+        let said = warnings(&[&lines[..], more].concat());
+        said.iter()
+            .any(|(_, text)| text.contains("stand in for itself") || text.contains("too"))
+    };
+    assert!(told_of(&["checktype = connect"]));
+    let role = [
+        "service = mysql",
+        "login = \"a\"",
+        "request = \"SELECT 1\"",
+        "row = \"1\"",
+    ];
+    assert!(!told_of(&role));
+    assert!(!told_of(&[
+        "checktype = external",
+        "checkcommand = /bin/false"
+    ]));
+}
+
+#[test]
+fn a_script_whose_interpreter_is_missing_is_told() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("check");
+    let command = format!("checkcommand = {}", path.display());
+    let said = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let found = warnings(&["real = 10.0.0.1:80 gate", "checktype = external", &command]);
+        found.into_iter().map(|(_, text)| text).collect::<String>()
+    };
+    assert!(said("#!/bin/sh\r\nexit 0\r\n").contains("CR LF"));
+    assert!(said("#! /no/such/perl -w\nexit 0\n").contains("/no/such/perl"));
+    for right in ["#!/bin/sh\nexit 0\n", "#! /bin/sh -e\n", "exit 0\n"] {
+        assert_eq!(said(right), "", "{right:?}");
+    }
+}

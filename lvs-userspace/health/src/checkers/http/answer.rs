@@ -9,14 +9,11 @@ use super::settings::Http;
 use crate::outcome::{Failure, excerpt};
 use crate::probe::Found;
 
-/// Bytes of a body that are read at most.
-pub(super) const BODY: usize = 1 << 20;
-
 /// An answer.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
-    /// Its first [`BODY`] bytes.
+    /// As much of it as the check reads.
     pub(super) body: BytesMut,
     /// There was more.
     pub(super) cut: bool,
@@ -34,7 +31,8 @@ impl Answer {
                 let said = match (self.body.is_empty(), self.cut) {
                     (true, _) => " with an empty body".to_owned(),
                     (false, true) => {
-                        format!(" with the first {BODY} bytes {}", excerpt(&self.body))
+                        let (read, said) = (self.body.len(), excerpt(&self.body));
+                        format!(" with the first {read} bytes {said}")
                     }
                     (false, false) => format!(" with {}", excerpt(&self.body)),
                 };

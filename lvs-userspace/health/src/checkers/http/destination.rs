@@ -206,6 +206,7 @@ mod tests {
             receive: None,
             credentials: crate::credentials::Credentials::default(),
             redirects: 1,
+            limits: crate::checkers::http::Limits::default(),
             tls: None,
         }
     }

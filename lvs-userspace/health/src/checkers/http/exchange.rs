@@ -14,18 +14,16 @@ use hyper::header::{ACCEPT, AUTHORIZATION, CONNECTION, HOST, USER_AGENT};
 use hyper_util::rt::TokioIo;
 use url::{Position, Url};
 
-use super::answer::{Answer, BODY};
+use super::answer::Answer;
 use super::destination::{Destination, port};
-use super::settings::Http;
+use super::settings::{Http, Limits};
 use crate::credentials::Credentials;
 use crate::outcome::{Failure, excerpt};
 use crate::probe::Probe;
-use crate::probe::connection::{ANSWER, Connection};
+use crate::probe::connection::Connection;
 
 /// `User-Agent` of a probe.
 const AGENT: &str = concat!("lvsd/", env!("CARGO_PKG_VERSION"));
-/// Bytes of an answer's head at most.
-const HEAD: usize = 64 << 10;
 /// Header lines of a proxy's consent at most.
 const LINES: usize = 100;
 
@@ -36,10 +34,16 @@ pub(super) async fn ask(
     to: &Destination,
 ) -> Result<Answer, Failure> {
     let request = request(http, to)?;
-    let connection = open(probe, to).await?;
+    let limits = http.limits;
+    let connection = open(probe, to).await?.limited_to(limits.answer());
+    let failure = |awaited, error: &hyper::Error| failure(awaited, error, limits);
     probe.awaits("answer");
     let (mut sender, driver) = http1::Builder::new()
-        .max_buf_size(HEAD)
+        .max_buf_size(limits.head())
+        // RFC 9112, section 5.2; and lines that are no header say nothing about the server's health.
+        .allow_obsolete_multiline_headers_in_responses(true)
+        .allow_spaces_after_header_name_in_responses(true)
+        .ignore_invalid_headers_in_responses(true)
         // No standard asks for it; some servers do.
         .title_case_headers(true)
         .handshake(TokioIo::new(connection))
@@ -51,7 +55,7 @@ pub(super) async fn ask(
             .await
             .map_err(|error| failure("answer", &error))?;
         probe.awaits("rest of the answer");
-        read(response).await
+        read(response, limits).await
     };
     // An error of the driver is one of the exchange, too.
     let driver = async {
@@ -104,16 +108,19 @@ fn basic(credentials: &Credentials) -> String {
     format!("Basic {}", STANDARD.encode(pair))
 }
 
-async fn read(response: hyper::Response<hyper::body::Incoming>) -> Result<Answer, Failure> {
+async fn read(
+    response: hyper::Response<hyper::body::Incoming>,
+    limits: Limits,
+) -> Result<Answer, Failure> {
     let (head, mut incoming) = response.into_parts();
     let mut body = BytesMut::new();
     let mut cut = false;
     while let Some(frame) = incoming.frame().await {
-        let frame = frame.map_err(|error| failure("rest of the answer", &error))?;
+        let frame = frame.map_err(|error| failure("rest of the answer", &error, limits))?;
         let Some(data) = frame.data_ref() else {
             continue;
         };
-        let room = BODY - body.len();
+        let room = limits.body() - body.len();
         body.extend_from_slice(&data[..data.len().min(room)]);
         if data.len() >= room {
             cut = true;
@@ -128,29 +135,32 @@ async fn read(response: hyper::Response<hyper::body::Incoming>) -> Result<Answer
     })
 }
 
-fn failure(awaited: &'static str, error: &hyper::Error) -> Failure {
+fn failure(awaited: &'static str, error: &hyper::Error, limits: Limits) -> Failure {
     if error.is_parse_too_large() {
-        return Failure::answer(format!("a head of more than {HEAD} bytes"), "a shorter one");
+        let head = limits.head;
+        return Failure::answer(format!("a head of more than {head} bytes"), "a shorter one");
     }
     if error.is_parse() {
         return Failure::answer("something else", "HTTP/1.1");
     }
     let cause = error.source().and_then(|source| source.downcast_ref());
     match cause {
-        Some(cause) => io_failure(awaited, cause),
+        Some(cause) => io_failure(awaited, cause, limits),
         None if error.is_incomplete_message() => Failure::closed(awaited),
         None => Failure::answer(excerpt(error.to_string().as_bytes()), "HTTP/1.1"),
     }
 }
 
 /// An error that a library has seen.
-fn io_failure(awaited: &'static str, cause: &io::Error) -> Failure {
+fn io_failure(awaited: &'static str, cause: &io::Error, limits: Limits) -> Failure {
     let inner = cause.get_ref();
     if inner
         .and_then(|inner| inner.downcast_ref::<Failure>())
         .is_some()
     {
-        return Failure::TooLong { limit: ANSWER };
+        return Failure::TooLong {
+            limit: limits.answer(),
+        };
     }
     let source = match cause.raw_os_error() {
         Some(number) => io::Error::from_raw_os_error(number),

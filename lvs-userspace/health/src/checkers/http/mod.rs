@@ -14,7 +14,7 @@ mod tests;
 use url::Url;
 
 use self::destination::Destination;
-pub use self::settings::{Http, HttpProxy};
+pub use self::settings::{Http, HttpProxy, Limits};
 use crate::checker::{Failure, Found, Lint, Negotiate, Probe};
 
 /// The request, if it is a whole URL.

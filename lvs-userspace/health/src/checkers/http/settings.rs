@@ -10,6 +10,10 @@ use crate::probe::tls::Tls;
 
 /// Redirects that LWP follows, by which ldirectord makes its requests.
 const REDIRECTS: u8 = 7;
+/// Bytes of an answer's head at most, if nothing else is said.
+const HEAD: u32 = 64 << 10;
+/// Bytes of an answer's body that are read, if nothing else is said.
+const BODY: u32 = 1 << 20;
 
 /// A check by a request to the server itself, and what is expected of the answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +32,8 @@ pub struct Http {
     pub credentials: Credentials,
     /// Number of redirects that are followed.
     pub redirects: u8,
+    /// How much of an answer is read.
+    pub limits: Limits,
     /// TLS: with the server itself, or, of a proxy, with the host of an `https` URL.
     pub tls: Option<Tls>,
 }
@@ -35,6 +41,39 @@ pub struct Http {
 /// A check by a request to another host by way of the server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HttpProxy(pub Http);
+
+/// How much of an answer is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Limits {
+    /// Bytes of its head at most: with more, the check fails.
+    pub head: u32,
+    /// Bytes of its body that are read and searched.
+    pub body: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head: HEAD,
+            body: BODY,
+        }
+    }
+}
+
+impl Limits {
+    pub(super) const fn head(self) -> usize {
+        self.head as usize
+    }
+
+    pub(super) const fn body(self) -> usize {
+        self.body as usize
+    }
+
+    /// Bytes that are read from the connection at most: a body in small chunks takes more than its own.
+    pub(super) const fn answer(self) -> usize {
+        self.head() + 2 * self.body()
+    }
+}
 
 impl Http {
     pub(crate) fn make(options: &Options) -> Checker {
@@ -60,6 +99,10 @@ impl Http {
             receive: options.receive.clone(),
             credentials: options.credentials.clone(),
             redirects: options.redirects.unwrap_or(REDIRECTS),
+            limits: Limits {
+                head: options.max_head.unwrap_or(HEAD),
+                body: options.max_body.unwrap_or(BODY),
+            },
             tls,
         }
     }

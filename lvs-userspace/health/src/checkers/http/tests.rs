@@ -20,6 +20,7 @@ fn get(request: &str) -> Http {
         receive: None,
         credentials: Credentials::default(),
         redirects: 7,
+        limits: Limits::default(),
         tls: None,
     }
 }
@@ -290,6 +291,69 @@ async fn a_head_without_end_is_cut() {
         outcome.text.contains(&server.to_string()),
         "{}",
         outcome.text
+    );
+}
+
+#[tokio::test]
+async fn folded_and_strange_header_lines_are_read_over() {
+    for lines in [
+        "X-Note: one\r\n two\r\n",
+        "X-Note: one\r\n\ttwo\r\n\tthree\r\n",
+        "X-Note : one\r\n",
+        "no header at all\r\n",
+    ] {
+        let answer = format!("HTTP/1.1 200 OK\r\n{lines}Content-Length: 2\r\n\r\nOK");
+        let (outcome, server) = found(expecting("^OK$", false), answer).await;
+        assert_says(
+            &outcome,
+            true,
+            &format!("HTTP 200 from {server} after N ms"),
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_limits_of_an_answer_are_options() {
+    let with = |head, body| Http {
+        limits: Limits { head, body },
+        ..expecting("end$", false)
+    };
+    let long_head = format!("HTTP/1.1 200 OK\r\n{}\r\nend", "X-A: b\r\n".repeat(12_000));
+    assert!(
+        !found(expecting("end$", false), long_head.clone())
+            .await
+            .0
+            .good
+    );
+    let (outcome, _) = found(with(1 << 20, 1 << 10), long_head).await;
+    // The library takes a hundred header lines at most, however long they are.
+    assert!(outcome.text.contains("head"), "{}", outcome.text);
+    let one_line = format!("HTTP/1.1 200 OK\r\nX-A: {}\r\n\r\nend", "b".repeat(300_000));
+    assert!(
+        !found(expecting("end$", false), one_line.clone())
+            .await
+            .0
+            .good
+    );
+    let (outcome, server) = found(with(1 << 20, 1 << 10), one_line).await;
+    assert_says(
+        &outcome,
+        true,
+        &format!("HTTP 200 from {server} after N ms"),
+    );
+
+    let long_body = format!("HTTP/1.1 200 OK\r\n\r\n{}end", ".".repeat(3 << 20));
+    assert!(
+        !found(expecting("end$", false), long_body.clone())
+            .await
+            .0
+            .good
+    );
+    let (outcome, server) = found(with(64 << 10, 4 << 20), long_body).await;
+    assert_says(
+        &outcome,
+        true,
+        &format!("HTTP 200 from {server} after N ms"),
     );
 }
 

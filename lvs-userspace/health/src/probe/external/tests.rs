@@ -47,6 +47,18 @@ async fn says(text: &str) -> Outcome {
 }
 
 #[tokio::test]
+async fn a_script_without_an_interpreter_is_run_by_the_shell() {
+    let outcome = says("test \"$3:$4\" = 10.0.0.2:8080 && echo yes && exit 0\nexit 7\n").await;
+    assert!(outcome.good, "{}", outcome.text);
+    let outcome = says("exit 7\n").await;
+    assert_says(
+        &outcome,
+        false,
+        "exit code 7 for 10.0.0.2:8080 after N ms, expected 0",
+    );
+}
+
+#[tokio::test]
 async fn exit_code_0_is_good_and_any_other_is_not() {
     let outcome = says("#!/bin/sh\necho fine\n").await;
     assert_says(

@@ -238,6 +238,7 @@ async fn https_is_http_within_tls() {
         receive: Some(crate::pattern::Pattern::compile("^secret$", false).unwrap()),
         credentials: Credentials::default(),
         redirects: 0,
+        limits: crate::checkers::http::Limits::default(),
         tls: Some(site.tls(Some("www.example.com"), true, false)),
     };
     let outcome = negotiate(http.clone(), site.address).await;
