@@ -331,6 +331,12 @@ reasons! {
     /// another verdict, too.
     NotSent = 53, "not-sent",
         "forwarded or answered, but not sent: the kernel dropped the frame behind XDP (see --status)";
+    /// Turned into a reset of the server's side.
+    ServerReset = 54, "forward-reset",
+        "forwarded as a reset: its real server is down, and may be alive, so that its side of the connection ends";
+    /// A server's refusal that its client is not to hear.
+    Refused = 55, "drop-refused",
+        "a real server refused a connection: the client's next SYN goes to another one";
 }
 
 impl Reason {

@@ -16,7 +16,7 @@ pub struct Server {
     pub port: U16,
     /// 4 or 6; 0: this index is free.
     pub family: u8,
-    /// Bits of [`Server`]: `DELETED` and `DOWN`.
+    /// Bits of [`Server`]: `DELETED`, `DOWN` and `RESET`.
     pub flags: u8,
     /// Index of the service it belongs to.
     pub service: u32,
@@ -32,6 +32,8 @@ impl Server {
     /// Bit of `flags`: it is down, and its connections are not to wait for it, see
     /// `forward/orphan.rs`.
     pub const DOWN: u8 = 2;
+    /// Bit of `flags`, beside `DOWN`: it may be alive, and is told of the end of each connection, too.
+    pub const RESET: u8 = 4;
 }
 
 /// A next hop: immutable once a server refers to it.

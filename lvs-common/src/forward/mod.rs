@@ -18,7 +18,7 @@
 //!        │               ├─────────────┼─────────────►│
 //!        ▼               ▼             ▼              ▼
 //!    ToServer        ToServer        Reset        schedule ──► Reply · NoServer · ToServer · Ended
-//!    ProbeAnswer                     Ended            │
+//!    ProbeAnswer                     ToServer · Ended │
 //!    Ended                         ┌──────────────────┤
 //!                        Persistent│                  │
 //!                                  ▼                  │
@@ -299,6 +299,9 @@ fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
     if stage == Stage::Orphan {
         stage = orphan::orphan(tables, work);
     }
+    if stage == Stage::ResetServer {
+        stage = reset::for_server(packet, work);
+    }
     if stage == Stage::Schedule {
         stage = schedule::schedule(packet.routes(), tables, work);
     }
@@ -363,6 +366,7 @@ fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
         Stage::Icmp
         | Stage::SynRetry
         | Stage::Orphan
+        | Stage::ResetServer
         | Stage::Schedule
         | Stage::Persistent
         | Stage::NoTemplate

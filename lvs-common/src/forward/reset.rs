@@ -1,13 +1,15 @@
-//! TCP resets that the director sends to clients of servers that are down.
+//! TCP resets that the director sends to clients of servers that are down, and to these servers.
 
 use zerocopy::byteorder::network_endian::{U16, U32};
 
-use super::context::Forward;
+use super::context::{Forward, Wire};
 use super::icmp_answer::{HOP_LIMIT, back, is_from_one_host};
+use super::stage::Stage;
 use super::unfinished::unfinished_sum;
-use crate::connection::tcp;
+use super::work::Work;
+use crate::connection::{Ports, tcp};
 use crate::ethernet::{Room, UNTAGGED, make_room};
-use crate::network::{Network, Outer};
+use crate::network::{Network, Outer, Part};
 use crate::packet::Packet;
 use crate::verdict::{Reason, Verdict};
 use crate::wire::{TCP_CHECKSUM, Tcp, protocol};
@@ -24,29 +26,95 @@ pub(super) fn send<F: Network, P: Packet>(packet: &mut P, forward: &Forward<F>) 
     if !is_from_one_host(forward) {
         return Verdict::drop(Reason::ServerDown);
     }
-    write(packet, forward).unwrap_or(Verdict::drop(Reason::ServerDown))
+    answer(packet, forward).unwrap_or(Verdict::drop(Reason::ServerDown))
 }
 
 #[inline(always)]
-fn write<F: Network, P: Packet>(packet: &mut P, forward: &Forward<F>) -> Option<Verdict> {
+fn answer<F: Network, P: Packet>(packet: &mut P, forward: &Forward<F>) -> Option<Verdict> {
     let datagram = &forward.datagram;
     let segment: &Tcp = packet.header(datagram.transport)?;
     // A segment that acknowledges nothing is part of no connection.
     if segment.flags & tcp::FLAG_ACK == 0 {
         return None;
     }
-    let (ports, sequence) = (segment.ports.reversed(), segment.acknowledgement);
+    let reset = Reset {
+        source: datagram.destination,
+        destination: datagram.source,
+        ports: segment.ports.reversed(),
+        sequence: segment.acknowledgement,
+        hop_limit: HOP_LIMIT,
+        back: true,
+    };
+    write(packet, forward, &reset)?;
+    back(packet, forward).write(packet, F::ETHERTYPE)?;
+    Some(Verdict::transmit(Reason::Reset))
+}
+
+/// Turns a client's segment into a reset of its connection that goes to the server by the packet's route. One that
+/// cannot be is answered with a reset instead.
+#[inline(never)]
+pub(super) fn for_server<F: Network, P: Packet>(packet: &mut P, work: &mut Work<F>) -> Stage {
+    let forward = &mut work.forward;
+    if become_reset(packet, forward).is_none() {
+        return Stage::Reset;
+    }
+    let datagram = &mut forward.datagram;
+    datagram.transport = datagram.network + F::HEADER;
+    datagram.end = datagram.transport + usize::from(LENGTH);
+    datagram.part = Part::Whole;
+    forward.wire = Wire::one(datagram.length());
+    Stage::ToServer
+}
+
+#[inline(always)]
+fn become_reset<F: Network, P: Packet>(packet: &mut P, forward: &Forward<F>) -> Option<()> {
+    let datagram = &forward.datagram;
+    let segment: &Tcp = packet.header(datagram.transport)?;
+    let reset = Reset {
+        source: datagram.source,
+        destination: datagram.destination,
+        ports: segment.ports,
+        sequence: segment.sequence,
+        hop_limit: datagram.hop_limit,
+        back: false,
+    };
+    write(packet, forward, &reset)
+}
+
+/// What a reset says.
+struct Reset<F: Network> {
+    source: F::Address,
+    destination: F::Address,
+    ports: Ports,
+    sequence: U32,
+    hop_limit: u8,
+    /// It goes back to where the segment came from, with a link header of its own.
+    back: bool,
+}
+
+/// Turns a segment into a reset. `None`: it cannot be one; then nothing was changed, unless the packet is too short.
+#[inline(always)]
+fn write<F: Network, P: Packet>(
+    packet: &mut P,
+    forward: &Forward<F>,
+    what: &Reset<F>,
+) -> Option<()> {
+    let datagram = &forward.datagram;
+    let (ports, sequence) = (what.ports, what.sequence);
     let place = datagram.transport + TCP_CHECKSUM;
     let unfinished = unfinished_sum(packet, place).is_some();
     let payload = forward.ethernet.payload;
     let mut end = payload + F::HEADER + usize::from(LENGTH);
     // The kernel keeps the place of a checksum that is to be finished. Behind options it lies in padding.
     let finishes_reset = unfinished && datagram.transport == payload + F::HEADER;
+    if unfinished && !finishes_reset && !what.back {
+        return None;
+    }
     if unfinished && !finishes_reset {
         end = end.max(place + 2);
     }
     packet.truncate(end)?;
-    let network = if P::BUFFER {
+    let network = if P::BUFFER && what.back {
         make_room(packet, payload, UNTAGGED, Room::NONE)?
     } else {
         payload
@@ -61,7 +129,7 @@ fn write<F: Network, P: Packet>(packet: &mut P, forward: &Forward<F>) -> Option<
     reset.flags = tcp::FLAG_RST;
     reset.window = U16::ZERO;
     reset.urgent = U16::ZERO;
-    let pseudo = F::tcp_pseudo(&datagram.destination, &datagram.source, LENGTH);
+    let pseudo = F::tcp_pseudo(&what.source, &what.destination, LENGTH);
     reset.checksum = if finishes_reset {
         pseudo.checksum().map(|byte| !byte)
     } else {
@@ -75,17 +143,15 @@ fn write<F: Network, P: Packet>(packet: &mut P, forward: &Forward<F>) -> Option<
         packet,
         network,
         &Outer {
-            source: &datagram.destination,
-            destination: &datagram.source,
+            source: &what.source,
+            destination: &what.destination,
             protocol: protocol::TCP,
             class: 0,
-            hop_limit: HOP_LIMIT,
+            hop_limit: what.hop_limit,
             dont_fragment: true,
             // RFC 6864: means nothing while the packet may not be fragmented.
             identification: 0,
             payload: u32::from(LENGTH),
         },
-    )?;
-    back(packet, forward).write(packet, F::ETHERTYPE)?;
-    Some(Verdict::transmit(Reason::Reset))
+    )
 }

@@ -39,6 +39,8 @@ pub enum Stage {
     NoServer,
     /// Its server is down and no other can go on with it: reset the client.
     Reset,
+    /// The same, but the server may be alive: make a reset of it, which goes to the server.
+    ResetServer,
     /// Forward it by its route.
     ToServer,
     /// The work's verdict is the end of it.

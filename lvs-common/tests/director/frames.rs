@@ -36,6 +36,8 @@ pub(crate) enum Payload {
     Other(u8, Vec<u8>),
     /// A TCP reset that answers a segment of [`Payload::Tcp`].
     Reset,
+    /// A TCP reset in the place of such a segment.
+    ServerReset,
 }
 
 /// A frame to be.
@@ -128,7 +130,7 @@ impl Draft {
                 data.resize(bytes, 0x5a);
             }
             Payload::Icmp(.., data) | Payload::Other(_, data) => data.resize(bytes, 0x5a),
-            Payload::Reset => {}
+            Payload::Reset | Payload::ServerReset => {}
         })
     }
 
@@ -157,6 +159,18 @@ impl Draft {
             fragment: None,
             payload: Payload::Reset,
         }
+    }
+
+    /// The reset of the server's side that a segment of [`Draft::tcp`] becomes.
+    pub(crate) fn server_reset(&self) -> Self {
+        self.clone().with(|draft| {
+            draft.class = 0;
+            draft.dont_fragment = true;
+            draft.identification = 0;
+            draft.options.clear();
+            draft.extensions.clear();
+            draft.payload = Payload::ServerReset;
+        })
     }
 
     /// As it leaves for the client.
@@ -216,6 +230,7 @@ impl Draft {
             },
             Payload::Other(protocol, data) => Content::Other { protocol, data },
             Payload::Reset => Content::Reset { ports },
+            Payload::ServerReset => Content::ServerReset { ports },
         }
     }
 }

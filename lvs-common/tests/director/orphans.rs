@@ -1,6 +1,6 @@
 //! Connections whose server is down.
 
-use lvs_common::abi::{Method, Pick, Server};
+use lvs_common::abi::{Hop, Method, Pick, Server};
 use lvs_common::connection::Protocol;
 use lvs_common::verdict::{Action, Reason, Verdict};
 
@@ -214,4 +214,76 @@ fn persistence_ends_with_its_server() {
     reason(&director, &Draft::tcp("198.51.100.9:1000", to, SYN));
     assert_eq!((director.templates(0), director.templates(1)), (0, 1));
     assert_eq!(director.connections(1), (1, 0));
+}
+
+/// What a client's packet becomes on an established connection whose server is up.
+fn sent_on(method: Method, packet: &Draft) -> Vec<u8> {
+    let (client, to) = (packet.from.to_string(), packet.to.to_string());
+    let director = director(Protocol::Tcp, &to, method);
+    for flags in [SYN, ACK] {
+        reason(&director, &Draft::tcp(&client, &to, flags));
+    }
+    director.handle(&packet.frame()).1
+}
+
+#[test]
+fn the_first_segment_resets_the_server_and_the_next_ones_the_client() {
+    let extensions = vec![(60, vec![0, 1, 1, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])];
+    for (family, (client, to)) in FAMILIES.into_iter().enumerate() {
+        for method in METHODS {
+            for bare in [true, false] {
+                for flags in [ACK, FIN] {
+                    let segment = |flags| {
+                        Draft::tcp(client, to, flags).with(|draft| match (bare, family) {
+                            (true, _) => {}
+                            (false, 0) => draft.options = vec![7, 7, 4, 0, 0, 0, 0, 0],
+                            (false, _) => draft.extensions.clone_from(&extensions),
+                        })
+                    };
+                    let mut director = director(Protocol::Tcp, to, method);
+                    // As the same reset of the client's own leaves for the server.
+                    let way = sent_on(method, &segment(ACK).server_reset());
+                    reason(&director, &segment(SYN));
+                    reason(&director, &segment(ACK));
+                    down(&mut director, 0);
+                    director.servers[0].flags |= Server::RESET;
+                    let asked = segment(flags).sized(777);
+                    let (verdict, frame) = director.handle(&asked.frame());
+                    assert_eq!(verdict.reason(), Some(Reason::ServerReset));
+                    assert!(verdict.is_forwarded());
+                    assert_eq!(frame, way, "{client} {method:?} {bare}");
+                    assert_eq!(director.states(), [(0, "CLOSE")]);
+                    for _ in 0..2 {
+                        let (verdict, frame) = director.handle(&asked.frame());
+                        assert_eq!(verdict, Verdict::transmit(Reason::Reset));
+                        assert_eq!(frame, asked.reset().frame());
+                    }
+                    // A client that is told of something it no longer has ends it with the number that counts.
+                    let (verdict, frame) = director.handle(&segment(ACK).server_reset().frame());
+                    assert_eq!(verdict.reason(), Some(Reason::ServerReset));
+                    assert_eq!(frame, way);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_server_that_is_told_nothing_leaves_the_reset_to_the_client() {
+    let (client, to) = FAMILIES[0];
+    for unreachable in [true, false] {
+        let mut director = director(Protocol::Tcp, to, Method::Direct);
+        reason(&director, &Draft::tcp(client, to, SYN));
+        reason(&director, &Draft::tcp(client, to, ACK));
+        down(&mut director, 0);
+        director.servers[0].flags |= Server::RESET;
+        if unreachable {
+            let hop = director.servers[0].hop as usize;
+            director.hops[hop].flags |= Hop::UNREACHABLE;
+        } else {
+            director.servers[0].hop = 0;
+        }
+        let segment = Draft::tcp(client, to, ACK);
+        assert_eq!(reason(&director, &segment), Reason::Reset);
+    }
 }

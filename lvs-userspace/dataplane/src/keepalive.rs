@@ -4,7 +4,7 @@
 //! number it expects next (RFC 5961 section 3.2), which only its own segments tell. So it gets a
 //! keep-alive, as its server might have sent it (RFC 9293 section 3.8.4): a bare acknowledgement whose
 //! number lies outside of its window. It has to answer with the numbers it has (section 3.10.7.4),
-//! and that answer is reset by the program exactly.
+//! and that answer becomes a reset of the server's side; the answer to the next keep-alive is reset exactly.
 //!
 //! Clients behind a firewall that drops what does not fit into a window stay silent until they speak
 //! themselves.
@@ -32,9 +32,10 @@ use zerocopy::byteorder::network_endian::{U16, U32};
 use crate::address::narrow;
 use crate::kernel::{EntryMapping, Maps};
 
-/// Keep-alives to a client. Two are enough for a number that its window might happen to hold, because
-/// the next one is half of all numbers away; once more for what is lost.
-const ATTEMPTS: u8 = 3;
+/// Keep-alives to a client: the answer to one resets the server, that to another one the client. One more for a
+/// number that its window might happen to hold, because the next one is half of all numbers away; and one for
+/// what is lost.
+const ATTEMPTS: u8 = 4;
 /// Time from one to the next: Linux answers a socket's strange segments every half second at most
 /// (`tcp_invalid_ratelimit`).
 const PAUSE: Duration = Duration::from_millis(600);
@@ -150,12 +151,12 @@ fn server<F: Network>(table: &EntryMapping<F>, way: u32) -> Option<u16> {
     (protocol == Protocol::Tcp as u8 && kind == Kind::Request).then_some(server)
 }
 
-/// The key of a connection whose client may be waiting.
+/// The key of a connection whose client may be waiting: also for its reset, if only the server's side has had one.
 fn waiting<F: Network>(table: &EntryMapping<F>, way: u32) -> Option<Key<F>> {
-    use tcp::State::{CloseWait, Established, FinWait, LastAck};
+    use tcp::State::{Close, CloseWait, Established, FinWait, LastAck};
     let (tag, entry) = table.read_live(way)?;
     let state = tcp::State::from_raw(tag.state());
-    matches!(state, Established | FinWait | CloseWait | LastAck).then_some(entry.key)
+    matches!(state, Established | FinWait | CloseWait | LastAck | Close).then_some(entry.key)
 }
 
 /// A family's packets.

@@ -54,6 +54,8 @@ pub enum Content {
     },
     /// A TCP reset with the number that [`Content::Tcp`] acknowledges.
     Reset { ports: [u16; 2] },
+    /// A TCP reset with the sequence number of [`Content::Tcp`].
+    ServerReset { ports: [u16; 2] },
     Udp {
         ports: [u16; 2],
         checksum: bool,
@@ -83,6 +85,7 @@ impl Content {
         match &mut self {
             Self::Tcp { ports, .. }
             | Self::Reset { ports }
+            | Self::ServerReset { ports }
             | Self::Udp { ports, .. }
             | Self::Sctp { ports, .. } => *ports = new,
             Self::Icmp { .. } | Self::Packet(_) | Self::Other { .. } => {}
@@ -92,7 +95,7 @@ impl Content {
 
     fn protocol(&self, v4: bool) -> u8 {
         match self {
-            Self::Tcp { .. } | Self::Reset { .. } => 6,
+            Self::Tcp { .. } | Self::Reset { .. } | Self::ServerReset { .. } => 6,
             Self::Udp { .. } => 17,
             Self::Sctp { .. } => 132,
             Self::Icmp { .. } if v4 => 1,
@@ -133,6 +136,11 @@ impl Content {
             Self::Reset { ports } => {
                 let mut bytes = words(ports);
                 bytes.extend([0, 0, 0, 9, 0, 0, 0, 0, 5 << 4, 4, 0, 0, 0, 0, 0, 0]);
+                seal(bytes, 16, true, false)
+            }
+            Self::ServerReset { ports } => {
+                let mut bytes = words(ports);
+                bytes.extend([0, 0, 0, 7, 0, 0, 0, 0, 5 << 4, 4, 0, 0, 0, 0, 0, 0]);
                 seal(bytes, 16, true, false)
             }
             Self::Udp {

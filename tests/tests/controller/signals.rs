@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
@@ -124,6 +125,45 @@ fn clients_that_wait_for_a_server_that_died_are_reset() {
     }
     let listed = health.lab.director.lvsadm("--verdicts").unwrap();
     assert!(listed.contains("answer-reset"), "{listed}");
+}
+
+#[test]
+fn a_live_server_that_is_taken_for_dead_loses_its_connections_too() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let check = folder.path().join("check");
+    // The server's machine and its program live; what they are asked for is something else.
+    let script = format!("#!/bin/sh\ntest ! -e {}/$3\n", folder.path().display());
+    std::fs::write(&check, script).unwrap();
+    std::fs::set_permissions(&check, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let lines = format!(
+        "ondown = reset\ncheck = external checkcommand={}",
+        check.display()
+    );
+    let services = SERVICES.map(|id| service(id, &lines));
+    let Some(health) = HealthLab::of(&(QUICK.to_owned() + &services.concat())) else {
+        return;
+    };
+    let mut downloads = Downloads::start(&health.lab, &SERVICES);
+    let open = || {
+        let mut ss = Command::new("ss");
+        ss.args(["-Htn", "state", "connected", "sport", "=", ":80"]);
+        let output = health.lab.servers[1].namespace().output(&mut ss).unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+        lines
+            .lines()
+            .filter(|line| !line.starts_with("SYN"))
+            .count()
+    };
+    assert_eq!(open(), SERVICES.len());
+    for family in [Ipv4, Ipv6] {
+        std::fs::write(folder.path().join(server(family, 2).to_string()), "").unwrap();
+    }
+    let ended = downloads.ended(2);
+    let expected = SERVICES.map(|(family, method)| (format!("{family:?} {method:?}"), Some(RESET)));
+    assert_eq!(ended, expected);
+    assert!(eventually(PATIENCE, || open() == 0), "{} are open", open());
+    downloads.end();
 }
 
 #[test]

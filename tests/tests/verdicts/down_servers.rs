@@ -185,6 +185,23 @@ fn connections_of_a_down_server_are_rescheduled_or_reset() {
                 },
             )
         };
+        // The server may be alive: its side goes first.
+        let onward = Packet {
+            content: Content::ServerReset {
+                ports: [established, PORT],
+            },
+            identification: 0,
+            dont_fragment: family == 4,
+            ..asked.clone()
+        };
+        let fate = Fate::tx(&forwarded(&onward, family, method));
+        check(
+            &object,
+            &sentence("the server's"),
+            &asked.frame(),
+            Reason::ServerReset,
+            fate,
+        );
         for time in ["first", "second"] {
             let fate = Fate::tx(&reset);
             check(
@@ -316,8 +333,10 @@ fn a_deleted_server_can_be_marked_down() {
     };
     drop("of a deleted server", Reason::ServerDeleted);
     assert!(object.director().mark_down(&id, one, OnDown::Reset));
-    let end = object.run(INTERFACE, &asked.frame()).unwrap();
-    assert_eq!(end.action, Action::Tx);
+    for _ in 0..2 {
+        let end = object.run(INTERFACE, &asked.frame()).unwrap();
+        assert_eq!(end.action, Action::Tx);
+    }
     assert!(object.director().mark_down(&id, one, OnDown::Keep));
     drop("kept", Reason::ServerDeleted);
     let nobody = ServerId("10.2.0.99:80".parse().unwrap());

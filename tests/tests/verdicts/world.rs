@@ -174,6 +174,7 @@ pub(crate) fn forwarded(packet: &Packet, family: u8, method: Method) -> Packet {
         Method::Nat => {
             let port = match &packet.content {
                 Content::Tcp { ports, .. }
+                | Content::ServerReset { ports }
                 | Content::Udp { ports, .. }
                 | Content::Sctp { ports, .. } => ports[0],
                 _ => 0,

@@ -13,7 +13,8 @@ pub enum OnDown {
     /// They stay with it, as with ldirectord.
     #[default]
     Keep,
-    /// As [`OnDown::Reschedule`], and silent clients are made to speak, so that they are reset at once.
+    /// As [`OnDown::Reschedule`], and both sides are reset at once: the server's, too, and silent clients are made
+    /// to speak.
     Reset,
     /// Their next packets are scheduled anew, or answered with a reset where that makes no sense.
     Reschedule,
@@ -55,25 +56,26 @@ impl Director {
     /// - [`OnDown::Keep`]: their packets go to the server as before.
     /// - [`OnDown::Reschedule`]: a SYN or a UDP datagram goes to another server; any other TCP segment
     ///   is answered with a reset, because no other server could go on with its stream.
-    /// - [`OnDown::Reset`]: the same, and clients that wait for the server in silence are made to speak,
-    ///   so that they are reset at once.
+    /// - [`OnDown::Reset`]: the same, and the server's side is reset by the first segment of its client; clients
+    ///   that wait for the server in silence are made to speak, so that both sides are reset at once.
     ///
     /// False: there is no such server, deleted ones with connections included.
     pub fn mark_down(&mut self, service: &ServiceId, server: ServerId, on_down: OnDown) -> bool {
         let service = self.services.index(&canonical_service(service));
         let index = service.and_then(|service| self.servers.find(service, canonical(server.0)));
-        let Some(index) =
-            index.filter(|&index| self.servers.set_down(index, on_down != OnDown::Keep))
-        else {
-            return false;
-        };
-        if let (OnDown::Reset, Some(resets), Ok(index)) =
-            (on_down, &self.resets, u16::try_from(index))
+        index.is_some_and(|index| self.set_down(index, on_down))
+    }
+
+    /// The same by the server's index.
+    pub(super) fn set_down(&mut self, index: u32, on_down: OnDown) -> bool {
+        let known = self.servers.set_down(index, on_down);
+        if let (true, OnDown::Reset, Some(resets), Ok(index)) =
+            (known, on_down, &self.resets, u16::try_from(index))
         {
             // Nobody listens while the daemon ends.
             let _ = resets.send(index);
         }
-        true
+        known
     }
 
     /// Indexes of servers whose silent clients are to be made to speak, as they die. For one listener.

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use lvs_common::abi::Server;
 use zerocopy::FromZeros as _;
 
+use super::down::OnDown;
 use super::trash::Trash;
 use crate::address::{family, narrow, widen};
 use crate::kernel::Maps;
@@ -17,8 +18,8 @@ use crate::kernel::Maps;
 struct RealServer {
     service: u32,
     address: SocketAddr,
-    /// Its connections are not to wait for it.
-    down: bool,
+    /// Its connections are not to wait for it: `DOWN`, and perhaps `RESET`, of [`Server::flags`].
+    down: u8,
 }
 
 /// All servers, deleted ones with connections included.
@@ -50,7 +51,7 @@ impl Servers {
         let server = RealServer {
             service: record.service,
             address,
-            down: record.flags & Server::DOWN != 0,
+            down: record.flags & (Server::DOWN | Server::RESET),
         };
         self.by_address.insert((server.service, address), index);
         self.by_index.insert(index, server);
@@ -73,7 +74,7 @@ impl Servers {
         let server = RealServer {
             service,
             address,
-            down: false,
+            down: 0,
         };
         self.by_index.insert(index, server);
         self.by_address.insert((service, address), index);
@@ -185,18 +186,24 @@ impl Servers {
         let Some(server) = self.by_index.get_mut(&index) else {
             return;
         };
-        server.down &= weight == 0;
+        if weight > 0 {
+            server.down = 0;
+        }
         self.trash.remove(index);
         self.store_flags(index);
         self.store_hop(index, hop);
     }
 
-    /// Marks a server down or up; false if there is none.
-    pub(super) fn set_down(&mut self, index: u32, down: bool) -> bool {
+    /// Marks a server down, or up ([`OnDown::Keep`]); false if there is none.
+    pub(super) fn set_down(&mut self, index: u32, on_down: OnDown) -> bool {
         let Some(server) = self.by_index.get_mut(&index) else {
             return false;
         };
-        server.down = down;
+        server.down = match on_down {
+            OnDown::Keep => 0,
+            OnDown::Reschedule => Server::DOWN,
+            OnDown::Reset => Server::DOWN | Server::RESET,
+        };
         self.store_flags(index);
         true
     }
@@ -239,8 +246,8 @@ impl Servers {
         const WORD: usize = offset_of!(Server, port);
         const _: () = assert!(WORD.is_multiple_of(4) && offset_of!(Server, flags) == WORD + 3);
         let set = |flag, on| if on { flag } else { 0 };
-        let down = self.by_index.get(&index).is_some_and(|server| server.down);
-        let flags = set(Server::DELETED, self.is_deleted(index)) | set(Server::DOWN, down);
+        let down = self.by_index.get(&index).map_or(0, |server| server.down);
+        let flags = set(Server::DELETED, self.is_deleted(index)) | down;
         if let Some(word) = self.maps.servers.word(index, WORD) {
             let [port_high, port_low, family, _] = word.load(Ordering::Relaxed).to_ne_bytes();
             let new = u32::from_ne_bytes([port_high, port_low, family, flags]);
