@@ -50,7 +50,8 @@ pub trait Packet {
     /// Takes that many bytes off the front of a frame.
     fn shrink(&mut self, bytes: usize) -> Option<()>;
     /// Gives the daemon a copy of a frame, which it sends through the packet path once more a moment later; with
-    /// an `mtu` other than 0, in fragments that are not larger. False: it cannot take it.
+    /// an `mtu` other than 0 (as [`crate::abi::HeldFrame::mtu`]), in fragments that are not larger. False: it cannot take
+    /// it.
     #[inline(always)]
     fn hold(&mut self, mtu: u32) -> bool {
         let _ = mtu;

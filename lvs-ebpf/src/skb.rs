@@ -10,14 +10,22 @@ use aya_ebpf::bindings::{
 };
 use aya_ebpf::helpers::generated::{
     bpf_csum_update, bpf_l4_csum_replace, bpf_skb_adjust_room, bpf_skb_change_head,
-    bpf_skb_change_tail, bpf_skb_pull_data, bpf_skb_vlan_pop, bpf_skb_vlan_push,
+    bpf_skb_change_tail, bpf_skb_load_bytes, bpf_skb_pull_data, bpf_skb_vlan_pop,
+    bpf_skb_vlan_push,
 };
 use aya_ebpf::programs::TcContext;
+use lvs_common::abi::{HELD_BYTES, HeldFrame};
 use lvs_common::checksum::{Sum, SumChange};
 use lvs_common::ethernet::ETHERNET;
 use zerocopy::byteorder::network_endian::U16;
 
 use crate::frame::{Context, Frame};
+use crate::{maps, verifier};
+
+/// Bytes of both addresses of an Ethernet header.
+const ADDRESSES: usize = 12;
+/// Bytes of a VLAN tag.
+const TAG: usize = 4;
 
 /// `PACKET_OTHERHOST` of `linux/if_packet.h`. Packets for a group are for every member of it.
 const PACKET_OTHERHOST: u32 = 3;
@@ -116,6 +124,60 @@ impl Context for Skb {
         let length = field!(self, len).wrapping_add_signed(delta);
         // SAFETY: as in `adjust_room`.
         done(unsafe { bpf_skb_change_tail(self.0, length, 0) })
+    }
+
+    #[inline(never)]
+    fn hold(&mut self, mtu: u32) -> bool {
+        // A device without link header has nothing that a frame begins with; a super-packet is not what was on the
+        // wire.
+        if self.without_link().is_some() || self.segment() != 0 {
+            return false;
+        }
+        let tag = if field!(self, vlan_present) == 0 {
+            0
+        } else {
+            TAG
+        };
+        // As in `Xdp::hold`; addresses and a tag come before what is copied then.
+        let rest =
+            verifier::hidden(verifier::hidden(Context::length(self)).wrapping_sub(ADDRESSES + 1));
+        if rest >= HELD_BYTES - ADDRESSES - TAG {
+            return false;
+        }
+        let rest = rest + 1;
+        let Some(mut held) = maps::held_fragments.reserve::<HeldFrame>(0) else {
+            return false;
+        };
+        let frame = held.as_mut_ptr();
+        // SAFETY: the memory reserved, as large as a held frame; the helper writes no more than it is told to, which
+        // fits. Bytes beyond are never looked at.
+        let loaded = unsafe {
+            (&raw mut (*frame).interface).write(field!(self, ifindex));
+            (&raw mut (*frame).length).write((ADDRESSES + tag + rest) as u16);
+            (&raw mut (*frame).mtu).write(mtu as u16);
+            let bytes: *mut u8 = (&raw mut (*frame).bytes).cast();
+            // The outer tag lies beside the packet: here it is in the frame again.
+            let [a, b] = (field!(self, vlan_proto) as u16).to_ne_bytes();
+            let [c, d] = (field!(self, vlan_tci) as u16).to_be_bytes();
+            bytes
+                .add(ADDRESSES)
+                .cast::<[u8; TAG]>()
+                .write_unaligned([a, b, c, d]);
+            let addresses = bpf_skb_load_bytes(self.pointer(), 0, bytes.cast(), ADDRESSES as u32);
+            let behind = if tag == 0 {
+                bytes.add(ADDRESSES)
+            } else {
+                bytes.add(ADDRESSES + TAG)
+            };
+            addresses
+                | bpf_skb_load_bytes(self.pointer(), ADDRESSES as u32, behind.cast(), rest as u32)
+        };
+        if loaded != 0 {
+            held.discard(0);
+            return false;
+        }
+        held.submit(0);
+        true
     }
 
     #[inline(always)]

@@ -2,7 +2,7 @@
 
 use lvs_common::checksum::Sum;
 use lvs_common::ethernet::{self, EthernetHeader, UNTAGGED};
-use lvs_common::wire::{ETHERTYPE_IPV4, Ipv4};
+use lvs_common::wire::{ETHERTYPE_IPV4, Ipv4, TCP_CHECKSUM, UDP_CHECKSUM, protocol};
 use zerocopy::byteorder::network_endian::U16;
 use zerocopy::{FromBytes as _, IntoBytes as _};
 
@@ -17,7 +17,49 @@ pub fn fragments(frame: &[u8], mtu: u16) -> Vec<Vec<u8>> {
     cut(frame, mtu.into()).unwrap_or_default()
 }
 
-fn cut(frame: &[u8], mtu: usize) -> Option<Vec<Vec<u8>>> {
+/// Finishes the transport checksum of a frame's IPv4 packet of TCP or UDP. Anything else stays as it is.
+pub fn finish_checksum(frame: &mut [u8]) {
+    let _ = finish(frame);
+}
+
+fn finish(frame: &mut [u8]) -> Option<()> {
+    let link = link(frame)?;
+    let packet = frame.get_mut(link.payload..)?;
+    let (header, _) = Ipv4::read_from_prefix(packet).ok()?;
+    let place = match header.protocol {
+        protocol::TCP => TCP_CHECKSUM,
+        protocol::UDP => UDP_CHECKSUM,
+        _ => return None,
+    };
+    if link.ethertype != ETHERTYPE_IPV4 {
+        return None;
+    }
+    let end = usize::from(header.total_length.get());
+    let segment = packet.get_mut(header.header_length()..end)?;
+    let length = u16::try_from(segment.len()).ok()?;
+    segment.get_mut(place..place + 2)?.fill(0);
+    let pseudo = Sum::default()
+        .add(header.source)
+        .add(header.destination)
+        .add([0, header.protocol, 0, 0])
+        .add_field(length.to_be_bytes());
+    let (words, rest) = segment.as_chunks();
+    let mut last = [0; 4];
+    last.get_mut(..rest.len())?.copy_from_slice(rest);
+    let sum = words.iter().fold(pseudo, |sum, word| sum.add(*word));
+    let checksum = match sum.add(last).checksum() {
+        // RFC 768: zero says that there is none.
+        [0, 0] => [0xff; 2],
+        checksum => checksum,
+    };
+    segment
+        .get_mut(place..place + 2)?
+        .copy_from_slice(&checksum);
+    Some(())
+}
+
+/// The Ethernet header of a frame.
+fn link(frame: &[u8]) -> Option<EthernetHeader> {
     let mut link = EthernetHeader {
         destination: [0; 6],
         source: [0; 6],
@@ -26,6 +68,11 @@ fn cut(frame: &[u8], mtu: usize) -> Option<Vec<Vec<u8>>> {
         payload: 0,
     };
     ethernet::parse(&Bytes(frame), &mut link).ok()?;
+    Some(link)
+}
+
+fn cut(frame: &[u8], mtu: usize) -> Option<Vec<Vec<u8>>> {
+    let link = link(frame)?;
     let (before, packet) = frame.split_at_checked(link.payload)?;
     let (header, _) = Ipv4::read_from_prefix(packet).ok()?;
     let (field, length) = (header.fragment.get(), header.header_length());
@@ -104,6 +151,7 @@ fn copied(options: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lvs_frames::{Content, Packet};
 
     /// An IPv4 packet with these options, this fragment field and so many bytes of data, in a frame.
     fn frame(options: &[u8], fragment: u16, data: usize) -> Vec<u8> {
@@ -189,6 +237,44 @@ mod tests {
         assert_eq!(pieces[1][14] & 0xf, 6);
         assert_eq!(pieces[1][34..38], [0x82, 4, 1, 2]);
         join(&pieces, 68);
+    }
+
+    #[test]
+    fn an_unfinished_checksum_is_finished() {
+        let (source, destination) = ([10, 1, 0, 1].into(), [10, 9, 0, 1].into());
+        for content in [
+            Content::Udp {
+                ports: [7, 80],
+                checksum: true,
+                data: vec![3; 101],
+            },
+            Content::Tcp {
+                ports: [7, 80],
+                flags: 0x10,
+                data: vec![9; 100],
+            },
+        ] {
+            let packet = Packet {
+                tags: vec![5],
+                options: vec![1, 1, 1, 0],
+                ..Packet::new(source, destination, content)
+            };
+            let whole = [packet.frame(), vec![0; 3]].concat();
+            let place = 18 + 24 + if packet.frame()[27] == 6 { 16 } else { 6 };
+            let mut frame = whole.clone();
+            frame[place..place + 2].copy_from_slice(&[0x12, 0x34]);
+            finish_checksum(&mut frame);
+            assert_eq!(frame, whole);
+        }
+    }
+
+    #[test]
+    fn a_checksum_that_cannot_be_finished_stays() {
+        let mut cut_short = frame(&[], 0, 100)[..40].to_vec();
+        let before = cut_short.clone();
+        finish_checksum(&mut cut_short);
+        assert_eq!(cut_short, before);
+        finish_checksum(&mut []);
     }
 
     #[test]

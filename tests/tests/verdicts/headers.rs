@@ -119,12 +119,7 @@ fn later_fragments_follow_the_first_one() {
         let [_, later, _] = fragments(&long(family, method, 0x5102));
         let sentence = "a fragment whose first one was not seen yet";
         let frame = later.frame();
-        // Only frames can be held: the kernel itself puts fragments together where the TC program passes them.
-        let (reason, fate) = if crate::BUFFERS {
-            (Reason::StrayFragment, Fate::Pass)
-        } else {
-            (Reason::FragmentHeld, Fate::Drop)
-        };
+        let (reason, fate) = (Reason::FragmentHeld, Fate::Drop);
         check(&world, sentence, &frame, reason, fate);
         let [first, later, _] = fragments(&long(family, method, 0x5103));
         let fate = Fate::tx(&forwarded(&first, family, method));

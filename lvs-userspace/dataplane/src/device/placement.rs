@@ -244,6 +244,16 @@ impl Placement {
         self.losses.counts().iter().map(lost).collect()
     }
 
+    /// Has the program handle a frame once more that came by this interface, where it did before: in its driver or
+    /// behind it.
+    pub fn send_again(&self, interface: u32, frame: &[u8]) -> Result<(), KernelError> {
+        if self.devices.attached.contains(&interface) {
+            self.data_path.send_again(interface, frame)
+        } else {
+            self.data_path.receive_again(interface, frame)
+        }
+    }
+
     /// The data path.
     pub const fn data_path(&mut self) -> &mut DataPath {
         &mut self.data_path

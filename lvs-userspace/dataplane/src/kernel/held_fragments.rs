@@ -23,6 +23,8 @@ pub struct Held {
     pub interface: u32,
     /// It is to be fragmented to this size; 0: it is a fragment that waits for its first one.
     pub mtu: u16,
+    /// Its transport checksum is to be finished.
+    pub unfinished: bool,
     /// The frame.
     pub frame: Vec<u8>,
 }
@@ -63,7 +65,8 @@ impl HeldFragments {
                 let bytes = held.bytes.get(..usize::from(held.length));
                 frames.extend(bytes.map(|bytes| Held {
                     interface: held.interface,
-                    mtu: held.mtu,
+                    mtu: held.mtu & !HeldFrame::UNFINISHED,
+                    unfinished: held.mtu & HeldFrame::UNFINISHED != 0,
                     frame: bytes.to_vec(),
                 }));
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lvs_dataplane::early_fragments::EarlyFragments;
-use lvs_dataplane::fragmentation::fragments;
+use lvs_dataplane::fragmentation::{finish_checksum, fragments};
 use lvs_dataplane::kernel::Held;
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -49,9 +49,13 @@ fn look(control: &Control, interfaces: &Mutex<Interfaces>, early: &mut EarlyFrag
     for Held {
         interface,
         mtu,
-        frame,
+        unfinished,
+        mut frame,
     } in held.drain()
     {
+        if unfinished {
+            finish_checksum(&mut frame);
+        }
         if mtu == 0 {
             early.insert(interface, frame, now);
             continue;

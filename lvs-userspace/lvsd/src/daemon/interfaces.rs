@@ -135,8 +135,8 @@ impl Interfaces {
     }
 
     /// Has the program handle a frame once more that came by this interface.
-    pub(super) fn send_again(&mut self, interface: u32, frame: &[u8]) -> Result<(), KernelError> {
-        self.placement.data_path().send_again(interface, frame)
+    pub(super) fn send_again(&self, interface: u32, frame: &[u8]) -> Result<(), KernelError> {
+        self.placement.send_again(interface, frame)
     }
 
     /// The data path, for its removal.
