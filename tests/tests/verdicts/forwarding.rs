@@ -3,7 +3,7 @@
 use lvs_api::model::{self, ServiceId};
 use lvs_common::verdict::Reason;
 use lvs_tests::frames::{Content, Packet};
-use lvs_tests::object::{DIRECTOR, INTERFACE, OTHER_INTERFACE, hop, mac};
+use lvs_tests::object::{INTERFACE, OTHER_INTERFACE, hop, mac};
 use lvs_tests::pairs;
 use std::net::SocketAddr;
 

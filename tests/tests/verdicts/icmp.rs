@@ -2,7 +2,7 @@
 
 use lvs_common::verdict::Reason;
 use lvs_tests::frames::{Content, Fragment, Packet};
-use lvs_tests::object::{Action, DIRECTOR, ICMP_RATE, INTERFACE, hop, mac};
+use lvs_tests::object::{Action, ICMP_RATE, INTERFACE, hop, mac};
 use lvs_tests::pairs;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
@@ -242,6 +242,84 @@ fn a_clients_icmp_error_reaches_the_real_server_of_its_connection() {
             let sentence = "an error is never answered with another";
             let frame = late.frame();
             check(&world, sentence, &frame, Reason::Unanswerable, Fate::Drop);
+        }
+    }
+}
+
+/// The quotation of a packet with options: all of its header and eight bytes (RFC 792).
+fn quote_with_options(packet: &Packet) -> Vec<u8> {
+    let mut quote = packet.ip();
+    quote.truncate(20 + packet.options.len() + 8);
+    quote
+}
+
+#[test]
+fn errors_about_packets_with_options_follow_their_connection() {
+    let Some(world) = world() else { return };
+    let quoted = |source, destination, content: &Content, options: &[u8]| {
+        let options = options.to_vec();
+        quote_with_options(&Packet {
+            options,
+            ..Packet::new(source, destination, plain(content.clone()))
+        })
+    };
+    for (method, protocol) in pairs(METHODS, PROTOCOLS) {
+        for options in [vec![1, 1, 1, 0], vec![1; 40]] {
+            let content = plain(opening(protocol));
+            let packet = request(4, method, content.clone());
+            let fate = Fate::tx(&forwarded(&packet, 4, method));
+            check(&world, "opening", &packet.frame(), method.reason(), fate);
+            let (to, vip) = (server(4, method), virtual_address(4, method));
+            let (client, port) = (client(4), port(&packet));
+            let sentence = format!("about {protocol:?} by {method:?} with {options:?}");
+            // About what the client got.
+            let answer = |from: u16| content.clone().with_ports([from, port]);
+            let at_client = quoted(vip, client, &answer(PORT), &options);
+            let router = address(4, 1, 254);
+            let error = Packet::new(router, vip, icmp(4, TOO_BIG, 1_400, at_client));
+            let moved = onwards(&error, to);
+            let expected = match method {
+                Method::Direct => moved,
+                Method::Nat => Packet {
+                    destination: to,
+                    content: icmp(
+                        4,
+                        TOO_BIG,
+                        1_400,
+                        quoted(to, client, &answer(NAT_PORT), &options),
+                    ),
+                    ..moved
+                },
+                Method::Tunnel | Method::OtherTunnel => tunnelled(moved, to),
+            };
+            let (reason, fate) = (Reason::IcmpToServer, Fate::tx(&expected));
+            check(&world, &sentence, &error.frame(), reason, fate);
+            if method != Method::Nat {
+                continue;
+            }
+            // About what the real server got.
+            let asked = |to: u16| content.clone().with_ports([port, to]);
+            let at_server = quoted(client, to, &asked(NAT_PORT), &options);
+            let error = Packet {
+                from: mac(to),
+                to: packet.to,
+                ..Packet::new(to, client, icmp(4, UNREACHABLE, 0, at_server))
+            };
+            let expected = Packet {
+                from: packet.to,
+                to: packet.from,
+                source: vip,
+                hops: 63,
+                content: icmp(
+                    4,
+                    UNREACHABLE,
+                    0,
+                    quoted(client, vip, &asked(PORT), &options),
+                ),
+                ..error.clone()
+            };
+            let (reason, fate) = (Reason::IcmpToClient, Fate::tx(&expected));
+            check(&world, &sentence, &error.frame(), reason, fate);
         }
     }
 }
