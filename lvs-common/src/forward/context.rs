@@ -1,6 +1,6 @@
 //! A packet that is being forwarded: what it says, and where it goes.
 
-use super::icmp_answer::Answer;
+use super::icmp_error::Answer;
 use crate::abi::Method;
 use crate::connection::{Key, Kind, Ports, Protocol, Signal};
 use crate::ethernet::EthernetHeader;

@@ -1,13 +1,14 @@
 //! A new connection is inserted into the table.
 
-use super::context::{Route, Source};
+use super::context::Route;
 use super::find::{Connection, find};
+use super::new_entry::prepare;
 use super::source_translation;
 use super::stage::Stage;
 use super::work::Work;
 use crate::abi::Method;
-use crate::connection::table::{self, Inserted, New, Place, Refused, Store, Survey};
-use crate::connection::{FirstState, Key, Protocol, Record};
+use crate::connection::Key;
+use crate::connection::table::{self, Inserted, Place, Refused, Store};
 use crate::network::Network;
 use crate::scheduler::NO_SERVER;
 use crate::tables::Tables;
@@ -67,53 +68,6 @@ pub(super) fn insert_connection<F: Network, T: Tables + Store<F>>(
         }
         Err(Refused::Exists) => follow_winner(tables, work),
         Err(Refused::Full) => Stage::TableFull,
-    }
-}
-
-/// Lays out the entry of a new connection.
-#[inline(never)]
-fn prepare<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) {
-    let forward = &work.forward;
-    let method = forward.route.method;
-    // There always is one: nothing else is scheduled.
-    let protocol = forward.protocol.unwrap_or(Protocol::Tcp);
-    let state = FirstState::after(protocol, forward.signal, method);
-    work.new = New {
-        key: work.key,
-        record: Record {
-            method: method as u8 | translated(forward.route.source) | work.limits,
-            ..work.record(tables)
-        },
-        client: work.way,
-        partner: match work.reply.number {
-            0 => table::alone(forward.now),
-            number => number,
-        },
-        state: state.number,
-        half_open: state.half_open,
-        pinned: method == Method::Nat,
-        now: forward.now,
-        timeout: tables.timeout(protocol, state.number),
-        survey: Survey::default(),
-    };
-}
-
-/// What a record's method says of the source.
-#[inline(always)]
-const fn translated(source: Source) -> u8 {
-    match source {
-        Source::Client => 0,
-        Source::Connection | Source::Known => Record::TRANSLATED,
-    }
-}
-
-/// Lays out the entry for the replies of a new NAT connection, as if its server saw the client's own source.
-#[inline(never)]
-pub(super) fn prepare_replies<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) {
-    prepare(tables, work);
-    let new = &mut work.new;
-    if let Some(server) = tables.server(u32::from(new.record.server)) {
-        new.into_replies(server);
     }
 }
 

@@ -17,20 +17,18 @@ use core::marker::PhantomData;
 use zerocopy::byteorder::network_endian::U16;
 
 use super::context::Source;
-use super::insert::prepare_replies;
+use super::new_entry::prepare_replies;
+use super::source_candidates::{CANDIDATES, Candidates};
 use super::stage::Stage;
 use super::work::Work;
 use crate::abi::SourcePool;
 use crate::connection::Record;
-use crate::connection::table::{self, Inserted, New, Place, Slot, Store, Ways};
+use crate::connection::table::{self, New, Place, Slot, Store, Ways};
 use crate::family::{Family, V4};
 use crate::network::Network;
 use crate::tables::Tables;
 use crate::verdict::{Reason, Verdict};
 use crate::walk::Step;
-
-/// Sources that are tried for a connection. Of a pool with nine of ten ports in use all are taken once in 850.
-const CANDIDATES: u32 = 64;
 
 /// Looks at an entry that another CPU is about to tie to its connection: a few microseconds.
 const PATIENCE: u32 = 128;
@@ -40,76 +38,6 @@ const FIRST_PORT: u32 = 1024;
 /// Privileged ports that stand in for each other, as the kernel's NAT has them (`nf_nat_l4proto_unique_tuple`): those
 /// below have their own services.
 const PRIVILEGED: u32 = 512;
-
-/// The sources that a connection may have, and which one it gets.
-#[derive(Clone, Copy, Debug)]
-pub struct Candidates<F: Family> {
-    /// The first address.
-    first: F::Address,
-    /// The first port of each address.
-    first_port: u32,
-    /// Number of ports of each address, at least one.
-    ports: u32,
-    /// Number of sources: addresses times ports.
-    count: u32,
-    /// The next one.
-    place: u32,
-    /// From one to the next.
-    stride: u32,
-    /// The client's own address and port come before all others.
-    own_first: bool,
-    /// The entry of the replies, once it is inserted.
-    inserted: Inserted,
-    /// The source in the key is free, but its entry's sets are short of room.
-    crowded: bool,
-}
-
-impl<F: Family> Candidates<F> {
-    /// `addresses` times the ports from the first to the last one, in an order that the hash decides.
-    #[inline(always)]
-    pub const fn new(
-        first: F::Address,
-        addresses: u32,
-        [first_port, last_port]: [u32; 2],
-        hash: u64,
-        own_first: bool,
-    ) -> Self {
-        let ports = last_port.wrapping_sub(first_port).wrapping_add(1) & 0x1_ffff;
-        let count = ports.wrapping_mul(addresses);
-        let stride = if count <= CANDIDATES {
-            1
-        } else {
-            ((hash >> 32) as u32 | 1) % count
-        };
-        Self {
-            first,
-            first_port,
-            ports,
-            count,
-            place: ((hash & 0xffff_ffff).wrapping_mul(count as u64) >> 32) as u32,
-            stride: stride | (stride == 0) as u32,
-            own_first,
-            inserted: Inserted::NONE,
-            crowded: false,
-        }
-    }
-
-    /// The next source, as the destination of replies.
-    #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "a port")]
-    fn next(&mut self, new: &mut New<F>) {
-        if self.ports == 0 {
-            return;
-        }
-        new.key.destination = F::above(&self.first, self.place / self.ports);
-        new.key.ports.destination =
-            ((self.first_port.wrapping_add(self.place % self.ports)) as u16).into();
-        self.place = self.place.wrapping_add(self.stride);
-        if self.place >= self.count {
-            self.place = self.place.wrapping_sub(self.count);
-        }
-    }
-}
 
 /// Tries to insert the entry of the replies for one candidate after the other.
 #[repr(C, align(8))]

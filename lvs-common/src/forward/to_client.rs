@@ -1,7 +1,8 @@
 //! Sends a real server's reply to its client (NAT).
 
 use super::context::Forward;
-use super::icmp_answer::{IcmpError, answer};
+use super::icmp_answer::answer;
+use super::icmp_error::IcmpError;
 use super::rewrite::rewrite;
 use super::transmit::send;
 use crate::ethernet::Egress;

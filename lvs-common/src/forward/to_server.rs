@@ -1,7 +1,8 @@
 //! Sends a packet to its real server: by direct routing, NAT or a tunnel.
 
 use super::context::{Forward, Route, Source};
-use super::icmp_answer::{IcmpError, answer, answer_too_big};
+use super::icmp_answer::{answer, answer_too_big};
+use super::icmp_error::IcmpError;
 use super::rewrite::rewrite;
 use super::transmit::{decrement_ttl, egress, send};
 use super::tunnel;

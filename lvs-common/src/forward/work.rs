@@ -1,7 +1,7 @@
 //! The working memory of a packet.
 
 use super::context::{Forward, Route};
-use super::source_translation::Candidates;
+use super::source_candidates::Candidates;
 use super::stage::Stage;
 use super::state_change::StateChange;
 use crate::abi::Method;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::Family;
+use crate::family::Family;
 
 /// The filter of a virtual service.
 ///

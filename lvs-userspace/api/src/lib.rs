@@ -4,6 +4,7 @@
 
 pub mod client;
 pub mod connections;
+pub mod family;
 pub mod filter;
 pub mod health;
 pub mod mark;

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use lvs_common::connection::Protocol as CommonProtocol;
 use serde::{Deserialize, Serialize};
 
+pub use crate::family::Family;
 use crate::filter::Filter;
 use crate::snat::Snat;
 
@@ -36,15 +37,6 @@ impl From<CommonProtocol> for Protocol {
             CommonProtocol::Sctp => Self::Sctp,
         }
     }
-}
-
-/// Address family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "well-known names")]
-pub enum Family {
-    Ipv4,
-    Ipv6,
 }
 
 /// Identity of a virtual service.

@@ -255,7 +255,7 @@ pub struct Interface {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Table {
-    pub family: crate::model::Family,
+    pub family: crate::family::Family,
     pub entries: u64,
     pub capacity: u64,
     /// The virtual service that holds more than its share while others need room: it gets no more entries than it

@@ -2,7 +2,7 @@
 
 use super::glance::Glance;
 use super::new::New;
-use super::place::Place;
+use super::place::{Place, set_at};
 use super::room;
 use super::slot::{Inserted, Refused, entry_number};
 use super::ways::{Store, Ways};
@@ -321,12 +321,4 @@ impl<F: Family, T: Store<F>> Step for Lookout<'_, F, T> {
         }
         true
     }
-}
-
-/// The number of the set of a turn that goes through both sets of a key. Without a branch: a verifier follows one
-/// path.
-#[inline(always)]
-pub(super) const fn set_at(first: u32, second: u32, turn: u32) -> u32 {
-    let in_second = (turn / WAYS) & 1;
-    first ^ ((first ^ second) & in_second.wrapping_neg())
 }

@@ -16,7 +16,6 @@
 
 use super::find::by_number;
 use super::new::{New, Survey};
-use super::room::{CROWD, EXPIRED, RECYCLABLE};
 use super::slot::Slot;
 use super::ways::{Store, Ways};
 use crate::abi::{WAYS, age, ticks};
@@ -27,6 +26,13 @@ use crate::family::Family;
 pub const PROVEN_PACKETS: u32 = 4;
 /// Ticks between the first and the last packet of a proven connection at least: half a second.
 pub const PROVEN_TIME: u32 = ticks(1) / 2;
+
+/// Class of a victim that is expired.
+pub(super) const EXPIRED: u64 = 4 << 40;
+/// Class of a victim of the service that holds more than its share, for the connections of others.
+pub(super) const CROWD: u64 = 2 << 40;
+/// Class of any other victim.
+pub(super) const RECYCLABLE: u64 = 1 << 40;
 
 /// The bit of a partner's number that there is none: the others are the clock's.
 const ALONE: u32 = 1 << 31;
@@ -98,7 +104,7 @@ pub(super) const fn is_less(first: u32, second: u32) -> u32 {
 
 /// Judges an entry that is in the way of a new one, `turn` being its place among those of both sets: notes it in
 /// [`Survey::victims`] if it may be recycled and none that was judged before should go first. Its rank is its class
-/// (see `room.rs`) with its weighted idle time.
+/// with its weighted idle time.
 ///
 /// In memory, so that a verifier follows what comes after once.
 #[inline(never)]

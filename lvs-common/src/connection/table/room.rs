@@ -1,9 +1,9 @@
 //! Room for a new entry: which of the entries in its two sets has to go, if one has to.
 
 use super::find::by_number;
-use super::insert::set_at;
 use super::new::{New, Survey};
-use super::recycling::{is_less, is_whole, judge};
+use super::place::set_at;
+use super::recycling::{EXPIRED, RECYCLABLE, is_less, is_whole, judge};
 use super::remove::take_over;
 use super::slot::entry_number;
 use super::ways::{Store, Ways};
@@ -11,13 +11,6 @@ use crate::abi::WAYS;
 use crate::connection::{MAX_HALF_OPEN, Tag};
 use crate::family::Family;
 use crate::walk::Step;
-
-/// Class of a victim that is expired.
-pub(super) const EXPIRED: u64 = 4 << 40;
-/// Class of a victim of the service that holds more than its share, for the connections of others.
-pub(super) const CROWD: u64 = 2 << 40;
-/// Class of any other victim.
-pub(super) const RECYCLABLE: u64 = 1 << 40;
 
 /// Looks at all ways of both sets, one a step.
 #[repr(C, align(8))]

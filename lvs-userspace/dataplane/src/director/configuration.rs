@@ -5,8 +5,7 @@ use lvs_api::model::ServiceId;
 use lvs_api::protocol::{Edit, Refusal, Timeouts};
 use lvs_common::abi::{MAX_SERVERS, MAX_SERVICES};
 
-use super::edit::canonical_rule;
-use super::wanted::{Wanted, after, canonical_service, subject};
+use super::wanted::{Wanted, after, canonical_rule, canonical_service, subject};
 
 /// The desired state of all tables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -4,21 +4,9 @@ use std::sync::mpsc;
 
 use lvs_api::model::{ServerId, ServiceId};
 
+use super::on_down::OnDown;
 use super::parts::Director;
 use super::wanted::{canonical, canonical_service};
-
-/// Treatment of the connections of a server that died.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnDown {
-    /// They stay with it, as with ldirectord.
-    #[default]
-    Keep,
-    /// As [`OnDown::Reschedule`], and both sides are reset at once: the server's, too, and silent clients are made
-    /// to speak.
-    Reset,
-    /// Their next packets are scheduled anew, or answered with a reset where that makes no sense.
-    Reschedule,
-}
 
 /// Repeated SYNs of the clients of a server that did not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

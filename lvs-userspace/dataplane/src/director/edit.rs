@@ -9,7 +9,7 @@ use lvs_api::protocol::{Edit, Refusal, RefusalKind, Timeouts};
 
 use super::configuration::Configuration;
 use super::parts::Director;
-use super::wanted::{Wanted, after, canonical_service, subject};
+use super::wanted::{Wanted, after, canonical_rule, canonical_service, subject};
 use super::{own_end, source_pools, timeouts};
 
 impl Director {
@@ -164,10 +164,4 @@ impl Director {
         }
         rules.iter().try_for_each(|rule| self.set_mark(rule))
     }
-}
-
-/// A rule as it is kept.
-pub(super) fn canonical_rule(rule: &MarkRule) -> Result<MarkRule, Refusal> {
-    rule.canonical()
-        .map_err(|why| Refusal::new(RefusalKind::NotSupported, why))
 }

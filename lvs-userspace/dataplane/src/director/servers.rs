@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use lvs_common::abi::Server;
 use zerocopy::FromZeros as _;
 
-use super::down::OnDown;
+use super::on_down::OnDown;
 use super::trash::Trash;
 use crate::address::{family, narrow, widen};
 use crate::kernel::Maps;

@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
+use lvs_api::mark::MarkRule;
 use lvs_api::model::{
     Family, Method, ServerId, ServerSettings, ServiceId, ServiceSettings, Tunnel,
 };
@@ -331,3 +332,9 @@ fn is_unicast(address: IpAddr) -> bool {
 #[cfg(test)]
 #[path = "wanted_tests.rs"]
 mod tests;
+
+/// A rule as it is kept.
+pub(super) fn canonical_rule(rule: &MarkRule) -> Result<MarkRule, Refusal> {
+    rule.canonical()
+        .map_err(|why| Refusal::new(RefusalKind::NotSupported, why))
+}

@@ -7,7 +7,8 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
-use super::attach::{interface_name, remove_filter};
+use super::attach::filter::remove_filter;
+use super::attach::link::interface_name;
 use super::error::KernelError;
 
 /// Prefix of the names of pinned links of the program in a driver.

@@ -11,7 +11,7 @@ use lvs_common::abi::{self, LostKey, TRACE_PROGRAMS, TraceOffsets};
 use parking_lot::Mutex;
 use tracing::warn;
 
-use super::attach::pin_link;
+use super::attach::link::pin_link;
 use super::bpffs::{Directory, TRACE_LINK};
 use super::btf::Btf;
 use super::error::{KernelError, load_error, program_error};

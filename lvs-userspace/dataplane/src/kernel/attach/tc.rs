@@ -6,20 +6,16 @@ use std::path::Path;
 
 use aya::Ebpf;
 use aya::programs::links::{FdLink, PinnedLink};
-use aya::programs::tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle};
+use aya::programs::tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions};
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
 use lvs_common::abi::{TC_L3_PROGRAM, TC_PROGRAM};
 use tracing::{debug, info};
 
+use super::filter::{HANDLE, PRIORITY, filter, remove_filter};
 use super::link::{attach_error, linked_interface, pin_link, pin_name};
 use crate::kernel::bpffs::{FILTER, TCX_LINK};
 use crate::kernel::error::{KernelError, program_error};
 use crate::kernel::load::DataPath;
-
-/// The filter's place among those of others: early, but an operator can put one before it.
-const PRIORITY: u16 = 50;
-/// The filter's number at that place.
-const HANDLE: TcHandle = TcHandle::new(0, 0x11b5);
 
 impl DataPath {
     /// The loaded program, to run it without an interface.
@@ -120,19 +116,6 @@ impl DataPath {
         }
         Ok(())
     }
-}
-
-/// Removes the filter of an interface, if it and its filter are still there.
-pub(in crate::kernel) fn remove_filter(interface: &str) {
-    // Detached when it is dropped.
-    match filter(interface) {
-        Ok(link) => drop(link),
-        Err(error) => debug!("{interface}: {error}"),
-    }
-}
-
-fn filter(interface: &str) -> std::io::Result<SchedClassifierLink> {
-    SchedClassifierLink::attached(interface, TcAttachType::Ingress, PRIORITY, HANDLE, None)
 }
 
 /// Lets the filter outlive the daemon.
