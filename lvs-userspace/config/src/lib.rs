@@ -7,6 +7,7 @@ pub mod ldirectord;
 pub mod lint;
 pub mod prefixes;
 pub mod rules;
+pub mod text;
 
 /// Kind of a configuration file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +33,7 @@ pub fn kind(text: &str) -> Kind {
 
 /// The same for a file.
 pub fn kind_of(path: &Path) -> io::Result<Kind> {
-    Ok(kind(&String::from_utf8_lossy(&std::fs::read(path)?)))
+    Ok(kind(&text::read(path)?))
 }
 
 #[cfg(test)]

@@ -2,14 +2,13 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lvs_api::filter::{Filter, Prefix};
 
-/// Largest file that is read, in bytes.
-const LARGEST: u64 = 64 << 20;
+use super::text;
 
 /// Lines that an error names at most.
 const NAMED: usize = 10;
@@ -52,28 +51,14 @@ impl fmt::Display for Lines<'_> {
 
 /// Reads a file.
 pub fn read(path: &Path) -> Result<Arc<[Prefix]>, Error> {
-    let text = contents(path).map_err(|source| Error::Read {
+    let text = text::read(path).map_err(|source| Error::Read {
         path: path.to_owned(),
         source,
     })?;
-    parse(&String::from_utf8_lossy(&text)).map_err(|lines| Error::Lines {
+    parse(&text).map_err(|lines| Error::Lines {
         path: path.to_owned(),
         lines,
     })
-}
-
-fn contents(path: &Path) -> io::Result<Vec<u8>> {
-    let file = std::fs::File::open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    let mut bytes = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST {
-        let message = format!("it has more than {LARGEST} bytes");
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
-    }
-    Ok(bytes)
 }
 
 /// The prefixes of a text, or all that is wrong with its lines.

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use lvs_dataplane::director::Configuration;
 use lvs_ipvsadm::restore::parse_line;
 
+use super::text;
+
 /// The reason why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -40,7 +42,7 @@ impl fmt::Display for Lines<'_> {
 /// Reads a file.
 pub fn read(path: &Path) -> Result<Configuration, Error> {
     let path = path.to_owned();
-    match std::fs::read_to_string(&path) {
+    match text::read(&path) {
         Ok(text) => parse(&text).map_err(|lines| Error::Lines { path, lines }),
         Err(source) => Err(Error::Read { path, source }),
     }

@@ -25,7 +25,7 @@ mod settings;
 mod values;
 
 use std::collections::HashSet;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 
 use lvs_health::model::Configuration;
@@ -33,9 +33,7 @@ use lvs_health::model::Configuration;
 pub use self::diagnostic::{Diagnostic, Severity};
 pub use self::names::Resolver;
 pub use self::page::reference;
-
-/// Largest file that is read, in bytes.
-const LARGEST: u64 = 64 << 20;
+use crate::text;
 
 /// The meaning of a file, and its diagnostics.
 #[derive(Clone, Debug)]
@@ -48,16 +46,7 @@ pub struct Reading {
 
 /// Reads a file. Host names are looked up, which may take as long as the resolver takes.
 pub fn read(path: &Path) -> io::Result<Reading> {
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?
-        .take(LARGEST + 1)
-        .read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST {
-        let message = format!("it has more than {LARGEST} bytes");
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
-    }
-    // Comments of old files may be in any encoding.
-    Ok(parse(&String::from_utf8_lossy(&bytes)))
+    Ok(parse(&text::read(path)?))
 }
 
 /// Reads a text. Host names are looked up.

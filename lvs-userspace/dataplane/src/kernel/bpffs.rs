@@ -67,6 +67,11 @@ impl Directory {
         &self.path
     }
 
+    /// True if a data path is pinned here, complete or not.
+    pub fn has_data_path(&self) -> bool {
+        self.pin(lvs_common::abi::CONFIG).exists()
+    }
+
     /// Path of the pin of an object.
     pub(super) fn pin(&self, name: &str) -> PathBuf {
         self.path.join(name)

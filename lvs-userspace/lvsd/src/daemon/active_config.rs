@@ -2,12 +2,15 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use lvs_dataplane::kernel::memory;
 use lvs_health::model::Globals;
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tracing::{error, info, warn};
 
 use super::file::{Error as FileError, File, read_all};
@@ -20,6 +23,12 @@ use super::{marks, rules};
 use crate::control::Control;
 use crate::logging::Log;
 
+/// Time that files may take to be read, host names in them included.
+const READING: Duration = Duration::from_secs(30);
+
+/// A configuration that is being read off the runtime's threads: a file may lie on a server that does not answer.
+type Reading = JoinHandle<Result<(File, Vec<Watched>), FileError>>;
+
 /// The configuration in effect.
 pub(super) struct ActiveConfig {
     control: Arc<Control>,
@@ -31,6 +40,8 @@ pub(super) struct ActiveConfig {
     /// The files in use, as they were when they were read.
     files: watch::Sender<Vec<Watched>>,
     file_actions: FileActions,
+    /// The last reading, which may not have ended yet.
+    reading: Option<Reading>,
 }
 
 impl ActiveConfig {
@@ -48,6 +59,7 @@ impl ActiveConfig {
             interfaces,
             files: watch::Sender::new(files),
             file_actions: FileActions::default(),
+            reading: None,
         }
     }
 
@@ -64,13 +76,15 @@ impl ActiveConfig {
         }
     }
 
-    /// Reads the configuration again. A wrong one changes nothing; the error says what is wrong.
+    /// Reads the configuration again. A wrong one changes nothing; the error says what is wrong. May be given up at
+    /// any time by a daemon that ends.
     pub(super) async fn reload(&mut self) -> Result<(), String> {
         let Some(path) = self.path.clone() else {
             let missing = "there is no configuration to read again (--config)".to_owned();
             warn!("{missing}");
             return Err(missing);
         };
+        info!("reading {}", path.display());
         let applied = self.read_and_apply(path.clone()).await;
         memory::give_back();
         match applied {
@@ -85,10 +99,27 @@ impl ActiveConfig {
         }
     }
 
+    /// Reads the files, one reading at a time: each that hangs holds a thread.
+    async fn read(&mut self, path: PathBuf) -> Result<(File, Vec<Watched>)> {
+        let shown = path.display().to_string();
+        if let Some(reading) = &self.reading
+            && !reading.is_finished()
+        {
+            bail!(
+                "{shown} is still being read since the last attempt: its file system does not answer"
+            );
+        }
+        let reading = tokio::task::spawn_blocking(move || read_all(&path));
+        let reading = self.reading.insert(reading);
+        let Ok(read) = timeout(READING, reading).await else {
+            let seconds = READING.as_secs();
+            bail!("{shown} is not read after {seconds} s: its file system does not answer");
+        };
+        Ok(read??)
+    }
+
     async fn read_and_apply(&mut self, path: PathBuf) -> Result<()> {
-        let named = path.clone();
-        let read = tokio::task::spawn_blocking(move || read_all(&named));
-        let (file, files) = read.await??;
+        let (file, files) = self.read(path.clone()).await?;
         let addresses = interfaces::addresses(&file);
         match (file, &self.checks) {
             (File::Services(services), Some(checks)) => {

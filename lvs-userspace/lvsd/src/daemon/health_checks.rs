@@ -10,10 +10,10 @@ use lvs_dataplane::service_path::ServicePath;
 use lvs_health::controller::{ControllerParts, Handle, Tables};
 use lvs_health::model::Configuration;
 use lvs_health::prober::Prober;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use parking_lot::Mutex;
-use tracing::{info, warn};
+use tracing::warn;
 
+use super::open_files;
 use crate::control::Control;
 use crate::mail::{MailHandle, Phase};
 
@@ -22,9 +22,6 @@ const FIRST_OUTCOMES: Duration = Duration::from_secs(10);
 
 /// Longest wait for services to be withdrawn at the end.
 const END: Duration = Duration::from_secs(20);
-
-/// Files that the daemon needs besides those of its probes.
-const OTHER_FILES: u64 = 256;
 
 /// Controller, prober and mail of a configuration's services.
 pub(super) struct HealthChecks {
@@ -135,17 +132,9 @@ async fn tables(control: &Arc<Control>, configuration: &Configuration) -> Result
         .context("cannot read the tables")
 }
 
-/// Number of sockets that probes may have open at once: the process's limit of files.
+/// Number of sockets that probes may have open at once: what the daemon does not need of the files it may open.
 fn sockets() -> Result<usize> {
-    let (soft, hard) =
-        getrlimit(Resource::RLIMIT_NOFILE).context("cannot tell how many files may be open")?;
-    let files = match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
-        Ok(()) => hard,
-        Err(error) => {
-            info!("the limit of open files stays at {soft}: {error}");
-            soft
-        }
-    };
-    let sockets = files.saturating_sub(OTHER_FILES).clamp(64, 1 << 18);
+    let sockets = open_files::limit()?.saturating_sub(open_files::OTHERS);
+    let sockets = sockets.clamp(open_files::SOCKETS, 1 << 18);
     Ok(usize::try_from(sockets).unwrap_or(usize::MAX))
 }

@@ -11,6 +11,7 @@ mod health_checks;
 mod interfaces;
 mod marks;
 mod next_hops;
+mod open_files;
 mod peer_health;
 mod peers;
 mod rules;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use lvs_dataplane::kernel::memory;
@@ -11,7 +12,10 @@ use tracing::{info, warn};
 use super::interfaces::Interfaces;
 use super::serve::{End, serve};
 use super::settings::Settings;
-use super::start::start;
+use super::start::{remove_remains, start};
+
+/// Longest wait at the end for work that blocks its thread.
+const BLOCKED_THREADS: Duration = Duration::from_secs(5);
 
 /// Runs the daemon until SIGTERM, SIGINT or SIGUSR2; at SIGUSR2 it withdraws nothing. `ready` is called once
 /// the tables are set and requests are answered.
@@ -24,8 +28,20 @@ pub(crate) fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let end = runtime.block_on(serve(settings, started, ready))?;
-    drop(runtime);
+    let fresh = started.fresh;
+    let end = runtime.block_on(serve(settings, started, ready));
+    // A thread that reads a file of a server that does not answer would be waited for without an end.
+    runtime.shutdown_timeout(BLOCKED_THREADS);
+    let end = match end {
+        Ok(end) => end,
+        Err(error) => {
+            drop(interfaces);
+            if fresh {
+                remove_remains(settings);
+            }
+            return Err(error);
+        }
+    };
 
     if let Err(error) = fs::remove_file(&settings.socket) {
         warn!("cannot remove {}: {error}", settings.socket.display());

@@ -45,6 +45,7 @@ pub(super) async fn serve(
         interfaces,
         mut reloads,
         files,
+        fresh: _,
     } = started;
     let mut signals = Signals::listen()?;
     let (stopper, stopped) = watch::channel(());
@@ -57,7 +58,7 @@ pub(super) async fn serve(
             HealthChecks::start(&control, services, settings.overrides(), service_path).await?;
         tokio::select! {
             () = checks.first_outcomes() => {}
-            () = signals.stop() => end = Some(End::Stopped),
+            ended = signals.ends.next() => end = Some(ended),
         }
         config.checks = Some(checks);
     }
@@ -86,20 +87,24 @@ pub(super) async fn serve(
             break end;
         }
         tokio::select! {
-            _ = signals.hand_over.recv() => end = Some(End::HandedOver),
-            _ = signals.terminate.recv() => end = Some(End::Stopped),
-            _ = signals.interrupt.recv() => end = Some(End::Stopped),
+            ended = signals.ends.next() => end = Some(ended),
             _ = signals.hangup.recv() => {
                 info!("SIGHUP: reading the configuration again");
-                // The outcome is in the log.
-                let _ = config.reload().await;
+                tokio::select! {
+                    // The outcome is in the log.
+                    _ = config.reload() => {}
+                    ended = signals.ends.next() => end = Some(ended),
+                }
             }
-            Some(answer) = reloads.recv() => {
-                let outcome = config.reload().await;
+            Some(answer) = reloads.recv() => tokio::select! {
                 // The client may be gone.
-                let _ = answer.send(outcome);
-            }
-            Some(path) = changes.recv() => config.changed_on_disk(&path).await,
+                outcome = config.reload() => drop(answer.send(outcome)),
+                ended = signals.ends.next() => end = Some(ended),
+            },
+            Some(path) = changes.recv() => tokio::select! {
+                () = config.changed_on_disk(&path) => {}
+                ended = signals.ends.next() => end = Some(ended),
+            },
         }
     };
     info!("stopping");
@@ -123,27 +128,38 @@ pub(super) async fn serve(
 
 /// The signals that a daemon follows.
 struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
     hangup: Signal,
-    hand_over: Signal,
+    ends: EndSignals,
 }
 
 impl Signals {
     fn listen() -> Result<Self> {
         Ok(Self {
-            terminate: signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?,
-            interrupt: signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?,
             hangup: signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?,
-            hand_over: signal(SignalKind::user_defined2()).context("cannot listen for SIGUSR2")?,
+            ends: EndSignals {
+                terminate: signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?,
+                interrupt: signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?,
+                hand_over: signal(SignalKind::user_defined2())
+                    .context("cannot listen for SIGUSR2")?,
+            },
         })
     }
+}
 
-    /// Returns at SIGTERM or SIGINT.
-    async fn stop(&mut self) {
+/// The signals that end a daemon.
+struct EndSignals {
+    terminate: Signal,
+    interrupt: Signal,
+    hand_over: Signal,
+}
+
+impl EndSignals {
+    /// Returns when one of them arrives.
+    async fn next(&mut self) -> End {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => End::Stopped,
+            _ = self.interrupt.recv() => End::Stopped,
+            _ = self.hand_over.recv() => End::HandedOver,
         }
     }
 }

@@ -20,12 +20,14 @@ use super::interfaces::{self, Interfaces};
 use super::peers::PeerSettings;
 use super::settings::Settings;
 use super::watched::Watched;
-use super::{marks, rules};
+use super::{marks, open_files, rules};
 use crate::control::{Control, Reload, Socket};
 
 /// A daemon whose tables are set and whose interfaces are attached, before its tasks run.
 pub(super) struct Started {
     pub(super) control: Arc<Control>,
+    /// The data path was made by this start.
+    pub(super) fresh: bool,
     /// Services of an `ldirectord.cf`.
     pub(super) services: Option<model::Configuration>,
     /// Way to probe real servers as clients of the service; only with services.
@@ -42,6 +44,7 @@ pub(super) struct Started {
 ///
 /// A daemon that is killed here leaves nothing that the next one cannot take over or clean up.
 pub(super) fn start(settings: &Settings) -> Result<Started> {
+    open_files::raise()?;
     let (file, files) = settings
         .config
         .as_deref()
@@ -58,7 +61,34 @@ pub(super) fn start(settings: &Settings) -> Result<Started> {
     }
 
     let directory = Directory::open(&settings.bpffs)?;
+    let fresh = settings.reset || !directory.has_data_path();
+    begin(settings, directory, file, files, peers).inspect_err(|_| {
+        if fresh {
+            remove_remains(settings);
+        }
+    })
+}
+
+/// Removes what a start that failed has made. The cause of the failure is in the log, too.
+pub(super) fn remove_remains(settings: &Settings) {
+    if let Err(error) = Directory::remove_abandoned(&settings.bpffs) {
+        warn!(
+            "{} may hold remains of this start: {error:#}",
+            settings.bpffs.display()
+        );
+    }
+}
+
+/// Starts a daemon whose data path lies in this folder.
+fn begin(
+    settings: &Settings,
+    directory: Directory,
+    file: Option<File>,
+    files: Option<Vec<Watched>>,
+    peers: Option<peer::Options>,
+) -> Result<Started> {
     let (data_path, keys) = DataPath::open(directory, &settings.options, settings.reset)?;
+    let fresh = !data_path.adopted;
     let director = Director::new(Arc::clone(&data_path.maps), keys)?;
     let (reload, reloads) = mpsc::channel(1);
     if let Some(folder) = settings.socket.parent() {
@@ -105,6 +135,7 @@ pub(super) fn start(settings: &Settings) -> Result<Started> {
     }
     Ok(Started {
         control,
+        fresh,
         services,
         service_path,
         peers,

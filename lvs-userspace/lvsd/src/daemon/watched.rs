@@ -6,6 +6,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use lvs_config::text;
+
 /// Interval at which a file is checked for changes.
 pub(crate) const PERIOD: Duration = Duration::from_secs(1);
 
@@ -38,7 +40,7 @@ impl Watched {
         Self {
             path: path.to_owned(),
             stamp,
-            content: fs::read(path).ok(),
+            content: text::bytes(path).ok(),
             last: stamp,
         }
     }
@@ -59,7 +61,7 @@ impl Watched {
         if now.is_none() || now == self.stamp || !stable {
             return false;
         }
-        let Ok(content) = fs::read(&self.path) else {
+        let Ok(content) = text::bytes(&self.path) else {
             return false;
         };
         self.stamp = now;

@@ -1,0 +1,98 @@
+//! Files of configuration, as text.
+
+use std::fs::OpenOptions;
+use std::io::{self, Read as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+/// Largest file that is read, in bytes.
+const LARGEST: u64 = 64 << 20;
+
+/// Device number of `/dev/null`, which is read as an empty file.
+const NULL: u64 = libc::makedev(1, 3);
+
+/// Reads a file. Of what is no regular file, a FIFO say, reading might never end: it is an error at once.
+pub fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    // Without it, opening a FIFO waits for a writer.
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)?;
+    let metadata = file.metadata()?;
+    let kind = metadata.file_type();
+    if !kind.is_file() && !(kind.is_char_device() && metadata.rdev() == NULL) {
+        let kind = if kind.is_fifo() {
+            "a FIFO"
+        } else if kind.is_dir() {
+            "a folder"
+        } else {
+            "a device or socket"
+        };
+        let message = format!("it is {kind}, not a regular file");
+        return Err(io::Error::other(message));
+    }
+    let mut bytes = Vec::new();
+    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST {
+        let message = format!("it has more than {LARGEST} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    Ok(bytes)
+}
+
+/// Reads a file as text, whose lines end in line feeds. Comments of old files may be in any encoding.
+pub fn read(path: &Path) -> io::Result<String> {
+    Ok(with_line_feeds(
+        String::from_utf8_lossy(&bytes(path)?).into_owned(),
+    ))
+}
+
+/// The text with line feeds, if its lines end in carriage returns alone, as some editors write them.
+pub fn with_line_feeds(text: String) -> String {
+    if text.contains('\n') {
+        text
+    } else {
+        text.replace('\r', "\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn lines_may_end_in_carriage_returns_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("www.cf");
+        for (written, text) in [
+            ("a\rb\r", "a\nb\n"),
+            ("a\r\nb\r\n", "a\r\nb\r\n"),
+            ("a\rb\n", "a\rb\n"),
+            ("", ""),
+        ] {
+            fs::write(&path, written).unwrap();
+            assert_eq!(read(&path).unwrap(), text, "{written:?}");
+        }
+    }
+
+    #[test]
+    fn what_might_never_end_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("fifo");
+        let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+        assert!(made.unwrap().success());
+        for (path, reason) in [
+            (fifo.as_path(), "it is a FIFO, not a regular file"),
+            (folder.path(), "it is a folder, not a regular file"),
+            (
+                Path::new("/dev/zero"),
+                "it is a device or socket, not a regular file",
+            ),
+        ] {
+            assert_eq!(bytes(path).unwrap_err().to_string(), reason);
+        }
+        assert!(bytes(Path::new("/dev/null")).unwrap().is_empty());
+    }
+}
