@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::ServiceId;
 
-/// An operator's override for a real server. Kept over a restart of the daemon.
+/// An operator's override for a real server. Kept over a restart of the daemon, unless it is volatile.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Override {
@@ -18,6 +18,9 @@ pub enum Override {
         server: SocketAddr,
         /// From now on.
         state: AdminState,
+        /// Only until the daemon ends; otherwise it is refused where it cannot be kept.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        volatile: bool,
     },
     /// The weight in place of the configured one.
     Weight {
@@ -27,6 +30,9 @@ pub enum Override {
         server: SocketAddr,
         /// From now on.
         weight: Weight,
+        /// Only until the daemon ends; otherwise it is refused where it cannot be kept.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        volatile: bool,
     },
 }
 

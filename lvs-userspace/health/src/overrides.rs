@@ -28,12 +28,18 @@ impl Default for ServerOverride {
 
 /// All overrides in force.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Overrides(BTreeMap<(ServiceId, ServerId), ServerOverride>);
+pub(crate) struct Overrides {
+    in_force: Servers,
+    /// Those that outlive the daemon.
+    kept: Servers,
+}
+
+type Servers = BTreeMap<(ServiceId, ServerId), ServerOverride>;
 
 impl Overrides {
     /// The overrides in force for a server.
     pub(crate) fn of(&self, service: &ServiceId, server: &ServerId) -> ServerOverride {
-        self.0
+        self.in_force
             .get(&(*service, *server))
             .copied()
             .unwrap_or_default()
@@ -41,22 +47,17 @@ impl Overrides {
 
     /// Applies one override to a server.
     pub(crate) fn apply(&mut self, service: ServiceId, server: ServerId, change: &Override) {
-        let key = (service, server);
-        let mut current = self.of(&service, &server);
-        match change {
-            Override::State { state, .. } => current.state = *state,
-            Override::Weight { weight, .. } => current.weight = *weight,
-        }
-        if current == ServerOverride::default() {
-            self.0.remove(&key);
-        } else {
-            self.0.insert(key, current);
+        apply_to(&mut self.in_force, (service, server), change);
+        if !is_volatile(change) {
+            apply_to(&mut self.kept, (service, server), change);
         }
     }
 
     /// Removes the overrides of servers that are no longer known.
     pub(crate) fn retain(&mut self, known: impl Fn(&ServiceId, &ServerId) -> bool) {
-        self.0.retain(|(service, server), _| known(service, server));
+        for servers in [&mut self.in_force, &mut self.kept] {
+            servers.retain(|(service, server), _| known(service, server));
+        }
     }
 
     /// Reads the file; a missing one holds no overrides.
@@ -77,16 +78,17 @@ impl Overrides {
         Ok(overrides)
     }
 
-    /// Replaces the file atomically. Only its owner may read it.
+    /// Replaces the file atomically, with what outlives the daemon. Only its owner may read it.
     pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
         let mut list = Vec::new();
-        for (&(service, ServerId(server)), current) in &self.0 {
+        for (&(service, ServerId(server)), current) in &self.kept {
             let service = Some(service);
             if current.state != AdminState::Ready {
                 list.push(Override::State {
                     service,
                     server,
                     state: current.state,
+                    volatile: false,
                 });
             }
             if current.weight != Weight::Configured {
@@ -94,6 +96,7 @@ impl Overrides {
                     service,
                     server,
                     weight: current.weight,
+                    volatile: false,
                 });
             }
         }
@@ -105,6 +108,24 @@ impl Overrides {
         file.as_file().sync_all()?;
         file.persist(path)?;
         Ok(())
+    }
+}
+
+fn apply_to(servers: &mut Servers, key: (ServiceId, ServerId), change: &Override) {
+    let current = servers.entry(key).or_default();
+    match change {
+        Override::State { state, .. } => current.state = *state,
+        Override::Weight { weight, .. } => current.weight = *weight,
+    }
+    if *current == ServerOverride::default() {
+        servers.remove(&key);
+    }
+}
+
+/// True for an override that ends with the daemon.
+pub(crate) const fn is_volatile(change: &Override) -> bool {
+    match change {
+        Override::State { volatile, .. } | Override::Weight { volatile, .. } => *volatile,
     }
 }
 
@@ -152,6 +173,7 @@ mod tests {
             service: None,
             server: "10.0.0.1:0".parse().unwrap(),
             state,
+            volatile: false,
         }
     }
 
@@ -167,6 +189,7 @@ mod tests {
             service: None,
             server: server().0,
             weight: Weight::Percent(50),
+            volatile: false,
         };
         overrides.apply(service(), server(), &weight);
         overrides.write(&path).unwrap();
@@ -174,6 +197,25 @@ mod tests {
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(folder).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_volatile_override_is_in_force_but_not_in_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("overrides");
+        let mut overrides = Overrides::default();
+        overrides.apply(service(), server(), &state(AdminState::Drain));
+        let change = Override::State {
+            service: None,
+            server: server().0,
+            state: AdminState::Maint,
+            volatile: true,
+        };
+        overrides.apply(service(), server(), &change);
+        assert_eq!(overrides.of(&service(), &server()).state, AdminState::Maint);
+        overrides.write(&path).unwrap();
+        let kept = Overrides::read(&path).unwrap();
+        assert_eq!(kept.of(&service(), &server()).state, AdminState::Drain);
     }
 
     #[test]

@@ -169,7 +169,7 @@ fn resolve_next_hops(director: &Mutex<Director>, jobs: &[Job]) {
         .map(|change| change.server.address())
         .collect();
     for _ in 0..10 {
-        if addresses.is_empty() || director.lock().expect_all(&addresses) {
+        if addresses.is_empty() || director.lock().expect(&addresses) {
             return;
         }
         std::thread::sleep(Duration::from_millis(5));

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use lvs_api::health::{Event, Health, Override};
 use lvs_api::model::{ServerId, ServiceId};
 use lvs_api::protocol::{Refusal, RefusalKind};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
 
 use super::request::{Request, Tables};
 use crate::model::Configuration;
+use crate::overrides::is_volatile;
 use crate::server_view::ServerView;
 
 /// Sends requests to a running controller.
@@ -16,6 +17,8 @@ use crate::server_view::ServerView;
 pub struct Handle {
     pub(super) requests: mpsc::UnboundedSender<Request>,
     pub(super) events: broadcast::Sender<Arc<Event>>,
+    /// One override at a time is kept.
+    pub(super) keeping: Arc<Mutex<()>>,
 }
 
 impl Handle {
@@ -26,11 +29,39 @@ impl Handle {
         answered.await.ok()
     }
 
-    /// Applies an operator's override; returns when it is in effect.
+    /// Applies an operator's override; returns when it is in effect. Unless it is volatile it is refused if it cannot be
+    /// kept over a restart.
     pub async fn set_override(&self, change: Override) -> Result<(), Refusal> {
+        // Until it is in effect: the file holds all overrides.
+        let _one = if is_volatile(&change) {
+            None
+        } else {
+            let one = self.keeping.lock().await;
+            self.keep(&change).await?;
+            Some(one)
+        };
         let in_effect = self.ask(|answer| Request::Override(change, answer)).await;
         let ended = || Refusal::new(RefusalKind::Internal, "the controller has ended");
         in_effect.ok_or_else(ended)??.await.map_err(|_| ended())
+    }
+
+    /// Writes the file of all overrides as they will be after this one.
+    async fn keep(&self, change: &Override) -> Result<(), Refusal> {
+        let internal = |message: String| Refusal::new(RefusalKind::Internal, message);
+        let next = self.ask(|answer| Request::OverridesAfter(change.clone(), answer));
+        let ended = || internal("the controller has ended".to_owned());
+        let (overrides, path) = next.await.ok_or_else(ended)??;
+        let file = path.display().to_string();
+        let written = tokio::task::spawn_blocking(move || overrides.write(&path)).await;
+        let reason = match written {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        Err(internal(format!(
+            "nothing was changed: the override could not be kept over a restart, {file}: {reason} (--volatile makes it \
+             without keeping it)"
+        )))
     }
 
     /// State of all servers, without the fields that only the tables know.

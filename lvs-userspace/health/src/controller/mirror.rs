@@ -56,11 +56,13 @@ impl Controller {
                         service: Some(id),
                         server: view.server,
                         state: view.admin,
+                        volatile: false,
                     },
                     Override::Weight {
                         service: Some(id),
                         server: view.server,
                         weight: view.weight,
+                        volatile: false,
                     },
                 ] {
                     self.overrides.apply(id, address, &change);

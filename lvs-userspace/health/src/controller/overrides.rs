@@ -1,17 +1,40 @@
 //! Overrides of the operator, and the maintenance directory.
 
+use std::path::PathBuf;
+
 use lvs_api::health::Override;
-use lvs_api::model::ServiceId;
+use lvs_api::model::{ServerId, ServiceId};
 use lvs_api::protocol::{Refusal, RefusalKind};
 
 use super::state::Controller;
-use crate::overrides;
+use crate::overrides::{self, Overrides};
 use crate::service::StateChange;
 use crate::writer::Task;
 
 impl Controller {
     /// Applies an override to all servers that it names.
     pub(super) fn set_override(&mut self, change: &Override) -> Result<(), Refusal> {
+        for (id, server) in self.named(change)? {
+            self.overrides.apply(id, server, change);
+            self.apply_overrides(&id, true);
+        }
+        Ok(())
+    }
+
+    /// All overrides as they will be after this one, and their file.
+    pub(super) fn overrides_after(
+        &self,
+        change: &Override,
+    ) -> Result<(Overrides, PathBuf), Refusal> {
+        let mut overrides = self.overrides.clone();
+        for (id, server) in self.named(change)? {
+            overrides.apply(id, server, change);
+        }
+        Ok((overrides, self.overrides_file.clone()))
+    }
+
+    /// The servers that an override names, with their services; at least one.
+    fn named(&self, change: &Override) -> Result<Vec<(ServiceId, ServerId)>, Refusal> {
         let mut found = Vec::new();
         for id in &self.order {
             let servers = self.services.get(id).map_or(&[][..], |s| &s.servers);
@@ -26,11 +49,7 @@ impl Controller {
             let message = "no such real server is looked after";
             return Err(Refusal::new(RefusalKind::NoSuchServer, message));
         }
-        for (id, server) in found {
-            self.overrides.apply(id, server, change);
-            self.apply_overrides(&id, true);
-        }
-        Ok(())
+        Ok(found)
     }
 
     /// Applies the overrides in force to the servers of a service; `report`: changes become events.

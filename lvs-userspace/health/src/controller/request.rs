@@ -1,6 +1,7 @@
 //! Requests to the controller.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 use lvs_api::health::{Health, Override};
 use lvs_api::model::{ServerId, ServiceId};
@@ -11,15 +12,21 @@ use tokio::sync::oneshot;
 use crate::agent::AgentLine;
 use crate::maintenance::MaintenanceFiles;
 use crate::model::Configuration;
+use crate::overrides::Overrides;
 use crate::server_view::ServerView;
 use crate::tables::Update;
 
 /// Contents of the tables for the services of a file.
 pub type Tables = HashMap<ServiceId, Wanted>;
 
+/// Overrides and their file, or the reason why there cannot be such an override.
+pub(super) type NextOverrides = Result<(Overrides, PathBuf), Refusal>;
+
 /// A request to the controller.
 #[derive(Debug)]
 pub(super) enum Request {
+    /// Answered with all overrides as they will be after this one.
+    OverridesAfter(Override, oneshot::Sender<NextOverrides>),
     /// Answered at once with a refusal, or with a receiver that gets a message when it is in effect.
     Override(
         Override,

@@ -10,6 +10,7 @@ use super::request::Request;
 use super::state::Controller;
 use crate::agent::AgentLine;
 use crate::model::Weighing;
+use crate::overrides::is_volatile;
 use crate::runner::{ProbeReport, now};
 use crate::tables::Name;
 use crate::watch::Step;
@@ -57,10 +58,16 @@ impl Controller {
 
     fn serve(&mut self, request: Request) {
         match request {
+            Request::OverridesAfter(change, answer) => {
+                drop(answer.send(self.overrides_after(&change)));
+            }
             Request::Override(change, answer) => {
                 let result = self.set_override(&change).map(|()| {
                     self.reconcile();
-                    self.save_overrides();
+                    // The state of another director may have been mirrored since the file was written.
+                    if !is_volatile(&change) {
+                        self.save_overrides();
+                    }
                     let (done, in_effect) = oneshot::channel();
                     self.enqueue(Task::Done(done));
                     in_effect

@@ -91,6 +91,11 @@ impl Handle {
                 .send(Request::Maintenance(maintained))
                 .is_ok()
         }));
-        (Self { requests, events }, receiver)
+        let handle = Self {
+            requests,
+            events,
+            keeping: Arc::default(),
+        };
+        (handle, receiver)
     }
 }

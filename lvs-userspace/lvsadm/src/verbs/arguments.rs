@@ -31,6 +31,8 @@ const EXIT_STATUS: &str = "\
 VIRTUAL is HOST:PORT, tcp:HOST:PORT, udp:HOST:PORT, fwm N, a servicename of the file, or all.
 REAL is an address or a name of the file, with :PORT or without.
 
+`lvsadm --timeout TIME VERB ...`: lvsd has to answer within this time; 10 s unless given.
+
 Exit status: 0 done; 1 connections were left (drain), or directors not in step (sync wait), at the
 deadline; 2 a wrong command line, or no lvsd; 255 refused.";
 
@@ -233,6 +235,9 @@ pub(super) struct SetState {
     /// persistent clients; maint: no traffic and no probes
     #[arg(value_name = "ready|drain|maint", value_parser = admin_state)]
     pub(super) state: AdminState,
+    /// Only until lvsd ends: an override that cannot be kept over a restart is refused otherwise
+    #[arg(long)]
+    pub(super) volatile: bool,
 }
 
 /// Set a real server's weight in place of the configured one
@@ -247,6 +252,9 @@ pub(super) struct SetWeight {
     /// A weight, a part of the configured one, or the configured one again
     #[arg(value_name = "N|N%|configured", value_parser = weight)]
     pub(super) weight: Weight,
+    /// Only until lvsd ends: an override that cannot be kept over a restart is refused otherwise
+    #[arg(long)]
+    pub(super) volatile: bool,
 }
 
 /// Drain a real server, and wait until its last connection has ended
@@ -261,6 +269,9 @@ pub(super) struct Drain {
     /// Wait no longer than this (`10m`, `90s`, or seconds); the server stays drained
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(super) timeout: Option<Duration>,
+    /// Only until lvsd ends: an override that cannot be kept over a restart is refused otherwise
+    #[arg(long)]
+    pub(super) volatile: bool,
 }
 
 fn server(word: &str) -> Result<SocketAddr, String> {

@@ -37,6 +37,7 @@ pub(super) async fn run(
             service,
             server,
             state,
+            volatile: arguments.volatile,
         })
         .await?;
 

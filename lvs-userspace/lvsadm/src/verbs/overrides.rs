@@ -16,6 +16,7 @@ pub(super) async fn server(client: &mut Client, arguments: &SetState) -> Result<
         service,
         server,
         state,
+        volatile: arguments.volatile,
     };
     Ok(client.set_override(&change).await?)
 }
@@ -29,6 +30,7 @@ pub(super) async fn weight(client: &mut Client, arguments: &SetWeight) -> Result
         service,
         server,
         weight,
+        volatile: arguments.volatile,
     };
     Ok(client.set_override(&change).await?)
 }
