@@ -1,9 +1,11 @@
 //! An edit that the daemon acknowledged is in the maps, even if the daemon is killed.
 
 use std::collections::BTreeMap;
+use std::fs::{self, File};
 use std::net::SocketAddr;
+use std::process::{Command, Output};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lvs_api::model::Family::Ipv4;
 use lvs_api::model::Method::Direct;
@@ -146,4 +148,120 @@ fn counters_start_at_zero_with_a_new_service_and_go_on_with_a_returning_server()
         .get_many(virtual_address(Ipv4, Direct), 3)
         .unwrap();
     assert_eq!(counted(&lab), [3, 1, 1, 1]);
+}
+
+/// Runs `lvsadm -R` with these options, however it ends.
+fn restore(lab: &Lab, options: &[&str], lines: &str) -> Output {
+    let file = lab.folder().join("lines");
+    fs::write(&file, lines).unwrap();
+    let mut command = Command::new(lab.director.lvsadm_program());
+    command
+        .arg("--socket")
+        .arg(lab.director.socket())
+        .arg("-R")
+        .args(options)
+        .stdin(File::open(&file).unwrap());
+    command.output().unwrap()
+}
+
+#[test]
+fn a_restore_waits_for_no_real_server_that_is_switched_off() {
+    let Some(lab) = Lab::for_story(Arms::Two, "") else {
+        return;
+    };
+    let lines: String = (20..220)
+        .map(|host| {
+            let service = format!("-t 10.1.0.200:{}", 1000 + host);
+            format!("-A {service} -s rr\n-a {service} -r 10.2.0.{host}:80 -m\n")
+        })
+        .collect();
+    let start = Instant::now();
+    let output = restore(&lab, &[], &lines);
+    let took = start.elapsed();
+    assert!(output.status.success(), "{output:?}");
+    let saved = lab.director.lvsadm("-Sn").unwrap();
+    assert_eq!(saved.lines().count(), 400);
+    // 50 ms for each were ten seconds.
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[test]
+fn a_restore_leaves_out_what_is_refused_and_an_atomic_one_changes_nothing_then() {
+    let lines = service(Tcp, Ipv4, Direct, "rr");
+    let Some(lab) = Lab::for_story(Arms::Two, &lines) else {
+        return;
+    };
+    let before = lab.director.lvsadm("-Sn").unwrap();
+    let changes = "-C\n\
+                   -A -t 10.1.0.200:80 -s rr\n\
+                   -a -t 10.1.0.200:80 -r 10.2.0.11:80 -m\n\
+                   -a -t 10.1.0.200:80 -r 10.2.0.11:80 -m\n\
+                   -A -t 10.1.0.201:80 -s wlc\n";
+    let output = restore(&lab, &["--atomic"], changes);
+    assert_eq!(output.status.code(), Some(255));
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        "line 4: Destination already exists\nnothing was changed\n"
+    );
+    assert_eq!(lab.director.lvsadm("-Sn").unwrap(), before);
+
+    let output = restore(&lab, &[], changes);
+    assert_eq!(output.status.code(), Some(0), "that of the last line");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        "Destination already exists\n"
+    );
+    assert_eq!(
+        lab.director.lvsadm("-Sn").unwrap(),
+        "-A -t 10.1.0.200:80 -s rr\n\
+         -a -t 10.1.0.200:80 -r 10.2.0.11:80 -m -w 1\n\
+         -A -t 10.1.0.201:80 -s wlc\n"
+    );
+}
+
+#[test]
+fn a_restore_that_finds_no_room_keeps_what_has_room_and_an_atomic_one_nothing() {
+    let Some(lab) = Lab::for_story(Arms::Two, "") else {
+        return;
+    };
+    lab.director.stop().unwrap();
+    lab.director
+        .start_with(&["--reset", "--slots", "6000"])
+        .unwrap();
+    lab.director.lvsadm("-A -t 10.1.0.200:80 -s rr").unwrap();
+    // Maglev needs 4,093 slots for each.
+    let mut lines = String::from("-E -t 10.1.0.200:80 -s wlc\n");
+    for port in [81, 82] {
+        let service = format!("-t 10.1.0.200:{port}");
+        lines += &format!("-A {service} -s mh\n-a {service} -r 10.2.0.11:80 -m\n");
+    }
+    let before = lab.director.lvsadm("-Sn").unwrap();
+    let output = restore(&lab, &["--atomic"], &lines);
+    assert_eq!(output.status.code(), Some(255), "{output:?}");
+    assert_eq!(lab.director.lvsadm("-Sn").unwrap(), before);
+
+    let output = restore(&lab, &[], &lines);
+    assert_eq!(output.status.code(), Some(255), "{output:?}");
+    assert_eq!(
+        lab.director.lvsadm("-Sn").unwrap(),
+        "-A -t 10.1.0.200:80 -s wlc\n\
+         -A -t 10.1.0.200:81 -s mh\n\
+         -a -t 10.1.0.200:81 -r 10.2.0.11:80 -m -w 1\n\
+         -A -t 10.1.0.200:82 -s mh\n"
+    );
+}
+
+#[test]
+fn counters_of_a_restored_service_start_at_zero() {
+    let lines = service(Tcp, Ipv4, Direct, "rr");
+    let Some(lab) = Lab::for_story(Arms::Two, &lines) else {
+        return;
+    };
+    lab.client
+        .get_many(virtual_address(Ipv4, Direct), 6)
+        .unwrap();
+    assert_eq!(counted(&lab), [6, 2, 2, 2]);
+    // As if it were deleted and added again.
+    assert!(restore(&lab, &[], &format!("-C\n{lines}")).status.success());
+    assert_eq!(counted(&lab), [0, 0, 0, 0]);
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
@@ -16,15 +17,27 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::connections::{DropConnections, Dropped};
 use super::health::{Event, Health, Override};
 use super::mark::MarkRule;
 use super::peers::PeersStatus;
-use super::protocol::{Connection, Edit, Refusal, Services, Status, Timeouts, VerdictCount};
+use super::protocol::{
+    Connection, Edit, Edits, Refusal, Refused, Services, Status, Timeouts, VerdictCount,
+};
 use super::role::{Handover, Role, RoleStatus};
 use super::route::Route;
 use super::sync::{SyncCommand, SyncStatus};
+
+/// Time that the daemon has to answer, unless another is given.
+pub const DEFAULT_LIMIT: Duration = Duration::from_secs(10);
+
+/// Time that the daemon has besides for work that waits for others: new addresses, or a file to be read.
+const LONG_WORK: Duration = Duration::from_secs(60);
+
+/// From one attempt to connect to the next, while more clients wait to be accepted than the socket has room for.
+const RETRY: Duration = Duration::from_millis(20);
 
 /// A request that failed.
 #[derive(Debug, Error)]
@@ -42,6 +55,14 @@ pub enum ClientError {
         socket: PathBuf,
         /// The cause.
         source: io::Error,
+    },
+    /// The daemon did not answer in time. It may have carried out the request all the same, or still do it.
+    #[error("lvsd does not answer at {} (waited for {:?}): it hangs, or is stopped", socket.display(), limit)]
+    Silent {
+        /// Path of the socket.
+        socket: PathBuf,
+        /// Time that was waited.
+        limit: Duration,
     },
     /// The daemon refused the request.
     #[error("{}", .0.message)]
@@ -66,24 +87,42 @@ pub enum ClientError {
 pub struct Client {
     sender: SendRequest<Full<Bytes>>,
     driver: JoinHandle<()>,
+    socket: PathBuf,
+    limit: Duration,
 }
 
 impl Client {
-    /// Connects to the daemon that listens on `socket`.
+    /// Connects to the daemon that listens on `socket`, and gives it [`DEFAULT_LIMIT`] for each answer.
     pub async fn connect(socket: &Path) -> Result<Self, ClientError> {
-        let stream = UnixStream::connect(socket).await.map_err(|source| {
-            let socket = socket.to_owned();
-            match source.kind() {
-                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                    ClientError::NotRunning { socket }
-                }
-                _ => ClientError::Connect { socket, source },
+        Self::connect_within(socket, DEFAULT_LIMIT).await
+    }
+
+    /// Connects to the daemon that listens on `socket`. It has the time `limit` to accept, then to begin each answer
+    /// and to go on with each part of it.
+    pub async fn connect_within(socket: &Path, limit: Duration) -> Result<Self, ClientError> {
+        let deadline = Instant::now() + limit;
+        let stream = loop {
+            match UnixStream::connect(socket).await {
+                Ok(stream) => break stream,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(source) => return Err(unreachable(socket, source)),
             }
-        })?;
-        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+            if Instant::now() >= deadline {
+                return Err(silent(socket, limit));
+            }
+            sleep(RETRY).await;
+        };
+        let (sender, connection) = timeout_at(deadline, handshake(TokioIo::new(stream)))
+            .await
+            .map_err(|_| silent(socket, limit))??;
         // An error of the connection is also the answer to the request under way.
         let driver = tokio::spawn(async move { drop(connection.await) });
-        Ok(Self { sender, driver })
+        Ok(Self {
+            sender,
+            driver,
+            socket: socket.to_owned(),
+            limit,
+        })
     }
 
     /// Makes one change.
@@ -91,14 +130,20 @@ impl Client {
         self.send(Route::Edit, Some(edit)).await
     }
 
+    /// Makes many changes.
+    pub async fn edit_many(&mut self, edits: &Edits) -> Result<Refused, ClientError> {
+        self.ask_for(LONG_WORK, Route::EditMany, Some(edits)).await
+    }
+
     /// Makes the daemon read its configuration again; refused with the configuration's errors.
     pub async fn reload(&mut self) -> Result<(), ClientError> {
-        self.send(Route::Reload, None::<&()>).await
+        self.send_for(LONG_WORK, Route::Reload, None::<&()>).await
     }
 
     /// Makes the daemon read the files of all filters again; refused with what is wrong with them.
     pub async fn reload_filters(&mut self) -> Result<(), ClientError> {
-        self.send(Route::ReloadFilters, None::<&()>).await
+        self.send_for(LONG_WORK, Route::ReloadFilters, None::<&()>)
+            .await
     }
 
     /// All services with their servers.
@@ -148,17 +193,19 @@ impl Client {
 
     /// Changes the director's role; returns when it is done.
     pub async fn set_role(&mut self, role: Role) -> Result<(), ClientError> {
-        self.send(Route::SetRole, Some(&role)).await
+        self.send_for(LONG_WORK, Route::SetRole, Some(&role)).await
     }
 
     /// Hands the role over to the peer; returns when it is done.
     pub async fn hand_over(&mut self, handover: Handover) -> Result<(), ClientError> {
-        self.send(Route::HandOver, Some(&handover)).await
+        let work = LONG_WORK.saturating_add(Duration::from_millis(handover.timeout));
+        self.send_for(work, Route::HandOver, Some(&handover)).await
     }
 
     /// All connections, one at a time: there may be millions.
     pub async fn connections(&mut self) -> Result<Lines<Connection>, ClientError> {
-        self.lines(Route::Connections).await
+        let limit = Some(self.limit);
+        self.lines(Route::Connections, limit).await
     }
 
     /// Ends connections, or counts them.
@@ -166,7 +213,8 @@ impl Client {
         &mut self,
         order: &DropConnections,
     ) -> Result<Dropped, ClientError> {
-        self.ask(Route::DropConnections, Some(order)).await
+        self.ask_for(LONG_WORK, Route::DropConnections, Some(order))
+            .await
     }
 
     /// Health of real servers.
@@ -181,7 +229,7 @@ impl Client {
 
     /// Changes of state from now on, as they happen.
     pub async fn events(&mut self) -> Result<Lines<Event>, ClientError> {
-        self.lines(Route::Events).await
+        self.lines(Route::Events, None).await
     }
 
     async fn send(
@@ -189,13 +237,31 @@ impl Client {
         route: Route,
         body: Option<&impl Serialize>,
     ) -> Result<(), ClientError> {
-        self.request(route, body).await.map(drop)
+        self.request(self.limit, route, body).await.map(drop)
     }
 
-    async fn lines<T>(&mut self, route: Route) -> Result<Lines<T>, ClientError> {
-        let answer = self.request(route, None::<&()>).await?;
+    /// Sends a request whose work takes so long at most.
+    async fn send_for(
+        &mut self,
+        work: Duration,
+        route: Route,
+        body: Option<&impl Serialize>,
+    ) -> Result<(), ClientError> {
+        let limit = self.limit.saturating_add(work);
+        self.request(limit, route, body).await.map(drop)
+    }
+
+    /// Asks for lines, which follow each other within `between`.
+    async fn lines<T>(
+        &mut self,
+        route: Route,
+        between: Option<Duration>,
+    ) -> Result<Lines<T>, ClientError> {
+        let answer = self.request(self.limit, route, None::<&()>).await?;
         Ok(Lines {
             path: route.path(),
+            socket: self.socket.clone(),
+            between,
             body: answer.into_body(),
             line: BytesMut::new(),
             searched: 0,
@@ -212,9 +278,20 @@ impl Client {
         route: Route,
         body: Option<&impl Serialize>,
     ) -> Result<T, ClientError> {
-        let response = self.request(route, body).await?;
+        self.ask_for(Duration::ZERO, route, body).await
+    }
+
+    /// Asks for an answer that takes work for so long at most.
+    async fn ask_for<T: DeserializeOwned>(
+        &mut self,
+        work: Duration,
+        route: Route,
+        body: Option<&impl Serialize>,
+    ) -> Result<T, ClientError> {
+        let limit = self.limit.saturating_add(work);
+        let response = self.request(limit, route, body).await?;
         let status = response.status();
-        let body = response.into_body().collect().await?.aggregate();
+        let body = self.whole(response).await?;
         serde_json::from_reader(body.reader()).map_err(|source| ClientError::Answer {
             path: route.path(),
             status,
@@ -222,8 +299,16 @@ impl Client {
         })
     }
 
+    /// The whole body of an answer.
+    async fn whole(&self, response: Response<Incoming>) -> Result<impl Buf, ClientError> {
+        let collected = timeout(self.limit, response.into_body().collect()).await;
+        let collected = collected.map_err(|_| silent(&self.socket, self.limit))?;
+        Ok(collected?.aggregate())
+    }
+
     async fn request(
         &mut self,
+        limit: Duration,
         route: Route,
         body: Option<&impl Serialize>,
     ) -> Result<Response<Incoming>, ClientError> {
@@ -246,13 +331,18 @@ impl Client {
             hyper::header::HeaderValue::from_static("application/json"),
         );
 
-        self.sender.ready().await?;
-        let response = self.sender.send_request(request).await?;
+        let sender = &mut self.sender;
+        let exchange = async move {
+            sender.ready().await?;
+            sender.send_request(request).await
+        };
+        let response = timeout(limit, exchange).await;
+        let response = response.map_err(|_| silent(&self.socket, limit))??;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
         }
-        let body = response.into_body().collect().await?.aggregate();
+        let body = self.whole(response).await?;
         let refusal =
             serde_json::from_reader(body.reader()).map_err(|source| ClientError::Answer {
                 path,
@@ -260,6 +350,23 @@ impl Client {
                 source,
             })?;
         Err(ClientError::Refused(refusal))
+    }
+}
+
+fn unreachable(socket: &Path, source: io::Error) -> ClientError {
+    let socket = socket.to_owned();
+    match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            ClientError::NotRunning { socket }
+        }
+        _ => ClientError::Connect { socket, source },
+    }
+}
+
+fn silent(socket: &Path, limit: Duration) -> ClientError {
+    ClientError::Silent {
+        socket: socket.to_owned(),
+        limit,
     }
 }
 
@@ -272,6 +379,9 @@ impl Drop for Client {
 /// The lines of an answer as they arrive, one value in each.
 pub struct Lines<T> {
     path: &'static str,
+    socket: PathBuf,
+    /// Longest time from one part of the answer to the next; none: they come as things happen.
+    between: Option<Duration>,
     body: Incoming,
     /// Bytes received that were not returned yet.
     line: BytesMut,
@@ -294,7 +404,13 @@ impl<T: DeserializeOwned> Lines<T> {
                 continue;
             }
             self.searched = self.line.len();
-            match self.body.frame().await {
+            let frame = match self.between {
+                Some(limit) => timeout(limit, self.body.frame())
+                    .await
+                    .map_err(|_| silent(&self.socket, limit))?,
+                None => self.body.frame().await,
+            };
+            match frame {
                 Some(frame) => {
                     if let Ok(data) = frame?.into_data() {
                         self.line.extend_from_slice(&data);

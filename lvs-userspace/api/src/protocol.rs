@@ -58,6 +58,33 @@ pub enum Edit {
     Mark(MarkRule),
 }
 
+/// Many changes. Each service is written once, at the end, with all its changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Edits {
+    /// In their order.
+    pub edits: Vec<Edit>,
+    /// All of them are made or none. Otherwise one that is refused is left out.
+    #[serde(default)]
+    pub atomic: bool,
+}
+
+/// The changes that were refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// In the order of the request; empty: all were made. Of an atomic request, the first one: nothing was changed.
+    pub edits: Vec<RefusedEdit>,
+}
+
+/// A change that was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedEdit {
+    /// Place in the request, from 0.
+    pub place: usize,
+    /// The reason.
+    pub refusal: Refusal,
+}
+
 /// Refusal of a request, in the kernel's terms.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {

@@ -37,6 +37,9 @@ macro_rules! routes {
 routes! {
     /// Makes one change. Body: [`Edit`](crate::protocol::Edit).
     Edit: POST "/v1/edits",
+    /// Makes many changes, in their order. Body: [`Edits`](crate::protocol::Edits); answer:
+    /// [`Refused`](crate::protocol::Refused).
+    EditMany: POST "/v1/edits/many",
     /// Reads the files of all filters again; refused with what is wrong with them.
     ReloadFilters: POST "/v1/filters/reload",
     /// Answer: [`Services`](crate::protocol::Services).

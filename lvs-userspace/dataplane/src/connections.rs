@@ -25,33 +25,42 @@ pub struct Occupation {
 /// Entries that are looked at before what was found is handed on.
 const CHUNK: u32 = 8_192;
 
-/// Lists all connections as JSON, one a line, in pieces; ends early when `emit` says false.
-pub fn list(maps: &Maps, mut emit: impl FnMut(Vec<u8>) -> bool) {
-    let _ = list_table(maps, &maps.connections4, &mut emit)
-        && list_table(maps, &maps.connections6, &mut emit);
+/// A listing of all connections as JSON, one a line, in pieces: nobody holds a thread while a reader of it stalls.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// Entries of the IPv4 table, then of the IPv6 table, that were looked at.
+    looked_at: u64,
 }
 
-fn list_table<F: Family>(
-    maps: &Maps,
-    table: &EntryMapping<F>,
-    emit: &mut impl FnMut(Vec<u8>) -> bool,
-) -> bool {
-    let now = now();
-    let mut from = 0;
-    while from < table.len() {
-        let to = from.saturating_add(CHUNK).min(table.len());
+impl Listing {
+    /// The next piece; none after the last.
+    pub fn next(&mut self, maps: &Maps) -> Option<Vec<u8>> {
+        let first = u64::from(maps.connections4.len());
+        let all = first + u64::from(maps.connections6.len());
         let mut lines = Vec::new();
-        for connection in (from..to).filter_map(|way| connection(maps, table, way, now)) {
-            if serde_json::to_writer(&mut lines, &connection).is_ok() {
-                lines.push(b'\n');
-            }
+        while lines.is_empty() && self.looked_at < all {
+            let looked_at = if self.looked_at < first {
+                list(maps, &maps.connections4, self.looked_at, &mut lines)
+            } else {
+                first + list(maps, &maps.connections6, self.looked_at - first, &mut lines)
+            };
+            self.looked_at = looked_at;
         }
-        if !lines.is_empty() && !emit(lines) {
-            return false;
-        }
-        from = to;
+        (!lines.is_empty()).then_some(lines)
     }
-    true
+}
+
+/// Lists some connections of a table from this entry on; the entry to go on from.
+fn list<F: Family>(maps: &Maps, table: &EntryMapping<F>, from: u64, lines: &mut Vec<u8>) -> u64 {
+    let now = now();
+    let from = u32::try_from(from).unwrap_or(u32::MAX);
+    let to = from.saturating_add(CHUNK).min(table.len());
+    for connection in (from..to).filter_map(|way| connection(maps, table, way, now)) {
+        if serde_json::to_writer(&mut *lines, &connection).is_ok() {
+            lines.push(b'\n');
+        }
+    }
+    u64::from(to)
 }
 
 /// The connection that lives in a way and is not expired.

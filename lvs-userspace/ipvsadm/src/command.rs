@@ -44,7 +44,10 @@ pub enum Command {
         numeric: bool,
     },
     /// `-R`.
-    Restore,
+    Restore {
+        /// `--atomic`: all of the input or nothing.
+        atomic: bool,
+    },
     /// `--start-daemon`.
     StartDaemon(SyncDaemon),
     /// `--stop-daemon`.

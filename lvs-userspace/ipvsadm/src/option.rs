@@ -133,9 +133,9 @@ impl CommandName {
             ),
             Self::StopDaemon => (&[], &[O::SyncId]),
             Self::Verdicts => (&[], &[O::Exact]),
+            Self::Restore => (&[], &[O::Atomic]),
             Self::Flush
             | Self::Set
-            | Self::Restore
             | Self::Help
             | Self::Version
             | Self::Status
@@ -219,6 +219,7 @@ option_names! {
     SourcePort "sport",
     InInterface "in-interface",
     Snat "snat",
+    Atomic "atomic",
 }
 
 /// Value of a switch.
@@ -375,6 +376,7 @@ const SPELLINGS: &[Spelling] = {
         plain("source-port", None, Yes, O::SourcePort),
         plain("in-interface", None, Yes, O::InInterface),
         plain("snat", None, Yes, O::Snat),
+        plain("atomic", None, No, O::Atomic),
         plain("numeric", Some('n'), No, O::Numeric),
         plain("connection", Some('c'), No, O::Connection),
         plain("timeout", None, No, O::Timeout),

@@ -191,7 +191,9 @@ impl Line {
             CommandName::Save => Command::Save {
                 numeric: self.has(OptionName::Numeric),
             },
-            CommandName::Restore => Command::Restore,
+            CommandName::Restore => Command::Restore {
+                atomic: self.has(OptionName::Atomic),
+            },
             CommandName::StartDaemon => Command::StartDaemon(self.sync.daemon()?),
             CommandName::StopDaemon => Command::StopDaemon(self.sync.role()?),
             CommandName::Verdicts => Command::Verdicts {

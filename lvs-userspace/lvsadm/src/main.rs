@@ -1,16 +1,18 @@
 //! The director's ipvsadm, with verbs of its own.
 
 mod ipvsadm;
+mod options;
 mod socket;
 mod verbs;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let words: Vec<_> = std::env::args_os().collect();
+    let mut words: Vec<_> = std::env::args_os().collect();
+    let limit = options::take_timeout(&mut words);
     if verbs::is_verb(&words) {
-        verbs::main(words)
+        verbs::main(words, limit)
     } else {
-        ipvsadm::main(words)
+        ipvsadm::main(words, limit)
     }
 }

@@ -16,7 +16,9 @@ use axum::routing::{get, post};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use lvs_api::model::Protocol;
-use lvs_api::protocol::{Connection, Edit, Refusal, RefusalKind, Timeouts};
+use lvs_api::protocol::{
+    self, Connection, Edit, Refusal, RefusalKind, Refused, RefusedEdit, Timeouts,
+};
 use lvs_api::route::Route;
 use parking_lot::Mutex;
 use tempfile::TempDir;
@@ -63,6 +65,7 @@ impl Stub {
         };
         let routes = axum::Router::new()
             .route(Route::Edit.path(), post(edit))
+            .route(Route::EditMany.path(), post(edit_many))
             .route(
                 Route::Timeouts.path(),
                 get(move || async move { Json(timeouts) }),
@@ -111,6 +114,18 @@ async fn edit(State(edits): State<Edits>, Json(edit): Json<Edit>) -> axum::respo
         return (StatusCode::NOT_FOUND, Json(refusal)).into_response();
     }
     StatusCode::NO_CONTENT.into_response()
+}
+
+async fn edit_many(State(edits): State<Edits>, Json(many): Json<protocol::Edits>) -> Json<Refused> {
+    let refused = (0..).zip(&many.edits).filter_map(|(place, edit)| {
+        let refusal = Refusal::new(RefusalKind::NoSuchService, "there is none");
+        matches!(edit, Edit::DeleteService { .. }).then_some(RefusedEdit { place, refusal })
+    });
+    let refused = refused.collect::<Vec<_>>();
+    if refused.is_empty() || !many.atomic {
+        edits.lock().extend(many.edits);
+    }
+    Json(Refused { edits: refused })
 }
 
 fn line(number: u16) -> String {
@@ -198,6 +213,54 @@ fn restoring_goes_on_after_a_refusal_and_its_exit_code_is_the_last_lines() {
         let output = command.output().unwrap();
         assert_eq!(output.status.code(), Some(code), "{lines}");
         assert_eq!(stub.edits().len() - before, edits, "{lines}");
+    }
+}
+
+#[test]
+fn an_atomic_restore_names_the_line_that_is_wrong_and_changes_nothing() {
+    let stub = Stub::start(0, 0);
+    let file = stub.folder.path().join("rules");
+    for (lines, error) in [
+        (
+            "-C\n-Z\n\n-D -t 1.2.3.4:80\n-C\n",
+            "line 4: No such service\nnothing was changed\n",
+        ),
+        (
+            "-C\n-A -t 1.2.3.4:80x\n",
+            "line 2: illegal virtual server address[:port] specified\nnothing was changed\n",
+        ),
+        (
+            "-C\n-Ln\n",
+            "line 2: only changes of virtual services and real servers can be atomic\nnothing was changed\n",
+        ),
+    ] {
+        std::fs::write(&file, lines).unwrap();
+        let mut command = stub.lvsadm("-R --atomic");
+        command.stdin(std::fs::File::open(&file).unwrap());
+        let output = command.output().unwrap();
+        assert_eq!(text(&output.stderr), error);
+        assert_eq!(output.status.code(), Some(255), "{lines}");
+        assert_eq!(stub.edits(), [], "{lines}");
+    }
+}
+
+#[test]
+fn a_daemon_that_does_not_answer_is_not_waited_for_longer_than_the_timeout() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("socket");
+    // It never accepts.
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    for line in ["-Ln", "role", "status", "-C"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_lvsadm"))
+            .env("LVS_SOCKET", &socket)
+            .args(["--timeout", "200ms"])
+            .args(line.split_whitespace())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let said = text(&output.stderr);
+        assert!(said.contains("lvsd does not answer"), "{line}: {said}");
+        assert_eq!(output.status.code(), Some(2), "{line}");
     }
 }
 

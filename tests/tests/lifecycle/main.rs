@@ -1,6 +1,7 @@
 //! The life of the daemon, and the commands of an operator: exit codes, moments of return, texts.
 
 mod alerts;
+mod answers;
 mod autoreload;
 mod commands;
 mod daemon_lab;

@@ -1,5 +1,7 @@
 //! The desired state of the tables as a whole.
 
+use std::collections::HashMap;
+
 use lvs_api::mark::MarkRule;
 use lvs_api::model::ServiceId;
 use lvs_api::protocol::{Edit, Refusal, Timeouts};
@@ -16,6 +18,10 @@ pub struct Configuration {
     pub timeouts: Option<Timeouts>,
     /// Rules that give packets firewall marks.
     pub marks: Vec<MarkRule>,
+    /// Places of the services.
+    places: HashMap<ServiceId, usize>,
+    /// Number of their real servers.
+    servers: usize,
 }
 
 impl Configuration {
@@ -41,21 +47,33 @@ impl Configuration {
                 self.marks.retain(|other| !other.matches_same(&rule));
                 self.marks.extend((rule.mark != 0).then_some(rule));
             }
-            Edit::Flush => self.services.clear(),
+            Edit::Flush => {
+                self.services.clear();
+                self.places.clear();
+                self.servers = 0;
+            }
             // Counters are not part of what is configured.
             Edit::Zero { .. } => {}
             edit => {
                 let Some(id) = subject(edit).map(canonical_service) else {
                     return Ok(());
                 };
-                let place = self.services.iter().position(|(service, _)| *service == id);
+                let place = self.places.get(&id).copied();
                 let current = place
                     .and_then(|place| self.services.get(place))
                     .map(|(_, wanted)| wanted);
-                match (after(current, edit)?, place) {
-                    (Some(wanted), None) => self.services.push((id, wanted)),
+                let servers =
+                    |wanted: Option<&Wanted>| wanted.map_or(0, |wanted| wanted.servers.len());
+                let wanted = after(current, edit)?;
+                self.servers += servers(wanted.as_ref());
+                self.servers -= servers(current);
+                match (wanted, place) {
+                    (Some(wanted), None) => {
+                        self.places.insert(id, self.services.len());
+                        self.services.push((id, wanted));
+                    }
                     (Some(wanted), Some(place)) => self.services[place].1 = wanted,
-                    (None, Some(place)) => drop(self.services.remove(place)),
+                    (None, Some(place)) => self.remove(place),
                     (None, None) => {}
                 }
             }
@@ -63,18 +81,19 @@ impl Configuration {
         self.check_limits()
     }
 
+    fn remove(&mut self, place: usize) {
+        self.services.remove(place);
+        let services = self.services.iter().enumerate();
+        self.places = services.map(|(place, (id, _))| (*id, place)).collect();
+    }
+
     fn check_limits(&self) -> Result<(), Refusal> {
-        let servers: usize = self
-            .services
-            .iter()
-            .map(|(_, wanted)| wanted.servers.len())
-            .sum();
         if self.services.len() > MAX_SERVICES as usize {
             return Err(Refusal::no_room(format!(
                 "there can be {MAX_SERVICES} virtual services at most"
             )));
         }
-        if servers > MAX_SERVERS as usize {
+        if self.servers > MAX_SERVERS as usize {
             return Err(Refusal::no_room(format!(
                 "there can be {MAX_SERVERS} real servers at most"
             )));

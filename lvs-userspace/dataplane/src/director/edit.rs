@@ -1,6 +1,6 @@
 //! Changes of the operator: each is made whole or refused whole.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 
 use lvs_api::mark::MarkRule;
@@ -68,7 +68,7 @@ impl Director {
     }
 
     /// Makes changes of one service as one.
-    fn edit_service(&mut self, id: &ServiceId, edits: &[Edit]) -> Result<(), Refusal> {
+    pub(super) fn edit_service(&mut self, id: &ServiceId, edits: &[Edit]) -> Result<(), Refusal> {
         let id = canonical_service(id);
         let mut wanted = self.wanted(&id).cloned();
         for edit in edits {
@@ -86,8 +86,9 @@ impl Director {
             timeouts::set(&self.maps.config, timeouts)?;
         }
         let all = &configuration.services;
+        let stays: HashSet<_> = all.iter().map(|(id, _)| id).collect();
         for id in self.services.ids() {
-            if all.iter().all(|(wanted, _)| *wanted != id) {
+            if !stays.contains(&id) {
                 self.remove_service(id)?;
             }
         }
@@ -118,7 +119,7 @@ impl Director {
     }
 
     /// Starts the counters and rates of a service and its servers, or of all, at zero.
-    fn zero(&mut self, id: Option<&ServiceId>) -> Result<(), Refusal> {
+    pub(super) fn zero(&mut self, id: Option<&ServiceId>) -> Result<(), Refusal> {
         let wanted = id.map(canonical_service);
         let mut found = false;
         let services = self.services.configured();
@@ -141,7 +142,7 @@ impl Director {
     }
 
     /// From now on these packets carry a mark; 0: none.
-    fn set_mark(&mut self, rule: &MarkRule) -> Result<(), Refusal> {
+    pub(super) fn set_mark(&mut self, rule: &MarkRule) -> Result<(), Refusal> {
         let rule = canonical_rule(rule)?;
         if rule.mark == 0 {
             self.filter.mark_stale();

@@ -20,6 +20,7 @@
 mod address_filter;
 mod adopt;
 mod allocator;
+mod batch;
 mod configuration;
 mod down;
 mod edit;

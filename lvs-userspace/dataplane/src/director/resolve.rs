@@ -17,13 +17,8 @@ impl Director {
         }
     }
 
-    /// Has an address resolved that is about to become a real server's. True if it is already.
-    pub fn expect(&self, address: IpAddr) -> bool {
-        self.hops.expect(&BTreeSet::from([address]))
-    }
-
-    /// The same for many addresses. True if all of them are resolved already.
-    pub fn expect_all(&self, addresses: &BTreeSet<IpAddr>) -> bool {
+    /// Has addresses resolved that are about to become real servers'. True if all of them are already.
+    pub fn expect(&self, addresses: &BTreeSet<IpAddr>) -> bool {
         self.hops.expect(addresses)
     }
 

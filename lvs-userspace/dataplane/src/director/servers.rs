@@ -1,6 +1,6 @@
 //! The real servers by index, and their records in the map.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::mem::offset_of;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -27,6 +27,10 @@ pub(super) struct Servers {
     maps: Arc<Maps>,
     by_index: BTreeMap<u32, RealServer>,
     by_address: HashMap<(u32, SocketAddr), u32>,
+    /// The servers of each service.
+    of_service: BTreeSet<(u32, u32)>,
+    /// The servers at each host.
+    of_host: BTreeSet<(IpAddr, u32)>,
     trash: Trash,
 }
 
@@ -36,6 +40,8 @@ impl Servers {
             maps,
             by_index: BTreeMap::new(),
             by_address: HashMap::new(),
+            of_service: BTreeSet::new(),
+            of_host: BTreeSet::new(),
             trash: Trash::default(),
         }
     }
@@ -53,8 +59,7 @@ impl Servers {
             address,
             down: record.flags & (Server::DOWN | Server::RESET),
         };
-        self.by_address.insert((server.service, address), index);
-        self.by_index.insert(index, server);
+        self.index(index, server);
         Some((address.ip(), record.hop))
     }
 
@@ -76,8 +81,15 @@ impl Servers {
             address,
             down: 0,
         };
+        self.index(index, server);
+    }
+
+    fn index(&mut self, index: u32, server: RealServer) {
+        self.of_service.insert((server.service, index));
+        self.of_host.insert((server.address.ip(), index));
+        self.by_address
+            .insert((server.service, server.address), index);
         self.by_index.insert(index, server);
-        self.by_address.insert((service, address), index);
     }
 
     /// Clears the record of a server that no packet can refer to; false if there is none.
@@ -87,6 +99,8 @@ impl Servers {
         };
         self.trash.remove(index);
         self.by_address.remove(&(server.service, server.address));
+        self.of_service.remove(&(server.service, index));
+        self.of_host.remove(&(server.address.ip(), index));
         self.maps.servers.write(index, Server::new_zeroed());
         true
     }
@@ -161,10 +175,8 @@ impl Servers {
 
     /// Indexes of a service's servers, deleted ones included.
     pub(super) fn of_service(&self, service: u32) -> impl Iterator<Item = u32> {
-        let servers = self.by_index.iter();
-        servers
-            .filter(move |(_, server)| server.service == service)
-            .map(|(&index, _)| index)
+        let servers = self.of_service.range((service, 0)..=(service, u32::MAX));
+        servers.map(|&(_, index)| index)
     }
 
     /// Indexes of the services that any server belongs to.
@@ -217,11 +229,7 @@ impl Servers {
 
     /// Sends packets of all servers at an address by another hop.
     pub(super) fn set_hop(&self, address: IpAddr, hop: u32) {
-        for (&index, _) in self
-            .by_index
-            .iter()
-            .filter(|(_, server)| server.address.ip() == address)
-        {
+        for &(_, index) in self.of_host.range((address, 0)..=(address, u32::MAX)) {
             self.store_hop(index, hop);
         }
     }

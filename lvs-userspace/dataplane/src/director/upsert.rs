@@ -95,7 +95,7 @@ impl Director {
     /// Starts the counters of a service that is added at zero, and those of its servers that come back from
     /// the trash: it is another service now, as for `__ip_vs_update_dest`. (The index may have been one of
     /// another identity.)
-    fn start_counting(&mut self, index: u32) {
+    pub(super) fn start_counting(&mut self, index: u32) {
         self.statistics.zero_service(index);
         for server in self.servers.of_service(index) {
             self.statistics.zero_server(server);

@@ -78,7 +78,8 @@ fn everything_else_is_understood_too() {
         ("-L --daemon", Command::SyncDaemons),
         ("-Sn", Command::Save { numeric: true }),
         ("-S --sort", Command::Save { numeric: false }),
-        ("-R", Command::Restore),
+        ("-R", Command::Restore { atomic: false }),
+        ("-R --atomic", Command::Restore { atomic: true }),
         ("-C", Command::Edit(Edit::Flush)),
         ("-Z", Command::Edit(Edit::Zero { service: None })),
         (

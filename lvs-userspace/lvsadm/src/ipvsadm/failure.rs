@@ -15,6 +15,8 @@ pub(super) enum Failure {
     NothingToList,
     /// So many rules of netfilter were not imported; each was reported with its reason.
     NotImported(usize),
+    /// A command among those of `-R --atomic` that cannot be undone.
+    NotAtomic,
     /// Standard output went away or is full.
     Output(io::Error),
     /// The commands could not be read.
@@ -50,6 +52,9 @@ impl Failure {
             Self::NotImported(rules) => {
                 format!("not imported: {rules} of the rules that set a mark")
             }
+            Self::NotAtomic => {
+                "only changes of virtual services and real servers can be atomic".to_owned()
+            }
             Self::Output(error) if error.kind() == ErrorKind::BrokenPipe => return None,
             Self::Output(error) => format!("cannot write to standard output: {error}"),
             Self::Input(error) => format!("cannot read standard input: {error}"),
@@ -63,6 +68,7 @@ impl Failure {
             Self::Daemon(error) if is_permission(error) => 255,
             Self::Daemon(_) => 2,
             Self::Output(error) if error.kind() == ErrorKind::BrokenPipe => 0,
+            Self::NotAtomic => 2,
             Self::NothingToList | Self::NotImported(_) | Self::Output(_) | Self::Input(_) => 1,
         }
     }

@@ -34,22 +34,22 @@ pub(super) fn print(out: &mut impl Write, program: &str) -> io::Result<()> {
     } else {
         "lvsadm"
     };
-    let (before, verbs) = HELP.split_once(VERBS).unwrap_or((HELP, ""));
-    let (verbs, after) = verbs.split_once(AFTER_VERBS).unwrap_or(("", verbs));
+    let (before, after) = HELP.split_once(VERBS).unwrap_or((HELP, ""));
     // ipvsadm has no verbs.
     let verbs = if is_ipvsadm(program) {
         String::new()
     } else {
-        format!("{VERBS}{verbs}")
+        format!(
+            "Verbs (see `{name} VERB --help`):\n{}",
+            crate::verbs::verbs_help()
+        )
     };
-    let text = format!("{before}{verbs}{AFTER_VERBS}{after}");
-    write!(out, "{}", text.replace("PROGRAM", name))
+    write!(out, "{}", before.replace("PROGRAM", name))?;
+    write!(out, "{verbs}{}", after.replace("PROGRAM", name))
 }
 
-/// First words of the part about verbs.
-const VERBS: &str = "Real servers that lvsd probes";
-/// First words of the part after it.
-const AFTER_VERBS: &str = "Everything else:";
+/// Place of the part about verbs.
+const VERBS: &str = "VERBS\n";
 
 const HELP: &str = "\
 Administers the virtual services of a running director (lvsd).
@@ -86,13 +86,7 @@ Looking:
   -L, --list --daemon           running synchronization
   --verdicts [-X]               number of packets by verdict (-X: also verdicts without packets)
   --status                      the director itself: interfaces, tables, unresolved next hops
-Real servers that lvsd probes (see `PROGRAM VERB --help`):
-  status [--json]               state and its age, last probe, connections, weights
-  server VIRTUAL REAL ready|drain|maint  set a real server ready, draining or in maintenance
-  weight VIRTUAL REAL N|N%|configured    its weight in place of the configured one
-  drain REAL [--timeout TIME]   drain it and wait until its connections have ended
-  filter show|set|clear|reload  which clients may begin connections, and how many
-  events                        changes of state as they happen, as lines of JSON
+VERBS
 Everything else:
   -Z, --zero [SERVICE]          set the counters to zero
   --set TCP TCPFIN UDP          timeouts in seconds; 0 leaves one as it is
@@ -106,7 +100,8 @@ Everything else:
   --import-marks                make rules of what `iptables-save -t mangle` prints (from stdin);
         exit code 1 if a rule that sets a mark was left out
   -S, --save [-n]               print the services as commands
-  -R, --restore                 execute the commands on standard input, one a line
+  -R, --restore [--atomic]      execute the commands on standard input, one a line; with --atomic
+                                all of them or, if one is refused, none
   --start-daemon master|backup, --stop-daemon master|backup
                                 replicate connections by the protocol of the kernel's IPVS:
                                 multicast, not encrypted (for lvsd's own, see `lvsd --peer`)
@@ -147,6 +142,7 @@ Options of listings:
   --nosort          in the director's own order
 
   --socket PATH     control socket of lvsd (also in LVS_SOCKET); /run/lvs/lvsd.sock unless given
+  --timeout TIME    before the command: lvsd has to answer within it (3, 500ms); 10s unless given
 
 Understood, but refused by lvsd so far: --pe, gue and gre.
 

@@ -1,12 +1,13 @@
 //! A session: executes commands by requests to the daemon, and prints the answers.
 
 use std::ffi::OsString;
-use std::io::{self, BufRead, BufWriter, Stdout, Write};
+use std::io::{self, BufRead, BufWriter, IsTerminal as _, Stdout, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use lvs_api::client::Client;
-use lvs_api::protocol::{Edit, Service};
+use lvs_api::client::{Client, ClientError};
+use lvs_api::protocol::{Edit, Edits, RefusedEdit, Service};
 use lvs_api::sync::SyncCommand;
 use lvs_ipvsadm::command::{Command, Invocation};
 use lvs_ipvsadm::error::UsageError;
@@ -19,18 +20,18 @@ use super::{help, marks, status, verdicts};
 use crate::socket;
 
 /// Runs `lvsadm` with the words it was called with; the first one, its own name, decides whether it
-/// is `ipvsadm-save` or `ipvsadm-restore`.
-pub(crate) fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+/// is `ipvsadm-save` or `ipvsadm-restore`. lvsd has the time `limit` for each answer.
+pub(crate) fn main(words: impl IntoIterator<Item = OsString>, limit: Duration) -> ExitCode {
     let mut words = words
         .into_iter()
         .map(|word| word.to_string_lossy().into_owned());
     let program = words.next().unwrap_or_else(|| "lvsadm".to_owned());
     let words: Vec<_> = words.collect();
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
+        .enable_all()
         .build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(run(&program, words)),
+        Ok(runtime) => runtime.block_on(run(&program, words, limit)),
         Err(error) => Err(Failure::Input(error)),
     };
     ExitCode::from(match result {
@@ -39,7 +40,7 @@ pub(crate) fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     })
 }
 
-async fn run(program: &str, words: Vec<String>) -> Result<u8, Failure> {
+async fn run(program: &str, words: Vec<String>, limit: Duration) -> Result<u8, Failure> {
     let name = Path::new(program)
         .file_name()
         .map_or(program.into(), |name| name.to_string_lossy());
@@ -52,26 +53,26 @@ async fn run(program: &str, words: Vec<String>) -> Result<u8, Failure> {
             let words = std::iter::once("-S".to_owned())
                 .chain(socket_and_numeric)
                 .collect();
-            Session::new(program).run(parse(program, words)?).await
+            Session::new(program, limit)
+                .run(parse(program, words)?)
+                .await
         }
         "ipvsadm-restore" => {
             let words = std::iter::once("-R".to_owned()).chain(words).collect();
-            let mut session = Session::new(program);
+            let mut session = Session::new(program, limit);
             session.socket = parse(program, words)?.socket;
             // All lines are read before the tables are flushed: an input that breaks off loses nothing.
             let lines: Result<Vec<_>, _> = io::stdin().lock().lines().collect();
             let lines = lines.map_err(Failure::Input)?;
-            session.client().await?.edit(&Edit::Flush).await?;
-            session
-                .restore(
-                    lines
-                        .into_iter()
-                        .filter(|line| !line.starts_with('#'))
-                        .map(Ok),
-                )
+            let lines = lines.into_iter().filter(|line| !line.starts_with('#'));
+            let clear = std::iter::once("-C".to_owned());
+            session.restore(clear.chain(lines).map(Ok), false).await
+        }
+        _ => {
+            Session::new(program, limit)
+                .run(parse(program, words)?)
                 .await
         }
-        _ => Session::new(program).run(parse(program, words)?).await,
     }
 }
 
@@ -104,28 +105,73 @@ fn report_line(message: &str) {
     drop(writeln!(io::stderr(), "{message}"));
 }
 
+/// Lines of `-R` that are not carried out yet.
+struct Batch {
+    edits: Edits,
+    /// By line number: an edit, or what is wrong with the line.
+    outcomes: Vec<(usize, Result<(), Failure>)>,
+    /// Exit code so far.
+    code: u8,
+}
+
+impl Batch {
+    const fn new(atomic: bool) -> Self {
+        let edits = Vec::new();
+        Self {
+            edits: Edits { edits, atomic },
+            outcomes: Vec::new(),
+            code: 0,
+        }
+    }
+
+    fn add(&mut self, number: usize, line: Result<Edit, Failure>) {
+        let outcome = line.map(|edit| self.edits.edits.push(edit));
+        self.outcomes.push((number, outcome));
+    }
+
+    fn take(&mut self) -> (Edits, Vec<(usize, Result<(), Failure>)>) {
+        let edits = std::mem::take(&mut self.edits.edits);
+        let atomic = self.edits.atomic;
+        (Edits { edits, atomic }, std::mem::take(&mut self.outcomes))
+    }
+}
+
+/// The command of a line of `-R`.
+fn parse_line(program: &str, words: Vec<String>) -> Result<Command, Failure> {
+    let invocation = parse(program, words)?;
+    if invocation.socket.is_some() {
+        return Err(UsageError::UnknownOption("--socket".to_owned()).into());
+    }
+    if let Command::Restore { .. } = invocation.command {
+        return Err(UsageError::NoCommand(program.to_owned()).into());
+    }
+    Ok(invocation.command)
+}
+
 /// One run of the program, with one connection to the daemon, which is made by the first request.
 struct Session<'a> {
     program: &'a str,
     socket: Option<PathBuf>,
     client: Option<Client>,
+    limit: Duration,
     out: BufWriter<Stdout>,
 }
 
 impl<'a> Session<'a> {
-    fn new(program: &'a str) -> Self {
+    fn new(program: &'a str, limit: Duration) -> Self {
         Self {
             program,
             socket: None,
             client: None,
+            limit,
             out: BufWriter::new(io::stdout()),
         }
     }
 
     async fn run(mut self, invocation: Invocation) -> Result<u8, Failure> {
         self.socket = invocation.socket;
-        let code = if invocation.command == Command::Restore {
-            self.restore(io::stdin().lines()).await?
+        let code = if let Command::Restore { atomic } = invocation.command {
+            self.restore(io::stdin().lines(), atomic).await?
         } else {
             let outcome = self.execute(invocation.command).await;
             self.out.flush()?;
@@ -139,45 +185,95 @@ impl<'a> Session<'a> {
     async fn client(&mut self) -> Result<&mut Client, Failure> {
         let client = match self.client.take() {
             Some(client) => client,
-            None => Client::connect(&socket::path(self.socket.clone())).await?,
+            None => {
+                let socket = socket::path(self.socket.clone());
+                Client::connect_within(&socket, self.limit).await?
+            }
         };
         Ok(self.client.insert(client))
     }
 
-    /// `-R`: every line is a command line of its own; the exit code is the last one's.
+    /// `-R`: every line is a command line of its own; the exit code is the last one's. Edits are sent together: at the
+    /// end, or before another command. With `atomic` all of them are made, or none.
     async fn restore(
         &mut self,
         lines: impl Iterator<Item = io::Result<String>>,
+        atomic: bool,
     ) -> Result<u8, Failure> {
-        let mut code = 0;
-        for line in lines {
+        let interactive = io::stdin().is_terminal();
+        let mut batch = Batch::new(atomic);
+        for (number, line) in (1..).zip(lines) {
             let words = restore::words(&line.map_err(Failure::Input)?);
             if words.is_empty() {
                 continue;
             }
-            code = match self.restore_line(words).await {
-                Ok(true) => 0,
-                Ok(false) => return Ok(0),
-                Err(failure) if failure.ends_restore() => return Err(failure),
-                Err(failure) => report(&failure),
-            };
+            match parse_line(self.program, words) {
+                Ok(Command::Edit(edit)) => batch.add(number, Ok(edit)),
+                Ok(_) if atomic => batch.add(number, Err(Failure::NotAtomic)),
+                Ok(command) => {
+                    self.send(&mut batch).await?;
+                    let last = matches!(command, Command::Help | Command::Version);
+                    let outcome = self.execute(command).await;
+                    self.out.flush()?;
+                    match outcome {
+                        Ok(()) if last => return Ok(0),
+                        Ok(()) => batch.code = 0,
+                        Err(failure) if failure.ends_restore() => return Err(failure),
+                        Err(failure) => batch.code = report(&failure),
+                    }
+                }
+                Err(failure) if failure.ends_restore() && !atomic => {
+                    self.send(&mut batch).await?;
+                    return Err(failure);
+                }
+                Err(failure) => batch.add(number, Err(failure)),
+            }
+            if interactive && !atomic {
+                self.send(&mut batch).await?;
+            }
         }
-        Ok(code)
+        self.send(&mut batch).await?;
+        Ok(batch.code)
     }
 
-    /// Executes a line of `-R`. False ends the run: after help.
-    async fn restore_line(&mut self, words: Vec<String>) -> Result<bool, Failure> {
-        let invocation = parse(self.program, words)?;
-        if invocation.socket.is_some() {
-            return Err(UsageError::UnknownOption("--socket".to_owned()).into());
+    /// Sends the edits of a batch, and reports what failed, in the order of the lines.
+    async fn send(&mut self, batch: &mut Batch) -> Result<(), Failure> {
+        let (edits, mut outcomes) = batch.take();
+        if edits.edits.is_empty() && outcomes.is_empty() {
+            return Ok(());
         }
-        if invocation.command == Command::Restore {
-            return Err(UsageError::NoCommand(self.program.to_owned()).into());
+        let wrong = edits.atomic && outcomes.iter().any(|(_, outcome)| outcome.is_err());
+        if !edits.edits.is_empty() && !wrong {
+            let refused = self.client().await?.edit_many(&edits).await?;
+            let mut places = outcomes.iter_mut().filter(|(_, outcome)| outcome.is_ok());
+            let mut passed = 0;
+            for RefusedEdit { place, refusal } in refused.edits {
+                let outcome = places.nth(place - passed);
+                passed = place + 1;
+                if let Some((_, outcome)) = outcome {
+                    *outcome = Err(Failure::Daemon(ClientError::Refused(refusal)));
+                }
+            }
         }
-        let more = !matches!(invocation.command, Command::Help | Command::Version);
-        self.execute(invocation.command).await?;
-        self.out.flush()?;
-        Ok(more)
+        let mut failed = false;
+        for (number, outcome) in &outcomes {
+            batch.code = match outcome {
+                Ok(()) => 0,
+                Err(failure) if edits.atomic => {
+                    failed = true;
+                    if let Some(message) = failure.message() {
+                        report_line(&format!("line {number}: {message}"));
+                    }
+                    failure.exit_code()
+                }
+                Err(failure) => report(failure),
+            };
+        }
+        if failed {
+            report_line("nothing was changed");
+            batch.code = 255;
+        }
+        Ok(())
     }
 
     /// `--import-marks`: reads the output of `iptables-save`, sets its rules, and prints them. Fails if one was
@@ -270,7 +366,7 @@ impl<'a> Session<'a> {
             Command::Version => writeln!(self.out, "{}", help::version(self.program))?,
             Command::Help => help::print(&mut self.out, self.program)?,
             // Callers handle it.
-            Command::Restore => {}
+            Command::Restore { .. } => {}
         }
         Ok(())
     }

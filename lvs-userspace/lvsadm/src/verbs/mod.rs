@@ -1,7 +1,7 @@
 //! `lvsadm`'s verbs: operation of the director and its real servers.
 //!
-//! A command line whose first word is one of the [`VERBS`] is a verb's; any other is ipvsadm's
-//! ([`crate::ipvsadm`]), whose commands all begin with `-`.
+//! A command line whose first word is a word is a verb's; any other is ipvsadm's ([`crate::ipvsadm`]), whose commands
+//! all begin with `-`.
 
 mod arguments;
 mod clock;
@@ -11,6 +11,7 @@ mod drain;
 mod events;
 mod failure;
 mod filter;
+mod help;
 mod overrides;
 mod progress;
 mod role;
@@ -20,12 +21,14 @@ mod status;
 mod sync;
 mod target;
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use lvs_api::client::Client;
 use lvs_api::role::Handover;
 
@@ -33,24 +36,11 @@ use self::arguments::{Arguments, Connections, Sync, Verb};
 use self::failure::Failure;
 use crate::socket;
 
+pub(crate) use self::help::verbs as verbs_help;
 pub(crate) use self::target::text as service_text;
 
-/// First words that are verbs.
-const VERBS: [&str; 11] = [
-    "server",
-    "weight",
-    "drain",
-    "connections",
-    "filter",
-    "status",
-    "events",
-    "role",
-    "sync",
-    "handover",
-    "help",
-];
-
-/// True for the command line of a verb. Called as `ipvsadm`, the program has none.
+/// True for the command line of a verb, or of a word that is none but no command of ipvsadm's either. Called as
+/// `ipvsadm`, the program has none.
 pub(crate) fn is_verb(words: &[OsString]) -> bool {
     let mut words = words.iter().map(|word| word.to_string_lossy());
     let program = words.next().unwrap_or_default();
@@ -58,24 +48,40 @@ pub(crate) fn is_verb(words: &[OsString]) -> bool {
     if program.to_string_lossy().starts_with("ipvsadm") {
         return false;
     }
+    first_word(words).is_some_and(|word| !word.is_empty() && !word.starts_with('-'))
+}
+
+/// The first word after the program's name and the only option that may precede a verb.
+fn first_word<'a>(mut words: impl Iterator<Item = Cow<'a, str>>) -> Option<Cow<'a, str>> {
     loop {
-        match words.next().as_deref() {
-            // The only option that may precede a verb.
-            Some("--socket") => drop(words.next()),
-            Some(option) if option.starts_with("--socket=") => {}
-            Some(word) => return VERBS.contains(&word),
-            None => return false,
+        let word = words.next()?;
+        if word == "--socket" {
+            words.next();
+        } else if !word.starts_with("--socket=") {
+            return Some(word);
         }
     }
 }
 
-/// Executes the command line of a verb.
-pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
+/// True for a command line whose verb there is not.
+fn is_unknown(words: &[OsString]) -> bool {
+    let words = words.iter().skip(1).map(|word| word.to_string_lossy());
+    let known = |name: &str| name == "help" || Arguments::command().find_subcommand(name).is_some();
+    first_word(words).is_some_and(|word| !known(&word))
+}
+
+/// Executes the command line of a verb. lvsd has the time `limit` for each answer.
+pub(crate) fn main(words: Vec<OsString>, limit: Duration) -> ExitCode {
+    let unknown = is_unknown(&words);
     let arguments = match Arguments::try_parse_from(arguments::joined(words)) {
         Ok(arguments) => arguments,
         Err(error) => {
             // If this cannot be written there is no other place for it.
             drop(error.print());
+            // As ipvsadm ends at a word that it does not know.
+            if unknown {
+                return ExitCode::from(255);
+            }
             return ExitCode::from(if error.use_stderr() {
                 failure::USAGE
             } else {
@@ -87,7 +93,7 @@ pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
         .enable_all()
         .build();
     let outcome = match runtime {
-        Ok(runtime) => runtime.block_on(run(arguments)),
+        Ok(runtime) => runtime.block_on(run(arguments, limit)),
         Err(error) => Err(Failure::Output(error)),
     };
     ExitCode::from(outcome.unwrap_or_else(|failure| {
@@ -99,8 +105,8 @@ pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
 }
 
 /// Executes a verb; the exit code.
-async fn run(arguments: Arguments) -> Result<u8, Failure> {
-    let mut client = Client::connect(&socket::path(arguments.socket)).await?;
+async fn run(arguments: Arguments, limit: Duration) -> Result<u8, Failure> {
+    let mut client = Client::connect_within(&socket::path(arguments.socket), limit).await?;
     let mut out = io::stdout();
     match arguments.verb {
         Verb::Server(arguments) => overrides::server(&mut client, &arguments).await?,
@@ -165,7 +171,8 @@ mod tests {
         assert!(!verb("lvsadm -Ln"));
         assert!(!verb("lvsadm --socket status -Ln"));
         assert!(!verb("lvsadm -A -s status"));
-        assert!(!verb("lvsadm nonsense"));
+        // clap knows the verb that was meant.
+        assert!(verb("lvsadm handovr"));
         assert!(!verb("ipvsadm status"));
         assert!(!verb("lvsadm"));
     }

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::routing::{MethodFilter, MethodRouter, on};
 use lvs_api::protocol::{Refusal, RefusalKind};
 use lvs_api::route::Route;
@@ -12,6 +13,9 @@ use tokio::net::UnixListener;
 use super::answer::refused;
 use super::state::Control;
 use super::{daemon, health, replication, role, tables};
+
+/// Largest body of many edits in bytes: more than all tables hold.
+const LARGEST_EDITS: usize = 256 << 20;
 
 /// Answers requests until `stop` returns.
 pub(crate) async fn serve(
@@ -41,6 +45,9 @@ fn handler(route: Route) -> MethodRouter<Arc<Control>> {
         MethodFilter::try_from(route.method()).expect("axum knows every method of the routes");
     match route {
         Route::Edit => on(method, tables::edit),
+        Route::EditMany => {
+            on(method, tables::edit_many).layer(DefaultBodyLimit::max(LARGEST_EDITS))
+        }
         Route::ReloadFilters => on(method, tables::reload_filters),
         Route::Services => on(method, tables::services),
         Route::Connections => on(method, tables::connections),

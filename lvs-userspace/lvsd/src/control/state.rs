@@ -16,10 +16,13 @@ use lvs_health::controller::Handle;
 use lvs_replication::ipvs::{SyncDaemons, SyncOptions};
 use lvs_replication::peer::Peers;
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 
 /// Events that wait for a reader at most.
 const EVENTS: usize = 64;
+
+/// Threads that list connections at most.
+const LISTINGS: usize = 2;
 
 /// A request to read the configuration again. The answer says what is wrong with it.
 pub(crate) type Reload = oneshot::Sender<Result<(), String>>;
@@ -35,6 +38,8 @@ pub(crate) struct Control {
     occupation: Mutex<Occupation>,
     not_sent: Mutex<NotSent>,
     client_macs: Mutex<Arc<HashSet<Mac>>>,
+    /// Listings of connections that go on at a time: other requests are to be answered, too.
+    listings: Semaphore,
     reloads: mpsc::Sender<Reload>,
     controller: OnceLock<Handle>,
     /// Events that are not the controller's.
@@ -61,6 +66,7 @@ impl Control {
             occupation: Mutex::default(),
             not_sent: Mutex::default(),
             client_macs: Mutex::default(),
+            listings: Semaphore::new(LISTINGS),
             reloads,
             controller: OnceLock::new(),
             events: broadcast::Sender::new(EVENTS),
@@ -124,6 +130,11 @@ impl Control {
         let (answer, outcome) = oneshot::channel();
         self.reloads.send(answer).await.ok()?;
         outcome.await.ok()
+    }
+
+    /// Turns of those who list connections.
+    pub(super) const fn listings(&self) -> &Semaphore {
+        &self.listings
     }
 
     /// The role of this director.

@@ -1,5 +1,6 @@
 //! Requests about the tables: edits, services, connections, timeouts, marks, verdicts.
 
+use std::collections::{BTreeSet, HashSet};
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,12 +12,16 @@ use axum::extract::State;
 use axum::response::Response;
 use lvs_api::connections::{DropConnections, Dropped};
 use lvs_api::mark::MarkRule;
-use lvs_api::protocol::{Edit, Services, Timeouts, VerdictCount};
+use lvs_api::protocol::{
+    Edit, Edits, Refusal, Refused, RefusedEdit, Services, Timeouts, VerdictCount,
+};
 use lvs_api::role::Role;
 use lvs_common::verdict::Reason;
 use lvs_dataplane::director::Director;
+use lvs_dataplane::kernel::memory;
 use lvs_dataplane::{connections, drop};
 use tokio::sync::mpsc;
+use tracing::{debug, info};
 
 use super::answer::{JsonBody, done, off_runtime, parsed, refused, streamed};
 use super::filters;
@@ -29,19 +34,11 @@ pub(super) async fn edit(
 ) -> Result<Response, Response> {
     let edit = parsed(body).map_err(refused)?;
     if let Edit::AddServer { server, .. } = &edit {
-        resolve(&control, server.address()).await;
+        resolve(&control, BTreeSet::from([server.address()])).await;
     }
     let mut edit = edit;
     let outcome = off_runtime(control, move |control| {
-        // A backup has the addresses of its group once it is master.
-        let checked = match control.roles().status().role {
-            Role::Master => Director::check_sources(&edit),
-            Role::Backup => Ok(()),
-        };
-        // Files are read without the director's lock.
-        let outcome = checked
-            .and_then(|()| filters::read(&mut edit))
-            .and_then(|()| control.director().apply(&edit));
+        let outcome = prepare(control, &mut edit).and_then(|()| control.director().apply(&edit));
         let text = serde_json::to_string(&edit).unwrap_or_default();
         match &outcome {
             Ok(()) => tracing::info!("edit {text}"),
@@ -52,11 +49,83 @@ pub(super) async fn edit(
     Ok(done(outcome.await?))
 }
 
-/// Waits up to 50 ms for the next hop of a new real server, so that its first packets are not dropped.
-async fn resolve(control: &Arc<Control>, address: IpAddr) {
+/// `POST /v1/edits/many`.
+pub(super) async fn edit_many(
+    State(control): State<Arc<Control>>,
+    body: JsonBody<Edits>,
+) -> Result<Json<Refused>, Response> {
+    let mut edits = parsed(body).map_err(refused)?;
+    let addresses = edits.edits.iter().filter_map(|edit| match edit {
+        Edit::AddServer { server, .. } => Some(server.address()),
+        _ => None,
+    });
+    resolve(&control, addresses.collect()).await;
+    off_runtime(control, move |control| {
+        let mut unfit = Vec::new();
+        for (place, edit) in edits.edits.iter_mut().enumerate() {
+            if let Err(refusal) = prepare(control, edit) {
+                unfit.push(RefusedEdit { place, refusal });
+            }
+        }
+        let refused = if edits.atomic && !unfit.is_empty() {
+            unfit.truncate(1);
+            unfit
+        } else {
+            apply_many(control, edits, unfit)
+        };
+        memory::give_back();
+        Json(Refused { edits: refused })
+    })
+    .await
+}
+
+/// Makes those changes that are fit to be made; all that were refused.
+fn apply_many(control: &Control, edits: Edits, unfit: Vec<RefusedEdit>) -> Vec<RefusedEdit> {
+    let Edits { edits, atomic } = edits;
+    let count = edits.len();
+    let left_out: HashSet<_> = unfit.iter().map(|edit| edit.place).collect();
+    let (places, edits): (Vec<_>, Vec<_>) = edits
+        .into_iter()
+        .enumerate()
+        .filter(|(place, _)| !left_out.contains(place))
+        .unzip();
+    let edits = Edits { edits, atomic };
+    let mut refused = control.director().apply_many(&edits);
+    for edit in &mut refused {
+        edit.place = places.get(edit.place).copied().unwrap_or(edit.place);
+    }
+    refused.extend(unfit);
+    refused.sort_by_key(|edit| edit.place);
+    for edit in &edits.edits {
+        debug!("edit {}", serde_json::to_string(edit).unwrap_or_default());
+    }
+    for RefusedEdit { place, refusal } in &refused {
+        info!("refused edit {} of {count}: {}", place + 1, refusal.message);
+    }
+    match refused.len() {
+        0 => info!("{count} edits"),
+        _ if atomic => info!("{count} edits are refused: nothing is changed"),
+        some => info!("{count} edits, {some} of them refused"),
+    }
+    refused
+}
+
+/// What is to be done about an edit before the tables are locked: a look at this machine's addresses, and files.
+fn prepare(control: &Control, edit: &mut Edit) -> Result<(), Refusal> {
+    // A backup has the addresses of its group once it is master.
+    if control.roles().current() == Role::Master {
+        Director::check_sources(edit)?;
+    }
+    filters::read(edit)
+}
+
+/// Waits up to 50 ms for the next hops of new real servers, so that their first packets are not dropped.
+async fn resolve(control: &Arc<Control>, addresses: BTreeSet<IpAddr>) {
+    let addresses = Arc::new(addresses);
     for _ in 0..10 {
+        let addresses = Arc::clone(&addresses);
         let known = off_runtime(Arc::clone(control), move |control| {
-            control.director().expect(address)
+            control.director().expect(&addresses)
         });
         if known.await.unwrap_or(true) {
             return;
@@ -142,11 +211,25 @@ pub(super) async fn drop_connections(
 
 /// `GET /v1/connections`. The table is streamed: a million connections need not fit the daemon's memory.
 pub(super) async fn connections(State(control): State<Arc<Control>>) -> Response {
-    let (sender, receiver) = mpsc::channel::<Result<Bytes, Infallible>>(4);
-    tokio::task::spawn_blocking(move || {
-        connections::list(control.maps(), |lines| {
-            sender.blocking_send(Ok(lines.into())).is_ok()
-        });
+    let (sender, receiver) = mpsc::channel::<Result<Bytes, Infallible>>(1);
+    tokio::spawn(async move {
+        let mut listing = connections::Listing::default();
+        // Only the reading holds a thread: a client that stalls must not.
+        while let Ok(room) = sender.reserve().await {
+            let maps = Arc::clone(control.maps());
+            let Ok(_turn) = control.listings().acquire().await else {
+                return;
+            };
+            let piece = tokio::task::spawn_blocking(move || (listing.next(&maps), listing));
+            match piece.await {
+                Ok((Some(lines), rest)) => {
+                    room.send(Ok(lines.into()));
+                    listing = rest;
+                }
+                // The end, or that of the daemon.
+                Ok((None, _)) | Err(_) => return,
+            }
+        }
     });
     streamed(receiver)
 }
