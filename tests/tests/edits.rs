@@ -265,3 +265,22 @@ fn counters_of_a_restored_service_start_at_zero() {
     assert!(restore(&lab, &[], &format!("-C\n{lines}")).status.success());
     assert_eq!(counted(&lab), [0, 0, 0, 0]);
 }
+
+#[test]
+fn ten_thousand_services_are_taken_by_default_in_little_memory() {
+    let Some(lab) = Lab::for_story(Arms::Two, "") else {
+        return;
+    };
+    let lines: String = (0..10_000)
+        .map(|number| {
+            let service = format!("-t 10.200.{}.{}:80", number / 250, number % 250);
+            format!("-A {service} -s wlc\n-a {service} -r 10.2.0.11:80 -m\n")
+        })
+        .collect();
+    let output = restore(&lab, &["--atomic"], &lines);
+    assert!(output.status.success(), "{output:?}");
+    let saved = lab.director.lvsadm("-Sn").unwrap();
+    assert_eq!(saved.lines().count(), 20_000);
+    let memory = lab.director.memory().unwrap();
+    assert!(memory < 100 << 20, "{memory} bytes");
+}

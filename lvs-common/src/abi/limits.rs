@@ -1,7 +1,7 @@
 //! Sizes of the maps.
 
 /// Virtual services at most.
-pub const MAX_SERVICES: u32 = 8_192;
+pub const MAX_SERVICES: u32 = 16_384;
 /// Rules that give packets a firewall mark.
 pub const MAX_RULES: u32 = 4_096;
 /// Keys in the hash of services.

@@ -7,6 +7,7 @@ mod lifecycle;
 mod logging;
 mod mail;
 
+use std::fmt::Debug;
 use std::io::{BufWriter, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,7 +25,11 @@ use crate::lifecycle::{Command, Detached, Instance, Next, PidFile};
 use crate::logging::Log;
 use anyhow::{Context as _, Result, bail};
 use clap::Parser as _;
+use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::fmt::FormatFields;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -147,6 +152,7 @@ fn foreground(arguments: &Arguments, config: Option<PathBuf>) -> u8 {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
+        .fmt_fields(one_line())
         .init();
     let outcome = if arguments.verify {
         verify(&options(arguments))
@@ -154,6 +160,18 @@ fn foreground(arguments: &Arguments, config: Option<PathBuf>) -> u8 {
         daemon::run(&settings(arguments, config, None), || ())
     };
     exit_code(outcome)
+}
+
+/// Fields of an event in one line, whatever they hold.
+fn one_line() -> impl for<'writer> FormatFields<'writer> + 'static {
+    let field = |writer: &mut Writer<'_>, field: &Field, value: &dyn Debug| {
+        let value = logging::escaped(&format!("{value:?}"));
+        match field.name() {
+            "message" => write!(writer, "{value}"),
+            name => write!(writer, "{name}={value}"),
+        }
+    };
+    debug_fn(field).delimited(" ")
 }
 
 /// Runs in the foreground with the log on the standard output, for a supervisor; the exit code.
@@ -172,7 +190,7 @@ fn exit_code(outcome: Result<()>) -> u8 {
     match outcome {
         Ok(()) => 0,
         Err(error) => {
-            tracing::error!("{error:#}");
+            logging::error_lines(&format!("{error:#}"));
             lifecycle::FAILED
         }
     }

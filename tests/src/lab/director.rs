@@ -224,6 +224,18 @@ impl Director {
         Ok(())
     }
 
+    /// Bytes of memory that the daemon holds (its resident set).
+    pub fn memory(&self) -> Result<u64> {
+        let daemon = self.daemon();
+        let child = daemon.as_ref().context("lvsd does not run")?;
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id()))?;
+        let mut lines = status.lines();
+        let size = lines.find_map(|line| line.strip_prefix("VmRSS:"));
+        let size = size.and_then(|size| size.trim().strip_suffix(" kB"));
+        let kilobytes: u64 = size.context("the kernel does not tell")?.parse()?;
+        Ok(kilobytes * 1024)
+    }
+
     /// Lets the daemon do nothing at all (SIGSTOP), or go on (SIGCONT).
     pub fn freeze(&self, frozen: bool) -> Result<()> {
         let daemon = self.daemon();

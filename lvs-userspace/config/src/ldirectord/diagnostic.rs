@@ -24,6 +24,8 @@ pub struct Diagnostic {
     pub expected: Option<String>,
     /// The way to repair it.
     pub hint: Option<String>,
+    /// The file does what was meant all the same: `lvsd check` reports it, a start need not.
+    pub harmless: bool,
 }
 
 impl Diagnostic {
@@ -35,6 +37,7 @@ impl Diagnostic {
             problem: problem.into(),
             expected: None,
             hint: None,
+            harmless: false,
         }
     }
 
@@ -53,6 +56,11 @@ impl Diagnostic {
 
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    pub(super) const fn harmless(mut self) -> Self {
+        self.harmless = true;
         self
     }
 

@@ -156,8 +156,8 @@ impl File {
         if let Some((_, new)) = OLD_SPELLINGS.iter().find(|(old, _)| *old == name) {
             let problem = format!("{name} is an old word");
             let hint = format!("the word is {new} now, and it is taken for that");
-            self.diagnostics
-                .push(Diagnostic::warning(line.number, problem).hint(hint));
+            let warning = Diagnostic::warning(line.number, problem).hint(hint);
+            self.diagnostics.push(warning.harmless());
             name = new;
         }
         let Some(keyword) = keywords::find(name) else {

@@ -49,7 +49,10 @@ impl Directory {
                 KernelError::file("cannot mount a BPF file system on", at)(errno.into())
             })?;
         }
-        fs::create_dir_all(path).map_err(KernelError::file("cannot make the folder", path))?;
+        fs::create_dir_all(path).map_err(|error| match dotted(path) {
+            Some(name) => KernelError::Dotted(name),
+            None => KernelError::file("cannot make the folder", path)(error),
+        })?;
         let folder = File::open(path).map_err(KernelError::file("cannot open the folder", path))?;
         let lock = Flock::lock(folder, FlockArg::LockExclusiveNonblock)
             .map_err(|_| KernelError::Locked(path.to_owned()))?;
@@ -155,6 +158,13 @@ impl Directory {
         }
         fs::remove_dir(&path).map_err(KernelError::file("cannot remove the folder", &path))
     }
+}
+
+/// The name in a path that no folder of a BPF file system can have.
+fn dotted(path: &Path) -> Option<String> {
+    let inside = path.ancestors().take_while(|folder| on_bpffs(folder));
+    let mut names = inside.filter_map(|folder| folder.file_name()?.to_str());
+    names.find(|name| name.contains('.')).map(str::to_owned)
 }
 
 /// True if a path, or the nearest folder above it that exists, is on a BPF file system.

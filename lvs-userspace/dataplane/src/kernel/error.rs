@@ -36,6 +36,10 @@ pub enum KernelError {
         name: String,
         source: nix::errno::Errno,
     },
+    #[error(
+        "a folder in a BPF file system cannot have a dot in its name, as {0} has: choose another (--bpffs)"
+    )]
+    Dotted(String),
     #[error("{what} {}", path.display())]
     File {
         what: &'static str,

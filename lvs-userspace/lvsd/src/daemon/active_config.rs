@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use super::file::{Error as FileError, File, read_all};
 use super::file_changes::FileActions;
@@ -21,7 +21,7 @@ use super::settings::Settings;
 use super::watched::Watched;
 use super::{marks, rules};
 use crate::control::Control;
-use crate::logging::Log;
+use crate::logging::{Log, error_lines};
 
 /// Time that files may take to be read, host names in them included.
 const READING: Duration = Duration::from_secs(30);
@@ -93,7 +93,7 @@ impl ActiveConfig {
                 Ok(())
             }
             Err(error) => {
-                error!("{error:#}");
+                error_lines(&format!("{error:#}"));
                 Err(format!("{error:#}"))
             }
         }

@@ -9,7 +9,7 @@ use lvs_config::ldirectord::{self, Diagnostic};
 use lvs_config::{Kind, kind_of, rules};
 use lvs_dataplane::director::{Configuration, canonical_service};
 use lvs_health::model;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::watched::Watched;
 use crate::lifecycle::Instance;
@@ -138,7 +138,11 @@ fn read_services(path: &Path) -> Result<model::Configuration, Error> {
         .iter()
         .partition(|diagnostic| diagnostic.is_error());
     for warning in warnings {
-        warn!("{}", line("Warning", warning));
+        if warning.harmless {
+            debug!("{}", line("Warning", warning));
+        } else {
+            warn!("{}", line("Warning", warning));
+        }
     }
     reading.configuration.ok_or_else(|| {
         let errors = errors.into_iter();

@@ -15,10 +15,15 @@ pub(super) fn ctime() -> String {
 pub(super) fn text(event: &Event<'_>) -> String {
     let mut text = Text::default();
     event.record(&mut text);
-    // One event is one line, whatever a server answered.
-    let line = text.message + &text.fields;
-    line.replace(|c: char| c.is_control() && c != '\n' && c != '\t', "?")
-        .replace('\n', "\n  ")
+    escaped(&(text.message + &text.fields))
+}
+
+/// One event is one line, whatever a server answered.
+pub(crate) fn escaped(text: &str) -> String {
+    let other = |c: char| c.is_control() && c != '\t';
+    text.replace('\n', "\\n")
+        .replace('\r', "\\r")
+        .replace(other, "?")
 }
 
 #[derive(Default)]
@@ -35,5 +40,18 @@ impl Visit for Text {
         } else {
             write!(self.fields, " {}={value:?}", field.name())
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_stays_one_line() {
+        assert_eq!(
+            escaped("HTTP 200\r\nforged\t\u{1b}[31m"),
+            "HTTP 200\\r\\nforged\t?[31m"
+        );
     }
 }

@@ -12,7 +12,15 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
+pub(crate) use self::line::escaped;
 use self::target::{Sink, Target};
+
+/// Logs an error that may have several lines, as the errors of a file have: each is an event.
+pub(crate) fn error_lines(error: &str) {
+    for line in error.lines() {
+        tracing::error!("{line}");
+    }
+}
 
 /// The log of this process. Clones write to the same place.
 #[derive(Clone)]
