@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
@@ -34,7 +34,7 @@ use super::sync::{SyncCommand, SyncStatus};
 pub const DEFAULT_LIMIT: Duration = Duration::from_secs(10);
 
 /// Time that the daemon has besides for work that waits for others: new addresses, or a file to be read.
-const LONG_WORK: Duration = Duration::from_secs(60);
+const LONG_WORK: Duration = Duration::from_mins(1);
 
 /// From one attempt to connect to the next, while more clients wait to be accepted than the socket has room for.
 const RETRY: Duration = Duration::from_millis(20);
@@ -292,7 +292,7 @@ impl Client {
         let response = self.request(limit, route, body).await?;
         let status = response.status();
         let body = self.whole(response).await?;
-        serde_json::from_reader(body.reader()).map_err(|source| ClientError::Answer {
+        serde_json::from_slice(&body).map_err(|source| ClientError::Answer {
             path: route.path(),
             status,
             source,
@@ -300,10 +300,10 @@ impl Client {
     }
 
     /// The whole body of an answer.
-    async fn whole(&self, response: Response<Incoming>) -> Result<impl Buf, ClientError> {
+    async fn whole(&self, response: Response<Incoming>) -> Result<Bytes, ClientError> {
         let collected = timeout(self.limit, response.into_body().collect()).await;
         let collected = collected.map_err(|_| silent(&self.socket, self.limit))?;
-        Ok(collected?.aggregate())
+        Ok(collected?.to_bytes())
     }
 
     async fn request(
@@ -343,12 +343,11 @@ impl Client {
             return Ok(response);
         }
         let body = self.whole(response).await?;
-        let refusal =
-            serde_json::from_reader(body.reader()).map_err(|source| ClientError::Answer {
-                path,
-                status,
-                source,
-            })?;
+        let refusal = serde_json::from_slice(&body).map_err(|source| ClientError::Answer {
+            path,
+            status,
+            source,
+        })?;
         Err(ClientError::Refused(refusal))
     }
 }

@@ -224,13 +224,13 @@ impl Director {
         Ok(())
     }
 
-    /// Bytes of memory that the daemon holds (its resident set).
+    /// Bytes of memory that the daemon holds for itself; the maps, which it sees as memory, are the kernel's.
     pub fn memory(&self) -> Result<u64> {
         let daemon = self.daemon();
         let child = daemon.as_ref().context("lvsd does not run")?;
         let status = fs::read_to_string(format!("/proc/{}/status", child.id()))?;
         let mut lines = status.lines();
-        let size = lines.find_map(|line| line.strip_prefix("VmRSS:"));
+        let size = lines.find_map(|line| line.strip_prefix("RssAnon:"));
         let size = size.and_then(|size| size.trim().strip_suffix(" kB"));
         let kilobytes: u64 = size.context("the kernel does not tell")?.parse()?;
         Ok(kilobytes * 1024)
