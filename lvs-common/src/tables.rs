@@ -2,7 +2,7 @@
 
 use crate::abi::{
     Config, Filter, FilterNode, FragmentKey, Hop, HostAddress, Interface, Load, MarkRule, Marked,
-    Member, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, SourcePool, Sync,
+    Member, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, SourcePool, Sync, UpperKey,
 };
 use crate::connection::table::Store;
 use crate::connection::{EntryId, Loads, Ports, Protocol};
@@ -86,6 +86,8 @@ pub trait Tables: Walk + Secrets + Loads + Clients + Store<V4> + Store<V6> {
     fn interface<'a>(self, index: u32) -> Option<&'a Interface>
     where
         Self: 'a;
+    /// Index of the device that frames of an interface are, if that is another one.
+    fn upper_device(self, key: &UpperKey) -> Option<u32>;
     /// Returns whether this host has an address.
     fn is_own_address(self, address: &HostAddress) -> bool;
     /// Has the daemon find the Ethernet address of a neighbour that a reply goes to.

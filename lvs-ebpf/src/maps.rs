@@ -18,8 +18,8 @@ use lvs_common::abi::{
     HELD_FRAGMENTS_BYTES, Hop, HostAddress, IcmpBudget, Interface, KeyedMark, Load, LostKey,
     MARK_RULE_PLACES, MAX_FILTERS, MAX_HOPS, MAX_INTERFACES, MAX_KEYS, MAX_LOST, MAX_MEMBERS,
     MAX_NEIGHBOUR_REQUESTS, MAX_OWN_HOSTS, MAX_PLANS, MAX_PROBES, MAX_REASONS, MAX_RULES,
-    MAX_SERVERS, MAX_SERVICES, MAX_SOURCE_POOLS, MarkRule, Member, Plan, ProbeKey, ProbeRoute,
-    Server, ServiceKey, SourcePool, Stats, WAYS,
+    MAX_SERVERS, MAX_SERVICES, MAX_SOURCE_POOLS, MAX_UPPER_DEVICES, MarkRule, Member, Plan,
+    ProbeKey, ProbeRoute, Server, ServiceKey, SourcePool, Stats, UpperKey, WAYS,
 };
 use lvs_common::connection::{Entry, Ports};
 use lvs_common::family::{V4, V6};
@@ -77,6 +77,11 @@ pub(crate) static neighbour_requests: LruHashMap<HostAddress, u32> =
 #[map]
 pub(crate) static interfaces: HashMap<u32, Interface> =
     HashMap::with_max_entries(MAX_INTERFACES, BPF_F_NO_PREALLOC);
+
+/// Most directors have none.
+#[map]
+pub(crate) static upper_devices: HashMap<UpperKey, u32> =
+    HashMap::with_max_entries(MAX_UPPER_DEVICES, BPF_F_NO_PREALLOC);
 
 #[map]
 pub(crate) static lost_frames: HashMap<LostKey, u64> = HashMap::with_max_entries(MAX_LOST, 0);

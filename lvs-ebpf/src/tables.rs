@@ -9,7 +9,7 @@ use aya_ebpf::maps::{Array, PerCpuArray};
 use lvs_common::abi::{
     ADDR_FILTER_WORDS, CLIENT_SETS, Config, Crowd, Filter, FilterNode, FragmentKey, Hop,
     HostAddress, Interface, Load, MarkRule, Marked, Member, Plan, ProbeKey, ProbeRoute, Server,
-    ServiceKey, SourcePool, Stats,
+    ServiceKey, SourcePool, Stats, UpperKey,
 };
 use lvs_common::connection::table::Store;
 use lvs_common::connection::{EntryId, Loads, Ports};
@@ -306,6 +306,13 @@ impl Tables for Kernel {
         // SAFETY: an element that is reused while it is read may be another interface's, which the daemon's
         // next change of the routes' generation puts right.
         unsafe { maps::interfaces.get(&index) }
+    }
+
+    #[inline(always)]
+    fn upper_device(self, key: &UpperKey) -> Option<u32> {
+        // SAFETY: an element that is reused while it is read may be another interface's, which the daemon's
+        // next change of the routes' generation puts right.
+        unsafe { maps::upper_devices.get(key) }.copied()
     }
 
     #[inline(always)]

@@ -36,6 +36,8 @@ impl Interface {
     pub const RP_LOOSE: u32 = 16;
     /// Bit of `flags`: loopback addresses are accepted (`route_localnet`).
     pub const ROUTE_LOCALNET: u32 = 32;
+    /// Bit of `flags`: frames that come by it may be another device's ([`super::UPPER_DEVICES`]).
+    pub const HAS_UPPER: u32 = 64;
     /// Either of the bits for `rp_filter`.
     pub const RP_FILTER: u32 = Self::RP_STRICT | Self::RP_LOOSE;
     /// The bits that change which sources are refused.

@@ -34,6 +34,7 @@ mod source_pool;
 mod sync;
 mod trace;
 mod try_frame;
+mod upper_device;
 
 pub use self::addr_filter::{ADDR_FILTER_WORDS, addr_filter_bit};
 pub use self::address::{Address, Mac};
@@ -59,7 +60,8 @@ pub use self::source_pool::SourcePool;
 pub use self::sync::{EVENTS_BYTES, Sync};
 pub use self::trace::{LostKey, TraceOffsets};
 pub use self::try_frame::TryFrame;
+pub use self::upper_device::UpperKey;
 
 /// Changes whenever anything in these files or in [`crate::connection::Entry`] changes its layout or
 /// meaning. A daemon refuses maps that carry another number.
-pub const ABI_VERSION: u32 = 5;
+pub const ABI_VERSION: u32 = 6;

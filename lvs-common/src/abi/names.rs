@@ -30,6 +30,9 @@ pub const NEIGHBOUR_REQUESTS: &str = "neighbour_requests";
 /// Hash of interface index (`u32`) to [`super::Interface`], written by the daemon: every interface of its network
 /// namespace.
 pub const INTERFACES: &str = "interfaces";
+/// Hash of [`super::UpperKey`] to the index (`u32`) of the device that the kernel has such frames' packets come by,
+/// written by the daemon: the VLAN device upon the interface, the bond, bridge or team that it is a port of.
+pub const UPPER_DEVICES: &str = "upper_devices";
 /// Number to [`super::SourcePool`], written by the daemon; number 0 stands for "none".
 pub const SOURCE_POOLS: &str = "source_pools";
 /// Server index to [`super::Load`], written by both with atomic operations.

@@ -6,6 +6,7 @@
 //! in a client's name is not who its replies go to.
 
 use super::stage::Stage;
+use super::upper_device::device;
 use super::work::Work;
 use crate::abi::{Config, HostAddress, Interface, Method};
 use crate::connection::table::{self, Store, Ways};
@@ -29,7 +30,7 @@ pub(super) fn generation<T: Tables>(tables: T) -> u32 {
     tables.config().map_or(0, |config| config.route_generation)
 }
 
-/// Asks for the way from the virtual address to the client of a key, as for a packet that came by an interface.
+/// Asks for the way from the virtual address to the client of a key, as for a packet that is this device's.
 #[inline(always)]
 pub(super) fn ask<F: Network, R: Routes>(
     routes: R,
@@ -129,7 +130,8 @@ pub(super) fn find<F: Network, R: Routes, T: Tables>(
         return Stage::Insert;
     }
     if work.answer == NOT_ASKED {
-        work.answer = ask(routes, &mut work.lookup, &work.key, interface);
+        let device = device(tables, interface, work.forward.ethernet.tags);
+        work.answer = ask(routes, &mut work.lookup, &work.key, device);
     }
     let answer = work.answer;
     if !Lookup::leads_on(answer) {
@@ -196,8 +198,8 @@ fn renew<F: Network, R: Routes, T: Tables + Store<F>>(
     work: &mut Work<F>,
 ) -> bool {
     let generation = generation(tables);
-    let interface = work.forward.interface;
-    let answer = ask(routes, &mut work.lookup, &work.key, interface);
+    let device = device(tables, work.forward.interface, work.forward.ethernet.tags);
+    let answer = ask(routes, &mut work.lookup, &work.key, device);
     if !Lookup::leads_on(answer) {
         work.verdict = no_way(answer);
         return false;

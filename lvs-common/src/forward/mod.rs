@@ -96,6 +96,7 @@ mod transmit;
 mod transport;
 mod tunnel;
 mod unfinished;
+mod upper_device;
 mod work;
 
 use icmp_error::IcmpError;

@@ -7,6 +7,7 @@ use super::source_check;
 use super::stage::Stage;
 use super::state_change::StateChange;
 use super::syn_retry::note_answer;
+use super::upper_device::device;
 use super::work::Work;
 use crate::connection::table::{self, Store, Ways};
 use crate::connection::{Direction, Kind, Signal, step, tcp};
@@ -34,8 +35,9 @@ fn replied<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> O
     if !table::unchanged(&slot) {
         return None;
     }
-    if !source_check::is_from_server(tables, u32::from(record.server), work.forward.interface) {
-        if source_check::refuses_reply::<F, T>(tables, work.forward.interface) {
+    let device = device(tables, work.forward.interface, work.forward.ethernet.tags);
+    if !source_check::is_from_server(tables, u32::from(record.server), device) {
+        if source_check::refuses_reply::<F, T>(tables, device) {
             return Some(work.end(Verdict::drop(Reason::RpFilter)));
         }
         let signal = work.forward.signal;

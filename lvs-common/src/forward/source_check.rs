@@ -9,14 +9,18 @@
 //! | without a way back | `rp_filter` 1 or 2 |
 //! | with a way back by another interface | `rp_filter` 1 |
 //!
+//! The interface is the one that the kernel has the packet come by ([`super::upper_device`]): that of its VLAN, the
+//! bond or bridge of its port.
+//!
 //! (An own IPv6 address is no reason for the kernel; nobody sends from one.) Whoever begins something is judged,
 //! and whoever goes on with it in another way: a connection whose packets come by another interface than before.
 
 use super::client_route::{self, NOT_ASKED};
+use super::upper_device::device;
 use super::work::Work;
 use crate::abi::{HostAddress, Interface};
 use crate::connection::{Client, Direction, Protocol, Signal};
-use crate::ethernet::EthernetHeader;
+use crate::ethernet::{Tags, UNTAGGED};
 use crate::network::Network;
 use crate::routes::{Lookup, Routes};
 use crate::tables::Tables;
@@ -31,7 +35,8 @@ pub(super) fn refuses<F: Network, R: Routes, T: Tables>(
     work: &mut Work<F>,
 ) -> bool {
     work.answer = NOT_ASKED;
-    let flags = interface_flags(tables, work.forward.interface);
+    let device = device(tables, work.forward.interface, work.forward.ethernet.tags);
+    let flags = interface_flags(tables, device);
     let [source, destination] = work.forward.datagram.addresses();
     let reason = if is_martian::<F>(source, flags) {
         Reason::Martian
@@ -39,7 +44,7 @@ pub(super) fn refuses<F: Network, R: Routes, T: Tables>(
         Reason::OwnSource
     } else if F::NUMBER == 4
         && flags & Interface::RP_FILTER != 0
-        && !leads_back(routes, tables, work, flags)
+        && !leads_back(routes, work, device, flags)
     {
         Reason::RpFilter
     } else {
@@ -58,7 +63,8 @@ pub(super) fn refuses_change<F: Network, R: Routes, T: Tables>(
     work: &mut Work<F>,
     client: &Client,
 ) -> bool {
-    came_another_way::<F, T>(tables, client, work.forward.interface)
+    let forward = &work.forward;
+    came_another_way::<F, T>(tables, client, forward.interface, forward.ethernet.tags)
         && refuses_other_way(routes, tables, work)
 }
 
@@ -68,12 +74,15 @@ pub(super) fn came_another_way<F: Network, T: Tables>(
     tables: T,
     client: &Client,
     interface: u32,
+    tags: Tags,
 ) -> bool {
     F::NUMBER == 4
         && client.index() != interface
         && tables
             .config()
             .is_some_and(|config| config.interface_flags & Interface::RP_FILTER != 0)
+        && device(tables, interface, tags)
+            != device(tables, client.index(), [client.vlan, UNTAGGED[1]])
 }
 
 #[inline(never)]
@@ -82,8 +91,9 @@ fn refuses_other_way<F: Network, R: Routes, T: Tables>(
     tables: T,
     work: &mut Work<F>,
 ) -> bool {
-    let flags = interface_flags(tables, work.forward.interface);
-    if flags & Interface::RP_FILTER == 0 || leads_back(routes, tables, work, flags) {
+    let device = device(tables, work.forward.interface, work.forward.ethernet.tags);
+    let flags = interface_flags(tables, device);
+    if flags & Interface::RP_FILTER == 0 || leads_back(routes, work, device, flags) {
         return false;
     }
     work.verdict = Verdict::drop(Reason::RpFilter);
@@ -125,19 +135,27 @@ pub(super) fn is_own<F: Network, T: Tables>(
         })
 }
 
-/// Asks for the way back to the source of a packet. What the kernel does not tell is no reason to refuse it.
+/// Asks for the way back to the source of a packet that is a device's. What the kernel does not tell is no reason to
+/// refuse it.
 #[inline(always)]
-fn leads_back<F: Network, R: Routes, T: Tables>(
+fn leads_back<F: Network, R: Routes>(
     routes: R,
-    tables: T,
     work: &mut Work<F>,
+    device: u32,
     flags: u32,
 ) -> bool {
-    let interface = work.forward.interface;
-    work.answer = client_route::ask(routes, &mut work.lookup, &work.key, interface);
+    work.answer = client_route::ask(routes, &mut work.lookup, &work.key, device);
+    let forward = &work.forward;
+    let known = is_known(device, forward.interface, forward.ethernet.tags);
     accepts(work.answer, flags, || {
-        is_same_way(tables, &work.lookup, interface, &work.forward.ethernet)
+        known && work.lookup.interface == device
     })
+}
+
+/// Returns whether frames of an interface are somebody's: a tag that belongs to no VLAN device is not.
+#[inline(always)]
+pub(super) fn is_known(device: u32, interface: u32, [outer, _]: Tags) -> bool {
+    device != interface || outer.get() << 4 == 0
 }
 
 /// Returns whether an answer of the routes allows a source; `same_way` tells whether the way back is the way by
@@ -148,24 +166,6 @@ pub(super) fn accepts(answer: u32, flags: u32, same_way: impl FnOnce() -> bool) 
         return flags & Interface::RP_STRICT == 0 || same_way();
     }
     answer > Lookup::NOT_FORWARDED
-}
-
-/// Returns whether an answer leads to the device whose frames those with this header are.
-#[inline(always)]
-fn is_same_way<T: Tables>(
-    tables: T,
-    lookup: &Lookup,
-    interface: u32,
-    header: &EthernetHeader,
-) -> bool {
-    let [outer, _] = header.tags;
-    let id = outer.get() & 0xfff;
-    if lookup.interface == interface && id == 0 {
-        return true;
-    }
-    tables
-        .interface(lookup.interface)
-        .is_some_and(|device| device.lower == interface && device.vlan.get() & 0xfff == id)
 }
 
 /// A packet from a real server's address that came by another interface than the one which leads to the server may be
@@ -179,20 +179,20 @@ pub(super) fn trusted(signal: Signal, protocol: Protocol, state: u8) -> Signal {
     }
 }
 
-/// Returns whether a packet from a real server's address came by the interface that leads to the server, or
-/// whether that is not known.
+/// Returns whether a packet from a real server's address that is a `device`'s came by the interface that leads to
+/// the server, or whether that is not known.
 #[inline(always)]
-pub(super) fn is_from_server<T: Tables>(tables: T, server: u32, interface: u32) -> bool {
+pub(super) fn is_from_server<T: Tables>(tables: T, server: u32, device: u32) -> bool {
     let hop = tables
         .server(server)
         .filter(|server| server.hop != 0)
         .and_then(|server| tables.hop(server.hop));
-    hop.is_none_or(|hop| hop.interface == interface)
+    hop.is_none_or(|hop| hop.device == device)
 }
 
 /// Judges a packet from a real server's address that came by another interface than the one which leads to the
-/// server. True: the interface refuses it.
+/// server. True: its `device` refuses it.
 #[inline(always)]
-pub(super) fn refuses_reply<F: Network, T: Tables>(tables: T, interface: u32) -> bool {
-    F::NUMBER == 4 && interface_flags(tables, interface) & Interface::RP_STRICT != 0
+pub(super) fn refuses_reply<F: Network, T: Tables>(tables: T, device: u32) -> bool {
+    F::NUMBER == 4 && interface_flags(tables, device) & Interface::RP_STRICT != 0
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 use lvs_common::abi::{
     ADDR_FILTER_WORDS, Config, Crowd, Filter, FilterNode, FragmentKey, Hop, HostAddress, Interface,
     Load, MarkRule, Marked, Member, Method, Pick, Plan, ProbeKey, ProbeRoute, Refused, Server,
-    ServiceKey, SourcePool, Stats, WAYS, addr_filter_bit, ticks,
+    ServiceKey, SourcePool, Stats, UpperKey, WAYS, addr_filter_bit, ticks,
 };
 use lvs_common::connection::table::{Store, Ways};
 use lvs_common::connection::{Client, EntryId, Kind, Loads, Ports, Protocol};
@@ -69,6 +69,8 @@ pub(crate) struct Director {
     /// The kernel's routes.
     pub(crate) routes: &'static RouteTable,
     pub(crate) interfaces: HashMap<u32, Interface>,
+    /// Devices by interface and VLAN id.
+    pub(crate) upper_devices: HashMap<UpperKey, u32>,
     pub(crate) own_addresses: HashSet<HostAddress>,
     /// Neighbours that the daemon was asked to find.
     pub(crate) requested: Mutex<Vec<HostAddress>>,
@@ -168,6 +170,7 @@ impl Director {
             probes: HashMap::new(),
             routes: Box::leak(Box::default()),
             interfaces: HashMap::new(),
+            upper_devices: HashMap::new(),
             own_addresses: HashSet::new(),
             requested: Mutex::default(),
             config: settings(),
@@ -199,12 +202,24 @@ impl Director {
         self.config.interface_flags = all.fold(0, |all, interface| all | interface.flags);
     }
 
+    /// Has the frames of an interface with this VLAN id be a device's, which may have flags of its own already.
+    pub(crate) fn put_upper(&mut self, interface: u32, vlan: u32, device: u32) {
+        self.upper_devices
+            .insert(UpperKey { interface, vlan }, device);
+        let flags = self
+            .interfaces
+            .get(&interface)
+            .map_or(0, |found| found.flags);
+        self.set_flags(interface, flags | Interface::HAS_UPPER);
+    }
+
     /// Has everything go by a VLAN device on [`INTERFACE`].
     pub(crate) fn lead_clients_by_vlan(&mut self, tag: u16) {
         const DEVICE: u32 = 30;
         self.set_flags(DEVICE, 0);
         let device = self.interfaces.get_mut(&DEVICE).expect("just inserted");
         (device.lower, device.vlan) = (INTERFACE, tag.into());
+        self.put_upper(INTERFACE, u32::from(tag & 0xfff), DEVICE);
         for any in ["0.0.0.0", "::"] {
             let to = any.parse().expect("an address");
             let way = Way::host(to, DEVICE, CLIENT);
@@ -589,6 +604,9 @@ impl Tables for &Director {
         Self: 'a,
     {
         self.interfaces.get(&index)
+    }
+    fn upper_device(self, key: &UpperKey) -> Option<u32> {
+        self.upper_devices.get(key).copied()
     }
     fn is_own_address(self, address: &HostAddress) -> bool {
         self.own_addresses.contains(address)

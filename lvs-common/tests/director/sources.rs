@@ -259,3 +259,99 @@ fn a_servers_address_from_elsewhere_ends_nothing() {
         assert_ne!(director.states(), states);
     }
 }
+
+const BOND: u32 = 20;
+const VLAN: u32 = 21;
+
+/// Routes and settings are those of the device above: a bond and its ports, a VLAN device and the interface below.
+#[test]
+fn a_reverse_path_leads_by_the_device_that_the_frames_are() {
+    let client = at(CLIENT[0]).ip();
+    for method in METHODS {
+        for (device, vlan) in [(BOND, None), (VLAN, Some(7))] {
+            let frame = |draft: Draft| draft.with(|draft| draft.tags.extend(vlan)).frame();
+            let begin = |way: u32, below: u32, above: u32| {
+                let mut director = director(0, method);
+                director.set_flags(INTERFACE, below);
+                director.set_flags(device, above);
+                director.put_upper(INTERFACE, vlan.map_or(0, u32::from), device);
+                director.routes.add(Way::host(client, way, ROUTER));
+                refused(director.handle(&frame(Draft::tcp(CLIENT[0], VIRTUAL[0], SYN))))
+            };
+            let (strict, refusal) = (Interface::RP_STRICT, Some(Reason::RpFilter));
+            let sentence = format!("{method:?} by {device}");
+            assert_eq!(begin(device, strict, strict), None, "{sentence}");
+            assert_eq!(begin(device, 0, strict), None, "{sentence}");
+            assert_eq!(begin(INTERFACE, strict, strict), refusal, "{sentence}");
+            assert_eq!(begin(OTHER, 0, strict), refusal, "{sentence}");
+            assert_eq!(begin(OTHER, strict, 0), None, "{sentence}");
+        }
+    }
+}
+
+#[test]
+fn a_tag_of_no_vlan_device_is_no_way_back() {
+    let mut director = director(0, Method::Direct);
+    director.set_flags(INTERFACE, Interface::RP_STRICT);
+    let way = Way::host(at(CLIENT[0]).ip(), INTERFACE, ROUTER);
+    director.routes.add(way);
+    let tagged = Draft::tcp(CLIENT[0], VIRTUAL[0], SYN).with(|draft| draft.tags.push(9));
+    assert_eq!(
+        refused(director.handle(&tagged.frame())),
+        Some(Reason::RpFilter)
+    );
+    assert_eq!(refused(director.handle(&syn(CLIENT[0], 0))), None);
+}
+
+/// A connection may come by any port of a bond, and no route is asked for that.
+#[test]
+fn the_ports_of_a_bond_are_one_way() {
+    for method in METHODS {
+        let mut director = director(0, method);
+        director.set_flags(BOND, Interface::RP_STRICT);
+        for port in [INTERFACE, OTHER] {
+            director.set_flags(port, Interface::RP_STRICT);
+            director.put_upper(port, 0, BOND);
+        }
+        director
+            .routes
+            .add(Way::host(at(CLIENT[0]).ip(), BOND, ROUTER));
+        assert_eq!(refused(director.handle(&syn(CLIENT[0], 0))), None);
+        director.routes.take_lookups();
+        for port in [INTERFACE, OTHER, INTERFACE] {
+            let more = Draft::tcp(CLIENT[0], VIRTUAL[0], ACK).frame();
+            assert_eq!(refused(director.handle_by(port, &more)), None, "{method:?}");
+        }
+        assert_eq!(director.routes.take_lookups(), 0, "{method:?}");
+    }
+}
+
+/// XDP sends by the interface below a VLAN device, but the server's packets may come in by either.
+#[test]
+fn a_servers_packets_come_by_its_vlan_device_or_the_interface_below() {
+    for family in [0, 1] {
+        for (interface, tags) in [(VLAN, vec![]), (INTERFACE, vec![7])] {
+            let mut director = director(family, Method::Nat);
+            (director.hops[1].device, director.hops[1].vlan) = (VLAN, 7.into());
+            director.set_flags(INTERFACE, 0);
+            director.set_flags(VLAN, Interface::RP_STRICT);
+            director.put_upper(INTERFACE, 7, VLAN);
+            director.handle(&syn(CLIENT[family], family));
+            let from_server = |flags, tags: &[u16]| {
+                let draft = Draft::tcp(REAL[family], CLIENT[family], flags);
+                draft.with(|draft| draft.tags.extend(tags)).frame()
+            };
+            let answer = director.handle_by(interface, &from_server(SYN | ACK, &tags));
+            assert_eq!(refused(answer), None);
+            director.handle(&Draft::tcp(CLIENT[family], VIRTUAL[family], ACK).frame());
+            let states = director.states();
+            director.handle_by(OTHER, &from_server(RST, &[]));
+            assert_eq!(director.states(), states, "from another interface");
+            assert_eq!(
+                refused(director.handle_by(interface, &from_server(RST, &tags))),
+                None
+            );
+            assert_ne!(director.states(), states);
+        }
+    }
+}

@@ -20,13 +20,16 @@ const SETTINGS: &str = "/proc/sys/net/ipv4/conf";
 pub fn follow(maps: &Maps) {
     let all = read(Path::new(SETTINGS));
     match maps.interfaces.write_checks(all) {
-        Ok(any) => {
-            let word = maps.config.word(0, offset_of!(Config, interface_flags));
-            if let Some(word) = word {
-                word.store(any, Ordering::Relaxed);
-            }
-        }
+        Ok(()) => publish_flags(maps),
         Err(error) => warn!("{error}"),
+    }
+}
+
+/// Publishes which bits any interface has.
+pub(crate) fn publish_flags(maps: &Maps) {
+    let word = maps.config.word(0, offset_of!(Config, interface_flags));
+    if let Some(word) = word {
+        word.store(maps.interfaces.flags(), Ordering::Relaxed);
     }
 }
 

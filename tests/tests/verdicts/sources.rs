@@ -30,9 +30,9 @@ fn set(object: &Object, interface: u32, flags: u32) {
     let links = BTreeMap::from([INTERFACE, OTHER_INTERFACE].map(|index| (index, entry(index))));
     maps.interfaces.write(&links).unwrap();
     let checks = BTreeMap::from([(interface, flags)]);
-    let any = maps.interfaces.write_checks(checks).unwrap();
+    maps.interfaces.write_checks(checks).unwrap();
     let word = maps.config.word(0, offset_of!(Config, interface_flags));
-    word.unwrap().store(any, Relaxed);
+    word.unwrap().store(maps.interfaces.flags(), Relaxed);
 }
 
 fn from(source: IpAddr, family: u8, method: Method, protocol: Protocol) -> Packet {

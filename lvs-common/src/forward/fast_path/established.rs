@@ -133,7 +133,12 @@ fn request<'a, F: Network, P: Packet, T: Tables + Store<F> + 'a>(
         return None;
     }
     if method == Method::Nat
-        && source_check::came_another_way::<F, T>(tables, &set.client(way), packet.interface)
+        && source_check::came_another_way::<F, T>(
+            tables,
+            &set.client(way),
+            packet.interface,
+            packet.tags,
+        )
     {
         return None;
     }

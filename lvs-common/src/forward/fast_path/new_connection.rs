@@ -8,6 +8,7 @@ use crate::connection::table::{self, New, Place, Store, Survey};
 use crate::connection::{FirstState, Kind, Protocol, Record, Signal, tcp};
 use crate::forward::filter::{self, Judgement};
 use crate::forward::service::{flow, plain_service};
+use crate::forward::upper_device::device;
 use crate::forward::work::Work;
 use crate::forward::{client_route, source_check};
 use crate::network::Network;
@@ -72,7 +73,7 @@ fn open<'a, F: Network, P: Packet, T: Tables + Store<F> + 'a>(
     let pick = scheduler::pick_fast(tables, plan, &flow(&key, hash))?;
     work.key = key;
     let nat = Method::from_raw(pick.member.method) == Method::Nat;
-    let admitted = admit(routes, tables, packet.interface, nat, work);
+    let admitted = admit(routes, tables, packet, nat, work);
     let inserted = admitted
         .then(|| insert::<F, P, T>(headers, tables, packet, hash, pick.member, work))
         .flatten();
@@ -88,11 +89,12 @@ fn open<'a, F: Network, P: Packet, T: Tables + Store<F> + 'a>(
 fn admit<F: Network, R: Routes, T: Tables>(
     routes: R,
     tables: T,
-    interface: u32,
+    packet: &PlainPacket<'_, F>,
     nat: bool,
     work: &mut Work<F>,
 ) -> bool {
-    let flags = source_check::interface_flags(tables, interface);
+    let device = device(tables, packet.interface, packet.tags);
+    let flags = source_check::interface_flags(tables, device);
     let key = &work.key;
     if source_check::is_martian::<F>(&key.source, flags)
         || source_check::is_own::<F, T>(tables, &key.source, &key.destination, flags)
@@ -101,12 +103,13 @@ fn admit<F: Network, R: Routes, T: Tables>(
     }
     let generation = client_route::generation(tables);
     let judged = F::NUMBER == 4 && flags & Interface::RP_FILTER != 0;
-    work.way = client_route::came_by(interface, generation);
+    work.way = client_route::came_by(packet.interface, generation);
     if !nat && !judged {
         return true;
     }
-    let answer = client_route::ask(routes, &mut work.lookup, key, interface);
-    let same_way = || work.lookup.interface == interface;
+    let answer = client_route::ask(routes, &mut work.lookup, key, device);
+    let known = source_check::is_known(device, packet.interface, packet.tags);
+    let same_way = || known && work.lookup.interface == device;
     if judged && !source_check::accepts(answer, flags, same_way) {
         return false;
     }

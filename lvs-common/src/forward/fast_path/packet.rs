@@ -2,7 +2,7 @@
 
 use crate::abi::{Config, Hop, Server};
 use crate::connection::{Key, Kind, Protocol, Signal, tcp};
-use crate::ethernet::ETHERNET;
+use crate::ethernet::{ETHERNET, Tags, UNTAGGED};
 use crate::forward::context::Wire;
 use crate::network::{Network, Plain};
 use crate::packet::Packet;
@@ -17,6 +17,7 @@ pub(super) struct Arrival {
     /// See [`Packet::for_host`].
     pub(super) for_host: Option<bool>,
     segment: u32,
+    tags: Tags,
 }
 
 impl Arrival {
@@ -27,6 +28,7 @@ impl Arrival {
             interface: packet.interface(),
             for_host: packet.for_host(),
             segment: packet.segment(),
+            tags: [packet.tag().unwrap_or_default(), UNTAGGED[1]],
         }
     }
 }
@@ -39,6 +41,8 @@ pub(super) struct PlainPacket<'a, F: Network> {
     pub(super) protocol: Protocol,
     pub(super) signal: Signal,
     pub(super) interface: u32,
+    /// Only a socket buffer has one, beside its bytes.
+    pub(super) tags: Tags,
     pub(super) now: u32,
 }
 
@@ -65,6 +69,7 @@ impl<'a, F: Network> PlainPacket<'a, F> {
             protocol,
             signal,
             interface: arrival.interface,
+            tags: arrival.tags,
             now: tables.now(),
         })
     }

@@ -2,15 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lvs_common::abi;
+use lvs_common::abi::{self, UpperKey};
 
 use crate::neighbour::{Interface, Interfaces};
 
-/// The records of all interfaces, by index. `senders` are those that take frames from an XDP program.
+/// The records of all interfaces, by index. `senders` are those that take frames from an XDP program, `uppers` the
+/// devices whose frames they carry.
 pub(super) fn entries(
     interfaces: &Interfaces,
     senders: &BTreeSet<u32>,
+    uppers: &BTreeMap<UpperKey, u32>,
 ) -> BTreeMap<u32, abi::Interface> {
+    let has_upper: BTreeSet<_> = uppers.keys().map(|key| key.interface).collect();
     let entry = |(&index, interface): (&u32, &Interface)| {
         let below = interface.plain_vlan().filter(|(lower, _)| {
             let lower = interfaces.get(lower);
@@ -23,6 +26,9 @@ pub(super) fn entries(
         }
         if !interface.ethernet {
             flags |= abi::Interface::NO_ETHERNET;
+        }
+        if has_upper.contains(&index) {
+            flags |= abi::Interface::HAS_UPPER;
         }
         let entry = abi::Interface {
             flags,
@@ -62,7 +68,7 @@ mod tests {
             (3, vlan(2, 8, true)),
             (4, vlan(1, 9, false)),
         ];
-        let entries = entries(&interfaces.into(), &BTreeSet::from([1]));
+        let entries = entries(&interfaces.into(), &BTreeSet::from([1]), &BTreeMap::new());
         let of = |index| {
             let entry: &abi::Interface = entries.get(&index).unwrap();
             (entry.lower, entry.vlan.get(), entry.flags)
@@ -80,7 +86,7 @@ mod tests {
             mac: None,
             ..Interface::example("tun0", "tun")
         };
-        let entries = entries(&[(5, tun)].into(), &BTreeSet::new());
+        let entries = entries(&[(5, tun)].into(), &BTreeSet::new(), &BTreeMap::new());
         let entry = entries.get(&5).unwrap();
         assert_eq!(
             (entry.flags, entry.mac),

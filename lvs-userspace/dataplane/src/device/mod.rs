@@ -5,7 +5,7 @@
 //! - `losses`: frames that were lost after an XDP program handed them over; [`crate::not_sent`] takes them off the
 //!   verdicts.
 //! - `placement`: the programs at those places, as all of it changes.
-//! - `entry`: the records of the interfaces for the program.
+//! - `entry`: the records of the interfaces for the program; `upper`: the devices whose frames they carry.
 
 mod decide;
 mod entry;
@@ -13,6 +13,7 @@ mod losses;
 mod modes;
 mod netdev;
 mod placement;
+mod upper;
 
 pub use modes::{Mode, ModeOption, Modes};
 pub use netdev::{Changes, Netdev};

@@ -16,8 +16,10 @@ use super::entry::entries;
 use super::losses::{Losses, describe, is_final, remedy};
 use super::modes::{Mode, Modes};
 use super::netdev::{NDO_XMIT, Netdev};
+use super::upper::upper_devices;
 use crate::kernel::{DataPath, KernelError, Tried};
 use crate::neighbour::{Interfaces, advance_routes, read_interfaces};
+use crate::source_checks::publish_flags;
 
 /// A failure to run the programs on an interface.
 #[derive(Debug, thiserror::Error)]
@@ -199,14 +201,24 @@ impl Placement {
         if mixed {
             self.set_mixed(true);
         }
-        let entries = entries(&self.devices.interfaces, &self.devices.senders());
-        match self.data_path.maps.interfaces.write(&entries) {
+        match self.write_interfaces() {
             // A way that is known says how frames leave by its interface.
             Ok(true) => advance_routes(&self.data_path.maps),
             Ok(false) => {}
             Err(error) => warn!("{:#}", anyhow::Error::from(error)),
         }
         changed
+    }
+
+    /// Writes the interfaces as they are now. True if they were others before.
+    fn write_interfaces(&self) -> Result<bool, KernelError> {
+        let maps = &self.data_path.maps;
+        let uppers = upper_devices(&self.devices.interfaces);
+        let entries = entries(&self.devices.interfaces, &self.devices.senders(), &uppers);
+        let changed = maps.upper_devices.write(&uppers)?;
+        let changed = maps.interfaces.write(&entries)? || changed;
+        publish_flags(maps);
+        Ok(changed)
     }
 
     /// Indices of the interfaces that take frames from an XDP program.

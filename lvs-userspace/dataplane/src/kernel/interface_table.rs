@@ -48,13 +48,18 @@ impl InterfaceTable {
         table.publish().map(|()| changed)
     }
 
-    /// Sets the bits that tell which sources are refused, of each interface that has any. Returns all of them
-    /// together.
-    pub fn write_checks(&self, checks: BTreeMap<u32, u32>) -> Result<u32, KernelError> {
+    /// Sets the bits that tell which sources are refused, of each interface that has any.
+    pub fn write_checks(&self, checks: BTreeMap<u32, u32>) -> Result<(), KernelError> {
         let table = &mut *self.0.lock();
         table.checks = checks;
-        table.publish()?;
-        Ok(table.checks.values().fold(0, |all, bits| all | bits))
+        table.publish()
+    }
+
+    /// The bits that any interface has.
+    pub fn flags(&self) -> u32 {
+        let table = &*self.0.lock();
+        let entries = table.written.values();
+        entries.fold(0, |all, entry| all | entry.flags)
     }
 }
 

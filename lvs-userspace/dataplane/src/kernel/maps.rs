@@ -23,6 +23,7 @@ use super::per_cpu::{Counters, FilterCounters, Verdicts};
 use super::probes::Probes;
 use super::saved_sync_daemon::SavedSyncDaemon;
 use super::trace::LostFrames;
+use super::upper_devices::UpperDevices;
 use super::wire::Wire;
 
 /// Peers that are kept in [`Maps::sending_peers`].
@@ -57,6 +58,8 @@ pub struct Maps {
     pub held_fragments: HeldFragments,
     pub probes: Probes,
     pub interfaces: InterfaceTable,
+    /// See [`abi::UPPER_DEVICES`].
+    pub upper_devices: UpperDevices,
     pub own_hosts: OwnHosts,
     pub neighbour_requests: NeighbourRequests,
     pub lost_frames: LostFrames,
@@ -133,6 +136,7 @@ impl Maps {
             )?,
             probes: Probes::take(map(ebpf, abi::PROBES)?)?,
             interfaces: InterfaceTable::take(map(ebpf, abi::INTERFACES)?)?,
+            upper_devices: UpperDevices::take(map(ebpf, abi::UPPER_DEVICES)?)?,
             own_hosts: OwnHosts::take(map(ebpf, abi::OWN_HOSTS)?)?,
             neighbour_requests: NeighbourRequests::take(map(ebpf, abi::NEIGHBOUR_REQUESTS)?)?,
             lost_frames: LostFrames::take(map(ebpf, abi::LOST_FRAMES)?)?,

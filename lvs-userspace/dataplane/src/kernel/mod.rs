@@ -30,6 +30,7 @@ mod probes;
 mod saved_sync_daemon;
 mod stage_programs;
 mod trace;
+mod upper_devices;
 mod wire;
 
 pub use bench::{BenchPrograms, TcAttachment};
@@ -53,3 +54,4 @@ pub use per_cpu::{Counters, FilterCounters, Verdicts};
 pub use probes::Probes;
 pub use saved_sync_daemon::SavedSyncDaemon;
 pub use trace::LostFrames;
+pub use upper_devices::UpperDevices;

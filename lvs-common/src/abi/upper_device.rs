@@ -1,0 +1,28 @@
+//! Frames that the kernel takes for another device's than the one they came by.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Frames with a VLAN id that come by an interface.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+)]
+#[repr(C)]
+pub struct UpperKey {
+    /// Index of the interface.
+    pub interface: u32,
+    /// VLAN id of the outermost tag; 0: none.
+    pub vlan: u32,
+}
+
+const _: () = assert!(size_of::<UpperKey>() == 8);
