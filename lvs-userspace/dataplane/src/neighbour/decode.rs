@@ -192,6 +192,12 @@ fn address(message: &AddressMessage) -> Option<Address> {
         ip: local.or(other_end)?,
         global: matches!(header.scope, AddressScope::Universe | AddressScope::Site),
         preferred: !flags.intersects(unfit),
+        host: header.prefix_len
+            == if header.family == AddressFamily::Inet6 {
+                128
+            } else {
+                32
+            },
     })
 }
 

@@ -101,8 +101,8 @@ impl Tables {
             device: key.interface,
             xdp: egress.xdp,
             ethernet: egress.device.ethernet,
-            source4: route4.or_else(|| self.source(key.interface, ipv4)),
-            source6: route6.or_else(|| self.source(key.interface, ipv6)),
+            source4: self.best_source(key.interface, route4, ipv4),
+            source6: self.best_source(key.interface, route6, ipv6),
         })
     }
 
@@ -166,6 +166,26 @@ impl Tables {
                 format!("the kernel does not ask for {address} on {name}: {why}"),
             )),
         }
+    }
+
+    /// The address that tunnelled packets come from: the one that the route names, but none of the interface's host
+    /// addresses while it has another one. (The kernel names the address most like the server's, which may be a virtual
+    /// one: the server has that itself, and refuses what comes from there.)
+    fn best_source<A: Copy + Into<IpAddr>>(
+        &self,
+        interface: u32,
+        route: Option<A>,
+        family: fn(IpAddr) -> Option<A>,
+    ) -> Option<A> {
+        let chosen = route.or_else(|| self.source(interface, family))?;
+        let own = self.addresses.get(&interface).into_iter().flatten();
+        let is_host = own
+            .clone()
+            .any(|address| address.host && address.ip == chosen.into());
+        let other = own
+            .filter(|address| address.global && address.preferred && !address.host)
+            .find_map(|address| family(address.ip));
+        other.filter(|_| is_host).or(Some(chosen))
     }
 
     /// The address Linux would send from where the route names none: one of the interface's own,

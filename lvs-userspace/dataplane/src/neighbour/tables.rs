@@ -110,6 +110,8 @@ pub(super) struct Address {
     pub(super) global: bool,
     /// Fit to be a source: not secondary, deprecated, tentative or a duplicate.
     pub(super) preferred: bool,
+    /// It is its whole network (/32, /128), as virtual addresses are.
+    pub(super) host: bool,
 }
 
 /// The key of an entry in the kernel's neighbour tables.

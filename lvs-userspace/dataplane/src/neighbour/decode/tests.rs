@@ -122,10 +122,11 @@ fn what_a_bridge_says_of_its_ports_is_not_about_the_interface() {
 
 #[test]
 fn an_address_is_fit_to_be_a_source_or_not() {
-    let decoded = |flags, scope| {
+    let decoded_as = |flags, scope, length| {
         let mut message = AddressMessage::default();
         message.header.index = 4;
         message.header.scope = scope;
+        message.header.prefix_len = length;
         message.attributes = vec![
             AddressAttribute::Address([10, 0, 0, 2].into()),
             AddressAttribute::Local([10, 0, 0, 1].into()),
@@ -136,15 +137,18 @@ fn an_address_is_fit_to_be_a_source_or_not() {
             other => panic!("{other:?}"),
         }
     };
+    let decoded = |flags, scope| decoded_as(flags, scope, 24);
     let expected = Address {
         ip: [10, 0, 0, 1].into(),
         global: true,
         preferred: true,
+        host: false,
     };
     assert_eq!(
         decoded(AddressFlags::Permanent, AddressScope::Universe),
         expected
     );
+    assert!(decoded_as(AddressFlags::Permanent, AddressScope::Universe, 32).host);
     let link_local = decoded(AddressFlags::Permanent, AddressScope::Link);
     assert_eq!(
         link_local,

@@ -21,6 +21,7 @@ fn address(text: &str) -> Address {
         ip: ip(text),
         global: true,
         preferred: true,
+        host: false,
     }
 }
 
@@ -296,6 +297,47 @@ fn a_source_is_global_and_preferred_and_if_possible_the_interfaces_own() {
     let hop = hop(&tables, "10.0.0.2", &by(PORT));
     assert_eq!(hop.source6, Some("fd00::2".parse().unwrap()));
     assert_eq!(hop.source4, Some([192, 0, 2, 1].into()));
+}
+
+/// The kernel chooses among an interface's addresses the one most like the server's.
+#[test]
+fn a_virtual_address_is_no_source_while_the_interface_has_another() {
+    let mut tables = tables();
+    let host = |text| Address {
+        host: true,
+        ..address(text)
+    };
+    let with_source = |source| match by(PORT) {
+        Route::Unicast {
+            interface,
+            gateway,
+            mtu,
+            ..
+        } => Route::Unicast {
+            interface,
+            gateway,
+            mtu,
+            source: Some(ip(source)),
+        },
+        other => other,
+    };
+    let source = |tables: &Tables, named| hop(tables, "10.0.0.2", &with_source(named)).source6;
+    tables.addresses.insert(PORT, vec![host("fd00::103")]);
+    assert_eq!(
+        source(&tables, "fd00::103"),
+        Some("fd00::103".parse().unwrap())
+    );
+    let both = vec![host("fd00::103"), address("fd00::1")];
+    tables.addresses.insert(PORT, both);
+    assert_eq!(
+        source(&tables, "fd00::103"),
+        Some("fd00::1".parse().unwrap())
+    );
+    // One of another interface is the operator's choice.
+    assert_eq!(
+        source(&tables, "fd00:9::1"),
+        Some("fd00:9::1".parse().unwrap())
+    );
 }
 
 #[test]

@@ -179,6 +179,7 @@ fn a_link_or_an_address_that_changes_can_move_any_route() {
         ip: ip("10.0.0.1"),
         global: true,
         preferred: true,
+        host: false,
     };
     for update in [
         Update::Interface(1, Some(interface(1400))),
