@@ -1,7 +1,7 @@
 //! The devices of the network namespace: what each can do for the packet path, and where it runs on them.
 //!
 //! - `netdev`: what the kernel says of its devices and XDP.
-//! - `modes`: the operator's words; `decide`: XDP, TC or both, without I/O.
+//! - `modes`: the operator's words; `decide`: XDP, TC or both, without I/O; `refusal`: a driver's, for people.
 //! - `losses`: frames that were lost after an XDP program handed them over; [`crate::not_sent`] takes them off the
 //!   verdicts.
 //! - `placement`: the programs at those places, as all of it changes.
@@ -13,6 +13,7 @@ mod losses;
 mod modes;
 mod netdev;
 mod placement;
+mod refusal;
 mod upper;
 
 pub use modes::{Mode, ModeOption, Modes};

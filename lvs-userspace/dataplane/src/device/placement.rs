@@ -16,6 +16,7 @@ use super::entry::entries;
 use super::losses::{Losses, describe, is_final, remedy};
 use super::modes::{Mode, Modes};
 use super::netdev::{NDO_XMIT, Netdev};
+use super::refusal;
 use super::upper::upper_devices;
 use crate::kernel::{DataPath, KernelError, Tried};
 use crate::neighbour::{Interfaces, advance_routes, read_interfaces};
@@ -151,8 +152,9 @@ impl Placement {
     /// Decides anew, after anything changed: the interfaces (if they are told), what they can do, the `hops`
     /// that packets leave by, the frames that were lost. Failures are logged. True if anything is another.
     pub fn settle(&mut self, interfaces: Option<Arc<Interfaces>>, hops: &BTreeSet<u32>) -> bool {
+        let before = Arc::clone(&self.devices.interfaces);
         if let Some(interfaces) = interfaces {
-            let before = std::mem::replace(&mut self.devices.interfaces, interfaces);
+            self.devices.interfaces = interfaces;
             let carrier = |of: &Interfaces, index| of.get(&index).is_some_and(|link| link.carrier);
             // Frames are lost while the other end of a wire is made anew, too.
             let after = &self.devices.interfaces;
@@ -165,9 +167,11 @@ impl Placement {
         self.devices
             .attached
             .retain(|index| known.contains_key(index));
-        self.devices
-            .refused
-            .retain(|index, _| known.contains_key(index));
+        // A driver that refused for the MTU has another chance with another one.
+        let mtu = |of: &Interfaces, index: u32| of.get(&index).map(|found| found.mtu);
+        self.devices.refused.retain(|&index, _| {
+            known.contains_key(&index) && mtu(&before, index) == mtu(&known, index)
+        });
         self.read_features();
         let mut changed = self.read_losses();
         for index in self.devices.untried() {
@@ -333,8 +337,13 @@ impl Placement {
                         self.try_out(index);
                     }
                 }
-                Err(error @ KernelError::Attach { .. }) if choice.xdp && mode == Mode::Auto => {
-                    let refusal = innermost(&error);
+                Err(error @ KernelError::Attach { .. }) if choice.xdp => {
+                    let refusal = refusal::describe(&error, self.devices.interfaces.get(&index));
+                    if mode == Mode::Xdp {
+                        let why = format!("its driver refuses the XDP program: {refusal}");
+                        let interface = name.clone();
+                        return Err(PlacementError::Mode { interface, why });
+                    }
                     if self.devices.refused.insert(index, refusal).is_some() {
                         return Err(error.into());
                     }
@@ -446,13 +455,4 @@ impl Placement {
             advance_routes(&self.data_path.maps);
         }
     }
-}
-
-/// The first cause of an error.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
