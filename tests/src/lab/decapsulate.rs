@@ -46,13 +46,14 @@ impl Decapsulator {
             workers.repeat(move || match (&receive).read(&mut buffer) {
                 Ok(length) => {
                     // IPv4 raw sockets deliver the outer header too, IPv6 ones do not.
-                    let packet = &buffer[..length];
+                    let packet = &mut buffer[..length];
                     let packet = if outer == Domain::IPV4 {
                         payload(packet)
                     } else {
                         Some(packet)
                     };
                     if let Some((packet, to)) = packet.and_then(destination) {
+                        finish(packet);
                         // What the host cannot take it drops, as it would from a wire.
                         let _ = send.send_to(packet, &to);
                     }
@@ -68,12 +69,13 @@ impl Decapsulator {
 }
 
 /// The payload behind an IPv4 header.
-fn payload(packet: &[u8]) -> Option<&[u8]> {
-    packet.get(usize::from(packet.first()? & 0x0f) * 4..)
+fn payload(packet: &mut [u8]) -> Option<&mut [u8]> {
+    let length = usize::from(packet.first()? & 0x0f) * 4;
+    packet.get_mut(length..)
 }
 
 /// The inner packet and whom it is for; `None` if a host would not take it for a packet.
-fn destination(packet: &[u8]) -> Option<(&[u8], SockAddr)> {
+fn destination(packet: &mut [u8]) -> Option<(&mut [u8], SockAddr)> {
     let address = match packet.first()? >> 4 {
         4 => {
             // The kernel writes a new checksum when it sends: a wrong one has to be found here.
@@ -93,6 +95,40 @@ fn destination(packet: &[u8]) -> Option<(&[u8], SockAddr)> {
     Some((packet, SockAddr::from(SocketAddr::new(address, 0))))
 }
 
+/// Finishes the checksum of a TCP segment or a datagram that its sender left unfinished (`CHECKSUM_PARTIAL`), as it may
+/// where nothing but virtual devices lie between: its field has the sum of the pseudo-header. A tunnel device would
+/// know by the socket buffer, which does not come through a raw socket. Any other sum stays, right or wrong.
+fn finish(packet: &mut [u8]) {
+    const TCP: u8 = 6;
+    const UDP: u8 = 17;
+    let (start, protocol, addresses) = match packet.first().map(|first| first >> 4) {
+        Some(4) if packet.len() >= 20 => (
+            usize::from(packet[0] & 0x0f) * 4,
+            packet[9],
+            packet[12..20].to_vec(),
+        ),
+        Some(6) if packet.len() >= 40 => (40, packet[6], packet[8..40].to_vec()),
+        _ => return,
+    };
+    let field = match protocol {
+        TCP => start + 16,
+        UDP => start + 6,
+        _ => return,
+    };
+    let Some(length) = packet.len().checked_sub(start) else {
+        return;
+    };
+    let length = u32::try_from(length).unwrap_or_default().to_be_bytes();
+    let pseudo = [&addresses[..], &length, &[0, 0, 0, protocol]].concat();
+    let unfinished = (!checksum(&pseudo)).to_be_bytes();
+    if packet.get(field..field + 2) != Some(&unfinished) {
+        return;
+    }
+    // What the field holds is the pseudo-header's part of the sum.
+    let sum = checksum(&packet[start..]).to_be_bytes();
+    packet[field..field + 2].copy_from_slice(&sum);
+}
+
 /// The internet checksum; 0 over a header that contains its own.
 fn checksum(header: &[u8]) -> u16 {
     let words = header.chunks(2).map(|pair| {
@@ -101,6 +137,7 @@ fn checksum(header: &[u8]) -> u16 {
             pair.get(1).copied().unwrap_or_default(),
         ]))
     });
+    // 64 KiB of them fit.
     let mut sum: u32 = words.sum();
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
@@ -108,4 +145,26 @@ fn checksum(header: &[u8]) -> u16 {
     #[expect(clippy::cast_possible_truncation, reason = "folded to 16 bits above")]
     let folded = sum as u16;
     !folded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sum_is_finished_only_if_it_was_left_unfinished() {
+        let mut packet = vec![0x45, 0, 0, 32, 0, 0, 0, 0, 64, 17, 0, 0];
+        packet.extend([10, 0, 0, 1, 10, 0, 0, 2]);
+        packet.extend([0, 1, 0, 2, 0, 12, 0, 0, 0xde, 0xad, 0xbe, 0xef]);
+        let pseudo = [&packet[12..20], &[0, 0, 0, 12, 0, 0, 0, 17]].concat();
+        for (sum, finished) in [(!checksum(&pseudo), true), (0x1234, false)] {
+            packet[26..28].copy_from_slice(&sum.to_be_bytes());
+            let before = packet.clone();
+            finish(&mut packet);
+            assert_eq!(packet != before, finished);
+            if finished {
+                assert_eq!(checksum(&[&pseudo[..], &packet[20..]].concat()), 0);
+            }
+        }
+    }
 }
