@@ -169,7 +169,8 @@ impl Kernel {
             let Some(file) = line.strip_prefix("insmod ") else {
                 continue;
             };
-            let file = Path::new(file.trim_end());
+            let (file, _) = file.split_once(' ').unwrap_or((file, ""));
+            let file = Path::new(file);
             let to = root.join(file.strip_prefix(package)?);
             fs::create_dir_all(to.parent().context("a module at /")?)?;
             fs::copy(file, to)?;

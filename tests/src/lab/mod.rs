@@ -60,6 +60,7 @@ mod requirements;
 mod server;
 mod site;
 pub mod traffic;
+pub mod tun;
 mod udp;
 
 pub use command::output as command_output;

@@ -228,6 +228,18 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     ),
     program(
         Purpose::Vm,
+        "teamnl",
+        &["libteam-utils"],
+        "sets up a team of interfaces on that kernel",
+    ),
+    program(
+        Purpose::Vm,
+        "wg",
+        &["wireguard-tools"],
+        "sets up WireGuard on that kernel",
+    ),
+    program(
+        Purpose::Vm,
         "ipvsadm",
         &["ipvsadm"],
         "prints the answers of that kernel's IPVS, for comparison",
