@@ -6,7 +6,7 @@ use lvs_tests::lab::{self, find};
 use lvs_tests::vm::{self, Kernel};
 
 /// Programs beside those of a virtual machine.
-const PROGRAMS: [&str; 3] = ["ip", "teamnl", "wg"];
+const PROGRAMS: [&str; 4] = ["ethtool", "ip", "teamnl", "wg"];
 /// Beside what they need.
 const MODULES: [&str; 16] = [
     "8021q",
@@ -26,7 +26,7 @@ const MODULES: [&str; 16] = [
     "vrf",
     "wireguard",
 ];
-/// What the script tries by each of six services, and the place of the program on its devices.
+/// What the script tries by each of six services, and the devices that the program runs on, behind their drivers.
 const KINDS: [(&str, &[&str]); 16] = [
     ("virtual addresses on a dummy device", &["plain"]),
     ("a VLAN device", &["e12.10"]),
@@ -45,6 +45,8 @@ const KINDS: [(&str, &[&str]); 16] = [
     ("a bond whose other port took over", &["bond0"]),
     ("a team whose other port took over", &["team0"]),
 ];
+/// The same, with a program in the driver of its ports.
+const NATIVE: (&str, &[&str]) = ("a bond, active-backup, native", &["bond2"]);
 /// The same for four services.
 const IPVLAN: (&str, &[&str]) = ("an ipvlan device, L2", &["ipvl0"]);
 
@@ -62,21 +64,22 @@ fn devices_of_debians_kernel_6_1_forward_by_every_method() {
         .run_with_modules(&MODULES, &programs, script)
         .unwrap();
     println!("{said}");
-    let expect = |(kind, interfaces): (&str, &[&str]), count: usize| {
+    let expect = |(kind, interfaces): (&str, &[&str]), count: usize, place: &str| {
         let line = format!("ok: {kind}, ");
         let found = said.lines().filter(|said| said.starts_with(&line)).count();
         assert_eq!(found, count, "{kind}");
         for interface in interfaces {
-            let place = said.lines().find_map(|line| {
+            let found = said.lines().find_map(|line| {
                 let rest = line.trim_start().strip_prefix(interface)?;
                 rest.starts_with(' ').then(|| rest.trim_start())
             });
-            let place = place.unwrap_or_else(|| panic!("no place of {interface}"));
-            assert!(place.starts_with("tc ("), "{interface}: {place}");
+            let found = found.unwrap_or_else(|| panic!("no place of {interface}"));
+            assert!(found.starts_with(place), "{interface}: {found}");
         }
     };
     for kind in KINDS {
-        expect(kind, 6);
+        expect(kind, 6, "tc (");
     }
-    expect(IPVLAN, 4);
+    expect(NATIVE, 6, "native+tc (");
+    expect(IPVLAN, 4, "tc (");
 }

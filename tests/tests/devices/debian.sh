@@ -231,6 +231,20 @@ done
 line n link set d-bond1 master br19 up
 kind 19 bond1 "a bond, 802.3ad"
 
+# In the driver: XDP runs on its ports. Their other ends take frames without a socket buffer, and send them whole.
+network 30
+wire d nb1 30
+wire d nb2 30
+run_lines
+for name in nb1 nb2; do
+    on n ethtool -K d-$name gro on tx off >/dev/null
+done
+ip -n d link add bond2 type bond mode active-backup miimon 100
+port d nb1 bond2
+port d nb2 bond2
+kind 30 bond2 "a bond, active-backup, native"
+native="--mode bond2=xdp"
+
 network 20
 tagged bond1 20 20
 kind 20 bond1.20 "a VLAN device of a bond"
@@ -343,7 +357,7 @@ for interface in $interfaces; do
     options="$options --interface $interface"
 done
 start=$(cut -d. -f1 /proc/uptime)
-on d lvsd --config $rules $options >/run/lvsd.log 2>&1 &
+on d lvsd --config $rules $native $options >/run/lvsd.log 2>&1 &
 daemon=$!
 until lvsadm -Ln >/dev/null 2>&1; do
     kill -0 $daemon || { cat /run/lvsd.log; exit 1; }

@@ -187,6 +187,7 @@ impl Devices {
         };
         let kind = match &*interface.kind {
             "" => "its driver".to_owned(),
+            kind if kind.starts_with(['e', 'i']) => format!("an {kind} device"),
             kind => format!("a {kind} device"),
         };
         if !interface.ethernet {

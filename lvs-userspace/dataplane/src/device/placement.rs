@@ -157,8 +157,7 @@ impl Placement {
             self.devices.interfaces = interfaces;
             let carrier = |of: &Interfaces, index| of.get(&index).is_some_and(|link| link.carrier);
             // Frames are lost while the other end of a wire is made anew, too.
-            let after = &self.devices.interfaces;
-            let after = Arc::clone(after);
+            let after = Arc::clone(&self.devices.interfaces);
             self.devices
                 .forget(|index| carrier(&before, index) == carrier(&after, index));
         }
