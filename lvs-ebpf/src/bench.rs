@@ -35,6 +35,7 @@ use aya_ebpf::macros::{map, xdp};
 use aya_ebpf::maps::Array;
 use aya_ebpf::programs::XdpContext;
 use lvs_common::abi::{BENCH_FRAME, Bench};
+use lvs_common::checksum::Sum;
 use lvs_common::connection::table::{self, Place, Store, Ways};
 use lvs_common::connection::{Key, Kind};
 use lvs_common::family::{V4, V6};
@@ -217,6 +218,11 @@ fn write(frame: &mut Frame<Xdp>, plan: &mut Bench) -> Option<()> {
     let address = (scattered >> 16) as u32 & !0xc0 | 0x80;
     // Never port 20, from which nothing is scheduled.
     let port = scattered as u16 | 0x80;
+    if plan.address_at < 34 {
+        // The header's checksum in the template is that without the client's address.
+        let checksum = frame.header_mut::<[u8; 2]>(24)?;
+        *checksum = Sum::default().add(address.to_ne_bytes()).update(*checksum);
+    }
     if plan.address_at == 26 {
         *frame.header_mut::<[u8; 4]>(26)? = address.to_ne_bytes();
         *frame.header_mut::<[u8; 2]>(34)? = port.to_ne_bytes();

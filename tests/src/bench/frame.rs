@@ -1,7 +1,8 @@
-//! The frames of the bench: 80 bytes, checksums of no consequence (the director updates them, nobody
+//! The frames of the bench: 80 bytes, TCP and UDP checksums of no consequence (the director updates them, nobody
 //! checks them).
 
 use lvs_common::abi::BENCH_FRAME;
+use lvs_common::checksum::Sum;
 
 /// Virtual address, IPv4.
 pub const VIRTUAL4: [u8; 4] = [192, 0, 2, 1];
@@ -81,6 +82,11 @@ pub fn frame(ipv6: bool, towards: Towards, payload: Payload) -> ([u8; BENCH_FRAM
         };
         frame[26..30].copy_from_slice(&source);
         frame[30..34].copy_from_slice(&destination);
+        // The generator adds the client's address to it: who begins something is heard only with a right one.
+        let header: [u8; 20] = std::array::from_fn(|at| frame[14 + at]);
+        let words = header.as_chunks::<4>().0.iter();
+        let checksum = words.fold(Sum::default(), |sum, word| sum.add(*word));
+        frame[24..26].copy_from_slice(&checksum.checksum());
     }
     let port = PORT.to_be_bytes();
     let at = if towards == Towards::Client {

@@ -194,7 +194,7 @@ impl Rig {
             }
             done += now;
         }
-        check(case, refused, u64::from(case.flows) * 2)
+        self.check(case, refused, u64::from(case.flows) * 2)
     }
 
     /// One round, slice by slice. New connections of a slice come on top of those before it.
@@ -233,7 +233,7 @@ impl Rig {
         plan.next = first;
         self.bench.configure(plan);
         let time = self.run(program, SLICE)?.as_secs_f64() * 1e9;
-        check(case, self.bench.settings().wrong, u64::from(SLICE))?;
+        self.check(case, self.bench.settings().wrong, u64::from(SLICE))?;
         if let Some(subscription) = &self.subscription {
             // Their buffer must not be full.
             subscription.drain(usize::MAX);
@@ -265,6 +265,35 @@ impl Rig {
         Ok(())
     }
 
+    /// Up to a quarter full the table refuses nothing. Beyond, up to half full, it may refuse one
+    /// connection in a thousand, a NAT connection being two entries.
+    fn check(&self, case: &Case, wrong: u64, packets: u64) -> Result<()> {
+        let entries = if case.method == Method::Nat { 2 } else { 1 } * case.flows;
+        let allowed = if entries <= case.entries / 4 && case.denied == 0 {
+            0
+        } else {
+            packets / 1_000
+        };
+        ensure!(
+            wrong <= allowed,
+            "{wrong} of {packets} packets ended otherwise than expected; all so far: {}",
+            self.verdicts()
+        );
+        Ok(())
+    }
+
+    /// How packets ended so far.
+    fn verdicts(&self) -> String {
+        let counted = Reason::ALL
+            .iter()
+            .map(|&reason| (reason, self.ended(reason)));
+        let counted = counted.filter(|(_, count)| *count > 0);
+        let texts: Vec<_> = counted
+            .map(|(reason, count)| format!("{} {count}", reason.name()))
+            .collect();
+        texts.join(", ")
+    }
+
     /// How long a sweep over the IPv4 table takes.
     pub fn sweep(&self) -> Duration {
         let maps = &self.path.maps;
@@ -280,22 +309,6 @@ impl Rig {
         drop(self.director);
         Ok(self.path.remove()?)
     }
-}
-
-/// Up to a quarter full the table refuses nothing. Beyond, up to half full, it may refuse one
-/// connection in a thousand, a NAT connection being two entries.
-fn check(case: &Case, wrong: u64, packets: u64) -> Result<()> {
-    let entries = if case.method == Method::Nat { 2 } else { 1 } * case.flows;
-    let allowed = if entries <= case.entries / 4 && case.denied == 0 {
-        0
-    } else {
-        packets / 1_000
-    };
-    ensure!(
-        wrong <= allowed,
-        "{wrong} of {packets} packets ended otherwise than expected"
-    );
-    Ok(())
 }
 
 fn clear<F: Family>(table: &EntryMapping<F>) {
