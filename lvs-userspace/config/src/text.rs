@@ -20,7 +20,8 @@ pub fn bytes(path: &Path) -> io::Result<Vec<u8>> {
         .open(path)?;
     let metadata = file.metadata()?;
     let kind = metadata.file_type();
-    if !kind.is_file() && !(kind.is_char_device() && metadata.rdev() == NULL) {
+    let empty = kind.is_char_device() && metadata.rdev() == NULL;
+    if !kind.is_file() && !empty {
         let kind = if kind.is_fifo() {
             "a FIFO"
         } else if kind.is_dir() {

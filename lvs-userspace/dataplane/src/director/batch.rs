@@ -67,7 +67,7 @@ impl Director {
                     ))
                 }
                 Edit::Zero { .. } | Edit::SetTimeouts(_) | Edit::Mark(_) => {
-                    self.write_batch(std::mem::take(&mut batch), &edits.edits, &mut refused);
+                    self.write_batch(&std::mem::take(&mut batch), &edits.edits, &mut refused);
                     self.apply_to_all(edit)
                 }
                 edit => self.collect(&mut batch, edit, place),
@@ -82,7 +82,7 @@ impl Director {
         if edits.atomic {
             refused.extend(self.write_whole(&batch).err());
         } else {
-            self.write_batch(batch, &edits.edits, &mut refused);
+            self.write_batch(&batch, &edits.edits, &mut refused);
         }
         self.follow();
         refused.sort_by_key(|edit| edit.place);
@@ -116,7 +116,7 @@ impl Director {
     }
 
     /// Writes each service with its changes. Of one that finds no room with all of them, as many as find room.
-    fn write_batch(&mut self, batch: Batch, edits: &[Edit], refused: &mut Vec<RefusedEdit>) {
+    fn write_batch(&mut self, batch: &Batch, edits: &[Edit], refused: &mut Vec<RefusedEdit>) {
         for id in &batch.order {
             let Some(change) = batch.changes.get(id) else {
                 continue;

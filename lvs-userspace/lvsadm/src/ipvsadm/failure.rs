@@ -66,9 +66,8 @@ impl Failure {
             Self::Usage(error) => error.exit_code(),
             Self::Daemon(ClientError::Refused(_)) => 255,
             Self::Daemon(error) if is_permission(error) => 255,
-            Self::Daemon(_) => 2,
+            Self::Daemon(_) | Self::NotAtomic => 2,
             Self::Output(error) if error.kind() == ErrorKind::BrokenPipe => 0,
-            Self::NotAtomic => 2,
             Self::NothingToList | Self::NotImported(_) | Self::Output(_) | Self::Input(_) => 1,
         }
     }

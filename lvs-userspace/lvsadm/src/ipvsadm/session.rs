@@ -105,11 +105,14 @@ fn report_line(message: &str) {
     drop(writeln!(io::stderr(), "{message}"));
 }
 
+/// Number of a line of `-R`, and what becomes of it.
+type Outcome = (usize, Result<(), Failure>);
+
 /// Lines of `-R` that are not carried out yet.
 struct Batch {
     edits: Edits,
     /// By line number: an edit, or what is wrong with the line.
-    outcomes: Vec<(usize, Result<(), Failure>)>,
+    outcomes: Vec<Outcome>,
     /// Exit code so far.
     code: u8,
 }
@@ -129,7 +132,7 @@ impl Batch {
         self.outcomes.push((number, outcome));
     }
 
-    fn take(&mut self) -> (Edits, Vec<(usize, Result<(), Failure>)>) {
+    fn take(&mut self) -> (Edits, Vec<Outcome>) {
         let edits = std::mem::take(&mut self.edits.edits);
         let atomic = self.edits.atomic;
         (Edits { edits, atomic }, std::mem::take(&mut self.outcomes))
@@ -183,12 +186,11 @@ impl<'a> Session<'a> {
     }
 
     async fn client(&mut self) -> Result<&mut Client, Failure> {
-        let client = match self.client.take() {
-            Some(client) => client,
-            None => {
-                let socket = socket::path(self.socket.clone());
-                Client::connect_within(&socket, self.limit).await?
-            }
+        let client = if let Some(client) = self.client.take() {
+            client
+        } else {
+            let socket = socket::path(self.socket.clone());
+            Client::connect_within(&socket, self.limit).await?
         };
         Ok(self.client.insert(client))
     }

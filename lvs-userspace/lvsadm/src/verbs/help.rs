@@ -1,5 +1,6 @@
 //! The verbs in lvsadm's help, from the definition of their command lines.
 
+use clap::builder::Str;
 use clap::{Command, CommandFactory as _};
 
 use super::arguments::Arguments;
@@ -23,13 +24,14 @@ fn entry(verb: &Command) -> String {
     }
     for argument in verb.get_positionals() {
         let names = argument.get_value_names().unwrap_or_default();
-        let name: Vec<_> = names.iter().map(|name| name.as_str()).collect();
+        let name: Vec<_> = names.iter().map(Str::as_str).collect();
         let name = name.join(" ");
-        entry += &if argument.is_required_set() {
-            format!(" {name}")
+        let (before, after) = if argument.is_required_set() {
+            (" ", "")
         } else {
-            format!(" [{name}]")
+            (" [", "]")
         };
+        entry.extend([before, &name, after]);
     }
     let about = verb.get_about().map(ToString::to_string);
     let mut column = entry.len();

@@ -252,3 +252,20 @@ fn a_script_whose_interpreter_is_missing_is_told() {
         assert_eq!(said(right), "", "{right:?}");
     }
 }
+
+#[test]
+fn an_old_word_that_is_understood_is_not_reported_at_every_start() {
+    let text = "timeout = 3\nvirtual = 192.0.2.10:80\n real = 10.0.0.1:80 gate\n quorum = 5\n";
+    let diagnostics = super::super::parse(text).diagnostics;
+    let harmless = |line| {
+        diagnostics
+            .iter()
+            .find(|d| d.line == line)
+            .map(|d| d.harmless)
+    };
+    assert_eq!(harmless(1), Some(true), "{diagnostics:?}");
+    assert!(
+        diagnostics.iter().all(|d| d.harmless == (d.line == 1)),
+        "{diagnostics:?}"
+    );
+}
