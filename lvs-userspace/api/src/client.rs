@@ -26,7 +26,7 @@ use super::peers::PeersStatus;
 use super::protocol::{
     Connection, Edit, Edits, Refusal, Refused, Services, Status, Timeouts, VerdictCount,
 };
-use super::role::{Handover, Role, RoleStatus};
+use super::role::{Handover, Role, RoleStatus, SteppedDown};
 use super::route::Route;
 use super::sync::{SyncCommand, SyncStatus};
 
@@ -200,6 +200,11 @@ impl Client {
     pub async fn hand_over(&mut self, handover: Handover) -> Result<(), ClientError> {
         let work = LONG_WORK.saturating_add(Duration::from_millis(handover.timeout));
         self.send_for(work, Route::HandOver, Some(&handover)).await
+    }
+
+    /// Gives the virtual addresses up: the daemon is about to be stopped.
+    pub async fn step_down(&mut self) -> Result<SteppedDown, ClientError> {
+        self.ask_for(LONG_WORK, Route::StepDown, None::<&()>).await
     }
 
     /// All connections, one at a time: there may be millions.

@@ -98,8 +98,11 @@ pub struct ServerHealth {
     pub maintenance: bool,
     /// Used only while no other server is up.
     pub backup: bool,
-    /// Seconds since 1970 at which `state` began.
+    /// Seconds since 1970 at which `state` began, by the wall clock of now.
     pub since: u64,
+    /// Seconds since `state` began, whatever became of the wall clock.
+    #[serde(default)]
+    pub age: u64,
     /// Sentence of the last probe; empty before the first.
     pub last: String,
     /// Duration of the last probe in microseconds. Probes whose sentence is the same as that of the one before

@@ -14,7 +14,7 @@ pub struct PeersStatus {
     pub listening: Option<String>,
     /// The others: those it dials first, in the order of the command line.
     pub peers: Vec<PeerStatus>,
-    /// Sessions that were refused or ended, by reason; reasons that occurred.
+    /// Sessions that were refused or ended, by address and reason, the latest first; those of the last 64 pairs.
     pub refused: Vec<RefusalCount>,
     /// Events of the data path that did not fit into their buffer: the next scan, a second later at most,
     /// makes up for them.
@@ -32,10 +32,20 @@ pub struct PeerStatus {
     pub role: Option<Role>,
     /// Its state.
     pub state: PeerState,
-    /// Since when (seconds since 1970).
+    /// Begin of that state (seconds since 1970), by the wall clock of now.
     pub since: u64,
-    /// Reason for which there is no session.
+    /// Age of that state in seconds, whatever became of the wall clock. A peer is away since they last dialed each
+    /// other, or since this director started.
+    #[serde(default)]
+    pub age: u64,
+    /// Reason for which there is no session, or one in one direction only.
     pub problem: Option<String>,
+    /// The version of the protocol that is spoken with it; none: it is not dialed.
+    #[serde(default)]
+    pub version: Option<u16>,
+    /// What it has alike and what not; none: it is not known (yet).
+    #[serde(default)]
+    pub comparison: Option<Comparison>,
     /// Counters of what it is sent; none: it is not dialed.
     #[serde(rename = "told", alias = "sent")]
     pub sent: Option<PeerSent>,
@@ -105,26 +115,95 @@ pub struct PeerReceived {
     pub bulk: Option<BulkSync>,
     /// Sessions that broke.
     pub losses: u64,
+    /// Connections and templates of it that are not here now, for want of their real server or of room.
+    #[serde(default)]
+    pub not_taken: u64,
     /// Discarded entries, by reason; reasons that occurred.
     pub discarded: Vec<DiscardCount>,
+}
+
+/// A comparison of this director with a peer: where they differ, the one loses connections of the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// Their configurations differ: virtual services, real servers, filters, rules for marks, timeouts.
+    pub differs: bool,
+    /// Lines of the configuration that only this director has, in the words of `ipvsadm -S`; the first few.
+    pub only_here: Vec<String>,
+    /// Lines that only the peer has; the first few.
+    pub only_there: Vec<String>,
+    /// Lines that are left out in both lists.
+    pub more: u64,
+    /// Connections of this director's that the peer lacks, for want of their real server or of room there.
+    pub not_taken_there: u64,
+    /// Connections of the peer's that this director lacks.
+    pub not_taken_here: u64,
+}
+
+impl Comparison {
+    /// What is not alike, for people, a sentence each; empty: nothing.
+    pub fn sentences(&self) -> Vec<String> {
+        let mut sentences = Vec::new();
+        if self.differs {
+            let side = |name: &str, lines: &[String]| {
+                let lines = lines.iter().map(|line| format!("`{line}'"));
+                let lines: Vec<_> = lines.collect();
+                (!lines.is_empty()).then(|| format!("only {name}: {}", lines.join(", ")))
+            };
+            let more = (self.more > 0).then(|| format!("and {} lines more", self.more));
+            let parts = [
+                side("here", &self.only_here),
+                side("there", &self.only_there),
+                more,
+            ];
+            let parts: Vec<_> = parts.into_iter().flatten().collect();
+            let parts = match parts.is_empty() {
+                true => String::new(),
+                false => format!(": {}", parts.join("; ")),
+            };
+            sentences.push(format!("its configuration differs{parts}"));
+        }
+        let lacks = "for want of their real server or of room";
+        if self.not_taken_there > 0 {
+            let count = self.not_taken_there;
+            sentences.push(format!("{count} connections are here only, {lacks} there"));
+        }
+        if self.not_taken_here > 0 {
+            let count = self.not_taken_here;
+            sentences.push(format!("{count} connections are there only, {lacks} here"));
+        }
+        sentences
+    }
 }
 
 /// A bulk sync: the first transfer of all connections in a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BulkSync {
-    /// Time of its end (seconds since 1970).
+    /// Time of its end (seconds since 1970), by the wall clock of now.
     pub at: u64,
+    /// Seconds since its end, whatever became of the wall clock.
+    #[serde(default)]
+    pub age: u64,
     /// Connections and templates.
     pub connections: u64,
     /// Milliseconds that it took.
     pub took_ms: u64,
 }
 
-/// Number of sessions that were refused or ended for one reason.
+/// Sessions with directors of one address that were refused or ended for one reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the names say it")]
 pub struct RefusalCount {
+    /// The address.
+    pub address: String,
+    /// The reason, one word.
     pub name: String,
+    /// Their number.
     pub count: u64,
+    /// Time of the first (seconds since 1970), by the wall clock of now.
+    pub since: u64,
+    /// Time of the last.
+    pub last: u64,
+    /// Seconds since the last, whatever became of the wall clock.
+    pub last_age: u64,
+    /// The reason, for people.
     pub explanation: String,
 }

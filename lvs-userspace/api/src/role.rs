@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::ServiceId;
 use crate::virtual_address::VirtualAddress;
 
 /// Role of a director of a pair.
@@ -55,6 +56,22 @@ pub struct RoleStatus {
     pub role: Role,
     /// The virtual addresses that a master holds.
     pub addresses: Vec<AddressStatus>,
+    /// Whether real servers are reached from here.
+    #[serde(default)]
+    pub reach: ReachStatus,
+}
+
+/// Virtual services of whose real servers none is reached from a director, by its own health checks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReachStatus {
+    /// Virtual services that are checked.
+    pub services: u64,
+    /// Those of which no real server is reached from here.
+    pub unreached: Vec<ServiceId>,
+    /// Of them, those of which a peer has reached one for some time.
+    pub reached_elsewhere: Vec<ServiceId>,
+    /// There are peers that can be asked.
+    pub asked: bool,
 }
 
 /// State of one of a director's virtual addresses.
@@ -70,10 +87,20 @@ pub struct AddressStatus {
     pub duplicate: Option<String>,
 }
 
+/// What a master did with its virtual addresses before it ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SteppedDown {
+    /// One sentence; none: it holds none.
+    pub done: Option<String>,
+}
+
 /// Request to hand the role over to the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Handover {
     /// Longest time in milliseconds until the peer has every connection.
     pub timeout: u64,
+    /// Even where connections would be lost.
+    #[serde(default)]
+    pub force: bool,
 }

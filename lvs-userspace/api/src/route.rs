@@ -77,4 +77,7 @@ routes! {
     SetRole: PUT "/v1/role",
     /// Hands the role over to the peer; answered when it is done. Body: [`Handover`](crate::role::Handover).
     HandOver: POST "/v1/handover",
+    /// Gives the virtual addresses up, to a peer if one is there: the daemon is about to be stopped. Answer:
+    /// [`SteppedDown`](crate::role::SteppedDown).
+    StepDown: POST "/v1/role/step-down",
 }

@@ -28,6 +28,7 @@ pub mod check;
 pub mod checker;
 pub mod checkers;
 pub mod command;
+mod configured;
 pub mod controller;
 pub mod credentials;
 mod describe;
@@ -55,4 +56,5 @@ mod watches;
 mod weight;
 mod writer;
 
+pub use self::configured::{ConfiguredService, Reach};
 pub use self::server_view::ServerView;

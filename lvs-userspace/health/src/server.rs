@@ -46,6 +46,8 @@ pub(crate) struct Server {
     /// A file in the maintenance directory names it.
     pub(crate) maintenance: bool,
     /// Its state on the master, while this director is a backup.
+    pub(crate) on_master: Option<State>,
+    /// The state that is taken over from the master.
     mirrored: Option<State>,
     /// State given by its agent.
     pub(crate) agent: AgentState,
@@ -59,8 +61,8 @@ pub(crate) struct Server {
     outcomes: Vec<Option<Arc<Outcome>>>,
     /// The check that had an outcome last.
     newest: usize,
-    /// Seconds since 1970 at which its state began.
-    pub(crate) since: u64,
+    /// The moment at which its state began; none: it was not looked at yet.
+    pub(crate) since: Option<Instant>,
 }
 
 impl Server {
@@ -74,6 +76,7 @@ impl Server {
             admin: AdminState::Ready,
             weight_override: Weight::Configured,
             maintenance: false,
+            on_master: None,
             mirrored: None,
             agent: AgentState::default(),
             exit_weight: None,
@@ -83,7 +86,7 @@ impl Server {
             recovered: None,
             outcomes: Vec::new(),
             newest: 0,
-            since: 0,
+            since: None,
         };
         server.state = server.derive_state();
         server
@@ -119,6 +122,12 @@ impl Server {
     /// Returns whether it is not probed.
     pub(crate) fn is_paused(&self) -> bool {
         self.is_out() || self.mirrored.is_some()
+    }
+
+    /// Returns whether this director's own probes find it up.
+    pub(crate) fn is_reached(&self) -> bool {
+        let good = |it: &CheckState| it.state == State::Up && it.confirmed;
+        !self.is_paused() && self.state == State::Up && self.checks.iter().all(good)
     }
 
     /// Takes over the state on the master; none: its own probes decide again, and the state stays until their first

@@ -202,10 +202,16 @@ pub(crate) struct Arguments {
     ///
     /// All of them move together: virtual addresses, and the one that real servers behind NAT have as their
     /// gateway. `lvsadm role master` adds and announces them, `lvsadm role backup` removes them. When
-    /// lvsd is stopped they stay, as forwarding does (but see --detach-on-exit). An address that another
-    /// program added is left alone. Without a prefix it is /32 or /128.
+    /// lvsd is stopped, a peer that is connected takes them over; without one they are removed (but see
+    /// --keep-addresses). An address that another program added is left alone. Without a prefix it is /32 or /128.
     #[arg(long, value_name = "ADDRESS/PREFIX@IF")]
     pub(crate) virtual_address: Vec<VirtualAddress>,
+
+    /// When lvsd is stopped, leave the virtual addresses where they are
+    ///
+    /// For a director without health checks: it goes on forwarding without lvsd.
+    #[arg(long)]
+    pub(crate) keep_addresses: bool,
 
     /// Announcements of each address when it is taken: gratuitous ARP, or unsolicited neighbour advertisements
     #[arg(long, value_name = "NUMBER", default_value_t = 5)]

@@ -1,5 +1,6 @@
 //! The director daemon.
 
+mod agreement;
 mod arguments;
 mod control;
 mod daemon;
@@ -298,6 +299,7 @@ fn settings(arguments: &Arguments, config: Option<PathBuf>, log: Option<Log>) ->
             key,
         }),
         reset: arguments.reset,
+        keep_addresses: arguments.keep_addresses,
         detach_on_exit: arguments.detach_on_exit,
         log,
     }
@@ -326,6 +328,16 @@ impl lifecycle::Daemon for Daemon<'_> {
             ClientError::Refused(refusal) => refusal.message,
             error => error.to_string(),
         }))
+    }
+
+    fn step_down(&self, pid: u32) -> Option<String> {
+        if running(self.arguments)? != pid {
+            return None;
+        }
+        let socket = &self.arguments.socket;
+        let done = block_on(async { Client::connect(socket).await?.step_down().await })?;
+        // It is told to end in any case, and does the same then.
+        done.ok()?.done
     }
 }
 

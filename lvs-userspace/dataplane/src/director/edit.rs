@@ -108,6 +108,18 @@ impl Director {
         Some(&service.wanted)
     }
 
+    /// Everything that is configured, as it is wanted now.
+    pub fn configuration(&self) -> Configuration {
+        let services = self.services.configured();
+        Configuration {
+            services: services
+                .map(|(_, service)| (service.id, service.wanted.clone()))
+                .collect(),
+            timeouts: Some(self.timeouts()),
+            marks: self.marks(),
+        }
+    }
+
     /// The timeouts in force.
     pub fn timeouts(&self) -> Timeouts {
         timeouts::get(&self.maps.config)

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use lvs_api::role::Role;
 use lvs_replication::peer::{Event, Instance, Message, Peers, SendError, Takeover};
+use serde_json::Value;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -31,6 +32,10 @@ pub enum HandoverError {
     NoPeers,
     #[error("no director that is backup is connected")]
     NoBackup,
+    #[error("the peer does not dial this director, so it cannot answer (lvsadm sync status)")]
+    OneSided,
+    #[error("{0} (--force hands over all the same)")]
+    Differs(String),
     #[error("the peer does not have every connection yet: {0}")]
     Behind(#[source] SendError),
     #[error("the peer does not have every connection yet after {} s", .0.as_secs_f32())]
@@ -45,11 +50,35 @@ pub enum HandoverError {
     LetGo(#[source] RoleError),
 }
 
+/// How a role is handed over.
+#[derive(Clone, Copy, Debug)]
+pub struct Handover {
+    /// Longest wait until the peer has every connection.
+    pub patience: Duration,
+    /// Even to a peer that does not have them by then, or that would lose some.
+    pub force: bool,
+}
+
+/// What directors should have alike, so that the one can go on with the connections of the other.
+pub trait Consent: Sync {
+    /// What this director has, in a form that only the other's [`Consent`] knows.
+    fn summary(&self) -> impl Future<Output = Value> + Send;
+
+    /// Why connections would be lost between this director and a peer, if any would; `theirs` is the peer's summary,
+    /// if it has just sent one.
+    fn objection(
+        &self,
+        peer: Instance,
+        theirs: Option<&Value>,
+    ) -> impl Future<Output = Option<String>> + Send;
+}
+
 /// Hands the role over to a peer that is backup; returns when this director is.
 pub async fn hand_over(
     roles: &Roles,
     peers: Option<&Arc<Peers>>,
-    patience: Duration,
+    consent: &impl Consent,
+    Handover { patience, force }: Handover,
 ) -> Result<(), HandoverError> {
     if roles.current() != Role::Master {
         return Err(HandoverError::NotMaster);
@@ -59,17 +88,34 @@ pub async fn hand_over(
     let (peer, _) = connected
         .find(|(_, role)| *role == Role::Backup)
         .ok_or(HandoverError::NoBackup)?;
+    if !peers.dials(peer) {
+        return Err(HandoverError::OneSided);
+    }
     let deadline = Instant::now() + patience;
-    match timeout_at(deadline, peers.wait_until_in_step(peer)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => return Err(HandoverError::Behind(error)),
-        Err(_) => return Err(HandoverError::NotInStep(patience)),
+    let behind = match timeout_at(deadline, peers.wait_until_in_step(peer)).await {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(HandoverError::Behind(error)),
+        Err(_) => Some(HandoverError::NotInStep(patience)),
+    };
+    if let Some(error) = behind.filter(|_| !force) {
+        return Err(error);
+    }
+    if !force && let Some(why) = consent.objection(peer, None).await {
+        return Err(HandoverError::Differs(why));
     }
     let id = fastrand::u64(..);
     // Before the request: the answer is not missed.
     let events = peers.subscribe();
     info!("asking {peer} to become master");
-    let ask = Message::Takeover(Takeover::Ask { id });
+    let ask = Message::Takeover(Takeover::Ask {
+        id,
+        // The peer compares: it may have changed a moment ago.
+        summary: if force {
+            None
+        } else {
+            Some(consent.summary().await)
+        },
+    });
     peers.send(peer, &ask).map_err(HandoverError::Ask)?;
     let deadline = deadline.max(Instant::now() + LAST_ANSWER);
     match timeout_at(deadline, receive_answer(events, peer, id)).await {
@@ -109,12 +155,17 @@ async fn receive_answer(
 pub async fn take_over(
     roles: Arc<Roles>,
     peers: Arc<Peers>,
+    consent: impl Consent,
     mut events: broadcast::Receiver<Event>,
 ) {
     loop {
         match events.recv().await {
-            Ok(Event::Received(from, Message::Takeover(Takeover::Ask { id }))) => {
-                accept(&roles, &peers, from, id).await;
+            Ok(Event::Received(from, Message::Takeover(Takeover::Ask { id, summary }))) => {
+                let objection = match &summary {
+                    Some(summary) => consent.objection(from, Some(summary)).await,
+                    None => None,
+                };
+                accept(&roles, &peers, from, id, objection).await;
             }
             Ok(_) => {}
             Err(RecvError::Lagged(missed)) => {
@@ -125,11 +176,16 @@ pub async fn take_over(
     }
 }
 
-async fn accept(roles: &Roles, peers: &Peers, from: Instance, id: u64) {
+async fn accept(roles: &Roles, peers: &Peers, from: Instance, id: u64, objection: Option<String>) {
     info!("{from} hands its role over");
-    let taken = match roles.current() {
-        Role::Master => Err("it is master already".to_owned()),
-        Role::Backup => roles
+    let taken = match (roles.current(), objection) {
+        (Role::Master, _) => Err("it is master already".to_owned()),
+        (Role::Backup, Some(why)) => Err(format!("{why} (--force hands over all the same)")),
+        // The other one would not know that this one is master.
+        (Role::Backup, None) if !peers.reaches(from) => {
+            Err("its sessions with this director are one-sided".to_owned())
+        }
+        (Role::Backup, None) => roles
             .change(Role::Master)
             .await
             .map_err(|error| error.to_string()),

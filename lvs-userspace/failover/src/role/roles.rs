@@ -4,8 +4,9 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lvs_api::role::{AddressStatus, Role, RoleStatus};
+use lvs_api::role::{AddressStatus, ReachStatus, Role, RoleStatus};
 use lvs_api::virtual_address::VirtualAddress;
+use lvs_replication::peer::RoleInForce;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 use tracing::{error, info};
@@ -45,6 +46,10 @@ pub struct AddressGroup {
 #[derive(Debug)]
 pub struct Roles {
     current: watch::Sender<Role>,
+    /// The same, for peers.
+    sent: watch::Sender<RoleInForce>,
+    /// The role to begin in.
+    first: Role,
     path: PathBuf,
     addresses: Arc<[VirtualAddress]>,
     announcing: Announcing,
@@ -58,18 +63,27 @@ pub struct Roles {
 
 impl Roles {
     /// The role of a director, which is kept in a file. One that took a running data path over (`adopted`)
-    /// goes on in the role that it had; another begins in `first`.
+    /// goes on in the role that it had; another begins in `first`. One whose file cannot be read may have been
+    /// either, and begins as backup.
     pub fn new(path: PathBuf, adopted: bool, first: Role, group: AddressGroup) -> Self {
-        let kept = Saved::read(&path).unwrap_or_else(|error| {
-            error!("{} is of no use: {error}", path.display());
-            None
-        });
+        let kept = Saved::read(&path);
         let role = match &kept {
-            Some(kept) if adopted => kept.role,
-            _ => first,
+            Ok(Some(kept)) if adopted => kept.role,
+            Ok(_) => first,
+            Err(error) => {
+                error!(
+                    "the role in {} cannot be read, so this director begins as backup (`lvsadm role master' \
+                     makes it master): {error}",
+                    path.display()
+                );
+                Role::Backup
+            }
         };
+        let kept = kept.unwrap_or_default();
         Self {
             current: watch::Sender::new(role),
+            sent: watch::Sender::new(role.into()),
+            first: role,
             path,
             addresses: group.addresses.into(),
             announcing: group.announcing,
@@ -79,11 +93,25 @@ impl Roles {
         }
     }
 
-    /// Adds and removes addresses by the role that the director begins in. Failures are logged, and
-    /// addresses that cannot be added are tried again.
-    pub async fn apply_initial(&self) {
+    /// The role to begin in, if no other director says otherwise.
+    pub const fn first(&self) -> Role {
+        self.first
+    }
+
+    /// Until [`Self::apply_initial`] this director is backup. One that would begin as master tells its peers that it
+    /// may become so: two that start at the same moment do not both.
+    pub fn stand_by(&self) {
+        self.current.send_replace(Role::Backup);
+        self.sent.send_replace(RoleInForce {
+            role: Role::Backup,
+            candidate: self.first == Role::Master,
+        });
+    }
+
+    /// Begins in a role: adds and removes addresses. Failures are logged, and addresses that cannot be added are
+    /// tried again.
+    pub async fn apply_initial(&self, role: Role) {
         let _one = self.change.lock().await;
-        let role = self.current();
         info!("this director is {role}");
         // Before they are forgotten, and without those of now: a backup may have been killed on its way.
         let stays =
@@ -101,6 +129,12 @@ impl Roles {
         {
             error!("{error}");
         }
+        self.set(role);
+    }
+
+    fn set(&self, role: Role) {
+        self.current.send_replace(role);
+        self.sent.send_replace(role.into());
     }
 
     /// The role in force.
@@ -111,6 +145,17 @@ impl Roles {
     /// The role in force, now and whenever it changes.
     pub fn follow(&self) -> watch::Receiver<Role> {
         self.current.subscribe()
+    }
+
+    /// Likewise, as peers are told.
+    pub fn follow_for_peers(&self) -> watch::Receiver<RoleInForce> {
+        self.sent.subscribe()
+    }
+
+    /// True for a master that holds virtual addresses.
+    pub fn holds_addresses(&self) -> bool {
+        let held = |holder: &Holder| holder.status().iter().any(|address| address.held);
+        self.holder().as_ref().is_some_and(held)
     }
 
     /// The role and the state of the addresses, for people.
@@ -124,6 +169,7 @@ impl Roles {
         };
         RoleStatus {
             role: self.current(),
+            reach: ReachStatus::default(),
             addresses: held.unwrap_or_else(|| self.addresses.iter().map(not_held).collect()),
         }
     }
@@ -148,17 +194,19 @@ impl Roles {
                 Ok(())
             }
         };
-        self.current.send_replace(role);
+        self.set(role);
         info!("this director is {role} now");
         outcome
     }
 
-    /// Removes the addresses and keeps the role: the director ends, and forwards no more.
-    pub async fn release_addresses(&self) {
+    /// Removes the addresses and keeps the role: the director ends, and the next one goes on.
+    ///
+    /// # Errors
+    ///
+    /// When an address cannot be removed.
+    pub async fn release_addresses(&self) -> Result<(), RoleError> {
         let _one = self.change.lock().await;
-        if let Err(error) = self.release().await {
-            error!("{error}");
-        }
+        self.release().await
     }
 
     async fn hold(&self, all: bool) -> Result<(), RoleError> {

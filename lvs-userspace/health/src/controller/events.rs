@@ -1,13 +1,13 @@
 //! Log lines, events and commands that follow from changes of state, in ldirectord's words.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use lvs_api::health::{AdminState, Event, State};
 use lvs_api::model::ServerId;
 use tracing::{info, warn};
 
 use crate::model::{Globals, Virtual};
-use crate::runner::ProbeReport;
+use crate::runner::{ProbeReport, now};
 use crate::server::Server;
 use crate::service::{Service, StateChange};
 use crate::tables::{Name, protocol_name};
@@ -42,22 +42,19 @@ pub(super) fn seconds_since_1970() -> f64 {
     since.unwrap_or_default().as_secs_f64()
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "seconds since 1970 are neither negative nor too many"
-)]
-const fn whole(seconds: f64) -> u64 {
-    seconds as u64
+/// The current time in whole seconds.
+pub(super) fn whole_seconds_since_1970() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default().as_secs()
 }
 
 /// Sets the moment at which servers entered their state.
-pub(super) fn stamp(service: &mut Service, changes: &[StateChange], time: f64) {
+pub(super) fn stamp(service: &mut Service, changes: &[StateChange], now: Instant) {
     for change in changes {
         if let StateChange::Server(id, _) = change {
             let mut servers = service.servers.iter_mut();
             if let Some(server) = servers.find(|server| server.configured.id == *id) {
-                server.since = whole(time);
+                server.since = Some(now);
             }
         }
     }
@@ -65,13 +62,8 @@ pub(super) fn stamp(service: &mut Service, changes: &[StateChange], time: f64) {
 
 /// Sets that moment for servers that have none.
 pub(super) fn stamp_new(service: &mut Service) {
-    let time = whole(seconds_since_1970());
-    for server in service
-        .servers
-        .iter_mut()
-        .filter(|server| server.since == 0)
-    {
-        server.since = time;
+    for server in &mut service.servers {
+        server.since.get_or_insert_with(now);
     }
 }
 

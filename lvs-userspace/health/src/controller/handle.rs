@@ -8,6 +8,7 @@ use lvs_api::protocol::{Refusal, RefusalKind};
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
 
 use super::request::{Request, Tables};
+use crate::configured::ConfiguredService;
 use crate::model::Configuration;
 use crate::overrides::is_volatile;
 use crate::server_view::ServerView;
@@ -80,6 +81,11 @@ impl Handle {
     pub fn nudge(&self, servers: Vec<(ServiceId, ServerId)>) {
         // A controller that has ended probes no server.
         let _ = self.requests.send(Request::Nudge(servers));
+    }
+
+    /// All services as they are configured, and whether their servers are reached.
+    pub async fn configured(&self) -> Vec<ConfiguredService> {
+        self.ask(Request::Configured).await.unwrap_or_default()
     }
 
     /// State of all servers, for backups.

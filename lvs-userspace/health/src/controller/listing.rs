@@ -2,8 +2,10 @@
 
 use lvs_api::health::{Health, ServerHealth, ServiceHealth};
 
-use super::events;
+use super::events::{self, whole_seconds_since_1970};
 use super::state::Controller;
+use crate::configured::ConfiguredService;
+use crate::runner::now;
 use crate::server::Server;
 use crate::service::Service;
 
@@ -14,6 +16,12 @@ impl Controller {
         Health {
             services: services.map(|service| self.of_service(service)).collect(),
         }
+    }
+
+    /// All services as they are configured, for the comparison with peers.
+    pub(super) fn configured(&self) -> Vec<ConfiguredService> {
+        let services = self.order.iter().filter_map(|id| self.services.get(id));
+        services.map(ConfiguredService::of).collect()
     }
 
     fn of_service(&self, service: &Service) -> ServiceHealth {
@@ -39,6 +47,9 @@ fn of_server(service: &Service, server: &Server, (towards, needed): (u32, u32)) 
     } else {
         last.map_or_else(String::new, |outcome| outcome.text.clone())
     };
+    let age = server
+        .since
+        .map_or(0, |since| now().saturating_duration_since(since).as_secs());
     let took = last.map_or(0, |outcome| outcome.took.as_micros());
     ServerHealth {
         address: server.configured.id.0,
@@ -47,7 +58,8 @@ fn of_server(service: &Service, server: &Server, (towards, needed): (u32, u32)) 
         admin: server.admin,
         maintenance: server.maintenance,
         backup: server.configured.backup,
-        since: server.since,
+        since: whole_seconds_since_1970().saturating_sub(age),
+        age,
         last: text,
         took_us: u64::try_from(took).unwrap_or(u64::MAX),
         towards,

@@ -1,5 +1,5 @@
 //! A backup mirrors the master's state of real servers, and probes them itself only while there is no master to
-//! mirror.
+//! mirror, or where one of both reaches no server of a service: it may be the network that is down, not the servers.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,9 @@ use lvs_api::model::ServerId;
 use lvs_dataplane::director::canonical_service;
 
 use super::state::Controller;
+use crate::configured::{Reach, reach};
 use crate::overrides::ServerOverride;
+use crate::server::Server;
 use crate::server_view::ServerView;
 
 impl Controller {
@@ -30,7 +32,7 @@ impl Controller {
 
     /// Mirrors the master's state of these servers from now on. Servers that this director's file lacks are ignored.
     pub(super) fn mirror(&mut self, views: &[ServerView]) {
-        let (mut overridden, mut changed) = (false, BTreeSet::new());
+        let (mut overridden, mut seen) = (false, BTreeSet::new());
         for view in views {
             let id = canonical_service(&view.service);
             let address = ServerId(view.server);
@@ -42,10 +44,8 @@ impl Controller {
                 continue;
             };
             // The master does not know it either: it is probed here.
-            let state = (view.state != State::Unknown).then_some(view.state);
-            if server.mirror(state) {
-                changed.insert(id);
-            }
+            server.on_master = (view.state != State::Unknown).then_some(view.state);
+            seen.insert(id);
             let wanted = ServerOverride {
                 state: view.admin,
                 weight: view.weight,
@@ -71,7 +71,18 @@ impl Controller {
                 overridden = true;
             }
         }
-        for id in changed {
+        for id in seen {
+            let Some(service) = self.services.get_mut(&id) else {
+                continue;
+            };
+            let follows = follows_master(&service.servers);
+            let mut changed = false;
+            for server in &mut service.servers {
+                changed |= server.mirror(server.on_master.filter(|_| follows));
+            }
+            if !changed {
+                continue;
+            }
             self.dirty.insert(id);
             self.watches.update_pauses(&mut self.services, &id);
         }
@@ -88,6 +99,7 @@ impl Controller {
             };
             let mut resumed = false;
             for server in &mut service.servers {
+                server.on_master = None;
                 resumed |= server.mirror(None);
             }
             if resumed {
@@ -96,4 +108,15 @@ impl Controller {
             }
         }
     }
+}
+
+/// Whether the servers of a service are as the master sees them.
+///
+/// Where the master sees none up, this director probes them: it may reach them. Where its own probes find none up, it
+/// goes on probing until they do: otherwise it would take them for up as soon as another director is master.
+fn follows_master(servers: &[Server]) -> bool {
+    let any = servers
+        .iter()
+        .any(|server| server.on_master == Some(State::Up));
+    any && reach(servers) != Reach::None
 }

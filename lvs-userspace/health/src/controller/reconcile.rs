@@ -29,7 +29,7 @@ impl Controller {
                 continue;
             }
             let time = events::seconds_since_1970();
-            events::stamp(service, &reconciled.changes, time);
+            events::stamp(service, &reconciled.changes, now);
             let job = Job {
                 turned: turned(&reconciled.changes, service.configured.on_down),
                 events: events::events(service, &reconciled.changes, time),

@@ -10,6 +10,7 @@ use lvs_dataplane::director::Wanted;
 use tokio::sync::oneshot;
 
 use crate::agent::AgentLine;
+use crate::configured::ConfiguredService;
 use crate::maintenance::MaintenanceFiles;
 use crate::model::Configuration;
 use crate::overrides::Overrides;
@@ -39,6 +40,7 @@ pub(super) enum Request {
     Maintenance(MaintenanceFiles),
     Agent(AgentLine),
     FirstOutcomes(oneshot::Sender<()>),
+    Configured(oneshot::Sender<Vec<ConfiguredService>>),
     Views(oneshot::Sender<Vec<ServerView>>),
     Mirror(Vec<ServerView>),
     Unmirror,

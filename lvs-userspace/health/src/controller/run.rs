@@ -101,6 +101,7 @@ impl Controller {
             }
             Request::Agent(line) => self.record_agent_line(&line),
             Request::FirstOutcomes(answer) => self.waiting.push(answer),
+            Request::Configured(answer) => drop(answer.send(self.configured())),
             Request::Views(answer) => drop(answer.send(self.views())),
             Request::Mirror(views) => self.mirror(&views),
             Request::Unmirror => self.unmirror(),

@@ -10,6 +10,7 @@ use lvs_api::connections::{Prefix, StateName};
 use lvs_api::health::{AdminState, Weight};
 use lvs_api::role::Role;
 
+use super::healthy::Cut;
 use super::target::VirtualName;
 
 /// Operates the director and its real servers: drains and restores them, and shows their state.
@@ -34,7 +35,7 @@ REAL is an address or a name of the file, with :PORT or without.
 `lvsadm --timeout TIME VERB ...`: lvsd has to answer within this time; 10 s unless given.
 
 Exit status: 0 done; 1 connections were left (drain), or directors not in step (sync wait), at the
-deadline; 2 a wrong command line, or no lvsd; 255 refused.";
+deadline, or the director is not healthy; 2 a wrong command line, or no lvsd; 255 refused.";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
@@ -62,13 +63,51 @@ pub(super) enum Verb {
         #[arg(value_name = "master|backup")]
         take: Option<Role>,
     },
-    /// Hand the role over to the peer: it knows every connection and holds the addresses before this
-    /// director releases them. Any failure leaves this one master
+    /// Hand the role over to the peer: it knows every connection, can go on with it, and holds the addresses before
+    /// this director releases them. Any failure leaves this one master
     Handover {
         /// Wait no longer than this for the peer to know every connection (`10m`, `90s`, or seconds)
         #[arg(long, value_name = "TIME", value_parser = time, default_value = "10s")]
         timeout: Duration,
+        /// Even if the peer's configuration differs, or it has not every connection by then: these are lost
+        #[arg(long)]
+        force: bool,
     },
+    Healthy(Healthy),
+}
+
+/// Exit with 0 if this director may be master, for the scripts of cluster managers: see /usr/lib/lvs/healthy
+///
+/// The program is attached to an interface. A backup has the connections of its peers, as `sync wait --takeover` has
+/// it. Real servers are reached from here, by this director's own health checks, or from nowhere: a master that is cut
+/// off from the servers is to give way to a peer that is not. What is wrong is printed, and how peers differ.
+///
+/// Without a peer that can be asked, and with none of the options, real servers do not count. With an option they do
+/// without a peer, too: let keepalived's script change the priority then (`weight -20`), so that nothing moves if they
+/// are down for both directors.
+#[derive(Clone, Copy, Debug, Args)]
+#[command(group = ArgGroup::new("cut-off").multiple(false).args(["any_service", "all_services", "no_services"]))]
+pub(super) struct Healthy {
+    /// Not healthy if of any virtual service no real server is reached
+    #[arg(long)]
+    pub(super) any_service: bool,
+    /// Not healthy if of all virtual services no real server is reached: the rule with a peer
+    #[arg(long)]
+    pub(super) all_services: bool,
+    /// Healthy whatever real servers are reached
+    #[arg(long)]
+    pub(super) no_services: bool,
+}
+
+impl Healthy {
+    pub(super) const fn services(self) -> Cut {
+        match (self.any_service, self.all_services, self.no_services) {
+            (true, _, _) => Cut::Any,
+            (_, true, _) => Cut::All,
+            (_, _, true) => Cut::Never,
+            _ => Cut::AllWithPeer,
+        }
+    }
 }
 
 /// Work on connections; `lvsadm -Lnc` lists them
@@ -126,12 +165,13 @@ pub(super) enum Sync {
         #[arg(long)]
         json: bool,
     },
-    /// Return when this director and all its peers know each other's connections
+    /// Return when this director and all its peers know each other's connections, and have the same virtual
+    /// services, real servers and settings
     Wait {
         /// Wait no longer than this (`10m`, `90s`, or seconds)
         #[arg(long, value_name = "TIME", value_parser = time, default_value = "60s")]
         timeout: Duration,
-        /// Do not wait for a peer that is away
+        /// Do not wait for a peer that is away, nor for one that differs
         ///
         /// For a takeover from a peer that died. A peer that has not sent everything is waited for until it was
         /// away for 5 s: this director may have been started just now.

@@ -4,13 +4,13 @@
 //! all begin with `-`.
 
 mod arguments;
-mod clock;
 mod colour;
 mod connections;
 mod drain;
 mod events;
 mod failure;
 mod filter;
+mod healthy;
 mod help;
 mod overrides;
 mod progress;
@@ -29,7 +29,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser as _};
-use lvs_api::client::Client;
+use lvs_api::client::{Client, ClientError};
+use lvs_api::health::Health;
+use lvs_api::protocol::RefusalKind;
 use lvs_api::role::Handover;
 
 use self::arguments::{Arguments, Connections, Sync, Verb};
@@ -119,16 +121,17 @@ async fn run(arguments: Arguments, limit: Duration) -> Result<u8, Failure> {
         Verb::Status { json } => {
             let overview = status::Overview {
                 role: client.role().await?,
-                health: client.health().await?,
+                health: checked(client.health().await)?,
                 tables: client.status().await?.tables,
                 filters: filter::filters(client.services().await?),
+                peers: client.peers().await?.peers,
             };
             if json {
                 serde_json::to_writer_pretty(&mut out, &overview).map_err(io::Error::from)?;
                 writeln!(out)?;
             } else {
                 let colour = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
-                status::print(&mut out, &overview, clock::now(), colour)?;
+                status::print(&mut out, &overview, colour)?;
             }
         }
         Verb::Connections(Connections::Drop(arguments)) => {
@@ -145,14 +148,27 @@ async fn run(arguments: Arguments, limit: Duration) -> Result<u8, Failure> {
             return sync::wait(&mut client, &mut out, awaited, timeout, terminal).await;
         }
         Verb::Events => events::follow(&mut client, &mut out).await?,
-        Verb::Handover { timeout } => {
+        Verb::Handover { timeout, force } => {
             let timeout = timeout.as_millis().try_into().unwrap_or(u64::MAX);
-            client.hand_over(Handover { timeout }).await?;
+            client.hand_over(Handover { timeout, force }).await?;
+        }
+        Verb::Healthy(arguments) => {
+            return healthy::run(&mut client, arguments.services(), &mut out).await;
         }
         Verb::Role { take: Some(role) } => client.set_role(role).await?,
         Verb::Role { take: None } => role::print(&client.role().await?, &mut out)?,
     }
     Ok(0)
+}
+
+/// What health checks say; a daemon without any has nothing to say.
+fn checked(health: Result<Health, ClientError>) -> Result<Health, ClientError> {
+    match health {
+        Err(ClientError::Refused(refusal)) if refusal.kind == RefusalKind::NotSupported => {
+            Ok(Health::default())
+        }
+        health => health,
+    }
 }
 
 #[cfg(test)]

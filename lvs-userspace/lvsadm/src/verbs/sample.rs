@@ -13,6 +13,7 @@ pub(super) fn health() -> Health {
         maintenance: false,
         backup: false,
         since: 1_000,
+        age: 7_200,
         last: last.to_owned(),
         took_us: 3_000,
         towards: 0,

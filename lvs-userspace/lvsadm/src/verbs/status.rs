@@ -6,15 +6,16 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 use lvs_api::health::{AdminState, Health, ServerHealth, ServiceHealth, State};
 use lvs_api::model::Family;
+use lvs_api::peers::PeerStatus;
 use lvs_api::protocol::Table;
 use lvs_api::role::RoleStatus;
 use serde::Serialize;
 
 use super::colour::{painted, style};
 use super::filter::{self, Filtered};
-use super::{role, target};
+use super::{role, sync, target};
 
-/// Status of the director; its JSON has `role`, `addresses`, `services`, `tables`, `filters`.
+/// Status of the director; its JSON has `role`, `addresses`, `reach`, `services`, `tables`, `filters`, `peers`.
 #[derive(Serialize)]
 pub(super) struct Overview {
     #[serde(flatten)]
@@ -26,9 +27,12 @@ pub(super) struct Overview {
     /// Filters of virtual services, those that are not checked included.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) filters: Vec<Filtered>,
+    /// Other directors.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) peers: Vec<PeerStatus>,
 }
 
-/// Prints the status for people; `now` in seconds since 1970.
+/// Prints the status for people.
 pub(super) fn print(
     out: &mut impl Write,
     Overview {
@@ -36,11 +40,15 @@ pub(super) fn print(
         health,
         tables,
         filters,
+        peers,
     }: &Overview,
-    now: u64,
     colour: bool,
 ) -> io::Result<()> {
     role::show(out, role, colour)?;
+    for sentence in sync::differences(peers) {
+        let text = painted(colour, &sentence, style(AnsiColor::Red));
+        writeln!(out, "{text}")?;
+    }
     writeln!(out)?;
     if health.services.is_empty() {
         writeln!(
@@ -57,7 +65,7 @@ pub(super) fn print(
         if number > 0 {
             writeln!(out)?;
         }
-        print_service(out, service, now, colour)?;
+        print_service(out, service, colour)?;
         for filtered in filters.iter().filter(|filtered| filtered.id == service.id) {
             filter::print(out, filtered)?;
         }
@@ -103,12 +111,7 @@ fn print_tables(out: &mut impl Write, tables: &[Table], colour: bool) -> io::Res
     Ok(())
 }
 
-fn print_service(
-    out: &mut impl Write,
-    service: &ServiceHealth,
-    now: u64,
-    colour: bool,
-) -> io::Result<()> {
+fn print_service(out: &mut impl Write, service: &ServiceHealth, colour: bool) -> io::Result<()> {
     let bold = painted(colour, &target::text(&service.id), Style::new().bold());
     write!(out, "{bold}")?;
     if let Some(name) = &service.name {
@@ -146,7 +149,7 @@ fn print_service(
         writeln!(
             out,
             "  {name:<wide$} {word} {:>10} {:>9} {:>7} {:>7}  {last}",
-            age(now.saturating_sub(server.since)),
+            age(server.age),
             weight(server),
             server.active,
             server.inactive,
@@ -202,7 +205,7 @@ fn age(seconds: u64) -> String {
 mod tests {
     use super::super::sample;
     use super::*;
-    use lvs_api::role::Role;
+    use lvs_api::role::{ReachStatus, Role};
 
     fn text(health: &Health, colour: bool) -> String {
         let overview = Overview {
@@ -210,12 +213,14 @@ mod tests {
             role: RoleStatus {
                 role: Role::Master,
                 addresses: Vec::new(),
+                reach: ReachStatus::default(),
             },
             health: health.clone(),
             tables: Vec::new(),
+            peers: Vec::new(),
         };
         let mut out = Vec::new();
-        print(&mut out, &overview, 8_200, colour).expect("memory takes it");
+        print(&mut out, &overview, colour).expect("memory takes it");
         String::from_utf8(out).expect("text")
     }
 

@@ -1,14 +1,13 @@
 //! `sync`: connection replication, shown and awaited.
 
 use std::io::{self, Write};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use lvs_api::client::Client;
 use lvs_api::peers::{BulkSync, PeerReceived, PeerSent, PeerState, PeerStatus, PeersStatus};
 use lvs_api::sync::{DiscardCount, SyncStatus};
 use serde::Serialize;
 
-use super::clock;
 use super::failure::Failure;
 use super::progress::ProgressLine;
 
@@ -16,6 +15,8 @@ use super::progress::ProgressLine;
 const BEHIND: u8 = 1;
 /// Seconds in which a peer that is there connects: as lvsd starts, and after a connection broke.
 const COMES_BACK: u64 = 5;
+/// The version of the protocol from which on peers tell what they have.
+const COMPARES: u16 = 4;
 /// From one look at the status to the next.
 const PERIOD: Duration = Duration::from_millis(100);
 
@@ -40,7 +41,7 @@ pub(super) async fn status(
         serde_json::to_writer_pretty(&mut *out, &whole).map_err(io::Error::from)?;
         writeln!(out)?;
     } else {
-        print(out, &whole, clock::now())?;
+        print(out, &whole)?;
     }
     Ok(())
 }
@@ -66,7 +67,7 @@ pub(super) async fn wait(
     let mut progress = ProgressLine::new(terminal);
     loop {
         let peers = client.peers().await?.peers;
-        let behind = behind(&peers, awaited, clock::now());
+        let behind = behind(&peers, awaited);
         let over = began.elapsed() >= limit;
         let line = match (&behind, over) {
             (None, _) => in_step(&peers),
@@ -86,15 +87,36 @@ pub(super) async fn wait(
     }
 }
 
-/// Describes peers that are still waited for; `now` in seconds since 1970.
-fn behind(peers: &[PeerStatus], awaited: Awaited, now: u64) -> Option<String> {
+/// How peers differ from this director, a sentence each with the peer's address.
+pub(super) fn differences(peers: &[PeerStatus]) -> Vec<String> {
+    let mut sentences = Vec::new();
+    for peer in peers {
+        let address = &peer.address;
+        if peer.state != PeerState::Away
+            && let Some(comparison) = &peer.comparison
+        {
+            let all = comparison.sentences().into_iter();
+            sentences.extend(all.map(|sentence| format!("peer {address}: {sentence}")));
+        }
+        let one_sided = peer.sent.as_ref().is_some_and(|it| it.connected)
+            != peer.received.as_ref().is_some_and(|it| it.connected);
+        if one_sided && let Some(problem) = &peer.problem {
+            sentences.push(format!("peer {address}: {problem}"));
+        }
+    }
+    sentences
+}
+
+/// Describes peers that are still waited for.
+pub(super) fn behind(peers: &[PeerStatus], awaited: Awaited) -> Option<String> {
     let gone = |peer: &PeerStatus| {
         let sent_all = peer.received.as_ref().is_some_and(|it| it.bulk.is_some());
-        let for_long = now.saturating_sub(peer.since) >= COMES_BACK;
+        let for_long = peer.age >= COMES_BACK;
         awaited == Awaited::Takeover && (sent_all || for_long)
     };
     let behind = peers.iter().filter_map(|peer| match peer.state {
-        PeerState::InStep | PeerState::Itself => None,
+        PeerState::Itself => None,
+        PeerState::InStep => differing(peer).filter(|_| awaited == Awaited::InStep),
         PeerState::CatchingUp => {
             let sent = peer.sent.as_ref().map_or(100, |sent| sent.progress);
             let received = peer
@@ -112,6 +134,18 @@ fn behind(peers: &[PeerStatus], awaited: Awaited, now: u64) -> Option<String> {
     });
     let behind: Vec<_> = behind.collect();
     (!behind.is_empty()).then(|| behind.join("; "))
+}
+
+/// How a peer that has all connections that it takes differs, if it does.
+fn differing(peer: &PeerStatus) -> Option<String> {
+    let address = &peer.address;
+    let Some(comparison) = &peer.comparison else {
+        // A peer of an older version sends nothing to compare.
+        let compares = peer.version.is_some_and(|it| it >= COMPARES);
+        return compares.then(|| format!("{address} has not told yet what it has"));
+    };
+    let sentences = comparison.sentences();
+    (!sentences.is_empty()).then(|| format!("{address} differs: {}", sentences.join("; ")))
 }
 
 fn in_step(peers: &[PeerStatus]) -> String {
@@ -132,7 +166,7 @@ fn in_step(peers: &[PeerStatus]) -> String {
     }
 }
 
-fn print(out: &mut impl Write, whole: &Whole, now: u64) -> io::Result<()> {
+fn print(out: &mut impl Write, whole: &Whole) -> io::Result<()> {
     let peers = &whole.peers;
     match (&peers.instance, &peers.listening) {
         (Some(instance), Some(listening)) => {
@@ -141,11 +175,17 @@ fn print(out: &mut impl Write, whole: &Whole, now: u64) -> io::Result<()> {
         _ => writeln!(out, "no links to peers (lvsd --peer)")?,
     }
     for peer in &peers.peers {
-        print_peer(out, peer, now)?;
+        print_peer(out, peer)?;
     }
     for refusal in &peers.refused {
-        let (count, why) = (refusal.count, &refusal.explanation);
-        writeln!(out, "refused {count} times ({}): {why}", refusal.name)?;
+        let (address, why) = (&refusal.address, &refusal.explanation);
+        let (name, count, last) = (&refusal.name, refusal.count, ago(refusal.last_age));
+        let since =
+            humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(refusal.since));
+        writeln!(
+            out,
+            "refused {address} ({name}): {why}; {count} times since {since}, last {last} ago"
+        )?;
     }
     if peers.lost_events > 0 {
         let lost = peers.lost_events;
@@ -157,23 +197,36 @@ fn print(out: &mut impl Write, whole: &Whole, now: u64) -> io::Result<()> {
     print_daemons(out, &whole.sync)
 }
 
-fn print_peer(out: &mut impl Write, peer: &PeerStatus, now: u64) -> io::Result<()> {
+fn print_peer(out: &mut impl Write, peer: &PeerStatus) -> io::Result<()> {
     let role = peer.role.map_or("role unknown", |role| role.name());
-    let (address, state, since) = (&peer.address, peer.state.name(), ago(now, peer.since));
+    let (address, state, since) = (&peer.address, peer.state.name(), ago(peer.age));
     writeln!(out, "\npeer {address} ({role}): {state} since {since}")?;
     if let Some(problem) = &peer.problem {
         writeln!(out, "  {problem}")?;
     }
+    if peer.state != PeerState::Away
+        && let Some(comparison) = &peer.comparison
+    {
+        for sentence in comparison.sentences() {
+            writeln!(out, "  {sentence}")?;
+        }
+    }
+    if let Some(version) = peer.version.filter(|it| *it < COMPARES) {
+        writeln!(
+            out,
+            "  it speaks version {version} of the protocol, without a comparison of what it has"
+        )?;
+    }
     if let Some(sent) = &peer.sent {
-        print_sent(out, sent, now)?;
+        print_sent(out, sent)?;
     }
     if let Some(received) = &peer.received {
-        print_received(out, received, now)?;
+        print_received(out, received)?;
     }
     Ok(())
 }
 
-fn print_sent(out: &mut impl Write, sent: &PeerSent, now: u64) -> io::Result<()> {
+fn print_sent(out: &mut impl Write, sent: &PeerSent) -> io::Result<()> {
     let PeerSent {
         connections,
         lag_frames,
@@ -187,21 +240,21 @@ fn print_sent(out: &mut impl Write, sent: &PeerSent, now: u64) -> io::Result<()>
         "  told   {connections} connections, lag {lag_frames} frames ({lag_ms} ms), {losses} losses, \
          asked again {missing} times"
     )?;
-    print_bulk(out, sent.bulk, now)
+    print_bulk(out, sent.bulk)
 }
 
-fn print_received(out: &mut impl Write, received: &PeerReceived, now: u64) -> io::Result<()> {
+fn print_received(out: &mut impl Write, received: &PeerReceived) -> io::Result<()> {
     let (connections, losses) = (received.connections, received.losses);
     writeln!(out, "  taken  {connections} connections, {losses} losses")?;
-    print_bulk(out, received.bulk, now)?;
+    print_bulk(out, received.bulk)?;
     print_discarded(out, &received.discarded)
 }
 
-fn print_bulk(out: &mut impl Write, bulk: Option<BulkSync>, now: u64) -> io::Result<()> {
+fn print_bulk(out: &mut impl Write, bulk: Option<BulkSync>) -> io::Result<()> {
     match bulk {
         None => writeln!(out, "         never all"),
         Some(bulk) => {
-            let (connections, ms, at) = (bulk.connections, bulk.took_ms, ago(now, bulk.at));
+            let (connections, ms, at) = (bulk.connections, bulk.took_ms, ago(bulk.age));
             writeln!(out, "         all: {connections} in {ms} ms, {at} ago")
         }
     }
@@ -250,16 +303,15 @@ fn print_daemons(out: &mut impl Write, sync: &SyncStatus) -> io::Result<()> {
     print_discarded(out, &received.discarded)
 }
 
-/// Seconds since then, for people.
-fn ago(now: u64, then: u64) -> String {
-    let seconds = Duration::from_secs(now.saturating_sub(then));
-    humantime::format_duration(seconds).to_string()
+/// Seconds, for people.
+fn ago(seconds: u64) -> String {
+    humantime::format_duration(Duration::from_secs(seconds)).to_string()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lvs_api::peers::RefusalCount;
+    use lvs_api::peers::{Comparison, RefusalCount};
     use lvs_api::role::Role;
     use lvs_api::sync::{SyncReceived, SyncSent};
 
@@ -270,7 +322,10 @@ mod tests {
             role: Some(Role::Backup),
             state,
             since: 940,
+            age: 60,
             problem: None,
+            version: Some(COMPARES),
+            comparison: Some(Comparison::default()),
             sent: Some(PeerSent {
                 connected: true,
                 connections: 1_000,
@@ -285,6 +340,7 @@ mod tests {
                 progress: 100,
                 bulk: Some(BulkSync {
                     at: 970,
+                    age: 30,
                     connections: 19,
                     took_ms: 12,
                 }),
@@ -302,6 +358,7 @@ mod tests {
     fn peers_that_are_waited_for_are_named() {
         let away = PeerStatus {
             problem: Some("it does not answer".to_owned()),
+            age: 1,
             ..peer("b:8849", PeerState::Away)
         };
         let all = [
@@ -311,29 +368,54 @@ mod tests {
             peer("d:8849", PeerState::Itself),
         ];
         assert_eq!(
-            behind(&all, Awaited::InStep, 941).unwrap(),
+            behind(&all, Awaited::InStep).unwrap(),
             "b:8849 is away (it does not answer); c:8849 is catching up (40 %)"
         );
-        assert_eq!(behind(&all[..1], Awaited::InStep, 941), None);
+        assert_eq!(behind(&all[..1], Awaited::InStep), None);
         // A takeover does not wait for peers that are away, only for those that are there.
-        assert_eq!(behind(&all[..2], Awaited::Takeover, 941), None);
-        assert!(behind(&all, Awaited::Takeover, 9_999).is_some());
+        assert_eq!(behind(&all[..2], Awaited::Takeover), None);
+        assert!(behind(&all, Awaited::Takeover).is_some());
         // This director may have been started just now.
-        let silent = PeerStatus {
+        let silent = |age| PeerStatus {
             received: None,
+            age,
             ..all[1].clone()
         };
-        assert!(behind(std::slice::from_ref(&silent), Awaited::Takeover, 944).is_some());
-        assert_eq!(
-            behind(std::slice::from_ref(&silent), Awaited::Takeover, 945),
-            None
-        );
-        assert!(behind(&[silent], Awaited::InStep, 9_999).is_some());
+        assert!(behind(&[silent(4)], Awaited::Takeover).is_some());
+        assert_eq!(behind(&[silent(5)], Awaited::Takeover), None);
+        assert!(behind(&[silent(9_999)], Awaited::InStep).is_some());
         assert_eq!(
             in_step(&all[..1]),
             "in step with 1 of 1 peers, whose 20 connections are here"
         );
         assert_eq!(in_step(&all[3..]), "this director has no peers");
+    }
+
+    #[test]
+    fn a_peer_that_differs_is_not_in_step_and_is_no_obstacle_to_a_takeover() {
+        let differing = PeerStatus {
+            comparison: Some(Comparison {
+                differs: true,
+                only_here: vec!["-a x".to_owned()],
+                not_taken_there: 7,
+                ..Comparison::default()
+            }),
+            ..peer("a:8849", PeerState::InStep)
+        };
+        let all = [differing];
+        let text = "a:8849 differs: its configuration differs: only here: `-a x'; \
+                    7 connections are here only, for want of their real server or of room there";
+        assert_eq!(behind(&all, Awaited::InStep).unwrap(), text);
+        assert_eq!(behind(&all, Awaited::Takeover), None);
+        assert_eq!(differences(&all).len(), 2);
+
+        let unknown = |version| PeerStatus {
+            comparison: None,
+            version: Some(version),
+            ..peer("a:8849", PeerState::InStep)
+        };
+        assert!(behind(&[unknown(4)], Awaited::InStep).is_some());
+        assert_eq!(behind(&[unknown(3)], Awaited::InStep), None);
     }
 
     #[test]
@@ -344,8 +426,12 @@ mod tests {
                 listening: Some("[::]:8849".to_owned()),
                 peers: vec![peer("10.3.0.2:8849", PeerState::InStep)],
                 refused: vec![RefusalCount {
+                    address: "10.3.0.9".to_owned(),
                     name: "key".to_owned(),
                     count: 2,
+                    since: 900,
+                    last: 980,
+                    last_age: 20,
                     explanation: "it has another key".to_owned(),
                 }],
                 lost_events: 0,
@@ -363,7 +449,7 @@ mod tests {
             },
         };
         let mut text = Vec::new();
-        print(&mut text, &whole, 1_000).unwrap();
+        print(&mut text, &whole).unwrap();
         assert_eq!(
             String::from_utf8(text).unwrap(),
             "\
@@ -375,7 +461,7 @@ peer 10.3.0.2:8849 (backup): in step since 1m
   taken  20 connections, 0 losses
          all: 19 in 12 ms, 30s ago
          not taken 3 times (no-service): there is no such virtual service here
-refused 2 times (key): it has another key
+refused 10.3.0.9 (key): it has another key; 2 times since 1970-01-01T00:15:00Z, last 20s ago
 "
         );
     }

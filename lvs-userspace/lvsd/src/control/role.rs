@@ -1,21 +1,26 @@
 //! Requests about the role of this director.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use lvs_api::protocol::{Refusal, RefusalKind};
-use lvs_api::role::{Handover, Role, RoleStatus};
-use lvs_failover::role::handover;
+use lvs_api::role::{Handover, Role, RoleStatus, SteppedDown};
+use lvs_failover::role::{handover, stop};
 
 use super::answer::{JsonBody, done, parsed, refused};
 use super::state::Control;
+use crate::agreement::{OwnConsent, refresh};
 
 /// `GET /v1/role`.
 pub(super) async fn status(State(control): State<Arc<Control>>) -> Json<RoleStatus> {
-    Json(control.roles().status())
+    refresh(&control).await;
+    Json(RoleStatus {
+        reach: control.agreement().reach(Instant::now()),
+        ..control.roles().status()
+    })
 }
 
 /// `PUT /v1/role`.
@@ -33,11 +38,15 @@ pub(super) async fn hand_over(
     State(control): State<Arc<Control>>,
     body: JsonBody<Handover>,
 ) -> Result<Response, Response> {
-    let Handover { timeout } = parsed(body).map_err(refused)?;
+    let Handover { timeout, force } = parsed(body).map_err(refused)?;
     // A handover goes on to its end even if the client disconnects.
     let work = async move {
-        let patience = Duration::from_millis(timeout);
-        handover::hand_over(control.roles(), control.peers(), patience).await
+        let handover = handover::Handover {
+            patience: Duration::from_millis(timeout),
+            force,
+        };
+        let consent = OwnConsent(Arc::clone(&control));
+        handover::hand_over(control.roles(), control.peers(), &consent, handover).await
     };
     let outcome = tokio::spawn(work).await;
     let failed = match outcome {
@@ -47,6 +56,21 @@ pub(super) async fn hand_over(
     };
     tracing::error!("the role is not handed over: {failed}");
     Ok(done(Err(internal(&failed))))
+}
+
+/// `POST /v1/role/step-down`. What a master does with its virtual addresses before it ends.
+pub(super) async fn step_down(State(control): State<Arc<Control>>) -> Json<SteppedDown> {
+    let keep = control.keeps_addresses();
+    let work = async move {
+        let consent = OwnConsent(Arc::clone(&control));
+        stop::step_down(control.roles(), control.peers(), &consent, keep).await
+    };
+    // It goes on to its end even if the client disconnects.
+    let done = tokio::spawn(work).await.unwrap_or_default();
+    if let Some(done) = &done {
+        tracing::info!("{done}");
+    }
+    Json(SteppedDown { done })
 }
 
 fn internal(error: &impl ToString) -> Refusal {

@@ -66,6 +66,7 @@ fn handler(route: Route) -> MethodRouter<Arc<Control>> {
         Route::Role => on(method, role::status),
         Route::SetRole => on(method, role::change),
         Route::HandOver => on(method, role::hand_over),
+        Route::StepDown => on(method, role::step_down),
     }
 }
 

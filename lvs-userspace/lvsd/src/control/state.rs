@@ -18,6 +18,8 @@ use lvs_replication::peer::Peers;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 
+use crate::agreement::Agreement;
+
 /// Events that wait for a reader at most.
 const EVENTS: usize = 64;
 
@@ -34,6 +36,8 @@ pub(crate) struct Control {
     sync: SyncDaemons,
     peers: OnceLock<Arc<Peers>>,
     roles: Arc<Roles>,
+    agreement: Agreement,
+    keep_addresses: bool,
     interfaces: Mutex<(Vec<Interface>, Vec<LostFrames>)>,
     occupation: Mutex<Occupation>,
     not_sent: Mutex<NotSent>,
@@ -47,10 +51,11 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// State of a daemon with this director. Requests to read its configuration again go to `reloads`.
+    /// State of a daemon with this director, which keeps its virtual addresses when it ends, or not. Requests to read its configuration again go to `reloads`.
     pub(crate) fn new(
         director: Director,
         roles: Roles,
+        keep_addresses: bool,
         options: SyncOptions,
         reloads: mpsc::Sender<Reload>,
     ) -> Self {
@@ -62,6 +67,8 @@ impl Control {
             maps,
             director,
             roles: Arc::new(roles),
+            agreement: Agreement::default(),
+            keep_addresses,
             interfaces: Mutex::default(),
             occupation: Mutex::default(),
             not_sent: Mutex::default(),
@@ -140,6 +147,16 @@ impl Control {
     /// The role of this director.
     pub(crate) const fn roles(&self) -> &Arc<Roles> {
         &self.roles
+    }
+
+    /// True if the virtual addresses stay when the daemon ends.
+    pub(crate) const fn keeps_addresses(&self) -> bool {
+        self.keep_addresses
+    }
+
+    /// What the peers have alike with this director.
+    pub(crate) const fn agreement(&self) -> &Agreement {
+        &self.agreement
     }
 
     /// Sets the interfaces that the program runs on, and the frames that were lost on their way out.

@@ -9,6 +9,7 @@ use lvs_failover::role::handover;
 use lvs_replication::peer::{Key, KeyError, Options, Peers};
 
 use super::peer_health;
+use crate::agreement::{OwnConsent, exchange};
 use crate::control::Control;
 
 /// The peers, as the command line names them.
@@ -36,19 +37,22 @@ impl PeerSettings {
 /// Listens for peers and connects to them.
 pub(super) async fn start(control: &Arc<Control>, options: Options) -> Result<()> {
     let director = Arc::clone(control.shared_director());
-    let (feed, role) = (control.sync().feed(), control.roles().follow());
+    let (feed, role) = (control.sync().feed(), control.roles().follow_for_peers());
     let peers = Peers::start(options, director, feed, role)
         .await
         .context("cannot listen for peers")?;
     tracing::info!("peers may connect to {}", peers.listening());
     let (takeovers, health) = (peers.subscribe(), peers.subscribe());
+    let agreements = peers.subscribe();
     let peers = Arc::new(peers);
     control.set_peers(Arc::clone(&peers));
     tokio::spawn(handover::take_over(
         Arc::clone(control.roles()),
         peers,
+        OwnConsent(Arc::clone(control)),
         takeovers,
     ));
+    tokio::spawn(exchange(Arc::clone(control), agreements));
     tokio::spawn(peer_health::exchange(Arc::clone(control), health));
     Ok(())
 }

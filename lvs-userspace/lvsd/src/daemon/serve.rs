@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use lvs_dataplane::kernel::memory;
+use lvs_failover::role::start::first_role;
+use lvs_failover::role::stop::step_down;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -16,6 +18,7 @@ use super::health_checks::HealthChecks;
 use super::settings::Settings;
 use super::start::Started;
 use super::{file_changes, next_hops, peers, stop, systemd, tasks};
+use crate::agreement::OwnConsent;
 use crate::control;
 
 /// Longest wait at the end for a client that keeps its connection open.
@@ -63,11 +66,16 @@ pub(super) async fn serve(
         config.checks = Some(checks);
     }
     if let Some(peers) = peers {
+        control.roles().stand_by();
         peers::start(&control, peers).await?;
     }
     next_hops::wait_resolved(&control).await;
+    let role = match control.peers() {
+        Some(peers) => first_role(control.roles(), peers).await,
+        None => control.roles().first(),
+    };
     // Last: from now on packets that follow the addresses are forwarded.
-    control.roles().apply_initial().await;
+    control.roles().apply_initial(role).await;
     let listener = socket
         .publish()
         .context("cannot publish the control socket")?;
@@ -115,8 +123,10 @@ pub(super) async fn serve(
             config.hand_over().await;
         }
         End::Stopped => {
-            if settings.detach_on_exit {
-                control.roles().release_addresses().await;
+            let (keep, consent) = (control.keeps_addresses(), OwnConsent(Arc::clone(&control)));
+            let done = step_down(control.roles(), control.peers(), &consent, keep).await;
+            if let Some(done) = done {
+                info!("{done}");
             }
             config.stop().await;
         }

@@ -38,6 +38,8 @@ pub(crate) struct Settings {
     pub peers: Option<PeerSettings>,
     /// Remove the data path that is there first.
     pub reset: bool,
+    /// Leave the virtual addresses where they are at the end.
+    pub keep_addresses: bool,
     /// Remove the data path at the end.
     pub detach_on_exit: bool,
     /// Log whose destination the file names; none: the log goes to a terminal or a supervisor.
@@ -45,6 +47,11 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// True if the virtual addresses stay at the end: packets to them are forwarded still.
+    pub(super) const fn keeps_addresses(&self) -> bool {
+        self.keep_addresses && !self.detach_on_exit
+    }
+
     /// Path of the file of operators' overrides, for the director of this socket.
     pub(super) fn overrides(&self) -> PathBuf {
         let name = self.socket.with_extension("orders");

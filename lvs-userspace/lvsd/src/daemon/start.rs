@@ -100,7 +100,13 @@ fn begin(
         settings.role,
         settings.group.clone(),
     );
-    let control = Arc::new(Control::new(director, roles, settings.sync, reload));
+    let control = Arc::new(Control::new(
+        director,
+        roles,
+        settings.keeps_addresses(),
+        settings.sync,
+        reload,
+    ));
 
     let addresses = file.as_ref().map(interfaces::addresses).unwrap_or_default();
     let services = file

@@ -41,6 +41,11 @@ pub(super) fn print_stopped(path: &Path, pid_file: &Path) -> io::Result<u8> {
     Ok(if stale { FAILED } else { NOT_RUNNING })
 }
 
+/// Prints what a verb did beside what it is for.
+pub(super) fn print_note(line: &str) {
+    print_line(line);
+}
+
 fn print_line(line: &str) {
     // If this cannot be written there is no other place for it; the exit code says the same.
     drop(writeln!(io::stdout(), "{line}"));

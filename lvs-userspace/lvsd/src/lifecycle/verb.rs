@@ -11,7 +11,7 @@ use super::command_line::Verb;
 use super::exit_code::{FAILED, WRONG_FILE};
 use super::instance::Instance;
 use super::pid_file::{Liveness, look, wait_for_end};
-use super::status::{self, print_error};
+use super::status::{self, print_error, print_note};
 
 /// Longest time for a daemon to withdraw everything and end.
 const END: Duration = Duration::from_mins(1);
@@ -35,6 +35,9 @@ pub(crate) trait Daemon {
 
     /// Makes the running daemon `pid` read its file again; `None` if no daemon of ours with this pid answers.
     fn reload(&self, pid: u32) -> Option<Result<(), String>>;
+
+    /// Makes the running daemon `pid` give its virtual addresses up; what it did, if it held any.
+    fn step_down(&self, pid: u32) -> Option<String>;
 }
 
 /// Carries a verb out as far as it needs no new daemon.
@@ -52,6 +55,9 @@ pub(crate) fn run<D: Daemon>(
     // A running daemon is stopped and shown, whatever became of its file.
     match (verb, running) {
         (Verb::Stop, Some(pid)) => {
+            if let Some(done) = daemon.step_down(pid) {
+                print_note(&done);
+            }
             return end(pid, Signal::SIGTERM, &pid_file).map(Next::Exit);
         }
         (Verb::Status, Some(pid)) => {

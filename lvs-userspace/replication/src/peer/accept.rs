@@ -19,7 +19,7 @@ use tracing::{debug, warn};
 use super::context::Context;
 use super::dialing::DialingPeer;
 use super::frame::{self, HEARTBEAT, SILENCE, SessionError};
-use super::hello::Hello;
+use super::hello::{Hello, Versions};
 use super::message::MAX_LENGTH;
 use super::noise::{Ciphers, Decryptor, Encryptor, Handshake, LONGEST_HANDSHAKE};
 use super::receiver::Receiver;
@@ -63,7 +63,7 @@ pub(super) async fn listen(context: Arc<Context>, listener: TcpListener) {
             }
         };
         let Ok(permit) = Arc::clone(&unauthenticated).try_acquire_owned() else {
-            context.refusals.count(Refusal::Crowd);
+            context.refusals.count(address.ip(), Refusal::Crowd);
             continue;
         };
         let context = Arc::clone(&context);
@@ -77,7 +77,7 @@ pub(super) async fn listen(context: Arc<Context>, listener: TcpListener) {
                 Err(error) => error,
             };
             if let SessionError::Refused(why) = error {
-                context.refusals.count(why);
+                context.refusals.count(address.ip(), why);
             }
             debug!("the connection of {address} ended: {error}");
         });
@@ -96,7 +96,7 @@ async fn authenticate(
     let introduction = handshake.read(&greeting)?;
     let answer = handshake.write(&context.hello().to_bytes())?;
     frame::write_handshake(&mut stream, &answer).await?;
-    let hello = Hello::read(&introduction)?;
+    let (hello, _) = Hello::read(&introduction, Versions::OWN)?;
     if hello.instance == context.instance {
         return Err(Refusal::Itself.into());
     }
@@ -115,7 +115,7 @@ async fn serve(
     ciphers: Ciphers,
     hello: Hello,
 ) -> SessionError {
-    let peer = context.register(&hello);
+    let peer = context.register(&hello, address);
     // An earlier connection of the same director is dead, whatever TCP thinks of it.
     let mut newest = peer.replace();
     let number = *newest.borrow_and_update();
@@ -146,7 +146,7 @@ async fn serve(
         Err(error) => error,
         Ok(never) => match never {},
     };
-    peer.session_ended(&error);
+    context.dialing_ended(&peer, &error);
     let (context, kept) = (Arc::clone(context), Arc::clone(&peer));
     let left = spawn_blocking(move || {
         // A frame that is still being applied is so in a moment, and no other one follows.

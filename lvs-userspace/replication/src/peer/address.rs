@@ -1,6 +1,6 @@
 //! Addresses of peers on the command line.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 /// TCP port at which directors listen by default.
 pub const DEFAULT_PORT: u16 = 8849;
@@ -45,6 +45,27 @@ pub fn listen(word: &str) -> Result<SocketAddr, String> {
         .map_err(|_| "it is an address, or ADDRESS:PORT".to_owned())
 }
 
+/// True if packets to an address stay on this machine and arrive at the socket that listens here.
+pub(super) fn is_own(address: SocketAddr, listening: SocketAddr) -> bool {
+    let (ip, bound) = (address.ip().to_canonical(), listening.ip().to_canonical());
+    if address.port() != listening.port() {
+        return false;
+    }
+    if !bound.is_unspecified() {
+        return ip == bound;
+    }
+    // The source that the kernel would choose is the destination itself; nothing is sent.
+    let any: IpAddr = match ip {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let source = UdpSocket::bind((any, 0)).and_then(|socket| {
+        socket.connect(SocketAddr::new(ip, address.port()))?;
+        socket.local_addr()
+    });
+    source.is_ok_and(|source| source.ip() == ip)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,5 +96,18 @@ mod tests {
             assert!(peer(wrong).is_err(), "{wrong}");
         }
         assert!(listen("lvs2").is_err());
+    }
+
+    #[test]
+    fn an_address_of_this_machine_is_own_at_the_port_that_is_listened_at() {
+        let own = |address: &str, listening: &str| {
+            is_own(address.parse().unwrap(), listening.parse().unwrap())
+        };
+        assert!(own("127.0.0.1:8849", "0.0.0.0:8849"));
+        assert!(own("127.0.0.1:8849", "[::]:8849"));
+        assert!(own("127.0.0.1:8849", "127.0.0.1:8849"));
+        assert!(!own("127.0.0.1:8850", "[::]:8849"));
+        assert!(!own("127.0.0.1:8849", "127.0.0.2:8849"));
+        assert!(!own("192.0.2.1:8849", "[::]:8849"));
     }
 }

@@ -1,6 +1,7 @@
 //! Context that the tasks of all sessions share.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -16,30 +17,48 @@ use tokio::sync::{broadcast, watch};
 use super::dialed::DialedPeer;
 use super::dialing::DialingPeer;
 use super::frame::SessionError;
-use super::hello::Hello;
+use super::hello::{Hello, Versions};
 use super::inherited::Inherited;
 use super::key::Key;
 use super::message::{Event, Instance, Message};
-use super::refusal::RefusalCounters;
+use super::refusal::Refusals;
 use super::tables::Tables;
 
 /// Directors that are remembered after they left.
 const REMEMBERED: usize = 16;
 
+/// The role of a director.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoleInForce {
+    /// The role.
+    pub role: Role,
+    /// It has just started as backup, and becomes master unless it hears of another one.
+    pub candidate: bool,
+}
+
+impl From<Role> for RoleInForce {
+    fn from(role: Role) -> Self {
+        let candidate = false;
+        Self { role, candidate }
+    }
+}
+
 /// Context of the sessions of this director.
 pub(super) struct Context {
     pub(super) instance: Instance,
     pub(super) key: Key,
+    /// Address at which it listens.
+    pub(super) listening: SocketAddr,
     pub(super) maps: Arc<Maps>,
     pub(super) director: Arc<Mutex<Director>>,
-    pub(super) refusals: RefusalCounters,
+    pub(super) refusals: Refusals,
     pub(super) dialed: Vec<Arc<DialedPeer>>,
     pub(super) dialing: Mutex<BTreeMap<Instance, Arc<DialingPeer>>>,
     pub(super) events: broadcast::Sender<Event>,
     pub(super) lost_events: AtomicU64,
-    pub(super) role: watch::Receiver<Role>,
+    pub(super) role: watch::Receiver<RoleInForce>,
     /// Roles of the others, as they sent them.
-    pub(super) roles: Mutex<BTreeMap<Instance, Role>>,
+    pub(super) roles: Mutex<BTreeMap<Instance, RoleInForce>>,
     /// Replicas that the lvsd before this one left.
     pub(super) inherited: Mutex<Inherited>,
 }
@@ -63,30 +82,84 @@ impl Context {
 
     /// The introduction of this director.
     pub(super) fn hello(&self) -> Hello {
+        let RoleInForce { role, candidate } = *self.role.borrow();
         Hello {
             instance: self.instance,
-            role: *self.role.borrow(),
+            role,
+            candidate,
+            versions: Versions::OWN,
             sizes: self.tables().entries.sizes(),
         }
     }
 
-    /// A session with a dialed peer begins.
-    pub(super) fn session_begins(&self, peer: &DialedPeer, hello: &Hello) {
-        self.roles.lock().insert(hello.instance, hello.role);
-        peer.session_begins(hello.instance);
+    /// A session with a dialed peer begins, in this version of the protocol.
+    pub(super) fn session_begins(&self, peer: &DialedPeer, hello: &Hello, version: u16) {
+        self.roles.lock().insert(hello.instance, hello.in_force());
+        // It came back with new tables, or another one took its place.
+        if let Some(before) = peer.session_begins(hello.instance, version) {
+            self.forget(before);
+        }
         self.publish(Event::Joined(hello.instance));
     }
 
     /// A session with a dialed peer ended.
     pub(super) fn session_ended(&self, peer: &DialedPeer, why: &SessionError) {
+        let dials = |instance| {
+            let dialing = self.dialing.lock();
+            let other = dialing.get(&instance);
+            other.is_some_and(|other| other.state.lock().received.connected)
+        };
         if let Some(instance) = peer.session_ended(why) {
+            if dials(instance) {
+                peer.is_away();
+            }
             self.publish(Event::Left(instance));
         }
     }
 
-    /// Registers a peer that dialed, and proved that it has the key.
-    pub(super) fn register(&self, hello: &Hello) -> Arc<DialingPeer> {
-        self.roles.lock().insert(hello.instance, hello.role);
+    /// A session of a peer that dialed ended.
+    pub(super) fn dialing_ended(&self, other: &DialingPeer, why: &SessionError) {
+        other.session_ended(why);
+        let mut dialed = self.dialed.iter();
+        if let Some(peer) = dialed.find(|it| it.connected() == Some(other.instance)) {
+            peer.is_away();
+        }
+        if other.is_replaced() {
+            self.forget(other.instance);
+        }
+    }
+
+    /// Forgets a director that is no more: one with other tables answers at its address. While its session has
+    /// not ended it stays until then.
+    fn forget(&self, instance: Instance) {
+        let mut dialing = self.dialing.lock();
+        if let Some(other) = dialing.get(&instance)
+            && !other.set_replaced()
+        {
+            return;
+        }
+        dialing.remove(&instance);
+        self.roles.lock().remove(&instance);
+    }
+
+    /// Registers a peer that dialed from an address, and proved that it has the key.
+    pub(super) fn register(&self, hello: &Hello, address: SocketAddr) -> Arc<DialingPeer> {
+        self.roles.lock().insert(hello.instance, hello.in_force());
+        let address = address.ip().to_canonical().to_string();
+        let mut before: Vec<Instance> = Vec::new();
+        {
+            let dialing = self.dialing.lock();
+            if !dialing.contains_key(&hello.instance) {
+                let gone = dialing.values().filter(|other| {
+                    let state = other.state.lock();
+                    state.address == address && !state.received.connected
+                });
+                before.extend(gone.map(|other| other.instance));
+            }
+        }
+        for gone in before {
+            self.forget(gone);
+        }
         let mut dialing = self.dialing.lock();
         if dialing.len() >= REMEMBERED && !dialing.contains_key(&hello.instance) {
             let gone = dialing
@@ -114,7 +187,7 @@ impl Context {
     /// Passes a message of a peer on.
     pub(super) fn received(&self, from: Instance, message: Message) {
         if let Message::Role(role) = message {
-            self.roles.lock().insert(from, role);
+            self.roles.lock().insert(from, role.into());
         }
         self.publish(Event::Received(from, message));
     }

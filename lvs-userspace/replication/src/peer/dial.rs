@@ -14,10 +14,11 @@ use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, sleep_until, timeout};
 
+use super::address;
 use super::context::Context;
 use super::dialed::DialedPeer;
 use super::frame::{self, HEARTBEAT, SILENCE, SessionError};
-use super::hello::Hello;
+use super::hello::{Hello, Versions};
 use super::message::MAX_LENGTH;
 use super::noise::{Ciphers, Decryptor, Encryptor, Handshake, LONGEST_HANDSHAKE};
 use super::record::{FrameRecord, FrameRecords};
@@ -44,28 +45,35 @@ struct DialedSession {
 pub(super) async fn run(context: Arc<Context>, peer: Arc<DialedPeer>) {
     loop {
         let begun = Instant::now();
-        let error = match connect(&context, &peer).await {
-            Ok((stream, ciphers, hello)) => {
-                context.session_begins(&peer, &hello);
+        match connect(&context, &peer).await {
+            Ok(Some((stream, ciphers, hello, version))) => {
+                let address = stream.peer_addr();
+                context.session_begins(&peer, &hello, version);
                 let error = serve(&context, &peer, stream, ciphers).await;
                 context.session_ended(&peer, &error);
-                error
+                count(&context, address.ok(), &error);
+                peer.set_problem(&error);
             }
-            Err(error) => error,
-        };
-        if let SessionError::Refused(why) = error {
-            context.refusals.count(why);
+            Ok(None) => peer.set_itself(),
+            Err(error) => peer.set_problem(&error),
         }
-        peer.set_problem(&error);
         let pause = REDIAL.saturating_sub(begun.elapsed());
         sleep(pause.max(HEARTBEAT)).await;
     }
 }
 
-async fn connect(
-    context: &Context,
-    peer: &DialedPeer,
-) -> Result<(TcpStream, Ciphers, Hello), SessionError> {
+/// Counts a refusal of the director with this address.
+fn count(context: &Context, address: Option<SocketAddr>, error: &SessionError) {
+    if let (SessionError::Refused(why), Some(address)) = (error, address) {
+        context.refusals.count(address.ip(), *why);
+    }
+}
+
+/// A session that begins, in a version of the protocol.
+type Begun = (TcpStream, Ciphers, Hello, u16);
+
+/// Connects to a peer; `None`: it is this director itself.
+async fn connect(context: &Context, peer: &DialedPeer) -> Result<Option<Begun>, SessionError> {
     let addresses: Vec<SocketAddr> = match peer.address.parse() {
         Ok(address) => vec![address],
         Err(_) => tokio::net::lookup_host(&peer.address)
@@ -74,12 +82,21 @@ async fn connect(
             .collect(),
     };
     let mut last = SessionError::Name("its name has no address".to_owned());
+    if addresses
+        .iter()
+        .any(|address| address::is_own(*address, context.listening))
+    {
+        return Ok(None);
+    }
     for address in addresses {
         match timeout(ANSWER, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
                 stream.set_nodelay(true)?;
                 let handshake = timeout(SILENCE, shake_hands(context, stream)).await;
-                return handshake.unwrap_or(Err(SessionError::Unanswered));
+                let handshake = handshake.unwrap_or(Err(SessionError::Unanswered));
+                return handshake
+                    .map(Some)
+                    .inspect_err(|error| count(context, Some(address), error));
             }
             Ok(Err(error)) => last = error.into(),
             Err(_) => last = SessionError::Unanswered,
@@ -88,10 +105,7 @@ async fn connect(
     Err(last)
 }
 
-async fn shake_hands(
-    context: &Context,
-    mut stream: TcpStream,
-) -> Result<(TcpStream, Ciphers, Hello), SessionError> {
+async fn shake_hands(context: &Context, mut stream: TcpStream) -> Result<Begun, SessionError> {
     let mut handshake = Handshake::begin(&context.key)?;
     let greeting = handshake.write(&context.hello().to_bytes())?;
     frame::write_handshake(&mut stream, &greeting).await?;
@@ -99,11 +113,11 @@ async fn shake_hands(
         Err(SessionError::Network(_)) => return Err(SessionError::HungUp),
         answer => answer?,
     };
-    let hello = Hello::read(&handshake.read(&answer)?)?;
+    let (hello, version) = Hello::read(&handshake.read(&answer)?, Versions::OWN)?;
     if hello.instance == context.instance {
         return Err(Refusal::Itself.into());
     }
-    Ok((stream, handshake.finish()?, hello))
+    Ok((stream, handshake.finish()?, hello, version))
 }
 
 async fn serve(

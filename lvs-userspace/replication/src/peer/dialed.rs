@@ -14,7 +14,7 @@ use super::frame::SessionError;
 use super::message::Instance;
 use super::record::FrameRecord;
 use super::refusal::Refusal;
-use super::times::{bulk_sync, milliseconds, unix_time};
+use super::times::{Bulk, milliseconds};
 
 /// Events that wait to be looked at for one peer; the next scan finds what more there was.
 const EVENTS: usize = 65_536;
@@ -32,18 +32,27 @@ pub(super) struct DialedPeer {
     pub(super) scans: watch::Sender<(u32, u32)>,
     queue: Mutex<Queue>,
     scan_at_once: AtomicBool,
+    /// It was dialed once, with success or not.
+    tried: watch::Sender<bool>,
 }
 
 /// State of a peer that is dialed.
-#[derive(Default)]
 pub(super) struct DialedState {
     pub(super) instance: Option<Instance>,
+    /// The version of the protocol that is spoken.
+    version: u16,
     pub(super) problem: Option<String>,
     /// It is this director.
     pub(super) itself: bool,
-    pub(super) since: u64,
+    /// The begin or end of the session.
+    pub(super) since: Instant,
+    /// The last moment at which both dialed each other; before that, the start of this director. A peer that
+    /// accepts sessions and ends them is no less away than a silent one.
+    pub(super) away_since: Instant,
+    /// Without its bulk sync.
     pub(super) sent: PeerSent,
-    begun: Option<Instant>,
+    /// The last bulk sync.
+    pub(super) bulk: Option<Bulk>,
 }
 
 /// Queues of what is sent as soon as the peer's window is open.
@@ -61,12 +70,19 @@ impl DialedPeer {
             address,
             wake: Notify::new(),
             state: Mutex::new(DialedState {
-                since: unix_time(),
-                ..DialedState::default()
+                instance: None,
+                version: 0,
+                problem: None,
+                itself: false,
+                since: Instant::now(),
+                away_since: Instant::now(),
+                sent: PeerSent::default(),
+                bulk: None,
             }),
             scans: watch::Sender::new((0, 0)),
             queue: Mutex::default(),
             scan_at_once: AtomicBool::new(false),
+            tried: watch::Sender::new(false),
         }
     }
 
@@ -76,24 +92,55 @@ impl DialedPeer {
         state.instance.filter(|_| state.sent.connected)
     }
 
-    /// A session begins.
-    pub(super) fn session_begins(&self, instance: Instance) {
+    /// The version of the protocol that is spoken, if it is connected.
+    pub(super) fn version(&self) -> Option<u16> {
+        let state = self.state.lock();
+        state.sent.connected.then_some(state.version)
+    }
+
+    /// Waits until it was dialed once, with success or not.
+    pub(super) async fn tried(&self) {
+        // The sender lives as long as this.
+        let _ = self.tried.subscribe().wait_for(|tried| *tried).await;
+    }
+
+    /// A session begins, in this version of the protocol. Returns the director that answered at this address
+    /// before, if that was another one.
+    pub(super) fn session_begins(&self, instance: Instance, version: u16) -> Option<Instance> {
         self.clear();
         let mut state = self.state.lock();
-        state.instance = Some(instance);
+        let before = state.instance.replace(instance);
+        state.version = version;
         state.problem = None;
-        state.since = unix_time();
-        state.begun = Some(Instant::now());
+        state.itself = false;
+        state.since = Instant::now();
         state.sent.connected = true;
         state.sent.connections = 0;
         info!("peer {}: connected ({instance})", self.address);
+        drop(state);
+        self.tried.send_replace(true);
+        before.filter(|before| *before != instance)
+    }
+
+    /// They do not dial each other any more.
+    pub(super) fn is_away(&self) {
+        self.state.lock().away_since = Instant::now();
+    }
+
+    /// It turns out to be this director, and is not dialed.
+    pub(super) fn set_itself(&self) {
+        let mut state = self.state.lock();
+        state.itself = true;
+        state.problem = None;
+        drop(state);
+        self.tried.send_replace(true);
     }
 
     /// A session ended. Returns its peer.
     pub(super) fn session_ended(&self, why: &SessionError) -> Option<Instance> {
         self.clear();
         let mut state = self.state.lock();
-        state.since = unix_time();
+        state.since = Instant::now();
         state.sent.connected = false;
         state.sent.losses += 1;
         state.sent.lag_frames = 0;
@@ -113,6 +160,8 @@ impl DialedPeer {
             }
             state.problem = problem;
         }
+        drop(state);
+        self.tried.send_replace(true);
     }
 
     /// The peer has applied everything up to a scan.
@@ -123,8 +172,8 @@ impl DialedPeer {
         }
         if before == 0 {
             let mut state = self.state.lock();
-            let bulk = bulk_sync(state.sent.connections, state.begun);
-            state.sent.bulk = Some(bulk);
+            let bulk = Bulk::complete(state.sent.connections, state.since);
+            state.bulk = Some(bulk);
             info!(
                 "peer {}: was sent all {} connections in {} ms",
                 self.address, bulk.connections, bulk.took_ms

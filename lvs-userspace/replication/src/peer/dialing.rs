@@ -12,7 +12,7 @@ use super::frame::SessionError;
 use super::message::Instance;
 use super::receiver::Receiver;
 use super::replica_index::ReplicaIndex;
-use super::times::{bulk_sync, unix_time};
+use super::times::Bulk;
 use crate::discard::DiscardCounters;
 
 /// A peer that dialed.
@@ -27,14 +27,18 @@ pub(super) struct DialingPeer {
 }
 
 /// State of a peer that dialed.
-#[derive(Default)]
 pub(super) struct DialingState {
     pub(super) address: String,
-    pub(super) since: u64,
+    /// The begin or end of its session, or of its bulk sync.
+    pub(super) since: Instant,
+    /// Without its bulk sync.
     pub(super) received: PeerReceived,
+    /// The last bulk sync.
+    pub(super) bulk: Option<Bulk>,
     /// Its bulk sync is complete.
     pub(super) complete: bool,
-    begun: Option<Instant>,
+    /// Another director answers at its address.
+    replaced: bool,
 }
 
 impl DialingPeer {
@@ -44,7 +48,14 @@ impl DialingPeer {
             instance,
             discarded: DiscardCounters::default(),
             session: tokio::sync::Mutex::default(),
-            state: Mutex::default(),
+            state: Mutex::new(DialingState {
+                address: String::new(),
+                since: Instant::now(),
+                received: PeerReceived::default(),
+                bulk: None,
+                complete: false,
+                replaced: false,
+            }),
             newest: watch::Sender::new(0),
             index: Mutex::default(),
         }
@@ -71,18 +82,19 @@ impl DialingPeer {
     pub(super) fn session_begins(&self, address: SocketAddr) {
         let mut state = self.state.lock();
         state.address = address.ip().to_canonical().to_string();
-        state.since = unix_time();
-        state.begun = Some(Instant::now());
+        state.since = Instant::now();
         state.complete = false;
         state.received.connected = true;
         state.received.progress = 0;
         state.received.connections = 0;
+        state.received.not_taken = 0;
+        state.replaced = false;
     }
 
     /// A session ended.
     pub(super) fn session_ended(&self, why: &SessionError) {
         let mut state = self.state.lock();
-        state.since = unix_time();
+        state.since = Instant::now();
         state.complete = false;
         state.received.connected = false;
         state.received.losses += 1;
@@ -90,16 +102,29 @@ impl DialingPeer {
         warn!("peer {}: its connection broke: {why}", state.address);
     }
 
+    /// Another director answers at its address. True: it has no session.
+    pub(super) fn set_replaced(&self) -> bool {
+        let mut state = self.state.lock();
+        state.replaced = true;
+        !state.received.connected
+    }
+
+    /// True if another director answers at its address.
+    pub(super) fn is_replaced(&self) -> bool {
+        self.state.lock().replaced
+    }
+
     /// A frame was applied; `joined`: it completed the bulk sync.
     pub(super) fn frame_applied(&self, receiver: &Receiver, joined: bool) {
         let mut state = self.state.lock();
         state.received.connections = receiver.connections().into();
         state.received.progress = receiver.progress();
+        state.received.not_taken = receiver.not_taken();
         if joined {
-            let bulk = bulk_sync(state.received.connections, state.begun);
-            state.received.bulk = Some(bulk);
+            let bulk = Bulk::complete(state.received.connections, state.since);
+            state.bulk = Some(bulk);
             state.complete = true;
-            state.since = unix_time();
+            state.since = Instant::now();
             info!(
                 "peer {}: has sent all of its {} connections in {} ms",
                 state.address, bulk.connections, bulk.took_ms

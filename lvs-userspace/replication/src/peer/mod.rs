@@ -38,6 +38,8 @@ mod validate;
 mod window;
 
 pub use address::{DEFAULT_PORT, listen as listen_address, peer as peer_address};
+pub use context::RoleInForce;
+pub use hello::AGREEMENT_SINCE;
 pub use key::{Key, KeyError};
 pub use message::{Event, Instance, Message, Takeover};
 pub use peers::{Options, Peers, SendError};

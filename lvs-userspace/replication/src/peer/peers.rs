@@ -1,6 +1,6 @@
 //! The sessions of a director with its peers, as the rest of the daemon sees them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -16,12 +16,12 @@ use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
 
 use super::address::DEFAULT_PORT;
-use super::context::{self, Context};
+use super::context::{self, Context, RoleInForce};
 use super::dialed::DialedPeer;
 use super::inherited::{self, Inherited, RETURN_TIMEOUT};
 use super::key::Key;
 use super::message::{Event, Instance, MAX_LENGTH, Message};
-use super::refusal::RefusalCounters;
+use super::refusal::Refusals;
 use super::{accept, dial};
 use crate::events::{EventFeed, Interest, Subscription};
 
@@ -32,6 +32,9 @@ const TURN: Duration = Duration::from_millis(20);
 const EVENTS: usize = 16_384;
 /// Events of sessions that subscribers may be behind.
 const BEHIND: usize = 256;
+
+/// Time in which a peer that lives has dialed this director.
+const DIALED_BY_NOW: Duration = Duration::from_millis(600);
 
 /// Options of the sessions.
 #[derive(Clone, Debug)]
@@ -56,6 +59,9 @@ pub enum SendError {
     /// A message is at most 60,000 bytes of JSON.
     #[error("the message is too long")]
     TooLong,
+    /// It is older than this director.
+    #[error("the peer speaks an older version of the protocol, which lacks this")]
+    Version,
 }
 
 /// The sessions of a director, until this is dropped.
@@ -75,7 +81,7 @@ impl Peers {
         options: Options,
         director: Arc<Mutex<Director>>,
         feed: &Arc<EventFeed>,
-        role: watch::Receiver<Role>,
+        role: watch::Receiver<RoleInForce>,
     ) -> io::Result<Self> {
         let listener = match options.listen {
             Some(address) => TcpListener::bind(address).await?,
@@ -96,9 +102,10 @@ impl Peers {
         let context = Arc::new(Context {
             instance: config.map_or(Instance(0), |config| context::instance(&config)),
             key: options.key,
+            listening,
             maps,
             director,
-            refusals: RefusalCounters::default(),
+            refusals: Refusals::default(),
             dialed: dialed.collect(),
             dialing: Mutex::default(),
             events: broadcast::Sender::new(BEHIND),
@@ -139,8 +146,67 @@ impl Peers {
         let reached = self.context.dialed.iter().filter_map(|out| out.connected());
         let roles = self.context.roles.lock();
         reached
+            .filter_map(|instance| Some((instance, roles.get(&instance)?.role)))
+            .collect()
+    }
+
+    /// The directors that are connected, in whichever direction, with their roles as they sent them.
+    pub fn heard(&self) -> Vec<(Instance, RoleInForce)> {
+        let mut heard: BTreeSet<_> = self.connected().into_iter().map(|(it, _)| it).collect();
+        for peer in self.context.dialing.lock().values() {
+            if peer.state.lock().received.connected {
+                heard.insert(peer.instance);
+            }
+        }
+        let roles = self.context.roles.lock();
+        heard
+            .into_iter()
             .filter_map(|instance| Some((instance, *roles.get(&instance)?)))
             .collect()
+    }
+
+    /// True if a director dials this one, and its connections come here.
+    pub fn dials(&self, instance: Instance) -> bool {
+        let dialing = self.context.dialing.lock();
+        let peer = dialing.get(&instance);
+        peer.is_some_and(|peer| peer.state.lock().received.connected)
+    }
+
+    /// True if this director dials another one that it is connected to.
+    pub fn reaches(&self, instance: Instance) -> bool {
+        self.dialed(instance).is_ok()
+    }
+
+    /// Connections of a director that are not here now, for want of their real server or of room.
+    pub fn not_taken(&self, instance: Instance) -> u64 {
+        let dialing = self.context.dialing.lock();
+        let peer = dialing.get(&instance);
+        peer.map_or(0, |peer| peer.state.lock().received.not_taken)
+    }
+
+    /// True if messages of this kind can be sent to a director: it is connected, and speaks the version that has
+    /// them.
+    pub fn understands(&self, instance: Instance, message: &Message) -> bool {
+        let version = self.dialed(instance).ok().and_then(|peer| peer.version());
+        version.is_some_and(|version| version >= message.since())
+    }
+
+    /// Returns when every peer is connected; or when each was dialed once and others had time to dial; or after
+    /// `limit`.
+    pub async fn listen_for_peers(&self, limit: Duration) {
+        let dialed = &self.context.dialed;
+        let tried = async {
+            for peer in dialed {
+                peer.tried().await;
+            }
+            let known =
+                |peer: &Arc<DialedPeer>| peer.connected().is_some() || peer.state.lock().itself;
+            if dialed.is_empty() || !dialed.iter().all(known) {
+                tokio::time::sleep(DIALED_BY_NOW).await;
+            }
+        };
+        // At the limit it is over, too.
+        let _ = tokio::time::timeout(limit, tried).await;
     }
 
     /// Events of all sessions from now on. A receiver that is not read for long misses some.
@@ -186,6 +252,9 @@ impl Peers {
 }
 
 fn queue(peer: &DialedPeer, message: &Message) -> Result<(), SendError> {
+    if peer.version().ok_or(SendError::NotConnected)? < message.since() {
+        return Err(SendError::Version);
+    }
     let text = serde_json::to_vec(message).map_err(|_| SendError::TooLong)?;
     if text.len() > MAX_LENGTH {
         return Err(SendError::TooLong);
@@ -237,10 +306,10 @@ async fn give_up(context: Arc<Context>) {
 }
 
 /// Sends each change of the role to the peers.
-async fn send_role(context: Arc<Context>, mut role: watch::Receiver<Role>) {
+async fn send_role(context: Arc<Context>, mut role: watch::Receiver<RoleInForce>) {
     role.mark_unchanged();
     while role.changed().await.is_ok() {
-        let message = Message::Role(*role.borrow_and_update());
+        let message = Message::Role(role.borrow_and_update().role);
         for peer in context
             .dialed
             .iter()

@@ -55,7 +55,11 @@ pub(super) struct Receiver {
     /// Real servers by the peer's numbers.
     names: HashMap<u16, ServerName>,
     /// The peer's entries that were refused because their real server is not configured here, by its number.
-    unbound: HashMap<u16, Vec<EntryId>>,
+    unbound: HashMap<u16, HashSet<EntryId>>,
+    /// The real servers that they wait for.
+    awaited: HashMap<EntryId, u16>,
+    /// The peer's entries that found no room here.
+    crowded_out: HashSet<EntryId>,
     /// The peer's entries that were refused because this director's own were fresher: by the next scan it may
     /// have removed them.
     outdated: Vec<EntryId>,
@@ -114,6 +118,8 @@ impl Receiver {
             sizes,
             names: HashMap::new(),
             unbound: HashMap::new(),
+            awaited: HashMap::new(),
+            crowded_out: HashSet::new(),
             outdated: Vec::new(),
             contested: HashSet::new(),
             before,
@@ -132,6 +138,11 @@ impl Receiver {
     /// Replicas that are held.
     pub(super) const fn connections(&self) -> u32 {
         self.index.count()
+    }
+
+    /// Entries of the peer that are not here for want of their real server, or of room.
+    pub(super) fn not_taken(&self) -> u64 {
+        (self.awaited.len() + self.crowded_out.len()) as u64
     }
 
     /// Share of the peer's tables that was received, in percent.
@@ -191,6 +202,7 @@ impl Receiver {
                     }
                 }
                 FrameRecord::Removed(id) => {
+                    self.forget_refused(id);
                     if let Some(own) = self.index.set(id, None, self.sizes)? {
                         ownership::remove(tables, own, 0);
                     }
@@ -206,8 +218,7 @@ impl Receiver {
                     self.request_lost(tables, &mut outcome);
                 }
                 FrameRecord::Message(text) => {
-                    let message = serde_json::from_slice(text).map_err(|_| Refusal::Malformed)?;
-                    outcome.messages.push(message);
+                    outcome.messages.extend(Message::read(text)?);
                 }
                 FrameRecord::Acknowledged(_) | FrameRecord::Missing(_) => {
                     return Err(Refusal::Malformed);
@@ -270,6 +281,7 @@ impl Receiver {
         });
         let own = match applied {
             Ok(inserted) => {
+                self.forget_refused(id);
                 let own = EntryId::new::<F>(inserted.number);
                 let seen = target.now.wrapping_sub(record.idle.get());
                 target.tables.entries.set_seen(own, seen);
@@ -340,25 +352,48 @@ impl Receiver {
 
     /// Notes an entry that may be accepted later.
     fn note_refused(&mut self, server: u16, id: EntryId, why: Discard) {
+        self.forget_refused(id);
         let refused = match why {
-            Discard::NoService | Discard::NoServer => self.unbound.entry(server).or_default(),
-            Discard::Fresher => &mut self.outdated,
+            Discard::NoService | Discard::NoServer => {
+                self.awaited.insert(id, server);
+                self.unbound.entry(server).or_default()
+            }
+            Discard::NoRoom | Discard::SourceTaken => &mut self.crowded_out,
+            Discard::Fresher => {
+                if self.outdated.len() < MAX_REFUSED {
+                    self.outdated.push(id);
+                }
+                return;
+            }
             _ => return,
         };
         if refused.len() < MAX_REFUSED {
-            refused.push(id);
+            refused.insert(id);
+        }
+    }
+
+    /// An entry was sent anew, or is removed.
+    fn forget_refused(&mut self, id: EntryId) {
+        self.crowded_out.remove(&id);
+        if let Some(server) = self.awaited.remove(&id)
+            && let Some(ids) = self.unbound.get_mut(&server)
+        {
+            ids.remove(&id);
         }
     }
 
     /// Asks again for entries that may be accepted now.
     fn request_refused(&mut self, servers: &impl Recognize, outcome: &mut Outcome) {
         outcome.missing.append(&mut self.outdated);
-        let names = &self.names;
+        let (names, awaited) = (&self.names, &mut self.awaited);
         self.unbound.retain(|number, ids| {
             let name = names.get(number);
             let configured = name.is_some_and(|name| recognize(name, servers).is_ok());
             if configured {
-                outcome.missing.append(ids);
+                for id in ids.drain() {
+                    awaited.remove(&id);
+                    outcome.missing.push(id);
+                }
             }
             !configured
         });

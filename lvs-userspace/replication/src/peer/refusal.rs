@@ -1,8 +1,20 @@
-//! Reasons to refuse a session or to end it, and how often each occurred.
+//! Reasons to refuse a session or to end it, and whom they concerned, how often and when.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
 use lvs_api::peers::RefusalCount;
+use parking_lot::Mutex;
+use tracing::warn;
+
+use super::times::Shown;
+
+/// Pairs of address and reason that are kept: the one that occurred the longest ago goes for a new one.
+const KEPT: usize = 64;
+/// Least time from one log line about an address and a reason to the next.
+const LOG_INTERVAL: Duration = Duration::from_mins(10);
+/// Log lines about new addresses or reasons in one interval at most: anybody may connect.
+const LOG_LINES: u32 = 20;
 
 /// Why a peer is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -10,7 +22,7 @@ use lvs_api::peers::RefusalCount;
 pub enum Refusal {
     #[error("it has another key")]
     Key,
-    #[error("it speaks another version of the protocol")]
+    #[error("it speaks no version of the protocol that this director speaks")]
     Version,
     #[error("it is this director itself")]
     Itself,
@@ -27,18 +39,6 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 8] = [
-        Self::Key,
-        Self::Version,
-        Self::Itself,
-        Self::Length,
-        Self::Forged,
-        Self::Malformed,
-        Self::Silence,
-        Self::Crowd,
-    ];
-
     /// For listings and JSON.
     pub const fn name(self) -> &'static str {
         match self {
@@ -54,30 +54,90 @@ impl Refusal {
     }
 }
 
-/// Counts of all reasons.
-#[derive(Debug, Default)]
-pub(super) struct RefusalCounters([AtomicU64; Refusal::ALL.len()]);
+/// One reason that concerned one address.
+#[derive(Clone, Copy, Debug)]
+struct Record {
+    address: IpAddr,
+    why: Refusal,
+    count: u64,
+    first: Instant,
+    last: Instant,
+    logged: Instant,
+}
 
-impl RefusalCounters {
-    /// Counts one.
-    pub(super) fn count(&self, why: Refusal) {
-        if let Some(counter) = self.0.get(why as usize) {
-            counter.fetch_add(1, Ordering::Relaxed);
+#[derive(Debug, Default)]
+struct Records {
+    kept: Vec<Record>,
+    /// Log lines about new pairs since a moment.
+    lines: Option<(Instant, u32)>,
+}
+
+/// Everything that was refused lately.
+#[derive(Debug, Default)]
+pub(super) struct Refusals(Mutex<Records>);
+
+impl Refusals {
+    /// Counts a refusal of a director with this address, and logs it unless that was done lately.
+    pub(super) fn count(&self, address: IpAddr, why: Refusal) {
+        let address = address.to_canonical();
+        if let Some(times) = self.0.lock().count(address, why, Instant::now()) {
+            warn!("refused {address}, {times} times so far: {why}");
         }
     }
 
-    /// Reasons that occurred.
+    /// Everything that is kept, the latest first.
     pub(super) fn list(&self) -> Vec<RefusalCount> {
-        Refusal::ALL
-            .into_iter()
-            .zip(&self.0)
-            .map(|(why, counter)| RefusalCount {
-                name: why.name().to_owned(),
-                count: counter.load(Ordering::Relaxed),
-                explanation: why.to_string(),
-            })
-            .filter(|refusal| refusal.count > 0)
-            .collect()
+        let mut kept = self.0.lock().kept.clone();
+        kept.sort_by_key(|record| std::cmp::Reverse(record.last));
+        let shown = kept.into_iter().map(|record| {
+            let (first, last) = (Shown::of(record.first), Shown::of(record.last));
+            RefusalCount {
+                address: record.address.to_string(),
+                name: record.why.name().to_owned(),
+                count: record.count,
+                since: first.date,
+                last: last.date,
+                last_age: last.age,
+                explanation: record.why.to_string(),
+            }
+        });
+        shown.collect()
+    }
+}
+
+impl Records {
+    /// Counts a refusal; the count, if it is to be logged.
+    fn count(&mut self, address: IpAddr, why: Refusal, now: Instant) -> Option<u64> {
+        let mut kept = self.kept.iter_mut();
+        if let Some(record) = kept.find(|it| (it.address, it.why) == (address, why)) {
+            record.count += 1;
+            record.last = now;
+            let due = now.duration_since(record.logged) >= LOG_INTERVAL;
+            if due {
+                record.logged = now;
+            }
+            return due.then_some(record.count);
+        }
+        if self.kept.len() >= KEPT {
+            let oldest = self.kept.iter().enumerate().min_by_key(|(_, it)| it.last);
+            if let Some((index, _)) = oldest {
+                self.kept.swap_remove(index);
+            }
+        }
+        self.kept.push(Record {
+            address,
+            why,
+            count: 1,
+            first: now,
+            last: now,
+            logged: now,
+        });
+        let (begun, lines) = match self.lines {
+            Some((begun, lines)) if now.duration_since(begun) < LOG_INTERVAL => (begun, lines),
+            _ => (now, 0),
+        };
+        self.lines = Some((begun, lines + 1));
+        (lines < LOG_LINES).then_some(1)
     }
 }
 
@@ -85,14 +145,39 @@ impl RefusalCounters {
 mod tests {
     use super::*;
 
+    fn address(number: u32) -> IpAddr {
+        IpAddr::from(number.to_be_bytes())
+    }
+
     #[test]
-    fn reasons_are_numbered_as_they_are_listed() {
-        let refusals = RefusalCounters::default();
-        for (number, why) in Refusal::ALL.into_iter().enumerate() {
-            assert_eq!(why as usize, number, "{why:?}");
-        }
-        refusals.count(Refusal::Forged);
-        let listed = refusals.list();
-        assert_eq!((listed.len(), &*listed[0].name), (1, "forged"));
+    fn a_refusal_is_kept_by_address_and_reason() {
+        let refusals = Refusals::default();
+        refusals.count(address(7), Refusal::Key);
+        refusals.count("::ffff:0.0.0.7".parse().unwrap(), Refusal::Key);
+        refusals.count(address(7), Refusal::Version);
+        let mut listed = refusals.list();
+        listed.sort_by_key(|it| it.count);
+        let shown = listed.iter().map(|it| (&*it.address, &*it.name, it.count));
+        assert_eq!(
+            shown.collect::<Vec<_>>(),
+            [("0.0.0.7", "version", 1), ("0.0.0.7", "key", 2)]
+        );
+        assert!(listed[1].last >= listed[1].since && listed[1].since > 1_600_000_000);
+    }
+
+    #[test]
+    fn a_log_line_is_written_once_an_interval_for_each_and_few_for_many() {
+        let mut records = Records::default();
+        let begin = Instant::now();
+        assert_eq!(records.count(address(1), Refusal::Key, begin), Some(1));
+        let soon = begin + LOG_INTERVAL / 2;
+        assert_eq!(records.count(address(1), Refusal::Key, soon), None);
+        let later = begin + LOG_INTERVAL;
+        assert_eq!(records.count(address(1), Refusal::Key, later), Some(3));
+
+        // Somebody connects from everywhere.
+        let lines = (2..2_000).filter_map(|it| records.count(address(it), Refusal::Crowd, later));
+        assert_eq!(lines.count(), 20);
+        assert_eq!(records.kept.len(), KEPT);
     }
 }

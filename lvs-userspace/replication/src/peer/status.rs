@@ -1,14 +1,20 @@
 //! Status of the sessions.
 
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
-use lvs_api::peers::{PeerReceived, PeerState, PeerStatus, PeersStatus};
+use lvs_api::peers::{PeerReceived, PeerSent, PeerState, PeerStatus, PeersStatus};
 
 use super::context::Context;
 use super::dialed::DialedPeer;
 use super::dialing::DialingPeer;
 use super::message::Instance;
 use super::peers::Peers;
+use super::times::{Bulk, Shown};
+
+/// A list of peers that has only one of two.
+const NOT_DIALED: &str =
+    "it does not dial this director: its lvsd needs this one's address as a `--peer', too";
 
 impl Peers {
     /// Status of all peers: those that are dialed first.
@@ -50,20 +56,29 @@ impl Peers {
 impl Context {
     /// Status of a peer that is dialed.
     fn dialed_status(&self, peer: &DialedPeer) -> PeerStatus {
-        let (instance, itself, mut problem, since, sent) = {
+        let (instance, itself, mut problem, since, away_since, sent) = {
             let state = peer.state.lock();
-            let sent = state.sent.clone();
+            let sent = PeerSent {
+                bulk: state.bulk.map(Bulk::shown),
+                ..state.sent.clone()
+            };
             let problem = state.problem.clone();
-            (state.instance, state.itself, problem, state.since, sent)
+            let (since, away_since) = (state.since, state.away_since);
+            let (instance, itself) = (state.instance, state.itself);
+            (instance, itself, problem, since, away_since, sent)
         };
         if itself {
+            let shown = Shown::of(since);
             return PeerStatus {
                 address: peer.address.clone(),
                 instance: Some(self.instance.to_string()),
-                role: Some(*self.role.borrow()),
+                role: Some(self.role.borrow().role),
                 state: PeerState::Itself,
-                since,
+                since: shown.date,
+                age: shown.age,
                 problem: None,
+                version: None,
+                comparison: None,
                 sent: None,
                 received: None,
             };
@@ -72,7 +87,7 @@ impl Context {
         let other = other.map(|other| received_from(&other));
         let applied = peer.scans.borrow().0 > 0;
         let (received, complete, later) = other
-            .map_or((None, false, 0), |(received, complete, since)| {
+            .map_or((None, false, since), |(received, complete, since)| {
                 (Some(received), complete, since)
             });
         let dials = received.as_ref().is_some_and(|received| received.connected);
@@ -82,15 +97,23 @@ impl Context {
             (true, true) => PeerState::InStep,
         };
         if sent.connected && !dials {
-            problem = Some("it does not dial this director: is it one of its peers?".to_owned());
+            problem = Some(NOT_DIALED.to_owned());
         }
+        let moment = match state {
+            PeerState::Away => away_since,
+            _ => since.max(later),
+        };
+        let shown = Shown::of(moment);
         PeerStatus {
             address: peer.address.clone(),
             instance: instance.map(|instance| instance.to_string()),
-            role: instance.and_then(|instance| self.roles.lock().get(&instance).copied()),
+            role: instance.and_then(|instance| Some(self.roles.lock().get(&instance)?.role)),
             state,
-            since: since.max(later),
+            since: shown.date,
+            age: shown.age,
             problem,
+            version: peer.version(),
+            comparison: None,
             sent: Some(sent),
             received,
         }
@@ -99,17 +122,25 @@ impl Context {
     /// Status of a peer that dials and is not dialed.
     fn dialing_status(&self, other: &DialingPeer) -> PeerStatus {
         let (received, complete, since) = received_from(other);
+        let shown = Shown::of(since);
+        let address = other.state.lock().address.clone();
+        let problem = format!(
+            "this director does not dial it: start lvsd with `--peer {address}', or it gets no connections of this one"
+        );
         PeerStatus {
-            address: other.state.lock().address.clone(),
+            address,
             instance: Some(other.instance.to_string()),
-            role: self.roles.lock().get(&other.instance).copied(),
+            role: self.roles.lock().get(&other.instance).map(|it| it.role),
             state: match (received.connected, complete) {
-                (false, _) => PeerState::Away,
                 (true, false) => PeerState::CatchingUp,
-                (true, true) => PeerState::InStep,
+                // One direction is not enough.
+                _ => PeerState::Away,
             },
-            since,
-            problem: None,
+            since: shown.date,
+            age: shown.age,
+            problem: Some(problem),
+            version: None,
+            comparison: None,
             sent: None,
             received: Some(received),
         }
@@ -117,9 +148,10 @@ impl Context {
 }
 
 /// Counters of what a peer sends, whether its bulk sync is complete, and since when it is so.
-fn received_from(other: &DialingPeer) -> (PeerReceived, bool, u64) {
+fn received_from(other: &DialingPeer) -> (PeerReceived, bool, Instant) {
     let state = other.state.lock();
     let received = PeerReceived {
+        bulk: state.bulk.map(Bulk::shown),
         discarded: other.discarded.list(),
         ..state.received.clone()
     };

@@ -1,0 +1,16 @@
+//! What this director and its peers have to have alike: the one goes on with the connections of the other only if it
+//! has their virtual services and real servers, too.
+//!
+//! [`lines`] renders the configuration as lines, which is what is compared; [`message`] is what directors send each
+//! other of it; [`known`] is what is known of the peers, and what follows from it; [`exchange`] is the task that sends
+//! and receives; [`consent`] answers for a handover.
+
+mod consent;
+mod exchange;
+mod known;
+mod lines;
+mod message;
+
+pub(crate) use self::consent::OwnConsent;
+pub(crate) use self::exchange::{exchange, refresh};
+pub(crate) use self::known::Agreement;
