@@ -88,6 +88,12 @@ pub struct PeerSent {
     pub connected: bool,
     /// Of this director's own connections and templates, those that it was sent and exist.
     pub connections: u64,
+    /// The last scan of this director's tables that was begun, counted in each session.
+    #[serde(default)]
+    pub scan_begun: u32,
+    /// The last one that it has applied.
+    #[serde(default)]
+    pub scan_applied: u32,
     /// Frames that it has not applied yet.
     pub lag_frames: u64,
     /// Milliseconds since the oldest of them was sent.
@@ -109,6 +115,9 @@ pub struct PeerReceived {
     pub connected: bool,
     /// Of its connections and templates, those that are held here.
     pub connections: u64,
+    /// The last scan of its tables that was applied here, counted in each session.
+    #[serde(default)]
+    pub scan_applied: u32,
     /// Share of its tables that was received, in percent, while this director catches up.
     pub progress: u8,
     /// The last bulk sync.
@@ -156,9 +165,10 @@ impl Comparison {
                 more,
             ];
             let parts: Vec<_> = parts.into_iter().flatten().collect();
-            let parts = match parts.is_empty() {
-                true => String::new(),
-                false => format!(": {}", parts.join("; ")),
+            let parts = if parts.is_empty() {
+                String::new()
+            } else {
+                format!(": {}", parts.join("; "))
             };
             sentences.push(format!("its configuration differs{parts}"));
         }

@@ -268,7 +268,7 @@ impl Node {
             Arc::clone(director.maps())
         };
         let feed = Arc::new(EventFeed::new(maps));
-        let role = watch::Sender::new(Role::Master);
+        let role = watch::Sender::new(Role::Master.into());
         let peers = runtime.block_on(Peers::start(options, director, &feed, role.subscribe()))?;
         Ok(Self {
             rig,

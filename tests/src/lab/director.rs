@@ -127,6 +127,13 @@ impl Director {
         self.launch(self.command(options))
     }
 
+    /// The same, with variables of its environment.
+    pub fn start_in(&self, variables: &[(&str, &str)], options: &[&str]) -> Result<()> {
+        let mut command = self.command(options);
+        command.envs(variables.iter().copied());
+        self.launch(command)
+    }
+
     /// The same, but the daemon has to find its interfaces, unless they are among the options.
     pub fn start_on(&self, options: &[&str]) -> Result<()> {
         self.launch(self.bare_command(options))

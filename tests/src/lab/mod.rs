@@ -68,7 +68,7 @@ pub use director::built;
 pub use island::Island;
 pub use machine::{Ended, Machine};
 pub use owner::{close_leftovers, exit_code_on_signal};
-pub use requirements::{Missing, available, find, programs, skipped};
+pub use requirements::{Missing, available, find, library, programs, skipped};
 
 /// A running lab. It is taken down when it is dropped, on Ctrl-C and on SIGTERM.
 pub struct Lab {

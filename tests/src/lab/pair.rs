@@ -75,6 +75,17 @@ impl Pair {
     /// Starts the daemon of a director, linked to the other, with [the addresses](Self::address_options) and
     /// this configuration.
     pub fn start_linked(&self, number: u8, role: Role, configuration: &str) -> Result<()> {
+        self.start_linked_with(number, role, configuration, &[])
+    }
+
+    /// Likewise, with more options.
+    pub fn start_linked_with(
+        &self,
+        number: u8,
+        role: Role,
+        configuration: &str,
+        more: &[&str],
+    ) -> Result<()> {
         let key = self.folder().join("key");
         fs::write(&key, "what the two directors share")?;
         fs::set_permissions(&key, Permissions::from_mode(0o600))?;
@@ -85,7 +96,11 @@ impl Pair {
             format!("--peer={peer}"),
             format!("--peer-key={}", key.display()),
         ]);
-        let options: Vec<_> = options.iter().map(String::as_str).collect();
+        let options = options
+            .iter()
+            .map(String::as_str)
+            .chain(more.iter().copied());
+        let options: Vec<_> = options.collect();
         self.director(number)
             .start_configured_with(configuration, &options)
     }

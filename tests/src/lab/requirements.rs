@@ -66,6 +66,25 @@ pub fn find(program: &str) -> Option<PathBuf> {
         .find(|candidate| candidate.is_file())
 }
 
+/// A shared library in a folder of the linker's, to be loaded before others.
+///
+/// # Errors
+///
+/// When it is not installed.
+pub fn library(name: &str) -> Result<String, Missing> {
+    let mut folders: Vec<_> = fs::read_dir("/usr/lib")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|folder| folder.path())
+        .collect();
+    folders.push(PathBuf::from("/usr/lib"));
+    let mut found = folders.into_iter().map(|folder| folder.join(name));
+    let found = found.find(|candidate| candidate.is_file());
+    let missing = || Missing(format!("{name} is not installed: run `cargo xtask setup`"));
+    Ok(found.ok_or_else(missing)?.to_string_lossy().into_owned())
+}
+
 /// Debian keeps each version's programs in a folder of their own.
 fn postgresql_folders() -> impl Iterator<Item = PathBuf> {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();

@@ -2,7 +2,9 @@
 
 use lvs_tests::lab::Page;
 
-use crate::site::{Held, Serving, explain, site};
+use std::time::Duration;
+
+use crate::site::{Gap, Held, Serving, explain, site};
 
 const LOG: &str = "crm_mon --one-shot --show-detail; crm configure show; lvsadm role; \
     tail -n 20 /var/log/corosync/corosync.log; grep -E 'error|warning|lvs' /var/log/pacemaker/pacemaker.log \
@@ -55,9 +57,14 @@ fn connections_survive_a_failover_by_pacemaker() {
     assert_eq!(held.ask(), server, "it went to another server");
     serves.only("lvs2");
 
-    // It is promoted again when it knows the connection, not before.
+    // It is promoted again when it knows the connection, not before, and until then lvs2 holds the address.
     site.boot("lvs1").unwrap();
+    let gap = Gap::watch(&site, "10.0.0.3");
     page.follow(&site, "When lvs1 comes back");
+    serves.only("lvs1");
+    let longest = gap.longest();
+    println!("nobody holds the address for {longest:?} at failback");
+    assert!(longest < Duration::from_secs(2), "{longest:?}");
     assert_eq!(held.ask(), server, "it went to another server");
     serves.only("lvs1");
 }

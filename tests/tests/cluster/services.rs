@@ -96,6 +96,35 @@ fn systemd_analyze_accepts_the_units_and_rates_them_safe() {
     assert!(judged.success, "{}", judged.said);
 }
 
+/// A shell expands the unit's command line in the place of systemd: both do it alike.
+#[test]
+fn the_systemd_unit_starts_the_file_that_the_options_name() {
+    let Some(site) = configured(&[]) else {
+        return;
+    };
+    let lvs1 = site.director("lvs1");
+    lvs1.write("/etc/ha.d/www.cf", FILE, 0o644).unwrap();
+    let unit = "/usr/lib/systemd/system/lvsd.service";
+    let run = |key: &str, after: &str| {
+        let line = format!(
+            "set -a; eval \"$(sed -n s/^Environment=//p {unit})\"; . /etc/default/lvsd; \
+             eval \"$(sed -n s/^{key}=//p {unit}) {after}\""
+        );
+        lvs1.run(&line).unwrap()
+    };
+    for (options, file) in [("", "ldirectord.cf"), ("LVSD_FILE=\"www.cf\"\n", "www.cf")] {
+        lvs1.write("/etc/default/lvsd", options, 0o644).unwrap();
+        let started = run("ExecStart", "> /dev/null 2>&1 &");
+        assert!(started.success, "{}", started.said);
+        let status = format!("lvsd {file} status > /dev/null 2>&1; echo $?");
+        says(&site, "lvs1", &status, "0");
+        says(&site, "lvs1", "lvsadm -Sn | grep -c -- '-r 10.0.0.1'", "2");
+        let reloaded = run("ExecReload", "");
+        assert!(reloaded.success, "{}", reloaded.said);
+        lvs1.does(&format!("lvsd {file} stop")).unwrap();
+    }
+}
+
 /// The test receives the notifications in the place of systemd.
 #[test]
 fn systemd_is_notified_of_ready_watchdog_and_stopping() {

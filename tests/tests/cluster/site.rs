@@ -3,8 +3,10 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use lvs_tests::eventually;
 use lvs_tests::lab::{Page, Site, installation, programs, skipped};
@@ -138,6 +140,46 @@ impl<'a> Serving<'a> {
         assert!(answered, "{} answers nobody after a {what}", self.address);
         let pause = since.elapsed();
         println!("{}: answers {pause:?} after the {what}", self.address);
+    }
+}
+
+/// Watches the directors for times at which none of them has an address.
+pub(crate) struct Gap {
+    stop: Arc<AtomicBool>,
+    watching: JoinHandle<Duration>,
+}
+
+impl Gap {
+    /// From now on.
+    pub(crate) fn watch(site: &Site, address: &str) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (over, address) = (Arc::clone(&stop), address.to_owned());
+        let directors = ["lvs1", "lvs2"].map(|name| site.namespace(name));
+        let watching = std::thread::spawn(move || {
+            let (mut longest, mut begun) = (Duration::ZERO, None);
+            while !over.load(Ordering::Relaxed) {
+                let words = ["-4", "-o", "address", "show", "to", &address];
+                let held = directors.iter().any(|director| {
+                    let shown = director.run("ip", &words);
+                    // A machine that is being booted has no address.
+                    shown.is_ok_and(|shown| !shown.is_empty())
+                });
+                match (held, begun) {
+                    (true, _) => begun = None,
+                    (false, None) => begun = Some(Instant::now()),
+                    (false, Some(begun)) => longest = longest.max(begun.elapsed()),
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            longest
+        });
+        Self { stop, watching }
+    }
+
+    /// The longest of these times so far; ends the watch.
+    pub(crate) fn longest(self) -> Duration {
+        self.stop.store(true, Ordering::Relaxed);
+        self.watching.join().unwrap()
     }
 }
 

@@ -2,8 +2,11 @@
 
 mod addresses;
 mod announcements;
+mod cut_off;
 mod equal_cost;
 mod handover;
 mod peer_health;
 mod roles;
+mod stop;
+mod table_size;
 mod traffic;

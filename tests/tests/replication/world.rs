@@ -88,6 +88,22 @@ impl World {
         start(self.two(), &options);
     }
 
+    /// Likewise, with another address for its peer, and more options.
+    pub(crate) fn start_two_to(&self, peer: &str, more: &[&str], lines: &str) {
+        let mut options = self.options(2, peer, "the key of this story", lines);
+        let more = ["--role", "backup"].iter().chain(more);
+        options.extend(more.map(|&option| option.to_owned()));
+        start(self.two(), &options);
+    }
+
+    /// Likewise, with variables of the environment.
+    pub(crate) fn start_two_in(&self, variables: &[(&str, &str)], lines: &str) {
+        let mut options = self.options(2, "10.3.0.1", "the key of this story", lines);
+        options.extend(["--role".to_owned(), "backup".to_owned()]);
+        let options: Vec<&str> = options.iter().map(String::as_str).collect();
+        self.two().start_in(variables, &options).unwrap();
+    }
+
     fn options(&self, number: u8, peer: &str, key: &str, lines: &str) -> Vec<String> {
         let file = |name: &str, text: &str| {
             let path = self.pair.folder().join(format!("{name}{number}"));
@@ -180,8 +196,8 @@ pub(crate) fn peer(director: &Director) -> PeerStatus {
 /// How often links were refused for a reason.
 pub(crate) fn refused(director: &Director, name: &str) -> u64 {
     let refused = links(director).refused;
-    let found = refused.iter().find(|refusal| refusal.name == name);
-    found.map_or(0, |refusal| refusal.count)
+    let found = refused.iter().filter(|refusal| refusal.name == name);
+    found.map(|refusal| refusal.count).sum()
 }
 
 /// Waits until something holds.

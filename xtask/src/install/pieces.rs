@@ -14,8 +14,8 @@ pub(super) struct Piece {
     pub(super) why: &'static str,
     /// True if an edited file stays as it is.
     pub(super) is_configuration: bool,
-    /// Makes a unit of a systemd template: stands for `%i` in it.
-    instance: Option<&'static str>,
+    /// Makes a unit of a systemd template: the file of its daemon, unless LVSD_FILE names another one.
+    default_file: Option<&'static str>,
 }
 
 impl Piece {
@@ -28,14 +28,21 @@ impl Piece {
         }
     }
 
-    /// Renders a text: its paths below the prefix, its instance named. Leaves a program as it is.
+    /// Renders a text: its paths below the prefix, its file named. Leaves a program as it is.
     pub(super) fn render(&self, content: Vec<u8>, prefix: &Path) -> Vec<u8> {
         let mut text = match String::from_utf8(content) {
             Ok(text) => text,
             Err(program) => return program.into_bytes(),
         };
-        if let Some(instance) = self.instance {
-            text = text.replace(" (%i)", "").replace("%i", instance);
+        if let Some(file) = self.default_file {
+            let environment = "EnvironmentFile=";
+            text = text
+                .replace(" (%i)", "")
+                .replace("%i", "${LVSD_FILE}")
+                .replace(
+                    environment,
+                    &format!("Environment=LVSD_FILE={file}\n{environment}"),
+                );
         }
         let prefix = prefix.display();
         text.replace("/usr/sbin/lvs", &format!("{prefix}/sbin/lvs"))
@@ -58,7 +65,7 @@ const fn program(from: &'static str, to: &'static str, why: &'static str) -> Pie
         mode: 0o755,
         why,
         is_configuration: false,
-        instance: None,
+        default_file: None,
     }
 }
 
@@ -84,11 +91,11 @@ pub(super) const PIECES: &[Piece] = &[
         )
     },
     Piece {
-        instance: Some("ldirectord.cf"),
+        default_file: Some("ldirectord.cf"),
         ..text(
             UNIT,
             "/lib/systemd/system/lvsd.service",
-            "systemd unit for ldirectord.cf",
+            "systemd unit for LVSD_FILE of /etc/default/lvsd, or ldirectord.cf",
         )
     },
     text(

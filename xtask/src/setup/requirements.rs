@@ -110,6 +110,12 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         "records the packets of a director",
     ),
     program(
+        Purpose::Lab,
+        "faketime",
+        &["faketime"],
+        "sets the wall clock of one daemon",
+    ),
+    program(
         Purpose::HealthChecks,
         "openssl",
         &["openssl"],

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tracing::{error, info};
 
 use super::saved::Saved;
-use crate::virtual_address::{AddressError, Announcing, Holder, remove};
+use crate::virtual_address::{AddressError, Announcing, Holder, has_neighbours, remove};
 
 /// A failure to change the role.
 #[derive(Debug, thiserror::Error)]
@@ -150,6 +150,13 @@ impl Roles {
     /// Likewise, as peers are told.
     pub fn follow_for_peers(&self) -> watch::Receiver<RoleInForce> {
         self.sent.subscribe()
+    }
+
+    /// True if any number of directors may be master at once: all virtual addresses are on interfaces where no
+    /// neighbour resolves them, as behind a router with equal-cost paths.
+    pub fn may_be_shared(&self) -> bool {
+        let resolved = |address: &VirtualAddress| has_neighbours(&address.interface);
+        !self.addresses.is_empty() && !self.addresses.iter().any(resolved)
     }
 
     /// True for a master that holds virtual addresses.

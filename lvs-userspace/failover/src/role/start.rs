@@ -1,4 +1,5 @@
-//! The role to begin in: a director never becomes a second master beside one that it can hear.
+//! The role to begin in: a director never becomes a second master beside one that it can hear, unless their addresses
+//! may be held by any number of them.
 
 use std::time::Duration;
 
@@ -13,8 +14,8 @@ const LISTEN: Duration = Duration::from_secs(2);
 
 /// Listens for peers, and decides on the role to begin in.
 pub async fn first_role(roles: &Roles, peers: &Peers) -> Role {
-    if roles.first() == Role::Backup {
-        return Role::Backup;
+    if roles.first() == Role::Backup || roles.may_be_shared() {
+        return roles.first();
     }
     peers.listen_for_peers(LISTEN).await;
     match prevailing(peers.instance(), &peers.heard()) {

@@ -23,7 +23,7 @@ async fn the_next_daemon_goes_on_in_the_role_of_the_last() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("lvsd.role");
     let roles = begin(&path, false, Role::Backup);
-    roles.apply_initial().await;
+    roles.apply_initial(roles.first()).await;
     assert_eq!(roles.current(), Role::Backup);
     let followed = roles.follow();
     roles.change(Role::Master).await.unwrap();
@@ -42,11 +42,31 @@ async fn a_role_that_cannot_be_kept_is_not_taken() {
 }
 
 #[tokio::test]
-async fn a_file_of_nonsense_is_no_role() {
+async fn a_file_of_nonsense_makes_a_backup() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("lvsd.role");
     for text in ["", "master", "{}", r#"{"role":"boss","addresses":[]}"#] {
         std::fs::write(&path, text).unwrap();
-        assert_eq!(begin(&path, true, Role::Backup).current(), Role::Backup);
+        for adopted in [true, false] {
+            let roles = begin(&path, adopted, Role::Master);
+            assert_eq!(roles.current(), Role::Backup, "{text:?}");
+            assert_eq!(roles.first(), Role::Backup, "{text:?}");
+        }
     }
+}
+
+#[tokio::test]
+async fn a_director_that_may_become_master_is_backup_until_it_is_decided() {
+    let folder = tempfile::tempdir().unwrap();
+    let roles = begin(&folder.path().join("lvsd.role"), false, Role::Master);
+    let sent = roles.follow_for_peers();
+    roles.stand_by();
+    assert_eq!(
+        (roles.current(), roles.first()),
+        (Role::Backup, Role::Master)
+    );
+    assert!(sent.borrow().candidate);
+    roles.apply_initial(Role::Master).await;
+    assert_eq!(roles.current(), Role::Master);
+    assert_eq!(*sent.borrow(), Role::Master.into());
 }

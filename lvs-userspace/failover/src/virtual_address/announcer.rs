@@ -110,7 +110,7 @@ async fn listen(socket: Arc<PacketSocket>, claims: mpsc::Sender<Claim>) {
 
 /// True if neighbours on an interface resolve its addresses: none do on a loopback, where an address stands
 /// for a routing daemon to announce. One that is not there is taken for an ordinary one.
-pub(super) fn has_neighbours(interface: &str) -> bool {
+pub(crate) fn has_neighbours(interface: &str) -> bool {
     let without = InterfaceFlags::IFF_LOOPBACK | InterfaceFlags::IFF_NOARP;
     let found = getifaddrs().ok().and_then(|mut all| {
         all.find(|found| found.interface_name == interface)

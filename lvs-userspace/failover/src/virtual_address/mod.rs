@@ -19,6 +19,7 @@ mod holder;
 mod interface_addresses;
 mod schedule;
 
+pub(crate) use announcer::has_neighbours;
 pub(crate) use holder::Holder;
 pub use interface_addresses::AddressError;
 pub(crate) use interface_addresses::remove;

@@ -53,6 +53,8 @@ fn problems(address: &AddressStatus) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use lvs_api::role::ReachStatus;
+
     use super::*;
 
     fn shown(status: &RoleStatus, colour: bool) -> String {
@@ -73,6 +75,7 @@ mod tests {
     #[test]
     fn a_master_shows_its_addresses_with_their_problems() {
         let status = RoleStatus {
+            reach: ReachStatus::default(),
             role: Role::Master,
             addresses: vec![
                 address("192.0.2.10@eth0", true),
@@ -102,6 +105,7 @@ This director is master
     #[test]
     fn a_backup_holds_nothing_and_that_is_as_it_should_be() {
         let status = RoleStatus {
+            reach: ReachStatus::default(),
             role: Role::Backup,
             addresses: vec![address("192.0.2.10@eth0", false)],
         };

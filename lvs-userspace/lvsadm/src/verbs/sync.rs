@@ -1,5 +1,6 @@
 //! `sync`: connection replication, shown and awaited.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
@@ -65,9 +66,13 @@ pub(super) async fn wait(
 ) -> Result<u8, Failure> {
     let began = Instant::now();
     let mut progress = ProgressLine::new(terminal);
+    let mut scans = Scans::default();
     loop {
         let peers = client.peers().await?.peers;
-        let behind = behind(&peers, awaited);
+        let mut behind = behind(&peers, awaited);
+        if behind.is_none() && awaited == Awaited::InStep {
+            behind = scans.behind(&peers);
+        }
         let over = began.elapsed() >= limit;
         let line = match (&behind, over) {
             (None, _) => in_step(&peers),
@@ -84,6 +89,37 @@ pub(super) async fn wait(
         }
         let rest = limit.saturating_sub(began.elapsed());
         tokio::time::sleep(PERIOD.min(rest)).await;
+    }
+}
+
+/// The scans of each peer when it was first seen to be in step. What began before the wait is known on both sides
+/// after the next ones.
+#[derive(Default)]
+struct Scans(BTreeMap<String, (u32, u32)>);
+
+impl Scans {
+    /// Describes peers whose next scans are waited for.
+    fn behind(&mut self, peers: &[PeerStatus]) -> Option<String> {
+        let mut behind = Vec::new();
+        for peer in peers {
+            let (Some(sent), Some(received)) = (&peer.sent, &peer.received) else {
+                continue;
+            };
+            let numbers = (sent.scan_begun, received.scan_applied);
+            let first = *self.0.entry(peer.address.clone()).or_insert(numbers);
+            // Of two scans of the peer's that end from now on the second has begun by now.
+            let over = sent.scan_applied > first.0 && received.scan_applied >= first.1 + 2;
+            // A new session counts anew.
+            let anew = numbers.0 < first.0 || numbers.1 < first.1;
+            if anew {
+                self.0.insert(peer.address.clone(), numbers);
+            }
+            if anew || !over {
+                behind.push(peer.address.as_str());
+            }
+        }
+        let text = || format!("all connections are compared with {}", behind.join(", "));
+        (!behind.is_empty()).then(text)
     }
 }
 
@@ -389,6 +425,28 @@ mod tests {
             "in step with 1 of 1 peers, whose 20 connections are here"
         );
         assert_eq!(in_step(&all[3..]), "this director has no peers");
+    }
+
+    #[test]
+    fn what_began_before_the_wait_is_compared_first() {
+        let at = |begun, applied, received| {
+            let mut peer = peer("a:8849", PeerState::InStep);
+            let sent = peer.sent.as_mut().unwrap();
+            (sent.scan_begun, sent.scan_applied) = (begun, applied);
+            peer.received.as_mut().unwrap().scan_applied = received;
+            [peer]
+        };
+        let mut scans = Scans::default();
+        let text = "all connections are compared with a:8849";
+        assert_eq!(scans.behind(&at(5, 4, 7)).unwrap(), text);
+        for early in [at(5, 5, 9), at(6, 6, 8), at(6, 5, 9)] {
+            assert!(scans.behind(&early).is_some());
+        }
+        assert_eq!(scans.behind(&at(6, 6, 9)), None);
+        // Another session.
+        assert!(scans.behind(&at(1, 0, 0)).is_some());
+        assert!(scans.behind(&at(1, 1, 1)).is_some());
+        assert_eq!(scans.behind(&at(2, 2, 2)), None);
     }
 
     #[test]

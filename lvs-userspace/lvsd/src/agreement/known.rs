@@ -13,9 +13,9 @@ use lvs_replication::peer::Instance;
 use parking_lot::Mutex;
 
 use super::lines::OwnLines;
-use super::message::{Lines, Part, Summary};
+use super::message::{Listing, Part, Summary};
 
-/// Lines of a difference that are named on each side.
+/// Listing of a difference that are named on each side.
 const NAMED: usize = 8;
 /// Services that are named to a peer at most, of those that are not reached.
 const UNREACHED: usize = 500;
@@ -69,7 +69,7 @@ impl Agreement {
         known.follow_reach(now);
     }
 
-    /// Lines of this director, as they were last set.
+    /// Listing of this director, as they were last set.
     pub(super) fn own(&self) -> Arc<OwnLines> {
         Arc::clone(&self.0.lock().own)
     }
@@ -104,7 +104,7 @@ impl Agreement {
                 theirs.summary = Some(summary);
                 known.follow_reach(now);
             }
-            Part::Lines(Lines {
+            Part::Lines(Listing {
                 digest,
                 first,
                 lines,
@@ -246,7 +246,7 @@ mod tests {
     }
 
     fn lines(digest: &str, lines: &[&str], complete: bool) -> Part {
-        Part::Lines(Lines {
+        Part::Lines(Listing {
             digest: digest.to_owned(),
             first: true,
             lines: lines.iter().map(|&line| line.to_owned()).collect(),

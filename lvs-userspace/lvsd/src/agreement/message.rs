@@ -13,7 +13,7 @@ const PARTS: usize = 40;
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Part {
     Summary(Summary),
-    Lines(Lines),
+    Lines(Listing),
 }
 
 /// Everything in short; sent whenever it changes.
@@ -31,7 +31,7 @@ pub(super) struct Summary {
 
 /// A part of the sender's lines, which are sorted; sent to one who has others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Lines {
+pub(super) struct Listing {
     pub(super) digest: String,
     /// It is the first part.
     pub(super) first: bool,
@@ -41,8 +41,8 @@ pub(super) struct Lines {
 }
 
 /// Sorted lines as parts that fit into messages. Of very many the last are left out.
-pub(super) fn parts<'a>(digest: &str, lines: impl Iterator<Item = &'a String>) -> Vec<Lines> {
-    let part = |first| Lines {
+pub(super) fn parts<'a>(digest: &str, lines: impl Iterator<Item = &'a String>) -> Vec<Listing> {
+    let part = |first| Listing {
         digest: digest.to_owned(),
         first,
         lines: Vec::new(),

@@ -1,6 +1,7 @@
 //! Requests about the daemon itself.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -10,8 +11,18 @@ use lvs_api::protocol::{Refusal, RefusalKind, Status};
 use super::answer::{done, off_runtime};
 use super::state::Control;
 
+/// Times that a sweep is waited for, 50 ms each: there is one a second.
+const NEXT_SWEEP: u32 = 30;
+
 /// `GET /v1/status`.
 pub(super) async fn status(State(control): State<Arc<Control>>) -> Result<Json<Status>, Response> {
+    // A bulk sync that is over by now is to be seen in the tables.
+    for _ in 0..NEXT_SWEEP {
+        if control.is_occupation_current() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     off_runtime(control, |control| Json(control.status())).await
 }
 

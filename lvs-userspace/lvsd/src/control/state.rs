@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use lvs_api::health::Event;
 use lvs_api::model::Family;
@@ -39,11 +40,12 @@ pub(crate) struct Control {
     agreement: Agreement,
     keep_addresses: bool,
     interfaces: Mutex<(Vec<Interface>, Vec<LostFrames>)>,
-    occupation: Mutex<Occupation>,
     not_sent: Mutex<NotSent>,
     client_macs: Mutex<Arc<HashSet<Mac>>>,
     /// Listings of connections that go on at a time: other requests are to be answered, too.
     listings: Semaphore,
+    /// As of the last sweep, and when that was.
+    occupation: Mutex<(Occupation, Option<Instant>)>,
     reloads: mpsc::Sender<Reload>,
     controller: OnceLock<Handle>,
     /// Events that are not the controller's.
@@ -51,7 +53,8 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// State of a daemon with this director, which keeps its virtual addresses when it ends, or not. Requests to read its configuration again go to `reloads`.
+    /// State of a daemon with this director. `keep_addresses`: its virtual addresses stay when it ends. Requests to read
+    /// its configuration again go to `reloads`.
     pub(crate) fn new(
         director: Director,
         roles: Roles,
@@ -164,9 +167,16 @@ impl Control {
         *self.interfaces.lock() = (interfaces, lost);
     }
 
+    /// True if a sweep has met what peers have sent as a whole.
+    pub(super) fn is_occupation_current(&self) -> bool {
+        let swept = self.occupation.lock().1;
+        let bulk = self.peers().and_then(|peers| peers.last_bulk_sync());
+        bulk.is_none_or(|bulk| swept.is_some_and(|swept| swept > bulk))
+    }
+
     /// Sets the number of connections that the last sweep met.
     pub(crate) fn set_occupation(&self, occupation: Occupation) {
-        *self.occupation.lock() = occupation;
+        *self.occupation.lock() = (occupation, Some(Instant::now()));
     }
 
     /// Sets the Ethernet addresses that replies go to, by the connections that the last sweep met.
@@ -187,7 +197,7 @@ impl Control {
 
     /// Status of the daemon and its data path.
     pub(super) fn status(&self) -> Status {
-        let occupation = *self.occupation.lock();
+        let (occupation, _) = *self.occupation.lock();
         let unresolved = self.director().unresolved();
         let missing_sources = self.director().foreign_sources().into_iter().collect();
         let [crowd4, crowd6] = occupation.crowds;

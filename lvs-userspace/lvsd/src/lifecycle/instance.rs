@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 /// The file when none is named.
 const DEFAULT_FILE: &str = "ldirectord.cf";
+/// What a name may leave out, as in Heartbeat's `ldirectord::www`.
+const EXTENSION: &str = ".cf";
 
 /// A file and its daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub(crate) struct Instance {
 
 impl Instance {
     /// The instance of this file; without one, of [`DEFAULT_FILE`].
+    ///
+    /// Where there is no file of that name, nor a daemon of it, it may be one with `.cf` at its end.
     pub(crate) fn new(file: Option<&str>) -> Self {
         let Some(file) = file else {
             return Self {
@@ -24,6 +28,17 @@ impl Instance {
                 argument: DEFAULT_FILE.to_owned(),
             };
         };
+        let named = Self::named(file);
+        let longer = Self::named(&format!("{file}{EXTENSION}"));
+        let is_there = |it: &Self| it.find().is_some() || it.pid_file().exists();
+        if !is_there(&named) && is_there(&longer) {
+            longer
+        } else {
+            named
+        }
+    }
+
+    fn named(file: &str) -> Self {
         let name = Path::new(file).file_name();
         Self {
             name: name.map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
@@ -79,5 +94,17 @@ mod tests {
         std::fs::write(&path, "").expect("a file");
         assert_eq!(instance.find(), Some(path));
         assert_eq!(Instance::new(folder.path().to_str()).find(), None);
+
+        // Without its extension, as Heartbeat's resources are named.
+        let short = Instance::new(folder.path().join("www").to_str());
+        assert_eq!(short, Instance::new(folder.path().join("www.cf").to_str()));
+        assert_eq!(
+            short.pid_file(),
+            Path::new("/var/run/ldirectord.www.cf.pid")
+        );
+        // But a file of just that name is meant first.
+        std::fs::write(folder.path().join("www"), "").expect("a file");
+        let exact = Instance::new(folder.path().join("www").to_str());
+        assert_eq!(exact.find(), Some(folder.path().join("www")));
     }
 }

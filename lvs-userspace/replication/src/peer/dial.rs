@@ -82,6 +82,8 @@ async fn connect(context: &Context, peer: &DialedPeer) -> Result<Option<Begun>, 
             .collect(),
     };
     let mut last = SessionError::Name("its name has no address".to_owned());
+    let resolved = addresses.iter().map(|it| it.ip().to_canonical());
+    peer.set_resolved(resolved.collect());
     if addresses
         .iter()
         .any(|address| address::is_own(*address, context.listening))

@@ -1,6 +1,7 @@
 //! A peer that is dialed, as the task that serves it and those who ask see it.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -39,6 +40,8 @@ pub(super) struct DialedPeer {
 /// State of a peer that is dialed.
 pub(super) struct DialedState {
     pub(super) instance: Option<Instance>,
+    /// Where its name leads to.
+    pub(super) resolved: Vec<IpAddr>,
     /// The version of the protocol that is spoken.
     version: u16,
     pub(super) problem: Option<String>,
@@ -71,6 +74,7 @@ impl DialedPeer {
             wake: Notify::new(),
             state: Mutex::new(DialedState {
                 instance: None,
+                resolved: Vec::new(),
                 version: 0,
                 problem: None,
                 itself: false,
@@ -120,6 +124,11 @@ impl DialedPeer {
         drop(state);
         self.tried.send_replace(true);
         before.filter(|before| *before != instance)
+    }
+
+    /// Notes where its name leads to.
+    pub(super) fn set_resolved(&self, addresses: Vec<IpAddr>) {
+        self.state.lock().resolved = addresses;
     }
 
     /// They do not dial each other any more.

@@ -88,6 +88,7 @@ impl DialingPeer {
         state.received.progress = 0;
         state.received.connections = 0;
         state.received.not_taken = 0;
+        state.received.scan_applied = 0;
         state.replaced = false;
     }
 
@@ -120,6 +121,7 @@ impl DialingPeer {
         state.received.connections = receiver.connections().into();
         state.received.progress = receiver.progress();
         state.received.not_taken = receiver.not_taken();
+        state.received.scan_applied = receiver.complete();
         if joined {
             let bulk = Bulk::complete(state.received.connections, state.since);
             state.bulk = Some(bulk);

@@ -1,5 +1,6 @@
 //! The key that directors of one group share.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
@@ -10,6 +11,8 @@ use thiserror::Error;
 
 /// Bytes that a key has at least.
 const SHORTEST: usize = 16;
+/// Different bytes that a key has at least: hexadecimal digits of 16 random bytes have 5 or fewer once in a billion.
+const FEWEST: usize = 5;
 /// Bytes that are read of the file at most.
 const LONGEST: usize = 4_096;
 
@@ -30,6 +33,12 @@ pub enum KeyError {
     /// It could be guessed.
     #[error("the key {} is shorter than {SHORTEST} bytes", .0.display())]
     Short(PathBuf),
+    /// It could be guessed.
+    #[error(
+        "the key {} is made of a few repeated bytes: make one by `openssl rand -base64 32`",
+        .0.display()
+    )]
+    Repeated(PathBuf),
     /// It is no key.
     #[error("the key {} is longer than {LONGEST} bytes", .0.display())]
     Long(PathBuf),
@@ -57,7 +66,12 @@ impl Key {
         if secret.len() > LONGEST {
             return Err(KeyError::Long(path.to_owned()));
         }
-        Self::new(secret.trim_ascii_end()).ok_or_else(|| KeyError::Short(path.to_owned()))
+        let secret = secret.trim_ascii_end();
+        let key = Self::new(secret).ok_or_else(|| KeyError::Short(path.to_owned()))?;
+        if secret.iter().collect::<BTreeSet<_>>().len() < FEWEST {
+            return Err(KeyError::Repeated(path.to_owned()));
+        }
+        Ok(key)
     }
 
     /// The key that a secret makes; `None` if it is too short.
@@ -112,6 +126,10 @@ mod tests {
             read("0123456789abcde\n\n", 0o600),
             Err(KeyError::Short(_))
         ));
+        for guessed in ["x", "ab", "0123"] {
+            let error = read(&guessed.repeat(16), 0o600).unwrap_err();
+            assert!(matches!(error, KeyError::Repeated(_)), "{error}");
+        }
         assert!(matches!(
             read(&"x".repeat(LONGEST + 1), 0o600),
             Err(KeyError::Long(_))

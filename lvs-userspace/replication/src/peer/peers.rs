@@ -5,7 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lvs_api::role::Role;
 use lvs_dataplane::director::Director;
@@ -163,6 +163,15 @@ impl Peers {
             .into_iter()
             .filter_map(|instance| Some((instance, *roles.get(&instance)?)))
             .collect()
+    }
+
+    /// The end of the last bulk sync that came here.
+    pub fn last_bulk_sync(&self) -> Option<Instant> {
+        let dialing = self.context.dialing.lock();
+        let ends = dialing
+            .values()
+            .filter_map(|peer| Some(peer.state.lock().bulk?.end));
+        ends.max()
     }
 
     /// True if a director dials this one, and its connections come here.

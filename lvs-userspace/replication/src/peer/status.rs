@@ -1,5 +1,6 @@
 //! Status of the sessions.
 
+use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -20,11 +21,8 @@ impl Peers {
     /// Status of all peers: those that are dialed first.
     pub fn status(&self) -> PeersStatus {
         let context = &self.context;
-        let mut peers: Vec<_> = context
-            .dialed
-            .iter()
-            .map(|peer| context.dialed_status(peer))
-            .collect();
+        let dialed = context.dialed.iter();
+        let mut peers: Vec<_> = dialed.map(|peer| context.dialed_status(peer)).collect();
         let dialed: Vec<_> = peers
             .iter()
             .filter_map(|peer| peer.instance.clone())
@@ -57,14 +55,20 @@ impl Context {
     /// Status of a peer that is dialed.
     fn dialed_status(&self, peer: &DialedPeer) -> PeerStatus {
         let (instance, itself, mut problem, since, away_since, sent) = {
+            let (scan_applied, scan_begun) = *peer.scans.borrow();
             let state = peer.state.lock();
             let sent = PeerSent {
                 bulk: state.bulk.map(Bulk::shown),
+                scan_applied,
+                scan_begun,
                 ..state.sent.clone()
             };
             let problem = state.problem.clone();
             let (since, away_since) = (state.since, state.away_since);
-            let (instance, itself) = (state.instance, state.itself);
+            let itself = state.itself;
+            let instance = state
+                .instance
+                .or_else(|| self.dialing_from(&state.resolved));
             (instance, itself, problem, since, away_since, sent)
         };
         if itself {
@@ -117,6 +121,18 @@ impl Context {
             sent: Some(sent),
             received,
         }
+    }
+
+    /// The director that dials from one of these addresses.
+    fn dialing_from(&self, addresses: &[IpAddr]) -> Option<Instance> {
+        let dialing = self.dialing.lock();
+        let mut others = dialing.values();
+        let other = others.find(|other| {
+            let state = other.state.lock();
+            let address = state.address.parse::<IpAddr>();
+            state.received.connected && address.is_ok_and(|it| addresses.contains(&it))
+        });
+        other.map(|other| other.instance)
     }
 
     /// Status of a peer that dials and is not dialed.

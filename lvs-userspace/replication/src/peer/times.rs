@@ -30,7 +30,7 @@ pub(super) fn milliseconds(time: Duration) -> u64 {
 /// A complete bulk sync.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bulk {
-    end: Instant,
+    pub(super) end: Instant,
     /// Connections and templates.
     pub(super) connections: u64,
     /// Milliseconds that it took.
