@@ -25,6 +25,22 @@ pub struct Configuration {
 }
 
 impl Configuration {
+    /// The desired state of these (canonical) services, timeouts and marks.
+    pub fn new(
+        services: Vec<(ServiceId, Wanted)>,
+        timeouts: Option<Timeouts>,
+        marks: Vec<MarkRule>,
+    ) -> Self {
+        let ids = services.iter().map(|(id, _)| *id);
+        Self {
+            places: ids.zip(0..).collect(),
+            servers: services.iter().map(|(_, it)| it.servers.len()).sum(),
+            services,
+            timeouts,
+            marks,
+        }
+    }
+
     /// Applies one edit.
     pub fn apply(&mut self, edit: &Edit) -> Result<(), Refusal> {
         match edit {

@@ -111,13 +111,8 @@ impl Director {
     /// Everything that is configured, as it is wanted now.
     pub fn configuration(&self) -> Configuration {
         let services = self.services.configured();
-        Configuration {
-            services: services
-                .map(|(_, service)| (service.id, service.wanted.clone()))
-                .collect(),
-            timeouts: Some(self.timeouts()),
-            marks: self.marks(),
-        }
+        let services = services.map(|(_, service)| (service.id, service.wanted.clone()));
+        Configuration::new(services.collect(), Some(self.timeouts()), self.marks())
     }
 
     /// The timeouts in force.

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use super::lines::OwnLines;
 use super::message::{Listing, Part, Summary};
 
-/// Listing of a difference that are named on each side.
+/// Lines of a difference that are named on each side.
 const NAMED: usize = 8;
 /// Services that are named to a peer at most, of those that are not reached.
 const UNREACHED: usize = 500;
@@ -69,7 +69,7 @@ impl Agreement {
         known.follow_reach(now);
     }
 
-    /// Listing of this director, as they were last set.
+    /// Lines of this director, as they were last set.
     pub(super) fn own(&self) -> Arc<OwnLines> {
         Arc::clone(&self.0.lock().own)
     }
@@ -208,10 +208,7 @@ mod tests {
             tcp_fin: 0,
             udp: 0,
         });
-        let tables = Configuration {
-            timeouts,
-            ..Configuration::default()
-        };
+        let tables = Configuration::new(Vec::new(), timeouts, Vec::new());
         (tables, format!("--set {tcp} 0 0"))
     }
 

@@ -154,10 +154,8 @@ mod tests {
     fn tables(servers: Vec<(ServerId, ServerSettings)>) -> Configuration {
         let settings = serde_json::json!({ "scheduler": "rr" });
         let settings = serde_json::from_value(settings).unwrap();
-        Configuration {
-            services: vec![(id(), Wanted { settings, servers })],
-            ..Configuration::default()
-        }
+        let services = vec![(id(), Wanted { settings, servers })];
+        Configuration::new(services, None, Vec::new())
     }
 
     fn checked(servers: Vec<(ServerId, ServerSettings)>) -> ConfiguredService {
