@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use lvs_tests::lab::director::every_service;
-use lvs_tests::lab::{Arms, Host, Lab, available};
+use lvs_tests::lab::{Arms, Host, Lab, RealServer, available};
 
 use super::serving::{becomes, expect_served, expect_status};
 
@@ -23,7 +23,7 @@ fn jumbo() -> Option<Lab> {
         .run("ethtool", &["-K", "director-eth0", "gro", "on", "tx", "on"])
         .unwrap();
     network.ip("link set bridge mtu 9000\n").unwrap();
-    let servers = lab.servers.iter().map(|server| server.namespace());
+    let servers = lab.servers.iter().map(RealServer::namespace);
     for host in servers.chain([lab.client.namespace(), lab.director.namespace()]) {
         host.ip("link set eth0 mtu 9000\n").unwrap();
     }
