@@ -46,7 +46,7 @@ const KINDS: [(&str, &[&str]); 16] = [
     ("a team whose other port took over", &["team0"]),
 ];
 /// The same, with a program in the driver of its ports.
-const NATIVE: (&str, &[&str]) = ("a bond, active-backup, native", &["bond2"]);
+const NATIVE: (&str, &[&str]) = ("a bond in native mode", &["bond2"]);
 /// The same for four services.
 const IPVLAN: (&str, &[&str]) = ("an ipvlan device, L2", &["ipvl0"]);
 

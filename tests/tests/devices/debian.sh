@@ -242,7 +242,7 @@ done
 ip -n d link add bond2 type bond mode active-backup miimon 100
 port d nb1 bond2
 port d nb2 bond2
-kind 30 bond2 "a bond, active-backup, native"
+kind 30 bond2 "a bond in native mode"
 native="--mode bond2=xdp"
 
 network 20
