@@ -4,6 +4,7 @@ use zerocopy::byteorder::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::address::Address;
+use crate::connection::{Protocol, Record, tcp};
 
 /// Key of a virtual service.
 ///
@@ -92,15 +93,44 @@ pub struct Plan {
     pub scheduler: u8,
     /// Number of the [`super::Filter`]; 0: none.
     pub filter: u32,
-    /// Always zero.
-    pub reserved: [u8; 12],
+    /// Idle timeouts of its own in ticks, 0 for those of all services: established and closing TCP connections,
+    /// and UDP.
+    pub timeouts: [u32; 3],
 }
 
 impl Plan {
+    /// The service's own timeout of its connections in a state; 0: it is that of all services.
+    #[inline(always)]
+    pub fn timeout(&self, protocol: Protocol, state: u8) -> u32 {
+        let [established, closing, udp] = self.timeouts;
+        match protocol {
+            Protocol::Tcp if state == tcp::State::Established as u8 => established,
+            Protocol::Tcp if state == tcp::State::FinWait as u8 => closing,
+            Protocol::Udp => udp,
+            Protocol::Tcp | Protocol::Sctp => 0,
+        }
+    }
+
+    /// Bits of [`crate::connection::Record::method`] for its connections.
+    #[inline(always)]
+    pub const fn timeout_bit(&self) -> u8 {
+        let [established, closing, udp] = self.timeouts;
+        if established | closing | udp == 0 {
+            0
+        } else {
+            Record::OWN_TIMEOUT
+        }
+    }
+
     /// Bit of `flags`: every packet is scheduled anew (UDP).
     pub const ONE_PACKET: u8 = 1;
     /// Bit of `flags`: the repeated SYN of a half-open connection goes to another server.
     pub const REDISPATCH: u8 = 2;
+    /// Bit of `flags`: connections of its servers that are down or deleted are scheduled anew or reset. For the daemon
+    /// only: it sets [`super::Server::flags`] by it.
+    pub const RESCHEDULE: u8 = 4;
+    /// Bit of `flags`: these connections are reset on both sides. For the daemon only.
+    pub const RESET: u8 = 0x80;
     /// Bit of `flags`: scheduler flag 1 (`sh-fallback`, `mh-fallback`), as IPVS numbers it.
     pub const FLAG_1: u8 = 0x08;
     /// Bit of `flags`: scheduler flag 2 (`sh-port`, `mh-port`).

@@ -6,6 +6,7 @@ use super::persistence;
 use super::source_translation;
 use super::stage::Stage;
 use super::state_change::StateChange;
+use super::timeout::timeout;
 use super::work::Work;
 use crate::abi::Method;
 use crate::connection::table::{Store, Ways};
@@ -36,7 +37,8 @@ pub(super) fn forward_existing<F: Network, T: Tables + Store<F>>(
         &mut work.opened,
     );
     work.note_client(*record);
-    send_on(tables, work, connection, tables.timeout(protocol, state));
+    let timeout = timeout(tables, *record, protocol, state);
+    send_on(tables, work, connection, timeout);
     if tables.sync().on != 0 {
         work.change = StateChange::of_client(slot, state);
     }

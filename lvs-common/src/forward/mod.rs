@@ -90,6 +90,7 @@ mod state_change;
 mod stateless;
 mod syn_retry;
 pub mod sync_events;
+mod timeout;
 mod to_client;
 mod to_server;
 mod transmit;

@@ -1,6 +1,7 @@
 //! The entries of a new connection are laid out.
 
 use super::context::Source;
+use super::timeout::timeout;
 use super::work::Work;
 use crate::abi::Method;
 use crate::connection::table::{self, New, Store, Survey};
@@ -16,12 +17,14 @@ pub(super) fn prepare<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Wo
     // There always is one: nothing else is scheduled.
     let protocol = forward.protocol.unwrap_or(Protocol::Tcp);
     let state = FirstState::after(protocol, forward.signal, method);
+    let record = work.record(tables);
+    let record = Record {
+        method: record.method | translated(forward.route.source),
+        ..record
+    };
     work.new = New {
         key: work.key,
-        record: Record {
-            method: method as u8 | translated(forward.route.source) | work.limits,
-            ..work.record(tables)
-        },
+        record,
         client: work.way,
         partner: match work.reply.number {
             0 => table::alone(forward.now),
@@ -31,7 +34,7 @@ pub(super) fn prepare<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Wo
         half_open: state.half_open,
         pinned: method == Method::Nat,
         now: forward.now,
-        timeout: tables.timeout(protocol, state.number),
+        timeout: timeout(tables, record, protocol, state.number),
         survey: Survey::default(),
     };
 }

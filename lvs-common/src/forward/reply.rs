@@ -6,11 +6,13 @@ use super::persistence;
 use super::source_check;
 use super::stage::Stage;
 use super::state_change::StateChange;
-use super::syn_retry::note_answer;
+use super::syn_retry::{is_answered, note_answer};
+use super::timeout::timeout;
 use super::upper_device::device;
 use super::work::Work;
+use crate::abi::Plan;
 use crate::connection::table::{self, Store, Ways};
-use crate::connection::{Direction, Kind, Signal, step, tcp};
+use crate::connection::{Direction, Kind, Record, Signal, step, tcp};
 use crate::network::Network;
 use crate::tables::Tables;
 use crate::verdict::{Reason, Verdict};
@@ -45,6 +47,10 @@ fn replied<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> O
     }
     tables.fence();
     let signal = work.forward.signal;
+    if signal == Signal::Tcp(tcp::Event::Rst) && is_refusal(tables, &connection, &reply) {
+        tables.count_syn_retry(u32::from(record.server));
+        return Some(work.end(Verdict::drop(Reason::Refused)));
+    }
     work.number = slot.number;
     work.key = asked;
     work.forward.rewrite = Rewrite {
@@ -66,7 +72,7 @@ fn replied<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> O
         note_answer(&reply.slot);
     }
     slot.set
-        .touch_reply(slot.way, now, tables.timeout(protocol, state));
+        .touch_reply(slot.way, now, timeout(tables, record, protocol, state));
     if tables.sync().on != 0 {
         work.change = StateChange::of_server(&slot, state);
     }
@@ -77,4 +83,23 @@ fn replied<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> O
         work.established = true;
     }
     Some(Stage::ToClient)
+}
+
+/// Returns whether a server's reset refuses a connection that may go to another server: the client does not hear of it,
+/// and its next SYN is redispatched. What the second server says stands.
+#[inline(always)]
+fn is_refusal<F: Network, T: Tables + Store<F>>(
+    tables: T,
+    connection: &Connection<F, <T as Store<F>>::Set>,
+    reply: &Connection<F, <T as Store<F>>::Set>,
+) -> bool {
+    let Connection { slot, record, .. } = connection;
+    if slot.tag.state() != tcp::State::SynReceived as u8
+        || is_answered(reply.slot.tag)
+        || record.method & Record::REDISPATCHED != 0
+    {
+        return false;
+    }
+    let plan = tables.plan(u32::from(record.service));
+    plan.is_some_and(|plan| plan.flags & Plan::REDISPATCH != 0 && plan.member_count > 1)
 }

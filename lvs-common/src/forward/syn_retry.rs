@@ -2,7 +2,8 @@
 //!
 //! A server that forwards by direct routing or tunnel answers past the director, which sees only the
 //! client: that one repeats its SYN (RFC 6298: after a second) because no SYN/ACK arrived. Behind NAT
-//! the director sees the SYN/ACK too, and a repetition after it says nothing about the server.
+//! the director sees the SYN/ACK too, and a repetition after it says nothing about the server. It also sees a
+//! refusal, which it keeps from the client once (`reply`): the next SYN comes a second later and goes elsewhere.
 
 use super::existing::{is_orphan, send_on};
 use super::find::{Connection, again};
@@ -10,7 +11,7 @@ use super::stage::Stage;
 use super::work::Work;
 use crate::abi::Plan;
 use crate::connection::table::{self, Slot, Store, Ways};
-use crate::connection::{Protocol, tcp};
+use crate::connection::{Protocol, Tag, tcp};
 use crate::family::Family;
 use crate::network::Network;
 use crate::scheduler::NO_SERVER;
@@ -28,7 +29,7 @@ pub(super) fn syn_retry<F: Network, T: Tables + Store<F>>(tables: T, work: &mut 
     let Connection { slot, record, .. } = connection;
     let orphan = is_orphan(tables, &record);
     let reply = table::by_number::<F, T>(tables, slot.set.partner(slot.way));
-    if reply.is_none_or(|reply| reply.tag.state() != ANSWERED) {
+    if reply.is_none_or(|reply| !is_answered(reply.tag)) {
         let server = u32::from(record.server);
         if !orphan {
             tables.count_syn_retry(server);
@@ -47,6 +48,12 @@ pub(super) fn syn_retry<F: Network, T: Tables + Store<F>>(tables: T, work: &mut 
     let timeout = tables.timeout(Protocol::Tcp, state);
     send_on(tables, work, &connection, timeout);
     Stage::ToServer
+}
+
+/// Returns whether the server has sent a SYN/ACK, by the tag of a reply entry.
+#[inline(always)]
+pub(super) const fn is_answered(reply: Tag) -> bool {
+    reply.state() == ANSWERED
 }
 
 /// Notes on a reply entry that its server sent a SYN/ACK.

@@ -4,7 +4,7 @@ use super::context::{Forward, Route};
 use super::source_candidates::Candidates;
 use super::stage::Stage;
 use super::state_change::StateChange;
-use crate::abi::Method;
+use crate::abi::{Method, Plan};
 use crate::connection::table::{Inserted, New};
 use crate::connection::{Client, Key, Record};
 use crate::ethernet::Egress;
@@ -109,10 +109,16 @@ impl<F: Family> Work<F> {
     pub fn record<T: Tables>(&self, tables: T) -> Record {
         let Route { server, method, .. } = self.forward.route;
         let service = tables.server(server).map_or(0, |server| server.service);
+        let own = tables.plan(service).map_or(0, Plan::timeout_bit);
+        let again = if self.search.avoid == NO_SERVER {
+            0
+        } else {
+            Record::REDISPATCHED
+        };
         let record = Record::new(server, service, method);
         Record {
             persistence: self.persistence,
-            method: record.method | self.limits,
+            method: record.method | self.limits | own | again,
             ..record
         }
     }

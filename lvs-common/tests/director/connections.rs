@@ -1,6 +1,6 @@
 //! Connections from their first packet to their last: which server, which state, how they count.
 
-use lvs_common::abi::{Method, Pick, Plan, Server};
+use lvs_common::abi::{Method, Pick, Plan, Server, ticks};
 use lvs_common::connection::Protocol;
 use lvs_common::verdict::{Action, Reason};
 
@@ -317,4 +317,60 @@ fn thresholds_have_hysteresis() {
     reason(&director, &Draft::tcp(&client(1000), VIRTUAL, ACK));
     assert_eq!(director.connections(0), (1, 0));
     assert_eq!(syn(1006), Reason::Direct);
+}
+
+#[test]
+fn a_service_may_have_timeouts_of_its_own() {
+    for method in [Method::Direct, Method::Nat] {
+        let mut director = tcp(method);
+        // Longer and shorter than those of all services: 900 and 120 s.
+        director.edit(0, |plan, _| plan.timeouts = [ticks(2000), ticks(30), 0]);
+        let go = |flags| {
+            reason(&director, &from_client(flags));
+            // The fast path has the next one: the connection is left in its state.
+            reason(&director, &from_client(flags));
+        };
+        reason(&director, &from_client(SYN));
+        if method == Method::Nat {
+            reason(&director, &from_server(SYN | ACK));
+        }
+        go(ACK);
+        if method == Method::Nat {
+            reason(&director, &from_server(ACK));
+        }
+        director.pass_time(1990);
+        go(ACK);
+        assert_eq!(director.states(), [(0, "ESTABLISHED")], "{method:?}");
+        director.pass_time(1990);
+        go(FIN);
+        let closing = director.states()[0].1;
+        assert!(["FIN_WAIT", "CLOSE_WAIT"].contains(&closing), "{closing}");
+        director.pass_time(if method == Method::Nat { 61 } else { 31 });
+        assert_eq!(reason(&director, &from_client(ACK)), Reason::NoConnection);
+    }
+}
+
+#[test]
+fn a_udp_service_may_forget_its_flows_sooner() {
+    let mut director = Director::new();
+    for port in [53, 54] {
+        let service = director.serve(
+            Protocol::Udp,
+            at(&format!("192.0.2.1:{port}")),
+            Pick::Rotate,
+        );
+        director.add(service, at(REAL), Method::Direct, 1);
+    }
+    director.edit(0, |plan, _| plan.timeouts = [0, 0, ticks(5)]);
+    for port in [53, 54] {
+        let to = format!("192.0.2.1:{port}");
+        reason(&director, &Draft::udp(CLIENT, &to));
+    }
+    director.pass_time(6);
+    for port in [53, 54] {
+        let to = format!("192.0.2.1:{port}");
+        reason(&director, &Draft::udp(CLIENT, &to));
+    }
+    assert_eq!(director.stats(0).connections, 2, "forgotten");
+    assert_eq!(director.stats(1).connections, 1, "remembered");
 }

@@ -275,7 +275,7 @@ impl Director {
                 flags: 0,
                 scheduler: 0,
                 filter: 0,
-                reserved: [0; 12],
+                timeouts: [0; 3],
             },
             members: Vec::new(),
         });

@@ -4,7 +4,7 @@ use lvs_common::abi::{Method, Pick, Plan, Server};
 use lvs_common::connection::Protocol;
 use lvs_common::verdict::{Action, Reason};
 
-use super::frames::{ACK, Draft, SYN, at};
+use super::frames::{ACK, Draft, RST, SYN, at};
 use super::memory::Director;
 
 const CLIENT: &str = "198.51.100.7:40000";
@@ -220,4 +220,52 @@ fn a_network_with_sessions_on_a_server_is_kept_there() {
     assert_eq!(director.connections(first), (2, 0));
     assert_eq!(director.syn_retries(first), 1);
     assert_eq!(director.stats(first).connections, 2);
+}
+
+#[test]
+fn a_refusal_is_kept_from_the_client_once_and_its_next_syn_goes_elsewhere() {
+    let refused = |server: u32| {
+        let from = format!("10.0.0.{}:80", server + 1);
+        Draft::tcp(&from, CLIENT, RST)
+    };
+    let director = director(Pick::Rotate, Method::Nat, 3, Plan::REDISPATCH);
+    reason(&director, &from_client(SYN));
+    let first = server(&director);
+    assert_eq!(reason(&director, &refused(first)), Reason::Refused);
+    assert_eq!(director.syn_retries(first), 1, "its health check is told");
+    assert_eq!(server(&director), first);
+    assert_eq!(reason(&director, &from_client(SYN)), Reason::Rescheduled);
+    let second = server(&director);
+    assert_ne!(second, first);
+    // Who is refused twice is told.
+    assert_eq!(reason(&director, &refused(second)), Reason::NatReply);
+    assert_eq!(director.states()[0].1, "CLOSE");
+}
+
+#[test]
+fn a_refusal_that_no_other_server_can_make_good_reaches_the_client() {
+    let refused = Draft::tcp("10.0.0.1:80", CLIENT, RST);
+    for (servers, flags) in [(1, Plan::REDISPATCH), (2, 0)] {
+        let director = director(Pick::Rotate, Method::Nat, servers, flags);
+        reason(&director, &from_client(SYN));
+        let found = if server(&director) == 0 {
+            "10.0.0.1:80"
+        } else {
+            "10.0.0.2:80"
+        };
+        let refused = refused.clone().with(|draft| draft.from = at(found));
+        assert_eq!(reason(&director, &refused), Reason::NatReply);
+    }
+    // So does the end of a connection that was accepted.
+    let director = director(Pick::Rotate, Method::Nat, 2, Plan::REDISPATCH);
+    reason(&director, &from_client(SYN));
+    let from = if server(&director) == 0 {
+        "10.0.0.1:80"
+    } else {
+        "10.0.0.2:80"
+    };
+    for flags in [SYN | ACK, RST] {
+        let reply = Draft::tcp(from, CLIENT, flags);
+        assert_eq!(reason(&director, &reply), Reason::NatReply);
+    }
 }

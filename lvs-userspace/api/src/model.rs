@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::family::Family;
 use crate::filter::Filter;
+use crate::protocol::Timeouts;
 use crate::snat::Snat;
 
 /// Transport protocol of a virtual service.
@@ -89,12 +90,58 @@ pub struct ServiceSettings {
     /// None, as ipvsadm has no option for it: an edit leaves it unchanged, a new service does without.
     #[serde(default)]
     pub redispatch: Option<bool>,
+    /// The fate of the connections of a real server that is deleted or down. None, as ipvsadm has no option for it: an
+    /// edit leaves it unchanged, a new service keeps them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_down: Option<OnDown>,
+    /// Idle timeouts of its connections, 0 for those of `ipvsadm --set`. None: an edit leaves them unchanged, a new
+    /// service has none of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeouts: Option<Timeouts>,
     /// Persistence engine.
     #[serde(default)]
     pub engine: Option<String>,
     /// Filter. None, as ipvsadm has no option for it: an edit leaves it unchanged, a new service has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filter: Option<Filter>,
+}
+
+/// The fate of the connections of a real server that is down or deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnDown {
+    /// They stay with it, as IPVS has it without `expire_nodest_conn`: while it is deleted their packets are dropped.
+    #[default]
+    Keep,
+    /// As [`OnDown::Reschedule`], and both sides are reset at once: the server's, too, and silent clients are made
+    /// to speak.
+    Reset,
+    /// Their next packets are scheduled anew, or answered with a reset where that makes no sense.
+    Reschedule,
+}
+
+impl OnDown {
+    /// All of them with their names.
+    pub const NAMES: [(&'static str, Self); 3] = [
+        ("keep", Self::Keep),
+        ("reset", Self::Reset),
+        ("reschedule", Self::Reschedule),
+    ];
+
+    /// The one with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let found = Self::NAMES.iter().find(|(known, _)| *known == name);
+        found.map(|&(_, on_down)| on_down)
+    }
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Reset => "reset",
+            Self::Reschedule => "reschedule",
+        }
+    }
 }
 
 /// Connections of one client (or network of clients) go to one real server.

@@ -211,8 +211,8 @@ pub struct Connection {
     pub template: bool,
 }
 
-/// Timeouts in seconds (`ipvsadm --set`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Timeouts in seconds (`ipvsadm --set`, or those of one service).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Timeouts {
     pub tcp: u32,

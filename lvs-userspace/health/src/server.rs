@@ -56,6 +56,8 @@ pub(crate) struct Server {
     state: State,
     /// It has been down, or taken out: when it comes up again it has recovered.
     was_out: bool,
+    /// The tables treat its connections as those of a server that is down.
+    pub(crate) gone: bool,
     recovered: Option<Instant>,
     /// The last outcome of each check.
     outcomes: Vec<Option<Arc<Outcome>>>,
@@ -83,6 +85,7 @@ impl Server {
             response: ResponseTime::default(),
             state: State::Unknown,
             was_out: false,
+            gone: false,
             recovered: None,
             outcomes: Vec::new(),
             newest: 0,

@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use lvs_api::health::{AdminState, State};
 use lvs_api::model::{ServerId, ServerSettings};
-use lvs_dataplane::director::{Wanted, canonical_service, identity};
+use lvs_dataplane::director::{OnDown, Wanted, canonical_service, identity};
 
-use super::pool::{Member, Pool, Rules, Selection};
+use super::pool::{Member, MemberState, Pool, Rules, Selection};
 use super::server::Server;
 use super::tables::{Change, Desired, Entry, Role, Update};
 use crate::model::{RealServer, Virtual};
@@ -37,6 +37,8 @@ pub(crate) struct Reconciled {
     pub(crate) update: Update,
     /// Changes of state, for events and logs.
     pub(crate) changes: Vec<StateChange>,
+    /// Servers that were lost or are back, and the fate of their connections.
+    pub(crate) turned: Vec<(ServerId, OnDown)>,
     /// Moment at which it has to be reconciled again.
     pub(crate) wake: Option<Instant>,
 }
@@ -184,8 +186,32 @@ impl Service {
                 ..self.update("start")
             },
             changes,
+            turned: self.turned(),
             wake,
         }
+    }
+
+    /// The servers that went down or were taken out since the last call, and those that are up again. A server that
+    /// serves as a fallback keeps its connections.
+    fn turned(&mut self) -> Vec<(ServerId, OnDown)> {
+        let on_down = self.configured.on_down;
+        let mut turned = Vec::new();
+        for server in &mut self.servers {
+            let id = server.configured.id;
+            let serves = self.desired.servers.get(&id).is_some_and(Entry::serves);
+            let gone = match server.member_state() {
+                _ if serves => false,
+                MemberState::Out => true,
+                MemberState::Up | MemberState::Drain => false,
+                // Until its first outcome nothing changes.
+                MemberState::Unknown => server.gone,
+            };
+            if gone != server.gone {
+                server.gone = gone;
+                turned.push((id, if gone { on_down } else { OnDown::Keep }));
+            }
+        }
+        turned
     }
 
     /// An update that changes nothing, for a phase of the daemon.

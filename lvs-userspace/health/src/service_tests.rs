@@ -65,6 +65,8 @@ pub(crate) fn virtual_service(address: &str, servers: Vec<RealServer>) -> Virtua
             engine: None,
             filter: None,
             redispatch: Some(false),
+            on_down: None,
+            timeouts: None,
         },
         servers,
         fallbacks: vec![Fallback {
@@ -260,4 +262,46 @@ fn the_fallback_command_needs_no_fallback_server() {
     assert_eq!(out(&reconciled), [StateChange::OutOfService(true)]);
     let reconciled = say(&mut service, 1, State::Up);
     assert_eq!(out(&reconciled), [StateChange::OutOfService(false)]);
+}
+
+#[test]
+fn connections_follow_ondown_however_a_server_is_taken_out() {
+    let mut configured = two();
+    configured.on_down = OnDown::Reset;
+    let first = configured.servers[0].id;
+    let mut service = Service::adopt(configured, None);
+    say(&mut service, 0, State::Up);
+    say(&mut service, 1, State::Up);
+    let (lost, back) = (vec![(first, OnDown::Reset)], vec![(first, OnDown::Keep)]);
+    // Down and up.
+    assert_eq!(say(&mut service, 0, State::Down).turned, lost);
+    assert_eq!(service.reconcile(Instant::now()).turned, []);
+    assert_eq!(say(&mut service, 0, State::Up).turned, back);
+    // By the operator, and by a file of the maintenance directory.
+    service.servers[0].admin = AdminState::Maint;
+    assert_eq!(service.reconcile(Instant::now()).turned, lost);
+    service.servers[0].admin = AdminState::Ready;
+    assert_eq!(service.reconcile(Instant::now()).turned, []);
+    assert_eq!(say(&mut service, 0, State::Up).turned, back);
+    service.servers[0].maintenance = true;
+    assert_eq!(service.reconcile(Instant::now()).turned, lost);
+    service.servers[0].maintenance = false;
+    assert_eq!(say(&mut service, 0, State::Up).turned, back);
+    // Drained servers keep their connections.
+    service.servers[0].admin = AdminState::Drain;
+    assert_eq!(service.reconcile(Instant::now()).turned, []);
+}
+
+#[test]
+fn a_server_that_serves_as_the_fallback_keeps_its_connections() {
+    let mut configured = two();
+    configured.on_down = OnDown::Reset;
+    let (first, second) = (configured.servers[0].id, configured.servers[1].id);
+    configured.fallbacks[0].id = first;
+    let mut service = Service::adopt(configured, None);
+    say(&mut service, 0, State::Down);
+    let reconciled = say(&mut service, 1, State::Down);
+    assert!(service.pool.fallback);
+    let back = (first, OnDown::Keep);
+    assert_eq!(reconciled.turned, [back, (second, OnDown::Reset)]);
 }

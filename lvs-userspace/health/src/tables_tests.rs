@@ -33,6 +33,8 @@ fn scheduler(name: &str) -> ServiceSettings {
         engine: None,
         filter: Some(lvs_api::filter::Filter::default()),
         redispatch: Some(false),
+        on_down: Some(lvs_api::model::OnDown::Keep),
+        timeouts: Some(lvs_api::protocol::Timeouts::default()),
     }
 }
 

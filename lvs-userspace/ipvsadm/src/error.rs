@@ -94,6 +94,14 @@ pub enum UsageError {
     TunnelMethod,
     #[error("illegal source addresses specified: {0}")]
     Snat(String),
+    #[error("'{0}' is no value of the option 'redispatch': yes or no")]
+    Redispatch(String),
+    #[error("'{0}' is no value of the option 'ondown': keep, reschedule or reset")]
+    OnDown(String),
+    #[error(
+        "'{0}' are no timeouts of a service: TCP,TCPFIN,UDP in seconds, at most 2678400, 0 for those of --set"
+    )]
+    IdleTimeout(String),
     #[error("The option 'snat' goes with the forward method 'masquerading' only")]
     SnatMethod,
     #[error("You need to supply the 'tun-port' option for the 'gue' tunnel type")]

@@ -69,6 +69,9 @@ impl CommandName {
                     O::OnePacket,
                     O::Engine,
                     O::SchedulerFlags,
+                    O::Redispatch,
+                    O::OnDown,
+                    O::IdleTimeout,
                 ],
             ),
             Self::DeleteService => (&[O::Service], &[]),
@@ -220,6 +223,9 @@ option_names! {
     InInterface "in-interface",
     Snat "snat",
     Atomic "atomic",
+    Redispatch "redispatch",
+    OnDown "ondown",
+    IdleTimeout "idle-timeout",
 }
 
 /// Value of a switch.
@@ -377,6 +383,9 @@ const SPELLINGS: &[Spelling] = {
         plain("in-interface", None, Yes, O::InInterface),
         plain("snat", None, Yes, O::Snat),
         plain("atomic", None, No, O::Atomic),
+        plain("redispatch", None, Yes, O::Redispatch),
+        plain("ondown", None, Yes, O::OnDown),
+        plain("idle-timeout", None, Yes, O::IdleTimeout),
         plain("numeric", Some('n'), No, O::Numeric),
         plain("connection", Some('c'), No, O::Connection),
         plain("timeout", None, No, O::Timeout),

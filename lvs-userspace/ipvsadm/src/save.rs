@@ -3,9 +3,10 @@
 use std::io::{self, Write};
 
 use lvs_api::model::{
-    Checksum, Method, Protocol, ServerId, ServerSettings, ServiceId, ServiceSettings, Tunnel,
+    Checksum, Method, OnDown, Protocol, ServerId, ServerSettings, ServiceId, ServiceSettings,
+    Tunnel,
 };
-use lvs_api::protocol::Service;
+use lvs_api::protocol::{Service, Timeouts};
 
 use super::listing::mask;
 use super::names::Names;
@@ -86,6 +87,18 @@ fn settings(id: &ServiceId, settings: &ServiceSettings) -> String {
     let flags = scheduler_flags::to_text(settings.scheduler_flags, &settings.scheduler);
     if !flags.is_empty() {
         words.push(format!("-b {flags}"));
+    }
+    // Options that ipvsadm lacks, where they differ from what it does.
+    if settings.redispatch == Some(true) {
+        words.push("--redispatch yes".to_owned());
+    }
+    if let Some(on_down) = settings.on_down.filter(|it| *it != OnDown::Keep) {
+        words.push(format!("--ondown {}", on_down.name()));
+    }
+    if let Some(Timeouts { tcp, tcp_fin, udp }) = settings.timeouts
+        && (tcp, tcp_fin, udp) != (0, 0, 0)
+    {
+        words.push(format!("--idle-timeout {tcp},{tcp_fin},{udp}"));
     }
     words.join(" ")
 }

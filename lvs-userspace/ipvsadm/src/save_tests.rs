@@ -1,5 +1,5 @@
-use lvs_api::model::{Family, Persistence, ServerId, ServerSettings, ServiceSettings};
-use lvs_api::protocol::{Edit, Traffic};
+use lvs_api::model::{Family, OnDown, Persistence, ServerId, ServerSettings, ServiceSettings};
+use lvs_api::protocol::{Edit, Timeouts, Traffic};
 use lvs_api::snat::Snat;
 use proptest::prelude::*;
 
@@ -101,6 +101,14 @@ fn service_id() -> impl Strategy<Value = ServiceId> {
     ]
 }
 
+/// Options that ipvsadm lacks: redispatch, the fate of connections without a server, idle timeouts.
+fn lost() -> impl Strategy<Value = (bool, Option<OnDown>, Option<Timeouts>)> {
+    let on_down = prop::sample::select(vec![None, Some(OnDown::Reset), Some(OnDown::Reschedule)]);
+    let timeouts = (0u32..=2_678_400, 0u32..=2_678_400, 1u32..=2_678_400)
+        .prop_map(|(tcp, tcp_fin, udp)| Timeouts { tcp, tcp_fin, udp });
+    (any::<bool>(), on_down, prop::option::of(timeouts))
+}
+
 fn service() -> impl Strategy<Value = Service> {
     let scheduler = prop::sample::select(vec!["rr", "wrr", "lc", "wlc", "sh", "mh", "dh"]);
     let persistence = prop::option::of((1u32..=2_678_400, any::<u8>()));
@@ -112,49 +120,55 @@ fn service() -> impl Strategy<Value = Service> {
         persistence,
         any::<bool>(),
         engine,
+        lost(),
     )
-        .prop_map(|(id, scheduler, flags, persistence, one_packet, engine)| {
-            let longest = if id.family() == Family::Ipv4 { 32 } else { 128 };
-            // Only settings that the command line can express.
-            let least = u8::from(id.family() == Family::Ipv6);
-            let mut persistence = persistence.map(|(timeout, prefix)| Persistence {
-                timeout,
-                prefix: prefix.clamp(least, longest),
-            });
-            let udp_or_mark = match id {
-                ServiceId::Address { protocol, address } => {
-                    if address.port() == 0 {
-                        persistence.get_or_insert(Persistence {
-                            timeout: 1,
-                            prefix: longest,
-                        });
+        .prop_map(
+            |(id, scheduler, flags, persistence, one_packet, engine, lost)| {
+                let (redispatch, on_down, timeouts) = lost;
+                let longest = if id.family() == Family::Ipv4 { 32 } else { 128 };
+                // Only settings that the command line can express.
+                let least = u8::from(id.family() == Family::Ipv6);
+                let mut persistence = persistence.map(|(timeout, prefix)| Persistence {
+                    timeout,
+                    prefix: prefix.clamp(least, longest),
+                });
+                let udp_or_mark = match id {
+                    ServiceId::Address { protocol, address } => {
+                        if address.port() == 0 {
+                            persistence.get_or_insert(Persistence {
+                                timeout: 1,
+                                prefix: longest,
+                            });
+                        }
+                        protocol == Protocol::Udp
                     }
-                    protocol == Protocol::Udp
-                }
-                ServiceId::Mark { .. } => true,
-            };
-            let flags = if matches!(scheduler, "sh" | "mh") {
-                flags & 3
-            } else {
-                flags
-            };
-            Service {
-                id,
-                settings: ServiceSettings {
-                    scheduler: scheduler.to_owned(),
-                    scheduler_flags: flags << 3,
-                    persistence,
-                    one_packet: one_packet && udp_or_mark,
-                    redispatch: None,
-                    engine,
+                    ServiceId::Mark { .. } => true,
+                };
+                let flags = if matches!(scheduler, "sh" | "mh") {
+                    flags & 3
+                } else {
+                    flags
+                };
+                Service {
+                    id,
+                    settings: ServiceSettings {
+                        scheduler: scheduler.to_owned(),
+                        scheduler_flags: flags << 3,
+                        persistence,
+                        one_packet: one_packet && udp_or_mark,
+                        redispatch: redispatch.then_some(true),
+                        on_down,
+                        timeouts,
+                        engine,
+                        filter: None,
+                    },
+                    stats: Traffic::default(),
+                    rates: Traffic::default(),
                     filter: None,
-                },
-                stats: Traffic::default(),
-                rates: Traffic::default(),
-                filter: None,
-                servers: Vec::new(),
-            }
-        })
+                    servers: Vec::new(),
+                }
+            },
+        )
 }
 
 proptest! {

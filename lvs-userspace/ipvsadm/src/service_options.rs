@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use lvs_api::model::{Family, Persistence, Protocol, ServiceId, ServiceSettings};
+use lvs_api::model::{Family, OnDown, Persistence, Protocol, ServiceId, ServiceSettings};
+use lvs_api::protocol::Timeouts;
 
 use super::address::{address, prefix};
 use super::error::UsageError;
@@ -13,6 +14,8 @@ use super::scheduler_flags;
 
 /// Seconds of `-p` without a value.
 const DEFAULT_PERSISTENCE: u32 = 360;
+/// Seconds: the longest that IPVS takes, 31 days.
+const LONGEST_TIMEOUT: u32 = 2_678_400;
 const DEFAULT_SCHEDULER: &str = "wlc";
 /// Letters of a name in the kernel; more are cut off.
 const MAX_NAME: usize = 15;
@@ -28,6 +31,9 @@ pub(super) struct ServiceOptions {
     /// Prefix length, and the family it was read for.
     netmask: Option<(Family, u8)>,
     one_packet: bool,
+    redispatch: Option<bool>,
+    on_down: Option<OnDown>,
+    timeouts: Option<Timeouts>,
 }
 
 impl ServiceOptions {
@@ -72,6 +78,23 @@ impl ServiceOptions {
             OptionName::Persistent => {
                 let seconds = value.map_or(Ok(DEFAULT_PERSISTENCE), |value| timeout(value, 1));
                 self.persistence = Some(seconds?);
+            }
+            OptionName::Redispatch => {
+                self.redispatch = Some(match text {
+                    "yes" => true,
+                    "no" => false,
+                    _ => return Err(UsageError::Redispatch(text.to_owned())),
+                });
+            }
+            OptionName::OnDown => {
+                let on_down = OnDown::from_name(text);
+                let wrong = || UsageError::OnDown(text.to_owned());
+                self.on_down = Some(on_down.ok_or_else(wrong)?);
+            }
+            OptionName::IdleTimeout => {
+                let timeouts = idle_timeouts(text);
+                let wrong = || UsageError::IdleTimeout(text.to_owned());
+                self.timeouts = Some(timeouts.ok_or_else(wrong)?);
             }
             OptionName::Netmask => self.netmask = Some(self.read_netmask(text)?),
             _ => return Ok(false),
@@ -128,11 +151,26 @@ impl ServiceOptions {
                 prefix: netmask.map_or(single, |(_, prefix)| prefix),
             }),
             one_packet: self.one_packet,
-            redispatch: None,
+            redispatch: self.redispatch,
+            on_down: self.on_down,
+            timeouts: self.timeouts,
             filter: None,
             engine: self.engine.clone(),
         })
     }
+}
+
+/// `TCP,TCPFIN,UDP` in seconds.
+fn idle_timeouts(text: &str) -> Option<Timeouts> {
+    let mut seconds = text
+        .split(',')
+        .map(|part| number(part, 0..=LONGEST_TIMEOUT));
+    let mut next = || seconds.next().flatten();
+    let (tcp, tcp_fin, udp) = (next()?, next()?, next()?);
+    seconds
+        .next()
+        .is_none()
+        .then_some(Timeouts { tcp, tcp_fin, udp })
 }
 
 /// A firewall mark.

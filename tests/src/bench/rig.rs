@@ -386,6 +386,8 @@ fn configure(director: &mut Director, case: &Case, interface: u32) -> Result<()>
         persistence: None,
         one_packet: false,
         redispatch: Some(false),
+        on_down: None,
+        timeouts: None,
         engine: None,
         filter: None,
     };

@@ -167,6 +167,52 @@ fn a_live_server_that_is_taken_for_dead_loses_its_connections_too() {
 }
 
 #[test]
+fn connections_of_a_server_that_is_taken_out_or_leaves_the_file_follow_ondown() {
+    let ids = [(Ipv4, Nat), (Ipv4, Direct)];
+    let services = ids.map(|id| service(id, "ondown = reset")).concat();
+    let file = QUICK.to_owned() + &services;
+    let Some(health) = HealthLab::of(&file) else {
+        return;
+    };
+    let mut downloads = Downloads::start(&health.lab, &ids);
+    let expected = ids.map(|(family, method)| (format!("{family:?} {method:?}"), Some(RESET)));
+    for (family, method) in ids {
+        let to = address(virtual_address(family, method));
+        let real = address(server(family, 2));
+        let maint = format!("server {to} {real} maint");
+        health.lab.director.lvsadm(&maint).unwrap();
+    }
+    assert_eq!(downloads.ended(2), expected);
+    let removed = server(Ipv4, 3).to_string();
+    let rest = file.lines().filter(|line| !line.contains(&removed));
+    health.write(&rest.map(|line| line.to_owned() + "\n").collect::<String>());
+    health.reload().unwrap();
+    assert_eq!(downloads.ended(3), expected);
+    downloads.end();
+}
+
+#[test]
+fn a_server_whose_program_died_costs_nobody_a_request() {
+    // No probe is due for ten minutes.
+    let lines = "redispatch = yes\ninterval = 600s\nfastinterval = 50ms\ndowninterval = 100ms";
+    let id = (Ipv4, Nat);
+    let file = "checktimeout = 500ms\nfall = 2\n".to_owned() + &service(id, lines);
+    let Some(mut health) = HealthLab::of(&file) else {
+        return;
+    };
+    let address = virtual_address(Ipv4, Nat);
+    let all = health.lab.client.get_many(address, 6).unwrap();
+    assert!(all.contains(&"server3".to_owned()), "{all:?}");
+    health.lab.servers[2].crash();
+    let names = health.lab.client.get_many(address, 6).unwrap();
+    assert!(!names.contains(&"server3".to_owned()), "{names:?}");
+    let listed = health.lab.director.lvsadm("--verdicts").unwrap();
+    assert!(listed.contains("drop-refused"), "{listed}");
+    // The refusal is a reason to probe it at once.
+    health.logs(&format!("Deleted real server: {}", server(Ipv4, 3)));
+}
+
+#[test]
 fn a_repeated_syn_finds_another_server_and_a_dead_one_out() {
     // No probe is due for ten minutes.
     let lines = "redispatch = yes\ninterval = 600s\nfastinterval = 50ms\ndowninterval = 100ms";

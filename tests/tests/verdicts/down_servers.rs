@@ -342,3 +342,52 @@ fn a_deleted_server_can_be_marked_down() {
     let nobody = ServerId("10.2.0.99:80".parse().unwrap());
     assert!(!object.director().mark_down(&id, nobody, OnDown::Reset));
 }
+
+#[test]
+fn a_service_decides_what_becomes_of_the_connections_of_a_deleted_server() {
+    let Some(object) = load() else { return };
+    for (method, on_down, ends) in [
+        (Method::Direct, OnDown::Keep, [Action::Drop, Action::Drop]),
+        (Method::Nat, OnDown::Reschedule, [Action::Tx, Action::Tx]),
+        (Method::Tunnel, OnDown::Reset, [Action::Tx, Action::Tx]),
+    ] {
+        let id = service(model::Protocol::Tcp, 4, method);
+        let mut settings = object.director().wanted(&id).unwrap().settings.clone();
+        settings.on_down = Some(on_down);
+        let edit = Edit::EditService {
+            service: id,
+            settings: settings.clone(),
+        };
+        object.director().apply(&edit).unwrap();
+        // An edit by ipvsadm's options leaves it as it is.
+        settings.on_down = None;
+        let edit = Edit::EditService {
+            service: id,
+            settings,
+        };
+        object.director().apply(&edit).unwrap();
+        let found = object.director().wanted(&id).unwrap().settings.on_down;
+        assert_eq!(found, Some(on_down));
+        let port = fresh_port();
+        let segment = |flags| {
+            let content = Content::Tcp {
+                ports: [port, PORT],
+                flags,
+                data: Vec::new(),
+            };
+            request(4, method, content)
+        };
+        for flags in [SYN, ACK] {
+            let packet = segment(flags);
+            let fate = Fate::tx(&forwarded(&packet, 4, method));
+            check(&object, "opening", &packet.frame(), method.reason(), fate);
+        }
+        let delete = Edit::DeleteServer {
+            service: id,
+            server: identity(server(4, method), method),
+        };
+        object.director().apply(&delete).unwrap();
+        let found = [(); 2].map(|()| object.run(INTERFACE, &segment(ACK).frame()).unwrap().action);
+        assert_eq!(found, ends, "{on_down:?}");
+    }
+}

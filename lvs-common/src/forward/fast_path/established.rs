@@ -150,7 +150,7 @@ fn request<'a, F: Network, P: Packet, T: Tables + Store<F> + 'a>(
     if !table::unchanged(&found.slot) {
         return None;
     }
-    let packets = set.touch(way, packet.now, packet.timeout(state));
+    let packets = set.touch(way, packet.now, timeout(packet, &found.slot, record, state));
     let sync = &packet.config.sync;
     if sync.on != 0 && sync.may_be_due(packets) {
         sync_events::emit_due::<F, T>(tables, packet.protocol, state, packets, found.slot.number);
@@ -182,7 +182,7 @@ fn reply<'a, F: Network, P: Packet, T: Tables + Store<F>>(
     if !plain || !table::unchanged(&slot) || !table::unchanged(reply) {
         return None;
     }
-    set.touch_reply(way, packet.now, packet.timeout(state));
+    set.touch_reply(way, packet.now, timeout(packet, &slot, record, state));
     let (service, index) = (u32::from(record.service), u32::from(record.server));
     tables.count_out(service, index, packet.wire.traffic);
     let rewrite = Rewrite {
@@ -194,6 +194,21 @@ fn reply<'a, F: Network, P: Packet, T: Tables + Store<F>>(
     let egress = Egress::from(client);
     let reason = Reason::NatReply;
     Some(transmit(headers, packet, &egress, reason, change))
+}
+
+/// The timeout of a connection that stays in its state: its entry has it already where its service has one of its own.
+#[inline(always)]
+fn timeout<F: Network, S: Ways<F>>(
+    packet: &PlainPacket<'_, F>,
+    slot: &Slot<S>,
+    record: Record,
+    state: u8,
+) -> u32 {
+    if record.method & Record::OWN_TIMEOUT == 0 {
+        packet.timeout(state)
+    } else {
+        slot.set.timeout(slot.way)
+    }
 }
 
 #[inline(always)]

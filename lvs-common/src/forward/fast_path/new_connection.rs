@@ -58,6 +58,7 @@ fn open<'a, F: Network, P: Packet, T: Tables + Store<F> + 'a>(
     let one_packet = plan.flags & Plan::ONE_PACKET != 0;
     if plan.persistence != 0
         || one_packet
+        || plan.timeout_bit() != 0
         || !F::is_intact(&headers.internet)
         || probe::returned(tables, &key)
     {

@@ -10,6 +10,7 @@ use lvs_api::model::{
     Family, Method, Persistence, Protocol, ServerId, ServerSettings, ServiceId, ServiceSettings,
     Tunnel,
 };
+use lvs_api::protocol::Timeouts;
 use lvs_common::abi::{MAX_MEMBERS_PER_SERVICE, MAX_SERVERS, MAX_SERVICES};
 use lvs_dataplane::director::{OnDown, check_service, identity};
 use lvs_health::model::{Alerts, Configuration, Fallback, Globals, Quorum, Virtual};
@@ -18,6 +19,7 @@ use lvs_ipvsadm::{address, scheduler_flags};
 use super::address::Port;
 use super::builder::Builder;
 use super::diagnostic::Diagnostic;
+use super::foreign;
 use super::keywords::Key;
 use super::names::Names;
 use super::reader::{File, Target};
@@ -134,11 +136,7 @@ impl Builder<'_> {
             quiescent: scopes.flag(Key::Quiescent),
             readd_quiescent: scopes.flag(Key::ReaddQuiescent),
             clean_stop: scopes.flag_of(Key::CleanStop).copied().unwrap_or(true),
-            on_down: match scopes.text(Key::OnDown) {
-                Some("reset") => OnDown::Reset,
-                Some("reschedule") => OnDown::Reschedule,
-                _ => OnDown::Keep,
-            },
+            on_down: on_down(scopes),
             quorum: quorum(scopes),
             all_backups: scopes.flag(Key::AllBackups),
             slow_start: scopes.time(Key::SlowStart).unwrap_or_default(),
@@ -183,6 +181,13 @@ impl Builder<'_> {
             }
             Some(_) => Protocol::Tcp,
         };
+        if host == "*" || host == "0.0.0.0" || host == "::" {
+            let problem = format!("\"{host}\" is no address of a virtual service");
+            let expected =
+                "the address that clients use, one virtual service for each; or a firewall mark";
+            self.error(section.line, problem, expected);
+            return None;
+        }
         let address = self.address(host, section.line, "virtual service");
         let port = self.port(port, protocol, section.line, "virtual service");
         Some(ServiceId::Address {
@@ -216,12 +221,16 @@ impl Builder<'_> {
             persistence,
             one_packet: scopes.flag(Key::Ops),
             redispatch: Some(scopes.flag(Key::Redispatch)),
+            on_down: Some(on_down(scopes)),
+            timeouts: Some(timeouts(scopes)),
             engine: None,
             filter: Some(self.filter(id.family(), scopes)),
         };
         if let Err(refusal) = check_service(&id, &settings) {
             let line = self.line(Key::Scheduler);
-            self.error(line, refusal.message, "");
+            let here = foreign::scheduler(&settings.scheduler)
+                .map(|here| format!("{here} for {}", settings.scheduler));
+            self.error(line, refusal.message, &here.unwrap_or_default());
         }
         settings
     }
@@ -329,6 +338,24 @@ impl Builder<'_> {
             self.error(line, problem, "a file in a directory that is there");
         }
         Some(path)
+    }
+}
+
+fn on_down(scopes: Scopes<'_>) -> OnDown {
+    let name = scopes.text(Key::OnDown).unwrap_or_default();
+    OnDown::from_name(name).unwrap_or_default()
+}
+
+fn timeouts(scopes: Scopes<'_>) -> Timeouts {
+    let seconds = |key| {
+        let time = scopes.time(key).unwrap_or_default();
+        // The tables count whole seconds; a part of one is not none.
+        u32::try_from(time.as_millis().div_ceil(1000)).unwrap_or(u32::MAX)
+    };
+    Timeouts {
+        tcp: seconds(Key::TcpTimeout),
+        tcp_fin: seconds(Key::TcpFinTimeout),
+        udp: seconds(Key::UdpTimeout),
     }
 }
 

@@ -1,5 +1,7 @@
 //! `check = TYPE keyword=value …`, and the options at the end of a `real` line.
 
+use super::diagnostic::Diagnostic;
+use super::foreign;
 use super::keywords::{self, Key, Scope};
 use super::settings::{Settings, Value};
 use super::values::{Context, value};
@@ -50,10 +52,12 @@ fn parse_option(
             .filter(|keyword| keyword.scope.has(scope))
             .map(|keyword| keyword.name)
             .collect();
-        context.error(
-            format!("\"{name}\" is no option here"),
-            &format!("one of {}", names.join(", ")),
-        );
+        let mut error = Diagnostic::error(context.line, format!("\"{name}\" is no option here"))
+            .expected(format!("one of {}", names.join(", ")));
+        if let Some(here) = foreign::keyword(name) {
+            error = error.hint(here);
+        }
+        context.diagnostics.push(error);
         return None;
     };
     // There is no end of a value but the blank, so the quotes may be left out where there is none.

@@ -12,12 +12,14 @@ mod builder;
 mod check_line;
 mod checks;
 mod diagnostic;
+mod foreign;
 mod keywords;
 mod lines;
 mod lint;
 mod names;
 mod options;
 mod page;
+mod preset;
 mod reader;
 mod server_line;
 mod servers;
@@ -57,6 +59,7 @@ pub fn parse(text: &str) -> Reading {
 /// Reads a text, with other means to look host names up.
 pub fn parse_with(text: &str, resolver: Resolver<'_>) -> Reading {
     let mut file = reader::read(text);
+    preset::apply(&mut file);
     let mut diagnostics = std::mem::take(&mut file.diagnostics);
     let names = names::Names::of(&file, resolver);
     let mut configuration = build::build(&file, &names, &mut diagnostics);

@@ -4,6 +4,7 @@ use lvs_api::model::Family;
 
 use super::address::{HostPort, Port};
 use super::diagnostic::Diagnostic;
+use super::foreign;
 use super::keywords::{self, Key, Keyword, Kind, Scope};
 use super::lines::{LONGEST_LINE, Line, lines};
 use super::settings::{Settings, Value};
@@ -162,7 +163,9 @@ impl File {
         }
         let Some(keyword) = keywords::find(name) else {
             let mut error = Diagnostic::error(line.number, format!("unknown command \"{name}\""));
-            if let Some(near) = nearest(name) {
+            if let Some(here) = foreign::keyword(name) {
+                error = error.hint(here);
+            } else if let Some(near) = nearest(name) {
                 error = error.hint(format!("is {near} meant?"));
             }
             self.diagnostics.push(error);

@@ -160,6 +160,12 @@ fn time(name: &str, text: &str, zero: bool, context: &mut Context<'_>) -> Option
         ));
         Some(time)
     });
+    if let Some(time) = time.filter(|time| looks_like_milliseconds(name, text, *time)) {
+        context.warning(format!(
+            "{name} = {text} are {} seconds; milliseconds are written {text}ms",
+            time.as_secs()
+        ));
+    }
     match time {
         Some(time) if time > LONGEST => {
             context.error(format!("{name} is {text}"), "31 days at most");
@@ -171,6 +177,18 @@ fn time(name: &str, text: &str, zero: bool, context: &mut Context<'_>) -> Option
             None
         }
     }
+}
+
+/// A bare number where so many seconds make no sense, and HAProxy takes it for milliseconds. The words of ldirectord
+/// may have long times.
+fn looks_like_milliseconds(name: &str, text: &str, time: Duration) -> bool {
+    let least = match name {
+        "interval" | "fastinterval" | "downinterval" | "agentinterval" | "timeoutconnect"
+        | "timeoutresponse" => 100,
+        "checktimeout" | "negotiatetimeout" => 500,
+        _ => return false,
+    };
+    text.bytes().all(|byte| byte.is_ascii_digit()) && time >= Duration::from_secs(least)
 }
 
 fn exact_time(text: &str) -> Option<Duration> {

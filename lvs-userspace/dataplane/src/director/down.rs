@@ -2,9 +2,8 @@
 
 use std::sync::mpsc;
 
-use lvs_api::model::{ServerId, ServiceId};
+use lvs_api::model::{OnDown, ServerId, ServiceId};
 
-use super::on_down::OnDown;
 use super::parts::Director;
 use super::wanted::{canonical, canonical_service};
 

@@ -1,7 +1,7 @@
 //! A virtual service in the form the maps hold it, and read back from it.
 
 use lvs_api::model::{
-    Method, Persistence, ServerId, ServerSettings, ServiceId, ServiceSettings, Tunnel,
+    Method, OnDown, Persistence, ServerId, ServerSettings, ServiceId, ServiceSettings, Tunnel,
 };
 use lvs_api::protocol::{Refusal, RefusalKind};
 use lvs_api::snat::Snat;
@@ -10,7 +10,7 @@ use zerocopy::FromZeros as _;
 
 use super::services::Assigned;
 use super::wanted::Wanted;
-use super::{ftp, keys};
+use super::{ftp, keys, timeouts};
 use crate::scheduler::{Candidate, Scheduler};
 
 /// A plan with what it refers to, before places in the maps are allocated for it.
@@ -75,6 +75,7 @@ impl Layout {
                     0
                 },
             scheduler: scheduler.number(),
+            timeouts: timeouts::for_plan(settings.timeouts.unwrap_or_default()),
             ..Plan::new_zeroed()
         };
         Ok(Self {
@@ -96,6 +97,14 @@ pub(super) fn service_settings(plan: &Plan) -> Option<ServiceSettings> {
         }),
         one_packet: plan.flags & Plan::ONE_PACKET != 0,
         redispatch: Some(plan.flags & Plan::REDISPATCH != 0),
+        on_down: Some(if plan.flags & Plan::RESET != 0 {
+            OnDown::Reset
+        } else if plan.flags & Plan::RESCHEDULE != 0 {
+            OnDown::Reschedule
+        } else {
+            OnDown::Keep
+        }),
+        timeouts: Some(timeouts::of_plan(plan)),
         engine: None,
         filter: None,
     })
@@ -120,6 +129,11 @@ fn flags(settings: &ServiceSettings) -> u8 {
     settings.scheduler_flags & SCHEDULER_FLAGS
         | set(Plan::ONE_PACKET, settings.one_packet)
         | set(Plan::REDISPATCH, settings.redispatch == Some(true))
+        | set(Plan::RESET, settings.on_down == Some(OnDown::Reset))
+        | set(
+            Plan::RESCHEDULE,
+            settings.on_down == Some(OnDown::Reschedule),
+        )
 }
 
 fn member(settings: &ServerSettings, method: Method, assigned: Assigned) -> Member {

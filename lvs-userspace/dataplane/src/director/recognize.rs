@@ -30,12 +30,18 @@ pub struct Recognized {
     pub server: Server,
 }
 
-/// The bits of a record that the filter of its service sets.
-fn limited(service: &Service) -> u8 {
+/// The bits of a record that the filter of its service and its timeouts set.
+fn service_bits(service: &Service) -> u8 {
     let filter = service.wanted.settings.filter.as_ref();
     let limits = filter.map(|filter| filter.limits).unwrap_or_default();
     let set = |limit, bit| if limit == 0 { 0 } else { bit };
-    set(limits.open, Record::COUNTED) | set(limits.packets_per_second, Record::PACED)
+    let timeouts = service.wanted.settings.timeouts.unwrap_or_default();
+    set(limits.open, Record::COUNTED)
+        | set(limits.packets_per_second, Record::PACED)
+        | set(
+            timeouts.tcp | timeouts.tcp_fin | timeouts.udp,
+            Record::OWN_TIMEOUT,
+        )
 }
 
 impl Director {
@@ -100,7 +106,7 @@ impl Director {
             record: Record {
                 server: number,
                 service: u16::try_from(index).map_err(|_| Unrecognized::NoService)?,
-                method: keys::raw_method(method) | limited(service),
+                method: keys::raw_method(method) | service_bits(service),
                 persistence: persistence.map_or(0, |persistence| persistence.prefix + 1),
             },
             service: keys::key(&service.id),

@@ -9,10 +9,10 @@ use std::sync::atomic::Ordering;
 use lvs_common::abi::Server;
 use zerocopy::FromZeros as _;
 
-use super::on_down::OnDown;
 use super::trash::Trash;
 use crate::address::{family, narrow, widen};
 use crate::kernel::Maps;
+use lvs_api::model::OnDown;
 
 /// A server index in use.
 struct RealServer {

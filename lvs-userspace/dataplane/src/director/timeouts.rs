@@ -4,7 +4,7 @@ use std::mem::offset_of;
 use std::sync::atomic::Ordering;
 
 use lvs_api::protocol::{Refusal, RefusalKind, Timeouts};
-use lvs_common::abi::{self, Config};
+use lvs_common::abi::{self, Config, Plan};
 use lvs_common::connection::{Protocol, tcp, udp};
 
 use super::wanted::LONGEST_SECONDS;
@@ -19,14 +19,9 @@ const PLACES: [usize; 3] = [
 
 /// Stores the timeouts that are not 0.
 pub(super) fn set(config: &Mapping<Config>, timeouts: Timeouts) -> Result<(), Refusal> {
+    check(timeouts)?;
     let Timeouts { tcp, tcp_fin, udp } = timeouts;
     let seconds = [tcp, tcp_fin, udp];
-    if seconds.into_iter().any(|seconds| seconds > LONGEST_SECONDS) {
-        return Err(Refusal::new(
-            RefusalKind::Invalid,
-            format!("a timeout is at most {LONGEST_SECONDS} seconds"),
-        ));
-    }
     for (place, seconds) in PLACES.into_iter().zip(seconds) {
         let offset = offset_of!(Config, timeouts) + place * size_of::<u32>();
         if let (Some(word), true) = (config.word(0, offset), seconds > 0) {
@@ -34,6 +29,29 @@ pub(super) fn set(config: &Mapping<Config>, timeouts: Timeouts) -> Result<(), Re
         }
     }
     Ok(())
+}
+
+/// Refuses times that IPVS does not take either.
+pub(super) fn check(timeouts: Timeouts) -> Result<(), Refusal> {
+    let Timeouts { tcp, tcp_fin, udp } = timeouts;
+    if [tcp, tcp_fin, udp].into_iter().max() > Some(LONGEST_SECONDS) {
+        return Err(Refusal::new(
+            RefusalKind::Invalid,
+            format!("a timeout is at most {LONGEST_SECONDS} seconds"),
+        ));
+    }
+    Ok(())
+}
+
+/// A service's own timeouts as its plan has them.
+pub(super) fn for_plan(timeouts: Timeouts) -> [u32; 3] {
+    [timeouts.tcp, timeouts.tcp_fin, timeouts.udp].map(abi::ticks)
+}
+
+/// A service's own timeouts, from its plan.
+pub(super) fn of_plan(plan: &Plan) -> Timeouts {
+    let [tcp, tcp_fin, udp] = plan.timeouts.map(abi::seconds);
+    Timeouts { tcp, tcp_fin, udp }
 }
 
 /// The timeouts in force.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 
-use lvs_api::model::{Method, ServerId, ServiceId};
+use lvs_api::model::{Method, OnDown, ServerId, ServiceId};
 use lvs_api::protocol::Refusal;
 use lvs_common::abi::Load;
 use tracing::error;
@@ -153,11 +153,16 @@ impl Director {
     fn replace_service(&mut self, index: u32, service: Service) {
         let kept: HashSet<u32> = service.indexes().collect();
         let plan = service.plan;
+        let on_down = service.wanted.settings.on_down.unwrap_or_default();
         let Some(before) = self.services.insert(index, service) else {
             return;
         };
         for server in before.indexes().filter(|server| !kept.contains(server)) {
             self.servers.mark_deleted(server);
+            // No new connection is scheduled to it any more.
+            if on_down != OnDown::Keep {
+                self.set_down(server, on_down);
+            }
         }
         if before.plan != plan {
             self.retire_plan(before.plan);

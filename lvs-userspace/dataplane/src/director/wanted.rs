@@ -11,7 +11,7 @@ use lvs_api::protocol::{Edit, Refusal, RefusalKind};
 use lvs_api::snat::Snat;
 use lvs_common::abi::MAX_MEMBERS_PER_SERVICE;
 
-use super::filters;
+use super::{filters, timeouts};
 use crate::scheduler::Scheduler;
 
 /// Longest time IPVS takes: 31 days.
@@ -56,8 +56,14 @@ fn complete(settings: &ServiceSettings, now: Option<&ServiceSettings>) -> Servic
         .redispatch
         .or_else(|| now.and_then(|now| now.redispatch));
     let filter = || now.and_then(|now| now.filter.clone()).unwrap_or_default();
+    let on_down = settings.on_down.or_else(|| now.and_then(|now| now.on_down));
+    let timeouts = settings
+        .timeouts
+        .or_else(|| now.and_then(|now| now.timeouts));
     ServiceSettings {
         redispatch: Some(redispatch == Some(true)),
+        on_down: Some(on_down.unwrap_or_default()),
+        timeouts: Some(timeouts.unwrap_or_default()),
         filter: Some(settings.filter.clone().unwrap_or_else(filter)),
         ..settings.clone()
     }
@@ -216,6 +222,9 @@ pub fn check_service(service: &ServiceId, settings: &ServiceSettings) -> Result<
     }
     if let Some(filter) = &settings.filter {
         filters::check(filter, service.family())?;
+    }
+    if let Some(timeouts) = settings.timeouts {
+        timeouts::check(timeouts)?;
     }
     if let Some(persistence) = settings.persistence {
         let invalid = |message: &str| Err(Refusal::new(RefusalKind::Invalid, message));

@@ -18,6 +18,8 @@ fn settings(scheduler: &str) -> ServiceSettings {
         persistence: None,
         one_packet: false,
         redispatch: Some(false),
+        on_down: Some(lvs_api::model::OnDown::Keep),
+        timeouts: Some(lvs_api::protocol::Timeouts::default()),
         engine: None,
         filter: Some(lvs_api::filter::Filter::default()),
     }
@@ -158,6 +160,8 @@ fn an_edit_of_ipvsadm_keeps_what_ipvsadm_has_no_word_for() {
     };
     let silent = ServiceSettings {
         redispatch: None,
+        on_down: Some(lvs_api::model::OnDown::Keep),
+        timeouts: Some(lvs_api::protocol::Timeouts::default()),
         ..settings("wlc")
     };
     let edit = Edit::EditService {

@@ -1,15 +1,11 @@
 //! Updates of the tables, from everything that changed since the last ones.
 
-use lvs_api::health::State;
-use lvs_api::model::ServerId;
-use lvs_dataplane::director::OnDown;
 use tokio::sync::oneshot;
 use tracing::error;
 
 use super::events;
 use super::state::Controller;
 use crate::runner::now;
-use crate::service::StateChange;
 use crate::writer::{Job, Task};
 
 impl Controller {
@@ -25,13 +21,16 @@ impl Controller {
             if let Some(wake) = reconciled.wake {
                 self.wakes.entry(wake).or_default().push(id);
             }
-            if reconciled.update.is_empty() && reconciled.changes.is_empty() {
+            if reconciled.update.is_empty()
+                && reconciled.changes.is_empty()
+                && reconciled.turned.is_empty()
+            {
                 continue;
             }
             let time = events::seconds_since_1970();
             events::stamp(service, &reconciled.changes, now);
             let job = Job {
-                turned: turned(&reconciled.changes, service.configured.on_down),
+                turned: reconciled.turned,
                 events: events::events(service, &reconciled.changes, time),
                 commands: events::commands(service, &reconciled.changes),
                 event_command: self.globals.event_command.clone(),
@@ -52,14 +51,4 @@ impl Controller {
             error!("the tables are not written any more: the writer has ended");
         }
     }
-}
-
-/// Servers whose state changed, and the fate of their connections.
-fn turned(changes: &[StateChange], on_down: OnDown) -> Vec<(ServerId, OnDown)> {
-    let turned = changes.iter().filter_map(|change| match change {
-        StateChange::Server(server, State::Down) => Some((*server, on_down)),
-        StateChange::Server(server, State::Up) => Some((*server, OnDown::Keep)),
-        _ => None,
-    });
-    turned.collect()
 }

@@ -15,6 +15,8 @@ fn settings(scheduler: &str, persistence: Option<(u32, u8)>) -> ServiceSettings 
         persistence: persistence.map(|(timeout, prefix)| Persistence { timeout, prefix }),
         one_packet: false,
         redispatch: None,
+        on_down: None,
+        timeouts: None,
         engine: None,
         filter: None,
     }

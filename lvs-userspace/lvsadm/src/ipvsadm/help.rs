@@ -66,6 +66,7 @@ Usage: PROGRAM COMMAND [OPTION...]   (without a command: list everything)
 Services:
   -A, --add-service SERVICE     add a virtual service
         [-s SCHEDULER] [-p [SECONDS]] [-M NETMASK] [-o] [--pe ENGINE] [-b FLAGS]
+        [--redispatch yes|no] [--ondown keep|reschedule|reset] [--idle-timeout TCP,TCPFIN,UDP]
   -E, --edit-service SERVICE    set it again: options that are not given get their defaults
   -D, --delete-service SERVICE  delete it with its real servers
   -C, --clear                   delete all services
@@ -73,7 +74,7 @@ Real servers:
   -a, --add-server SERVICE -r SERVER     add a real server
         [-g|-i|-m] [-w WEIGHT] [-x UPPER] [-y LOWER] [--snat SOURCE] [TUNNEL OPTIONS]
   -e, --edit-server SERVICE -r SERVER    set it again, as -E; `-w 0` drains it
-  -d, --delete-server SERVICE -r SERVER  delete it: packets of its connections are dropped
+  -d, --delete-server SERVICE -r SERVER  delete it: see --ondown for its connections
 Looking:
   -L, -l, --list [SERVICE]      services and real servers, with one of
         --stats                 counters since the last -Z
@@ -120,6 +121,14 @@ Options of services:
   -o, --ops                 each packet is scheduled on its own (UDP)
   --pe ENGINE               persistence by content: sip
   -b, --sched-flags LIST    sh-fallback,sh-port (sh), mh-fallback,mh-port (mh), flag-1,flag-2,flag-3
+  --redispatch yes|no       a client that repeats its SYN goes to another server (no)
+  --ondown WHAT             connections of a server that is deleted or down (keep). keep: their packets
+                            are dropped until it is back. reschedule: a SYN or datagram goes to another
+                            server, anything else is answered with a reset (expire_nodest_conn).
+                            reset: the same, and both sides are reset at once
+  --idle-timeout T,F,U      seconds without a packet after which connections are forgotten:
+                            established and closing TCP, UDP; 0 for those of --set
+  With -E these three stay as they are unless given; -S prints them where they are set.
 Schedulers: rr and wrr take turns, lc and wlc choose the fewest connections, sh and mh hash the
 client, dh hashes the service's address. The w in front: by weight.
 

@@ -94,6 +94,34 @@ pub(super) const VIRTUAL: &[Keyword] = &[
                exception.",
     },
     Keyword {
+        key: Key::TcpTimeout,
+        name: "tcptimeout",
+        scope: Scope::BOTH,
+        kind: Kind::Time { zero: true },
+        default: "that of `lvsadm --set`, 900 s unless it was changed",
+        example: "tcptimeout = 2h",
+        text: "Time without a packet after which an established TCP connection is forgotten (whole seconds); \
+               0: the default. It holds for connections that begin, or change their state, from then on.",
+    },
+    Keyword {
+        key: Key::TcpFinTimeout,
+        name: "tcpfintimeout",
+        scope: Scope::BOTH,
+        kind: Kind::Time { zero: true },
+        default: "that of `lvsadm --set`, 120 s unless it was changed",
+        example: "tcpfintimeout = 60",
+        text: "The same for a TCP connection that one side has closed.",
+    },
+    Keyword {
+        key: Key::UdpTimeout,
+        name: "udptimeout",
+        scope: Scope::BOTH,
+        kind: Kind::Time { zero: true },
+        default: "that of `lvsadm --set`, 300 s unless it was changed",
+        example: "udptimeout = 10",
+        text: "The same for UDP.",
+    },
+    Keyword {
         key: Key::ServiceName,
         name: "servicename",
         scope: Scope::VIRTUAL,
@@ -403,10 +431,26 @@ pub(super) const CHANGES: &[Keyword] = &[
         kind: Kind::Word(&["keep", "reset", "reschedule"]),
         default: "`keep`",
         example: "ondown = reset",
-        text: "What becomes of the connections of a server that died. `keep`: nothing. `reschedule`: a SYN or \
-               a UDP datagram goes to another server, and any other TCP segment is answered with a reset: no \
-               other server could go on with its stream. `reset`: the same, and clients that wait in silence \
-               are made to speak, so that they are reset within a second or two.",
+        text: "What becomes of the connections of a server that goes down, is taken out (`maint`, \
+               `maintenancedir`, its agent) or leaves the file. `keep`: nothing, as with ldirectord. With \
+               `quiescent` their packets go to the server as before; without it the server leaves the tables, and until \
+               it is back they are dropped: clients wait until their own timeouts. `reschedule`: a SYN or a UDP datagram goes to \
+               another server, and any other TCP segment is answered with a reset: no other server could go on with \
+               its stream. `reset`: the same, and at once on both sides: clients that wait in silence are made to speak, \
+               and the server, which may be alive, is sent a reset, so that it lets go of sessions, transactions and \
+               locks. It takes a second or two.",
+    },
+    Keyword {
+        key: Key::Preset,
+        name: "preset",
+        scope: Scope::GLOBAL,
+        kind: Kind::Word(&["modern"]),
+        default: "none: a file in ldirectord's words means what it means there",
+        example: "preset = modern",
+        text: "Defaults for whoever begins today, as if they stood at the beginning of the file: `ondown = reset`, \
+               `redispatch = yes`, `interval = 2s`, `fastinterval = 500ms`, `fall = 2`, `rise = 2`, `jitter = 10`, \
+               `checktimeout = 2s`, `negotiatetimeout = 2s`. What the file says itself takes precedence, by these \
+               words or by the older ones `checkinterval` and `failurecount`.",
     },
     Keyword {
         key: Key::Redispatch,

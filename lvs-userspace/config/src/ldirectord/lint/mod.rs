@@ -14,6 +14,7 @@ use lvs_health::model::{Configuration, RealServer, Virtual};
 use super::diagnostic::Diagnostic;
 use super::keywords::Key;
 use super::reader::{File, Section};
+use super::settings::Settings;
 
 /// Finds what is doubtful; takes servers that are named twice out of the configuration.
 pub(super) fn lint(
@@ -44,10 +45,14 @@ pub(super) fn lint(
         lint.duplicates(service);
         lint.service(service);
         lint.servers(service);
+        lint.sessions(&file.globals, service);
         scopes::section(section, &file.globals, diagnostics);
         probes::probes(&file.globals, section, service, diagnostics);
     }
 }
+
+/// Services whose connections are sessions.
+const DATABASES: [&str; 2] = ["sql", "redis"];
 
 struct Lint<'a> {
     section: &'a Section,
@@ -147,6 +152,32 @@ impl Lint<'_> {
                 line,
                 "ops = yes has no effect: the virtual service is not UDP",
                 "remove it",
+            );
+        }
+    }
+
+    /// Connections to a database are long, and its clients wait for answers: what becomes of them has to be decided.
+    fn sessions(&mut self, globals: &Settings, service: &Virtual) {
+        let said = [&self.section.settings, globals];
+        if said
+            .iter()
+            .any(|settings| settings.get(Key::OnDown).is_some())
+        {
+            return;
+        }
+        let is_database = |check: &Arc<Check>| match &check.kind {
+            Kind::Negotiate(checker) | Kind::Combined { checker, .. } => {
+                DATABASES.contains(&checker.name())
+            }
+            _ => false,
+        };
+        let mut checks = service.servers.iter().flat_map(|server| &server.checks);
+        if checks.any(is_database) {
+            self.warn(
+                service.line,
+                "a database without ondown: clients of a server that goes down wait until their own timeouts, and one \
+                 that lives keeps their sessions and locks",
+                "add ondown = reset (or ondown = keep, if that is meant)",
             );
         }
     }

@@ -99,6 +99,9 @@ fn doubtful_files_are_told() {
             "/no/file",
         ),
         (&[REAL, "service = mysql"], 3, "login and request"),
+        (&[REAL, "service = mysql"], 1, "database without ondown"),
+        (&[REAL, "interval = 2000"], 3, "2000ms"),
+        (&[REAL, "checktimeout = 1000"], 3, "1000ms"),
         (&[REAL, "service = radius"], 3, "secret"),
         (&[REAL, "service = simpletcp"], 3, "any line"),
         (&[REAL, "service = http_proxy"], 3, "whole URL"),
@@ -268,4 +271,47 @@ fn an_old_word_that_is_understood_is_not_reported_at_every_start() {
         diagnostics.iter().all(|d| d.harmless == (d.line == 1)),
         "{diagnostics:?}"
     );
+}
+
+#[test]
+fn words_of_other_products_lead_to_ours() {
+    let real = "real = 10.0.0.1:80 masq";
+    for (line, part) in [
+        ("balance roundrobin", "scheduler"),
+        ("inter = 2000", "interval"),
+        ("fastinter = 500", "fastinterval"),
+        ("maxconn = 100", "u:NUMBER"),
+        ("server = web1 10.0.0.1:80", "real = "),
+        ("delay_loop = 6", "interval"),
+        ("lb_kind = DR", "gate"),
+        ("scheduler = roundrobin", "wrr for roundrobin"),
+        ("scheduler = leastconn", "wlc for leastconn"),
+        ("real = 10.0.0.2:80 masq weight=3", "masq 3"),
+        ("real = 10.0.0.2:80 masq 3 inter=2000", "interval"),
+    ] {
+        let errors = told(&section(&[real, line]), Error);
+        assert_eq!(errors.len(), 1, "{line}: {errors:?}");
+        assert!(errors[0].1.contains(part), "{line}: {errors:?}");
+    }
+    for address in ["0.0.0.0", "*"] {
+        let text = format!("virtual = {address}:80\n    {real}\n");
+        let errors = told(&text, Error);
+        assert!(errors[0].1.contains("firewall mark"), "{errors:?}");
+    }
+}
+
+#[test]
+fn a_database_whose_ondown_is_decided_is_beyond_doubt() {
+    let lines = [
+        "real = 10.0.0.1:3306 masq",
+        "service = mysql",
+        "login = \"a\"",
+        "request = \"SELECT 1\"",
+    ];
+    for decided in ["ondown = reset", "ondown = keep"] {
+        assert_eq!(warnings(&[&lines[..], &[decided]].concat()), []);
+    }
+    // As it is by the preset.
+    let text = "preset = modern\n".to_owned() + &section(&lines);
+    assert_eq!(told(&text, Warning), []);
 }

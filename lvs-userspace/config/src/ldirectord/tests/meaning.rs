@@ -214,6 +214,7 @@ fn settings_of_the_service() {
         ]
     );
     assert!(service.quiescent && !service.clean_stop && service.all_backups);
+    assert_eq!(settings.on_down, Some(OnDown::Reset));
     assert_eq!(service.on_down, OnDown::Reset);
     assert_eq!((service.quorum.weight, service.quorum.hysteresis), (2, 1));
     assert_eq!(service.quorum.up_command.as_deref(), Some("/bin/up x"));
@@ -438,4 +439,37 @@ virtual = 10.0.0.3:80
         service.servers[0].checks[0].timeout,
         Duration::from_secs(10)
     );
+}
+
+#[test]
+fn idle_timeouts_are_those_of_the_service_or_the_file() {
+    let text = "udptimeout = 10\ntcptimeout = 1h\n".to_owned()
+        + &section(&["real = 10.0.0.1:80 gate", "tcptimeout = 1500ms"]);
+    let timeouts = only(&text).settings.timeouts.unwrap();
+    let found = (timeouts.tcp, timeouts.tcp_fin, timeouts.udp);
+    assert_eq!(found, (2, 0, 10));
+}
+
+#[test]
+fn a_preset_says_what_the_file_does_not() {
+    let real = section(&["real = 10.0.0.1:80 gate", "rise = 4"]);
+    let service = only(&format!("preset = modern\nfastinterval = 100ms\n{real}"));
+    let rhythm = service.servers[0].rhythm;
+    assert_eq!(service.on_down, OnDown::Reset);
+    assert_eq!(service.settings.redispatch, Some(true));
+    let times = [rhythm.interval, rhythm.fast].map(|time| time.as_millis());
+    assert_eq!(times, [2000, 100]);
+    assert_eq!((rhythm.fall, rhythm.rise, rhythm.jitter), (2, 4, 10));
+    // Old words of the file go first, and the order does not matter.
+    let service = only(&format!(
+        "checkinterval = 7\nfailurecount = 3\npreset = modern\nondown = keep\n{real}"
+    ));
+    let rhythm = service.servers[0].rhythm;
+    assert_eq!((rhythm.interval.as_secs(), rhythm.fall), (7, 3));
+    assert_eq!(service.on_down, OnDown::Keep);
+    // Without it, the file means what it means to ldirectord.
+    let service = only(&real);
+    assert_eq!(service.on_down, OnDown::Keep);
+    assert_eq!(service.settings.redispatch, Some(false));
+    assert_eq!(service.servers[0].rhythm.interval.as_secs(), 10);
 }

@@ -1,0 +1,40 @@
+//! `preset = modern`: defaults that were not possible with ldirectord, for whoever begins today.
+
+use std::time::Duration;
+
+use super::keywords::Key;
+use super::reader::File;
+use super::settings::Value;
+
+/// Fills in what the preset of a file says and the file itself does not, as if it stood at its beginning.
+pub(super) fn apply(file: &mut File) {
+    let Some(line) = file.globals.get(Key::Preset).map(|entry| entry.line) else {
+        return;
+    };
+    let word = |word: &str| Value::Text(word.to_owned());
+    let time = |ms| Value::Time(Duration::from_millis(ms));
+    // Older words that say the same go first.
+    let defaults: [(Key, Option<Key>, Value); 9] = [
+        (Key::OnDown, None, word("reset")),
+        (Key::Redispatch, None, Value::Flag(true)),
+        (Key::Interval, Some(Key::CheckInterval), time(2000)),
+        (Key::FastInterval, Some(Key::CheckInterval), time(500)),
+        (Key::Fall, Some(Key::FailureCount), Value::Number(2)),
+        (Key::Rise, None, Value::Number(2)),
+        (Key::Jitter, None, Value::Number(10)),
+        (Key::CheckTimeout, Some(Key::NegotiateTimeout), time(2000)),
+        (Key::NegotiateTimeout, Some(Key::CheckTimeout), time(2000)),
+    ];
+    let said: Vec<bool> = defaults
+        .iter()
+        .map(|(key, older, _)| {
+            let globals = &file.globals;
+            globals.get(*key).is_some() || older.is_some_and(|key| globals.get(key).is_some())
+        })
+        .collect();
+    for ((key, _, value), said) in defaults.into_iter().zip(said) {
+        if !said {
+            file.globals.push(key, line, value);
+        }
+    }
+}
