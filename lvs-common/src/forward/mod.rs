@@ -382,6 +382,17 @@ fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
         | Stage::InsertConnection
         | Stage::TableFull => Verdict::pass(Reason::NoConnection),
     };
+    conclude(packet, tables, work, verdict)
+}
+
+/// The end of a packet that its last stage leaves to be answered or held.
+#[inline(always)]
+fn conclude<F: Network, P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: T,
+    work: &Work<F>,
+    verdict: Verdict,
+) -> Verdict {
     if verdict == Verdict::ANSWER {
         if fragmentation::fragment(packet, &work.forward) {
             return Verdict::drop(Reason::TooBigHeld);

@@ -4,7 +4,7 @@
 //! part in the table's protocol like any packet: an entry is whoever's exchange of its tag wins, and
 //! the winner accounts for exactly the state it replaced.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::mem::offset_of;
 
 use lvs_common::abi::{Load, MAX_SERVICES, Mac};
@@ -31,7 +31,7 @@ pub struct Sweeper {
     /// Entries that stayed in the last sweep, by the service that scheduled them.
     holdings: Vec<u32>,
     /// Ethernet addresses that replies of connections go to which stayed in the last sweep.
-    client_macs: HashSet<Mac>,
+    client_macs: BTreeSet<Mac>,
     /// The last of them: most connections have the same.
     last_mac: Mac,
 }
@@ -59,7 +59,7 @@ impl Sweeper {
     }
 
     /// Ethernet addresses that replies go to (NAT), of the connections that stayed in the last sweep.
-    pub const fn client_macs(&self) -> &HashSet<Mac> {
+    pub const fn client_macs(&self) -> &BTreeSet<Mac> {
         &self.client_macs
     }
 

@@ -239,7 +239,11 @@ impl<F: Family> EntryMapping<F> {
         }
         let mac = offset_of!(Entry<F>, client) + offset_of!(Client, mac);
         let word = |at| self.load(way, at).unwrap_or(0).to_ne_bytes();
-        let ([a, b, c, d], [e, f, ..]) = (word(mac), word(mac + 4));
-        [a, b, c, d, e, f]
+        let mut bytes = [0; 6];
+        let words = [word(mac), word(mac + 4)];
+        for (to, from) in bytes.iter_mut().zip(words.as_flattened()) {
+            *to = *from;
+        }
+        bytes
     }
 }

@@ -3,7 +3,7 @@
 //! The kernel does not see the frames that the program sends. Left alone it would keep the Ethernet address of a router
 //! that went silently to another machine, and nobody would ask again.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use lvs_common::abi::Mac;
 use rtnetlink::packet_core::NLM_F_CREATE;
@@ -20,7 +20,7 @@ use crate::netlink::{Error, Requests};
 
 /// Tells the kernel that the neighbours with these Ethernet addresses are in use which it has not heard from for a
 /// while (stale): it asks them as it does those that it sends to itself, and gives up those that do not answer.
-pub async fn confirm(requests: &mut Requests, used: &HashSet<Mac>) -> Result<(), Error> {
+pub async fn confirm(requests: &mut Requests, used: &BTreeSet<Mac>) -> Result<(), Error> {
     let all = RouteNetlinkMessage::GetNeighbour(NeighbourMessage::default());
     let neighbours = requests.dump(all).await?;
     let stale: Vec<_> = neighbours
@@ -40,7 +40,7 @@ pub async fn confirm(requests: &mut Requests, used: &HashSet<Mac>) -> Result<(),
 }
 
 /// The neighbour of a message, if it is to be confirmed. One that somebody else keeps is not.
-fn stale(message: &RouteNetlinkMessage, used: &HashSet<Mac>) -> Option<NeighbourKey> {
+fn stale(message: &RouteNetlinkMessage, used: &BTreeSet<Mac>) -> Option<NeighbourKey> {
     let RouteNetlinkMessage::NewNeighbour(found) = message else {
         return None;
     };
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn only_stale_neighbours_in_use_are_confirmed() {
         use NeighbourState as State;
-        let used = HashSet::from([MAC]);
+        let used = BTreeSet::from([MAC]);
         let none = NeighbourFlags::empty();
         let stale = |state, mac, flags| stale(&message(state, mac, flags), &used).is_some();
         assert!(stale(State::Stale, MAC, none));

@@ -89,14 +89,13 @@ impl RouteChanges {
                     Burst::Messages(messages) => {
                         let mut changed = false;
                         for message in &messages {
-                            changed |= match &message.0 {
-                                Some(message) => decode::update(message)
-                                    .is_some_and(|update| self.known.apply(update)),
-                                None => {
-                                    self.settings = true;
-                                    true
-                                }
-                            };
+                            if let Some(message) = &message.0 {
+                                changed |= decode::update(message)
+                                    .is_some_and(|update| self.known.apply(update));
+                            } else {
+                                self.settings = true;
+                                changed = true;
+                            }
                         }
                         changed
                     }

@@ -1,6 +1,6 @@
 //! State of the daemon for requests and tasks.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -41,7 +41,7 @@ pub(crate) struct Control {
     keep_addresses: bool,
     interfaces: Mutex<(Vec<Interface>, Vec<LostFrames>)>,
     not_sent: Mutex<NotSent>,
-    client_macs: Mutex<Arc<HashSet<Mac>>>,
+    client_macs: Mutex<Arc<BTreeSet<Mac>>>,
     /// Listings of connections that go on at a time: other requests are to be answered, too.
     listings: Semaphore,
     /// As of the last sweep, and when that was.
@@ -180,12 +180,12 @@ impl Control {
     }
 
     /// Sets the Ethernet addresses that replies go to, by the connections that the last sweep met.
-    pub(crate) fn set_client_macs(&self, macs: HashSet<Mac>) {
+    pub(crate) fn set_client_macs(&self, macs: BTreeSet<Mac>) {
         *self.client_macs.lock() = Arc::new(macs);
     }
 
     /// The Ethernet addresses that replies go to.
-    pub(crate) fn client_macs(&self) -> Arc<HashSet<Mac>> {
+    pub(crate) fn client_macs(&self) -> Arc<BTreeSet<Mac>> {
         Arc::clone(&self.client_macs.lock())
     }
 
