@@ -170,9 +170,12 @@ fn a_restore_waits_for_no_real_server_that_is_switched_off() {
         return;
     };
     let lines: String = (20..220)
-        .map(|host| {
+        .flat_map(|host| {
             let service = format!("-t 10.1.0.200:{}", 1000 + host);
-            format!("-A {service} -s rr\n-a {service} -r 10.2.0.{host}:80 -m\n")
+            [
+                format!("-A {service} -s rr\n"),
+                format!("-a {service} -r 10.2.0.{host}:80 -m\n"),
+            ]
         })
         .collect();
     let start = Instant::now();
@@ -230,17 +233,15 @@ fn a_restore_that_finds_no_room_keeps_what_has_room_and_an_atomic_one_nothing() 
         .unwrap();
     lab.director.lvsadm("-A -t 10.1.0.200:80 -s rr").unwrap();
     // Maglev needs 4,093 slots for each.
-    let mut lines = String::from("-E -t 10.1.0.200:80 -s wlc\n");
-    for port in [81, 82] {
-        let service = format!("-t 10.1.0.200:{port}");
-        lines += &format!("-A {service} -s mh\n-a {service} -r 10.2.0.11:80 -m\n");
-    }
+    let lines = "-E -t 10.1.0.200:80 -s wlc\n\
+        -A -t 10.1.0.200:81 -s mh\n-a -t 10.1.0.200:81 -r 10.2.0.11:80 -m\n\
+        -A -t 10.1.0.200:82 -s mh\n-a -t 10.1.0.200:82 -r 10.2.0.11:80 -m\n";
     let before = lab.director.lvsadm("-Sn").unwrap();
-    let output = restore(&lab, &["--atomic"], &lines);
+    let output = restore(&lab, &["--atomic"], lines);
     assert_eq!(output.status.code(), Some(255), "{output:?}");
     assert_eq!(lab.director.lvsadm("-Sn").unwrap(), before);
 
-    let output = restore(&lab, &[], &lines);
+    let output = restore(&lab, &[], lines);
     assert_eq!(output.status.code(), Some(255), "{output:?}");
     assert_eq!(
         lab.director.lvsadm("-Sn").unwrap(),
@@ -272,9 +273,12 @@ fn ten_thousand_services_are_taken_by_default_in_little_memory() {
         return;
     };
     let lines: String = (0..10_000)
-        .map(|number| {
+        .flat_map(|number| {
             let service = format!("-t 10.200.{}.{}:80", number / 250, number % 250);
-            format!("-A {service} -s wlc\n-a {service} -r 10.2.0.11:80 -m\n")
+            [
+                format!("-A {service} -s wlc\n"),
+                format!("-a {service} -r 10.2.0.11:80 -m\n"),
+            ]
         })
         .collect();
     let output = restore(&lab, &["--atomic"], &lines);

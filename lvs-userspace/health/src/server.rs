@@ -32,6 +32,10 @@ impl CheckState {
 
 /// A real server.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is somebody else's word, and any of them may come with any other"
+)]
 pub(crate) struct Server {
     /// Its configuration.
     pub(crate) configured: RealServer,

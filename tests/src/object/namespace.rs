@@ -64,9 +64,9 @@ pub(super) fn take_address(frame: &[u8]) -> Result<()> {
     if ADDRESS.replace(*address) == *address {
         return Ok(());
     }
-    let [a, b, c, d, e, f] = *address;
+    let address = address.map(|byte| format!("{byte:x}")).join(":");
     // Neighbours are forgotten with the address.
-    let lines = format!("link set front address {a:x}:{b:x}:{c:x}:{d:x}:{e:x}:{f:x}\n{NEIGHBOURS}");
+    let lines = format!("link set front address {address}\n{NEIGHBOURS}");
     ip(&lines)
 }
 

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 
 use lvs_api::model::Family::Ipv6;
-use lvs_health::checkers::http::{Http, HttpProxy};
+use lvs_health::checkers::http::{Http, HttpProxy, Limits};
 use lvs_health::checkers::tls::Handshake;
 use lvs_health::credentials::Credentials;
 use lvs_health::probe::tls::Tls;
@@ -23,6 +23,7 @@ fn http(request: &str) -> Http {
         receive: None,
         credentials: Credentials::default(),
         redirects: 0,
+        limits: Limits::default(),
         tls: None,
     }
 }

@@ -109,6 +109,56 @@ fn to_second(packet: &Packet, family: u8, method: Method) -> Packet {
     packet
 }
 
+/// A client's segment, sent again and again: the reset of the server's side first, as the server may be alive, then
+/// those of the client's.
+fn both_sides_are_reset(object: &Object, family: u8, method: Method, asked: &Packet) {
+    let Content::Tcp {
+        ports: [client, _], ..
+    } = asked.content
+    else {
+        panic!("no segment: {asked:?}");
+    };
+    let reset = Packet {
+        to: asked.from,
+        from: asked.to,
+        identification: 0,
+        dont_fragment: true,
+        ..Packet::new(
+            asked.destination,
+            asked.source,
+            Content::Reset {
+                ports: [PORT, client],
+            },
+        )
+    };
+    let onward = Packet {
+        content: Content::ServerReset {
+            ports: [client, PORT],
+        },
+        identification: 0,
+        dont_fragment: family == 4,
+        ..asked.clone()
+    };
+    let fate = Fate::tx(&forwarded(&onward, family, method));
+    check(
+        object,
+        &format!("the server's side, {method:?} over IPv{family}"),
+        &asked.frame(),
+        Reason::ServerReset,
+        fate,
+    );
+    for time in ["first", "second"] {
+        let fate = Fate::tx(&reset);
+        check(
+            object,
+            &format!("{time}, {method:?} over IPv{family}"),
+            &asked.frame(),
+            Reason::Reset,
+            fate,
+        );
+    }
+}
+
 #[test]
 fn connections_of_a_down_server_are_rescheduled_or_reset() {
     let Some(object) = load() else { return };
@@ -172,46 +222,7 @@ fn connections_of_a_down_server_are_rescheduled_or_reset() {
             fate,
         );
         let asked = segment(established, ACK, b"GET / HTTP/1.1");
-        let reset = Packet {
-            to: asked.from,
-            from: asked.to,
-            identification: 0,
-            dont_fragment: true,
-            ..Packet::new(
-                asked.destination,
-                asked.source,
-                Content::Reset {
-                    ports: [PORT, established],
-                },
-            )
-        };
-        // The server may be alive: its side goes first.
-        let onward = Packet {
-            content: Content::ServerReset {
-                ports: [established, PORT],
-            },
-            identification: 0,
-            dont_fragment: family == 4,
-            ..asked.clone()
-        };
-        let fate = Fate::tx(&forwarded(&onward, family, method));
-        check(
-            &object,
-            &sentence("the server's"),
-            &asked.frame(),
-            Reason::ServerReset,
-            fate,
-        );
-        for time in ["first", "second"] {
-            let fate = Fate::tx(&reset);
-            check(
-                &object,
-                &sentence(time),
-                &asked.frame(),
-                Reason::Reset,
-                fate,
-            );
-        }
+        both_sides_are_reset(&object, family, method, &asked);
         assert_eq!(connections(&object, id, one), (0, 1));
         assert_eq!(connections(&object, id, two), (1, 0));
 
