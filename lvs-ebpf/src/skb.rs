@@ -148,17 +148,18 @@ impl Context for Skb {
         let Some(mut held) = maps::held_fragments.reserve::<HeldFrame>(0) else {
             return false;
         };
+        let interface = field!(self, ifindex);
+        // The outer tag lies beside the packet: here it is in the frame again.
+        let [a, b] = (field!(self, vlan_proto) as u16).to_ne_bytes();
+        let [c, d] = (field!(self, vlan_tci) as u16).to_be_bytes();
         let frame = held.as_mut_ptr();
         // SAFETY: the memory reserved, as large as a held frame; the helper writes no more than it is told to, which
         // fits. Bytes beyond are never looked at.
         let loaded = unsafe {
-            (&raw mut (*frame).interface).write(field!(self, ifindex));
+            (&raw mut (*frame).interface).write(interface);
             (&raw mut (*frame).length).write((ADDRESSES + tag + rest) as u16);
             (&raw mut (*frame).mtu).write(mtu as u16);
             let bytes: *mut u8 = (&raw mut (*frame).bytes).cast();
-            // The outer tag lies beside the packet: here it is in the frame again.
-            let [a, b] = (field!(self, vlan_proto) as u16).to_ne_bytes();
-            let [c, d] = (field!(self, vlan_tci) as u16).to_be_bytes();
             bytes
                 .add(ADDRESSES)
                 .cast::<[u8; TAG]>()
