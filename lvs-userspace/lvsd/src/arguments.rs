@@ -293,19 +293,24 @@ Commands, for the daemon of a FILE (as ldirectord's, whose name lvsd may be call
   stop             stop it; returns when it has ended
   restart          stop it, if it runs, and start it: services and connections stay in the kernel
   try-restart      the same, but nothing if it does not run
-  reload, force-reload  make it read its file again; the exit status says whether the file is in effect
+  reload, force-reload
+                   make it read its file again; the exit status says whether the file is in effect
   status           print whether it runs
-  check FILE       validate a file: print the services that it sets up, as lines of ipvsadm, and on the
-                   error output errors and warnings (exit status 2; of warnings only with --strict)
+  check FILE       validate a file: print the services that it sets up, as lines of ipvsadm, and on
+                   the error output errors and warnings (exit status 2; of warnings only with
+                   --strict)
 
-Exit status: 0 done; 1 it failed, there is no such file, or (reload) the daemon does not run; 2 the file
-is wrong: nothing was changed; 255 a wrong command line. Of status: 0 it runs; 1 it ended without
-removing its pid file; 3 it does not run.
+Exit status: 0 done; 1 it failed, there is no such file, or (reload) the daemon does not run; 2 the
+file is wrong: nothing was changed; 255 a wrong command line. Of status: 0 it runs; 1 it ended
+without removing its pid file; 3 it does not run.
 
 The log of a daemon in the background is in its file's `logfile`, or /var/log/ldirectord.log.
 
 Signals:
-  SIGTERM, SIGINT  stop; the kernel goes on forwarding (but see --detach-on-exit)
+  SIGTERM, SIGINT  stop: hand the virtual addresses over to a peer or remove them (but see
+                   --keep-addresses), and withdraw the services of an ldirectord.cf (but see its
+                   cleanstop); the kernel goes on forwarding for all others (but see
+                   --detach-on-exit)
   SIGHUP           read the configuration again
   SIGUSR2          end and withdraw nothing, for another lvsd to go on
 
@@ -319,9 +324,10 @@ Examples:
   lvsadm -a -t 192.0.2.10:80 -r 10.0.0.2 -g
   lvsadm -Ln --stats
 
-The virtual address has to reach this machine (be one of its own, or routed to it), as with IPVS. The
-program needs Linux 6.1 or newer and the capabilities CAP_NET_ADMIN, CAP_BPF and CAP_PERFMON; to ping
-real servers CAP_NET_RAW, and for checkpath = service CAP_SYS_ADMIN too, which is given up after the start.";
+The virtual address has to reach this machine (be one of its own, or routed to it), as with IPVS.
+The program needs Linux 6.1 or newer and the capabilities CAP_NET_ADMIN, CAP_BPF and CAP_PERFMON; to
+ping real servers CAP_NET_RAW, and for checkpath = service CAP_SYS_ADMIN too, which is given up
+after the start.";
 
 #[cfg(test)]
 mod tests {

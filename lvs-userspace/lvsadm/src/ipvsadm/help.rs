@@ -121,11 +121,12 @@ Options of services:
   -o, --ops                 each packet is scheduled on its own (UDP)
   --pe ENGINE               persistence by content: sip
   -b, --sched-flags LIST    sh-fallback,sh-port (sh), mh-fallback,mh-port (mh), flag-1,flag-2,flag-3
-  --redispatch yes|no       a client that repeats its SYN goes to another server (no)
-  --ondown WHAT             connections of a server that is deleted or down (keep). keep: their packets
-                            are dropped until it is back. reschedule: a SYN or datagram goes to another
-                            server, anything else is answered with a reset (expire_nodest_conn).
-                            reset: the same, and both sides are reset at once
+  --redispatch yes|no       a SYN after one that was not answered, or by NAT refused, goes to
+                            another server (no)
+  --ondown WHAT             connections of a server that is deleted or down (keep). keep: their
+                            packets are dropped until it is back. reschedule: a SYN or datagram goes
+                            to another server, anything else is answered with a reset
+                            (expire_nodest_conn). reset: the same, and both sides are reset at once
   --idle-timeout T,F,U      seconds without a packet after which connections are forgotten:
                             established and closing TCP, UDP; 0 for those of --set
   With -E these three stay as they are unless given; -S prints them where they are set.
