@@ -18,8 +18,9 @@
 //!        │               ├─────────────┼─────────────►│
 //!        ▼               ▼             ▼              ▼
 //!    ToServer        ToServer        Reset        schedule ──► Reply · NoServer · ToServer · Ended
-//!    ProbeAnswer                     ToServer · Ended │
-//!    Ended                         ┌──────────────────┤
+//!    ProbeAnswer                     ResetServer      │
+//!    Ended                           ToServer · Ended │
+//!                                  ┌──────────────────┤
 //!                        Persistent│                  │
 //!                                  ▼                  │
 //!                               recall ──────────────►│
@@ -46,6 +47,7 @@
 //!  ProbeAnswer ──► probe_answer ─────────────┘
 //!  NoServer ─────► icmp_answer ──► verdict      too big, TTL used up, unreachable: from the three above, too
 //!  Reset ────────► reset ────────► verdict
+//!  ResetServer ──► reset ────────► ToServer · Reset
 //!  Ended ────────► the verdict that the stage left; a fragment without ports is held and comes again
 //!
 //!  classify asks `filter` about each packet of a connection whose client's packets are limited, schedule about each

@@ -86,7 +86,8 @@ pub struct ServiceSettings {
     /// One-packet scheduling.
     #[serde(default)]
     pub one_packet: bool,
-    /// Redispatch: a client that repeats its SYN goes to another real server than the one that did not answer.
+    /// Redispatch: a client that repeats its SYN goes to another real server than the one that did not answer it or,
+    /// by NAT, refused it.
     /// None, as ipvsadm has no option for it: an edit leaves it unchanged, a new service does without.
     #[serde(default)]
     pub redispatch: Option<bool>,

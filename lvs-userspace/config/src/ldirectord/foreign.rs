@@ -1,4 +1,4 @@
-//! Words of HAProxy, nginx and keepalived, and what they are here. docs/from-haproxy.md has whole configurations.
+//! Words of HAProxy, nginx and keepalived, and what they are here. docs/terminology.md has them in tables.
 
 /// A word there, and the line here.
 const KEYWORDS: &[(&str, &str)] = &[

@@ -433,12 +433,12 @@ pub(super) const CHANGES: &[Keyword] = &[
         example: "ondown = reset",
         text: "What becomes of the connections of a server that goes down, is taken out (`maint`, \
                `maintenancedir`, its agent) or leaves the file. `keep`: nothing, as with ldirectord. With \
-               `quiescent` their packets go to the server as before; without it the server leaves the tables, and until \
-               it is back they are dropped: clients wait until their own timeouts. `reschedule`: a SYN or a UDP datagram goes to \
-               another server, and any other TCP segment is answered with a reset: no other server could go on with \
-               its stream. `reset`: the same, and at once on both sides: clients that wait in silence are made to speak, \
-               and the server, which may be alive, is sent a reset, so that it lets go of sessions, transactions and \
-               locks. It takes a second or two.",
+               `quiescent` their packets go to the server as before; without it the server leaves the tables, and \
+               until it is back they are dropped: clients wait until their own timeouts. `reschedule`: a SYN or a \
+               UDP datagram goes to another server, and any other TCP segment is answered with a reset: no other \
+               server could go on with its stream. `reset`: the same, and at once on both sides: clients that wait \
+               in silence are made to speak, and the server, which may be alive, is sent a reset, so that it lets go \
+               of sessions, transactions and locks. It takes a second or two.",
     },
     Keyword {
         key: Key::Preset,
@@ -450,7 +450,7 @@ pub(super) const CHANGES: &[Keyword] = &[
         text: "Defaults for whoever begins today, as if they stood at the beginning of the file: `ondown = reset`, \
                `redispatch = yes`, `interval = 2s`, `fastinterval = 500ms`, `fall = 2`, `rise = 2`, `jitter = 10`, \
                `checktimeout = 2s`, `negotiatetimeout = 2s`. What the file says itself takes precedence, by these \
-               words or by the older ones `checkinterval` and `failurecount`.",
+               words or, at the beginning of a line, by the older ones `checkinterval` and `failurecount`.",
     },
     Keyword {
         key: Key::Redispatch,
@@ -459,8 +459,9 @@ pub(super) const CHANGES: &[Keyword] = &[
         kind: Kind::Flag,
         default: "`no`",
         example: "redispatch = yes",
-        text: "A client that repeats its SYN because the server does not answer is given to another server. \
-               A persistent client stays where it (or its network) already has had connections.",
+        text: "A client that repeats its SYN because the server does not answer is given to another server. By NAT \
+               a refusal (a reset in answer to the SYN) is kept from the client once, so that it repeats its SYN, \
+               too. A persistent client stays where it (or its network) already has had connections.",
     },
     Keyword {
         key: Key::CleanStop,
