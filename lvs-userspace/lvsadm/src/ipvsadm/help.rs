@@ -102,7 +102,8 @@ Everything else:
         exit code 1 if a rule that sets a mark was left out
   -S, --save [-n]               print the services as commands
   -R, --restore [--atomic]      execute the commands on standard input, one a line; with --atomic
-                                all of them or, if one is refused, none
+                                all of them or, if one is refused, none: only changes of services
+                                and real servers, not -Z, --set or --mark
   --start-daemon master|backup, --stop-daemon master|backup
                                 replicate connections by the protocol of the kernel's IPVS:
                                 multicast, not encrypted (for lvsd's own, see `lvsd --peer`)
