@@ -41,7 +41,11 @@ pub(super) fn insert_replies<F: Network, T: Tables + Store<F>>(
             work.reply = inserted;
             Stage::InsertConnection
         }
-        Err(Refused::Exists) => follow_winner(tables, work),
+        Err(Refused::Exists) => match follow_winner(tables, work) {
+            // Another connection has the source since a moment: there are others.
+            Stage::Ended => Stage::ReplySource,
+            followed => followed,
+        },
         Err(Refused::Full) => Stage::TableFull,
     }
 }
@@ -91,8 +95,7 @@ fn follow_winner<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>
             work.count(tables, false);
             Stage::ToServer
         }
-        // It went again at once, or the source was taken by another connection at this very moment: there is no
-        // choice to follow, and no entry of our own.
+        // It went again at once: there is no choice to follow, and no entry of our own.
         None => work.end(Verdict::drop(Reason::NoSource)),
     }
 }

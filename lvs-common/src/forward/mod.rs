@@ -36,7 +36,7 @@
 //!                Ended ◄── source_translation ──► insert_connection ──► ToServer
 //!                                       │             ▲
 //!                          InsertReplies▼             │
-//!                                insert_replies ──────┤TableFull
+//!            once more ◄──── insert_replies ──────────┤TableFull
 //!                                                     ▼
 //!                                                  table_full ──► ToServer · Ended
 //!
@@ -289,6 +289,17 @@ pub fn stages_of<F: Network, P: Packet, T: Tables + Store<F>>(
     }
 }
 
+/// Chooses the source that a server behind NAT sees, and inserts the entry for its replies.
+/// [`Stage::ReplySource`]: another connection was given that source meanwhile.
+#[inline(always)]
+fn source_for_replies<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> Stage {
+    let stage = source_translation::choose(tables, work);
+    if stage == Stage::InsertReplies {
+        return insert::insert_replies(tables, work);
+    }
+    stage
+}
+
 /// The stages of a packet, one after the other: none keeps the stack of the one before.
 #[inline(always)]
 fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
@@ -328,10 +339,14 @@ fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
         stage = insert::insert(tables, work);
     }
     if stage == Stage::ReplySource {
-        stage = source_translation::choose(tables, work);
+        stage = source_for_replies(tables, work);
     }
-    if stage == Stage::InsertReplies {
-        stage = insert::insert_replies(tables, work);
+    // Another CPU gave the source to a connection at this very moment, which can be seen now.
+    if stage == Stage::ReplySource {
+        stage = source_for_replies(tables, work);
+    }
+    if stage == Stage::ReplySource {
+        stage = work.end(Verdict::drop(Reason::NoSource));
     }
     if stage == Stage::InsertConnection {
         stage = insert::insert_connection(tables, work);

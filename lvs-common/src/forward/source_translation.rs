@@ -90,6 +90,8 @@ pub(super) fn choose<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Wor
         inserted, crowded, ..
     } = work.candidates;
     work.reply = inserted;
+    // The choice before this one, if there was one, may have been another source.
+    work.forward.route.source = Source::Client;
     if inserted.number == 0 && !crowded {
         return work.end(Verdict::drop(Reason::NoSource));
     }
