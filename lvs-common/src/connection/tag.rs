@@ -76,6 +76,13 @@ impl Tag {
         (self.0 ^ fingerprint) & Self::FINGERPRINT == 0
     }
 
+    /// 1 if somebody claimed the way for a key with this fingerprint (in place), else 0.
+    #[inline(always)]
+    pub const fn claims(self, fingerprint: u32) -> u32 {
+        let others = (self.0 ^ (fingerprint | Self::BUSY)) & (Self::FINGERPRINT | Self::PHASE);
+        ((others as u64).wrapping_sub(1) >> 63) as u32
+    }
+
     /// Returns whether both are of one connection: generation and fingerprint agree, the state may differ.
     #[inline(always)]
     pub const fn same_connection(self, other: Self) -> bool {

@@ -63,7 +63,10 @@ impl<F: Family, T: Tables + Store<F>> Step for Search<'_, F, T> {
             self.candidates.inserted = inserted;
             return false;
         }
-        self.candidates.crowded = table::find::<F, T>(tables, &self.new.key, place).is_none();
+        // Asked in this order: what is claimed may be found the next moment.
+        let claimed = table::is_claimed::<F, T>(tables, place);
+        self.candidates.crowded =
+            !claimed && table::find::<F, T>(tables, &self.new.key, place).is_none();
         !self.candidates.crowded
     }
 }

@@ -94,6 +94,23 @@ pub fn inserted<F: Family, T: Store<F>>(table: T, entry: Inserted) -> Option<Slo
     })
 }
 
+/// Returns whether somebody is about to insert the key of a place, or one with the same fingerprint. No branch by way:
+/// a verifier follows one path.
+#[inline(always)]
+pub fn is_claimed<F: Family, T: Store<F>>(table: T, place: Place) -> bool {
+    let claims = |number| {
+        table.set(number).map_or(0, |set| {
+            let (mut way, mut claims) = (0, 0);
+            while way < WAYS {
+                claims |= set.tag(way).claims(place.fingerprint);
+                way += 1;
+            }
+            claims
+        })
+    };
+    claims(place.first) | claims(place.second) != 0
+}
+
 /// Returns whether neither set of a place has a free way.
 #[inline(always)]
 pub fn full<F: Family, T: Store<F>>(table: T, place: Place) -> bool {
