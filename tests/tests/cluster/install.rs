@@ -53,7 +53,12 @@ fn install_puts_each_file_where_its_users_look_for_it() {
         single.contains("Description=Layer-4 director\n"),
         "{single}"
     );
-    assert!(single.contains("/usr/sbin/lvsd --foreground $LVSD_OPTIONS ldirectord.cf start"));
+    for line in [
+        "Environment=LVSD_FILE=ldirectord.cf\n",
+        "/usr/sbin/lvsd --foreground $LVSD_OPTIONS ${LVSD_FILE} start",
+    ] {
+        assert!(single.contains(line), "{single}");
+    }
     assert!(
         !single.contains("%i") && template.contains("%i"),
         "{single}{template}"
