@@ -1,7 +1,8 @@
 //! The role at the start and the end of a daemon: never two masters that hear each other, and no address at a director
 //! that is no more.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use lvs_api::model::Family;
@@ -69,6 +70,33 @@ fn a_master_without_a_peer_releases_its_addresses_when_it_is_stopped_unless_told
     one.stop().unwrap();
     assert!(holds(one, "10.1.0.101"));
     assert!(log(one).contains("the virtual addresses stay"));
+}
+
+#[test]
+fn a_director_that_shares_its_addresses_and_is_stopped_makes_no_other_a_master() {
+    let Some(pair) = Pair::for_story() else {
+        return;
+    };
+    let key = pair.folder().join("key");
+    fs::write(&key, "what the two directors share").unwrap();
+    fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
+    let key = format!("--peer-key={}", key.display());
+    for (director, other, role) in [
+        (&pair.directors[0], 2, "master"),
+        (&pair.directors[1], 1, "backup"),
+    ] {
+        let peer = format!("--peer={}", own_sync(Family::Ipv4, other));
+        let role = format!("--role={role}");
+        let options = ["--virtual-address=10.9.0.1@lo", &role, &peer, &key];
+        director.start_configured_with("", &options).unwrap();
+    }
+    let [one, two] = &pair.directors;
+    one.lvsadm("sync wait --timeout 20s").unwrap();
+    assert!(holds(one, "10.9.0.1"));
+    one.stop().unwrap();
+    assert!(!holds(one, "10.9.0.1"));
+    assert_eq!(role(two), "backup");
+    assert!(log(one).contains("other directors that hold them go on"));
 }
 
 #[test]

@@ -26,6 +26,14 @@ pub async fn step_down(
         let kept = "the virtual addresses stay at this director (--keep-addresses)";
         return Some(kept.to_owned());
     }
+    if roles.may_be_shared() {
+        // Who else holds them is an operator's choice.
+        return Some(match roles.release_addresses().await {
+            Ok(()) => "the virtual addresses are released: other directors that hold them go on"
+                .to_owned(),
+            Err(error) => error.to_string(),
+        });
+    }
     // It ends in any case: a peer that differs is better than none.
     let handover = Handover {
         patience: PATIENCE,
