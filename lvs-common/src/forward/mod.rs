@@ -290,7 +290,7 @@ pub fn stages_of<F: Network, P: Packet, T: Tables + Store<F>>(
 }
 
 /// Chooses the source that a server behind NAT sees, and inserts the entry for its replies.
-/// [`Stage::ReplySource`]: another connection was given that source meanwhile.
+/// [`Stage::ReplySource`]: another connection was given that source meanwhile, or all that were tried are in use.
 #[inline(always)]
 fn source_for_replies<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> Stage {
     let stage = source_translation::choose(tables, work);

@@ -72,7 +72,7 @@ impl<F: Family, T: Tables + Store<F>> Step for Search<'_, F, T> {
 }
 
 /// Chooses the source of a new connection, whose route is known, and inserts the entry of its replies if that has
-/// room at a glance.
+/// room at a glance. [`Stage::ReplySource`]: all that were tried are in use.
 #[inline(never)]
 pub(super) fn choose<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> Stage {
     prepare_replies(tables, work);
@@ -96,7 +96,7 @@ pub(super) fn choose<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Wor
     // The choice before this one, if there was one, may have been another source.
     work.forward.route.source = Source::Client;
     if inserted.number == 0 && !crowded {
-        return work.end(Verdict::drop(Reason::NoSource));
+        return Stage::ReplySource;
     }
     let (address, ports) = (work.new.key.destination, work.new.key.ports);
     if address != work.key.source || ports.destination != work.key.ports.source {
