@@ -39,7 +39,7 @@ pub(super) fn prepare<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Wo
     };
 }
 
-/// What a record's method says of the source.
+/// The bit of [`Record::method`] for a translated source, or 0.
 #[inline(always)]
 const fn translated(source: Source) -> u8 {
     match source {

@@ -81,7 +81,7 @@ fn become_reset<F: Network, P: Packet>(packet: &mut P, forward: &Forward<F>) -> 
     write(packet, forward, &reset)
 }
 
-/// What a reset says.
+/// The addresses, ports, sequence number and hop limit of a TCP reset.
 struct Reset<F: Network> {
     source: F::Address,
     destination: F::Address,

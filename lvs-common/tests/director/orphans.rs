@@ -218,7 +218,7 @@ fn persistence_ends_with_its_server() {
     assert_eq!(director.connections(1), (1, 0));
 }
 
-/// What a client's packet becomes on an established connection whose server is up.
+/// The frame in which a client's packet of an established connection reaches a server that is up.
 fn sent_on(method: Method, packet: &Draft) -> Vec<u8> {
     let (client, to) = (packet.from.to_string(), packet.to.to_string());
     let director = director(Protocol::Tcp, &to, method);

@@ -43,7 +43,7 @@ pub struct PeerStatus {
     /// The version of the protocol that is spoken with it; none: it is not dialed.
     #[serde(default)]
     pub version: Option<u16>,
-    /// What it has alike and what not; none: it is not known (yet).
+    /// The comparison of its configuration with this director's; none: it is not known (yet).
     #[serde(default)]
     pub comparison: Option<Comparison>,
     /// Counters of what it is sent; none: it is not dialed.
@@ -149,7 +149,7 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// What is not alike, for people, a sentence each; empty: nothing.
+    /// The differences, for people, a sentence each; empty: there are none.
     pub fn sentences(&self) -> Vec<String> {
         let mut sentences = Vec::new();
         if self.differs {

@@ -261,7 +261,7 @@ pub struct LostFrames {
     pub error: String,
     /// Their number.
     pub frames: u64,
-    /// What to do about it.
+    /// The remedy, for people.
     #[serde(default)]
     pub remedy: String,
 }

@@ -56,7 +56,7 @@ pub struct RoleStatus {
     pub role: Role,
     /// The virtual addresses that a master holds.
     pub addresses: Vec<AddressStatus>,
-    /// Whether real servers are reached from here.
+    /// The checked virtual services of whose real servers this director reaches none.
     #[serde(default)]
     pub reach: ReachStatus,
 }
@@ -87,7 +87,7 @@ pub struct AddressStatus {
     pub duplicate: Option<String>,
 }
 
-/// What a master did with its virtual addresses before it ends.
+/// The end of a master: a handover, the release of its virtual addresses, or neither.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SteppedDown {
     /// One sentence; none: it holds none.

@@ -142,7 +142,7 @@ const SCHEDULERS: &[(&str, &str)] = &[
     ("first", "wrr with persistent, or backup=yes"),
 ];
 
-/// What stands here in place of a keyword of theirs, as a hint; the line may go on behind it.
+/// The keyword of this project for that of another program at the head of a line, as a hint.
 pub(super) fn keyword(line: &str) -> Option<&'static str> {
     let word = line.split_whitespace().next()?;
     let found = KEYWORDS.iter().find(|(there, _)| *there == word);

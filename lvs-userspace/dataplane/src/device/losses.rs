@@ -88,7 +88,7 @@ pub(super) fn describe(error: u32) -> String {
     }
 }
 
-/// What to do about frames that an interface did not send; `by_tc`: they leave there by TC since.
+/// The remedy, for people, for frames that an interface did not send; `by_tc`: TC sends there since.
 pub(super) fn remedy(interface: &str, error: u32, by_tc: bool) -> String {
     if is_final(error) {
         return if by_tc {

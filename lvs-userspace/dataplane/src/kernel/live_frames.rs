@@ -8,7 +8,7 @@ use zerocopy::IntoBytes as _;
 use super::error::{KernelError, program_error};
 use super::load::DataPath;
 
-/// What became of a frame that tried an interface out.
+/// The fate of a frame that tried an interface out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tried {
     /// The interface took it.

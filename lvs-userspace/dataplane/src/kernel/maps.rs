@@ -63,7 +63,7 @@ pub struct Maps {
     pub own_hosts: OwnHosts,
     pub neighbour_requests: NeighbourRequests,
     pub lost_frames: LostFrames,
-    /// What is taken off each verdict, by the number of its reason, see [`crate::not_sent`].
+    /// The number of frames to subtract from each verdict, by the number of its reason, see [`crate::not_sent`].
     pub not_sent: Mapping<u64>,
     /// The sync daemons that are to run, by role: they outlive the process.
     pub sync_daemons: Mapping<SavedSyncDaemon>,
