@@ -4,13 +4,13 @@
 //! a third interface, `sync`, to the other. The virtual addresses, and the address on the real servers'
 //! network that is their gateway for NAT, are for the daemons to hold: [`Pair::address_options`].
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use lvs_api::model::Family;
 use lvs_api::role::Role;
+use tempfile::NamedTempFile;
 
 use super::addresses::{self, FAMILIES, METHODS, host_length, prefix_length};
 use super::network::{self, Arms, Directors, Host, Network};
@@ -86,9 +86,7 @@ impl Pair {
         configuration: &str,
         more: &[&str],
     ) -> Result<()> {
-        let key = self.folder().join("key");
-        fs::write(&key, "what the two directors share")?;
-        fs::set_permissions(&key, Permissions::from_mode(0o600))?;
+        let key = self.key()?;
         let peer = addresses::own_sync(Family::Ipv4, 3 - number);
         let mut options = Self::address_options();
         options.extend([
@@ -103,6 +101,15 @@ impl Pair {
         let options: Vec<_> = options.collect();
         self.director(number)
             .start_configured_with(configuration, &options)
+    }
+
+    /// The file of the key that the two share. It is never seen half written, since both may start at once.
+    fn key(&self) -> Result<PathBuf> {
+        let key = self.folder().join("key");
+        let mut file = NamedTempFile::new_in(self.folder())?;
+        file.write_all(b"what the two directors share")?;
+        file.persist(&key)?;
+        Ok(key)
     }
 
     /// Starts both daemons with the services of these lines, the first as master of
