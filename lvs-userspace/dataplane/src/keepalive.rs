@@ -11,10 +11,11 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::iter;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lvs_api::role::Role;
 use lvs_common::abi::Server;
@@ -47,6 +48,46 @@ const SEQUENCE: u32 = 0x4000_0000;
 const FLAG_ACK: u8 = 0x10;
 const HOP_LIMIT: u8 = 64;
 
+/// When the clients of each server are asked, and how often they were. Each server has its own times: clients that
+/// are asked sooner, because another server died, do not answer.
+#[derive(Default)]
+struct Schedule(HashMap<u16, (u8, Instant)>);
+
+impl Schedule {
+    /// Adds a server, whose clients are asked at once.
+    fn insert(&mut self, server: u16, now: Instant) {
+        self.0.insert(server, (0, now));
+    }
+
+    /// Time until a server's clients are to be asked. `None`: there are none.
+    fn next(&self, now: Instant) -> Option<Duration> {
+        let due = self.0.values().map(|&(_, due)| due).min();
+        due.map(|due| due.saturating_duration_since(now))
+    }
+
+    /// The servers whose clients are asked now, and how often they were. They are due again after a pause, or were
+    /// asked often enough.
+    fn take_due(&mut self, now: Instant) -> HashMap<u16, u8> {
+        let mut due = HashMap::new();
+        self.0.retain(|&server, (attempts, when)| {
+            if *when <= now {
+                due.insert(server, *attempts);
+                *attempts += 1;
+                *when = now + PAUSE;
+            }
+            *attempts < ATTEMPTS
+        });
+        due
+    }
+
+    /// Asks nobody now who would be due.
+    fn postpone(&mut self, now: Instant) {
+        for (_, when) in self.0.values_mut() {
+            *when = (*when).max(now + PAUSE);
+        }
+    }
+}
+
 /// Sockets that send whole IP packets.
 struct Keepalives {
     v4: Socket,
@@ -67,35 +108,32 @@ impl Keepalives {
     }
 
     fn run(&self, maps: &Arc<Maps>, servers: &Receiver<u16>, role: &watch::Receiver<Role>) {
-        // Keep-alives already sent to the clients of each server.
-        let mut attempts: HashMap<u16, u8> = HashMap::new();
+        let mut schedule = Schedule::default();
         loop {
-            let next = if attempts.is_empty() {
-                servers.recv().map_err(|_| RecvTimeoutError::Disconnected)
-            } else {
-                servers.recv_timeout(PAUSE)
+            let next = match schedule.next(Instant::now()) {
+                None => servers.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(wait) => servers.recv_timeout(wait),
             };
             match next {
                 Ok(server) => {
-                    attempts.insert(server, 0);
                     // A rack that fails is walked through once.
-                    attempts.extend(servers.try_iter().map(|server| (server, 0)));
+                    for server in iter::once(server).chain(servers.try_iter()) {
+                        schedule.insert(server, Instant::now());
+                    }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            attempts.retain(|&server, _| is_down(maps, server));
+            schedule.0.retain(|&server, _| is_down(maps, server));
             // The master asks. Who becomes master asks those of whom it is not known whether they were.
             if *role.borrow() == Role::Backup {
+                schedule.postpone(Instant::now());
                 continue;
             }
-            let sent = self.ask::<V4>(&maps.connections4, &attempts)
-                + self.ask::<V6>(&maps.connections6, &attempts);
+            let due = schedule.take_due(Instant::now());
+            let sent =
+                self.ask::<V4>(&maps.connections4, &due) + self.ask::<V6>(&maps.connections6, &due);
             debug!(sent, "asked silent clients of servers that are down");
-            attempts.retain(|_, attempts| {
-                *attempts += 1;
-                *attempts < ATTEMPTS
-            });
         }
     }
 
@@ -233,10 +271,30 @@ fn segment<F: Network>(key: &Key<F>, sequence: u32) -> Tcp {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use lvs_common::connection::{Key, Kind, Ports};
     use lvs_common::family::{V4, V6};
 
-    use super::Packet;
+    use super::{ATTEMPTS, PAUSE, Packet, Schedule};
+
+    #[test]
+    fn a_server_that_dies_later_spends_no_attempt_of_another() {
+        let start = Instant::now();
+        let mut schedule = Schedule::default();
+        assert_eq!(schedule.next(start), None);
+        schedule.insert(1, start);
+        assert_eq!(schedule.take_due(start), [(1, 0)].into());
+        schedule.insert(2, start + PAUSE / 2);
+        assert_eq!(schedule.take_due(start + PAUSE / 2), [(2, 0)].into());
+        assert_eq!(schedule.next(start + PAUSE / 2), Some(PAUSE / 2));
+        for attempt in 1..ATTEMPTS {
+            let now = start + PAUSE * attempt.into();
+            assert_eq!(schedule.take_due(now), [(1, attempt)].into());
+            assert_eq!(schedule.take_due(now + PAUSE / 2), [(2, attempt)].into());
+        }
+        assert_eq!(schedule.next(start), None);
+    }
 
     fn sum(bytes: &[u8]) -> u32 {
         let words = bytes.chunks(2);
