@@ -333,7 +333,7 @@ reasons! {
         "forwarded or answered, but not sent: the kernel dropped the frame behind XDP (see --status)";
     /// Turned into a reset of the server's side.
     ServerReset = 54, "forward-reset",
-        "forwarded as a reset: its real server is down, and may be alive, so that its side of the connection ends";
+        "forwarded as a reset: its real server is down, and may be alive; counted once more when its client is answered";
     /// A server's refusal that its client is not to hear.
     Refused = 55, "drop-refused",
         "a real server refused a connection: the client's next SYN goes to another one";

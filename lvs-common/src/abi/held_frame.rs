@@ -16,8 +16,8 @@ pub struct HeldFrame {
     pub interface: u32,
     /// Its bytes.
     pub length: u16,
-    /// It is to be cut into fragments of so many bytes; 0: it is a fragment that waits for its first one. With
-    /// [`HeldFrame::UNFINISHED`] its transport checksum is still to be finished.
+    /// It is to be cut into fragments of so many bytes; 0: it is a fragment that waits for its first one;
+    /// [`HeldFrame::AGAIN`]. With [`HeldFrame::UNFINISHED`] its transport checksum is still to be finished.
     pub mtu: u16,
     /// The frame.
     pub bytes: [u8; HELD_BYTES],
@@ -27,6 +27,8 @@ impl HeldFrame {
     /// Bit of `mtu`, which is smaller than the frame: the transport checksum was left to the device that sends the packet
     /// at last, as that of a sender on the same machine is.
     pub const UNFINISHED: u16 = 1 << 15;
+    /// Value of `mtu`, smaller than that of any link: the frame is to come in once more, at once.
+    pub const AGAIN: u16 = 1;
 }
 
 const _: () = assert!(HELD_BYTES < HeldFrame::UNFINISHED as usize);

@@ -93,7 +93,7 @@ pub enum Event {
     Rst = 3,
 }
 
-const FLAG_FIN: u8 = 0x01;
+pub(crate) const FLAG_FIN: u8 = 0x01;
 const FLAG_SYN: u8 = 0x02;
 pub(crate) const FLAG_RST: u8 = 0x04;
 pub(crate) const FLAG_ACK: u8 = 0x10;

@@ -7,6 +7,7 @@ use super::icmp_answer::{HOP_LIMIT, back, is_from_one_host};
 use super::stage::Stage;
 use super::unfinished::unfinished_sum;
 use super::work::Work;
+use crate::abi::HeldFrame;
 use crate::connection::{Ports, tcp};
 use crate::ethernet::{Room, UNTAGGED, make_room};
 use crate::network::{Network, Outer, Part};
@@ -52,10 +53,15 @@ fn answer<F: Network, P: Packet>(packet: &mut P, forward: &Forward<F>) -> Option
 
 /// Turns a client's segment into a reset of its connection that goes to the server by the packet's route. One that
 /// cannot be is answered with a reset instead.
+///
+/// The segment comes in once more, to be answered: its client may have nothing else to send, since a server that was
+/// reset sends nothing more that is to be acknowledged. Where it cannot, and the client will not repeat it
+/// (RFC 9293 section 3.8.1), the client is told first; a server that is still sending is then reset by its client.
 #[inline(never)]
 pub(super) fn for_server<F: Network, P: Packet>(packet: &mut P, work: &mut Work<F>) -> Stage {
     let forward = &mut work.forward;
-    if become_reset(packet, forward).is_none() {
+    let comes_again = packet.hold(HeldFrame::AGAIN.into()) || is_repeated(packet, forward);
+    if !comes_again || become_reset(packet, forward).is_none() {
         return Stage::Reset;
     }
     let datagram = &mut forward.datagram;
@@ -64,6 +70,17 @@ pub(super) fn for_server<F: Network, P: Packet>(packet: &mut P, work: &mut Work<
     datagram.part = Part::Whole;
     forward.wire = Wire::one(datagram.length());
     Stage::ToServer
+}
+
+/// Returns whether a client repeats a segment until it is acknowledged.
+#[inline(always)]
+fn is_repeated<F: Network, P: Packet>(packet: &P, forward: &Forward<F>) -> bool {
+    let datagram = &forward.datagram;
+    let segment: Option<&Tcp> = packet.header(datagram.transport);
+    segment.is_some_and(|segment| {
+        let header = usize::from(segment.offset >> 4) * 4;
+        segment.flags & tcp::FLAG_FIN != 0 || datagram.end > datagram.transport + header
+    })
 }
 
 #[inline(always)]

@@ -34,6 +34,8 @@ pub(crate) struct Frame {
     pub(crate) packets: u32,
     pub(crate) interface: u32,
     pub(crate) routes: &'static RouteTable,
+    /// Somebody takes frames to hold, and took so many.
+    pub(crate) holder: Option<u32>,
 }
 
 /// A checksum that is still to be computed (`CHECKSUM_PARTIAL`).
@@ -83,6 +85,7 @@ impl Frame {
             packets: 1,
             interface: INTERFACE,
             routes: RouteTable::none(),
+            holder: None,
         };
         buffer.untag();
         buffer.leave_unfinished();
@@ -291,6 +294,10 @@ impl Packet for Frame {
     fn header_mut<T: Header>(&mut self, offset: usize) -> Option<&mut T> {
         let place = self.at_hand(offset, size_of::<T>())?;
         T::mut_from_bytes(&mut self.bytes[place]).ok()
+    }
+    fn hold(&mut self, _mtu: u32) -> bool {
+        self.holder = self.holder.map(|held| held + 1);
+        self.holder.is_some()
     }
     fn grow(&mut self, _bytes: usize) -> Option<()> {
         panic!("the front of a socket buffer is the kernel's");

@@ -276,6 +276,28 @@ fn the_first_segment_resets_the_server_and_the_next_ones_the_client() {
 }
 
 #[test]
+fn a_segment_that_its_client_will_not_repeat_is_answered_too() {
+    for (client, to) in FAMILIES {
+        for holder in [Some(0), None] {
+            let mut director = director(Protocol::Tcp, to, Method::Tunnel);
+            reason(&director, &Draft::tcp(client, to, SYN));
+            reason(&director, &Draft::tcp(client, to, ACK));
+            down(&mut director, 0);
+            director.servers[0].flags |= Server::RESET;
+            let acknowledgement = Draft::tcp(client, to, ACK).sized(0);
+            let mut frame = Frame::new(&acknowledgement.frame());
+            frame.holder = holder;
+            let verdict = director.forward(&mut frame);
+            // Held, it comes in again after the server is told.
+            let expected = holder.map_or(Reason::Reset, |_| Reason::ServerReset);
+            assert_eq!(verdict.reason(), Some(expected));
+            assert_eq!(frame.holder, holder.map(|_| 1));
+            assert_eq!(reason(&director, &acknowledgement), Reason::Reset);
+        }
+    }
+}
+
+#[test]
 fn a_server_that_is_told_nothing_leaves_the_reset_to_the_client() {
     let (client, to) = FAMILIES[0];
     for unreachable in [true, false] {

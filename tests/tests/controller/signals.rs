@@ -1,8 +1,10 @@
 //! What the data path notices of servers that die, and what it does for their clients.
 
 use std::fmt::Write as _;
-use std::net::IpAddr;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
@@ -12,6 +14,7 @@ use lvs_tests::eventually;
 use lvs_tests::lab::addresses::{server, virtual_address};
 use lvs_tests::lab::client::{Connections, Load, download_source};
 use lvs_tests::lab::{Client, Lab};
+use tempfile::TempDir;
 
 use crate::health_lab::{HealthLab, PATIENCE, QUICK};
 
@@ -164,6 +167,76 @@ fn a_live_server_that_is_taken_for_dead_loses_its_connections_too() {
     assert_eq!(ended, expected);
     assert!(eventually(PATIENCE, || open() == 0), "{} are open", open());
     downloads.end();
+}
+
+/// A check that fails as soon as a file is there, and the lines that name it.
+fn check(folder: &Path, fails: &Path) -> String {
+    let check = folder.join("check");
+    let script = format!("#!/bin/sh\ntest ! -e {}\n", fails.display());
+    std::fs::write(&check, script).unwrap();
+    std::fs::set_permissions(&check, std::fs::Permissions::from_mode(0o755)).unwrap();
+    format!(
+        "ondown = reset\ncheck = external checkcommand={}",
+        check.display()
+    )
+}
+
+/// Has a client's machine drop bare acknowledgements without a timestamp, which its servers send none of. So the
+/// director cannot make it speak, as it cannot where a firewall knows the connections.
+fn drop_keepalives(client: &Client) {
+    let line = "-A INPUT -p tcp --tcp-flags ALL ACK ! --tcp-option 8 -j DROP";
+    let line: Vec<_> = line.split_whitespace().collect();
+    for program in ["iptables", "ip6tables"] {
+        client.namespace().run(program, &line).unwrap();
+    }
+}
+
+#[test]
+fn both_ends_are_reset_by_the_only_segment_that_acknowledges() {
+    let folder = TempDir::new().unwrap();
+    let fails = folder.path().join("fails");
+    let lines = check(folder.path(), &fails);
+    let services = SERVICES.map(|id| service(id, &lines).replace(":80", ":81"));
+    let Some(health) = HealthLab::of(&(QUICK.to_owned() + &services.concat())) else {
+        return;
+    };
+    drop_keepalives(&health.lab.client);
+    let listeners = health.lab.servers.iter().map(|server| {
+        let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 81));
+        let listener = server.namespace().enter(|| TcpListener::bind(any));
+        listener.unwrap().unwrap()
+    });
+    let listeners: Vec<_> = listeners.collect();
+    // Each server has one connection of each service.
+    let ends = SERVICES.map(|(family, method)| {
+        let to = SocketAddr::new(virtual_address(family, method), 81);
+        let connect = || TcpStream::connect_timeout(&to, PATIENCE);
+        let clients = listeners.iter().map(|_| {
+            let client = health.lab.client.namespace().enter(connect);
+            client.unwrap().unwrap()
+        });
+        let clients: Vec<_> = clients.collect();
+        let servers = listeners.iter().map(|it| it.accept().unwrap().0);
+        (clients, servers.collect::<Vec<_>>())
+    });
+    std::fs::write(&fails, "").unwrap();
+    let gone = || !health.lab.director.lvsadm("-Sn").unwrap().contains("-a");
+    assert!(eventually(PATIENCE, gone));
+
+    for (id, (clients, servers)) in SERVICES.iter().zip(ends) {
+        for mut server in servers {
+            server.write_all(b"x").unwrap();
+            server.set_read_timeout(Some(PATIENCE)).unwrap();
+            let error = server.read(&mut [0; 1]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{id:?}: server");
+        }
+        for mut client in clients {
+            client.set_read_timeout(Some(PATIENCE)).unwrap();
+            let ended = client.read_to_end(&mut Vec::new());
+            let error = ended.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{id:?}: client");
+        }
+    }
 }
 
 #[test]

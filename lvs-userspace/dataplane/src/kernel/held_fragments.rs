@@ -1,4 +1,5 @@
-//! Frames that the program gave the daemon to hold: early fragments, and packets to be fragmented.
+//! Frames that the program gave the daemon to hold: early fragments, packets to be fragmented, and segments that are
+//! to come in once more.
 
 use std::os::fd::AsFd as _;
 use std::time::Duration;
@@ -21,7 +22,8 @@ const NO_EXIST: u64 = 1;
 pub struct Held {
     /// Index of the interface it came by.
     pub interface: u32,
-    /// It is to be fragmented to this size; 0: it is a fragment that waits for its first one.
+    /// It is to be fragmented to this size; 0: it is a fragment that waits for its first one;
+    /// [`HeldFrame::AGAIN`]: it is to come in once more.
     pub mtu: u16,
     /// Its transport checksum is to be finished.
     pub unfinished: bool,

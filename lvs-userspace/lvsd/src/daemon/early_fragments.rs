@@ -1,9 +1,10 @@
 //! Holds later fragments that came before the first one of their packet, and sends them on; fragments packets that
-//! are too big for their server's way.
+//! are too big for their server's way. Segments that are to be answered twice come in once more.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lvs_common::abi::HeldFrame;
 use lvs_dataplane::early_fragments::EarlyFragments;
 use lvs_dataplane::fragmentation::{finish_checksum, fragments};
 use lvs_dataplane::kernel::Held;
@@ -43,7 +44,7 @@ fn look(control: &Control, interfaces: &Mutex<Interfaces>, early: &mut EarlyFrag
     let send = |interface, frame: &[u8]| {
         let sent = interfaces.lock().send_again(interface, frame);
         if let Err(error) = sent {
-            debug!("a fragment is lost: {error}");
+            debug!("a held frame is lost: {error}");
         }
     };
     for Held {
@@ -56,12 +57,14 @@ fn look(control: &Control, interfaces: &Mutex<Interfaces>, early: &mut EarlyFrag
         if unfinished {
             finish_checksum(&mut frame);
         }
-        if mtu == 0 {
-            early.insert(interface, frame, now);
-            continue;
-        }
-        for fragment in fragments(&frame, mtu) {
-            send(interface, &fragment);
+        match mtu {
+            0 => early.insert(interface, frame, now),
+            HeldFrame::AGAIN => send(interface, &frame),
+            mtu => {
+                for fragment in fragments(&frame, mtu) {
+                    send(interface, &fragment);
+                }
+            }
         }
     }
     for (waiting, given_up) in early.over(now, |key| held.is_known(key)) {
