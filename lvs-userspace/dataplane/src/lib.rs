@@ -20,7 +20,6 @@ pub mod netlink;
 pub mod not_sent;
 pub mod open_connections;
 pub mod own_addresses;
-pub mod privileges;
 pub mod rates;
 pub mod scheduler;
 pub mod service_path;

@@ -4,6 +4,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use lvs_process::user::User;
+
 use super::checker::Checker;
 use super::path::Endpoint;
 pub use super::path::Path;
@@ -20,6 +22,8 @@ pub struct Check {
     pub path: Path,
     /// Address that the probe comes from; none: the kernel chooses.
     pub source: Option<IpAddr>,
+    /// User that its command runs as, if it runs one; none: the default user.
+    pub user: Option<User>,
     /// Longest time until there is a connection.
     pub connect_timeout: Duration,
     /// Longest time for the whole of it, the connection included.
@@ -36,6 +40,16 @@ impl Check {
             ..self.clone()
         }
     }
+
+    /// True if a probe runs a command.
+    pub fn runs_command(&self) -> bool {
+        match &self.kind {
+            Kind::External(_) => true,
+            Kind::Negotiate(checker) | Kind::Combined { checker, .. } => checker.program.is_some(),
+            Kind::On | Kind::Off | Kind::Connect | Kind::Ping { .. } => false,
+        }
+    }
+
     /// The part of the check that a probe of any kind knows.
     pub(super) fn endpoint(&self) -> Endpoint {
         Endpoint {

@@ -1,9 +1,10 @@
-//! Commands of the configuration: they run beside everything else, limited in time.
+//! Commands of the configuration that act on the system: they run as root, beside everything else, limited in time.
 
 use std::collections::HashMap;
 use std::process::Stdio;
 use std::time::Duration;
 
+use lvs_process::system_commands;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::io::AsyncWriteExt as _;
@@ -68,14 +69,14 @@ impl Commands {
 /// Runs a command until it ends or its time is over.
 async fn run(command: &CommandLine, limit: Duration) {
     let CommandLine { line, input } = command;
-    let child = Command::new("/bin/sh")
+    let mut shell = Command::new("/bin/sh");
+    shell
         .args(["-c", line])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .process_group(0)
-        .spawn();
-    let mut child = match child {
+        .process_group(0);
+    let mut child = match system_commands::spawn(shell).await {
         Ok(child) => child,
         Err(error) => return error!("cannot run {line}: {error}"),
     };

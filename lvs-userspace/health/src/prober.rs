@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use lvs_dataplane::service_path::ServicePath;
+use lvs_process::user::User;
 use tokio::time::timeout;
 
 use super::check::{Check, Kind};
@@ -20,13 +21,17 @@ pub struct Prober {
     tls: Configurations,
     /// None: there is no way to a virtual address by way of one server.
     service_path: Option<Arc<ServicePath>>,
+    /// User of commands whose check names none; none: the daemon's own.
+    user: Option<User>,
 }
 
 impl Prober {
-    /// With this way to virtual addresses, or without.
-    pub fn new(service_path: Option<Arc<ServicePath>>) -> Self {
+    /// With this way to virtual addresses, or without; commands whose check names no user run as this one, or as the
+    /// daemon's own.
+    pub fn new(service_path: Option<Arc<ServicePath>>, user: Option<User>) -> Self {
         Self {
             service_path,
+            user,
             ..Self::default()
         }
     }
@@ -38,7 +43,13 @@ impl Prober {
     /// [`Check::connecting`].
     pub async fn run(&self, check: &Check) -> Outcome {
         let begin = Instant::now();
-        let probe = Probe::new(check.endpoint(), &self.tls, self.service_path.as_ref());
+        let user = check.user.as_ref().or(self.user.as_ref());
+        let probe = Probe::new(
+            check.endpoint(),
+            &self.tls,
+            self.service_path.as_ref(),
+            user,
+        );
         let found = match timeout(check.timeout, find(&check.kind, &probe)).await {
             Ok(found) => found,
             Err(_) => Err(Failure::Timeout {

@@ -30,6 +30,7 @@ fn check(kind: Kind, port: u16) -> Arc<Check> {
         target: ([127, 0, 0, 1], port).into(),
         path: Path::Own,
         source: None,
+        user: None,
         connect_timeout: 2 * SECOND,
         timeout: 2 * SECOND,
     })

@@ -13,6 +13,7 @@ fn configured(kinds: &[Kind]) -> RealServer {
         target: address,
         path: Path::Own,
         source: None,
+        user: None,
         connect_timeout: Duration::from_secs(1),
         timeout: Duration::from_secs(1),
     };

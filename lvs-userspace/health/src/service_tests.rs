@@ -34,6 +34,7 @@ pub(crate) fn real(address: &str) -> RealServer {
             target: address,
             path: Path::Own,
             source: None,
+            user: None,
             connect_timeout: Duration::from_secs(1),
             timeout: Duration::from_secs(1),
         })],

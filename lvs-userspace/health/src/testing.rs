@@ -42,6 +42,7 @@ pub(super) fn check(kind: Kind, target: SocketAddr) -> Check {
         target,
         path: Path::Own,
         source: None,
+        user: None,
         connect_timeout: Duration::from_secs(30),
         timeout: Duration::from_secs(30),
     }

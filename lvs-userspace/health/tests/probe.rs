@@ -57,6 +57,7 @@ fn connection(target: SocketAddr, timeout: Duration) -> Check {
         target,
         path: Path::Own,
         source: None,
+        user: None,
         connect_timeout: timeout,
         timeout,
     }

@@ -108,6 +108,13 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,
 
+    /// User that commands of health checks run as, unless the file names one (`checkuser`) [default: nobody]
+    ///
+    /// They have the privileges of this user and of its group, or the group given, and no more. As `root` they have
+    /// those that lvsd was started with. An lvsd that is not root runs them as itself.
+    #[arg(long, value_name = "USER[:GROUP]")]
+    pub(crate) check_user: Option<String>,
+
     /// Entries of the IPv4 connection table, 64 bytes each [default: 524288]
     ///
     /// A connection takes one entry, a NAT connection two. At 45 % of the entries in use one new

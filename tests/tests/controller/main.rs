@@ -5,6 +5,7 @@ mod health_lab;
 mod life;
 mod overrides;
 mod path;
+mod privileges;
 mod reload;
 mod signals;
 mod together;

@@ -81,6 +81,7 @@ pub(crate) fn check(
         target: SocketAddr::new(Island::address(family), port),
         path: Path::Own,
         source: None,
+        user: None,
         connect_timeout: timeout,
         timeout,
     }

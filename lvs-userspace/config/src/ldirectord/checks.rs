@@ -9,6 +9,7 @@ use lvs_api::model::{Method, Protocol, ServiceId};
 use lvs_health::check::{Check, Kind, Path};
 use lvs_health::checkers;
 use lvs_health::probe::external::External;
+use lvs_process::user::User;
 
 use super::diagnostic::Diagnostic;
 use super::keywords::Key;
@@ -114,13 +115,35 @@ fn check(
         _ => port(negotiated, service, server, scopes),
     };
     let path = path(service, server, &kind, scopes, port, line, diagnostics);
-    Check {
+    let check = Check {
         kind,
         target: SocketAddr::new(server.address, port),
         path,
         source: scopes.address(Key::CheckSource).copied(),
+        user: None,
         connect_timeout,
         timeout,
+    };
+    let user = check.runs_command().then(|| user(scopes, diagnostics));
+    Check {
+        user: user.flatten(),
+        ..check
+    }
+}
+
+/// The user that a command runs as, if one is named.
+fn user(scopes: Scopes<'_>, diagnostics: &mut Vec<Diagnostic>) -> Option<User> {
+    let entry = scopes.get(Key::CheckUser)?;
+    match User::find(scopes.text(Key::CheckUser)?) {
+        Ok(user) => Some(user),
+        Err(error) => {
+            let error = Diagnostic::error(entry.line, format!("checkuser: {error}"));
+            let error = error.expected("USER or USER:GROUP");
+            if !diagnostics.contains(&error) {
+                diagnostics.push(error);
+            }
+            None
+        }
     }
 }
 

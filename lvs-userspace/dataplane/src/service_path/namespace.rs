@@ -18,7 +18,6 @@ use tokio::sync::{mpsc, oneshot};
 use super::veth::Veth;
 use crate::neighbour::{Route, look_up};
 use crate::netlink::Requests;
-use crate::privileges;
 
 /// A handle of the thread in the namespace.
 #[derive(Debug)]
@@ -113,7 +112,7 @@ impl NetnsThread {
         unshare(CloneFlags::CLONE_NEWNET)?;
         let inside = Requests::open().map_err(io::Error::other)?;
         // The daemon's other threads begin after it gave its privileges up.
-        privileges::reduce(false).map_err(io::Error::other)?;
+        lvs_process::privileges::reduce(false).map_err(io::Error::other)?;
         Ok(Self {
             host,
             outside,

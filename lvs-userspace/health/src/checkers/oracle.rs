@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
 
+use lvs_process::children;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 
@@ -55,16 +56,17 @@ impl Negotiate for Oracle {
         let session = session(probe.target(), &self.0)?;
         let failed =
             |error: io::Error| Failure::Own(format!("cannot run {PROGRAM}: {}", reason(&error)));
-        let mut child = Command::new(program())
+        let mut command = Command::new(program());
+        command
             // Silently, with one attempt to log in; name and password are read from the input, where
             // other users of this machine do not see them.
             .args(["-S", "-L"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()
-            .map_err(failed)?;
+            .process_group(0);
+        let child = children::spawn(command, probe.user).await;
+        let mut child = child.map_err(failed)?;
         let (input, output) = (child.stdin.take(), child.stdout.take());
         let mut group = Group::new(child);
         if let Some(mut input) = input {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use lvs_dataplane::service_path::{ProbeEntry, ServicePath};
+use lvs_process::user::User;
 
 use super::tls::Configurations;
 use crate::outcome::Failure;
@@ -21,6 +22,8 @@ pub struct Probe<'a> {
     pub(super) tls: &'a Configurations,
     /// None: there is no way to a virtual address by way of one server.
     pub(super) service_path: Option<&'a Arc<ServicePath>>,
+    /// User that its command runs as; none: the daemon's own.
+    pub(crate) user: Option<&'a User>,
     /// The thing that did not come, should the time be over now.
     awaited: Mutex<&'static str>,
     /// Entries of its sockets on the service path, which have to outlive them.
@@ -34,11 +37,13 @@ impl<'a> Probe<'a> {
         endpoint: Endpoint,
         tls: &'a Configurations,
         service_path: Option<&'a Arc<ServicePath>>,
+        user: Option<&'a User>,
     ) -> Self {
         Self {
             endpoint,
             tls,
             service_path,
+            user,
             awaited: Mutex::new("answer"),
             path_entries: Mutex::default(),
             exit_code: OnceLock::new(),

@@ -2,8 +2,8 @@
 //!
 //! It gets the four arguments that ldirectord and HAProxy have in common (virtual address or firewall
 //! mark, virtual port, the real server's address and port), HAProxy's environment beside the
-//! daemon's own, and no input. It runs in a process group of its own, which is ended as a whole when
-//! the time is over.
+//! daemon's own, and no input. It runs as `checkuser`, without the daemon's privileges, in a process
+//! group of its own, which is ended as a whole when the time is over.
 
 use std::io;
 use std::net::IpAddr;
@@ -12,6 +12,8 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 
 use lvs_api::model::Protocol;
+use lvs_process::children;
+use lvs_process::user::User;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
 use tokio::process::Command;
@@ -56,12 +58,14 @@ pub struct External {
 /// Runs the command. Exit code 0 is good, and one that stands for a weight if the check weighs.
 pub(crate) async fn probe(probe: &Probe<'_>, external: &External) -> Found {
     probe.awaits("exit code");
-    let started = match spawn(external, false) {
+    let started = match spawn(external, probe.user, false).await {
         // As execvp runs it, which Perl and so ldirectord start commands with.
-        Err(error) if error.raw_os_error() == Some(libc::ENOEXEC) => spawn(external, true),
+        Err(error) if error.raw_os_error() == Some(libc::ENOEXEC) => {
+            spawn(external, probe.user, true).await
+        }
         started => started,
     };
-    let (mut group, mut output) = started.map_err(|source| failure(external, source))?;
+    let (mut group, mut output) = started.map_err(|source| failure(probe, external, source))?;
     let mut said = Vec::new();
     let status = loop {
         tokio::select! {
@@ -70,7 +74,7 @@ pub(crate) async fn probe(probe: &Probe<'_>, external: &External) -> Found {
             more = read(&mut output, &mut said), if output.is_some() => if !more { output = None },
         }
     };
-    let status = status.map_err(|source| failure(external, source))?;
+    let status = status.map_err(|source| failure(probe, external, source))?;
     // The end of its output. Whoever else holds the pipe open is not waited for.
     while let Some(Ok(1..)) = output.as_ref().map(|output| try_read(output, &mut said)) {}
     outcome(probe, external, status, &last_line(&said))
@@ -95,17 +99,23 @@ fn outcome(probe: &Probe<'_>, external: &External, status: ExitStatus, said: &st
     }
 }
 
-fn failure(external: &External, source: io::Error) -> Failure {
+fn failure(probe: &Probe<'_>, external: &External, source: io::Error) -> Failure {
     if is_own(&source) {
         let awaited = "exit code";
         return Failure::Io { awaited, source };
     }
     let command = external.command.display();
-    Failure::Own(format!("cannot run {command}: {}", reason(&source)))
+    let user = probe.user.map(|user| format!(" as {user}"));
+    let user = user.unwrap_or_default();
+    Failure::Own(format!("cannot run {command}{user}: {}", reason(&source)))
 }
 
 /// Starts the command, by the shell if it is a script that names no interpreter.
-fn spawn(external: &External, by_shell: bool) -> io::Result<(Group, Option<Receiver>)> {
+async fn spawn(
+    external: &External,
+    user: Option<&User>,
+    by_shell: bool,
+) -> io::Result<(Group, Option<Receiver>)> {
     let (output, writer) = io::pipe()?;
     let mut command = if external.perl {
         let mut perl = Command::new("perl");
@@ -131,9 +141,8 @@ fn spawn(external: &External, by_shell: bool) -> io::Result<(Group, Option<Recei
     if std::env::var_os("PATH").is_none() {
         command.env("PATH", PATH);
     }
-    let child = command.spawn()?;
-    // With it goes our copy of the writing end.
-    drop(command);
+    // With the command goes our copy of the writing end.
+    let child = children::spawn(command, user).await?;
     let output = Receiver::from_owned_fd(OwnedFd::from(output))?;
     Ok((Group::new(child), Some(output)))
 }

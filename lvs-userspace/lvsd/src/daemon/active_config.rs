@@ -19,7 +19,7 @@ use super::health_checks::HealthChecks;
 use super::interfaces::{self, Interfaces};
 use super::settings::Settings;
 use super::watched::Watched;
-use super::{marks, rules};
+use super::{check_user, marks, rules};
 use crate::control::Control;
 use crate::logging::{Log, error_lines};
 
@@ -35,6 +35,8 @@ pub(super) struct ActiveConfig {
     /// Health checks of its services; none: it is rules, or there is none.
     pub(super) checks: Option<HealthChecks>,
     path: Option<PathBuf>,
+    /// `--check-user`.
+    check_user: Option<String>,
     log: Option<Log>,
     interfaces: Arc<Mutex<Interfaces>>,
     /// The files in use, as they were when they were read.
@@ -55,6 +57,7 @@ impl ActiveConfig {
             control: Arc::clone(control),
             checks: None,
             path: settings.config.clone(),
+            check_user: settings.check_user.clone(),
             log: settings.log.clone(),
             interfaces,
             files: watch::Sender::new(files),
@@ -120,6 +123,7 @@ impl ActiveConfig {
 
     async fn read_and_apply(&mut self, path: PathBuf) -> Result<()> {
         let (file, files) = self.read(path.clone()).await?;
+        let check_user = check_user::find(self.check_user.as_deref(), Some(&file))?;
         let addresses = interfaces::addresses(&file);
         match (file, &self.checks) {
             (File::Services(services), Some(checks)) => {
@@ -129,7 +133,7 @@ impl ActiveConfig {
                 let control = Arc::clone(&self.control);
                 let marked = services.clone();
                 tokio::task::spawn_blocking(move || marks::import(&control, &marked)).await?;
-                checks.reload(&self.control, *services).await?;
+                checks.reload(&self.control, *services, check_user).await?;
                 self.follow(&globals);
                 self.files.send_replace(files);
                 Ok(())

@@ -10,6 +10,7 @@ use lvs_dataplane::service_path::ServicePath;
 use lvs_health::controller::{ControllerParts, Handle, Tables};
 use lvs_health::model::Configuration;
 use lvs_health::prober::Prober;
+use lvs_process::user::User;
 use parking_lot::Mutex;
 use tracing::warn;
 
@@ -38,9 +39,10 @@ impl HealthChecks {
         configuration: Configuration,
         overrides: PathBuf,
         service_path: Option<Arc<ServicePath>>,
+        check_user: Option<User>,
     ) -> Result<Self> {
         let mailed = configuration.clone();
-        let prober = Arc::new(Prober::new(service_path.clone()));
+        let prober = Arc::new(Prober::new(service_path.clone(), check_user));
         let prober = Arc::new(Mutex::new(prober));
         let probers = Arc::clone(&prober);
         let parts = ControllerParts {
@@ -80,9 +82,10 @@ impl HealthChecks {
         &self,
         control: &Arc<Control>,
         configuration: Configuration,
+        check_user: Option<User>,
     ) -> Result<()> {
         // Certificates may have changed, too.
-        let prober = Arc::new(Prober::new(self.service_path.clone()));
+        let prober = Arc::new(Prober::new(self.service_path.clone(), check_user));
         *self.prober.lock() = prober;
         let tables = tables(control, &configuration).await?;
         self.mail.enter(Phase::Reloading);

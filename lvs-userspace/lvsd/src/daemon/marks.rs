@@ -11,6 +11,7 @@ use lvs_api::protocol::Edit;
 use lvs_health::model::Configuration;
 use lvs_ipvsadm::mark_options::Options;
 use lvs_ipvsadm::netfilter;
+use lvs_process::children;
 use tracing::{info, warn};
 
 use crate::control::Control;
@@ -66,7 +67,7 @@ pub(super) fn import(control: &Control, services: &Configuration) {
 
 /// Output of `iptables-save` or its like for the table `mangle`; empty if it is not installed.
 fn saved_rules(program: &str) -> String {
-    match Command::new(program).args(["-t", "mangle"]).output() {
+    match children::output(Command::new(program).args(["-t", "mangle"])) {
         Ok(output) if output.status.success() => {
             String::from_utf8_lossy(&output.stdout).into_owned()
         }

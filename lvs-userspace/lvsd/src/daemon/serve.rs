@@ -43,6 +43,7 @@ pub(super) async fn serve(
         control,
         services,
         service_path,
+        check_user,
         peers,
         socket,
         interfaces,
@@ -57,8 +58,14 @@ pub(super) async fn serve(
     let mut config = ActiveConfig::new(&control, settings, interfaces, files);
     if let Some(services) = services {
         config.follow(&services.globals);
-        let checks =
-            HealthChecks::start(&control, services, settings.overrides(), service_path).await?;
+        let checks = HealthChecks::start(
+            &control,
+            services,
+            settings.overrides(),
+            service_path,
+            check_user,
+        )
+        .await?;
         tokio::select! {
             () = checks.first_outcomes() => {}
             ended = signals.ends.next() => end = Some(ended),

@@ -30,6 +30,8 @@ pub(crate) struct Settings {
     pub options: Options,
     /// Options of connection replication in the messages of IPVS.
     pub sync: SyncOptions,
+    /// User of health checks' commands, `USER` or `USER:GROUP`; none: nobody.
+    pub check_user: Option<String>,
     /// Role to start in, unless the data path that is taken over has one.
     pub role: Role,
     /// Virtual addresses that a master holds, and their announcement.

@@ -7,9 +7,11 @@ use anyhow::{Context as _, Result};
 use lvs_dataplane::director::Director;
 use lvs_dataplane::kernel::{DataPath, Directory};
 use lvs_dataplane::service_path::{Namespace, ServicePath};
-use lvs_dataplane::{keepalive, own_addresses, privileges, source_checks};
+use lvs_dataplane::{keepalive, own_addresses, source_checks};
 use lvs_failover::role::Roles;
 use lvs_health::model;
+use lvs_process::user::User;
+use lvs_process::{privileges, system_commands};
 use lvs_replication::peer;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -20,7 +22,7 @@ use super::interfaces::{self, Interfaces};
 use super::peers::PeerSettings;
 use super::settings::Settings;
 use super::watched::Watched;
-use super::{marks, open_files, rules};
+use super::{check_user, marks, open_files, rules};
 use crate::control::{Control, Reload, Socket};
 
 /// A daemon whose tables are set and whose interfaces are attached, before its tasks run.
@@ -32,6 +34,8 @@ pub(super) struct Started {
     pub(super) services: Option<model::Configuration>,
     /// Way to probe real servers as clients of the service; only with services.
     pub(super) service_path: Option<Arc<ServicePath>>,
+    /// User of health checks' commands that the file names none for.
+    pub(super) check_user: Option<User>,
     pub(super) peers: Option<peer::Options>,
     pub(super) socket: Socket,
     pub(super) interfaces: Arc<Mutex<Interfaces>>,
@@ -45,6 +49,7 @@ pub(super) struct Started {
 /// A daemon that is killed here leaves nothing that the next one cannot take over or clean up.
 pub(super) fn start(settings: &Settings) -> Result<Started> {
     open_files::raise()?;
+    privileges::gain_none()?;
     let (file, files) = settings
         .config
         .as_deref()
@@ -56,13 +61,14 @@ pub(super) fn start(settings: &Settings) -> Result<Started> {
         .as_ref()
         .map(PeerSettings::read)
         .transpose()?;
+    let check_user = check_user::find(settings.check_user.as_deref(), file.as_ref())?;
     if let Some(log) = &settings.log {
         log.follow(file.as_ref().and_then(File::logfile));
     }
 
     let directory = Directory::open(&settings.bpffs)?;
     let fresh = settings.reset || !directory.has_data_path();
-    begin(settings, directory, file, files, peers).inspect_err(|_| {
+    begin(settings, directory, (file, files), peers, check_user).inspect_err(|_| {
         if fresh {
             remove_remains(settings);
         }
@@ -83,9 +89,9 @@ pub(super) fn remove_remains(settings: &Settings) {
 fn begin(
     settings: &Settings,
     directory: Directory,
-    file: Option<File>,
-    files: Option<Vec<Watched>>,
+    (file, files): (Option<File>, Option<Vec<Watched>>),
     peers: Option<peer::Options>,
+    check_user: Option<User>,
 ) -> Result<Started> {
     let (data_path, keys) = DataPath::open(directory, &settings.options, settings.reset)?;
     let fresh = !data_path.adopted;
@@ -130,7 +136,8 @@ fn begin(
         let path = ServicePath::new(Namespace::spawn(), send, Arc::clone(control.maps()));
         Arc::new(path)
     });
-    // Threads inherit the capabilities of the thread that makes them: all others start after this.
+    // Threads inherit capabilities and filter of the thread that makes them: all others start after this.
+    system_commands::keep_privileges().context("cannot start the thread of commands")?;
     privileges::reduce(settings.detach_on_exit)?;
     let (maps, down) = (
         Arc::clone(control.maps()),
@@ -144,6 +151,7 @@ fn begin(
         fresh,
         services,
         service_path,
+        check_user,
         peers,
         socket,
         interfaces,

@@ -11,11 +11,12 @@ use lvs_dataplane::neighbour::{Links, Neighbours, RouteChanges};
 use lvs_dataplane::netlink::Requests;
 use lvs_dataplane::open_connections::OpenConnections;
 use lvs_dataplane::sweep::Sweeper;
+use lvs_process::children;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 
 use super::interfaces::Interfaces;
 use super::{client_routes, devices, early_fragments, fill, next_hops, sources, stop, systemd};
@@ -79,6 +80,7 @@ pub(super) fn start(
         ),
         spawn_every(SOURCES, control, stopped.clone(), sources::watcher()),
         spawn_every(SYN_RETRIES, control, stopped.clone(), probe_silent_servers),
+        tokio::spawn(adopt_orphans(stopped.clone())),
     ];
     if let Some(period) = systemd::watchdog_period() {
         tasks.push(spawn_every(period, control, stopped.clone(), |control| {
@@ -135,6 +137,16 @@ fn probe_silent_servers(control: &Control) {
         debug!("clients repeat their SYNs: {retries:?}");
         let servers = retries.iter().map(|found| (found.service, found.server));
         controller.nudge(servers.collect());
+    }
+}
+
+/// Collects what health checks and commands leave behind.
+async fn adopt_orphans(stopped: watch::Receiver<()>) {
+    tokio::select! {
+        Err(error) = children::adopt_orphans() => {
+            warn!("processes that a command leaves behind are not collected: {error}");
+        }
+        () = stop::ended(stopped) => {}
     }
 }
 

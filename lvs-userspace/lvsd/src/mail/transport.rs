@@ -1,12 +1,15 @@
 //! Sends messages to mail servers, one after the other, by SMTP or the machine's sendmail.
 
+use std::io;
 use std::path::Path;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use lettre::transport::smtp::client::{CertificateStore, Tls, TlsParameters};
-use lettre::{
-    AsyncSendmailTransport, AsyncSmtpTransport, AsyncTransport, Message as Email, Tokio1Executor,
-};
+use lettre::{AsyncSmtpTransport, AsyncTransport, Message as Email, Tokio1Executor};
+use lvs_process::system_commands;
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
@@ -27,8 +30,10 @@ enum SendError {
     Server(String),
     #[error(transparent)]
     Smtp(#[from] lettre::transport::smtp::Error),
-    #[error(transparent)]
-    Sendmail(#[from] lettre::transport::sendmail::Error),
+    #[error("cannot run sendmail: {0}")]
+    Sendmail(#[from] io::Error),
+    #[error("sendmail ended with {0}: {1}")]
+    Refused(ExitStatus, String),
     #[error("the mail server took longer than {} s", LIMIT.as_secs())]
     Late,
 }
@@ -83,9 +88,28 @@ async fn by_sendmail(email: Email) -> Result<(), SendError> {
     // Its conventional paths: a daemon's search path need not include them.
     let usual = ["/usr/sbin/sendmail", "/usr/lib/sendmail"];
     let found = usual.into_iter().find(|path| Path::new(path).exists());
-    AsyncSendmailTransport::<Tokio1Executor>::new_with_command(found.unwrap_or("sendmail"))
-        .send(email)
-        .await?;
+    let mut command = Command::new(found.unwrap_or("sendmail"));
+    let envelope = email.envelope();
+    // A line of a single dot does not end the message.
+    command.arg("-i");
+    if let Some(from) = envelope.from() {
+        command.arg("-f").arg(AsRef::<str>::as_ref(from));
+    }
+    command.arg("--");
+    command.args(envelope.to().iter().map(AsRef::<str>::as_ref));
+    command.stdin(Stdio::piped());
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    command.kill_on_drop(true);
+    let mut child = system_commands::spawn(command).await?;
+    if let Some(mut input) = child.stdin.take() {
+        // One that has ended already has written why.
+        let _ = input.write_all(&email.formatted()).await;
+    }
+    let output = child.wait_with_output().await?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        return Err(SendError::Refused(output.status, said));
+    }
     Ok(())
 }
 

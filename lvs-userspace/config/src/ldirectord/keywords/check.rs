@@ -56,6 +56,19 @@ pub(super) const WHAT: &[Keyword] = &[
                commands. Exit code 0 is good.",
     },
     Keyword {
+        key: Key::CheckUser,
+        name: "checkuser",
+        scope: TIMES,
+        kind: Kind::Text,
+        default: "`nobody`, or lvsd's option `--check-user`",
+        example: "checkuser = monitor:ssl-cert",
+        text: "User that commands of health checks run as (`external`, `external-perl`, and the client of \
+               `oracle`), with its own group or the one after the colon, and without lvsd's privileges: so the user \
+               has to be allowed to read and execute the script. ldirectord runs them as root; `checkuser = root` \
+               does that, with all privileges that lvsd was started with. Commands that act on the system \
+               (`fallbackcommand`, `quorum_up`, `eventcommand`, `callback` and their like) always run so.",
+    },
+    Keyword {
         key: Key::CheckPort,
         name: "checkport",
         scope: Scope::CHECKS,

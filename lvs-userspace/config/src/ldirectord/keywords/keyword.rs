@@ -138,6 +138,7 @@ pub(in super::super) enum Key {
     CheckSource,
     CheckTimeout,
     CheckType,
+    CheckUser,
     CleanStop,
     Comment,
     Database,

@@ -2,8 +2,8 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lvs_api::model::ServiceId;
@@ -11,11 +11,19 @@ use lvs_health::check::{Check, Kind};
 use lvs_health::checker::Checker;
 use lvs_health::lint::Lint;
 use lvs_health::model::{RealServer, Virtual, Weighing};
+use lvs_health::probe::external::External;
+use lvs_process::user::User;
 
 use super::super::diagnostic::Diagnostic;
 use super::super::keywords::Key;
 use super::super::reader::Section;
 use super::super::settings::{Settings, Value};
+
+/// User of commands for which the file names none, unless lvsd's option says otherwise.
+const DEFAULT_USER: &str = "nobody";
+/// Permission bits.
+const READ: u32 = 4;
+const EXECUTE: u32 = 1;
 
 /// All checks of all servers of a virtual service.
 pub(super) fn probes(
@@ -115,12 +123,19 @@ impl Probe<'_> {
                 "use connect or negotiate; a fallback server is used meanwhile",
             ),
             Kind::Negotiate(checker) | Kind::Combined { checker, .. } => self.checker(checker),
-            Kind::External(external) => self.command(&external.command),
+            Kind::External(external) => {
+                let user = check.user.clone();
+                self.command(
+                    external,
+                    user.or_else(|| User::find(DEFAULT_USER).ok()).as_ref(),
+                );
+            }
             Kind::Connect | Kind::Ping { .. } => {}
         }
     }
 
-    fn command(&mut self, command: &Path) {
+    fn command(&mut self, external: &External, user: Option<&User>) {
+        let command = external.command.as_path();
         if command == Path::new("/bin/true") {
             return self.warn(
                 "the check can never fail: its command is /bin/true",
@@ -145,6 +160,18 @@ impl Probe<'_> {
                 "put it there and make it executable"
             };
             return self.warn(problem, hint);
+        }
+        if let Some(user) = user
+            && let Some(closed) = closed_to(user, external)
+        {
+            let problem = format!(
+                "the check can never hold: its user {user} may not use {}",
+                closed.display()
+            );
+            return self.warn(
+                problem,
+                "allow it, for example with chmod o+rx, or name another user with checkuser",
+            );
         }
         self.interpreter(command);
     }
@@ -202,6 +229,30 @@ impl Probe<'_> {
             self.warn(problem, hint);
         }
     }
+}
+
+/// The first folder on the way to a command, or the command itself, that its user may not use.
+fn closed_to(user: &User, external: &External) -> Option<PathBuf> {
+    // Where links lead is what counts.
+    let command = external.command.canonicalize().ok()?;
+    let mut first = [0; 2];
+    let is_program = File::open(&command)
+        .and_then(|mut file| file.read_exact(&mut first))
+        .is_ok_and(|()| first == *b"\x7fE");
+    let needed = match (external.perl, is_program) {
+        (true, _) => READ,
+        (false, true) => EXECUTE,
+        // Whoever interprets a script reads it.
+        (false, false) => READ | EXECUTE,
+    };
+    let mut way: Vec<&Path> = command.ancestors().collect();
+    way.reverse();
+    let closed = |path: &&Path| {
+        let needed = if *path == command { needed } else { EXECUTE };
+        path.metadata()
+            .is_ok_and(|found| !user.may(needed, found.mode(), found.uid(), found.gid()))
+    };
+    way.into_iter().find(closed).map(Path::to_owned)
 }
 
 fn rhythm(section: &Section, server: &RealServer, diagnostics: &mut Vec<Diagnostic>) {

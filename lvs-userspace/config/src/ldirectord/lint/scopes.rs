@@ -65,6 +65,14 @@ pub(super) fn section(section: &Section, globals: &Settings, diagnostics: &mut V
             "checkcommand has no effect without checktype = external",
             "add it, or remove checkcommand",
         );
+        let sql = scopes.text(Key::Service) == Some("oracle");
+        if !sql {
+            warn(
+                Key::CheckUser,
+                "checkuser has no effect: no check runs a command",
+                "remove it",
+            );
+        }
     }
     for (key, what) in [
         (Key::QuorumUp, "quorum_up"),

@@ -112,6 +112,7 @@ fn doubtful_files_are_told() {
             "no arguments",
         ),
         (&[REAL, "checkcommand = /bin/false"], 3, "without checktype"),
+        (&[REAL, "checkuser = root"], 3, "no check runs a command"),
         (
             &[REAL, "httpmethod = HEAD", "receive = \"x\""],
             1,
@@ -254,6 +255,32 @@ fn a_script_whose_interpreter_is_missing_is_told() {
     for right in ["#!/bin/sh\nexit 0\n", "#! /bin/sh -e\n", "exit 0\n"] {
         assert_eq!(said(right), "", "{right:?}");
     }
+}
+
+#[test]
+fn a_command_that_its_user_may_not_use_is_told() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("check");
+    std::fs::write(&path, "#!/bin/sh\nexit 0\n").unwrap();
+    let command = format!("checkcommand = {}", path.display());
+    let said = |mode: u32, user: &str| {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let real = "real = 10.0.0.1:80 gate";
+        let found = warnings(&[real, "checktype = external", &command, user]);
+        found.into_iter().map(|(_, text)| text).collect::<String>()
+    };
+    let closed = |path: &std::path::Path| format!("nobody may not use {}", path.display());
+    let user = "checkuser = nobody";
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    let all = said(0o755, user);
+    assert!(all.contains(&closed(folder.path())), "{all}");
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    for mode in [0o700, 0o711, 0o744] {
+        assert!(said(mode, user).contains(&closed(&path)), "{mode:o}");
+        assert_eq!(said(mode, "checkuser = root"), "");
+    }
+    assert_eq!(said(0o755, user), "");
 }
 
 #[test]

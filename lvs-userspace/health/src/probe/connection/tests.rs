@@ -24,7 +24,7 @@ async fn sending(answer: &'static [u8], times: usize, hang_up: bool) -> SocketAd
 async fn with<T>(server: SocketAddr, act: impl AsyncFnOnce(Connection<'_>) -> T) -> T {
     let endpoint = check(Kind::Connect, server).endpoint();
     let tls = Configurations::default();
-    let probe = Probe::new(endpoint, &tls, None);
+    let probe = Probe::new(endpoint, &tls, None, None);
     act(Connection::open(&probe).await.unwrap()).await
 }
 
