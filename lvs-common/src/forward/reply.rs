@@ -11,7 +11,7 @@ use super::timeout::timeout;
 use super::upper_device::device;
 use super::work::Work;
 use crate::abi::Plan;
-use crate::connection::table::{self, Store, Ways};
+use crate::connection::table::{self, Slot, Store, Ways};
 use crate::connection::{Direction, Kind, Record, Signal, step, tcp};
 use crate::network::Network;
 use crate::tables::Tables;
@@ -47,9 +47,11 @@ fn replied<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> O
     }
     tables.fence();
     let signal = work.forward.signal;
-    if signal == Signal::Tcp(tcp::Event::Rst) && is_refusal(tables, &connection, &reply) {
+    if signal == Signal::Tcp(tcp::Event::Rst) && is_refusal(&slot, &reply.slot) {
         tables.count_syn_retry(u32::from(record.server));
-        return Some(work.end(Verdict::drop(Reason::Refused)));
+        if is_redispatched(tables, &record) {
+            return Some(work.end(Verdict::drop(Reason::Refused)));
+        }
     }
     work.number = slot.number;
     work.key = asked;
@@ -85,19 +87,17 @@ fn replied<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> O
     Some(Stage::ToClient)
 }
 
-/// Returns whether a server's reset refuses a connection that may go to another server: the client does not hear of it,
-/// and its next SYN is redispatched. What the second server says stands.
+/// Returns whether a server's reset refuses a connection.
 #[inline(always)]
-fn is_refusal<F: Network, T: Tables + Store<F>>(
-    tables: T,
-    connection: &Connection<F, <T as Store<F>>::Set>,
-    reply: &Connection<F, <T as Store<F>>::Set>,
-) -> bool {
-    let Connection { slot, record, .. } = connection;
-    if slot.tag.state() != tcp::State::SynReceived as u8
-        || is_answered(reply.slot.tag)
-        || record.method & Record::REDISPATCHED != 0
-    {
+fn is_refusal<S>(connection: &Slot<S>, reply: &Slot<S>) -> bool {
+    connection.tag.state() == tcp::State::SynReceived as u8 && !is_answered(reply.tag)
+}
+
+/// Returns whether a refused connection may go to another server: the client does not hear of the refusal, and its next
+/// SYN is redispatched. What the second server says stands.
+#[inline(always)]
+fn is_redispatched<T: Tables>(tables: T, record: &Record) -> bool {
+    if record.method & Record::REDISPATCHED != 0 {
         return false;
     }
     let plan = tables.plan(u32::from(record.service));

@@ -237,8 +237,9 @@ fn a_refusal_is_kept_from_the_client_once_and_its_next_syn_goes_elsewhere() {
     assert_eq!(reason(&director, &from_client(SYN)), Reason::Rescheduled);
     let second = server(&director);
     assert_ne!(second, first);
-    // Who is refused twice is told.
+    // Who is refused twice is told; the health check of the second server, too.
     assert_eq!(reason(&director, &refused(second)), Reason::NatReply);
+    assert_eq!(director.syn_retries(second), 1);
     assert_eq!(director.states()[0].1, "CLOSE");
 }
 
@@ -254,7 +255,9 @@ fn a_refusal_that_no_other_server_can_make_good_reaches_the_client() {
             "10.0.0.2:80"
         };
         let refused = refused.clone().with(|draft| draft.from = at(found));
+        let server = server(&director);
         assert_eq!(reason(&director, &refused), Reason::NatReply);
+        assert_eq!(director.syn_retries(server), 1);
     }
     // So does the end of a connection that was accepted.
     let director = director(Pick::Rotate, Method::Nat, 2, Plan::REDISPATCH);

@@ -36,6 +36,7 @@ pub mod lint;
 mod maintenance;
 pub mod model;
 mod monitor;
+mod observe;
 pub mod options;
 pub mod outcome;
 mod overrides;

@@ -62,6 +62,8 @@ pub struct Virtual {
     pub clean_stop: bool,
     /// `ondown`: what becomes of the connections of a server that died.
     pub on_down: OnDown,
+    /// `observe = path`: the meaning of failures of clients' connections; none: they are a reason to probe, no more.
+    pub observe: Option<Observe>,
     /// `quorum` with its hysteresis and commands.
     pub quorum: Quorum,
     /// `allbackups`: use all backup servers at once, not the first that is up.
@@ -114,6 +116,47 @@ pub struct Rhythm {
     pub rise: u32,
     /// Failures in a row that make a server be down; at least 1.
     pub fall: u32,
+}
+
+/// When failures of clients' connections, as the data path sees them, count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Observe {
+    /// `maxfails`: failures of one real server within `fail_timeout` that count; at least 1.
+    pub max_fails: u32,
+    /// `failtimeout`: also the time for which a server is down whose health checks do not fail.
+    pub fail_timeout: Duration,
+    /// `onerror`: what they count as.
+    pub on_error: OnError,
+}
+
+/// Effect of too many failures of clients' connections, in HAProxy's words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnError {
+    /// A failed probe.
+    #[default]
+    FailCheck,
+    /// As many failed probes that one more makes the server be down.
+    SuddenDeath,
+    /// The server is down.
+    MarkDown,
+}
+
+impl OnError {
+    /// By its name in files.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::FailCheck, Self::SuddenDeath, Self::MarkDown]
+            .into_iter()
+            .find(|it| it.name() == name)
+    }
+
+    /// Its name in files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::FailCheck => "fail-check",
+            Self::SuddenDeath => "sudden-death",
+            Self::MarkDown => "mark-down",
+        }
+    }
 }
 
 /// The source of a real server's weight beside the configuration.

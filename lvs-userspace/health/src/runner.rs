@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -18,6 +19,7 @@ use super::check::{Check, Kind};
 use super::outcome::Outcome;
 use super::server::CheckState;
 use super::watch::{Step, Watch};
+use crate::model::OnError;
 
 /// A probe under way.
 pub(crate) type Probe = Pin<Box<dyn Future<Output = Outcome> + Send>>;
@@ -47,6 +49,19 @@ pub(crate) struct ProbeReport {
 }
 
 impl ProbeReport {
+    fn new(number: u32, watch: &Watch, step: Step, outcome: Outcome) -> Self {
+        Self {
+            watch: number,
+            view: CheckState {
+                state: watch.state(),
+                confirmed: watch.confirmed(),
+            },
+            towards: watch.towards(),
+            step,
+            outcome: Arc::new(outcome),
+        }
+    }
+
     /// True if it differs from the one before, of the same watch, in more than the time.
     fn is_news_after(&self, last: &Self) -> bool {
         self.step != Step::Steady
@@ -68,14 +83,26 @@ struct Shared {
     reports: mpsc::UnboundedSender<ProbeReport>,
 }
 
+/// Failures of clients' connections that count.
+#[derive(Clone, Debug)]
+pub(crate) struct Observed {
+    /// What they count as.
+    pub(crate) on_error: OnError,
+    /// Time for which they make the server be down, unless a probe confirms it.
+    pub(crate) hold: Duration,
+    /// They, for people.
+    pub(crate) text: String,
+}
+
 /// Requests to a running watch.
 #[derive(Debug, Default)]
 struct Requests {
     paused: AtomicBool,
     nudged: AtomicBool,
+    observed: Mutex<Option<Observed>>,
     /// Each outcome is reported, also one that says nothing new.
     every: AtomicBool,
-    /// `paused` or `nudged` changed; only the watch waits for it.
+    /// `paused`, `nudged` or `observed` changed; only the watch waits for it.
     changed: Notify,
 }
 
@@ -99,6 +126,12 @@ impl RunningWatch {
     /// Probes at once: there are signs that the server is dead.
     pub(crate) fn nudge(&self) {
         self.requests.nudged.store(true, Ordering::SeqCst);
+        self.requests.changed.notify_one();
+    }
+
+    /// Counts failures of clients' connections, which the data path saw.
+    pub(crate) fn observe(&self, observed: Observed) {
+        *self.requests.observed.lock() = Some(observed);
         self.requests.changed.notify_one();
     }
 
@@ -158,6 +191,8 @@ impl Shared {
         requests: Arc<Requests>,
     ) {
         let mut last: Option<ProbeReport> = None;
+        // The failures of clients' connections that were counted last.
+        let mut held_by = String::new();
         // One for the pause between probes and for the limit of each.
         let mut timer = pin!(sleep_until(watch.due().into()));
         loop {
@@ -165,10 +200,19 @@ impl Shared {
                 requests.paused(false).await;
                 watch.resume(now());
                 cycle.failed();
+                requests.observed.lock().take();
                 continue;
             }
             if requests.nudged.swap(false, Ordering::SeqCst) {
                 watch.nudge(now());
+            }
+            if let Some(report) = observed(number, &requests, &mut watch) {
+                cycle.failed();
+                held_by.clone_from(&report.outcome.text);
+                last = Some(report.clone());
+                if self.reports.send(report).is_err() {
+                    return;
+                }
             }
             timer.as_mut().reset(watch.due().into());
             tokio::select! {
@@ -176,11 +220,27 @@ impl Shared {
                 () = requests.changed.notified() => continue,
             }
             let check = cycle.next();
-            let outcome = tokio::select! {
-                outcome = self.probe(check, timer.as_mut()) => outcome,
-                // A pause does not wait for a server that hangs.
-                () = requests.paused(true) => continue,
+            let outcome = {
+                let mut probe = pin!(self.probe(check, timer.as_mut()));
+                loop {
+                    tokio::select! {
+                        outcome = &mut probe => break Some(outcome),
+                        () = requests.changed.notified() => {}
+                    }
+                    // Neither a pause nor the end of clients' connections waits for a server that hangs.
+                    if requests.paused.load(Ordering::SeqCst) {
+                        break None;
+                    }
+                    if let Some(report) = observed(number, &requests, &mut watch) {
+                        held_by.clone_from(&report.outcome.text);
+                        last = Some(report.clone());
+                        if self.reports.send(report).is_err() {
+                            return;
+                        }
+                    }
+                }
             };
+            let Some(mut outcome) = outcome else { continue };
             let random = fastrand::u32(..);
             let step = if outcome.inconclusive {
                 watch.record_skipped(now(), random)
@@ -188,16 +248,10 @@ impl Shared {
                 cycle.record(outcome.good);
                 watch.record(outcome.good, now(), random)
             };
-            let report = ProbeReport {
-                watch: number,
-                view: CheckState {
-                    state: watch.state(),
-                    confirmed: watch.confirmed(),
-                },
-                towards: watch.towards(),
-                step,
-                outcome: Arc::new(outcome),
-            };
+            if watch.is_held() {
+                outcome.text = format!("{held_by}; the health check says: {}", outcome.text);
+            }
+            let report = ProbeReport::new(number, &watch, step, outcome);
             let news = last.as_ref().is_none_or(|last| report.is_news_after(last));
             if !news && !requests.every.load(Ordering::Relaxed) {
                 continue;
@@ -234,6 +288,20 @@ impl Shared {
             exit_code: None,
         }
     }
+}
+
+/// Takes the failures of clients' connections that are to be counted, and counts them.
+fn observed(number: u32, requests: &Requests, watch: &mut Watch) -> Option<ProbeReport> {
+    let observed = requests.observed.lock().take()?;
+    let step = watch.record_observed(observed.on_error, observed.hold, now())?;
+    let outcome = Outcome {
+        good: false,
+        inconclusive: false,
+        text: observed.text,
+        took: Duration::ZERO,
+        exit_code: None,
+    };
+    Some(ProbeReport::new(number, watch, step, outcome))
 }
 
 /// The order of checks: a combined one is a negotiation at first and after a failure, then so many

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use lvs_api::health::{AdminState, State, Weight};
 
 use super::agent::AgentState;
+use super::observe::FailureWindow;
 use super::outcome::Outcome;
 use super::pool::MemberState;
 use super::weight::{self, ResponseTime};
@@ -55,6 +56,10 @@ pub(crate) struct Server {
     mirrored: Option<State>,
     /// State given by its agent.
     pub(crate) agent: AgentState,
+    /// Failures of its clients' connections.
+    pub(crate) failures: FailureWindow,
+    /// Its watch was told of too many of them, and has not reported yet what follows.
+    pub(crate) condemned: bool,
     exit_weight: Option<u32>,
     response: ResponseTime,
     state: State,
@@ -85,6 +90,8 @@ impl Server {
             on_master: None,
             mirrored: None,
             agent: AgentState::default(),
+            failures: FailureWindow::default(),
+            condemned: false,
             exit_weight: None,
             response: ResponseTime::default(),
             state: State::Unknown,
@@ -162,6 +169,7 @@ impl Server {
         if let Some(place) = self.checks.get_mut(check) {
             *place = check_state;
         }
+        self.condemned = false;
         let Some(outcome) = outcome else { return };
         if self.configured.weighing == Weighing::ExitCode
             && let Some(code) = outcome.exit_code

@@ -81,6 +81,7 @@ pub(crate) fn virtual_service(address: &str, servers: Vec<RealServer>) -> Virtua
         on_down: OnDown::Keep,
         quorum: Quorum::default(),
         all_backups: false,
+        observe: None,
         slow_start: Duration::ZERO,
         alerts: Alerts::default(),
         monitor_file: None,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use lvs_api::health::State;
 
-use crate::model::Rhythm;
+use crate::model::{OnError, Rhythm};
 
 /// State and schedule of one check.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub(crate) struct Watch {
     spread: bool,
     due: Instant,
     ended: Option<Instant>,
+    /// The data path found it down, and no probe confirmed it: good probes do not count until then.
+    held: Option<Instant>,
 }
 
 /// Effect of an outcome on the state.
@@ -53,6 +55,7 @@ impl Watch {
             spread: false,
             due,
             ended: None,
+            held: None,
         }
     }
 
@@ -64,6 +67,11 @@ impl Watch {
     /// Whether the state rests on a probe.
     pub(crate) const fn confirmed(&self) -> bool {
         self.confirmed
+    }
+
+    /// Whether good probes do not count yet, because the data path found the server down.
+    pub(crate) const fn is_held(&self) -> bool {
+        self.held.is_some()
     }
 
     /// Outcomes in a row that speak for the other state, and how many it takes.
@@ -87,14 +95,16 @@ impl Watch {
     /// Records an outcome. `random` is uniformly distributed.
     pub(crate) fn record(&mut self, good: bool, now: Instant, random: u32) -> Step {
         let before = self.towards;
+        // From the first probe that fails, too, probes alone decide.
+        self.held = self.held.filter(|until| good && now < *until);
         let agrees = match self.state {
             State::Up => good,
-            State::Down => !good,
+            State::Down => !good || self.held.is_some(),
             State::Unknown => false,
         };
         let step = if agrees {
             self.towards = 0;
-            if good && before > 0 {
+            if self.state == State::Up && before > 0 {
                 Step::Recovered
             } else {
                 Step::Steady
@@ -115,7 +125,42 @@ impl Watch {
         self.alarmed &= !good;
         self.ended = Some(now);
         self.due = now + self.pause(random);
+        if let Some(until) = self.held {
+            self.due = self.due.min(until);
+        }
         step
+    }
+
+    /// Records failures of clients' connections that the data path saw. Where they make the server be down, it stays so
+    /// for this time unless a probe confirms it.
+    pub(crate) fn record_observed(
+        &mut self,
+        on_error: OnError,
+        hold: Duration,
+        now: Instant,
+    ) -> Option<Step> {
+        if self.state == State::Down {
+            return None;
+        }
+        let needed = self.needed();
+        self.towards = match on_error {
+            OnError::FailCheck => self.towards + 1,
+            OnError::SuddenDeath => self.towards.max(needed.saturating_sub(1)),
+            OnError::MarkDown => needed,
+        };
+        // The next probe has its say at once.
+        self.nudge(now);
+        if self.towards >= needed {
+            self.state = State::Down;
+            self.confirmed = true;
+            self.towards = 0;
+            self.held = Some(now + hold);
+            Some(Step::Turned)
+        } else if self.towards > 0 {
+            Some(Step::SoftFailure(self.towards, needed))
+        } else {
+            Some(Step::Steady)
+        }
     }
 
     /// Records that a probe could not be made, which says nothing about the server.

@@ -150,3 +150,61 @@ proptest! {
         }
     }
 }
+
+const HOLD: Duration = Duration::from_secs(10);
+
+#[test]
+fn failures_of_clients_and_failed_probes_count_together() {
+    let now = Instant::now();
+    let mut watch = running(rhythm(1, 3), now);
+    let fail = |watch: &mut Watch| watch.record_observed(OnError::FailCheck, HOLD, now);
+    assert_eq!(fail(&mut watch), Some(Step::SoftFailure(1, 3)));
+    assert!(watch.due() <= now + Duration::from_secs(1), "probed soon");
+    assert_eq!(watch.record(false, now, 0), Step::SoftFailure(2, 3));
+    assert_eq!(watch.record(true, now, 0), Step::Recovered);
+    for number in 1..=2 {
+        assert_eq!(fail(&mut watch), Some(Step::SoftFailure(number, 3)));
+    }
+    assert_eq!(fail(&mut watch), Some(Step::Turned));
+    assert_eq!(fail(&mut watch), None, "it is down already");
+}
+
+#[test]
+fn after_sudden_death_one_more_failure_is_enough() {
+    let now = Instant::now();
+    let mut watch = running(rhythm(1, 3), now);
+    let step = watch.record_observed(OnError::SuddenDeath, HOLD, now);
+    assert_eq!(step, Some(Step::SoftFailure(2, 3)));
+    assert_eq!(watch.record(false, now, 0), Step::Turned);
+    // A single failure suffices anyway: the next probe decides.
+    let mut watch = running(rhythm(1, 1), now);
+    let step = watch.record_observed(OnError::SuddenDeath, HOLD, now);
+    assert_eq!((step, watch.state()), (Some(Step::Steady), State::Up));
+}
+
+#[test]
+fn probes_that_see_nothing_wrong_bring_a_server_back_after_a_while() {
+    let now = Instant::now();
+    let mut watch = running(rhythm(2, 2), now);
+    assert_eq!(
+        watch.record_observed(OnError::MarkDown, HOLD, now),
+        Some(Step::Turned)
+    );
+    for seconds in [1, 9] {
+        let later = now + Duration::from_secs(seconds);
+        assert_eq!(watch.record(true, later, 0), Step::Steady);
+        assert_eq!(watch.due(), now + HOLD, "not later than that");
+    }
+    assert_eq!(watch.record(true, now + HOLD, 0), Step::Rising);
+    assert_eq!(watch.record(true, now + HOLD, 0), Step::Turned);
+    assert_eq!(watch.state(), State::Up);
+}
+
+#[test]
+fn probes_that_fail_too_bring_it_back_as_soon_as_they_are_good() {
+    let now = Instant::now();
+    let mut watch = running(rhythm(1, 2), now);
+    watch.record_observed(OnError::MarkDown, HOLD, now);
+    assert_eq!(watch.record(false, now, 0), Step::Steady);
+    assert_eq!(watch.record(true, now, 0), Step::Turned);
+}

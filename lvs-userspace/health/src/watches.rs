@@ -9,7 +9,7 @@ use lvs_api::model::{ServerId, ServiceId};
 
 use super::check::{Check, Kind};
 use super::outcome::Outcome;
-use super::runner::{ProbeReport, Runner, RunningWatch, now};
+use super::runner::{Observed, ProbeReport, Runner, RunningWatch, now};
 use super::server::{CheckState, Server};
 use super::service::Service;
 use super::watch::Watch;
@@ -31,8 +31,9 @@ pub(crate) struct Subscriber {
     every: bool,
 }
 
-/// Equal checks at the same rhythm are one watch.
-type Key = (Arc<Check>, Rhythm);
+/// Equal checks at the same rhythm are one watch, but for services that observe their clients' connections: those are
+/// of the one service.
+type Key = (Arc<Check>, Rhythm, Option<ServiceId>);
 
 struct Entry {
     key: Key,
@@ -88,10 +89,14 @@ impl Watches {
                 let Some(asked) = server.configured.checks.get(check) else {
                     continue;
                 };
-                if matches!(asked.kind, Kind::On | Kind::Off) {
-                    continue;
+                let observer = service.configured.observe.map(|_| id);
+                match asked.kind {
+                    Kind::Off => continue,
+                    // Observed, it may go down, and comes back by a probe that is always good.
+                    Kind::On if observer.is_none() => continue,
+                    _ => {}
                 }
-                let key = (Arc::clone(asked), rhythm);
+                let key = (Arc::clone(asked), rhythm, observer);
                 let number = match self.by_key.get(&key) {
                     Some(&number) => number,
                     None => self.begin(key, assumed),
@@ -232,6 +237,20 @@ impl Watches {
             if entry.subscribers.iter().any(concerned) {
                 entry.running.nudge();
             }
+        }
+    }
+
+    /// Counts failures of clients' connections for the first check of a real server.
+    pub(crate) fn observe(&self, service: &ServiceId, place: usize, observed: Observed) {
+        let numbers = self.by_service.get(service).into_iter().flatten();
+        let checks = numbers.filter_map(|number| {
+            let entry = self.entries.get(number)?;
+            let mut subscribers = entry.subscribers.iter();
+            let own = subscribers.find(|s| s.service == *service && s.server == place)?;
+            Some((own.check, entry))
+        });
+        if let Some((_, entry)) = checks.min_by_key(|(check, _)| *check) {
+            entry.running.observe(observed);
         }
     }
 

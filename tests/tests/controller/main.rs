@@ -3,6 +3,7 @@
 mod costs;
 mod health_lab;
 mod life;
+mod observe;
 mod overrides;
 mod path;
 mod privileges;

@@ -13,7 +13,9 @@ use lvs_api::model::{
 use lvs_api::protocol::Timeouts;
 use lvs_common::abi::{MAX_MEMBERS_PER_SERVICE, MAX_SERVERS, MAX_SERVICES};
 use lvs_dataplane::director::{OnDown, check_service, identity};
-use lvs_health::model::{Alerts, Configuration, Fallback, Globals, Quorum, Virtual};
+use lvs_health::model::{
+    Alerts, Configuration, Fallback, Globals, Observe, OnError, Quorum, Virtual,
+};
 use lvs_ipvsadm::{address, scheduler_flags};
 
 use super::address::Port;
@@ -137,6 +139,7 @@ impl Builder<'_> {
             readd_quiescent: scopes.flag(Key::ReaddQuiescent),
             clean_stop: scopes.flag_of(Key::CleanStop).copied().unwrap_or(true),
             on_down: on_down(scopes),
+            observe: observe(scopes),
             quorum: quorum(scopes),
             all_backups: scopes.flag(Key::AllBackups),
             slow_start: scopes.time(Key::SlowStart).unwrap_or_default(),
@@ -344,6 +347,18 @@ impl Builder<'_> {
 fn on_down(scopes: Scopes<'_>) -> OnDown {
     let name = scopes.text(Key::OnDown).unwrap_or_default();
     OnDown::from_name(name).unwrap_or_default()
+}
+
+fn observe(scopes: Scopes<'_>) -> Option<Observe> {
+    let path = scopes.text(Key::Observe) == Some("path");
+    path.then(|| Observe {
+        max_fails: scopes.number(Key::MaxFails).unwrap_or(10),
+        fail_timeout: scopes
+            .time(Key::FailTimeout)
+            .unwrap_or(Duration::from_secs(10)),
+        on_error: OnError::from_name(scopes.text(Key::OnError).unwrap_or_default())
+            .unwrap_or_default(),
+    })
 }
 
 fn timeouts(scopes: Scopes<'_>) -> Timeouts {

@@ -52,6 +52,15 @@ const KEYWORDS: &[(&str, &str)] = &[
         "on-marked-down",
         "HAProxy's on-marked-down shutdown-sessions is ondown = reset here",
     ),
+    ("observe", "HAProxy's observe layer4 is observe = path here"),
+    (
+        "error-limit",
+        "HAProxy's error-limit is maxfails here, with observe = path",
+    ),
+    (
+        "on-error",
+        "HAProxy's on-error is onerror here, with observe = path",
+    ),
     (
         "stick-table",
         "a client stays with its server with persistent = TIME here",
@@ -71,11 +80,11 @@ const KEYWORDS: &[(&str, &str)] = &[
     ),
     (
         "max_fails",
-        "nginx's max_fails is fall here, failures in a row of health checks",
+        "nginx's max_fails is maxfails here, with observe = path; fall counts failed health checks",
     ),
     (
         "fail_timeout",
-        "a server that is down is asked again each downinterval",
+        "nginx's fail_timeout is failtimeout here, with observe = path",
     ),
     (
         "max_conns",

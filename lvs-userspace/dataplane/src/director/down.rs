@@ -7,7 +7,7 @@ use lvs_api::model::{OnDown, ServerId, ServiceId};
 use super::parts::Director;
 use super::wanted::{canonical, canonical_service};
 
-/// Repeated SYNs of the clients of a server that did not answer.
+/// SYNs of clients that a server did not answer, so that they were repeated, or (NAT) refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SynRetries {
     /// The virtual service.
@@ -19,7 +19,7 @@ pub struct SynRetries {
 }
 
 impl Director {
-    /// The servers whose clients repeated SYNs since the last call: a sign of death, or of a packet that
+    /// The servers whose clients repeated SYNs or were refused since the last call: a sign of death, or of a packet that
     /// was lost. To be called many times a second.
     pub fn syn_retries(&mut self) -> Vec<SynRetries> {
         let found = self.syn_retries.since_last();

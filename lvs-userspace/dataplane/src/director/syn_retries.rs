@@ -1,4 +1,4 @@
-//! Repeated SYNs, the sign of a server that does not answer, as the program counts them.
+//! Repeated and refused SYNs, the sign of a server that does not answer, as the program counts them.
 
 use std::sync::Arc;
 

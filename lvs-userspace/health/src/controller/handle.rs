@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use lvs_api::health::{Event, Health, Override};
-use lvs_api::model::{ServerId, ServiceId};
 use lvs_api::protocol::{Refusal, RefusalKind};
+use lvs_dataplane::director::SynRetries;
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
 
 use super::request::{Request, Tables};
@@ -77,10 +77,10 @@ impl Handle {
             .await;
     }
 
-    /// Probes these servers at once: there are signs that they are dead.
-    pub fn nudge(&self, servers: Vec<(ServiceId, ServerId)>) {
+    /// Probes these servers at once, and counts the failures if their service observes them.
+    pub fn observe(&self, found: Vec<SynRetries>) {
         // A controller that has ended probes no server.
-        let _ = self.requests.send(Request::Nudge(servers));
+        let _ = self.requests.send(Request::SynRetries(found));
     }
 
     /// All services as they are configured, and whether their servers are reached.

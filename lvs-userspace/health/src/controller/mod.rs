@@ -6,6 +6,7 @@ mod events;
 mod handle;
 mod listing;
 mod mirror;
+mod observe;
 mod overrides;
 mod reconcile;
 mod reload;

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use lvs_api::health::{Health, Override};
-use lvs_api::model::{ServerId, ServiceId};
+use lvs_api::model::ServiceId;
 use lvs_api::protocol::Refusal;
-use lvs_dataplane::director::Wanted;
+use lvs_dataplane::director::{SynRetries, Wanted};
 use tokio::sync::oneshot;
 
 use crate::agent::AgentLine;
@@ -35,7 +35,7 @@ pub(super) enum Request {
     ),
     Health(oneshot::Sender<Health>),
     Reload(Box<Configuration>, Tables, oneshot::Sender<()>),
-    Nudge(Vec<(ServiceId, ServerId)>),
+    SynRetries(Vec<SynRetries>),
     Refused(Update),
     Maintenance(MaintenanceFiles),
     Agent(AgentLine),

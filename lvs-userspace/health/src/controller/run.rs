@@ -81,9 +81,11 @@ impl Controller {
                 self.reconcile();
                 self.enqueue(Task::Done(answer));
             }
-            Request::Nudge(servers) => {
-                for (service, server) in servers {
-                    self.watches.nudge(&self.services, &service, server);
+            Request::SynRetries(all) => {
+                for found in all {
+                    self.watches
+                        .nudge(&self.services, &found.service, found.server);
+                    self.observe(&found);
                 }
             }
             Request::Refused(refused) => {

@@ -134,9 +134,8 @@ fn sweep() -> impl FnMut(&Control) + Send + 'static {
 fn probe_silent_servers(control: &Control) {
     let retries = control.director().syn_retries();
     if let (Some(controller), false) = (control.controller(), retries.is_empty()) {
-        debug!("clients repeat their SYNs: {retries:?}");
-        let servers = retries.iter().map(|found| (found.service, found.server));
-        controller.nudge(servers.collect());
+        debug!("SYNs are repeated or refused: {retries:?}");
+        controller.observe(retries);
     }
 }
 

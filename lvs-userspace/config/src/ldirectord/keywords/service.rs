@@ -464,6 +464,56 @@ pub(super) const CHANGES: &[Keyword] = &[
                too. A persistent client stays where it (or its network) already has had connections.",
     },
     Keyword {
+        key: Key::Observe,
+        name: "observe",
+        scope: Scope::BOTH,
+        kind: Kind::Word(&["path", "no"]),
+        default: "`no`",
+        example: "observe = path",
+        text: "What connections of clients say of a server. A SYN that it does not answer, so that the client repeats \
+               it, and by NAT one that it refuses with a reset, always makes its health checks be made at once. \
+               `path`: as HAProxy's `observe layer4` and nginx's `max_fails`, such failures also count themselves: \
+               `maxfails` of them within `failtimeout` are what `onerror` says. A server that went down so comes back \
+               by its health checks; while these never failed, which they do if they do not see what clients see \
+               (also `checktype = on`), after `failtimeout`. The last server that is up is left to its health checks. \
+               By `gate` and `ipip` nobody sees the server's answers: a client that repeats SYNs on purpose looks as \
+               one that is not answered; with `fail-check` and a `fall` of 2 or more the health checks have the last \
+               word.",
+    },
+    Keyword {
+        key: Key::MaxFails,
+        name: "maxfails",
+        scope: Scope::BOTH,
+        kind: Kind::Number {
+            least: 1,
+            most: 1_000_000,
+        },
+        default: "10, as HAProxy's `error-limit` (nginx's `max_fails` is 1)",
+        example: "maxfails = 3",
+        text: "With `observe = path`: failures of clients' connections to one server within `failtimeout` that count.",
+    },
+    Keyword {
+        key: Key::FailTimeout,
+        name: "failtimeout",
+        scope: Scope::BOTH,
+        kind: Kind::Time { zero: false },
+        default: "10 s, as nginx's `fail_timeout`",
+        example: "failtimeout = 30s",
+        text: "With `observe = path`: the time in which `maxfails` failures count together, and for which a server \
+               that went down so stays out if its health checks find nothing wrong, both as in nginx.",
+    },
+    Keyword {
+        key: Key::OnError,
+        name: "onerror",
+        scope: Scope::BOTH,
+        kind: Kind::Word(&["fail-check", "sudden-death", "mark-down"]),
+        default: "`fail-check`, as HAProxy's `on-error`",
+        example: "onerror = mark-down",
+        text: "With `observe = path`: what `maxfails` failures are, in HAProxy's words. `fail-check`: one failed health \
+               check, of the `fall` that it takes. `sudden-death`: as many that one more failed health check makes the \
+               server be down. `mark-down`: the server is down at once, as with nginx.",
+    },
+    Keyword {
         key: Key::CleanStop,
         name: "cleanstop",
         scope: Scope::BOTH,

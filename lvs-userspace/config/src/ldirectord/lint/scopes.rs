@@ -74,6 +74,16 @@ pub(super) fn section(section: &Section, globals: &Settings, diagnostics: &mut V
             );
         }
     }
+    if scopes.text(Key::Observe) != Some("path") {
+        for (key, what) in [
+            (Key::MaxFails, "maxfails"),
+            (Key::FailTimeout, "failtimeout"),
+            (Key::OnError, "onerror"),
+        ] {
+            let problem = format!("{what} has no effect without observe = path");
+            warn(key, &problem, "add it, or remove the line");
+        }
+    }
     for (key, what) in [
         (Key::QuorumUp, "quorum_up"),
         (Key::QuorumDown, "quorum_down"),
