@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use lvs_api::client::DEFAULT_LIMIT;
 
+/// Exit code if whoever read the output has ended: as the shell has it for a program that SIGPIPE ends, as ipvsadm.
+pub(crate) const BROKEN_PIPE: u8 = 128 + 13;
+
 /// Takes `--timeout TIME` off the words before the command or verb; the time that lvsd has to answer.
 ///
 /// Anywhere else the word is another option: `-L --timeout` lists timeouts, and verbs have a `--timeout` of their own.

@@ -99,6 +99,9 @@ pub(crate) struct Arguments {
     pub(crate) bpffs: PathBuf,
 
     /// Control socket; root and the group "lvs", if there is one, may use it
+    ///
+    /// It serves 256 clients at once. Where more come, those that have been quiet for longest are disconnected, other
+    /// users' before root's. A client that takes nothing of an answer for a minute is disconnected, too.
     #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
     pub(crate) socket: PathBuf,
 

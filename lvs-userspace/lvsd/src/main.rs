@@ -8,8 +8,8 @@ mod lifecycle;
 mod logging;
 mod mail;
 
-use std::fmt::Debug;
-use std::io::{BufWriter, IsTerminal as _, Write as _};
+use std::fmt::{Debug, Display};
+use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -73,40 +73,58 @@ fn is_ldirectord() -> bool {
         .is_some_and(|name| name == "ldirectord")
 }
 
-#[expect(clippy::print_stderr, reason = "there is no log yet")]
+/// Prints an error before there is a log. If it cannot be written there is no other place for it.
+fn report(error: impl Display) {
+    drop(writeln!(io::stderr(), "{error}"));
+}
+
 fn usage(problem: &str) -> u8 {
-    eprintln!("{problem} (lvsd --help lists commands and options)");
+    report(format_args!(
+        "{problem} (lvsd --help lists commands and options)"
+    ));
     lifecycle::USAGE
 }
 
 /// `check`: prints what is wrong with a file; the exit code.
-#[expect(clippy::print_stderr, reason = "the output of the command")]
 fn lint_file(files: &[String], strict: bool) -> u8 {
     let [file] = files else {
         return usage("check needs one file");
     };
     let instance = Instance::new(Some(file));
     let Some(path) = instance.find() else {
-        eprintln!("Config file {} not found", instance.argument());
+        report(format_args!(
+            "Config file {} not found",
+            instance.argument()
+        ));
         return lint::UNREADABLE;
     };
     let (mut out, mut problems) = (
-        BufWriter::new(std::io::stdout().lock()),
-        BufWriter::new(std::io::stderr().lock()),
+        BufWriter::new(io::stdout().lock()),
+        BufWriter::new(io::stderr().lock()),
     );
     let code = lint::run(&path, strict, &mut out, &mut problems)
         .and_then(|code| out.flush().and(problems.flush()).map(|()| code));
-    // The reader of the output is gone.
-    code.unwrap_or(lint::UNREADABLE)
+    code.unwrap_or_else(|error| output_failed(&error))
+}
+
+/// Reports that the standard output cannot be written; the exit code.
+fn output_failed(error: &io::Error) -> u8 {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return lifecycle::BROKEN_PIPE;
+    }
+    drop(writeln!(
+        io::stderr(),
+        "cannot write to standard output: {error}"
+    ));
+    lifecycle::FAILED
 }
 
 /// Executes a command; the exit code.
-#[expect(clippy::print_stderr, reason = "there is no log yet")]
 fn execute(arguments: &Arguments, command: &Command) -> u8 {
     let instance = Instance::new(command.file.as_deref());
     if arguments.detached {
         return background(arguments, &instance).unwrap_or_else(|error| {
-            eprintln!("{error:#}");
+            report(format_args!("{error:#}"));
             lifecycle::FAILED
         });
     }
@@ -114,18 +132,18 @@ fn execute(arguments: &Arguments, command: &Command) -> u8 {
         Ok(Next::Exit(code)) => return code,
         Ok(Next::Start(path, file)) => (path, file),
         Err(error) => {
-            eprintln!("{error}");
+            report(format_args!("{error}"));
             return lifecycle::FAILED;
         }
     };
     // Two daemons cannot have one data path. Two processes, as ldirectord has them, would have to share
     // it, and take it over from each other when one of them ends.
     if let Some(pid) = running(arguments) {
-        eprintln!(
+        report(format_args!(
             "another lvsd runs here already (pid {pid}). One daemon serves all files: name this one in the \
              other's file with `execute = {}', or give it interfaces, --bpffs and --socket of its own",
             path.display()
-        );
+        ));
         return lifecycle::FAILED;
     }
     if arguments.debug {
@@ -133,7 +151,7 @@ fn execute(arguments: &Arguments, command: &Command) -> u8 {
     }
     if arguments.foreground {
         return with_pid_file(&instance, || supervised(arguments, path)).unwrap_or_else(|error| {
-            eprintln!("{error:#}");
+            report(format_args!("{error:#}"));
             lifecycle::FAILED
         });
     }
@@ -141,7 +159,7 @@ fn execute(arguments: &Arguments, command: &Command) -> u8 {
         return supervised(arguments, path);
     }
     lifecycle::launch().unwrap_or_else(|error| {
-        eprintln!("cannot start a process: {error}");
+        report(format_args!("cannot start a process: {error}"));
         lifecycle::FAILED
     })
 }
@@ -150,17 +168,23 @@ fn execute(arguments: &Arguments, command: &Command) -> u8 {
 fn foreground(arguments: &Arguments, config: Option<PathBuf>) -> u8 {
     tracing_subscriber::fmt()
         .with_env_filter(filter(arguments))
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(io::stderr)
+        // Where the log cannot be written, that cannot be written either.
+        .log_internal_errors(false)
+        .with_ansi(io::stderr().is_terminal())
         .with_target(false)
         .fmt_fields(one_line())
         .init();
-    let outcome = if arguments.verify {
-        verify(&options(arguments))
-    } else {
-        daemon::run(&settings(arguments, config, None), || ())
-    };
-    exit_code(outcome)
+    if arguments.verify {
+        return match verify(&options(arguments)) {
+            Err(error) if error.is::<io::Error>() => {
+                let output = error.downcast().unwrap_or_else(io::Error::other);
+                output_failed(&output)
+            }
+            outcome => exit_code(outcome),
+        };
+    }
+    exit_code(daemon::run(&settings(arguments, config, None), || ()))
 }
 
 /// Fields of an event in one line, whatever they hold.
@@ -358,18 +382,19 @@ fn block_on<T>(work: impl Future<Output = T>) -> Option<T> {
     runtime.ok().map(|runtime| runtime.block_on(work))
 }
 
-#[expect(clippy::print_stdout, reason = "the output of the command")]
 fn verify(options: &Options) -> Result<()> {
+    let mut out = io::stdout().lock();
     for verified in kernel::verify(options)? {
         let number = |number: Option<u32>| {
             number.map_or_else(|| "?".to_owned(), |number| number.to_string())
         };
-        println!(
+        writeln!(
+            out,
             "{}: {} instructions verified, {} bytes of code",
             verified.program,
             number(verified.instructions),
             number(verified.bytes)
-        );
+        )?;
     }
     Ok(())
 }

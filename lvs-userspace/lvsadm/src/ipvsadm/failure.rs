@@ -6,6 +6,8 @@ use lvs_api::client::ClientError;
 use lvs_api::protocol::{Refusal, RefusalKind};
 use lvs_ipvsadm::error::UsageError;
 
+use crate::options::BROKEN_PIPE;
+
 /// A command that failed.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -67,7 +69,7 @@ impl Failure {
             Self::Daemon(ClientError::Refused(_)) => 255,
             Self::Daemon(error) if is_permission(error) => 255,
             Self::Daemon(_) | Self::NotAtomic => 2,
-            Self::Output(error) if error.kind() == ErrorKind::BrokenPipe => 0,
+            Self::Output(error) if error.kind() == ErrorKind::BrokenPipe => BROKEN_PIPE,
             Self::NothingToList | Self::NotImported(_) | Self::Output(_) | Self::Input(_) => 1,
         }
     }
@@ -199,7 +201,10 @@ mod tests {
     #[test]
     fn a_broken_pipe_ends_quietly() {
         let failure = Failure::Output(ErrorKind::BrokenPipe.into());
-        assert_eq!((failure.message(), failure.exit_code()), (None, 0));
+        assert_eq!(
+            (failure.message(), failure.exit_code()),
+            (None, BROKEN_PIPE)
+        );
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::io::{self, ErrorKind};
 
 use lvs_api::client::ClientError;
 
+use crate::options::BROKEN_PIPE;
+
 /// Exit code of a wrong command line, or without a daemon, as for ipvsadm's commands.
 pub(super) const USAGE: u8 = 2;
 
@@ -60,7 +62,7 @@ impl Failure {
         match self {
             Self::Daemon(ClientError::Refused(_)) | Self::Unknown(_) | Self::Ambiguous(_) => 255,
             Self::Daemon(_) | Self::Usage(_) => USAGE,
-            Self::Output(error) if error.kind() == ErrorKind::BrokenPipe => 0,
+            Self::Output(error) if error.kind() == ErrorKind::BrokenPipe => BROKEN_PIPE,
             Self::Output(_) => 1,
         }
     }

@@ -4,6 +4,7 @@
 //! state ([`state`]).
 
 mod answer;
+mod clients;
 mod daemon;
 mod filters;
 mod health;

@@ -1,31 +1,147 @@
 //! The server of the control API.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{MethodFilter, MethodRouter, on};
+use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::TokioIo;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
 use lvs_api::protocol::{Refusal, RefusalKind};
 use lvs_api::route::Route;
-use tokio::net::UnixListener;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio_io_timeout::TimeoutWriter;
+use tracing::debug;
 
 use super::answer::refused;
+use super::clients::{Activity, Clients};
 use super::state::Control;
 use super::{daemon, health, replication, role, tables};
 
 /// Largest body of many edits in bytes: more than all tables hold.
 const LARGEST_EDITS: usize = 256 << 20;
 
-/// Answers requests until `stop` returns.
+/// Longest time in which a client takes nothing of an answer.
+const STALLED: Duration = Duration::from_mins(1);
+
+/// From one attempt to the next while there is no room for a client, or no file for its connection.
+const RETRY: Duration = Duration::from_millis(10);
+
+/// Answers requests until `stop` returns, and ends once every answer under way is sent.
 pub(crate) async fn serve(
     listener: UnixListener,
     control: Arc<Control>,
     stop: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
-    axum::serve(listener, routes().with_state(control))
-        .with_graceful_shutdown(stop)
-        .await
+) {
+    let clients = Arc::new(Clients::default());
+    let ending = GracefulShutdown::new();
+    let service = TowerToHyperService::new(routes().with_state(control));
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let client = tokio::select! {
+            client = listener.accept() => client,
+            () = &mut stop => break,
+        };
+        let stream = match client {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                debug!("cannot accept a client: {error}");
+                tokio::time::sleep(RETRY).await;
+                continue;
+            }
+        };
+        let is_root = stream.peer_cred().is_ok_and(|user| user.uid() == 0);
+        let place = loop {
+            if let Some(place) = clients.admit(is_root, Instant::now()) {
+                break place;
+            }
+            tokio::time::sleep(RETRY).await;
+        };
+        let (number, activity) = (place.number(), place.activity.clone());
+        let service = service.clone();
+        let noted = activity.clone();
+        let service = service_fn(move |request| {
+            noted.set_busy(true);
+            let (answer, noted) = (service.call(request), noted.clone());
+            async move {
+                let answer = answer.await;
+                noted.set_busy(false);
+                answer
+            }
+        });
+        let connection =
+            http1::Builder::new().serve_connection(stalling(stream, activity), service);
+        let connection = ending.watch(connection);
+        let task = tokio::spawn(async move {
+            let _place = place;
+            // It ended in the middle, or did not speak HTTP: nobody is left to be told.
+            drop(connection.await);
+        });
+        clients.set_task(number, task.abort_handle());
+    }
+    drop(listener);
+    ending.shutdown().await;
+}
+
+/// The stream of a client, which fails once its client takes nothing of an answer any more.
+fn stalling(stream: UnixStream, activity: Activity) -> TokioIo<Pin<Box<TimeoutWriter<Observed>>>> {
+    let mut stream = TimeoutWriter::new(Observed { stream, activity });
+    stream.set_timeout(Some(STALLED));
+    TokioIo::new(Box::pin(stream))
+}
+
+/// A client's stream that notes its activity.
+struct Observed {
+    stream: UnixStream,
+    activity: Activity,
+}
+
+impl Observed {
+    fn note<T>(&self, done: &Poll<io::Result<T>>) {
+        if let Poll::Ready(Ok(_)) = done {
+            self.activity.note(Instant::now());
+        }
+    }
+}
+
+impl AsyncRead for Observed {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let done = Pin::new(&mut self.stream).poll_read(context, buffer);
+        self.note(&done);
+        done
+    }
+}
+
+impl AsyncWrite for Observed {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let done = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.note(&done);
+        done
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
 }
 
 fn routes() -> Router<Arc<Control>> {

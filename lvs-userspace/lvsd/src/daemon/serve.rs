@@ -1,6 +1,5 @@
 //! The tasks of a daemon, and its main loop: signals, reloads and changed files.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -182,7 +181,7 @@ impl EndSignals {
 }
 
 /// Waits for the control server and the tasks, which are ending.
-async fn finish(server: JoinHandle<io::Result<()>>, tasks: Vec<JoinHandle<()>>) {
+async fn finish(server: JoinHandle<()>, tasks: Vec<JoinHandle<()>>) {
     let _ = tokio::time::timeout(OPEN_CONNECTIONS, server).await;
     for task in tasks {
         if let Err(error) = task.await {

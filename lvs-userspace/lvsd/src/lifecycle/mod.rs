@@ -25,7 +25,7 @@ mod verb;
 
 pub(crate) use self::command_line::Command;
 pub(crate) use self::detach::{Detached, launch};
-pub(crate) use self::exit_code::{FAILED, USAGE};
+pub(crate) use self::exit_code::{BROKEN_PIPE, FAILED, USAGE};
 pub(crate) use self::instance::Instance;
 pub(crate) use self::pid_file::PidFile;
 pub(crate) use self::verb::{Daemon, Next, run};
