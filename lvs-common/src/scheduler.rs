@@ -83,15 +83,15 @@ pub fn note_threshold<T: Tables>(tables: T, member: &Member) {
 pub struct Search {
     /// Index of a server that is picked only if there is no other; [`NO_SERVER`]: none.
     pub avoid: u32,
-    /// Slot that a hash chose first: fallbacks start from there.
+    /// Slot that a hash chose first: fallbacks start from there. Of two random slots: the turn that found the first.
     first: u32,
     /// Place of the best member so far, plus one; 0: none.
     best: u32,
     /// Place of the member to avoid, plus one; 0: not met.
     avoided: u32,
-    /// Weight of the best.
+    /// What the cost of the best is related to: its weight, or 1.
     weight: u32,
-    /// Connections of the best.
+    /// Cost of the best, by the [`Measure`].
     cost: u64,
 }
 
@@ -124,8 +124,13 @@ pub fn pick<'a, T: Tables + 'a>(
     let (method, count) = match Pick::from_raw(plan.pick) {
         Pick::Nothing => return None,
         Pick::Rotate => (Method::Rotate, plan.slot_count),
-        Pick::Least => (Method::Least { weighted: false }, plan.member_count),
-        Pick::WeightedLeast => (Method::Least { weighted: true }, plan.member_count),
+        Pick::Least => (Method::Best(Measure::Connections), plan.member_count),
+        Pick::WeightedLeast => (Method::Best(Measure::Weighted), plan.member_count),
+        Pick::ShortestDelay => (Method::Best(Measure::Delay), plan.member_count),
+        Pick::NeverQueue => (Method::Best(Measure::DelayUnlessIdle), plan.member_count),
+        Pick::Failover => (Method::Best(Measure::Weight), plan.member_count),
+        Pick::Overflow => (Method::Best(Measure::WeightUnlessFull), plan.member_count),
+        Pick::TwoRandom => (Method::TwoRandom, plan.slot_count.saturating_mul(2)),
         Pick::SourceHash => (Method::Source, plan.slot_count),
         Pick::DestinationHash => (Method::Destination, plan.slot_count),
         Pick::Maglev => (Method::Maglev, plan.slot_count),
@@ -172,7 +177,14 @@ pub fn pick_fast<'a, T: Tables + 'a>(
         Pick::SourceHash => bucket(key(plan, flow)),
         Pick::DestinationHash => bucket(flow.destination),
         Pick::Maglev => siphash::hash(key(plan, flow), MAGLEV_KEY),
-        Pick::Nothing | Pick::Least | Pick::WeightedLeast => return None,
+        Pick::Nothing
+        | Pick::Least
+        | Pick::WeightedLeast
+        | Pick::ShortestDelay
+        | Pick::NeverQueue
+        | Pick::Failover
+        | Pick::Overflow
+        | Pick::TwoRandom => return None,
     };
     let member = in_slot(tables, plan, number % size)
         .and_then(|place| tables.member(place))
@@ -231,10 +243,29 @@ pub fn pick_stateless<'a, T: Tables + 'a>(
     }
 }
 
+/// What the best member has least of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Measure {
+    /// Connections, an established one counting for 256 (`ip_vs_dest_conn_overhead`).
+    Connections,
+    /// The same in relation to the weight.
+    Weighted,
+    /// Established connections with the one to come, in relation to the weight (`ip_vs_sed_dest_overhead`).
+    Delay,
+    /// The same, but the first one without an established connection is the best.
+    DelayUnlessIdle,
+    /// The inverse of the weight.
+    Weight,
+    /// The same, but none is picked that has more established connections than its weight.
+    WeightUnlessFull,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Method {
     Rotate,
-    Least { weighted: bool },
+    Best(Measure),
+    TwoRandom,
     Source,
     Destination,
     Maglev,
@@ -270,7 +301,7 @@ fn walk<'a, T: Tables + 'a>(
     Some((place, tables.member(place)?))
 }
 
-/// The walk over slots or members until a usable one (or, for least connections, the best) is found.
+/// The walk over slots or members until a usable one (or, by a measure, the best) is found.
 #[repr(C, align(8))]
 struct Searcher<'a, T> {
     tables: T,
@@ -314,36 +345,74 @@ impl<'a, T: Tables + 'a> Searcher<'a, T> {
         self.accept(member, fallback)
     }
 
-    /// Connections by IPVS's measure (`ip_vs_dest_conn_overhead`), compared by cross multiplication.
+    /// Notes a usable member if it is better than the best so far, by cross multiplication: of equals the first one
+    /// stays.
     #[inline(always)]
-    fn weigh(&mut self, turn: u32, weighted: bool) {
-        let place = self.plan.members.wrapping_add(turn);
+    fn weigh(&mut self, place: u32, measure: Measure) -> Weighed {
         let Some(member) = self.tables.member(place) else {
-            return;
+            return Weighed::Skipped;
         };
         if !usable(self.tables, member) {
-            return;
+            return Weighed::Skipped;
         }
         if member.server == self.search.avoid {
             self.search.avoided = place.wrapping_add(1);
-            return;
+            return Weighed::Skipped;
         }
         let load = self.tables.load(member.server);
-        let cost = (u64::from(load.active()) << 8) + u64::from(load.inactive());
-        let better = if self.search.best == 0 {
-            true
-        } else if weighted {
-            self.search.cost.wrapping_mul(u64::from(member.weight))
-                > cost.wrapping_mul(u64::from(self.search.weight))
-        } else {
-            self.search.cost > cost
+        let active = u64::from(load.active());
+        let weight = member.weight;
+        let overhead = (active << 8) + u64::from(load.inactive());
+        let (cost, weight) = match measure {
+            Measure::Connections => (overhead, 1),
+            Measure::Weighted => (overhead, weight),
+            Measure::Delay | Measure::DelayUnlessIdle => (active + 1, weight),
+            Measure::Weight => (1, weight),
+            Measure::WeightUnlessFull if active > u64::from(weight) => return Weighed::Skipped,
+            Measure::WeightUnlessFull => (1, weight),
         };
-        if better {
+        let idle = measure == Measure::DelayUnlessIdle && active == 0;
+        let better = self.search.best == 0
+            || self.search.cost.wrapping_mul(u64::from(weight))
+                > cost.wrapping_mul(u64::from(self.search.weight));
+        if better || idle {
             self.search.best = place.wrapping_add(1);
-            self.search.weight = member.weight;
+            self.search.weight = weight;
             self.search.cost = cost;
         }
+        if idle { Weighed::Best } else { Weighed::Seen }
     }
+
+    /// The better of the members of two slots, each the first usable one from a random slot on
+    /// (`ip_vs_twos_schedule`). The slots are those of wrr: as many for each member as it weighs.
+    #[inline(always)]
+    fn by_two_draws(&mut self, turn: u32, size: u32) -> bool {
+        let second = self.search.best != 0;
+        let slot = if second {
+            // The flow's hash, mixed: its bits are all that is random here.
+            let draw = self.flow.hash.wrapping_mul(0x9e37_79b1).rotate_left(16);
+            (draw % size).wrapping_add(turn.wrapping_sub(self.search.first))
+        } else {
+            self.search.first = turn.wrapping_add(1);
+            (self.flow.hash % size).wrapping_add(turn)
+        };
+        let weighed = match in_slot(self.tables, self.plan, slot % size) {
+            Some(place) => self.weigh(place, Measure::Weighted),
+            None => Weighed::Skipped,
+        };
+        !second || weighed == Weighed::Skipped
+    }
+}
+
+/// What became of a member that was looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Weighed {
+    /// It can get no connection.
+    Skipped,
+    /// It was compared.
+    Seen,
+    /// None can be better.
+    Best,
 }
 
 impl<'a, T: Tables + 'a> Step for Searcher<'a, T> {
@@ -356,10 +425,11 @@ impl<'a, T: Tables + 'a> Step for Searcher<'a, T> {
                 let member = in_slot(self.tables, self.plan, slot);
                 self.accept(member, true)
             }
-            Method::Least { weighted } => {
-                self.weigh(turn, weighted);
-                true
+            Method::Best(measure) => {
+                let place = self.plan.members.wrapping_add(turn);
+                self.weigh(place, measure) != Weighed::Best
             }
+            Method::TwoRandom => self.by_two_draws(turn, size),
             Method::Source => {
                 let key = key(self.plan, &self.flow);
                 self.by_hash(turn, size, |offset| offset.wrapping_add(bucket(key)) % size)

@@ -48,6 +48,16 @@ pub enum Pick {
     DestinationHash = 5,
     /// The Maglev table's slot by the source address' hash: mh.
     Maglev = 6,
+    /// Fewest established connections, with the new one, in relation to the weight: sed.
+    ShortestDelay = 7,
+    /// The first without an established connection, else as the one before: nq.
+    NeverQueue = 8,
+    /// The heaviest: fo.
+    Failover = 9,
+    /// The heaviest that has no more established connections than its weight: ovf.
+    Overflow = 10,
+    /// The one of two random slots with less connections in relation to its weight: twos.
+    TwoRandom = 11,
 }
 
 impl Pick {
@@ -60,6 +70,11 @@ impl Pick {
             4 => Self::SourceHash,
             5 => Self::DestinationHash,
             6 => Self::Maglev,
+            7 => Self::ShortestDelay,
+            8 => Self::NeverQueue,
+            9 => Self::Failover,
+            10 => Self::Overflow,
+            11 => Self::TwoRandom,
             _ => Self::Nothing,
         }
     }

@@ -12,14 +12,77 @@ use proptest::prelude::*;
 use super::frames::at;
 use super::memory::Director;
 
-const KINDS: [Pick; 6] = [
+const KINDS: [Pick; 11] = [
     Pick::Rotate,
     Pick::Least,
     Pick::WeightedLeast,
     Pick::SourceHash,
     Pick::DestinationHash,
     Pick::Maglev,
+    Pick::ShortestDelay,
+    Pick::NeverQueue,
+    Pick::Failover,
+    Pick::Overflow,
+    Pick::TwoRandom,
 ];
+
+/// Weight, active and inactive connections.
+type Server = (u32, u32, u32);
+
+/// The search's definition over servers in the order of the list.
+type Definition = fn(&[Server]) -> Option<u32>;
+
+const DEFINITIONS: [(Pick, Definition); 6] = [
+    (Pick::Least, |servers| {
+        least(servers, |(_, active, inactive)| {
+            ((active * 256 + inactive).into(), 1)
+        })
+    }),
+    (Pick::WeightedLeast, |servers| {
+        least(servers, |(weight, active, inactive)| {
+            ((active * 256 + inactive).into(), weight.into())
+        })
+    }),
+    (Pick::ShortestDelay, |servers| {
+        least(servers, |(weight, active, _)| {
+            ((active + 1).into(), weight.into())
+        })
+    }),
+    (Pick::NeverQueue, |servers| {
+        let idle = |(weight, active, _): &Server| *weight > 0 && *active == 0;
+        let first = servers.iter().position(idle);
+        first.map(|index| index as u32).or_else(|| {
+            least(servers, |(weight, active, _)| {
+                ((active + 1).into(), weight.into())
+            })
+        })
+    }),
+    (Pick::Failover, |servers| {
+        least(servers, |(weight, ..)| (-i64::from(weight), 1))
+    }),
+    (Pick::Overflow, |servers| {
+        let full = |(weight, active, _): &Server| active > weight;
+        let rest = servers.iter().map(|server| match full(server) {
+            true => (0, 0, 0),
+            false => *server,
+        });
+        let rest: Vec<_> = rest.collect();
+        least(&rest, |(weight, ..)| (-i64::from(weight), 1))
+    }),
+];
+
+/// The first of those with the least quotient that weigh anything.
+fn least(servers: &[Server], quotient: fn(Server) -> (i64, i64)) -> Option<u32> {
+    let mut best: Option<(u32, (i64, i64))> = None;
+    for (number, server) in (0..).zip(servers) {
+        let (dividend, divisor) = quotient(*server);
+        let better = best.is_none_or(|(_, (above, below))| above * divisor > dividend * below);
+        if server.0 > 0 && better {
+            best = Some((number, (dividend, divisor)));
+        }
+    }
+    best.map(|(number, _)| number)
+}
 
 fn director(kind: Pick, weights: &[u32]) -> Director {
     let mut director = Director::with_sets(1);
@@ -81,6 +144,22 @@ proptest! {
                     prop_assert_eq!(Tables::member(&director, place), Some(member));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_search_finds_the_server_that_its_definition_names(
+        servers in prop::collection::vec((0_u32..5, 0_u32..6, 0_u32..400), 1..18),
+    ) {
+        for (kind, definition) in DEFINITIONS {
+            let weights: Vec<_> = servers.iter().map(|(weight, ..)| *weight).collect();
+            let director = director(kind, &weights);
+            for (number, &(_, active, inactive)) in (0..).zip(&servers) {
+                let load = Load::ACTIVE * u64::from(active) + Load::INACTIVE * u64::from(inactive);
+                director.account(number, load);
+            }
+            let found = picked(&director, &flow(7, 1));
+            prop_assert_eq!(found, definition(&servers), "{:?}", kind);
         }
     }
 
@@ -183,6 +262,39 @@ fn weighted_least_connections_end_up_at_the_weights() {
         .map(|server| director.connections(server).0)
         .collect();
     assert_eq!(active, [100, 200, 0, 500]);
+}
+
+#[test]
+fn of_two_random_servers_the_one_with_less_is_picked() {
+    let weights = [1, 2, 0, 5];
+    let director = director(Pick::TwoRandom, &weights);
+    for index in 0..8_000 {
+        let server = picked(&director, &flow(index, 1)).expect("three take connections");
+        director.account(server, Load::ACTIVE);
+    }
+    for (server, share) in [(0, 1000), (1, 2000), (2, 0), (3, 5000)] {
+        let active = director.connections(server).0;
+        let tolerance = share / 20;
+        assert!(active.abs_diff(share) <= tolerance, "{server}: {active}");
+    }
+    // The one with the least may be none of the two.
+    let idle = self::director(Pick::TwoRandom, &[1, 1, 1, 1]);
+    idle.account(0, Load::ACTIVE);
+    let picks: HashSet<_> = (0..256)
+        .map(|source| picked(&idle, &flow(source, 1)))
+        .collect();
+    assert_eq!(picks.len(), 4);
+}
+
+#[test]
+fn an_overflow_service_has_no_server_when_all_are_full() {
+    let director = director(Pick::Overflow, &[2, 3]);
+    let mut picks = Vec::new();
+    while let Some(server) = picked(&director, &flow(1, 1)) {
+        director.account(server, Load::ACTIVE);
+        picks.push(server);
+    }
+    assert_eq!(picks, [1, 1, 1, 1, 0, 0, 0]);
 }
 
 #[test]

@@ -10,13 +10,18 @@ use super::memory::Director;
 const CLIENT: &str = "198.51.100.7:40000";
 const VIRTUAL: &str = "192.0.2.1:80";
 
-const PICKS: [Pick; 6] = [
+const PICKS: [Pick; 11] = [
     Pick::Rotate,
     Pick::Least,
     Pick::WeightedLeast,
     Pick::SourceHash,
     Pick::DestinationHash,
     Pick::Maglev,
+    Pick::ShortestDelay,
+    Pick::NeverQueue,
+    Pick::Failover,
+    Pick::Overflow,
+    Pick::TwoRandom,
 ];
 
 fn director(pick: Pick, method: Method, servers: u8, flags: u8) -> Director {

@@ -148,6 +148,7 @@ const SCHEDULERS: &[(&str, &str)] = &[
     ("ip_hash", "sh"),
     ("hash", "mh"),
     ("consistent", "mh"),
+    ("random", "twos"),
     ("first", "wrr with persistent, or backup=yes"),
 ];
 

@@ -38,11 +38,16 @@ pub enum Scheduler {
     SourceHashing = 5,
     DestinationHashing = 6,
     Maglev = 7,
+    ShortestExpectedDelay = 8,
+    NeverQueue = 9,
+    WeightedFailover = 10,
+    WeightedOverflow = 11,
+    TwoChoices = 12,
 }
 
 impl Scheduler {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 13] = [
         Self::None,
         Self::RoundRobin,
         Self::WeightedRoundRobin,
@@ -51,6 +56,11 @@ impl Scheduler {
         Self::SourceHashing,
         Self::DestinationHashing,
         Self::Maglev,
+        Self::ShortestExpectedDelay,
+        Self::NeverQueue,
+        Self::WeightedFailover,
+        Self::WeightedOverflow,
+        Self::TwoChoices,
     ];
 
     /// As `ipvsadm -s` takes it.
@@ -64,6 +74,11 @@ impl Scheduler {
             Self::SourceHashing => "sh",
             Self::DestinationHashing => "dh",
             Self::Maglev => "mh",
+            Self::ShortestExpectedDelay => "sed",
+            Self::NeverQueue => "nq",
+            Self::WeightedFailover => "fo",
+            Self::WeightedOverflow => "ovf",
+            Self::TwoChoices => "twos",
         }
     }
 
@@ -94,15 +109,26 @@ impl Scheduler {
             Self::SourceHashing => Pick::SourceHash,
             Self::DestinationHashing => Pick::DestinationHash,
             Self::Maglev => Pick::Maglev,
+            Self::ShortestExpectedDelay => Pick::ShortestDelay,
+            Self::NeverQueue => Pick::NeverQueue,
+            Self::WeightedFailover => Pick::Failover,
+            Self::WeightedOverflow => Pick::Overflow,
+            Self::TwoChoices => Pick::TwoRandom,
         }
     }
 
     /// The slots its pick reads; empty where it reads none or nothing can be picked.
     pub fn table(self, candidates: &[Candidate]) -> Vec<u16> {
         match self {
-            Self::None | Self::LeastConnection | Self::WeightedLeastConnection => Vec::new(),
+            Self::None
+            | Self::LeastConnection
+            | Self::WeightedLeastConnection
+            | Self::ShortestExpectedDelay
+            | Self::NeverQueue
+            | Self::WeightedFailover
+            | Self::WeightedOverflow => Vec::new(),
             Self::RoundRobin => rotating::each_once(candidates),
-            Self::WeightedRoundRobin => rotating::weighted(candidates),
+            Self::WeightedRoundRobin | Self::TwoChoices => rotating::weighted(candidates),
             Self::SourceHashing => hashed::by_weight(candidates),
             Self::DestinationHashing => hashed::evenly(candidates),
             Self::Maglev => maglev::table(candidates),
@@ -149,8 +175,8 @@ mod tests {
             assert_eq!(Scheduler::from_name(scheduler.name()), Some(scheduler));
             assert_eq!(Scheduler::from_number(scheduler.number()), Some(scheduler));
         }
-        assert_eq!(Scheduler::from_name("sed"), None);
-        assert_eq!(Scheduler::from_number(8), None);
+        assert_eq!(Scheduler::from_name("lbl"), None);
+        assert_eq!(Scheduler::from_number(u8::MAX), None);
     }
 
     #[test]
