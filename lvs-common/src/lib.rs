@@ -31,6 +31,7 @@ pub mod ethernet;
 pub mod family;
 pub mod filter;
 pub mod forward;
+pub mod local_clients;
 pub mod network;
 pub mod packet;
 pub mod probe;

@@ -22,6 +22,7 @@ mod clock;
 mod depart;
 mod frame;
 mod inject;
+mod local;
 mod maps;
 mod routes;
 mod skb;
@@ -34,8 +35,8 @@ mod ways;
 mod xdp;
 
 use aya_ebpf::bindings::xdp_action;
-use aya_ebpf::macros::{classifier, raw_tracepoint, xdp};
-use aya_ebpf::programs::{RawTracePointContext, TcContext, XdpContext};
+use aya_ebpf::macros::{cgroup_sock_addr, classifier, raw_tracepoint, xdp};
+use aya_ebpf::programs::{RawTracePointContext, SockAddrContext, TcContext, XdpContext};
 use lvs_common::abi::STAGES_V6;
 use lvs_common::family::{V4, V6};
 
@@ -125,6 +126,54 @@ pub fn lost_bulk(context: RawTracePointContext) {
 #[raw_tracepoint(tracepoint = "xdp_exception")]
 pub fn lost_exception(context: RawTracePointContext) {
     trace::exception(&context);
+}
+
+/// Decides what an IPv4 socket on the director connects to.
+#[cgroup_sock_addr(connect4)]
+pub fn local_connect4(context: SockAddrContext) -> i32 {
+    local::connect::<V4>(local::Socket::new(&context))
+}
+
+/// Decides what an IPv6 socket on the director connects to.
+#[cgroup_sock_addr(connect6)]
+pub fn local_connect6(context: SockAddrContext) -> i32 {
+    local::connect::<V6>(local::Socket::new(&context))
+}
+
+/// Decides where a datagram of an IPv4 socket on the director goes to.
+#[cgroup_sock_addr(sendmsg4)]
+pub fn local_send4(context: SockAddrContext) -> i32 {
+    local::send::<V4>(local::Socket::new(&context))
+}
+
+/// Decides where a datagram of an IPv6 socket on the director goes to.
+#[cgroup_sock_addr(sendmsg6)]
+pub fn local_send6(context: SockAddrContext) -> i32 {
+    local::send::<V6>(local::Socket::new(&context))
+}
+
+/// Says where a datagram for an IPv4 socket on the director is from.
+#[cgroup_sock_addr(recvmsg4)]
+pub fn local_recv4(context: SockAddrContext) -> i32 {
+    local::peer::<V4>(local::Socket::new(&context))
+}
+
+/// Says where a datagram for an IPv6 socket on the director is from.
+#[cgroup_sock_addr(recvmsg6)]
+pub fn local_recv6(context: SockAddrContext) -> i32 {
+    local::peer::<V6>(local::Socket::new(&context))
+}
+
+/// Says what an IPv4 socket on the director is connected to.
+#[cgroup_sock_addr(getpeername4)]
+pub fn local_peer4(context: SockAddrContext) -> i32 {
+    local::peer::<V4>(local::Socket::new(&context))
+}
+
+/// Says what an IPv6 socket on the director is connected to.
+#[cgroup_sock_addr(getpeername6)]
+pub fn local_peer6(context: SockAddrContext) -> i32 {
+    local::peer::<V6>(local::Socket::new(&context))
 }
 
 /// Some of the helpers used are for GPL programs only.

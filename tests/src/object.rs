@@ -96,6 +96,7 @@ impl Object {
             icmp_rate: ICMP_RATE,
             sync_threshold: 3,
             sync_period: 50,
+            local_clients: false,
         };
         let (data_path, keys) = DataPath::open(Directory::open(folder.path())?, &options, false)?;
         // Nobody is to adopt this one: with its pins gone it ends with the process, however that ends.

@@ -69,7 +69,29 @@ until lvsadm --socket /run/own.sock --status >/run/status 2>&1; do
 done
 grep -E '^  (front|back)' /run/status
 grep 'tried it out' /run/log
+echo '-- local clients --'
+mkdir -p /run/cgroup
+mount -t cgroup2 none /run/cgroup
+/bin/ip link set lo up
+mkdir /run/www
+echo served >/run/www/index.html
+busybox httpd -p 127.0.0.1:80 -h /run/www
+echo '-A -t 192.0.2.1:80 -s rr
+-a -t 192.0.2.1:80 -r 127.0.0.1:80 -m' >/run/rules
+kill $!
+lvsd --bpffs /sys/fs/bpf/local --socket /run/local.sock --interface far-back --table4 64 --table6 64 \
+    --state /run/state2 --config /run/rules --local-clients >/run/log2 2>&1 &
+tries=0
+until lvsadm --socket /run/local.sock --status >/run/status 2>&1; do
+    tries=$((tries + 1))
+    kill -0 $! && [ $tries -lt 600 ] || { cat /run/log2; exit 1; }
+    usleep 200000
+done
+busybox wget -q -O - http://192.0.2.1/index.html || cat /run/log2
 ";
+
+/// Line between what the daemon does and what a client on the director gets.
+const LOCAL: &str = "-- local clients --";
 
 /// Output of the script on Debian's kernel: one machine for all tests.
 fn debian() -> Option<&'static str> {
@@ -103,6 +125,7 @@ fn the_verifier_of_debians_kernel_6_1_accepts_the_program() {
 fn on_debians_kernel_6_1_an_interface_that_takes_no_frames_from_xdp_is_found_at_the_start() {
     let Some(said) = debian() else { return };
     let (_, said) = said.split_once(DAEMON).unwrap();
+    let (said, _) = said.split_once(LOCAL).unwrap();
     let lines: Vec<_> = said
         .lines()
         .map(str::trim)
@@ -123,4 +146,11 @@ fn on_debians_kernel_6_1_an_interface_that_takes_no_frames_from_xdp_is_found_at_
         lost.contains("front did not send") && lost.contains("it takes no frames from XDP"),
         "{said}"
     );
+}
+
+#[test]
+fn on_debians_kernel_6_1_a_client_on_the_director_is_served() {
+    let Some(said) = debian() else { return };
+    let (_, said) = said.split_once(LOCAL).unwrap();
+    assert_eq!(said.trim(), "served");
 }

@@ -48,3 +48,6 @@ pub const MAX_REASONS: u32 = 64;
 pub const MAX_PROBES: u32 = 65_536;
 /// Lowest port of a probe (of an echo request: identifier): the private ones of RFC 6335.
 pub const FIRST_PROBE_PORT: u16 = 49_152;
+
+/// Sockets on the director whose real server is remembered.
+pub const MAX_LOCAL_CLIENTS: u32 = 16_384;

@@ -115,6 +115,24 @@ pub const TRACE_PROGRAMS: [(&str, &str); 4] = [
     ("lost_exception", "xdp_exception"),
 ];
 
+/// LRU hash of [`super::LocalKey`] to [`super::LocalFlow`]: the real servers that datagrams of sockets on the director,
+/// and local clients of persistent services, go to, written by [`LOCAL_PROGRAMS`].
+pub const LOCAL_FLOWS: &str = "local_flows";
+/// LRU hash of [`super::LocalKey`] (a real server) to the [`super::ServiceKey`] in whose place a socket on the director
+/// has it, written by [`LOCAL_PROGRAMS`].
+pub const LOCAL_PEERS: &str = "local_peers";
+/// The programs that have sockets on the director connect to real servers, see [`crate::local_clients`].
+pub const LOCAL_PROGRAMS: [&str; 8] = [
+    "local_connect4",
+    "local_connect6",
+    "local_send4",
+    "local_send6",
+    "local_recv4",
+    "local_recv6",
+    "local_peer4",
+    "local_peer6",
+];
+
 /// Names that maps had before, and their names now: what is pinned under an old name is the same map.
 pub const RENAMED: [(&str, &str); 5] = [
     ("heads", ACTIVE_PLANS),

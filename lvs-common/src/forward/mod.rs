@@ -118,6 +118,7 @@ pub use addr_filter::matches_filter;
 pub use context::{Forward, Rewrite, Route, Source, Wire};
 pub use find::{Connection, client, find};
 pub use icmp_error::Answer;
+pub(crate) use service::address_service;
 pub use source_candidates::Candidates;
 pub use stage::Stage;
 pub use state_change::StateChange;

@@ -46,7 +46,17 @@ pub(super) fn service<F: Network, T: Tables>(tables: T, key: &Key<F>, interface:
             return index;
         }
     }
-    let mut wanted = wanted(key);
+    address_service(tables, config, &mut wanted(key))
+}
+
+/// Index of the service of an address: its own port's, else FTP's of the address, else the one for every port. It has
+/// a plan. The key is changed.
+#[inline(always)]
+pub(crate) fn address_service<T: Tables>(
+    tables: T,
+    config: &Config,
+    wanted: &mut Aligned<ServiceKey>,
+) -> u32 {
     if let Some(index) = tables.service(&wanted.0) {
         return if leads_to(tables, index, &wanted.0) {
             index
@@ -54,9 +64,9 @@ pub(super) fn service<F: Network, T: Tables>(tables: T, key: &Key<F>, interface:
             NONE
         };
     }
-    let port = key.ports.destination.get();
+    let port = wanted.0.port.get();
     let may_be_data = port == 20 || port >= PRIVILEGED;
-    if config.ftp_services != 0 && may_be_data && key.protocol == protocol::TCP {
+    if config.ftp_services != 0 && may_be_data && wanted.0.protocol == protocol::TCP {
         wanted.0.port = FTP;
         if let Some(index) = tables.service(&wanted.0) {
             let plan = tables.plan(index).filter(|plan| plan.key == wanted.0);

@@ -20,6 +20,7 @@ mod ftp;
 mod half_open_limit;
 mod hashing;
 mod icmp_answers;
+mod local_clients;
 mod marks;
 mod martians;
 mod mixed;

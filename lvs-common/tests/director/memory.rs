@@ -7,14 +7,15 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 
 use lvs_common::abi::{
     ADDR_FILTER_WORDS, Config, Crowd, Filter, FilterNode, FragmentKey, Hop, HostAddress, Interface,
-    Load, MarkRule, Marked, Member, Method, Pick, Plan, ProbeKey, ProbeRoute, Refused, Server,
-    ServiceKey, SourcePool, Stats, UpperKey, WAYS, addr_filter_bit, ticks,
+    Load, LocalFlow, LocalKey, MarkRule, Marked, Member, Method, Pick, Plan, ProbeKey, ProbeRoute,
+    Refused, Server, ServiceKey, SourcePool, Stats, UpperKey, WAYS, addr_filter_bit, ticks,
 };
 use lvs_common::connection::table::{Store, Ways};
 use lvs_common::connection::{Client, EntryId, Kind, Loads, Ports, Protocol};
 use lvs_common::family::{Family, V4, V6};
 use lvs_common::filter::clients::{ClientKey, ClientSlot, ClientWays as _, Clients, find};
 use lvs_common::forward::{forward, stages};
+use lvs_common::local_clients::{LocalSearch, LocalTables};
 use lvs_common::secrets::Secrets;
 use lvs_common::tables::{Tables, Traffic};
 use lvs_common::verdict::Verdict;
@@ -87,6 +88,10 @@ pub(crate) struct Director {
     clients: Vec<ClientSet>,
     v4: Vec<Set<V4>>,
     v6: Vec<Set<V6>>,
+    local_flows: Mutex<HashMap<LocalKey, LocalFlow>>,
+    local_peers: Mutex<HashMap<LocalKey, ServiceKey>>,
+    /// The number that a local client's draw gets; each draw adds one.
+    pub(crate) random: AtomicU32,
 }
 
 /// An address of a host, on an interface's link or (0) anywhere.
@@ -181,6 +186,9 @@ impl Director {
             clients: (0..16).map(|_| ClientSet::new()).collect(),
             v4: (0..sets).map(|_| Set::new()).collect(),
             v6: (0..sets).map(|_| Set::new()).collect(),
+            local_flows: Mutex::default(),
+            local_peers: Mutex::default(),
+            random: AtomicU32::new(0),
         }
     }
 
@@ -518,6 +526,34 @@ impl<'a> Store<V6> for &'a Director {
     }
     fn crowd(self) -> Crowd {
         self.config.crowds[1]
+    }
+}
+
+impl LocalTables for &Director {
+    fn local_flow(self, key: &LocalKey) -> Option<LocalFlow> {
+        let flows = self.local_flows.lock().expect("no panic while held");
+        flows.get(key).copied()
+    }
+    fn set_local_flow(self, key: &LocalKey, flow: &LocalFlow) {
+        let mut flows = self.local_flows.lock().expect("no panic while held");
+        flows.insert(*key, *flow);
+    }
+    fn local_peer(self, key: &LocalKey) -> Option<ServiceKey> {
+        let peers = self.local_peers.lock().expect("no panic while held");
+        peers.get(key).copied()
+    }
+    fn set_local_peer(self, key: &LocalKey, service: &ServiceKey) {
+        let mut peers = self.local_peers.lock().expect("no panic while held");
+        peers.insert(*key, *service);
+    }
+    fn with_search<R>(self, search: impl FnOnce(&mut LocalSearch) -> R) -> Option<R> {
+        Some(search(&mut LocalSearch::new()))
+    }
+    fn count_local(self, _service: u32, server: u32) {
+        self.count(server, |stats| stats.connections += 1);
+    }
+    fn random(self) -> u32 {
+        self.random.fetch_add(1, SeqCst)
     }
 }
 

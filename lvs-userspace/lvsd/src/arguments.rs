@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::builder::TypedValueParser as _;
 use clap::{ArgAction, Parser};
 use lvs_api::DEFAULT_SOCKET;
 use lvs_api::role::Role;
@@ -90,6 +91,24 @@ pub(crate) struct Arguments {
     /// it cannot be, and says why. `lvsadm --status` shows the place and the reason.
     #[arg(long, value_name = "[IF=]MODE")]
     pub(crate) mode: Vec<ModeOption>,
+
+    /// Clients on this machine reach the virtual services, too: processes of a cgroup [default: of all]
+    ///
+    /// Where one of their sockets connects to a virtual service, or sends it a datagram, it gets a real server's
+    /// address instead, and speaks with that directly: the server has to answer at its own address, whatever the
+    /// forwarding method. TCP and UDP, in the director's own network namespace (no containers), when the socket is
+    /// connected; connections that exist stay. All of them are one client to persistence, sh and mh; with lc and wlc
+    /// the server is drawn by weight. They are counted as connections, without packets; filters and the services of
+    /// firewall marks do not apply. Needs a cgroup2 file system.
+    #[arg(
+        long,
+        value_name = "CGROUP",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "",
+        value_parser = clap::builder::OsStringValueParser::new().map(PathBuf::from)
+    )]
+    pub(crate) local_clients: Option<PathBuf>,
 
     /// Folder of the BPF file system that keeps the data path
     ///

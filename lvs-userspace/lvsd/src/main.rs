@@ -287,6 +287,7 @@ fn options(arguments: &Arguments) -> Options {
         icmp_rate: arguments.icmp_rate,
         sync_threshold: arguments.sync_threshold,
         sync_period: arguments.sync_period,
+        local_clients: arguments.local_clients.is_some(),
     }
 }
 
@@ -295,6 +296,7 @@ fn settings(arguments: &Arguments, config: Option<PathBuf>, log: Option<Log>) ->
         config: config.or_else(|| arguments.config.clone()),
         interfaces: arguments.interface.clone(),
         modes: arguments.mode.iter().cloned().collect(),
+        local_clients: arguments.local_clients.clone(),
         bpffs: arguments.bpffs.clone(),
         socket: arguments.socket.clone(),
         state: arguments.state_folder(),

@@ -107,6 +107,7 @@ impl Rig {
             icmp_rate: 1_000,
             sync_threshold: 3,
             sync_period: 50,
+            local_clients: false,
         };
         let (path, keys) = DataPath::open(directory, &options, true)?;
         let mut director = Director::new(path.maps.clone(), keys)?;

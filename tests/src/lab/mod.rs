@@ -151,6 +151,11 @@ impl Lab {
         self.network.remake_macvlan()
     }
 
+    /// A client on the director itself.
+    pub fn local_client(&self) -> Client {
+        Client::new(self.director.namespace().clone(), self.folder())
+    }
+
     /// Namespace of a host.
     pub fn namespace(&self, host: Host) -> Namespace {
         self.network.namespace(host)

@@ -15,6 +15,7 @@ const OPTIONS: Options = Options {
     icmp_rate: 100,
     sync_threshold: 3,
     sync_period: 50,
+    local_clients: false,
 };
 
 /// The program in the driver of an interface of the calling thread's namespace.

@@ -19,6 +19,8 @@ pub(super) const TCX_LINK: &str = "tcx-";
 pub(super) const FILTER: &str = "filter-";
 /// Prefix of the names of pinned links of the programs that count lost frames.
 pub(super) const TRACE_LINK: &str = "trace-";
+/// Prefix of the names of pinned links of the programs for sockets on the director.
+pub(super) const CGROUP_LINK: &str = "cgroup-";
 
 /// Usual mount point of the BPF file system.
 const USUAL_MOUNT: &str = "/sys/fs/bpf";
@@ -121,7 +123,7 @@ impl Directory {
             remove_filter(&interface_name(filter));
         }
         let rank = |name: &str| match name {
-            link if [XDP_LINK, TCX_LINK]
+            link if [XDP_LINK, TCX_LINK, CGROUP_LINK]
                 .iter()
                 .any(|prefix| link.starts_with(prefix)) =>
             {

@@ -79,6 +79,18 @@ pub enum KernelError {
         interface: String,
         source: Box<ProgramError>,
     },
+    #[error("cannot attach to the cgroup {}", cgroup.display())]
+    AttachCgroup {
+        cgroup: PathBuf,
+        source: Box<ProgramError>,
+    },
+    #[error("{} is no cgroup of version 2 (--local-clients)", .0.display())]
+    NoCgroup(PathBuf),
+    #[error(
+        "no cgroup2 file system is mounted: mount one (mount -t cgroup2 none FOLDER) and name it \
+         (--local-clients=FOLDER)"
+    )]
+    NoCgroups,
     #[error("cannot draw the table's secrets from the kernel: {0}")]
     Random(getrandom::Error),
 }

@@ -17,6 +17,7 @@ use zerocopy::FromZeros as _;
 
 use super::bpffs::Directory;
 use super::error::{KernelError, load_error, program_error};
+use super::local_clients;
 use super::mapping::Mapping;
 use super::maps::{Maps, ServiceKeys};
 use super::stage_programs::{StagePrograms, is_private};
@@ -55,6 +56,8 @@ pub struct Options {
     pub sync_threshold: u32,
     /// See [`abi::Sync`].
     pub sync_period: u32,
+    /// The programs for sockets on the director are wanted, see [`DataPath::serve_local_clients`].
+    pub local_clients: bool,
 }
 
 /// Sizes of the maps that options size, in map entries.
@@ -174,13 +177,14 @@ impl DataPath {
         config.icmp_rate = options.icmp_rate;
         config.sync.threshold = options.sync_threshold;
         config.sync.repeats = Sync::every(options.sync_period);
-        let loaded =
-            load(OBJECT, &config, sizes, Some((&directory, &object))).and_then(|mut ebpf| {
-                let maps = Maps::take(&mut ebpf, &directory, config.secrets)?;
-                let keys = ServiceKeys::take(&mut ebpf)?;
-                let stages = StagePrograms::take(&mut ebpf, &directory)?;
-                Ok((ebpf, maps, keys, stages))
-            });
+        let pins = Some((&directory, &object));
+        let loaded = load(OBJECT, &config, sizes, pins, options.local_clients);
+        let loaded = loaded.and_then(|mut ebpf| {
+            let maps = Maps::take(&mut ebpf, &directory, config.secrets)?;
+            let keys = ServiceKeys::take(&mut ebpf)?;
+            let stages = StagePrograms::take(&mut ebpf, &directory)?;
+            Ok((ebpf, maps, keys, stages))
+        });
         let (mut ebpf, maps, keys, stages) = match loaded {
             Ok(loaded) => loaded,
             Err(error) if adopted => return Err(error),
@@ -229,12 +233,8 @@ pub struct Verified {
 /// Loads every program without attaching or pinning anything.
 pub fn verify(options: &Options) -> Result<Vec<Verified>, KernelError> {
     let object = Object::parse(OBJECT).map_err(|error| KernelError::Object(Box::new(error)))?;
-    let ebpf = load(
-        OBJECT,
-        &new_config()?,
-        Sizes::wanted(options, &object),
-        None,
-    )?;
+    let sizes = Sizes::wanted(options, &object);
+    let ebpf = load(OBJECT, &new_config()?, sizes, None, true)?;
     let mut verified = Vec::new();
     for (name, program) in ebpf.programs() {
         if matches!(program, Program::RawTracePoint(_)) {
@@ -365,12 +365,14 @@ pub(super) fn load_bench(path: &DataPath) -> Result<Ebpf, KernelError> {
     make(BENCH, &config, sizes, Some((&path.directory, &object)))
 }
 
-/// Makes an object's maps, or opens the pinned ones, and loads all of its programs.
+/// Makes an object's maps, or opens the pinned ones, and loads all of its programs, those for sockets on the director
+/// if they are wanted.
 fn load(
     bytes: &[u8],
     config: &Config,
     sizes: Sizes,
     pins: Option<(&Directory, &Object)>,
+    local_clients: bool,
 ) -> Result<Ebpf, KernelError> {
     let mut ebpf = make(bytes, config, sizes, pins)?;
     for (_, program) in ebpf.programs_mut() {
@@ -378,6 +380,8 @@ fn load(
             Program::SchedClassifier(program) => program.load(),
             // Loaded when they are attached: a kernel that does not take them loses a count only.
             Program::RawTracePoint(_) => Ok(()),
+            Program::CgroupSockAddr(program) if local_clients => program.load(),
+            Program::CgroupSockAddr(_) => Ok(()),
             program => {
                 let program: &mut Xdp = program.try_into().map_err(program_error("cannot use"))?;
                 program.load()
@@ -398,6 +402,11 @@ fn make(
         debug!("lost frames cannot be counted: {error}");
         TraceOffsets::new_zeroed()
     }));
+    // Without one no socket counts as the director's own.
+    let namespace = local_clients::namespace_cookie().unwrap_or_else(|error| {
+        debug!("the network namespace has no cookie: {error}");
+        u64::MAX
+    });
     let mut loader = EbpfLoader::new();
     loader
         .override_global("SECRETS", &config.secrets, true)
@@ -405,7 +414,8 @@ fn make(
         .override_global("SETS6", &sizes.sets6, true)
         .override_global("OPTIONS", &config.options, true)
         .override_global("ICMP_RATE", &config.icmp_rate, true)
-        .override_global("TRACE", &trace, false);
+        .override_global("TRACE", &trace, false)
+        .override_global("NAMESPACE", &namespace, false);
     for (name, entries) in sizes.by_name() {
         loader.map_max_entries(name, entries);
     }

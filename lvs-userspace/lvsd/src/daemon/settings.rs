@@ -20,6 +20,8 @@ pub(crate) struct Settings {
     pub interfaces: Vec<String>,
     /// Where the programs run on them.
     pub modes: Modes,
+    /// Cgroup whose processes on this machine are clients, too; empty: its root. None: none are.
+    pub local_clients: Option<PathBuf>,
     /// Folder where the data path is pinned.
     pub bpffs: PathBuf,
     /// Control socket.

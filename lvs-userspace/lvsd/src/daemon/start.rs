@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use lvs_dataplane::director::Director;
-use lvs_dataplane::kernel::{DataPath, Directory};
+use lvs_dataplane::kernel::{DataPath, Directory, cgroup};
 use lvs_dataplane::service_path::{Namespace, ServicePath};
 use lvs_dataplane::{keepalive, own_addresses, source_checks};
 use lvs_failover::role::Roles;
@@ -93,7 +93,9 @@ fn begin(
     peers: Option<peer::Options>,
     check_user: Option<User>,
 ) -> Result<Started> {
-    let (data_path, keys) = DataPath::open(directory, &settings.options, settings.reset)?;
+    let cgroup = settings.local_clients.as_deref().map(cgroup).transpose()?;
+    let (mut data_path, keys) = DataPath::open(directory, &settings.options, settings.reset)?;
+    data_path.serve_local_clients(cgroup.as_deref())?;
     let fresh = !data_path.adopted;
     let director = Director::new(Arc::clone(&data_path.maps), keys)?;
     let (reload, reloads) = mpsc::channel(1);
