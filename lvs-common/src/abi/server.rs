@@ -137,6 +137,12 @@ impl Stats {
         self.combined(earlier, u64::wrapping_sub)
     }
 
+    /// Of each number the smaller one.
+    #[must_use]
+    pub fn at_most(&self, other: &Self) -> Self {
+        self.combined(other, u64::min)
+    }
+
     fn combined(&self, other: &Self, combine: impl Fn(u64, u64) -> u64) -> Self {
         let (mut all, other): ([u64; 5], [u64; 5]) =
             (zerocopy::transmute!(*self), zerocopy::transmute!(*other));

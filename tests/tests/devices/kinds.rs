@@ -123,12 +123,43 @@ fn frames_that_a_device_did_not_send_are_counted_and_told_within_five_seconds() 
     expect_status(&lab, "TC sends there since, nothing is to be done");
     assert_eq!(verdict(&lab, "not-sent"), 1);
     assert_eq!(verdict(&lab, "forward-direct"), before, "what was not sent");
+    // Two connections were scheduled, one packet left.
+    let counted = || in_packets(&lab, &format!("UDP  {address}:80"));
+    assert!(
+        eventually(Duration::from_secs(20), || counted() == (2, 1)),
+        "{:?}",
+        counted()
+    );
     // What is taken off a verdict outlives the daemon.
     lab.director.kill();
     lab.director.start().unwrap();
     assert_eq!(verdict(&lab, "not-sent"), 1);
     assert_eq!(verdict(&lab, "forward-direct"), before);
+    assert_eq!(counted(), (2, 1));
     expect_answers(&lab);
+}
+
+/// The connections of a service and the packets to its servers, as lvsadm lists them; those of its servers add up to
+/// the same.
+fn in_packets(lab: &Lab, service: &str) -> (u64, u64) {
+    let listing = lab.director.lvsadm("-Ln --stats --exact").unwrap();
+    let mut lines = listing.lines().skip_while(|line| !line.contains(service));
+    let numbers = |line: &str| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let number = |at: usize| {
+            words[at]
+                .parse::<u64>()
+                .unwrap_or_else(|_| panic!("{line}"))
+        };
+        (number(2), number(3))
+    };
+    let of_service = numbers(lines.next().unwrap_or_else(|| panic!("{listing}")));
+    let of_servers = lines
+        .take_while(|line| line.contains("->"))
+        .map(numbers)
+        .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    assert_eq!(of_service, of_servers, "{listing}");
+    of_service
 }
 
 /// Packets that ended with this verdict, as lvsadm shows them.

@@ -31,6 +31,7 @@ mod keys;
 mod list;
 mod local_broadcast;
 mod lookup;
+mod lost_traffic;
 mod marks;
 mod next_hops;
 mod one_network;

@@ -1,10 +1,12 @@
 //! Counters and rates of services and servers.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use lvs_api::protocol::Traffic;
 use lvs_common::abi::Stats;
 
+use super::lost_traffic::{Growth, Lost, LostTraffic};
 use crate::kernel::Maps;
 use crate::rates::Rates;
 
@@ -12,13 +14,24 @@ use crate::rates::Rates;
 pub(super) struct Statistics {
     maps: Arc<Maps>,
     rates: Rates,
+    lost: LostTraffic,
+    /// Totals at the last sample, by server index.
+    sampled: HashMap<u32, Stats>,
+    /// What was taken off since the start, by service and by server index: totals do not know of it.
+    off_services: HashMap<u32, Stats>,
+    off_servers: HashMap<u32, Stats>,
 }
 
 impl Statistics {
     pub(super) fn new(maps: Arc<Maps>) -> Self {
+        let lost = LostTraffic::since(lost(&maps));
         Self {
             maps,
             rates: Rates::default(),
+            lost,
+            sampled: HashMap::new(),
+            off_services: HashMap::new(),
+            off_servers: HashMap::new(),
         }
     }
 
@@ -42,40 +55,101 @@ impl Statistics {
     pub(super) fn zero_service(&mut self, index: u32) {
         self.maps.service_counters.zero(index);
         self.maps.filter_counters.zero(index);
-        self.rates.forget_service(index);
+        self.forget_service(index);
     }
 
     /// Starts the counters and rates of a server at zero.
     pub(super) fn zero_server(&mut self, index: u32) {
         self.maps.server_counters.zero(index);
-        self.rates.forget_server(index);
+        self.forget_server(index);
     }
 
     /// Drops the rates of a service that is gone.
     pub(super) fn forget_service(&mut self, index: u32) {
+        self.off_services.remove(&index);
         self.rates.forget_service(index);
     }
 
     /// Drops the rates of a server that is gone.
     pub(super) fn forget_server(&mut self, index: u32) {
+        self.off_servers.remove(&index);
+        self.sampled.remove(&index);
         self.rates.forget_server(index);
     }
 
-    /// Takes the two-second sample that rates are made of.
+    /// Takes the two-second sample that rates are made of, and takes off what the kernel did not send since the last
+    /// one.
     pub(super) fn sample(
         &mut self,
         services: impl Iterator<Item = u32>,
         servers: impl Iterator<Item = u32>,
     ) {
-        for index in services {
-            self.rates
-                .sample_service(index, &self.maps.service_counters.total(index));
+        let services: Vec<_> = services
+            .map(|index| (index, self.maps.service_counters.total(index)))
+            .collect();
+        let servers: Vec<_> = servers
+            .map(|index| (index, self.maps.server_counters.total(index)))
+            .collect();
+        self.take_off_lost(&servers);
+        for (index, total) in services {
+            let off = self.off_services.get(&index).copied().unwrap_or_default();
+            self.rates.sample_service(index, &total.since(&off));
         }
-        for index in servers {
-            self.rates
-                .sample_server(index, &self.maps.server_counters.total(index));
+        for (index, total) in &servers {
+            let off = self.off_servers.get(index).copied().unwrap_or_default();
+            self.rates.sample_server(*index, &total.since(&off));
+        }
+        self.sampled = servers.into_iter().collect();
+    }
+
+    /// Takes the frames that were lost since the last sample off the counters.
+    fn take_off_lost(&mut self, servers: &[(u32, Stats)]) {
+        let growth: Vec<_> = servers
+            .iter()
+            .map(|(index, total)| {
+                let before = self.sampled.get(index).unwrap_or(total);
+                Growth {
+                    interface: self.way_out(*index),
+                    counted: total.since(before),
+                }
+            })
+            .collect();
+        let Some(off) = self.lost.attribute(lost(&self.maps), &growth) else {
+            return;
+        };
+        for (&(index, _), off) in servers.iter().zip(&off) {
+            if *off == Stats::default() {
+                continue;
+            }
+            self.maps.server_counters.take_off(index, off);
+            add(&mut self.off_servers, index, off);
+            if let Some(server) = self.maps.servers.read(index) {
+                self.maps.service_counters.take_off(server.service, off);
+                add(&mut self.off_services, server.service, off);
+            }
         }
     }
+
+    /// Interface by which a server is reached; 0: unknown.
+    fn way_out(&self, server: u32) -> u32 {
+        let server = self.maps.servers.read(server);
+        let hop = server.and_then(|server| self.maps.hops.read(server.hop));
+        hop.map_or(0, |hop| hop.interface)
+    }
+}
+
+/// Frames that were not sent, since the data path was made.
+fn lost(maps: &Maps) -> Lost {
+    let mut lost = BTreeMap::new();
+    for ((interface, _), frames) in maps.lost_frames.read() {
+        *lost.entry(interface).or_default() += frames;
+    }
+    lost
+}
+
+fn add(to: &mut HashMap<u32, Stats>, index: u32, more: &Stats) {
+    let sum = to.entry(index).or_default();
+    *sum = sum.with(more);
 }
 
 const fn traffic(counted: &Stats) -> Traffic {

@@ -35,6 +35,13 @@ impl Counters {
         self.bases.write(index, self.total(index));
     }
 
+    /// Takes traffic off, at most what was counted since the last zeroing.
+    pub fn take_off(&self, index: u32, off: &Stats) {
+        let base = self.bases.read(index).unwrap_or_default();
+        let off = off.at_most(&self.read(index));
+        self.bases.write(index, base.with(&off));
+    }
+
     /// Traffic since the map was made, all CPUs together.
     pub fn total(&self, index: u32) -> Stats {
         let values = self.totals.get(&index, 0);
