@@ -166,7 +166,10 @@ fn udp_timeout<T: Tables>(tables: T, plan: &Plan) -> u32 {
 #[inline(always)]
 fn pick<T: LocalTables>(tables: T, plan: &Plan, to: &ServiceKey) -> Option<u32> {
     tables.with_search(|search| {
-        if matches!(Pick::from_raw(plan.pick), Pick::Least | Pick::WeightedLeast) {
+        if matches!(
+            Pick::from_raw(plan.pick),
+            Pick::Least | Pick::WeightedLeast | Pick::ShortestDelay | Pick::NeverQueue
+        ) {
             return draw(tables, plan, &mut search.draw);
         }
         let [a, b, c, d]: [u32; 4] = zerocopy::transmute!(to.address);
@@ -174,7 +177,8 @@ fn pick<T: LocalTables>(tables: T, plan: &Plan, to: &ServiceKey) -> Option<u32> 
             source: 0,
             destination: u32::from_be(a ^ b ^ c ^ d),
             port: 0,
-            hash: 0,
+            // Of two random servers the one with less of the other connections.
+            hash: tables.random(),
         };
         search.search = Search::new(NO_SERVER);
         let (_, member) = scheduler::pick(tables, plan, &flow, &mut search.search)?;

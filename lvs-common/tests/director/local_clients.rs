@@ -87,7 +87,7 @@ fn without_a_server_there_is_none() {
 
 #[test]
 fn quiesced_servers_get_nothing() {
-    for pick in [Pick::Rotate, Pick::Least, Pick::WeightedLeast] {
+    for pick in [Pick::Rotate, Pick::Least, Pick::Failover, Pick::TwoRandom] {
         let (director, _) = director(Protocol::Tcp, pick, [0, 1]);
         for socket in SOCKETS {
             let got = connect(&director, socket, &tcp(VIRTUAL));
@@ -98,7 +98,18 @@ fn quiesced_servers_get_nothing() {
 
 #[test]
 fn schedulers_that_count_connections_draw_by_weight() {
-    let (director, _) = director(Protocol::Tcp, Pick::WeightedLeast, [3, 1]);
+    for pick in [
+        Pick::Least,
+        Pick::WeightedLeast,
+        Pick::ShortestDelay,
+        Pick::NeverQueue,
+    ] {
+        draws_by_weight(pick);
+    }
+}
+
+fn draws_by_weight(pick: Pick) {
+    let (director, _) = director(Protocol::Tcp, pick, [3, 1]);
     for socket in 1..=400 {
         connect(&director, socket, &tcp(VIRTUAL));
     }
