@@ -1,8 +1,9 @@
 //! The surroundings of the packet path beside the frame: tables, counters and a clock.
 
 use crate::abi::{
-    Config, Filter, FilterNode, FragmentKey, Hop, HostAddress, Interface, Load, MarkRule, Marked,
-    Member, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, SourcePool, Sync, UpperKey,
+    Config, Filter, FilterNode, FragmentKey, Hop, HostAddress, Interface, Load, Locality,
+    LocalityKey, MarkRule, Marked, Member, Plan, ProbeKey, ProbeRoute, Server, ServiceKey,
+    SourcePool, Sync, UpperKey,
 };
 use crate::connection::table::Store;
 use crate::connection::{EntryId, Loads, Ports, Protocol};
@@ -70,6 +71,10 @@ pub trait Tables: Walk + Secrets + Loads + Clients + Store<V4> + Store<V6> {
         Self: 'a;
     /// Counts what a service's filter refused, by the number of [`crate::abi::Refused`].
     fn count_refused(self, service: u32, refused: u32);
+    /// The servers that connections to a destination go to.
+    fn locality(self, key: &LocalityKey) -> Option<Locality>;
+    /// Remembers the servers of a destination.
+    fn set_locality(self, key: &LocalityKey, locality: &Locality);
     /// The next ticket of a service's rotating scheduler.
     fn ticket(self, service: u32) -> u32;
     /// Returns a ticket that came to nothing, if no other was drawn since.

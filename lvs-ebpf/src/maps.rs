@@ -16,10 +16,11 @@ use lvs_common::abi::{
     ADDR_FILTER_WORDS, CLIENT_SETS, ClientSet, Config, DEFAULT_FILTER_NODES, DEFAULT_FRAGMENTS,
     DEFAULT_SLOTS, EVENTS_BYTES, Filter, FilterNode, FilterStats, FragmentKey,
     HELD_FRAGMENTS_BYTES, Hop, HostAddress, IcmpBudget, Interface, KeyedMark, Load, LocalFlow,
-    LocalKey, LostKey, MARK_RULE_PLACES, MAX_FILTERS, MAX_HOPS, MAX_INTERFACES, MAX_KEYS, MAX_LOST,
-    MAX_MEMBERS, MAX_NEIGHBOUR_REQUESTS, MAX_OWN_HOSTS, MAX_PLANS, MAX_PROBES, MAX_REASONS,
-    MAX_RULES, MAX_SERVERS, MAX_SERVICES, MAX_SOURCE_POOLS, MAX_UPPER_DEVICES, MarkRule, Member,
-    Plan, ProbeKey, ProbeRoute, Server, ServiceKey, SourcePool, Stats, UpperKey, WAYS,
+    LocalKey, Locality, LocalityKey, LostKey, MARK_RULE_PLACES, MAX_FILTERS, MAX_HOPS,
+    MAX_INTERFACES, MAX_KEYS, MAX_LOCALITIES, MAX_LOST, MAX_MEMBERS, MAX_NEIGHBOUR_REQUESTS,
+    MAX_OWN_HOSTS, MAX_PLANS, MAX_PROBES, MAX_REASONS, MAX_RULES, MAX_SERVERS, MAX_SERVICES,
+    MAX_SOURCE_POOLS, MAX_UPPER_DEVICES, MarkRule, Member, Plan, ProbeKey, ProbeRoute, Server,
+    ServiceKey, SourcePool, Stats, UpperKey, WAYS,
 };
 use lvs_common::connection::{Entry, Ports};
 use lvs_common::family::{V4, V6};
@@ -82,6 +83,10 @@ pub(crate) static interfaces: HashMap<u32, Interface> =
 #[map]
 pub(crate) static upper_devices: HashMap<UpperKey, u32> =
     HashMap::with_max_entries(MAX_UPPER_DEVICES, BPF_F_NO_PREALLOC);
+
+#[map]
+pub(crate) static localities: LruHashMap<LocalityKey, Locality> =
+    LruHashMap::with_max_entries(MAX_LOCALITIES, 0);
 
 #[map]
 pub(crate) static lost_frames: HashMap<LostKey, u64> = HashMap::with_max_entries(MAX_LOST, 0);

@@ -8,8 +8,8 @@ use aya_ebpf::helpers::generated::bpf_loop;
 use aya_ebpf::maps::{Array, PerCpuArray};
 use lvs_common::abi::{
     ADDR_FILTER_WORDS, CLIENT_SETS, Config, Crowd, Filter, FilterNode, FragmentKey, Hop,
-    HostAddress, Interface, Load, MarkRule, Marked, Member, Plan, ProbeKey, ProbeRoute, Server,
-    ServiceKey, SourcePool, Stats, UpperKey,
+    HostAddress, Interface, Load, Locality, LocalityKey, MarkRule, Marked, Member, Plan, ProbeKey,
+    ProbeRoute, Server, ServiceKey, SourcePool, Stats, UpperKey,
 };
 use lvs_common::connection::table::Store;
 use lvs_common::connection::{EntryId, Loads, Ports};
@@ -377,6 +377,19 @@ impl Tables for Kernel {
             // SAFETY: an aligned word of a map value.
             unsafe { atomic::fetch_add(retries, 1) };
         }
+    }
+
+    #[inline(always)]
+    fn locality(self, key: &LocalityKey) -> Option<Locality> {
+        // SAFETY: the element may be written while it is read, or be another destination's soon: then the connection
+        // gets a server that is one of its service's all the same.
+        unsafe { maps::localities.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn set_locality(self, key: &LocalityKey, locality: &Locality) {
+        // What cannot be remembered is worked out again for the next connection.
+        let _ = maps::localities.insert(key, locality, u64::from(BPF_ANY));
     }
 
     #[inline(always)]

@@ -111,6 +111,17 @@ fn servers_that_hold_connections_are_passed_by() {
 }
 
 #[test]
+fn a_destination_that_is_not_overloaded_stays_with_its_server() {
+    for scheduler in ["lblc", "lblcr"] {
+        let lines = service(Protocol::Tcp, Ipv4, Direct, scheduler);
+        let Some(lab) = Lab::for_story(Arms::Two, &lines) else {
+            return;
+        };
+        assert_eq!(answers(&lab, 12).len(), 1, "{scheduler}");
+    }
+}
+
+#[test]
 fn a_persistent_client_stays_with_its_server() {
     let lines = service(Protocol::Tcp, Ipv4, Direct, "rr -p 300");
     let Some(lab) = Lab::for_story(Arms::Two, &lines) else {

@@ -58,6 +58,10 @@ pub enum Pick {
     Overflow = 10,
     /// The one of two random slots with less connections in relation to its weight: twos.
     TwoRandom = 11,
+    /// The destination's server, see [`super::Locality`]: lblc.
+    Locality = 12,
+    /// The one of the destination's servers with the least connections in relation to its weight: lblcr.
+    LocalitySet = 13,
 }
 
 impl Pick {
@@ -75,6 +79,8 @@ impl Pick {
             9 => Self::Failover,
             10 => Self::Overflow,
             11 => Self::TwoRandom,
+            12 => Self::Locality,
+            13 => Self::LocalitySet,
             _ => Self::Nothing,
         }
     }

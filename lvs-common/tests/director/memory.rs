@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 
 use lvs_common::abi::{
     ADDR_FILTER_WORDS, Config, Crowd, Filter, FilterNode, FragmentKey, Hop, HostAddress, Interface,
-    Load, LocalFlow, LocalKey, MarkRule, Marked, Member, Method, Pick, Plan, ProbeKey, ProbeRoute,
-    Refused, Server, ServiceKey, SourcePool, Stats, UpperKey, WAYS, addr_filter_bit, ticks,
+    Load, LocalFlow, LocalKey, Locality, LocalityKey, MarkRule, Marked, Member, Method, Pick, Plan,
+    ProbeKey, ProbeRoute, Refused, Server, ServiceKey, SourcePool, Stats, UpperKey, WAYS,
+    addr_filter_bit, ticks,
 };
 use lvs_common::connection::table::{Store, Ways};
 use lvs_common::connection::{Client, EntryId, Kind, Loads, Ports, Protocol};
@@ -65,6 +66,7 @@ pub(crate) struct Director {
     syn_retries: Vec<AtomicU32>,
     addr_filter: Vec<u64>,
     fragments: Mutex<HashMap<FragmentKey, Ports>>,
+    localities: Mutex<HashMap<LocalityKey, Locality>>,
     /// Probes on the service path.
     pub(crate) probes: HashMap<ProbeKey, ProbeRoute>,
     /// The kernel's routes.
@@ -172,6 +174,7 @@ impl Director {
             syn_retries: Vec::new(),
             addr_filter: vec![0; ADDR_FILTER_WORDS],
             fragments: Mutex::default(),
+            localities: Mutex::default(),
             probes: HashMap::new(),
             routes: Box::leak(Box::default()),
             interfaces: HashMap::new(),
@@ -684,6 +687,14 @@ impl Tables for &Director {
     }
     fn count_syn_retry(self, server: u32) {
         self.syn_retries[server as usize].fetch_add(1, SeqCst);
+    }
+    fn locality(self, key: &LocalityKey) -> Option<Locality> {
+        let localities = self.localities.lock().expect("no panic while held");
+        localities.get(key).copied()
+    }
+    fn set_locality(self, key: &LocalityKey, locality: &Locality) {
+        let mut localities = self.localities.lock().expect("no panic while held");
+        localities.insert(*key, *locality);
     }
     fn remember(self, key: &FragmentKey, ports: Ports) {
         let mut fragments = self.fragments.lock().expect("no panic while held");

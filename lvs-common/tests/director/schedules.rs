@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use super::frames::at;
 use super::memory::Director;
 
-const KINDS: [Pick; 11] = [
+const KINDS: [Pick; 13] = [
     Pick::Rotate,
     Pick::Least,
     Pick::WeightedLeast,
@@ -24,6 +24,8 @@ const KINDS: [Pick; 11] = [
     Pick::Failover,
     Pick::Overflow,
     Pick::TwoRandom,
+    Pick::Locality,
+    Pick::LocalitySet,
 ];
 
 /// Weight, active and inactive connections.
@@ -295,6 +297,63 @@ fn an_overflow_service_has_no_server_when_all_are_full() {
         picks.push(server);
     }
     assert_eq!(picks, [1, 1, 1, 1, 0, 0, 0]);
+}
+
+fn flow_to(destination: u32) -> Flow {
+    Flow {
+        destination,
+        ..flow(7, 1)
+    }
+}
+
+/// The servers of so many connections to a destination, each established and held.
+fn held(director: &Director, destination: u32, count: usize) -> Vec<u32> {
+    let picks = (0..count).map(|_| {
+        let server = picked(director, &flow_to(destination)).expect("a server");
+        director.account(server, Load::ACTIVE);
+        server
+    });
+    picks.collect()
+}
+
+#[test]
+fn a_destination_stays_with_its_server_until_that_is_overloaded_and_another_idle() {
+    let director = director(Pick::Locality, &[2, 2, 5]);
+    // wlc: the first of equals, then the least loaded of the others.
+    assert_eq!(held(&director, 1, 3), [0, 0, 0]);
+    assert_eq!(held(&director, 2, 1), [1]);
+    // Three are more than two, and there is an idle one.
+    assert_eq!(held(&director, 1, 3), [2, 2, 2]);
+    // The third has more than half of what it weighs, so that nobody is idle but the second.
+    director.account(1, Load::ACTIVE * 2);
+    assert_eq!(held(&director, 1, 4), [2, 2, 2, 2]);
+    assert_eq!(held(&director, 2, 1), [1]);
+}
+
+#[test]
+fn a_set_gets_a_server_more_when_its_least_loaded_is_overloaded_and_another_idle() {
+    let mut director = director(Pick::LocalitySet, &[1, 1, 1]);
+    assert_eq!(held(&director, 1, 6), [0, 0, 1, 1, 2, 2]);
+    // All are in the set now: the newest of equals is the least loaded.
+    assert_eq!(held(&director, 1, 3), [2, 1, 0]);
+    director.account(2, 0_u64.wrapping_sub(Load::ACTIVE));
+    assert_eq!(held(&director, 1, 1), [2]);
+    // A server that takes none is passed by, and is known again when it does.
+    director.edit(0, |_, members| members[2].weight = 0);
+    assert_eq!(held(&director, 1, 1), [1]);
+    // After a day without a change the set loses the most loaded.
+    director.edit(0, |_, members| members[2].weight = 1);
+    director.account(0, Load::ACTIVE * 9);
+    for _ in 0..25 {
+        director.pass_time(60 * 60);
+        assert_eq!(picked(&director, &flow_to(1)), Some(2));
+    }
+    director.account(0, 0_u64.wrapping_sub(Load::ACTIVE * 10));
+    assert_eq!(director.connections(0), (2, 0));
+    assert_eq!(picked(&director, &flow_to(1)), Some(2));
+    // After a day without a connection it is forgotten.
+    director.pass_time(25 * 60 * 60);
+    assert_eq!(picked(&director, &flow_to(1)), Some(0));
 }
 
 #[test]

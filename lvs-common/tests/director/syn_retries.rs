@@ -10,7 +10,7 @@ use super::memory::Director;
 const CLIENT: &str = "198.51.100.7:40000";
 const VIRTUAL: &str = "192.0.2.1:80";
 
-const PICKS: [Pick; 11] = [
+const PICKS: [Pick; 13] = [
     Pick::Rotate,
     Pick::Least,
     Pick::WeightedLeast,
@@ -22,6 +22,8 @@ const PICKS: [Pick; 11] = [
     Pick::Failover,
     Pick::Overflow,
     Pick::TwoRandom,
+    Pick::Locality,
+    Pick::LocalitySet,
 ];
 
 fn director(pick: Pick, method: Method, servers: u8, flags: u8) -> Director {

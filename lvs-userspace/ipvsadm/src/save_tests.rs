@@ -111,7 +111,8 @@ fn lost() -> impl Strategy<Value = (bool, Option<OnDown>, Option<Timeouts>)> {
 
 fn service() -> impl Strategy<Value = Service> {
     let scheduler = prop::sample::select(vec![
-        "rr", "wrr", "lc", "wlc", "sh", "mh", "dh", "sed", "nq", "fo", "ovf", "twos",
+        "rr", "wrr", "lc", "wlc", "sh", "mh", "dh", "sed", "nq", "fo", "ovf", "twos", "lblc",
+        "lblcr",
     ]);
     let persistence = prop::option::of((1u32..=2_678_400, any::<u8>()));
     let engine = prop::option::of(Just("sip".to_owned()));

@@ -43,11 +43,13 @@ pub enum Scheduler {
     WeightedFailover = 10,
     WeightedOverflow = 11,
     TwoChoices = 12,
+    LocalityBased = 13,
+    LocalityBasedReplicated = 14,
 }
 
 impl Scheduler {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::None,
         Self::RoundRobin,
         Self::WeightedRoundRobin,
@@ -61,6 +63,8 @@ impl Scheduler {
         Self::WeightedFailover,
         Self::WeightedOverflow,
         Self::TwoChoices,
+        Self::LocalityBased,
+        Self::LocalityBasedReplicated,
     ];
 
     /// As `ipvsadm -s` takes it.
@@ -79,6 +83,8 @@ impl Scheduler {
             Self::WeightedFailover => "fo",
             Self::WeightedOverflow => "ovf",
             Self::TwoChoices => "twos",
+            Self::LocalityBased => "lblc",
+            Self::LocalityBasedReplicated => "lblcr",
         }
     }
 
@@ -114,6 +120,8 @@ impl Scheduler {
             Self::WeightedFailover => Pick::Failover,
             Self::WeightedOverflow => Pick::Overflow,
             Self::TwoChoices => Pick::TwoRandom,
+            Self::LocalityBased => Pick::Locality,
+            Self::LocalityBasedReplicated => Pick::LocalitySet,
         }
     }
 
@@ -126,7 +134,9 @@ impl Scheduler {
             | Self::ShortestExpectedDelay
             | Self::NeverQueue
             | Self::WeightedFailover
-            | Self::WeightedOverflow => Vec::new(),
+            | Self::WeightedOverflow
+            | Self::LocalityBased
+            | Self::LocalityBasedReplicated => Vec::new(),
             Self::RoundRobin => rotating::each_once(candidates),
             Self::WeightedRoundRobin | Self::TwoChoices => rotating::weighted(candidates),
             Self::SourceHashing => hashed::by_weight(candidates),

@@ -3,7 +3,10 @@
 //! IPVS's schedulers differ mostly in the table that is laid out when a service changes; the daemon
 //! does that. What remains for each new connection is one of the ways of [`Pick`].
 
-use crate::abi::{Member, Pick, Plan};
+mod locality;
+
+use self::locality::Kept;
+use crate::abi::{Load, Member, Pick, Plan};
 use crate::family::Family;
 use crate::siphash;
 use crate::tables::Tables;
@@ -75,6 +78,12 @@ pub fn note_threshold<T: Tables>(tables: T, member: &Member) {
     }
 }
 
+/// Connections by IPVS's measure (`ip_vs_dest_conn_overhead`).
+#[inline(always)]
+fn overhead(load: &Load) -> u64 {
+    (u64::from(load.active()) << 8) + u64::from(load.inactive())
+}
+
 /// State of a search for a server.
 ///
 /// It lies in memory, not on the stack: what a verifier reads from memory it takes as unknown, instead
@@ -93,6 +102,7 @@ pub struct Search {
     weight: u32,
     /// Cost of the best, by the [`Measure`].
     cost: u64,
+    kept: Kept,
 }
 
 impl Search {
@@ -106,6 +116,7 @@ impl Search {
             avoided: 0,
             weight: 0,
             cost: 0,
+            kept: Kept::NONE,
         }
     }
 }
@@ -131,6 +142,10 @@ pub fn pick<'a, T: Tables + 'a>(
         Pick::Failover => (Method::Best(Measure::Weight), plan.member_count),
         Pick::Overflow => (Method::Best(Measure::WeightUnlessFull), plan.member_count),
         Pick::TwoRandom => (Method::TwoRandom, plan.slot_count.saturating_mul(2)),
+        Pick::Locality | Pick::LocalitySet => {
+            let place = locality::pick(tables, plan, flow, search)?;
+            return Some((place, tables.member(place)?));
+        }
         Pick::SourceHash => (Method::Source, plan.slot_count),
         Pick::DestinationHash => (Method::Destination, plan.slot_count),
         Pick::Maglev => (Method::Maglev, plan.slot_count),
@@ -184,7 +199,9 @@ pub fn pick_fast<'a, T: Tables + 'a>(
         | Pick::NeverQueue
         | Pick::Failover
         | Pick::Overflow
-        | Pick::TwoRandom => return None,
+        | Pick::TwoRandom
+        | Pick::Locality
+        | Pick::LocalitySet => return None,
     };
     let member = in_slot(tables, plan, number % size)
         .and_then(|place| tables.member(place))
@@ -247,7 +264,7 @@ pub fn pick_stateless<'a, T: Tables + 'a>(
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 enum Measure {
-    /// Connections, an established one counting for 256 (`ip_vs_dest_conn_overhead`).
+    /// Connections, an established one counting for 256.
     Connections,
     /// The same in relation to the weight.
     Weighted,
@@ -362,7 +379,7 @@ impl<'a, T: Tables + 'a> Searcher<'a, T> {
         let load = self.tables.load(member.server);
         let active = u64::from(load.active());
         let weight = member.weight;
-        let overhead = (active << 8) + u64::from(load.inactive());
+        let overhead = overhead(&load);
         let (cost, weight) = match measure {
             Measure::Connections => (overhead, 1),
             Measure::Weighted => (overhead, weight),
