@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::connections::{DropConnections, Dropped};
-use super::health::{Event, Health, Override};
+use super::health::{Health, Override};
 use super::mark::MarkRule;
 use super::peers::PeersStatus;
 use super::protocol::{
@@ -233,7 +233,9 @@ impl Client {
     }
 
     /// Changes of state from now on, as they happen.
-    pub async fn events(&mut self) -> Result<Lines<Event>, ClientError> {
+    ///
+    /// As they are sent: a newer daemon has kinds and fields that this client does not know.
+    pub async fn events(&mut self) -> Result<Lines<serde_json::Value>, ClientError> {
         self.lines(Route::Events, None).await
     }
 

@@ -1,6 +1,7 @@
 //! Types about the health of real servers.
 
 use std::net::SocketAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -139,13 +140,21 @@ pub enum State {
 pub struct Event {
     /// Seconds since 1970, with a fraction.
     pub time: f64,
-    /// The virtual service.
-    pub service: ServiceId,
-    /// The real server; none: it is about the whole service.
+    /// The virtual service; none: it is about the director itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceId>,
+    /// The real server; none: it is about the whole service, or the director.
+    #[serde(default)]
     pub server: Option<SocketAddr>,
+    /// The peer, virtual address or interface that an event of the director is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
     /// Kind of the change: `up`, `down`, `drain`, `maint`, `ready`, `quorum-gained`,
     /// `quorum-lost`, `fallback-on`, `fallback-off`, `empty`; `table-filling` and `table-relieved` are about the
-    /// connection table, and name the virtual service that holds most of it.
+    /// connection table, and name the virtual service that holds most of it. Those of the director itself: `master`,
+    /// `backup`, `handover-done`, `handover-failed`, `peer-connected`, `peer-lost`, `peer-refused`, `peer-differs`,
+    /// `peer-agrees`, `address-conflict`, `address-conflict-over`, `interface-mode`, `link-up`, `link-down`,
+    /// `frames-lost`.
     pub event: String,
     /// Reason, one sentence.
     pub reason: String,
@@ -153,4 +162,12 @@ pub struct Event {
     pub text: String,
     /// Weight in the tables afterwards, of a server that is in them.
     pub weight: Option<u32>,
+}
+
+impl Event {
+    /// The time of an event that happens now.
+    pub fn now() -> f64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        since.unwrap_or_default().as_secs_f64()
+    }
 }

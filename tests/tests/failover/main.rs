@@ -4,6 +4,7 @@ mod addresses;
 mod announcements;
 mod cut_off;
 mod equal_cost;
+mod events;
 mod handover;
 mod peer_health;
 mod roles;

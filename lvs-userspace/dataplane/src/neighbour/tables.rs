@@ -75,7 +75,7 @@ impl Interface {
     }
 
     /// True if packets can leave by it.
-    pub(super) fn can_send(&self) -> bool {
+    pub const fn can_send(&self) -> bool {
         self.up && self.carrier
     }
 }

@@ -122,8 +122,9 @@ fn event(service: &Service, change: StateChange, time: f64) -> Option<Event> {
     };
     Some(Event {
         time,
-        service: service.configured.id,
+        service: Some(service.configured.id),
         server: server.map(|id| id.0),
+        subject: None,
         event: event.to_owned(),
         reason,
         text: String::new(),

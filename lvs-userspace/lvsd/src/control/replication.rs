@@ -50,14 +50,5 @@ const fn kind(error: &SyncError) -> RefusalKind {
 
 /// `GET /v1/peers`.
 pub(super) async fn peers(State(control): State<Arc<Control>>) -> Json<PeersStatus> {
-    let Some(peers) = control.peers() else {
-        return Json(PeersStatus::default());
-    };
-    let mut status = peers.status();
-    for peer in &mut status.peers {
-        let instance = peer.instance.as_deref().and_then(|it| it.parse().ok());
-        let not_taken = peer.received.as_ref().map_or(0, |it| it.not_taken);
-        peer.comparison = instance.and_then(|it| control.agreement().comparison(it, not_taken));
-    }
-    Json(status)
+    Json(control.peers_status())
 }

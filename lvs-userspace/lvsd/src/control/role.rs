@@ -13,6 +13,7 @@ use lvs_failover::role::{handover, stop};
 use super::answer::{JsonBody, done, parsed, refused};
 use super::state::Control;
 use crate::agreement::{OwnConsent, refresh};
+use crate::daemon::event;
 
 /// `GET /v1/role`.
 pub(super) async fn status(State(control): State<Arc<Control>>) -> Json<RoleStatus> {
@@ -46,7 +47,19 @@ pub(super) async fn hand_over(
             force,
         };
         let consent = OwnConsent(Arc::clone(&control));
-        handover::hand_over(control.roles(), control.peers(), &consent, handover).await
+        let outcome =
+            handover::hand_over(control.roles(), control.peers(), &consent, handover).await;
+        control.publish(Arc::new(match &outcome {
+            Ok(()) => {
+                let text = "the role is handed over to the peer".to_owned();
+                event("handover-done", None, "by order of the operator", text)
+            }
+            Err(error) => {
+                let text = format!("the role is not handed over: {error}");
+                event("handover-failed", None, &error.to_string(), text)
+            }
+        }));
+        outcome
     };
     let outcome = tokio::spawn(work).await;
     let failed = match outcome {

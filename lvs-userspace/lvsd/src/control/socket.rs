@@ -5,21 +5,57 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use listenfd::ListenFd;
 use tokio::net::UnixListener;
 
 /// Group that may use the socket besides root, if it exists.
 const GROUP: &str = "lvs";
 
-/// A control socket under a temporary name: it is published when the daemon is ready.
+/// A control socket that is not served yet: one that was passed, or a new one under a temporary name, which is
+/// published when the daemon is ready.
 pub(crate) struct Socket {
     listener: std::os::unix::net::UnixListener,
-    private: PathBuf,
+    /// None: it was passed, and belongs to whoever passed it.
+    private: Option<PathBuf>,
     path: PathBuf,
 }
 
 impl Socket {
-    /// Creates the socket with its permissions.
-    pub(crate) fn bind(path: &Path) -> io::Result<Self> {
+    /// The socket that systemd passes to the service that it starts because of a client (socket activation), else a
+    /// new one with its permissions.
+    ///
+    /// To be called before other threads begin, as it changes the environment.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        match ListenFd::from_env().take_unix_listener(0)? {
+            Some(listener) => Self::passed(listener, path),
+            None => Self::bind(path),
+        }
+    }
+
+    fn passed(listener: std::os::unix::net::UnixListener, path: &Path) -> io::Result<Self> {
+        let address = listener.local_addr()?;
+        if address.as_pathname() != Some(path) {
+            let named = address
+                .as_pathname()
+                .map_or("elsewhere".into(), Path::to_string_lossy);
+            return Err(io::Error::other(format!(
+                "the socket that was passed to lvsd listens at {named}: give lvsd that path by --socket"
+            )));
+        }
+        listener.set_nonblocking(true)?;
+        Ok(Self {
+            listener,
+            private: None,
+            path: path.to_owned(),
+        })
+    }
+
+    /// True if it is to be removed at the end.
+    pub(crate) const fn is_own(&self) -> bool {
+        self.private.is_some()
+    }
+
+    fn bind(path: &Path) -> io::Result<Self> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
@@ -34,14 +70,16 @@ impl Socket {
         }
         Ok(Self {
             listener,
-            private,
+            private: Some(private),
             path: path.to_owned(),
         })
     }
 
-    /// Moves it to its path. No other daemon listens there: the data path's lock is ours.
+    /// Moves a new one to its path. No other daemon listens there: the data path's lock is ours.
     pub(crate) fn publish(self) -> io::Result<UnixListener> {
-        fs::rename(&self.private, &self.path)?;
+        if let Some(private) = &self.private {
+            fs::rename(private, &self.path)?;
+        }
         UnixListener::from_std(self.listener)
     }
 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use lvs_api::health::Event;
 use lvs_api::model::Family;
+use lvs_api::peers::PeersStatus;
 use lvs_api::protocol::{Interface, LostFrames, Status, Table};
 use lvs_common::abi::Mac;
 use lvs_dataplane::connections::Occupation;
@@ -125,6 +126,20 @@ impl Control {
         self.peers.get()
     }
 
+    /// Status of the sessions with other directors, and what they have alike with this one.
+    pub(crate) fn peers_status(&self) -> PeersStatus {
+        let Some(peers) = self.peers() else {
+            return PeersStatus::default();
+        };
+        let mut status = peers.status();
+        for peer in &mut status.peers {
+            let instance = peer.instance.as_deref().and_then(|it| it.parse().ok());
+            let not_taken = peer.received.as_ref().map_or(0, |it| it.not_taken);
+            peer.comparison = instance.and_then(|it| self.agreement.comparison(it, not_taken));
+        }
+        status
+    }
+
     /// Sets the sessions with other directors, once.
     pub(crate) fn set_peers(&self, peers: Arc<Peers>) {
         let _ = self.peers.set(peers);
@@ -167,6 +182,11 @@ impl Control {
         *self.interfaces.lock() = (interfaces, lost);
     }
 
+    /// The interfaces that the program runs on, and the frames that were lost on their way out.
+    pub(crate) fn interfaces(&self) -> (Vec<Interface>, Vec<LostFrames>) {
+        self.interfaces.lock().clone()
+    }
+
     /// True if a sweep has met what peers have sent as a whole.
     pub(super) fn is_occupation_current(&self) -> bool {
         let swept = self.occupation.lock().1;
@@ -201,7 +221,7 @@ impl Control {
         let unresolved = self.director().unresolved();
         let missing_sources = self.director().foreign_sources().into_iter().collect();
         let [crowd4, crowd6] = occupation.crowds;
-        let (interfaces, lost) = self.interfaces.lock().clone();
+        let (interfaces, lost) = self.interfaces();
         let table = |family, entries, capacity: u32, crowd: Option<u32>| Table {
             family,
             entries,

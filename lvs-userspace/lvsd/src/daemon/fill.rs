@@ -1,7 +1,6 @@
 //! Tells the operator of connection tables that are filling, and who fills them.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use lvs_api::health::Event;
 use lvs_api::model::{Protocol, ServiceId};
@@ -80,15 +79,15 @@ pub(super) fn follow<F: Network>(
     else {
         return;
     };
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let kind = match report {
         Report::Filling => "table-filling",
         Report::Relieved => "table-relieved",
     };
     control.publish(Arc::new(Event {
-        time: since.unwrap_or_default().as_secs_f64(),
-        service,
+        time: Event::now(),
+        service: Some(service),
         server: None,
+        subject: None,
         event: kind.to_owned(),
         reason: format!("the IPv{} connection table is {percent} % full", F::NUMBER),
         text,

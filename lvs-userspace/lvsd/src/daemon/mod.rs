@@ -13,6 +13,7 @@ mod interfaces;
 mod marks;
 mod next_hops;
 mod open_files;
+mod own_events;
 mod peer_health;
 mod peers;
 mod rules;
@@ -27,6 +28,7 @@ mod tasks;
 mod watched;
 
 pub(crate) use self::file::{File, read as read_file};
+pub(crate) use self::own_events::event;
 pub(crate) use self::peers::PeerSettings;
 pub(crate) use self::run::run;
 pub(crate) use self::settings::Settings;

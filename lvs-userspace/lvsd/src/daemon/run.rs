@@ -28,7 +28,7 @@ pub(crate) fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let fresh = started.fresh;
+    let (fresh, own_socket) = (started.fresh, started.socket.is_own());
     let end = runtime.block_on(serve(settings, started, ready));
     // A thread that reads a file of a server that does not answer would be waited for without an end.
     runtime.shutdown_timeout(BLOCKED_THREADS);
@@ -43,7 +43,7 @@ pub(crate) fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
         }
     };
 
-    if let Err(error) = fs::remove_file(&settings.socket) {
+    if own_socket && let Err(error) = fs::remove_file(&settings.socket) {
         warn!("cannot remove {}: {error}", settings.socket.display());
     }
     if settings.detach_on_exit && end == End::Stopped {

@@ -128,7 +128,7 @@ fn begin(
     let interfaces = Interfaces::attach(data_path, settings, addresses, hops)?;
     interfaces.publish(&control);
     let interfaces = Arc::new(Mutex::new(interfaces));
-    let socket = Socket::bind(&settings.socket)
+    let socket = Socket::open(&settings.socket)
         .with_context(|| format!("cannot listen at {}", settings.socket.display()))?;
 
     // Real servers of rules are not probed.

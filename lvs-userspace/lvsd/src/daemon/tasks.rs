@@ -19,7 +19,9 @@ use tokio::time::MissedTickBehavior;
 use tracing::{debug, error, warn};
 
 use super::interfaces::Interfaces;
-use super::{client_routes, devices, early_fragments, fill, next_hops, sources, stop, systemd};
+use super::{
+    client_routes, devices, early_fragments, fill, next_hops, own_events, sources, stop, systemd,
+};
 use crate::control::Control;
 
 /// Interval at which repeated SYNs, which the data path counts, are read.
@@ -40,7 +42,13 @@ pub(super) fn start(
     };
     let (neighbours, changes) = Neighbours::start(&links)?;
     let followed = control.director().followed();
+    let own_events = own_events::follow(
+        Arc::clone(control),
+        links.interfaces.subscribe(),
+        stopped.clone(),
+    );
     let mut tasks = vec![
+        tokio::spawn(own_events),
         tokio::spawn(next_hops::follow(neighbours, followed, stopped.clone())),
         tokio::spawn(next_hops::apply_changes(
             changes,

@@ -57,9 +57,10 @@ impl AlertWriter {
 
     /// The message about an event; none if the file asks for no mail about it.
     pub(super) fn write(&mut self, event: &Event, now: Instant) -> Option<Message> {
-        let template = self.templates.get(&event.service)?;
+        let service = event.service?;
+        let template = self.templates.get(&service)?;
         if let Some(server) = event.server {
-            let key = (event.service, server);
+            let key = (service, server);
             if event.event == "down" {
                 self.reminders.down(key, template.alerts.repeat, now);
             } else {
@@ -72,7 +73,7 @@ impl AlertWriter {
         let text = match event.server {
             // It was in no table before and is in none now: ldirectord's log has no text for that.
             Some(server) if event.event == "down" && event.text == event.reason => {
-                inaccessible(&event.service, server)
+                inaccessible(&service, server)
             }
             _ => event.text.clone(),
         };

@@ -29,8 +29,9 @@ pub(super) fn configuration(alerts: &Alerts) -> Configuration {
 pub(super) fn event(event: &str, text: &str) -> Event {
     Event {
         time: 0.0,
-        service: service(),
+        service: Some(service()),
         server: Some(SocketAddr::from(([10, 0, 0, 1], 80))),
+        subject: None,
         event: event.to_owned(),
         reason: "no answer".to_owned(),
         text: text.to_owned(),
