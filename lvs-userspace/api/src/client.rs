@@ -39,6 +39,12 @@ const LONG_WORK: Duration = Duration::from_mins(1);
 /// From one attempt to connect to the next, while more clients wait to be accepted than the socket has room for.
 const RETRY: Duration = Duration::from_millis(20);
 
+/// Time that a daemon has that is just starting: it reads its file, and asks every real server.
+const START: Duration = Duration::from_mins(1);
+
+/// From one look to the next at a daemon that is starting.
+const STARTING: Duration = Duration::from_millis(200);
+
 /// A request that failed.
 #[derive(Debug, Error)]
 pub enum ClientError {
@@ -97,15 +103,22 @@ impl Client {
         Self::connect_within(socket, DEFAULT_LIMIT).await
     }
 
-    /// Connects to the daemon that listens on `socket`. It has the time `limit` to accept, then to begin each answer
+    /// Connects to the daemon that listens on `socket`; one that is starting is waited for. It has the time `limit` to accept, then to begin each answer
     /// and to go on with each part of it.
     pub async fn connect_within(socket: &Path, limit: Duration) -> Result<Self, ClientError> {
-        let deadline = Instant::now() + limit;
+        let mut deadline = Instant::now() + limit;
+        let started = Instant::now() + limit.max(START);
         let stream = loop {
             match UnixStream::connect(socket).await {
                 Ok(stream) => break stream,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(source) => return Err(unreachable(socket, source)),
+                Err(source) => {
+                    if Instant::now() >= started || !is_starting(socket).await {
+                        return Err(unreachable(socket, source));
+                    }
+                    sleep(STARTING).await;
+                    deadline = Instant::now() + limit;
+                }
             }
             if Instant::now() >= deadline {
                 return Err(silent(socket, limit));
@@ -356,6 +369,19 @@ impl Client {
             source,
         })?;
         Err(ClientError::Refused(refusal))
+    }
+}
+
+/// The socket of a daemon that is starting, whose path will be `socket`.
+pub fn starting(socket: &Path) -> PathBuf {
+    socket.with_extension("new")
+}
+
+/// True if a daemon is starting that will listen at `socket`.
+async fn is_starting(socket: &Path) -> bool {
+    match UnixStream::connect(starting(socket)).await {
+        Ok(_) => true,
+        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
     }
 }
 

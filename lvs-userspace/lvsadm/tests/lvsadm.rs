@@ -157,7 +157,8 @@ fn without_a_daemon_it_says_how_to_start_one() {
         assert_eq!(
             text(&output.stderr),
             "lvsd is not running at /nonexistent/lvsd.sock: start it with `lvsd --interface IF` \
-             (see `lvsd --help`)\n"
+             (see `lvsd --help`), or once and for all with `systemctl enable --now lvsd-tables.socket`: \
+             then the first command starts it\n"
         );
     }
 }
@@ -242,6 +243,23 @@ fn an_atomic_restore_names_the_line_that_is_wrong_and_changes_nothing() {
         assert_eq!(output.status.code(), Some(255), "{lines}");
         assert_eq!(stub.edits(), [], "{lines}");
     }
+}
+
+#[test]
+fn a_daemon_that_is_starting_is_waited_for() {
+    let stub = Stub::start(0, 0);
+    let socket = stub.folder.path().join("socket");
+    let new = stub.folder.path().join("socket.new");
+    std::fs::rename(&socket, &new).unwrap();
+    let mut waiting = stub.lvsadm("-L --timeout");
+    waiting.env("LVS_SOCKET", &socket);
+    let waiting = waiting.stdout(Stdio::piped()).spawn().unwrap();
+    // It would have failed by then if it did not wait.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    std::fs::rename(&new, &socket).unwrap();
+    let output = waiting.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(text(&output.stdout).contains("900 120 300"));
 }
 
 #[test]

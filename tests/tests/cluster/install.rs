@@ -40,6 +40,8 @@ fn install_puts_each_file_where_its_users_look_for_it() {
         ("usr/lib/ocf/resource.d/lvs/director", 0o755),
         ("lib/systemd/system/lvsd.service", 0o644),
         ("lib/systemd/system/lvsd@.service", 0o644),
+        ("lib/systemd/system/lvsd-tables.service", 0o644),
+        ("lib/systemd/system/lvsd-tables.socket", 0o644),
     ] {
         let found = fs::metadata(root.join(path)).unwrap_or_else(|_| panic!("{path} is missing"));
         assert_eq!(found.permissions().mode() & 0o7777, mode, "{path}");
@@ -114,6 +116,7 @@ fn the_installed_scripts_name_the_prefix() {
         "etc/ha.d/resource.d/lvs",
         "usr/lib/ocf/resource.d/lvs/director",
         "lib/systemd/system/lvsd.service",
+        "lib/systemd/system/lvsd-tables.service",
     ] {
         let text = fs::read_to_string(root.join(script)).unwrap();
         assert!(text.contains("/usr/local/sbin/lvsd"), "{script}");

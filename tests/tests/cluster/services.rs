@@ -72,7 +72,12 @@ fn systemd_analyze_accepts_the_units_and_rates_them_safe() {
         return;
     };
     let lvs1 = site.director("lvs1");
-    for unit in ["lvsd.service", "lvsd@www.cf.service"] {
+    for unit in [
+        "lvsd.service",
+        "lvsd@www.cf.service",
+        "lvsd-tables.service",
+        "lvsd-tables.socket",
+    ] {
         let verified = lvs1
             .run(&format!("systemd-analyze verify --man=no {unit}"))
             .unwrap();

@@ -99,6 +99,16 @@ pub(super) const PIECES: &[Piece] = &[
         )
     },
     text(
+        "systemd/lvsd-tables.service",
+        "/lib/systemd/system/lvsd-tables.service",
+        "systemd unit without a file: services by ipvsadm",
+    ),
+    text(
+        "systemd/lvsd-tables.socket",
+        "/lib/systemd/system/lvsd-tables.socket",
+        "the first command starts that unit",
+    ),
+    text(
         UNIT,
         "/lib/systemd/system/lvsd@.service",
         "systemd unit for any file",

@@ -94,7 +94,10 @@ fn daemon_message(error: &ClientError) -> String {
             _ => kernel_text(*kind).to_owned(),
         },
         ClientError::NotRunning { .. } => {
-            format!("{error}: start it with `lvsd --interface IF` (see `lvsd --help`)")
+            format!(
+                "{error}: start it with `lvsd --interface IF` (see `lvsd --help`), or once and for all with \
+                 `systemctl enable --now lvsd-tables.socket`: then the first command starts it"
+            )
         }
         ClientError::Connect { socket, .. } if is_permission(error) => format!(
             "{}\n{} is open to root and to the members of its group.",
@@ -191,7 +194,8 @@ mod tests {
             failure.message().as_deref(),
             Some(
                 "lvsd is not running at /run/lvs/lvsd.sock: start it with `lvsd --interface IF` \
-                 (see `lvsd --help`)"
+                 (see `lvsd --help`), or once and for all with `systemctl enable --now \
+                 lvsd-tables.socket`: then the first command starts it"
             )
         );
         assert_eq!(failure.exit_code(), 2);

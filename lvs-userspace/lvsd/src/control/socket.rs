@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use listenfd::ListenFd;
+use lvs_api::client::starting;
 use tokio::net::UnixListener;
 
 /// Group that may use the socket besides root, if it exists.
@@ -59,7 +60,7 @@ impl Socket {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
-        let private = path.with_extension("new");
+        let private = starting(path);
         // A start that was killed may have left it.
         let _ = fs::remove_file(&private);
         let listener = std::os::unix::net::UnixListener::bind(&private)?;
