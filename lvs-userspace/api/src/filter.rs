@@ -15,7 +15,6 @@ use crate::family::Family;
 /// The longest prefix of both lists that an address lies in decides; a prefix of both denies. An address in none of
 /// them is admitted, unless there is an allow list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Filter {
     /// Clients that may begin connections; none: all that are not denied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -99,7 +98,6 @@ impl From<Source> for Written {
 
 /// A file of prefixes, which the daemon reads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct PrefixFile {
     /// Path of the file.
     pub file: PathBuf,
@@ -120,7 +118,6 @@ impl PrefixFile {
 
 /// Limits for each client of a virtual service; 0: none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Limits {
     /// New connections a second, and as many at once.
     #[serde(default)]
@@ -302,7 +299,7 @@ mod tests {
             r#"{"deny":[7]}"#,
             r#"{"block":[]}"#,
         ] {
-            assert!(serde_json::from_str::<Filter>(wrong).is_err(), "{wrong}");
+            assert!(crate::strict::from_str::<Filter>(wrong).is_err(), "{wrong}");
         }
     }
 }

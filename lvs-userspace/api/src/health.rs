@@ -9,7 +9,7 @@ use crate::model::ServiceId;
 
 /// An operator's override for a real server. Kept over a restart of the daemon, unless it is volatile.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case")]
 pub enum Override {
     /// Ready, drain or maintenance.
     State {

@@ -14,6 +14,7 @@ pub mod protocol;
 pub mod role;
 pub mod route;
 pub mod snat;
+pub mod strict;
 pub mod sync;
 pub mod virtual_address;
 

@@ -11,7 +11,6 @@ use crate::model::Protocol;
 /// Rule that gives packets a firewall mark. Of several rules that match a packet the last one holds, as in
 /// netfilter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct MarkRule {
     /// Transport protocol; none: any that is balanced.
     #[serde(default)]
@@ -219,7 +218,6 @@ impl TryFrom<String> for Network {
 
 /// A range of ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct PortRange {
     pub first: u16,

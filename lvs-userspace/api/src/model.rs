@@ -73,7 +73,6 @@ impl ServiceId {
 
 /// Settings of a virtual service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct ServiceSettings {
     /// Scheduler name as `ipvsadm -s` takes it.
     pub scheduler: String,
@@ -147,7 +146,6 @@ impl OnDown {
 
 /// Connections of one client (or network of clients) go to one real server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Persistence {
     /// Seconds.
     pub timeout: u32,
@@ -172,7 +170,6 @@ pub enum Method {
 
 /// Settings of a real server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct ServerSettings {
     /// Forwarding method.
     pub method: Method,

@@ -10,7 +10,7 @@ use crate::model::{Protocol, ServerId, ServerSettings, ServiceId, ServiceSetting
 
 /// One change to the tables: it is made whole or refused whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case")]
 #[expect(
     missing_docs,
     reason = "ipvsadm's commands; the fields are types of the model"
@@ -60,7 +60,6 @@ pub enum Edit {
 
 /// Many changes. Each service is written once, at the end, with all its changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Edits {
     /// In their order.
     pub edits: Vec<Edit>,

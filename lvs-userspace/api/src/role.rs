@@ -96,7 +96,6 @@ pub struct SteppedDown {
 
 /// Request to hand the role over to the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Handover {
     /// Longest time in milliseconds until the peer has every connection.
     pub timeout: u64,

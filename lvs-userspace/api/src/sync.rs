@@ -32,7 +32,6 @@ impl SyncRole {
 
 /// Options of `--start-daemon`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "named as the options are")]
 pub struct SyncDaemon {
     pub role: SyncRole,
@@ -56,7 +55,7 @@ pub struct SyncDaemon {
 
 /// A command to the sync daemons.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase", deny_unknown_fields)]
+#[serde(rename_all = "lowercase")]
 pub enum SyncCommand {
     /// `--start-daemon`.
     Start(SyncDaemon),

@@ -10,7 +10,6 @@ use lvs_api::model::ServiceId;
 
 /// State of one real server on the master.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct ServerView {
     /// The virtual service.
     pub service: ServiceId,

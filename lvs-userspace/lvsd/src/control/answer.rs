@@ -1,28 +1,41 @@
 //! Parts of every request: its body, its work, its answer.
 
 use std::convert::Infallible;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::JsonRejection;
+use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use lvs_api::protocol::{Refusal, RefusalKind};
+use lvs_api::strict;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::state::Control;
 
-/// A request's body, as axum extracts it.
-pub(super) type JsonBody<T> = Result<Json<T>, JsonRejection>;
+/// A request's body, as axum extracts it: its text, which is JSON.
+pub(super) struct JsonBody<T>(Result<Box<RawValue>, JsonRejection>, PhantomData<T>);
+
+impl<S: Send + Sync, T> FromRequest<S> for JsonBody<T> {
+    type Rejection = Infallible;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Infallible> {
+        let body = Json::from_request(request, state).await;
+        Ok(Self(body.map(|Json(text)| text), PhantomData))
+    }
+}
 
 /// The body of a request, or the refusal of one that is not understood.
-pub(super) fn parsed<T>(body: JsonBody<T>) -> Result<T, Refusal> {
-    match body {
-        Ok(Json(value)) => Ok(value),
-        Err(error) => Err(Refusal::new(RefusalKind::Invalid, error.body_text())),
-    }
+pub(super) fn parsed<T: DeserializeOwned>(body: JsonBody<T>) -> Result<T, Refusal> {
+    let text = body.0.map_err(|error| error.body_text());
+    text.and_then(|text| strict::from_str(text.get()))
+        .map_err(|error| Refusal::new(RefusalKind::Invalid, error))
 }
 
 /// Does work that may wait for the kernel, off the runtime's threads.
