@@ -193,6 +193,70 @@ fn rules_match_by_networks_ports_and_interfaces_and_the_last_one_holds() {
     }
 }
 
+/// Chains, negation, interfaces whose names begin alike, and rules that set some bits of a mark.
+#[test]
+fn chains_of_netfilter_are_imported_with_what_they_leave_out() {
+    let Some(lab) = Lab::for_story(Arms::Two, &side_by_side()) else {
+        return;
+    };
+    let address = virtual_address(Ipv4, Direct);
+    let client = lvs_tests::lab::addresses::client(Ipv4);
+    let interface = lab.director.interfaces()[0];
+    let (start, _) = interface.split_at(2);
+    let import = |rules: &str| {
+        let text = format!("*mangle\n:WEB - [0:0]\n{rules}COMMIT\n");
+        let output = lab.director.feed("--import-marks", &text).unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), said)
+    };
+    let clear = || {
+        for line in lab.director.lvsadm("--list-marks").unwrap().lines() {
+            let mut words: Vec<_> = line.split_whitespace().collect();
+            words[1] = "0";
+            lab.director.lvsadm(&words.join(" ")).unwrap();
+        }
+    };
+    let web = format!("-A PREROUTING -d {address}/32 -p tcp -j WEB\n");
+    for (rules, server) in [
+        (
+            format!("-A WEB -i {start}+ -m tcp ! --dport 81 -j MARK --set-mark 3\n"),
+            "server3",
+        ),
+        (
+            format!("-A WEB -j MARK --set-mark 3\n-A WEB ! -s {client} -j MARK --set-mark 2\n"),
+            "server3",
+        ),
+        (
+            "-A WEB -j MARK --set-mark 3\n-A WEB ! -i lo -j MARK --set-mark 2\n".to_owned(),
+            "server2",
+        ),
+        (
+            format!("-A WEB -i {interface} -j RETURN\n-A WEB -j MARK --set-mark 3\n"),
+            "server1",
+        ),
+        (
+            format!(
+                "-A WEB -j MARK --set-xmark 0x2/0xf\n-A WEB -s {client} -j MARK --set-xmark 0x1/0x1\n"
+            ),
+            "server3",
+        ),
+    ] {
+        assert_eq!(import(&format!("{web}{rules}")), (Some(0), String::new()));
+        assert_eq!(only_server(&lab), server, "{rules}");
+        let listed = lab.director.lvsadm("--list-marks").unwrap();
+        lab.director.restart().unwrap();
+        assert_eq!(lab.director.lvsadm("--list-marks").unwrap(), listed);
+        assert_eq!(only_server(&lab), server, "{rules}, after a restart");
+        clear();
+        assert_eq!(only_server(&lab), "server1");
+    }
+
+    let doubtful = format!("-A PREROUTING -m set --match-set good src -j ACCEPT\n{web}");
+    let (code, said) = import(&format!("{doubtful}-A WEB -j MARK --set-mark 2\n"));
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("line 3"), "{said}");
+}
+
 #[test]
 fn fwmark_services_of_ldirectord_cf_follow_the_marks_of_iptables() {
     let Some(lab) = Lab::for_story(Arms::Two, "") else {

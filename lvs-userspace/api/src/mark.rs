@@ -29,11 +29,14 @@ pub struct MarkRule {
     /// Source ports; none: any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_ports: Option<PortRange>,
-    /// Name of the interface that packets come by; none: any.
+    /// Name of the interface that packets come by, or with `+` at its end the beginning of several names; none: any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interface: Option<String>,
-    /// The mark; 0 removes the rule.
+    /// The mark; 0 removes the rule, unless it is for packets without one.
     pub mark: u32,
+    /// The packets carry no mark, whatever rules before this one say.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unmarked: bool,
 }
 
 /// The longest name of an interface in bytes (`IFNAMSIZ`, with the zero at its end).
@@ -51,6 +54,7 @@ impl MarkRule {
             source_ports: None,
             interface: None,
             mark,
+            unmarked: false,
         }
     }
 
@@ -91,20 +95,27 @@ impl MarkRule {
             if name.is_empty() || name.len() > LONGEST_NAME || name.bytes().any(odd) {
                 return Err(format!("no interface has the name \"{name}\""));
             }
-            if name.ends_with('+') {
-                return Err(format!(
-                    "one interface is named, not all whose names begin alike ({name})"
-                ));
+            if name == "+" {
+                rule.interface = None;
             }
+        }
+        if rule.unmarked && rule.mark != 0 {
+            return Err(format!("a packet carries the mark {} or none", rule.mark));
         }
         Ok(rule)
     }
 
+    /// True if it removes the rule about the same packets.
+    pub const fn removes(&self) -> bool {
+        self.mark == 0 && !self.unmarked
+    }
+
     /// True if both are about the same packets.
     pub fn matches_same(&self, other: &Self) -> bool {
-        let Self { mark, .. } = *other;
+        let Self { mark, unmarked, .. } = *other;
         Self {
             mark,
+            unmarked,
             ..self.clone()
         } == *other
     }
@@ -158,6 +169,16 @@ impl Network {
             }
         };
         Ok(Self { address, prefix })
+    }
+
+    /// True if there are addresses that are in both.
+    pub fn meets(&self, other: &Self) -> bool {
+        let (wide, narrow) = if self.prefix <= other.prefix {
+            (self, other)
+        } else {
+            (other, self)
+        };
+        Self::new(narrow.address, wide.prefix) == Ok(*wide)
     }
 
     /// True if it is a single address.
@@ -321,7 +342,7 @@ mod tests {
                 ..rule.clone()
             },
             MarkRule {
-                interface: Some("eth+".into()),
+                unmarked: true,
                 ..rule.clone()
             },
             MarkRule {

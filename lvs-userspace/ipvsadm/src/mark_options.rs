@@ -8,12 +8,15 @@ use lvs_api::model::{Protocol, ServiceId};
 
 use super::error::UsageError;
 use super::option::OptionName;
+use super::service_options;
 
 /// The options of `--mark` beside a service.
 #[derive(Default)]
 pub(super) struct MarkOptions {
-    /// The mark; 0 removes the rule.
+    /// The mark; 0 removes the rule, unless it is for packets without one.
     pub(super) mark: u32,
+    /// The packets carry none.
+    pub(super) unmarked: bool,
     /// Given, but `all`: none.
     protocol: Option<Protocol>,
     protocol_given: bool,
@@ -25,6 +28,15 @@ pub(super) struct MarkOptions {
 }
 
 impl MarkOptions {
+    /// Parses the value of `--mark`.
+    pub(super) fn set_mark(&mut self, text: &str) -> Result<(), UsageError> {
+        self.unmarked = text == "none";
+        if !self.unmarked {
+            self.mark = service_options::mark(text, 0)?;
+        }
+        Ok(())
+    }
+
     /// Parses an option; false: it is none of `--mark`.
     pub(super) fn set(&mut self, option: OptionName, text: &str) -> Result<bool, UsageError> {
         let wrong = |why| UsageError::MarkOption {
@@ -77,6 +89,7 @@ impl MarkOptions {
                     source_ports: None,
                     interface: None,
                     mark: self.mark,
+                    unmarked: false,
                 }
             }
             (None, None) => {
@@ -86,6 +99,7 @@ impl MarkOptions {
                 });
             }
         };
+        rule.unmarked = self.unmarked;
         rule.source = self.source;
         rule.source_ports = self.source_ports;
         rule.interface.clone_from(&self.interface);
@@ -113,7 +127,11 @@ pub struct Options<'a>(pub &'a MarkRule);
 impl fmt::Display for Options<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rule = self.0;
-        write!(formatter, "--mark {}", rule.mark)?;
+        if rule.unmarked {
+            write!(formatter, "--mark none")?;
+        } else {
+            write!(formatter, "--mark {}", rule.mark)?;
+        }
         match (rule.protocol, rule.prefix, rule.last_port) {
             (Some(protocol), None, None) => {
                 let option = match protocol {
@@ -175,6 +193,7 @@ mod tests {
             "--mark 7 -t 192.0.2.10:443 --source 198.51.100.0/24 --sport 1024:65535 --in-interface eth0",
             "--mark 7 --protocol tcp --destination 192.0.2.0/24 --dport 80:443",
             "--mark 7 --destination 192.0.2.10/32",
+            "--mark none -t 192.0.2.10:443 --in-interface eth+",
             "--mark 7 --destination 2001:db8::/32 --source 2001:db8:1::/48",
             "--mark 0 --protocol udp --destination 0.0.0.0/0 --dport 0:1023",
         ] {
@@ -206,7 +225,8 @@ mod tests {
                 "--mark 7 -t 192.0.2.1:80 --sport 9:8",
                 "no ports from 9 to 8",
             ),
-            ("--mark 7 -t 192.0.2.1:80 --in-interface eth+", "eth+"),
+            ("--mark 7 -t 192.0.2.1:80 --in-interface a/b", "a/b"),
+            ("--mark no -t 192.0.2.1:80", "no"),
             (
                 "--mark 7 --destination 192.0.2.1 --protocol icmp",
                 "protocol icmp",

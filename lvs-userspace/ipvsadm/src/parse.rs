@@ -14,7 +14,7 @@ use super::mark_options::MarkOptions;
 use super::number::timeout;
 use super::option::{CommandName, OptionName, Rule, Switch};
 use super::server_options::ServerOptions;
-use super::service_options::{self, ServiceOptions};
+use super::service_options::ServiceOptions;
 use super::sync::SyncArguments;
 use super::word::{Item, Words};
 
@@ -47,8 +47,7 @@ pub fn parse(program: &str, words: Vec<String>) -> Result<Invocation, UsageError
                 line.command = Some(name);
                 line.sync.begin(name, value.as_deref())?;
                 if name == CommandName::Mark {
-                    line.mark.mark =
-                        service_options::mark(value.as_deref().unwrap_or_default(), 0)?;
+                    line.mark.set_mark(value.as_deref().unwrap_or_default())?;
                 }
                 if matches!(name, CommandName::Help | CommandName::Version) {
                     break;

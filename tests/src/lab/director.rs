@@ -18,7 +18,6 @@ use nix::unistd::Pid;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::addresses::{self, FAMILIES, METHODS};
-use super::command;
 use super::namespace::Namespace;
 use super::network::{Host, Network};
 use super::server::RealServer;
@@ -302,21 +301,27 @@ impl Director {
 
     /// Changes the director by `ipvsadm -S` lines, through `lvsadm -R`.
     pub fn restore(&self, lines: &str) -> Result<()> {
-        let file = self.folder.join("restore");
-        fs::write(&file, lines)?;
+        let output = self.feed("-R", lines)?;
+        ensure!(
+            output.status.success(),
+            "`lvsadm -R` failed ({}): {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(())
+    }
+
+    /// Runs lvsadm with a text as its input, however it ends.
+    pub fn feed(&self, option: &str, text: &str) -> Result<Output> {
+        let file = self.folder.join("input");
+        fs::write(&file, text)?;
         let mut command = Command::new(&self.lvsadm);
         command
             .arg("--socket")
             .arg(self.socket())
-            .arg("-R")
+            .arg(option)
             .stdin(File::open(file)?);
-        let output = command.output().context("cannot start lvsadm")?;
-        ensure!(
-            output.status.success(),
-            "{}",
-            command::failure(&command, &output)
-        );
-        Ok(())
+        command.output().context("cannot start lvsadm")
     }
 }
 

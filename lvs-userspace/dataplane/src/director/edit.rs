@@ -151,7 +151,7 @@ impl Director {
     /// From now on these packets carry a mark; 0: none.
     pub(super) fn set_mark(&mut self, rule: &MarkRule) -> Result<(), Refusal> {
         let rule = canonical_rule(rule)?;
-        if rule.mark == 0 {
+        if rule.removes() {
             self.filter.mark_stale();
             return self.marks.remove(&rule, &self.services, &mut self.keys);
         }
@@ -167,7 +167,11 @@ impl Director {
         }
         for rule in known {
             if !rules.iter().any(|wanted| wanted.matches_same(&rule)) {
-                self.set_mark(&MarkRule { mark: 0, ..rule })?;
+                self.set_mark(&MarkRule {
+                    mark: 0,
+                    unmarked: false,
+                    ..rule
+                })?;
             }
         }
         rules.iter().try_for_each(|rule| self.set_mark(rule))

@@ -13,7 +13,7 @@ impl Director {
         overload::expire(&self.maps.loads, &self.services);
         self.empty_trash(false);
         self.expire_hops();
-        self.marks.follow_interfaces();
+        self.marks.follow_interfaces(&self.services);
         self.expire_source_pools();
         self.allocator.reclaim();
         if self.filter.is_stale() {

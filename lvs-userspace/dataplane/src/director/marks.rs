@@ -41,10 +41,30 @@ pub(super) struct Marks {
 struct Placed {
     place: u32,
     rule: MarkRule,
+    /// Indices of the interfaces that it is about: a record for each; 0: any.
+    interfaces: Vec<u32>,
 }
 
 impl Placed {
-    /// The record of a rule that packets are compared with.
+    fn new(place: u32, rule: MarkRule) -> Self {
+        let interfaces = indices(&rule);
+        Self {
+            place,
+            rule,
+            interfaces,
+        }
+    }
+
+    /// The records of a rule that packets are compared with.
+    fn records(&self, services: &Services) -> impl Iterator<Item = abi::MarkRule> {
+        let record = self.record(services);
+        self.interfaces.iter().map(move |&interface| abi::MarkRule {
+            interface,
+            ..record
+        })
+    }
+
+    /// The record for any interface.
     fn record(&self, services: &Services) -> abi::MarkRule {
         let rule = &self.rule;
         let destination = rule.destination();
@@ -74,7 +94,7 @@ impl Placed {
                 (0, None) => [0, u16::MAX],
                 (first, last) => [first, last.unwrap_or(first)],
             },
-            interface: interface.map_or(0, index_of),
+            interface: 0,
             mark: rule.mark,
             protocol: rule
                 .protocol
@@ -92,7 +112,7 @@ impl Placed {
             let address: Address = zerocopy::transmute!(address);
             Network::new(narrow(&address, record.family), u8::try_from(bits).ok()?).ok()
         };
-        if !matches!(record.family, 4 | 6) || record.mark == 0 {
+        if !matches!(record.family, 4 | 6) || record.marked.place() == 0 {
             return None;
         }
         let destination = network(record.destination, record.destination_mask)?;
@@ -112,11 +132,9 @@ impl Placed {
             }),
             interface: (!name.is_empty()).then(|| name.to_owned()),
             mark: record.mark,
+            unmarked: record.mark == 0,
         };
-        Some(Self {
-            place: record.marked.place(),
-            rule: rule.canonical().ok()?,
-        })
+        Some(Self::new(record.marked.place(), rule.canonical().ok()?))
     }
 
     fn marked(&self, services: &Services) -> Marked {
@@ -163,12 +181,15 @@ impl Marks {
             let Some(ServiceId::Address { protocol, address }) = keys::service(&key) else {
                 continue;
             };
-            self.rules.push(Placed {
-                place: marked.place(),
-                rule: MarkRule::to_address(protocol, address, mark),
-            });
+            let rule = MarkRule {
+                unmarked: mark == 0,
+                ..MarkRule::to_address(protocol, address, mark)
+            };
+            self.rules.push(Placed::new(marked.place(), rule));
         }
         self.rules.sort_unstable_by_key(|placed| placed.place);
+        // One with several interfaces has several records.
+        self.rules.dedup_by_key(|placed| placed.place);
         Ok(())
     }
 
@@ -194,16 +215,18 @@ impl Marks {
             .rules
             .iter()
             .position(|placed| placed.rule.matches_same(&rule));
-        if known.is_none() && self.rules.len() >= MAX_RULES as usize {
+        let last = self.rules.last().map_or(0, |placed| placed.place);
+        let placed = Placed::new(last + 1, rule);
+        let records: usize = self
+            .rules
+            .iter()
+            .map(|placed| placed.interfaces.len())
+            .sum();
+        if known.is_none() && records + placed.interfaces.len() > MAX_RULES as usize {
             return Err(Refusal::no_room(format!(
-                "there can be {MAX_RULES} rules for marks at most"
+                "there can be {MAX_RULES} rules for marks at most, one for each interface that they name"
             )));
         }
-        let last = self.rules.last().map_or(0, |placed| placed.place);
-        let placed = Placed {
-            place: last + 1,
-            rule,
-        };
         if let Some(key) = key(&placed.rule) {
             keys.insert_mark(key, keyed(&placed, services))?;
             if let Some(known) = known {
@@ -219,11 +242,13 @@ impl Marks {
             self.rewrite(services);
             return Ok(());
         }
-        let count = self.compared().count();
-        let place = self.first + number(count);
-        self.maps.mark_rules.write(place, placed.record(services));
+        let mut count = number(self.records().count());
+        for record in placed.records(services) {
+            self.maps.mark_rules.write(self.first + count, record);
+            count += 1;
+        }
         self.rules.push(placed);
-        self.publish(number(count + 1));
+        self.publish(count);
         Ok(())
     }
 
@@ -289,7 +314,7 @@ impl Marks {
                 keys.insert_mark(key, keyed(placed, services))?;
             }
         }
-        for (place, placed) in (self.first..).zip(self.compared()) {
+        for (place, (placed, _)) in (self.first..).zip(self.records()) {
             if chosen(placed)
                 && let Some(word) = self.maps.mark_rules.word(place, SERVICE)
             {
@@ -300,24 +325,38 @@ impl Marks {
     }
 
     /// Brings the interfaces of rules up to date: one of a name may come, go, and come back as another.
-    pub(super) fn follow_interfaces(&self) {
-        for (place, placed) in (self.first..).zip(self.compared()) {
-            let Some(name) = &placed.rule.interface else {
+    pub(super) fn follow_interfaces(&mut self, services: &Services) {
+        let mut records_changed = false;
+        for placed in &mut self.rules {
+            if placed.rule.interface.is_none() {
                 continue;
-            };
+            }
+            let now = indices(&placed.rule);
+            records_changed |= now.len() != placed.interfaces.len();
+            placed.interfaces = now;
+        }
+        if records_changed {
+            self.rewrite(services);
+            return;
+        }
+        for (place, (_, interface)) in (self.first..).zip(self.records()) {
             let word = self
                 .maps
                 .mark_rules
                 .word(place, offset_of!(abi::MarkRule, interface));
             if let Some(word) = word {
-                word.store(index_of(name), Ordering::Release);
+                word.store(interface, Ordering::Release);
             }
         }
     }
 
-    /// The rules that packets are compared with.
-    fn compared(&self) -> impl Iterator<Item = &Placed> {
-        self.rules.iter().filter(|placed| key_of(placed).is_none())
+    /// The records that packets are compared with: each rule with each of its interfaces. As many as there is room
+    /// for, which interfaces that came later may exceed.
+    fn records(&self) -> impl Iterator<Item = (&Placed, u32)> {
+        let rules = self.rules.iter().filter(|placed| key_of(placed).is_none());
+        rules
+            .flat_map(|placed| placed.interfaces.iter().map(move |&index| (placed, index)))
+            .take(MAX_RULES as usize)
     }
 
     /// Writes the rules that packets are compared with where no packet looks, and switches over to them.
@@ -325,10 +364,15 @@ impl Marks {
         // Packets may still look where the rules were before these.
         wait_for_readers();
         self.first = if self.first == 0 { MAX_RULES } else { 0 };
-        for (place, placed) in (self.first..).zip(self.compared()) {
-            self.maps.mark_rules.write(place, placed.record(services));
+        for (place, (placed, interface)) in (self.first..).zip(self.records()) {
+            let record = placed.record(services);
+            let record = abi::MarkRule {
+                interface,
+                ..record
+            };
+            self.maps.mark_rules.write(place, record);
         }
-        self.publish(number(self.compared().count()));
+        self.publish(number(self.records().count()));
     }
 
     fn publish(&self, count: u32) {
@@ -389,9 +433,31 @@ fn mask(network: Network) -> AddressWords {
     Network::new(ones, prefix).map_or_else(|_| AddressWords::new_zeroed(), words)
 }
 
-/// Index of the interface with this name.
-fn index_of(name: &str) -> u32 {
-    nix::net::if_::if_nametoindex(name).unwrap_or(abi::MarkRule::NO_INTERFACE)
+/// Indices of the interfaces that a rule names; 0: any.
+fn indices(rule: &MarkRule) -> Vec<u32> {
+    let Some(name) = &rule.interface else {
+        return vec![0];
+    };
+    let mut found = match name.strip_suffix('+') {
+        Some(start) => indices_of(|name| name.starts_with(start)),
+        None => nix::net::if_::if_nametoindex(name.as_str())
+            .into_iter()
+            .collect(),
+    };
+    if found.is_empty() {
+        found.push(abi::MarkRule::NO_INTERFACE);
+    }
+    found
+}
+
+/// Indices of the interfaces whose names are such.
+fn indices_of(such: impl Fn(&str) -> bool) -> Vec<u32> {
+    let interfaces = nix::net::if_::if_nameindex();
+    let interfaces = interfaces.iter().flat_map(|interfaces| interfaces.iter());
+    interfaces
+        .filter(|interface| interface.name().to_str().is_ok_and(&such))
+        .map(|interface| interface.index())
+        .collect()
 }
 
 /// There are at most [`MAX_RULES`].
@@ -421,16 +487,38 @@ mod tests {
                 "192.0.2.10:443",
             ),
             (r#","source":"2001:db8::/33","prefix":0"#, "[::]:443"),
+            (
+                r#","interface":"l+","mark":0,"unmarked":true"#,
+                "192.0.2.10:443",
+            ),
         ] {
-            let rule = format!(r#"{{"address":"{address}","mark":7{text}}}"#);
+            let mark = if text.contains("mark") {
+                ""
+            } else {
+                r#","mark":7"#
+            };
+            let rule = format!(r#"{{"address":"{address}"{mark}{text}}}"#);
             let rule: MarkRule = serde_json::from_str(&rule).unwrap();
             let rule = rule.canonical().unwrap();
             assert_eq!(key(&rule), None);
-            let placed = Placed { place: 9, rule };
-            let record = placed.record(&services);
-            let read = Placed::of_record(&record).unwrap();
-            assert_eq!((read.place, read.rule), (9, placed.rule));
+            let placed = Placed::new(9, rule);
+            for record in placed.records(&services) {
+                let read = Placed::of_record(&record).unwrap();
+                assert_eq!((read.place, &read.rule), (9, &placed.rule));
+            }
         }
         assert!(Placed::of_record(&abi::MarkRule::new_zeroed()).is_none());
+    }
+
+    #[test]
+    fn a_rule_about_names_that_begin_alike_has_a_record_for_each_interface() {
+        let indices = |name: &str| {
+            let rule = format!(r#"{{"address":"192.0.2.1:0","mark":7,"interface":"{name}"}}"#);
+            indices(&serde_json::from_str(&rule).unwrap())
+        };
+        let loopback = nix::net::if_::if_nametoindex("lo").unwrap();
+        assert!(indices("l+").contains(&loopback));
+        assert_eq!(indices("lo"), [loopback]);
+        assert_eq!(indices("no-such+"), [abi::MarkRule::NO_INTERFACE]);
     }
 }

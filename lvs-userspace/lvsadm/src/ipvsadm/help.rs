@@ -92,14 +92,15 @@ Everything else:
   -Z, --zero [SERVICE]          set the counters to zero
   --set TCP TCPFIN UDP          timeouts in seconds; 0 leaves one as it is
   --mark MARK SERVICE|--destination NETWORK [PACKETS]
-        packets to this address and port, or to this network, carry the mark; 0: no longer; of
-        several rules that match a packet the last one set holds
+        packets to this address and port, or to this network, carry the mark; none: they carry
+        none; 0: the rule is removed; of several rules that match a packet the last one set holds
         (netfilter would mark them only after the director has seen them)
         PACKETS: --protocol tcp|udp|sctp  --dport PORT[:PORT]  --source NETWORK
-                 --sport PORT[:PORT]  --in-interface NAME
+                 --sport PORT[:PORT]  --in-interface NAME (NA+: all that begin so)
   --list-marks                  list the rules of --mark
-  --import-marks                make rules of what `iptables-save -t mangle` prints (from stdin);
-        exit code 1 if a rule that sets a mark was left out
+  --import-marks                make rules of what `iptables-save -t mangle` prints (from stdin),
+        following its chains; exit code 1 if a rule that sets a mark, or decides which packets
+        come to one, was left out
   -S, --save [-n]               print the services as commands
   -R, --restore [--atomic]      execute the commands on standard input, one a line; with --atomic
                                 all of them or, if one is refused, none: only changes of services

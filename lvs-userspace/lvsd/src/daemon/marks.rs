@@ -38,11 +38,7 @@ pub(super) fn import(control: &Control, services: &Configuration) {
         for (line, why) in found.others {
             warn!("{program}, line {line}: {}: {why}", netfilter::LIMIT);
         }
-        let wanted: Vec<MarkRule> = found
-            .rules
-            .into_iter()
-            .filter(|rule| marks.contains(&rule.mark))
-            .collect();
+        let wanted = concerned(found.rules, &marks);
         let mut known = control.director().marks();
         known.retain(|rule| wanted.contains(rule));
         // All of them again, so that they hold in the order in which they stand.
@@ -65,6 +61,20 @@ pub(super) fn import(control: &Control, services: &Configuration) {
     }
 }
 
+/// The rules for these marks, and those for other marks or none that may hold for some of their packets.
+fn concerned(mut rules: Vec<MarkRule>, marks: &BTreeSet<u32>) -> Vec<MarkRule> {
+    let destinations: Vec<_> = rules
+        .iter()
+        .filter(|rule| marks.contains(&rule.mark))
+        .map(MarkRule::destination)
+        .collect();
+    rules.retain(|rule| {
+        let destination = rule.destination();
+        destinations.iter().any(|other| other.meets(&destination))
+    });
+    rules
+}
+
 /// Output of `iptables-save` or its like for the table `mangle`; empty if it is not installed.
 fn saved_rules(program: &str) -> String {
     match children::output(Command::new(program).args(["-t", "mangle"])) {
@@ -82,5 +92,25 @@ fn saved_rules(program: &str) -> String {
             }
             String::new()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_for_other_marks_are_taken_where_they_take_packets_away() {
+        let rule = |address: &str, mark| {
+            let json = format!(r#"{{"address":"{address}","mark":{mark}}}"#);
+            serde_json::from_str::<MarkRule>(&json).expect("a rule")
+        };
+        let rules = vec![
+            rule("192.0.2.1:0", 1),
+            rule("192.0.2.1:443", 2),
+            rule("192.0.2.9:0", 2),
+        ];
+        let taken = concerned(rules.clone(), &BTreeSet::from([1]));
+        assert_eq!(taken, rules[..2]);
     }
 }
