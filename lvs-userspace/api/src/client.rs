@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::connections::{DropConnections, Dropped};
-use super::health::{Health, Override};
+use super::health::{Health, Override, ServerByHand};
 use super::mark::MarkRule;
 use super::peers::PeersStatus;
 use super::protocol::{
@@ -243,6 +243,11 @@ impl Client {
     /// Sets an operator's override for a real server.
     pub async fn set_override(&mut self, change: &Override) -> Result<(), ClientError> {
         self.send(Route::Override, Some(change)).await
+    }
+
+    /// Has a real server checked that is not in the file, or removes one.
+    pub async fn server_by_hand(&mut self, change: &ServerByHand) -> Result<(), ClientError> {
+        self.send(Route::ServerByHand, Some(change)).await
     }
 
     /// Changes of state from now on, as they happen.

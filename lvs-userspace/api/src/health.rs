@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::ServiceId;
+use crate::model::{ServerId, ServerSettings, ServiceId};
 
 /// An operator's override for a real server. Kept over a restart of the daemon, unless it is volatile.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +34,29 @@ pub enum Override {
         /// Only until the daemon ends; otherwise it is refused where it cannot be kept.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         volatile: bool,
+    },
+}
+
+/// A real server that does not stand in the file, and belongs to a virtual service that does. Kept over a reload and a
+/// restart of the daemon.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum ServerByHand {
+    /// It is checked as the others of the service, and in the tables while it is up.
+    Check {
+        /// The virtual service.
+        service: ServiceId,
+        /// The real server.
+        server: ServerId,
+        /// Forwarding method, weight, thresholds.
+        settings: ServerSettings,
+    },
+    /// It is not checked any more, and leaves the tables.
+    Remove {
+        /// The virtual service.
+        service: ServiceId,
+        /// The real server.
+        server: ServerId,
     },
 }
 
@@ -82,6 +105,15 @@ pub struct ServiceHealth {
     pub fallback: bool,
     /// Its real servers, in the order of the file.
     pub servers: Vec<ServerHealth>,
+    /// Real servers that are in the tables, but not in the file: nobody checks them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unchecked: Vec<UncheckedServer>,
+    /// Fallback servers, in use or not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fallbacks: Vec<SocketAddr>,
+    /// Names of its `servers` lines that no name server answers for as it should, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<NameTrouble>,
 }
 
 /// A real server of a virtual service.
@@ -121,6 +153,28 @@ pub struct ServerHealth {
     pub active: u32,
     /// Other connections.
     pub inactive: u32,
+}
+
+/// A real server in the tables that is not checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UncheckedServer {
+    /// Address and port.
+    pub address: SocketAddr,
+    /// Weight in the tables.
+    pub weight: u32,
+    /// Connections that are being used.
+    pub active: u32,
+    /// Other connections.
+    pub inactive: u32,
+}
+
+/// A name of a `servers` line that is not answered for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameTrouble {
+    /// The name.
+    pub name: String,
+    /// What is wrong.
+    pub reason: String,
 }
 
 /// State of a real server.

@@ -61,6 +61,9 @@ routes! {
     Reload: POST "/v1/reload",
     /// Sets an operator's override. Body: [`Override`](crate::health::Override).
     Override: POST "/v1/orders",
+    /// Has a real server checked that is not in the file, or removes one. Body:
+    /// [`ServerByHand`](crate::health::ServerByHand); answered when it is in effect.
+    ServerByHand: POST "/v1/servers",
     /// Answer: [`Health`](crate::health::Health).
     Health: GET "/v1/health",
     /// Answer: an [`Event`](crate::health::Event) a line (newline-delimited JSON), as they happen.

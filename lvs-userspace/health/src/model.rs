@@ -50,6 +50,8 @@ pub struct Virtual {
     pub settings: ServiceSettings,
     /// `real`, in the order of the file.
     pub servers: Vec<RealServer>,
+    /// Names whose addresses are real servers, whatever they are now.
+    pub names: Vec<String>,
     /// `fallback`: used while no real server is up, in this order of preference all at once.
     pub fallbacks: Vec<Fallback>,
     /// `fallbackcommand`: run with `start` or `stop`, the virtual service and its protocol.

@@ -116,8 +116,20 @@ impl Service {
         }
     }
 
-    /// Takes a new configuration; servers that stay keep their state.
-    pub(crate) fn reconfigure(&mut self, configured: Virtual) {
+    /// Takes a new configuration; servers that stay keep their state, and so do new ones that were in the tables
+    /// already, put there by hand.
+    pub(crate) fn reconfigure(&mut self, configured: Virtual, table: Option<&Wanted>) {
+        let there = table.into_iter().flat_map(|table| &table.servers);
+        for (id, settings) in there {
+            let known = self.desired.servers.contains_key(id);
+            if !known && configured.servers.iter().any(|server| server.id == *id) {
+                let entry = Entry {
+                    role: Role::Real,
+                    settings: *settings,
+                };
+                Arc::make_mut(&mut self.desired).servers.insert(*id, entry);
+            }
+        }
         let mut before: BTreeMap<ServerId, Server> = std::mem::take(&mut self.servers)
             .into_iter()
             .map(|server| (server.configured.id, server))

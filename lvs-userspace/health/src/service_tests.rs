@@ -82,6 +82,7 @@ pub(crate) fn virtual_service(address: &str, servers: Vec<RealServer>) -> Virtua
         quorum: Quorum::default(),
         all_backups: false,
         observe: None,
+        names: Vec::new(),
         slow_start: Duration::ZERO,
         alerts: Alerts::default(),
         monitor_file: None,
@@ -199,13 +200,13 @@ fn a_reload_keeps_the_state_of_servers_that_stay() {
     let mut configured = two();
     configured.servers.insert(0, real("10.0.0.3:80"));
     configured.servers[1].settings.weight = 7;
-    service.reconfigure(canonical(configured));
+    service.reconfigure(canonical(configured), None);
     // The first has another weight; the new one waits for its first probe.
     assert_eq!(changes(&service.reconcile(Instant::now())), ["1=7"]);
     assert_eq!(service.servers[2].state(), State::Down);
     let mut configured = two();
     configured.servers.remove(0);
-    service.reconfigure(configured);
+    service.reconfigure(configured, None);
     // The only one that is left is known to be down.
     assert_eq!(changes(&service.reconcile(Instant::now())), ["99=1", "1=-"]);
 }

@@ -4,6 +4,7 @@ mod agreement;
 mod arguments;
 mod control;
 mod daemon;
+mod discovery;
 mod lifecycle;
 mod logging;
 mod mail;
@@ -102,8 +103,14 @@ fn lint_file(files: &[String], strict: bool) -> u8 {
         BufWriter::new(io::stdout().lock()),
         BufWriter::new(io::stderr().lock()),
     );
-    let code = lint::run(&path, strict, &mut out, &mut problems)
-        .and_then(|code| out.flush().and(problems.flush()).map(|()| code));
+    let code = lint::run(
+        &path,
+        strict,
+        &discovery::look_up_now,
+        &mut out,
+        &mut problems,
+    )
+    .and_then(|code| out.flush().and(problems.flush()).map(|()| code));
     code.unwrap_or_else(|error| output_failed(&error))
 }
 

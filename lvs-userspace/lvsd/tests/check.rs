@@ -18,7 +18,8 @@ fn it_prints_complains_and_ends_as_it_says() {
     let path = folder.path().join("www.cf");
     let write = |text: &str| std::fs::write(&path, text).unwrap();
 
-    write("virtual = 192.0.2.10:80\n    real = 10.0.0.1:80 gate\n");
+    let file = "virtual = 192.0.2.10:80\n    real = 10.0.0.1:80 gate\n";
+    write(&("ondown = keep\n".to_owned() + file));
     for arguments in [&[][..], &["--strict"]] {
         let output = check(arguments, &path);
         assert_eq!(output.status.code(), Some(0), "{output:?}");
@@ -26,6 +27,12 @@ fn it_prints_complains_and_ends_as_it_says() {
         assert_eq!(String::from_utf8_lossy(&output.stdout), lines);
         assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     }
+
+    write(file);
+    let output = check(&["--strict"], &path);
+    assert_eq!(output.status.code(), Some(0), "advice is no warning");
+    let advice = String::from_utf8_lossy(&output.stderr);
+    assert!(advice.contains("advice: ") && advice.lines().count() == 1);
 
     write("timeout = 3\nvirtual = 192.0.2.10:80\n    real = 10.0.0.1:80 gate\n");
     assert_eq!(check(&[], &path).status.code(), Some(0));

@@ -1,6 +1,7 @@
 //! The controller: the servers that serve, as servers die and come back, files change and operators override.
 
 mod costs;
+mod discovery;
 mod health_lab;
 mod life;
 mod observe;

@@ -18,12 +18,13 @@ use lvs_health::model::{
 };
 use lvs_ipvsadm::{address, scheduler_flags};
 
+use super::additions::Additions;
 use super::address::Port;
 use super::builder::Builder;
 use super::diagnostic::Diagnostic;
 use super::foreign;
 use super::keywords::Key;
-use super::names::Names;
+use super::names::{self, Names};
 use super::reader::{File, Target};
 use super::servers;
 use super::settings::{Scopes, Settings, Value};
@@ -33,6 +34,7 @@ use super::settings::{Scopes, Settings, Value};
 pub(super) fn build(
     file: &File,
     names: &Names,
+    additions: &Additions,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Configuration {
     let mut seen = HashSet::new();
@@ -42,6 +44,7 @@ pub(super) fn build(
             globals: &file.globals,
             section,
             names,
+            additions,
             diagnostics,
         };
         let Some(one) = builder.service() else {
@@ -133,6 +136,7 @@ impl Builder<'_> {
             id,
             settings,
             servers,
+            names: self.server_names(),
             fallbacks: self.fallbacks(id, scopes),
             fallback_command: scopes.text(Key::FallbackCommand).map(str::to_owned),
             quiescent: scopes.flag(Key::Quiescent),
@@ -148,6 +152,16 @@ impl Builder<'_> {
             service_name: scopes.text(Key::ServiceName).map(str::to_owned),
             comment: scopes.text(Key::Comment).map(str::to_owned),
         })
+    }
+
+    /// The names of `servers` lines.
+    fn server_names(&self) -> Vec<String> {
+        let lines = self.section.settings.all(Key::Servers);
+        let names = lines.filter_map(|entry| match &entry.value {
+            Value::Servers(line) => Some(names::query(&line.host, self.section.family).name),
+            _ => None,
+        });
+        names.collect()
     }
 
     fn id(&mut self, scopes: Scopes<'_>) -> Option<ServiceId> {

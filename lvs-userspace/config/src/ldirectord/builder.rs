@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use lvs_api::model::{Family, Protocol};
 
+use super::additions::Additions;
 use super::address::Port;
 use super::diagnostic::Diagnostic;
 use super::keywords::Key;
@@ -16,6 +17,7 @@ pub(super) struct Builder<'a> {
     pub(super) globals: &'a Settings,
     pub(super) section: &'a Section,
     pub(super) names: &'a Names,
+    pub(super) additions: &'a Additions,
     pub(super) diagnostics: &'a mut Vec<Diagnostic>,
 }
 

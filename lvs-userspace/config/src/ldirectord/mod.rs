@@ -6,6 +6,7 @@
 //! errors are seen at once. A file that ldirectord accepts means the same here; where something else is
 //! done, the place says why.
 
+mod additions;
 mod address;
 mod build;
 mod builder;
@@ -32,6 +33,7 @@ use std::path::Path;
 
 use lvs_health::model::Configuration;
 
+pub use self::additions::{Additions, ByHand, Found, Queries, Query};
 pub use self::diagnostic::{Diagnostic, Severity};
 pub use self::names::Resolver;
 pub use self::page::reference;
@@ -44,11 +46,55 @@ pub struct Reading {
     pub configuration: Option<Configuration>,
     /// Errors and warnings, in the order of their lines.
     pub diagnostics: Vec<Diagnostic>,
+    /// Advice that is no warning, for `lvsd check`.
+    pub advice: Option<&'static str>,
 }
 
-/// Reads a file. Host names are looked up, which may take as long as the resolver takes.
-pub fn read(path: &Path) -> io::Result<Reading> {
-    Ok(parse(&text::read(path)?))
+/// A file as it was read, with the addresses of its hosts: from it configurations are made, with other real servers
+/// beside those of the file.
+#[derive(Debug)]
+pub struct SourceFile {
+    file: reader::File,
+    names: names::Names,
+}
+
+impl SourceFile {
+    /// Reads a file. Host names are looked up, which may take as long as the resolver takes.
+    pub fn read(path: &Path) -> io::Result<Self> {
+        Ok(Self::of(&text::read(path)?, &names::system))
+    }
+
+    fn of(text: &str, resolver: Resolver<'_>) -> Self {
+        let mut file = reader::read(text);
+        preset::apply(&mut file);
+        let names = names::Names::of(&file, resolver);
+        Self { file, names }
+    }
+
+    /// The names whose addresses are real servers.
+    pub fn queries(&self) -> Queries {
+        names::queries(&self.file)
+    }
+
+    /// The configuration, with these real servers beside those of the file.
+    pub fn build(&self, additions: &Additions) -> Reading {
+        let mut diagnostics = self.file.diagnostics.clone();
+        let mut configuration = build::build(&self.file, &self.names, additions, &mut diagnostics);
+        let wrong = diagnostics.iter().any(Diagnostic::is_error);
+        if !wrong {
+            lint::lint(&self.file, &mut configuration, &mut diagnostics);
+        }
+        diagnostics.sort_by_key(|diagnostic| diagnostic.line);
+        // A problem that the servers of a virtual service share is reported once.
+        let mut reported = HashSet::new();
+        diagnostics
+            .retain(|diagnostic| reported.insert((diagnostic.line, diagnostic.problem.clone())));
+        Reading {
+            configuration: (!wrong).then_some(configuration),
+            diagnostics,
+            advice: preset::advice(&self.file),
+        }
+    }
 }
 
 /// Reads a text. Host names are looked up.
@@ -58,23 +104,7 @@ pub fn parse(text: &str) -> Reading {
 
 /// Reads a text, with other means to look host names up.
 pub fn parse_with(text: &str, resolver: Resolver<'_>) -> Reading {
-    let mut file = reader::read(text);
-    preset::apply(&mut file);
-    let mut diagnostics = std::mem::take(&mut file.diagnostics);
-    let names = names::Names::of(&file, resolver);
-    let mut configuration = build::build(&file, &names, &mut diagnostics);
-    let wrong = diagnostics.iter().any(Diagnostic::is_error);
-    if !wrong {
-        lint::lint(&file, &mut configuration, &mut diagnostics);
-    }
-    diagnostics.sort_by_key(|diagnostic| diagnostic.line);
-    // A problem that the servers of a virtual service share is reported once.
-    let mut reported = HashSet::new();
-    diagnostics.retain(|diagnostic| reported.insert((diagnostic.line, diagnostic.problem.clone())));
-    Reading {
-        configuration: (!wrong).then_some(configuration),
-        diagnostics,
-    }
+    SourceFile::of(text, resolver).build(&Additions::default())
 }
 
 #[cfg(test)]

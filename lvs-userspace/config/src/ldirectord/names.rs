@@ -1,12 +1,14 @@
 //! Addresses of hosts: those that are names are looked up once, all at the same time.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
 use dns_lookup::{AddrInfoHints, SockType};
 use lvs_api::model::Family;
 use parking_lot::Mutex;
 
+use super::additions::{Queries, Query};
+use super::keywords::Key;
 use super::reader::{File, Target};
 use super::settings::Value;
 
@@ -72,7 +74,7 @@ pub(super) fn literal(host: &str, family: Family) -> Option<IpAddr> {
 /// All hosts of a file.
 fn hosts(file: &File) -> impl Iterator<Item = (&str, Family)> {
     let globals = file.globals.entries().iter().map(|entry| {
-        let v6 = entry.key == super::keywords::Key::Fallback6;
+        let v6 = entry.key == Key::Fallback6;
         (entry, if v6 { Family::Ipv6 } else { Family::Ipv4 })
     });
     let sections = file.sections.iter().flat_map(|section| {
@@ -97,6 +99,34 @@ fn hosts(file: &File) -> impl Iterator<Item = (&str, Family)> {
         hosts.into_iter().map(move |host| (host, family))
     });
     targets.chain(servers)
+}
+
+/// The names whose addresses are real servers, each once, and who is asked for them.
+pub(super) fn queries(file: &File) -> Queries {
+    let mut names = BTreeSet::new();
+    for section in &file.sections {
+        for entry in section.settings.entries() {
+            if let Value::Servers(line) = &entry.value {
+                names.insert(query(&line.host, section.family));
+            }
+        }
+    }
+    let nameserver = file.globals.get(Key::NameServer);
+    Queries {
+        nameserver: nameserver.and_then(|entry| match entry.value {
+            Value::NameServer(address) => Some(address),
+            _ => None,
+        }),
+        names: names.into_iter().collect(),
+    }
+}
+
+/// The query for the name of a `servers` line.
+pub(super) fn query(host: &str, family: Family) -> Query {
+    Query {
+        name: host.trim_end_matches('.').to_lowercase(),
+        family,
+    }
 }
 
 /// The resolver of this machine.

@@ -76,6 +76,12 @@ impl Kind {
                  [u:NUMBER] [keyword=value …]`"
                     .into()
             }
+            Self::Servers => {
+                "`name[:port] gate|masq|ipip [weight] [\"request\"[, \"receive\"]] [l:NUMBER] [u:NUMBER] \
+                 [keyword=value …]`"
+                    .into()
+            }
+            Self::NameServer => "`address[:port]`, `[IPv6 address]:port`".into(),
             Self::Check => "a value of `checktype`, then `keyword=value …`".into(),
             Self::Virtual => "`host:port`, `host:service` or the number of a firewall mark".into(),
         }

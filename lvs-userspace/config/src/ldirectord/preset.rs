@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::keywords::Key;
 use super::reader::File;
-use super::settings::Value;
+use super::settings::{Settings, Value};
 
 /// Fills in what the preset of a file says and the file itself does not, as if it stood at its beginning.
 pub(super) fn apply(file: &mut File) {
@@ -38,3 +38,17 @@ pub(super) fn apply(file: &mut File) {
         }
     }
 }
+
+/// What to tell who has a file in ldirectord's words alone.
+pub(super) fn advice(file: &File) -> Option<&'static str> {
+    let words = [Key::Preset, Key::OnDown, Key::Redispatch];
+    let silent = |settings: &Settings| words.iter().all(|key| settings.get(*key).is_none());
+    let sections = &file.sections;
+    let all = silent(&file.globals) && sections.iter().all(|section| silent(&section.settings));
+    (all && !sections.is_empty()).then_some(ADVICE)
+}
+
+const ADVICE: &str = "neither ondown nor redispatch: clients of a server that dies wait for their own timeouts, often a \
+                      minute, as with ldirectord. The line preset = modern at the beginning of the file turns on what \
+                      is advised today: they are reset at once (ondown = reset), and new ones get another server after \
+                      a second (redispatch = yes)";

@@ -276,6 +276,9 @@ fn line_value(keyword: &Keyword, text: &str, context: &mut Context<'_>) -> Optio
         Kind::Real => {
             server_line::real(name, text, context).map(|real| Value::Real(Box::new(real)))
         }
+        Kind::Servers => {
+            server_line::servers(name, text, context).map(|line| Value::Servers(Box::new(line)))
+        }
         Kind::Check => check_line::check(text, context).map(Value::Check),
         _ => value(keyword, text, context),
     }

@@ -1,5 +1,7 @@
 //! `real = …` and `fallback = …`.
 
+use std::net::IpAddr;
+
 use lvs_api::model::Method;
 
 use super::address::{HostPort, Port, method};
@@ -40,11 +42,36 @@ pub(super) fn real(name: &str, text: &str, context: &mut Context<'_>) -> Option<
         port,
         method,
         weight: 1,
+        weighted: false,
         lower: 0,
         upper: 0,
         settings: Settings::default(),
     };
     line.parse_rest(rest.trim(), context)?;
+    Some(line)
+}
+
+/// Real servers that are the addresses of a name.
+pub(super) fn servers(name: &str, text: &str, context: &mut Context<'_>) -> Option<RealLine> {
+    let line = real(name, text, context)?;
+    let dotted = line.host.trim_end_matches('.');
+    let labels = dotted.split('.');
+    let valid = |label: &str| {
+        let known = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        (1..=63).contains(&label.len()) && label.bytes().all(known)
+    };
+    let is_name = dotted.len() <= 253
+        && line.host.parse::<IpAddr>().is_err()
+        && labels.clone().all(valid)
+        && line.last.is_none();
+    if !is_name {
+        context.error(
+            format!("{name} = {} is no host name", line.host),
+            "a name that name servers know, as in web.example.com:80 or _http._tcp.example.com; addresses stand in \
+             real lines",
+        );
+        return None;
+    }
     Some(line)
 }
 
@@ -99,6 +126,7 @@ impl RealLine {
             .unwrap_or(rest.len());
         if digits > 0 {
             self.weight = self.number("the weight", &rest[..digits], context)?;
+            self.weighted = true;
             rest = &rest[digits..];
             if !rest.is_empty() && !rest.starts_with([' ', '\t', '"', ',']) {
                 return Self::invalid(rest, context);
@@ -187,7 +215,7 @@ pub(super) fn fallbacks(
         let mut words = text.split_whitespace();
         let address = words.next().unwrap_or_default();
         let (host, port) = host(address, "fallback", context)?;
-        if v6 != address.starts_with('[') && host.parse::<std::net::IpAddr>().is_ok() {
+        if v6 != address.starts_with('[') && host.parse::<IpAddr>().is_ok() {
             let right = if v6 {
                 "[IPv6 address]:port"
             } else {

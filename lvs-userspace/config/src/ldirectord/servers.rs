@@ -2,16 +2,19 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
+use std::vec;
 
 use lvs_api::model::{Method, Protocol, ServerId, ServerSettings, ServiceId, Tunnel};
 use lvs_api::snat::Snat;
 use lvs_common::abi::MAX_MEMBERS_PER_SERVICE;
-use lvs_dataplane::director::{check_server, identity};
+use lvs_dataplane::director::{canonical_service, check_server, identity};
 use lvs_health::model::{RealServer, Rhythm, Weighing};
 
+use super::address::Port;
 use super::builder::Builder;
 use super::checks::{self, checks};
 use super::keywords::Key;
+use super::names;
 use super::settings::{RealLine, Scopes, Settings, Value, WeightBy};
 
 /// Most addresses of a range: no virtual service has more real servers.
@@ -40,7 +43,71 @@ pub(super) fn servers(
             servers.extend(server(builder, &service, real, entry.line, address));
         }
     }
+    // Those that stand in the file come first.
+    for added in found(builder, &service).chain(by_hand(builder, &service)) {
+        if !servers.iter().any(|server| server.id == added.id) {
+            servers.push(added);
+        }
+    }
     servers
+}
+
+/// The real servers of names.
+fn found(builder: &mut Builder<'_>, service: &checks::Service<'_>) -> vec::IntoIter<RealServer> {
+    let mut servers = Vec::new();
+    for entry in service.settings.entries() {
+        let Value::Servers(line) = &entry.value else {
+            continue;
+        };
+        let query = names::query(&line.host, service.id.family());
+        for found in builder.additions.found.get(&query).into_iter().flatten() {
+            let weight = found.weight.filter(|_| !line.weighted);
+            let real = RealLine {
+                host: found.address.to_string(),
+                port: found.port.map(Port::Number).or_else(|| line.port.clone()),
+                weight: weight.unwrap_or(line.weight),
+                ..(**line).clone()
+            };
+            let server = server(builder, service, &real, entry.line, found.address);
+            servers.extend(server.map(|server| RealServer {
+                name: Some(query.name.clone()),
+                backup: server.backup || found.backup,
+                ..server
+            }));
+        }
+    }
+    servers.into_iter()
+}
+
+/// The real servers that were added by hand.
+fn by_hand(builder: &mut Builder<'_>, service: &checks::Service<'_>) -> vec::IntoIter<RealServer> {
+    let mut servers = Vec::new();
+    let (id, line) = (canonical_service(&service.id), builder.section.line);
+    for added in builder
+        .additions
+        .by_hand
+        .iter()
+        .filter(|it| it.service == id)
+    {
+        let address = added.server.0;
+        let real = RealLine {
+            host: address.ip().to_string(),
+            last: None,
+            port: Some(Port::Number(address.port())),
+            method: added.settings.method,
+            weight: added.settings.weight,
+            weighted: true,
+            lower: added.settings.lower,
+            upper: added.settings.upper,
+            settings: Settings::default(),
+        };
+        let server = server(builder, service, &real, line, address.ip());
+        servers.extend(server.map(|server| RealServer {
+            settings: added.settings,
+            ..server
+        }));
+    }
+    servers.into_iter()
 }
 
 /// The name of a virtual service that has none.
@@ -181,20 +248,35 @@ fn rhythm(scopes: Scopes<'_>) -> Rhythm {
     } else {
         Scopes(&[globals]).time(Key::CheckInterval)
     };
-    let interval = scopes
-        .time(Key::Interval)
+    // The words of a preset stand at its line, where no other keyword can be.
+    let preset = globals.get(Key::Preset).map(|entry| entry.line);
+    let said = |key| {
+        let entry = scopes.get(key)?;
+        (Some(entry.line) != preset).then_some(key)
+    };
+    let interval = said(Key::Interval)
+        .and_then(|key| scopes.time(key))
         .or(checkinterval)
+        .or_else(|| scopes.time(Key::Interval))
         .unwrap_or(Duration::from_secs(10));
-    let count = |new, old| scopes.number(new).or_else(|| scopes.number(old));
+    let fast = match (said(Key::FastInterval), scopes.time(Key::FastInterval)) {
+        (Some(_), Some(fast)) => fast,
+        // A preset slows nobody down.
+        (None, Some(fast)) => fast.min(interval),
+        (_, None) => interval,
+    };
+    let fall = said(Key::Fall)
+        .or_else(|| said(Key::FailureCount))
+        .unwrap_or(Key::Fall);
     Rhythm {
         interval,
-        fast: scopes.time(Key::FastInterval).unwrap_or(interval),
+        fast,
         down: scopes.time(Key::DownInterval).unwrap_or(interval),
         jitter: scopes
             .number(Key::Jitter)
             .and_then(|percent| u8::try_from(percent).ok())
             .unwrap_or(0),
         rise: scopes.number(Key::Rise).unwrap_or(1),
-        fall: count(Key::Fall, Key::FailureCount).unwrap_or(1),
+        fall: scopes.number(fall).unwrap_or(1),
     }
 }

@@ -1,6 +1,6 @@
 //! Values of keywords as they were written, and the scope that holds among several.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -45,6 +45,8 @@ pub(super) enum Value {
     Sources(Vec<Source>),
     Fallbacks(Vec<FallbackLine>),
     Real(Box<RealLine>),
+    Servers(Box<RealLine>),
+    NameServer(SocketAddr),
     Check(Settings),
 }
 
@@ -58,6 +60,8 @@ pub(super) struct RealLine {
     pub(super) port: Option<Port>,
     pub(super) method: Method,
     pub(super) weight: u32,
+    /// The weight is written.
+    pub(super) weighted: bool,
     pub(super) lower: u32,
     pub(super) upper: u32,
     /// Its own request and receive, and options.

@@ -1,6 +1,7 @@
 //! Values of every kind, read as ldirectord reads them wherever it would.
 
 use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -94,10 +95,32 @@ pub(super) fn value(keyword: &Keyword, text: &str, context: &mut Context<'_>) ->
         Kind::Phases => phases(name, unquoted(text), context).map(Value::Phases),
         Kind::Mailboxes => mailboxes(name, text, context).map(Value::Mailboxes),
         Kind::Prefixes => sources(name, unquoted(text), context).map(Value::Sources),
-        Kind::Fallback | Kind::Fallback6 | Kind::Real | Kind::Check | Kind::Virtual => {
+        Kind::NameServer => name_server(name, unquoted(text), context).map(Value::NameServer),
+        Kind::Fallback
+        | Kind::Fallback6
+        | Kind::Real
+        | Kind::Servers
+        | Kind::Check
+        | Kind::Virtual => {
             unreachable!("no option has a line of its own for a value")
         }
     }
+}
+
+/// An address with or without a port.
+fn name_server(name: &str, text: &str, context: &mut Context<'_>) -> Option<SocketAddr> {
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'));
+    let address = bare.unwrap_or(text).parse::<IpAddr>();
+    let server = address.map(|address| SocketAddr::new(address, 53));
+    let server = server.ok().or_else(|| text.parse().ok());
+    if server.is_none() {
+        let expected =
+            "the address of a name server, as in 192.0.2.53, 127.0.0.1:8600 or [2001:db8::53]:53";
+        context.error(format!("{name} is \"{text}\""), expected);
+    }
+    server
 }
 
 /// Without a pair of quotes around it.

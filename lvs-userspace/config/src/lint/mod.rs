@@ -5,7 +5,8 @@ mod lines;
 use std::io::{self, Write};
 use std::path::Path;
 
-use crate::{Kind, ldirectord, rules};
+use crate::ldirectord::{Additions, Queries, SourceFile};
+use crate::{Kind, rules};
 
 /// Exit code for a file that cannot be used, as ldirectord's.
 pub const WRONG: u8 = 2;
@@ -13,10 +14,11 @@ pub const WRONG: u8 = 2;
 pub const UNREADABLE: u8 = 1;
 
 /// Validates a file: prints its services to `out` as lines of ipvsadm, as they are while every real server is
-/// up, and errors and warnings to `problems`. Returns the exit code; with `strict` a warning counts as an error.
+/// up, and errors and warnings to `problems`. `resolve` asks for the servers of names. Returns the exit code; with `strict` a warning counts as an error.
 pub fn run(
     path: &Path,
     strict: bool,
+    resolve: &dyn Fn(&Queries) -> (Additions, Vec<String>),
     out: &mut impl Write,
     problems: &mut impl Write,
 ) -> io::Result<u8> {
@@ -39,14 +41,23 @@ pub fn run(
             }
         },
         Kind::Ldirectord => {
-            let reading = ldirectord::read(path)?;
+            let source = SourceFile::read(path)?;
+            let (additions, troubles) = resolve(&source.queries());
+            let reading = source.build(&additions);
             let name = path.display().to_string();
+            // Name servers may answer later: no warning of the file.
+            for trouble in troubles {
+                writeln!(problems, "{name}: {trouble}")?;
+            }
             for diagnostic in &reading.diagnostics {
                 writeln!(problems, "{}", diagnostic.text(&name))?;
             }
             let Some(configuration) = reading.configuration else {
                 return Ok(WRONG);
             };
+            if let Some(advice) = reading.advice {
+                writeln!(problems, "{name}: advice: {advice}")?;
+            }
             lines::of_virtuals(&configuration, out)?;
             let refused = strict && !reading.diagnostics.is_empty();
             Ok(if refused { WRONG } else { 0 })

@@ -6,7 +6,14 @@ fn check(text: &str, strict: bool) -> (u8, String, String) {
     let path = folder.path().join("www.cf");
     std::fs::write(&path, text).unwrap();
     let (mut out, mut problems) = (Vec::new(), Vec::new());
-    let code = run(&path, strict, &mut out, &mut problems).unwrap();
+    let code = run(
+        &path,
+        strict,
+        &|_| Default::default(),
+        &mut out,
+        &mut problems,
+    )
+    .unwrap();
     let problems = String::from_utf8(problems).unwrap();
     let problems = problems.replace(path.to_str().unwrap(), "www.cf");
     (code, String::from_utf8(out).unwrap(), problems)
@@ -75,7 +82,7 @@ fn all_errors_are_reported_at_once() {
 
 #[test]
 fn strictly_a_warning_is_an_error() {
-    let text = "timeout = 3\nvirtual = 192.0.2.10:80\n real = 10.0.0.1:80 gate\n";
+    let text = "timeout = 3\nondown = keep\nvirtual = 192.0.2.10:80\n real = 10.0.0.1:80 gate\n";
     let (code, out, problems) = check(text, false);
     assert_eq!(code, 0);
     assert_eq!(
@@ -89,7 +96,25 @@ fn strictly_a_warning_is_an_error() {
 #[test]
 fn a_missing_file_is_reported() {
     let (mut out, mut problems) = (Vec::new(), Vec::new());
-    let code = run(Path::new("/nowhere"), false, &mut out, &mut problems).unwrap();
+    let code = run(
+        Path::new("/nowhere"),
+        false,
+        &|_| Default::default(),
+        &mut out,
+        &mut problems,
+    )
+    .unwrap();
     assert_eq!(code, UNREADABLE);
     assert!(!problems.is_empty());
+}
+
+#[test]
+fn advice_is_no_warning() {
+    let text = "virtual = 192.0.2.10:80\n real = 10.0.0.1:80 gate\n";
+    let (code, _, problems) = check(text, true);
+    assert_eq!(code, 0);
+    assert!(
+        problems.contains("advice:") && problems.contains("preset = modern"),
+        "{problems}"
+    );
 }

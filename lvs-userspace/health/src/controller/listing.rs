@@ -1,6 +1,6 @@
 //! The answer to `GET /v1/health`.
 
-use lvs_api::health::{Health, ServerHealth, ServiceHealth};
+use lvs_api::health::{Health, NameTrouble, ServerHealth, ServiceHealth};
 
 use super::events::{self, whole_seconds_since_1970};
 use super::state::Controller;
@@ -36,7 +36,23 @@ impl Controller {
             servers: servers
                 .map(|(server, towards)| of_server(service, server, towards))
                 .collect(),
+            unchecked: Vec::new(),
+            fallbacks: service
+                .configured
+                .fallbacks
+                .iter()
+                .map(|it| it.id.0)
+                .collect(),
+            names: service.configured.names.iter().map(unanswered).collect(),
         }
+    }
+}
+
+/// A name about which only the daemon knows more.
+fn unanswered(name: &String) -> NameTrouble {
+    NameTrouble {
+        name: name.clone(),
+        reason: String::new(),
     }
 }
 

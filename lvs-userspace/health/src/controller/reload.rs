@@ -37,7 +37,7 @@ impl Controller {
                     for line in difference::between(&service.configured, &wanted) {
                         info!("reload: {}: {line}", Name(id));
                     }
-                    service.reconfigure(wanted);
+                    service.reconfigure(wanted, tables.get(&id));
                 }
                 None => {
                     if !first {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use lvs_api::connections::{Prefix, StateName};
 use lvs_api::health::{AdminState, Weight};
+use lvs_api::model::Method;
 use lvs_api::role::Role;
 
 use super::healthy::Cut;
@@ -262,7 +263,11 @@ Examples:
   lvsadm filter set tcp:192.0.2.10:22 --allow 198.51.100.0/24
   lvsadm filter set www --new-per-second 20 --open 100 --prefix 24";
 
-/// Set a real server ready, draining or in maintenance
+/// Set a real server ready, draining or in maintenance; or have one checked that is not in the file
+///
+/// A real server that was added by hand (`lvsadm -a`) to a virtual service of the file is not checked: `status` lists
+/// it as that. `add --check` has it checked as the others of the service, and adds it if it is not there; it is kept
+/// over a reload and a restart, until `remove`, whereupon its connections follow `ondown`.
 #[derive(Debug, Args)]
 pub(super) struct SetState {
     /// Virtual service
@@ -272,9 +277,18 @@ pub(super) struct SetState {
     #[arg(value_name = "REAL")]
     pub(super) server: String,
     /// ready: traffic, as long as its health checks pass; drain: no new connections but those of
-    /// persistent clients; maint: no traffic and no probes
-    #[arg(value_name = "ready|drain|maint", value_parser = admin_state)]
-    pub(super) state: AdminState,
+    /// persistent clients; maint: no traffic and no probes; add, remove: see above
+    #[arg(value_name = "ready|drain|maint|add|remove", value_parser = server_action)]
+    pub(super) action: ServerAction,
+    /// With add: it is checked
+    #[arg(long)]
+    pub(super) check: bool,
+    /// With add: its weight, if it is not in the tables yet
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "check")]
+    pub(super) weight: u32,
+    /// With add: its forwarding method, if it is not in the tables yet [default: that of the service's first server]
+    #[arg(long, value_name = "gate|masq|ipip", value_parser = method, requires = "check")]
+    pub(super) method: Option<Method>,
     /// Only until lvsd ends: an override that cannot be kept over a restart is refused otherwise
     #[arg(long)]
     pub(super) volatile: bool,
@@ -324,12 +338,34 @@ fn server(word: &str) -> Result<SocketAddr, String> {
     address.or_else(|_| word.parse()).map_err(|_| wrong())
 }
 
-fn admin_state(word: &str) -> Result<AdminState, String> {
+/// What becomes of a real server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ServerAction {
+    /// The state is overridden.
+    State(AdminState),
+    /// It is added by hand.
+    Add,
+    /// One that was added by hand is removed.
+    Remove,
+}
+
+fn server_action(word: &str) -> Result<ServerAction, String> {
     match word {
-        "ready" => Ok(AdminState::Ready),
-        "drain" => Ok(AdminState::Drain),
-        "maint" => Ok(AdminState::Maint),
-        _ => Err("it is `ready', `drain' or `maint'".to_owned()),
+        "ready" => Ok(ServerAction::State(AdminState::Ready)),
+        "drain" => Ok(ServerAction::State(AdminState::Drain)),
+        "maint" => Ok(ServerAction::State(AdminState::Maint)),
+        "add" => Ok(ServerAction::Add),
+        "remove" => Ok(ServerAction::Remove),
+        _ => Err("it is `ready', `drain', `maint', `add' or `remove'".to_owned()),
+    }
+}
+
+fn method(word: &str) -> Result<Method, String> {
+    match word {
+        "gate" => Ok(Method::Direct),
+        "masq" => Ok(Method::Nat),
+        "ipip" => Ok(Method::Tunnel),
+        _ => Err("it is `gate', `masq' or `ipip'".to_owned()),
     }
 }
 
@@ -449,7 +485,7 @@ mod tests {
             match parse(line) {
                 Ok(Verb::Server(arguments)) => {
                     assert_eq!(arguments.service, VirtualName::Mark(3));
-                    assert_eq!(arguments.state, AdminState::Maint);
+                    assert_eq!(arguments.action, ServerAction::State(AdminState::Maint));
                 }
                 other => panic!("{line}: {other:?}"),
             }

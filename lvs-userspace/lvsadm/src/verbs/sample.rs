@@ -32,6 +32,9 @@ pub(super) fn health() -> Health {
         quorum: None,
         fallback: false,
         servers,
+        unchecked: Vec::new(),
+        fallbacks: Vec::new(),
+        names: Vec::new(),
     };
     let first = ServerHealth {
         name: Some("rs1".to_owned()),

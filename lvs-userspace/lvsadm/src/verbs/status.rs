@@ -130,6 +130,10 @@ fn print_service(out: &mut impl Write, service: &ServiceHealth, colour: bool) ->
     }
     writeln!(out)?;
 
+    for trouble in &service.names {
+        let text = format!("  servers of {}: {}", trouble.name, trouble.reason);
+        writeln!(out, "{}", painted(colour, &text, style(AnsiColor::Red)))?;
+    }
     let names: Vec<_> = service.servers.iter().map(name).collect();
     let wide = names.iter().map(String::len).max().unwrap_or(0).max(11);
     writeln!(
@@ -151,6 +155,22 @@ fn print_service(out: &mut impl Write, service: &ServiceHealth, colour: bool) ->
             "  {name:<wide$} {word} {:>10} {:>9} {:>7} {:>7}  {last}",
             age(server.age),
             weight(server),
+            server.active,
+            server.inactive,
+        )?;
+    }
+    for server in &service.unchecked {
+        let word = painted(
+            colour,
+            &format!("{:<14}", "not checked"),
+            style(AnsiColor::Yellow),
+        );
+        writeln!(
+            out,
+            "  {:<wide$} {word} {:>10} {:>9} {:>7} {:>7}  added by hand; lvsadm server … add --check has it checked",
+            server.address.to_string(),
+            "",
+            server.weight,
             server.active,
             server.inactive,
         )?;

@@ -148,6 +148,21 @@ pub(super) fn one_service(
     }
 }
 
+/// The address of a server that need not be there; without a port it has that of the service.
+pub(super) fn address_at(word: &str, service: &ServiceId) -> Result<SocketAddr, Failure> {
+    let port = match service {
+        ServiceId::Address { address, .. } => address.port(),
+        ServiceId::Mark { .. } => 0,
+    };
+    let bare = word.trim_start_matches('[').trim_end_matches(']');
+    let address = bare.parse().map(|ip: IpAddr| SocketAddr::new(ip, port));
+    address.or_else(|_| word.parse()).map_err(|_| {
+        Failure::Usage(format!(
+            "`{word}' is no address such as 10.0.0.1, 10.0.0.1:80 or [2001:db8::1]:80"
+        ))
+    })
+}
+
 /// Returns whether a service is the one with this mark, or with one of the addresses that a name stands for.
 fn has_address(id: &ServiceId, name: &VirtualName, addresses: &[SocketAddr]) -> bool {
     match (name, id) {

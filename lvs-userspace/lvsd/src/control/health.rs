@@ -1,6 +1,6 @@
 //! Requests about the health of real servers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::Response;
-use lvs_api::health::{Health, Override};
+use lvs_api::health::{Health, NameTrouble, Override, ServerByHand, UncheckedServer};
 use lvs_api::protocol::{Refusal, RefusalKind};
 use lvs_health::controller::Handle;
 use tokio::sync::broadcast::error::RecvError;
@@ -47,6 +47,23 @@ pub(super) async fn set_override(
     Ok(done(outcome))
 }
 
+/// `POST /v1/servers`.
+pub(super) async fn server_by_hand(
+    State(control): State<Arc<Control>>,
+    body: JsonBody<ServerByHand>,
+) -> Result<Response, Response> {
+    let change = parsed(body).map_err(refused)?;
+    let text = serde_json::to_string(&change).unwrap_or_default();
+    let stopping = || Refusal::new(RefusalKind::Internal, "lvsd is stopping");
+    let outcome = control.server_by_hand(change).await.ok_or_else(stopping);
+    let outcome = outcome.and_then(|outcome| outcome);
+    match &outcome {
+        Ok(()) => info!("server by hand {text}"),
+        Err(refusal) => info!("refused {text}: {}", refusal.message),
+    }
+    Ok(done(outcome))
+}
+
 /// `GET /v1/health`.
 pub(super) async fn health(State(control): State<Arc<Control>>) -> Result<Json<Health>, Response> {
     let mut health = control
@@ -54,6 +71,7 @@ pub(super) async fn health(State(control): State<Arc<Control>>) -> Result<Json<H
         .ok_or_else(no_health_checks)?
         .health()
         .await;
+    let troubles = control.name_troubles();
     let services = off_runtime(control, |control| control.director().list()).await?;
     // The tables count: services may have been edited by hand.
     let listed: HashMap<_, _> = services
@@ -70,6 +88,32 @@ pub(super) async fn health(State(control): State<Arc<Control>>) -> Result<Json<H
             server.active = entry.map_or(0, |entry| entry.active);
             server.inactive = entry.map_or(0, |entry| entry.inactive);
         }
+        let known: HashSet<_> = service
+            .servers
+            .iter()
+            .map(|server| server.address)
+            .chain(service.fallbacks.iter().copied())
+            .collect();
+        let unchecked = by_address
+            .values()
+            .filter(|entry| !known.contains(&entry.id.0));
+        service.unchecked = unchecked
+            .map(|entry| UncheckedServer {
+                address: entry.id.0,
+                weight: entry.settings.weight,
+                active: entry.active,
+                inactive: entry.inactive,
+            })
+            .collect();
+        service.unchecked.sort_by_key(|server| server.address);
+        for name in &mut service.names {
+            if let Some(reason) = troubles.get(&name.name) {
+                name.reason.clone_from(reason);
+            }
+        }
+        service
+            .names
+            .retain(|NameTrouble { reason, .. }| !reason.is_empty());
     }
     Ok(Json(health))
 }

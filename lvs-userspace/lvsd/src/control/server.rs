@@ -174,6 +174,7 @@ fn handler(route: Route) -> MethodRouter<Arc<Control>> {
         Route::Status => on(method, daemon::status),
         Route::Reload => on(method, daemon::reload),
         Route::Override => on(method, health::set_override),
+        Route::ServerByHand => on(method, health::server_by_hand),
         Route::Health => on(method, health::health),
         Route::Events => on(method, health::events),
         Route::SyncStatus => on(method, replication::sync_status),

@@ -1,13 +1,13 @@
 //! State of the daemon for requests and tasks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use lvs_api::health::Event;
+use lvs_api::health::{Event, ServerByHand};
 use lvs_api::model::Family;
 use lvs_api::peers::PeersStatus;
-use lvs_api::protocol::{Interface, LostFrames, Status, Table};
+use lvs_api::protocol::{Interface, LostFrames, Refusal, Status, Table};
 use lvs_common::abi::Mac;
 use lvs_dataplane::connections::Occupation;
 use lvs_dataplane::director::{Director, service_id};
@@ -28,8 +28,14 @@ const EVENTS: usize = 64;
 /// Threads that list connections at most.
 const LISTINGS: usize = 2;
 
-/// A request to read the configuration again. The answer says what is wrong with it.
-pub(crate) type Reload = oneshot::Sender<Result<(), String>>;
+/// A request about the configuration.
+#[derive(Debug)]
+pub(crate) enum Reload {
+    /// The file is read again; answered with what is wrong with it.
+    File(oneshot::Sender<Result<(), String>>),
+    /// A real server is added or removed by hand.
+    ByHand(ServerByHand, oneshot::Sender<Result<(), Refusal>>),
+}
 
 /// State of the daemon, from which requests are answered.
 pub(crate) struct Control {
@@ -48,6 +54,7 @@ pub(crate) struct Control {
     /// As of the last sweep, and when that was.
     occupation: Mutex<(Occupation, Option<Instant>)>,
     reloads: mpsc::Sender<Reload>,
+    name_troubles: Mutex<BTreeMap<String, String>>,
     controller: OnceLock<Handle>,
     /// Events that are not the controller's.
     events: broadcast::Sender<Arc<Event>>,
@@ -79,6 +86,7 @@ impl Control {
             client_macs: Mutex::default(),
             listings: Semaphore::new(LISTINGS),
             reloads,
+            name_troubles: Mutex::default(),
             controller: OnceLock::new(),
             events: broadcast::Sender::new(EVENTS),
         }
@@ -153,8 +161,28 @@ impl Control {
     /// Sends a request to read the configuration again. `None`: the daemon is stopping.
     pub(super) async fn reload(&self) -> Option<Result<(), String>> {
         let (answer, outcome) = oneshot::channel();
-        self.reloads.send(answer).await.ok()?;
+        self.reloads.send(Reload::File(answer)).await.ok()?;
         outcome.await.ok()
+    }
+
+    /// Sends a real server that is added or removed by hand. `None`: the daemon is stopping.
+    pub(super) async fn server_by_hand(&self, change: ServerByHand) -> Option<Result<(), Refusal>> {
+        let (answer, outcome) = oneshot::channel();
+        self.reloads
+            .send(Reload::ByHand(change, answer))
+            .await
+            .ok()?;
+        outcome.await.ok()
+    }
+
+    /// Sets the names that no name server answers for as it should, and why.
+    pub(crate) fn set_name_troubles(&self, troubles: BTreeMap<String, String>) {
+        *self.name_troubles.lock() = troubles;
+    }
+
+    /// Names that no name server answers for as it should, and why.
+    pub(super) fn name_troubles(&self) -> BTreeMap<String, String> {
+        self.name_troubles.lock().clone()
     }
 
     /// Turns of those who list connections.

@@ -5,29 +5,32 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use lvs_api::health::ServerByHand;
+use lvs_api::protocol::{Refusal, RefusalKind};
 use lvs_dataplane::kernel::memory;
-use lvs_health::model::Globals;
+use lvs_health::model::{Configuration, Globals};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use super::file::{Error as FileError, File, read_all};
+use super::file::{Error as FileError, File, Sources, read_all};
 use super::file_changes::FileActions;
 use super::health_checks::HealthChecks;
 use super::interfaces::{self, Interfaces};
 use super::settings::Settings;
 use super::watched::Watched;
 use super::{check_user, marks, rules};
-use crate::control::Control;
+use crate::control::{Control, Reload};
+use crate::discovery::{Discovery, by_hand};
 use crate::logging::{Log, error_lines};
 
 /// Time that files may take to be read, host names in them included.
 const READING: Duration = Duration::from_secs(30);
 
 /// A configuration that is being read off the runtime's threads: a file may lie on a server that does not answer.
-type Reading = JoinHandle<Result<(File, Vec<Watched>), FileError>>;
+type Reading = JoinHandle<Result<(File, Vec<Watched>, Sources), FileError>>;
 
 /// The configuration in effect.
 pub(super) struct ActiveConfig {
@@ -44,6 +47,8 @@ pub(super) struct ActiveConfig {
     file_actions: FileActions,
     /// The last reading, which may not have ended yet.
     reading: Option<Reading>,
+    /// Real servers beside those of the file.
+    discovery: Discovery,
 }
 
 impl ActiveConfig {
@@ -52,7 +57,9 @@ impl ActiveConfig {
         settings: &Settings,
         interfaces: Arc<Mutex<Interfaces>>,
         files: Vec<Watched>,
+        discovery: Discovery,
     ) -> Self {
+        control.set_name_troubles(discovery.troubles());
         Self {
             control: Arc::clone(control),
             checks: None,
@@ -63,6 +70,7 @@ impl ActiveConfig {
             files: watch::Sender::new(files),
             file_actions: FileActions::default(),
             reading: None,
+            discovery,
         }
     }
 
@@ -103,7 +111,7 @@ impl ActiveConfig {
     }
 
     /// Reads the files, one reading at a time: each that hangs holds a thread.
-    async fn read(&mut self, path: PathBuf) -> Result<(File, Vec<Watched>)> {
+    async fn read(&mut self, path: PathBuf) -> Result<(File, Vec<Watched>, Sources)> {
         let shown = path.display().to_string();
         if let Some(reading) = &self.reading
             && !reading.is_finished()
@@ -122,7 +130,11 @@ impl ActiveConfig {
     }
 
     async fn read_and_apply(&mut self, path: PathBuf) -> Result<()> {
-        let (file, files) = self.read(path.clone()).await?;
+        let (mut file, files, sources) = self.read(path.clone()).await?;
+        let discovery = self.discovery.with(sources).await;
+        if let File::Services(services) = &mut file {
+            **services = discovery.build()?;
+        }
         let check_user = check_user::find(self.check_user.as_deref(), Some(&file))?;
         let addresses = interfaces::addresses(&file);
         match (file, &self.checks) {
@@ -134,6 +146,8 @@ impl ActiveConfig {
                 let marked = services.clone();
                 tokio::task::spawn_blocking(move || marks::import(&control, &marked)).await?;
                 checks.reload(&self.control, *services, check_user).await?;
+                self.control.set_name_troubles(discovery.troubles());
+                self.discovery = discovery;
                 self.follow(&globals);
                 self.files.send_replace(files);
                 Ok(())
@@ -145,6 +159,72 @@ impl ActiveConfig {
             }
             _ => Err(FileError::OtherKind(path).into()),
         }
+    }
+
+    /// Carries out a request. The client may be gone.
+    pub(super) async fn serve(&mut self, request: Reload) {
+        match request {
+            Reload::File(answer) => drop(answer.send(self.reload().await)),
+            Reload::ByHand(change, answer) => {
+                drop(answer.send(self.server_by_hand(change).await));
+            }
+        }
+    }
+
+    /// Waits until names of the file have other servers than before. May be dropped at any time.
+    pub(super) async fn servers_changed(&mut self) {
+        loop {
+            let changed = self.discovery.answered().await;
+            self.control.set_name_troubles(self.discovery.troubles());
+            if changed {
+                return;
+            }
+        }
+    }
+
+    /// Follows the servers that names have now.
+    pub(super) async fn apply_servers(&mut self) {
+        let applied = match self.discovery.build() {
+            Ok(services) => self.apply(services).await,
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = applied {
+            error_lines(&format!("{error:#}"));
+        }
+    }
+
+    /// Applies the configuration of the same files with other real servers.
+    async fn apply(&self, services: Configuration) -> Result<()> {
+        let Some(checks) = &self.checks else {
+            return Ok(());
+        };
+        let file = File::Services(Box::new(services));
+        let addresses = interfaces::addresses(&file);
+        interfaces::attach_missing(&self.interfaces, &self.control, addresses).await;
+        match file {
+            File::Services(services) => checks.follow(&self.control, *services).await,
+            File::Rules(_) => Ok(()),
+        }
+    }
+
+    /// Has a real server checked that is not in the file, or removes one.
+    pub(super) async fn server_by_hand(&mut self, change: ServerByHand) -> Result<(), Refusal> {
+        let internal = |error: String| Refusal::new(RefusalKind::Internal, error);
+        let current = self.discovery.build();
+        let current = current.map_err(|error| internal(error.to_string()))?;
+        let known = self.discovery.by_hand();
+        let by_hand = by_hand::changed(&current, known, &change)?;
+        let services = self.discovery.build_with(&by_hand);
+        let services = services.map_err(|error| internal(error.to_string()))?;
+        self.discovery.keep(&by_hand).map_err(|error| {
+            let file = self.discovery.file().display();
+            internal(format!(
+                "nothing was changed: the server could not be kept over a restart, {file}: {error}"
+            ))
+        })?;
+        self.discovery.set_by_hand(by_hand);
+        let applied = self.apply(services).await;
+        applied.map_err(|error| internal(format!("{error:#}")))
     }
 
     /// Acts on a changed file as `autoreload` and `callback` ask; rules have neither.

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use lvs_api::filter::Source;
-use lvs_config::ldirectord::{self, Diagnostic};
+use lvs_config::ldirectord::{Additions, Diagnostic, Queries, Reading, SourceFile};
 use lvs_config::{Kind, kind_of, rules};
 use lvs_dataplane::director::{Configuration, canonical_service};
 use lvs_health::model;
@@ -57,7 +57,7 @@ pub(crate) enum Error {
 
 /// Reads a file and those that it names by `execute`. Warnings go to the log.
 pub(crate) fn read(path: &Path) -> Result<File, Error> {
-    read_all(path).map(|(file, _)| file)
+    read_all(path).map(|(file, ..)| file)
 }
 
 /// Reads a file like [`read`], and returns all files that were read, as they were.
@@ -65,12 +65,13 @@ pub(crate) fn read(path: &Path) -> Result<File, Error> {
 /// ldirectord runs a process for each such file. Here one daemon has the data path, and a service lies in
 /// the tables once: so one daemon serves all files. It is started, stopped and reloaded with the first file,
 /// and follows the globals of that file.
-pub(super) fn read_all(path: &Path) -> Result<(File, Vec<Watched>), Error> {
+pub(super) fn read_all(path: &Path) -> Result<(File, Vec<Watched>, Sources), Error> {
     let mut files = vec![Watched::new(path)];
+    let mut sources = Sources::default();
     if kind_of(path).map_err(unreadable(path))? == Kind::Rules {
-        return Ok((File::Rules(rules::read(path)?), files));
+        return Ok((File::Rules(rules::read(path)?), files, sources));
     }
-    let mut services = read_services(path)?;
+    let mut services = sources.read(path)?;
     let mut known = HashSet::from([path.to_owned()]);
     let mut waiting = services.globals.execute.clone();
     while let Some(name) = waiting.pop() {
@@ -81,7 +82,7 @@ pub(super) fn read_all(path: &Path) -> Result<(File, Vec<Watched>), Error> {
             continue;
         }
         files.push(Watched::new(&further));
-        let mut more = read_services(&further)?;
+        let mut more = sources.read(&further)?;
         if let Some(twice) = more.virtuals.iter().find(|one| {
             let mut all = services.virtuals.iter();
             all.any(|other| canonical_service(&other.id) == canonical_service(&one.id))
@@ -99,7 +100,49 @@ pub(super) fn read_all(path: &Path) -> Result<(File, Vec<Watched>), Error> {
             .iter()
             .map(|path| Watched::new(path)),
     );
-    Ok((File::Services(Box::new(services)), files))
+    Ok((File::Services(Box::new(services)), files, sources))
+}
+
+/// All files of a daemon as they were read.
+#[derive(Debug, Default)]
+pub(crate) struct Sources(Vec<(PathBuf, SourceFile)>);
+
+impl Sources {
+    /// Reads a further file. Warnings go to the log.
+    fn read(&mut self, path: &Path) -> Result<model::Configuration, Error> {
+        let source = SourceFile::read(path).map_err(unreadable(path))?;
+        let configuration = checked(path, source.build(&Additions::default()), true)?;
+        self.0.push((path.to_owned(), source));
+        Ok(configuration)
+    }
+
+    /// The names whose addresses are real servers; the name server is that of the first file.
+    pub(crate) fn queries(&self) -> Queries {
+        let mut all = Queries::default();
+        for (number, (_, source)) in self.0.iter().enumerate() {
+            let Queries { nameserver, names } = source.queries();
+            if number == 0 {
+                all.nameserver = nameserver;
+            }
+            all.names.extend(names);
+        }
+        all.names.sort_unstable();
+        all.names.dedup();
+        all
+    }
+
+    /// The configuration, with these real servers beside those of the files.
+    pub(crate) fn build(&self, additions: &Additions) -> Result<model::Configuration, Error> {
+        let mut all = model::Configuration::default();
+        for (number, (path, source)) in self.0.iter().enumerate() {
+            let mut one = checked(path, source.build(additions), false)?;
+            if number == 0 {
+                all.globals = one.globals;
+            }
+            all.virtuals.append(&mut one.virtuals);
+        }
+        Ok(all)
+    }
 }
 
 /// The files of prefixes that filters name.
@@ -126,8 +169,8 @@ fn unreadable(path: &Path) -> impl Fn(io::Error) -> Error {
     }
 }
 
-fn read_services(path: &Path) -> Result<model::Configuration, Error> {
-    let reading = ldirectord::read(path).map_err(unreadable(path))?;
+/// The configuration of a file without errors. `tell`: its warnings go to the log.
+fn checked(path: &Path, reading: Reading, tell: bool) -> Result<model::Configuration, Error> {
     let line = |word: &str, diagnostic: &Diagnostic| {
         let (process, line) = (std::process::id(), diagnostic.line);
         let path = path.display();
@@ -137,7 +180,7 @@ fn read_services(path: &Path) -> Result<model::Configuration, Error> {
         .diagnostics
         .iter()
         .partition(|diagnostic| diagnostic.is_error());
-    for warning in warnings {
+    for warning in warnings.into_iter().filter(|_| tell) {
         if warning.harmless {
             debug!("{}", line("Warning", warning));
         } else {

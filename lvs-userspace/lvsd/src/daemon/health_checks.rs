@@ -87,6 +87,15 @@ impl HealthChecks {
         // Certificates may have changed, too.
         let prober = Arc::new(Prober::new(self.service_path.clone(), check_user));
         *self.prober.lock() = prober;
+        self.follow(control, configuration).await
+    }
+
+    /// Follows the same configuration with other real servers.
+    pub(super) async fn follow(
+        &self,
+        control: &Arc<Control>,
+        configuration: Configuration,
+    ) -> Result<()> {
         let tables = tables(control, &configuration).await?;
         self.mail.enter(Phase::Reloading);
         // The mailer still follows the old file: its recipients receive the last events about its services.

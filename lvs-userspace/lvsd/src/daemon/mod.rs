@@ -27,7 +27,7 @@ mod systemd;
 mod tasks;
 mod watched;
 
-pub(crate) use self::file::{File, read as read_file};
+pub(crate) use self::file::{Error as FileError, File, Sources, read as read_file};
 pub(crate) use self::own_events::event;
 pub(crate) use self::peers::PeerSettings;
 pub(crate) use self::run::run;

@@ -48,13 +48,14 @@ pub(super) async fn serve(
         interfaces,
         mut reloads,
         files,
+        discovery,
         fresh: _,
     } = started;
     let mut signals = Signals::listen()?;
     let (stopper, stopped) = watch::channel(());
     let tasks = tasks::start(&control, &interfaces, &stopped)?;
     let mut end = None;
-    let mut config = ActiveConfig::new(&control, settings, interfaces, files);
+    let mut config = ActiveConfig::new(&control, settings, interfaces, files, discovery);
     if let Some(services) = services {
         config.follow(&services.globals);
         let checks = HealthChecks::start(
@@ -110,9 +111,12 @@ pub(super) async fn serve(
                     ended = signals.ends.next() => end = Some(ended),
                 }
             }
-            Some(answer) = reloads.recv() => tokio::select! {
-                // The client may be gone.
-                outcome = config.reload() => drop(answer.send(outcome)),
+            Some(request) = reloads.recv() => tokio::select! {
+                () = config.serve(request) => {}
+                ended = signals.ends.next() => end = Some(ended),
+            },
+            () = config.servers_changed() => tokio::select! {
+                () = config.apply_servers() => {}
                 ended = signals.ends.next() => end = Some(ended),
             },
             Some(path) = changes.recv() => tokio::select! {

@@ -56,6 +56,12 @@ impl Settings {
         self.keep_addresses && !self.detach_on_exit
     }
 
+    /// Path of the file of real servers beside those of the file, for the director of this socket.
+    pub(super) fn additions(&self) -> PathBuf {
+        let name = self.socket.with_extension("servers");
+        self.state.join(name.file_name().unwrap_or_default())
+    }
+
     /// Path of the file of operators' overrides, for the director of this socket.
     pub(super) fn overrides(&self) -> PathBuf {
         let name = self.socket.with_extension("orders");

@@ -24,6 +24,7 @@ use super::settings::Settings;
 use super::watched::Watched;
 use super::{check_user, marks, open_files, rules};
 use crate::control::{Control, Reload, Socket};
+use crate::discovery::Discovery;
 
 /// A daemon whose tables are set and whose interfaces are attached, before its tasks run.
 pub(super) struct Started {
@@ -42,6 +43,7 @@ pub(super) struct Started {
     pub(super) reloads: mpsc::Receiver<Reload>,
     /// The configuration files, as they were when they were read.
     pub(super) files: Vec<Watched>,
+    pub(super) discovery: Discovery,
 }
 
 /// Starts a daemon. Files and keys are read before anything is changed.
@@ -50,12 +52,7 @@ pub(super) struct Started {
 pub(super) fn start(settings: &Settings) -> Result<Started> {
     open_files::raise()?;
     privileges::gain_none()?;
-    let (file, files) = settings
-        .config
-        .as_deref()
-        .map(read_all)
-        .transpose()?
-        .unzip();
+    let (file, files, discovery) = read(settings)?;
     let peers = settings
         .peers
         .as_ref()
@@ -68,11 +65,38 @@ pub(super) fn start(settings: &Settings) -> Result<Started> {
 
     let directory = Directory::open(&settings.bpffs)?;
     let fresh = settings.reset || !directory.has_data_path();
-    begin(settings, directory, (file, files), peers, check_user).inspect_err(|_| {
+    begin(
+        settings,
+        directory,
+        (file, files, discovery),
+        peers,
+        check_user,
+    )
+    .inspect_err(|_| {
         if fresh {
             remove_remains(settings);
         }
     })
+}
+
+/// Reads the configuration, and asks for the servers of the names in it.
+fn read(settings: &Settings) -> Result<(Option<File>, Vec<Watched>, Discovery)> {
+    let kept = Discovery::open(settings.additions());
+    let Some(path) = &settings.config else {
+        return Ok((None, Vec::new(), kept));
+    };
+    let (mut file, files, sources) = read_all(path)?;
+    let mut discovery = kept;
+    if let File::Services(services) = &mut file {
+        // The daemon's own runtime starts later, after privileges are given up.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("cannot start a runtime to ask name servers")?;
+        discovery = runtime.block_on(discovery.with(sources));
+        **services = discovery.build()?;
+    }
+    Ok((Some(file), files, discovery))
 }
 
 /// Removes what a start that failed has made. The cause of the failure is in the log, too.
@@ -89,7 +113,7 @@ pub(super) fn remove_remains(settings: &Settings) {
 fn begin(
     settings: &Settings,
     directory: Directory,
-    (file, files): (Option<File>, Option<Vec<Watched>>),
+    (file, files, discovery): (Option<File>, Vec<Watched>, Discovery),
     peers: Option<peer::Options>,
     check_user: Option<User>,
 ) -> Result<Started> {
@@ -158,7 +182,8 @@ fn begin(
         socket,
         interfaces,
         reloads,
-        files: files.unwrap_or_default(),
+        files,
+        discovery,
     })
 }
 

@@ -112,6 +112,10 @@ pub(in super::super) enum Kind {
     Prefixes,
     /// A real server.
     Real,
+    /// Real servers that are the addresses of a name.
+    Servers,
+    /// `address[:port]` of a name server.
+    NameServer,
     /// A check with options.
     Check,
     /// The begin of a virtual service.
@@ -174,6 +178,7 @@ pub(in super::super) enum Key {
     MaxFails,
     MaxHead,
     MonitorFile,
+    NameServer,
     NegotiateTimeout,
     Netmask,
     Observe,
@@ -202,6 +207,7 @@ pub(in super::super) enum Key {
     SchedFlags,
     Scheduler,
     Secret,
+    Servers,
     Service,
     ServiceName,
     SlowStart,

@@ -255,6 +255,32 @@ pub(super) const REAL: &[Keyword] = &[
         text: "The same for a `virtual6`.",
     },
     Keyword {
+        key: Key::Servers,
+        name: "servers",
+        scope: Scope::VIRTUAL,
+        kind: Kind::Servers,
+        default: "none",
+        example: "servers = web.example.com:8080 masq",
+        text: "Real servers that are the addresses of a name: each A record (AAAA below a `virtual6`) is one. A name \
+               that begins with `_`, as `_http._tcp.web.service.consul`, stands for SRV records: they have the ports, \
+               the weights if the line has none, and priorities: servers of another than the best one are backup \
+               servers. The rest of the line is as that of `real`. Name servers are asked again when the records' time \
+               to live is over, not before a second and not after a minute; a change has the effect of a reload: a new \
+               server gets traffic after its first good health check, and one that is gone leaves as `ondown` says. \
+               While no name server answers, the last servers stay (also over a restart), and the log and `status` \
+               say so; an answer without addresses means that there are none. At most 256 servers of a name are used. \
+               The hosts file is not asked.",
+    },
+    Keyword {
+        key: Key::NameServer,
+        name: "nameserver",
+        scope: Scope::GLOBAL,
+        kind: Kind::NameServer,
+        default: "those of /etc/resolv.conf",
+        example: "nameserver = 127.0.0.1:8600",
+        text: "Name server that is asked for the names of `servers` lines. `real` lines ask the machine's resolver.",
+    },
+    Keyword {
         key: Key::Backup,
         name: "backup",
         scope: Scope::REAL,

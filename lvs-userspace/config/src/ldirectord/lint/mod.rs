@@ -6,7 +6,7 @@ mod scopes;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use lvs_api::model::{Method, ServiceId};
+use lvs_api::model::{Family, Method, ServiceId};
 use lvs_dataplane::director::needs_own_port;
 use lvs_health::check::{Check, Kind};
 use lvs_health::model::{Configuration, RealServer, Virtual};
@@ -14,7 +14,7 @@ use lvs_health::model::{Configuration, RealServer, Virtual};
 use super::diagnostic::Diagnostic;
 use super::keywords::Key;
 use super::reader::{File, Section};
-use super::settings::Settings;
+use super::settings::{Settings, Value};
 
 /// Finds what is doubtful; takes servers that are named twice out of the configuration.
 pub(super) fn lint(
@@ -99,6 +99,9 @@ impl Lint<'_> {
 
     fn service(&mut self, service: &Virtual) {
         let line = service.line;
+        if service.servers.is_empty() && self.section.settings.get(Key::Servers).is_some() {
+            return;
+        }
         if service.servers.is_empty() {
             let hint = if service.fallbacks.is_empty() {
                 "add a line real = host:port gate, masq or ipip"
@@ -191,13 +194,8 @@ impl Lint<'_> {
             // A check that asks for something may ask for a role: the writer of a database is down among its readers,
             // and yet serves while there is no other.
             let asks = |server: &RealServer| {
-                let asked = [Key::Request, Key::Receive, Key::ReceiveNot, Key::Status];
                 let external = |check: &Arc<Check>| matches!(check.kind, Kind::External(_));
-                asked
-                    .iter()
-                    .any(|key| self.section.settings.get(*key).is_some())
-                    || self.section.settings.get(Key::Check).is_some()
-                    || server.checks.iter().any(external)
+                self.asks_for_more(server.line) || server.checks.iter().any(external)
             };
             if let Some(server) = same.filter(|server| !asks(server)) {
                 let problem = format!(
@@ -208,7 +206,24 @@ impl Lint<'_> {
                 self.warn(
                     line,
                     problem,
-                    "a server that is down cannot stand in for itself",
+                    "its health checks only ask whether it answers: down, it cannot stand in for itself",
+                );
+            }
+            if let ServiceId::Address { address, .. } = service.id
+                && fallback.id.0.ip() == address.ip()
+            {
+                let line = self.line(match service.id.family() {
+                    Family::Ipv4 => Key::Fallback,
+                    Family::Ipv6 => Key::Fallback6,
+                });
+                let problem = format!(
+                    "the fallback server {} is the virtual address itself",
+                    fallback.id.0
+                );
+                self.warn(
+                    line,
+                    problem,
+                    "127.0.0.1 (IPv6: ::1) stands for this machine itself; a real server has an address of its own",
                 );
             }
         }
@@ -255,11 +270,36 @@ impl Lint<'_> {
         }
     }
 
+    /// Health checks of the server on this line ask for more than an answer: for a role, say.
+    fn asks_for_more(&self, line: usize) -> bool {
+        const ASKED: [Key; 7] = [
+            Key::Request,
+            Key::Receive,
+            Key::ReceiveNot,
+            Key::Row,
+            Key::Status,
+            Key::Check,
+            Key::WeightBy,
+        ];
+        let settings = &self.section.settings;
+        let own = settings
+            .entries()
+            .iter()
+            .find_map(|entry| match &entry.value {
+                Value::Real(real) | Value::Servers(real) if entry.line == line => {
+                    Some(&real.settings)
+                }
+                _ => None,
+            });
+        let mut scopes = std::iter::once(settings).chain(own);
+        scopes.any(|settings| ASKED.iter().any(|key| settings.get(*key).is_some()))
+    }
+
     /// The real line itself names this port.
     fn names_port(&self, line: usize, port: u16) -> bool {
         self.section.settings.entries().iter().any(|entry| {
             entry.line == line
-                && matches!(&entry.value, super::settings::Value::Real(real)
+                && matches!(&entry.value, Value::Real(real)
                     if real.port == Some(super::address::Port::Number(port)))
         })
     }

@@ -112,7 +112,13 @@ fn common(settings: &Settings, diagnostics: &mut Vec<Diagnostic>) {
     for entry in settings.entries() {
         let many = matches!(
             entry.key,
-            Key::Real | Key::Real6 | Key::Check | Key::Execute | Key::Allow | Key::Deny
+            Key::Real
+                | Key::Real6
+                | Key::Servers
+                | Key::Check
+                | Key::Execute
+                | Key::Allow
+                | Key::Deny
         );
         let Some(before) = last.insert(entry.key, entry.line).filter(|_| !many) else {
             continue;

@@ -201,3 +201,42 @@ virtual = 192.0.2.11:80
         );
     }
 }
+
+/// The rhythm of the first server.
+fn rhythm_of(text: &str) -> Rhythm {
+    let reading = super::parse(text);
+    let configuration = reading.configuration.expect("it is right");
+    configuration.virtuals[0].servers[0].rhythm
+}
+
+#[test]
+fn words_of_the_file_win_over_a_preset_wherever_they_stand() {
+    let service = |lines: &str| {
+        format!(
+            "virtual = 192.0.2.10:80\n\treal = 10.0.0.1:80 gate\n\tchecktype = connect\n{lines}"
+        )
+    };
+    for (before, lines, after) in [
+        ("preset = modern\n", "\tfailurecount = 5\n", ""),
+        ("failurecount = 5\npreset = modern\n", "", ""),
+        ("", "\tfailurecount = 5\n", "preset = modern\n"),
+        ("preset = modern\n", "\tfall = 5\n", ""),
+    ] {
+        let found = rhythm_of(&(before.to_owned() + &service(lines) + after));
+        assert_eq!(found.fall, 5, "{before}{lines}{after}");
+    }
+    let millis = |text: &str| {
+        let found = rhythm_of(text);
+        (found.interval.as_millis(), found.fast.as_millis())
+    };
+    let preset = "preset = modern\n".to_owned();
+    assert_eq!(millis(&(preset.clone() + &service(""))), (2000, 500));
+    let quick = preset.clone() + &service("\tinterval = 200ms\n");
+    assert_eq!(millis(&quick), (200, 200), "a preset slows nobody down");
+    let slow = preset.clone() + "fork = yes\n" + &service("\tcheckinterval = 7\n");
+    assert_eq!(millis(&slow), (7000, 500));
+    let timeout = preset + &service("\tnegotiatetimeout = 9\n");
+    let reading = super::parse(&timeout);
+    let check = &reading.configuration.unwrap().virtuals[0].servers[0].checks[0];
+    assert_eq!(check.timeout.as_secs(), 9);
+}

@@ -342,3 +342,47 @@ fn a_database_whose_ondown_is_decided_is_beyond_doubt() {
     let text = "preset = modern\n".to_owned() + &section(&lines);
     assert_eq!(told(&text, Warning), []);
 }
+
+#[test]
+fn a_file_in_ldirectords_words_alone_leads_to_the_preset() {
+    let service = "virtual = 192.0.2.10:80\n\treal = 10.0.0.1:80 gate\n\tchecktype = connect\n";
+    let advice = |text: &str| super::parse(text).advice;
+    let found = advice(service).expect("advice");
+    for word in ["preset = modern", "ondown", "redispatch"] {
+        assert!(found.contains(word), "{found}");
+    }
+    for line in ["preset = modern\n", "ondown = keep\n", "redispatch = no\n"] {
+        assert_eq!(advice(&(line.to_owned() + service)), None, "{line}");
+    }
+    assert_eq!(advice(&(service.to_owned() + "\tondown = reset\n")), None);
+}
+
+#[test]
+fn the_virtual_address_is_no_fallback_and_a_primary_may_be() {
+    let file = |lines: &str| {
+        format!(
+            "virtual = 192.0.2.10:3306\n\treal = 10.0.0.1:3306 masq\n\treal = 10.0.0.2:3306 masq\n\tondown = reset\n{lines}"
+        )
+    };
+    let found = told(
+        &file("\tchecktype = connect\n\tfallback = 192.0.2.10:3306\n"),
+        Warning,
+    );
+    assert!(
+        format!("{found:?}").contains("the virtual address itself"),
+        "{found:?}"
+    );
+    // It is down as one of the readers only.
+    let primary = "\tfallback = 10.0.0.1:3306 masq\n";
+    let role = "\tservice = mysql\n\tlogin = \"check\"\n\trow = \"^1$\"\n";
+    let query = "\trequest = \"SELECT @@global.read_only\"\n";
+    assert_eq!(told(&file(&[primary, role, query].concat()), Warning), []);
+    let plain = file(&[primary, "\tchecktype = connect\n"].concat());
+    let found = told(&plain, Warning);
+    assert!(
+        format!("{found:?}").contains("cannot stand in for itself"),
+        "{found:?}"
+    );
+    let own = plain.replace("10.0.0.1:3306 masq\n\treal", "10.0.0.1:3306 masq checktype=negotiate service=mysql login=\"c\" request=\"SELECT 1\" row=\"^1$\"\n\treal");
+    assert_eq!(told(&own, Warning), []);
+}
