@@ -24,6 +24,7 @@ mod clock;
 mod frame;
 mod maps;
 mod routes;
+mod split;
 mod tables;
 mod verifier;
 mod ways;
@@ -39,7 +40,6 @@ use lvs_common::checksum::Sum;
 use lvs_common::connection::table::{self, Place, Store, Ways};
 use lvs_common::connection::{Key, Kind};
 use lvs_common::family::{V4, V6};
-use lvs_common::forward::{plainly, stages};
 use lvs_common::network::Network;
 use lvs_common::packet::{Header, Packet};
 use lvs_common::tables::Tables;
@@ -52,7 +52,7 @@ use crate::xdp::Xdp;
 #[map]
 static bench: Array<Bench> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
-/// The director behind the harness.
+/// The director behind the harness: its fast path, which calls the stages that the data path has loaded.
 #[xdp]
 pub fn measured(context: XdpContext) -> u32 {
     run(&context, direct)
@@ -109,14 +109,7 @@ pub fn sink(_context: XdpContext) -> u32 {
 
 #[inline(never)]
 fn direct(context: *mut xdp_md) -> u32 {
-    let mut frame = Frame::<Xdp>::new(&XdpContext::new(context));
-    if let Ok(verdict) = plainly(&mut frame, Kernel, act::workspace) {
-        return act::act(verdict);
-    }
-    match act::workspace() {
-        Some(workspace) => act::act(stages(&mut frame, Kernel, workspace)),
-        None => xdp_action::XDP_ABORTED,
-    }
+    split::director(&XdpContext::new(context))
 }
 
 #[inline(never)]

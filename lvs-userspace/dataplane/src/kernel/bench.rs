@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use aya::Ebpf;
+use aya::maps::{Map, MapData, ProgramArray};
 use aya::programs::tc::{self, SchedClassifierLink, TcAttachType};
 use aya::programs::xdp::XdpMode;
 use aya::programs::{SchedClassifier, TestRun as _, TestRunAttrs, TestRunOptions, Xdp};
@@ -12,6 +13,7 @@ use lvs_common::abi::{BENCH_FRAME, Bench, TC_PROGRAM};
 use super::error::{KernelError, load_error, program_error};
 use super::load::{DataPath, load_bench};
 use super::mapping::Mapping;
+use super::stage_programs;
 
 /// Frames that are sent before the next ones are made.
 const BATCH: u32 = 64;
@@ -19,6 +21,8 @@ const BATCH: u32 = 64;
 /// The bench's programs.
 pub struct BenchPrograms {
     ebpf: Ebpf,
+    /// The stages that they call, which the kernel forgets once nobody holds the array.
+    _stages: ProgramArray<MapData>,
     settings: Mapping<Bench>,
 }
 
@@ -49,12 +53,17 @@ impl DataPath {
 impl BenchPrograms {
     /// Opens a data path's maps. Each program is loaded when it is first used.
     pub fn load(path: &DataPath) -> Result<Self, KernelError> {
-        let ebpf = load_bench(path)?;
-        let Some(aya::maps::Map::Array(map)) = ebpf.map("bench") else {
+        let mut ebpf = load_bench(path)?;
+        let stages = stage_programs::lend(&path.ebpf, &mut ebpf)?;
+        let Some(Map::Array(map)) = ebpf.map("bench") else {
             return Err(KernelError::Missing("bench"));
         };
         let settings = Mapping::of(map, "bench")?;
-        Ok(Self { ebpf, settings })
+        Ok(Self {
+            ebpf,
+            _stages: stages,
+            settings,
+        })
     }
 
     /// Settings of the generator, and counts of the sink.

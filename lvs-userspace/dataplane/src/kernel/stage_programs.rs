@@ -4,8 +4,10 @@
 //! through it may still run: each is pinned as long as a program of its version is attached. Every loaded
 //! program has an array of its own, so that at an update neither version ever calls the other's stages.
 
+use std::borrow::BorrowMut;
+
 use aya::Ebpf;
-use aya::maps::{Map, ProgramArray};
+use aya::maps::{Map, MapData, ProgramArray};
 use aya::programs::{Program, ProgramFd};
 use lvs_common::abi::{STAGE_PROGRAMS, TC_STAGE_PROGRAMS, TC_STAGES, XDP_STAGES};
 
@@ -38,12 +40,7 @@ impl StagePrograms {
             let mut map = ebpf.take_map(name).ok_or(KernelError::Missing(name))?;
             let mut array =
                 ProgramArray::try_from(&mut map).map_err(KernelError::map("cannot use", name))?;
-            for (index, program) in (0..).zip(programs) {
-                let program = ebpf.program(program).ok_or(KernelError::Missing(program))?;
-                array
-                    .set(index, fd(program)?, 0)
-                    .map_err(KernelError::map("cannot fill", name))?;
-            }
+            fill(&mut array, name, programs, ebpf)?;
             pins.push(pin(&map, name, directory)?);
         }
         Ok(Self { pins })
@@ -58,6 +55,33 @@ impl StagePrograms {
         }
         Ok(())
     }
+}
+
+/// Has the programs of another object call the stages of a loaded one, until the array is dropped that is returned.
+pub(super) fn lend(from: &Ebpf, to: &mut Ebpf) -> Result<ProgramArray<MapData>, KernelError> {
+    let map = to
+        .take_map(XDP_STAGES)
+        .ok_or(KernelError::Missing(XDP_STAGES))?;
+    let mut array =
+        ProgramArray::try_from(map).map_err(KernelError::map("cannot use", XDP_STAGES))?;
+    fill(&mut array, XDP_STAGES, STAGE_PROGRAMS, from)?;
+    Ok(array)
+}
+
+/// Fills an array with programs of a loaded object.
+fn fill<M: BorrowMut<MapData>>(
+    array: &mut ProgramArray<M>,
+    name: &'static str,
+    programs: [&'static str; 2],
+    ebpf: &Ebpf,
+) -> Result<(), KernelError> {
+    for (index, program) in (0..).zip(programs) {
+        let program = ebpf.program(program).ok_or(KernelError::Missing(program))?;
+        array
+            .set(index, fd(program)?, 0)
+            .map_err(KernelError::map("cannot fill", name))?;
+    }
+    Ok(())
 }
 
 fn fd(program: &Program) -> Result<&ProgramFd, KernelError> {
