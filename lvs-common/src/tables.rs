@@ -43,6 +43,8 @@ pub trait Tables: Walk + Secrets + Loads + Clients + Store<V4> + Store<V6> {
     fn option(self, bit: u32) -> bool;
     /// A word of the address filter.
     fn addr_filter(self, word: usize) -> u64;
+    /// A word of the filter of this host's own addresses.
+    fn own_filter(self, word: usize) -> u64;
     /// Index of the service with exactly this key.
     fn service(self, key: &ServiceKey) -> Option<u32>;
     /// The rule for a mark that packets find by exactly this key.

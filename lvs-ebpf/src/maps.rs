@@ -32,7 +32,7 @@ pub(crate) struct Set<F: lvs_common::family::Family> {
     pub(crate) ways: [Entry<F>; WAYS as usize],
 }
 
-/// The address filter as one value.
+/// A filter of addresses as one value.
 #[repr(transparent)]
 pub(crate) struct AddrFilter(pub(crate) [u64; ADDR_FILTER_WORDS]);
 
@@ -57,6 +57,7 @@ shared! {
     loads: Load, MAX_SERVERS;
     syn_retries: u32, MAX_SERVERS;
     addr_filter: AddrFilter, 1;
+    own_filter: AddrFilter, 1;
     filters: Filter, MAX_FILTERS;
     filter_nodes: FilterNode, DEFAULT_FILTER_NODES;
     clients: ClientSet, CLIENT_SETS;

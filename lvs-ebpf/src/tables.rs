@@ -215,6 +215,14 @@ impl Tables for Kernel {
     }
 
     #[inline(always)]
+    fn own_filter(self, word: usize) -> u64 {
+        maps::own_filter
+            .get(0)
+            .and_then(|filter| filter.0.get(word & (ADDR_FILTER_WORDS - 1)).copied())
+            .unwrap_or(0)
+    }
+
+    #[inline(always)]
     fn service(self, key: &ServiceKey) -> Option<u32> {
         // SAFETY: the element may be reused while it is read; the plan's own key tells.
         unsafe { maps::services.get(key) }.copied()

@@ -24,6 +24,8 @@ pub const SERVERS: &str = "servers";
 pub const HOPS: &str = "hops";
 /// Hash whose keys ([`super::HostAddress`], interface 0) are the director's own addresses, written by the daemon.
 pub const OWN_HOSTS: &str = "own_hosts";
+/// [`super::ADDR_FILTER_WORDS`] words (`u64`) of a filter of the addresses in [`OWN_HOSTS`], written by the daemon.
+pub const OWN_FILTER: &str = "own_filter";
 /// LRU hash whose keys ([`super::HostAddress`]) are the neighbours that replies need and the kernel does not know,
 /// written by the program and removed by the daemon, which has the kernel find them.
 pub const NEIGHBOUR_REQUESTS: &str = "neighbour_requests";

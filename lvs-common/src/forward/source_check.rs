@@ -18,7 +18,7 @@
 use super::client_route::{self, NOT_ASKED};
 use super::upper_device::device;
 use super::work::Work;
-use crate::abi::{HostAddress, Interface};
+use crate::abi::{HostAddress, Interface, addr_filter_bit};
 use crate::connection::{Client, Direction, Protocol, Signal};
 use crate::ethernet::{Tags, UNTAGGED};
 use crate::network::Network;
@@ -127,9 +127,14 @@ pub(super) fn is_own<F: Network, T: Tables>(
     if flags & Interface::ACCEPT_LOCAL != 0 {
         return false;
     }
-    F::same([source, source], [destination, destination])
-        || tables.is_own_address(&HostAddress {
-            address: F::widen(*source),
+    if F::same([source, source], [destination, destination]) {
+        return true;
+    }
+    let address = F::widen(*source);
+    let (word, bit) = addr_filter_bit(&address);
+    tables.own_filter(word) >> bit & 1 != 0
+        && tables.is_own_address(&HostAddress {
+            address,
             family: u32::from(F::NUMBER),
             interface: 0,
         })

@@ -647,6 +647,15 @@ impl Tables for &Director {
     fn upper_device(self, key: &UpperKey) -> Option<u32> {
         self.upper_devices.get(key).copied()
     }
+    fn own_filter(self, word: usize) -> u64 {
+        let bits = self
+            .own_addresses
+            .iter()
+            .map(|own| addr_filter_bit(&own.address));
+        bits.filter(|bit| bit.0 == word)
+            .fold(0, |all, (_, bit)| all | 1 << bit)
+    }
+
     fn is_own_address(self, address: &HostAddress) -> bool {
         self.own_addresses.contains(address)
     }

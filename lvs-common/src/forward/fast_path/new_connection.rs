@@ -4,7 +4,7 @@
 use super::packet::{Arrival, PlainPacket, reachable};
 use super::send::{Departure, Route, finish};
 use crate::abi::{Interface, Member, Method, Plan};
-use crate::connection::table::{self, New, Place, Store, Survey};
+use crate::connection::table::{self, Place, Store};
 use crate::connection::{FirstState, Kind, Protocol, Record, Signal, tcp};
 use crate::forward::filter::{self, Judgement};
 use crate::forward::service::{flow, plain_service};
@@ -72,6 +72,9 @@ fn open<'a, F: Network, P: Packet, T: Tables + Store<F> + 'a>(
         }
     }
     let pick = scheduler::pick_fast(tables, plan, &flow(&key, hash))?;
+    // The set is on its way from memory while the rest is done; behind the pick, whose atomic instruction would wait
+    // for it.
+    table::fetch::<F, T>(tables, Place::of(hash, Store::<F>::sets(tables)));
     work.key = key;
     let nat = Method::from_raw(pick.member.method) == Method::Nat;
     let admitted = admit(routes, tables, packet, nat, work);
@@ -86,7 +89,7 @@ fn open<'a, F: Network, P: Packet, T: Tables + Store<F> + 'a>(
 
 /// Accepts the source of a new connection whose key the work has, and finds the way of its replies. False: whatever
 /// is not plain is judged anew by the stages.
-#[inline(never)]
+#[inline(always)]
 fn admit<F: Network, R: Routes, T: Tables>(
     routes: R,
     tables: T,
@@ -145,25 +148,22 @@ fn insert<'a, F: Network, P: Packet, T: Tables + Store<F> + 'a>(
     }
     let state = FirstState::after(packet.protocol, packet.signal, method);
     let Work { new, way, .. } = work;
-    *new = New {
-        key: packet.key(Kind::Request, headers),
-        record: Record::new(index, server.service, method),
-        client: *way,
-        partner: table::alone(packet.now),
-        state: state.number,
-        half_open: state.half_open,
-        pinned: false,
-        now: packet.now,
-        timeout: packet.timeout(state.number),
-        survey: Survey::default(),
-    };
+    // All but the survey, which whoever makes one begins anew.
+    new.key = packet.key(Kind::Request, headers);
+    new.record = Record::new(index, server.service, method);
+    new.client = *way;
+    new.partner = table::alone(packet.now);
+    new.state = state.number;
+    new.half_open = state.half_open;
+    new.pinned = false;
+    new.now = packet.now;
+    new.timeout = packet.timeout(state.number);
     let place = Place::of(hash, Store::<F>::sets(tables));
     if method == Method::Nat {
         new.into_replies(server);
         let hash = new.key.hash(tables);
         let replies = Place::of(hash, Store::<F>::sets(tables));
-        // Both at once: the atomic instructions of an insertion wait for all that was asked for before.
-        table::fetch::<F, T>(tables, place);
+        // The atomic instructions of an insertion wait for all that was asked for before.
         table::fetch::<F, T>(tables, replies);
         let reply = table::insert_at_once::<F, T>(tables, replies, new)?;
         new.key = packet.key(Kind::Request, headers);

@@ -2,17 +2,12 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use lvs_api::mark::Network;
-use lvs_common::abi::{ADDR_FILTER_WORDS, Address, addr_filter_bit};
+use lvs_common::abi::Address;
 
 use crate::address::widen;
 use crate::kernel::Maps;
-
-/// Words of the filter.
-#[expect(clippy::cast_possible_truncation, reason = "a small constant")]
-const WORDS: u32 = ADDR_FILTER_WORDS as u32;
 
 /// Bits of a network's addresses beyond its prefix at most: with more, the filter holds every address. It has
 /// 131,072 bits.
@@ -48,24 +43,14 @@ impl AddressFilter {
 
     /// From now on the program looks at packets from and to this address.
     pub(super) fn add(&self, address: &Address) {
-        let (word, bit) = addr_filter_bit(address);
-        let word = u32::try_from(word).ok();
-        if let Some(word) = word.and_then(|word| self.maps.addr_filter.double_word(word, 0)) {
-            word.fetch_or(1 << bit, Ordering::Release);
-        }
+        self.maps.addr_filter.add(address);
     }
 
     /// From now on the program looks at packets to every address of a network.
     pub(super) fn add_network(&self, network: Network) {
         match addresses(network) {
             Some(addresses) => addresses.for_each(|address| self.add(&address)),
-            None => {
-                for index in 0..WORDS {
-                    if let Some(word) = self.maps.addr_filter.double_word(index, 0) {
-                        word.store(u64::MAX, Ordering::Release);
-                    }
-                }
-            }
+            None => self.maps.addr_filter.fill(),
         }
     }
 
@@ -80,28 +65,18 @@ impl AddressFilter {
 
     /// Writes the filter anew, of exactly these addresses and networks.
     pub(super) fn rebuild(&mut self, single: &[Address], networks: impl Iterator<Item = Network>) {
-        let mut words = vec![0u64; ADDR_FILTER_WORDS];
-        let mut add = |address: &Address| {
-            let (word, bit) = addr_filter_bit(address);
-            if let Some(word) = words.get_mut(word) {
-                *word |= 1 << bit;
-            }
-        };
-        single.iter().for_each(&mut add);
+        let mut wanted = single.to_vec();
         let mut all = false;
         for network in networks {
             match addresses(network) {
-                Some(addresses) => addresses.for_each(|address| add(&address)),
+                Some(addresses) => wanted.extend(addresses),
                 None => all = true,
             }
         }
         if all {
-            words.fill(u64::MAX);
-        }
-        for (index, word) in (0..).zip(words) {
-            if let Some(place) = self.maps.addr_filter.double_word(index, 0) {
-                place.store(word, Ordering::Relaxed);
-            }
+            self.maps.addr_filter.fill();
+        } else {
+            self.maps.addr_filter.replace(&wanted);
         }
         self.stale = false;
     }

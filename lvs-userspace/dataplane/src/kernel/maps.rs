@@ -8,6 +8,7 @@ use lvs_common::abi::{
 };
 use lvs_common::family::{Family, V4, V6};
 
+use super::address_bits::AddressBits;
 use super::bpffs::Directory;
 use super::clients::ClientTable;
 use super::entry_mapping::EntryMapping;
@@ -43,7 +44,7 @@ pub struct Maps {
     pub source_pools: Mapping<SourcePool>,
     pub loads: Mapping<Load>,
     pub syn_retries: Mapping<u32>,
-    pub addr_filter: Mapping<u64>,
+    pub addr_filter: AddressBits,
     pub filters: Mapping<Filter>,
     pub filter_nodes: Mapping<FilterNode>,
     /// The clients whose connections or packets are limited.
@@ -117,7 +118,7 @@ impl Maps {
             source_pools: mapping(ebpf, abi::SOURCE_POOLS)?,
             loads: mapping(ebpf, abi::LOADS)?,
             syn_retries: mapping(ebpf, abi::SYN_RETRIES)?,
-            addr_filter: mapping(ebpf, abi::ADDR_FILTER)?,
+            addr_filter: AddressBits(mapping(ebpf, abi::ADDR_FILTER)?),
             connections4: entries(ebpf, abi::CONNECTIONS4)?,
             connections6: entries(ebpf, abi::CONNECTIONS6)?,
             server_counters: Counters::new(
@@ -137,7 +138,10 @@ impl Maps {
             probes: Probes::take(map(ebpf, abi::PROBES)?)?,
             interfaces: InterfaceTable::take(map(ebpf, abi::INTERFACES)?)?,
             upper_devices: UpperDevices::take(map(ebpf, abi::UPPER_DEVICES)?)?,
-            own_hosts: OwnHosts::take(map(ebpf, abi::OWN_HOSTS)?)?,
+            own_hosts: OwnHosts::take(
+                map(ebpf, abi::OWN_HOSTS)?,
+                AddressBits(mapping(ebpf, abi::OWN_FILTER)?),
+            )?,
             neighbour_requests: NeighbourRequests::take(map(ebpf, abi::NEIGHBOUR_REQUESTS)?)?,
             lost_frames: LostFrames::take(map(ebpf, abi::LOST_FRAMES)?)?,
             not_sent: Mapping::of(&not_sent, "not_sent")?,

@@ -1,6 +1,7 @@
 //! The only folder with aya and with `unsafe`: loads and attaches the program, pins and adopts what
 //! the data path consists of, and shows the maps as typed memory.
 
+mod address_bits;
 mod attach;
 mod bench;
 mod bpffs;
@@ -34,6 +35,7 @@ mod trace;
 mod upper_devices;
 mod wire;
 
+pub use address_bits::AddressBits;
 pub use bench::{BenchPrograms, TcAttachment};
 pub use bpffs::Directory;
 pub use clients::{ClientSlot, ClientTable, MappedSet};

@@ -7,6 +7,7 @@ use aya::maps::{HashMap, Map, MapData};
 use lvs_common::abi::{self, HostAddress};
 use parking_lot::Mutex;
 
+use super::address_bits::AddressBits;
 use super::error::KernelError;
 use super::wire::Wire;
 use crate::address::{narrow, widen};
@@ -16,34 +17,56 @@ pub struct OwnHosts(Mutex<Table>);
 
 struct Table {
     map: HashMap<MapData, Wire<HostAddress>, u32>,
+    /// Lets through every address in the map.
+    filter: AddressBits,
     /// What is in the map.
     written: BTreeSet<IpAddr>,
 }
 
 impl OwnHosts {
-    pub(super) fn take(map: Map) -> Result<Self, KernelError> {
+    pub(super) fn take(map: Map, filter: AddressBits) -> Result<Self, KernelError> {
         let map: HashMap<_, Wire<HostAddress>, u32> =
             HashMap::try_from(map).map_err(KernelError::map("cannot use", abi::OWN_HOSTS))?;
         let found = map.keys().filter_map(Result::ok);
         let written = found
             .map(|Wire(host)| narrow(&host.address, if host.family == 4 { 4 } else { 6 }))
             .collect();
-        Ok(Self(Mutex::new(Table { map, written })))
+        let table = Table {
+            map,
+            filter,
+            written,
+        };
+        // The daemon that wrote the map may not have known of the filter.
+        table.write_filter();
+        Ok(Self(Mutex::new(table)))
     }
 
     /// Makes the map hold exactly these addresses.
     pub fn write(&self, addresses: &BTreeSet<IpAddr>) -> Result<(), KernelError> {
         let error = || KernelError::map("cannot write", abi::OWN_HOSTS);
-        let Table { map, written } = &mut *self.0.lock();
-        for &address in addresses.difference(&written.clone()) {
-            map.insert(key(address), 0, 0).map_err(error())?;
-            written.insert(address);
+        let table = &mut *self.0.lock();
+        for &address in addresses.difference(&table.written.clone()) {
+            table.filter.add(&widen(address));
+            table.map.insert(key(address), 0, 0).map_err(error())?;
+            table.written.insert(address);
         }
-        for address in &written.clone() - addresses {
-            map.remove(&key(address)).map_err(error())?;
-            written.remove(&address);
+        let gone = &table.written.clone() - addresses;
+        for address in &gone {
+            table.map.remove(&key(*address)).map_err(error())?;
+            table.written.remove(address);
+        }
+        if !gone.is_empty() {
+            table.write_filter();
         }
         Ok(())
+    }
+}
+
+impl Table {
+    /// Has the filter let through the addresses in the map, and no others.
+    fn write_filter(&self) {
+        let addresses: Vec<_> = self.written.iter().copied().map(widen).collect();
+        self.filter.replace(&addresses);
     }
 }
 
