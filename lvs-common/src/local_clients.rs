@@ -168,7 +168,12 @@ fn pick<T: LocalTables>(tables: T, plan: &Plan, to: &ServiceKey) -> Option<u32> 
     tables.with_search(|search| {
         if matches!(
             Pick::from_raw(plan.pick),
-            Pick::Least | Pick::WeightedLeast | Pick::ShortestDelay | Pick::NeverQueue
+            Pick::Least
+                | Pick::WeightedLeast
+                | Pick::ShortestDelay
+                | Pick::NeverQueue
+                | Pick::Locality
+                | Pick::LocalitySet
         ) {
             return draw(tables, plan, &mut search.draw);
         }
@@ -181,7 +186,7 @@ fn pick<T: LocalTables>(tables: T, plan: &Plan, to: &ServiceKey) -> Option<u32> 
             hash: tables.random(),
         };
         search.search = Search::new(NO_SERVER);
-        let (_, member) = scheduler::pick(tables, plan, &flow, &mut search.search)?;
+        let (_, member) = scheduler::pick_unremembered(tables, plan, &flow, &mut search.search)?;
         Some(member.server)
     })?
 }

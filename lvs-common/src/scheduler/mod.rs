@@ -132,8 +132,26 @@ pub fn pick<'a, T: Tables + 'a>(
     flow: &Flow,
     search: &mut Search,
 ) -> Option<(u32, &'a Member)> {
+    if matches!(
+        Pick::from_raw(plan.pick),
+        Pick::Locality | Pick::LocalitySet
+    ) {
+        let place = locality::pick(tables, plan, flow, search)?;
+        return Some((place, tables.member(place)?));
+    }
+    pick_unremembered(tables, plan, flow, search)
+}
+
+/// The same by the schedulers that remember nothing of a destination; none by the others.
+#[inline(always)]
+pub fn pick_unremembered<'a, T: Tables + 'a>(
+    tables: T,
+    plan: &'a Plan,
+    flow: &Flow,
+    search: &mut Search,
+) -> Option<(u32, &'a Member)> {
     let (method, count) = match Pick::from_raw(plan.pick) {
-        Pick::Nothing => return None,
+        Pick::Nothing | Pick::Locality | Pick::LocalitySet => return None,
         Pick::Rotate => (Method::Rotate, plan.slot_count),
         Pick::Least => (Method::Best(Measure::Connections), plan.member_count),
         Pick::WeightedLeast => (Method::Best(Measure::Weighted), plan.member_count),
@@ -142,10 +160,6 @@ pub fn pick<'a, T: Tables + 'a>(
         Pick::Failover => (Method::Best(Measure::Weight), plan.member_count),
         Pick::Overflow => (Method::Best(Measure::WeightUnlessFull), plan.member_count),
         Pick::TwoRandom => (Method::TwoRandom, plan.slot_count.saturating_mul(2)),
-        Pick::Locality | Pick::LocalitySet => {
-            let place = locality::pick(tables, plan, flow, search)?;
-            return Some((place, tables.member(place)?));
-        }
         Pick::SourceHash => (Method::Source, plan.slot_count),
         Pick::DestinationHash => (Method::Destination, plan.slot_count),
         Pick::Maglev => (Method::Maglev, plan.slot_count),

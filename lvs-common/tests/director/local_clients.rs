@@ -103,6 +103,8 @@ fn schedulers_that_count_connections_draw_by_weight() {
         Pick::WeightedLeast,
         Pick::ShortestDelay,
         Pick::NeverQueue,
+        Pick::Locality,
+        Pick::LocalitySet,
     ] {
         draws_by_weight(pick);
     }

@@ -98,7 +98,7 @@ pub(crate) struct Arguments {
     /// address instead, and speaks with that directly: the server has to answer at its own address, whatever the
     /// forwarding method. TCP and UDP, in the director's own network namespace (no containers), when the socket is
     /// connected; connections that exist stay. All of them are one client to persistence, sh and mh; with lc, wlc,
-    /// sed and nq the server is drawn by weight. They are counted as connections, without packets; filters and the services of
+    /// sed, nq, lblc and lblcr the server is drawn by weight. They are counted as connections, without packets; filters and the services of
     /// firewall marks do not apply. Needs a cgroup2 file system.
     #[arg(
         long,
