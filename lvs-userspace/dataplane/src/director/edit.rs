@@ -31,7 +31,9 @@ impl Director {
                 }
             }
         }
-        self.follow();
+        if moves_servers(edit) {
+            self.follow();
+        }
         Ok(())
     }
 
@@ -59,11 +61,15 @@ impl Director {
         &mut self,
         changes: impl IntoIterator<Item = (ServiceId, &'a [Edit])>,
     ) -> Vec<Result<(), Refusal>> {
-        let outcomes = changes
-            .into_iter()
-            .map(|(id, edits)| self.edit_service(&id, edits));
+        let mut moved = false;
+        let outcomes = changes.into_iter().map(|(id, edits)| {
+            moved |= edits.iter().any(moves_servers);
+            self.edit_service(&id, edits)
+        });
         let outcomes = outcomes.collect();
-        self.follow();
+        if moved {
+            self.follow();
+        }
         outcomes
     }
 
@@ -176,4 +182,9 @@ impl Director {
         }
         rules.iter().try_for_each(|rule| self.set_mark(rule))
     }
+}
+
+/// True if a change may add or remove an address of real servers; weights and settings do not.
+const fn moves_servers(edit: &Edit) -> bool {
+    !matches!(edit, Edit::EditServer { .. } | Edit::EditService { .. })
 }

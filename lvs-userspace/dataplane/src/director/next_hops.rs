@@ -109,11 +109,14 @@ impl NextHops {
         self.followed.subscribe()
     }
 
-    /// From now on exactly these addresses have to be resolved.
-    pub(super) fn follow(&self, addresses: BTreeSet<IpAddr>) {
+    /// From now on exactly these addresses have to be resolved; they are in order. There may be many, and an edit
+    /// changes one of them, or none.
+    pub(super) fn follow<I: Iterator<Item = IpAddr>>(&self, addresses: impl Fn() -> I) {
         self.followed.send_if_modified(|followed| {
-            let changed = *followed != addresses;
-            *followed = addresses;
+            let changed = !followed.iter().copied().eq(addresses());
+            if changed {
+                *followed = addresses().collect();
+            }
             changed
         });
     }
@@ -139,8 +142,12 @@ impl NextHops {
             .by_address
             .values()
             .filter(|hop| !hop.local && hop.number != 0);
-        hops.filter_map(|hop| Some(self.maps.hops.read(hop.number)?.interface))
-            .collect()
+        let interfaces = hops.filter_map(|hop| Some(self.maps.hops.read(hop.number)?.interface));
+        // Many hops, few interfaces: a set that is collected would be sorted first.
+        interfaces.fold(BTreeSet::new(), |mut set, interface| {
+            set.insert(interface);
+            set
+        })
     }
 
     /// Followed addresses without a hop.

@@ -77,11 +77,6 @@ impl Director {
 
     /// Has the addresses of the configured servers resolved, and no others.
     pub(super) fn follow(&self) {
-        self.hops.follow(
-            self.servers
-                .configured()
-                .map(|(_, address)| address)
-                .collect(),
-        );
+        self.hops.follow(|| self.servers.configured_hosts());
     }
 }

@@ -120,6 +120,15 @@ impl Servers {
         self.trash.contains(index)
     }
 
+    /// Addresses of the hosts of all configured servers, in order, each once.
+    pub(super) fn configured_hosts(&self) -> impl Iterator<Item = IpAddr> {
+        let servers = self.of_host.iter();
+        let configured = servers.filter(|(_, index)| !self.is_deleted(*index));
+        let mut last = None;
+        configured
+            .filter_map(move |(host, _)| (last.replace(*host) != Some(*host)).then_some(*host))
+    }
+
     /// Indexes of all servers.
     pub(super) fn indexes(&self) -> impl Iterator<Item = u32> {
         self.by_index.keys().copied()
