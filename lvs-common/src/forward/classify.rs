@@ -13,7 +13,7 @@ use super::transport::transport;
 use super::work::Work;
 use crate::connection::table::{Place, Store, Ways};
 use crate::connection::{Kind, Record, Signal, tcp};
-use crate::network::Network;
+use crate::network::{Network, Part};
 use crate::packet::Packet;
 use crate::scheduler::NO_SERVER;
 use crate::tables::Tables;
@@ -39,7 +39,11 @@ pub(super) fn classify<F: Network, P: Packet, T: Tables + Store<F>>(
     let datagram = &work.forward.datagram;
     work.forward.wire = Wire::one(datagram.length());
     if datagram.protocol == F::ICMP {
-        return Stage::Icmp;
+        return if datagram.part == Part::Later {
+            Stage::IcmpFragment
+        } else {
+            Stage::Icmp
+        };
     }
     let to_virtual = matches_filter(tables, &F::widen(datagram.destination));
     if !to_virtual && !matches_filter(tables, &F::widen(datagram.source)) {

@@ -50,6 +50,8 @@
 //!  ResetServer ──► reset ────────► ToServer · Reset
 //!  Ended ────────► the verdict that the stage left; a fragment without ports is held and comes again
 //!
+//!  IcmpFragment, a later fragment, goes by `icmp_fragment` instead of related_icmp.
+//!
 //!  classify asks `filter` about each packet of a connection whose client's packets are limited, schedule about each
 //!  packet of none: both are Ended where it refuses.
 //! ```
@@ -72,6 +74,7 @@ mod find;
 mod fragmentation;
 mod icmp_answer;
 mod icmp_error;
+mod icmp_fragment;
 mod insert;
 mod mark;
 mod new_entry;
@@ -312,6 +315,9 @@ fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
     if stage == Stage::Icmp {
         stage = related_icmp::related_icmp(packet, tables, work);
     }
+    if stage == Stage::IcmpFragment {
+        stage = icmp_fragment::icmp_fragment(tables, work);
+    }
     if stage == Stage::SynRetry {
         stage = syn_retry::syn_retry(tables, work);
     }
@@ -387,6 +393,7 @@ fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
         Stage::Reply | Stage::ProbeAnswer => probe_answer::probe_answer(packet, tables, work),
         Stage::Ended => work.verdict,
         Stage::Icmp
+        | Stage::IcmpFragment
         | Stage::SynRetry
         | Stage::Orphan
         | Stage::ResetServer

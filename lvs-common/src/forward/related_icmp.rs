@@ -4,6 +4,7 @@ use super::addr_filter::matches_filter;
 use super::client_route;
 use super::context::Route;
 use super::find::{client, find};
+use super::icmp_fragment;
 use super::probe_answer;
 use super::source_translation;
 use super::stage::Stage;
@@ -41,10 +42,13 @@ fn relay<F: Network, P: Packet, T: Tables + Store<F>>(
 ) -> Option<Stage> {
     let datagram = &work.forward.datagram;
     let icmp: &Icmp = packet.header(datagram.transport)?;
-    if datagram.part != Part::Whole || work.forward.ethernet.is_for_group() {
+    if work.forward.ethernet.is_for_group() {
         return None;
     }
     if !F::is_icmp_error(icmp.kind) {
+        if datagram.part != Part::Whole {
+            return None;
+        }
         probe_answer::echo_key(packet, work)?;
         return Some(Stage::ProbeAnswer);
     }
@@ -93,6 +97,7 @@ fn relay<F: Network, P: Packet, T: Tables + Store<F>>(
     if !table::unchanged(&connection.slot) {
         return None;
     }
+    icmp_fragment::remember(tables, work, icmp_fragment::TO_CLIENT);
     if client_route::ready(packet.routes(), tables, work, P::BUFFER) == Stage::Ended {
         return Some(Stage::Ended);
     }
@@ -113,6 +118,7 @@ fn to_real_server<F: Network, P: Packet, T: Tables + Store<F>>(
         reason: Reason::IcmpToServer,
         ..Route::new(u32::from(record.server), method)
     };
+    let mut fragments = 0;
     if method == Method::Nat && work.forward.datagram.hop_limit > 1 {
         let address = F::narrow(&server.address);
         let mut ports = work.key.ports.reversed();
@@ -131,6 +137,7 @@ fn to_real_server<F: Network, P: Packet, T: Tables + Store<F>>(
             // It may have no way to where the error comes from, if it has none to the client.
             if translated != client {
                 sender = translated;
+                fragments = icmp_fragment::FROM_TRANSLATED;
             }
             client = translated;
             work.forward.rewrite.source = sender;
@@ -140,6 +147,7 @@ fn to_real_server<F: Network, P: Packet, T: Tables + Store<F>>(
         let change = F::difference(work.forward.datagram.addresses(), [&sender, &address]);
         patch_pseudo::<F, P>(packet, work, change)?;
     }
+    icmp_fragment::remember(tables, work, fragments);
     let (service, server) = (u32::from(record.service), u32::from(record.server));
     tables.count_in(service, server, work.forward.wire.traffic, false);
     Some(Stage::ToServer)

@@ -5,6 +5,8 @@
 pub enum Stage {
     /// ICMP: see whether it is an error about a connection.
     Icmp,
+    /// A later fragment of an ICMP message.
+    IcmpFragment,
     /// A repeated SYN: its connection waits for the answer to one.
     SynRetry,
     /// Of a connection whose server is deleted or down.

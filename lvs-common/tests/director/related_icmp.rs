@@ -144,3 +144,119 @@ fn an_error_does_not_change_its_connections_state() {
     director.handle(&Draft::icmp(ROUTER[0], VIRTUAL[0], TOO_BIG[0], about).frame());
     assert_eq!(before, (director.states(), director.connections(0)));
 }
+
+/// An error in three pieces, of which the first has the headers of the packet that it is about.
+fn pieces(error: &Draft) -> [Draft; 3] {
+    let piece = |fragment| error.clone().with(|error| error.fragment = Some(fragment));
+    [piece((0, 88)), piece((88, 48)), piece((136, 32))]
+}
+
+/// An error that quotes more of the packet than its headers.
+fn long(from: &str, to: &str, kind: (u8, u8, u32), mut about: Vec<u8>) -> Draft {
+    about.resize(160, 0x77);
+    Draft::icmp(from, to, kind, about)
+}
+
+#[test]
+fn fragments_of_an_error_follow_the_first_one_to_the_real_server() {
+    for protocol in PROTOCOLS {
+        for family in 0..2 {
+            let (client, to, real) = (CLIENT[family], VIRTUAL[family], REAL[family]);
+            let error = |about| long(ROUTER[family], to, TOO_BIG[family], about);
+            for method in [Method::Direct, Method::Tunnel, Method::Nat] {
+                let director = connected(protocol, family, method);
+                let sent = pieces(&error(quoted(protocol, to, client)));
+                // Cut from the error as it has to be: its checksum is right once it is whole again.
+                let expected = match method {
+                    Method::Nat => {
+                        let about = quoted(protocol, real, client);
+                        pieces(&long(ROUTER[family], real, TOO_BIG[family], about))
+                    }
+                    _ => sent.clone(),
+                };
+                for (piece, expected) in sent.iter().zip(expected) {
+                    let (verdict, after) = director.handle(&piece.frame());
+                    assert_eq!(verdict.reason(), Some(Reason::IcmpToServer), "{method:?}");
+                    let expected = expected.forwarded();
+                    if method == Method::Tunnel {
+                        assert!(after.ends_with(&expected.packet()));
+                    } else {
+                        assert_eq!(after, expected.frame(), "{protocol:?} {method:?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn fragments_of_an_error_follow_the_first_one_to_the_client() {
+    for protocol in PROTOCOLS {
+        for family in 0..2 {
+            let (client, to, real) = (CLIENT[family], VIRTUAL[family], REAL[family]);
+            let director = connected(protocol, family, Method::Nat);
+            let sent = long(
+                real,
+                client,
+                TOO_BIG[family],
+                quoted(protocol, client, real),
+            );
+            let expected = long(to, client, TOO_BIG[family], quoted(protocol, client, to));
+            for (piece, expected) in pieces(&sent).iter().zip(pieces(&expected)) {
+                let (verdict, after) = director.handle(&piece.frame());
+                let first = piece.fragment == Some((0, 88));
+                let reason = if first {
+                    Reason::IcmpToClient
+                } else {
+                    Reason::NatReply
+                };
+                assert_eq!(verdict.reason(), Some(reason));
+                assert_eq!(after, expected.returned().frame(), "{protocol:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_fragment_whose_first_one_is_not_known_is_the_kernels() {
+    for family in 0..2 {
+        let director = connected(Protocol::Tcp, family, Method::Nat);
+        let about = quoted(Protocol::Tcp, VIRTUAL[family], CLIENT[family]);
+        let error = long(ROUTER[family], VIRTUAL[family], TOO_BIG[family], about);
+        let [first, second, third] = pieces(&error);
+        let passed = |piece: &Draft| {
+            let (verdict, after) = director.handle(&piece.frame());
+            assert_eq!(
+                (verdict.action(), verdict.reason()),
+                (Action::Pass, Some(Reason::IcmpOther))
+            );
+            assert_eq!(after, piece.frame());
+        };
+        passed(&second);
+        director.handle(&first.frame());
+        // Of another packet, and of one that is no error.
+        passed(&second.with(|piece| piece.identification ^= 1));
+        let echo = ([8, 128][family], 0, 1);
+        for piece in pieces(&long(CLIENT[family], VIRTUAL[family], echo, Vec::new())) {
+            passed(&piece.with(|piece| piece.identification ^= 2));
+        }
+        // Its connection is over.
+        director.pass_time(1_000);
+        passed(&third);
+    }
+}
+
+#[test]
+fn a_fragment_of_an_error_whose_time_is_up_is_dropped() {
+    for method in [Method::Direct, Method::Nat] {
+        let director = connected(Protocol::Tcp, 0, method);
+        let about = quoted(Protocol::Tcp, VIRTUAL[0], CLIENT[0]);
+        let [first, later, _] = pieces(&long(ROUTER[0], VIRTUAL[0], TOO_BIG[0], about));
+        director.handle(&first.frame());
+        let (verdict, _) = director.handle(&later.with(|piece| piece.ttl = 1).frame());
+        assert_eq!(
+            (verdict.action(), verdict.reason()),
+            (Action::Drop, Some(Reason::Unanswerable))
+        );
+    }
+}

@@ -380,6 +380,47 @@ fn icmp_errors_follow_a_translated_connection_in_both_directions() {
 }
 
 #[test]
+fn fragments_of_icmp_errors_follow_a_translated_connection() {
+    const TOO_BIG: [(u8, u8, u32); 2] = [(3, 4, 1400), (2, 0, 1400)];
+    let long = |from: &str, to: &str, family: usize, mut about: Vec<u8>| {
+        about.resize(160, 0x77);
+        Draft::icmp(from, to, TOO_BIG[family], about)
+    };
+    let pieces = |error: Draft| {
+        [(0, 96), (96, 72)]
+            .map(|fragment| error.clone().with(|error| error.fragment = Some(fragment)))
+    };
+    for family in 0..2 {
+        let protocol = Protocol::Tcp;
+        let (client, real, router) = (CLIENT[family], REAL[family], ROUTER[family]);
+        let collided = shared(protocol, family);
+        ask(&collided, &draft(protocol, client, FIRST[family]), real);
+        let full = full(protocol, family, pool(OWN[family], 1, (2000, 2999)));
+        for (director, to) in [(collided, SECOND[family]), (full, FIRST[family])] {
+            let seen = ask(&director, &draft(protocol, client, to), real);
+            let seen_text = seen.to_string();
+            let sent = long(router, to, family, quoted(protocol, to, client));
+            let about = quoted(protocol, real, &seen_text);
+            let expected = long(router, real, family, about).with(|error| {
+                if seen.ip() != at(client).ip() {
+                    error.from = seen;
+                }
+            });
+            for (piece, expected) in pieces(sent).into_iter().zip(pieces(expected)) {
+                let (_, after) = director.handle(&piece.frame());
+                assert_eq!(after, expected.forwarded().frame(), "{to}");
+            }
+            let sent = long(real, &seen_text, family, quoted(protocol, &seen_text, real));
+            let expected = long(to, client, family, quoted(protocol, client, to));
+            for (piece, expected) in pieces(sent).into_iter().zip(pieces(expected)) {
+                let (_, after) = director.handle(&piece.frame());
+                assert_eq!(after, expected.returned().frame(), "{to}");
+            }
+        }
+    }
+}
+
+#[test]
 fn fragments_have_the_source_of_their_connection() {
     for family in 0..2 {
         let director = full(Protocol::Udp, family, pool(OWN[family], 1, (2000, 2999)));

@@ -246,6 +246,60 @@ fn a_clients_icmp_error_reaches_the_real_server_of_its_connection() {
     }
 }
 
+#[test]
+fn fragments_of_an_error_follow_the_first_one() {
+    let Some(world) = world() else { return };
+    for (number, (family, method)) in (0_u32..).zip(pairs(FAMILIES, METHODS)) {
+        let content = opening(Protocol::Udp);
+        let packet = request(family, method, content.clone());
+        let fate = Fate::tx(&forwarded(&packet, family, method));
+        check(&world, "opening", &packet.frame(), method.reason(), fate);
+        let port = port(&packet);
+        let (to, vip, client) = (
+            server(family, method),
+            virtual_address(family, method),
+            client(family),
+        );
+        let about = |source, destination, ports| {
+            let content = content.clone().with_ports(ports);
+            let mut about = quote(&Packet::new(source, destination, plain(content)));
+            about.resize(400, 0x77);
+            icmp(family, TOO_BIG, 1_400, about)
+        };
+        let piece = |error: &Packet, offset, length| Packet {
+            identification: 0x6100 + number,
+            fragment: Some(Fragment { offset, length }),
+            ..error.clone()
+        };
+        // The first one ends behind the headers of the packet that the error is about.
+        let ends = [(0, Some(88)), (88, Some(160)), (248, None)];
+        let error = Packet::new(
+            address(family, 1, 254),
+            vip,
+            about(vip, client, [PORT, port]),
+        );
+        let moved = onwards(&error, to);
+        let expected = match method {
+            Method::Nat => Packet {
+                destination: to,
+                content: about(to, client, [NAT_PORT, port]),
+                ..moved
+            },
+            _ => moved,
+        };
+        for (offset, length) in ends {
+            let part = piece(&expected, offset, length);
+            let fate = match method {
+                Method::Direct | Method::Nat => Fate::tx(&part),
+                Method::Tunnel | Method::OtherTunnel => Fate::tx(&tunnelled(part, to)),
+            };
+            let sentence = format!("to the server from {offset}, IPv{family} by {method:?}");
+            let frame = piece(&error, offset, length).frame();
+            check(&world, &sentence, &frame, Reason::IcmpToServer, fate);
+        }
+    }
+}
+
 /// The quotation of a packet with options: all of its header and eight bytes (RFC 792).
 fn quote_with_options(packet: &Packet) -> Vec<u8> {
     let mut quote = packet.ip();
