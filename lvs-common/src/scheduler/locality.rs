@@ -23,6 +23,8 @@ pub(super) struct Kept {
     spare: u32,
     /// Bits of the destination's servers that the service still has.
     known: u32,
+    /// What is remembered of the destination.
+    locality: Locality,
 }
 
 /// One of the destination's servers.
@@ -52,6 +54,11 @@ impl Kept {
         active: 0,
         spare: 0,
         known: 0,
+        locality: Locality {
+            servers: [NO_SERVER; Locality::SERVERS],
+            used: 0,
+            changed: 0,
+        },
     };
 }
 
@@ -68,27 +75,26 @@ pub(super) fn pick<T: Tables>(
         service: plan.service,
         destination: flow.destination,
     };
-    let mut locality = tables
-        .locality(&key)
-        .filter(|locality| age(now, locality.used) <= ticks(EXPIRATION))
-        .unwrap_or(Locality {
-            servers: [NO_SERVER; Locality::SERVERS],
-            used: now,
-            changed: now,
-        });
     let is_set = plan.pick == Pick::LocalitySet as u8;
     search.kept = Kept::NONE;
+    search.kept.locality.changed = now;
+    if let Some(locality) = tables.locality(&key)
+        && age(now, locality.used) <= ticks(EXPIRATION)
+    {
+        search.kept.locality = locality;
+    }
     tables.walk(
         plan.member_count,
         &mut Searcher {
             tables,
             plan,
-            locality: &locality,
             is_set,
             search,
         },
     );
-    let kept = search.kept;
+    // Where it lies: the stack has no room for it.
+    let kept = &mut search.kept;
+    let locality = &mut kept.locality;
     let overloaded = kept.active > kept.least.weight && kept.spare != 0;
     let stays = kept.least.place != 0 && !overloaded;
     let place = if stays {
@@ -99,19 +105,19 @@ pub(super) fn pick<T: Tables>(
         search.avoided
     };
     let place = place.checked_sub(1)?;
-    forget(&mut locality, kept.known);
+    forget(locality, kept.known);
     let shrinks =
         kept.least.number != kept.most.number && age(now, locality.changed) > ticks(EXPIRATION);
     if is_set && shrinks {
-        forget(&mut locality, !(1 << (kept.most.number & 31)));
+        forget(locality, !(1 << (kept.most.number & 31)));
         locality.changed = now;
     }
     if !stays {
-        insert(&mut locality, tables.member(place)?.server, is_set);
+        insert(locality, tables.member(place)?.server, is_set);
         locality.changed = now;
     }
     locality.used = now;
-    tables.set_locality(&key, &locality);
+    tables.set_locality(&key, locality);
     Some(place)
 }
 
@@ -148,7 +154,6 @@ fn insert(locality: &mut Locality, new: u32, is_set: bool) {
 struct Searcher<'a, T> {
     tables: T,
     plan: &'a Plan,
-    locality: &'a Locality,
     is_set: bool,
     search: &'a mut Search,
 }
@@ -158,7 +163,7 @@ impl<T: Tables> Searcher<'_, T> {
     #[inline(always)]
     fn number(&self, server: u32) -> Option<u32> {
         (0..)
-            .zip(&self.locality.servers)
+            .zip(&self.search.kept.locality.servers)
             .find(|(_, known)| **known == server)
             .map(|(number, _)| number)
     }
