@@ -398,9 +398,8 @@ impl<'a, T: Tables + 'a> Searcher<'a, T> {
             Measure::Connections => (overhead, 1),
             Measure::Weighted => (overhead, weight),
             Measure::Delay | Measure::DelayUnlessIdle => (active + 1, weight),
-            Measure::Weight => (1, weight),
             Measure::WeightUnlessFull if active > u64::from(weight) => return Weighed::Skipped,
-            Measure::WeightUnlessFull => (1, weight),
+            Measure::Weight | Measure::WeightUnlessFull => (1, weight),
         };
         let idle = measure == Measure::DelayUnlessIdle && active == 0;
         let better = self.search.best == 0

@@ -1,6 +1,6 @@
 //! Files of configuration, as text.
 
-use std::fs::OpenOptions;
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
@@ -32,13 +32,35 @@ pub fn bytes(path: &Path) -> io::Result<Vec<u8>> {
         let message = format!("it is {kind}, not a regular file");
         return Err(io::Error::other(message));
     }
-    let mut bytes = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    let bytes = unchanged(&file, &metadata, || {
+        let mut bytes = Vec::new();
+        (&file).take(LARGEST + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    })?;
     if bytes.len() as u64 > LARGEST {
         let message = format!("it has more than {LARGEST} bytes");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
     }
     Ok(bytes)
+}
+
+/// What is read of a file, unless the file is written meanwhile: half of a list of prefixes is a list, too.
+fn unchanged(
+    file: &File,
+    before: &Metadata,
+    read: impl FnOnce() -> io::Result<Vec<u8>>,
+) -> io::Result<Vec<u8>> {
+    let state = |metadata: &Metadata| {
+        let (written, nanos) = (metadata.mtime(), metadata.mtime_nsec());
+        (metadata.len(), written, nanos)
+    };
+    let bytes = read()?;
+    if state(&file.metadata()?) == state(before) {
+        return Ok(bytes);
+    }
+    let message =
+        "it was written while it was read: try again, or write another file and rename it";
+    Err(io::Error::new(io::ErrorKind::ResourceBusy, message))
 }
 
 /// Reads a file as text, whose lines end in line feeds. Comments of old files may be in any encoding.
@@ -76,6 +98,27 @@ mod tests {
             fs::write(&path, written).unwrap();
             assert_eq!(read(&path).unwrap(), text, "{written:?}");
         }
+    }
+
+    #[test]
+    fn what_is_written_while_it_is_read_is_not_taken() {
+        use std::io::Write as _;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("prefixes");
+        fs::write(&path, "192.0.2.0/24\n198.51.100.0/24\n").unwrap();
+        let file = File::open(&path).unwrap();
+        let before = file.metadata().unwrap();
+        let read = || Ok(b"192.0.2.0/24\n".to_vec());
+        assert!(unchanged(&file, &before, read).is_ok());
+        let error = unchanged(&file, &before, || {
+            let mut writer = OpenOptions::new().append(true).open(&path)?;
+            writer.write_all(b"203.0.113.0/24\n")?;
+            read()
+        });
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("written while it was read"), "{error}");
+        assert_eq!(bytes(&path).unwrap().len(), 44);
     }
 
     #[test]
