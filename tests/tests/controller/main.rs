@@ -2,6 +2,7 @@
 
 mod costs;
 mod discovery;
+mod from_haproxy;
 mod health_lab;
 mod life;
 mod observe;
