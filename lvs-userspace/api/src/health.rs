@@ -114,6 +114,9 @@ pub struct ServiceHealth {
     /// Names of its `servers` lines that no name server answers for as it should, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<NameTrouble>,
+    /// Real servers that answer no client, with the likely reasons.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub silent: Vec<String>,
 }
 
 /// A real server of a virtual service.
@@ -204,7 +207,7 @@ pub struct Event {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
     /// Kind of the change: `up`, `down`, `drain`, `maint`, `ready`, `quorum-gained`,
-    /// `quorum-lost`, `fallback-on`, `fallback-off`, `empty`; `table-filling` and `table-relieved` are about the
+    /// `quorum-lost`, `fallback-on`, `fallback-off`, `empty`; `unanswered`: a real server answers no client; `table-filling` and `table-relieved` are about the
     /// connection table, and name the virtual service that holds most of it. Those of the director itself: `master`,
     /// `backup`, `handover-done`, `handover-failed`, `peer-connected`, `peer-lost`, `peer-refused`, `peer-differs`,
     /// `peer-agrees`, `address-conflict`, `address-conflict-over`, `interface-mode`, `link-up`, `link-down`,

@@ -113,3 +113,37 @@ fn a_silent_server_whose_checks_are_good_is_taken_out_too() {
     let last = &third.unwrap().last;
     assert!(last.contains("not answered within 60 s"), "{last}");
 }
+
+#[test]
+fn a_server_that_answers_no_client_is_told_of_with_the_likely_reasons() {
+    let to = virtual_address(Ipv4, Direct);
+    let text = format!(
+        "virtual = {to}:80\n\treal = {}:80 gate 5\n\treal = {}:80 gate 5\n\tchecktype = connect\n\tinterval = 1s\n\t\
+         ondown = keep\n",
+        server(Ipv4, 1),
+        server(Ipv4, 2)
+    );
+    let Some(health) = HealthLab::of(&text) else {
+        return;
+    };
+    health.becomes("1=5 2=5");
+    let lost = format!("addr del {to}/32 dev lo\nroute add blackhole {to}\n");
+    health.lab.servers[0].namespace().ip(&lost).unwrap();
+    let told = format!("{}:80 of {to}:80 answers no client", server(Ipv4, 1));
+    let found = || {
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| knock(&health, to, 1));
+            }
+        });
+        health.log().contains(&told)
+    };
+    assert!(eventually(PATIENCE, found), "{}", health.log());
+    assert!(health.log().contains("arp_ignore"), "{}", health.log());
+    let status = health.lab.director.lvsadm("status").unwrap();
+    assert!(status.contains(&told), "{status}");
+    assert_eq!(health.log().matches("WARN 10.2").count(), 1);
+    // It answers again.
+    let back = format!("route del blackhole {to}\naddr add {to}/32 dev lo\n");
+    health.lab.servers[0].namespace().ip(&back).unwrap();
+}

@@ -2,7 +2,8 @@
 
 use std::sync::mpsc;
 
-use lvs_api::model::{OnDown, ServerId, ServiceId};
+use lvs_api::model::{Method, OnDown, ServerId, ServiceId};
+use lvs_api::protocol::Traffic;
 
 use super::parts::Director;
 use super::wanted::{canonical, canonical_service};
@@ -14,8 +15,12 @@ pub struct SynRetries {
     pub service: ServiceId,
     /// Its real server.
     pub server: ServerId,
+    /// Its forwarding method.
+    pub method: Method,
     /// Number of SYNs.
     pub syns: u32,
+    /// All traffic of the server since the last zeroing.
+    pub traffic: Traffic,
 }
 
 impl Director {
@@ -28,10 +33,16 @@ impl Director {
                 .servers
                 .get(index)
                 .filter(|_| !self.servers.is_deleted(index))?;
+            let service = self.services.get(service)?;
+            let server = ServerId(address);
+            let mut servers = service.wanted.servers.iter();
+            let (_, settings) = servers.find(|(id, _)| *id == server)?;
             Some(SynRetries {
-                service: self.services.get(service)?.id,
-                server: ServerId(address),
+                service: service.id,
+                server,
+                method: settings.method,
                 syns,
+                traffic: self.statistics.server(index).0,
             })
         });
         known.collect()

@@ -37,6 +37,7 @@ impl Controller {
                 .map(|(server, towards)| of_server(service, server, towards))
                 .collect(),
             unchecked: Vec::new(),
+            silent: Vec::new(),
             fallbacks: service
                 .configured
                 .fallbacks

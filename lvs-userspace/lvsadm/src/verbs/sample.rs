@@ -33,6 +33,7 @@ pub(super) fn health() -> Health {
         fallback: false,
         servers,
         unchecked: Vec::new(),
+        silent: Vec::new(),
         fallbacks: Vec::new(),
         names: Vec::new(),
     };

@@ -134,6 +134,10 @@ fn print_service(out: &mut impl Write, service: &ServiceHealth, colour: bool) ->
         let text = format!("  servers of {}: {}", trouble.name, trouble.reason);
         writeln!(out, "{}", painted(colour, &text, style(AnsiColor::Red)))?;
     }
+    for sentence in &service.silent {
+        let text = format!("  {sentence}");
+        writeln!(out, "{}", painted(colour, &text, style(AnsiColor::Red)))?;
+    }
     let names: Vec<_> = service.servers.iter().map(name).collect();
     let wide = names.iter().map(String::len).max().unwrap_or(0).max(11);
     writeln!(

@@ -9,6 +9,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::Response;
 use lvs_api::health::{Health, NameTrouble, Override, ServerByHand, UncheckedServer};
+use lvs_api::model::ServiceId;
 use lvs_api::protocol::{Refusal, RefusalKind};
 use lvs_health::controller::Handle;
 use tokio::sync::broadcast::error::RecvError;
@@ -72,6 +73,8 @@ pub(super) async fn health(State(control): State<Arc<Control>>) -> Result<Json<H
         .health()
         .await;
     let troubles = control.name_troubles();
+    let from = Arc::clone(&control);
+    let silent = move |service: &ServiceId| from.silent(service);
     let services = off_runtime(control, |control| control.director().list()).await?;
     // The tables count: services may have been edited by hand.
     let listed: HashMap<_, _> = services
@@ -106,6 +109,7 @@ pub(super) async fn health(State(control): State<Arc<Control>>) -> Result<Json<H
             })
             .collect();
         service.unchecked.sort_by_key(|server| server.address);
+        service.silent = silent(&service.id);
         for name in &mut service.names {
             if let Some(reason) = troubles.get(&name.name) {
                 name.reason.clone_from(reason);

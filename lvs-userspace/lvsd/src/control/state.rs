@@ -1,11 +1,12 @@
 //! State of the daemon for requests and tasks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use lvs_api::health::{Event, ServerByHand};
-use lvs_api::model::Family;
+use lvs_api::model::{Family, ServiceId};
 use lvs_api::peers::PeersStatus;
 use lvs_api::protocol::{Interface, LostFrames, Refusal, Status, Table};
 use lvs_common::abi::Mac;
@@ -55,6 +56,8 @@ pub(crate) struct Control {
     occupation: Mutex<(Occupation, Option<Instant>)>,
     reloads: mpsc::Sender<Reload>,
     name_troubles: Mutex<BTreeMap<String, String>>,
+    /// What there is to tell about real servers that answer no client.
+    silent: Mutex<HashMap<(ServiceId, SocketAddr), String>>,
     controller: OnceLock<Handle>,
     /// Events that are not the controller's.
     events: broadcast::Sender<Arc<Event>>,
@@ -87,6 +90,7 @@ impl Control {
             listings: Semaphore::new(LISTINGS),
             reloads,
             name_troubles: Mutex::default(),
+            silent: Mutex::default(),
             controller: OnceLock::new(),
             events: broadcast::Sender::new(EVENTS),
         }
@@ -173,6 +177,24 @@ impl Control {
             .await
             .ok()?;
         outcome.await.ok()
+    }
+
+    /// Sets what there is to tell about a real server that answers no client.
+    pub(crate) fn set_silent(&self, service: ServiceId, server: SocketAddr, text: String) {
+        self.silent.lock().insert((service, server), text);
+    }
+
+    /// Keeps only those real servers of which this is still true.
+    pub(crate) fn keep_silent(&self, still: impl Fn(&ServiceId, SocketAddr) -> bool) {
+        let mut silent = self.silent.lock();
+        silent.retain(|(service, server), _| still(service, *server));
+    }
+
+    /// Real servers of a service that answer no client.
+    pub(super) fn silent(&self, service: &ServiceId) -> Vec<String> {
+        let silent = self.silent.lock();
+        let of_service = silent.iter().filter(|((of, _), _)| of == service);
+        of_service.map(|(_, text)| text.clone()).collect()
     }
 
     /// Sets the names that no name server answers for as it should, and why.

@@ -20,6 +20,7 @@ mod rules;
 mod run;
 mod serve;
 mod settings;
+mod silent;
 mod sources;
 mod start;
 mod stop;

@@ -1,9 +1,11 @@
 //! Periodic tasks of the daemon.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use lvs_api::health::Event;
+use lvs_api::model::{ServerId, ServiceId};
 use lvs_dataplane::clock;
 use lvs_dataplane::connections::Occupation;
 use lvs_dataplane::fill::Fill;
@@ -19,6 +21,8 @@ use tokio::time::MissedTickBehavior;
 use tracing::{debug, error, warn};
 
 use super::interfaces::Interfaces;
+use super::own_events::event;
+use super::silent::SilentServers;
 use super::{
     client_routes, devices, early_fragments, fill, next_hops, own_events, sources, stop, systemd,
 };
@@ -87,7 +91,7 @@ pub(super) fn start(
             },
         ),
         spawn_every(SOURCES, control, stopped.clone(), sources::watcher()),
-        spawn_every(SYN_RETRIES, control, stopped.clone(), probe_silent_servers),
+        spawn_every(SYN_RETRIES, control, stopped.clone(), silent_servers()),
         tokio::spawn(adopt_orphans(stopped.clone())),
     ];
     if let Some(period) = systemd::watchdog_period() {
@@ -138,12 +142,44 @@ fn sweep() -> impl FnMut(&Control) + Send + 'static {
     }
 }
 
-/// Probes servers at once whose clients repeat their SYNs.
-fn probe_silent_servers(control: &Control) {
-    let retries = control.director().syn_retries();
-    if let (Some(controller), false) = (control.controller(), retries.is_empty()) {
+/// Probes servers at once whose clients repeat their SYNs, and tells of those that never answer.
+fn silent_servers() -> impl FnMut(&Control) + Send + 'static {
+    let mut silent = SilentServers::default();
+    move |control| {
+        let retries = control.director().syn_retries();
+        if retries.is_empty() {
+            return;
+        }
         debug!("SYNs are repeated or refused: {retries:?}");
-        controller.observe(retries);
+        for (service, server, text) in silent.record(&retries, Instant::now()) {
+            let subject = format!("{} of {}", server.0, service_name(&service));
+            let text = format!("{subject} {text}");
+            warn!("{text}");
+            let event = Event {
+                service: Some(service),
+                server: Some(server.0),
+                ..event(
+                    "unanswered",
+                    None,
+                    "clients' SYNs are not answered",
+                    text.clone(),
+                )
+            };
+            control.publish(Arc::new(event));
+            control.set_silent(service, server.0, text);
+        }
+        control.keep_silent(|service, server| silent.is_told(service, ServerId(server)));
+        if let Some(controller) = control.controller() {
+            controller.observe(retries);
+        }
+    }
+}
+
+/// A virtual service for people.
+fn service_name(id: &ServiceId) -> String {
+    match id {
+        ServiceId::Address { address, .. } => address.to_string(),
+        ServiceId::Mark { mark, .. } => format!("fwm {mark}"),
     }
 }
 
