@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod bpf;
 mod build;
+mod compare;
 mod install;
 mod lint;
 mod run;
@@ -38,6 +39,7 @@ enum Verb {
     Run(run::Run),
     Test(test::Test),
     Bench(bench::Bench),
+    Compare(compare::Compare),
     Lint(lint::Lint),
     Install(install::Install),
     Uninstall(install::Uninstall),
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         Verb::Run(run) => run.execute(),
         Verb::Test(test) => test.execute(),
         Verb::Bench(bench) => bench.execute(),
+        Verb::Compare(_) => compare::execute(),
         Verb::Lint(_) => lint::execute(),
         Verb::Install(install) => install.execute(),
         Verb::Uninstall(uninstall) => uninstall.execute(),

@@ -15,8 +15,8 @@ impl FailureWindow {
     /// Counts failures. Returns their number if they are too many: the window is over, and the next begins with the
     /// next failure.
     pub(crate) fn add(&mut self, failures: u32, rules: &Observe, now: Instant) -> Option<u32> {
-        let open = |begun: &Instant| now.saturating_duration_since(*begun) < rules.fail_timeout;
-        if self.begun.filter(open).is_none() {
+        let over = |begun| now.saturating_duration_since(begun) >= rules.fail_timeout;
+        if self.begun.is_none_or(over) {
             *self = Self {
                 begun: Some(now),
                 count: 0,

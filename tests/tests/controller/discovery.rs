@@ -142,14 +142,14 @@ fn srv_records_have_ports_weights_and_priorities() {
     let Some((health, mut names)) = lab("servers = _http._tcp.example.com masq") else {
         return;
     };
-    let hosts: String = (1..=3)
-        .map(|number| {
-            format!(
-                "host-record=rs{number}.example.com,{}\n",
-                server(Ipv4, number)
-            )
-        })
-        .collect();
+    let mut hosts = String::new();
+    for number in 1..=3 {
+        let _ = writeln!(
+            hosts,
+            "host-record=rs{number}.example.com,{}",
+            server(Ipv4, number)
+        );
+    }
     let record = |number: u8, priority: u8, weight: u8| {
         format!("srv-host=_http._tcp.example.com,rs{number}.example.com,80,{priority},{weight}\n")
     };

@@ -80,7 +80,14 @@ fn lvsd_configures_the_services_that_ldirectord_configures() {
     let path = folder.path().join("up.cf");
     std::fs::write(&path, UP).unwrap();
     let (mut out, mut complaints) = (Vec::new(), Vec::new());
-    let code = lint::run(&path, false, &mut out, &mut complaints).unwrap();
+    let code = lint::run(
+        &path,
+        false,
+        &|_| Default::default(),
+        &mut out,
+        &mut complaints,
+    )
+    .unwrap();
     assert_eq!(code, 0, "{}", String::from_utf8_lossy(&complaints));
     let here = canonical(&String::from_utf8(out).unwrap());
 

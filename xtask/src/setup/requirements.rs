@@ -117,6 +117,18 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     ),
     program(
         Purpose::HealthChecks,
+        "haproxy",
+        &["haproxy"],
+        "is what this director is compared with; reads its configurations in the documents",
+    ),
+    program(
+        Purpose::HealthChecks,
+        "apache2",
+        &["apache2-bin"],
+        "is what this director is compared with",
+    ),
+    program(
+        Purpose::HealthChecks,
         "openssl",
         &["openssl"],
         "makes the certificates of servers that are checked over TLS",

@@ -28,6 +28,7 @@ impl Controller {
         let id = service.configured.id;
         let towards = self.watches.towards(&id, service.servers.len());
         let servers = service.servers.iter().zip(towards);
+        let names = service.configured.names.iter().map(String::as_str);
         ServiceHealth {
             id,
             name: service.configured.service_name.clone(),
@@ -44,15 +45,15 @@ impl Controller {
                 .iter()
                 .map(|it| it.id.0)
                 .collect(),
-            names: service.configured.names.iter().map(unanswered).collect(),
+            names: names.map(unanswered).collect(),
         }
     }
 }
 
 /// A name about which only the daemon knows more.
-fn unanswered(name: &String) -> NameTrouble {
+fn unanswered(name: &str) -> NameTrouble {
     NameTrouble {
-        name: name.clone(),
+        name: name.to_owned(),
         reason: String::new(),
     }
 }
