@@ -47,6 +47,6 @@ async fn reader_ends(out: Stdout) {
         }
     });
     if ended.await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

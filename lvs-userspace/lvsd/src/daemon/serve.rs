@@ -18,7 +18,7 @@ use super::settings::Settings;
 use super::start::Started;
 use super::{file_changes, next_hops, peers, stop, systemd, tasks};
 use crate::agreement::OwnConsent;
-use crate::control;
+use crate::control::{self, Control};
 
 /// Longest wait at the end for a client that keeps its connection open.
 const OPEN_CONNECTIONS: Duration = Duration::from_secs(2);
@@ -77,12 +77,8 @@ pub(super) async fn serve(
         peers::start(&control, peers).await?;
     }
     next_hops::wait_resolved(&control).await;
-    let role = match control.peers() {
-        Some(peers) => first_role(control.roles(), peers).await,
-        None => control.roles().first(),
-    };
     // Last: from now on packets that follow the addresses are forwarded.
-    control.roles().apply_initial(role).await;
+    take_first_role(&control).await;
     let listener = socket
         .publish()
         .context("cannot publish the control socket")?;
@@ -127,13 +123,21 @@ pub(super) async fn serve(
     };
     info!("stopping");
     systemd::stopping();
+    withdraw(end, config, &control).await;
+    drop(stopper);
+    finish(server, tasks).await;
+    Ok(end)
+}
+
+/// Withdraws what is not to outlive the daemon; nothing, if another one takes over.
+async fn withdraw(end: End, config: ActiveConfig, control: &Arc<Control>) {
     match end {
         End::HandedOver => {
             info!("everything stays as it is for the next lvsd");
             config.hand_over().await;
         }
         End::Stopped => {
-            let (keep, consent) = (control.keeps_addresses(), OwnConsent(Arc::clone(&control)));
+            let (keep, consent) = (control.keeps_addresses(), OwnConsent(Arc::clone(control)));
             let done = step_down(control.roles(), control.peers(), &consent, keep).await;
             if let Some(done) = done {
                 info!("{done}");
@@ -141,9 +145,15 @@ pub(super) async fn serve(
             config.stop().await;
         }
     }
-    drop(stopper);
-    finish(server, tasks).await;
-    Ok(end)
+}
+
+/// Begins in the role that this director has beside others.
+async fn take_first_role(control: &Control) {
+    let role = match control.peers() {
+        Some(peers) => first_role(control.roles(), peers).await,
+        None => control.roles().first(),
+    };
+    control.roles().apply_initial(role).await;
 }
 
 /// The signals that a daemon follows.

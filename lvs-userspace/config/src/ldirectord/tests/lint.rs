@@ -112,7 +112,6 @@ fn doubtful_files_are_told() {
             "no arguments",
         ),
         (&[REAL, "checkcommand = /bin/false"], 3, "without checktype"),
-        (&[REAL, "checkuser = root"], 3, "no check runs a command"),
         (
             &[REAL, "httpmethod = HEAD", "receive = \"x\""],
             1,
@@ -281,6 +280,13 @@ fn a_command_that_its_user_may_not_use_is_told() {
         assert_eq!(said(mode, "checkuser = root"), "");
     }
     assert_eq!(said(0o755, user), "");
+    let found = warnings(&["real = 10.0.0.1:80 gate", user]);
+    assert!(
+        found
+            .iter()
+            .any(|(line, text)| *line == 3 && text.contains("no check runs a command")),
+        "{found:?}"
+    );
 }
 
 #[test]
