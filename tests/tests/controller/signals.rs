@@ -132,7 +132,7 @@ fn clients_that_wait_for_a_server_that_died_are_reset() {
 
 #[test]
 fn a_live_server_that_is_taken_for_dead_loses_its_connections_too() {
-    let folder = tempfile::TempDir::new().unwrap();
+    let folder = TempDir::new().unwrap();
     let check = folder.path().join("check");
     // The server's machine and its program live; what they are asked for is something else.
     let script = format!("#!/bin/sh\ntest ! -e {}/$3\n", folder.path().display());
