@@ -143,7 +143,7 @@ fn datagrams_of_a_socket_go_to_one_server() {
     let Destination::Server(server) = first else {
         panic!("{first:?}");
     };
-    let place = if server == udp("10.0.0.1:8080") { 0 } else { 1 };
+    let place = usize::from(server != udp("10.0.0.1:8080"));
     director.servers[place].flags = Server::DELETED;
     director.edit(service, |_, members| members[place].weight = 0);
     assert_eq!(send(&director, 1, &udp(VIRTUAL)), other);

@@ -456,7 +456,7 @@ fn indices_of(such: impl Fn(&str) -> bool) -> Vec<u32> {
     let interfaces = interfaces.iter().flat_map(|interfaces| interfaces.iter());
     interfaces
         .filter(|interface| interface.name().to_str().is_ok_and(&such))
-        .map(|interface| interface.index())
+        .map(nix::net::if_::Interface::index)
         .collect()
 }
 

@@ -379,9 +379,8 @@ fn load(
         let loaded = match program {
             Program::SchedClassifier(program) => program.load(),
             // Loaded when they are attached: a kernel that does not take them loses a count only.
-            Program::RawTracePoint(_) => Ok(()),
             Program::CgroupSockAddr(program) if local_clients => program.load(),
-            Program::CgroupSockAddr(_) => Ok(()),
+            Program::RawTracePoint(_) | Program::CgroupSockAddr(_) => Ok(()),
             program => {
                 let program: &mut Xdp = program.try_into().map_err(program_error("cannot use"))?;
                 program.load()

@@ -33,16 +33,19 @@ impl Packets {
             return None;
         }
         Some(Self {
-            destination: both(&self.destination, &other.destination, networks_and)?,
-            source: both(&self.source, &other.source, networks_and)?,
-            protocol: both(&self.protocol, &other.protocol, |one, other| {
-                (one == other).then_some(*one)
+            destination: both(self.destination, other.destination, networks_and)?,
+            source: both(self.source, other.source, networks_and)?,
+            protocol: both(self.protocol, other.protocol, |one, other| {
+                (one == other).then_some(one)
             })?,
-            destination_ports: both(&self.destination_ports, &other.destination_ports, ports_and)?,
-            source_ports: both(&self.source_ports, &other.source_ports, ports_and)?,
-            interface: both(&self.interface, &other.interface, |one, other| {
-                interfaces_and(one, other)
-            })?,
+            destination_ports: both(self.destination_ports, other.destination_ports, ports_and)?,
+            source_ports: both(self.source_ports, other.source_ports, ports_and)?,
+            interface: both(
+                self.interface.as_deref(),
+                other.interface.as_deref(),
+                interfaces_and,
+            )?
+            .map(str::to_owned),
         })
     }
 
@@ -57,40 +60,36 @@ impl Packets {
     clippy::option_option,
     reason = "a condition may be missing, or impossible"
 )]
-fn both<T: Clone>(
-    one: &Option<T>,
-    other: &Option<T>,
-    and: impl Fn(&T, &T) -> Option<T>,
-) -> Option<Option<T>> {
+fn both<T>(one: Option<T>, other: Option<T>, and: impl Fn(T, T) -> Option<T>) -> Option<Option<T>> {
     match (one, other) {
         (Some(one), Some(other)) => and(one, other).map(Some),
-        (one, other) => Some(one.clone().or_else(|| other.clone())),
+        (one, other) => Some(one.or(other)),
     }
 }
 
-fn networks_and(one: &Network, other: &Network) -> Option<Network> {
+fn networks_and(one: Network, other: Network) -> Option<Network> {
     let (wide, narrow) = if one.prefix <= other.prefix {
         (one, other)
     } else {
         (other, one)
     };
-    wide.meets(narrow).then_some(*narrow)
+    wide.meets(&narrow).then_some(narrow)
 }
 
-fn ports_and(one: &PortRange, other: &PortRange) -> Option<PortRange> {
+fn ports_and(one: PortRange, other: PortRange) -> Option<PortRange> {
     let (first, last) = (one.first.max(other.first), one.last.min(other.last));
     (first <= last).then_some(PortRange { first, last })
 }
 
-fn interfaces_and(one: &str, other: &str) -> Option<String> {
+fn interfaces_and<'a>(one: &'a str, other: &'a str) -> Option<&'a str> {
     let begins = |name: &str, pattern: &str| {
         let start = pattern.strip_suffix('+');
         start.map_or(name == pattern, |start| name.starts_with(start))
     };
     if begins(one, other) {
-        Some(one.to_owned())
+        Some(one)
     } else {
-        begins(other, one).then(|| other.to_owned())
+        begins(other, one).then_some(other)
     }
 }
 

@@ -274,11 +274,11 @@ impl Generated {
             line += if *negated { " ! " } else { " " };
             line += &known.text();
         }
-        match self.target {
-            0 => line += " -j RETURN",
-            _ => line += &format!(" -j MARK --set-xmark {:#x}/{:#x}", self.value, self.mask),
-        }
-        line + "\n"
+        let target = match self.target {
+            0 => "-j RETURN\n".to_owned(),
+            _ => format!("-j MARK --set-xmark {:#x}/{:#x}\n", self.value, self.mask),
+        };
+        line + " " + &target
     }
 }
 
