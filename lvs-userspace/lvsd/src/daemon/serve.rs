@@ -33,10 +33,6 @@ pub(super) enum End {
 }
 
 /// Runs the tasks of a daemon until a signal ends it.
-#[expect(
-    clippy::too_many_lines,
-    reason = "the parts of a daemon in the order of their start, and its one loop"
-)]
 pub(super) async fn serve(
     settings: &Settings,
     started: Started,
