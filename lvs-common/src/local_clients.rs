@@ -185,7 +185,7 @@ fn pick<T: LocalTables>(tables: T, plan: &Plan, to: &ServiceKey) -> Option<u32> 
             // Of two random servers the one with less of the other connections.
             hash: tables.random(),
         };
-        search.search = Search::new(NO_SERVER);
+        search.search.restart(NO_SERVER);
         let (_, member) = scheduler::pick_unremembered(tables, plan, &flow, &mut search.search)?;
         Some(member.server)
     })?

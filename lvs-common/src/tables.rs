@@ -73,6 +73,12 @@ pub trait Tables: Walk + Secrets + Loads + Clients + Store<V4> + Store<V6> {
         Self: 'a;
     /// Counts what a service's filter refused, by the number of [`crate::abi::Refused`].
     fn count_refused(self, service: u32, refused: u32);
+    /// [`crate::abi::TreeNode::best`] of a node.
+    fn tree_best(self, node: u32) -> u32;
+    /// Stores it.
+    fn set_tree_best(self, node: u32, best: u32);
+    /// Clears [`crate::abi::TreeNode::stale`] of a node and returns what it was; a full barrier.
+    fn take_stale(self, node: u32) -> u32;
     /// The servers that connections to a destination go to.
     fn locality(self, key: &LocalityKey) -> Option<Locality>;
     /// Remembers the servers of a destination.

@@ -1,5 +1,5 @@
 //! Atomic instructions of BPF (`-Ctarget-cpu=v3`). The target has no compare-and-exchange among
-//! `core`'s atomics yet, so each is one line of assembly. All of them are full barriers.
+//! `core`'s atomics yet, so each is one line of assembly. All of them but [`add`] are full barriers.
 
 use core::arch::asm;
 
@@ -94,6 +94,42 @@ pub(crate) unsafe fn add(word: *mut u64, amount: u64) {
             "lock *(u64 *)({word} + 0) += {amount}",
             word = in(reg) word,
             amount = in(reg) amount,
+        );
+    }
+}
+
+/// Sets bits of a word and returns what it was.
+///
+/// # Safety
+///
+/// `word` points to four aligned bytes of a map value.
+#[inline(always)]
+pub(crate) unsafe fn fetch_or(word: *mut u32, bits: u32) -> u32 {
+    let mut value = bits;
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!(
+            "{value} = atomic_fetch_or((u32 *)({word} + 0), {value})",
+            word = in(reg) word,
+            value = inout(wreg) value,
+        );
+    }
+    value
+}
+
+/// Adds to a double word; unlike [`add`] a full barrier on every machine.
+///
+/// # Safety
+///
+/// `word` points to eight aligned bytes of a map value.
+#[inline(always)]
+pub(crate) unsafe fn fetch_add_double(word: *mut u64, amount: u64) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!(
+            "{amount} = atomic_fetch_add((u64 *)({word} + 0), {amount})",
+            word = in(reg) word,
+            amount = inout(reg) amount => _,
         );
     }
 }

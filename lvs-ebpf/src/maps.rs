@@ -15,12 +15,12 @@ use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use lvs_common::abi::{
     ADDR_FILTER_WORDS, CLIENT_SETS, ClientSet, Config, DEFAULT_FILTER_NODES, DEFAULT_FRAGMENTS,
     DEFAULT_SLOTS, EVENTS_BYTES, Filter, FilterNode, FilterStats, FragmentKey,
-    HELD_FRAGMENTS_BYTES, Hop, HostAddress, IcmpBudget, Interface, KeyedMark, Load, LocalFlow,
-    LocalKey, Locality, LocalityKey, LostKey, MARK_RULE_PLACES, MAX_FILTERS, MAX_HOPS,
-    MAX_INTERFACES, MAX_KEYS, MAX_LOCALITIES, MAX_LOST, MAX_MEMBERS, MAX_NEIGHBOUR_REQUESTS,
-    MAX_OWN_HOSTS, MAX_PLANS, MAX_PROBES, MAX_REASONS, MAX_RULES, MAX_SERVERS, MAX_SERVICES,
-    MAX_SOURCE_POOLS, MAX_UPPER_DEVICES, MarkRule, Member, Plan, ProbeKey, ProbeRoute, Server,
-    ServiceKey, SourcePool, Stats, UpperKey, WAYS,
+    HELD_FRAGMENTS_BYTES, Hop, HostAddress, IcmpBudget, Interface, KeyedMark, Load, Locality,
+    LocalityKey, LostKey, MARK_RULE_PLACES, MAX_FILTERS, MAX_HOPS, MAX_INTERFACES, MAX_KEYS,
+    MAX_LOCALITIES, MAX_LOST, MAX_MEMBERS, MAX_NEIGHBOUR_REQUESTS, MAX_OWN_HOSTS, MAX_PLANS,
+    MAX_PROBES, MAX_REASONS, MAX_RULES, MAX_SERVERS, MAX_SERVICES, MAX_SOURCE_POOLS,
+    MAX_TREE_NODES, MAX_UPPER_DEVICES, MarkRule, Member, Plan, ProbeKey, ProbeRoute, Server,
+    ServiceKey, SourcePool, Stats, TreeNode, UpperKey, WAYS,
 };
 use lvs_common::connection::{Entry, Ports};
 use lvs_common::family::{V4, V6};
@@ -50,6 +50,7 @@ shared! {
     plans: Plan, MAX_PLANS;
     members: Member, MAX_MEMBERS;
     slots: u16, DEFAULT_SLOTS;
+    tree_nodes: TreeNode, MAX_TREE_NODES;
     rr_cursors: u32, MAX_SERVICES;
     servers: Server, MAX_SERVERS;
     hops: Hop, MAX_HOPS;

@@ -15,6 +15,7 @@ use lvs_common::connection::table::Store;
 use lvs_common::connection::{EntryId, Loads, Ports};
 use lvs_common::family::{V4, V6};
 use lvs_common::filter::clients::Clients;
+use lvs_common::scheduler::tree::{self, TreeMarks};
 use lvs_common::secrets::Secrets;
 use lvs_common::tables::{Tables, Traffic};
 use lvs_common::walk::{Step, Walk};
@@ -79,8 +80,16 @@ impl Loads for Kernel {
     #[inline(always)]
     fn account(self, server: u32, change: u64) {
         if let Some(load) = maps::loads.get_ptr_mut(server) {
-            // SAFETY: an aligned field of a map value.
-            unsafe { atomic::add(&raw mut (*load).counts, change) };
+            // SAFETY: aligned fields of a map value, of which only the daemon changes the last two.
+            unsafe {
+                let root = ptr::read_volatile(&raw const (*load).tree);
+                if root == 0 {
+                    atomic::add(&raw mut (*load).counts, change);
+                } else {
+                    atomic::fetch_add_double(&raw mut (*load).counts, change);
+                    tree::load_changed(self, root, (*load).position);
+                }
+            }
         }
     }
 
@@ -89,6 +98,21 @@ impl Loads for Kernel {
         if let Some(load) = maps::loads.get_ptr_mut(server) {
             // SAFETY: an aligned field of a map value.
             unsafe { atomic::fetch_add(&raw mut (*load).templates, change) };
+        }
+    }
+}
+
+impl TreeMarks for Kernel {
+    #[inline(always)]
+    fn mark(self, node: u32, bit: u32) {
+        if let Some(node) = maps::tree_nodes.get_ptr_mut(node) {
+            // SAFETY: an aligned field of a map value.
+            unsafe {
+                let stale = &raw mut (*node).stale;
+                if ptr::read_volatile(stale) & bit == 0 {
+                    atomic::fetch_or(stale, bit);
+                }
+            }
         }
     }
 }
@@ -342,11 +366,7 @@ impl Tables for Kernel {
 
     #[inline(always)]
     fn load(self, server: u32) -> Load {
-        copy(&maps::loads, server).unwrap_or(Load {
-            counts: 0,
-            overloaded: 0,
-            templates: 0,
-        })
+        copy(&maps::loads, server).unwrap_or_default()
     }
 
     #[inline(always)]
@@ -385,6 +405,30 @@ impl Tables for Kernel {
             // SAFETY: an aligned word of a map value.
             unsafe { atomic::fetch_add(retries, 1) };
         }
+    }
+
+    #[inline(always)]
+    fn tree_best(self, node: u32) -> u32 {
+        // SAFETY: an aligned field of a map value.
+        maps::tree_nodes.get_ptr_mut(node).map_or(0, |node| unsafe {
+            ptr::read_volatile(&raw const (*node).best)
+        })
+    }
+
+    #[inline(always)]
+    fn set_tree_best(self, node: u32, best: u32) {
+        if let Some(node) = maps::tree_nodes.get_ptr_mut(node) {
+            // SAFETY: an aligned field of a map value.
+            unsafe { ptr::write_volatile(&raw mut (*node).best, best) };
+        }
+    }
+
+    #[inline(always)]
+    fn take_stale(self, node: u32) -> u32 {
+        // SAFETY: an aligned field of a map value.
+        maps::tree_nodes.get_ptr_mut(node).map_or(0, |node| unsafe {
+            atomic::exchange(&raw mut (*node).stale, 0)
+        })
     }
 
     #[inline(always)]

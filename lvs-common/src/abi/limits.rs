@@ -17,6 +17,8 @@ pub const MAX_SERVERS: u32 = 65_536;
 pub const MAX_MEMBERS_PER_SERVICE: u32 = 1_024;
 /// Room for the members of all plans.
 pub const MAX_MEMBERS: u32 = 3 * MAX_SERVERS;
+/// Room for the tournament trees of all plans: a node for seven members, and what each tree has more.
+pub const MAX_TREE_NODES: u32 = MAX_MEMBERS / 4;
 /// Filters: one for each service, and one more while it is replaced.
 pub const MAX_FILTERS: u32 = 2 * MAX_SERVICES;
 /// Default room for the lists of all filters, in elements of 24 bytes.

@@ -27,5 +27,5 @@ pub struct Locality {
 
 impl Locality {
     /// Servers of a destination at most: one more replaces the oldest. (The kernel's lblcr knows no limit.)
-    pub const SERVERS: usize = 16;
+    pub const SERVERS: usize = 12;
 }

@@ -35,6 +35,7 @@ mod service;
 mod source_pool;
 mod sync;
 mod trace;
+mod tree;
 mod try_frame;
 mod upper_device;
 
@@ -63,9 +64,10 @@ pub use self::service::{Member, Method, Pick, Plan, ServiceKey};
 pub use self::source_pool::SourcePool;
 pub use self::sync::{EVENTS_BYTES, Sync};
 pub use self::trace::{LostKey, TraceOffsets};
+pub use self::tree::{TreeNode, TreeShape};
 pub use self::try_frame::TryFrame;
 pub use self::upper_device::UpperKey;
 
 /// Changes whenever anything in these files or in [`crate::connection::Entry`] changes its layout or
 /// meaning. A daemon refuses maps that carry another number.
-pub const ABI_VERSION: u32 = 6;
+pub const ABI_VERSION: u32 = 7;

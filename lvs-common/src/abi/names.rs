@@ -35,6 +35,8 @@ pub const INTERFACES: &str = "interfaces";
 /// Hash of [`super::UpperKey`] to the index (`u32`) of the device that the kernel has such frames' packets come by,
 /// written by the daemon: the VLAN device upon the interface, the bond, bridge or team that it is a port of.
 pub const UPPER_DEVICES: &str = "upper_devices";
+/// [`super::TreeNode`]s of all plans, written by both; number 0 stands for "none".
+pub const TREE_NODES: &str = "tree_nodes";
 /// LRU hash of [`super::LocalityKey`] to [`super::Locality`], written by the program.
 pub const LOCALITIES: &str = "localities";
 /// Number to [`super::SourcePool`], written by the daemon; number 0 stands for "none".

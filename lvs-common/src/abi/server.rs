@@ -75,7 +75,7 @@ impl Hop {
 }
 
 /// Connections a server holds at the moment.
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Load {
     /// Active connections in the low half, inactive ones in the high half: one atomic addition moves
@@ -85,6 +85,12 @@ pub struct Load {
     pub overloaded: u32,
     /// Persistence templates.
     pub templates: u32,
+    /// Root of the tournament tree that the server is in, see [`super::TreeNode`]; 0: none.
+    pub tree: u32,
+    /// Its position among the members of that tree.
+    pub position: u32,
+    /// Keeps it in one cache line.
+    pub reserved: [u32; 2],
 }
 
 impl Load {
@@ -156,6 +162,6 @@ impl Stats {
 const _: () = {
     assert!(size_of::<Server>() == 32);
     assert!(size_of::<Hop>() == 64);
-    assert!(size_of::<Load>() == 16);
+    assert!(size_of::<Load>() == 32);
     assert!(size_of::<Stats>() == 40);
 };

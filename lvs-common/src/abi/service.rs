@@ -4,6 +4,7 @@ use zerocopy::byteorder::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::address::Address;
+use super::tree::TreeShape;
 use crate::connection::{Protocol, Record, tcp};
 
 /// Key of a virtual service.
@@ -65,6 +66,19 @@ pub enum Pick {
 }
 
 impl Pick {
+    /// Returns whether it is the best of all members.
+    pub const fn is_best(self) -> bool {
+        matches!(
+            self,
+            Self::Least
+                | Self::WeightedLeast
+                | Self::ShortestDelay
+                | Self::NeverQueue
+                | Self::Failover
+                | Self::Overflow
+        )
+    }
+
     /// Total: what no daemon writes picks nothing.
     pub const fn from_raw(raw: u8) -> Self {
         match raw {
@@ -98,7 +112,8 @@ pub struct Plan {
     pub members: u32,
     /// Number of members, quiesced ones included.
     pub member_count: u32,
-    /// First slot in [`super::SLOTS`].
+    /// First slot in [`super::SLOTS`]. Where the best of all members is picked: root of their tournament tree, see
+    /// [`super::TreeNode`]; 0: none.
     pub slots: u32,
     /// Number of slots.
     pub slot_count: u32,
@@ -120,6 +135,18 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The tournament tree of its members, if it has one.
+    #[inline(always)]
+    pub const fn tree(&self) -> Option<TreeShape> {
+        if self.slots == 0 || !Pick::from_raw(self.pick).is_best() {
+            return None;
+        }
+        Some(TreeShape {
+            root: self.slots,
+            members: self.member_count,
+        })
+    }
+
     /// The service's own timeout of its connections in a state; 0: it is that of all services.
     #[inline(always)]
     pub fn timeout(&self, protocol: Protocol, state: u8) -> u32 {

@@ -90,7 +90,7 @@ impl<F: Family> Work<F> {
     /// To be scheduled, to another server than `avoid` if there is one.
     #[inline(always)]
     pub const fn schedule(&mut self, avoid: u32) -> Stage {
-        self.search = Search::new(avoid);
+        self.search.restart(avoid);
         Stage::Schedule
     }
 

@@ -10,10 +10,12 @@ use crate::walk::Step;
 /// `lblcr_expiration`).
 const EXPIRATION: u32 = 24 * 60 * 60;
 
-/// State of the search beside that of wlc, which [`Search`] has.
+/// State of the search beside that of wlc, which [`Search`] has; in memory for the same reason.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Kept {
-    /// The least loaded of the destination's servers.
+pub(super) struct LocalitySearch {
+    /// The destination's servers.
+    locality: Locality,
+    /// The least loaded of them.
     least: Candidate,
     /// The most loaded of them.
     most: Candidate,
@@ -23,9 +25,12 @@ pub(super) struct Kept {
     spare: u32,
     /// Bits of the destination's servers that the service still has.
     known: u32,
-    /// What is remembered of the destination.
-    locality: Locality,
+    /// Number of the server at hand among them; [`NONE`]: it is none of them.
+    number: u32,
 }
+
+/// No number of a server.
+const NONE: u32 = u32::MAX;
 
 /// One of the destination's servers.
 #[derive(Clone, Copy, Debug)]
@@ -47,18 +52,19 @@ impl Candidate {
     };
 }
 
-impl Kept {
+impl LocalitySearch {
     pub(super) const NONE: Self = Self {
-        least: Candidate::NONE,
-        most: Candidate::NONE,
-        active: 0,
-        spare: 0,
-        known: 0,
         locality: Locality {
             servers: [NO_SERVER; Locality::SERVERS],
             used: 0,
             changed: 0,
         },
+        least: Candidate::NONE,
+        most: Candidate::NONE,
+        active: 0,
+        spare: 0,
+        known: 0,
+        number: NONE,
     };
 }
 
@@ -75,43 +81,43 @@ pub(super) fn pick<T: Tables>(
         service: plan.service,
         destination: flow.destination,
     };
-    let is_set = plan.pick == Pick::LocalitySet as u8;
-    search.kept = Kept::NONE;
-    search.kept.locality.changed = now;
-    if let Some(locality) = tables.locality(&key)
-        && age(now, locality.used) <= ticks(EXPIRATION)
+    search.locality = LocalitySearch::NONE;
+    let locality = &mut search.locality.locality;
+    (locality.used, locality.changed) = (now, now);
+    if let Some(known) = tables.locality(&key)
+        && age(now, known.used) <= ticks(EXPIRATION)
     {
-        search.kept.locality = locality;
+        *locality = known;
     }
+    let is_set = plan.pick == Pick::LocalitySet as u8;
     tables.walk(
         plan.member_count,
         &mut Searcher {
             tables,
             plan,
-            is_set,
             search,
         },
     );
-    // Where it lies: the stack has no room for it.
-    let kept = &mut search.kept;
-    let locality = &mut kept.locality;
-    let overloaded = kept.active > kept.least.weight && kept.spare != 0;
-    let stays = kept.least.place != 0 && !overloaded;
+    let found = &mut search.locality;
+    let overloaded = found.active > found.least.weight && found.spare != 0;
+    let stays = found.least.place != 0 && !overloaded;
     let place = if stays {
-        kept.least.place
+        found.least.place
     } else if search.best != 0 {
         search.best
     } else {
         search.avoided
     };
     let place = place.checked_sub(1)?;
-    forget(locality, kept.known);
+    let locality = &mut found.locality;
+    forget(locality, found.known);
     let shrinks =
-        kept.least.number != kept.most.number && age(now, locality.changed) > ticks(EXPIRATION);
+        found.least.number != found.most.number && age(now, locality.changed) > ticks(EXPIRATION);
     if is_set && shrinks {
-        forget(locality, !(1 << (kept.most.number & 31)));
+        forget(locality, !(1 << (found.most.number & 31)));
         locality.changed = now;
     }
+    tables.fence();
     if !stays {
         insert(locality, tables.member(place)?.server, is_set);
         locality.changed = now;
@@ -134,51 +140,56 @@ fn forget(locality: &mut Locality, known: u32) {
 /// Adds a server to a set, or makes it the only one. The others move on as far as to the first free place.
 #[inline(always)]
 fn insert(locality: &mut Locality, new: u32, is_set: bool) {
-    if is_set && locality.servers.contains(&new) {
+    if !is_set {
+        locality.servers = [NO_SERVER; Locality::SERVERS];
+    }
+    if locality.servers.contains(&new) {
         return;
     }
     let mut carried = new;
     for server in &mut locality.servers {
-        let before = *server;
-        if carried != NO_SERVER {
-            *server = carried;
-            carried = before;
-        }
-        if !is_set {
-            carried = NO_SERVER;
+        core::mem::swap(server, &mut carried);
+        if carried == NO_SERVER {
+            return;
         }
     }
 }
 
 /// The walk over all members.
+#[repr(C, align(8))]
 struct Searcher<'a, T> {
     tables: T,
     plan: &'a Plan,
-    is_set: bool,
     search: &'a mut Search,
 }
 
 impl<T: Tables> Searcher<'_, T> {
-    /// The server's place among those of the destination.
+    /// Leaves the server's number among those of the destination in the search.
     #[inline(always)]
-    fn number(&self, server: u32) -> Option<u32> {
-        (0..)
-            .zip(&self.search.kept.locality.servers)
-            .find(|(_, known)| **known == server)
-            .map(|(number, _)| number)
+    fn find(&mut self, server: u32) {
+        let found = &mut self.search.locality;
+        found.number = NONE;
+        for number in 0..Locality::SERVERS {
+            if found.locality.servers[number] == server {
+                found.number = number as u32;
+            }
+        }
+        self.tables.fence();
     }
 
     #[inline(always)]
     fn look_at(&mut self, place: u32, member: &Member) {
         let tables = self.tables;
+        self.find(member.server);
         let load = tables.load(member.server);
         let (active, weight) = (load.active(), member.weight);
+        let found = &mut self.search.locality;
         if active.saturating_mul(2) < weight {
-            self.search.kept.spare = 1;
+            found.spare = 1;
         }
-        let number = self.number(member.server);
-        if let Some(number) = number {
-            self.search.kept.known |= 1 << (number & 31);
+        let number = found.number;
+        if number != NONE {
+            found.known |= 1 << (number & 31);
         }
         if weight == 0 {
             return;
@@ -191,22 +202,21 @@ impl<T: Tables> Searcher<'_, T> {
             return;
         }
         let cost = overhead(&load);
-        // A set of one keeps its server whatever its thresholds say, as the kernel's does.
-        if let Some(number) = number {
+        // A single server is kept whatever its thresholds say, as the kernel's lblc does.
+        if number != NONE {
             let candidate = Candidate {
                 place: place.wrapping_add(1),
                 number,
                 weight,
                 cost,
             };
-            let kept = &mut self.search.kept;
-            let least = kept.least.place == 0 || is_less(&candidate, &kept.least);
-            if (usable || !self.is_set) && least {
-                kept.least = candidate;
-                kept.active = active;
+            let alone = self.plan.pick == Pick::Locality as u8;
+            if (usable || alone) && (found.least.place == 0 || is_less(&candidate, &found.least)) {
+                found.least = candidate;
+                found.active = active;
             }
-            if kept.most.place == 0 || is_more(&candidate, &kept.most) {
-                kept.most = candidate;
+            if found.most.place == 0 || is_more(&candidate, &found.most) {
+                found.most = candidate;
             }
         }
         let best = self.search.best == 0

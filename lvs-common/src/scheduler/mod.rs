@@ -4,8 +4,9 @@
 //! does that. What remains for each new connection is one of the ways of [`Pick`].
 
 mod locality;
+pub mod tree;
 
-use self::locality::Kept;
+use self::locality::LocalitySearch;
 use crate::abi::{Load, Member, Pick, Plan};
 use crate::family::Family;
 use crate::siphash;
@@ -100,9 +101,9 @@ pub struct Search {
     avoided: u32,
     /// What the cost of the best is related to: its weight, or 1.
     weight: u32,
-    /// Cost of the best, by the [`Measure`].
+    /// Cost of the best.
     cost: u64,
-    kept: Kept,
+    locality: LocalitySearch,
 }
 
 impl Search {
@@ -116,8 +117,16 @@ impl Search {
             avoided: 0,
             weight: 0,
             cost: 0,
-            kept: Kept::NONE,
+            locality: LocalitySearch::NONE,
         }
+    }
+
+    /// Makes it a new one. (What is for lblc and lblcr alone they make new themselves.)
+    #[inline(always)]
+    pub const fn restart(&mut self, avoid: u32) {
+        self.avoid = avoid;
+        (self.first, self.best, self.avoided, self.weight) = (0, 0, 0, 0);
+        self.cost = 0;
     }
 }
 
@@ -150,19 +159,28 @@ pub fn pick_unremembered<'a, T: Tables + 'a>(
     flow: &Flow,
     search: &mut Search,
 ) -> Option<(u32, &'a Member)> {
-    let (method, count) = match Pick::from_raw(plan.pick) {
-        Pick::Nothing | Pick::Locality | Pick::LocalitySet => return None,
+    let pick = Pick::from_raw(plan.pick);
+    if pick.is_best() && tree::serves(plan, search) {
+        let place = tree::pick(tables, plan, search)?;
+        return Some((place, tables.member(place)?));
+    }
+    let (method, count) = match pick {
+        Pick::Nothing => return None,
         Pick::Rotate => (Method::Rotate, plan.slot_count),
-        Pick::Least => (Method::Best(Measure::Connections), plan.member_count),
-        Pick::WeightedLeast => (Method::Best(Measure::Weighted), plan.member_count),
-        Pick::ShortestDelay => (Method::Best(Measure::Delay), plan.member_count),
-        Pick::NeverQueue => (Method::Best(Measure::DelayUnlessIdle), plan.member_count),
-        Pick::Failover => (Method::Best(Measure::Weight), plan.member_count),
-        Pick::Overflow => (Method::Best(Measure::WeightUnlessFull), plan.member_count),
         Pick::TwoRandom => (Method::TwoRandom, plan.slot_count.saturating_mul(2)),
+        Pick::Locality | Pick::LocalitySet => {
+            let place = locality::pick(tables, plan, flow, search)?;
+            return Some((place, tables.member(place)?));
+        }
         Pick::SourceHash => (Method::Source, plan.slot_count),
         Pick::DestinationHash => (Method::Destination, plan.slot_count),
         Pick::Maglev => (Method::Maglev, plan.slot_count),
+        Pick::Least
+        | Pick::WeightedLeast
+        | Pick::ShortestDelay
+        | Pick::NeverQueue
+        | Pick::Failover
+        | Pick::Overflow => (Method::Best, plan.member_count),
     };
     walk(tables, plan, flow, search, method, count)
 }
@@ -267,35 +285,17 @@ pub fn pick_stateless<'a, T: Tables + 'a>(
     flow: &Flow,
     search: &mut Search,
 ) -> Option<(u32, &'a Member)> {
-    *search = Search::new(NO_SERVER);
+    search.restart(NO_SERVER);
     match Pick::from_raw(plan.pick) {
         Pick::SourceHash | Pick::DestinationHash | Pick::Maglev => pick(tables, plan, flow, search),
         _ => walk(tables, plan, flow, search, Method::Flow, plan.member_count),
     }
 }
 
-/// What the best member has least of.
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-enum Measure {
-    /// Connections, an established one counting for 256.
-    Connections,
-    /// The same in relation to the weight.
-    Weighted,
-    /// Established connections with the one to come, in relation to the weight (`ip_vs_sed_dest_overhead`).
-    Delay,
-    /// The same, but the first one without an established connection is the best.
-    DelayUnlessIdle,
-    /// The inverse of the weight.
-    Weight,
-    /// The same, but none is picked that has more established connections than its weight.
-    WeightUnlessFull,
-}
-
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Method {
     Rotate,
-    Best(Measure),
+    Best,
     TwoRandom,
     Source,
     Destination,
@@ -376,43 +376,6 @@ impl<'a, T: Tables + 'a> Searcher<'a, T> {
         self.accept(member, fallback)
     }
 
-    /// Notes a usable member if it is better than the best so far, by cross multiplication: of equals the first one
-    /// stays.
-    #[inline(always)]
-    fn weigh(&mut self, place: u32, measure: Measure) -> Weighed {
-        let Some(member) = self.tables.member(place) else {
-            return Weighed::Skipped;
-        };
-        if !usable(self.tables, member) {
-            return Weighed::Skipped;
-        }
-        if member.server == self.search.avoid {
-            self.search.avoided = place.wrapping_add(1);
-            return Weighed::Skipped;
-        }
-        let load = self.tables.load(member.server);
-        let active = u64::from(load.active());
-        let weight = member.weight;
-        let overhead = overhead(&load);
-        let (cost, weight) = match measure {
-            Measure::Connections => (overhead, 1),
-            Measure::Weighted => (overhead, weight),
-            Measure::Delay | Measure::DelayUnlessIdle => (active + 1, weight),
-            Measure::WeightUnlessFull if active > u64::from(weight) => return Weighed::Skipped,
-            Measure::Weight | Measure::WeightUnlessFull => (1, weight),
-        };
-        let idle = measure == Measure::DelayUnlessIdle && active == 0;
-        let better = self.search.best == 0
-            || self.search.cost.wrapping_mul(u64::from(weight))
-                > cost.wrapping_mul(u64::from(self.search.weight));
-        if better || idle {
-            self.search.best = place.wrapping_add(1);
-            self.search.weight = weight;
-            self.search.cost = cost;
-        }
-        if idle { Weighed::Best } else { Weighed::Seen }
-    }
-
     /// The better of the members of two slots, each the first usable one from a random slot on
     /// (`ip_vs_twos_schedule`). The slots are those of wrr: as many for each member as it weighs.
     #[inline(always)]
@@ -427,11 +390,50 @@ impl<'a, T: Tables + 'a> Searcher<'a, T> {
             (self.flow.hash % size).wrapping_add(turn)
         };
         let weighed = match in_slot(self.tables, self.plan, slot % size) {
-            Some(place) => self.weigh(place, Measure::Weighted),
+            Some(place) => weigh(self.tables, self.plan, self.search, place),
             None => Weighed::Skipped,
         };
         !second || weighed == Weighed::Skipped
     }
+}
+
+/// Notes a usable member if it is better than the best so far, by cross multiplication: of equals the first one stays.
+///
+/// What the best has least of is asked of the plan, not of whoever calls: so a verifier follows one way for all.
+#[inline(always)]
+fn weigh<T: Tables>(tables: T, plan: &Plan, search: &mut Search, place: u32) -> Weighed {
+    let Some(member) = tables.member(place) else {
+        return Weighed::Skipped;
+    };
+    if !usable(tables, member) {
+        return Weighed::Skipped;
+    }
+    if member.server == search.avoid {
+        search.avoided = place.wrapping_add(1);
+        return Weighed::Skipped;
+    }
+    let load = tables.load(member.server);
+    let active = u64::from(load.active());
+    let pick = Pick::from_raw(plan.pick);
+    let (cost, weight) = match pick {
+        Pick::Least => (overhead(&load), 1),
+        // With the connection to come, established ones alone (`ip_vs_sed_dest_overhead`).
+        Pick::ShortestDelay | Pick::NeverQueue => (active + 1, member.weight),
+        Pick::Overflow if active > u64::from(member.weight) => return Weighed::Skipped,
+        // The heaviest.
+        Pick::Failover | Pick::Overflow => (1, member.weight),
+        _ => (overhead(&load), member.weight),
+    };
+    let idle = pick == Pick::NeverQueue && active == 0;
+    let better = search.best == 0
+        || search.cost.wrapping_mul(u64::from(weight))
+            > cost.wrapping_mul(u64::from(search.weight));
+    if better || idle {
+        search.best = place.wrapping_add(1);
+        search.weight = weight;
+        search.cost = cost;
+    }
+    if idle { Weighed::Best } else { Weighed::Seen }
 }
 
 /// What became of a member that was looked at.
@@ -455,9 +457,9 @@ impl<'a, T: Tables + 'a> Step for Searcher<'a, T> {
                 let member = in_slot(self.tables, self.plan, slot);
                 self.accept(member, true)
             }
-            Method::Best(measure) => {
+            Method::Best => {
                 let place = self.plan.members.wrapping_add(turn);
-                self.weigh(place, measure) != Weighed::Best
+                weigh(self.tables, self.plan, self.search, place) != Weighed::Best
             }
             Method::TwoRandom => self.by_two_draws(turn, size),
             Method::Source => {

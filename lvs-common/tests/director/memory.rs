@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 use lvs_common::abi::{
     ADDR_FILTER_WORDS, Config, Crowd, Filter, FilterNode, FragmentKey, Hop, HostAddress, Interface,
     Load, LocalFlow, LocalKey, Locality, LocalityKey, MarkRule, Marked, Member, Method, Pick, Plan,
-    ProbeKey, ProbeRoute, Refused, Server, ServiceKey, SourcePool, Stats, UpperKey, WAYS,
-    addr_filter_bit, ticks,
+    ProbeKey, ProbeRoute, Refused, Server, ServiceKey, SourcePool, Stats, TreeShape, UpperKey,
+    WAYS, addr_filter_bit, ticks,
 };
 use lvs_common::connection::table::{Store, Ways};
 use lvs_common::connection::{Client, EntryId, Kind, Loads, Ports, Protocol};
@@ -17,6 +17,7 @@ use lvs_common::family::{Family, V4, V6};
 use lvs_common::filter::clients::{ClientKey, ClientSlot, ClientWays as _, Clients, find};
 use lvs_common::forward::{forward, stages};
 use lvs_common::local_clients::{LocalSearch, LocalTables};
+use lvs_common::scheduler::tree::{TreeMarks, load_changed};
 use lvs_common::secrets::Secrets;
 use lvs_common::tables::{Tables, Traffic};
 use lvs_common::verdict::Verdict;
@@ -59,6 +60,10 @@ pub(crate) struct Director {
     slots: Vec<u16>,
     rr_cursors: Vec<AtomicU32>,
     loads: Vec<(AtomicU64, AtomicU32)>,
+    /// Tree and position of each server.
+    leaves: Vec<(u32, u32)>,
+    /// Best and stale bits of each node.
+    tree_nodes: Vec<(AtomicU32, AtomicU32)>,
     /// Persistence templates of each server.
     templates: Vec<AtomicU32>,
     stats: Mutex<HashMap<u32, Stats>>,
@@ -169,6 +174,8 @@ impl Director {
             slots: Vec::new(),
             rr_cursors: Vec::new(),
             loads: Vec::new(),
+            leaves: Vec::new(),
+            tree_nodes: vec![Default::default()],
             templates: Vec::new(),
             stats: Mutex::default(),
             syn_retries: Vec::new(),
@@ -310,6 +317,7 @@ impl Director {
             source_pool: 0,
         });
         self.loads.push(Default::default());
+        self.leaves.push((0, 0));
         self.templates.push(AtomicU32::new(0));
         self.syn_retries.push(AtomicU32::new(0));
         if method == Method::Nat {
@@ -358,6 +366,23 @@ impl Director {
         };
         self.slots.extend(turns.iter().cycle().take(size));
         plan.slot_count = count(self.slots.len()) - plan.slots;
+        let best = Pick::from_raw(plan.pick).is_best();
+        if best {
+            self.slots.truncate(plan.slots as usize);
+            (plan.slots, plan.slot_count) = (0, 0);
+        }
+        // Even where a walk is cheaper.
+        if best && plan.member_count > TreeShape::FORK {
+            plan.slots = count(self.tree_nodes.len());
+            let nodes = plan.tree().expect("a tree").nodes() as usize;
+            let stale = || (AtomicU32::new(0), AtomicU32::new(u32::MAX));
+            self.tree_nodes
+                .extend(std::iter::repeat_with(stale).take(nodes));
+        }
+        let tree = plan.tree().map_or(0, |tree| tree.root);
+        for (position, member) in (0..).zip(&*members) {
+            self.leaves[member.server as usize] = (tree, position);
+        }
         self.members.extend(&*members);
     }
 
@@ -500,9 +525,19 @@ impl<'a> Clients for &'a Director {
 impl Loads for &Director {
     fn account(self, server: u32, change: u64) {
         self.loads[server as usize].0.fetch_add(change, SeqCst);
+        let (tree, position) = self.leaves[server as usize];
+        if tree != 0 {
+            load_changed(self, tree, position);
+        }
     }
     fn account_template(self, server: u32, change: u32) {
         self.templates[server as usize].fetch_add(change, SeqCst);
+    }
+}
+
+impl TreeMarks for &Director {
+    fn mark(self, node: u32, bit: u32) {
+        self.tree_nodes[node as usize].1.fetch_or(bit, SeqCst);
     }
 }
 
@@ -675,6 +710,9 @@ impl Tables for &Director {
             counts: counts.load(SeqCst),
             overloaded: overloaded.load(SeqCst),
             templates: self.templates[server as usize].load(SeqCst),
+            tree: self.leaves[server as usize].0,
+            position: self.leaves[server as usize].1,
+            reserved: [0; 2],
         }
     }
     fn set_overloaded(self, server: u32, overloaded: bool) {
@@ -696,6 +734,15 @@ impl Tables for &Director {
     }
     fn count_syn_retry(self, server: u32) {
         self.syn_retries[server as usize].fetch_add(1, SeqCst);
+    }
+    fn tree_best(self, node: u32) -> u32 {
+        self.tree_nodes[node as usize].0.load(SeqCst)
+    }
+    fn set_tree_best(self, node: u32, best: u32) {
+        self.tree_nodes[node as usize].0.store(best, SeqCst);
+    }
+    fn take_stale(self, node: u32) -> u32 {
+        self.tree_nodes[node as usize].1.swap(0, SeqCst)
     }
     fn locality(self, key: &LocalityKey) -> Option<Locality> {
         let localities = self.localities.lock().expect("no panic while held");

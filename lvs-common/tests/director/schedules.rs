@@ -166,6 +166,32 @@ proptest! {
     }
 
     #[test]
+    fn a_tree_follows_its_servers_loads(
+        weights in prop::collection::vec(0_u32..5, 9..150),
+        changes in prop::collection::vec((any::<u16>(), 0_u32..4), 1..120),
+    ) {
+        for (kind, definition) in DEFINITIONS {
+            let director = director(kind, &weights);
+            let mut servers: Vec<_> = weights.iter().map(|weight| (*weight, 0, 0)).collect();
+            for (server, active) in &changes {
+                let server = usize::from(*server) % weights.len();
+                let number = u32::try_from(server).expect("few");
+                let before = director.connections(number).0;
+                let change = u64::from(*active).wrapping_sub(before.into());
+                director.account(number, Load::ACTIVE.wrapping_mul(change));
+                servers[server].1 = *active;
+                let found = picked(&director, &flow(7, 1));
+                prop_assert_eq!(found, definition(&servers), "{:?}", kind);
+                // Who was picked gets a connection.
+                if let Some(found) = found {
+                    director.account(found, Load::INACTIVE);
+                    servers[found as usize].2 += 1;
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_hash_picks_the_same_server_again(source: u32, port: u16, other: u16) {
         for kind in [Pick::SourceHash, Pick::DestinationHash, Pick::Maglev] {
             let director = director(kind, &[3, 1, 2]);

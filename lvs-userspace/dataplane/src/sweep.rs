@@ -7,13 +7,13 @@
 use std::collections::{BTreeSet, HashMap};
 use std::mem::offset_of;
 
-use lvs_common::abi::{Load, MAX_SERVICES, Mac};
+use lvs_common::abi::{MAX_SERVICES, Mac};
 use lvs_common::connection::table::{by_number, remove};
 use lvs_common::connection::{Client, Entry, Kind, Tag};
 use lvs_common::family::Family;
 use lvs_common::network::Network;
 
-use crate::kernel::{ClientTable, EntryMapping, Mapping};
+use crate::kernel::{ClientTable, EntryMapping, ServerLoads};
 use crate::open_connections::OpenConnections;
 use crate::table::{Table, claims};
 use crate::templates::ExpiringTemplates;
@@ -67,7 +67,7 @@ impl Sweeper {
     pub fn sweep<F: Network>(
         &mut self,
         table: &EntryMapping<F>,
-        loads: &Mapping<Load>,
+        loads: &ServerLoads,
         now: u32,
     ) -> Swept {
         self.sweep_table(table, Table::new(table, loads), None, now)
@@ -77,7 +77,7 @@ impl Sweeper {
     pub fn sweep_counting<F: Network>(
         &mut self,
         table: &EntryMapping<F>,
-        loads: &Mapping<Load>,
+        loads: &ServerLoads,
         (clients, open): (&ClientTable, &mut OpenConnections),
         now: u32,
     ) -> Swept {

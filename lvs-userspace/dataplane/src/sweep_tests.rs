@@ -2,10 +2,9 @@
 
 use std::mem::offset_of;
 
-use lvs_common::abi::ticks;
+use lvs_common::abi::{Load, ticks};
 use lvs_common::connection::{Entry, tcp};
 use lvs_common::family::V4;
-use zerocopy::FromZeros;
 
 use super::*;
 
@@ -15,7 +14,7 @@ const NOW: u32 = 1_000_000;
 
 struct Fixture {
     table: EntryMapping<V4>,
-    loads: Mapping<Load>,
+    loads: ServerLoads,
     sweeper: Sweeper,
 }
 
@@ -23,15 +22,15 @@ impl Fixture {
     fn new() -> Self {
         let fixture = Self {
             table: EntryMapping::zeroed(WAYS),
-            loads: Mapping::zeroed(8),
+            loads: ServerLoads::zeroed(8),
             sweeper: Sweeper::default(),
         };
         fixture.loads.write(
             u32::from(SERVER),
             Load {
                 counts: 5 << 32 | 5,
-                overloaded: 0,
                 templates: 5,
+                ..Load::default()
             },
         );
         fixture
@@ -294,7 +293,7 @@ fn two_sweepers_account_for_each_connection_once() {
             u32::from(SERVER),
             Load {
                 counts: u64::from(WAYS),
-                ..Load::new_zeroed()
+                ..Load::default()
             },
         );
         for way in 0..WAYS {

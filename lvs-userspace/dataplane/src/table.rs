@@ -17,14 +17,14 @@
 use std::mem::offset_of;
 use std::sync::atomic::{Ordering, fence};
 
-use lvs_common::abi::{Crowd, Load, WAYS};
+use lvs_common::abi::{Crowd, WAYS};
 use lvs_common::connection::table::{New, Store, Ways};
 use lvs_common::connection::{Client, Entry, Key, Loads, Record, Tag};
 use lvs_common::family::Family;
 use lvs_common::walk::Walk;
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::kernel::{EntryMapping, Mapping};
+use crate::kernel::{EntryMapping, ServerLoads};
 
 /// Waits until no other thread of this process has ways claimed, and keeps it so.
 pub fn claims() -> MutexGuard<'static, ()> {
@@ -36,25 +36,23 @@ pub fn claims() -> MutexGuard<'static, ()> {
 #[derive(Clone, Copy)]
 pub struct Table<'a, F: Family> {
     entries: &'a EntryMapping<F>,
-    loads: &'a Mapping<Load>,
+    loads: &'a ServerLoads,
 }
 
 impl<'a, F: Family> Table<'a, F> {
     /// A table whose connections are counted in `loads`.
-    pub const fn new(entries: &'a EntryMapping<F>, loads: &'a Mapping<Load>) -> Self {
+    pub const fn new(entries: &'a EntryMapping<F>, loads: &'a ServerLoads) -> Self {
         Self { entries, loads }
     }
 }
 
 impl<F: Family> Loads for Table<'_, F> {
     fn account(self, server: u32, change: u64) {
-        if let Some(counts) = self.loads.double_word(server, offset_of!(Load, counts)) {
-            counts.fetch_add(change, Ordering::Relaxed);
-        }
+        self.loads.account(server, change);
     }
 
     fn account_template(self, server: u32, change: u32) {
-        if let Some(templates) = self.loads.word(server, offset_of!(Load, templates)) {
+        if let Some(templates) = self.loads.templates(server) {
             templates.fetch_add(change, Ordering::Relaxed);
         }
     }

@@ -3,11 +3,11 @@
 use std::sync::Barrier;
 use std::thread;
 
-use lvs_common::abi::{Address, Load, ServiceKey, WAYS, ticks};
+use lvs_common::abi::{Address, ServiceKey, WAYS, ticks};
 use lvs_common::connection::{Entry, Ports, Tag, tcp};
 use lvs_common::family::V4;
 use lvs_dataplane::address::widen;
-use lvs_dataplane::kernel::{EntryMapping, Mapping};
+use lvs_dataplane::kernel::{EntryMapping, ServerLoads};
 use tcp::State::{Established, FinWait, SynReceived};
 
 use super::*;
@@ -19,14 +19,14 @@ const SERVICE: ([u8; 4], u16) = ([192, 0, 2, 10], 80);
 
 struct Fixture {
     entries: EntryMapping<V4>,
-    loads: Mapping<Load>,
+    loads: ServerLoads,
 }
 
 impl Fixture {
     fn new(ways: u32) -> Self {
         Self {
             entries: EntryMapping::zeroed(ways),
-            loads: Mapping::zeroed(8),
+            loads: ServerLoads::zeroed(8),
         }
     }
 

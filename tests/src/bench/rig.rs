@@ -252,7 +252,7 @@ impl Rig {
             clear(&maps.connections4);
         }
         for index in 0..maps.loads.len() {
-            if let Some(counts) = maps.loads.double_word(index, 0) {
+            if let Some(counts) = maps.loads.counts(index) {
                 counts.store(0, Relaxed);
             }
         }

@@ -82,6 +82,7 @@ pub(super) enum MapKind {
     SourcePools,
     Filters,
     FilterNodes,
+    TreeNodes,
 }
 
 impl MapKind {
@@ -96,13 +97,14 @@ impl MapKind {
             Self::SourcePools => "source addresses",
             Self::Filters => "filters",
             Self::FilterNodes => "lists of filters (see --filter-nodes)",
+            Self::TreeNodes => "services with many real servers",
         }
     }
 }
 
 /// Free and retired numbers of all maps.
 pub(super) struct Allocator {
-    free: [FreeRanges; 9],
+    free: [FreeRanges; 10],
     retired: Vec<(MapKind, u32, u32)>,
 }
 
@@ -112,7 +114,7 @@ impl Allocator {
         let free = [
             FreeRanges::new(0, maps.active_plans.len()),
             FreeRanges::new(0, maps.servers.len()),
-            // Plan, hop, source pool and filter 0 stand for none.
+            // Plan, hop, source pool, filter and node 0 stand for none.
             FreeRanges::new(1, maps.plans.len()),
             FreeRanges::new(0, maps.members.len()),
             FreeRanges::new(0, maps.slots.len()),
@@ -120,6 +122,7 @@ impl Allocator {
             FreeRanges::new(1, maps.source_pools.len()),
             FreeRanges::new(1, maps.filters.len()),
             FreeRanges::new(0, maps.filter_nodes.len()),
+            FreeRanges::new(1, maps.loads.nodes()),
         ];
         Self {
             free,

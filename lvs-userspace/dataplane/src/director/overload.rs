@@ -1,17 +1,12 @@
 //! Overloaded servers: the program marks one at its upper threshold, the director clears the mark.
 
-use std::mem::offset_of;
-use std::sync::atomic::Ordering;
-
-use lvs_common::abi::Load;
-
 use super::services::{Service, Services};
 use super::wanted::Wanted;
-use crate::kernel::Mapping;
+use crate::kernel::ServerLoads;
 
 /// Clears the marks of servers whose upper thresholds are raised or removed: such a server is not overloaded
 /// until found so again.
-pub(super) fn forget(loads: &Mapping<Load>, service: &Service, next: &Wanted) {
+pub(super) fn forget(loads: &ServerLoads, service: &Service, next: &Wanted) {
     for (id, before, member) in service.servers() {
         let after = next.servers.iter().find(|(next, _)| next == id);
         if after.is_some_and(|(_, after)| after.upper == 0 || after.upper > before.upper) {
@@ -21,7 +16,7 @@ pub(super) fn forget(loads: &Mapping<Load>, service: &Service, next: &Wanted) {
 }
 
 /// Clears the marks of servers that hold few enough connections to take new ones again.
-pub(super) fn expire(loads: &Mapping<Load>, services: &Services) {
+pub(super) fn expire(loads: &ServerLoads, services: &Services) {
     for (_, settings, member) in services
         .configured()
         .flat_map(|(_, service)| service.servers())
@@ -40,8 +35,6 @@ pub(super) fn expire(loads: &Mapping<Load>, services: &Services) {
     }
 }
 
-fn clear(loads: &Mapping<Load>, server: u32) {
-    if let Some(word) = loads.word(server, offset_of!(Load, overloaded)) {
-        word.store(0, Ordering::Relaxed);
-    }
+fn clear(loads: &ServerLoads, server: u32) {
+    loads.clear_overloaded(server);
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use lvs_api::protocol::Refusal;
-use lvs_common::abi::Plan;
+use lvs_common::abi::{Pick, Plan, TreeShape};
 
 use super::allocator::{Allocator, MapKind};
 use super::plan::Layout;
@@ -27,11 +27,16 @@ impl Publisher {
             members,
             slots,
         } = layout;
-        let [number, first_member, first_slot] = allocator.allocate_all([
+        let tree = nodes(plan);
+        let [number, first_member, first_slot, root] = allocator.allocate_all([
             (MapKind::Plans, 1),
             (MapKind::Members, plan.member_count),
             (MapKind::Slots, plan.slot_count),
+            (MapKind::TreeNodes, tree),
         ])?;
+        for node in root..root + tree {
+            self.maps.loads.write_stale(node);
+        }
         for (place, &member) in (first_member..).zip(members) {
             self.maps.members.write(place, member);
         }
@@ -40,7 +45,7 @@ impl Publisher {
         }
         let plan = Plan {
             members: first_member,
-            slots: first_slot,
+            slots: if tree == 0 { first_slot } else { root },
             ..*plan
         };
         self.maps.plans.write(number, plan);
@@ -48,10 +53,35 @@ impl Publisher {
     }
 
     /// Switches a service over to a written plan; 0: to none.
+    ///
+    /// Its servers make the nodes of the new plan's tree stale before a packet looks there, and all of them are stale
+    /// at first: no change of a load is missed.
     pub(super) fn switch(&self, service: u32, plan: u32) {
-        if let Some(head) = self.maps.active_plans.word(service, 0) {
-            head.store(plan, Ordering::Release);
+        let Some(head) = self.maps.active_plans.word(service, 0) else {
+            return;
+        };
+        for (_, server) in self.members(head.load(Ordering::Relaxed)) {
+            self.maps.loads.set_leaf(server, 0, 0);
         }
+        let root = self.plan(plan).and_then(|plan| plan.tree());
+        for (position, server) in self.members(plan) {
+            let root = root.map_or(0, |tree| tree.root);
+            self.maps.loads.set_leaf(server, root, position);
+        }
+        head.store(plan, Ordering::Release);
+    }
+
+    /// A plan by its number; none of number 0.
+    fn plan(&self, number: u32) -> Option<Plan> {
+        self.maps.plans.read(number).filter(|_| number != 0)
+    }
+
+    /// Positions and indexes of a plan's servers.
+    fn members(&self, number: u32) -> impl Iterator<Item = (u32, u32)> {
+        let plan = self.plan(number);
+        let places = plan.map_or(0..0, |plan| plan.members..plan.members + plan.member_count);
+        let members = places.filter_map(|place| self.maps.members.read(place));
+        (0..).zip(members.map(|member| member.server))
     }
 
     /// Frees a plan that was in force until now, after a grace period.
@@ -63,11 +93,16 @@ impl Publisher {
 
     /// The ranges that a plan takes up; none of plan 0.
     fn ranges(&self, number: u32) -> impl Iterator<Item = (MapKind, u32, u32)> {
-        let plan = self.maps.plans.read(number).filter(|_| number != 0);
-        plan.into_iter().flat_map(move |plan| {
+        self.plan(number).into_iter().flat_map(move |plan| {
+            let tree = plan.tree();
             [
                 (MapKind::Members, plan.members, plan.member_count),
                 (MapKind::Slots, plan.slots, plan.slot_count),
+                (
+                    MapKind::TreeNodes,
+                    plan.slots,
+                    tree.map_or(0, TreeShape::nodes),
+                ),
                 (MapKind::Plans, number, 1),
             ]
         })
@@ -78,4 +113,13 @@ impl Publisher {
         self.ranges(number)
             .all(|(kind, start, length)| allocator.reserve(kind, start, length))
     }
+}
+
+/// Nodes of the tree that a plan is to have; 0: none.
+fn nodes(plan: &Plan) -> u32 {
+    let members = plan.member_count;
+    if !Pick::from_raw(plan.pick).is_best() || members < TreeShape::MIN_MEMBERS {
+        return 0;
+    }
+    TreeShape { root: 0, members }.nodes()
 }

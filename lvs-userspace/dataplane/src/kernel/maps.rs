@@ -3,7 +3,7 @@
 use aya::maps::{HashMap, Map, MapData, PerCpuArray};
 use aya::{Ebpf, Pod};
 use lvs_common::abi::{
-    self, Config, Filter, FilterNode, FilterStats, Hop, KeyedMark, Load, MAX_REASONS, MAX_SERVERS,
+    self, Config, Filter, FilterNode, FilterStats, Hop, KeyedMark, MAX_REASONS, MAX_SERVERS,
     MAX_SERVICES, MarkRule, Member, Plan, Server, ServiceKey, SourcePool, Stats,
 };
 use lvs_common::family::{Family, V4, V6};
@@ -23,6 +23,7 @@ use super::own_map::own_map;
 use super::per_cpu::{Counters, FilterCounters, Verdicts};
 use super::probes::Probes;
 use super::saved_sync_daemon::SavedSyncDaemon;
+use super::server_loads::ServerLoads;
 use super::trace::LostFrames;
 use super::upper_devices::UpperDevices;
 use super::wire::Wire;
@@ -42,7 +43,7 @@ pub struct Maps {
     pub servers: Mapping<Server>,
     pub hops: Mapping<Hop>,
     pub source_pools: Mapping<SourcePool>,
-    pub loads: Mapping<Load>,
+    pub loads: ServerLoads,
     pub syn_retries: Mapping<u32>,
     pub addr_filter: AddressBits,
     pub filters: Mapping<Filter>,
@@ -116,7 +117,7 @@ impl Maps {
             servers: mapping(ebpf, abi::SERVERS)?,
             hops: mapping(ebpf, abi::HOPS)?,
             source_pools: mapping(ebpf, abi::SOURCE_POOLS)?,
-            loads: mapping(ebpf, abi::LOADS)?,
+            loads: ServerLoads::new(mapping(ebpf, abi::LOADS)?, mapping(ebpf, abi::TREE_NODES)?),
             syn_retries: mapping(ebpf, abi::SYN_RETRIES)?,
             addr_filter: AddressBits(mapping(ebpf, abi::ADDR_FILTER)?),
             connections4: entries(ebpf, abi::CONNECTIONS4)?,

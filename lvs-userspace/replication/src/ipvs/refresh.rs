@@ -138,7 +138,7 @@ mod tests {
     use lvs_common::connection::table::{self, New, Place, Store as _, Survey};
     use lvs_common::connection::{Client, Key, Kind, Ports, Record};
     use lvs_common::family::{V4, V6};
-    use lvs_dataplane::kernel::{EntryMapping, Mapping};
+    use lvs_dataplane::kernel::{EntryMapping, ServerLoads};
     use lvs_dataplane::table::Table;
 
     use super::*;
@@ -161,7 +161,7 @@ mod tests {
             let options = RefreshOptions { period, retries };
             let mut refresher = Refresher::new(options, SIZES).unwrap();
             let now = u32::MAX - ticks(3);
-            let loads = Mapping::zeroed(4);
+            let loads = ServerLoads::zeroed(4);
             let table = Table::new(&entries4, &loads);
             let key = Key::<V4> {
                 source: [198, 51, 100, 1],

@@ -1,7 +1,7 @@
 //! The maps that entries are read from and replicas are applied to.
 
-use lvs_common::abi::{Config, Load, Plan, Server};
-use lvs_dataplane::kernel::{Mapping, Maps};
+use lvs_common::abi::{Config, Plan, Server};
+use lvs_dataplane::kernel::{Mapping, Maps, ServerLoads};
 
 use crate::entries::Entries;
 
@@ -12,7 +12,7 @@ pub(super) struct Tables<'a> {
     pub(super) active_plans: &'a Mapping<u32>,
     pub(super) plans: &'a Mapping<Plan>,
     pub(super) servers: &'a Mapping<Server>,
-    pub(super) loads: &'a Mapping<Load>,
+    pub(super) loads: &'a ServerLoads,
     pub(super) entries: Entries<'a>,
 }
 

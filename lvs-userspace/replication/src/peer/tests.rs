@@ -5,12 +5,12 @@ mod restart;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
-use lvs_common::abi::{Config, Load, Method, Plan, Server, ServiceKey, ticks};
+use lvs_common::abi::{Config, Method, Plan, Server, ServiceKey, ticks};
 use lvs_common::connection::table::{self, New, Place, Store, Survey, Ways};
 use lvs_common::connection::{Client, EntryId, Key, Kind, Ports, Record, resume, tcp};
 use lvs_common::family::{Family, PerFamily, V4, V6};
 use lvs_dataplane::director::Recognized;
-use lvs_dataplane::kernel::{EntryMapping, Mapping, SENDING_PEERS};
+use lvs_dataplane::kernel::{EntryMapping, Mapping, SENDING_PEERS, ServerLoads};
 use lvs_dataplane::table::Table;
 use parking_lot::Mutex;
 use proptest::prelude::*;
@@ -37,7 +37,7 @@ struct Director {
     active_plans: Mapping<u32>,
     plans: Mapping<Plan>,
     servers: Mapping<Server>,
-    loads: Mapping<Load>,
+    loads: ServerLoads,
     connections4: EntryMapping<V4>,
     connections6: EntryMapping<V6>,
     /// It calls its servers by other numbers than the other one.
@@ -68,7 +68,7 @@ impl Director {
             active_plans: Mapping::zeroed(4),
             plans: Mapping::zeroed(4),
             servers: Mapping::zeroed(16),
-            loads: Mapping::zeroed(16),
+            loads: ServerLoads::zeroed(16),
             connections4: EntryMapping::zeroed(SIZES.v4),
             connections6: EntryMapping::zeroed(SIZES.v6),
             shift: number * 5,

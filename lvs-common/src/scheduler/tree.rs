@@ -1,0 +1,211 @@
+//! Least connections among many servers: a tournament tree, in which a change of a server's load makes the nodes above
+//! it stale, and the next connection works out those anew.
+//!
+//! ```text
+//!                 root            stale: which branches
+//!            ┌─────┴─────┐
+//!         branch      branch      best member below; stale: which groups
+//!        ┌───┴───┐   ┌───┴───┐
+//!      group   group … group      best of its eight members
+//! ```
+//!
+//! The answer is that of a walk over all members: of equals the first one wins in each node as it does in the list.
+//! What is compared are loads as they are, whatever a node remembers.
+//!
+//! Races. A change of a load comes before its marks, each mark is a full barrier, and a mark is cleared before the loads
+//! below are read: so a load that was read too early leaves a mark behind. Two CPUs may work out one node, and the
+//! slower one may write the older answer; it stays until a load below changes, which the next connection to that
+//! server does. The branch is marked before the root, and the root is cleared before its branches are asked: a mark in
+//! a branch that the root does not show is about to be shown.
+
+use super::{NO_SERVER, Search, Weighed, weigh};
+use crate::abi::{Plan, TreeShape};
+use crate::tables::Tables;
+use crate::walk::Step;
+
+/// Marks in the nodes of trees.
+pub trait TreeMarks: Copy {
+    /// Sets a bit of a node's `stale`, if it is not set. A full barrier comes before.
+    fn mark(self, node: u32, bit: u32);
+}
+
+/// Marks the nodes above a member whose load changed.
+#[inline(always)]
+pub fn load_changed<M: TreeMarks>(marks: M, root: u32, position: u32) {
+    let group = position / TreeShape::FORK;
+    let branch = group / TreeShape::FORK;
+    marks.mark(
+        root.wrapping_add(1).wrapping_add(branch),
+        1 << (group % TreeShape::FORK),
+    );
+    marks.mark(root, 1 << (branch & 31));
+}
+
+/// The place of the best member.
+#[inline(never)]
+pub(super) fn pick<T: Tables>(tables: T, plan: &Plan, search: &mut Search) -> Option<u32> {
+    let shape = TreeShape {
+        root: plan.slots,
+        members: plan.member_count,
+    };
+    let (groups, branches) = (shape.groups(), shape.branches());
+    // For each branch: taking it up, its groups, itself.
+    let most = branches * 2 + groups + 1;
+    tables.walk(
+        most,
+        &mut Refresh {
+            tables,
+            plan,
+            search,
+            member: plan.members,
+            members: plan.member_count,
+            branch_node: shape.branch(0),
+            group_node: shape.group(0),
+            groups,
+            branches: tables.take_stale(shape.root) & first_bits(branches),
+            branch: NONE,
+            stale: 0,
+        },
+    );
+    contest(tables, plan, search, Of::Nodes, shape.branch(0), branches);
+    search.best.checked_sub(1)
+}
+
+/// So many bits. A mark by the daemon may come late, and be another tree's bit.
+#[inline(always)]
+const fn first_bits(count: u32) -> u32 {
+    (1 << (count & 31)) - 1
+}
+
+/// No branch.
+const NONE: u32 = u32::MAX;
+
+/// Leaves the best of these members or nodes in the search.
+#[inline(always)]
+fn contest<T: Tables>(tables: T, plan: &Plan, search: &mut Search, of: Of, first: u32, count: u32) {
+    search.best = 0;
+    tables.walk(
+        count,
+        &mut Contest {
+            tables,
+            plan,
+            search,
+            first,
+            of,
+        },
+    );
+}
+
+/// Works out the stale nodes, a node each step. (A verifier wants two words that are written as one to be aligned,
+/// and a callback has little stack: what it needs is here.)
+#[repr(C, align(8))]
+struct Refresh<'a, T> {
+    tables: T,
+    plan: &'a Plan,
+    search: &'a mut Search,
+    /// Place of the first member, and number of members.
+    member: u32,
+    members: u32,
+    /// Nodes of the first branch and of the first group, and number of groups.
+    branch_node: u32,
+    group_node: u32,
+    groups: u32,
+    /// Bits of the branches that are to be taken up.
+    branches: u32,
+    /// The branch at hand, and the bits of its groups that are to be worked out.
+    branch: u32,
+    stale: u32,
+}
+
+impl<T: Tables> Refresh<'_, T> {
+    /// Takes up the next stale branch; false if there is none.
+    #[inline(always)]
+    fn next_branch(&mut self) -> bool {
+        if self.branches == 0 {
+            return false;
+        }
+        let branch = self.branches.trailing_zeros();
+        self.branches &= self.branches.wrapping_sub(1);
+        self.branch = branch;
+        let left = self
+            .groups
+            .saturating_sub(branch.wrapping_mul(TreeShape::FORK));
+        let valid = first_bits(left.min(TreeShape::FORK));
+        self.stale = self
+            .tables
+            .take_stale(self.branch_node.wrapping_add(branch))
+            & valid;
+        true
+    }
+}
+
+impl<T: Tables> Step for Refresh<'_, T> {
+    #[inline(always)]
+    fn step(&mut self, _: u32) -> bool {
+        let (of, node, first, left);
+        if self.stale != 0 {
+            let group = self
+                .branch
+                .wrapping_mul(TreeShape::FORK)
+                .wrapping_add(self.stale.trailing_zeros());
+            self.stale &= self.stale.wrapping_sub(1);
+            let position = group.wrapping_mul(TreeShape::FORK);
+            of = Of::Members;
+            node = self.group_node.wrapping_add(group);
+            first = self.member.wrapping_add(position);
+            left = self.members.saturating_sub(position);
+        } else if self.branch != NONE {
+            let group = self.branch.wrapping_mul(TreeShape::FORK);
+            of = Of::Nodes;
+            node = self.branch_node.wrapping_add(self.branch);
+            first = self.group_node.wrapping_add(group);
+            left = self.groups.saturating_sub(group);
+            self.branch = NONE;
+        } else {
+            return self.next_branch();
+        }
+        let count = left.min(TreeShape::FORK);
+        contest(self.tables, self.plan, self.search, of, first, count);
+        self.tables.set_tree_best(node, self.search.best);
+        true
+    }
+}
+
+/// What meets in a contest.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Members,
+    Nodes,
+}
+
+/// A walk over members, or over the best ones of nodes.
+#[repr(C, align(8))]
+struct Contest<'a, T> {
+    tables: T,
+    plan: &'a Plan,
+    search: &'a mut Search,
+    first: u32,
+    of: Of,
+}
+
+impl<T: Tables> Step for Contest<'_, T> {
+    #[inline(always)]
+    fn step(&mut self, turn: u32) -> bool {
+        let number = self.first.wrapping_add(turn);
+        let place = match self.of {
+            Of::Members => number,
+            Of::Nodes => match self.tables.tree_best(number) {
+                0 => return true,
+                best => best.wrapping_sub(1),
+            },
+        };
+        weigh(self.tables, self.plan, self.search, place) != Weighed::Best
+    }
+}
+
+/// Returns whether the tree of a plan by which the best of all is picked is searched: not where a server is to be
+/// avoided, since the tree knows the best only.
+#[inline(always)]
+pub(super) fn serves(plan: &Plan, search: &Search) -> bool {
+    plan.slots != 0 && search.avoid == NO_SERVER
+}

@@ -1,0 +1,121 @@
+//! The connections of real servers, and the tournament trees that follow them.
+
+use std::mem::offset_of;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+
+use lvs_common::abi::{Load, TreeNode};
+use lvs_common::scheduler::tree::{TreeMarks, load_changed};
+
+use super::mapping::Mapping;
+
+/// The loads by server index, with the trees that a change of them makes stale.
+pub struct ServerLoads {
+    loads: Mapping<Load>,
+    nodes: Mapping<TreeNode>,
+}
+
+impl ServerLoads {
+    pub(super) const fn new(loads: Mapping<Load>, nodes: Mapping<TreeNode>) -> Self {
+        Self { loads, nodes }
+    }
+
+    /// Loads of so many servers without connections that are in no tree, for tests.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn zeroed(servers: u32) -> Self {
+        Self::new(Mapping::zeroed(servers), Mapping::zeroed(1))
+    }
+
+    /// Number of servers there is room for.
+    pub const fn len(&self) -> u32 {
+        self.loads.len()
+    }
+
+    /// True if there is room for none.
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Number of nodes there is room for.
+    pub const fn nodes(&self) -> u32 {
+        self.nodes.len()
+    }
+
+    /// The load of a server.
+    pub fn read(&self, server: u32) -> Option<Load> {
+        self.loads.read(server)
+    }
+
+    /// Replaces the load of a server that is in no tree.
+    pub fn write(&self, server: u32, load: Load) {
+        self.loads.write(server, load);
+    }
+
+    /// [`Load::counts`] of a server.
+    pub fn counts(&self, server: u32) -> Option<&AtomicU64> {
+        self.loads.double_word(server, offset_of!(Load, counts))
+    }
+
+    /// [`Load::templates`] of a server.
+    pub fn templates(&self, server: u32) -> Option<&AtomicU32> {
+        self.loads.word(server, offset_of!(Load, templates))
+    }
+
+    /// Adds to a server's [`Load::counts`].
+    pub fn account(&self, server: u32, change: u64) {
+        if let Some(counts) = self.counts(server) {
+            counts.fetch_add(change, Ordering::Relaxed);
+            self.changed(server);
+        }
+    }
+
+    /// A server is not overloaded any more, until found so again.
+    pub fn clear_overloaded(&self, server: u32) {
+        if let Some(word) = self.loads.word(server, offset_of!(Load, overloaded)) {
+            word.store(0, Ordering::Relaxed);
+            self.changed(server);
+        }
+    }
+
+    /// Makes the nodes above a server stale.
+    fn changed(&self, server: u32) {
+        let tree = self.loads.word(server, offset_of!(Load, tree));
+        let position = self.loads.word(server, offset_of!(Load, position));
+        if let (Some(tree), Some(position)) = (tree, position) {
+            let root = tree.load(Ordering::Relaxed);
+            if root != 0 {
+                load_changed(self, root, position.load(Ordering::Relaxed));
+            }
+        }
+    }
+
+    /// Puts a server into a tree; root 0: into none. Between two trees it is in none, so that no mark of one is set in
+    /// the other.
+    pub fn set_leaf(&self, server: u32, root: u32, position: u32) {
+        let tree = self.loads.word(server, offset_of!(Load, tree));
+        let place = self.loads.word(server, offset_of!(Load, position));
+        if let (Some(tree), Some(place)) = (tree, place) {
+            tree.store(0, Ordering::SeqCst);
+            place.store(position, Ordering::SeqCst);
+            tree.store(root, Ordering::SeqCst);
+        }
+    }
+
+    /// Writes a node of which everything below is stale.
+    pub fn write_stale(&self, node: u32) {
+        let stale = TreeNode {
+            best: 0,
+            stale: u32::MAX,
+        };
+        self.nodes.write(node, stale);
+    }
+}
+
+impl TreeMarks for &ServerLoads {
+    fn mark(self, node: u32, bit: u32) {
+        // The change of the load comes first.
+        fence(Ordering::SeqCst);
+        if let Some(stale) = self.nodes.word(node, offset_of!(TreeNode, stale)) {
+            stale.fetch_or(bit, Ordering::SeqCst);
+        }
+    }
+}
