@@ -36,8 +36,8 @@ pub struct Config {
     pub mark_rules: u32,
     /// Not 0: there are services with [`super::Plan::FTP`].
     pub ftp_services: u32,
-    /// Always zero.
-    pub reserved: u32,
+    /// The bits of [`super::Interface::SOURCE_CHECKS`] that every interface has.
+    pub common_checks: u32,
     /// Changes whenever a way that was looked up may be another one now: routes, rules, links, addresses and
     /// neighbours.
     pub route_generation: u32,

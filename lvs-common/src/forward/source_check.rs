@@ -100,12 +100,15 @@ fn refuses_other_way<F: Network, R: Routes, T: Tables>(
     true
 }
 
-/// The flags of an interface; none where none has any that matters here.
+/// The bits of an interface that tell which sources are refused. Where all interfaces have the same it is not looked
+/// for, which would be a look into a hash.
 #[inline(always)]
 pub(super) fn interface_flags<T: Tables>(tables: T, interface: u32) -> u32 {
-    let any = tables.config().map_or(0, |config| config.interface_flags);
-    if any & Interface::SOURCE_CHECKS == 0 {
-        return 0;
+    let (any, common) = tables.config().map_or((0, 0), |config| {
+        (config.interface_flags, config.common_checks)
+    });
+    if any & Interface::SOURCE_CHECKS == common {
+        return common;
     }
     tables.interface(interface).map_or(0, |found| found.flags)
 }

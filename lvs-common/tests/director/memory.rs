@@ -220,6 +220,13 @@ impl Director {
         self.config.interface_flags = all.fold(0, |all, interface| all | interface.flags);
     }
 
+    /// Has all interfaces, also such as the program knows nothing else of, refuse the same sources.
+    pub(crate) fn set_common_checks(&mut self, checks: u32) {
+        self.interfaces.clear();
+        self.config.interface_flags = checks;
+        self.config.common_checks = checks;
+    }
+
     /// Has the frames of an interface with this VLAN id be a device's, which may have flags of its own already.
     pub(crate) fn put_upper(&mut self, interface: u32, vlan: u32, device: u32) {
         self.upper_devices

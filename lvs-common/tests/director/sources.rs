@@ -86,7 +86,7 @@ fn a_reverse_path_is_asked_for_where_the_interface_wants_one() {
     let strict = Interface::RP_STRICT;
     let loose = Interface::RP_LOOSE;
     for method in METHODS {
-        for (way, flags, refusal) in [
+        let cases = [
             (here, 0, false),
             (there, 0, false),
             (here, strict, false),
@@ -99,12 +99,18 @@ fn a_reverse_path_is_asked_for_where_the_interface_wants_one() {
             (none(Lookup::NOT_FORWARDED), loose, true),
             (none(1), strict, true),
             (none(1), loose, true),
-        ] {
+        ];
+        let both = |common| cases.map(|case| (case, common));
+        for ((way, flags, refusal), common) in [false, true].map(both).into_iter().flatten() {
             let mut director = director(0, method);
             director.routes.add(way);
-            director.set_flags(INTERFACE, flags);
+            if common {
+                director.set_common_checks(flags);
+            } else {
+                director.set_flags(INTERFACE, flags);
+            }
             let expected = refusal.then_some(Reason::RpFilter);
-            let sentence = format!("{way:?} with {flags} by {method:?}");
+            let sentence = format!("{way:?} with {flags} by {method:?}, common: {common}");
             let frame = syn(CLIENT[0], 0);
             assert_eq!(refused(director.handle(&frame)), expected, "{sentence}");
             let persistent = Draft::udp(CLIENT[0], VIRTUAL[0]);

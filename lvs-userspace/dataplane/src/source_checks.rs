@@ -25,12 +25,18 @@ pub fn follow(maps: &Maps) {
     }
 }
 
-/// Publishes which bits any interface has.
-pub(crate) fn publish_flags(maps: &Maps) {
-    let word = maps.config.word(0, offset_of!(Config, interface_flags));
-    if let Some(word) = word {
-        word.store(maps.interfaces.flags(), Ordering::Relaxed);
-    }
+/// Publishes which bits any interface has, and which checks all have.
+pub fn publish_flags(maps: &Maps) {
+    let (any, common) = (maps.interfaces.flags(), maps.interfaces.common_checks());
+    let store = |offset, flags| {
+        if let Some(word) = maps.config.word(0, offset) {
+            word.store(flags, Ordering::Release);
+        }
+    };
+    // No interface has all bits: meanwhile each is looked for.
+    store(offset_of!(Config, common_checks), u32::MAX);
+    store(offset_of!(Config, interface_flags), any);
+    store(offset_of!(Config, common_checks), common);
 }
 
 /// The bits of all interfaces.

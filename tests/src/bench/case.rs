@@ -27,6 +27,8 @@ pub struct Case {
     pub new: bool,
     /// Prefixes in the deny list of the service's filter, none of which has many clients; 0: no filter.
     pub denied: usize,
+    /// The interface has `rp_filter` 1.
+    pub source_check: bool,
     /// The replication of the case's connections, if any.
     pub sync: Option<Interest>,
     /// The program's way into the interface, for live frames.
@@ -108,7 +110,15 @@ pub fn all(quick: bool) -> Vec<Case> {
         for way in WAYS {
             let (_, method, towards) = way;
             if towards == Towards::Server {
-                cases.push(new(way, false, ipv6));
+                let new = new(way, false, ipv6);
+                if !ipv6 && method != Method::Tunnel {
+                    cases.push(Case {
+                        name: format!("{}, source check", new.name),
+                        source_check: true,
+                        ..new.clone()
+                    });
+                }
+                cases.push(new);
             }
             if method == Method::Direct {
                 cases.push(new(way, true, ipv6));
@@ -183,6 +193,7 @@ fn known((word, method, towards): Way, udp: bool, ipv6: bool, (flows, entries): 
         entries,
         new: false,
         denied: 0,
+        source_check: false,
         sync: None,
         by: By::Native,
     }
@@ -198,12 +209,19 @@ fn synced(case: &Case, how: &str, interest: Interest) -> Case {
 }
 
 /// Packets that each start a connection.
+///
+/// All of them stay half-open, of which a set holds no more than half of its ways: a NAT connection has two entries,
+/// so that with as many others would be recycled for each third.
 fn new(way: Way, udp: bool, ipv6: bool) -> Case {
-    let (word, ..) = way;
+    let (word, method, _) = way;
+    let flows = match method {
+        Method::Nat => 50_000,
+        _ => 100_000,
+    };
     Case {
         name: format!("{word} {} new, table of 512 k", protocol(udp, ipv6)),
         new: true,
-        ..known(way, udp, ipv6, (100_000, K512))
+        ..known(way, udp, ipv6, (flows, K512))
     }
 }
 

@@ -1,5 +1,6 @@
 //! A data path of its own with one service and one server, and the programs of the bench around the director's.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::mem::offset_of;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -14,7 +15,7 @@ use lvs_api::model::{
     Method, Protocol, ServerId, ServerSettings, ServiceId, ServiceSettings, Tunnel,
 };
 use lvs_api::protocol::Edit;
-use lvs_common::abi::{self, Config, Hop};
+use lvs_common::abi::{self, Config, Hop, Interface};
 use lvs_common::connection::Entry;
 use lvs_common::family::Family;
 use lvs_common::verdict::Reason;
@@ -23,6 +24,7 @@ use lvs_dataplane::director::{Director, NextHop};
 use lvs_dataplane::kernel::{
     BenchPrograms, DataPath, Directory, EntryMapping, Options, TcAttachment,
 };
+use lvs_dataplane::source_checks;
 use lvs_dataplane::sweep::Sweeper;
 use lvs_replication::{EventFeed, Subscription};
 use parking_lot::Mutex;
@@ -113,6 +115,7 @@ impl Rig {
         let mut director = Director::new(path.maps.clone(), keys)?;
         configure(&mut director, case, interface)?;
         know_own(&path);
+        check_sources(&path, case, interface)?;
         let bench = BenchPrograms::load(&path).context("cannot load the bench's programs")?;
         Ok(Self {
             bench,
@@ -330,6 +333,25 @@ fn know_own(path: &DataPath) {
         config.own_count = 1;
         path.maps.config.write(0, config);
     }
+}
+
+/// Tells the program of the interface, as the daemon does, and what sources it refuses.
+fn check_sources(path: &DataPath, case: &Case, interface: u32) -> Result<()> {
+    let entry = Interface {
+        flags: Interface::SENDS_XDP,
+        lower: interface,
+        mac: DIRECTOR,
+        vlan: 0.into(),
+        mtu: MTU,
+        reserved: [0; 6],
+    };
+    let interfaces = &path.maps.interfaces;
+    interfaces.write(&BTreeMap::from([(interface, entry)]))?;
+    if case.source_check {
+        interfaces.write_checks(BTreeMap::from([(interface, Interface::RP_STRICT)]))?;
+    }
+    source_checks::publish_flags(&path.maps);
+    Ok(())
 }
 
 /// Single addresses among those of the clients: one in 20,000 is denied, so that hardly a packet is.

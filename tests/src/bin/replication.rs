@@ -302,6 +302,7 @@ fn case(connections: u32) -> Case {
         entries: (connections * 2).next_power_of_two(),
         new: true,
         denied: 0,
+        source_check: false,
         sync: None,
         by: By::Native,
     }

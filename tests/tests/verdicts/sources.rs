@@ -1,12 +1,11 @@
 //! Sources that the kernel would not let through to IPVS, by the routes of a real kernel.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::mem::offset_of;
 use std::net::IpAddr;
-use std::sync::atomic::Ordering::Relaxed;
 
-use lvs_common::abi::{Config, Interface};
+use lvs_common::abi::Interface;
 use lvs_common::verdict::Reason;
+use lvs_dataplane::source_checks;
 use lvs_tests::frames::Packet;
 use lvs_tests::object::{INTERFACE, OTHER_INTERFACE, Object};
 use lvs_tests::pairs;
@@ -16,8 +15,13 @@ use crate::world::{
     request, virtual_address, world,
 };
 
-/// Sets what an interface refuses.
+/// Sets what an interface refuses, and the other one does not.
 fn set(object: &Object, interface: u32, flags: u32) {
+    set_each(object, &[interface], flags);
+}
+
+/// Sets what these interfaces refuse.
+fn set_each(object: &Object, interfaces: &[u32], flags: u32) {
     let maps = object.maps();
     let entry = |index| Interface {
         flags: Interface::SENDS_XDP,
@@ -29,10 +33,9 @@ fn set(object: &Object, interface: u32, flags: u32) {
     };
     let links = BTreeMap::from([INTERFACE, OTHER_INTERFACE].map(|index| (index, entry(index))));
     maps.interfaces.write(&links).unwrap();
-    let checks = BTreeMap::from([(interface, flags)]);
-    maps.interfaces.write_checks(checks).unwrap();
-    let word = maps.config.word(0, offset_of!(Config, interface_flags));
-    word.unwrap().store(maps.interfaces.flags(), Relaxed);
+    let checks = interfaces.iter().map(|&interface| (interface, flags));
+    maps.interfaces.write_checks(checks.collect()).unwrap();
+    source_checks::publish_flags(maps);
 }
 
 fn from(source: IpAddr, family: u8, method: Method, protocol: Protocol) -> Packet {
@@ -85,17 +88,20 @@ fn a_reverse_path_is_asked_of_the_kernels_routes() {
             (Interface::RP_STRICT, elsewhere, true),
             (Interface::RP_LOOSE, elsewhere, false),
         ] {
-            set(&world, INTERFACE, flags);
             let packet = from(source, 4, method, protocol);
-            let sentence = format!("{protocol:?} from {source} by {method:?} with {flags}");
             let (reason, fate) = if refused {
                 (Reason::RpFilter, Fate::Drop)
             } else {
                 let sent = forwarded(&packet, 4, method);
                 (method.reason(), Fate::tx(&sent))
             };
-            check(&world, &sentence, &packet.frame(), reason, fate);
-            set(&world, INTERFACE, 0);
+            for interfaces in [&[INTERFACE][..], &[INTERFACE, OTHER_INTERFACE]] {
+                set_each(&world, interfaces, flags);
+                let sentence =
+                    format!("{protocol:?} from {source} by {method:?}, {flags} at {interfaces:?}");
+                check(&world, &sentence, &packet.frame(), reason, fate.clone());
+                set(&world, INTERFACE, 0);
+            }
         }
         if method == Method::Nat {
             let packet = from(unrouted, 4, method, protocol);

@@ -72,11 +72,13 @@ fn open<'a, F: Network, P: Packet, T: Tables + Store<F> + 'a>(
         }
     }
     let pick = scheduler::pick_fast(tables, plan, &flow(&key, hash))?;
-    // The set is on its way from memory while the rest is done; behind the pick, whose atomic instruction would wait
-    // for it.
-    table::fetch::<F, T>(tables, Place::of(hash, Store::<F>::sets(tables)));
     work.key = key;
     let nat = Method::from_raw(pick.member.method) == Method::Nat;
+    if !nat {
+        // The set is on its way from memory while the rest is done; behind the pick, whose atomic instruction would
+        // wait for it. By NAT the routes are asked next, which is longer than the processor looks ahead.
+        table::fetch::<F, T>(tables, Place::of(hash, Store::<F>::sets(tables)));
+    }
     let admitted = admit(routes, tables, packet, nat, work);
     let inserted = admitted
         .then(|| insert::<F, P, T>(headers, tables, packet, hash, pick.member, work))
@@ -163,7 +165,8 @@ fn insert<'a, F: Network, P: Packet, T: Tables + Store<F> + 'a>(
         new.into_replies(server);
         let hash = new.key.hash(tables);
         let replies = Place::of(hash, Store::<F>::sets(tables));
-        // The atomic instructions of an insertion wait for all that was asked for before.
+        // Both at once: the atomic instructions of an insertion wait for all that was asked for before.
+        table::fetch::<F, T>(tables, place);
         table::fetch::<F, T>(tables, replies);
         let reply = table::insert_at_once::<F, T>(tables, replies, new)?;
         new.key = packet.key(Kind::Request, headers);

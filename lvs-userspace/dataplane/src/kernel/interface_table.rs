@@ -61,6 +61,18 @@ impl InterfaceTable {
         let entries = table.written.values();
         entries.fold(0, |all, entry| all | entry.flags)
     }
+
+    /// The bits of the checks that every interface has, but for the loopback interface, by which no client comes.
+    pub fn common_checks(&self) -> u32 {
+        const LOOPBACK: u32 = 1;
+        let table = &*self.0.lock();
+        let entries = table.written.iter();
+        let others = entries.filter(|(index, _)| **index != LOOPBACK);
+        let common = others
+            .map(|(_, entry)| entry.flags)
+            .reduce(|all, flags| all & flags);
+        common.unwrap_or(0) & Interface::SOURCE_CHECKS
+    }
 }
 
 impl Table {

@@ -457,7 +457,7 @@ fn new_config() -> Result<Config, KernelError> {
         keyed_marks: 0,
         mark_rules: 0,
         ftp_services: 0,
-        reserved: 0,
+        common_checks: 0,
         route_generation: 0,
         interface_flags: 0,
         crowds: Default::default(),
