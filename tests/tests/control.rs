@@ -45,7 +45,7 @@ fn idle_and_stalled_clients_lock_nobody_out() {
     let connected = || {
         let is_connected = |client: &mut UnixStream| {
             client.set_nonblocking(true).unwrap();
-            let mut bytes = [0; 1 << 16];
+            let mut bytes = [0; 1 << 12];
             loop {
                 match client.read(&mut bytes) {
                     Ok(0) => return false,

@@ -93,7 +93,6 @@ fn what_cannot_be_kept_is_refused_and_changes_nothing() {
             .filter_map(|line| line.rsplit_once("-w ").map(|(_, weight)| weight.to_owned()));
         weights.collect::<Vec<_>>().join(" ")
     };
-    let role = lab.director.socket().with_extension("role");
     assert!(eventually(PATIENCE, || table() == "5 5"), "{}", table());
     for read_only in [false, true] {
         if read_only {
@@ -176,8 +175,17 @@ fn what_cannot_be_kept_is_refused_and_changes_nothing() {
         disk.make_read_only(false);
         disk.clear();
     }
-    // A role that cannot be kept.
-    fs::remove_file(&role).unwrap();
+}
+
+#[test]
+fn a_role_that_cannot_be_kept_is_refused() {
+    if !available() {
+        return;
+    }
+    let lab = Lab::new(Arms::Two).unwrap();
+    start(&lab, &lab.folder().join("state"));
+    let role = lab.director.socket().with_extension("role");
+    let _ = fs::remove_file(&role);
     fs::create_dir_all(role.join("in the way")).unwrap();
     let output = lab.director.try_lvsadm("role backup").unwrap();
     assert!(!output.status.success());

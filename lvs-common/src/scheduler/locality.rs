@@ -169,9 +169,9 @@ impl<T: Tables> Searcher<'_, T> {
     fn find(&mut self, server: u32) {
         let found = &mut self.search.locality;
         found.number = NONE;
-        for number in 0..Locality::SERVERS {
-            if found.locality.servers[number] == server {
-                found.number = number as u32;
+        for (number, known) in (0..).zip(&found.locality.servers) {
+            if *known == server {
+                found.number = number;
             }
         }
         self.tables.fence();

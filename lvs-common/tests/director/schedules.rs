@@ -51,9 +51,9 @@ const DEFINITIONS: [(Pick, Definition); 6] = [
         })
     }),
     (Pick::NeverQueue, |servers| {
-        let idle = |(weight, active, _): &Server| *weight > 0 && *active == 0;
-        let first = servers.iter().position(idle);
-        first.map(|index| index as u32).or_else(|| {
+        let idle = |(_, (weight, active, _)): &(u32, &Server)| *weight > 0 && *active == 0;
+        let first = (0..).zip(servers).find(idle);
+        first.map(|(number, _)| number).or_else(|| {
             least(servers, |(weight, active, _)| {
                 ((active + 1).into(), weight.into())
             })
@@ -64,10 +64,9 @@ const DEFINITIONS: [(Pick, Definition); 6] = [
     }),
     (Pick::Overflow, |servers| {
         let full = |(weight, active, _): &Server| active > weight;
-        let rest = servers.iter().map(|server| match full(server) {
-            true => (0, 0, 0),
-            false => *server,
-        });
+        let rest = servers
+            .iter()
+            .map(|server| if full(server) { (0, 0, 0) } else { *server });
         let rest: Vec<_> = rest.collect();
         least(&rest, |(weight, ..)| (-i64::from(weight), 1))
     }),

@@ -8,6 +8,10 @@ use crate::pairs;
 
 /// One row of the table.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a column of the table"
+)]
 pub struct Case {
     /// Its name, for people and machines.
     pub name: String,

@@ -76,7 +76,6 @@ fn a_usual_file_is_beyond_doubt() {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn doubtful_files_are_told() {
     const REAL: &str = "real = 10.0.0.1:80 gate";
     let cases: &[(&[&str], usize, &str)] = &[
