@@ -148,7 +148,10 @@ fn destination<T: LocalTables>(
 fn still<T: Tables>(tables: T, plan: &Plan, flow: &LocalFlow) -> bool {
     tables
         .server(flow.server)
-        .is_some_and(|server| server.flags == 0 && server.service == plan.service)
+        // A free index has no family, and would be of service 0.
+        .is_some_and(|server| {
+            server.family != 0 && server.flags == 0 && server.service == plan.service
+        })
 }
 
 /// Ticks for which a socket's datagrams go to the same server.

@@ -76,6 +76,8 @@ pub fn note_threshold<T: Tables>(tables: T, member: &Member) {
     let load = tables.load(member.server);
     if u64::from(load.active()) + u64::from(load.inactive()) + 1 >= u64::from(member.upper) {
         tables.set_overloaded(member.server, true);
+        // The connection may come to nothing, but the best of a tree is another one from now on.
+        tables.account(member.server, 0);
     }
 }
 

@@ -14,9 +14,9 @@
 //!
 //! Races. A change of a load comes before its marks, each mark is a full barrier, and a mark is cleared before the loads
 //! below are read: so a load that was read too early leaves a mark behind. Two CPUs may work out one node, and the
-//! slower one may write the older answer; it stays until a load below changes, which the next connection to that
-//! server does. The branch is marked before the root, and the root is cleared before its branches are asked: a mark in
-//! a branch that the root does not show is about to be shown.
+//! slower one may write the older answer; it stays until a load below changes, which a connection to that server does.
+//! The branch is marked before the root, and the root is cleared before its branches are asked: a mark in a branch that
+//! the root does not show is about to be shown.
 
 use super::{NO_SERVER, Search, Weighed, weigh};
 use crate::abi::{Plan, TreeShape};
@@ -166,7 +166,10 @@ impl<T: Tables> Step for Refresh<'_, T> {
         }
         let count = left.min(TreeShape::FORK);
         contest(self.tables, self.plan, self.search, of, first, count);
-        self.tables.set_tree_best(node, self.search.best);
+        // Whoever was the best before takes no connections either, and is passed by.
+        if self.search.best != 0 {
+            self.tables.set_tree_best(node, self.search.best);
+        }
         true
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use lvs_common::abi::{Load, Method, Pick, Plan};
 use lvs_common::connection::{Loads as _, Protocol};
 use lvs_common::family::V6;
-use lvs_common::scheduler::{Flow, NO_SERVER, Search, fold, pick, pick_stateless};
+use lvs_common::scheduler::{Flow, NO_SERVER, Search, fold, note_threshold, pick, pick_stateless};
 use lvs_common::tables::Tables;
 use proptest::prelude::*;
 
@@ -311,6 +311,26 @@ fn of_two_random_servers_the_one_with_less_is_picked() {
         .map(|source| picked(&idle, &flow(source, 1)))
         .collect();
     assert_eq!(picks.len(), 4);
+}
+
+#[test]
+fn a_tree_passes_by_a_server_whose_last_connection_came_to_nothing() {
+    let mut director = director(Pick::WeightedLeast, &[1; 30]);
+    director.edit(0, |_, members| {
+        for member in members {
+            member.upper = 8;
+        }
+    });
+    for server in 0..30 {
+        director.account(server, Load::ACTIVE * 7);
+    }
+    for server in 0..30 {
+        assert_eq!(picked(&director, &flow(1, 1)), Some(server));
+        // It reaches its threshold, but there is no room for the connection.
+        let plan = Tables::plan(&director, 0).expect("a plan");
+        let member = Tables::member(&director, plan.members + server).expect("a member");
+        note_threshold(&director, member);
+    }
 }
 
 #[test]

@@ -86,6 +86,7 @@ impl Director {
             Service::deleted(id, number, &wanted)
         };
         self.services.insert(index, service);
+        self.publisher.adopt_tree(number);
         Some(())
     }
 

@@ -71,6 +71,17 @@ impl Publisher {
         head.store(plan, Ordering::Release);
     }
 
+    /// Puts the servers of an adopted plan into its tree: who wrote it may have died on the way to another plan.
+    pub(super) fn adopt_tree(&self, number: u32) {
+        let root = self.plan(number).and_then(|plan| plan.tree());
+        let root = root.map_or(0, |tree| tree.root);
+        for (position, server) in self.members(number) {
+            self.maps.loads.set_leaf(server, root, position);
+            // Changes that were not marked.
+            self.maps.loads.account(server, 0);
+        }
+    }
+
     /// A plan by its number; none of number 0.
     fn plan(&self, number: u32) -> Option<Plan> {
         self.maps.plans.read(number).filter(|_| number != 0)
