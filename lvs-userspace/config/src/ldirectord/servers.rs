@@ -7,7 +7,7 @@ use std::vec;
 use lvs_api::model::{Method, Protocol, ServerId, ServerSettings, ServiceId, Tunnel};
 use lvs_api::snat::Snat;
 use lvs_common::abi::MAX_MEMBERS_PER_SERVICE;
-use lvs_dataplane::director::{canonical_service, check_server, identity};
+use lvs_dataplane::director::{canonical_service, check_server, identity, is_unicast};
 use lvs_health::model::{RealServer, Rhythm, Weighing};
 
 use super::address::Port;
@@ -60,7 +60,9 @@ fn found(builder: &mut Builder<'_>, service: &checks::Service<'_>) -> vec::IntoI
             continue;
         };
         let query = names::query(&line.host, service.id.family());
-        for found in builder.additions.found.get(&query).into_iter().flatten() {
+        let found = builder.additions.found.get(&query).into_iter().flatten();
+        // What a name server says is no error of the file.
+        for found in found.filter(|found| is_unicast(found.address)) {
             let weight = found.weight.filter(|_| !line.weighted);
             let real = RealLine {
                 host: found.address.to_string(),

@@ -60,5 +60,7 @@ pub use self::next_hops::NextHop;
 pub use self::own_end::needs_own_port;
 pub use self::parts::Director;
 pub use self::recognize::{Recognized, Unrecognized};
-pub use self::wanted::{Wanted, after, canonical_service, check_server, check_service, identity};
+pub use self::wanted::{
+    Wanted, after, canonical_service, check_server, check_service, identity, is_unicast,
+};
 pub use lvs_api::model::OnDown;

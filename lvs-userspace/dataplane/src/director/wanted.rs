@@ -331,7 +331,8 @@ fn check_snat(snat: Snat, server: &ServerId, method: Method) -> Result<(), Refus
     Ok(())
 }
 
-fn is_unicast(address: IpAddr) -> bool {
+/// Returns whether an address can be a real server's.
+pub fn is_unicast(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => !v4.is_multicast() && !v4.is_broadcast() && v4.octets()[0] != 0,
         IpAddr::V6(v6) => !v6.is_multicast() && !v6.is_unspecified() && !v6.is_unicast_link_local(),

@@ -45,7 +45,7 @@ pub(super) async fn look_up(
         return Vec::new();
     }
     // Each time anew: /etc/resolv.conf may have changed.
-    let resolver = StubResolver::from_conf(configuration(nameserver));
+    let resolver = Resolvers::new(configuration(nameserver));
     let answers = queries.into_iter().map(async |query| {
         let answer = tokio::time::timeout(PATIENCE, one(&resolver, &query)).await;
         let late = || {
@@ -75,11 +75,32 @@ fn configuration(nameserver: Option<SocketAddr>) -> ResolvConf {
     configuration
 }
 
-async fn one(resolver: &StubResolver, query: &Query) -> Result<Answer, Answer> {
-    if query.is_srv() {
-        return services(resolver, query).await;
+/// The name servers, each by itself: a resolver of several takes the first one's failure for an answer.
+struct Resolvers {
+    each: Vec<StubResolver>,
+    /// With the domains in which names without dots are looked for.
+    search: ResolvConf,
+}
+
+impl Resolvers {
+    fn new(all: ResolvConf) -> Self {
+        let one = |server: &ServerConf| {
+            let mut one = all.clone();
+            one.servers = vec![server.clone()];
+            StubResolver::from_conf(one)
+        };
+        Self {
+            each: all.servers.iter().map(one).collect(),
+            search: all,
+        }
     }
-    let (addresses, ttl) = addresses(resolver, &query.name, query.family).await?;
+}
+
+async fn one(resolvers: &Resolvers, query: &Query) -> Result<Answer, Answer> {
+    if query.is_srv() {
+        return services(resolvers, query).await;
+    }
+    let (addresses, ttl) = addresses(resolvers, &query.name, query.family).await?;
     let server = |address| Found {
         address,
         port: None,
@@ -93,23 +114,23 @@ async fn one(resolver: &StubResolver, query: &Query) -> Result<Answer, Answer> {
 }
 
 /// The addresses of a name; one without dots is looked for in the domains of /etc/resolv.conf.
-async fn addresses(resolver: &StubResolver, name: &str, family: Family) -> Records<IpAddr> {
+async fn addresses(resolvers: &Resolvers, name: &str, family: Family) -> Records<IpAddr> {
     let mut names = vec![name.to_owned()];
     if !name.contains('.') {
-        let search = resolver.options().search.as_slice().iter();
+        let search = resolvers.search.options.search.as_slice().iter();
         let suffixes = search.filter(|suffix| !suffix.is_root());
         let mut longer: Vec<_> = suffixes.map(|suffix| format!("{name}.{suffix}")).collect();
         longer.append(&mut names);
         names = longer;
     }
-    let mut last = Answer::Failed(format!("{name} is no name"));
+    let mut last = None;
     for name in names {
         let found = match family {
             Family::Ipv4 => {
-                let (records, ttl) = match records::<A>(resolver, &name, Rtype::A).await {
+                let (records, ttl) = match records::<A>(resolvers, &name, Rtype::A).await {
                     Ok(found) => found,
                     Err(answer) => {
-                        last = answer;
+                        last = Some(what_counts(last, answer));
                         continue;
                     }
                 };
@@ -117,10 +138,10 @@ async fn addresses(resolver: &StubResolver, name: &str, family: Family) -> Recor
                 (records.into_iter().map(address).collect(), ttl)
             }
             Family::Ipv6 => {
-                let (records, ttl) = match records::<Aaaa>(resolver, &name, Rtype::AAAA).await {
+                let (records, ttl) = match records::<Aaaa>(resolvers, &name, Rtype::AAAA).await {
                     Ok(found) => found,
                     Err(answer) => {
-                        last = answer;
+                        last = Some(what_counts(last, answer));
                         continue;
                     }
                 };
@@ -130,21 +151,30 @@ async fn addresses(resolver: &StubResolver, name: &str, family: Family) -> Recor
         };
         return Ok(found);
     }
-    Err(last)
+    Err(last.unwrap_or_else(|| Answer::Failed(format!("{name} is no name"))))
+}
+
+/// Of two answers without addresses the one that counts: where nobody knows of one name, it may be there as before.
+fn what_counts(last: Option<Answer>, next: Answer) -> Answer {
+    match last {
+        Some(failed @ Answer::Failed(_)) => failed,
+        _ => next,
+    }
 }
 
 /// The servers of SRV records (RFC 2782): the lowest priority is the best.
-async fn services(resolver: &StubResolver, query: &Query) -> Result<Answer, Answer> {
-    let (mut records, mut ttl) = services_of(resolver, &query.name).await?;
+async fn services(resolvers: &Resolvers, query: &Query) -> Result<Answer, Answer> {
+    let (mut records, mut ttl) = services_of(resolvers, &query.name).await?;
     // A single record for "." says that there is no such service.
     records.retain(|record| record.target != ".");
     let Some(best) = records.iter().map(|record| record.priority).min() else {
         return Ok(Answer::Empty(format!("{} is not offered", query.name)));
     };
+    records.sort_by_key(|record| record.priority);
     records.truncate(TARGETS);
     let targets: BTreeSet<_> = records.iter().map(|record| record.target.clone()).collect();
     let asked = targets.into_iter().map(async |target| {
-        let found = addresses(resolver, &target, query.family).await;
+        let found = addresses(resolvers, &target, query.family).await;
         (target, found)
     });
     let mut servers = Vec::new();
@@ -183,8 +213,8 @@ struct Service {
     target: String,
 }
 
-async fn services_of(resolver: &StubResolver, name: &str) -> Records<Service> {
-    let message = ask(resolver, name, Rtype::SRV).await?;
+async fn services_of(resolvers: &Resolvers, name: &str) -> Records<Service> {
+    let message = ask(resolvers, name, Rtype::SRV).await?;
     let mut found = Vec::new();
     let mut shortest = Duration::MAX;
     let answer = message.answer().map_err(malformed)?;
@@ -208,11 +238,11 @@ async fn services_of(resolver: &StubResolver, name: &str) -> Records<Service> {
     some(name, Rtype::SRV, found, shortest)
 }
 
-async fn records<T>(resolver: &StubResolver, name: &str, kind: Rtype) -> Records<T>
+async fn records<T>(resolvers: &Resolvers, name: &str, kind: Rtype) -> Records<T>
 where
     T: for<'a> ParseRecordData<'a, Vec<u8>>,
 {
-    let message = ask(resolver, name, kind).await?;
+    let message = ask(resolvers, name, kind).await?;
     let mut found = Vec::new();
     let mut shortest = Duration::MAX;
     for record in message.answer().map_err(malformed)? {
@@ -233,7 +263,23 @@ fn some<T>(name: &str, kind: Rtype, found: Vec<T>, shortest: Duration) -> Record
     Ok((found, shortest))
 }
 
-async fn ask(resolver: &StubResolver, name: &str, kind: Rtype) -> Result<Message<Vec<u8>>, Answer> {
+/// Asks one name server after the other, until one knows.
+async fn ask(resolvers: &Resolvers, name: &str, kind: Rtype) -> Result<Message<Vec<u8>>, Answer> {
+    let mut last = Answer::Failed(format!("{name}: there is no name server"));
+    for resolver in &resolvers.each {
+        match ask_one(resolver, name, kind).await {
+            Err(failed @ Answer::Failed(_)) => last = failed,
+            known => return known,
+        }
+    }
+    Err(last)
+}
+
+async fn ask_one(
+    resolver: &StubResolver,
+    name: &str,
+    kind: Rtype,
+) -> Result<Message<Vec<u8>>, Answer> {
     let failed = |why: String| Answer::Failed(format!("{name}: {why}"));
     let question: Name<Vec<u8>> = name
         .parse()
@@ -254,4 +300,19 @@ async fn ask(resolver: &StubResolver, name: &str, kind: Rtype) -> Result<Message
 
 fn malformed(error: impl std::fmt::Display) -> Answer {
     Answer::Failed(format!("a malformed answer: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_may_be_there_is_not_gone() {
+        let failed = Answer::Failed("SERVFAIL".to_owned());
+        let empty = Answer::Empty("no such name".to_owned());
+        let both = what_counts(Some(failed.clone()), empty.clone());
+        assert_eq!(both, failed);
+        assert_eq!(what_counts(Some(empty.clone()), failed.clone()), failed);
+        assert_eq!(what_counts(None, empty.clone()), empty);
+    }
 }
