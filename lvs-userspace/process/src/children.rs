@@ -10,12 +10,15 @@ use std::io;
 use std::process::Output;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::sys::prctl::set_child_subreaper;
-use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
 use nix::unistd::Pid;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Semaphore, oneshot};
 use tracing::warn;
 
 use crate::system_commands;
@@ -24,8 +27,15 @@ use crate::user::User;
 /// Least time from one search for orphans to the next.
 const REST: Duration = Duration::from_secs(1);
 
-/// Children that somebody waits for. Locked while one is started: what is not in it is an orphan.
+/// Children that somebody waits for: what is not in it is an orphan, while none is being started.
 static AWAITED: Mutex<Option<HashSet<i32>>> = Mutex::new(None);
+
+/// Shared by those who start a child, which lasts while the disk of its file does not answer; whoever looks for orphans
+/// has it alone.
+static STARTING: RwLock<()> = RwLock::new(());
+
+/// Commands that are being started at once at most: each holds a thread.
+static STARTS: Semaphore = Semaphore::const_new(64);
 
 /// Starts a command as a user with no privileges beyond that user's; as root: with those that the daemon was started
 /// with; without one: with those of the calling thread. The caller waits for its end.
@@ -35,21 +45,45 @@ static AWAITED: Mutex<Option<HashSet<i32>>> = Mutex::new(None);
 /// It cannot be started.
 pub async fn spawn(mut command: Command, user: Option<&User>) -> io::Result<Child> {
     match user {
-        None => start(&mut command),
-        Some(root) if root.is_root() => system_commands::spawn(command).await,
-        Some(user) => {
-            user.apply(&mut command);
-            start(&mut command)
+        Some(root) if root.is_root() => {
+            root.apply_group(&mut command);
+            return system_commands::spawn(command).await;
         }
+        Some(user) => user.apply(&mut command),
+        None => {}
+    }
+    let permit = STARTS.acquire().await.map_err(io::Error::other)?;
+    let (answer, started) = oneshot::channel();
+    // Off the runtime's threads: a file system that does not answer holds up nobody else.
+    drop(tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        start_for(command, answer);
+    }));
+    started.await.map_err(io::Error::other)?
+}
+
+/// Starts a command for somebody who may have given up: then it is not started, or ended at once.
+pub(crate) fn start_for(mut command: Command, answer: oneshot::Sender<io::Result<Child>>) {
+    if answer.is_closed() {
+        return;
+    }
+    let started = start(&mut command);
+    // With it goes this process' copy of the writing end of its output.
+    drop(command);
+    if let Err(Ok(mut child)) = answer.send(started) {
+        if let Some(id) = child.id().and_then(|id| i32::try_from(id).ok()) {
+            let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
+        }
+        let _ = child.start_kill();
     }
 }
 
 /// Starts a command by the calling thread.
 pub(crate) fn start(command: &mut Command) -> io::Result<Child> {
-    let mut awaited = AWAITED.lock();
+    let _starting = STARTING.read();
     let child = command.spawn()?;
     let id = child.id().and_then(|id| i32::try_from(id).ok());
-    awaited.get_or_insert_default().extend(id);
+    AWAITED.lock().get_or_insert_default().extend(id);
     Ok(child)
 }
 
@@ -63,10 +97,10 @@ pub fn output(command: &mut std::process::Command) -> io::Result<Output> {
     command.stdin(Stdio::null());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = {
-        let mut awaited = AWAITED.lock();
+        let _starting = STARTING.read();
         let child = command.spawn()?;
         let id = i32::try_from(child.id()).ok();
-        awaited.get_or_insert_default().extend(id);
+        AWAITED.lock().get_or_insert_default().extend(id);
         child
     };
     child.wait_with_output()
@@ -83,9 +117,14 @@ pub async fn adopt_orphans() -> io::Result<()> {
     let mut ended = signal(SignalKind::child())?;
     loop {
         tokio::time::sleep(REST).await;
-        if let Err(error) = collect() {
-            warn!("cannot look for processes that ended: {error}");
-            return Ok(());
+        match collect() {
+            Ok(true) => {}
+            // One is being started: again after a rest.
+            Ok(false) => continue,
+            Err(error) => {
+                warn!("cannot look for processes that ended: {error}");
+                return Ok(());
+            }
         }
         if ended.recv().await.is_none() {
             return Ok(());
@@ -93,17 +132,24 @@ pub async fn adopt_orphans() -> io::Result<()> {
     }
 }
 
-/// Asks for the exit status of every orphan that has ended.
-fn collect() -> io::Result<()> {
+/// Asks for the exit status of every orphan that has ended; false: not now, as a child is being started.
+fn collect() -> io::Result<bool> {
+    let Some(_alone) = STARTING.try_write() else {
+        return Ok(false);
+    };
     let mut awaited = AWAITED.lock();
     let children = children()?;
     let awaited = awaited.get_or_insert_default();
-    awaited.retain(|id| children.contains(id));
+    // Not by the list, which may lack children while others end (proc_pid_task(5)): asked without collecting.
+    awaited.retain(|id| {
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        waitid(Id::Pid(Pid::from_raw(*id)), flags) != Err(Errno::ECHILD)
+    });
     for orphan in children.difference(awaited) {
         // One that still runs is left alone.
         let _ = waitpid(Pid::from_raw(*orphan), Some(WaitPidFlag::WNOHANG));
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Process ids of all children of all threads.

@@ -28,10 +28,10 @@ pub fn keep_privileges() -> io::Result<()> {
     thread::Builder::new()
         .name("commands".to_owned())
         .spawn(move || {
-            for (mut command, runtime, answer) in received {
+            for (command, runtime, answer) in received {
                 let _entered = runtime.enter();
-                // Whoever asked may have given up; then the command is ended with its handle.
-                let _ = answer.send(children::start(&mut command));
+                // Whoever asked may have given up; then the command is not started, or ended at once.
+                children::start_for(command, answer);
             }
         })?;
     // A second daemon in one process would have the same privileges.

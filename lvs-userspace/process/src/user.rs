@@ -58,6 +58,16 @@ impl User {
         })
     }
 
+    /// The kernel's user for nobody, on a machine that names none.
+    pub fn overflow() -> Self {
+        Self {
+            name: "nobody".to_owned(),
+            uid: 65534,
+            gid: 65534,
+            home: PathBuf::from("/"),
+        }
+    }
+
     /// True if it may do everything.
     pub const fn is_root(&self) -> bool {
         self.uid == 0
@@ -74,6 +84,13 @@ impl User {
             mode
         };
         self.is_root() || granted & bits == bits
+    }
+
+    /// Makes a command run with this user's group, if that is not root's own.
+    pub fn apply_group(&self, command: &mut Command) {
+        if self.gid != 0 {
+            command.gid(self.gid);
+        }
     }
 
     /// Makes a command run as this user, without supplementary groups.

@@ -5,7 +5,8 @@
 //! daemon's own, and no input. It runs as `checkuser`, without the daemon's privileges, in a process
 //! group of its own, which is ended as a whole when the time is over.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -76,7 +77,10 @@ pub(crate) async fn probe(probe: &Probe<'_>, external: &External) -> Found {
     };
     let status = status.map_err(|source| failure(probe, external, source))?;
     // The end of its output. Whoever else holds the pipe open is not waited for.
-    while let Some(Ok(1..)) = output.as_ref().map(|output| try_read(output, &mut said)) {}
+    if let Some(output) = output {
+        // It ends with an error where somebody does.
+        let _ = read_rest(output, &mut said);
+    }
     outcome(probe, external, status, &last_line(&said))
 }
 
@@ -195,12 +199,16 @@ async fn read(output: &mut Option<Receiver>, said: &mut Vec<u8>) -> bool {
     }
 }
 
-/// Reads what is there.
-fn try_read(output: &Receiver, said: &mut Vec<u8>) -> io::Result<usize> {
+/// Reads what is there: from the pipe itself, since the runtime may not know yet that there is something.
+fn read_rest(output: Receiver, said: &mut Vec<u8>) -> io::Result<()> {
+    let mut output = File::from(output.into_nonblocking_fd()?);
     let mut portion = [0; OUTPUT];
-    let count = output.try_read(&mut portion)?;
-    keep(said, &portion[..count]);
-    Ok(count)
+    loop {
+        match output.read(&mut portion)? {
+            0 => return Ok(()),
+            count => keep(said, &portion[..count]),
+        }
+    }
 }
 
 /// Keeps the end of the output.

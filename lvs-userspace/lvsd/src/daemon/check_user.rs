@@ -22,7 +22,8 @@ pub(super) fn find(named: Option<&str>, file: Option<&File>) -> Result<Option<Us
     let commands = commands(file);
     if named.is_none() && commands.iter().all(|check| check.user.is_some()) {
         lacks_nothing(&commands, None)?;
-        return Ok(user.ok());
+        // Servers that are found later may need one: never the daemon's own.
+        return Ok(Some(user.unwrap_or_else(|_| User::overflow())));
     }
     let user = user.with_context(|| {
         format!(

@@ -65,8 +65,10 @@ pub(super) const WHAT: &[Keyword] = &[
         text: "User that commands of health checks run as (`external`, `external-perl`, and the client of \
                `oracle`), with its own group or the one after the colon, and without lvsd's privileges: so the user \
                has to be allowed to read and execute the script. ldirectord runs them as root; `checkuser = root` \
-               does that, with all privileges that lvsd was started with. Commands that act on the system \
-               (`fallbackcommand`, `quorum_up`, `eventcommand`, `callback` and their like) always run so.",
+               does that, with all privileges that lvsd was started with. It is the remedy for programs of another \
+               architecture (32-bit ones), too: the filter of system calls that the others run under ends them. \
+               Commands that act on the system (`fallbackcommand`, `quorum_up`, `eventcommand`, `callback` and their \
+               like) always run so.",
     },
     Keyword {
         key: Key::CheckPort,
