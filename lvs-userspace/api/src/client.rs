@@ -103,20 +103,32 @@ impl Client {
         Self::connect_within(socket, DEFAULT_LIMIT).await
     }
 
-    /// Connects to the daemon that listens on `socket`; one that is starting is waited for. It has the time `limit` to accept, then to begin each answer
-    /// and to go on with each part of it.
+    /// Connects to the daemon that listens on `socket`; one that is starting is waited for, unless `limit` is less than
+    /// [`DEFAULT_LIMIT`]. It has the time `limit` to accept, then to begin each answer and to go on with each part of
+    /// it.
     pub async fn connect_within(socket: &Path, limit: Duration) -> Result<Self, ClientError> {
         let mut deadline = Instant::now() + limit;
-        let started = Instant::now() + limit.max(START);
+        let start = if limit < DEFAULT_LIMIT {
+            limit
+        } else {
+            limit.max(START)
+        };
+        let started = Instant::now() + start;
+        let mut was_starting = true;
         let stream = loop {
             match UnixStream::connect(socket).await {
                 Ok(stream) => break stream,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(source) => {
-                    if Instant::now() >= started || !is_starting(socket).await {
+                    let starting = is_starting(socket).await;
+                    // It may have become ready between the two looks: once more.
+                    if Instant::now() >= started || !(starting || was_starting) {
                         return Err(unreachable(socket, source));
                     }
-                    sleep(STARTING).await;
+                    was_starting = starting;
+                    if starting {
+                        sleep(STARTING).await;
+                    }
                     deadline = Instant::now() + limit;
                 }
             }

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::family::Family;
 
@@ -49,8 +51,8 @@ impl Filter {
 }
 
 /// Where prefixes of a list come from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Written", into = "Written")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(into = "Written")]
 pub enum Source {
     /// One prefix: an address, or an address and a length.
     Prefix(Prefix),
@@ -69,21 +71,36 @@ impl Source {
 }
 
 /// A source as JSON has it.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 #[serde(untagged)]
 enum Written {
     Prefix(String),
     File(PrefixFile),
 }
 
-impl TryFrom<Written> for Source {
-    type Error = String;
+/// By hand: what is derived for an untagged enum hides unknown fields from [`crate::strict`].
+impl<'de> Deserialize<'de> for Source {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        json.deserialize_any(SourceReader)
+    }
+}
 
-    fn try_from(written: Written) -> Result<Self, String> {
-        Ok(match written {
-            Written::Prefix(text) => Self::Prefix(text.parse()?),
-            Written::File(file) => Self::File(file),
-        })
+struct SourceReader;
+
+impl<'de> Visitor<'de> for SourceReader {
+    type Value = Source;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a prefix or a file")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Source, E> {
+        text.parse().map(Source::Prefix).map_err(E::custom)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Source, A::Error> {
+        let map = MapAccessDeserializer::new(map);
+        PrefixFile::deserialize(map).map(Source::File)
     }
 }
 

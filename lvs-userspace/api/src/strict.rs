@@ -65,6 +65,11 @@ mod tests {
             error.contains("unknown field `") && error.contains("ondwn"),
             "{error}"
         );
+        let filter = right.replace(
+            "false}",
+            r#"false, "filter": {"deny": [{"file": "/x", "typo": 1}]}}"#,
+        );
+        assert!(from_str::<Edit>(&filter).unwrap_err().contains("typo"));
         let many = format!("{{\"edits\": [{right}, {wrong}]}}");
         assert!(from_str::<Edits>(&many).unwrap_err().contains("edits.1"));
         assert!(from_str::<Edit>(&(right + "x")).is_err());

@@ -86,7 +86,10 @@ impl Clients {
                 (client.is_root, busy, client.activity.at())
             })?;
             let client = &state.clients[quietest];
-            // Root waits for nobody but root.
+            // Root makes room for nobody but root, and waits for nobody else.
+            if client.is_root && !is_root {
+                return None;
+            }
             let outranked = is_root && !client.is_root;
             if !outranked && now.saturating_duration_since(client.activity.at()) < QUIET {
                 return None;
@@ -171,7 +174,9 @@ mod tests {
         }
         places[8].activity.note(begin);
         places[8].activity.set_busy(true);
-        places.push(clients.admit(false, now).unwrap());
+        // Not for another user, since it is root's.
+        assert!(clients.admit(false, now).is_none());
+        places.push(clients.admit(true, now).unwrap());
         assert!(!numbers(&clients).contains(&7));
         assert!(numbers(&clients).contains(&8));
         assert_eq!(numbers(&clients).len(), CLIENTS);

@@ -30,8 +30,12 @@ pub(super) async fn change(
     body: JsonBody<Role>,
 ) -> Result<Response, Response> {
     let role = parsed(body).map_err(refused)?;
-    let outcome = control.roles().change(role).await;
-    Ok(done(outcome.map_err(|error| internal(&error))))
+    // It goes on to its end even if the client disconnects.
+    let changed = tokio::spawn(async move { control.roles().change(role).await }).await;
+    Ok(done(match changed {
+        Ok(outcome) => outcome.map_err(|error| internal(&error)),
+        Err(error) => Err(internal(&error)),
+    }))
 }
 
 /// `POST /v1/handover`.

@@ -12,17 +12,18 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::TokioIo;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use lvs_api::protocol::{Refusal, RefusalKind};
 use lvs_api::route::Route;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
 use tokio_io_timeout::TimeoutWriter;
 use tracing::debug;
 
 use super::answer::refused;
-use super::clients::{Activity, Clients};
+use super::clients::{Activity, CLIENTS, Clients, Place};
 use super::state::Control;
 use super::{daemon, health, replication, role, tables};
 
@@ -42,6 +43,8 @@ pub(crate) async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) {
     let clients = Arc::new(Clients::default());
+    // Clients other than root that wait for a place.
+    let waiting = Arc::new(Semaphore::new(CLIENTS));
     let ending = GracefulShutdown::new();
     let service = TowerToHyperService::new(routes().with_state(control));
     let mut stop = std::pin::pin!(stop);
@@ -59,36 +62,56 @@ pub(crate) async fn serve(
             }
         };
         let is_root = stream.peer_cred().is_ok_and(|user| user.uid() == 0);
-        let place = loop {
-            if let Some(place) = clients.admit(is_root, Instant::now()) {
-                break place;
-            }
-            tokio::time::sleep(RETRY).await;
+        // Who waits for a place keeps nobody behind it from being accepted: that may be root.
+        let waits = match Arc::clone(&waiting).try_acquire_owned() {
+            _ if is_root => None,
+            Ok(waits) => Some(waits),
+            Err(_) => continue,
         };
-        let (number, activity) = (place.number(), place.activity.clone());
-        let service = service.clone();
-        let noted = activity.clone();
-        let service = service_fn(move |request| {
-            noted.set_busy(true);
-            let (answer, noted) = (service.call(request), noted.clone());
-            async move {
-                let answer = answer.await;
-                noted.set_busy(false);
-                answer
-            }
+        let (clients, service) = (Arc::clone(&clients), service.clone());
+        let watcher = ending.watcher();
+        tokio::spawn(async move {
+            let place = loop {
+                if let Some(place) = clients.admit(is_root, Instant::now()) {
+                    break place;
+                }
+                tokio::time::sleep(RETRY).await;
+            };
+            drop(waits);
+            converse(stream, place, service, watcher, &clients);
         });
-        let connection =
-            http1::Builder::new().serve_connection(stalling(stream, activity), service);
-        let connection = ending.watch(connection);
-        let task = tokio::spawn(async move {
-            let _place = place;
-            // It ended in the middle, or did not speak HTTP: nobody is left to be told.
-            drop(connection.await);
-        });
-        clients.set_task(number, task.abort_handle());
     }
     drop(listener);
     ending.shutdown().await;
+}
+
+/// Answers the requests of one client.
+fn converse(
+    stream: UnixStream,
+    place: Place,
+    service: TowerToHyperService<Router>,
+    watcher: Watcher,
+    clients: &Clients,
+) {
+    let (number, activity) = (place.number(), place.activity.clone());
+    let noted = activity.clone();
+    let service = service_fn(move |request| {
+        noted.set_busy(true);
+        let (answer, noted) = (service.call(request), noted.clone());
+        async move {
+            let answer = answer.await;
+            noted.set_busy(false);
+            answer
+        }
+    });
+    let connection = http1::Builder::new().serve_connection(stalling(stream, activity), service);
+    let connection = watcher.watch(connection);
+    let task = tokio::spawn(async move {
+        let _place = place;
+        // It ended in the middle, or did not speak HTTP: nobody is left to be told.
+        drop(connection.await);
+    });
+    clients.set_task(number, task.abort_handle());
 }
 
 /// The stream of a client, which fails once its client takes nothing of an answer any more.

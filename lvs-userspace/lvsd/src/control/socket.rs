@@ -1,5 +1,6 @@
 //! The control socket.
 
+use std::env;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
@@ -27,7 +28,19 @@ impl Socket {
     ///
     /// To be called before other threads begin, as it changes the environment.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        match ListenFd::from_env().take_unix_listener(0)? {
+        // Without the process that they are for, they may be another's: systemd names it (sd_listen_fds(3)).
+        let mut passed = if env::var_os("LISTEN_PID").is_some() {
+            ListenFd::from_env()
+        } else {
+            ListenFd::empty()
+        };
+        if passed.len() > 1 {
+            let number = passed.len();
+            return Err(io::Error::other(format!(
+                "{number} sockets were passed to lvsd, which has one: its control socket"
+            )));
+        }
+        match passed.take_unix_listener(0)? {
             Some(listener) => Self::passed(listener, path),
             None => Self::bind(path),
         }

@@ -214,6 +214,7 @@ impl Observed {
                 events.push(event(kind, Some(name), &text, text.clone()));
             }
         }
+        repeated.retain(|_, last| now.saturating_duration_since(*last) < REST);
         let mut grown =
             |kind: &'static str, key: &(String, String), count: u64, known: Option<&Count>| {
                 if count <= known.map_or(0, |known| known.number) {

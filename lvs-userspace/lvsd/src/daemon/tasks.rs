@@ -147,10 +147,9 @@ fn silent_servers() -> impl FnMut(&Control) + Send + 'static {
     let mut silent = SilentServers::default();
     move |control| {
         let retries = control.director().syn_retries();
-        if retries.is_empty() {
-            return;
+        if !retries.is_empty() {
+            debug!("SYNs are repeated or refused: {retries:?}");
         }
-        debug!("SYNs are repeated or refused: {retries:?}");
         for (service, server, text) in silent.record(&retries, Instant::now()) {
             let subject = format!("{} of {}", server.0, service_name(&service));
             let text = format!("{subject} {text}");
