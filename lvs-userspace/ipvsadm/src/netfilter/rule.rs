@@ -107,7 +107,7 @@ fn parse_target(words: &[String]) -> Result<Target, String> {
         "RETURN" => Ok(Target::Return),
         // Whether dropped packets come at all is not for marks to say.
         "ACCEPT" | "DROP" | "REJECT" | "QUEUE" | "NFQUEUE" => Ok(Target::End),
-        "TPROXY" => Err("the target TPROXY".to_owned()),
+        "TPROXY" | "HMARK" => Err(format!("the target {name}")),
         name if name.chars().all(|letter| !letter.is_ascii_lowercase()) && is_known(name) => {
             Ok(Target::Nothing)
         }
