@@ -47,10 +47,10 @@ pub struct PeerStatus {
     #[serde(default)]
     pub comparison: Option<Comparison>,
     /// Counters of what it is sent; none: it is not dialed.
-    #[serde(rename = "told", alias = "sent")]
+    #[serde(alias = "told")]
     pub sent: Option<PeerSent>,
     /// Counters of what is received from it; none: it never dialed.
-    #[serde(rename = "taken", alias = "received")]
+    #[serde(alias = "taken")]
     pub received: Option<PeerReceived>,
 }
 

@@ -92,11 +92,12 @@ pub struct SyncSent {
     pub entries: u64,
     /// Datagrams that the network refused.
     pub failed: u64,
-    /// Events of the data path that did not fit into their buffer: a round over the whole table makes up
+    /// Events of the data path that did not fit into their buffer: a scan of the whole table makes up
     /// for them.
     pub lost_events: u64,
-    /// Rounds over the whole table, at the start and after lost events.
-    pub rounds: u64,
+    /// Scans of the whole table, at the start and after lost events.
+    #[serde(alias = "rounds")]
+    pub scans: u64,
 }
 
 /// Counters of a backup.

@@ -217,7 +217,7 @@ fn sync_persist_mode_sends_only_templates_of_persistent_services() {
     world.one().lvsadm(&master).unwrap();
     until("all is sent again", || {
         let sent = status(world.one()).sync.sent;
-        sent.rounds > before.rounds && sent.entries >= before.entries + expected.len() as u64
+        sent.scans > before.scans && sent.entries >= before.entries + expected.len() as u64
     });
     assert_eq!(connections(world.two()), expected);
 }

@@ -39,7 +39,7 @@ pub(super) struct SendCounters {
     messages: AtomicU64,
     entries: AtomicU64,
     failed: AtomicU64,
-    rounds: AtomicU64,
+    scans: AtomicU64,
 }
 
 impl SendCounters {
@@ -49,7 +49,7 @@ impl SendCounters {
             entries: self.entries.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
             lost_events,
-            rounds: self.rounds.load(Ordering::Relaxed),
+            scans: self.scans.load(Ordering::Relaxed),
         }
     }
 }
@@ -217,7 +217,7 @@ impl Master {
         }
         self.round = EntryId::at(place, sizes).map(|_| place);
         if self.round.is_none() {
-            self.counters.rounds.fetch_add(1, Ordering::Relaxed);
+            self.counters.scans.fetch_add(1, Ordering::Relaxed);
             debug!("all connections were sent");
         }
     }
