@@ -66,10 +66,10 @@ pub(crate) struct Arguments {
     #[arg(long, hide = true)]
     pub(crate) detached: bool,
 
-    /// Virtual services, in the lines of `ipvsadm -S`
+    /// Virtual services, in the lines of `ipvsadm -S`, or with health checks in those of ldirectord.cf
     ///
-    /// The tables are made to hold exactly the services of the file: services and servers that are not
-    /// in it are deleted, connections stay. If any line is wrong, all errors are printed and nothing
+    /// With the lines of ipvsadm the tables are made to hold exactly the services of the file: services and
+    /// servers that are not in it are deleted, connections stay. Beside those of an ldirectord.cf others stay. If any line is wrong, all errors are printed and nothing
     /// changes. SIGHUP reads the file again. Without this option the tables stay as they are.
     #[arg(long, short, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -151,8 +151,8 @@ pub(crate) struct Arguments {
 
     /// Room for the scheduling tables of all services together [default: 8388608]
     ///
-    /// A service with rr needs one slot for each real server, with wrr the sum of the weights, with sh
-    /// and dh 256, with mh 4093, with lc and wlc none; during an edit twice that.
+    /// A service with rr needs one slot for each real server, with wrr and twos the sum of the weights, with sh
+    /// and dh 256, with mh 4093, with the others none; during an edit twice that.
     #[arg(long, value_name = "SLOTS", value_parser = clap::value_parser!(u32).range(1024..=1 << 28))]
     pub(crate) slots: Option<u32>,
 

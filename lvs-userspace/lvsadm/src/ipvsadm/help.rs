@@ -132,8 +132,10 @@ Options of services:
   --idle-timeout T,F,U      seconds without a packet after which connections are forgotten:
                             established and closing TCP, UDP; 0 for those of --set
   With -E these three stay as they are unless given; -S prints them where they are set.
-Schedulers: rr and wrr take turns, lc and wlc choose the fewest connections, sh and mh hash the
-client, dh hashes the service's address. The w in front: by weight.
+Schedulers: rr and wrr take turns, lc and wlc choose the fewest connections, sed the fewest
+established ones, nq an idle server first, twos the better of two at random; fo the heaviest
+server, ovf the heaviest that is not full; lblc and lblcr keep a destination's servers; sh and mh
+hash the client, dh the service's address. The w in front: by weight; so do sed, nq and twos.
 
 Options of real servers:
   -g, --gatewaying          direct routing (unless another is given): same network, same port

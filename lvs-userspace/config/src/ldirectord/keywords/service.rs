@@ -38,7 +38,8 @@ pub(super) const VIRTUAL: &[Keyword] = &[
         kind: Kind::Letters,
         default: "`wrr`",
         example: "scheduler = wlc",
-        text: "How new connections are shared among the real servers, one of ipvsadm's names.",
+        text: "How new connections are shared among the real servers, one of ipvsadm's \
+               names: rr, wrr, lc, wlc, sed, nq, fo, ovf, twos, lblc, lblcr, sh, dh, mh.",
     },
     Keyword {
         key: Key::SchedFlags,

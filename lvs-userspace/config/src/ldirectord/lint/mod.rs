@@ -139,7 +139,7 @@ impl Lint<'_> {
             let line = self.line(Key::Quorum);
             self.warn(line, problem, "lower quorum or hysteresis");
         }
-        let weighted = !matches!(service.settings.scheduler.as_str(), "rr" | "lc");
+        let weighted = !matches!(service.settings.scheduler.as_str(), "rr" | "lc" | "dh");
         let follows = service.slow_start > std::time::Duration::ZERO;
         if follows && !weighted {
             let line = self.line(Key::SlowStart);
