@@ -42,7 +42,7 @@ kernel -Lcn --persistent-conn | grep -i sip
 note call at o
 ours -Lcn | grep 10.1.0.100:5060
 note counted at o
-ours sync status | grep 'not taken'
+ours sync status | grep 'discarded'
 for director in kernel ours; do
     $director -D -u 10.1.0.100:5060
 done

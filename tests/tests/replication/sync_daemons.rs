@@ -297,7 +297,7 @@ fn an_entry_with_persistence_engine_data_is_skipped_and_the_rest_applied() {
     };
     assert_eq!([1, 2, 3].map(holds), [true, false, true], "{clients:?}");
     let report = world.two().lvsadm("sync status").unwrap();
-    assert!(report.contains("not taken 1 times (engine)"), "{report}");
+    assert!(report.contains("discarded 1 times (engine)"), "{report}");
 }
 
 #[test]
