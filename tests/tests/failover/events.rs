@@ -76,6 +76,8 @@ fn roles_peers_and_handovers_are_events() {
     let [one, two] = &pair.directors;
     pair.start_linked(1, Role::Master, "").unwrap();
     let events = Events::of(one);
+    // Whoever follows events is served as soon as any other client: a moment later it is.
+    std::thread::sleep(std::time::Duration::from_secs(1));
     // It refuses: nobody is there to take the role.
     assert!(
         !one.try_lvsadm("handover --timeout 1s")
