@@ -36,7 +36,7 @@ pub trait LocalTables: Tables {
     fn random(self) -> u32;
 }
 
-/// What becomes of the address that a socket connects or sends to.
+/// The decision about the address that a socket connects or sends to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Destination {
     /// It is no virtual service's, or that has a server that the socket cannot reach: it stays.

@@ -1,4 +1,4 @@
-//! Which real servers get the connections to a destination: the memory of lblc and lblcr.
+//! The real servers of a destination, as lblc and lblcr remember them.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 

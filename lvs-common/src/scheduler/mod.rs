@@ -101,7 +101,7 @@ pub struct Search {
     best: u32,
     /// Place of the member to avoid, plus one; 0: not met.
     avoided: u32,
-    /// What the cost of the best is related to: its weight, or 1.
+    /// Divisor of the best's cost: its weight, or 1.
     weight: u32,
     /// Cost of the best.
     cost: u64,
@@ -401,7 +401,7 @@ impl<'a, T: Tables + 'a> Searcher<'a, T> {
 
 /// Notes a usable member if it is better than the best so far, by cross multiplication: of equals the first one stays.
 ///
-/// What the best has least of is asked of the plan, not of whoever calls: so a verifier follows one way for all.
+/// The scheduler's measure is read from the plan, not passed by the caller: so a verifier follows one way for all.
 #[inline(always)]
 fn weigh<T: Tables>(tables: T, plan: &Plan, search: &mut Search, place: u32) -> Weighed {
     let Some(member) = tables.member(place) else {
@@ -438,7 +438,7 @@ fn weigh<T: Tables>(tables: T, plan: &Plan, search: &mut Search, place: u32) -> 
     if idle { Weighed::Best } else { Weighed::Seen }
 }
 
-/// What became of a member that was looked at.
+/// The result of the comparison of a member with the best so far.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Weighed {
     /// It can get no connection.

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! The answer is that of a walk over all members: of equals the first one wins in each node as it does in the list.
-//! What is compared are loads as they are, whatever a node remembers.
+//! Comparisons read the current loads; a node remembers a member only.
 //!
 //! Races. A change of a load comes before its marks, each mark is a full barrier, and a mark is cleared before the loads
 //! below are read: so a load that was read too early leaves a mark behind. Two CPUs may work out one node, and the
@@ -174,7 +174,7 @@ impl<T: Tables> Step for Refresh<'_, T> {
     }
 }
 
-/// What meets in a contest.
+/// The kind of the entries that a contest compares.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Of {
     Members,

@@ -176,7 +176,7 @@ pub struct UncheckedServer {
 pub struct NameTrouble {
     /// The name.
     pub name: String,
-    /// What is wrong.
+    /// The problem, as a sentence.
     pub reason: String,
 }
 

@@ -44,7 +44,7 @@ pub fn bytes(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What is read of a file, unless the file is written meanwhile: half of a list of prefixes is a list, too.
+/// The text of a file, unless the file is written meanwhile: half of a list of prefixes is a list, too.
 fn unchanged(
     file: &File,
     before: &Metadata,

@@ -39,7 +39,7 @@ pub(super) fn apply(file: &mut File) {
     }
 }
 
-/// What to tell who has a file in ldirectord's words alone.
+/// The advice for a file in ldirectord's words alone.
 pub(super) fn advice(file: &File) -> Option<&'static str> {
     let words = [Key::Preset, Key::OnDown, Key::Redispatch];
     let silent = |settings: &Settings| words.iter().all(|key| settings.get(*key).is_none());

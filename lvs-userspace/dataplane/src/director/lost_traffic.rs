@@ -17,7 +17,7 @@ pub(super) type Lost = BTreeMap<u32, u64>;
 pub(super) struct Growth {
     /// Interface by which it is reached; 0: unknown.
     pub(super) interface: u32,
-    /// What was counted.
+    /// The counted traffic.
     pub(super) counted: Stats,
 }
 
@@ -29,7 +29,7 @@ pub(super) struct LostTraffic {
 }
 
 impl LostTraffic {
-    /// What was lost before counts for nothing.
+    /// Earlier losses count for nothing.
     pub(super) const fn since(seen: Lost) -> Self {
         Self {
             seen,
