@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use lvs_api::health::Event;
 use lvs_api::role::Role;
+use lvs_tests::eventually;
 use lvs_tests::lab::{Director, Pair};
 
 /// Longest wait for an event.
@@ -20,6 +21,7 @@ struct Events {
 }
 
 impl Events {
+    /// Those of a director that can hand over to nobody. It is followed once the refusal of a handover arrives.
     fn of(director: &Director) -> Self {
         let mut follower = Command::new(director.lvsadm_program())
             .arg("--socket")
@@ -38,7 +40,15 @@ impl Events {
                 }
             }
         });
-        Self { follower, events }
+        let events = Self { follower, events };
+        let is_followed = || {
+            let refused = director.try_lvsadm("handover --timeout 1s").unwrap();
+            assert!(!refused.status.success(), "{refused:?}");
+            let event = events.events.recv_timeout(Duration::from_millis(500));
+            event.is_ok_and(|event| event.event == "handover-failed")
+        };
+        assert!(eventually(PATIENCE, is_followed));
+        events
     }
 
     /// Waits for an event of this kind about this, after those that came before.
@@ -76,8 +86,6 @@ fn roles_peers_and_handovers_are_events() {
     let [one, two] = &pair.directors;
     pair.start_linked(1, Role::Master, "").unwrap();
     let events = Events::of(one);
-    // Whoever follows events is served as soon as any other client: a moment later it is.
-    std::thread::sleep(std::time::Duration::from_secs(1));
     // It refuses: nobody is there to take the role.
     assert!(
         !one.try_lvsadm("handover --timeout 1s")
