@@ -10,23 +10,7 @@ use lvs_common::tables::Tables;
 use proptest::prelude::*;
 
 use super::frames::at;
-use super::memory::Director;
-
-const KINDS: [Pick; 13] = [
-    Pick::Rotate,
-    Pick::Least,
-    Pick::WeightedLeast,
-    Pick::SourceHash,
-    Pick::DestinationHash,
-    Pick::Maglev,
-    Pick::ShortestDelay,
-    Pick::NeverQueue,
-    Pick::Failover,
-    Pick::Overflow,
-    Pick::TwoRandom,
-    Pick::Locality,
-    Pick::LocalitySet,
-];
+use super::memory::{Director, PICKS};
 
 /// Weight, active and inactive connections.
 type Server = (u32, u32, u32);
@@ -131,7 +115,7 @@ proptest! {
         source: u32,
         port: u16,
     ) {
-        for kind in KINDS {
+        for kind in PICKS {
             let mut director = director(kind, &weights);
             for flags in [0, Plan::FLAG_1, Plan::FLAG_2, Plan::FLAG_1 | Plan::FLAG_2] {
                 director.edit(0, |plan, _| plan.flags = flags);
@@ -202,7 +186,7 @@ proptest! {
 
     #[test]
     fn without_state_every_scheduler_picks_the_same_server_again(source: u32, port: u16) {
-        for kind in KINDS {
+        for kind in PICKS {
             let director = director(kind, &[1, 1, 1]);
             let plan = Tables::plan(&director, 0).expect("a plan");
             let once = || {

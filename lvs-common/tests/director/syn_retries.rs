@@ -5,26 +5,10 @@ use lvs_common::connection::Protocol;
 use lvs_common::verdict::{Action, Reason};
 
 use super::frames::{ACK, Draft, RST, SYN, at};
-use super::memory::Director;
+use super::memory::{Director, PICKS};
 
 const CLIENT: &str = "198.51.100.7:40000";
 const VIRTUAL: &str = "192.0.2.1:80";
-
-const PICKS: [Pick; 13] = [
-    Pick::Rotate,
-    Pick::Least,
-    Pick::WeightedLeast,
-    Pick::SourceHash,
-    Pick::DestinationHash,
-    Pick::Maglev,
-    Pick::ShortestDelay,
-    Pick::NeverQueue,
-    Pick::Failover,
-    Pick::Overflow,
-    Pick::TwoRandom,
-    Pick::Locality,
-    Pick::LocalitySet,
-];
 
 fn director(pick: Pick, method: Method, servers: u8, flags: u8) -> Director {
     let mut director = Director::new();

@@ -12,6 +12,9 @@ use lvs_tests::eventually;
 use lvs_tests::lab::addresses::server;
 use lvs_tests::lab::{Lab, find};
 
+/// Two rounds of health checks, which every contender makes each second.
+const STEADY: Duration = Duration::from_secs(2);
+
 /// A balancer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Contender {
@@ -95,8 +98,8 @@ impl Contender {
             "{} does not balance both servers at {address}",
             self.name()
         );
-        // Health checks have all found their place.
-        std::thread::sleep(Duration::from_secs(2));
+        // The measurement begins in the rhythm of the health checks, not with the bursts of the start.
+        std::thread::sleep(STEADY);
         let client = lab.client.namespace();
         let address = SocketAddr::new(address, 80);
         client
