@@ -9,6 +9,7 @@ use crate::connection::table::Store;
 use crate::connection::{EntryId, Loads, Ports, Protocol};
 use crate::family::{V4, V6};
 use crate::filter::clients::Clients;
+use crate::scheduler::tree::TreeMarks;
 use crate::secrets::Secrets;
 use crate::walk::Walk;
 
@@ -23,7 +24,7 @@ pub struct Traffic {
 
 /// The tables of the director. A copy is a handle to the same tables. References into them stay good
 /// while a packet is handled: what they lead to is immutable until nobody can refer to it.
-pub trait Tables: Walk + Secrets + Loads + Clients + Store<V4> + Store<V6> {
+pub trait Tables: Walk + Secrets + Loads + TreeMarks + Clients + Store<V4> + Store<V6> {
     /// Does nothing but make an optimiser treat what was just written to memory as unknown, so
     /// that it is read again, not kept: a BPF program has ten registers and 512 bytes of stack.
     fn fence(self) {}
@@ -75,8 +76,8 @@ pub trait Tables: Walk + Secrets + Loads + Clients + Store<V4> + Store<V6> {
     fn count_refused(self, service: u32, refused: u32);
     /// [`crate::abi::TreeNode::best`] of a node.
     fn tree_best(self, node: u32) -> u32;
-    /// Stores it.
-    fn set_tree_best(self, node: u32, best: u32);
+    /// Replaces it if it is the expected one, and returns whether it did; a full barrier.
+    fn exchange_tree_best(self, node: u32, expected: u32, new: u32) -> bool;
     /// Clears [`crate::abi::TreeNode::stale`] of a node and returns what it was; a full barrier.
     fn take_stale(self, node: u32) -> u32;
     /// The servers that connections to a destination go to.

@@ -416,11 +416,13 @@ impl Tables for Kernel {
     }
 
     #[inline(always)]
-    fn set_tree_best(self, node: u32, best: u32) {
-        if let Some(node) = maps::tree_nodes.get_ptr_mut(node) {
-            // SAFETY: an aligned field of a map value.
-            unsafe { ptr::write_volatile(&raw mut (*node).best, best) };
-        }
+    fn exchange_tree_best(self, node: u32, expected: u32, new: u32) -> bool {
+        // SAFETY: an aligned field of a map value.
+        maps::tree_nodes
+            .get_ptr_mut(node)
+            .is_some_and(|node| unsafe {
+                atomic::compare_exchange(&raw mut (*node).best, expected, new)
+            })
     }
 
     #[inline(always)]

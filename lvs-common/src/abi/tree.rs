@@ -2,7 +2,8 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::limits::MAX_MEMBERS_PER_SERVICE;
+use super::limits::{MAX_MEMBERS, MAX_MEMBERS_PER_SERVICE};
+use super::service::Member;
 
 /// A node: the root, a branch of [`TreeShape::FORK`] groups, or a group of as many members.
 ///
@@ -10,10 +11,34 @@ use super::limits::MAX_MEMBERS_PER_SERVICE;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct TreeNode {
-    /// Place in the table of members of the best one below, plus one; 0: none takes connections. Not of the root.
+    /// Place in the table of members of the best one below, plus one, in the bits of [`TreeNode::PLACE`]; 0: none is
+    /// known. The bits above count the answers. Not of the root.
     pub best: u32,
     /// Bits of the nodes right below whose best may be another one now. Not of a group.
     pub stale: u32,
+}
+
+impl TreeNode {
+    /// A node of a new tree over these members, the first of which is at this place: all below it is stale. Until
+    /// somebody has worked it out, a member that takes connections stands for the best one.
+    #[must_use]
+    pub fn of_new_tree(place: u32, members: &[Member]) -> Self {
+        let with_weight = || {
+            (place..)
+                .zip(members)
+                .filter(|(_, member)| member.weight != 0)
+        };
+        let any = with_weight()
+            .find(|(_, member)| member.upper == 0)
+            .or_else(|| with_weight().next());
+        Self {
+            best: any.map_or(0, |(place, _)| place + 1),
+            stale: u32::MAX,
+        }
+    }
+
+    /// Bits of `best` that are a place.
+    pub const PLACE: u32 = (1 << 18) - 1;
 }
 
 /// The numbers of the nodes of a tree.
@@ -57,5 +82,6 @@ impl TreeShape {
     }
 }
 
+const _: () = assert!(MAX_MEMBERS < TreeNode::PLACE);
 // The branches of a root, and the groups of a branch, are bits of a word.
 const _: () = assert!(MAX_MEMBERS_PER_SERVICE < 32 * TreeShape::FORK * TreeShape::FORK);

@@ -167,13 +167,9 @@ pub fn pick_unremembered<'a, T: Tables + 'a>(
         return Some((place, tables.member(place)?));
     }
     let (method, count) = match pick {
-        Pick::Nothing => return None,
+        Pick::Nothing | Pick::Locality | Pick::LocalitySet => return None,
         Pick::Rotate => (Method::Rotate, plan.slot_count),
         Pick::TwoRandom => (Method::TwoRandom, plan.slot_count.saturating_mul(2)),
-        Pick::Locality | Pick::LocalitySet => {
-            let place = locality::pick(tables, plan, flow, search)?;
-            return Some((place, tables.member(place)?));
-        }
         Pick::SourceHash => (Method::Source, plan.slot_count),
         Pick::DestinationHash => (Method::Destination, plan.slot_count),
         Pick::Maglev => (Method::Maglev, plan.slot_count),

@@ -13,13 +13,14 @@
 //! Comparisons read the current loads; a node remembers a member only.
 //!
 //! Races. A change of a load comes before its marks, each mark is a full barrier, and a mark is cleared before the loads
-//! below are read: so a load that was read too early leaves a mark behind. Two CPUs may work out one node, and the
-//! slower one may write the older answer; it stays until a load below changes, which a connection to that server does.
-//! The branch is marked before the root, and the root is cleared before its branches are asked: a mark in a branch that
-//! the root does not show is about to be shown.
+//! below are read: so a load that was read too early leaves a mark behind. Of two CPUs that work out one node at once
+//! either may have the newer loads. Answers are counted, and each expects the count from before it read: the slower one
+//! does not write, and reads the loads again instead. The branch is marked before the root, and the root is cleared
+//! before its branches are asked: a mark in a branch that the root does not show is about to be shown. While one CPU
+//! works out a new tree, others read the member that its nodes began with ([`TreeNode::of_new_tree`]).
 
 use super::{NO_SERVER, Search, Weighed, weigh};
-use crate::abi::{Plan, TreeShape};
+use crate::abi::{Plan, TreeNode, TreeShape};
 use crate::tables::Tables;
 use crate::walk::Step;
 
@@ -50,7 +51,7 @@ pub(super) fn pick<T: Tables>(tables: T, plan: &Plan, search: &mut Search) -> Op
     };
     let (groups, branches) = (shape.groups(), shape.branches());
     // For each branch: taking it up, its groups, itself.
-    let most = branches * 2 + groups + 1;
+    let most = branches * 2 + groups + 1 + RETRIES;
     tables.walk(
         most,
         &mut Refresh {
@@ -76,6 +77,10 @@ pub(super) fn pick<T: Tables>(tables: T, plan: &Plan, search: &mut Search) -> Op
 const fn first_bits(count: u32) -> u32 {
     (1 << (count & 31)) - 1
 }
+
+/// Times that other CPUs may be faster in one search. With every further one a mark is lost, until a load below its
+/// node changes.
+const RETRIES: u32 = 64;
 
 /// No branch.
 const NONE: u32 = u32::MAX;
@@ -137,6 +142,15 @@ impl<T: Tables> Refresh<'_, T> {
             & valid;
         true
     }
+
+    /// Leaves the node at hand behind.
+    #[inline(always)]
+    fn done(&mut self) {
+        if self.stale == 0 {
+            self.branch = NONE;
+        }
+        self.stale &= self.stale.wrapping_sub(1);
+    }
 }
 
 impl<T: Tables> Step for Refresh<'_, T> {
@@ -148,7 +162,6 @@ impl<T: Tables> Step for Refresh<'_, T> {
                 .branch
                 .wrapping_mul(TreeShape::FORK)
                 .wrapping_add(self.stale.trailing_zeros());
-            self.stale &= self.stale.wrapping_sub(1);
             let position = group.wrapping_mul(TreeShape::FORK);
             of = Of::Members;
             node = self.group_node.wrapping_add(group);
@@ -160,15 +173,22 @@ impl<T: Tables> Step for Refresh<'_, T> {
             node = self.branch_node.wrapping_add(self.branch);
             first = self.group_node.wrapping_add(group);
             left = self.groups.saturating_sub(group);
-            self.branch = NONE;
         } else {
             return self.next_branch();
         }
-        let count = left.min(TreeShape::FORK);
-        contest(self.tables, self.plan, self.search, of, first, count);
-        // Whoever was the best before takes no connections either, and is passed by.
-        if self.search.best != 0 {
-            self.tables.set_tree_best(node, self.search.best);
+        let before = self.tables.tree_best(node);
+        contest(
+            self.tables,
+            self.plan,
+            self.search,
+            of,
+            first,
+            left.min(TreeShape::FORK),
+        );
+        let counted = (before | TreeNode::PLACE).wrapping_add(1);
+        let answer = counted | self.search.best & TreeNode::PLACE;
+        if self.tables.exchange_tree_best(node, before, answer) {
+            self.done();
         }
         true
     }
@@ -197,7 +217,7 @@ impl<T: Tables> Step for Contest<'_, T> {
         let number = self.first.wrapping_add(turn);
         let place = match self.of {
             Of::Members => number,
-            Of::Nodes => match self.tables.tree_best(number) {
+            Of::Nodes => match self.tables.tree_best(number) & TreeNode::PLACE {
                 0 => return true,
                 best => best.wrapping_sub(1),
             },

@@ -5,10 +5,12 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::thread;
 
-use lvs_common::abi::{Method, Pick};
+use lvs_common::abi::{Load, Method, Pick};
 use lvs_common::connection::table::{self, Refused};
-use lvs_common::connection::{Kind, Protocol};
+use lvs_common::connection::{Kind, Loads as _, Protocol};
 use lvs_common::family::V4;
+use lvs_common::scheduler::{Flow, NO_SERVER, Search, pick};
+use lvs_common::tables::Tables;
 
 use super::frames::{ACK, Draft, FIN, RST, SYN, at};
 use super::hashing::{key4, new, place};
@@ -44,6 +46,53 @@ fn is_whole(director: &Director) {
         .filter(|(_, state)| matches!(*state, "ESTABLISHED" | "SYN_SENT" | "SYN_RECV" | "SYNACK"));
     assert_eq!(counted.0 as usize, active.count());
     assert_eq!(counted.0 + counted.1, connections);
+}
+
+#[test]
+fn a_tree_knows_the_best_once_its_servers_loads_are_at_rest() {
+    const SERVERS: u32 = 70;
+    let mut director = Director::new();
+    let service = director.serve(Protocol::Tcp, at("192.0.2.1:80"), Pick::WeightedLeast);
+    for server in 0..SERVERS {
+        director.add(service, at("10.0.0.1:80"), Method::Direct, 1 + server % 3);
+    }
+    let flow = Flow {
+        source: 1,
+        destination: 2,
+        port: 3,
+        hash: 4,
+    };
+    let best = || {
+        let plan = Tables::plan(&director, service).expect("a plan");
+        let found = pick(&director, plan, &flow, &mut Search::new(NO_SERVER));
+        found.map(|(_, member)| member.server)
+    };
+    let by_walk = || {
+        let cost = |server: &u32| {
+            let (active, inactive) = director.connections(*server);
+            // Of equals the first: a minimum is.
+            (active * 256 + inactive) * 6 / (1 + server % 3)
+        };
+        (0..SERVERS).min_by_key(cost)
+    };
+    for round in 0..200 {
+        let barrier = Barrier::new(THREADS as usize);
+        thread::scope(|scope| {
+            for thread in 0..THREADS {
+                let (director, barrier) = (&director, &barrier);
+                scope.spawn(move || {
+                    barrier.wait();
+                    for turn in 0..40 {
+                        let server = best().expect("all take connections");
+                        director.account(server, Load::ACTIVE);
+                        let other = (turn * 7 + thread * 13 + round) % SERVERS;
+                        director.account(other, Load::INACTIVE);
+                    }
+                });
+            }
+        });
+        assert_eq!(best(), by_walk(), "round {round}");
+    }
 }
 
 #[test]

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 use lvs_common::abi::{
     ADDR_FILTER_WORDS, Config, Filter, FilterNode, FragmentKey, Hop, HostAddress, Interface,
     LocalFlow, LocalKey, Locality, LocalityKey, MarkRule, Marked, Member, Method, Pick, Plan,
-    ProbeKey, ProbeRoute, Refused, Server, ServiceKey, SourcePool, Stats, TreeShape, UpperKey,
-    WAYS, addr_filter_bit, ticks,
+    ProbeKey, ProbeRoute, Refused, Server, ServiceKey, SourcePool, Stats, TreeNode, TreeShape,
+    UpperKey, WAYS, addr_filter_bit, ticks,
 };
 use lvs_common::connection::table::Ways;
 use lvs_common::connection::{Client, EntryId, Kind, Ports, Protocol};
@@ -398,9 +398,10 @@ impl Director {
         if best && plan.member_count > TreeShape::FORK {
             plan.slots = count(self.tree_nodes.len());
             let nodes = plan.tree().expect("a tree").nodes() as usize;
-            let stale = || (AtomicU32::new(0), AtomicU32::new(u32::MAX));
+            let TreeNode { best, stale } = TreeNode::of_new_tree(plan.members, members);
+            let node = || (AtomicU32::new(best), AtomicU32::new(stale));
             self.tree_nodes
-                .extend(std::iter::repeat_with(stale).take(nodes));
+                .extend(std::iter::repeat_with(node).take(nodes));
         }
         let tree = plan.tree().map_or(0, |tree| tree.root);
         for (position, member) in (0..).zip(&*members) {

@@ -260,8 +260,11 @@ impl Tables for &Director {
     fn tree_best(self, node: u32) -> u32 {
         self.tree_nodes[node as usize].0.load(SeqCst)
     }
-    fn set_tree_best(self, node: u32, best: u32) {
-        self.tree_nodes[node as usize].0.store(best, SeqCst);
+    fn exchange_tree_best(self, node: u32, expected: u32, new: u32) -> bool {
+        // Others shall come between the loads that were read and what follows from them.
+        std::thread::yield_now();
+        let best = &self.tree_nodes[node as usize].0;
+        best.compare_exchange(expected, new, SeqCst, SeqCst).is_ok()
     }
     fn take_stale(self, node: u32) -> u32 {
         self.tree_nodes[node as usize].1.swap(0, SeqCst)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use lvs_api::protocol::Refusal;
-use lvs_common::abi::{Pick, Plan, TreeShape};
+use lvs_common::abi::{Pick, Plan, TreeNode, TreeShape};
 
 use super::allocator::{Allocator, MapKind};
 use super::plan::Layout;
@@ -34,8 +34,9 @@ impl Publisher {
             (MapKind::Slots, plan.slot_count),
             (MapKind::TreeNodes, tree),
         ])?;
-        for node in root..root + tree {
-            self.maps.loads.write_stale(node);
+        let node = TreeNode::of_new_tree(first_member, members);
+        for number in root..root + tree {
+            self.maps.loads.write_node(number, node);
         }
         for (place, &member) in (first_member..).zip(members) {
             self.maps.members.write(place, member);

@@ -100,13 +100,9 @@ impl ServerLoads {
         }
     }
 
-    /// Writes a node of which everything below is stale.
-    pub fn write_stale(&self, node: u32) {
-        let stale = TreeNode {
-            best: 0,
-            stale: u32::MAX,
-        };
-        self.nodes.write(node, stale);
+    /// Writes a node of a tree that nobody searches yet.
+    pub fn write_node(&self, number: u32, node: TreeNode) {
+        self.nodes.write(number, node);
     }
 }
 
