@@ -172,12 +172,13 @@ fn by_full_nat_clients_in_the_servers_network_are_served() {
     for family in FAMILIES {
         let service = SocketAddr::new(near(family), RealServer::PORT);
         let (first, second) = (server(family, 1), server(family, 2));
-        // Two ports of one host, and another host.
+        // Two ports of one host, and another host. Each client has at most 28,232 ports, a third of them for each
+        // server: so many connections, closed ones included, leave a third of a range free.
         let own = director_back(family);
         let pool = if family == Family::Ipv4 {
             own.to_string()
         } else {
-            format!("[{own}]:2000-9999")
+            format!("[{own}]:2000-31999")
         };
         let _ = writeln!(lines, "-A -t {service} -s rr");
         for (real, snat) in [
@@ -188,7 +189,7 @@ fn by_full_nat_clients_in_the_servers_network_are_served() {
             ),
             (
                 SocketAddr::new(second, RealServer::PORT),
-                "auto:20000-29999",
+                "auto:20000-49999",
             ),
         ] {
             let _ = writeln!(lines, "-a -t {service} -r {real} -m --snat {snat}");
