@@ -125,6 +125,8 @@ pub struct Outcome {
     pub fill: u64,
     /// How long it took.
     pub took: Duration,
+    /// Most that a packet or a sweep was late by.
+    pub late: Duration,
 }
 
 fn segment(client: Ipv4Addr, to: Ipv4Addr, flags: u8) -> Vec<u8> {
@@ -212,21 +214,27 @@ fn flood(object: &Object, attack: Attack, size: Size) -> Result<Outcome> {
         let sweeping = scope.spawn(|| sweep(object, &over));
         let outcome = play(object, attack, size, &established);
         over.store(true, Ordering::Relaxed);
-        let fill = sweeping.join().unwrap_or_default();
-        Ok(Outcome { fill, ..outcome? })
+        let (fill, late) = sweeping.join().unwrap_or_default();
+        let outcome = outcome?;
+        Ok(Outcome {
+            fill,
+            late: late.max(outcome.late),
+            ..outcome
+        })
     })
 }
 
-/// What the daemon does meanwhile. Returns the most entries in use, in percent.
-fn sweep(object: &Object, over: &AtomicBool) -> u64 {
+/// What the daemon does meanwhile. Returns the most entries in use, in percent, and what a sweep was late by at most.
+fn sweep(object: &Object, over: &AtomicBool) -> (u64, Duration) {
     let maps = object.maps();
     let (mut sweeper, mut fill) = (Sweeper::default(), Fill::default());
-    let (mut most, mut next) = (0, Instant::now());
+    let (mut most, mut late, mut next) = (0, Duration::ZERO, Instant::now());
     while !over.load(Ordering::Relaxed) {
         if Instant::now() < next {
             thread::sleep(Duration::from_millis(10));
             continue;
         }
+        late = late.max(next.elapsed());
         next += Duration::from_secs(1);
         let (table, now) = (&maps.connections4, clock::now());
         let live = sweeper.sweep(table, &maps.loads, now).live;
@@ -240,7 +248,7 @@ fn sweep(object: &Object, over: &AtomicBool) -> u64 {
         confine::<V4>(maps, fill.crowd(), now);
         most = most.max(live * 100 / u64::from(table.len()));
     }
-    most
+    (most, late)
 }
 
 /// The part of a count that is due once so much of a time is over.
@@ -257,8 +265,11 @@ fn play(object: &Object, attack: Attack, size: Size, established: &[Honest]) -> 
     let mut attacks: BTreeMap<(Duration, u32), Vec<u8>> = BTreeMap::new();
     let mut visits: BTreeSet<(Duration, u32, usize)> = BTreeSet::new();
     let (mut flows, mut visitors, mut kept) = (0, 0, 0);
+    let mut before = Duration::ZERO;
     loop {
         let now = start.elapsed();
+        outcome.late = outcome.late.max(now - before);
+        before = now;
         let due = |count: u32| part(count, now, size.time);
         if flows == size.flows && visitors == size.honest && visits.is_empty() && attacks.is_empty()
         {
