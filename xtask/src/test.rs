@@ -47,7 +47,14 @@ impl Test {
         tests.arg("test");
         match &self.stories {
             Some(file) => tests.args(["--package", "lvs-tests", "--test", file]),
-            None => tests.args(["--workspace", "--exclude", "lvs-ebpf", "--no-fail-fast"]),
+            // No example of the documentation is a program: rustdoc would read each crate to find that out.
+            None => tests.args([
+                "--workspace",
+                "--exclude",
+                "lvs-ebpf",
+                "--tests",
+                "--no-fail-fast",
+            ]),
         };
         tests.args(&self.filter).arg("--").args(&self.harness);
         shell::run(&mut tests)
