@@ -27,4 +27,5 @@ pub mod sort;
 pub mod sync;
 mod word;
 
+pub use option::{Completion, completions};
 pub use parse::parse;

@@ -275,6 +275,26 @@ pub(super) struct Spelling {
     pub(super) switch: Switch,
 }
 
+/// A switch as a shell completes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Completion {
+    /// Its name behind two dashes.
+    pub long: &'static str,
+    /// Its letter behind one dash.
+    pub short: Option<char>,
+    /// True if a value follows, or may.
+    pub takes_value: bool,
+}
+
+/// Every switch of the command line; one with two letters twice.
+pub fn completions() -> impl Iterator<Item = Completion> {
+    SPELLINGS.iter().map(|spelling| Completion {
+        long: spelling.long,
+        short: spelling.short,
+        takes_value: spelling.value != Value::None,
+    })
+}
+
 /// The switch with this long name.
 pub(super) fn long(name: &str) -> Option<&'static Spelling> {
     SPELLINGS.iter().find(|spelling| spelling.long == name)

@@ -1,5 +1,6 @@
 //! The director's ipvsadm, with verbs of its own.
 
+mod generate;
 mod ipvsadm;
 mod options;
 mod socket;
@@ -9,6 +10,9 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let mut words: Vec<_> = std::env::args_os().collect();
+    if let Some(document) = generate::asked(&words) {
+        return generate::print(document, &words);
+    }
     let limit = options::take_timeout(&mut words);
     if verbs::is_verb(&words) {
         verbs::main(words, limit)

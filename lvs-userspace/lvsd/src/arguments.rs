@@ -10,6 +10,7 @@ use lvs_api::DEFAULT_SOCKET;
 use lvs_api::role::Role;
 use lvs_api::virtual_address::VirtualAddress;
 use lvs_dataplane::device::ModeOption;
+use lvs_manual::Document;
 use lvs_replication::peer;
 
 /// Folder of files that outlive a reboot.
@@ -33,9 +34,7 @@ const DEFAULT_STATE: &str = "/var/lib/lvs";
     name = "lvsd",
     version,
     after_long_help = AFTER_HELP,
-    override_usage = "lvsd [OPTIONS] [FILE] start|stop|restart|try-restart|reload|force-reload|status\n       \
-                      lvsd [OPTIONS]    (in the foreground)\n       \
-                      lvsd check [--strict] FILE",
+    override_usage = USAGE,
     disable_help_flag = true,
     disable_version_flag = true
 )]
@@ -289,6 +288,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub(crate) log_level: String,
 
+    /// Print the man page or the completion of a shell: man, bash, zsh or fish
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) generate: Option<Document>,
+
     /// Print help (-h in short)
     #[arg(long, short, short_alias = '?', action = ArgAction::Help)]
     help: Option<bool>,
@@ -316,7 +319,12 @@ impl Arguments {
     }
 }
 
-const AFTER_HELP: &str = "\
+/// Its command lines.
+pub(crate) const USAGE: &str = "lvsd [OPTIONS] [FILE] start|stop|restart|try-restart|reload|force-reload|status\n       \
+lvsd [OPTIONS]    (in the foreground)\n       \
+lvsd check [--strict] FILE";
+
+pub(crate) const AFTER_HELP: &str = "\
 Commands, for the daemon of a FILE (as ldirectord's, whose name lvsd may be called by):
   start            start it in the background; returns when the tables are set
   stop             stop it; returns when it has ended

@@ -5,6 +5,7 @@ mod arguments;
 mod control;
 mod daemon;
 mod discovery;
+mod generate;
 mod lifecycle;
 mod logging;
 mod mail;
@@ -49,6 +50,11 @@ fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
+    if let Some(document) = arguments.generate {
+        let document = generate::document(document);
+        let written = io::stdout().write_all(document.as_bytes());
+        return ExitCode::from(written.map_or_else(|error| output_failed(&error), |()| 0));
+    }
     if !arguments.sync_threshold_fits() {
         return ExitCode::from(usage("--sync-threshold has to be less than --sync-period"));
     }

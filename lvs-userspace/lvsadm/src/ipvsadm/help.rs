@@ -44,9 +44,25 @@ pub(super) fn print(out: &mut impl Write, program: &str) -> io::Result<()> {
             crate::verbs::verbs_help()
         )
     };
+    let after = if is_ipvsadm(program) {
+        after.replace(GENERATE, "")
+    } else {
+        after.to_owned()
+    };
     write!(out, "{}", before.replace("PROGRAM", name))?;
     write!(out, "{verbs}{}", after.replace("PROGRAM", name))
 }
+
+/// The help before and after the part about verbs, for the man page.
+pub(crate) fn parts() -> (String, String) {
+    let (before, after) = HELP.split_once(VERBS).unwrap_or((HELP, ""));
+    (before.replace("PROGRAM", "lvsadm"), after.to_owned())
+}
+
+/// What ipvsadm does not have.
+const GENERATE: &str = "\
+  --generate WHAT               print the man page or a shell's completion: man, bash, zsh, fish
+";
 
 /// Place of the part about verbs.
 const VERBS: &str = "VERBS\n";
@@ -108,7 +124,9 @@ Everything else:
   --start-daemon master|backup, --stop-daemon master|backup
                                 replicate connections by the protocol of the kernel's IPVS:
                                 multicast, not encrypted (for lvsd's own, see `lvsd --peer`)
-  -h, --help    -v, --version
+  -h, --help                    print this
+  -v, --version                 print the version
+  --generate WHAT               print the man page or a shell's completion: man, bash, zsh, fish
 
 SERVICE is one of
   -t, --tcp-service HOST[:PORT]   -u, --udp-service HOST[:PORT]   --sctp-service HOST[:PORT]

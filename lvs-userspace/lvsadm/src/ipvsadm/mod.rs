@@ -8,4 +8,5 @@ mod session;
 mod status;
 mod verdicts;
 
+pub(crate) use help::parts as help_parts;
 pub(crate) use session::main;

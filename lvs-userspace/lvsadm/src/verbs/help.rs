@@ -10,6 +10,11 @@ const INDENT: usize = 41;
 /// Longest line.
 const COLUMNS: usize = 100;
 
+/// The definition of the verbs' command lines.
+pub(crate) fn command() -> Command {
+    Arguments::command()
+}
+
 /// A line, or more, for each verb: its name, its arguments and its explanation.
 pub(crate) fn verbs() -> String {
     let command = Arguments::command();
