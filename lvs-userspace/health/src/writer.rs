@@ -17,7 +17,7 @@ use tracing::{error, info};
 
 use super::command::{CommandLine, Commands};
 use super::overrides::Overrides;
-use super::tables::{Change, Name, Update, edits};
+use super::tables::{Change, Name, Update, edits, protocol_name};
 
 /// Most services that are written under one lock of the director.
 const AT_ONCE: usize = 64;
@@ -224,6 +224,11 @@ fn write(director: &Mutex<Director>, jobs: &mut [Job], done: &mut Done) {
     }
 }
 
+/// A virtual service as lvsadm's verbs take it: `tcp:192.0.2.10:80`.
+fn virtual_name(service: ServiceId) -> String {
+    format!("{}:{}", protocol_name(&service), Name(service))
+}
+
 fn publish(job: Job, events: &broadcast::Sender<Arc<Event>>, commands: &mut Commands) {
     for mut event in job.events {
         if event.text.is_empty() {
@@ -231,7 +236,14 @@ fn publish(job: Job, events: &broadcast::Sender<Arc<Event>>, commands: &mut Comm
         }
         match serde_json::to_string(&event) {
             Ok(line) => {
-                info!("event {line}");
+                // The journal has these as fields of its own; a line of text has them in the JSON.
+                info!(
+                    lvs_event = event.event,
+                    lvs_service = event.service.map(virtual_name),
+                    lvs_server = event.server.map(tracing::field::display),
+                    lvs_reason = event.reason,
+                    "event {line}"
+                );
                 if let Some(command) = &job.event_command {
                     commands.run(
                         "events",

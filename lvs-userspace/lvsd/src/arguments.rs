@@ -341,7 +341,9 @@ Exit status: 0 done; 1 it failed, there is no such file, or (reload) the daemon 
 file is wrong: nothing was changed; 255 a wrong command line. Of status: 0 it runs; 1 it ended
 without removing its pid file; 3 it does not run.
 
-The log of a daemon in the background is in its file's `logfile`, or /var/log/ldirectord.log.
+The log of a daemon in the background is in its file's `logfile`, or /var/log/ldirectord.log. Under
+systemd it is in the journal, where changes have fields: journalctl LVS_SERVER=10.0.0.11:80, also
+LVS_SERVICE=tcp:192.0.2.10:80, LVS_EVENT=down and LVS_REASON.
 
 Signals:
   SIGTERM, SIGINT  stop: hand the virtual addresses over to a peer or remove them (but see

@@ -25,7 +25,7 @@ use lvs_replication::ipvs::{RefreshOptions, SyncOptions};
 use self::arguments::Arguments;
 use crate::daemon::{File, PeerSettings, Settings};
 use crate::lifecycle::{Command, Detached, Instance, Next, PidFile};
-use crate::logging::Log;
+use crate::logging::{Log, journal};
 use anyhow::{Context as _, Result, bail};
 use clap::Parser as _;
 use tracing::field::Field;
@@ -177,17 +177,24 @@ fn execute(arguments: &Arguments, command: &Command) -> u8 {
     })
 }
 
-/// Runs with the log on the error output; the exit code.
+/// Runs with the log on the error output, or in the journal where that leads; the exit code.
 fn foreground(arguments: &Arguments, config: Option<PathBuf>) -> u8 {
-    tracing_subscriber::fmt()
-        .with_env_filter(filter(arguments))
-        .with_writer(io::stderr)
-        // Where the log cannot be written, that cannot be written either.
-        .log_internal_errors(false)
-        .with_ansi(io::stderr().is_terminal())
-        .with_target(false)
-        .fmt_fields(one_line())
-        .init();
+    if let Some(journal) = journal::layer(io::stderr()) {
+        tracing_subscriber::registry()
+            .with(filter(arguments))
+            .with(journal)
+            .init();
+    } else {
+        tracing_subscriber::fmt()
+            .with_env_filter(filter(arguments))
+            .with_writer(io::stderr)
+            // Where the log cannot be written, that cannot be written either.
+            .log_internal_errors(false)
+            .with_ansi(io::stderr().is_terminal())
+            .with_target(false)
+            .fmt_fields(one_line())
+            .init();
+    }
     if arguments.verify {
         return match verify(&options(arguments)) {
             Err(error) if error.is::<io::Error>() => {
@@ -206,20 +213,23 @@ fn one_line() -> impl for<'writer> FormatFields<'writer> + 'static {
         let value = logging::escaped(&format!("{value:?}"));
         match field.name() {
             "message" => write!(writer, "{value}"),
+            name if logging::is_for_the_journal(name) => Ok(()),
             name => write!(writer, "{name}={value}"),
         }
     };
     debug_fn(field).delimited(" ")
 }
 
-/// Runs in the foreground with the log on the standard output, for a supervisor; the exit code.
+/// Runs in the foreground with the log on the standard output or in the journal, for a supervisor; the exit code.
 fn supervised(arguments: &Arguments, config: PathBuf) -> u8 {
-    let log = Log::supervised();
-    log.started();
-    tracing_subscriber::registry()
-        .with(filter(arguments))
-        .with(log.clone())
-        .init();
+    let registry = tracing_subscriber::registry().with(filter(arguments));
+    if let Some(journal) = journal::layer(io::stdout()) {
+        registry.with(journal).init();
+    } else {
+        let log = Log::supervised();
+        log.started();
+        registry.with(log).init();
+    }
     exit_code(daemon::run(&settings(arguments, Some(config), None), || ()))
 }
 

@@ -130,6 +130,42 @@ fn the_systemd_unit_starts_the_file_that_the_options_name() {
     }
 }
 
+/// systemd tells its services by JOURNAL_STREAM that their output is the journal's.
+#[test]
+fn the_journal_has_the_fields_of_a_change_and_the_output_has_none_of_it() {
+    let Some(site) = configured(&["journalctl"]) else {
+        return;
+    };
+    let lvs1 = site.director("lvs1");
+    let id = "0123456789abcdef0123456789abcdef\n";
+    lvs1.write("/etc/machine-id", id, 0o444).unwrap();
+    lvs1.does("mkdir -p /run/systemd/journal /run/log/journal")
+        .unwrap();
+    lvs1.does("/lib/systemd/systemd-journald > /dev/null 2>&1 &")
+        .unwrap();
+    says(
+        &site,
+        "lvs1",
+        "test -S /run/systemd/journal/socket && echo there",
+        "there",
+    );
+    lvs1.does(
+        "touch /tmp/output; JOURNAL_STREAM=$(stat --format=%d:%i /tmp/output) \
+         lvsd --foreground ldirectord.cf start > /tmp/output 2> /dev/null &",
+    )
+    .unwrap();
+    let entries = "journalctl --no-pager SYSLOG_IDENTIFIER=lvsd LVS_EVENT=up \
+                   LVS_SERVICE=tcp:10.0.0.3:80 LVS_SERVER=10.0.0.11:80 --output=cat";
+    says(
+        &site,
+        "lvs1",
+        &format!("{entries} | grep -c '^event {{'"),
+        "1",
+    );
+    says(&site, "lvs1", "cat /tmp/output", "");
+    lvs1.does("lvsd ldirectord.cf stop").unwrap();
+}
+
 /// The test receives the notifications in the place of systemd.
 #[test]
 fn systemd_is_notified_of_ready_watchdog_and_stopping() {

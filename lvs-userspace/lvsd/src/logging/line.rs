@@ -26,6 +26,11 @@ pub(crate) fn escaped(text: &str) -> String {
         .replace(other, "?")
 }
 
+/// True for a field that only the journal shows: the message of its event says the same.
+pub(crate) fn is_for_the_journal(field: &str) -> bool {
+    field.starts_with("lvs_")
+}
+
 #[derive(Default)]
 struct Text {
     message: String,
@@ -35,10 +40,10 @@ struct Text {
 impl Visit for Text {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         // Writing to a string does not fail.
-        let _ = if field.name() == "message" {
-            write!(self.message, "{value:?}")
-        } else {
-            write!(self.fields, " {}={value:?}", field.name())
+        let _ = match field.name() {
+            "message" => write!(self.message, "{value:?}"),
+            name if is_for_the_journal(name) => Ok(()),
+            name => write!(self.fields, " {name}={value:?}"),
         };
     }
 }

@@ -1,6 +1,7 @@
 //! Log of a daemon without a terminal: to a file, to syslog, or to the standard output for a supervisor, in
 //! ldirectord's format, for whatever reads such logs.
 
+pub(crate) mod journal;
 mod line;
 mod machine;
 mod target;
@@ -12,7 +13,7 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
-pub(crate) use self::line::escaped;
+pub(crate) use self::line::{escaped, is_for_the_journal};
 use self::target::{Sink, Target};
 
 /// Logs an error that may have several lines, as the errors of a file have: each is an event.
@@ -116,7 +117,7 @@ mod tests {
             tracing::info!("Deleted real server: {}", "10.0.0.1:80 (10.0.0.9:80)");
             // As logrotate does.
             std::fs::rename(&path, folder.path().join("ldirectord.log.1")).unwrap();
-            tracing::warn!(count = 3, "odd");
+            tracing::warn!(count = 3, lvs_event = "up", "odd");
             log.follow(folder.path().join("other").to_str());
             tracing::info!("there");
         });
