@@ -154,7 +154,7 @@ fn a_length_that_lies_is_a_lie_on_the_short_way_too() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(400), ..ProptestConfig::default() })]
 
     #[test]
     fn arbitrary_bytes_get_a_verdict(

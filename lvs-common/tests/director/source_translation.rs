@@ -509,7 +509,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(300), ..ProptestConfig::default() })]
 
     /// Whatever happens, no two connections look alike to a server, each reply gets to the connection that the server
     /// meant, and the fast path does what the stages do.

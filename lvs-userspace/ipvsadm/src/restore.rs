@@ -49,7 +49,52 @@ pub fn words(line: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
+
+    /// A word that is near to what a line may hold. No names: these would be looked up.
+    fn word() -> impl Strategy<Value = String> {
+        let options: Vec<_> = crate::completions()
+            .flat_map(|option| {
+                let letter = option.short.map(|letter| format!("-{letter}"));
+                [Some(format!("--{}", option.long)), letter]
+            })
+            .flatten()
+            .collect();
+        let values = [
+            "192.0.2.1:80",
+            "[2001:db8::1]:80",
+            "10.0.0.1",
+            "wlc",
+            "sh-port,sh-fallback",
+            "0",
+            "65536",
+            "4294967296",
+            "-1",
+            "auto:1-0",
+            "1,2,3",
+            "255.255.255.0",
+            "=",
+        ];
+        prop_oneof![
+            4 => select(options),
+            4 => select(values.to_vec()).prop_map(str::to_owned),
+            1 => "[-0-9.:,=\\[\\]/%+]{1,24}",
+            1 => "--[a-z-]{0,12}=[0-9.:]{0,12}",
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn any_words_are_an_edit_or_refused(words in prop::collection::vec(word(), 0..14)) {
+            let line = words.join(" ");
+            if let Err(error) = parse_line(&line) {
+                prop_assert!(!error.to_string().is_empty(), "{line}");
+            }
+        }
+    }
 
     #[test]
     fn comments_and_blank_lines_are_no_edits() {

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let mut words: Vec<_> = std::env::args_os().collect();
     if let Some(document) = generate::asked(&words) {
-        return generate::print(document, &words);
+        return generate::print(document);
     }
     let limit = options::take_timeout(&mut words);
     if verbs::is_verb(&words) {

@@ -53,7 +53,7 @@ mod tests {
             "\\fBcheck FILE\\fR\n",
             ".SH SIGNALS\n",
             ".SH FILES\n",
-            ".SH EXIT STATUS\n",
+            ".SH \"EXIT STATUS\"\n",
         ] {
             assert!(page.contains(part), "{part} in {page}");
         }

@@ -117,7 +117,7 @@ impl Page {
 
 /// Leaves out the begins of paragraphs that are none: twice the same, or beside a heading.
 fn tidy(page: &str) -> String {
-    let lines: Vec<_> = page.lines().filter(|line| !line.is_empty()).collect();
+    let lines: Vec<_> = page.lines().collect();
     let mut tidied: Vec<&str> = Vec::with_capacity(lines.len());
     for (index, line) in lines.iter().enumerate() {
         let begins = |line: &str| {
@@ -139,11 +139,49 @@ fn rendered(render: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<()>)
     let mut out = Vec::new();
     // Memory takes everything.
     let _ = render(&mut out);
-    // The preamble stands at the beginning of the page only.
-    String::from_utf8_lossy(&out)
+    let text = String::from_utf8_lossy(&out).replace("\\*(Aq", "\\(aq");
+    let mut done = String::new();
+    let mut lines = text
         .lines()
-        .filter(|line| !line.starts_with(".ie ") && !line.starts_with(".el "))
-        .fold(String::new(), |text, line| text + line + "\n")
+        .filter(|line| !line.starts_with(".ie ") && !line.starts_with(".el "));
+    let (mut pending, mut breaks) = (false, false);
+    for line in &mut lines {
+        // A line break beside a blank line is none.
+        if line.is_empty() || (line == ".br" && pending) {
+            pending = true;
+            continue;
+        }
+        if line == ".br" {
+            breaks = true;
+            continue;
+        }
+        if breaks && !pending {
+            done.push_str(".br\n");
+        }
+        breaks = false;
+        if pending && !line.starts_with(".TP") && !line.starts_with(".SH") {
+            done.push_str(".sp\n");
+        }
+        pending = false;
+        done.push_str(&bold_words(line));
+        done.push('\n');
+    }
+    done
+}
+
+/// A line whose words between backticks are bold.
+fn bold_words(line: &str) -> String {
+    let parts: Vec<_> = line.split('`').collect();
+    if parts.len().is_multiple_of(2) {
+        return line.to_owned();
+    }
+    let words = parts.iter().enumerate();
+    words
+        .map(|(index, part)| match index % 2 {
+            0 => (*part).to_owned(),
+            _ => format!("\\fB{part}\\fR"),
+        })
+        .collect()
 }
 
 #[cfg(test)]

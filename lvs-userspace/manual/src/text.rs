@@ -69,8 +69,11 @@ fn lines(roff: &mut Roff, text: &str, heading: &str) {
             commands = false;
             is_new = true;
         }
+        let in_paragraph = !is_new && !in_entry;
         match line {
             Line::Empty => is_new = true,
+            // The last line of a paragraph, and what it announces follows.
+            Line::Title(title) if in_paragraph => roff_text(roff, &format!("{title}:")),
             Line::Title(title) => {
                 let (title, rest) = title.split_once(", ").unwrap_or((title, ""));
                 head(roff, heading, title);

@@ -207,7 +207,7 @@ mod tests {
 
     proptest! {
         // Each takes a handful of products on a curve, which is slow without optimisation.
-        #![proptest_config(ProptestConfig::with_cases(32))]
+        #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 8, ..ProptestConfig::default() })]
 
         #[test]
         fn no_bytes_are_a_handshake_or_a_frame(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {

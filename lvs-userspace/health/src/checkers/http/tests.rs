@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::credentials::Credentials;
 use crate::outcome::Outcome;
@@ -445,4 +447,41 @@ async fn of_a_huge_body_only_the_beginning_is_read() {
     );
     // Each connection's buffers in the kernel hold a few megabytes of what is not read.
     assert!(sent.load(Ordering::Relaxed) < 50 << 20);
+}
+
+/// What servers send, and bytes that none does.
+fn answer() -> impl Strategy<Value = Vec<u8>> {
+    let parts = [
+        "HTTP/1.1 200 OK\r\n",
+        "HTTP/1.0 999 \r\n",
+        "HTTP/1.1 302 Found\r\nLocation: /\r\n",
+        "Location: http://[::1\r\n",
+        "Content-Length: 5\r\n",
+        "Content-Length: 18446744073709551616\r\n",
+        "Transfer-Encoding: chunked\r\n",
+        "Set-Cookie: a=b\r\n",
+        "\r\n",
+        "5\r\nhello\r\n0\r\n\r\n",
+        "ffffffffffffffff\r\n",
+        "hello",
+    ];
+    let part = prop_oneof![
+        6 => proptest::sample::select(parts.to_vec()).prop_map(|part| part.as_bytes().to_vec()),
+        1 => prop::collection::vec(any::<u8>(), 0..40),
+    ];
+    prop::collection::vec(part, 0..10).prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 4, ..ProptestConfig::default() })]
+    #[test]
+    fn no_answer_does_harm(answer in answer()) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            found(expecting("hello", false), answer).await;
+        });
+    }
 }
