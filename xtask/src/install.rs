@@ -13,6 +13,8 @@ use crate::setup::{self, Purpose};
 use crate::{build, shell};
 use pieces::{Link, PIECES, Piece};
 
+pub(crate) use pieces::Name;
+
 mod pieces;
 
 /// Build lvsd and lvsadm and install them, with the files of init systems and cluster managers.
@@ -25,6 +27,8 @@ mod pieces;
 ///   cargo xtask install --ipvsadm                      ipvsadm, ipvsadm-save, ipvsadm-restore, too
 ///   DESTDIR=/tmp/package cargo xtask install           below a folder, for a package
 ///   PREFIX=/usr/local cargo xtask install              programs in /usr/local/sbin
+///
+/// Man pages and completions are printed by the programs themselves (`lvsd --generate man`).
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Install {
@@ -131,12 +135,10 @@ impl Install {
         let destination = &self.destination;
         for piece in PIECES {
             let known = destination.known(piece.to);
-            let source = piece.source(&programs);
-            let content = (!self.dry_run || source.is_file())
-                .then(|| {
-                    fs::read(&source).with_context(|| format!("cannot read {}", source.display()))
-                })
-                .transpose()?;
+            let content = piece.content(&programs)?;
+            if content.is_none() && !self.dry_run {
+                bail!("there are no programs in {}", programs.display());
+            }
             let content = content.map(|content| piece.render(content, destination.prefix()));
             self.put(piece, &known, content.as_deref())?;
         }
@@ -164,9 +166,9 @@ impl Install {
 
     fn links(&self) -> impl Iterator<Item = &'static Link> {
         let (ipvsadm, ldirectord) = (self.ipvsadm, self.ldirectord);
-        pieces::LINKS.iter().filter(move |link| match link.program {
-            "lvsadm" => ipvsadm,
-            _ => ldirectord,
+        pieces::LINKS.iter().filter(move |link| match link.of {
+            Name::Ipvsadm => ipvsadm,
+            Name::Ldirectord => ldirectord,
         })
     }
 
@@ -192,7 +194,7 @@ impl Install {
     fn link(&self, link: &Link) -> Result<()> {
         let known = self.destination.known(link.name);
         let path = self.destination.at(&known);
-        let target = self.destination.known("sbin").join(link.program);
+        let target = self.destination.known(link.target);
         let verdict = match (fs::read_link(&path), fs::symlink_metadata(&path)) {
             (Ok(found), _) if found == target => "unchanged",
             (Ok(_), _) => "replaced",
@@ -230,7 +232,7 @@ impl Uninstall {
         }
         for link in pieces::LINKS {
             let path = self.destination.at(&self.destination.known(link.name));
-            let ours = self.destination.known("sbin").join(link.program);
+            let ours = self.destination.known(link.target);
             if fs::read_link(&path).is_ok_and(|target| target == ours) {
                 self.remove(&path)?;
             }
@@ -241,7 +243,11 @@ impl Uninstall {
                 continue;
             };
             if piece.is_configuration {
-                let ours = fs::read(piece.source(Path::new(""))).unwrap_or_default();
+                let ours = piece
+                    .content(Path::new(""))
+                    .ok()
+                    .flatten()
+                    .unwrap_or_default();
                 if piece.render(ours, self.destination.prefix()) != found {
                     println!("{:<13} {}", "kept as it is", path.display());
                     continue;
@@ -266,6 +272,27 @@ impl Uninstall {
         }
         Ok(())
     }
+}
+
+/// Installs everything with all links below a folder, for packages.
+pub(crate) fn stage(destdir: &Path, programs: &Path) -> Result<()> {
+    let install = Install {
+        destination: Destination {
+            destdir: Some(destdir.to_owned()),
+            prefix: Some("/usr".into()),
+        },
+        programs: Some(programs.to_owned()),
+        ipvsadm: true,
+        ldirectord: true,
+        dry_run: false,
+    };
+    install.execute()
+}
+
+/// Paths of the links of a program's name.
+pub(crate) fn names(of: Name) -> impl Iterator<Item = PathBuf> {
+    let links = pieces::LINKS.iter().filter(move |link| link.of == of);
+    links.map(|link| Path::new("/usr").join(link.name))
 }
 
 /// Writes a file beside its place and moves it there: who runs or reads the old one keeps it.

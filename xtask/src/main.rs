@@ -8,8 +8,11 @@ mod bench;
 mod bpf;
 mod build;
 mod compare;
+mod fuzz;
 mod install;
 mod lint;
+mod manual;
+mod package;
 mod run;
 mod setup;
 mod shell;
@@ -40,9 +43,11 @@ enum Verb {
     Test(test::Test),
     Bench(bench::Bench),
     Compare(compare::Compare),
+    Fuzz(fuzz::Fuzz),
     Lint(lint::Lint),
     Install(install::Install),
     Uninstall(install::Uninstall),
+    Package(package::Package),
 }
 
 fn main() -> ExitCode {
@@ -53,9 +58,11 @@ fn main() -> ExitCode {
         Verb::Test(test) => test.execute(),
         Verb::Bench(bench) => bench.execute(),
         Verb::Compare(_) => compare::execute(),
+        Verb::Fuzz(fuzz) => fuzz.execute(),
         Verb::Lint(_) => lint::execute(),
         Verb::Install(install) => install.execute(),
         Verb::Uninstall(uninstall) => uninstall.execute(),
+        Verb::Package(package) => package.execute(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -38,6 +38,7 @@ impl Setup {
             Purpose::HealthChecks,
             Purpose::Vm,
             Purpose::Cluster,
+            Purpose::Package,
         ];
         if self.dry_run {
             announce(&missing(&all));

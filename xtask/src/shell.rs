@@ -41,6 +41,17 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Runs a command without showing it; an unsuccessful end is an error.
+pub(crate) fn quiet(command: &mut Command) -> Result<()> {
+    let status = command
+        .status()
+        .with_context(|| format!("cannot start {}", text(command)))?;
+    if !status.success() {
+        bail!("`{}` failed ({status})", text(command));
+    }
+    Ok(())
+}
+
 /// The command as one would type it.
 pub(crate) fn text(command: &Command) -> String {
     let program = Path::new(command.get_program());

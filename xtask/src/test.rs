@@ -36,9 +36,9 @@ impl Test {
             Purpose::HealthChecks,
             Purpose::Vm,
         ];
-        // Cluster managers: only if their tests run.
+        // Cluster managers and packages: only if their tests run.
         if self.stories.as_deref().is_none_or(|file| file == "cluster") {
-            purposes.push(Purpose::Cluster);
+            purposes.extend([Purpose::Cluster, Purpose::Package]);
         }
         setup::ensure(&purposes)?;
         // The stories start these programs; cargo by itself builds only those of the tests' package.

@@ -40,3 +40,28 @@ pub fn install_for_site(folder: &Path, options: &[&str]) -> Result<()> {
     }
     Ok(())
 }
+
+/// Makes the Debian packages of this build below a folder, as this version.
+pub fn debian_packages(folder: &Path, version: &str) -> Result<()> {
+    let xtask = built("xtask")?;
+    let programs = xtask.parent().context("a program lies in a folder")?;
+    let output = Command::new(&xtask)
+        .args([
+            "package",
+            "--fast",
+            "--only",
+            "deb",
+            "--package-version",
+            version,
+        ])
+        .arg("--to")
+        .arg(folder)
+        .arg("--programs")
+        .arg(programs)
+        // Any time: what matters is that it is always the same.
+        .env("SOURCE_DATE_EPOCH", "1764460800")
+        .output()
+        .context("cannot start xtask")?;
+    ensure!(output.status.success(), "xtask package: {output:?}");
+    Ok(())
+}

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use lvs_tests::lab::installation;
+use lvs_tests::lab::{installation, programs, skipped};
 
 #[track_caller]
 fn install(destdir: &Path, options: &[&str]) -> String {
@@ -38,6 +38,12 @@ fn install_puts_each_file_where_its_users_look_for_it() {
         ("usr/lib/lvs/healthy", 0o755),
         ("usr/lib/lvs/keepalived-notify", 0o755),
         ("usr/lib/ocf/resource.d/lvs/director", 0o755),
+        ("usr/share/man/man8/lvsd.8", 0o644),
+        ("usr/share/man/man8/lvsadm.8", 0o644),
+        ("usr/share/man/man5/ldirectord.cf.5", 0o644),
+        ("usr/share/bash-completion/completions/lvsadm", 0o644),
+        ("usr/share/zsh/vendor-completions/_lvsadm", 0o644),
+        ("usr/share/fish/vendor_completions.d/lvsadm.fish", 0o644),
         ("lib/systemd/system/lvsd.service", 0o644),
         ("lib/systemd/system/lvsd@.service", 0o644),
         ("lib/systemd/system/lvsd-tables.service", 0o644),
@@ -71,6 +77,10 @@ fn install_puts_each_file_where_its_users_look_for_it() {
         ("usr/sbin/ipvsadm-restore", "/usr/sbin/lvsadm"),
         ("usr/sbin/ldirectord", "/usr/sbin/lvsd"),
         ("etc/ha.d/resource.d/ldirectord", "/usr/sbin/lvsd"),
+        (
+            "usr/share/man/man8/ipvsadm.8",
+            "/usr/share/man/man8/lvsadm.8",
+        ),
     ] {
         let target = fs::read_link(root.join(name)).unwrap();
         assert_eq!(target, Path::new(program), "{name}");
@@ -138,4 +148,63 @@ fn install_replaces_no_other_program_by_a_link() {
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert!(complaint.contains("usr/sbin/ipvsadm"), "{complaint}");
     assert_eq!(fs::read_to_string(&ipvsadm).unwrap(), "the kernel's");
+}
+
+#[test]
+fn the_man_pages_have_no_flaw_and_say_what_the_help_says() {
+    if skipped(programs(&["man", "mandoc"])) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    install(folder.path(), &[]);
+    let man = folder.path().join("usr/share/man");
+    for (page, words) in [
+        ("man8/lvsd.8", ["--peer-key", "check FILE", "SIGUSR2"]),
+        (
+            "man8/lvsadm.8",
+            ["--tcp-service", "lvsadm drain", "--ondown"],
+        ),
+        (
+            "man5/ldirectord.cf.5",
+            ["checkcommand", "Default: ", "virtualhost"],
+        ),
+    ] {
+        let page = man.join(page);
+        let said = |command: &mut Command| {
+            let output = command.env("LC_ALL", "C.UTF-8").output().unwrap();
+            let error = String::from_utf8_lossy(&output.stderr).into_owned();
+            (String::from_utf8_lossy(&output.stdout).into_owned(), error)
+        };
+        let (text, warnings) = said(Command::new("man").args(["--warnings", "-l"]).arg(&page));
+        assert_eq!(warnings, "", "{}", page.display());
+        for word in words {
+            assert!(text.contains(word), "{word} in {text}");
+        }
+        let lint = ["-Tlint", "-Wwarning"];
+        let (flaws, _) = said(Command::new("mandoc").args(lint).arg(&page));
+        assert_eq!(flaws, "", "{}", page.display());
+    }
+}
+
+#[test]
+fn bash_completes_verbs_and_options() {
+    let folder = tempfile::tempdir().unwrap();
+    install(folder.path(), &[]);
+    let scripts = folder.path().join("usr/share/bash-completion/completions");
+    for (program, word, expected) in [
+        ("lvsadm", "hando", "handover"),
+        ("lvsadm", "--tcp-s", "--tcp-service"),
+        ("lvsd", "--peer-k", "--peer-key"),
+    ] {
+        // As bash itself calls it: the function that the script registers for the program.
+        let line = format!(
+            "source {}/{program}; COMP_WORDS=({program} {word}); COMP_CWORD=1; \
+             registered=$(complete -p {program}); registered=${{registered##*-F }}; \
+             ${{registered%% *}} {program} {word} {program}; echo \"${{COMPREPLY[@]}}\"",
+            scripts.display()
+        );
+        let output = Command::new("bash").args(["-c", &line]).output().unwrap();
+        let completed = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(completed.trim(), expected, "{output:?}");
+    }
 }

@@ -6,5 +6,6 @@ mod keepalived;
 mod machine;
 mod ocf;
 mod pacemaker;
+mod packages;
 mod services;
 mod site;

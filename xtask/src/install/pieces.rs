@@ -1,13 +1,28 @@
 //! The list of installed files and links.
 
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use crate::shell;
+use anyhow::{Context as _, Result, bail};
+
+use crate::{manual, shell};
+
+/// Origin of an installed file.
+pub(super) enum Source {
+    /// A program that is built.
+    Program(&'static str),
+    /// Below the workspace's `contrib`.
+    Contrib(&'static str),
+    /// What a program prints about itself by `--generate`.
+    Generated(&'static str, &'static str),
+    /// A document in `docs`, as a man page of section 5 of this name.
+    Document(&'static str, &'static str),
+}
 
 /// A file that is installed.
 pub(super) struct Piece {
-    /// Below the workspace's `contrib`; a name without a folder is a program that is built.
-    from: &'static str,
+    pub(super) from: Source,
     /// Absolute, or below the prefix.
     pub(super) to: &'static str,
     pub(super) mode: u32,
@@ -19,13 +34,25 @@ pub(super) struct Piece {
 }
 
 impl Piece {
-    /// The file it is copied from.
-    pub(super) fn source(&self, programs: &Path) -> PathBuf {
-        if self.from.contains('/') {
-            shell::workspace().join("contrib").join(self.from)
-        } else {
-            programs.join(self.from)
-        }
+    /// The content it is installed with, of the programs in a folder; none if these are not built.
+    pub(super) fn content(&self, programs: &Path) -> Result<Option<Vec<u8>>> {
+        let read = |path: PathBuf| {
+            fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
+        };
+        Ok(Some(match self.from {
+            Source::Program(name) | Source::Generated(name, _)
+                if !programs.join(name).is_file() =>
+            {
+                return Ok(None);
+            }
+            Source::Program(name) => read(programs.join(name))?,
+            Source::Contrib(name) => read(shell::workspace().join("contrib").join(name))?,
+            Source::Generated(name, what) => printed(&programs.join(name), what)?,
+            Source::Document(document, name) => {
+                let text = read(shell::workspace().join("docs").join(document))?;
+                manual::page(&String::from_utf8(text)?, name).into_bytes()
+            }
+        }))
     }
 
     /// Renders a text: its paths below the prefix, its file named. Leaves a program as it is.
@@ -51,29 +78,67 @@ impl Piece {
     }
 }
 
-/// Another name of a program.
+/// A document that a program prints about itself.
+fn printed(program: &Path, what: &str) -> Result<Vec<u8>> {
+    let mut command = Command::new(program);
+    command.args(["--generate", what]);
+    let output = command
+        .output()
+        .with_context(|| format!("cannot start {}", program.display()))?;
+    if !output.status.success() || output.stdout.is_empty() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("`{}` failed: {said}", shell::text(&command));
+    }
+    Ok(output.stdout)
+}
+
+/// Another name of a program, or of its man page.
 pub(super) struct Link {
     /// Absolute, or below the prefix.
     pub(super) name: &'static str,
-    pub(super) program: &'static str,
+    /// Below the prefix.
+    pub(super) target: &'static str,
+    /// The program whose other name it is of.
+    pub(super) of: Name,
 }
 
-const fn program(from: &'static str, to: &'static str, why: &'static str) -> Piece {
+/// A program whose name is taken over on request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Name {
+    Ipvsadm,
+    Ldirectord,
+}
+
+const fn piece(from: Source, mode: u32, to: &'static str, why: &'static str) -> Piece {
     Piece {
         from,
         to,
-        mode: 0o755,
+        mode,
         why,
         is_configuration: false,
         default_file: None,
     }
 }
 
+const fn script(from: &'static str, to: &'static str, why: &'static str) -> Piece {
+    piece(Source::Contrib(from), 0o755, to, why)
+}
+
+const fn program(name: &'static str, to: &'static str, why: &'static str) -> Piece {
+    piece(Source::Program(name), 0o755, to, why)
+}
+
+const fn generated(
+    program: &'static str,
+    what: &'static str,
+    to: &'static str,
+    why: &'static str,
+) -> Piece {
+    piece(Source::Generated(program, what), 0o644, to, why)
+}
+
 const fn text(from: &'static str, to: &'static str, why: &'static str) -> Piece {
-    Piece {
-        mode: 0o644,
-        ..program(from, to, why)
-    }
+    piece(Source::Contrib(from), 0o644, to, why)
 }
 
 /// Template of both systemd units.
@@ -82,6 +147,50 @@ const UNIT: &str = "systemd/lvsd@.service";
 pub(super) const PIECES: &[Piece] = &[
     program("lvsd", "sbin/lvsd", "the director"),
     program("lvsadm", "sbin/lvsadm", "its command line"),
+    generated("lvsd", "man", "share/man/man8/lvsd.8", "its man page"),
+    generated("lvsadm", "man", "share/man/man8/lvsadm.8", "its man page"),
+    piece(
+        Source::Document("ldirectord.cf.md", "ldirectord.cf"),
+        0o644,
+        "share/man/man5/ldirectord.cf.5",
+        "man page of the configuration file",
+    ),
+    generated(
+        "lvsd",
+        "bash",
+        "share/bash-completion/completions/lvsd",
+        "completes the options of lvsd in bash",
+    ),
+    generated(
+        "lvsadm",
+        "bash",
+        "share/bash-completion/completions/lvsadm",
+        "completes options and verbs of lvsadm in bash",
+    ),
+    generated(
+        "lvsd",
+        "zsh",
+        "share/zsh/vendor-completions/_lvsd",
+        "the same in zsh",
+    ),
+    generated(
+        "lvsadm",
+        "zsh",
+        "share/zsh/vendor-completions/_lvsadm",
+        "the same in zsh",
+    ),
+    generated(
+        "lvsd",
+        "fish",
+        "share/fish/vendor_completions.d/lvsd.fish",
+        "the same in fish",
+    ),
+    generated(
+        "lvsadm",
+        "fish",
+        "share/fish/vendor_completions.d/lvsadm.fish",
+        "the same in fish",
+    ),
     Piece {
         is_configuration: true,
         ..text(
@@ -113,58 +222,65 @@ pub(super) const PIECES: &[Piece] = &[
         "/lib/systemd/system/lvsd@.service",
         "systemd unit for any file",
     ),
-    program("init/lvsd", "/etc/init.d/lvsd", "init script"),
-    program(
+    script("init/lvsd", "/etc/init.d/lvsd", "init script"),
+    script(
         "lib/role",
         "lib/lvs/role",
         "changes the role of the director",
     ),
-    program(
+    script(
         "lib/healthy",
         "lib/lvs/healthy",
         "exits with 0 if the director can work",
     ),
-    program(
+    script(
         "keepalived/notify",
         "lib/lvs/keepalived-notify",
         "for keepalived: sets the role by its state",
     ),
-    program(
+    script(
         "heartbeat/LVSSyncDaemonSwap",
         "/etc/ha.d/resource.d/LVSSyncDaemonSwap",
         "Heartbeat resource: the role",
     ),
-    program(
+    script(
         "heartbeat/lvs",
         "/etc/ha.d/resource.d/lvs",
         "Heartbeat resource: the director",
     ),
-    program(
+    script(
         "ocf/director",
         "/usr/lib/ocf/resource.d/lvs/director",
         "Pacemaker agent: ocf:lvs:director",
     ),
 ];
 
+const fn link(of: Name, name: &'static str, target: &'static str) -> Link {
+    Link { name, target, of }
+}
+
 pub(super) const LINKS: &[Link] = &[
-    Link {
-        name: "sbin/ipvsadm",
-        program: "lvsadm",
-    },
-    Link {
-        name: "sbin/ipvsadm-save",
-        program: "lvsadm",
-    },
-    Link {
-        name: "sbin/ipvsadm-restore",
-        program: "lvsadm",
-    },
-    Link {
-        name: "sbin/ldirectord",
-        program: "lvsd",
-    },
-    Link {
-        name: "/etc/ha.d/resource.d/ldirectord",
-        program: "lvsd",
-    },
+    link(Name::Ipvsadm, "sbin/ipvsadm", "sbin/lvsadm"),
+    link(Name::Ipvsadm, "sbin/ipvsadm-save", "sbin/lvsadm"),
+    link(Name::Ipvsadm, "sbin/ipvsadm-restore", "sbin/lvsadm"),
+    link(Name::Ipvsadm, "share/man/man8/ipvsadm.8", MAN_LVSADM),
+    link(Name::Ipvsadm, "share/man/man8/ipvsadm-save.8", MAN_LVSADM),
+    link(
+        Name::Ipvsadm,
+        "share/man/man8/ipvsadm-restore.8",
+        MAN_LVSADM,
+    ),
+    link(Name::Ldirectord, "sbin/ldirectord", "sbin/lvsd"),
+    link(
+        Name::Ldirectord,
+        "/etc/ha.d/resource.d/ldirectord",
+        "sbin/lvsd",
+    ),
+    link(
+        Name::Ldirectord,
+        "share/man/man8/ldirectord.8",
+        "share/man/man8/lvsd.8",
+    ),
 ];
+
+const MAN_LVSADM: &str = "share/man/man8/lvsadm.8";

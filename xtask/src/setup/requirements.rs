@@ -19,6 +19,8 @@ pub(crate) enum Purpose {
     Vm,
     /// Tests with init systems and cluster managers.
     Cluster,
+    /// Packages.
+    Package,
 }
 
 /// A required program or set of programs.
@@ -261,6 +263,37 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         "ipvsadm",
         &["ipvsadm"],
         "prints the answers of that kernel's IPVS, for comparison",
+    ),
+    program(
+        Purpose::Package,
+        "dpkg-deb",
+        &["dpkg"],
+        "makes packages for Debian",
+    ),
+    program(Purpose::Package, "rpmbuild", &["rpm"], "makes RPM packages"),
+    program(
+        Purpose::Package,
+        "strip",
+        &["binutils"],
+        "takes symbols out of the packaged programs",
+    ),
+    program(
+        Purpose::Package,
+        "lintian",
+        &["lintian"],
+        "looks for flaws in the packages for Debian",
+    ),
+    program(
+        Purpose::Cluster,
+        "mandoc",
+        &["mandoc"],
+        "looks for flaws in the man pages",
+    ),
+    program(
+        Purpose::Cluster,
+        "man",
+        &["man-db", "groff-base"],
+        "renders the man pages",
     ),
     program(
         Purpose::Cluster,
