@@ -47,6 +47,10 @@ pub(crate) fn page(markdown: &str, name: &str) -> String {
 }
 
 #[derive(Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an element that is being read"
+)]
 struct Writer {
     roff: Roff,
     /// The paragraph, cell or heading that is being read.

@@ -36,8 +36,8 @@ pub(crate) struct Package {
     #[arg(long, value_name = "DIR")]
     to: Option<PathBuf>,
     /// Another version than the workspace's, for tests of upgrades.
-    #[arg(long, value_name = "VERSION", default_value = env!("CARGO_PKG_VERSION"))]
-    package_version: String,
+    #[arg(long = "package-version", value_name = "VERSION", default_value = env!("CARGO_PKG_VERSION"))]
+    version: String,
     /// Compress for speed, not for size.
     #[arg(long, hide = true)]
     fast: bool,
@@ -78,13 +78,12 @@ const SUMMARY: &str = "layer-4 load balancer with IPVS's commands in XDP";
 impl Package {
     pub(crate) fn execute(&self) -> Result<()> {
         let epoch = epoch()?;
-        let programs = match &self.programs {
-            Some(folder) => std::path::absolute(folder)?,
-            None => {
-                setup::ensure(&[Purpose::Build, Purpose::Package])?;
-                build(&epoch)?;
-                shell::target_dir().join("release")
-            }
+        let programs = if let Some(folder) = &self.programs {
+            std::path::absolute(folder)?
+        } else {
+            setup::ensure(&[Purpose::Build, Purpose::Package])?;
+            build(&epoch)?;
+            shell::target_dir().join("release")
         };
         let to = self
             .to
@@ -102,7 +101,7 @@ impl Package {
             root,
             scratch: scratch.path().to_owned(),
             to: std::path::absolute(&to)?,
-            version: self.package_version.clone(),
+            version: self.version.clone(),
             fast: self.fast,
             epoch,
         };

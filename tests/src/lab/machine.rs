@@ -178,11 +178,16 @@ impl Machine {
         Ok(ended.said)
     }
 
+    /// A path of the machine, as it is seen from outside.
+    pub fn seen(&self, path: &str) -> Result<PathBuf> {
+        Ok(PathBuf::from(format!("/proc/{}/root{path}", self.init()?)))
+    }
+
     /// Writes a file, as the machine sees it.
     pub fn write(&self, path: &str, content: &str, mode: u32) -> Result<()> {
         use std::os::unix::fs::PermissionsExt as _;
         // Through the machine's own view: what lies under a layer must not change.
-        let path = PathBuf::from(format!("/proc/{}/root{path}", self.init()?));
+        let path = self.seen(path)?;
         let folder = path.parent().context("a file is in a folder")?;
         fs::create_dir_all(folder)?;
         fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;

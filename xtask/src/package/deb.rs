@@ -1,5 +1,6 @@
 //! Debian packages.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -29,7 +30,9 @@ if [ "$1" = configure ]; then
 		systemctl --system daemon-reload >/dev/null || true
 		[ -z "$2" ] || deb-systemd-invoke try-restart lvsd.service lvsd-tables.service 'lvsd@*.service' >/dev/null || true
 	elif [ -n "$2" ]; then
-		invoke-rc.d lvsd try-restart >/dev/null || true
+		# Whoever started it: an init script, a cluster manager, a hand.
+		[ ! -r /etc/default/lvsd ] || . /etc/default/lvsd
+		lvsd $LVSD_OPTIONS "${LVSD_FILE:-ldirectord.cf}" try-restart >/dev/null 2>&1 || true
 	fi
 fi
 "#;
@@ -40,10 +43,11 @@ if [ "$1" = remove ]; then
 	if [ -d /run/systemd/system ]; then
 		deb-systemd-invoke stop lvsd-tables.socket lvsd-tables.service lvsd.service 'lvsd@*.service' >/dev/null || true
 	else
-		invoke-rc.d lvsd stop >/dev/null || true
+		[ ! -r /etc/default/lvsd ] || . /etc/default/lvsd
+		lvsd $LVSD_OPTIONS "${LVSD_FILE:-ldirectord.cf}" stop >/dev/null 2>&1 || true
 	fi
 	if [ -d /sys/fs/bpf/lvs ]; then
-		echo "lvs: the kernel goes on forwarding what it was told to. \`dpkg --purge lvs' ends that, or: rm -r /sys/fs/bpf/lvs"
+		echo "lvs: services that are left in the kernel go on. \`dpkg --purge lvs' ends that, or: rm -r /sys/fs/bpf/lvs"
 	fi
 fi
 "#;
@@ -137,12 +141,14 @@ impl Deb {
             .filter_map(|path| path.symlink_metadata().ok())
             .map(|data| data.len().div_ceil(1024))
             .sum::<u64>();
-        let configuration: String = files(&tree)?
-            .iter()
-            .filter_map(|path| path.strip_prefix(&tree).ok())
-            .filter(|path| path.starts_with("etc") && !tree.join(path).is_symlink())
-            .map(|path| format!("/{}\n", path.display()))
-            .collect();
+        let mut configuration = String::new();
+        for path in files(&tree)? {
+            let known = path.strip_prefix(&tree)?;
+            if known.starts_with("etc") && !path.is_symlink() {
+                // Writing to a string does not fail.
+                let _ = writeln!(configuration, "/{}", known.display());
+            }
+        }
         let control = tree.join("DEBIAN");
         let text = format!(
             "Package: {}\nVersion: {}\nArchitecture: {}\nMaintainer: {MAINTAINER}\nInstalled-Size: {size}\n\

@@ -17,40 +17,7 @@ const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// Makes the image of lvsd and lvsadm with the libraries that they need.
 pub(super) fn make(job: &Job) -> Result<Vec<PathBuf>> {
-    let root = job.scratch.join("image-root");
-    let mut needed = BTreeSet::new();
-    for program in ["lvsd", "lvsadm"] {
-        let from = job.root.join("usr/sbin").join(program);
-        needed.extend(libraries(&from)?);
-        copy(&from, &root.join("usr/sbin").join(program))?;
-    }
-    for library in &needed {
-        copy(library, &root.join(library.strip_prefix("/")?))?;
-    }
-    if Path::new(AUTHORITIES).is_file() {
-        copy(Path::new(AUTHORITIES), &root.join(&AUTHORITIES[1..]))?;
-    }
-    write(
-        &root.join("etc/passwd"),
-        "root:x:0:0:root:/:/nologin\nnobody:x:65534:65534:nobody:/:/nologin\n",
-        0o644,
-    )?;
-    write(
-        &root.join("etc/group"),
-        "root:x:0:\nlvs:x:999:\nnogroup:x:65534:\n",
-        0o644,
-    )?;
-    for folder in [
-        "etc/lvs",
-        "run/lvs",
-        "var/lib/lvs",
-        "var/log",
-        "sys/fs/bpf",
-        "proc",
-        "tmp",
-    ] {
-        fs::create_dir_all(root.join(folder))?;
-    }
+    let root = root(job)?;
     let layout = job.scratch.join("image");
     let blobs = layout.join("blobs/sha256");
     fs::create_dir_all(&blobs)?;
@@ -130,6 +97,45 @@ pub(super) fn make(job: &Job) -> Result<Vec<PathBuf>> {
         .join(format!("lvs-{}-{architecture}.oci.tar", job.version));
     archive(job, &layout, &image)?;
     Ok(vec![image])
+}
+
+/// Makes the image's files: the programs, their libraries, authorities for TLS, users and empty folders.
+fn root(job: &Job) -> Result<PathBuf> {
+    let root = job.scratch.join("image-root");
+    let mut needed = BTreeSet::new();
+    for program in ["lvsd", "lvsadm"] {
+        let from = job.root.join("usr/sbin").join(program);
+        needed.extend(libraries(&from)?);
+        copy(&from, &root.join("usr/sbin").join(program))?;
+    }
+    for library in &needed {
+        copy(library, &root.join(library.strip_prefix("/")?))?;
+    }
+    if Path::new(AUTHORITIES).is_file() {
+        copy(Path::new(AUTHORITIES), &root.join(&AUTHORITIES[1..]))?;
+    }
+    write(
+        &root.join("etc/passwd"),
+        "root:x:0:0:root:/:/nologin\nnobody:x:65534:65534:nobody:/:/nologin\n",
+        0o644,
+    )?;
+    write(
+        &root.join("etc/group"),
+        "root:x:0:\nlvs:x:999:\nnogroup:x:65534:\n",
+        0o644,
+    )?;
+    for folder in [
+        "etc/lvs",
+        "run/lvs",
+        "var/lib/lvs",
+        "var/log",
+        "sys/fs/bpf",
+        "proc",
+        "tmp",
+    ] {
+        fs::create_dir_all(root.join(folder))?;
+    }
+    Ok(root)
 }
 
 /// Writes a document to the blobs: its digest and its size.
