@@ -320,7 +320,8 @@ impl Arguments {
 }
 
 /// Its command lines.
-pub(crate) const USAGE: &str = "lvsd [OPTIONS] [FILE] start|stop|restart|try-restart|reload|force-reload|status\n       \
+pub(crate) const USAGE: &str = "\
+lvsd [OPTIONS] [FILE] start|stop|restart|try-restart|reload|force-reload|status\n       \
 lvsd [OPTIONS]    (in the foreground)\n       \
 lvsd check [--strict] FILE";
 

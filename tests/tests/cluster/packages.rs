@@ -38,6 +38,12 @@ fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
     found
 }
 
+fn is_deb(name: &str) -> bool {
+    Path::new(name)
+        .extension()
+        .is_some_and(|extension| extension == "deb")
+}
+
 #[test]
 fn two_packagings_make_the_same_packages_and_lintian_finds_no_error() {
     if skipped(programs(&["dpkg-deb", "strip", "lintian"])) {
@@ -51,7 +57,7 @@ fn two_packagings_make_the_same_packages_and_lintian_finds_no_error() {
     let mut lintian = Command::new("lintian");
     lintian.args(["--allow-root", "--fail-on", "error,warning"]);
     let debs = contents(first.path());
-    let debs = debs.iter().filter(|(name, _)| name.ends_with(".deb"));
+    let debs = debs.iter().filter(|(name, _)| is_deb(name));
     let output = lintian
         .args(debs.map(|(name, _)| first.path().join(name)))
         .output()
