@@ -90,6 +90,27 @@ pub enum Weight {
 #[expect(missing_docs, reason = "the name says it")]
 pub struct Health {
     pub services: Vec<ServiceHealth>,
+    /// Durations of the health checks that were made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub durations: Vec<CheckDurations>,
+}
+
+/// Durations of the health checks of one kind that passed, or of those that failed, since the daemon started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckDurations {
+    /// The kind as the file names it: `http`, `connect`.
+    pub kind: String,
+    /// They passed.
+    pub passed: bool,
+    /// Checks up to each of [`Self::BOUNDS_MS`] and above the bound before, then those above all.
+    pub buckets: Vec<u64>,
+    /// Sum of the durations in microseconds.
+    pub sum_us: u64,
+}
+
+impl CheckDurations {
+    /// Upper bounds of the buckets in milliseconds.
+    pub const BOUNDS_MS: [u64; 12] = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 10_000];
 }
 
 /// A virtual service.
@@ -144,6 +165,18 @@ pub struct ServerHealth {
     /// Duration of the last probe in microseconds. Probes whose sentence is the same as that of the one before
     /// leave it as it is: it is that of the last one that took another number of whole milliseconds.
     pub took_us: u64,
+    /// Health checks that passed, since they were begun.
+    #[serde(default)]
+    pub checks_passed: u64,
+    /// Health checks that failed.
+    #[serde(default)]
+    pub checks_failed: u64,
+    /// Times that it went down.
+    #[serde(default)]
+    pub times_down: u64,
+    /// Seconds for which it was down, those of now included.
+    #[serde(default)]
+    pub seconds_down: u64,
     /// Outcomes in a row that speak for the other state.
     pub towards: u32,
     /// Outcomes in a row that it takes.

@@ -10,6 +10,7 @@ pub mod health;
 pub mod mark;
 pub mod model;
 pub mod peers;
+pub mod problem;
 pub mod protocol;
 pub mod role;
 pub mod route;

@@ -1,7 +1,7 @@
 //! The routes of the control API. Client and server take methods and paths from this table.
 //!
 //! A request without an answer is answered by 204. A refused request is answered by an error status with a
-//! [`Refusal`](crate::protocol::Refusal).
+//! [`Problem`](crate::problem::Problem), which is a [`Refusal`](crate::protocol::Refusal), too.
 
 use hyper::Method;
 

@@ -88,3 +88,17 @@ pub enum Kind {
     /// A command.
     External(External),
 }
+
+impl Kind {
+    /// Name of the check in the file.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::On => "on",
+            Self::Off => "off",
+            Self::Connect => "connect",
+            Self::Ping { .. } => "ping",
+            Self::External(_) => "external",
+            Self::Negotiate(checker) | Self::Combined { checker, .. } => checker.name(),
+        }
+    }
+}

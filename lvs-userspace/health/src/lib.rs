@@ -50,6 +50,7 @@ mod server;
 mod server_view;
 mod service;
 mod tables;
+mod tally;
 #[cfg(test)]
 mod testing;
 mod watch;

@@ -9,7 +9,7 @@ use lvs_api::model::{ServerId, ServiceId};
 use tokio::sync::mpsc;
 use tracing::warn;
 
-use super::check::{Check, Kind};
+use super::check::Check;
 use super::outcome::Outcome;
 use super::tables::protocol_name;
 
@@ -43,7 +43,7 @@ impl Monitor {
         check: &Check,
         outcome: &Outcome,
     ) {
-        let (name, protocol) = (name(&check.kind), protocol_name(service));
+        let (name, protocol) = (check.kind.name(), protocol_name(service));
         let state = if outcome.good { "up" } else { "down" };
         let line = format!(
             "[{}] [{}] {name}:{protocol}:{} [{state}] {}\n",
@@ -79,17 +79,5 @@ async fn write(mut lines: mpsc::Receiver<(PathBuf, String)>) {
         if tokio::task::spawn_blocking(work).await.is_err() {
             return;
         }
-    }
-}
-
-/// Name of a check in the file.
-fn name(kind: &Kind) -> &'static str {
-    match kind {
-        Kind::On => "on",
-        Kind::Off => "off",
-        Kind::Connect => "connect",
-        Kind::Ping { .. } => "ping",
-        Kind::External(_) => "external",
-        Kind::Negotiate(checker) | Kind::Combined { checker, .. } => checker.name(),
     }
 }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use lvs_api::health::CheckDurations;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::AbortHandle;
@@ -18,6 +19,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::check::{Check, Kind};
 use super::outcome::Outcome;
 use super::server::CheckState;
+use super::tally::{Durations, Tally};
 use super::watch::{Step, Watch};
 use crate::model::OnError;
 
@@ -81,6 +83,7 @@ struct Shared {
     sockets: Semaphore,
     commands: Semaphore,
     reports: mpsc::UnboundedSender<ProbeReport>,
+    durations: Durations,
 }
 
 /// Failures of clients' connections that count.
@@ -94,7 +97,7 @@ pub(crate) struct Observed {
     pub(crate) text: String,
 }
 
-/// Requests to a running watch.
+/// Requests to a running watch, and what it has counted.
 #[derive(Debug, Default)]
 struct Requests {
     paused: AtomicBool,
@@ -102,6 +105,7 @@ struct Requests {
     observed: Mutex<Option<Observed>>,
     /// Each outcome is reported, also one that says nothing new.
     every: AtomicBool,
+    tally: Tally,
     /// `paused`, `nudged` or `observed` changed; only the watch waits for it.
     changed: Notify,
 }
@@ -144,6 +148,11 @@ impl RunningWatch {
         changed
     }
 
+    /// Health checks that passed, and those that failed.
+    pub(crate) fn tally(&self) -> (u64, u64) {
+        self.requests.tally.read()
+    }
+
     /// Reports each outcome from the next one on, or only those that say something new.
     pub(crate) fn report_every(&self, every: bool) {
         self.requests.every.store(every, Ordering::Relaxed);
@@ -168,7 +177,13 @@ impl Runner {
             sockets: Semaphore::new(sockets),
             commands: Semaphore::new(COMMANDS),
             reports,
+            durations: Durations::default(),
         }))
+    }
+
+    /// Durations of the health checks that were made.
+    pub(crate) fn durations(&self) -> Vec<CheckDurations> {
+        self.0.durations.read()
     }
 
     /// Starts a watch over a check.
@@ -220,6 +235,7 @@ impl Shared {
                 () = requests.changed.notified() => continue,
             }
             let check = cycle.next();
+            let kind = check.kind.name();
             let outcome = {
                 let mut probe = pin!(self.probe(check, timer.as_mut()));
                 loop {
@@ -246,6 +262,8 @@ impl Shared {
                 watch.record_skipped(now(), random)
             } else {
                 cycle.record(outcome.good);
+                requests.tally.count(outcome.good);
+                self.durations.count(kind, outcome.good, outcome.took);
                 watch.record(outcome.good, now(), random)
             };
             if watch.is_held() {

@@ -31,6 +31,33 @@ impl CheckState {
     };
 }
 
+/// The times that a real server was down.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Downs {
+    /// Their number.
+    pub(crate) times: u64,
+    over: Duration,
+    since: Option<Instant>,
+}
+
+impl Downs {
+    fn follow(&mut self, state: State, now: Instant) {
+        if let Some(since) = self.since.take() {
+            self.over += now.saturating_duration_since(since);
+        }
+        if state == State::Down {
+            self.times += 1;
+            self.since = Some(now);
+        }
+    }
+
+    /// Their time, that of now included.
+    pub(crate) fn total(&self, now: Instant) -> Duration {
+        let lasting = self.since.map(|since| now.saturating_duration_since(since));
+        self.over + lasting.unwrap_or_default()
+    }
+}
+
 /// A real server.
 #[derive(Clone, Debug)]
 #[expect(
@@ -68,6 +95,8 @@ pub(crate) struct Server {
     /// The tables treat its connections as those of a server that is down.
     pub(crate) gone: bool,
     recovered: Option<Instant>,
+    /// The times that it was down.
+    pub(crate) downs: Downs,
     /// The last outcome of each check.
     outcomes: Vec<Option<Arc<Outcome>>>,
     /// The check that had an outcome last.
@@ -98,6 +127,7 @@ impl Server {
             was_out: false,
             gone: false,
             recovered: None,
+            downs: Downs::default(),
             outcomes: Vec::new(),
             newest: 0,
             since: None,
@@ -231,6 +261,7 @@ impl Server {
             return None;
         }
         self.state = state;
+        self.downs.follow(state, now);
         if state == State::Up {
             self.recovered = self.was_out.then_some(now);
             self.was_out = false;

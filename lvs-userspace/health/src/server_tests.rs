@@ -232,3 +232,21 @@ fn the_sentence_is_that_of_the_check_that_failed() {
     server.mirror(Some(State::Down));
     assert_eq!(said(&server), None);
 }
+
+#[test]
+fn the_times_that_a_server_is_down_are_counted() {
+    let mut server = Server::new(configured(&[Kind::Connect]), false);
+    let begin = Instant::now();
+    let seconds = |server: &Server, at: u64| {
+        server
+            .downs
+            .total(begin + Duration::from_secs(at))
+            .as_secs()
+    };
+    for (at, state) in [(0, UP), (10, DOWN), (13, UP), (20, DOWN)] {
+        server.record(0, state, None);
+        server.update_state(begin + Duration::from_secs(at));
+    }
+    assert_eq!((server.downs.times, seconds(&server, 20)), (2, 3));
+    assert_eq!(seconds(&server, 24), 7);
+}

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lvs_api::health::State;
+use lvs_api::health::{CheckDurations, State};
 use lvs_api::model::{ServerId, ServiceId};
 
 use super::check::{Check, Kind};
@@ -252,6 +252,26 @@ impl Watches {
         if let Some((_, entry)) = checks.min_by_key(|(check, _)| *check) {
             entry.running.observe(observed);
         }
+    }
+
+    /// Health checks that passed and those that failed, of each of a service's servers.
+    pub(crate) fn tallies(&self, service: &ServiceId, servers: usize) -> Vec<(u64, u64)> {
+        let mut all = vec![(0, 0); servers];
+        let numbers = self.by_service.get(service).into_iter().flatten();
+        for entry in numbers.filter_map(|number| self.entries.get(number)) {
+            let (passed, failed) = entry.running.tally();
+            for subscriber in entry.subscribers.iter().filter(|s| s.service == *service) {
+                if let Some(tally) = all.get_mut(subscriber.server) {
+                    *tally = (tally.0 + passed, tally.1 + failed);
+                }
+            }
+        }
+        all
+    }
+
+    /// Durations of all health checks that were made.
+    pub(crate) fn durations(&self) -> Vec<CheckDurations> {
+        self.runner.durations()
     }
 
     /// Outcomes towards another state, and how many it takes, for each of a service's servers: of the check that is

@@ -123,6 +123,33 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
     pub(crate) socket: PathBuf,
 
+    /// Serve metrics, a page and the control API by HTTP at this address, as 127.0.0.1:8850 [default: not at all]
+    ///
+    /// `/metrics` is for Prometheus, `/livez` and `/readyz` for supervisors, `/` for browsers, `/v1/…` is the control
+    /// API as at the control socket. Without --http-users everybody who reaches the address may see all, and
+    /// change nothing. A client has at most 32 connections and 50 requests a second.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) http: Option<SocketAddr>,
+
+    /// Who may ask by HTTP: a file with a line NAME:HASH:RIGHT for each user, which not everybody may read
+    ///
+    /// HASH is that of a password, as `htpasswd -nB NAME` prints it, or sha256-HEX of a bearer token, HEX as `printf
+    /// %s "$token" | sha256sum` prints it. RIGHT is `read`, or `operate` for all that the group of the control
+    /// socket may do. Wrong passwords are logged with the client's address, and slowed down. Passwords need TLS, but on
+    /// an address of this machine only (127.0.0.1, ::1). A reload of the configuration reads the file again.
+    #[arg(long, value_name = "FILE", requires = "http")]
+    pub(crate) http_users: Option<PathBuf>,
+
+    /// Certificate (PEM, with the authorities between) for TLS at the address of --http
+    ///
+    /// A reload of the configuration reads it and its key again; connections stay.
+    #[arg(long, value_name = "FILE", requires = "http", requires = "http_key")]
+    pub(crate) http_certificate: Option<PathBuf>,
+
+    /// Private key (PEM) of --http-certificate
+    #[arg(long, value_name = "FILE", requires = "http_certificate")]
+    pub(crate) http_key: Option<PathBuf>,
+
     /// Folder of files that outlive a reboot: operators' overrides [default: /var/lib/lvs]
     ///
     /// With another --socket, the default is the socket's folder: it is another director's.

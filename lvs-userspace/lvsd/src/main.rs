@@ -348,6 +348,14 @@ fn settings(arguments: &Arguments, config: Option<PathBuf>, log: Option<Log>) ->
             listen: arguments.peer_listen,
             key,
         }),
+        http: arguments.http.map(|address| lvs_http::Options {
+            address,
+            users: arguments.http_users.clone(),
+            tls: arguments
+                .http_certificate
+                .clone()
+                .zip(arguments.http_key.clone()),
+        }),
         reset: arguments.reset,
         keep_addresses: arguments.keep_addresses,
         detach_on_exit: arguments.detach_on_exit,

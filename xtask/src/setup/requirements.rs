@@ -99,6 +99,25 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     ),
     program(Purpose::Lab, "curl", &["curl"], "is the lab's client"),
     program(
+        Purpose::Lab,
+        "promtool",
+        &["prometheus"],
+        "checks metrics and alert rules",
+    ),
+    program(
+        Purpose::Lab,
+        "Prometheus' client library for Python",
+        &["python3-prometheus-client"],
+        "reads the metrics",
+    )
+    .found_by(|| Path::new("/usr/lib/python3/dist-packages/prometheus_client").is_dir()),
+    program(
+        Purpose::Lab,
+        "chromium",
+        &["chromium"],
+        "is the browser that shows the page",
+    ),
+    program(
         Purpose::HealthChecks,
         "iptables",
         &["iptables"],

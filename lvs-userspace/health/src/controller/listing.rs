@@ -15,6 +15,7 @@ impl Controller {
         let services = self.order.iter().filter_map(|id| self.services.get(id));
         Health {
             services: services.map(|service| self.of_service(service)).collect(),
+            durations: self.watches.durations(),
         }
     }
 
@@ -27,7 +28,8 @@ impl Controller {
     fn of_service(&self, service: &Service) -> ServiceHealth {
         let id = service.configured.id;
         let towards = self.watches.towards(&id, service.servers.len());
-        let servers = service.servers.iter().zip(towards);
+        let tallies = self.watches.tallies(&id, service.servers.len());
+        let servers = service.servers.iter().zip(towards).zip(tallies);
         let names = service.configured.names.iter().map(String::as_str);
         ServiceHealth {
             id,
@@ -35,7 +37,7 @@ impl Controller {
             quorum: service.pool.quorum,
             fallback: service.pool.fallback,
             servers: servers
-                .map(|(server, towards)| of_server(service, server, towards))
+                .map(|((server, towards), tally)| of_server(service, server, towards, tally))
                 .collect(),
             unchecked: Vec::new(),
             silent: Vec::new(),
@@ -58,7 +60,12 @@ fn unanswered(name: &str) -> NameTrouble {
     }
 }
 
-fn of_server(service: &Service, server: &Server, (towards, needed): (u32, u32)) -> ServerHealth {
+fn of_server(
+    service: &Service,
+    server: &Server,
+    (towards, needed): (u32, u32),
+    (checks_passed, checks_failed): (u64, u64),
+) -> ServerHealth {
     let last = server.last();
     let text = if server.is_mirrored() {
         events::MIRRORED.to_owned()
@@ -80,6 +87,10 @@ fn of_server(service: &Service, server: &Server, (towards, needed): (u32, u32)) 
         age,
         last: text,
         took_us: u64::try_from(took).unwrap_or(u64::MAX),
+        checks_passed,
+        checks_failed,
+        times_down: server.downs.times,
+        seconds_down: server.downs.total(now()).as_secs(),
         towards,
         needed,
         configured: server.configured.settings.weight,

@@ -16,6 +16,10 @@ pub(super) fn health() -> Health {
         age: 7_200,
         last: last.to_owned(),
         took_us: 3_000,
+        checks_passed: 0,
+        checks_failed: 0,
+        times_down: 0,
+        seconds_down: 0,
         towards: 0,
         needed: 1,
         configured: 10,
@@ -61,5 +65,6 @@ pub(super) fn health() -> Health {
             ),
             service(Protocol::Udp, "[2001:db8::53]:53", None, vec![third]),
         ],
+        durations: Vec::new(),
     }
 }

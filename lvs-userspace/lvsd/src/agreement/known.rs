@@ -74,6 +74,11 @@ impl Agreement {
         Arc::clone(&self.0.lock().own)
     }
 
+    /// Digest of this director's configuration, as it was last set.
+    pub(crate) fn digest(&self) -> String {
+        self.0.lock().own.digest.clone()
+    }
+
     /// What a peer is sent: it is `not_taken` of whose connections are not here.
     pub(super) fn summary(&self, to: Instance, not_taken: u64) -> Summary {
         let known = self.0.lock();

@@ -10,6 +10,7 @@ use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use lvs_api::problem::Problem;
 use lvs_api::protocol::{Refusal, RefusalKind};
 use lvs_api::strict;
 use serde::de::DeserializeOwned;
@@ -68,7 +69,7 @@ pub(super) fn streamed(lines: mpsc::Receiver<Result<Bytes, Infallible>>) -> Resp
     ([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
 }
 
-/// A refusal, with the HTTP status of its kind.
+/// A refusal as a problem (RFC 9457), with the HTTP status of its kind.
 pub(super) fn refused(refusal: Refusal) -> Response {
     let status = match refusal.kind {
         RefusalKind::ServiceExists | RefusalKind::ServerExists | RefusalKind::DaemonRunning => {
@@ -87,5 +88,12 @@ pub(super) fn refused(refusal: Refusal) -> Response {
         RefusalKind::NotSupported => StatusCode::NOT_IMPLEMENTED,
         RefusalKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    (status, Json(refusal)).into_response()
+    let problem = Problem::of_refusal(status.as_u16(), refusal);
+    let kind = [(header::CONTENT_TYPE, Problem::CONTENT_TYPE)];
+    (
+        status,
+        kind,
+        serde_json::to_string(&problem).unwrap_or_default(),
+    )
+        .into_response()
 }

@@ -8,7 +8,7 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::Response;
-use lvs_api::health::{Health, NameTrouble, Override, ServerByHand, UncheckedServer};
+use lvs_api::health::{Event, Health, NameTrouble, Override, ServerByHand, UncheckedServer};
 use lvs_api::model::ServiceId;
 use lvs_api::protocol::{Refusal, RefusalKind};
 use lvs_health::controller::Handle;
@@ -124,13 +124,31 @@ pub(super) async fn health(State(control): State<Arc<Control>>) -> Result<Json<H
 
 /// `GET /v1/events`.
 pub(super) async fn events(State(control): State<Arc<Control>>) -> Response {
+    let mut events = follow_events(&control);
+    let (sender, receiver) = mpsc::channel::<Result<Bytes, Infallible>>(1);
+    tokio::spawn(async move {
+        loop {
+            let event = tokio::select! {
+                event = events.recv() => event,
+                () = sender.closed() => return,
+            };
+            let Some(event) = event else { return };
+            let line = serde_json::to_string(&*event).unwrap_or_default() + "\n";
+            if sender.send(Ok(line.into())).await.is_err() {
+                return;
+            }
+        }
+    });
+    streamed(receiver)
+}
+
+/// All events from now on, for a client. They end with the daemon, which does not wait for its clients.
+pub(super) fn follow_events(control: &Control) -> mpsc::Receiver<Arc<Event>> {
     // Without health checks there are the director's own.
     let mut own = control.events();
     let mut events = control.controller().map(Handle::events);
-    let (sender, receiver) = mpsc::channel::<Result<Bytes, Infallible>>(QUEUED);
+    let (sender, receiver) = mpsc::channel(QUEUED);
     tokio::spawn(async move {
-        // Their end is that of the daemon, which does not wait for its clients.
-        drop(control);
         loop {
             let checked = async {
                 match &mut events {
@@ -143,18 +161,18 @@ pub(super) async fn events(State(control): State<Arc<Control>>) -> Response {
                 event = own.recv() => event,
                 () = sender.closed() => return,
             };
-            let line = match event {
-                Ok(event) => serde_json::to_string(&*event).unwrap_or_default() + "\n",
+            let event = match event {
+                Ok(event) => event,
                 Err(RecvError::Closed) => return,
                 Err(RecvError::Lagged(missed)) => {
                     warn!("a client reads too slowly and misses {missed} events");
                     continue;
                 }
             };
-            if sender.send(Ok(line.into())).await.is_err() {
+            if sender.send(event).await.is_err() {
                 return;
             }
         }
     });
-    streamed(receiver)
+    receiver
 }

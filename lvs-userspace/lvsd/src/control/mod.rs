@@ -1,4 +1,4 @@
-//! The server of the control API: HTTP with JSON over a Unix socket.
+//! The server of the control API: HTTP with JSON over a Unix socket, and over TCP with rights ([`web`]).
 //!
 //! [`server`] serves each route of [`lvs_api::route`] by a handler of the files beside it, from the daemon's
 //! state ([`state`]).
@@ -14,7 +14,9 @@ mod server;
 mod socket;
 mod state;
 mod tables;
+mod web;
 
 pub(crate) use self::server::serve;
 pub(crate) use self::socket::Socket;
 pub(crate) use self::state::{Control, Reload};
+pub(crate) use self::web::serve_http;

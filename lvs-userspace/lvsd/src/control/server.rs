@@ -167,15 +167,20 @@ impl AsyncWrite for Observed {
     }
 }
 
-fn routes() -> Router<Arc<Control>> {
-    let all = Route::ALL.iter().fold(Router::new(), |router, route| {
-        router.route(route.path(), handler(*route))
-    });
-    all.fallback(|| async {
+/// The routes of the control API.
+pub(super) fn routes() -> Router<Arc<Control>> {
+    all().fallback(|| async {
         refused(Refusal::new(
             RefusalKind::NotSupported,
             "there is no such resource",
         ))
+    })
+}
+
+/// The routes of the control API, and no answer to others.
+pub(super) fn all() -> Router<Arc<Control>> {
+    Route::ALL.iter().fold(Router::new(), |router, route| {
+        router.route(route.path(), handler(*route))
     })
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use lvs_api::health::{Event, ServerByHand};
 use lvs_api::model::{Family, ServiceId};
@@ -55,6 +55,8 @@ pub(crate) struct Control {
     /// As of the last sweep, and when that was.
     occupation: Mutex<(Occupation, Option<Instant>)>,
     reloads: mpsc::Sender<Reload>,
+    /// The last attempt to read the configuration, and when that in effect was read (seconds since 1970).
+    config_read: Mutex<(Option<bool>, u64)>,
     name_troubles: Mutex<BTreeMap<String, String>>,
     /// What there is to tell about real servers that answer no client.
     silent: Mutex<HashMap<(ServiceId, SocketAddr), String>>,
@@ -89,6 +91,7 @@ impl Control {
             client_macs: Mutex::default(),
             listings: Semaphore::new(LISTINGS),
             reloads,
+            config_read: Mutex::default(),
             name_troubles: Mutex::default(),
             silent: Mutex::default(),
             controller: OnceLock::new(),
@@ -195,6 +198,21 @@ impl Control {
         let silent = self.silent.lock();
         let of_service = silent.iter().filter(|((of, _), _)| of == service);
         of_service.map(|(_, text)| text.clone()).collect()
+    }
+
+    /// Notes an attempt to read the configuration.
+    pub(crate) fn set_config_read(&self, successful: bool) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let mut read = self.config_read.lock();
+        read.0 = Some(successful);
+        if successful {
+            read.1 = now.unwrap_or_default().as_secs();
+        }
+    }
+
+    /// The last attempt to read the configuration, none without one, and when that in effect was read.
+    pub(super) fn config_read(&self) -> (Option<bool>, u64) {
+        *self.config_read.lock()
     }
 
     /// Sets the names that no name server answers for as it should, and why.

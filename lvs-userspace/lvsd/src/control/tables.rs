@@ -174,16 +174,18 @@ pub(super) async fn marks(
 pub(super) async fn verdicts(
     State(control): State<Arc<Control>>,
 ) -> Result<Json<Vec<VerdictCount>>, Response> {
-    off_runtime(control, |control| {
-        let count = |(reason, packets): (&Reason, u64)| VerdictCount {
-            name: reason.name().to_owned(),
-            packets,
-            explanation: reason.explanation().to_owned(),
-        };
-        let counts = control.verdicts();
-        Json(Reason::ALL.iter().zip(counts).map(count).collect())
-    })
-    .await
+    off_runtime(control, |control| Json(counted(control))).await
+}
+
+/// Packets by verdict.
+pub(super) fn counted(control: &Control) -> Vec<VerdictCount> {
+    let count = |(reason, packets): (&Reason, u64)| VerdictCount {
+        name: reason.name().to_owned(),
+        packets,
+        explanation: reason.explanation().to_owned(),
+    };
+    let counts = control.verdicts();
+    Reason::ALL.iter().zip(counts).map(count).collect()
 }
 
 /// `POST /v1/connections/drop`.

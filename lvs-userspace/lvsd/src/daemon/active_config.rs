@@ -9,6 +9,7 @@ use lvs_api::health::ServerByHand;
 use lvs_api::protocol::{Refusal, RefusalKind};
 use lvs_dataplane::kernel::memory;
 use lvs_health::model::{Configuration, Globals};
+use lvs_http::Http;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -49,6 +50,8 @@ pub(super) struct ActiveConfig {
     reading: Option<Reading>,
     /// Real servers beside those of the file.
     discovery: Discovery,
+    /// Its files are read again with the configuration.
+    http: Option<Arc<Http>>,
 }
 
 impl ActiveConfig {
@@ -60,6 +63,9 @@ impl ActiveConfig {
         discovery: Discovery,
     ) -> Self {
         control.set_name_troubles(discovery.troubles());
+        if settings.config.is_some() {
+            control.set_config_read(true);
+        }
         Self {
             control: Arc::clone(control),
             checks: None,
@@ -71,7 +77,13 @@ impl ActiveConfig {
             file_actions: FileActions::default(),
             reading: None,
             discovery,
+            http: None,
         }
+    }
+
+    /// Reads the files of users and certificate again with the configuration.
+    pub(super) fn follow_with(&mut self, http: Option<Arc<Http>>) {
+        self.http = http;
     }
 
     /// The files in use, now and later.
@@ -90,6 +102,15 @@ impl ActiveConfig {
     /// Reads the configuration again. A wrong one changes nothing; the error says what is wrong. May be given up at
     /// any time by a daemon that ends.
     pub(super) async fn reload(&mut self) -> Result<(), String> {
+        if let Some(http) = self.http.clone() {
+            // Their folder may not answer, which is none of the configuration's business.
+            tokio::task::spawn_blocking(move || match http.reload() {
+                Ok(()) => info!("the files of --http are read again"),
+                Err(error) => {
+                    error_lines(&format!("the files of --http stay as they are: {error}"));
+                }
+            });
+        }
         let Some(path) = self.path.clone() else {
             let missing = "there is no configuration to read again (--config)".to_owned();
             warn!("{missing}");
@@ -98,6 +119,7 @@ impl ActiveConfig {
         info!("reading {}", path.display());
         let applied = self.read_and_apply(path.clone()).await;
         memory::give_back();
+        self.control.set_config_read(applied.is_ok());
         match applied {
             Ok(()) => {
                 info!("the tables hold what {} says", path.display());

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use lvs_dataplane::kernel::memory;
 use lvs_failover::role::start::first_role;
 use lvs_failover::role::stop::step_down;
+use lvs_http::Http;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -18,7 +19,7 @@ use super::settings::Settings;
 use super::start::Started;
 use super::{file_changes, next_hops, peers, stop, systemd, tasks};
 use crate::agreement::OwnConsent;
-use crate::control::{self, Control};
+use crate::control::{self, Control, Socket};
 
 /// Longest wait at the end for a client that keeps its connection open.
 const OPEN_CONNECTIONS: Duration = Duration::from_secs(2);
@@ -45,6 +46,7 @@ pub(super) async fn serve(
         check_user,
         peers,
         socket,
+        http,
         interfaces,
         mut reloads,
         files,
@@ -79,15 +81,9 @@ pub(super) async fn serve(
     next_hops::wait_resolved(&control).await;
     // Last: from now on packets that follow the addresses are forwarded.
     take_first_role(&control).await;
-    let listener = socket
-        .publish()
-        .context("cannot publish the control socket")?;
-    info!("listening at {}", settings.socket.display());
-    let server = tokio::spawn(control::serve(
-        listener,
-        Arc::clone(&control),
-        stop::ended(stopped),
-    ));
+    let http = http.map(Arc::new);
+    let servers = answer_requests(settings, &control, socket, http.as_ref(), &stopped)?;
+    config.follow_with(http);
     memory::give_back();
     ready();
     systemd::ready();
@@ -125,8 +121,33 @@ pub(super) async fn serve(
     systemd::stopping();
     withdraw(end, config, &control).await;
     drop(stopper);
-    finish(server, tasks).await;
+    finish(servers, tasks).await;
     Ok(end)
+}
+
+/// Begins to answer requests: at the control socket, and by HTTP.
+fn answer_requests(
+    settings: &Settings,
+    control: &Arc<Control>,
+    socket: Socket,
+    http: Option<&Arc<Http>>,
+    stopped: &watch::Receiver<()>,
+) -> Result<Vec<JoinHandle<()>>> {
+    let listener = socket
+        .publish()
+        .context("cannot publish the control socket")?;
+    info!("listening at {}", settings.socket.display());
+    let local = control::serve(listener, Arc::clone(control), stop::ended(stopped.clone()));
+    let mut servers = vec![tokio::spawn(local)];
+    servers.extend(http.map(|http| {
+        let (http, control) = (Arc::clone(http), Arc::clone(control));
+        tokio::spawn(control::serve_http(
+            http,
+            control,
+            stop::ended(stopped.clone()),
+        ))
+    }));
+    Ok(servers)
 }
 
 /// Withdraws what is not to outlive the daemon; nothing, if another one takes over.
@@ -194,9 +215,11 @@ impl EndSignals {
     }
 }
 
-/// Waits for the control server and the tasks, which are ending.
-async fn finish(server: JoinHandle<()>, tasks: Vec<JoinHandle<()>>) {
-    let _ = tokio::time::timeout(OPEN_CONNECTIONS, server).await;
+/// Waits for the servers and the tasks, which are ending.
+async fn finish(servers: Vec<JoinHandle<()>>, tasks: Vec<JoinHandle<()>>) {
+    for server in servers {
+        let _ = tokio::time::timeout(OPEN_CONNECTIONS, server).await;
+    }
     for task in tasks {
         if let Err(error) = task.await {
             error!("a task of the daemon failed: {error}");

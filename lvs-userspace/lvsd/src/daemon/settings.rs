@@ -40,6 +40,8 @@ pub(crate) struct Settings {
     pub group: AddressGroup,
     /// Other directors; none: it is alone.
     pub peers: Option<PeerSettings>,
+    /// Address to serve HTTP at; none: only the control socket is served.
+    pub http: Option<lvs_http::Options>,
     /// Remove the data path that is there first.
     pub reset: bool,
     /// Leave the virtual addresses where they are at the end.

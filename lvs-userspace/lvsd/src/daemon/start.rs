@@ -10,6 +10,7 @@ use lvs_dataplane::service_path::{Namespace, ServicePath};
 use lvs_dataplane::{keepalive, own_addresses, source_checks};
 use lvs_failover::role::Roles;
 use lvs_health::model;
+use lvs_http::{self as http, Http};
 use lvs_process::user::User;
 use lvs_process::{privileges, system_commands};
 use lvs_replication::peer;
@@ -39,6 +40,7 @@ pub(super) struct Started {
     pub(super) check_user: Option<User>,
     pub(super) peers: Option<peer::Options>,
     pub(super) socket: Socket,
+    pub(super) http: Option<Http>,
     pub(super) interfaces: Arc<Mutex<Interfaces>>,
     pub(super) reloads: mpsc::Receiver<Reload>,
     /// The configuration files, as they were when they were read.
@@ -58,6 +60,7 @@ pub(super) fn start(settings: &Settings) -> Result<Started> {
         .as_ref()
         .map(PeerSettings::read)
         .transpose()?;
+    let http = settings.http.as_ref().map(http::Files::read).transpose()?;
     let check_user = check_user::find(settings.check_user.as_deref(), file.as_ref())?;
     if let Some(log) = &settings.log {
         log.follow(file.as_ref().and_then(File::logfile));
@@ -70,6 +73,7 @@ pub(super) fn start(settings: &Settings) -> Result<Started> {
         directory,
         (file, files, discovery),
         peers,
+        http,
         check_user,
     )
     .inspect_err(|_| {
@@ -115,6 +119,7 @@ fn begin(
     directory: Directory,
     (file, files, discovery): (Option<File>, Vec<Watched>, Discovery),
     peers: Option<peer::Options>,
+    http: Option<http::Files>,
     check_user: Option<User>,
 ) -> Result<Started> {
     let cgroup = settings.local_clients.as_deref().map(cgroup).transpose()?;
@@ -155,6 +160,8 @@ fn begin(
     let socket = Socket::open(&settings.socket)
         .with_context(|| format!("cannot listen at {}", settings.socket.display()))?;
 
+    let http = http.map(Http::listen).transpose()?;
+
     // Real servers of rules are not probed.
     let service_path = services.as_ref().map(|_| {
         let send = interfaces::probe_attacher(Arc::clone(&interfaces));
@@ -180,6 +187,7 @@ fn begin(
         check_user,
         peers,
         socket,
+        http,
         interfaces,
         reloads,
         files,

@@ -1,0 +1,85 @@
+//! The same numbers by the names of node_exporter's ipvs collector, so that its dashboards go on.
+
+use std::fmt;
+
+use lvs_api::model::ServiceId;
+use lvs_api::protocol::{Server, Service, Traffic};
+
+use super::families::{Families, NONE};
+use crate::rows::{ServiceRow, protocol_name};
+
+/// Labels of a real server: all of them are always there.
+type Labels = [(&'static str, String); 6];
+
+fn labels(service: &ServiceId, server: &Server) -> Labels {
+    let (address, port, protocol, mark) = match service {
+        ServiceId::Address { protocol, address } => {
+            let (ip, port) = (address.ip().to_string(), address.port());
+            (ip, port, protocol_name(*protocol), String::new())
+        }
+        ServiceId::Mark { mark, .. } => (String::new(), 0, "FWM", format!("{mark:08X}")),
+    };
+    [
+        ("local_address", address),
+        ("local_port", port.to_string()),
+        ("remote_address", server.id.0.ip().to_string()),
+        ("remote_port", server.id.0.port().to_string()),
+        ("proto", protocol.to_owned()),
+        ("local_mark", mark),
+    ]
+}
+
+pub(super) fn encode(families: &mut Families<'_>, rows: &[ServiceRow<'_>]) -> fmt::Result {
+    let entries = || rows.iter().filter_map(|row| row.entry);
+    let total = |of: fn(&Traffic) -> u64| entries().map(|it| of(&it.stats)).sum::<u64>();
+    families.counters(
+        "node_ipvs_connections",
+        "The total number of connections made.",
+        [(NONE, total(|it| it.connections))],
+    )?;
+    families.counters(
+        "node_ipvs_incoming_packets",
+        "The total number of incoming packets.",
+        [(NONE, total(|it| it.in_packets))],
+    )?;
+    families.counters(
+        "node_ipvs_outgoing_packets",
+        "The total number of outgoing packets.",
+        [(NONE, total(|it| it.out_packets))],
+    )?;
+    families.counters(
+        "node_ipvs_incoming_bytes",
+        "The total amount of incoming data.",
+        [(NONE, total(|it| it.in_bytes))],
+    )?;
+    families.counters(
+        "node_ipvs_outgoing_bytes",
+        "The total amount of outgoing data.",
+        [(NONE, total(|it| it.out_bytes))],
+    )?;
+    let servers = |of: fn(&Server) -> u32| {
+        let servers = move |service: &Service| {
+            let labelled = service
+                .servers
+                .iter()
+                .map(|it| (labels(&service.id, it), of(it)));
+            labelled.collect::<Vec<_>>()
+        };
+        rows.iter().filter_map(|row| row.entry).flat_map(servers)
+    };
+    families.gauges(
+        "node_ipvs_backend_connections_active",
+        "The current active connections by local and remote address.",
+        servers(|it| it.active),
+    )?;
+    families.gauges(
+        "node_ipvs_backend_connections_inactive",
+        "The current inactive connections by local and remote address.",
+        servers(|it| it.inactive),
+    )?;
+    families.gauges(
+        "node_ipvs_backend_weight",
+        "The current backend weight by local and remote address.",
+        servers(|it| it.settings.weight),
+    )
+}

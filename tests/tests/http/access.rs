@@ -1,0 +1,250 @@
+//! Who may ask for what, and clients that ask too much.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use lvs_tests::eventually;
+
+use crate::web_lab::{ADDRESS, PATIENCE, WebLab};
+
+const ANNA: &[&str] = &["-u", "anna:open sesame"];
+const RITA: &[&str] = &["-u", "rita:open sesame"];
+const TOKEN: &[&str] = &["-H", "Authorization: Bearer t0ken"];
+/// A harmless change.
+const CHANGE: &[&str] = &[
+    "-X",
+    "POST",
+    "-H",
+    "Content-Type: application/json",
+    "-d",
+    r#"{"zero":{"service":null}}"#,
+];
+
+#[test]
+fn everybody_may_read_and_nobody_operate_without_a_file_of_users() {
+    let Some(web) = WebLab::open() else {
+        return;
+    };
+    assert_eq!(web.ask("/livez", &[]).body, "ok\n");
+    assert_eq!(web.ask("/readyz", &[]).status, 200);
+    assert_eq!(web.ask("/v1/status", &[]).status, 200);
+    let refused = web.ask("/v1/edits", CHANGE);
+    assert_eq!(refused.status, 403);
+    assert!(
+        refused
+            .head
+            .contains("content-type: application/problem+json"),
+        "{}",
+        refused.head
+    );
+    let missing = web.ask("/v2/status", &[]);
+    assert_eq!(missing.status, 404);
+    assert!(
+        missing
+            .head
+            .contains("content-security-policy: default-src 'none';"),
+        "{}",
+        missing.head
+    );
+}
+
+#[test]
+fn users_have_the_rights_of_their_file() {
+    let Some(web) = WebLab::with_users() else {
+        return;
+    };
+    assert_eq!(web.ask("/livez", &[]).status, 200);
+    let stranger = web.ask("/metrics", &[]);
+    assert_eq!(stranger.status, 401);
+    assert!(
+        stranger
+            .head
+            .contains("www-authenticate: basic realm=\"lvsd\""),
+        "{}",
+        stranger.head
+    );
+    for (user, change) in [(ANNA, 204), (RITA, 403), (TOKEN, 403)] {
+        assert_eq!(web.ask("/metrics", user).status, 200, "{user:?}");
+        assert_eq!(
+            web.ask("/v1/edits", &[user, CHANGE].concat()).status,
+            change,
+            "{user:?}"
+        );
+    }
+    let other = [ANNA, CHANGE, &["-H", "Origin: https://evil.example"]].concat();
+    assert_eq!(web.ask("/v1/edits", &other).status, 403);
+    let log = fs::read_to_string(web.lab.director.log()).unwrap();
+    assert!(
+        log.contains("HTTP: anna from 127.0.0.1: POST /v1/edits: 204"),
+        "{log}"
+    );
+}
+
+#[test]
+fn wrong_passwords_are_logged_and_slowed_down() {
+    let Some(web) = WebLab::with_users() else {
+        return;
+    };
+    let wrong: &[&str] = &["-u", "anna:guess"];
+    let mut answers: Vec<u16> = (0..6).map(|_| web.ask("/metrics", wrong).status).collect();
+    answers.dedup();
+    assert_eq!(answers, [401, 429]);
+    let limited = web.ask("/metrics", &["-u", "otto:guess"]);
+    assert!(
+        limited.status == 429 && limited.head.contains("retry-after: "),
+        "{limited:?}"
+    );
+    let log = fs::read_to_string(web.lab.director.log()).unwrap();
+    assert!(
+        log.contains("HTTP: a wrong password of \"anna\" from 127.0.0.1, number 1"),
+        "{log}"
+    );
+    assert!(!log.contains("guess"), "{log}");
+    // The right one is good again after a while.
+    assert!(eventually(PATIENCE, || web.ask("/metrics", ANNA).status == 200));
+}
+
+#[test]
+fn a_file_of_users_is_read_again_at_a_reload() {
+    let Some(web) = WebLab::with_users() else {
+        return;
+    };
+    assert_eq!(web.ask("/metrics", RITA).status, 200);
+    let users = web.users();
+    let text = fs::read_to_string(&users).unwrap();
+    fs::write(&users, "nonsense\n").unwrap();
+    web.reload();
+    let logged = || {
+        fs::read_to_string(web.lab.director.log())
+            .unwrap()
+            .contains("users:1: two colons are missing")
+    };
+    assert!(eventually(PATIENCE, logged));
+    assert_eq!(web.ask("/metrics", RITA).status, 200);
+    let without: String = text
+        .lines()
+        .filter(|line| !line.starts_with("rita"))
+        .fold(String::new(), |all, line| all + line + "\n");
+    fs::write(&users, without).unwrap();
+    web.reload();
+    assert!(eventually(PATIENCE, || web.ask("/metrics", RITA).status != 200));
+}
+
+#[test]
+fn passwords_do_not_cross_a_network_in_clear_text() {
+    let Some(web) = WebLab::new() else {
+        return;
+    };
+    let users = web.users();
+    let users = users.to_string_lossy();
+    let start = |options: &[&str]| {
+        let mut command = web.lab.director.command(options);
+        let output = web.lab.director.namespace().output(&mut command).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let refused = start(&["--http", "0.0.0.0:8850", "--http-users", &users]);
+    assert!(
+        refused.contains("clear text") && refused.contains("--http-certificate"),
+        "{refused}"
+    );
+    fs::set_permissions(&*users, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let refused = start(&["--http", ADDRESS, "--http-users", &users]);
+    assert!(refused.contains("chmod o= "), "{refused}");
+}
+
+#[test]
+fn clients_are_served_by_tls() {
+    let Some(web) = WebLab::new() else {
+        return;
+    };
+    let (certificate, key) = (
+        web.lab.folder().join("cert.pem"),
+        web.lab.folder().join("key.pem"),
+    );
+    let (certificate, key) = (certificate.to_string_lossy(), key.to_string_lossy());
+    let subject = [
+        "-subj",
+        "/CN=director",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+    ];
+    let make = [
+        &[
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-keyout",
+            &*key,
+            "-out",
+            &*certificate,
+        ],
+        &subject[..],
+    ];
+    let made = std::process::Command::new("openssl")
+        .args(make.concat())
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let users = web.users();
+    web.start(&[
+        "--http-users",
+        &users.to_string_lossy(),
+        "--http-certificate",
+        &certificate,
+        "--http-key",
+        &key,
+    ]);
+    let url = format!("https://{ADDRESS}/metrics");
+    let answer = web.ask_at(&url, &[ANNA, &["--cacert", &*certificate]].concat());
+    assert_eq!(answer.status, 200);
+}
+
+#[test]
+fn large_and_slow_requests_are_refused() {
+    let Some(web) = WebLab::with_users() else {
+        return;
+    };
+    let large = web.lab.folder().join("large");
+    fs::write(&large, vec![b' '; 5 << 20]).unwrap();
+    let body = format!("@{}", large.display());
+    let large = [
+        "-H",
+        "Content-Type: application/json",
+        "--data-binary",
+        &*body,
+    ];
+    assert_eq!(web.ask("/v1/edits", &[ANNA, &large].concat()).status, 413);
+    let head = format!("X-Large: {}", "x".repeat(40_000));
+    assert_eq!(web.ask("/livez", &["-H", &head]).status, 431);
+    // A head that does not come, and many connections of one client.
+    web.lab
+        .director
+        .namespace()
+        .enter(|| {
+            let mut slow: Vec<_> = (0..40)
+                .map(|_| TcpStream::connect(ADDRESS).unwrap())
+                .collect();
+            for stream in &mut slow {
+                stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n");
+            }
+            // Those beyond the limit at once, the others when their time is over.
+            for stream in &mut slow {
+                let mut answer = Vec::new();
+                let ended = stream.read_to_end(&mut answer);
+                let timed_out =
+                    ended.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
+                assert!(!timed_out, "a slow client is still connected");
+            }
+        })
+        .unwrap();
+    assert!(eventually(Duration::from_secs(5), || web
+        .ask("/livez", &[])
+        .status
+        == 200));
+}
