@@ -365,6 +365,16 @@ fn the_service_path_comes_and_goes_with_the_daemon() {
     let [veth] = first.as_slice() else {
         panic!("{first:?}");
     };
+    // The probes' program is there by a link: for the sake of a queueing discipline the kernel would look at every packet
+    // that leaves the machine once more.
+    let mut tc = Command::new("tc");
+    let disciplines = health
+        .lab
+        .director
+        .namespace()
+        .output(tc.args(["qdisc", "show"]));
+    let disciplines = String::from_utf8(disciplines.unwrap().stdout).unwrap();
+    assert!(!disciplines.contains("clsact"), "{disciplines}");
     // A namespace takes over the machine's filters.
     for scope in ["all", "probes"] {
         let strict = format!("net.ipv4.conf.{scope}.rp_filter=1");

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use aya::Ebpf;
 use aya::maps::{Map, MapData, ProgramArray};
-use aya::programs::tc::{self, SchedClassifierLink, TcAttachType};
+use aya::programs::tc::SchedClassifierLink;
 use aya::programs::xdp::XdpMode;
 use aya::programs::{SchedClassifier, TestRun as _, TestRunAttrs, TestRunOptions, Xdp};
 use lvs_common::abi::{BENCH_FRAME, Bench, TC_PROGRAM};
 
+use super::attach::attach_for_now;
 use super::error::{KernelError, load_error, program_error};
 use super::load::{DataPath, load_bench};
 use super::mapping::Mapping;
@@ -40,10 +41,7 @@ impl DataPath {
             .ok_or(KernelError::Missing(TC_PROGRAM))?
             .try_into()
             .map_err(program_error("cannot use"))?;
-        // Kernels before 6.6 need it; whether it was of use shows below.
-        let _ = tc::qdisc_add_clsact(interface);
-        program
-            .attach(interface, TcAttachType::Ingress)
+        attach_for_now(program, interface)
             .and_then(|link| program.take_link(link))
             .map(|link| TcAttachment { _link: link })
             .map_err(program_error("cannot attach"))

@@ -1,9 +1,9 @@
 //! The program that sends the packets of probes on the service path.
 
-use aya::programs::{SchedClassifier, TcAttachType, tc};
+use aya::programs::SchedClassifier;
 use lvs_common::abi::PROBE_PROGRAM;
-use tracing::debug;
 
+use super::attach::attach_for_now;
 use super::error::{KernelError, program_error};
 use super::load::DataPath;
 
@@ -17,16 +17,10 @@ impl DataPath {
             .ok_or(KernelError::Missing(PROBE_PROGRAM))?;
         let program: &mut SchedClassifier =
             program.try_into().map_err(program_error("cannot use"))?;
-        // Kernels before 6.6 need it; whether it was of use shows below.
-        if let Err(error) = tc::qdisc_add_clsact(interface) {
-            debug!("no clsact on {interface}: {error}");
-        }
-        program
-            .attach(interface, TcAttachType::Ingress)
-            .map_err(|source| KernelError::Attach {
-                interface: interface.to_owned(),
-                source: Box::new(source),
-            })?;
+        attach_for_now(program, interface).map_err(|source| KernelError::Attach {
+            interface: interface.to_owned(),
+            source: Box::new(source),
+        })?;
         Ok(())
     }
 }

@@ -12,6 +12,7 @@ use nix::net::if_::if_nametoindex;
 use tracing::info;
 
 use self::link::interface_name;
+pub(super) use self::tc::attach_for_now;
 use super::bpffs::{FILTER, TCX_LINK, XDP_LINK};
 use super::error::KernelError;
 use super::load::DataPath;

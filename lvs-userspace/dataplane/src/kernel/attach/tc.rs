@@ -118,6 +118,25 @@ impl DataPath {
     }
 }
 
+/// Attaches a program to an interface until the program is dropped. Only a kernel without links is given a queueing
+/// discipline: with one, every packet that leaves the machine is shown to whoever may wait there.
+pub(in crate::kernel) fn attach_for_now(
+    program: &mut SchedClassifier,
+    interface: &str,
+) -> Result<tc::SchedClassifierLinkId, ProgramError> {
+    let order = TcAttachOptions::TcxOrder(LinkOrder::default());
+    match program.attach_with_options(interface, TcAttachType::Ingress, order) {
+        Err(error) if is_unsupported(&error) => {
+            if let Err(error) = tc::qdisc_add_clsact(interface) {
+                debug!("no new clsact on {interface}: {error}");
+            }
+            let filter = TcAttachOptions::Netlink(NlOptions::default());
+            program.attach_with_options(interface, TcAttachType::Ingress, filter)
+        }
+        attached => attached,
+    }
+}
+
 /// Lets the filter outlive the daemon.
 fn leave(
     program: &mut SchedClassifier,
