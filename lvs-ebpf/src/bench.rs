@@ -80,6 +80,12 @@ pub fn live(context: XdpContext) -> u32 {
     direct(context.as_ptr().cast())
 }
 
+/// Hands live frames to what is behind the driver.
+#[xdp]
+pub fn pass(_context: XdpContext) -> u32 {
+    xdp_action::XDP_PASS
+}
+
 /// Sends live frames of the flows.
 #[xdp]
 pub fn generator(context: XdpContext) -> u32 {

@@ -46,8 +46,12 @@ pub enum By {
     Native,
     /// XDP on the kernel's socket buffers.
     Generic,
-    /// TC.
+    /// TC, of packets that came alone: as behind generic XDP, which keeps its interface from merging them.
     Tc,
+    /// TC behind GRO, which looks at each packet for others of its connection.
+    TcGro,
+    /// None: the kernel forwards them, as TC's without GRO.
+    Kernel,
 }
 
 impl Case {
@@ -160,12 +164,16 @@ pub fn live(quick: bool) -> Vec<Case> {
         let sizes = [(16 << 10, K512), (128 << 10, K512)];
         cases.extend(sizes.map(|size| known(direct, false, false, size)));
     }
-    for by in [By::Generic, By::Tc] {
+    for by in [By::Generic, By::Tc, By::TcGro] {
         for way in [direct, nat, tunnel] {
             let case = known(way, false, false, one);
             cases.push(Case { by, ..case });
         }
     }
+    cases.push(Case {
+        by: By::Kernel,
+        ..known(direct, false, false, one)
+    });
     for case in &mut cases {
         case.name.insert_str(
             0,
@@ -173,6 +181,8 @@ pub fn live(quick: bool) -> Vec<Case> {
                 By::Native => "live ",
                 By::Generic => "live generic ",
                 By::Tc => "live tc ",
+                By::TcGro => "live tc with gro ",
+                By::Kernel => "live kernel instead of ",
             },
         );
     }

@@ -30,6 +30,11 @@ pub fn enter() -> Result<()> {
     ip(&["link", "set", FAR, "address", &address])?;
     ip(&["link", "set", NEAR, "up"])?;
     ip(&["link", "set", FAR, "up"])?;
+    // What the kernel forwards leaves where it came from, of which it is not to tell anybody.
+    for interface in ["all", FAR] {
+        let setting = format!("/proc/sys/net/ipv4/conf/{interface}/send_redirects");
+        fs::write(&setting, "0").with_context(|| format!("cannot set {setting}"))?;
+    }
     // The way to clients.
     for (family, router) in [("ipv4", "10.255.255.1"), ("ipv6", "fd00:ffff::1")] {
         let setting = format!("/proc/sys/net/{family}/conf/{FAR}/forwarding");
@@ -40,8 +45,15 @@ pub fn enter() -> Result<()> {
             "route", "add", "default", "via", router, "dev", FAR, "onlink",
         ])?;
     }
-    // Without it, and without a native program there, the far end takes no frames from one.
-    run("ethtool", &["-K", FAR, "gro", "on"])
+    set_gro(true)
+}
+
+/// Has the far end merge packets of a connection or not. Only with that or a native program it takes frames from one.
+fn set_gro(on: bool) -> Result<()> {
+    run(
+        "ethtool",
+        &["-K", FAR, "gro", if on { "on" } else { "off" }],
+    )
 }
 
 /// Index of the interface that frames come by.
@@ -87,12 +99,24 @@ fn round(rig: &mut Rig, case: &Case, near: u32) -> Result<Vec<Slice>> {
         let attached = match by {
             By::Native => rig.bench.attach(program, FAR).map(|()| None)?,
             By::Generic => rig.bench.attach_generic(program, FAR).map(|()| None)?,
-            By::Tc => Some(rig.attach_tc(FAR)?),
+            By::Tc => {
+                rig.bench.attach("pass", FAR)?;
+                set_gro(false)?;
+                Some(rig.attach_tc(FAR)?)
+            }
+            By::TcGro => Some(rig.attach_tc(FAR)?),
+            By::Kernel => {
+                rig.bench.attach("pass", FAR)?;
+                set_gro(false)?;
+                None
+            }
         };
         let before = rig.bench.settings().arrived;
         let time = rig.bench.send(near, FRAMES)?;
         let arrived = rig.bench.settings().arrived - before;
         drop(attached);
+        set_gro(true)?;
+        rig.bench.unload("pass")?;
         rig.bench.unload(program)?;
         // A few more may: the kernel itself looks for neighbours there.
         ensure!(
