@@ -268,7 +268,7 @@ fn play(object: &Object, attack: Attack, size: Size, established: &[Honest]) -> 
     let mut before = Duration::ZERO;
     loop {
         let now = start.elapsed();
-        outcome.late = outcome.late.max(now - before);
+        outcome.late = outcome.late.max(now.saturating_sub(before));
         before = now;
         let due = |count: u32| part(count, now, size.time);
         if flows == size.flows && visitors == size.honest && visits.is_empty() && attacks.is_empty()
