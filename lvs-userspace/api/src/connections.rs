@@ -11,6 +11,7 @@ use crate::model::{Protocol, ServiceId};
 
 /// An order to end connections: those that everything named here is true of.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct DropConnections {
     /// Of this virtual service.
@@ -18,6 +19,7 @@ pub struct DropConnections {
     /// Of clients in this network.
     pub client: Option<Prefix>,
     /// To this real server, deleted ones included; port 0: whatever its port.
+    #[cfg_attr(test, schema(value_type = Option<String>))]
     pub server: Option<SocketAddr>,
     /// In this state.
     pub state: Option<StateName>,
@@ -44,6 +46,7 @@ impl DropConnections {
 
 /// What was ended, or would have been (`dry_run`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Dropped {
     /// Connections; one by NAT counts once.
     pub connections: u64,

@@ -17,6 +17,7 @@ use crate::family::Family;
 /// The longest prefix of both lists that an address lies in decides; a prefix of both denies. An address in none of
 /// them is admitted, unless there is an allow list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Filter {
     /// Clients that may begin connections; none: all that are not denied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -115,8 +116,10 @@ impl From<Source> for Written {
 
 /// A file of prefixes, which the daemon reads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct PrefixFile {
     /// Path of the file.
+    #[cfg_attr(test, schema(value_type = String))]
     pub file: PathBuf,
     /// Its prefixes, once it was read.
     #[serde(skip)]
@@ -135,6 +138,7 @@ impl PrefixFile {
 
 /// Limits for each client of a virtual service; 0: none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Limits {
     /// New connections a second, and as many at once.
     #[serde(default)]
@@ -249,6 +253,7 @@ impl FromStr for Prefix {
 
 /// What a filter in force holds and refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct FilterStatus {
     /// Prefixes of the service's family that are allowed; none: there is no allow list.
     pub allow: Option<usize>,

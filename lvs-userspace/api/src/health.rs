@@ -9,6 +9,7 @@ use crate::model::{ServerId, ServerSettings, ServiceId};
 
 /// An operator's override for a real server. Kept over a restart of the daemon, unless it is volatile.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Override {
     /// Ready, drain or maintenance.
@@ -16,6 +17,7 @@ pub enum Override {
         /// In this virtual service; none: in all that have the server.
         service: Option<ServiceId>,
         /// Address and port; port 0: the address with any port.
+        #[cfg_attr(test, schema(value_type = String))]
         server: SocketAddr,
         /// From now on.
         state: AdminState,
@@ -28,6 +30,7 @@ pub enum Override {
         /// In this virtual service; none: in all that have the server.
         service: Option<ServiceId>,
         /// Address and port; port 0: the address with any port.
+        #[cfg_attr(test, schema(value_type = String))]
         server: SocketAddr,
         /// From now on.
         weight: Weight,
@@ -40,6 +43,7 @@ pub enum Override {
 /// A real server that does not stand in the file, and belongs to a virtual service that does. Kept over a reload and a
 /// restart of the daemon.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ServerByHand {
     /// It is checked as the others of the service, and in the tables while it is up.
@@ -62,6 +66,7 @@ pub enum ServerByHand {
 
 /// An operator's override of a real server's state; the later ones leave less of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum AdminState {
     /// None: traffic, as long as its health checks pass.
@@ -75,6 +80,7 @@ pub enum AdminState {
 
 /// A weight that an operator sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Weight {
     /// As configured.
@@ -87,6 +93,7 @@ pub enum Weight {
 
 /// State of all virtual services of the file, in its order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[expect(missing_docs, reason = "the name says it")]
 pub struct Health {
     pub services: Vec<ServiceHealth>,
@@ -97,6 +104,7 @@ pub struct Health {
 
 /// Durations of the health checks of one kind that passed, or of those that failed, since the daemon started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct CheckDurations {
     /// The kind as the file names it: `http`, `connect`.
     pub kind: String,
@@ -115,6 +123,7 @@ impl CheckDurations {
 
 /// A virtual service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct ServiceHealth {
     /// Its identity.
     pub id: ServiceId,
@@ -131,6 +140,7 @@ pub struct ServiceHealth {
     pub unchecked: Vec<UncheckedServer>,
     /// Fallback servers, in use or not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(test, schema(value_type = Vec<String>))]
     pub fallbacks: Vec<SocketAddr>,
     /// Names of its `servers` lines that no name server answers for as it should, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -142,8 +152,10 @@ pub struct ServiceHealth {
 
 /// A real server of a virtual service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct ServerHealth {
     /// Address and port.
+    #[cfg_attr(test, schema(value_type = String))]
     pub address: SocketAddr,
     /// Host name it was given by, if any.
     pub name: Option<String>,
@@ -193,8 +205,10 @@ pub struct ServerHealth {
 
 /// A real server in the tables that is not checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct UncheckedServer {
     /// Address and port.
+    #[cfg_attr(test, schema(value_type = String))]
     pub address: SocketAddr,
     /// Weight in the tables.
     pub weight: u32,
@@ -206,6 +220,7 @@ pub struct UncheckedServer {
 
 /// A name of a `servers` line that is not answered for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct NameTrouble {
     /// The name.
     pub name: String,
@@ -215,6 +230,7 @@ pub struct NameTrouble {
 
 /// State of a real server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Unknown until the first outcome.
@@ -227,6 +243,7 @@ pub enum State {
 
 /// A change of state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Event {
     /// Seconds since 1970, with a fraction.
     pub time: f64,
@@ -235,6 +252,7 @@ pub struct Event {
     pub service: Option<ServiceId>,
     /// The real server; none: it is about the whole service, or the director.
     #[serde(default)]
+    #[cfg_attr(test, schema(value_type = Option<String>))]
     pub server: Option<SocketAddr>,
     /// The peer, virtual address or interface that an event of the director is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]

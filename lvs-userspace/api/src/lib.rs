@@ -9,6 +9,8 @@ pub mod filter;
 pub mod health;
 pub mod mark;
 pub mod model;
+#[cfg(test)]
+mod openapi;
 pub mod peers;
 pub mod problem;
 pub mod protocol;
@@ -18,6 +20,9 @@ pub mod snat;
 pub mod strict;
 pub mod sync;
 pub mod virtual_address;
+
+/// Description of the control API (OpenAPI 3.1) as JSON. A test of this crate makes it from the types.
+pub const OPENAPI: &str = include_str!("../openapi.json");
 
 /// Path of the daemon's control socket, unless an option names another one.
 pub const DEFAULT_SOCKET: &str = "/run/lvs/lvsd.sock";

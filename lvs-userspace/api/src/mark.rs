@@ -11,11 +11,13 @@ use crate::model::Protocol;
 /// Rule that gives packets a firewall mark. Of several rules that match a packet the last one holds, as in
 /// netfilter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct MarkRule {
     /// Transport protocol; none: any that is balanced.
     #[serde(default)]
     pub protocol: Option<Protocol>,
     /// Destination address, and the first destination port; port 0: every port.
+    #[cfg_attr(test, schema(value_type = String))]
     pub address: SocketAddr,
     /// Prefix length of the destination network; none: a single address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -239,6 +241,7 @@ impl TryFrom<String> for Network {
 
 /// A range of ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct PortRange {
     pub first: u16,

@@ -12,6 +12,7 @@ use crate::snat::Snat;
 
 /// Transport protocol of a virtual service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "well-known names")]
 pub enum Protocol {
@@ -42,6 +43,7 @@ impl From<CommonProtocol> for Protocol {
 
 /// Identity of a virtual service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ServiceId {
     /// Protocol, virtual address and port (0: every port).
@@ -49,6 +51,7 @@ pub enum ServiceId {
         /// Transport protocol.
         protocol: Protocol,
         /// Virtual address and port.
+        #[cfg_attr(test, schema(value_type = String))]
         address: SocketAddr,
     },
     /// Firewall mark.
@@ -73,6 +76,7 @@ impl ServiceId {
 
 /// Settings of a virtual service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct ServiceSettings {
     /// Scheduler name as `ipvsadm -s` takes it.
     pub scheduler: String,
@@ -108,6 +112,7 @@ pub struct ServiceSettings {
 
 /// The fate of the connections of a real server that is down or deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum OnDown {
     /// They stay with it, as IPVS has it without `expire_nodest_conn`: while it is deleted their packets are dropped.
@@ -146,6 +151,7 @@ impl OnDown {
 
 /// Connections of one client (or network of clients) go to one real server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Persistence {
     /// Seconds.
     pub timeout: u32,
@@ -155,6 +161,7 @@ pub struct Persistence {
 
 /// Forwarding method.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
     /// `-g`, gatewaying.
@@ -170,6 +177,7 @@ pub enum Method {
 
 /// Settings of a real server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct ServerSettings {
     /// Forwarding method.
     pub method: Method,
@@ -191,6 +199,7 @@ pub struct ServerSettings {
 
 /// Encapsulation of the tunnel method.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Tunnel {
     /// IP in IP (RFC 2003, 2473, 4213).
@@ -212,6 +221,7 @@ pub enum Tunnel {
 
 /// Checksum option of GUE and GRE.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Checksum {
     /// `--tun-nocsum`.
@@ -225,6 +235,8 @@ pub enum Checksum {
 
 /// Address and port of a real server, its identity within a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+#[cfg_attr(test, schema(value_type = String))]
 #[serde(transparent)]
 pub struct ServerId(pub SocketAddr);
 

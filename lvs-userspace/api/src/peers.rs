@@ -7,6 +7,7 @@ use super::sync::DiscardCount;
 
 /// Status of all sessions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct PeersStatus {
     /// This director's own name in sessions; none: it has no peers.
     pub instance: Option<String>,
@@ -23,6 +24,7 @@ pub struct PeersStatus {
 
 /// One other director.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct PeerStatus {
     /// As on the command line, or the address that it dialed from.
     pub address: String,
@@ -56,6 +58,7 @@ pub struct PeerStatus {
 
 /// State of a peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum PeerState {
     /// Not connected, in at least one direction.
@@ -83,6 +86,7 @@ impl PeerState {
 
 /// Counters of this director's connections that a peer is sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct PeerSent {
     /// True while there is a session.
     pub connected: bool,
@@ -110,6 +114,7 @@ pub struct PeerSent {
 
 /// Counters of a peer's connections that are received.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct PeerReceived {
     /// True while it is connected.
     pub connected: bool,
@@ -133,6 +138,7 @@ pub struct PeerReceived {
 
 /// A comparison of this director with a peer: where they differ, the one loses connections of the other.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Comparison {
     /// Their configurations differ: virtual services, real servers, filters, rules for marks, timeouts.
     pub differs: bool,
@@ -187,6 +193,7 @@ impl Comparison {
 
 /// A bulk sync: the first transfer of all connections in a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct BulkSync {
     /// Time of its end (seconds since 1970), by the wall clock of now.
     pub at: u64,
@@ -201,6 +208,7 @@ pub struct BulkSync {
 
 /// Sessions with directors of one address that were refused or ended for one reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct RefusalCount {
     /// The address.
     pub address: String,

@@ -6,6 +6,7 @@ use crate::protocol::{Refusal, RefusalKind};
 
 /// An error. A refused request has the members of its [`Refusal`] beside those of the RFC.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Problem {
     /// `urn:lvs:refusal:` and the kind of the refusal, or `about:blank`: the status says all.
     #[serde(rename = "type")]

@@ -10,6 +10,7 @@ use crate::model::{Protocol, ServerId, ServerSettings, ServiceId, ServiceSetting
 
 /// One change to the tables: it is made whole or refused whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 #[expect(
     missing_docs,
@@ -60,6 +61,7 @@ pub enum Edit {
 
 /// Many changes. Each service is written once, at the end, with all its changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Edits {
     /// In their order.
     pub edits: Vec<Edit>,
@@ -70,6 +72,7 @@ pub struct Edits {
 
 /// The changes that were refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Refused {
     /// In the order of the request; empty: all were made. Of an atomic request, the first one: nothing was changed.
     pub edits: Vec<RefusedEdit>,
@@ -77,6 +80,7 @@ pub struct Refused {
 
 /// A change that was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct RefusedEdit {
     /// Place in the request, from 0.
     pub place: usize,
@@ -86,6 +90,7 @@ pub struct RefusedEdit {
 
 /// Refusal of a request, in the kernel's terms.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Refusal {
     /// The kernel's error.
     pub kind: RefusalKind,
@@ -110,6 +115,7 @@ impl Refusal {
 
 /// Kinds of refusals: each is an error of the kernel's IPVS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum RefusalKind {
     /// EEXIST on a service.
@@ -146,6 +152,7 @@ pub enum RefusalKind {
 
 /// All services with their servers, in the order they were added (newest server first).
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Services {
     /// Connections the IPv4 table can hold, for the listing's first line.
     pub table_size: u64,
@@ -155,6 +162,7 @@ pub struct Services {
 
 /// A virtual service with its counters.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Service {
     pub id: ServiceId,
@@ -169,6 +177,7 @@ pub struct Service {
 
 /// A real server with its counters.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Server {
     pub id: ServerId,
@@ -186,6 +195,7 @@ pub struct Server {
 
 /// Traffic: counted since the last zeroing, or per second, averaged as by IPVS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Traffic {
     pub connections: u64,
@@ -197,6 +207,7 @@ pub struct Traffic {
 
 /// One connection or template.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Connection {
     /// `None`: a template of a firewall-mark service (protocol IP).
@@ -204,14 +215,18 @@ pub struct Connection {
     /// Seconds left.
     pub expires: u32,
     pub state: String,
+    #[cfg_attr(test, schema(value_type = String))]
     pub client: SocketAddr,
+    #[cfg_attr(test, schema(value_type = String))]
     pub virtual_address: SocketAddr,
+    #[cfg_attr(test, schema(value_type = String))]
     pub server: SocketAddr,
     pub template: bool,
 }
 
 /// Timeouts in seconds (`ipvsadm --set`, or those of one service).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Timeouts {
     pub tcp: u32,
@@ -221,6 +236,7 @@ pub struct Timeouts {
 
 /// Number of packets that ended with one verdict, on all CPUs together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct VerdictCount {
     pub name: String,
@@ -230,6 +246,7 @@ pub struct VerdictCount {
 
 /// Status of the daemon and its data path.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Status {
     /// Version of the daemon.
     pub version: String,
@@ -242,9 +259,11 @@ pub struct Status {
     /// Connection table, IPv4 then IPv6.
     pub tables: Vec<Table>,
     /// Real servers whose next hop is not resolved.
+    #[cfg_attr(test, schema(value_type = Vec<String>))]
     pub unresolved: Vec<IpAddr>,
     /// Source addresses of full NAT that this machine does not have: replies to them do not come back.
     #[serde(default)]
+    #[cfg_attr(test, schema(value_type = Vec<String>))]
     pub missing_sources: Vec<IpAddr>,
     /// Frames that the kernel did not send after XDP had handed them over, since the data path was made.
     #[serde(default)]
@@ -253,6 +272,7 @@ pub struct Status {
 
 /// Frames that the kernel did not send. The verdicts count them as such; services and real servers as forwarded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct LostFrames {
     /// The interface that should have sent them.
     pub interface: String,
@@ -267,6 +287,7 @@ pub struct LostFrames {
 
 /// An interface with the program attached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Interface {
     /// Name.
     pub name: String,
@@ -279,6 +300,7 @@ pub struct Interface {
 
 /// Occupation of a connection table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Table {
     pub family: crate::family::Family,

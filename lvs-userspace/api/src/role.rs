@@ -12,6 +12,7 @@ use crate::virtual_address::VirtualAddress;
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// It holds the virtual addresses, answers clients and sends mail.
@@ -51,6 +52,7 @@ impl FromStr for Role {
 
 /// The role of a director.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct RoleStatus {
     /// The role in force.
     pub role: Role,
@@ -63,6 +65,7 @@ pub struct RoleStatus {
 
 /// Virtual services of whose real servers none is reached from a director, by its own health checks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct ReachStatus {
     /// Virtual services that are checked.
     pub services: u64,
@@ -76,6 +79,7 @@ pub struct ReachStatus {
 
 /// State of one of a director's virtual addresses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct AddressStatus {
     /// `ADDRESS/PREFIX@INTERFACE`.
     pub address: VirtualAddress,
@@ -89,6 +93,7 @@ pub struct AddressStatus {
 
 /// The end of a master: a handover, the release of its virtual addresses, or neither.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct SteppedDown {
     /// One sentence; none: it holds none.
     pub done: Option<String>,
@@ -96,6 +101,7 @@ pub struct SteppedDown {
 
 /// Request to hand the role over to the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Handover {
     /// Longest time in milliseconds until the peer has every connection.
     pub timeout: u64,

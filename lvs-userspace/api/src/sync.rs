@@ -13,6 +13,7 @@ pub const DEFAULT_TTL: u8 = 1;
 
 /// The two ends of connection synchronization: a master sends, a backup receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "well-known names")]
 pub enum SyncRole {
@@ -32,6 +33,7 @@ impl SyncRole {
 
 /// Options of `--start-daemon`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[expect(missing_docs, reason = "named as the options are")]
 pub struct SyncDaemon {
     pub role: SyncRole,
@@ -40,6 +42,7 @@ pub struct SyncDaemon {
     pub syncid: u8,
     /// 224.0.0.81 by default.
     #[serde(default)]
+    #[cfg_attr(test, schema(value_type = Option<String>))]
     pub group: Option<IpAddr>,
     /// 8848 by default.
     #[serde(default)]
@@ -55,6 +58,7 @@ pub struct SyncDaemon {
 
 /// A command to the sync daemons.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum SyncCommand {
     /// `--start-daemon`.
@@ -65,6 +69,7 @@ pub enum SyncCommand {
 
 /// Status of both sync daemons.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct SyncStatus {
     /// The daemons that are to run, the master first, with every option filled in.
     pub daemons: Vec<SyncDaemonStatus>,
@@ -76,6 +81,7 @@ pub struct SyncStatus {
 
 /// One of the two daemons.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct SyncDaemonStatus {
     /// Its options.
     pub daemon: SyncDaemon,
@@ -85,6 +91,7 @@ pub struct SyncDaemonStatus {
 
 /// Counters of a master.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct SyncSent {
     /// Datagrams.
     pub messages: u64,
@@ -102,6 +109,7 @@ pub struct SyncSent {
 
 /// Counters of a backup.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct SyncReceived {
     /// Datagrams.
     pub messages: u64,
@@ -119,6 +127,7 @@ pub struct SyncReceived {
 
 /// Number of messages and entries discarded for one reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct DiscardCount {
     pub name: String,

@@ -30,6 +30,8 @@ fn everybody_may_read_and_nobody_operate_without_a_file_of_users() {
     assert_eq!(web.ask("/livez", &[]).body, "ok\n");
     assert_eq!(web.ask("/readyz", &[]).status, 200);
     assert_eq!(web.ask("/v1/status", &[]).status, 200);
+    let described = web.ask("/v1/openapi.json", &[]).body;
+    assert!(described.contains("\"/v1/orders\""), "{described}");
     let refused = web.ask("/v1/edits", CHANGE);
     assert_eq!(refused.status, 403);
     assert!(

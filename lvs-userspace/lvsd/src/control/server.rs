@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{MethodFilter, MethodRouter, on};
+use axum::http::header;
+use axum::routing::{MethodFilter, MethodRouter, get, on};
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::TokioIo;
@@ -179,7 +180,12 @@ pub(super) fn routes() -> Router<Arc<Control>> {
 
 /// The routes of the control API, and no answer to others.
 pub(super) fn all() -> Router<Arc<Control>> {
-    Route::ALL.iter().fold(Router::new(), |router, route| {
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    let described = Router::new().route(
+        "/v1/openapi.json",
+        get(move || async move { (json, lvs_api::OPENAPI) }),
+    );
+    Route::ALL.iter().fold(described, |router, route| {
         router.route(route.path(), handler(*route))
     })
 }
