@@ -7,6 +7,7 @@ pub mod connections;
 pub mod family;
 pub mod filter;
 pub mod health;
+pub mod lenient;
 pub mod mark;
 pub mod model;
 #[cfg(test)]

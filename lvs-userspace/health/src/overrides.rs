@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use lvs_api::health::{AdminState, Override, Weight};
+use lvs_api::lenient::List;
 use lvs_api::model::{ServerId, ServiceId};
 
 /// The overrides in force for one server.
@@ -60,22 +61,22 @@ impl Overrides {
         }
     }
 
-    /// Reads the file; a missing one holds no overrides.
-    pub(crate) fn read(path: &Path) -> io::Result<Self> {
-        let text = match std::fs::read(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+    /// Reads the file; a missing one holds no overrides. The second value has a sentence for each entry that is not
+    /// understood: a newer lvsd wrote it.
+    pub(crate) fn read(path: &Path) -> io::Result<(Self, Vec<String>)> {
+        let list: List<Override> = match std::fs::read(path) {
+            Ok(text) => serde_json::from_slice(&text)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => List::default(),
             Err(error) => return Err(error),
         };
-        let list: Vec<Override> = serde_json::from_slice(&text)?;
         let mut overrides = Self::default();
-        for change in &list {
+        for change in &list.entries {
             let (service, server) = target(change);
             if let Some(service) = service {
                 overrides.apply(service, ServerId(server), change);
             }
         }
-        Ok(overrides)
+        Ok((overrides, list.unknown))
     }
 
     /// Replaces the file atomically, with what outlives the daemon. Only its owner may read it.
@@ -182,7 +183,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("state");
         let path = folder.join("overrides");
-        assert_eq!(Overrides::read(&path).unwrap(), Overrides::default());
+        let read = || Overrides::read(&path).unwrap();
+        assert_eq!(read(), (Overrides::default(), vec![]));
         let mut overrides = Overrides::default();
         overrides.apply(service(), server(), &state(AdminState::Drain));
         let weight = Override::Weight {
@@ -193,7 +195,7 @@ mod tests {
         };
         overrides.apply(service(), server(), &weight);
         overrides.write(&path).unwrap();
-        assert_eq!(Overrides::read(&path).unwrap(), overrides);
+        assert_eq!(read(), (overrides, vec![]));
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(folder).unwrap().count(), 1);
@@ -214,7 +216,7 @@ mod tests {
         overrides.apply(service(), server(), &change);
         assert_eq!(overrides.of(&service(), &server()).state, AdminState::Maint);
         overrides.write(&path).unwrap();
-        let kept = Overrides::read(&path).unwrap();
+        let (kept, _) = Overrides::read(&path).unwrap();
         assert_eq!(kept.of(&service(), &server()).state, AdminState::Drain);
     }
 
@@ -222,10 +224,27 @@ mod tests {
     fn an_invalid_file_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("overrides");
-        for text in ["", "[", "[{}]", "\u{0}", "[{\"state\": 5}]"] {
+        for text in ["", "[", "{}", "\u{0}"] {
             std::fs::write(&path, text).unwrap();
             assert!(Overrides::read(&path).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn an_override_of_a_newer_version_is_named_and_the_others_hold() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("overrides");
+        let mut overrides = Overrides::default();
+        overrides.apply(service(), server(), &state(AdminState::Maint));
+        overrides.write(&path).unwrap();
+        let known = std::fs::read_to_string(&path).unwrap();
+        let known = known.trim_matches(['[', ']']);
+        let newer = known.replace("maint", "resting");
+        std::fs::write(&path, format!("[{newer},{{\"quota\":{{}}}},{{}},{known}]")).unwrap();
+        let (kept, unknown) = Overrides::read(&path).unwrap();
+        assert_eq!(kept, overrides);
+        assert_eq!(unknown.len(), 3, "{unknown:?}");
+        assert!(unknown[0].contains("resting"), "{unknown:?}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Start of the controller.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lvs_api::health::Event;
@@ -67,11 +67,7 @@ impl Handle {
             watches: Watches::new(runner),
             agents: Agents::new(move |line| agents.send(Request::Agent(line)).is_ok()),
             monitor: Monitor::start(),
-            overrides: Overrides::read(&parts.overrides).unwrap_or_else(|error| {
-                let path = parts.overrides.display();
-                error!("the overrides of {path} are lost: {error}");
-                Overrides::default()
-            }),
+            overrides: read_overrides(&parts.overrides),
             overrides_file: parts.overrides,
             maintained,
             directory,
@@ -97,5 +93,21 @@ impl Handle {
             keeping: Arc::default(),
         };
         (handle, receiver)
+    }
+}
+
+fn read_overrides(path: &Path) -> Overrides {
+    let name = path.display();
+    match Overrides::read(path) {
+        Ok((overrides, unknown)) => {
+            for entry in unknown {
+                error!("an override of {name} is not understood, and not in force: {entry}");
+            }
+            overrides
+        }
+        Err(error) => {
+            error!("the overrides of {name} are lost: {error}");
+            Overrides::default()
+        }
     }
 }

@@ -4,16 +4,23 @@ use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::path::Path;
 
+use lvs_api::lenient::List;
 use lvs_config::ldirectord::{ByHand, Found, Query};
 use serde::{Deserialize, Serialize};
 
 /// Real servers beside those of the file.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub(super) struct Kept {
     /// Servers of names.
-    pub(super) found: Vec<(Query, Vec<Found>)>,
+    pub(super) found: List<(Query, Vec<Found>)>,
     /// Servers added by hand.
-    pub(super) by_hand: Vec<ByHand>,
+    pub(super) by_hand: List<ByHand>,
+}
+
+#[derive(Serialize)]
+struct ToKeep<'a> {
+    found: Vec<(&'a Query, &'a Vec<Found>)>,
+    by_hand: &'a [ByHand],
 }
 
 /// Reads the file; a missing one keeps nothing.
@@ -31,9 +38,9 @@ pub(super) fn write(
     found: &BTreeMap<Query, Vec<Found>>,
     by_hand: &[ByHand],
 ) -> io::Result<()> {
-    let kept = Kept {
-        found: found.clone().into_iter().collect(),
-        by_hand: by_hand.to_vec(),
+    let kept = ToKeep {
+        found: found.iter().collect(),
+        by_hand,
     };
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;

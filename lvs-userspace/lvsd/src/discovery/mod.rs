@@ -48,11 +48,15 @@ impl Discovery {
             );
             kept::Kept::default()
         });
+        for entry in kept.found.unknown.iter().chain(&kept.by_hand.unknown) {
+            let file = file.display();
+            warn!("real servers of {file} are not understood, and left out: {entry}");
+        }
         Self {
             sources: Arc::default(),
             queries: Queries::default(),
-            names: Names::new(kept.found),
-            by_hand: kept.by_hand,
+            names: Names::new(kept.found.entries),
+            by_hand: kept.by_hand.entries,
             file,
             lookup: None,
         }
