@@ -26,7 +26,7 @@ use super::peers::PeersStatus;
 use super::protocol::{
     Connection, Edit, Edits, Refusal, Refused, Services, Status, Timeouts, VerdictCount,
 };
-use super::role::{Handover, Role, RoleStatus, SteppedDown};
+use super::role::{Handover, RoleChange, RoleStatus, SteppedDown};
 use super::route::Route;
 use super::sync::{SyncCommand, SyncStatus};
 
@@ -217,8 +217,9 @@ impl Client {
     }
 
     /// Changes the director's role; returns when it is done.
-    pub async fn set_role(&mut self, role: Role) -> Result<(), ClientError> {
-        self.send_for(LONG_WORK, Route::SetRole, Some(&role)).await
+    pub async fn set_role(&mut self, change: RoleChange) -> Result<(), ClientError> {
+        self.send_for(LONG_WORK, Route::SetRole, Some(&change))
+            .await
     }
 
     /// Hands the role over to the peer; returns when it is done.

@@ -99,6 +99,16 @@ pub struct SteppedDown {
     pub done: Option<String>,
 }
 
+/// Request to change the role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoleChange {
+    /// From now on.
+    pub role: Role,
+    /// Even beside a master that is connected.
+    #[serde(default)]
+    pub force: bool,
+}
+
 /// Request to hand the role over to the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]

@@ -76,7 +76,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
     pair.director(2).lvsadm("sync wait")?;
     report("crash, and the role at once", &pair, || {
         pair.crash(1)?;
-        pair.director(2).lvsadm("role master").map(drop)
+        pair.director(2).lvsadm("role master --force").map(drop)
     })?;
     fine &= spoken("a crash", &mut idle);
     Ok(fine)

@@ -2,7 +2,8 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Command, Stdio};
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -10,9 +11,13 @@ use std::time::Duration;
 use lvs_api::health::{Event, Health};
 use lvs_api::model::Family::Ipv4;
 use lvs_api::model::Method::Nat;
+use lvs_tests::eventually;
 use lvs_tests::lab::addresses::virtual_address;
 
 use crate::daemon_lab::{DaemonLab, text};
+
+/// Longest wait for anything.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn started() -> Option<DaemonLab> {
     let daemon = DaemonLab::new("")?;
@@ -222,4 +227,47 @@ fn events_are_shown_as_they_happen() {
     // The daemon has ended, and so does the listing of what happens in it.
     while lines.next().is_some() {}
     assert!(events.wait().unwrap().success());
+}
+
+#[test]
+fn a_follower_of_events_that_is_disconnected_fails_and_says_so() {
+    let Some(daemon) = started() else {
+        return;
+    };
+    let director = &daemon.lab.director;
+    let follow = || {
+        let mut events = Command::new(director.lvsadm_program());
+        events.arg("--socket").arg(director.socket()).arg("events");
+        events.stdout(Stdio::null()).stderr(Stdio::piped());
+        events.spawn().unwrap()
+    };
+    let fails = |events: Child| {
+        let ended = events.wait_with_output().unwrap();
+        assert_eq!(ended.status.code(), Some(1));
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(said.contains("events are no longer followed"), "{said}");
+    };
+    // More clients than there is room for: those that have been quiet for longest are disconnected.
+    let mut evicted = follow();
+    let mut others = Vec::new();
+    let gone = eventually(PATIENCE, || {
+        others.push(UnixStream::connect(director.socket()).unwrap());
+        evicted.try_wait().unwrap().is_some()
+    });
+    assert!(gone);
+    fails(evicted);
+    drop(others);
+    let mut cut_off = follow();
+    // It is connected once lvsd has the connection.
+    let connected = || {
+        let listed = Command::new("ss").args(["-Hxp"]).output().unwrap();
+        let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+        listed.contains(&format!("pid={},", cut_off.id()))
+    };
+    assert!(eventually(PATIENCE, connected));
+    director.kill();
+    assert!(eventually(PATIENCE, || {
+        cut_off.try_wait().unwrap().is_some()
+    }));
+    fails(cut_off);
 }

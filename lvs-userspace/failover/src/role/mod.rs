@@ -4,9 +4,10 @@
 //! backup beside a master, and a master that is stopped does not keep its addresses.
 //!
 //! - `roles`: the role in force, and the virtual addresses that go with it; `saved`: the file that keeps it.
-//! - `handover`: the role goes to a peer on purpose.
+//! - `command`: the role by order of an operator. `handover`: the role goes to a peer on purpose.
 //! - `start`: the role to begin in, beside others; `stop`: what becomes of it when the director ends.
 
+pub mod command;
 pub mod handover;
 mod roles;
 mod saved;

@@ -63,6 +63,9 @@ pub(super) enum Verb {
         /// master: hold the virtual addresses; backup: be ready to
         #[arg(value_name = "master|backup")]
         take: Option<Role>,
+        /// master, even beside another director that is connected and master: for cluster managers, which have decided
+        #[arg(long, requires = "take")]
+        force: bool,
     },
     /// Hand the role over to the peer: it knows every connection, can go on with it, and holds the addresses before
     /// this director releases them. Any failure leaves this one master

@@ -11,11 +11,11 @@ use tokio::sync::oneshot;
 
 use super::failure::Failure;
 
-/// Prints events as they happen, until lvsd ends.
+/// Prints events as they happen, until lvsd is stopped.
 ///
 /// Or until nobody reads them any more, which is not noticed only at the next one: that may be days away.
 pub(super) async fn follow(client: &mut Client, out: &mut Stdout) -> Result<(), Failure> {
-    let mut events = client.events().await?;
+    let mut events = client.events().await.map_err(disconnected)?;
     let mut reader_ends = std::pin::pin!(reader_ends(io::stdout()));
     loop {
         let event = tokio::select! {
@@ -24,14 +24,20 @@ pub(super) async fn follow(client: &mut Client, out: &mut Stdout) -> Result<(), 
         };
         let event = match event {
             Ok(Some(event)) => event,
-            // A daemon that ends does not wait for its clients.
-            Ok(None) | Err(ClientError::Broken(_)) => return Ok(()),
-            Err(error) => return Err(error.into()),
+            Ok(None) => return Ok(()),
+            Err(error) => return Err(disconnected(error)),
         };
         let line = serde_json::to_string(&event).map_err(io::Error::from)?;
         writeln!(out, "{line}")?;
         // The reader acts on each event at once.
         out.flush()?;
+    }
+}
+
+fn disconnected(error: ClientError) -> Failure {
+    match error {
+        ClientError::Broken(_) => Failure::Disconnected,
+        error => error.into(),
     }
 }
 

@@ -20,6 +20,12 @@ pub(super) enum Failure {
     Usage(String),
     #[error("that is more than one virtual service: {}", .0.join(", "))]
     Ambiguous(Vec<String>),
+    /// While it followed events.
+    #[error(
+        "lvsd disconnected this client, to make room for others or as it took nothing for a minute, or was killed: \
+         events are no longer followed"
+    )]
+    Disconnected,
     #[error("cannot write to standard output: {0}")]
     Output(#[from] io::Error),
 }
@@ -63,7 +69,7 @@ impl Failure {
             Self::Daemon(ClientError::Refused(_)) | Self::Unknown(_) | Self::Ambiguous(_) => 255,
             Self::Daemon(_) | Self::Usage(_) => USAGE,
             Self::Output(error) if error.kind() == ErrorKind::BrokenPipe => BROKEN_PIPE,
-            Self::Output(_) => 1,
+            Self::Output(_) | Self::Disconnected => 1,
         }
     }
 }

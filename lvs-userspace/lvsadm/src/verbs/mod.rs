@@ -32,7 +32,7 @@ use clap::{CommandFactory as _, Parser as _};
 use lvs_api::client::{Client, ClientError};
 use lvs_api::health::Health;
 use lvs_api::protocol::RefusalKind;
-use lvs_api::role::Handover;
+use lvs_api::role::{Handover, RoleChange};
 
 use self::arguments::{Arguments, Connections, Sync, Verb};
 use self::failure::Failure;
@@ -155,8 +155,11 @@ async fn run(arguments: Arguments, limit: Duration) -> Result<u8, Failure> {
         Verb::Healthy(arguments) => {
             return healthy::run(&mut client, arguments.services(), &mut out).await;
         }
-        Verb::Role { take: Some(role) } => client.set_role(role).await?,
-        Verb::Role { take: None } => role::print(&client.role().await?, &mut out)?,
+        Verb::Role {
+            take: Some(role),
+            force,
+        } => client.set_role(RoleChange { role, force }).await?,
+        Verb::Role { take: None, .. } => role::print(&client.role().await?, &mut out)?,
     }
     Ok(0)
 }

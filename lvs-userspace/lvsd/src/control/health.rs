@@ -18,6 +18,7 @@ use tracing::{info, warn};
 
 use super::answer::{JsonBody, done, off_runtime, parsed, refused, streamed};
 use super::state::Control;
+use crate::daemon;
 
 /// Lines queued for one client that reads slowly.
 const QUEUED: usize = 16;
@@ -166,7 +167,9 @@ pub(super) fn follow_events(control: &Control) -> mpsc::Receiver<Arc<Event>> {
                 Err(RecvError::Closed) => return,
                 Err(RecvError::Lagged(missed)) => {
                     warn!("a client reads too slowly and misses {missed} events");
-                    continue;
+                    let text = format!("{missed} events before this one were not read in time");
+                    let reason = "the reader is too slow";
+                    Arc::new(daemon::event("events-missed", None, reason, text))
                 }
             };
             if sender.send(event).await.is_err() {

@@ -7,8 +7,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use lvs_api::protocol::{Refusal, RefusalKind};
-use lvs_api::role::{Handover, Role, RoleStatus, SteppedDown};
-use lvs_failover::role::{handover, stop};
+use lvs_api::role::{Handover, RoleChange, RoleStatus, SteppedDown};
+use lvs_failover::role::{command, handover, stop};
 
 use super::answer::{JsonBody, done, parsed, refused};
 use super::state::Control;
@@ -27,11 +27,15 @@ pub(super) async fn status(State(control): State<Arc<Control>>) -> Json<RoleStat
 /// `PUT /v1/role`.
 pub(super) async fn change(
     State(control): State<Arc<Control>>,
-    body: JsonBody<Role>,
+    body: JsonBody<RoleChange>,
 ) -> Result<Response, Response> {
-    let role = parsed(body).map_err(refused)?;
+    let change = parsed(body).map_err(refused)?;
     // It goes on to its end even if the client disconnects.
-    let changed = tokio::spawn(async move { control.roles().change(role).await }).await;
+    let changed =
+        tokio::spawn(
+            async move { command::change(control.roles(), control.peers(), change).await },
+        )
+        .await;
     Ok(done(match changed {
         Ok(outcome) => outcome.map_err(|error| internal(&error)),
         Err(error) => Err(internal(&error)),
