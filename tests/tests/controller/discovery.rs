@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use lvs_api::model::Family::Ipv4;
+use lvs_api::model::Family::{Ipv4, Ipv6};
 use lvs_api::model::Method::Nat;
 use lvs_tests::eventually;
 use lvs_tests::lab::addresses::{server, virtual_address};
@@ -67,6 +68,11 @@ impl NameServer {
         for number in numbers {
             let _ = writeln!(text, "{} {name}", server(Ipv4, *number));
         }
+        self.have_lines(&text);
+    }
+
+    /// These lines of `/etc/hosts` hold.
+    fn have_lines(&self, text: &str) {
         fs::write(&self.hosts, text).unwrap();
         if let Some(running) = &self.running {
             let pid = Pid::from_raw(running.id().try_into().unwrap());
@@ -160,6 +166,66 @@ fn srv_records_have_ports_weights_and_priorities() {
     health.becomes("1=5 2=7 3=0");
     names.start(&health, &(hosts + &record(2, 10, 8) + &record(3, 20, 9)));
     health.becomes("2=8 3=0");
+}
+
+#[test]
+fn each_family_of_a_name_with_both_serves_the_services_of_its_own() {
+    let Some((health, mut names)) = lab("servers = web.example.com:80 masq 5") else {
+        return;
+    };
+    let six = virtual_address(Ipv6, Nat);
+    let file = format!(
+        "{QUICK}nameserver = 127.0.0.1:{PORT}\n{}virtual6 = [{six}]:80\n        checktype = connect\n        \
+         servers = web.example.com:80 masq 6\n        servers = _http._tcp.example.com masq\n",
+        virtual_service("servers = web.example.com:80 masq 5")
+    );
+    health.write(&file);
+    let all = [Ipv4, Ipv6].map(|family| [1, 2, 3].map(|number| server(family, number)));
+    let [four, six] = &all;
+    // The targets of SRV records have both kinds, too.
+    let srv = format!(
+        "host-record=rs3.example.com,{},{}\nsrv-host=_http._tcp.example.com,rs3.example.com,80,10,9\n",
+        four[2], six[2]
+    );
+    names.start(&health, &srv);
+    let lines = |addresses: &[IpAddr]| -> String {
+        let line = |address: &IpAddr| format!("{address} web.example.com\n");
+        addresses.iter().map(line).collect()
+    };
+    let table = || {
+        let rules = health.lab.director.lvsadm("-Sn").unwrap();
+        let servers = rules.lines().filter(|line| line.starts_with("-a"));
+        let mut servers: Vec<_> = servers
+            .map(|line| {
+                let words: Vec<_> = line.split_whitespace().collect();
+                let server: SocketAddr = words[4].parse().unwrap();
+                (server.ip(), words[words.len() - 1].to_owned())
+            })
+            .collect();
+        servers.sort();
+        servers
+    };
+    let becomes = |expected: &[(IpAddr, &str)]| {
+        let mut expected: Vec<_> = expected
+            .iter()
+            .map(|(address, weight)| (*address, (*weight).to_owned()))
+            .collect();
+        expected.sort();
+        let holds = eventually(PATIENCE, || table() == expected);
+        assert!(holds, "expected {expected:?}, found {:?}", table());
+    };
+    names.have_lines(&lines(&[four[0], four[1], six[0]]));
+    health.start();
+    let by_srv = (six[2], "9");
+    becomes(&[(four[0], "5"), (four[1], "5"), (six[0], "6"), by_srv]);
+    // AAAA records alone change.
+    names.have_lines(&lines(&[four[0], four[1], six[1]]));
+    becomes(&[(four[0], "5"), (four[1], "5"), (six[1], "6"), by_srv]);
+    // One kind of records is gone: the other services keep theirs.
+    names.have_lines(&lines(&[six[0], six[1]]));
+    becomes(&[(six[0], "6"), (six[1], "6"), by_srv]);
+    names.have_lines(&lines(&[four[1]]));
+    becomes(&[(four[1], "5"), by_srv]);
 }
 
 #[test]
