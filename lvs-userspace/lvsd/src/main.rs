@@ -20,11 +20,13 @@ use lvs_config::lint;
 use lvs_dataplane::kernel::{self, Options};
 use lvs_failover::role::AddressGroup;
 use lvs_failover::virtual_address::Announcing;
+use lvs_process::user::User;
 use lvs_replication::ipvs::{RefreshOptions, SyncOptions};
 
 use self::arguments::Arguments;
 use crate::daemon::{File, PeerSettings, Settings};
 use crate::lifecycle::{Command, Detached, Instance, Next, PidFile};
+use crate::logging::queue::{self, Stderr};
 use crate::logging::{Log, journal};
 use anyhow::{Context as _, Result, bail};
 use clap::Parser as _;
@@ -61,7 +63,7 @@ fn main() -> ExitCode {
     if let [word, files @ ..] = arguments.words.as_slice()
         && word == "check"
     {
-        return ExitCode::from(lint_file(files, arguments.strict));
+        return ExitCode::from(lint_file(files, &arguments));
     }
     let code = match Command::parse(&arguments.words) {
         Ok(None) if is_ldirectord() => usage("a command is missing"),
@@ -93,7 +95,7 @@ fn usage(problem: &str) -> u8 {
 }
 
 /// `check`: prints what is wrong with a file; the exit code.
-fn lint_file(files: &[String], strict: bool) -> u8 {
+fn lint_file(files: &[String], arguments: &Arguments) -> u8 {
     let [file] = files else {
         return usage("check needs one file");
     };
@@ -109,9 +111,17 @@ fn lint_file(files: &[String], strict: bool) -> u8 {
         BufWriter::new(io::stdout().lock()),
         BufWriter::new(io::stderr().lock()),
     );
+    let check_user = arguments.check_user.as_deref();
+    if let Some(Err(error)) = check_user.map(User::find) {
+        return usage(&format!("--check-user: {error}"));
+    }
+    let options = lint::Options {
+        strict: arguments.strict,
+        check_user,
+    };
     let code = lint::run(
         &path,
-        strict,
+        options,
         &discovery::look_up_now,
         &mut out,
         &mut problems,
@@ -187,7 +197,7 @@ fn foreground(arguments: &Arguments, config: Option<PathBuf>) -> u8 {
     } else {
         tracing_subscriber::fmt()
             .with_env_filter(filter(arguments))
-            .with_writer(io::stderr)
+            .with_writer(|| Stderr)
             // Where the log cannot be written, that cannot be written either.
             .log_internal_errors(false)
             .with_ansi(io::stderr().is_terminal())
@@ -235,13 +245,15 @@ fn supervised(arguments: &Arguments, config: PathBuf) -> u8 {
 
 /// The exit code of a daemon, whose error goes to the log.
 fn exit_code(outcome: Result<()>) -> u8 {
-    match outcome {
+    let code = match outcome {
         Ok(()) => 0,
         Err(error) => {
             logging::error_lines(&format!("{error:#}"));
             lifecycle::FAILED
         }
-    }
+    };
+    queue::finish();
+    code
 }
 
 /// Runs as the daemon of a file; the exit code.
@@ -279,6 +291,8 @@ fn in_background(
         .init();
     let ready = || {
         log.started();
+        // Before the terminal is gone: warnings are for it, too.
+        queue::finish();
         if let Err(error) = detached.ready() {
             tracing::warn!("cannot give up the terminal: {error}");
         }
@@ -287,6 +301,7 @@ fn in_background(
     let code = exit_code(outcome);
     // A file that could not be read names no log.
     log.flush();
+    queue::finish();
     code
 }
 
@@ -372,7 +387,8 @@ impl lifecycle::Daemon for Daemon<'_> {
     type File = File;
 
     fn read(&self, path: &Path) -> Result<File, String> {
-        daemon::read_file(path).map_err(|error| error.to_string())
+        daemon::read_file(path, self.arguments.check_user.as_deref())
+            .map_err(|error| error.to_string())
     }
 
     fn reload(&self, pid: u32) -> Option<Result<(), String>> {

@@ -1,6 +1,7 @@
 //! Commands end by themselves and tell the truth: about a daemon that hangs, a disk that keeps nothing, a start that
 //! fails.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::net::{SocketAddr, UdpSocket};
@@ -17,6 +18,8 @@ use lvs_tests::lab::addresses::virtual_address;
 use lvs_tests::lab::director::service;
 use lvs_tests::lab::{Arms, Lab};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::daemon_lab::{DaemonLab, PATIENCE, text};
 
@@ -144,6 +147,42 @@ fn a_file_system_that_does_not_answer_blocks_neither_commands_nor_the_end() {
     lab.director.stop().unwrap();
     let _ = reload.kill();
     let _ = reload.wait();
+}
+
+/// Its standard error output is a pipe, and nobody reads it.
+#[test]
+fn a_log_that_nobody_takes_holds_up_nobody() {
+    let Some(lab) = Lab::for_story(Arms::Two, "") else {
+        return;
+    };
+    let director = &lab.director;
+    director.stop().unwrap();
+    let mut daemon = director.command(&[]);
+    daemon.stdin(Stdio::null()).stderr(Stdio::piped());
+    let mut daemon = lab.director.namespace().spawn(&mut daemon).unwrap();
+    let answers = |line: &str| director.try_lvsadm(line).unwrap().status.success();
+    assert!(eventually(PATIENCE, || answers("-Ln")));
+    director.lvsadm("-A -t 10.1.0.200:80").unwrap();
+    // A line of more than a pipe holds.
+    let mut prefixes = String::new();
+    for (a, b) in (0..20).flat_map(|a| (0..250).map(move |b| (a, b))) {
+        let _ = writeln!(prefixes, "192.{a}.{b}.0/24");
+    }
+    let file = lab.folder().join("prefixes");
+    fs::write(&file, prefixes).unwrap();
+    let deny = format!("filter set 10.1.0.200:80 --deny {}", file.display());
+    for _ in 0..3 {
+        director.lvsadm(&deny).unwrap();
+    }
+    for _ in 0..10 {
+        director.lvsadm("-Ln").unwrap();
+    }
+    kill(Pid::from_raw(daemon.id().cast_signed()), Signal::SIGTERM).unwrap();
+    let ended = eventually(PATIENCE, || daemon.try_wait().unwrap().is_some());
+    if !ended {
+        daemon.kill().unwrap();
+    }
+    assert!(ended);
 }
 
 #[test]

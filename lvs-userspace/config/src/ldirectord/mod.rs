@@ -32,12 +32,16 @@ use std::io;
 use std::path::Path;
 
 use lvs_health::model::Configuration;
+use lvs_process::user::User;
 
 pub use self::additions::{Additions, ByHand, Found, Queries, Query};
 pub use self::diagnostic::{Diagnostic, Severity};
 pub use self::names::Resolver;
 pub use self::page::reference;
 use crate::text;
+
+/// User of commands for which the file names none.
+const DEFAULT_USER: &str = "nobody";
 
 /// The meaning of a file, and its diagnostics.
 #[derive(Clone, Debug)]
@@ -56,19 +60,30 @@ pub struct Reading {
 pub struct SourceFile {
     file: reader::File,
     names: names::Names,
+    /// User of commands for which the file names none.
+    check_user: Option<User>,
 }
 
 impl SourceFile {
-    /// Reads a file. Host names are looked up, which may take as long as the resolver takes.
-    pub fn read(path: &Path) -> io::Result<Self> {
-        Ok(Self::of(&text::read(path)?, &names::system))
+    /// Reads a file. Host names are looked up, which may take as long as the resolver takes. `check_user`: the user of
+    /// commands for which the file names none, if that is not the usual one.
+    pub fn read(path: &Path, check_user: Option<&str>) -> io::Result<Self> {
+        // Whether there is such a user is for those to say that need one.
+        let check_user = User::find(check_user.unwrap_or(DEFAULT_USER)).ok();
+        let file = Self::of(&text::read(path)?, &names::system);
+        Ok(Self { check_user, ..file })
     }
 
     fn of(text: &str, resolver: Resolver<'_>) -> Self {
         let mut file = reader::read(text);
         preset::apply(&mut file);
         let names = names::Names::of(&file, resolver);
-        Self { file, names }
+        let check_user = User::find(DEFAULT_USER).ok();
+        Self {
+            file,
+            names,
+            check_user,
+        }
     }
 
     /// The names whose addresses are real servers.
@@ -82,7 +97,8 @@ impl SourceFile {
         let mut configuration = build::build(&self.file, &self.names, additions, &mut diagnostics);
         let wrong = diagnostics.iter().any(Diagnostic::is_error);
         if !wrong {
-            lint::lint(&self.file, &mut configuration, &mut diagnostics);
+            let user = self.check_user.as_ref();
+            lint::lint(&self.file, user, &mut configuration, &mut diagnostics);
         }
         diagnostics.sort_by_key(|diagnostic| diagnostic.line);
         // A problem that the servers of a virtual service share is reported once.

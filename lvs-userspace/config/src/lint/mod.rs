@@ -13,11 +13,20 @@ pub const WRONG: u8 = 2;
 /// Exit code for a file that cannot be read, as ldirectord's.
 pub const UNREADABLE: u8 = 1;
 
+/// How a file is validated.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options<'a> {
+    /// A warning counts as an error.
+    pub strict: bool,
+    /// User of commands for which the file names none, if that is not the usual one.
+    pub check_user: Option<&'a str>,
+}
+
 /// Validates a file: prints its services to `out` as lines of ipvsadm, as they are while every real server is
-/// up, and errors and warnings to `problems`. `resolve` asks for the servers of names. Returns the exit code; with `strict` a warning counts as an error.
+/// up, and errors and warnings to `problems`. `resolve` asks for the servers of names. Returns the exit code.
 pub fn run(
     path: &Path,
-    strict: bool,
+    options: Options<'_>,
     resolve: &dyn Fn(&Queries) -> (Additions, Vec<String>),
     out: &mut impl Write,
     problems: &mut impl Write,
@@ -41,7 +50,7 @@ pub fn run(
             }
         },
         Kind::Ldirectord => {
-            let source = SourceFile::read(path)?;
+            let source = SourceFile::read(path, options.check_user)?;
             let (additions, troubles) = resolve(&source.queries());
             let reading = source.build(&additions);
             let name = path.display().to_string();
@@ -59,7 +68,7 @@ pub fn run(
                 writeln!(problems, "{name}: advice: {advice}")?;
             }
             lines::of_virtuals(&configuration, out)?;
-            let refused = strict && !reading.diagnostics.is_empty();
+            let refused = options.strict && !reading.diagnostics.is_empty();
             Ok(if refused { WRONG } else { 0 })
         }
     }

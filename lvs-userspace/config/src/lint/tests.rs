@@ -1,14 +1,29 @@
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+
+use nix::unistd::{Uid, User};
+
 use super::*;
 
 /// Exit code, output and problems of a text.
 fn check(text: &str, strict: bool) -> (u8, String, String) {
+    check_with(
+        text,
+        Options {
+            strict,
+            ..Options::default()
+        },
+    )
+}
+
+fn check_with(text: &str, options: Options<'_>) -> (u8, String, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("www.cf");
     std::fs::write(&path, text).unwrap();
     let (mut out, mut problems) = (Vec::new(), Vec::new());
     let code = run(
         &path,
-        strict,
+        options,
         &|_| Default::default(),
         &mut out,
         &mut problems,
@@ -98,7 +113,7 @@ fn a_missing_file_is_reported() {
     let (mut out, mut problems) = (Vec::new(), Vec::new());
     let code = run(
         Path::new("/nowhere"),
-        false,
+        Options::default(),
         &|_| Default::default(),
         &mut out,
         &mut problems,
@@ -117,4 +132,29 @@ fn advice_is_no_warning() {
         problems.contains("advice:") && problems.contains("preset = modern"),
         "{problems}"
     );
+}
+
+#[test]
+fn a_command_is_tried_as_the_user_of_the_command_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("check");
+    std::fs::write(&script, "#!/bin/sh\n").unwrap();
+    std::fs::set_permissions(&script, Permissions::from_mode(0o700)).unwrap();
+    let text = |more: &str| {
+        let script = script.display();
+        format!(
+            "virtual = 192.0.2.10:80\n real = 10.0.0.1:80 gate\n checktype = external\n \
+             checkcommand = {script}\n{more}"
+        )
+    };
+    let me = User::from_uid(Uid::effective()).unwrap().unwrap().name;
+    let as_user = |text: &str, check_user| {
+        let strict = true;
+        check_with(text, Options { strict, check_user }).0
+    };
+    assert_eq!(as_user(&text(""), None), WRONG);
+    assert_eq!(as_user(&text(""), Some(&me)), 0);
+    // The file has the last word.
+    let nobody = text(" checkuser = nobody\n");
+    assert_eq!(as_user(&nobody, Some(&me)), WRONG);
 }

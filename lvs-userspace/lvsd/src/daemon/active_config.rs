@@ -142,7 +142,8 @@ impl ActiveConfig {
                 "{shown} is still being read since the last attempt: its file system does not answer"
             );
         }
-        let reading = tokio::task::spawn_blocking(move || read_all(&path));
+        let user = self.check_user.clone();
+        let reading = tokio::task::spawn_blocking(move || read_all(&path, user.as_deref()));
         let reading = self.reading.insert(reading);
         let Ok(read) = timeout(READING, reading).await else {
             let seconds = READING.as_secs();

@@ -55,9 +55,9 @@ pub(crate) enum Error {
     OtherKind(PathBuf),
 }
 
-/// Reads a file and those that it names by `execute`. Warnings go to the log.
-pub(crate) fn read(path: &Path) -> Result<File, Error> {
-    read_all(path).map(|(file, ..)| file)
+/// Reads a file and those that it names by `execute`. Warnings go to the log. `check_user`: as for [`SourceFile::read`].
+pub(crate) fn read(path: &Path, check_user: Option<&str>) -> Result<File, Error> {
+    read_all(path, check_user).map(|(file, ..)| file)
 }
 
 /// Reads a file like [`read`], and returns all files that were read, as they were.
@@ -65,13 +65,16 @@ pub(crate) fn read(path: &Path) -> Result<File, Error> {
 /// ldirectord runs a process for each such file. Here one daemon has the data path, and a service lies in
 /// the tables once: so one daemon serves all files. It is started, stopped and reloaded with the first file,
 /// and follows the globals of that file.
-pub(super) fn read_all(path: &Path) -> Result<(File, Vec<Watched>, Sources), Error> {
+pub(super) fn read_all(
+    path: &Path,
+    check_user: Option<&str>,
+) -> Result<(File, Vec<Watched>, Sources), Error> {
     let mut files = vec![Watched::new(path)];
     let mut sources = Sources::default();
     if kind_of(path).map_err(unreadable(path))? == Kind::Rules {
         return Ok((File::Rules(rules::read(path)?), files, sources));
     }
-    let mut services = sources.read(path)?;
+    let mut services = sources.read(path, check_user)?;
     let mut known = HashSet::from([path.to_owned()]);
     let mut waiting = services.globals.execute.clone();
     while let Some(name) = waiting.pop() {
@@ -82,7 +85,7 @@ pub(super) fn read_all(path: &Path) -> Result<(File, Vec<Watched>, Sources), Err
             continue;
         }
         files.push(Watched::new(&further));
-        let mut more = sources.read(&further)?;
+        let mut more = sources.read(&further, check_user)?;
         if let Some(twice) = more.virtuals.iter().find(|one| {
             let mut all = services.virtuals.iter();
             all.any(|other| canonical_service(&other.id) == canonical_service(&one.id))
@@ -109,8 +112,12 @@ pub(crate) struct Sources(Vec<(PathBuf, SourceFile)>);
 
 impl Sources {
     /// Reads a further file. Warnings go to the log.
-    fn read(&mut self, path: &Path) -> Result<model::Configuration, Error> {
-        let source = SourceFile::read(path).map_err(unreadable(path))?;
+    fn read(
+        &mut self,
+        path: &Path,
+        check_user: Option<&str>,
+    ) -> Result<model::Configuration, Error> {
+        let source = SourceFile::read(path, check_user).map_err(unreadable(path))?;
         let configuration = checked(path, source.build(&Additions::default()), true)?;
         self.0.push((path.to_owned(), source));
         Ok(configuration)

@@ -16,7 +16,7 @@ use lvs_process::{privileges, system_commands};
 use lvs_replication::peer;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::file::{File, read_all};
 use super::interfaces::{self, Interfaces};
@@ -26,6 +26,7 @@ use super::watched::Watched;
 use super::{check_user, marks, open_files, rules};
 use crate::control::{Control, Reload, Socket};
 use crate::discovery::Discovery;
+use crate::logging::queue;
 
 /// A daemon whose tables are set and whose interfaces are attached, before its tasks run.
 pub(super) struct Started {
@@ -52,6 +53,8 @@ pub(super) struct Started {
 ///
 /// A daemon that is killed here leaves nothing that the next one cannot take over or clean up.
 pub(super) fn start(settings: &Settings) -> Result<Started> {
+    // Loading and verifying the programs takes a while on a busy machine.
+    info!("lvsd {} starts", env!("CARGO_PKG_VERSION"));
     open_files::raise()?;
     privileges::gain_none()?;
     let (file, files, discovery) = read(settings)?;
@@ -89,7 +92,7 @@ fn read(settings: &Settings) -> Result<(Option<File>, Vec<Watched>, Discovery)> 
     let Some(path) = &settings.config else {
         return Ok((None, Vec::new(), kept));
     };
-    let (mut file, files, sources) = read_all(path)?;
+    let (mut file, files, sources) = read_all(path, settings.check_user.as_deref())?;
     let mut discovery = kept;
     if let File::Services(services) = &mut file {
         // The daemon's own runtime starts later, after privileges are given up.
@@ -172,6 +175,7 @@ fn begin(
     // Threads inherit capabilities and filter of the thread that makes them: all others start after this.
     system_commands::keep_privileges().context("cannot start the thread of commands")?;
     privileges::reduce(settings.detach_on_exit)?;
+    queue::start().context("cannot start the thread of the log")?;
     let (maps, down) = (
         Arc::clone(control.maps()),
         control.director().servers_to_reset(),

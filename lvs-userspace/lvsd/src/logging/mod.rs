@@ -4,6 +4,7 @@
 pub(crate) mod journal;
 mod line;
 mod machine;
+pub(crate) mod queue;
 mod target;
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
+use self::line::ctime;
 pub(crate) use self::line::{escaped, is_for_the_journal};
 use self::target::{Sink, Target};
 
@@ -60,29 +62,34 @@ impl Log {
 
     /// Follows the `logfile` of a configuration file.
     pub(crate) fn follow(&self, logfile: Option<&str>) {
-        self.state().sink.move_to(Target::parse(logfile));
+        let (log, target) = (self.clone(), Target::parse(logfile));
+        queue::run(move || log.state().sink.move_to(target));
     }
 
     /// Writes lines that are still queued to the default file: the configuration file could not be used.
     pub(crate) fn flush(&self) {
-        let mut state = self.state();
-        if state.sink.is_queueing() {
-            state.sink.move_to(Target::parse(None));
-        }
+        let log = self.clone();
+        queue::run(move || {
+            let mut state = log.state();
+            if state.sink.is_queueing() {
+                state.sink.move_to(Target::parse(None));
+            }
+        });
     }
 
     /// Ends the copy of warnings and errors on the standard error output.
     pub(crate) fn started(&self) {
-        self.state().starting = false;
+        let log = self.clone();
+        queue::run(move || log.state().starting = false);
     }
 
     fn state(&self) -> MutexGuard<'_, LogState> {
         self.0.lock()
     }
 
-    fn write(&self, level: Level, message: &str) {
+    fn write(&self, level: Level, time: &str, message: &str) {
         let mut state = self.state();
-        let written = state.sink.write(message);
+        let written = state.sink.write(time, message);
         // The only output left; an error there cannot be reported anywhere.
         if written.is_err() || (state.starting && level <= Level::WARN) {
             use std::io::Write as _;
@@ -93,7 +100,9 @@ impl Log {
 
 impl<S: Subscriber> Layer<S> for Log {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
-        self.write(*event.metadata().level(), &line::text(event));
+        let (log, level) = (self.clone(), *event.metadata().level());
+        let (time, text) = (ctime(), line::text(event));
+        queue::run(move || log.write(level, &time, &text));
     }
 }
 

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::process;
 use std::time::Instant;
 
-use super::line::ctime;
 use super::machine::MachineLog;
 
 /// Log file without a `logfile`.
@@ -23,8 +22,8 @@ pub(super) enum Target {
 
 /// Destination of lines now.
 enum Output {
-    /// Not known yet: lines are queued.
-    Queue(Vec<String>),
+    /// Not known yet: lines are queued, each with its time.
+    Queue(Vec<(String, String)>),
     Target(Target),
     /// The standard output, which a supervisor reads.
     Stdout,
@@ -82,23 +81,26 @@ impl Sink {
             Output::Queue(lines) => {
                 let lines = std::mem::take(lines);
                 self.output = Output::Target(target);
-                for line in lines {
+                for (time, line) in lines {
                     // The next line that is written reports the error.
-                    let _ = self.write(&line);
+                    let _ = self.write(&time, &line);
                 }
             }
         }
     }
 
-    pub(super) fn write(&mut self, message: &str) -> io::Result<()> {
+    /// Writes a line of this time.
+    pub(super) fn write(&mut self, time: &str, message: &str) -> io::Result<()> {
         match &mut self.output {
-            Output::Queue(lines) if lines.len() < QUEUED => lines.push(message.to_owned()),
+            Output::Queue(lines) if lines.len() < QUEUED => {
+                lines.push((time.to_owned(), message.to_owned()));
+            }
             Output::Queue(_) => return Err(io::ErrorKind::StorageFull.into()),
-            Output::Stdout => writeln!(io::stdout(), "[{}] {message}", ctime())?,
+            Output::Stdout => writeln!(io::stdout(), "[{time}] {message}")?,
             Output::Target(Target::File(path)) => {
                 let mut file = OpenOptions::new().create(true).append(true).open(path)?;
                 let pid = process::id();
-                let line = format!("[{}|{}|{pid}] {message}\n", ctime(), self.instance);
+                let line = format!("[{time}|{}|{pid}] {message}\n", self.instance);
                 // One call, so that lines of several processes do not mix.
                 file.write_all(line.as_bytes())?;
             }

@@ -10,15 +10,19 @@ use lvs_api::model::{Family, Method, ServiceId};
 use lvs_dataplane::director::needs_own_port;
 use lvs_health::check::{Check, Kind};
 use lvs_health::model::{Configuration, RealServer, Virtual};
+use lvs_process::user::User;
 
+use self::probes::Surroundings;
 use super::diagnostic::Diagnostic;
 use super::keywords::Key;
 use super::reader::{File, Section};
 use super::settings::{Settings, Value};
 
-/// Finds what is doubtful; takes servers that are named twice out of the configuration.
+/// Finds what is doubtful; takes servers that are named twice out of the configuration. `check_user`: the user of
+/// commands for which the file names none.
 pub(super) fn lint(
     file: &File,
+    check_user: Option<&User>,
     configuration: &mut Configuration,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
@@ -47,7 +51,12 @@ pub(super) fn lint(
         lint.servers(service);
         lint.sessions(&file.globals, service);
         scopes::section(section, &file.globals, diagnostics);
-        probes::probes(&file.globals, section, service, diagnostics);
+        let around = Surroundings {
+            globals: &file.globals,
+            section,
+            check_user,
+        };
+        probes::probes(around, service, diagnostics);
     }
 }
 

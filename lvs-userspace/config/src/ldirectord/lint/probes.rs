@@ -19,19 +19,17 @@ use super::super::keywords::Key;
 use super::super::reader::Section;
 use super::super::settings::{Settings, Value};
 
-/// User of commands for which the file names none, unless lvsd's option says otherwise.
-const DEFAULT_USER: &str = "nobody";
 /// Permission bits.
 const READ: u32 = 4;
 const EXECUTE: u32 = 1;
 
 /// All checks of all servers of a virtual service.
 pub(super) fn probes(
-    globals: &Settings,
-    section: &Section,
+    around: Surroundings<'_>,
     service: &Virtual,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
+    let section = around.section;
     for server in &service.servers {
         let lines: Vec<_> = section.settings.all(Key::Check).collect();
         for (index, check) in server.checks.iter().enumerate() {
@@ -40,8 +38,7 @@ pub(super) fn probes(
                 _ => (line(section, check), None),
             };
             let mut probe = Probe {
-                globals,
-                section,
+                around,
                 service,
                 line,
                 written,
@@ -77,9 +74,17 @@ fn line(section: &Section, check: &Check) -> usize {
     entry.map_or(section.line, |entry| entry.line)
 }
 
+/// Everything that the checks of a virtual service have in common.
+#[derive(Clone, Copy)]
+pub(super) struct Surroundings<'a> {
+    pub(super) globals: &'a Settings,
+    pub(super) section: &'a Section,
+    /// User of commands for which the file names none; none: there is no such user.
+    pub(super) check_user: Option<&'a User>,
+}
+
 struct Probe<'a> {
-    globals: &'a Settings,
-    section: &'a Section,
+    around: Surroundings<'a>,
     service: &'a Virtual,
     line: usize,
     /// Options of its `check` line.
@@ -94,11 +99,11 @@ impl Probe<'_> {
     }
 
     fn has(&self, key: Key) -> bool {
-        self.section.settings.get(key).is_some()
+        self.around.section.settings.get(key).is_some()
             || self
                 .written
                 .is_some_and(|written| written.get(key).is_some())
-            || self.globals.get(key).is_some()
+            || self.around.globals.get(key).is_some()
     }
 
     fn check(&mut self, check: &Check) {
@@ -124,11 +129,8 @@ impl Probe<'_> {
             ),
             Kind::Negotiate(checker) | Kind::Combined { checker, .. } => self.checker(checker),
             Kind::External(external) => {
-                let user = check.user.clone();
-                self.command(
-                    external,
-                    user.or_else(|| User::find(DEFAULT_USER).ok()).as_ref(),
-                );
+                let user = check.user.as_ref().or(self.around.check_user);
+                self.command(external, user);
             }
             Kind::Connect | Kind::Ping { .. } => {}
         }
@@ -275,7 +277,8 @@ fn rhythm(section: &Section, server: &RealServer, diagnostics: &mut Vec<Diagnost
     let slowest = server.checks.iter().map(|check| check.timeout).max();
     let slowest = slowest.unwrap_or_default();
     // Old files have ten seconds between checks of thirty: only files with an interval are warned about.
-    if section.settings.get(Key::Interval).is_some() && slowest > rhythm.interval {
+    let interval = section.settings.get(Key::Interval);
+    if interval.is_some() && rhythm.hang.is_none() && slowest > rhythm.interval {
         let found: Duration =
             rhythm.interval + slowest + (slowest + rhythm.fast) * (rhythm.fall - 1);
         let problem = format!(
