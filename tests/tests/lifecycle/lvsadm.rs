@@ -13,6 +13,8 @@ use lvs_api::model::Family::Ipv4;
 use lvs_api::model::Method::Nat;
 use lvs_tests::eventually;
 use lvs_tests::lab::addresses::virtual_address;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::daemon_lab::{DaemonLab, text};
 
@@ -265,7 +267,8 @@ fn a_follower_of_events_that_is_disconnected_fails_and_says_so() {
         listed.contains(&format!("pid={},", cut_off.id()))
     };
     assert!(eventually(PATIENCE, connected));
-    director.kill();
+    let pid = daemon.pid().trim().parse().unwrap();
+    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
     assert!(eventually(PATIENCE, || {
         cut_off.try_wait().unwrap().is_some()
     }));

@@ -148,6 +148,7 @@ pub(super) fn follow_events(control: &Control) -> mpsc::Receiver<Arc<Event>> {
     // Without health checks there are the director's own.
     let mut own = control.events();
     let mut events = control.controller().map(Handle::events);
+    let mut ending = control.ending();
     let (sender, receiver) = mpsc::channel(QUEUED);
     tokio::spawn(async move {
         loop {
@@ -161,6 +162,7 @@ pub(super) fn follow_events(control: &Control) -> mpsc::Receiver<Arc<Event>> {
                 event = checked => event,
                 event = own.recv() => event,
                 () = sender.closed() => return,
+                _ = ending.wait_for(|ending| *ending) => return,
             };
             let event = match event {
                 Ok(event) => event,

@@ -47,7 +47,7 @@ pub(crate) async fn serve(
     // Clients other than root that wait for a place.
     let waiting = Arc::new(Semaphore::new(CLIENTS));
     let ending = GracefulShutdown::new();
-    let service = TowerToHyperService::new(routes().with_state(control));
+    let service = TowerToHyperService::new(routes().with_state(Arc::clone(&control)));
     let mut stop = std::pin::pin!(stop);
     loop {
         let client = tokio::select! {
@@ -83,6 +83,7 @@ pub(crate) async fn serve(
         });
     }
     drop(listener);
+    control.end_streams();
     ending.shutdown().await;
 }
 

@@ -19,7 +19,7 @@ use lvs_health::controller::Handle;
 use lvs_replication::ipvs::{SyncDaemons, SyncOptions};
 use lvs_replication::peer::Peers;
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
+use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 
 use crate::agreement::Agreement;
 
@@ -63,6 +63,8 @@ pub(crate) struct Control {
     controller: OnceLock<Handle>,
     /// Events that are not the controller's.
     events: broadcast::Sender<Arc<Event>>,
+    /// Whoever follows events has them to the end: the daemon is ending.
+    ending: watch::Sender<bool>,
 }
 
 impl Control {
@@ -96,6 +98,7 @@ impl Control {
             silent: Mutex::default(),
             controller: OnceLock::new(),
             events: broadcast::Sender::new(EVENTS),
+            ending: watch::Sender::new(false),
         }
     }
 
@@ -113,6 +116,16 @@ impl Control {
     pub(crate) fn publish(&self, event: Arc<Event>) {
         // Nobody may be listening.
         drop(self.events.send(event));
+    }
+
+    /// Ends the answers that would go on as long as the daemon.
+    pub(super) fn end_streams(&self) {
+        self.ending.send_replace(true);
+    }
+
+    /// Whether such answers are to end.
+    pub(super) fn ending(&self) -> watch::Receiver<bool> {
+        self.ending.subscribe()
     }
 
     /// Receives the events that are not the controller's from now on.
