@@ -98,10 +98,7 @@ impl Sweeper {
         self.holdings.resize(MAX_SERVICES as usize, 0);
         self.client_macs.clear();
         self.last_mac = [0; 6];
-        for way in 0..table.len() {
-            let Some(found) = table.tag(way).filter(|tag| !tag.is_free()) else {
-                continue;
-            };
+        table.look_through(|way, found| {
             let kind = table.kind(way);
             let abandoned = if found.is_busy() {
                 true
@@ -125,7 +122,7 @@ impl Sweeper {
                 } else if expire(accounting, way, found) {
                     swept.expired += 1;
                 }
-                continue;
+                return;
             };
             if !abandoned {
                 swept.live += 1;
@@ -140,7 +137,7 @@ impl Sweeper {
             } else {
                 self.suspects.insert(way, found);
             }
-        }
+        });
         for (way, found) in expiring.extend_needed(table, now) {
             if expire(accounting, way, found) {
                 swept.live -= 1;

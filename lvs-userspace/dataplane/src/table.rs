@@ -15,7 +15,7 @@
 //! holds them itself.
 
 use std::mem::offset_of;
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::{AtomicU32, Ordering, fence};
 
 use lvs_common::abi::{Crowd, WAYS};
 use lvs_common::connection::table::{New, Store, Ways};
@@ -62,9 +62,7 @@ impl<F: Family> Table<'_, F> {
     /// Counts no packet of an entry, by its number plus one: it belongs to the director that sent it.
     pub fn disown(self, number: u32) {
         let offset = offset_of!(Entry<F>, packets);
-        if let Some(packets) = self.entries.word(number.wrapping_sub(1), offset) {
-            packets.store(0, Ordering::Relaxed);
-        }
+        self.entries.store(number.wrapping_sub(1), offset, 0);
     }
 }
 
@@ -103,53 +101,50 @@ impl<F: Family> Set<'_, F> {
         self.first + way % WAYS
     }
 
+    fn with_tag<R>(self, way: u32, work: impl FnOnce(&AtomicU32) -> R) -> Option<R> {
+        let tag = offset_of!(Entry<F>, tag);
+        self.entries.word(self.number(way), tag, work)
+    }
+
     fn entry(self, way: u32) -> Entry<F> {
         let entry = self.entries.read(self.number(way));
         entry.unwrap_or_else(|| blank())
     }
 
     fn load(self, way: u32, offset: usize) -> u32 {
-        let word = self.entries.word(self.number(way), offset);
-        word.map_or(0, |word| word.load(Ordering::Relaxed))
+        let load = |word: &AtomicU32| word.load(Ordering::Relaxed);
+        let word = self.entries.word(self.number(way), offset, load);
+        word.unwrap_or(0)
     }
 
     fn store(self, way: u32, offset: usize, value: u32) {
-        if let Some(word) = self.entries.word(self.number(way), offset) {
-            word.store(value, Ordering::Relaxed);
-        }
+        self.entries.store(self.number(way), offset, value);
     }
 }
 
 impl<F: Family> Ways<F> for Set<'_, F> {
     fn tag(self, way: u32) -> Tag {
-        let word = self
+        let load = |word: &AtomicU32| word.load(Ordering::SeqCst);
+        let tag = Tag(self
             .entries
-            .word(self.number(way), offset_of!(Entry<F>, tag));
-        let tag = Tag(word.map_or(0, |word| word.load(Ordering::SeqCst)));
+            .look_at_tag(self.number(way), load)
+            .unwrap_or(0));
         // What was read before is not read later than the tag that is to prove it.
         fence(Ordering::SeqCst);
         tag
     }
 
     fn exchange(self, way: u32, expected: Tag, new: Tag) -> bool {
-        let word = self
-            .entries
-            .word(self.number(way), offset_of!(Entry<F>, tag));
-        let won = word.is_some_and(|word| {
+        let won = self.with_tag(way, |word| {
             word.compare_exchange(expected.0, new.0, Ordering::SeqCst, Ordering::SeqCst)
                 .is_ok()
         });
         fence(Ordering::SeqCst);
-        won
+        won.unwrap_or(false)
     }
 
     fn publish(self, way: u32, tag: Tag) {
-        if let Some(word) = self
-            .entries
-            .word(self.number(way), offset_of!(Entry<F>, tag))
-        {
-            word.swap(tag.0, Ordering::SeqCst);
-        }
+        self.with_tag(way, |word| word.swap(tag.0, Ordering::SeqCst));
         fence(Ordering::SeqCst);
     }
 
@@ -206,9 +201,9 @@ impl<F: Family> Ways<F> for Set<'_, F> {
     }
 
     fn set_hint(self) {
-        if let Some(word) = self.entries.word(self.first, offset_of!(Entry<F>, hint)) {
-            word.swap(1, Ordering::SeqCst);
-        }
+        let hint = offset_of!(Entry<F>, hint);
+        let set = |word: &AtomicU32| word.swap(1, Ordering::SeqCst);
+        self.entries.word(self.first, hint, set);
         fence(Ordering::SeqCst);
     }
 

@@ -17,7 +17,6 @@ pub(crate) struct Entries<'a> {
 /// A word of an entry.
 #[derive(Clone, Copy)]
 enum Word {
-    Tag,
     Seen,
     Timeout,
     Packets,
@@ -26,7 +25,6 @@ enum Word {
 impl Word {
     const fn offset<F: Family>(self) -> usize {
         match self {
-            Self::Tag => offset_of!(Entry<F>, tag),
             Self::Seen => offset_of!(Entry<F>, seen),
             Self::Timeout => offset_of!(Entry<F>, timeout),
             Self::Packets => offset_of!(Entry<F>, packets),
@@ -60,8 +58,11 @@ impl<'a> Entries<'a> {
 
     /// Its tag: whether it is in use, and its state.
     pub(crate) fn tag(self, id: EntryId) -> Option<Tag> {
-        let word = self.word(id, Word::Tag)?;
-        Some(Tag(word.load(Ordering::Acquire)))
+        if id.is_ipv6() {
+            self.v6.tag(id.index())
+        } else {
+            self.v4.tag(id.index())
+        }
     }
 
     /// The tick of its last packet.
@@ -90,20 +91,18 @@ impl<'a> Entries<'a> {
     }
 
     fn load(self, id: EntryId, word: Word) -> Option<u32> {
-        Some(self.word(id, word)?.load(Ordering::Relaxed))
+        self.word(id, word, |word| word.load(Ordering::Relaxed))
     }
 
     fn store(self, id: EntryId, word: Word, value: u32) {
-        if let Some(word) = self.word(id, word) {
-            word.store(value, Ordering::Relaxed);
-        }
+        self.word(id, word, |word| word.store(value, Ordering::Relaxed));
     }
 
-    fn word(self, id: EntryId, word: Word) -> Option<&'a AtomicU32> {
+    fn word<R>(self, id: EntryId, word: Word, work: impl FnOnce(&AtomicU32) -> R) -> Option<R> {
         if id.is_ipv6() {
-            self.v6.word(id.index(), word.offset::<V6>())
+            self.v6.word(id.index(), word.offset::<V6>(), work)
         } else {
-            self.v4.word(id.index(), word.offset::<V4>())
+            self.v4.word(id.index(), word.offset::<V4>(), work)
         }
     }
 }

@@ -318,9 +318,7 @@ impl Rig {
 fn clear<F: Family>(table: &EntryMapping<F>) {
     for index in 0..table.len() {
         for offset in [offset_of!(Entry<F>, tag), offset_of!(Entry<F>, hint)] {
-            if let Some(word) = table.word(index, offset) {
-                word.store(0, Relaxed);
-            }
+            table.store(index, offset, 0);
         }
     }
 }

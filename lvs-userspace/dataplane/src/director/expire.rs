@@ -16,6 +16,8 @@ impl Director {
         self.marks.follow_interfaces(&self.services);
         self.expire_source_pools();
         self.allocator.reclaim();
+        self.maps.slots.rest();
+        self.broadcasts.close();
         if self.filter.is_stale() {
             self.rebuild_filter();
         }

@@ -8,32 +8,51 @@ use lvs_api::protocol::{Refusal, RefusalKind};
 /// Any port: nothing is sent.
 const DISCARD: u16 = 9;
 
-/// Refuses the broadcast address of a network that the director is in, as `ip_vs_new_dest` does, which asks
-/// for the address' type in the kernel's table of local routes.
-pub(super) fn refuse(address: IpAddr) -> Result<(), Refusal> {
-    match address {
-        IpAddr::V4(address) if is_broadcast(address) => Err(Refusal::new(
-            RefusalKind::Invalid,
-            "the real server's address is the broadcast address of a network",
-        )),
-        _ => Ok(()),
-    }
-}
+/// Asks the kernel, by one socket for many addresses.
+#[derive(Default)]
+pub(super) struct LocalBroadcasts(Option<UdpSocket>);
 
-/// The kernel lets no socket connect to a broadcast address that did not ask for it (`SO_BROADCAST`).
-/// Where it cannot be asked the address counts as a host's.
-fn is_broadcast(address: Ipv4Addr) -> bool {
-    let connected = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
-        .and_then(|socket| socket.connect((address, DISCARD)));
-    connected.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
+impl LocalBroadcasts {
+    /// Refuses the broadcast address of a network that the director is in, as `ip_vs_new_dest` does, which asks
+    /// for the address' type in the kernel's table of local routes.
+    pub(super) fn refuse(&mut self, address: IpAddr) -> Result<(), Refusal> {
+        match address {
+            IpAddr::V4(address) if self.has(address) => Err(Refusal::new(
+                RefusalKind::Invalid,
+                "the real server's address is the broadcast address of a network",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// The kernel lets no socket connect to a broadcast address that did not ask for it (`SO_BROADCAST`).
+    /// Where it cannot be asked the address counts as a host's.
+    fn has(&mut self, address: Ipv4Addr) -> bool {
+        if self.0.is_none() {
+            self.0 = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok();
+        }
+        let connected = self
+            .0
+            .as_ref()
+            .map(|socket| socket.connect((address, DISCARD)));
+        let error = connected.and_then(Result::err);
+        error.is_some_and(|error| error.kind() == ErrorKind::PermissionDenied)
+    }
+
+    /// Closes the socket until it is needed again.
+    pub(super) fn close(&mut self) {
+        self.0 = None;
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::refuse;
+    use super::LocalBroadcasts;
 
     #[test]
     fn the_broadcast_address_of_a_network_is_no_host() {
+        let mut broadcasts = LocalBroadcasts::default();
+        let mut refuse = |address| broadcasts.refuse(address);
         assert!(refuse("127.255.255.255".parse().unwrap()).is_err());
         assert!(refuse("127.0.0.1".parse().unwrap()).is_ok());
         assert!(refuse("192.0.2.1".parse().unwrap()).is_ok());

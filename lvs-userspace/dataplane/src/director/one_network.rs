@@ -4,6 +4,7 @@
 //! drops what it gets. Full NAT brings the replies back.
 
 use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
 use lvs_api::model::{Method, ServerId, ServerSettings, ServiceId};
 use nix::ifaddrs::getifaddrs;
@@ -12,8 +13,16 @@ use tracing::warn;
 
 use super::wanted::Wanted;
 
+/// Time after which this machine's networks are asked for again: many services come in one request.
+const CURRENT: Duration = Duration::from_secs(1);
+
 /// Warns of servers that a service gets now, compared with what it had before.
-pub(super) fn warn_of_new(id: &ServiceId, before: Option<&Wanted>, wanted: &Wanted) {
+pub(super) fn warn_of_new(
+    id: &ServiceId,
+    before: Option<&Wanted>,
+    wanted: &Wanted,
+    own: &mut OwnNetworks,
+) {
     let ServiceId::Address { address, .. } = id else {
         return;
     };
@@ -31,12 +40,12 @@ pub(super) fn warn_of_new(id: &ServiceId, before: Option<&Wanted>, wanted: &Want
     if new.peek().is_none() {
         return;
     }
-    let networks = own_networks();
+    let networks = own.current(Instant::now());
     for (server, _) in new {
         let together = |network: &Network| {
             network.has(address.ip())
                 && network.has(server.address())
-                && !is_own(&networks, server.address())
+                && !is_own(networks, server.address())
         };
         if networks.iter().any(together) {
             warn!(
@@ -45,6 +54,21 @@ pub(super) fn warn_of_new(id: &ServiceId, before: Option<&Wanted>, wanted: &Want
                 server.0
             );
         }
+    }
+}
+
+/// The networks that this machine is in.
+#[derive(Default)]
+pub(super) struct OwnNetworks(Option<(Instant, Vec<Network>)>);
+
+impl OwnNetworks {
+    fn current(&mut self, now: Instant) -> &[Network] {
+        let current = |asked: Instant| now.saturating_duration_since(asked) < CURRENT;
+        if !self.0.as_ref().is_some_and(|(asked, _)| current(*asked)) {
+            self.0 = None;
+        }
+        let (_, networks) = self.0.get_or_insert_with(|| (now, own_networks()));
+        networks
     }
 }
 

@@ -9,8 +9,10 @@ use tokio::sync::watch;
 use super::address_filter::AddressFilter;
 use super::allocator::Allocator;
 use super::filters::Filters;
+use super::local_broadcast::LocalBroadcasts;
 use super::marks::Marks;
 use super::next_hops::NextHops;
+use super::one_network::OwnNetworks;
 use super::publisher::Publisher;
 use super::servers::Servers;
 use super::services::Services;
@@ -37,6 +39,8 @@ pub struct Director {
     pub(super) filters: Filters,
     pub(super) syn_retries: SynRetryCounters,
     pub(super) statistics: Statistics,
+    pub(super) own_networks: OwnNetworks,
+    pub(super) broadcasts: LocalBroadcasts,
     /// Receives servers whose silent clients are to be reset.
     pub(super) resets: Option<mpsc::Sender<u16>>,
 }
@@ -57,6 +61,8 @@ impl Director {
             filters: Filters::new(Arc::clone(&maps)),
             syn_retries: SynRetryCounters::new(Arc::clone(&maps)),
             statistics: Statistics::new(Arc::clone(&maps)),
+            own_networks: OwnNetworks::default(),
+            broadcasts: LocalBroadcasts::default(),
             resets: None,
             maps,
         };

@@ -14,7 +14,7 @@ use super::parts::Director;
 use super::plan::Layout;
 use super::services::{Assigned, Service};
 use super::wanted::{Wanted, canonical};
-use super::{ftp, keys, local_broadcast, one_network, overload};
+use super::{ftp, keys, one_network, overload};
 use crate::address::widen;
 
 impl Director {
@@ -67,7 +67,8 @@ impl Director {
             }
         }
         let before = self.services.get(index).filter(|service| !service.deleted);
-        one_network::warn_of_new(&id, before.map(|service| &service.wanted), &wanted);
+        let before = before.map(|service| &service.wanted);
+        one_network::warn_of_new(&id, before, &wanted, &mut self.own_networks);
         if let Some(service) = self.services.get(index) {
             overload::forget(&self.maps.loads, service, &wanted);
         }
@@ -183,7 +184,7 @@ impl Director {
             let server = if let Some(known) = self.servers.find(service, address) {
                 known
             } else {
-                local_broadcast::refuse(address.ip())?;
+                self.broadcasts.refuse(address.ip())?;
                 let new = self.allocate_server(service, address)?;
                 fresh.push(new);
                 new

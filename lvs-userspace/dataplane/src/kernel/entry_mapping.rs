@@ -12,6 +12,7 @@ use lvs_common::family::Family;
 
 use super::error::KernelError;
 use super::mapping::{Mapping, Plain};
+use super::windows::Windows;
 
 /// An entry in the mapping.
 #[derive(Clone, Copy)]
@@ -36,12 +37,12 @@ impl<F: Family> Way<F> {
 
 /// The entries of a connection table. Whoever reads one while packets may change it compares its tag before
 /// and after.
-pub struct EntryMapping<F: Family>(Mapping<Way<F>>);
+pub struct EntryMapping<F: Family>(Windows<Way<F>>);
 
 impl<F: Family> EntryMapping<F> {
-    pub(super) fn of(map: &MapData, name: &str) -> Result<Self, KernelError> {
+    pub(super) fn of(map: MapData, name: &str) -> Result<Self, KernelError> {
         let () = Way::<F>::PADDED;
-        Mapping::of(map, name).map(Self)
+        Windows::of(map, name).map(Self)
     }
 
     /// As many zeroed entries in memory of this process alone.
@@ -51,7 +52,7 @@ impl<F: Family> EntryMapping<F> {
     /// Panics if the kernel has no memory to map.
     #[cfg(any(test, feature = "testing"))]
     pub fn zeroed(len: u32) -> Self {
-        Self(Mapping::zeroed(len))
+        Self(Windows::zeroed(len))
     }
 
     /// Number of ways.
@@ -61,12 +62,27 @@ impl<F: Family> EntryMapping<F> {
 
     /// True if there is none.
     pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.len() == 0
+    }
+
+    /// Looks through all ways that are not free, in their order, and has memory for those parts only that somebody else
+    /// uses, too, or that are just looked through.
+    pub fn look_through(&self, mut look: impl FnMut(u32, Tag)) {
+        self.0.look_through(|first, part| {
+            for way in 0..part.len() {
+                let word = part.word(way, offset_of!(Entry<F>, tag));
+                let tag = word.map_or(0, |word| word.load(Ordering::Acquire));
+                if !Tag(tag).is_free() {
+                    look(first + way, Tag(tag));
+                }
+            }
+        });
     }
 
     /// A copy of an entry; `None` past the end.
     pub fn read(&self, way: u32) -> Option<Entry<F>> {
-        self.0.read(way).map(|Way(entry)| entry)
+        let entry = self.0.with(way, Mapping::read).flatten();
+        entry.map(|Way(entry)| entry)
     }
 
     /// A copy of a live entry, and its tag afterwards; `None` if none lives there, or another one since the
@@ -82,34 +98,50 @@ impl<F: Family> EntryMapping<F> {
 
     /// Replaces an entry.
     pub fn write(&self, way: u32, entry: Entry<F>) {
-        self.0.write(way, Way(entry));
+        self.0.with(way, |part, way| part.write(way, Way(entry)));
     }
 
     /// Replaces the words of an entry that lie in a range of offsets in bytes, one by one.
     pub fn write_words(&self, way: u32, entry: &Entry<F>, range: Range<usize>) {
-        self.0.write_words(way, &Way(*entry), range);
+        let entry = Way(*entry);
+        self.0
+            .with(way, |part, way| part.write_words(way, &entry, range));
     }
 
-    /// A word of an entry, by its offset in bytes.
-    pub fn word(&self, way: u32, offset: usize) -> Option<&AtomicU32> {
-        self.0.word(way, offset)
+    /// Does something with a word of an entry, by its offset in bytes; `None` past the end.
+    pub fn word<R>(
+        &self,
+        way: u32,
+        offset: usize,
+        work: impl FnOnce(&AtomicU32) -> R,
+    ) -> Option<R> {
+        let done = self
+            .0
+            .with(way, |part, way| part.word(way, offset).map(work));
+        done.flatten()
+    }
+
+    /// Does something with the tag of a way. Who does nothing but look for ways in use costs no memory with it.
+    pub fn look_at_tag<R>(&self, way: u32, work: impl FnOnce(&AtomicU32) -> R) -> Option<R> {
+        let tag = offset_of!(Entry<F>, tag);
+        let done = self
+            .0
+            .glance(way, |part, way| part.word(way, tag).map(work));
+        done.flatten()
     }
 
     fn load(&self, way: u32, offset: usize) -> Option<u32> {
-        Some(self.word(way, offset)?.load(Ordering::Relaxed))
+        self.word(way, offset, |word| word.load(Ordering::Relaxed))
     }
 
     /// Stores a word of an entry, by its offset in bytes.
     pub fn store(&self, way: u32, offset: usize, value: u32) {
-        if let Some(word) = self.word(way, offset) {
-            word.store(value, Ordering::Relaxed);
-        }
+        self.word(way, offset, |word| word.store(value, Ordering::Relaxed));
     }
 
     /// The tag of a way, as it is now.
     pub fn tag(&self, way: u32) -> Option<Tag> {
-        let word = self.word(way, offset_of!(Entry<F>, tag))?;
-        Some(Tag(word.load(Ordering::Acquire)))
+        self.look_at_tag(way, |word| Tag(word.load(Ordering::Acquire)))
     }
 
     /// The tag of a way if a connection or template lives there now.
@@ -119,12 +151,12 @@ impl<F: Family> EntryMapping<F> {
 
     /// Replaces a tag; false if it is no longer the expected one.
     pub fn exchange(&self, way: u32, expected: Tag, new: Tag) -> bool {
-        self.word(way, offset_of!(Entry<F>, tag))
-            .is_some_and(|word| {
-                let exchanged =
-                    word.compare_exchange(expected.0, new.0, Ordering::AcqRel, Ordering::Relaxed);
-                exchanged.is_ok()
-            })
+        let exchanged = self.word(way, offset_of!(Entry<F>, tag), |word| {
+            let exchanged =
+                word.compare_exchange(expected.0, new.0, Ordering::AcqRel, Ordering::Relaxed);
+            exchanged.is_ok()
+        });
+        exchanged.unwrap_or(false)
     }
 
     /// Clock tick of the last packet.

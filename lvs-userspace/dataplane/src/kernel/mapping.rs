@@ -45,22 +45,34 @@ unsafe impl<T: Plain> Sync for Mapping<T> {}
 impl<T: Plain> Mapping<T> {
     /// Maps an array whose values are `T`, or several of them.
     pub(crate) fn of(map: &MapData, name: &str) -> Result<Self, KernelError> {
+        let len = Layout::of::<T>(map, name)?.len;
+        Self::part(map, name, 0..len)
+    }
+
+    /// Number of values of such an array.
+    pub(super) fn length(map: &MapData, name: &str) -> Result<u32, KernelError> {
+        Ok(Layout::of::<T>(map, name)?.len)
+    }
+
+    /// Maps a part of it, which begins with a page.
+    pub(super) fn part(map: &MapData, name: &str, values: Range<u32>) -> Result<Self, KernelError> {
         const { assert!(align_of::<T>() <= 8, "values lie at multiples of 8 bytes") };
-        let info = map
-            .info()
-            .map_err(KernelError::map("cannot ask about", name))?;
-        let value = info.value_size() as usize;
-        let differs = |difference: String| KernelError::Differs {
+        let Layout {
+            stride, per_value, ..
+        } = Layout::of::<T>(map, name)?;
+        let bytes_before = |values: u32| values as usize / per_value * stride;
+        let first = bytes_before(values.start);
+        // The kernel rounds the whole up to pages.
+        let bytes = (bytes_before(values.end) - first).next_multiple_of(page_size());
+        let wrong = || KernelError::Differs {
             path: name.into(),
-            difference,
+            difference: "no entries, or none that begin with a page".to_owned(),
         };
-        if value == 0 || !value.is_multiple_of(size_of::<T>()) {
-            return Err(differs(format!("values of {value} bytes")));
-        }
-        // The kernel rounds values up to 8 bytes and the whole up to pages.
-        let stride = value.next_multiple_of(8);
-        let bytes = (stride * info.max_entries() as usize).next_multiple_of(page_size());
-        let length = NonZeroUsize::new(bytes).ok_or_else(|| differs("no entries".to_owned()))?;
+        let length = NonZeroUsize::new(bytes).ok_or_else(wrong)?;
+        let offset = i64::try_from(first)
+            .ok()
+            .filter(|_| first.is_multiple_of(page_size()))
+            .ok_or_else(wrong)?;
         // SAFETY: a new mapping at an address of the kernel's choice.
         let base = unsafe {
             mmap(
@@ -69,7 +81,7 @@ impl<T: Plain> Mapping<T> {
                 ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
                 MapFlags::MAP_SHARED,
                 map.fd(),
-                0,
+                offset,
             )
         }
         .map_err(|source| KernelError::Mapping {
@@ -80,13 +92,12 @@ impl<T: Plain> Mapping<T> {
         // it is refused, a start takes longer.
         // SAFETY: the range was mapped just now; a child that inherits nothing of it does not touch it.
         let _ = unsafe { madvise(base, bytes, MmapAdvise::MADV_DONTFORK) };
-        let per_value = value / size_of::<T>();
         Ok(Self {
             base: base.cast(),
             bytes,
             stride,
             per_value,
-            len: per_value * info.max_entries() as usize,
+            len: values.len(),
             values: PhantomData,
         })
     }
@@ -195,6 +206,40 @@ impl<T: Plain> Mapping<T> {
         // SAFETY: within the mapping, aligned (only 8-byte values have such offsets), and it lives as
         // long as `self`.
         Some(unsafe { place.cast::<AtomicU64>().byte_add(offset).as_ref() })
+    }
+}
+
+/// How values of a type lie in an array.
+struct Layout {
+    /// From one value of the array to the next, in bytes.
+    stride: usize,
+    /// Values of the type in a value of the array.
+    per_value: usize,
+    /// Values of the type in the array.
+    len: u32,
+}
+
+impl Layout {
+    fn of<T>(map: &MapData, name: &str) -> Result<Self, KernelError> {
+        let info = map
+            .info()
+            .map_err(KernelError::map("cannot ask about", name))?;
+        let value = info.value_size() as usize;
+        if value == 0 || !value.is_multiple_of(size_of::<T>()) {
+            return Err(KernelError::Differs {
+                path: name.into(),
+                difference: format!("values of {value} bytes"),
+            });
+        }
+        let per_value = value / size_of::<T>();
+        let len = u32::try_from(per_value).unwrap_or(u32::MAX);
+        Ok(Self {
+            // The kernel rounds values up to 8 bytes.
+            stride: value.next_multiple_of(8),
+            per_value,
+            // The kernel's arrays are at most 4 GiB.
+            len: len.saturating_mul(info.max_entries()),
+        })
     }
 }
 

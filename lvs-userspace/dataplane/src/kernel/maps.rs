@@ -26,6 +26,7 @@ use super::saved_sync_daemon::SavedSyncDaemon;
 use super::server_loads::ServerLoads;
 use super::trace::LostFrames;
 use super::upper_devices::UpperDevices;
+use super::windows::Windows;
 use super::wire::Wire;
 
 /// Peers that are kept in [`Maps::sending_peers`].
@@ -39,7 +40,7 @@ pub struct Maps {
     pub active_plans: Mapping<u32>,
     pub plans: Mapping<Plan>,
     pub members: Mapping<Member>,
-    pub slots: Mapping<u16>,
+    pub slots: Windows<u16>,
     pub servers: Mapping<Server>,
     pub hops: Mapping<Hop>,
     pub source_pools: Mapping<SourcePool>,
@@ -113,7 +114,7 @@ impl Maps {
             active_plans: Mapping::of(&active_plans, abi::ACTIVE_PLANS)?,
             plans: Mapping::of(&plans, abi::PLANS)?,
             members: mapping(ebpf, abi::MEMBERS)?,
-            slots: mapping(ebpf, abi::SLOTS)?,
+            slots: Windows::of(array(ebpf, abi::SLOTS)?, abi::SLOTS)?,
             servers: mapping(ebpf, abi::SERVERS)?,
             hops: mapping(ebpf, abi::HOPS)?,
             source_pools: mapping(ebpf, abi::SOURCE_POOLS)?,
@@ -226,7 +227,7 @@ fn mapping<T: Plain>(ebpf: &mut Ebpf, name: &'static str) -> Result<Mapping<T>, 
 }
 
 fn entries<F: Family>(ebpf: &mut Ebpf, name: &'static str) -> Result<EntryMapping<F>, KernelError> {
-    EntryMapping::of(&array(ebpf, name)?, name)
+    EntryMapping::of(array(ebpf, name)?, name)
 }
 
 fn array(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, KernelError> {

@@ -34,6 +34,7 @@ mod server_loads;
 mod stage_programs;
 mod trace;
 mod upper_devices;
+mod windows;
 mod wire;
 
 pub use address_bits::AddressBits;
@@ -61,3 +62,4 @@ pub use saved_sync_daemon::SavedSyncDaemon;
 pub use server_loads::ServerLoads;
 pub use trace::LostFrames;
 pub use upper_devices::UpperDevices;
+pub use windows::Windows;

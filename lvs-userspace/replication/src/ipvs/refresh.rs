@@ -133,7 +133,6 @@ impl Refresher {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::Ordering;
 
     use lvs_common::connection::table::{self, New, Place, Store as _, Survey};
     use lvs_common::connection::{Client, Key, Kind, Ports, Record};
@@ -260,8 +259,7 @@ mod tests {
     #[test]
     fn an_entry_that_is_gone_or_was_never_sent_is_not_sent_again() {
         let mut world = World::new(1, 3);
-        let tag = world.entries4.word(world.id.index(), 0).unwrap();
-        tag.store(0, Ordering::Relaxed);
+        world.entries4.store(world.id.index(), 0, 0);
         assert!(!world.after(10, true));
         assert!(Refresher::new(RefreshOptions::OFF, SIZES).is_none());
     }
