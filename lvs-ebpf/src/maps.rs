@@ -2,7 +2,7 @@
 //! names are the ones there.
 //!
 //! Arrays that the daemon reads or writes as memory carry `BPF_F_MMAPABLE`. Sizes of the connection
-//! tables, of the slots and of the fragment table are set when the maps are made.
+//! tables, of the slots, of the fragment table and of what there is for each service are set when the maps are made.
 
 #![allow(
     non_upper_case_globals,
@@ -14,13 +14,13 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use lvs_common::abi::{
     ADDR_FILTER_WORDS, CLIENT_SETS, ClientSet, Config, DEFAULT_FILTER_NODES, DEFAULT_FRAGMENTS,
-    DEFAULT_SLOTS, EVENTS_BYTES, Filter, FilterNode, FilterStats, FragmentKey,
-    HELD_FRAGMENTS_BYTES, Hop, HostAddress, IcmpBudget, Interface, KeyedMark, Load, Locality,
-    LocalityKey, LostKey, MARK_RULE_PLACES, MAX_FILTERS, MAX_HOPS, MAX_INTERFACES, MAX_KEYS,
-    MAX_LOCALITIES, MAX_LOST, MAX_MEMBERS, MAX_NEIGHBOUR_REQUESTS, MAX_OWN_HOSTS, MAX_PLANS,
-    MAX_PROBES, MAX_REASONS, MAX_RULES, MAX_SERVERS, MAX_SERVICES, MAX_SOURCE_POOLS,
-    MAX_TREE_NODES, MAX_UPPER_DEVICES, MarkRule, Member, Plan, ProbeKey, ProbeRoute, Server,
-    ServiceKey, SourcePool, Stats, TreeNode, UpperKey, WAYS,
+    DEFAULT_SERVICES, DEFAULT_SLOTS, EVENTS_BYTES, FILTERS_PER_SERVICE, Filter, FilterNode,
+    FilterStats, FragmentKey, HELD_FRAGMENTS_BYTES, Hop, HostAddress, IcmpBudget, Interface,
+    KeyedMark, Load, Locality, LocalityKey, LostKey, MARK_RULE_PLACES, MAX_HOPS, MAX_INTERFACES,
+    MAX_LOCALITIES, MAX_LOST, MAX_MEMBERS, MAX_NEIGHBOUR_REQUESTS, MAX_OWN_HOSTS, MAX_PROBES,
+    MAX_REASONS, MAX_RULES, MAX_SERVERS, MAX_SOURCE_POOLS, MAX_TREE_NODES, MAX_UPPER_DEVICES,
+    MarkRule, Member, PLANS_PER_SERVICE, Plan, ProbeKey, ProbeRoute, Server, ServiceKey,
+    SourcePool, Stats, TreeNode, UpperKey, WAYS,
 };
 use lvs_common::connection::{Entry, Ports};
 use lvs_common::family::{V4, V6};
@@ -46,12 +46,12 @@ macro_rules! shared {
 shared! {
     config: Config, 1;
     mark_rules: MarkRule, MARK_RULE_PLACES;
-    active_plans: u32, MAX_SERVICES;
-    plans: Plan, MAX_PLANS;
+    active_plans: u32, DEFAULT_SERVICES;
+    plans: Plan, PLANS_PER_SERVICE * DEFAULT_SERVICES;
     members: Member, MAX_MEMBERS;
     slots: u16, DEFAULT_SLOTS;
     tree_nodes: TreeNode, MAX_TREE_NODES;
-    rr_cursors: u32, MAX_SERVICES;
+    rr_cursors: u32, DEFAULT_SERVICES;
     servers: Server, MAX_SERVERS;
     hops: Hop, MAX_HOPS;
     source_pools: SourcePool, MAX_SOURCE_POOLS;
@@ -59,7 +59,7 @@ shared! {
     syn_retries: u32, MAX_SERVERS;
     addr_filter: AddrFilter, 1;
     own_filter: AddrFilter, 1;
-    filters: Filter, MAX_FILTERS;
+    filters: Filter, FILTERS_PER_SERVICE * DEFAULT_SERVICES;
     filter_nodes: FilterNode, DEFAULT_FILTER_NODES;
     clients: ClientSet, CLIENT_SETS;
     connections4: Set<V4>, 65_536;
@@ -67,7 +67,8 @@ shared! {
 }
 
 #[map]
-pub(crate) static services: HashMap<ServiceKey, u32> = HashMap::with_max_entries(MAX_KEYS, 0);
+pub(crate) static services: HashMap<ServiceKey, u32> =
+    HashMap::with_max_entries(DEFAULT_SERVICES, 0);
 
 #[map]
 pub(crate) static own_hosts: HashMap<HostAddress, u32> =
@@ -108,11 +109,11 @@ pub(crate) static server_stats: PerCpuArray<Stats> = PerCpuArray::with_max_entri
 
 #[map]
 pub(crate) static service_stats: PerCpuArray<Stats> =
-    PerCpuArray::with_max_entries(MAX_SERVICES, 0);
+    PerCpuArray::with_max_entries(DEFAULT_SERVICES, 0);
 
 #[map]
 pub(crate) static filter_stats: PerCpuArray<FilterStats> =
-    PerCpuArray::with_max_entries(MAX_SERVICES, 0);
+    PerCpuArray::with_max_entries(DEFAULT_SERVICES, 0);
 
 #[map]
 pub(crate) static verdicts: PerCpuArray<u64> = PerCpuArray::with_max_entries(MAX_REASONS, 0);

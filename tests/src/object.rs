@@ -87,6 +87,7 @@ impl Object {
     fn open(entries: u32) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let options = Options {
+            services: None,
             entries4: Some(entries),
             entries6: Some(entries),
             slots: Some(65_536),

@@ -1,16 +1,16 @@
 //! Sizes of the maps.
 
-/// Virtual services at most.
-pub const MAX_SERVICES: u32 = 16_384;
+/// Virtual services that tables of any size hold at most: a connection has 16 bits for the index of its service.
+pub const MAX_SERVICES: u32 = 65_535;
+/// Virtual services that tables of the default size hold.
+pub const DEFAULT_SERVICES: u32 = 16_384;
 /// Rules that give packets a firewall mark.
 pub const MAX_RULES: u32 = 4_096;
-/// Keys in the hash of services.
-pub const MAX_KEYS: u32 = MAX_SERVICES;
 /// Room for the rules that packets are compared with one by one: those in force, and those that are written
 /// to replace them.
 pub const MARK_RULE_PLACES: u32 = 2 * MAX_RULES;
-/// Plans: each service's own, one more while it is replaced, and some to spare.
-pub const MAX_PLANS: u32 = 3 * MAX_SERVICES;
+/// Plans for each service: its own, one more while it is replaced, and one to spare.
+pub const PLANS_PER_SERVICE: u32 = 3;
 /// Real servers of all services together at most, deleted ones with connections included.
 pub const MAX_SERVERS: u32 = 65_536;
 /// Real servers of one service at most.
@@ -19,8 +19,8 @@ pub const MAX_MEMBERS_PER_SERVICE: u32 = 1_024;
 pub const MAX_MEMBERS: u32 = 3 * MAX_SERVERS;
 /// Room for the tournament trees of all plans: a node for seven members, and what each tree has more.
 pub const MAX_TREE_NODES: u32 = MAX_MEMBERS / 4;
-/// Filters: one for each service, and one more while it is replaced.
-pub const MAX_FILTERS: u32 = 2 * MAX_SERVICES;
+/// Filters for each service: its own, and one more while it is replaced.
+pub const FILTERS_PER_SERVICE: u32 = 2;
 /// Default room for the lists of all filters, in elements of 24 bytes.
 pub const DEFAULT_FILTER_NODES: u32 = 512 * 1024;
 /// Next hops at most.

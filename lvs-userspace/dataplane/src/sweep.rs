@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::mem::offset_of;
 
-use lvs_common::abi::{MAX_SERVICES, Mac};
+use lvs_common::abi::Mac;
 use lvs_common::connection::table::{by_number, remove};
 use lvs_common::connection::{Client, Entry, Kind, Tag};
 use lvs_common::family::Family;
@@ -95,7 +95,7 @@ impl Sweeper {
         let before = std::mem::take(&mut self.suspects);
         let mut expiring = std::mem::take(&mut self.expiring);
         self.holdings.clear();
-        self.holdings.resize(MAX_SERVICES as usize, 0);
+        self.holdings.resize(usize::from(u16::MAX) + 1, 0);
         self.client_macs.clear();
         self.last_mac = [0; 6];
         table.look_through(|way, found| {

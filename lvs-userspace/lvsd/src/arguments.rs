@@ -163,6 +163,13 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "USER[:GROUP]")]
     pub(crate) check_user: Option<String>,
 
+    /// Virtual services that there is room for [default: 16384]
+    ///
+    /// Each takes about a kilobyte of the kernel's memory, and more on machines with many CPUs. A data path that is taken
+    /// over keeps its sizes, see --reset.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(16..=65_535))]
+    pub(crate) services: Option<u32>,
+
     /// Entries of the IPv4 connection table, 64 bytes each [default: 524288]
     ///
     /// A connection takes one entry, a NAT connection two. At 45 % of the entries in use one new

@@ -316,6 +316,7 @@ fn filter(arguments: &Arguments) -> EnvFilter {
 
 fn options(arguments: &Arguments) -> Options {
     Options {
+        services: arguments.services,
         entries4: arguments.table4,
         entries6: arguments.table6,
         slots: arguments.slots,

@@ -6,6 +6,7 @@ use lvs_tests::lab::{Arms, Lab, available};
 use nix::mount::{MntFlags, umount2};
 
 const OPTIONS: Options = Options {
+    services: None,
     entries4: Some(64),
     entries6: Some(64),
     slots: Some(1_024),

@@ -287,3 +287,33 @@ fn an_override_that_cannot_be_kept_is_refused_unless_it_is_volatile() {
         .unwrap();
     daemon.becomes("10.2.0.12:80 5");
 }
+
+#[test]
+fn an_option_gives_room_for_more_virtual_services() {
+    let Some(lab) = Lab::for_story(Arms::Two, "") else {
+        return;
+    };
+    let director = &lab.director;
+    director.stop().unwrap();
+    let services = 17_000_u32;
+    let lines: String = (0..services)
+        .map(|number| format!("-A -u 10.9.{}.{}:53 -s rr\n", number / 250, number % 250))
+        .collect();
+    let file = lab.folder().join("rules");
+    fs::write(&file, lines).unwrap();
+    let file = file.to_string_lossy();
+    let refused = director.start_with(&["--config", &file, "--reset"]);
+    let refused = format!("{:#}", refused.unwrap_err());
+    assert!(refused.contains("see --services"), "{refused}");
+    director
+        .start_with(&["--config", &file, "--services=17000", "--reset"])
+        .unwrap();
+    let count = |text: &str| text.lines().filter(|line| line.starts_with("-A")).count();
+    assert_eq!(count(&director.lvsadm("-Sn").unwrap()), 17_000);
+    let output = director.try_lvsadm("-A -u 10.8.0.1:53").unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{said}");
+    // The next lvsd takes over what there is.
+    director.restart().unwrap();
+    assert_eq!(count(&director.lvsadm("-Sn").unwrap()), 17_000);
+}

@@ -89,9 +89,9 @@ impl MapKind {
     /// Contents of the map, in the words of a refusal.
     const fn contents(self) -> &'static str {
         match self {
-            Self::Services => "virtual services",
+            Self::Services => "virtual services (see --services)",
             Self::Servers | Self::Members => "real servers",
-            Self::Plans => "services",
+            Self::Plans => "services (see --services)",
             Self::Slots => "scheduling tables (see --slots)",
             Self::Hops => "next hops",
             Self::SourcePools => "source addresses",

@@ -88,6 +88,12 @@ impl Director {
 
     /// Makes the tables hold exactly what a configuration says, one service after the other.
     pub fn configure(&mut self, configuration: &Configuration) -> Result<(), Refusal> {
+        let room = self.maps.active_plans.len();
+        if configuration.services.len() > room as usize {
+            return Err(Refusal::no_room(format!(
+                "there is room for {room} virtual services (see --services)"
+            )));
+        }
         if let Some(timeouts) = configuration.timeouts {
             timeouts::set(&self.maps.config, timeouts)?;
         }

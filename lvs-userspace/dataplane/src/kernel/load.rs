@@ -8,8 +8,8 @@ use aya::programs::{Program, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use aya_obj::Object;
 use lvs_common::abi::{
-    self, ABI_VERSION, Config, DEFAULT_FILTER_NODES, DEFAULT_FRAGMENTS, DEFAULT_SLOTS, Sync,
-    TraceOffsets, WAYS,
+    self, ABI_VERSION, Config, DEFAULT_FILTER_NODES, DEFAULT_FRAGMENTS, DEFAULT_SERVICES,
+    DEFAULT_SLOTS, FILTERS_PER_SERVICE, MAX_SERVICES, PLANS_PER_SERVICE, Sync, TraceOffsets, WAYS,
 };
 use lvs_common::connection::Protocol;
 use tracing::{debug, info, warn};
@@ -38,6 +38,8 @@ pub const DEFAULT_ENTRIES6: u32 = 128 * 1024;
 /// Options of a data path. Sizes have defaults; a data path that is adopted keeps its own.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
+    /// Virtual services.
+    pub services: Option<u32>,
     /// Entries of the IPv4 connection table.
     pub entries4: Option<u32>,
     /// Entries of the IPv6 connection table.
@@ -63,6 +65,7 @@ pub struct Options {
 /// Sizes of the maps that options size, in map entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Sizes {
+    services: u32,
     sets4: u32,
     sets6: u32,
     slots: u32,
@@ -78,7 +81,9 @@ impl Sizes {
             .map_or(1, |map| (map.value_size() / 2).max(1));
         let sets =
             |entries: Option<u32>, default: u32| entries.unwrap_or(default).div_ceil(WAYS).max(1);
+        let services = options.services.unwrap_or(DEFAULT_SERVICES);
         Self {
+            services: services.clamp(1, MAX_SERVICES),
             sets4: sets(options.entries4, DEFAULT_ENTRIES4),
             sets6: sets(options.entries6, DEFAULT_ENTRIES6),
             slots: options
@@ -94,6 +99,11 @@ impl Sizes {
     /// Warns of sizes asked for that are not those of the tables found.
     fn warn_of_difference(self, wanted: Self, options: &Options) {
         for (what, asked, same) in [
+            (
+                "virtual services",
+                options.services,
+                self.services == wanted.services,
+            ),
             (
                 "entries in the IPv4 table",
                 options.entries4,
@@ -122,8 +132,16 @@ impl Sizes {
         }
     }
 
-    fn by_name(self) -> [(&'static str, u32); 5] {
+    fn by_name(self) -> [(&'static str, u32); 12] {
+        let services = self.services;
         [
+            (abi::SERVICES, services),
+            (abi::ACTIVE_PLANS, services),
+            (abi::PLANS, PLANS_PER_SERVICE * services),
+            (abi::RR_CURSORS, services),
+            (abi::FILTERS, FILTERS_PER_SERVICE * services),
+            (abi::SERVICE_STATS, services),
+            (abi::FILTER_STATS, services),
             (abi::CONNECTIONS4, self.sets4),
             (abi::CONNECTIONS6, self.sets6),
             (abi::SLOTS, self.slots),
@@ -180,7 +198,7 @@ impl DataPath {
         let pins = Some((&directory, &object));
         let loaded = load(OBJECT, &config, sizes, pins, options.local_clients);
         let loaded = loaded.and_then(|mut ebpf| {
-            let maps = Maps::take(&mut ebpf, &directory, config.secrets)?;
+            let maps = Maps::take(&mut ebpf, &directory, config.secrets, sizes.services)?;
             let keys = ServiceKeys::take(&mut ebpf)?;
             let stages = StagePrograms::take(&mut ebpf, &directory)?;
             Ok((ebpf, maps, keys, stages))
@@ -275,6 +293,7 @@ fn find(directory: &Directory, object: &Object) -> Result<Option<(Config, Sizes)
     let config = Mapping::<Config>::of(&map, abi::CONFIG)?;
     let size = |name| -> Result<u32, KernelError> { Ok(pinned(directory, name)?.max_entries()) };
     let sizes = Sizes {
+        services: size(abi::ACTIVE_PLANS)?,
         sets4: size(abi::CONNECTIONS4)?,
         sets6: size(abi::CONNECTIONS6)?,
         slots: size(abi::SLOTS)?,
@@ -351,6 +370,7 @@ pub(super) fn load_bench(path: &DataPath) -> Result<Ebpf, KernelError> {
     let size =
         |name| -> Result<u32, KernelError> { Ok(pinned(&path.directory, name)?.max_entries()) };
     let sizes = Sizes {
+        services: size(abi::ACTIVE_PLANS)?,
         sets4: size(abi::CONNECTIONS4)?,
         sets6: size(abi::CONNECTIONS6)?,
         slots: size(abi::SLOTS)?,

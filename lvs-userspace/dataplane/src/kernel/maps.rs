@@ -4,7 +4,7 @@ use aya::maps::{HashMap, Map, MapData, PerCpuArray};
 use aya::{Ebpf, Pod};
 use lvs_common::abi::{
     self, Config, Filter, FilterNode, FilterStats, Hop, KeyedMark, MAX_REASONS, MAX_SERVERS,
-    MAX_SERVICES, MarkRule, Member, Plan, Server, ServiceKey, SourcePool, Stats,
+    MarkRule, Member, Plan, Server, ServiceKey, SourcePool, Stats,
 };
 use lvs_common::family::{Family, V4, V6};
 
@@ -75,21 +75,21 @@ pub struct Maps {
 }
 
 impl Maps {
-    /// `secrets` are those of the tables' hash.
+    /// `secrets` are those of the tables' hash; `services` there is room for.
     pub(super) fn take(
         ebpf: &mut Ebpf,
         directory: &Directory,
         secrets: [u64; 16],
+        services: u32,
     ) -> Result<Self, KernelError> {
         // Made here and not by the object: the program has no use for them.
         let server_bases: MapData = own_map::<Wire<Stats>>(directory, "server_bases", MAX_SERVERS)?;
-        let service_bases: MapData =
-            own_map::<Wire<Stats>>(directory, "service_bases", MAX_SERVICES)?;
+        let service_bases: MapData = own_map::<Wire<Stats>>(directory, "service_bases", services)?;
         let sync_daemons: MapData = own_map::<Wire<SavedSyncDaemon>>(directory, "sync_daemons", 2)?;
         let sending_peers: MapData = own_map::<u64>(directory, "sending_peers", SENDING_PEERS)?;
         let not_sent: MapData = own_map::<u64>(directory, "not_sent", MAX_REASONS)?;
         let filter_bases: MapData =
-            own_map::<Wire<FilterStats>>(directory, "filter_bases", MAX_SERVICES)?;
+            own_map::<Wire<FilterStats>>(directory, "filter_bases", services)?;
         let active_plans = array(ebpf, abi::ACTIVE_PLANS)?;
         let plans = array(ebpf, abi::PLANS)?;
         let filters = array(ebpf, abi::FILTERS)?;
