@@ -82,7 +82,7 @@ fn lvsd_configures_the_services_that_ldirectord_configures() {
     let (mut out, mut complaints) = (Vec::new(), Vec::new());
     let code = lint::run(
         &path,
-        false,
+        lint::Options::default(),
         &|_| Default::default(),
         &mut out,
         &mut complaints,

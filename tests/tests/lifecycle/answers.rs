@@ -295,10 +295,11 @@ fn an_option_gives_room_for_more_virtual_services() {
     };
     let director = &lab.director;
     director.stop().unwrap();
-    let services = 17_000_u32;
-    let lines: String = (0..services)
-        .map(|number| format!("-A -u 10.9.{}.{}:53 -s rr\n", number / 250, number % 250))
-        .collect();
+    let mut lines = String::new();
+    for number in 0..17_000 {
+        let (high, low) = (number / 250, number % 250);
+        let _ = writeln!(lines, "-A -u 10.9.{high}.{low}:53 -s rr");
+    }
     let file = lab.folder().join("rules");
     fs::write(&file, lines).unwrap();
     let file = file.to_string_lossy();
