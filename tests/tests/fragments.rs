@@ -15,6 +15,8 @@ use tokio::runtime::Builder;
 
 /// Port of the services.
 const PORT: u16 = 80;
+/// Bytes of an Ethernet header.
+const ETHERNET: usize = 14;
 
 /// A service by each method, over both families.
 fn lines(methods: &[Method]) -> String {
@@ -45,41 +47,52 @@ fn verdict(lab: &Lab, name: &str) -> u64 {
         .unwrap()
 }
 
-/// A socket of the client, and the frames by which a datagram of it comes to a service in two fragments.
-fn in_two(lab: &Lab, to: IpAddr, identification: u32) -> (UdpSocket, [Vec<u8>; 2]) {
-    let family = if to.is_ipv4() {
+const fn family(of: IpAddr) -> Family {
+    if of.is_ipv4() {
         Family::Ipv4
     } else {
         Family::Ipv6
-    };
-    let from = client(family);
-    let socket = lab
-        .namespace(Host::Client)
-        .enter(|| UdpSocket::bind(SocketAddr::new(from, 0)))
+    }
+}
+
+/// A socket of the client, to talk with this address.
+fn socket(lab: &Lab, to: IpAddr) -> UdpSocket {
+    lab.namespace(Host::Client)
+        .enter(|| UdpSocket::bind(SocketAddr::new(client(family(to)), 0)))
         .unwrap()
-        .unwrap();
+        .unwrap()
+}
+
+/// A socket of the client, and the frames by which a datagram of it comes to a service in two fragments.
+fn in_two(lab: &Lab, to: IpAddr, identification: u32) -> (UdpSocket, [Vec<u8>; 2]) {
+    let socket = socket(lab, to);
     let port = socket.local_addr().unwrap().port();
-    let interface = lab.director.interfaces()[0];
-    let octets = lab.director.mac(interface);
-    let octets = octets
-        .split(':')
-        .map(|octet| u8::from_str_radix(octet, 16).unwrap());
     let content = Content::Udp {
         ports: [port, PORT],
         checksum: true,
         data: vec![b'x'; 2_000],
     };
+    (socket, two_frames(lab, to, identification, &content))
+}
+
+/// The frames by which this comes from the client to a service, in two fragments.
+fn two_frames(lab: &Lab, to: IpAddr, identification: u32, content: &Content) -> [Vec<u8>; 2] {
+    let interface = lab.director.interfaces()[0];
+    let octets = lab.director.mac(interface);
+    let octets = octets
+        .split(':')
+        .map(|octet| u8::from_str_radix(octet, 16).unwrap());
     let part = |offset, length| {
         let packet = Packet {
             to: octets.clone().collect::<Vec<_>>().try_into().unwrap(),
             from: [2, 0, 0, 0, 0, 0xc],
             identification,
             fragment: Some(Fragment { offset, length }),
-            ..Packet::new(from, to, content.clone())
+            ..Packet::new(client(family(to)), to, content.clone())
         };
         packet.frame()
     };
-    (socket, [part(0, Some(1_400)), part(1_400, None)])
+    [part(0, Some(1_000)), part(1_000, None)]
 }
 
 /// Sends frames from the client's interface, one after the other.
@@ -146,6 +159,44 @@ fn a_later_fragment_may_come_first_behind_the_driver() {
         return;
     };
     expect_in_any_order(&lab, &methods);
+}
+
+/// The error is about a server's datagram to the client, of which it quotes enough to need two fragments.
+#[test]
+fn a_later_fragment_of_an_icmp_error_may_come_first() {
+    let methods = [Method::Direct, Method::Nat];
+    let Some(lab) = lab(Arms::Container, "tc (", &methods) else {
+        return;
+    };
+    for (number, (family, method)) in (0x5000..).zip(pairs(FAMILIES, methods)) {
+        let to = virtual_address(family, method);
+        let socket = socket(&lab, to);
+        socket.send_to(b"hello", (to, PORT)).unwrap();
+        answer(&socket).expect("an answer");
+        let ports = [PORT, socket.local_addr().unwrap().port()];
+        let sent = Content::Udp {
+            ports,
+            checksum: true,
+            data: vec![b'x'; 1_300],
+        };
+        let quoted = Packet::new(to, client(family), sent).frame();
+        let (kind, code) = match family {
+            Family::Ipv4 => (3, 4),
+            Family::Ipv6 => (2, 0),
+        };
+        let error = Content::Icmp {
+            kind,
+            code,
+            rest: 1_400,
+            data: quoted[ETHERNET..].to_vec(),
+        };
+        let [first, second] = two_frames(&lab, to, number, &error);
+        let before = ["forward-icmp", "hold-fragment"].map(|name| verdict(&lab, name));
+        send(&lab, &[&second, &first]);
+        let both = || verdict(&lab, "forward-icmp") == before[0] + 2;
+        assert!(eventually(Duration::from_secs(20), both), "{to}");
+        assert_eq!(verdict(&lab, "hold-fragment"), before[1] + 1, "{to}");
+    }
 }
 
 /// Asks with datagrams that fill the client's link and may be fragmented.

@@ -1,9 +1,11 @@
 //! Fragments of ICMP errors: the first one has the packet that the error is about, and with it the connection. The
 //! later ones follow it by the number of that connection's entry.
 //!
-//! Errors are 576 bytes long at most over IPv4, 1,280 over IPv6, so that few are ever in fragments. A later fragment that
-//! comes before the first one is the kernel's.
+//! Errors are 576 bytes long at most over IPv4, 1,280 over IPv6, so that few are ever in fragments. A later fragment to
+//! a virtual address that comes before the first one is held like those of other packets; to a client nothing tells it
+//! from what is merely routed here, and it is the kernel's.
 
+use super::addr_filter::matches_filter;
 use super::context::{Rewrite, Route, Source};
 use super::find::is_expired;
 use super::stage::Stage;
@@ -20,12 +22,24 @@ use crate::verdict::{Reason, Verdict};
 pub(super) const TO_CLIENT: u32 = 1 << 31;
 /// Bit of that word: they come from the source that the server sees in the client's place.
 pub(super) const FROM_TRANSLATED: u32 = 1 << 30;
+/// Bit of that word: the first fragment belongs to a connection. Without it, it was waited for in vain, or it is not the
+/// director's.
+const RELATED: u32 = 1 << 29;
 
 /// Keeps the connection of a first fragment for the later ones. Its entry is the one in [`Work::number`].
 #[inline(always)]
 pub(super) fn remember<F: Network, T: Tables>(tables: T, work: &Work<F>, bits: u32) {
     if work.forward.datagram.part == Part::First {
-        keep(tables, work, work.number | bits);
+        keep(tables, work, work.number | bits | RELATED);
+    }
+}
+
+/// Has the later fragments of a packet that is the kernel's not wait for the first one, which this is.
+#[inline(always)]
+pub(super) fn disown<F: Network, T: Tables>(tables: T, work: &Work<F>) {
+    let datagram = &work.forward.datagram;
+    if datagram.part == Part::First && matches_filter(tables, &F::widen(datagram.destination)) {
+        keep(tables, work, 0);
     }
 }
 
@@ -40,7 +54,7 @@ fn keep<F: Network, T: Tables>(tables: T, work: &Work<F>, word: u32) {
     tables.remember(&Aligned(work.forward.datagram.fragment_key()).0, ports);
 }
 
-/// Sends a later fragment after its first one; everything else is the kernel's.
+/// Sends a later fragment after its first one, or has it wait for that; everything else is the kernel's.
 #[inline(never)]
 pub(super) fn icmp_fragment<F: Network, T: Tables + Store<F>>(
     tables: T,
@@ -55,9 +69,16 @@ fn follow<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> Op
     if work.forward.ethernet.is_for_group() {
         return None;
     }
-    let kept = tables.recall(&Aligned(work.forward.datagram.fragment_key()).0)?;
+    let Some(kept) = tables.recall(&Aligned(work.forward.datagram.fragment_key()).0) else {
+        let to_virtual = matches_filter(tables, &F::widen(work.forward.datagram.destination));
+        return to_virtual.then(|| work.end(Verdict::HOLD));
+    };
     let word = u32::from_be_bytes(kept.to_bytes());
-    let slot = table::by_number::<F, T>(tables, word & !(TO_CLIENT | FROM_TRANSLATED))?;
+    if word & RELATED == 0 {
+        return None;
+    }
+    let number = word & !(TO_CLIENT | FROM_TRANSLATED | RELATED);
+    let slot = table::by_number::<F, T>(tables, number)?;
     let record = slot.set.record(slot.way);
     work.key = slot.set.key(slot.way);
     work.number = slot.number;

@@ -31,7 +31,10 @@ pub(super) fn related_icmp<F: Network, P: Packet, T: Tables + Store<F>>(
     work: &mut Work<F>,
 ) -> Stage {
     work.verdict = Verdict::pass(Reason::IcmpOther);
-    relay(packet, tables, work).unwrap_or(Stage::Ended)
+    relay(packet, tables, work).unwrap_or_else(|| {
+        icmp_fragment::disown(tables, work);
+        Stage::Ended
+    })
 }
 
 #[inline(always)]

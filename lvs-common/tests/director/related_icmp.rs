@@ -1,11 +1,14 @@
 //! ICMP errors about connections follow them, in both directions.
 
 use lvs_common::abi::{Method, Pick};
-use lvs_common::connection::Protocol;
-use lvs_common::verdict::{Action, Reason};
+use lvs_common::connection::{Ports, Protocol};
+use lvs_common::forward::stages;
+use lvs_common::verdict::{Action, Reason, Verdict};
 
 use super::frames::{Draft, SYN, at};
 use super::memory::Director;
+use super::packet::Frame;
+use super::stale_workspace;
 
 const CLIENT: [&str; 2] = ["198.51.100.7:40000", "[2001:db8:c::7]:40000"];
 const VIRTUAL: [&str; 2] = ["192.0.2.1:80", "[2001:db8:1::1]:80"];
@@ -217,32 +220,60 @@ fn fragments_of_an_error_follow_the_first_one_to_the_client() {
     }
 }
 
+/// The verdict on a fragment, and whether it was held. The kernel gets what passes as it came.
+fn handled(director: &Director, piece: &Draft) -> (Verdict, bool) {
+    let mut frame = Frame::new(&piece.frame());
+    frame.holder = Some(0);
+    let verdict = stages(&mut frame, director, &mut stale_workspace::stale());
+    (verdict, frame.holder == Some(1))
+}
+
 #[test]
-fn a_fragment_whose_first_one_is_not_known_is_the_kernels() {
+fn a_fragment_of_an_error_that_comes_before_the_first_one_waits_for_it() {
     for family in 0..2 {
         let director = connected(Protocol::Tcp, family, Method::Nat);
         let about = quoted(Protocol::Tcp, VIRTUAL[family], CLIENT[family]);
         let error = long(ROUTER[family], VIRTUAL[family], TOO_BIG[family], about);
-        let [first, second, third] = pieces(&error);
-        let passed = |piece: &Draft| {
-            let (verdict, after) = director.handle(&piece.frame());
+        let [first, second, _] = pieces(&error);
+        let (verdict, held) = handled(&director, &second);
+        assert_eq!(verdict.reason(), Some(Reason::FragmentHeld));
+        assert!(held);
+        assert!(handled(&director, &first).0.is_forwarded());
+        let (verdict, held) = handled(&director, &second);
+        assert_eq!(verdict.reason(), Some(Reason::IcmpToServer));
+        assert!(!held);
+    }
+}
+
+#[test]
+fn a_fragment_whose_first_one_is_the_kernels_or_does_not_come_is_the_kernels() {
+    for family in 0..2 {
+        let director = connected(Protocol::Tcp, family, Method::Nat);
+        let passed = |director: &Director, piece: &Draft| {
+            let (verdict, held) = handled(director, piece);
             assert_eq!(
-                (verdict.action(), verdict.reason()),
-                (Action::Pass, Some(Reason::IcmpOther))
+                (verdict.action(), verdict.reason(), held),
+                (Action::Pass, Some(Reason::IcmpOther), false)
             );
-            assert_eq!(after, piece.frame());
         };
-        passed(&second);
-        director.handle(&first.frame());
-        // Of another packet, and of one that is no error.
-        passed(&second.with(|piece| piece.identification ^= 1));
         let echo = ([8, 128][family], 0, 1);
         for piece in pieces(&long(CLIENT[family], VIRTUAL[family], echo, Vec::new())) {
-            passed(&piece.with(|piece| piece.identification ^= 2));
+            passed(&director, &piece);
         }
+        // What is merely routed here does not wait.
+        let [_, second, _] = pieces(&long(VIRTUAL[family], CLIENT[family], echo, Vec::new()));
+        passed(&director, &second);
+        let about = quoted(Protocol::Tcp, VIRTUAL[family], CLIENT[family]);
+        let error = long(ROUTER[family], VIRTUAL[family], TOO_BIG[family], about);
+        let [first, second, third] =
+            pieces(&error).map(|piece| piece.with(|piece| piece.identification ^= 2));
+        handled(&director, &first);
         // Its connection is over.
         director.pass_time(1_000);
-        passed(&third);
+        passed(&director, &third);
+        // The daemon waited in vain.
+        director.forget_fragments(Ports::default());
+        passed(&director, &second);
     }
 }
 
