@@ -105,6 +105,16 @@ impl Directory {
         Ok(())
     }
 
+    /// Gives a pin another name, in place of what has that; that it is not there is fine.
+    pub(super) fn rename(&self, name: &str, new: &str) -> Result<(), KernelError> {
+        let from = self.pin(name);
+        if !from.exists() {
+            return Ok(());
+        }
+        self.unpin(new)?;
+        fs::rename(&from, self.pin(new)).map_err(KernelError::file("cannot rename", from))
+    }
+
     /// Removes one pin; that it is not there is fine.
     pub(super) fn unpin(&self, name: &str) -> Result<(), KernelError> {
         let path = self.pin(name);

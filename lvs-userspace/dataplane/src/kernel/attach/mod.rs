@@ -11,7 +11,7 @@ mod xdp;
 use nix::net::if_::if_nametoindex;
 use tracing::info;
 
-use self::link::interface_name;
+use self::link::{interface_name, pin_name};
 pub(super) use self::tc::attach_for_now;
 use super::bpffs::{FILTER, TCX_LINK, XDP_LINK};
 use super::error::KernelError;
@@ -46,6 +46,15 @@ impl DataPath {
         }
         if !tc {
             self.detach_tc(interface)?;
+        }
+        Ok(())
+    }
+
+    /// Follows an interface to its new name: the programs stay attached.
+    pub fn rename(&self, interface: &str, new: &str) -> Result<(), KernelError> {
+        for prefix in [XDP_LINK, TCX_LINK, FILTER] {
+            let (from, to) = (pin_name(prefix, interface), pin_name(prefix, new));
+            self.directory.rename(&from, &to)?;
         }
         Ok(())
     }

@@ -42,8 +42,10 @@ impl DataPath {
             adopted.and_then(|link| SchedClassifierLink::try_from(FdLink::from(link)).ok());
         let program = classifier(&mut self.ebpf, kind)?;
         if let Some(link) = adopted
-            && program.attach_to_link(link).is_ok()
+            && let Ok(link) = program.attach_to_link(link)
         {
+            // The pin alone is to hold it: else the program would stay attached when that goes.
+            drop(program.take_link(link));
             info!("replaced the program behind {interface}");
             return Ok(());
         }

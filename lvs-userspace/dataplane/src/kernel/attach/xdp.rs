@@ -29,9 +29,12 @@ impl DataPath {
         let adoptable = pin.exists() && linked_interface(&pin).is_ok_and(|linked| linked == index);
         let adopted = adoptable.then(|| PinnedLink::from_pin(&pin).ok()).flatten();
         let adopted = adopted.and_then(|link| XdpLink::try_from(FdLink::from(link)).ok());
+        let program = self.program()?;
         if let Some(link) = adopted
-            && self.program()?.attach_to_link(link).is_ok()
+            && let Ok(link) = program.attach_to_link(link)
         {
+            // The pin alone is to hold it: else the program would stay attached when that goes.
+            drop(program.take_link(link));
             info!("replaced the program on {interface}");
             return Ok(());
         }
