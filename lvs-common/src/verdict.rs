@@ -300,7 +300,7 @@ reasons! {
         "in a multicast or broadcast frame: not balanced, as IPVS leaves such packets alone";
     /// No way to a client (NAT).
     NoRouteToClient = 42, "drop-no-route",
-        "for NAT, and the kernel's routes do not lead to the client";
+        "for NAT, and the kernel's routes do not lead to the client, or only inside other packets (encap)";
     /// The next hop to a client (NAT) has no known MAC address.
     ClientUnresolved = 43, "drop-client-unresolved",
         "a reply, and the Ethernet address of the client (or its router) is being asked for";
@@ -327,10 +327,10 @@ reasons! {
     ClientOpen = 51, "drop-client-open", "begins a connection, but its client has as many open as the service allows";
     /// Its client sends too many packets.
     ClientSending = 52, "drop-client-packets", "its client reached the service's limit of packets per second";
-    /// Forwarded or answered by the XDP program, and dropped by the kernel behind it. Each stands for a packet that has
+    /// Forwarded or answered by the program, and dropped by the kernel behind it. Each stands for a packet that has
     /// another verdict, too.
     NotSent = 53, "not-sent",
-        "forwarded or answered, but not sent: the kernel dropped the frame behind XDP (see --status)";
+        "forwarded or answered, but not sent: the kernel dropped the frame (see --status)";
     /// Turned into a reset of the server's side.
     ServerReset = 54, "forward-reset",
         "forwarded as a reset: its real server is down, and may be alive; counted once more when its client is answered";

@@ -128,6 +128,12 @@ pub fn lost_exception(context: RawTracePointContext) {
     trace::exception(&context);
 }
 
+/// Counts packets behind drivers that were not sent.
+#[raw_tracepoint(tracepoint = "kfree_skb")]
+pub fn lost_buffer(context: RawTracePointContext) {
+    trace::buffer(&context);
+}
+
 /// Decides what an IPv4 socket on the director connects to.
 #[cgroup_sock_addr(connect4)]
 pub fn local_connect4(context: SockAddrContext) -> i32 {

@@ -69,6 +69,13 @@ impl Skb {
         unsafe { ptr::write_volatile(&raw mut (*self.0).cb[0], u32::from(without)) };
     }
 
+    /// Marks the packet as one that the director sends, for [`crate::trace`].
+    #[inline(always)]
+    pub(crate) fn set_sent(&mut self, mark: u32) {
+        // SAFETY: as in `field`; the kernel has no use for the word.
+        unsafe { ptr::write_volatile(&raw mut (*self.0).tc_index, mark) };
+    }
+
     #[inline(always)]
     pub(crate) fn is_ipv6(&self) -> bool {
         field!(self, protocol) == u32::from(lvs_common::wire::ETHERTYPE_IPV6.to_be())

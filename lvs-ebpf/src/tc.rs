@@ -24,6 +24,7 @@ use crate::act::workspace;
 use crate::frame::Frame;
 use crate::skb::Skb;
 use crate::tables::Kernel;
+use crate::trace;
 
 /// The programs of the stages, as `split::xdp_stages`.
 #[map]
@@ -35,7 +36,7 @@ pub(crate) fn director(context: &TcContext) -> i32 {
     let mut packet = Frame::<Skb>::new(context);
     let packets = packet.packets();
     match plainly(&mut packet, Kernel, workspace) {
-        Ok(verdict) => act(&packet, verdict, packets),
+        Ok(verdict) => act(&mut packet, verdict, packets),
         Err(version) => {
             packet.context.set_without_link(false);
             call(
@@ -80,14 +81,14 @@ where
         return TC_ACT_SHOT;
     };
     match stages_of::<F, _, _>(&mut packet, Kernel, work) {
-        Ok(verdict) => act(&packet, verdict, packets),
+        Ok(verdict) => act(&mut packet, verdict, packets),
         Err(OtherFamily) => next.map_or(TC_ACT_SHOT, |program| call(context, program)),
     }
 }
 
 /// Counts a verdict and returns the TC action. What is not the director's goes to the next program.
 #[inline(always)]
-fn act(packet: &Frame<Skb>, verdict: Verdict, packets: u32) -> i32 {
+fn act(packet: &mut Frame<Skb>, verdict: Verdict, packets: u32) -> i32 {
     Kernel::count(verdict.counter(), packets);
     let interface = match verdict.action() {
         Action::Pass => return TC_ACT_UNSPEC,
@@ -95,10 +96,12 @@ fn act(packet: &Frame<Skb>, verdict: Verdict, packets: u32) -> i32 {
         Action::Transmit => packet.interface(),
         Action::Redirect { interface } => interface,
         Action::Neighbour { interface } => {
+            packet.context.set_sent(trace::sent());
             // SAFETY: without a next hop the helper asks the routes, and reads nothing; it returns a TC action.
             return unsafe { bpf_redirect_neigh(interface, ptr::null_mut(), 0, 0) as i32 };
         }
     };
+    packet.context.set_sent(trace::sent());
     // SAFETY: a helper without pointers; it returns a TC action.
     unsafe { bpf_redirect(interface, 0) as i32 }
 }

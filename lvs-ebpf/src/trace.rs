@@ -1,5 +1,5 @@
-//! Counts the frames that an XDP program handed over and that nobody sent: the kernel drops them after the
-//! program is over, and tells its tracepoints alone.
+//! Counts the frames that a program handed over and that nobody sent: the kernel drops them after the program is
+//! over, and tells its tracepoints alone.
 
 use aya_ebpf::helpers::bpf_probe_read_kernel;
 use aya_ebpf::programs::RawTracePointContext;
@@ -16,6 +16,12 @@ static TRACE: TraceOffsets = TraceOffsets {
     namespace: u32::MAX,
     number: u32::MAX,
     own: u32::MAX,
+    mark: u32::MAX,
+    device: u32::MAX,
+    head: u32::MAX,
+    end: u32::MAX,
+    segments: u32::MAX,
+    unspecified: u32::MAX,
 };
 
 /// `XDP_TX` of `linux/bpf.h`: the one action whose failure `xdp_exception` tells.
@@ -65,6 +71,50 @@ pub(crate) fn exception(context: &RawTracePointContext) {
     }
 }
 
+/// `kfree_skb` (buffer, place, reason): a socket buffer that is dropped. Of all that the machine drops one field is
+/// read.
+#[inline(always)]
+pub(crate) fn buffer(context: &RawTracePointContext) {
+    let offsets = offsets();
+    let buffer: *const u8 = context.arg(0);
+    if field(buffer, offsets.mark) != Some(offsets.sent()) {
+        return;
+    }
+    let reason: u32 = context.arg(2);
+    let device = address(buffer, offsets.device);
+    if namespace(device, &offsets) != Some(offsets.own) {
+        return;
+    }
+    let Some(interface) = interface(device) else {
+        return;
+    };
+    let frames = segments(buffer, &offsets).max(1);
+    // Lost or not, the daemon finds out.
+    if reason != offsets.unspecified {
+        Kernel::count(Reason::NotSent as u32, frames);
+    }
+    let key = LostKey {
+        interface,
+        error: reason | LostKey::BUFFER,
+    };
+    note(&key, u64::from(frames));
+}
+
+/// Packets that a super-packet becomes; 0: it is none.
+#[inline(always)]
+fn segments(buffer: *const u8, offsets: &TraceOffsets) -> u32 {
+    let head = address(buffer, offsets.head);
+    let end: u32 = field(buffer, offsets.end).unwrap_or(0);
+    let segments: Option<u16> = field(head.wrapping_add(end as usize), offsets.segments);
+    u32::from(segments.unwrap_or(0))
+}
+
+/// What a socket buffer that the director sends has for [`TraceOffsets::mark`].
+#[inline(always)]
+pub(crate) fn sent() -> u32 {
+    u32::from(offsets().sent())
+}
+
 /// Counts frames that came by a device and should have left by `to`, or back by the same.
 #[inline(always)]
 fn count(from: *const u8, to: Option<u32>, error: i32, frames: u64) {
@@ -86,15 +136,20 @@ fn count(from: *const u8, to: Option<u32>, error: i32, frames: u64) {
         interface: to.unwrap_or(came_by) | tried,
         error: error.unsigned_abs(),
     };
-    if add(&key, frames) {
+    note(&key, frames);
+}
+
+#[inline(always)]
+fn note(key: &LostKey, frames: u64) {
+    if add(key, frames) {
         return;
     }
     // Another CPU may be first.
     if maps::lost_frames
-        .insert(&key, &frames, NOT_THERE_YET)
+        .insert(key, &frames, NOT_THERE_YET)
         .is_err()
     {
-        add(&key, frames);
+        add(key, frames);
     }
 }
 
@@ -116,15 +171,25 @@ fn offsets() -> TraceOffsets {
 
 #[inline(always)]
 fn interface(device: *const u8) -> Option<u32> {
-    read(device.wrapping_add(offsets().interface as usize).cast())
+    field(device, offsets().interface)
 }
 
 /// The number of a device's network namespace.
 #[inline(always)]
 fn namespace(device: *const u8, offsets: &TraceOffsets) -> Option<u32> {
-    let namespace: u64 = read(device.wrapping_add(offsets.namespace as usize).cast())?;
-    let namespace = namespace as usize as *const u8;
-    read(namespace.wrapping_add(offsets.number as usize).cast())
+    field(address(device, offsets.namespace), offsets.number)
+}
+
+/// The structure that a pointer in another one leads to.
+#[inline(always)]
+fn address(of: *const u8, offset: u32) -> *const u8 {
+    let address: u64 = field(of, offset).unwrap_or(0);
+    address as usize as *const u8
+}
+
+#[inline(always)]
+fn field<T>(of: *const u8, offset: u32) -> Option<T> {
+    read(of.wrapping_add(offset as usize).cast())
 }
 
 #[inline(always)]

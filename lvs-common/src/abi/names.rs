@@ -110,15 +110,16 @@ pub const TRY_PROGRAM: &str = "try_out";
 /// The name of the program that hands a frame of the daemon's to the kernel, as one that came by its interface.
 pub const ARRIVE_PROGRAM: &str = "arrive";
 
-/// Hash of [`super::LostKey`] to the number of frames (`u64`) that the kernel did not send after an XDP program had
-/// handed them over, written by [`TRACE_PROGRAMS`].
+/// Hash of [`super::LostKey`] to the number of frames (`u64`) that the kernel did not send after a program had handed
+/// them over, written by [`TRACE_PROGRAMS`]; with [`super::LostKey::CONFIRMED`] by the daemon.
 pub const LOST_FRAMES: &str = "lost_frames";
 /// The programs that count them, each with its tracepoint.
-pub const TRACE_PROGRAMS: [(&str, &str); 4] = [
+pub const TRACE_PROGRAMS: [(&str, &str); 5] = [
     ("lost_redirect", "xdp_redirect_err"),
     ("lost_transmit", "xdp_devmap_xmit"),
     ("lost_bulk", "xdp_bulk_tx"),
     ("lost_exception", "xdp_exception"),
+    ("lost_buffer", "kfree_skb"),
 ];
 
 /// LRU hash of [`super::LocalKey`] to [`super::LocalFlow`]: the real servers that datagrams of sockets on the director,

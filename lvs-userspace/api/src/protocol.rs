@@ -265,7 +265,7 @@ pub struct Status {
     #[serde(default)]
     #[cfg_attr(test, schema(value_type = Vec<String>))]
     pub missing_sources: Vec<IpAddr>,
-    /// Frames that the kernel did not send after XDP had handed them over, since the data path was made.
+    /// Frames that the kernel did not send after the program had handed them over, since the data path was made.
     #[serde(default)]
     pub lost: Vec<LostFrames>,
 }

@@ -1,7 +1,7 @@
 //! The verdicts less the frames that the kernel did not send.
 //!
-//! The kernel tells how many frames it dropped behind XDP, not which. They are taken off the verdicts of frames that
-//! leave, in proportion to what each counted since the last look: exactly, where only one of them counted.
+//! The kernel tells how many frames it dropped behind the program, not which. They are taken off the verdicts of frames
+//! that leave, in proportion to what each counted since the last look: exactly, where only one of them counted.
 
 use lvs_common::verdict::Reason;
 
@@ -20,7 +20,7 @@ impl NotSent {
     /// The counts of all verdicts, those of frames that leave less the ones that were not sent.
     pub fn read(&mut self, maps: &Maps) -> Counts {
         // Whoever is not sent was counted as forwarded before.
-        let not_sent = maps.verdicts.count(Reason::NotSent);
+        let not_sent = maps.verdicts.count(Reason::NotSent) + maps.lost_frames.unexplained();
         let mut counts = of_each(|reason| maps.verdicts.count(reason));
         counts[Reason::NotSent as usize] = not_sent;
         let mut off = read(&maps.not_sent);

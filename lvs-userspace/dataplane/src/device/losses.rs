@@ -1,10 +1,14 @@
-//! What lost frames tell: frames that an XDP program handed over, and that the kernel then did not send.
+//! What lost frames tell: frames that a program handed over, and that the kernel then did not send.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::time::{Duration, Instant};
 
-/// Frames by the interface that should have sent them and the kernel's error number.
+use lvs_common::abi::LostKey;
+
+use crate::kernel::drop_reason;
+
+/// Frames by the interface that should have sent them and [`LostKey::error`].
 pub(super) type Counts = BTreeMap<(u32, u32), u64>;
 
 /// Time between two reports about the same.
@@ -22,10 +26,15 @@ pub(super) struct Losses {
 pub(super) struct Loss {
     /// Interface that should have sent them.
     pub(super) interface: u32,
-    /// The kernel's error number; 0: it named none.
+    /// [`LostKey::error`].
     pub(super) error: u32,
     /// Frames since the last report, if it is time for one.
     pub(super) report: Option<u64>,
+}
+
+/// True if TC sent them, not XDP.
+pub(super) const fn is_by_tc(error: u32) -> bool {
+    error & LostKey::BUFFER != 0
 }
 
 /// True if an interface that answers so will send no frame of an XDP program.
@@ -78,6 +87,9 @@ impl Losses {
 
 /// The kernel's error for people.
 pub(super) fn describe(error: u32) -> String {
+    if is_by_tc(error) {
+        return describe_drop(drop_reason(error));
+    }
     match i32::try_from(error) {
         Ok(0) | Err(_) => "no room in its queue".to_owned(),
         Ok(libc::ENOSPC | libc::EBUSY | libc::ENOBUFS) => "its queue was full".to_owned(),
@@ -90,6 +102,9 @@ pub(super) fn describe(error: u32) -> String {
 
 /// The remedy, for people, for frames that an interface did not send; `by_tc`: TC sends there since.
 pub(super) fn remedy(interface: &str, error: u32, by_tc: bool) -> String {
+    if is_by_tc(error) {
+        return remedy_for_drop(interface, drop_reason(error));
+    }
     if is_final(error) {
         return if by_tc {
             "TC sends there since, nothing is to be done".to_owned()
@@ -106,6 +121,42 @@ pub(super) fn remedy(interface: &str, error: u32, by_tc: bool) -> String {
             "see its queues (ip -s link show {interface}, ethtool -S {interface}); if it goes on: lvsd --mode \
              {interface}=tc"
         ),
+    }
+}
+
+/// The kernel's reason for dropping a socket buffer, for people.
+fn describe_drop(reason: &str) -> String {
+    match reason {
+        "" => "its driver or its other end did not take them".to_owned(),
+        "DEV_READY" => "it is down".to_owned(),
+        "FULL_RING" => "its ring was full".to_owned(),
+        "TC_EGRESS" => "a filter of TC dropped them".to_owned(),
+        queue if queue.starts_with("QDISC_") => {
+            "its queueing discipline (qdisc) was full, or it had no carrier".to_owned()
+        }
+        neighbour if neighbour.starts_with("NEIGH_") => {
+            "the next hop did not answer ARP or neighbour discovery".to_owned()
+        }
+        other => format!("the kernel's reason: {other}"),
+    }
+}
+
+/// The remedy for it.
+fn remedy_for_drop(interface: &str, reason: &str) -> String {
+    match reason {
+        "" => format!(
+            "see that it and its other end are up and of the same MTU: ip -s link show {interface}"
+        ),
+        "DEV_READY" => format!("set it up: ip link set {interface} up"),
+        "FULL_RING" => format!("whoever reads from {interface} is too slow"),
+        "TC_EGRESS" => format!("see tc filter show dev {interface} egress"),
+        queue if queue.starts_with("QDISC_") => format!(
+            "see tc -s qdisc show dev {interface}; a longer queue: ip link set {interface} txqueuelen SIZE"
+        ),
+        neighbour if neighbour.starts_with("NEIGH_") => {
+            format!("see ip neighbour show dev {interface} nud failed")
+        }
+        _ => format!("see ip -s link show {interface} and tc -s qdisc show dev {interface}"),
     }
 }
 
@@ -139,5 +190,18 @@ mod tests {
         assert!(is_final(libc::ENXIO));
         assert!(!is_final(libc::ENETDOWN));
         assert!(!is_final(0));
+        let by_tc = libc::EOPNOTSUPP.unsigned_abs() | LostKey::BUFFER;
+        assert!(!super::is_final(by_tc), "a reason is no error number");
+    }
+
+    #[test]
+    fn reasons_of_the_kernel_have_words_and_remedies() {
+        assert_eq!(describe_drop("DEV_READY"), "it is down");
+        let full = describe_drop("QDISC_OVERLIMIT");
+        assert!(full.starts_with("its queueing discipline"), "{full}");
+        assert_eq!(describe_drop("NOMEM"), "the kernel's reason: NOMEM");
+        let remedy = remedy_for_drop("eth0", "QDISC_DROP");
+        assert!(remedy.contains("tc -s qdisc show dev eth0"), "{remedy}");
+        assert!(remedy_for_drop("eth0", "").contains("ip -s link show eth0"));
     }
 }

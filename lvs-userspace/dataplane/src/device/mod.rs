@@ -2,7 +2,7 @@
 //!
 //! - `netdev`: what the kernel says of its devices and XDP.
 //! - `modes`: the operator's words; `decide`: XDP, TC or both, without I/O; `refusal`: a driver's, for people.
-//! - `losses`: frames that were lost after an XDP program handed them over; [`crate::not_sent`] takes them off the
+//! - `losses`: frames that were lost after a program handed them over; [`crate::not_sent`] takes them off the
 //!   verdicts.
 //! - `placement`: the programs at those places, as all of it changes.
 //! - `entry`: the records of the interfaces for the program; `upper`: the devices whose frames they carry.

@@ -8,12 +8,12 @@ use std::time::Instant;
 
 use lvs_api::protocol::{Interface, LostFrames};
 use lvs_common::abi::Config;
-use nix::net::if_::if_nametoindex;
+use nix::net::if_::{if_indextoname, if_nametoindex};
 use tracing::{info, warn};
 
 use super::decide::Devices;
 use super::entry::entries;
-use super::losses::{Losses, describe, is_final, remedy};
+use super::losses::{Losses, describe, is_by_tc, is_final, remedy};
 use super::modes::{Mode, Modes};
 use super::netdev::{NDO_XMIT, Netdev};
 use super::refusal;
@@ -283,9 +283,12 @@ impl Placement {
     fn settle_one(&mut self, at: usize, ways_out: &BTreeSet<u32>) -> Result<bool, PlacementError> {
         let place = &self.places[at];
         let (name, mode) = (place.name.clone(), self.modes.of(&place.name));
+        let was_there = place.index != 0;
         let index = if_nametoindex(&*name).unwrap_or(0);
+        if index == 0 && was_there && self.follow_name(at) {
+            return Ok(true);
+        }
         if index == 0 {
-            let was_there = place.index != 0;
             if was_there {
                 warn!("the interface {name} is gone");
                 self.places[at] = Place::new(name);
@@ -350,6 +353,28 @@ impl Placement {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Follows an interface that was renamed; false if it is gone.
+    fn follow_name(&mut self, at: usize) -> bool {
+        let place = &mut self.places[at];
+        let new = if_indextoname(place.index).unwrap_or_default();
+        let new = new.to_string_lossy().into_owned();
+        // The library answers so for an interface that is not there.
+        if new.is_empty() {
+            return false;
+        }
+        if let Err(error) = self.data_path.rename(&place.name, &new) {
+            warn!("{:#}", anyhow::Error::from(error));
+            return false;
+        }
+        warn!(
+            "the interface {} is called {new} now, and the programs go on there; lvsd has to be told that name when it \
+             starts the next time (--interface)",
+            place.name
+        );
+        place.name = new;
+        true
     }
 
     /// Interfaces that packets leave by: back where they came from, to the real servers, and where frames
@@ -429,8 +454,9 @@ impl Placement {
                     self.devices.lossy.contains(&loss.interface),
                 )
             };
+            let from = if is_by_tc(loss.error) { "TC" } else { "XDP" };
             warn!(
-                "{name} did not send {frames} frames that XDP handed it: {}; {remedy}",
+                "{name} did not send {frames} frames that {from} handed it: {}; {remedy}",
                 describe(loss.error)
             );
         }

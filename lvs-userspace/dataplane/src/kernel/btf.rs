@@ -2,6 +2,7 @@
 //!
 //! aya's own reader shows no members of structures. The format: Documentation/bpf/btf.rst.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 
@@ -13,6 +14,8 @@ const MAGIC: u16 = 0xeb9f;
 const STRUCT: u32 = 4;
 /// `BTF_KIND_UNION`.
 const UNION: u32 = 5;
+/// `BTF_KIND_ENUM`.
+const ENUMERATION: u32 = 6;
 
 /// Types of a kernel.
 pub(super) struct Btf {
@@ -54,11 +57,7 @@ impl Btf {
 
     /// Position in bytes of a member of a structure, and then of one of that member's, and so on.
     pub(super) fn offset(&self, structure: &str, path: &[&str]) -> Option<u32> {
-        let mut at = self.types.iter().copied().find(|&at| {
-            self.kind(at) == Some(STRUCT)
-                && word(&self.bytes, at).and_then(|name| self.name(name))
-                    == Some(structure.as_bytes())
-        })?;
+        let mut at = self.find(STRUCT, structure)?;
         let mut bits = 0;
         for name in path {
             let (offset, of_type) = self.member(at, name)?;
@@ -66,6 +65,28 @@ impl Btf {
             at = self.position(of_type)?;
         }
         Some(bits / 8)
+    }
+
+    /// The values of an enumeration with their names.
+    pub(super) fn enumerators(&self, enumeration: &str) -> BTreeMap<u32, String> {
+        let Some(at) = self.find(ENUMERATION, enumeration) else {
+            return BTreeMap::new();
+        };
+        let many = word(&self.bytes, at + 4).map_or(0, |info| info & 0xffff);
+        let enumerator = |index: u32| {
+            let at = at + 12 + 8 * usize::try_from(index).ok()?;
+            let name = self.name(word(&self.bytes, at)?)?;
+            let name = String::from_utf8_lossy(name).into_owned();
+            Some((word(&self.bytes, at + 4)?, name))
+        };
+        (0..many).filter_map(enumerator).collect()
+    }
+
+    fn find(&self, kind: u32, name: &str) -> Option<usize> {
+        self.types.iter().copied().find(|&at| {
+            self.kind(at) == Some(kind)
+                && word(&self.bytes, at).and_then(|name| self.name(name)) == Some(name.as_bytes())
+        })
     }
 
     /// Position in bits of a member, and its type. Members of an unnamed member count as the structure's own.
@@ -135,9 +156,10 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
 mod tests {
     use super::*;
 
-    /// `int`, `struct inner { int a; int b; }`, `struct outer { int x; struct { int y; }; struct inner in; }`.
+    /// `int`, `struct inner { int a; int b; }`, `struct outer { int x; struct { int y; }; struct inner in; }`,
+    /// `enum why { FULL = 3, DOWN = 70 }`.
     fn example() -> Vec<u8> {
-        let strings = b"\0int\0inner\0a\0b\0outer\0x\0y\0in\0";
+        let strings = b"\0int\0inner\0a\0b\0outer\0x\0y\0in\0why\0FULL\0DOWN\0";
         let at = |name: &str| {
             let name = [name.as_bytes(), &[0]].concat();
             let found = strings.windows(name.len()).position(|found| found == name);
@@ -152,6 +174,8 @@ mod tests {
             vec![at("y"), 1, 0],
             vec![at("outer"), structure(3), 16],
             vec![at("x"), 1, 0, 0, 3, 32, at("in"), 2, 64],
+            vec![at("why"), ENUMERATION << 24 | 2, 4],
+            vec![at("FULL"), 3, at("DOWN"), 70],
         ]
         .concat();
         let length = u32::try_from(4 * types.len()).unwrap();
@@ -172,6 +196,14 @@ mod tests {
         assert_eq!(btf.offset("outer", &["in", "b"]), Some(12));
         assert_eq!(btf.offset("outer", &["b"]), None);
         assert_eq!(btf.offset("nothing", &["b"]), None);
+    }
+
+    #[test]
+    fn values_of_enumerations_have_names() {
+        let btf = Btf::parse(example()).unwrap();
+        let expected = [(3, "FULL".to_owned()), (70, "DOWN".to_owned())];
+        assert_eq!(btf.enumerators("why"), expected.into());
+        assert!(btf.enumerators("outer").is_empty());
     }
 
     #[test]
