@@ -77,7 +77,7 @@ pub(crate) struct Arguments {
     ///
     /// Interfaces that an earlier lvsd attached to and that are not named now are detached. Without
     /// this option the program stays on its interfaces, and is attached to those that the routes of the
-    /// file's services lead through: at the start, and when the file is read again.
+    /// services lead through: at the start, and when services or their ways become known.
     #[arg(long, short, value_name = "IF")]
     pub(crate) interface: Vec<String>,
 
@@ -97,8 +97,9 @@ pub(crate) struct Arguments {
     /// address instead, and speaks with that directly: the server has to answer at its own address, whatever the
     /// forwarding method. TCP and UDP, in the director's own network namespace (no containers), when the socket is
     /// connected; connections that exist stay. All of them are one client to persistence, sh and mh; with lc, wlc,
-    /// sed, nq, lblc and lblcr the server is drawn by weight. They are counted as connections, without packets; filters and the services of
-    /// firewall marks do not apply. Needs a cgroup2 file system.
+    /// sed, nq, lblc and lblcr the server is drawn by weight. They are counted as connections, without packets. Not
+    /// SCTP, for which the kernel has no such hook, nor filters and services of firewall marks, as what they look at
+    /// (interface, source address) is not decided yet when a socket connects. Needs a cgroup2 file system.
     #[arg(
         long,
         value_name = "CGROUP",

@@ -1,5 +1,5 @@
-//! A tunnel in user space between two hosts, as a VPN makes it: a tun device at each end, and packets carried between
-//! them.
+//! Packets carried between two hosts in user space: by a tun device at each end, as a VPN makes it, or by tap devices, as
+//! a virtual machine has them.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -18,15 +18,33 @@ const SET_INTERFACE: libc::c_ulong = 0x4004_54ca;
 /// How long an end without packets is left alone.
 const PAUSE: Duration = Duration::from_micros(100);
 
+/// Kind of the devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Packets without an Ethernet header.
+    Tun,
+    /// Ethernet frames.
+    Tap,
+}
+
+impl Kind {
+    const fn flag(self) -> libc::c_int {
+        match self {
+            Self::Tun => libc::IFF_TUN,
+            Self::Tap => libc::IFF_TAP,
+        }
+    }
+}
+
 /// A tunnel; its devices go with it.
 pub struct Tunnel {
     _workers: Workers,
 }
 
 impl Tunnel {
-    /// Makes a device of this name in both namespaces. They are down and have no addresses.
-    pub fn between(one: &Namespace, other: &Namespace, name: &str) -> Result<Self> {
-        let ends = [open(one, name)?, open(other, name)?];
+    /// Makes a device of this kind and name in both namespaces. They are down and have no addresses.
+    pub fn between(kind: Kind, one: &Namespace, other: &Namespace, name: &str) -> Result<Self> {
+        let ends = [open(kind, one, name)?, open(kind, other, name)?];
         let mut workers = Workers::new();
         for (from, to) in [(0, 1), (1, 0)] {
             let (mut from, mut to) = (ends[from].try_clone()?, ends[to].try_clone()?);
@@ -41,8 +59,8 @@ impl Tunnel {
     }
 }
 
-/// Opens a tun device: packets without an Ethernet header, checksums finished, none larger than its MTU.
-fn open(namespace: &Namespace, name: &str) -> Result<File> {
+/// Opens a device: checksums are finished, and no packet is larger than its MTU.
+fn open(kind: Kind, namespace: &Namespace, name: &str) -> Result<File> {
     let open = || {
         let file = File::options()
             .read(true)
@@ -54,7 +72,7 @@ fn open(namespace: &Namespace, name: &str) -> Result<File> {
         for (to, from) in request.ifr_name.iter_mut().zip(name.as_bytes()) {
             *to = from.cast_signed();
         }
-        let flags = libc::IFF_TUN | libc::IFF_NO_PI;
+        let flags = kind.flag() | libc::IFF_NO_PI;
         request.ifr_ifru.ifru_flags = i16::try_from(flags).unwrap_or_default();
         // SAFETY: the kernel reads a request that is whole.
         let answer = unsafe { libc::ioctl(file.as_raw_fd(), SET_INTERFACE, &raw const request) };
@@ -66,5 +84,5 @@ fn open(namespace: &Namespace, name: &str) -> Result<File> {
     };
     namespace
         .enter(open)?
-        .with_context(|| format!("cannot make the tun device {name}"))
+        .with_context(|| format!("cannot make the device {name}"))
 }

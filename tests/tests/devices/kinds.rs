@@ -9,7 +9,7 @@ use lvs_api::model::{Family, Method};
 use lvs_tests::eventually;
 use lvs_tests::lab::addresses::{FAMILIES, METHODS, virtual_address};
 use lvs_tests::lab::director::every_service;
-use lvs_tests::lab::{Arms, Client, Lab};
+use lvs_tests::lab::{Arms, Client, Host, Lab, available};
 
 use super::serving::{becomes, expect_all_served, expect_answers, expect_status};
 
@@ -87,6 +87,9 @@ fn the_place_of_the_program_follows_what_the_device_can_do() {
         return;
     };
     expect_status(&lab, "native (its driver runs XDP programs)");
+    // What a daemon found attached goes as what it attached itself.
+    lab.director.kill();
+    lab.director.start().unwrap();
     lab.stop_receiving();
     becomes(&lab, "tc (a veth device");
     expect_answers(&lab);
@@ -139,6 +142,76 @@ fn frames_that_a_device_did_not_send_are_counted_and_told_within_five_seconds() 
     expect_answers(&lab);
 }
 
+/// The same behind the driver: a queue that is too short for what the director hands it.
+#[test]
+fn packets_that_a_queue_dropped_are_counted_and_told_within_five_seconds() {
+    let Some(lab) = Lab::for_story(Arms::Container, &every_service()) else {
+        return;
+    };
+    expect_status(&lab, "tc (");
+    let address = virtual_address(FAMILIES[0], METHODS[0]);
+    lab.client.ask((address, 80).into(), "hello").unwrap();
+    let before = verdict(&lab, "forward-direct");
+    let director = lab.director.namespace();
+    let tc = |line: &str| {
+        let words: Vec<_> = line.split(' ').collect();
+        director.run("tc", &words).unwrap();
+    };
+    // The director itself sends ARP there, too; a datagram of 1,000 bytes never fits.
+    tc("qdisc add dev eth0 root tbf rate 1mbit burst 1600 limit 1000");
+    let long = "x".repeat(1_000);
+    lab.client.ask((address, 80).into(), &long).unwrap_err();
+    let told = || {
+        let log = fs::read_to_string(lab.director.log()).unwrap();
+        log.contains("WARN eth0 did not send 1 frames that TC handed it: its queueing discipline")
+    };
+    assert!(
+        eventually(Duration::from_secs(5), told),
+        "{}",
+        lab.director.log_tail()
+    );
+    becomes(&lab, "but that the kernel did not send:\n  eth0");
+    expect_status(&lab, "tc -s qdisc show dev eth0");
+    assert_eq!(verdict(&lab, "not-sent"), 1);
+    assert_eq!(verdict(&lab, "forward-direct"), before, "what was not sent");
+    let counted = || in_packets(&lab, &format!("UDP  {address}:80"));
+    assert!(
+        eventually(Duration::from_secs(20), || counted() == (2, 1)),
+        "{:?}",
+        counted()
+    );
+    tc("qdisc del dev eth0 root");
+    expect_answers(&lab);
+}
+
+/// The kernel names no reason where a device or its other end refuses a packet; the device counts it.
+#[test]
+fn packets_that_the_other_end_refused_are_counted_too() {
+    let Some(lab) = Lab::for_story(Arms::Two, "") else {
+        return;
+    };
+    lab.director.kill();
+    lab.director
+        .start_configured_with(&every_service(), &["--mode", "tc"])
+        .unwrap();
+    let address = virtual_address(FAMILIES[0], METHODS[0]);
+    lab.client.ask((address, 80).into(), "hello").unwrap();
+    let before = verdict(&lab, "forward-direct");
+    let network = lab.namespace(Host::Network);
+    network.ip("link set director-back mtu 600\n").unwrap();
+    let long = "x".repeat(1_000);
+    lab.client.ask((address, 80).into(), &long).unwrap_err();
+    becomes(&lab, "its driver or its other end did not take them");
+    assert_eq!(verdict(&lab, "not-sent"), 1);
+    assert_eq!(verdict(&lab, "forward-direct"), before, "what was not sent");
+    let counted = || in_packets(&lab, &format!("UDP  {address}:80"));
+    assert!(
+        eventually(Duration::from_secs(20), || counted() == (2, 1)),
+        "{:?}",
+        counted()
+    );
+}
+
 /// The connections of a service and the packets to its servers, as lvsadm lists them; those of its servers add up to
 /// the same.
 fn in_packets(lab: &Lab, service: &str) -> (u64, u64) {
@@ -187,6 +260,40 @@ fn the_program_behind_a_driver_outlives_the_daemon_and_goes_when_it_is_to() {
     lab.director.start_with(&["--detach-on-exit"]).unwrap();
     lab.director.stop().unwrap();
     assert_eq!(programs_behind(&lab), 0);
+}
+
+/// Nobody names an interface, as nobody does to IPVS.
+#[test]
+fn interfaces_are_found_by_the_routes_of_services_that_are_added_by_hand() {
+    if !available() {
+        return;
+    }
+    let lab = Lab::new(Arms::Two).unwrap();
+    lab.director.start_on(&[]).unwrap();
+    expect_status(&lab, "none: no packet reaches the director");
+    lab.director.restore(&every_service()).unwrap();
+    becomes(&lab, "front ");
+    becomes(&lab, "back ");
+    expect_answers(&lab);
+}
+
+/// What was attached stays so, and is the same afterwards.
+#[test]
+fn an_interface_that_is_renamed_is_followed() {
+    let Some(lab) = Lab::for_story(Arms::Container, &every_service()) else {
+        return;
+    };
+    let director = lab.director.namespace();
+    director.ip("link set eth0 name uplink\n").unwrap();
+    becomes(&lab, "uplink          tc (");
+    expect_answers(&lab);
+    lab.director.kill();
+    lab.director.start_on(&["--interface", "uplink"]).unwrap();
+    expect_status(&lab, "uplink          tc (");
+    expect_answers(&lab);
+    let log = fs::read_to_string(lab.director.log()).unwrap();
+    assert!(log.contains("eth0 is called uplink now"), "{log}");
+    assert!(log.contains("replaced the program behind uplink"), "{log}");
 }
 
 #[test]

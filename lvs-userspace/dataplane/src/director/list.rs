@@ -1,6 +1,9 @@
 //! Services with their real servers and counters, as `ipvsadm -L` lists them.
 
-use lvs_api::model::{ServerId, ServerSettings};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use lvs_api::model::{ServerId, ServerSettings, ServiceId};
 use lvs_api::protocol::{Server, Service, Services};
 use lvs_common::abi::Load;
 use zerocopy::FromZeros as _;
@@ -32,6 +35,17 @@ impl Director {
             table_size: u64::from(self.maps.connections4.len()),
             services: services.collect(),
         }
+    }
+
+    /// The addresses of all configured services.
+    pub fn virtual_addresses(&self) -> BTreeSet<IpAddr> {
+        let services = self.services.configured();
+        services
+            .filter_map(|(_, service)| match service.id {
+                ServiceId::Address { address, .. } => Some(address.ip()),
+                ServiceId::Mark { .. } => None,
+            })
+            .collect()
     }
 
     fn list_server(&self, id: &ServerId, settings: &ServerSettings, member: Assigned) -> Server {

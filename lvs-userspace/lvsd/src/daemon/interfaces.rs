@@ -3,18 +3,26 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use lvs_api::model::ServiceId;
 use lvs_dataplane::device::{Netdev, Placement};
 use lvs_dataplane::kernel::{DataPath, KernelError};
 use lvs_dataplane::neighbour::{Interfaces as LinkTable, service_interfaces};
+use nix::net::if_::if_indextoname;
 use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
 use super::file::File;
 use super::settings::Settings;
+use super::stop::ended;
 use crate::control::Control;
+
+/// Interval at which services without a known interface are looked for.
+const PERIOD: Duration = Duration::from_secs(1);
 
 /// The programs on their interfaces.
 pub(super) struct Interfaces {
@@ -51,7 +59,9 @@ impl Interfaces {
             wanted.extend(known.iter().cloned());
         }
         if wanted.is_empty() {
-            warn!("no interface is named (--interface): nothing will be forwarded");
+            warn!(
+                "no interface is named (--interface): nothing is forwarded until the routes of services name some"
+            );
         }
         placement.start(&wanted, &hops)?;
         let mut interfaces = Self {
@@ -81,10 +91,10 @@ impl Interfaces {
                      is not forwarded, for --interface does not name it"
                 );
             }
-            self.known = known;
+            self.known.extend(known);
             return false;
         }
-        self.known = known;
+        self.known.extend(known);
         log(new.iter());
         let mut attached = false;
         for name in new {
@@ -110,9 +120,17 @@ impl Interfaces {
         self.placement.senders()
     }
 
-    /// Packets are about to leave by these interfaces, too.
+    /// Packets are about to leave by these interfaces, too, and replies may come by them.
     pub(super) fn expect(&mut self, control: &Control, hops: BTreeSet<u32>) {
         if !hops.is_subset(&self.hops) {
+            let names = hops.iter().filter_map(|&index| if_indextoname(index).ok());
+            let names = names.map(|name| name.to_string_lossy().into_owned());
+            let new = names
+                .filter(|name| !name.is_empty() && !self.known.contains(name))
+                .collect();
+            if self.attach_missing(new) {
+                self.publish(control);
+            }
             self.hops.extend(hops);
             let hops = self.hops.clone();
             self.settle(control, None, hops);
@@ -174,6 +192,36 @@ pub(super) async fn attach_missing(
     };
     if let Err(error) = tokio::task::spawn_blocking(attach).await {
         error!("the interfaces of the services are not attached to: {error}");
+    }
+}
+
+/// Attaches the program where packets of services come and go that are added by hand, at the latest a second after
+/// that. The addresses of real servers are `followed`.
+pub(super) async fn follow(
+    interfaces: Arc<Mutex<Interfaces>>,
+    control: Arc<Control>,
+    followed: watch::Receiver<BTreeSet<IpAddr>>,
+    stopped: watch::Receiver<()>,
+) {
+    let mut end = std::pin::pin!(ended(stopped));
+    let mut timer = interval(PERIOD);
+    timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut known = BTreeSet::new();
+    loop {
+        tokio::select! {
+            () = &mut end => return,
+            _ = timer.tick() => {}
+        }
+        let services = Arc::clone(&control);
+        let addresses =
+            tokio::task::spawn_blocking(move || services.director().virtual_addresses());
+        let mut addresses = addresses.await.unwrap_or_default();
+        addresses.extend(followed.borrow().iter());
+        let new: BTreeSet<_> = addresses.difference(&known).copied().collect();
+        if !new.is_empty() {
+            attach_missing(&interfaces, &control, new).await;
+        }
+        known = addresses;
     }
 }
 

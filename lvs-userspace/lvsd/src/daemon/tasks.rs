@@ -24,7 +24,8 @@ use super::interfaces::Interfaces;
 use super::own_events::event;
 use super::silent::SilentServers;
 use super::{
-    client_routes, devices, early_fragments, fill, next_hops, own_events, sources, stop, systemd,
+    client_routes, devices, early_fragments, fill, interfaces, next_hops, own_events, sources,
+    stop, systemd,
 };
 use crate::control::Control;
 
@@ -46,6 +47,12 @@ pub(super) fn start(
     };
     let (neighbours, changes) = Neighbours::start(&links)?;
     let followed = control.director().followed();
+    let services = interfaces::follow(
+        Arc::clone(interfaces),
+        Arc::clone(control),
+        followed.clone(),
+        stopped.clone(),
+    );
     let own_events = own_events::follow(
         Arc::clone(control),
         links.interfaces.subscribe(),
@@ -53,6 +60,7 @@ pub(super) fn start(
     );
     let mut tasks = vec![
         tokio::spawn(own_events),
+        tokio::spawn(services),
         tokio::spawn(next_hops::follow(neighbours, followed, stopped.clone())),
         tokio::spawn(next_hops::apply_changes(
             changes,
