@@ -9,6 +9,7 @@ mod bpf;
 mod build;
 mod compare;
 mod fuzz;
+mod flood;
 mod install;
 mod lint;
 mod manual;
@@ -44,6 +45,7 @@ enum Verb {
     Bench(bench::Bench),
     Compare(compare::Compare),
     Fuzz(fuzz::Fuzz),
+    Flood(flood::Flood),
     Lint(lint::Lint),
     Install(install::Install),
     Uninstall(install::Uninstall),
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
         Verb::Bench(bench) => bench.execute(),
         Verb::Compare(_) => compare::execute(),
         Verb::Fuzz(fuzz) => fuzz.execute(),
+        Verb::Flood(flood) => flood.execute(),
         Verb::Lint(_) => lint::execute(),
         Verb::Install(install) => install.execute(),
         Verb::Uninstall(uninstall) => uninstall.execute(),
