@@ -1,10 +1,21 @@
 //! Files change.
 
-use crate::health_lab::{HealthLab, QUICK, reals, virtual_service};
+use std::fs;
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use lvs_api::model::Family::Ipv4;
+use lvs_api::model::Method::Nat;
+use lvs_tests::eventually;
+use lvs_tests::lab::addresses::virtual_address;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::health_lab::{HealthLab, PATIENCE, QUICK, reals, virtual_service as service_lines};
 
 #[test]
 fn a_reload_touches_what_changed_and_nothing_else() {
-    let file = |lines: String| QUICK.to_owned() + &virtual_service(&lines);
+    let file = |lines: String| QUICK.to_owned() + &service_lines(&lines);
     let Some(mut health) = HealthLab::of(&file(reals(&[1, 2]))) else {
         return;
     };
@@ -37,11 +48,11 @@ fn a_reload_touches_what_changed_and_nothing_else() {
 
 #[test]
 fn a_wrong_file_leaves_everything_as_it_is() {
-    let good = QUICK.to_owned() + &virtual_service(&reals(&[1, 2]));
+    let good = QUICK.to_owned() + &service_lines(&reals(&[1, 2]));
     let Some(mut health) = HealthLab::of(&good) else {
         return;
     };
-    health.write(&(QUICK.to_owned() + &virtual_service(&(reals(&[3]) + "schedular = wlc"))));
+    health.write(&(QUICK.to_owned() + &service_lines(&(reals(&[3]) + "schedular = wlc"))));
     let complaint = health.reload().unwrap_err();
     assert!(complaint.contains("at line 10"), "{complaint}");
     assert_eq!(health.table(), "1=5 2=5");
@@ -55,7 +66,7 @@ fn a_wrong_file_leaves_everything_as_it_is() {
 
 #[test]
 fn a_reload_reaches_servers_behind_another_interface() {
-    let file = |lines: &str| QUICK.to_owned() + &virtual_service(lines);
+    let file = |lines: &str| QUICK.to_owned() + &service_lines(lines);
     let Some(health) = HealthLab::of_none(&file("")) else {
         return;
     };
@@ -82,4 +93,61 @@ fn a_reload_reaches_servers_behind_another_interface() {
     health.becomes("1=5");
     // Its answers come in there.
     assert_eq!(health.answering(), ["server1"]);
+}
+
+/// Each way of reading the configuration again, and what the log says when it was read.
+#[test]
+fn changed_lists_of_clients_are_read_with_the_file_that_names_them() {
+    let Some(health) = HealthLab::of_none("") else {
+        return;
+    };
+    let list = health.lab.folder().join("blocked");
+    let denied = |denied: bool| {
+        let prefix = if denied { "10.1.0.0/24" } else { "10.9.0.0/24" };
+        fs::write(&list, format!("# blocked\n{prefix}\n")).unwrap();
+    };
+    let lines = reals(&[1]) + &format!("deny = {}\n", list.display());
+    let file = |head: &str| head.to_owned() + QUICK + &service_lines(&lines);
+    health.write(&file(""));
+    denied(false);
+    health.start();
+    health.becomes("1=5");
+    let to = SocketAddr::new(virtual_address(Ipv4, Nat), 80);
+    let connects = || {
+        let connect = || TcpStream::connect_timeout(&to, Duration::from_millis(400)).is_ok();
+        health.lab.client.namespace().enter(connect).unwrap()
+    };
+    let serves = |served: bool| {
+        let holds = eventually(PATIENCE, || connects() == served);
+        assert!(holds, "served: {}", !served);
+    };
+    serves(true);
+
+    denied(true);
+    health.reload().unwrap();
+    assert!(!connects());
+
+    denied(false);
+    let status = health.status();
+    let pid = Pid::from_raw(status.pid.try_into().unwrap());
+    kill(pid, Signal::SIGHUP).unwrap();
+    serves(true);
+
+    // A list with errors changes nothing, and its lines are named.
+    fs::write(&list, "10.1.0.0/24\n\n10.1.0.7/24\n").unwrap();
+    let complaint = health.reload().unwrap_err();
+    assert!(complaint.contains("line 3: \"10.1.0.7/24\""), "{complaint}");
+    assert!(complaint.contains("blocked"), "{complaint}");
+    serves(true);
+
+    denied(false);
+    health.write(&file("autoreload = yes\n"));
+    health.reload().unwrap();
+    denied(true);
+    serves(false);
+    fs::write(&list, "10.9.0.0/24\nnonsense\n").unwrap();
+    health.logs("line 2: \"nonsense\" is no prefix");
+    serves(false);
+    denied(false);
+    serves(true);
 }
