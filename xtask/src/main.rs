@@ -8,8 +8,8 @@ mod bench;
 mod bpf;
 mod build;
 mod compare;
-mod fuzz;
 mod flood;
+mod fuzz;
 mod install;
 mod lint;
 mod manual;
@@ -44,8 +44,8 @@ enum Verb {
     Test(test::Test),
     Bench(bench::Bench),
     Compare(compare::Compare),
-    Fuzz(fuzz::Fuzz),
     Flood(flood::Flood),
+    Fuzz(fuzz::Fuzz),
     Lint(lint::Lint),
     Install(install::Install),
     Uninstall(install::Uninstall),
@@ -60,8 +60,8 @@ fn main() -> ExitCode {
         Verb::Test(test) => test.execute(),
         Verb::Bench(bench) => bench.execute(),
         Verb::Compare(_) => compare::execute(),
-        Verb::Fuzz(fuzz) => fuzz.execute(),
         Verb::Flood(flood) => flood.execute(),
+        Verb::Fuzz(fuzz) => fuzz.execute(),
         Verb::Lint(_) => lint::execute(),
         Verb::Install(install) => install.execute(),
         Verb::Uninstall(uninstall) => uninstall.execute(),
