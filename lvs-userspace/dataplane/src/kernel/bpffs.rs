@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+use tracing::debug;
 
 use super::attach::filter::remove_filter;
-use super::attach::link::interface_name;
+use super::attach::link::{detach_link, interface_name};
 use super::error::KernelError;
 
 /// Prefix of the names of pinned links of the program in a driver.
@@ -126,6 +127,17 @@ impl Directory {
         }
     }
 
+    /// Removes the pin of a link, and what that attaches; that it is not there is fine.
+    pub(super) fn detach(&self, name: &str) -> Result<(), KernelError> {
+        let path = self.pin(name);
+        if path.exists()
+            && let Err(error) = detach_link(&path)
+        {
+            debug!("{} is not detached at once: {error}", path.display());
+        }
+        self.unpin(name)
+    }
+
     /// Removes all pins: first what is attached, then the mark that the maps are complete.
     pub(super) fn clear(&self) -> Result<(), KernelError> {
         let mut names = self.pins()?;
@@ -143,7 +155,10 @@ impl Directory {
             _ => 2,
         };
         names.sort_by_key(|name| rank(name));
-        names.iter().try_for_each(|name| self.unpin(name))
+        names.iter().try_for_each(|name| match rank(name) {
+            0 => self.detach(name),
+            _ => self.unpin(name),
+        })
     }
 
     /// Removes the pins that a process left in its folder. False: a process still uses it.

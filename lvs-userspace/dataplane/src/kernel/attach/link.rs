@@ -47,15 +47,7 @@ where
 
 /// Index of the interface of a pinned link; 0 if that is gone. aya does not ask for it.
 pub(super) fn linked_interface(pin: &Path) -> io::Result<u32> {
-    const OBJ_GET: libc::c_long = 7;
     const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
-    /// `union bpf_attr` of `BPF_OBJ_GET`.
-    #[repr(C)]
-    struct Get {
-        path: u64,
-        fd: u32,
-        flags: u32,
-    }
     /// `union bpf_attr` of `BPF_OBJ_GET_INFO_BY_FD`.
     #[repr(C)]
     struct GetInfo {
@@ -74,16 +66,7 @@ pub(super) fn linked_interface(pin: &Path) -> io::Result<u32> {
         interface: u32,
         padding: u32,
     }
-    let path = CString::new(pin.as_os_str().as_bytes())?;
-    let mut get = Get {
-        path: path.as_ptr() as u64,
-        fd: 0,
-        flags: 0,
-    };
-    let link = bpf(OBJ_GET, &mut get)?;
-    let fd = RawFd::try_from(link).map_err(io::Error::other)?;
-    // SAFETY: the kernel just made this descriptor for us.
-    let link = unsafe { OwnedFd::from_raw_fd(fd) };
+    let link = open_link(pin)?;
     let mut info = LinkInfo::default();
     let mut ask = GetInfo {
         fd: link.as_raw_fd().unsigned_abs(),
@@ -94,10 +77,47 @@ pub(super) fn linked_interface(pin: &Path) -> io::Result<u32> {
     Ok(info.interface)
 }
 
+/// Detaches what a pinned link attaches, at once: when its pin alone went, the kernel would do that a moment later, and
+/// not at all while somebody else holds the link.
+pub(in crate::kernel) fn detach_link(pin: &Path) -> io::Result<()> {
+    const LINK_DETACH: libc::c_long = 34;
+    /// `union bpf_attr` of `BPF_LINK_DETACH`.
+    #[repr(C)]
+    struct Detach {
+        fd: u32,
+    }
+    let link = open_link(pin)?;
+    let mut detach = Detach {
+        fd: link.as_raw_fd().unsigned_abs(),
+    };
+    bpf(LINK_DETACH, &mut detach).map(drop)
+}
+
+fn open_link(pin: &Path) -> io::Result<OwnedFd> {
+    const OBJ_GET: libc::c_long = 7;
+    /// `union bpf_attr` of `BPF_OBJ_GET`.
+    #[repr(C)]
+    struct Get {
+        path: u64,
+        fd: u32,
+        flags: u32,
+    }
+    let path = CString::new(pin.as_os_str().as_bytes())?;
+    let mut get = Get {
+        path: path.as_ptr() as u64,
+        fd: 0,
+        flags: 0,
+    };
+    let link = bpf(OBJ_GET, &mut get)?;
+    let fd = RawFd::try_from(link).map_err(io::Error::other)?;
+    // SAFETY: the kernel just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// The `bpf` system call with a part of its argument union.
 fn bpf<T>(command: libc::c_long, attributes: &mut T) -> io::Result<libc::c_long> {
     // SAFETY: the kernel reads and writes at most the size given, and what the attributes point to is
-    // alive and as large as they say (both callers are above).
+    // alive and as large as they say (all callers are above).
     let answer =
         unsafe { libc::syscall(libc::SYS_bpf, command, &raw mut *attributes, size_of::<T>()) };
     if answer < 0 {

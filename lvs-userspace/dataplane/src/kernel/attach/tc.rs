@@ -49,7 +49,7 @@ impl DataPath {
             info!("replaced the program behind {interface}");
             return Ok(());
         }
-        self.directory.unpin(&name)?;
+        self.directory.detach(&name)?;
         let has_filter = self.directory.pin(&pin_name(FILTER, interface)).exists();
         if !has_filter && runs_anothers(interface) {
             return Err(KernelError::Busy {
@@ -110,7 +110,7 @@ impl DataPath {
     }
 
     pub(super) fn detach_tc(&mut self, interface: &str) -> Result<(), KernelError> {
-        self.directory.unpin(&pin_name(TCX_LINK, interface))?;
+        self.directory.detach(&pin_name(TCX_LINK, interface))?;
         let mark = pin_name(FILTER, interface);
         if self.directory.pin(&mark).exists() {
             remove_filter(interface);

@@ -38,7 +38,7 @@ impl DataPath {
             info!("replaced the program on {interface}");
             return Ok(());
         }
-        self.directory.unpin(&name)?;
+        self.directory.detach(&name)?;
         let program = self.program()?;
         let link = program
             .attach_to_if_index(index, XdpMode::Driver)
@@ -57,7 +57,7 @@ impl DataPath {
     }
 
     pub(super) fn detach_xdp(&mut self, interface: &str) -> Result<(), KernelError> {
-        self.directory.unpin(&pin_name(XDP_LINK, interface))
+        self.directory.detach(&pin_name(XDP_LINK, interface))
     }
 
     /// True if a program that an earlier version attached runs in generic mode.
