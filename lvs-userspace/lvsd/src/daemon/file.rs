@@ -230,13 +230,13 @@ mod tests {
         // Each names the other.
         fs::write(path("a.cf"), execute("b.cf") + &service(80)).unwrap();
         fs::write(path("b.cf"), execute("a.cf") + &service(81)).unwrap();
-        assert_eq!(ports(read(&path("a.cf")).unwrap()), [80, 81]);
-        assert_eq!(ports(read(&path("b.cf")).unwrap()), [81, 80]);
+        assert_eq!(ports(read(&path("a.cf"), None).unwrap()), [80, 81]);
+        assert_eq!(ports(read(&path("b.cf"), None).unwrap()), [81, 80]);
         fs::write(path("b.cf"), service(80)).unwrap();
-        let error = read(&path("a.cf")).unwrap_err().to_string();
+        let error = read(&path("a.cf"), None).unwrap_err().to_string();
         assert!(error.contains("b.cf at line 1: duplicate"), "{error}");
         fs::remove_file(path("b.cf")).unwrap();
-        let error = read(&path("a.cf")).unwrap_err().to_string();
+        let error = read(&path("a.cf"), None).unwrap_err().to_string();
         assert!(error.contains("b.cf not found"), "{error}");
     }
 }
