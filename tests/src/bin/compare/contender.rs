@@ -1,4 +1,4 @@
-//! The balancers that are compared, each with health checks every second.
+//! The balancers that are compared.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -12,17 +12,18 @@ use lvs_tests::eventually;
 use lvs_tests::lab::addresses::server;
 use lvs_tests::lab::{Lab, find};
 
-/// Two rounds of health checks, which every contender makes each second.
+/// Some rounds of health checks, which every contender makes each second or more often.
 const STEADY: Duration = Duration::from_secs(2);
 
 /// A balancer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Contender {
-    /// lvsd with `preset = modern`.
+    /// lvsd with `preset = modern`, and nothing else.
     Lvsd,
-    /// The same with health checks that find a hang within a second.
-    LvsdQuick,
+    /// With health checks every second.
     Haproxy,
+    /// With health checks in the rhythm of lvsd's preset, and a time for their answer as short as that takes a hang for.
+    HaproxyQuick,
     /// `mod_proxy_balancer` with `mod_proxy_hcheck`.
     Apache,
 }
@@ -40,21 +41,21 @@ impl Drop for Running {
 }
 
 impl Contender {
-    pub(crate) const ALL: [Self; 4] = [Self::Lvsd, Self::LvsdQuick, Self::Haproxy, Self::Apache];
+    pub(crate) const ALL: [Self; 4] = [Self::Lvsd, Self::Haproxy, Self::HaproxyQuick, Self::Apache];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
-            Self::Lvsd => "lvsd, `preset = modern`, `interval = 1s`",
-            Self::LvsdQuick => "lvsd, the same with quick checks",
-            Self::Haproxy => "HAProxy",
+            Self::Lvsd => "lvsd, `preset = modern`",
+            Self::Haproxy => "HAProxy, `inter 1s`",
+            Self::HaproxyQuick => "HAProxy, quick checks",
             Self::Apache => "Apache",
         }
     }
 
     pub(crate) fn is_installed(self) -> bool {
         match self {
-            Self::Lvsd | Self::LvsdQuick => true,
-            Self::Haproxy => find("haproxy").is_some(),
+            Self::Lvsd => true,
+            Self::Haproxy | Self::HaproxyQuick => find("haproxy").is_some(),
             Self::Apache => find("apache2").is_some(),
         }
     }
@@ -63,25 +64,25 @@ impl Contender {
     pub(crate) fn start(self, lab: &Lab, address: IpAddr) -> Result<Running> {
         let folder = lab.folder();
         let running = match self {
-            Self::Lvsd | Self::LvsdQuick => {
+            Self::Lvsd => {
                 let file = folder.join("ldirectord.cf");
                 fs::write(&file, self.configuration(lab, address))?;
                 lab.director
                     .start_with(&["--config", &file.to_string_lossy()])?;
                 Running(None)
             }
-            Self::Haproxy | Self::Apache => {
+            Self::Haproxy | Self::HaproxyQuick | Self::Apache => {
                 let director = lab.director.namespace();
                 let file = folder.join("proxy.conf");
                 fs::write(&file, self.configuration(lab, address))?;
-                let mut command = if self == Self::Haproxy {
-                    let mut haproxy = Command::new("haproxy");
-                    haproxy.arg("-db");
-                    haproxy
-                } else {
+                let mut command = if self == Self::Apache {
                     let mut apache = Command::new("apache2");
                     apache.args(["-D", "FOREGROUND"]);
                     apache
+                } else {
+                    let mut haproxy = Command::new("haproxy");
+                    haproxy.arg("-db");
+                    haproxy
                 };
                 command.arg("-f").arg(&file);
                 command.stdout(Stdio::null()).stderr(Stdio::null());
@@ -111,23 +112,21 @@ impl Contender {
     fn configuration(self, lab: &Lab, address: IpAddr) -> String {
         let servers = [1, 2].map(|number| server(Ipv4, number));
         let [first, second] = servers;
-        let lvsd = |more: &str| {
+        let haproxy = |timeout: &str, rhythm: &str| {
             format!(
-                "preset = modern\ninterval = 1s\n{more}virtual = {address}:80\n    real = {first}:80 masq\n    \
-                 real = {second}:80 masq\n    service = http\n"
+                "defaults\n  mode http\n{timeout}  timeout connect 5s\n  timeout client 50s\n  timeout server 50s\n  \
+                 option redispatch\n  retries 3\nlisten www\n  bind {address}:80\n  balance roundrobin\n  \
+                 option httpchk GET /\n  default-server check {rhythm} fall 2 rise 2 \
+                 on-marked-down shutdown-sessions\n  server s1 {first}:80\n  server s2 {second}:80\n"
             )
         };
         match self {
-            Self::Lvsd => lvsd(""),
-            Self::LvsdQuick => {
-                lvsd("interval = 400ms\nfastinterval = 50ms\nnegotiatetimeout = 150ms\n")
-            }
-            Self::Haproxy => format!(
-                "defaults\n  mode http\n  timeout connect 5s\n  timeout client 50s\n  timeout server 50s\n  \
-                 option redispatch\n  retries 3\nlisten www\n  bind {address}:80\n  balance roundrobin\n  \
-                 option httpchk GET /\n  default-server check inter 1s fastinter 500ms fall 2 rise 2 \
-                 on-marked-down shutdown-sessions\n  server s1 {first}:80\n  server s2 {second}:80\n"
+            Self::Lvsd => format!(
+                "preset = modern\nvirtual = {address}:80\n    real = {first}:80 masq\n    real = {second}:80 masq\n    \
+                 service = http\n"
             ),
+            Self::Haproxy => haproxy("", "inter 1s fastinter 500ms"),
+            Self::HaproxyQuick => haproxy("  timeout check 400ms\n", "inter 400ms fastinter 100ms"),
             Self::Apache => {
                 let modules = [
                     ("mpm_event", "mod_mpm_event"),
