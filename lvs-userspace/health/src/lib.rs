@@ -32,7 +32,6 @@ mod configured;
 pub mod controller;
 pub mod credentials;
 mod describe;
-mod hang;
 pub mod lint;
 mod maintenance;
 pub mod model;

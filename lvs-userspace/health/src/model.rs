@@ -118,8 +118,6 @@ pub struct Rhythm {
     pub rise: u32,
     /// Failures in a row that make a server be down; at least 1.
     pub fall: u32,
-    /// Least time without an answer after which a server hangs that always answered faster; none: the time of its check.
-    pub hang: Option<Duration>,
 }
 
 /// When failures of clients' connections, as the data path sees them, count.

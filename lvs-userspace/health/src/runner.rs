@@ -9,8 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::FutureExt as _;
 use lvs_api::health::CheckDurations;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -18,7 +17,6 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::check::{Check, Kind};
-use super::hang::{Group, Groups, LOOKS, Pace};
 use super::outcome::Outcome;
 use super::server::CheckState;
 use super::tally::{Durations, Tally};
@@ -84,7 +82,6 @@ struct Shared {
     /// Limit how many probes run at once.
     sockets: Semaphore,
     commands: Semaphore,
-    groups: Groups,
     reports: mpsc::UnboundedSender<ProbeReport>,
     durations: Durations,
 }
@@ -179,7 +176,6 @@ impl Runner {
             prober,
             sockets: Semaphore::new(sockets),
             commands: Semaphore::new(COMMANDS),
-            groups: Groups::default(),
             reports,
             durations: Durations::default(),
         }))
@@ -210,8 +206,6 @@ impl Shared {
         requests: Arc<Requests>,
     ) {
         let mut last: Option<ProbeReport> = None;
-        let group = self.groups.of(&cycle.whole);
-        let mut pace = Pace::default();
         // The failures of clients' connections that were counted last.
         let mut held_by = String::new();
         // One for the pause between probes and for the limit of each.
@@ -221,7 +215,6 @@ impl Shared {
                 requests.paused(false).await;
                 watch.resume(now());
                 cycle.failed();
-                pace = Pace::default();
                 requests.observed.lock().take();
                 continue;
             }
@@ -243,16 +236,11 @@ impl Shared {
             }
             let check = cycle.next();
             let kind = check.kind.name();
-            let whole = Arc::ptr_eq(&check, &cycle.whole);
-            // The time of a command is not only the server's.
-            let limit = (!check.runs_command()).then(|| watch.hang_limit(&pace));
-            let hang = limit.flatten().filter(|limit| *limit < check.timeout);
-            let ended = {
-                let hang = hang.map(|limit| (limit, &*group));
-                let mut probe = pin!(self.probe(check, timer.as_mut(), hang));
+            let outcome = {
+                let mut probe = pin!(self.probe(check, timer.as_mut()));
                 loop {
                     tokio::select! {
-                        ended = &mut probe => break Some(ended),
+                        outcome = &mut probe => break Some(outcome),
                         () = requests.changed.notified() => {}
                     }
                     // Neither a pause nor the end of clients' connections waits for a server that hangs.
@@ -268,9 +256,7 @@ impl Shared {
                     }
                 }
             };
-            let Some(Ended { mut outcome, hung }) = ended else {
-                continue;
-            };
+            let Some(mut outcome) = outcome else { continue };
             let random = fastrand::u32(..);
             let step = if outcome.inconclusive {
                 watch.record_skipped(now(), random)
@@ -278,19 +264,8 @@ impl Shared {
                 cycle.record(outcome.good);
                 requests.tally.count(outcome.good);
                 self.durations.count(kind, outcome.good, outcome.took);
-                if hung {
-                    watch.record_hang(LOOKS, now(), random)
-                } else {
-                    watch.record(outcome.good, now(), random)
-                }
+                watch.record(outcome.good, now(), random)
             };
-            if outcome.good {
-                group.answered(Instant::now());
-                // The connections between negotiations say nothing about the pace of these.
-                if whole {
-                    pace.record(outcome.took);
-                }
-            }
             if watch.is_held() {
                 outcome.text = format!("{held_by}; the health check says: {}", outcome.text);
             }
@@ -306,14 +281,8 @@ impl Shared {
         }
     }
 
-    /// Makes one probe, which ends for certain. `hang`: the time without an answer after which the server hangs, if
-    /// others of its group answer.
-    async fn probe(
-        &self,
-        check: Arc<Check>,
-        mut timer: Pin<&mut Sleep>,
-        hang: Option<(Duration, &Group)>,
-    ) -> Ended {
+    /// Makes one probe, which ends for certain.
+    async fn probe(&self, check: Arc<Check>, mut timer: Pin<&mut Sleep>) -> Outcome {
         let slots = match check.kind {
             Kind::External(_) => &self.commands,
             _ => &self.sockets,
@@ -321,77 +290,21 @@ impl Shared {
         let _slot = slots.acquire().await;
         let begun = Instant::now();
         let (limit, target) = (check.timeout, check.target);
-        let first = hang.map_or(limit + GRACE, |(limit, _)| limit / LOOKS);
-        timer.as_mut().reset(begun + first);
-        let mut probe = pin!(self.attempt(Arc::clone(&check)));
-        tokio::select! {
-            outcome = &mut probe => return outcome.into(),
-            () = &mut timer => {}
-        }
-        let silent = |limit: Duration| Outcome {
+        timer.as_mut().reset(begun + limit + GRACE);
+        let text = tokio::select! {
+            ended = AssertUnwindSafe((self.prober)(check)).catch_unwind() => match ended {
+                Ok(outcome) => return outcome,
+                Err(_) => format!("the probe of {target} broke off, see the log"),
+            },
+            () = timer => format!("no outcome from {target} in {} ms", limit.as_millis()),
+        };
+        Outcome {
             good: false,
             inconclusive: false,
-            text: format!("no outcome from {target} in {} ms", limit.as_millis()),
+            text,
             took: begun.elapsed(),
             exit_code: None,
-        };
-        let Some((least, group)) = hang else {
-            return silent(limit).into();
-        };
-        let mut others = FuturesUnordered::new();
-        let mut looks = 1;
-        loop {
-            if looks < LOOKS {
-                looks += 1;
-                others.push(self.attempt(Arc::clone(&check)));
-                timer.as_mut().reset(begun + least / LOOKS * looks);
-            } else {
-                timer.as_mut().reset(begun + limit + GRACE);
-            }
-            loop {
-                let over = looks == LOOKS && begun.elapsed() >= least;
-                tokio::select! {
-                    outcome = &mut probe => return outcome.into(),
-                    Some(other) = others.next() => if !other.inconclusive {
-                        let took = begun.elapsed();
-                        return Outcome { took, ..other }.into();
-                    },
-                    () = group.answered_since(begun + least / 2), if over => {
-                        return Ended { outcome: silent(begun.elapsed()), hung: true };
-                    }
-                    () = &mut timer => break,
-                }
-            }
-            if looks == LOOKS && begun.elapsed() >= limit + GRACE {
-                return silent(limit).into();
-            }
         }
-    }
-
-    async fn attempt(&self, check: Arc<Check>) -> Outcome {
-        let (target, begun) = (check.target, Instant::now());
-        let probe = AssertUnwindSafe((self.prober)(check)).catch_unwind();
-        probe.await.unwrap_or_else(|_| Outcome {
-            good: false,
-            inconclusive: false,
-            text: format!("the probe of {target} broke off, see the log"),
-            took: begun.elapsed(),
-            exit_code: None,
-        })
-    }
-}
-
-/// The end of a probe.
-struct Ended {
-    outcome: Outcome,
-    /// The server hangs.
-    hung: bool,
-}
-
-impl From<Outcome> for Ended {
-    fn from(outcome: Outcome) -> Self {
-        let hung = false;
-        Self { outcome, hung }
     }
 }
 

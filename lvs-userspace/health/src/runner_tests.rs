@@ -1,7 +1,6 @@
 //! With time that stands still while anything can run: no test depends on the machine's speed.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lvs_api::health::State;
@@ -22,7 +21,6 @@ fn rhythm() -> Rhythm {
         jitter: 0,
         rise: 1,
         fall: 2,
-        hang: None,
     }
 }
 
@@ -241,88 +239,4 @@ async fn only_news_are_reported_unless_each_outcome_is_wanted() {
         let report = tokio::time::timeout(2 * SECOND, reports.recv()).await;
         assert_eq!(report.unwrap().unwrap().outcome.text, "a");
     }
-}
-
-/// Starts watches over servers that answer after these times (`None`: never) once their pace is known, in 10 ms before
-/// that, and returns the first report for the first server after that, with the time since.
-async fn after_the_change(times: Vec<Option<Duration>>) -> (ProbeReport, Duration) {
-    let later = times.clone();
-    let changed = Arc::new(AtomicBool::new(false));
-    let seen = Arc::clone(&changed);
-    let (runner, mut reports) = runner(prober(move |check| {
-        let IpAddr::V4(address) = check.target.ip() else {
-            unreachable!("servers of IPv4");
-        };
-        let place = usize::from(address.octets()[3]) - 1;
-        let changed = seen.load(Ordering::SeqCst);
-        let time = if changed {
-            later[place]
-        } else {
-            Some(SECOND / 100)
-        };
-        async move {
-            match time {
-                Some(time) => tokio::time::sleep(time).await,
-                None => tokio::time::sleep(check.timeout).await,
-            }
-            Outcome {
-                took: time.unwrap_or(check.timeout),
-                ..outcome(time.is_some())
-            }
-        }
-    }));
-    let hang = Some(SECOND * 4 / 10);
-    let watch = || Watch::new(Rhythm { hang, ..rhythm() }, false, now());
-    let running: Vec<_> = (1..)
-        .zip(&times)
-        .map(|(number, _)| {
-            let target = ([127, 0, 0, number], 80).into();
-            let check = Arc::unwrap_or_clone(check(Kind::Connect, 80));
-            let running = runner.start(number.into(), Arc::new(Check { target, ..check }), watch());
-            running.report_every(true);
-            running
-        })
-        .collect();
-    for _ in 0..20 * times.len() {
-        reports.recv().await.unwrap();
-    }
-    changed.store(true, Ordering::SeqCst);
-    let begun = Instant::now();
-    loop {
-        let report = reports.recv().await.unwrap();
-        // A probe that was under way is one of before.
-        if report.watch == 1 && report.outcome.took != SECOND / 100 {
-            drop(running);
-            return (report, begun.elapsed());
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_server_that_hangs_is_down_once_another_one_answers() {
-    let (report, took) = after_the_change(vec![None, Some(SECOND / 100)]).await;
-    assert_eq!(
-        (report.step, report.view.state),
-        (Step::Turned, State::Down)
-    );
-    // Its interval, half of the time of a hang, and the interval of the other one.
-    assert!(
-        took <= SECOND + SECOND / 5 + SECOND + SECOND / 50,
-        "{took:?}"
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_server_has_the_whole_time_while_no_other_one_answers() {
-    for times in [vec![None, None], vec![None]] {
-        let (report, took) = after_the_change(times).await;
-        assert_eq!(report.step, Step::SoftFailure(1, 2));
-        assert!(took >= 2 * SECOND, "{took:?}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_answer_before_the_time_of_a_hang_is_good() {
-    let (report, _) = after_the_change(vec![Some(SECOND * 3 / 10), Some(SECOND / 100)]).await;
-    assert_eq!((report.step, report.view.state), (Step::Steady, State::Up));
 }

@@ -38,7 +38,6 @@ fn configured(kinds: &[Kind]) -> RealServer {
             jitter: 0,
             rise: 1,
             fall: 1,
-            hang: None,
         },
         weighing: Weighing::Configured,
     }

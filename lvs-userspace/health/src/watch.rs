@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use lvs_api::health::State;
 
-use crate::hang::Pace;
 use crate::model::{OnError, Rhythm};
 
 /// State and schedule of one check.
@@ -130,19 +129,6 @@ impl Watch {
             self.due = self.due.min(until);
         }
         step
-    }
-
-    /// Records a server that answered none of so many probes at once.
-    pub(crate) fn record_hang(&mut self, probes: u32, now: Instant, random: u32) -> Step {
-        let others = probes.saturating_sub(1);
-        self.towards = self.towards.saturating_add(others);
-        self.record(false, now, random)
-    }
-
-    /// The time without an answer that is a hang, of a server with this pace; none: it has the time of its check.
-    pub(crate) fn hang_limit(&self, pace: &Pace) -> Option<Duration> {
-        let least = self.rhythm.hang.filter(|_| self.state == State::Up)?;
-        pace.limit(least)
     }
 
     /// Records failures of clients' connections that the data path saw. Where they make the server be down, it stays so

@@ -14,15 +14,14 @@ pub(super) fn apply(file: &mut File) {
     let word = |word: &str| Value::Text(word.to_owned());
     let time = |ms| Value::Time(Duration::from_millis(ms));
     // Older words that say the same go first.
-    let defaults: [(Key, Option<Key>, Value); 10] = [
+    let defaults: [(Key, Option<Key>, Value); 9] = [
         (Key::OnDown, None, word("reset")),
         (Key::Redispatch, None, Value::Flag(true)),
-        (Key::Interval, Some(Key::CheckInterval), time(400)),
-        (Key::FastInterval, Some(Key::CheckInterval), time(100)),
+        (Key::Interval, Some(Key::CheckInterval), time(2000)),
+        (Key::FastInterval, Some(Key::CheckInterval), time(500)),
         (Key::Fall, Some(Key::FailureCount), Value::Number(2)),
         (Key::Rise, None, Value::Number(2)),
         (Key::Jitter, None, Value::Number(10)),
-        (Key::HangTimeout, None, time(400)),
         (Key::CheckTimeout, Some(Key::NegotiateTimeout), time(2000)),
         (Key::NegotiateTimeout, Some(Key::CheckTimeout), time(2000)),
     ];

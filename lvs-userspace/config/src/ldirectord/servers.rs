@@ -270,18 +270,6 @@ fn rhythm(scopes: Scopes<'_>) -> Rhythm {
     let fall = said(Key::Fall)
         .or_else(|| said(Key::FailureCount))
         .unwrap_or(Key::Fall);
-    let patience = [
-        Key::CheckTimeout,
-        Key::NegotiateTimeout,
-        Key::TimeoutResponse,
-    ];
-    // Whoever says how long an answer may take means it.
-    let patient = |key: Key| said(key).is_some() || on_check_line(section, key);
-    let hang = said(Key::HangTimeout).or_else(|| {
-        let none = !patience.into_iter().any(patient);
-        none.then_some(Key::HangTimeout)
-    });
-    let hang = hang.and_then(|key| scopes.time(key));
     Rhythm {
         interval,
         fast,
@@ -292,14 +280,5 @@ fn rhythm(scopes: Scopes<'_>) -> Rhythm {
             .unwrap_or(0),
         rise: scopes.number(Key::Rise).unwrap_or(1),
         fall: scopes.number(fall).unwrap_or(1),
-        hang: hang.filter(|time| !time.is_zero()),
     }
-}
-
-/// Whether a `check` line of a virtual service has a keyword.
-fn on_check_line(section: &Settings, key: Key) -> bool {
-    section.all(Key::Check).any(|line| match &line.value {
-        Value::Check(own) => own.get(key).is_some(),
-        _ => false,
-    })
 }

@@ -1,4 +1,4 @@
-//! The balancers that are compared.
+//! The balancers that are compared, each with health checks every second.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -12,18 +12,17 @@ use lvs_tests::eventually;
 use lvs_tests::lab::addresses::server;
 use lvs_tests::lab::{Lab, find};
 
-/// Some rounds of health checks, which every contender makes each second or more often.
+/// Two rounds of health checks, which every contender makes each second.
 const STEADY: Duration = Duration::from_secs(2);
 
 /// A balancer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Contender {
-    /// lvsd with `preset = modern`, and nothing else.
+    /// lvsd with `preset = modern`.
     Lvsd,
-    /// With health checks every second.
+    /// The same with health checks that find a hang within a second.
+    LvsdQuick,
     Haproxy,
-    /// With health checks in the rhythm of lvsd's preset, and a time for their answer as short as that takes a hang for.
-    HaproxyQuick,
     /// `mod_proxy_balancer` with `mod_proxy_hcheck`.
     Apache,
 }
@@ -41,21 +40,21 @@ impl Drop for Running {
 }
 
 impl Contender {
-    pub(crate) const ALL: [Self; 4] = [Self::Lvsd, Self::Haproxy, Self::HaproxyQuick, Self::Apache];
+    pub(crate) const ALL: [Self; 4] = [Self::Lvsd, Self::LvsdQuick, Self::Haproxy, Self::Apache];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
-            Self::Lvsd => "lvsd, `preset = modern`",
-            Self::Haproxy => "HAProxy, `inter 1s`",
-            Self::HaproxyQuick => "HAProxy, quick checks",
+            Self::Lvsd => "lvsd, `preset = modern`, `interval = 1s`",
+            Self::LvsdQuick => "lvsd, the same with quick checks",
+            Self::Haproxy => "HAProxy",
             Self::Apache => "Apache",
         }
     }
 
     pub(crate) fn is_installed(self) -> bool {
         match self {
-            Self::Lvsd => true,
-            Self::Haproxy | Self::HaproxyQuick => find("haproxy").is_some(),
+            Self::Lvsd | Self::LvsdQuick => true,
+            Self::Haproxy => find("haproxy").is_some(),
             Self::Apache => find("apache2").is_some(),
         }
     }
@@ -64,25 +63,25 @@ impl Contender {
     pub(crate) fn start(self, lab: &Lab, address: IpAddr) -> Result<Running> {
         let folder = lab.folder();
         let running = match self {
-            Self::Lvsd => {
+            Self::Lvsd | Self::LvsdQuick => {
                 let file = folder.join("ldirectord.cf");
                 fs::write(&file, self.configuration(lab, address))?;
                 lab.director
                     .start_with(&["--config", &file.to_string_lossy()])?;
                 Running(None)
             }
-            Self::Haproxy | Self::HaproxyQuick | Self::Apache => {
+            Self::Haproxy | Self::Apache => {
                 let director = lab.director.namespace();
                 let file = folder.join("proxy.conf");
                 fs::write(&file, self.configuration(lab, address))?;
-                let mut command = if self == Self::Apache {
-                    let mut apache = Command::new("apache2");
-                    apache.args(["-D", "FOREGROUND"]);
-                    apache
-                } else {
+                let mut command = if self == Self::Haproxy {
                     let mut haproxy = Command::new("haproxy");
                     haproxy.arg("-db");
                     haproxy
+                } else {
+                    let mut apache = Command::new("apache2");
+                    apache.args(["-D", "FOREGROUND"]);
+                    apache
                 };
                 command.arg("-f").arg(&file);
                 command.stdout(Stdio::null()).stderr(Stdio::null());
@@ -112,21 +111,23 @@ impl Contender {
     fn configuration(self, lab: &Lab, address: IpAddr) -> String {
         let servers = [1, 2].map(|number| server(Ipv4, number));
         let [first, second] = servers;
-        let haproxy = |timeout: &str, rhythm: &str| {
+        let lvsd = |more: &str| {
             format!(
-                "defaults\n  mode http\n{timeout}  timeout connect 5s\n  timeout client 50s\n  timeout server 50s\n  \
-                 option redispatch\n  retries 3\nlisten www\n  bind {address}:80\n  balance roundrobin\n  \
-                 option httpchk GET /\n  default-server check {rhythm} fall 2 rise 2 \
-                 on-marked-down shutdown-sessions\n  server s1 {first}:80\n  server s2 {second}:80\n"
+                "preset = modern\ninterval = 1s\n{more}virtual = {address}:80\n    real = {first}:80 masq\n    \
+                 real = {second}:80 masq\n    service = http\n"
             )
         };
         match self {
-            Self::Lvsd => format!(
-                "preset = modern\nvirtual = {address}:80\n    real = {first}:80 masq\n    real = {second}:80 masq\n    \
-                 service = http\n"
+            Self::Lvsd => lvsd(""),
+            Self::LvsdQuick => {
+                lvsd("interval = 400ms\nfastinterval = 50ms\nnegotiatetimeout = 150ms\n")
+            }
+            Self::Haproxy => format!(
+                "defaults\n  mode http\n  timeout connect 5s\n  timeout client 50s\n  timeout server 50s\n  \
+                 option redispatch\n  retries 3\nlisten www\n  bind {address}:80\n  balance roundrobin\n  \
+                 option httpchk GET /\n  default-server check inter 1s fastinter 500ms fall 2 rise 2 \
+                 on-marked-down shutdown-sessions\n  server s1 {first}:80\n  server s2 {second}:80\n"
             ),
-            Self::Haproxy => haproxy("", "inter 1s fastinter 500ms"),
-            Self::HaproxyQuick => haproxy("  timeout check 400ms\n", "inter 400ms fastinter 100ms"),
             Self::Apache => {
                 let modules = [
                     ("mpm_event", "mod_mpm_event"),

@@ -401,21 +401,6 @@ pub(super) const RHYTHM: &[Keyword] = &[
         text: "Longest time of all other checks, connection included.",
     },
     Keyword {
-        key: Key::HangTimeout,
-        name: "hangtimeout",
-        scope: RHYTHMS,
-        kind: Kind::Time { zero: true },
-        default: "0: a server has the whole time of its check",
-        example: "hangtimeout = 500ms",
-        text: "Time without any answer after which a server that is up hangs, if it always answered faster: in a \
-               quarter of this time or less. One that answers more slowly has four times its slowest answer of late. \
-               Meanwhile the probe is made twice more, after a third and two thirds of the time, and the first answer \
-               of any counts, so that neither a lost packet nor one request that is stuck decides. No answer to all \
-               three counts as three failures, once another real server with the same check has answered in the \
-               second half of the time or later: while none does, the fault may be the director's own network, or \
-               all are overloaded, and the check has its whole time. Commands always have that.",
-    },
-    Keyword {
         key: Key::TimeoutConnect,
         name: "timeoutconnect",
         scope: TIMES,

@@ -162,7 +162,6 @@ pub(in super::super) enum Key {
     FallbackCommand,
     FastInterval,
     Fork,
-    HangTimeout,
     HttpMethod,
     Hysteresis,
     Interval,

@@ -475,11 +475,9 @@ pub(super) const CHANGES: &[Keyword] = &[
         default: "none: a file in ldirectord's words means what it means there",
         example: "preset = modern",
         text: "Defaults for whoever begins today, as if they stood at the beginning of the file: `ondown = reset`, \
-               `redispatch = yes`, `interval = 400ms`, `fastinterval = 100ms`, `fall = 2`, `rise = 2`, `jitter = 10`, \
-               `checktimeout = 2s`, `negotiatetimeout = 2s`, `hangtimeout = 400ms`. What the file says itself takes \
-               precedence, by these words or, at the beginning of a line, by the older ones `checkinterval` and \
-               `failurecount`; where it says how long a check or its answer may take, that is the time before a \
-               server hangs, too.",
+               `redispatch = yes`, `interval = 2s`, `fastinterval = 500ms`, `fall = 2`, `rise = 2`, `jitter = 10`, \
+               `checktimeout = 2s`, `negotiatetimeout = 2s`. What the file says itself takes precedence, by these \
+               words or, at the beginning of a line, by the older ones `checkinterval` and `failurecount`.",
     },
     Keyword {
         key: Key::Redispatch,
