@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::model::ServiceId;
 use crate::virtual_address::VirtualAddress;
@@ -99,14 +99,49 @@ pub struct SteppedDown {
     pub done: Option<String>,
 }
 
-/// Request to change the role.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Request to change the role. Without force it is the role alone, as lvsd 0.1 takes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+#[serde(from = "RoleRequest")]
 pub struct RoleChange {
     /// From now on.
     pub role: Role,
     /// Even beside a master that is connected.
-    #[serde(default)]
+    #[cfg_attr(test, schema(required = false))]
     pub force: bool,
+}
+
+/// What a request to change the role may look like.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+enum RoleRequest {
+    Role(Role),
+    Change {
+        role: Role,
+        #[serde(default)]
+        force: bool,
+    },
+}
+
+impl From<RoleRequest> for RoleChange {
+    fn from(request: RoleRequest) -> Self {
+        match request {
+            RoleRequest::Role(role) => Self { role, force: false },
+            RoleRequest::Change { role, force } => Self { role, force },
+        }
+    }
+}
+
+impl Serialize for RoleChange {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { role, force } = *self;
+        let request = if force {
+            RoleRequest::Change { role, force }
+        } else {
+            RoleRequest::Role(role)
+        };
+        request.serialize(serializer)
+    }
 }
 
 /// Request to hand the role over to the peer.
@@ -118,4 +153,29 @@ pub struct Handover {
     /// Even where connections would be lost.
     #[serde(default)]
     pub force: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_is_asked_for_by_its_word_alone_or_with_force() {
+        let change = |role, force| RoleChange { role, force };
+        for (text, expected) in [
+            ("\"master\"", change(Role::Master, false)),
+            (
+                "{\"role\":\"master\",\"force\":true}",
+                change(Role::Master, true),
+            ),
+        ] {
+            assert_eq!(serde_json::from_str::<RoleChange>(text).unwrap(), expected);
+            assert_eq!(serde_json::to_string(&expected).unwrap(), text);
+        }
+        let without = serde_json::from_str::<RoleChange>("{\"role\":\"backup\"}").unwrap();
+        assert_eq!(without, change(Role::Backup, false));
+        for text in ["\"captain\"", "{\"role\":\"master\",\"now\":true}", "{}"] {
+            serde_json::from_str::<RoleChange>(text).unwrap_err();
+        }
+    }
 }

@@ -159,6 +159,8 @@ pub(super) fn follow_events(control: &Control) -> mpsc::Receiver<Arc<Event>> {
                 }
             };
             let event = tokio::select! {
+                // Those that are queued come before the end.
+                biased;
                 event = checked => event,
                 event = own.recv() => event,
                 () = sender.closed() => return,

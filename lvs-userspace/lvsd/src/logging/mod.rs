@@ -63,13 +63,13 @@ impl Log {
     /// Follows the `logfile` of a configuration file.
     pub(crate) fn follow(&self, logfile: Option<&str>) {
         let (log, target) = (self.clone(), Target::parse(logfile));
-        queue::run(move || log.state().sink.move_to(target));
+        queue::run_surely(move || log.state().sink.move_to(target));
     }
 
     /// Writes lines that are still queued to the default file: the configuration file could not be used.
     pub(crate) fn flush(&self) {
         let log = self.clone();
-        queue::run(move || {
+        queue::run_surely(move || {
             let mut state = log.state();
             if state.sink.is_queueing() {
                 state.sink.move_to(Target::parse(None));
@@ -80,7 +80,7 @@ impl Log {
     /// Ends the copy of warnings and errors on the standard error output.
     pub(crate) fn started(&self) {
         let log = self.clone();
-        queue::run(move || log.state().starting = false);
+        queue::run_surely(move || log.state().starting = false);
     }
 
     fn state(&self) -> MutexGuard<'_, LogState> {

@@ -3,19 +3,28 @@
 //! Until it is started, lines are written by whoever has them: a thread that began before the daemon gave its
 //! privileges up would keep them.
 
+use std::cell::Cell;
 use std::io;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Lines that wait at most; further ones are lost.
 const WAITING: usize = 4096;
 /// Longest wait at the end for lines that are not written yet.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
+/// Pause before a place for a job that must not be lost is looked for again.
+const AGAIN: Duration = Duration::from_millis(10);
+
 type Job = Box<dyn FnOnce() + Send>;
+
+thread_local! {
+    /// This is the thread that writes.
+    static WRITES: Cell<bool> = const { Cell::new(false) };
+}
 
 static QUEUE: OnceLock<SyncSender<Job>> = OnceLock::new();
 /// Lines that were lost since the last one that was not.
@@ -27,6 +36,7 @@ pub(crate) fn start() -> io::Result<()> {
     thread::Builder::new()
         .name("log".to_owned())
         .spawn(move || {
+            WRITES.set(true);
             for job in jobs {
                 job();
                 let lost = LOST.swap(0, Ordering::Relaxed);
@@ -42,9 +52,9 @@ pub(crate) fn start() -> io::Result<()> {
     Ok(())
 }
 
-/// Does this after what was asked for before, and does not wait for it.
+/// Writes a line after those before it, and does not wait for it.
 pub(super) fn run(job: impl FnOnce() + Send + 'static) {
-    let Some(queue) = QUEUE.get() else {
+    let Some(queue) = QUEUE.get().filter(|_| !WRITES.get()) else {
         return job();
     };
     if let Err(TrySendError::Full(_)) = queue.try_send(Box::new(job)) {
@@ -52,10 +62,26 @@ pub(super) fn run(job: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// Returns once every line is written, or cannot be within a second.
+/// Does this after the lines before it; waits for a second at most until it has a place among them.
+pub(super) fn run_surely(job: impl FnOnce() + Send + 'static) {
+    let Some(queue) = QUEUE.get().filter(|_| !WRITES.get()) else {
+        return job();
+    };
+    let mut job: Job = Box::new(job);
+    let end = Instant::now() + LAST_LINES;
+    while let Err(TrySendError::Full(refused)) = queue.try_send(job) {
+        if Instant::now() >= end {
+            return;
+        }
+        job = refused;
+        thread::sleep(AGAIN);
+    }
+}
+
+/// Returns once every line is written, or cannot be within two seconds.
 pub(crate) fn finish() {
     let (sender, done) = sync_channel(1);
-    run(move || {
+    run_surely(move || {
         let _ = sender.send(());
     });
     let _ = done.recv_timeout(LAST_LINES);
