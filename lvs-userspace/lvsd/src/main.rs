@@ -32,7 +32,6 @@ use anyhow::{Context as _, Result, bail};
 use clap::Parser as _;
 use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -217,17 +216,17 @@ fn foreground(arguments: &Arguments, config: Option<PathBuf>) -> u8 {
     exit_code(daemon::run(&settings(arguments, config, None), || ()))
 }
 
-/// Fields of an event in one line, whatever they hold.
+/// Fields of an event in one line, whatever they hold. The message is the first of them.
 fn one_line() -> impl for<'writer> FormatFields<'writer> + 'static {
     let field = |writer: &mut Writer<'_>, field: &Field, value: &dyn Debug| {
         let value = logging::escaped(&format!("{value:?}"));
         match field.name() {
             "message" => write!(writer, "{value}"),
             name if logging::is_for_the_journal(name) => Ok(()),
-            name => write!(writer, "{name}={value}"),
+            name => write!(writer, " {name}={value}"),
         }
     };
-    debug_fn(field).delimited(" ")
+    debug_fn(field)
 }
 
 /// Runs in the foreground with the log on the standard output or in the journal, for a supervisor; the exit code.
