@@ -9,7 +9,7 @@ use crate::connection::table::Store;
 use crate::connection::{EntryId, Loads, Ports, Protocol};
 use crate::family::{V4, V6};
 use crate::filter::clients::Clients;
-use crate::scheduler::tree::TreeMarks;
+use crate::scheduler::tree_marks::TreeMarks;
 use crate::secrets::Secrets;
 use crate::walk::Walk;
 

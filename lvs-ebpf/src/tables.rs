@@ -15,7 +15,7 @@ use lvs_common::connection::table::Store;
 use lvs_common::connection::{EntryId, Loads, Ports};
 use lvs_common::family::{V4, V6};
 use lvs_common::filter::clients::Clients;
-use lvs_common::scheduler::tree::{self, TreeMarks};
+use lvs_common::scheduler::tree_marks::{TreeMarks, load_changed};
 use lvs_common::secrets::Secrets;
 use lvs_common::tables::{Tables, Traffic};
 use lvs_common::walk::{Step, Walk};
@@ -87,7 +87,7 @@ impl Loads for Kernel {
                     atomic::add(&raw mut (*load).counts, change);
                 } else {
                     atomic::fetch_add_double(&raw mut (*load).counts, change);
-                    tree::load_changed(self, root, (*load).position);
+                    load_changed(self, root, (*load).position);
                 }
             }
         }

@@ -3,7 +3,7 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::limits::{MAX_MEMBERS, MAX_MEMBERS_PER_SERVICE};
-use super::service::Member;
+use super::member::Member;
 
 /// A node: the root, a branch of [`TreeShape::FORK`] groups, or a group of as many members.
 ///

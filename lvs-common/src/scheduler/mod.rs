@@ -4,7 +4,8 @@
 //! does that. What remains for each new connection is one of the ways of [`Pick`].
 
 mod locality;
-pub mod tree;
+mod tree;
+pub mod tree_marks;
 
 use self::locality::LocalitySearch;
 use crate::abi::{Load, Member, Pick, Plan};

@@ -24,24 +24,6 @@ use crate::abi::{Plan, TreeNode, TreeShape};
 use crate::tables::Tables;
 use crate::walk::Step;
 
-/// Marks in the nodes of trees.
-pub trait TreeMarks: Copy {
-    /// Sets a bit of a node's `stale`, if it is not set. A full barrier comes before.
-    fn mark(self, node: u32, bit: u32);
-}
-
-/// Marks the nodes above a member whose load changed.
-#[inline(always)]
-pub fn load_changed<M: TreeMarks>(marks: M, root: u32, position: u32) {
-    let group = position / TreeShape::FORK;
-    let branch = group / TreeShape::FORK;
-    marks.mark(
-        root.wrapping_add(1).wrapping_add(branch),
-        1 << (group % TreeShape::FORK),
-    );
-    marks.mark(root, 1 << (branch & 31));
-}
-
 /// The place of the best member.
 #[inline(never)]
 pub(super) fn pick<T: Tables>(tables: T, plan: &Plan, search: &mut Search) -> Option<u32> {

@@ -23,12 +23,11 @@ use super::connections::{DropConnections, Dropped};
 use super::health::{Health, Override, ServerByHand};
 use super::mark::MarkRule;
 use super::peers::PeersStatus;
-use super::protocol::{
-    Connection, Edit, Edits, Refusal, Refused, Services, Status, Timeouts, VerdictCount,
-};
+use super::protocol::{Connection, Edit, Edits, Refusal, Refused, Services, Status, VerdictCount};
 use super::role::{Handover, RoleChange, RoleStatus, SteppedDown};
 use super::route::Route;
 use super::sync::{SyncCommand, SyncStatus};
+use super::timeouts::Timeouts;
 
 /// Time that the daemon has to answer, unless another is given.
 pub const DEFAULT_LIMIT: Duration = Duration::from_secs(10);

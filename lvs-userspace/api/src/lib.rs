@@ -20,6 +20,7 @@ pub mod route;
 pub mod snat;
 pub mod strict;
 pub mod sync;
+pub mod timeouts;
 pub mod virtual_address;
 
 /// Description of the control API (OpenAPI 3.1) as JSON. A test of this crate makes it from the types.

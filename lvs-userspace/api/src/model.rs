@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::family::Family;
 use crate::filter::Filter;
-use crate::protocol::Timeouts;
 use crate::snat::Snat;
+use crate::timeouts::Timeouts;
 
 /// Transport protocol of a virtual service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -19,11 +19,12 @@ use crate::health::{Event, Health, Override, ServerByHand};
 use crate::mark::{MarkRule, Network};
 use crate::peers::PeersStatus;
 use crate::problem::Problem;
-use crate::protocol::{Connection, Edit, Edits, Refused, Services, Status, Timeouts, VerdictCount};
-use crate::role::{Handover, Role, RoleStatus, SteppedDown};
+use crate::protocol::{Connection, Edit, Edits, Refused, Services, Status, VerdictCount};
+use crate::role::{Handover, RoleChange, RoleStatus, SteppedDown};
 use crate::route::Route;
 use crate::snat::Snat;
 use crate::sync::{SyncCommand, SyncStatus};
+use crate::timeouts::Timeouts;
 use crate::virtual_address::VirtualAddress;
 
 impl PartialSchema for Source {
@@ -180,7 +181,7 @@ impl Components {
                 None,
                 Json(self.add::<RoleStatus>()),
             ),
-            Route::SetRole => ("Changes the role", Some(self.add::<Role>()), Nothing),
+            Route::SetRole => ("Changes the role", Some(self.add::<RoleChange>()), Nothing),
             Route::HandOver => (
                 "Hands the role over to the peer",
                 Some(self.add::<Handover>()),

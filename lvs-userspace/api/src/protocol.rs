@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::filter::{Filter, FilterStatus};
 use crate::mark::MarkRule;
 use crate::model::{Protocol, ServerId, ServerSettings, ServiceId, ServiceSettings};
+use crate::timeouts::Timeouts;
 
 /// One change to the tables: it is made whole or refused whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -222,16 +223,6 @@ pub struct Connection {
     #[cfg_attr(test, schema(value_type = String))]
     pub server: SocketAddr,
     pub template: bool,
-}
-
-/// Timeouts in seconds (`ipvsadm --set`, or those of one service).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(utoipa::ToSchema))]
-#[expect(missing_docs, reason = "the names say it")]
-pub struct Timeouts {
-    pub tcp: u32,
-    pub tcp_fin: u32,
-    pub udp: u32,
 }
 
 /// Number of packets that ended with one verdict, on all CPUs together.

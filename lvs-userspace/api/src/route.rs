@@ -49,7 +49,7 @@ routes! {
     /// Ends connections. Body: [`DropConnections`](crate::connections::DropConnections); answer:
     /// [`Dropped`](crate::connections::Dropped).
     DropConnections: POST "/v1/connections/drop",
-    /// Answer: [`Timeouts`](crate::protocol::Timeouts).
+    /// Answer: [`Timeouts`](crate::timeouts::Timeouts).
     Timeouts: GET "/v1/timeouts",
     /// Answer: list of [`VerdictCount`](crate::protocol::VerdictCount).
     Verdicts: GET "/v1/verdicts",

@@ -72,7 +72,7 @@ pub fn parse(text: &str) -> Result<Configuration, Vec<(usize, String)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lvs_api::protocol::Timeouts;
+    use lvs_api::timeouts::Timeouts;
 
     #[test]
     fn lines_of_a_save_make_services() {

@@ -34,7 +34,7 @@ fn scheduler(name: &str) -> ServiceSettings {
         filter: Some(lvs_api::filter::Filter::default()),
         redispatch: Some(false),
         on_down: Some(lvs_api::model::OnDown::Keep),
-        timeouts: Some(lvs_api::protocol::Timeouts::default()),
+        timeouts: Some(lvs_api::timeouts::Timeouts::default()),
     }
 }
 

@@ -6,7 +6,8 @@
 use std::path::PathBuf;
 
 use lvs_api::model::Protocol;
-use lvs_api::protocol::{Edit, Timeouts};
+use lvs_api::protocol::Edit;
+use lvs_api::timeouts::Timeouts;
 
 use super::command::{Command, Invocation, Listing, View};
 use super::error::UsageError;

@@ -6,7 +6,8 @@ use lvs_api::model::{
     Checksum, Method, OnDown, Protocol, ServerId, ServerSettings, ServiceId, ServiceSettings,
     Tunnel,
 };
-use lvs_api::protocol::{Service, Timeouts};
+use lvs_api::protocol::Service;
+use lvs_api::timeouts::Timeouts;
 
 use super::listing::mask;
 use super::names::Names;

@@ -1,6 +1,7 @@
 use lvs_api::model::{Family, OnDown, Persistence, ServerId, ServerSettings, ServiceSettings};
-use lvs_api::protocol::{Edit, Timeouts, Traffic};
+use lvs_api::protocol::{Edit, Traffic};
 use lvs_api::snat::Snat;
+use lvs_api::timeouts::Timeouts;
 use proptest::prelude::*;
 
 use super::*;

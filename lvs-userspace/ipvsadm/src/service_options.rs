@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use lvs_api::model::{Family, OnDown, Persistence, Protocol, ServiceId, ServiceSettings};
-use lvs_api::protocol::Timeouts;
+use lvs_api::timeouts::Timeouts;
 
 use super::address::{address, prefix};
 use super::error::UsageError;

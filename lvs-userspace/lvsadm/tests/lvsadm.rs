@@ -16,10 +16,9 @@ use axum::routing::{get, post};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use lvs_api::model::Protocol;
-use lvs_api::protocol::{
-    self, Connection, Edit, Refusal, RefusalKind, Refused, RefusedEdit, Timeouts,
-};
+use lvs_api::protocol::{self, Connection, Edit, Refusal, RefusalKind, Refused, RefusedEdit};
 use lvs_api::route::Route;
+use lvs_api::timeouts::Timeouts;
 use parking_lot::Mutex;
 use tempfile::TempDir;
 

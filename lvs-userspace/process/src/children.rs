@@ -18,11 +18,8 @@ use nix::unistd::Pid;
 use parking_lot::{Mutex, RwLock};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tracing::warn;
-
-use crate::system_commands;
-use crate::user::User;
 
 /// Least time from one search for orphans to the next.
 const REST: Duration = Duration::from_secs(1);
@@ -33,34 +30,6 @@ static AWAITED: Mutex<Option<HashSet<i32>>> = Mutex::new(None);
 /// Shared by those who start a child, which lasts while the disk of its file does not answer; whoever looks for orphans
 /// has it alone.
 static STARTING: RwLock<()> = RwLock::new(());
-
-/// Commands that are being started at once at most: each holds a thread.
-static STARTS: Semaphore = Semaphore::const_new(64);
-
-/// Starts a command as a user with no privileges beyond that user's; as root: with those that the daemon was started
-/// with; without one: with those of the calling thread. The caller waits for its end.
-///
-/// # Errors
-///
-/// It cannot be started.
-pub async fn spawn(mut command: Command, user: Option<&User>) -> io::Result<Child> {
-    match user {
-        Some(root) if root.is_root() => {
-            root.apply_group(&mut command);
-            return system_commands::spawn(command).await;
-        }
-        Some(user) => user.apply(&mut command),
-        None => {}
-    }
-    let permit = STARTS.acquire().await.map_err(io::Error::other)?;
-    let (answer, started) = oneshot::channel();
-    // Off the runtime's threads: a file system that does not answer holds up nobody else.
-    drop(tokio::task::spawn_blocking(move || {
-        let _permit = permit;
-        start_for(command, answer);
-    }));
-    started.await.map_err(io::Error::other)?
-}
 
 /// Starts a command for somebody who may have given up: then it is not started, or ended at once.
 pub(crate) fn start_for(mut command: Command, answer: oneshot::Sender<io::Result<Child>>) {
@@ -173,6 +142,7 @@ mod tests {
     use std::process::Stdio;
 
     use super::*;
+    use crate::commands::spawn;
 
     /// State letters of all children of this process.
     fn states() -> Vec<(i32, char)> {

@@ -10,6 +10,7 @@
 //! thread that neither gives capabilities up nor has the filter ([`system_commands`]).
 
 pub mod children;
+pub mod commands;
 pub mod filter;
 pub mod privileges;
 pub mod system_commands;

@@ -41,7 +41,7 @@ impl<'a> From<&'a Maps> for Entries<'a> {
     }
 }
 
-impl<'a> Entries<'a> {
+impl Entries<'_> {
     /// Number of entries of each table.
     pub(crate) const fn sizes(self) -> PerFamily<u32> {
         PerFamily {

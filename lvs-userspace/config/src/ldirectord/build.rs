@@ -10,7 +10,7 @@ use lvs_api::model::{
     Family, Method, Persistence, Protocol, ServerId, ServerSettings, ServiceId, ServiceSettings,
     Tunnel,
 };
-use lvs_api::protocol::Timeouts;
+use lvs_api::timeouts::Timeouts;
 use lvs_common::abi::{MAX_MEMBERS_PER_SERVICE, MAX_SERVERS, MAX_SERVICES};
 use lvs_dataplane::director::{OnDown, check_service, identity};
 use lvs_health::model::{

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use lvs_api::mark::MarkRule;
 use lvs_api::model::ServiceId;
-use lvs_api::protocol::{Edit, Refusal, Timeouts};
+use lvs_api::protocol::{Edit, Refusal};
+use lvs_api::timeouts::Timeouts;
 use lvs_common::abi::{MAX_SERVERS, MAX_SERVICES};
 
 use super::wanted::{Wanted, after, canonical_rule, canonical_service, subject};

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use lvs_api::mark::MarkRule;
 use lvs_api::model::ServiceId;
-use lvs_api::protocol::{Edit, Refusal, RefusalKind, Timeouts};
+use lvs_api::protocol::{Edit, Refusal, RefusalKind};
+use lvs_api::timeouts::Timeouts;
 
 use super::configuration::Configuration;
 use super::parts::Director;

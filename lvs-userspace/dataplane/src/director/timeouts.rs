@@ -3,12 +3,15 @@
 use std::mem::offset_of;
 use std::sync::atomic::Ordering;
 
-use lvs_api::protocol::{Refusal, RefusalKind, Timeouts};
+use lvs_api::protocol::{Refusal, RefusalKind};
+use lvs_api::timeouts::Timeouts;
 use lvs_common::abi::{self, Config, Plan};
 use lvs_common::connection::{Protocol, tcp, udp};
 
-use super::wanted::LONGEST_SECONDS;
 use crate::kernel::Mapping;
+
+/// Longest time IPVS takes: 31 days.
+pub(super) const LONGEST_SECONDS: u32 = 2_678_400;
 
 /// Places in [`Config::timeouts`]: established, closing and UDP.
 const PLACES: [usize; 3] = [

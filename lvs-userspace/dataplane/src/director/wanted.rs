@@ -11,11 +11,9 @@ use lvs_api::protocol::{Edit, Refusal, RefusalKind};
 use lvs_api::snat::Snat;
 use lvs_common::abi::MAX_MEMBERS_PER_SERVICE;
 
+use super::timeouts::LONGEST_SECONDS;
 use super::{filters, timeouts};
 use crate::scheduler::Scheduler;
-
-/// Longest time IPVS takes: 31 days.
-pub(super) const LONGEST_SECONDS: u32 = 2_678_400;
 
 /// A virtual service as the operator wants it.
 #[derive(Clone, Debug, PartialEq, Eq)]

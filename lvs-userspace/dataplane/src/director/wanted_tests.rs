@@ -19,7 +19,7 @@ fn settings(scheduler: &str) -> ServiceSettings {
         one_packet: false,
         redispatch: Some(false),
         on_down: Some(lvs_api::model::OnDown::Keep),
-        timeouts: Some(lvs_api::protocol::Timeouts::default()),
+        timeouts: Some(lvs_api::timeouts::Timeouts::default()),
         engine: None,
         filter: Some(lvs_api::filter::Filter::default()),
     }
@@ -161,7 +161,7 @@ fn an_edit_of_ipvsadm_keeps_what_ipvsadm_has_no_word_for() {
     let silent = ServiceSettings {
         redispatch: None,
         on_down: Some(lvs_api::model::OnDown::Keep),
-        timeouts: Some(lvs_api::protocol::Timeouts::default()),
+        timeouts: Some(lvs_api::timeouts::Timeouts::default()),
         ..settings("wlc")
     };
     let edit = Edit::EditService {

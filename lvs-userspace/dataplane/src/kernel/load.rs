@@ -17,9 +17,9 @@ use zerocopy::FromZeros as _;
 
 use super::bpffs::Directory;
 use super::error::{KernelError, load_error, program_error};
-use super::local_clients;
 use super::mapping::Mapping;
 use super::maps::{Maps, ServiceKeys};
+use super::namespace;
 use super::stage_programs::{StagePrograms, is_private};
 use super::trace;
 use super::wire::Wire;
@@ -422,7 +422,7 @@ fn make(
         TraceOffsets::new_zeroed()
     }));
     // Without one no socket counts as the director's own.
-    let namespace = local_clients::namespace_cookie().unwrap_or_else(|error| {
+    let namespace = namespace::cookie().unwrap_or_else(|error| {
         debug!("the network namespace has no cookie: {error}");
         u64::MAX
     });

@@ -4,8 +4,6 @@
 //! director's network namespace the programs find out themselves.
 
 use std::fs::{self, File};
-use std::io;
-use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
 use aya::programs::{CgroupAttachMode, CgroupSockAddr};
@@ -17,6 +15,7 @@ use super::attach::link::pin_link;
 use super::bpffs::CGROUP_LINK;
 use super::error::{KernelError, program_error};
 use super::load::DataPath;
+use super::namespace;
 
 impl DataPath {
     /// Balances the connections of clients on the director whose processes are in this cgroup, or of none.
@@ -28,7 +27,7 @@ impl DataPath {
                 .iter()
                 .try_for_each(|name| self.directory.unpin(&pin(name)));
         };
-        namespace_cookie().map_err(KernelError::file(
+        namespace::cookie().map_err(KernelError::file(
             "cannot tell sockets of the network namespace",
             "/proc/self/ns/net",
         ))?;
@@ -83,30 +82,6 @@ fn mounted(mounts: &str) -> Option<PathBuf> {
         let point = words.nth(1)?;
         (words.next()? == "cgroup2").then(|| PathBuf::from(point))
     })
-}
-
-/// The kernel's cookie of this process's network namespace, as programs see it.
-pub(super) fn namespace_cookie() -> io::Result<u64> {
-    /// `SO_NETNS_COOKIE` of `asm-generic/socket.h`, from Linux 5.14 on.
-    const SO_NETNS_COOKIE: libc::c_int = 71;
-    let socket = std::net::UdpSocket::bind("127.0.0.1:0");
-    let socket = socket.or_else(|_| std::net::UdpSocket::bind("0.0.0.0:0"))?;
-    let mut cookie = 0u64;
-    let mut length = libc::socklen_t::try_from(size_of::<u64>()).map_err(io::Error::other)?;
-    // SAFETY: the kernel writes at most `length` bytes to the number, and how many it wrote to the length.
-    let answer = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            SO_NETNS_COOKIE,
-            (&raw mut cookie).cast(),
-            &raw mut length,
-        )
-    };
-    if answer < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(cookie)
 }
 
 #[cfg(test)]

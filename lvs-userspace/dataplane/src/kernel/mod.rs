@@ -22,6 +22,7 @@ mod mapping;
 mod maps;
 pub mod memory;
 mod mode;
+mod namespace;
 mod neighbour_requests;
 mod own_hosts;
 mod own_map;

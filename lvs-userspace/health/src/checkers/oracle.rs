@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use lvs_process::children;
+use lvs_process::commands;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 
@@ -65,7 +65,7 @@ impl Negotiate for Oracle {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .process_group(0);
-        let child = children::spawn(command, probe.user).await;
+        let child = commands::spawn(command, probe.user).await;
         let mut child = child.map_err(failed)?;
         let (input, output) = (child.stdin.take(), child.stdout.take());
         let mut group = Group::new(child);

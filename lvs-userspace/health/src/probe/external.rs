@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 
 use lvs_api::model::Protocol;
-use lvs_process::children;
+use lvs_process::commands;
 use lvs_process::user::User;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
@@ -146,7 +146,7 @@ async fn spawn(
         command.env("PATH", PATH);
     }
     // With the command goes our copy of the writing end.
-    let child = children::spawn(command, user).await?;
+    let child = commands::spawn(command, user).await?;
     let output = Receiver::from_owned_fd(OwnedFd::from(output))?;
     Ok((Group::new(child), Some(output)))
 }

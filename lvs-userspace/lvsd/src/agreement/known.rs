@@ -200,7 +200,7 @@ fn compare(own: &BTreeSet<String>, theirs: &Theirs, comparison: &mut Comparison)
 #[cfg(test)]
 mod tests {
     use lvs_api::model::Protocol;
-    use lvs_api::protocol::Timeouts;
+    use lvs_api::timeouts::Timeouts;
 
     use super::*;
 

@@ -12,10 +12,9 @@ use axum::extract::State;
 use axum::response::Response;
 use lvs_api::connections::{DropConnections, Dropped};
 use lvs_api::mark::MarkRule;
-use lvs_api::protocol::{
-    Edit, Edits, Refusal, Refused, RefusedEdit, Services, Timeouts, VerdictCount,
-};
+use lvs_api::protocol::{Edit, Edits, Refusal, Refused, RefusedEdit, Services, VerdictCount};
 use lvs_api::role::Role;
+use lvs_api::timeouts::Timeouts;
 use lvs_common::verdict::Reason;
 use lvs_dataplane::director::Director;
 use lvs_dataplane::kernel::memory;

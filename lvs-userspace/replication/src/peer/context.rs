@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use lvs_api::role::Role;
 use lvs_common::abi::Config;
 use lvs_common::connection::EntryId;
 use lvs_dataplane::director::Director;
@@ -22,26 +21,11 @@ use super::inherited::Inherited;
 use super::key::Key;
 use super::message::{Event, Instance, Message};
 use super::refusal::Refusals;
+use super::role_in_force::RoleInForce;
 use super::tables::Tables;
 
 /// Directors that are remembered after they left.
 const REMEMBERED: usize = 16;
-
-/// The role of a director.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RoleInForce {
-    /// The role.
-    pub role: Role,
-    /// It has just started as backup, and becomes master unless it hears of another one.
-    pub candidate: bool,
-}
-
-impl From<Role> for RoleInForce {
-    fn from(role: Role) -> Self {
-        let candidate = false;
-        Self { role, candidate }
-    }
-}
 
 /// Context of the sessions of this director.
 pub(super) struct Context {

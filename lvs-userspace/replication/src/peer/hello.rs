@@ -5,9 +5,9 @@ use lvs_common::family::PerFamily;
 use zerocopy::byteorder::network_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::context::RoleInForce;
 use super::message::Instance;
 use super::refusal::Refusal;
+use super::role_in_force::RoleInForce;
 
 /// Versions of the protocol that a director speaks. Both sides of a session speak the newest that both know, so
 /// that directors of two versions replicate connections while one after the other is replaced.
@@ -16,9 +16,6 @@ pub(super) struct Versions {
     pub(super) oldest: u16,
     pub(super) newest: u16,
 }
-
-/// The version of the protocol from which on directors compare what they have.
-pub const AGREEMENT_SINCE: u16 = 4;
 
 impl Versions {
     /// Those of this director. The newest changes with the meaning or layout of anything in [`super::record`], of

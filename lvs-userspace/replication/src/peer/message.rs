@@ -8,8 +8,10 @@ use lvs_api::role::Role;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::hello::AGREEMENT_SINCE;
 use super::refusal::Refusal;
+
+/// The version of the protocol from which on directors compare what they have.
+pub const AGREEMENT_SINCE: u16 = 4;
 
 /// Bytes of an encoded message at most, for which a frame has room.
 pub(super) const MAX_LENGTH: usize = 60_000;

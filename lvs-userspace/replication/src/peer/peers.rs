@@ -16,12 +16,13 @@ use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
 
 use super::address::DEFAULT_PORT;
-use super::context::{self, Context, RoleInForce};
+use super::context::{self, Context};
 use super::dialed::DialedPeer;
 use super::inherited::{self, Inherited, RETURN_TIMEOUT};
 use super::key::Key;
 use super::message::{Event, Instance, MAX_LENGTH, Message};
 use super::refusal::Refusals;
+use super::role_in_force::RoleInForce;
 use super::{accept, dial};
 use crate::events::{EventFeed, Interest, Subscription};
 

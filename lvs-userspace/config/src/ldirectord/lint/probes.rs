@@ -278,7 +278,7 @@ fn rhythm(section: &Section, server: &RealServer, diagnostics: &mut Vec<Diagnost
     let slowest = slowest.unwrap_or_default();
     // Old files have ten seconds between checks of thirty: only files with an interval are warned about.
     let interval = section.settings.get(Key::Interval);
-    if interval.is_some() && rhythm.hang.is_none() && slowest > rhythm.interval {
+    if interval.is_some() && slowest > rhythm.interval {
         let found: Duration =
             rhythm.interval + slowest + (slowest + rhythm.fast) * (rhythm.fall - 1);
         let problem = format!(
