@@ -9,7 +9,7 @@
 //! and to schedulers that hash the source (0). They are in no connection table, so that schedulers that count
 //! connections would give all of them to one server: for those the server is drawn by weight.
 
-use crate::abi::{LocalFlow, LocalKey, Pick, Plan, ServiceKey, age, ticks};
+use crate::abi::{LocalFlow, LocalKey, Pick, Plan, Server, ServiceKey, age, ticks};
 use crate::aligned::Aligned;
 use crate::connection::{Protocol, udp};
 use crate::forward::address_service;
@@ -150,7 +150,7 @@ fn still<T: Tables>(tables: T, plan: &Plan, flow: &LocalFlow) -> bool {
         .server(flow.server)
         // A free index has no family, and would be of service 0.
         .is_some_and(|server| {
-            server.family != 0 && server.flags == 0 && server.service == plan.service
+            server.family != 0 && server.flags & Server::GONE == 0 && server.service == plan.service
         })
 }
 

@@ -5,7 +5,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use super::address::Mac;
 use super::clock::{age, ticks};
 use super::sync::Sync;
-use crate::connection::Protocol;
+use crate::connection::{Protocol, tcp};
 
 /// Settings of the whole data path, and the number that says whether a program may use these maps.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -84,6 +84,40 @@ impl Config {
     /// Bit of `options`, which changes at run time: some way out takes no frames from an XDP program. What the
     /// program cannot send by a way that takes them it passes untouched, and the TC program behind it does it.
     pub const MIXED: u32 = 2;
+    /// Bit of `options`, which changes at run time: any TCP segment but a reset begins a connection (`sloppy_tcp` of
+    /// IPVS).
+    pub const SLOPPY_TCP: u32 = 4;
+    /// Bit of `options`, which changes at run time: any SCTP packet but an ABORT begins one (`sloppy_sctp`).
+    pub const SLOPPY_SCTP: u32 = 8;
+    /// Bits of `options`, which change at run time, for `conn_reuse_mode`: the states of TCP connections in which a
+    /// SYN begins another connection; set where this differs from [`Config::REUSED`]. Those by NAT from bit 8 on, the
+    /// others from bit 16 on.
+    pub const REUSE: u32 = 0xffff << 8;
+    /// The states in which a SYN begins another connection with `conn_reuse_mode` 1.
+    pub const REUSED: u32 = {
+        let ended = 1 << tcp::State::TimeWait as u32 | 1 << tcp::State::Close as u32;
+        ended << 8 | ended << 16
+    };
+    /// The bits of `options` that stand for settings of `net.ipv4.vs`.
+    pub const SYSCTLS: u32 = Self::SLOPPY_TCP | Self::SLOPPY_SCTP | Self::REUSE;
+
+    /// The bits of [`Config::REUSE`] for a `conn_reuse_mode`.
+    pub const fn reuse(mode: u64) -> u32 {
+        let fin_wait = 1 << (16 + tcp::State::FinWait as u32);
+        match mode {
+            0 => Self::REUSED,
+            mode if mode & 2 != 0 => fin_wait,
+            _ => 0,
+        }
+    }
+
+    /// Returns whether a SYN begins another connection where there is one in this state. It is asked for each SYN of a
+    /// known connection, and has no branch, as each doubles what a verifier walks through.
+    #[inline(always)]
+    pub const fn reuses(options: u32, state: tcp::State, by_nat: bool) -> bool {
+        let shift = state as u32 + if by_nat { 8 } else { 16 };
+        (options ^ Self::REUSED) >> (shift & 31) & 1 != 0
+    }
 
     /// An Ethernet address as a number, for `own`.
     pub const fn own_address(address: Mac) -> u64 {

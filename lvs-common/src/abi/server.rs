@@ -16,7 +16,7 @@ pub struct Server {
     pub port: U16,
     /// 4 or 6; 0: this index is free.
     pub family: u8,
-    /// Bits of [`Server`]: `DELETED`, `DOWN` and `RESET`.
+    /// Bits of [`Server`]: `DELETED`, `DOWN` and the like.
     pub flags: u8,
     /// Index of the service it belongs to.
     pub service: u32,
@@ -34,6 +34,11 @@ impl Server {
     pub const DOWN: u8 = 2;
     /// Bit of `flags`, beside `DOWN`: it may be alive, and is told of the end of each connection, too.
     pub const RESET: u8 = 4;
+    /// Bit of `flags`: it is quiesced, and its templates lead no new connection to it (`expire_quiescent_template` of
+    /// IPVS).
+    pub const NO_TEMPLATES: u8 = 8;
+    /// The bits of `flags` of a server whose connections cannot just go on.
+    pub const GONE: u8 = Self::DELETED | Self::DOWN | Self::RESET;
 }
 
 /// A next hop: immutable once a server refers to it.

@@ -26,6 +26,16 @@ impl Sync {
         }
     }
 
+    /// The number that [`Sync::every`] was given.
+    #[expect(clippy::cast_possible_truncation, reason = "it was 32 bits wide")]
+    pub const fn period(repeats: u64) -> u32 {
+        match repeats {
+            0 => 0,
+            // The quotient is rounded down, so that this one is exact (its divisor is at most 32 bits wide).
+            repeats => (u64::MAX / repeats) as u32,
+        }
+    }
+
     /// Returns whether there is an event at this packet.
     #[inline(always)]
     pub const fn is_due(&self, packets: u32) -> bool {
@@ -46,3 +56,15 @@ impl Sync {
 
 /// Bytes of the ring buffer: 65,536 events.
 pub const EVENTS_BYTES: u32 = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::Sync;
+
+    #[test]
+    fn a_period_is_found_again() {
+        for period in (0..100_000).chain(u32::MAX - 1_000..=u32::MAX) {
+            assert_eq!(Sync::period(Sync::every(period)), period);
+        }
+    }
+}

@@ -25,6 +25,14 @@ impl Signal {
         )
     }
 
+    /// Returns whether a packet like this ends a connection at once: it begins none, whatever the settings.
+    pub const fn is_abortive(self) -> bool {
+        matches!(
+            self,
+            Self::Tcp(tcp::Event::Rst) | Self::Sctp(sctp::Event::Abort)
+        )
+    }
+
     /// State after this packet.
     #[inline(always)]
     pub fn next(self, direction: Direction, state: u8) -> u8 {

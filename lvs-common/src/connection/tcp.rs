@@ -75,11 +75,6 @@ impl State {
     pub const fn half_open(self) -> bool {
         matches!(self, NO | SS | SR | SA | LI)
     }
-
-    /// A SYN here starts over (`conn_reuse_mode` 1).
-    pub const fn reusable(self) -> bool {
-        matches!(self, TW | CL)
-    }
 }
 
 /// The event of a segment, by IPVS's precedence: RST, SYN, FIN, ACK.

@@ -86,7 +86,7 @@ pub(super) fn classify<F: Network, P: Packet, T: Tables + Store<F>>(
     if method & Record::PACED != 0 && filter::refuses_packet(tables, work, u32::from(service)) {
         return Stage::Ended;
     }
-    if syn && let Some(stage) = syn_on_connection(tables, work, &connection.slot) {
+    if syn && let Some(stage) = syn_on_connection(tables, work, &connection) {
         return stage;
     }
     forward_existing(tables, work, protocol, &connection)

@@ -1,12 +1,14 @@
-//! A new SYN for a connection that the table still has (`conn_reuse_mode` 1 of IPVS).
+//! A new SYN for a connection that the table still has (`conn_reuse_mode` of IPVS).
 //!
 //! After the end of the connection the SYN begins a new one, which is scheduled: a server that was quiesced
 //! meanwhile, or whose weight changed, gets it only if a scheduler picks it again. While the connection waits
 //! for the answer to a SYN, the client repeats its own.
 
+use super::find::Connection;
 use super::stage::Stage;
 use super::work::Work;
-use crate::connection::table::{self, Slot, Store};
+use crate::abi::{Config, Method};
+use crate::connection::table::{self, Store};
 use crate::connection::tcp;
 use crate::network::Network;
 use crate::scheduler::NO_SERVER;
@@ -17,10 +19,13 @@ use crate::tables::Tables;
 pub(super) fn syn_on_connection<F: Network, T: Tables + Store<F>>(
     tables: T,
     work: &mut Work<F>,
-    slot: &Slot<<T as Store<F>>::Set>,
+    connection: &Connection<F, <T as Store<F>>::Set>,
 ) -> Option<Stage> {
+    let Connection { slot, record, .. } = connection;
     let state = tcp::State::from_raw(slot.tag.state());
-    if state.reusable() {
+    let options = tables.config().map_or(0, |config| config.options);
+    let by_nat = Method::from_raw(record.method) == Method::Nat;
+    if Config::reuses(options, state, by_nat) {
         table::remove::<F, T>(tables, slot);
         return Some(work.schedule(NO_SERVER));
     }

@@ -8,7 +8,7 @@ use super::stage::Stage;
 use super::state_change::StateChange;
 use super::timeout::timeout;
 use super::work::Work;
-use crate::abi::Method;
+use crate::abi::{Method, Server};
 use crate::connection::table::{Store, Ways};
 use crate::connection::{Direction, Protocol, Record, step};
 use crate::network::Network;
@@ -54,7 +54,7 @@ pub(super) fn forward_existing<F: Network, T: Tables + Store<F>>(
 pub(super) fn is_orphan<T: Tables>(tables: T, record: &Record) -> bool {
     tables
         .server(u32::from(record.server))
-        .is_none_or(|server| server.flags != 0)
+        .is_none_or(|server| server.flags & Server::GONE != 0)
 }
 
 /// Sends a client's packet the way of its connection, and counts it.

@@ -15,7 +15,7 @@
 use super::find::find;
 use super::stage::Stage;
 use super::work::Work;
-use crate::abi::{Method, Plan, ticks};
+use crate::abi::{Method, Plan, Server, ticks};
 use crate::connection::table::{self, Place, Refused, Store, Survey, Ways};
 use crate::connection::template::{ASSURED, GRACE, UNASSURED, template};
 use crate::connection::{Client, Protocol, Record, Tag, half_open};
@@ -46,7 +46,9 @@ fn follow<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> bo
         return false;
     };
     let index = u32::from(found.record.server);
-    let unusable = tables.server(index).is_none_or(|server| server.flags != 0);
+    let unusable = tables
+        .server(index)
+        .is_none_or(|server| server.flags & (Server::GONE | Server::NO_TEMPLATES) != 0);
     // Nobody of this network has reached the server yet, and now it did not answer.
     let unanswered = index == work.search.avoid && found.slot.tag.state() == UNASSURED;
     if unusable || unanswered {

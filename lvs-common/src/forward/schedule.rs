@@ -7,9 +7,9 @@ use super::source_check;
 use super::stage::Stage;
 use super::stateless::no_connection;
 use super::work::Work;
-use crate::abi::{Filter, Method, Plan};
-use crate::connection::Protocol;
+use crate::abi::{Config, Filter, Method, Plan};
 use crate::connection::table::Store;
+use crate::connection::{Protocol, Signal};
 use crate::network::Network;
 use crate::probe;
 use crate::routes::Routes;
@@ -37,7 +37,9 @@ pub(super) fn schedule<F: Network, R: Routes, T: Tables + Store<F>>(
     }
     // IPVS leaves connections from the FTP data port to the FTP helper.
     let ftp_data = protocol == Protocol::Tcp && work.key.ports.source.get() == 20;
-    work.opens = if work.forward.signal.starts() && !ftp_data {
+    let signal = work.forward.signal;
+    let starts = signal.starts() || starts_late(tables, signal, protocol);
+    work.opens = if starts && !ftp_data {
         Filter::LIMITS
     } else {
         Filter::SENDING
@@ -60,6 +62,18 @@ pub(super) fn schedule<F: Network, R: Routes, T: Tables + Store<F>>(
         return Stage::Persistent;
     }
     pick(tables, work, plan)
+}
+
+/// Returns whether a packet that begins no connection does so by the settings.
+#[inline(never)]
+fn starts_late<T: Tables>(tables: T, signal: Signal, protocol: Protocol) -> bool {
+    let bit = match protocol {
+        Protocol::Tcp => Config::SLOPPY_TCP,
+        Protocol::Sctp => Config::SLOPPY_SCTP,
+        Protocol::Udp => 0,
+    };
+    let options = tables.config().map_or(0, |config| config.options);
+    options & bit != 0 && !signal.is_abortive()
 }
 
 /// Picks a server.

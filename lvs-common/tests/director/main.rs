@@ -36,3 +36,4 @@ mod sources;
 mod state_machines;
 mod syn_retries;
 mod sync_events;
+mod sysctls;

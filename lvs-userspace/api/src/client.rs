@@ -23,10 +23,13 @@ use super::connections::{DropConnections, Dropped};
 use super::health::{Health, Override, ServerByHand};
 use super::mark::MarkRule;
 use super::peers::PeersStatus;
-use super::protocol::{Connection, Edit, Edits, Refusal, Refused, Services, Status, VerdictCount};
+use super::protocol::{
+    Connection, Edit, Edits, Refusal, Refused, Services, Status, TotalTraffic, VerdictCount,
+};
 use super::role::{Handover, RoleChange, RoleStatus, SteppedDown};
 use super::route::Route;
 use super::sync::{SyncCommand, SyncStatus};
+use super::sysctl::SysctlValue;
 use super::timeouts::Timeouts;
 
 /// Time that the daemon has to answer, unless another is given.
@@ -183,6 +186,16 @@ impl Client {
     /// The timeouts in force.
     pub async fn timeouts(&mut self) -> Result<Timeouts, ClientError> {
         self.get(Route::Timeouts).await
+    }
+
+    /// Traffic of all services together.
+    pub async fn total_traffic(&mut self) -> Result<TotalTraffic, ClientError> {
+        self.get(Route::TotalTraffic).await
+    }
+
+    /// All settings of `net.ipv4.vs`.
+    pub async fn sysctls(&mut self) -> Result<Vec<SysctlValue>, ClientError> {
+        self.get(Route::Sysctls).await
     }
 
     /// Number of packets by verdict.

@@ -20,6 +20,7 @@ pub mod route;
 pub mod snat;
 pub mod strict;
 pub mod sync;
+pub mod sysctl;
 pub mod timeouts;
 pub mod virtual_address;
 

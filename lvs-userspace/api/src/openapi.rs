@@ -19,11 +19,14 @@ use crate::health::{Event, Health, Override, ServerByHand};
 use crate::mark::{MarkRule, Network};
 use crate::peers::PeersStatus;
 use crate::problem::Problem;
-use crate::protocol::{Connection, Edit, Edits, Refused, Services, Status, VerdictCount};
+use crate::protocol::{
+    Connection, Edit, Edits, Refused, Services, Status, TotalTraffic, VerdictCount,
+};
 use crate::role::{Handover, RoleChange, RoleStatus, SteppedDown};
 use crate::route::Route;
 use crate::snat::Snat;
 use crate::sync::{SyncCommand, SyncStatus};
+use crate::sysctl::SysctlValue;
 use crate::timeouts::Timeouts;
 use crate::virtual_address::VirtualAddress;
 
@@ -94,6 +97,7 @@ impl Components {
     }
 
     /// What a route does, takes and answers.
+    #[expect(clippy::too_many_lines, reason = "a few for each route")]
     fn operation(&mut self, route: Route) -> (&'static str, Option<RefOr<Schema>>, Answer) {
         use Answer::{Json, Lines, None as Nothing};
         match route {
@@ -131,6 +135,16 @@ impl Components {
                 "Rules that give packets firewall marks",
                 None,
                 Json(self.list::<MarkRule>()),
+            ),
+            Route::TotalTraffic => (
+                "Traffic of all services together",
+                None,
+                Json(self.add::<TotalTraffic>()),
+            ),
+            Route::Sysctls => (
+                "Settings by the names of net.ipv4.vs",
+                None,
+                Json(self.list::<SysctlValue>()),
             ),
             Route::Status => (
                 "Daemon, interfaces and tables",

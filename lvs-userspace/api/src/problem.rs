@@ -67,6 +67,7 @@ impl RefusalKind {
             Self::DaemonRunning => "daemon-running",
             Self::NoDaemon => "no-daemon",
             Self::NoDevice => "no-device",
+            Self::BadSetting => "bad-setting",
             Self::Internal => "internal",
         }
     }
@@ -87,6 +88,7 @@ impl RefusalKind {
             Self::DaemonRunning => "The sync daemon runs already",
             Self::NoDaemon => "The sync daemon does not run",
             Self::NoDevice => "There is no such device",
+            Self::BadSetting => "The setting does not take this value",
             Self::Internal => "The daemon failed",
         }
     }

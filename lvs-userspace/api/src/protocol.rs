@@ -58,6 +58,11 @@ pub enum Edit {
     SetTimeouts(Timeouts),
     /// Set or remove a rule that gives packets a firewall mark.
     Mark(MarkRule),
+    /// Set one of the settings of `net.ipv4.vs`.
+    SetSysctl {
+        name: String,
+        value: String,
+    },
 }
 
 /// Many changes. Each service is written once, at the end, with all its changes.
@@ -147,6 +152,8 @@ pub enum RefusalKind {
     NoDaemon,
     /// ENODEV.
     NoDevice,
+    /// EINVAL on a setting of `net.ipv4.vs`, or ENOENT.
+    BadSetting,
     /// Any other failure inside the daemon.
     Internal,
 }
@@ -206,6 +213,18 @@ pub struct Traffic {
     pub out_bytes: u64,
 }
 
+/// Traffic of all services together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub struct TotalTraffic {
+    /// Since the last zeroing.
+    pub stats: Traffic,
+    /// Per second.
+    pub rates: Traffic,
+    /// By CPU, since the tables were made.
+    pub cpus: Vec<Traffic>,
+}
+
 /// One connection or template.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
@@ -223,6 +242,9 @@ pub struct Connection {
     #[cfg_attr(test, schema(value_type = String))]
     pub server: SocketAddr,
     pub template: bool,
+    /// No packet of it came to this director yet: another one sent it.
+    #[serde(default)]
+    pub replicated: bool,
 }
 
 /// Number of packets that ended with one verdict, on all CPUs together.

@@ -55,6 +55,10 @@ routes! {
     Verdicts: GET "/v1/verdicts",
     /// Answer: list of [`MarkRule`](crate::mark::MarkRule).
     Marks: GET "/v1/marks",
+    /// Answer: [`TotalTraffic`](crate::protocol::TotalTraffic).
+    TotalTraffic: GET "/v1/traffic",
+    /// Answer: list of [`SysctlValue`](crate::sysctl::SysctlValue).
+    Sysctls: GET "/v1/sysctls",
     /// Answer: [`Status`](crate::protocol::Status).
     Status: GET "/v1/status",
     /// Reads the configuration again; answered when it is in effect, or refused with its errors.

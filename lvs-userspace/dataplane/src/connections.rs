@@ -102,6 +102,7 @@ fn connection<F: Family>(
         virtual_address,
         server: SocketAddr::new(narrow(&server.address, server.family), port),
         template,
+        replicated: entry.packets == 0,
     })
 }
 

@@ -10,6 +10,7 @@ use lvs_common::abi::Stats;
 pub struct Rates {
     services: HashMap<u32, Estimator>,
     servers: HashMap<u32, Estimator>,
+    stopped: bool,
 }
 
 impl Rates {
@@ -29,14 +30,19 @@ impl Rates {
             .unwrap_or_default()
     }
 
+    /// Has rates stay as they are, or follow the samples again from the last one on.
+    pub const fn stop(&mut self, stopped: bool) {
+        self.stopped = stopped;
+    }
+
     /// Takes a sample, two seconds after the last one.
     pub fn sample_service(&mut self, index: u32, total: &Stats) {
-        sample(&mut self.services, index, total);
+        sample(&mut self.services, index, total, self.stopped);
     }
 
     /// Takes a sample, two seconds after the last one.
     pub fn sample_server(&mut self, index: u32, total: &Stats) {
-        sample(&mut self.servers, index, total);
+        sample(&mut self.servers, index, total, self.stopped);
     }
 
     /// Starts over at zero.
@@ -50,14 +56,16 @@ impl Rates {
     }
 }
 
-fn sample(estimators: &mut HashMap<u32, Estimator>, index: u32, total: &Stats) {
-    estimators
-        .entry(index)
-        .or_insert_with(|| Estimator {
-            last: *total,
-            ..Estimator::default()
-        })
-        .sample(total);
+fn sample(estimators: &mut HashMap<u32, Estimator>, index: u32, total: &Stats, stopped: bool) {
+    let estimator = estimators.entry(index).or_insert_with(|| Estimator {
+        last: *total,
+        ..Estimator::default()
+    });
+    if stopped {
+        estimator.last = *total;
+    } else {
+        estimator.sample(total);
+    }
 }
 
 #[derive(Default)]
@@ -136,6 +144,25 @@ mod tests {
         assert_eq!(rates.server(7).connections, 100);
         assert_eq!(rates.server(7).in_bytes, 1_500_000);
         assert_eq!(rates.service(7), Traffic::default());
+    }
+
+    #[test]
+    fn what_was_counted_while_rates_were_stopped_is_in_none() {
+        let mut rates = Rates::default();
+        let mut total = Stats::default();
+        let mut sample = |rates: &mut Rates, packets| {
+            total.in_packets += packets;
+            rates.sample_service(1, &total);
+            rates.service(1).in_packets
+        };
+        sample(&mut rates, 0);
+        assert_eq!(sample(&mut rates, 800), 100);
+        rates.stop(true);
+        assert_eq!(sample(&mut rates, 8_000), 100);
+        assert_eq!(sample(&mut rates, 8_000), 100);
+        rates.stop(false);
+        assert_eq!(sample(&mut rates, 200), 100);
+        assert_eq!(sample(&mut rates, 0), 75);
     }
 
     #[test]

@@ -75,12 +75,42 @@ fn is_ipv4_compatible(address: Ipv6Addr) -> bool {
     segments.iter().take(6).all(|segment| *segment == 0) && segments.get(6) != Some(&0)
 }
 
+/// An IPv4 netmask in any way that the C library reads one (`inet_aton`): one to four numbers, decimal, octal (`0`) or
+/// hexadecimal (`0x`), of which the last one stands for all bytes that are left.
+pub(super) fn read_netmask(text: &str) -> Option<u32> {
+    let mut parts = text.split('.').map(c_number).collect::<Option<Vec<_>>>()?;
+    let last = parts.pop()?;
+    let mut mask = 0;
+    for (place, &part) in parts.iter().enumerate() {
+        let byte = u8::try_from(part).ok()?;
+        mask |= u32::from(byte).checked_shl(24_u32.checked_sub(u32::try_from(place).ok()? * 8)?)?;
+    }
+    let left = 32_u32.checked_sub(u32::try_from(parts.len()).ok()? * 8)?;
+    let fits = left > 0 && u64::from(last) < 1 << left;
+    fits.then_some(mask | last)
+}
+
+/// A number as C writes it, without a sign.
+fn c_number(text: &str) -> Option<u32> {
+    let (digits, radix) = match text.as_bytes() {
+        [b'0', b'x' | b'X', ..] => (text.get(2..)?, 16),
+        [b'0', _, ..] => (text.get(1..)?, 8),
+        _ => (text, 10),
+    };
+    let plain = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    plain.then(|| u32::from_str_radix(digits, radix).ok())?
+}
+
 /// The prefix length that an IPv4 netmask stands for.
 ///
 /// IPVS accepts any 32 bits. Masks with holes are refused here: they have no use, and a missing dot (`24`) makes
 /// one.
 pub fn prefix(mask: &str) -> Option<u8> {
-    let mask = mask.parse::<Ipv4Addr>().ok()?.to_bits();
+    prefix_length(mask.parse::<Ipv4Addr>().ok()?.to_bits())
+}
+
+/// The prefix length that the bits of a netmask stand for.
+pub(super) fn prefix_length(mask: u32) -> Option<u8> {
     let prefix = mask.leading_ones();
     (mask.checked_shl(prefix).unwrap_or(0) == 0).then(|| u8::try_from(prefix).ok())?
 }
@@ -153,6 +183,34 @@ mod tests {
             "255.255.255.0.1",
         ] {
             assert_eq!(prefix(mask), None, "{mask:?}");
+        }
+    }
+
+    #[test]
+    fn netmasks_are_read_as_the_c_library_reads_them() {
+        for (text, expected) in [
+            ("255.255.255.0", Some(0xffff_ff00)),
+            ("0xffffff00", Some(0xffff_ff00)),
+            ("4294967040", Some(0xffff_ff00)),
+            ("0377.0xff.255.0", Some(0xffff_ff00)),
+            ("255.16776960", Some(0xffff_ff00)),
+            ("255.255.65280", Some(0xffff_ff00)),
+            ("255.255.255", Some(0xffff_00ff)),
+            ("24", Some(24)),
+            ("0", Some(0)),
+            ("4294967296", None),
+            ("255.16777216", None),
+            ("256.0.0.0", None),
+            ("1.2.3.4.5", None),
+            ("1..2", None),
+            ("08", None),
+            ("0x", None),
+            ("+24", None),
+            ("-1", None),
+            ("foo", None),
+            ("", None),
+        ] {
+            assert_eq!(read_netmask(text), expected, "{text:?}");
         }
     }
 

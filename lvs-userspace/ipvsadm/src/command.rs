@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use lvs_api::model::ServiceId;
 use lvs_api::protocol::Edit;
 use lvs_api::sync::{SyncDaemon, SyncRole};
+use lvs_api::sysctl;
+
+use super::proc::ProcFile;
 
 /// A parsed command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +70,13 @@ pub enum Command {
     ListMarks,
     /// `--import-marks`: from standard input.
     ImportMarks,
+    /// `--sysctl`: settings of `net.ipv4.vs`.
+    Sysctls {
+        /// Only this one.
+        only: Option<sysctl::Name>,
+    },
+    /// `--proc`: what the kernel's IPVS has in `/proc/net`.
+    Proc(ProcFile),
 }
 
 /// Format of a listing of services.

@@ -62,6 +62,7 @@ mod tests {
             virtual_address,
             server,
             template: false,
+            replicated: false,
         };
         let mut out = Vec::new();
         print(&mut out, &connection, &mut Names::new(true)).expect("memory takes it");

@@ -1,6 +1,9 @@
 //! Errors of command lines, in ipvsadm's words.
 
+use lvs_api::sysctl::SysctlError;
 use thiserror::Error;
+
+use super::proc::ProcFile;
 
 /// A wrong command line.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -76,6 +79,10 @@ pub enum UsageError {
     SchedulerFlag(String),
     #[error("incompatible scheduler flag `{0}'")]
     ForeignSchedulerFlag(String),
+    #[error("{0}")]
+    Sysctl(#[from] SysctlError),
+    #[error("there is no file \"{name}\": {known}", known = ProcFile::names())]
+    Proc { name: String },
     #[error("--set option requires 3 timeout values")]
     ThreeTimeouts,
     #[error("illegal start-daemon parameter specified")]
@@ -128,7 +135,9 @@ impl UsageError {
             Self::NoCommand(_)
             | Self::UnknownOption(_)
             | Self::MissingValue(_)
-            | Self::NeedlessValue(_) => 255,
+            | Self::NeedlessValue(_)
+            // As `sysctl` has it.
+            | Self::Sysctl(_) => 255,
             _ => 2,
         }
     }

@@ -16,6 +16,7 @@ mod number;
 mod option;
 mod parse;
 pub mod ports;
+pub mod proc;
 pub mod restore;
 #[cfg(test)]
 mod sample;

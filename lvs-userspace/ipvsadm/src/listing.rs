@@ -229,7 +229,7 @@ fn cut(text: String, ipv4: bool) -> String {
     }
 }
 
-fn method(method: Method) -> &'static str {
+pub(super) fn method(method: Method) -> &'static str {
     match method {
         Method::Direct => "Route",
         Method::Tunnel => "Tunnel",

@@ -26,6 +26,8 @@ pub(super) enum CommandName {
     Mark,
     ListMarks,
     ImportMarks,
+    Sysctl,
+    Proc,
 }
 
 impl CommandName {
@@ -53,6 +55,8 @@ impl CommandName {
             Self::Mark => "mark",
             Self::ListMarks => "list-marks",
             Self::ImportMarks => "import-marks",
+            Self::Sysctl => "sysctl",
+            Self::Proc => "proc",
         }
     }
 
@@ -143,7 +147,9 @@ impl CommandName {
             | Self::Version
             | Self::Status
             | Self::ListMarks
-            | Self::ImportMarks => (&[], &[]),
+            | Self::ImportMarks
+            | Self::Sysctl
+            | Self::Proc => (&[], &[]),
         };
         if required.contains(&option) {
             Rule::Required
@@ -370,6 +376,13 @@ const SPELLINGS: &[Spelling] = {
         spelling("mark", None, Yes, Switch::Command(CommandName::Mark)),
         command("list-marks", None, CommandName::ListMarks),
         command("import-marks", None, CommandName::ImportMarks),
+        spelling(
+            "sysctl",
+            None,
+            Optional,
+            Switch::Command(CommandName::Sysctl),
+        ),
+        spelling("proc", None, Yes, Switch::Command(CommandName::Proc)),
         spelling("tcp-service", Some('t'), Yes, Switch::Tcp),
         spelling("udp-service", Some('u'), Yes, Switch::Udp),
         spelling("sctp-service", None, Yes, Switch::Sctp),

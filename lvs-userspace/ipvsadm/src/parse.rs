@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use lvs_api::model::Protocol;
 use lvs_api::protocol::Edit;
+use lvs_api::sysctl;
 use lvs_api::timeouts::Timeouts;
 
 use super::command::{Command, Invocation, Listing, View};
@@ -14,6 +15,7 @@ use super::error::UsageError;
 use super::mark_options::MarkOptions;
 use super::number::timeout;
 use super::option::{CommandName, OptionName, Rule, Switch};
+use super::proc::ProcFile;
 use super::server_options::ServerOptions;
 use super::service_options::ServiceOptions;
 use super::sync::SyncArguments;
@@ -47,8 +49,15 @@ pub fn parse(program: &str, words: Vec<String>) -> Result<Invocation, UsageError
                 }
                 line.command = Some(name);
                 line.sync.begin(name, value.as_deref())?;
-                if name == CommandName::Mark {
-                    line.mark.set_mark(value.as_deref().unwrap_or_default())?;
+                match name {
+                    CommandName::Mark => {
+                        line.mark.set_mark(value.as_deref().unwrap_or_default())?;
+                    }
+                    CommandName::Proc => {
+                        line.proc = Some(ProcFile::find(value.as_deref().unwrap_or_default())?);
+                    }
+                    CommandName::Sysctl => line.sysctl = value,
+                    _ => {}
                 }
                 if matches!(name, CommandName::Help | CommandName::Version) {
                     break;
@@ -80,6 +89,9 @@ struct Line {
     server: ServerOptions,
     sync: SyncArguments,
     mark: MarkOptions,
+    /// `NAME` or `NAME=VALUE`.
+    sysctl: Option<String>,
+    proc: Option<ProcFile>,
 }
 
 impl Line {
@@ -203,9 +215,35 @@ impl Line {
             CommandName::Mark => Command::Edit(Edit::Mark(self.mark.rule(self.service.id)?)),
             CommandName::ListMarks => Command::ListMarks,
             CommandName::ImportMarks => Command::ImportMarks,
+            CommandName::Sysctl => self.sysctl()?,
+            CommandName::Proc => Command::Proc(self.proc.ok_or_else(|| UsageError::Proc {
+                name: String::new(),
+            })?),
             CommandName::Help => Command::Help,
             CommandName::Version => Command::Version,
         })
+    }
+
+    /// All settings, one, or a value for one.
+    fn sysctl(&self) -> Result<Command, UsageError> {
+        let Some(text) = &self.sysctl else {
+            return Ok(Command::Sysctls { only: None });
+        };
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name.trim(), Some(value.trim())),
+            None => (text.as_str(), None),
+        };
+        let found = sysctl::Name::find(name)?;
+        match value {
+            Some(value) => {
+                found.parse(value)?;
+                Ok(Command::Edit(Edit::SetSysctl {
+                    name: found.sysctl().name.to_owned(),
+                    value: value.to_owned(),
+                }))
+            }
+            None => Ok(Command::Sysctls { only: Some(found) }),
+        }
     }
 
     fn check_rules(&self, name: CommandName) -> Result<(), UsageError> {

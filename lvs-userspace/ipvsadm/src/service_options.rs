@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use lvs_api::model::{Family, OnDown, Persistence, Protocol, ServiceId, ServiceSettings};
 use lvs_api::timeouts::Timeouts;
 
-use super::address::{address, prefix};
+use super::address::{address, prefix_length, read_netmask};
 use super::error::UsageError;
 use super::number::{number, timeout};
 use super::option::OptionName;
@@ -20,6 +20,14 @@ const DEFAULT_SCHEDULER: &str = "wlc";
 /// Letters of a name in the kernel; more are cut off.
 const MAX_NAME: usize = 15;
 
+/// A mask of persistence, of the family it was read for.
+#[derive(Clone, Copy)]
+enum Netmask {
+    Ipv4(u32),
+    /// Prefix length.
+    Ipv6(u8),
+}
+
 /// Options of a virtual service.
 #[derive(Default)]
 pub(super) struct ServiceOptions {
@@ -28,8 +36,7 @@ pub(super) struct ServiceOptions {
     scheduler_flags: String,
     engine: Option<String>,
     persistence: Option<u32>,
-    /// Prefix length, and the family it was read for.
-    netmask: Option<(Family, u8)>,
+    netmask: Option<Netmask>,
     one_packet: bool,
     redispatch: Option<bool>,
     on_down: Option<OnDown>,
@@ -103,16 +110,28 @@ impl ServiceOptions {
     }
 
     /// Parses a mask of the service's family: the mask has to come after the service.
-    fn read_netmask(&self, text: &str) -> Result<(Family, u8), UsageError> {
-        let family = self.id.map_or(Family::Ipv4, |id| id.family());
-        let (prefix, error) = match family {
-            Family::Ipv4 => (prefix(text), UsageError::Netmask),
-            Family::Ipv6 => (
-                number(text, 1..=128).and_then(|prefix| prefix.try_into().ok()),
-                UsageError::Ipv6Netmask,
-            ),
-        };
-        prefix.map(|prefix| (family, prefix)).ok_or(error)
+    fn read_netmask(&self, text: &str) -> Result<Netmask, UsageError> {
+        match self.id.map_or(Family::Ipv4, |id| id.family()) {
+            Family::Ipv4 => read_netmask(text)
+                .map(Netmask::Ipv4)
+                .ok_or(UsageError::Netmask),
+            Family::Ipv6 => number(text, 1..=128)
+                .and_then(|prefix| prefix.try_into().ok())
+                .map(Netmask::Ipv6)
+                .ok_or(UsageError::Ipv6Netmask),
+        }
+    }
+
+    /// The prefix length by which clients of a family are grouped. A mask of the other family groups none.
+    fn prefix(&self, family: Family) -> Result<u8, UsageError> {
+        match (family, self.netmask) {
+            (Family::Ipv4, Some(Netmask::Ipv4(mask))) => {
+                prefix_length(mask).ok_or(UsageError::Netmask)
+            }
+            (Family::Ipv4, _) => Ok(32),
+            (Family::Ipv6, Some(Netmask::Ipv6(prefix))) => Ok(prefix),
+            (Family::Ipv6, _) => Ok(128),
+        }
     }
 
     fn scheduler(&self) -> &str {
@@ -138,18 +157,14 @@ impl ServiceOptions {
                 return Err(UsageError::OnePacket);
             }
         }
-        let (family, single) = match id.family() {
-            Family::Ipv4 => (Family::Ipv4, 32),
-            Family::Ipv6 => (Family::Ipv6, 128),
+        let persistence = |timeout| -> Result<_, UsageError> {
+            let prefix = self.prefix(id.family())?;
+            Ok(Persistence { timeout, prefix })
         };
-        let netmask = self.netmask.filter(|(of, _)| *of == family);
         Ok(ServiceSettings {
             scheduler: self.scheduler().to_owned(),
             scheduler_flags: self.scheduler_flags()?,
-            persistence: self.persistence.map(|timeout| Persistence {
-                timeout,
-                prefix: netmask.map_or(single, |(_, prefix)| prefix),
-            }),
+            persistence: self.persistence.map(persistence).transpose()?,
             one_packet: self.one_packet,
             redispatch: self.redispatch,
             on_down: self.on_down,

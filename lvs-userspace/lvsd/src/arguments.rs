@@ -8,6 +8,7 @@ use clap::builder::TypedValueParser as _;
 use clap::{ArgAction, Parser};
 use lvs_api::DEFAULT_SOCKET;
 use lvs_api::role::Role;
+use lvs_api::sysctl::Name;
 use lvs_api::virtual_address::VirtualAddress;
 use lvs_dataplane::device::ModeOption;
 use lvs_manual::Document;
@@ -253,6 +254,13 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(..=1 << 30))]
     pub(crate) sync_sock_size: Option<u32>,
 
+    /// A setting of net.ipv4.vs, by its name there (give it once for each)
+    ///
+    /// It is set at the start, before the configuration is read; `lvsadm --sysctl` lists and changes settings, which
+    /// are kept until the data path is removed.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = sysctl)]
+    pub(crate) sysctl: Vec<(String, String)>,
+
     /// Role to start in, of a pair of directors: master or backup
     ///
     /// A backup holds services, connections and health of real servers ready, but no virtual addresses; it
@@ -403,6 +411,16 @@ The virtual address has to reach this machine (be one of its own, or routed to i
 The program needs Linux 6.1 or newer and the capabilities CAP_NET_ADMIN, CAP_BPF and CAP_PERFMON; to
 ping real servers CAP_NET_RAW, and for checkpath = service CAP_SYS_ADMIN too, which is given up
 after the start.";
+
+/// `NAME=VALUE` of a setting that takes the value.
+fn sysctl(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or_else(|| "a setting is written NAME=VALUE".to_owned())?;
+    let found = Name::find(name.trim()).map_err(|error| error.to_string())?;
+    found.parse(value).map_err(|error| error.to_string())?;
+    Ok((found.sysctl().name.to_owned(), value.trim().to_owned()))
+}
 
 #[cfg(test)]
 mod tests {

@@ -348,6 +348,7 @@ fn settings(arguments: &Arguments, config: Option<PathBuf>, log: Option<Log>) ->
             templates_only: arguments.sync_persist_mode == 1,
             buffer: arguments.sync_sock_size,
         },
+        sysctls: arguments.sysctl.clone(),
         check_user: arguments.check_user.clone(),
         role: arguments.role,
         group: AddressGroup {

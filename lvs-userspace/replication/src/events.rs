@@ -5,8 +5,10 @@ use std::mem::offset_of;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use lvs_api::sysctl::{self, Name};
 use lvs_common::abi::{self, Config};
 use lvs_common::connection::EntryId;
+use lvs_dataplane::director;
 use lvs_dataplane::kernel::Maps;
 use parking_lot::{Mutex, MutexGuard};
 
@@ -84,6 +86,17 @@ impl EventFeed {
         self.subscriptions.lock()
     }
 
+    /// Follows a change of the setting `sync_threshold`.
+    pub fn follow_settings(&self) {
+        self.configure(&self.subscriptions());
+    }
+
+    /// The period between repeats, as the setting `sync_threshold` has it or else an option.
+    fn repeats(&self) -> u64 {
+        let set = director::sysctl(&self.maps, Name::SyncThreshold);
+        set.map_or(self.repeats, |pair| abi::Sync::every(sysctl::parts(pair).1))
+    }
+
     /// Has the data path make the events that a subscription is interested in.
     fn configure(&self, subscriptions: &Subscriptions) {
         let mut all = subscriptions.queues.values();
@@ -91,7 +104,7 @@ impl EventFeed {
         let config = &self.maps.config;
         let offset = offset_of!(Config, sync);
         if let Some(word) = config.double_word(0, offset + offset_of!(abi::Sync, repeats)) {
-            word.store(if repeats { self.repeats } else { 0 }, Ordering::Relaxed);
+            word.store(if repeats { self.repeats() } else { 0 }, Ordering::Relaxed);
         }
         if let Some(word) = config.word(0, offset + offset_of!(abi::Sync, on)) {
             word.store((!subscriptions.queues.is_empty()).into(), Ordering::Relaxed);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::io::{IoSliceMut, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream, UdpSocket};
+use std::ops::Range;
 use std::os::fd::AsRawFd as _;
 
 use lvs_api::model::{Family, Method, Protocol};
@@ -84,15 +85,7 @@ fn a_sync_master_sends_each_connection_through_one_of_its_ports() {
         return;
     };
     world.pair.start(&lines(), &["--sync-ports=4"]).unwrap();
-    let listen = |port| {
-        let socket = UdpSocket::bind(SocketAddrV4::new(GROUP, port)).unwrap();
-        socket.join_multicast_v4(&GROUP, &own(2)).unwrap();
-        socket.set_nonblocking(true).unwrap();
-        socket
-    };
-    let ports = PORT..PORT + PORTS;
-    let listen = || ports.clone().map(listen).collect::<Vec<_>>();
-    let sockets = world.two().namespace().enter(listen).unwrap();
+    let sockets = listen(&world, PORT..PORT + PORTS);
     world.one().lvsadm(MASTER).unwrap();
     let streams = talk(&world, 20);
 
@@ -128,6 +121,81 @@ fn a_sync_master_sends_each_connection_through_one_of_its_ports() {
     world.one().lvsadm("--stop-daemon master").unwrap();
     world.one().lvsadm(MASTER).unwrap();
     world.agree(streams.len());
+}
+
+/// Sockets for a master's messages at some ports of the group, on the second director's side.
+fn listen(world: &World, ports: Range<u16>) -> Vec<UdpSocket> {
+    let listen = |port| {
+        let socket = UdpSocket::bind(SocketAddrV4::new(GROUP, port)).unwrap();
+        socket.join_multicast_v4(&GROUP, &own(2)).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        socket
+    };
+    let all = || ports.map(listen).collect();
+    world.two().namespace().enter(all).unwrap()
+}
+
+#[test]
+fn a_sync_master_follows_the_settings_of_net_ipv4_vs() {
+    const PORTS: u16 = 2;
+    let Some(world) = World::new() else {
+        return;
+    };
+    world.pair.start(&lines(), &[]).unwrap();
+    let set = |setting: &str| world.one().lvsadm(&format!("--sysctl {setting}")).unwrap();
+    for setting in [
+        "sync_ports=2",
+        "sync_sock_size=30000",
+        "sync_threshold=1000,0",
+    ] {
+        set(setting);
+    }
+    let sockets = listen(&world, PORT..PORT + PORTS);
+    world.one().lvsadm(MASTER).unwrap();
+    let sizes = world.one().namespace().run("ss", &["-Huanm"]).unwrap();
+    // The kernel doubles it for its own needs.
+    assert!(sizes.contains("tb60000"), "{sizes}");
+
+    let mut used = BTreeSet::new();
+    let mut take = |times: &mut BTreeMap<SocketAddr, usize>| {
+        let mut buffer = [0; 2_048];
+        for (number, socket) in sockets.iter().enumerate() {
+            while let Ok(length) = socket.recv(&mut buffer) {
+                used.insert(number);
+                for entry in Message::parse(&buffer[..length]).unwrap().entries() {
+                    *times.entry(entry.unwrap().client).or_default() += 1;
+                }
+            }
+        }
+    };
+    // A master begins with all connections, so that these have to come later.
+    until("the tables were looked at", || {
+        status(world.one()).sync.sent.scans > 0
+    });
+    // `sync_threshold` is followed at once, by what is counted from then on.
+    let early = talk(&world, 1);
+    set("sync_threshold=3,50");
+    let late = talk(&world, 5);
+    let client = |stream: &TcpStream| stream.local_addr().unwrap();
+    let mut times = BTreeMap::new();
+    until("the late connections are sent", || {
+        take(&mut times);
+        let is_sent = |stream| times.contains_key(&client(stream));
+        late.iter().all(is_sent)
+    });
+    assert_eq!(times.len(), late.len(), "{early:?}: {times:?}");
+
+    world.one().lvsadm("--stop-daemon master").unwrap();
+    set("sync_refresh_period=1");
+    set("sync_retries=2");
+    world.one().lvsadm(MASTER).unwrap();
+    times.clear();
+    until("all connections are sent, and repeated twice", || {
+        take(&mut times);
+        let is_repeated = |stream| times.get(&client(stream)).is_some_and(|&times| times >= 3);
+        early.iter().chain(&late).all(is_repeated)
+    });
+    assert_eq!(used.len(), usize::from(PORTS));
 }
 
 /// Waits for a message; its time to live, who sent it, and its length.
@@ -220,6 +288,19 @@ fn sync_persist_mode_sends_only_templates_of_persistent_services() {
         sent.scans > before.scans && sent.entries >= before.entries + expected.len() as u64
     });
     assert_eq!(connections(world.two()), expected);
+    // As the kernel's file says.
+    for (director, origin) in [(world.one(), "LOCAL"), (world.two(), "SYNC")] {
+        let listing = director.lvsadm("--proc ip_vs_conn_sync").unwrap();
+        let mut lines = listing.lines().skip(1);
+        assert!(lines.all(|line| line.contains(origin)), "{listing}");
+    }
+    // The setting of that name takes precedence for the next master.
+    world.one().lvsadm("--sysctl sync_persist_mode=0").unwrap();
+    world.one().lvsadm("--stop-daemon master").unwrap();
+    world.one().lvsadm(&master).unwrap();
+    until("all connections are sent", || {
+        connections(world.two()) == connections(world.one())
+    });
 }
 
 #[test]

@@ -126,7 +126,7 @@ pub(super) fn reachable<'a, P: Packet, T: Tables + 'a>(
     server: u32,
 ) -> Option<(&'a Server, &'a Hop)> {
     let server = tables.server(server)?;
-    if server.flags != 0 || server.hop == 0 {
+    if server.flags & Server::GONE != 0 || server.hop == 0 {
         return None;
     }
     let hop = tables.hop(server.hop)?;

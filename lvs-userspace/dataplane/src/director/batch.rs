@@ -60,13 +60,21 @@ impl Director {
         let mut batch = Batch::default();
         for (place, edit) in edits.edits.iter().enumerate() {
             let outcome = match edit {
-                Edit::Zero { .. } | Edit::SetTimeouts(_) | Edit::Mark(_) if edits.atomic => {
+                Edit::Zero { .. }
+                | Edit::SetTimeouts(_)
+                | Edit::Mark(_)
+                | Edit::SetSysctl { .. }
+                    if edits.atomic =>
+                {
                     Err(Refusal::new(
                         RefusalKind::NotSupported,
                         "only changes of virtual services and real servers can be atomic",
                     ))
                 }
-                Edit::Zero { .. } | Edit::SetTimeouts(_) | Edit::Mark(_) => {
+                Edit::Zero { .. }
+                | Edit::SetTimeouts(_)
+                | Edit::Mark(_)
+                | Edit::SetSysctl { .. } => {
                     self.write_batch(&std::mem::take(&mut batch), &edits.edits, &mut refused);
                     self.apply_to_all(edit)
                 }
@@ -95,6 +103,7 @@ impl Director {
             Edit::Zero { service } => self.zero(service.as_ref()),
             Edit::SetTimeouts(timeouts) => timeouts::set(&self.maps.config, *timeouts),
             Edit::Mark(rule) => self.set_mark(rule),
+            Edit::SetSysctl { name, value } => self.set_sysctl(name, value),
             _ => Ok(()),
         }
     }

@@ -1,6 +1,6 @@
 //! The desired state of the tables as a whole.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use lvs_api::mark::MarkRule;
 use lvs_api::model::ServiceId;
@@ -8,6 +8,7 @@ use lvs_api::protocol::{Edit, Refusal};
 use lvs_api::timeouts::Timeouts;
 use lvs_common::abi::{MAX_SERVERS, MAX_SERVICES};
 
+use super::sysctls;
 use super::wanted::{Wanted, after, canonical_rule, canonical_service, subject};
 
 /// The desired state of all tables.
@@ -19,6 +20,8 @@ pub struct Configuration {
     pub timeouts: Option<Timeouts>,
     /// Rules that give packets firewall marks.
     pub marks: Vec<MarkRule>,
+    /// Settings of `net.ipv4.vs` by name.
+    pub sysctls: BTreeMap<String, String>,
     /// Places of the services.
     places: HashMap<ServiceId, usize>,
     /// Number of their real servers.
@@ -39,6 +42,7 @@ impl Configuration {
             services,
             timeouts,
             marks,
+            sysctls: BTreeMap::new(),
         }
     }
 
@@ -63,6 +67,11 @@ impl Configuration {
                 let rule = canonical_rule(rule)?;
                 self.marks.retain(|other| !other.matches_same(&rule));
                 self.marks.extend((rule.mark != 0).then_some(rule));
+            }
+            Edit::SetSysctl { name, value } => {
+                sysctls::check(name, value)?;
+                self.sysctls.insert(name.clone(), value.clone());
+                return Ok(());
             }
             Edit::Flush => {
                 self.services.clear();

@@ -10,7 +10,7 @@ use lvs_api::timeouts::Timeouts;
 
 use super::configuration::Configuration;
 use super::parts::Director;
-use super::wanted::{Wanted, after, canonical_rule, canonical_service, subject};
+use super::wanted::{Wanted, after, canonical_rule, canonical_service, mixes_families, subject};
 use super::{own_end, source_pools, timeouts};
 
 impl Director {
@@ -25,6 +25,7 @@ impl Director {
             Edit::Zero { service } => return self.zero(service.as_ref()),
             Edit::SetTimeouts(timeouts) => return timeouts::set(&self.maps.config, *timeouts),
             Edit::Mark(rule) => return self.set_mark(rule),
+            Edit::SetSysctl { name, value } => return self.set_sysctl(name, value),
             edit => {
                 if let Some(id) = subject(edit) {
                     own_end::refuse(edit)?;
@@ -98,6 +99,9 @@ impl Director {
         if let Some(timeouts) = configuration.timeouts {
             timeouts::set(&self.maps.config, timeouts)?;
         }
+        for (name, value) in &configuration.sysctls {
+            self.set_sysctl(name, value)?;
+        }
         let all = &configuration.services;
         let stays: HashSet<_> = all.iter().map(|(id, _)| id).collect();
         for id in self.services.ids() {
@@ -121,11 +125,23 @@ impl Director {
         Some(&service.wanted)
     }
 
+    /// True if any real server is of another address family than its virtual service.
+    pub fn mixes_families(&self) -> bool {
+        let mut services = self.services.configured();
+        services.any(|(_, service)| {
+            let mut servers = service.wanted.servers.iter();
+            servers.any(|(server, _)| mixes_families(&service.id, server))
+        })
+    }
+
     /// Everything that is configured, as it is wanted now.
     pub fn configuration(&self) -> Configuration {
         let services = self.services.configured();
         let services = services.map(|(_, service)| (service.id, service.wanted.clone()));
-        Configuration::new(services.collect(), Some(self.timeouts()), self.marks())
+        Configuration {
+            sysctls: self.changed_sysctls(),
+            ..Configuration::new(services.collect(), Some(self.timeouts()), self.marks())
+        }
     }
 
     /// The timeouts in force.

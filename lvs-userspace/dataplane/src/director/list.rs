@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use lvs_api::model::{ServerId, ServerSettings, ServiceId};
-use lvs_api::protocol::{Server, Service, Services};
+use lvs_api::protocol::{Server, Service, Services, TotalTraffic};
+use lvs_api::sysctl::Name;
 use lvs_common::abi::Load;
 use zerocopy::FromZeros as _;
 
@@ -67,8 +68,16 @@ impl Director {
         }
     }
 
+    /// Traffic of all configured services together.
+    pub fn total_traffic(&self) -> TotalTraffic {
+        let services = self.services.configured();
+        self.statistics.total(services.map(|(index, _)| index))
+    }
+
     /// Takes the two-second sample that rates are made of.
     pub fn sample(&mut self) {
+        let estimates = self.sysctls.on(Name::RunEstimation);
+        self.statistics.estimate(estimates);
         let services = self.services.configured().map(|(index, _)| index);
         let servers = self.servers.configured().map(|(index, _)| index);
         self.statistics.sample(services, servers);

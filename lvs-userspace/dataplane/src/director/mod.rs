@@ -11,7 +11,7 @@
 //!               ├─► services                      resolve: at a change of a next hop
 //!               ├─► servers ──► trash             down: at a change of a server's health
 //!               ├─► next_hops, source_pools, filters ──► allocator       list: when it is asked for
-//!               └─► marks, address_filter, statistics, syn_retries
+//!               └─► marks, address_filter, statistics, syn_retries, sysctls
 //! ```
 //!
 //! On the left of each arrow is what knows the other side. `parts` puts together those of the second
@@ -48,6 +48,7 @@ mod services;
 mod source_pools;
 mod statistics;
 mod syn_retries;
+mod sysctls;
 mod timeouts;
 mod trash;
 mod upsert;
@@ -60,7 +61,9 @@ pub use self::next_hops::NextHop;
 pub use self::own_end::needs_own_port;
 pub use self::parts::Director;
 pub use self::recognize::{Recognized, Unrecognized};
+pub use self::sysctls::get as sysctl;
 pub use self::wanted::{
     Wanted, after, canonical_service, check_server, check_service, identity, is_unicast,
+    mixes_families,
 };
 pub use lvs_api::model::OnDown;

@@ -19,6 +19,7 @@ use super::services::Services;
 use super::source_pools::SourcePools;
 use super::statistics::Statistics;
 use super::syn_retries::SynRetryCounters;
+use super::sysctls::Sysctls;
 use crate::kernel::{KernelError, Maps, ServiceKeys};
 
 /// The single writer of the tables: makes the maps say what the operator wants.
@@ -41,6 +42,7 @@ pub struct Director {
     pub(super) statistics: Statistics,
     pub(super) own_networks: OwnNetworks,
     pub(super) broadcasts: LocalBroadcasts,
+    pub(super) sysctls: Sysctls,
     /// Receives servers whose silent clients are to be reset.
     pub(super) resets: Option<mpsc::Sender<u16>>,
 }
@@ -63,10 +65,12 @@ impl Director {
             statistics: Statistics::new(Arc::clone(&maps)),
             own_networks: OwnNetworks::default(),
             broadcasts: LocalBroadcasts::default(),
+            sysctls: Sysctls::new(Arc::clone(&maps)),
             resets: None,
             maps,
         };
         director.adopt()?;
+        director.follow_sysctls();
         director.follow();
         Ok(director)
     }

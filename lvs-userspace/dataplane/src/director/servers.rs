@@ -20,6 +20,8 @@ struct RealServer {
     address: SocketAddr,
     /// Its connections are not to wait for it: `DOWN`, and perhaps `RESET`, of [`Server::flags`].
     down: u8,
+    /// It is quiesced: `NO_TEMPLATES` of [`Server::flags`], as the settings have it.
+    quiesced: u8,
 }
 
 /// All servers, deleted ones with connections included.
@@ -58,6 +60,7 @@ impl Servers {
             service: record.service,
             address,
             down: record.flags & (Server::DOWN | Server::RESET),
+            quiesced: record.flags & Server::NO_TEMPLATES,
         };
         self.index(index, server);
         Some((address.ip(), record.hop))
@@ -80,6 +83,7 @@ impl Servers {
             service,
             address,
             down: 0,
+            quiesced: 0,
         };
         self.index(index, server);
     }
@@ -229,6 +233,15 @@ impl Servers {
         true
     }
 
+    /// Sets the bits of [`Server::flags`] of a server that is quiesced.
+    pub(super) fn set_quiesced(&mut self, index: u32, flags: u8) {
+        let server = self.by_index.get_mut(&index);
+        if let Some(server) = server.filter(|server| server.quiesced != flags) {
+            server.quiesced = flags;
+            self.store_flags(index);
+        }
+    }
+
     /// Stores the hop of each server's address.
     pub(super) fn unite_hops(&self, number: impl Fn(IpAddr) -> u32) {
         for (&index, server) in &self.by_index {
@@ -263,8 +276,9 @@ impl Servers {
         const WORD: usize = offset_of!(Server, port);
         const _: () = assert!(WORD.is_multiple_of(4) && offset_of!(Server, flags) == WORD + 3);
         let set = |flag, on| if on { flag } else { 0 };
-        let down = self.by_index.get(&index).map_or(0, |server| server.down);
-        let flags = set(Server::DELETED, self.is_deleted(index)) | down;
+        let others = self.by_index.get(&index);
+        let others = others.map_or(0, |server| server.down | server.quiesced);
+        let flags = set(Server::DELETED, self.is_deleted(index)) | others;
         if let Some(word) = self.maps.servers.word(index, WORD) {
             let [port_high, port_low, family, _] = word.load(Ordering::Relaxed).to_ne_bytes();
             let new = u32::from_ne_bytes([port_high, port_low, family, flags]);

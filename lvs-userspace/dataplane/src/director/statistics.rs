@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use lvs_api::protocol::Traffic;
+use lvs_api::protocol::{TotalTraffic, Traffic};
 use lvs_common::abi::Stats;
 
 use super::lost_traffic::{Growth, Lost, LostTraffic};
@@ -43,6 +43,22 @@ impl Statistics {
         )
     }
 
+    /// Traffic of these services together.
+    pub(super) fn total(&self, services: impl Iterator<Item = u32>) -> TotalTraffic {
+        let mut total = TotalTraffic::default();
+        for index in services {
+            let (stats, rates) = self.service(index);
+            total.stats = sum(total.stats, stats);
+            total.rates = sum(total.rates, rates);
+            let cpus = self.maps.service_counters.by_cpu(index);
+            total.cpus.resize(cpus.len(), Traffic::default());
+            for (to, more) in total.cpus.iter_mut().zip(&cpus) {
+                *to = sum(*to, traffic(more));
+            }
+        }
+        total
+    }
+
     /// Traffic of a server since the last zeroing, and per second.
     pub(super) fn server(&self, index: u32) -> (Traffic, Traffic) {
         (
@@ -75,6 +91,11 @@ impl Statistics {
         self.off_servers.remove(&index);
         self.sampled.remove(&index);
         self.rates.forget_server(index);
+    }
+
+    /// Has samples make rates, or leave them as they are.
+    pub(super) const fn estimate(&mut self, estimates: bool) {
+        self.rates.stop(!estimates);
     }
 
     /// Takes the two-second sample that rates are made of, and takes off what the kernel did not send since the last
@@ -150,6 +171,16 @@ fn lost(maps: &Maps) -> Lost {
 fn add(to: &mut HashMap<u32, Stats>, index: u32, more: &Stats) {
     let sum = to.entry(index).or_default();
     *sum = sum.with(more);
+}
+
+const fn sum(one: Traffic, other: Traffic) -> Traffic {
+    Traffic {
+        connections: one.connections.wrapping_add(other.connections),
+        in_packets: one.in_packets.wrapping_add(other.in_packets),
+        out_packets: one.out_packets.wrapping_add(other.out_packets),
+        in_bytes: one.in_bytes.wrapping_add(other.in_bytes),
+        out_bytes: one.out_bytes.wrapping_add(other.out_bytes),
+    }
 }
 
 const fn traffic(counted: &Stats) -> Traffic {

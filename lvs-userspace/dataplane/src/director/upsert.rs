@@ -82,6 +82,7 @@ impl Director {
             members,
         };
         self.replace_service(index, service);
+        self.follow_weights(index);
         if new {
             if let Err(error) = self.keys.insert(key, index) {
                 error!("{error}: {id:?} was not added");
@@ -154,7 +155,7 @@ impl Director {
     fn replace_service(&mut self, index: u32, service: Service) {
         let kept: HashSet<u32> = service.indexes().collect();
         let plan = service.plan;
-        let on_down = service.wanted.settings.on_down.unwrap_or_default();
+        let on_down = self.on_delete(service.wanted.settings.on_down.unwrap_or_default());
         let Some(before) = self.services.insert(index, service) else {
             return;
         };

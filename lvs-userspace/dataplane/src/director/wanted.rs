@@ -44,7 +44,11 @@ pub(super) const fn subject(edit: &Edit) -> Option<&ServiceId> {
         | Edit::AddServer { service, .. }
         | Edit::EditServer { service, .. }
         | Edit::DeleteServer { service, .. } => Some(service),
-        Edit::Flush | Edit::Zero { .. } | Edit::SetTimeouts(_) | Edit::Mark(_) => None,
+        Edit::Flush
+        | Edit::Zero { .. }
+        | Edit::SetTimeouts(_)
+        | Edit::Mark(_)
+        | Edit::SetSysctl { .. } => None,
     }
 }
 
@@ -161,7 +165,9 @@ pub fn after(current: Option<&Wanted>, edit: &Edit) -> Result<Option<Wanted>, Re
             Ok(Some(wanted))
         }
         Edit::Flush => Ok(None),
-        Edit::Zero { .. } | Edit::SetTimeouts(_) | Edit::Mark(_) => Ok(current.cloned()),
+        Edit::Zero { .. } | Edit::SetTimeouts(_) | Edit::Mark(_) | Edit::SetSysctl { .. } => {
+            Ok(current.cloned())
+        }
     }
 }
 
@@ -329,11 +335,22 @@ fn check_snat(snat: Snat, server: &ServerId, method: Method) -> Result<(), Refus
     Ok(())
 }
 
+/// Returns whether a real server is of another address family than its virtual service.
+pub fn mixes_families(service: &ServiceId, server: &ServerId) -> bool {
+    (service.family() == Family::Ipv4) != server.0.is_ipv4()
+}
+
 /// Returns whether an address can be a real server's.
 pub fn is_unicast(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => !v4.is_multicast() && !v4.is_broadcast() && v4.octets()[0] != 0,
-        IpAddr::V6(v6) => !v6.is_multicast() && !v6.is_unspecified() && !v6.is_unicast_link_local(),
+        // An IPv4 address in IPv6's clothes is none, as for the kernel (`__ipv6_addr_type`).
+        IpAddr::V6(v6) => {
+            !v6.is_multicast()
+                && !v6.is_unspecified()
+                && !v6.is_unicast_link_local()
+                && v6.to_ipv4_mapped().is_none()
+        }
     }
 }
 

@@ -188,7 +188,7 @@ impl DataPath {
             directory.clear()?;
             (new_config()?, wanted)
         };
-        config.options &= Config::MIXED;
+        config.options &= Config::MIXED | Config::SYSCTLS;
         if options.rss_source {
             config.options |= Config::RSS_SOURCE;
         }

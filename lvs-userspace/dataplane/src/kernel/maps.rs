@@ -31,6 +31,8 @@ use super::wire::Wire;
 
 /// Peers that are kept in [`Maps::sending_peers`].
 pub const SENDING_PEERS: u32 = 64;
+/// Room for settings of `net.ipv4.vs`, those of later versions included.
+const SYSCTLS: u32 = 128;
 
 /// Everything but the hash of services. See [`lvs_common::abi`] for what each holds.
 #[expect(missing_docs, reason = "named after the maps")]
@@ -72,6 +74,8 @@ pub struct Maps {
     pub sync_daemons: Mapping<SavedSyncDaemon>,
     /// The directors whose connections may be in the tables; 0: none.
     pub sending_peers: Mapping<u64>,
+    /// The settings of `net.ipv4.vs` by their numbers: each value plus one; 0: it is not set.
+    pub sysctls: Mapping<u64>,
 }
 
 impl Maps {
@@ -87,6 +91,7 @@ impl Maps {
         let service_bases: MapData = own_map::<Wire<Stats>>(directory, "service_bases", services)?;
         let sync_daemons: MapData = own_map::<Wire<SavedSyncDaemon>>(directory, "sync_daemons", 2)?;
         let sending_peers: MapData = own_map::<u64>(directory, "sending_peers", SENDING_PEERS)?;
+        let sysctls: MapData = own_map::<u64>(directory, "sysctls", SYSCTLS)?;
         let not_sent: MapData = own_map::<u64>(directory, "not_sent", MAX_REASONS)?;
         let filter_bases: MapData =
             own_map::<Wire<FilterStats>>(directory, "filter_bases", services)?;
@@ -149,6 +154,7 @@ impl Maps {
             not_sent: Mapping::of(&not_sent, "not_sent")?,
             sync_daemons: Mapping::of(&sync_daemons, "sync_daemons")?,
             sending_peers: Mapping::of(&sending_peers, "sending_peers")?,
+            sysctls: Mapping::of(&sysctls, "sysctls")?,
         })
     }
 }

@@ -30,6 +30,13 @@ impl Counters {
         self.total(index).since(&base)
     }
 
+    /// Traffic since the map was made, by CPU.
+    pub fn by_cpu(&self, index: u32) -> Vec<Stats> {
+        let values = self.totals.get(&index, 0);
+        let values = values.iter().flat_map(|values| values.iter());
+        values.map(|Wire(cpu)| *cpu).collect()
+    }
+
     /// Starts over at zero.
     pub fn zero(&self, index: u32) {
         self.bases.write(index, self.total(index));

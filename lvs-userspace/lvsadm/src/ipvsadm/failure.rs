@@ -91,6 +91,7 @@ fn daemon_message(error: &ClientError) -> String {
             RefusalKind::NotSupported | RefusalKind::NoRoom | RefusalKind::Internal => {
                 format!("{}\n{message}", kernel_text(*kind))
             }
+            RefusalKind::BadSetting => message.clone(),
             _ => kernel_text(*kind).to_owned(),
         },
         ClientError::NotRunning { .. } => {
@@ -137,6 +138,7 @@ fn kernel_text(kind: RefusalKind) -> &'static str {
         RefusalKind::DaemonRunning => "Daemon has already run",
         RefusalKind::NoDaemon => "No daemon is running",
         RefusalKind::NoDevice => "No such device",
+        RefusalKind::BadSetting => "Invalid argument",
         RefusalKind::Internal => "lvsd failed to do it",
     }
 }

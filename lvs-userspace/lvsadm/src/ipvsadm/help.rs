@@ -121,6 +121,10 @@ Everything else:
   -R, --restore [--atomic]      execute the commands on standard input, one a line; with --atomic
                                 all of them or, if one is refused, none: only changes of services
                                 and real servers, not -Z, --set or --mark
+  --sysctl [NAME[=VALUE]]       the settings of net.ipv4.vs: list all, those that cannot be set with
+                                the reason; show one; set one, which is kept over a restart
+  --proc ip_vs|ip_vs_conn|ip_vs_conn_sync|ip_vs_stats|ip_vs_stats_percpu
+                                what the kernel's IPVS has in this file of /proc/net
   --start-daemon master|backup, --stop-daemon master|backup
                                 replicate connections by the protocol of the kernel's IPVS:
                                 multicast, not encrypted (for lvsd's own, see `lvsd --peer`)

@@ -6,6 +6,7 @@ mod help;
 mod marks;
 mod session;
 mod status;
+mod sysctls;
 mod verdicts;
 
 pub(crate) use help::parts as help_parts;

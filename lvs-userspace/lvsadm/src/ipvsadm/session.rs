@@ -13,10 +13,11 @@ use lvs_ipvsadm::command::{Command, Invocation};
 use lvs_ipvsadm::error::UsageError;
 use lvs_ipvsadm::names::Names;
 use lvs_ipvsadm::netfilter;
-use lvs_ipvsadm::{connections, listing, parse, restore, save, sort, sync};
+use lvs_ipvsadm::proc::ProcFile;
+use lvs_ipvsadm::{connections, listing, parse, proc, restore, save, sort, sync};
 
 use super::failure::Failure;
-use super::{help, marks, status, verdicts};
+use super::{help, marks, status, sysctls, verdicts};
 use crate::socket;
 
 /// Runs `lvsadm` with the words it was called with; the first one, its own name, decides whether it
@@ -294,6 +295,33 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// `--proc`.
+    async fn proc(&mut self, file: ProcFile) -> Result<(), Failure> {
+        match file {
+            ProcFile::Services => {
+                let services = self.client().await?.services().await?;
+                proc::print_services(&mut self.out, &services)?;
+            }
+            ProcFile::Connections | ProcFile::ConnectionsSync => {
+                let origin = file == ProcFile::ConnectionsSync;
+                let mut answer = self.client().await?.connections().await?;
+                proc::print_connections_title(&mut self.out, origin)?;
+                while let Some(connection) = answer.next().await? {
+                    proc::print_connection(&mut self.out, &connection, origin)?;
+                }
+            }
+            ProcFile::Stats => {
+                let total = self.client().await?.total_traffic().await?;
+                proc::print_stats(&mut self.out, &total)?;
+            }
+            ProcFile::StatsPerCpu => {
+                let total = self.client().await?.total_traffic().await?;
+                proc::print_stats_per_cpu(&mut self.out, &total)?;
+            }
+        }
+        Ok(())
+    }
+
     async fn execute(&mut self, command: Command) -> Result<(), Failure> {
         match command {
             Command::Edit(edit) => self.client().await?.edit(&edit).await?,
@@ -365,6 +393,11 @@ impl<'a> Session<'a> {
                 marks::print(&mut self.out, &rules)?;
             }
             Command::ImportMarks => self.import_marks().await?,
+            Command::Sysctls { only } => {
+                let values = self.client().await?.sysctls().await?;
+                sysctls::print(&mut self.out, &values, only)?;
+            }
+            Command::Proc(file) => self.proc(file).await?,
             Command::Version => writeln!(self.out, "{}", help::version(self.program))?,
             Command::Help => help::print(&mut self.out, self.program)?,
             // Callers handle it.

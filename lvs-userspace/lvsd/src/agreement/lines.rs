@@ -69,6 +69,8 @@ impl OwnLines {
             let (tcp, fin, udp) = (timeouts.tcp, timeouts.tcp_fin, timeouts.udp);
             lines.insert(format!("--set {tcp} {fin} {udp}"));
         }
+        let sysctls = tables.sysctls.iter();
+        lines.extend(sysctls.map(|(name, value)| format!("--sysctl {name}={value}")));
         lines.extend(tables.marks.iter().map(|rule| Options(rule).to_string()));
         let digest = digest(lines.iter());
         Self { lines, digest }

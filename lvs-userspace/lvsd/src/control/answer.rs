@@ -81,9 +81,10 @@ pub(super) fn refused(refusal: Refusal) -> Response {
         | RefusalKind::NoDaemon
         | RefusalKind::NoDevice => StatusCode::NOT_FOUND,
         RefusalKind::NotPermitted => StatusCode::FORBIDDEN,
-        RefusalKind::Invalid | RefusalKind::OutOfRange | RefusalKind::UnknownScheduler => {
-            StatusCode::UNPROCESSABLE_ENTITY
-        }
+        RefusalKind::Invalid
+        | RefusalKind::OutOfRange
+        | RefusalKind::UnknownScheduler
+        | RefusalKind::BadSetting => StatusCode::UNPROCESSABLE_ENTITY,
         RefusalKind::NoRoom => StatusCode::INSUFFICIENT_STORAGE,
         RefusalKind::NotSupported => StatusCode::NOT_IMPLEMENTED,
         RefusalKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,

@@ -28,13 +28,18 @@ pub(super) async fn sync_command(
     let command = parsed(body).map_err(refused)?;
     let outcome = off_runtime(control, move |control| {
         tracing::info!("{}", serde_json::to_string(&command).unwrap_or_default());
-        match &command {
+        let outcome = match &command {
+            SyncCommand::Start(_) if control.director().mixes_families() => {
+                let message = "IPVS's protocol has no words for a real server of another address \
+                               family than its virtual service's: remove these first";
+                return Err(Refusal::new(RefusalKind::Invalid, message));
+            }
             SyncCommand::Start(daemon) => control.sync().start(daemon),
             SyncCommand::Stop(role) => control.sync().stop(*role),
-        }
+        };
+        outcome.map_err(|error| Refusal::new(kind(&error), error.to_string()))
     });
-    let refusal = |error: SyncError| Refusal::new(kind(&error), error.to_string());
-    Ok(done(outcome.await?.map_err(refusal)))
+    Ok(done(outcome.await?))
 }
 
 const fn kind(error: &SyncError) -> RefusalKind {

@@ -206,6 +206,8 @@ fn handler(route: Route) -> MethodRouter<Arc<Control>> {
         Route::Timeouts => on(method, tables::timeouts),
         Route::Verdicts => on(method, tables::verdicts),
         Route::Marks => on(method, tables::marks),
+        Route::TotalTraffic => on(method, tables::total_traffic),
+        Route::Sysctls => on(method, tables::sysctls),
         Route::Status => on(method, daemon::status),
         Route::Reload => on(method, daemon::reload),
         Route::Override => on(method, health::set_override),

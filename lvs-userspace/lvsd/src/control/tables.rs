@@ -12,11 +12,14 @@ use axum::extract::State;
 use axum::response::Response;
 use lvs_api::connections::{DropConnections, Dropped};
 use lvs_api::mark::MarkRule;
-use lvs_api::protocol::{Edit, Edits, Refusal, Refused, RefusedEdit, Services, VerdictCount};
+use lvs_api::protocol::{
+    Edit, Edits, Refusal, RefusalKind, Refused, RefusedEdit, Services, TotalTraffic, VerdictCount,
+};
 use lvs_api::role::Role;
+use lvs_api::sysctl::SysctlValue;
 use lvs_api::timeouts::Timeouts;
 use lvs_common::verdict::Reason;
-use lvs_dataplane::director::Director;
+use lvs_dataplane::director::{Director, mixes_families};
 use lvs_dataplane::kernel::memory;
 use lvs_dataplane::{connections, drop};
 use tokio::sync::mpsc;
@@ -38,6 +41,7 @@ pub(super) async fn edit(
     let mut edit = edit;
     let outcome = off_runtime(control, move |control| {
         let outcome = prepare(control, &mut edit).and_then(|()| control.director().apply(&edit));
+        follow_settings(control, std::slice::from_ref(&edit));
         let text = serde_json::to_string(&edit).unwrap_or_default();
         match &outcome {
             Ok(()) => tracing::info!("edit {text}"),
@@ -90,6 +94,7 @@ fn apply_many(control: &Control, edits: Edits, unfit: Vec<RefusedEdit>) -> Vec<R
         .unzip();
     let edits = Edits { edits, atomic };
     let mut refused = control.director().apply_many(&edits);
+    follow_settings(control, &edits.edits);
     for edit in &mut refused {
         edit.place = places.get(edit.place).copied().unwrap_or(edit.place);
     }
@@ -109,13 +114,41 @@ fn apply_many(control: &Control, edits: Edits, unfit: Vec<RefusedEdit>) -> Vec<R
     refused
 }
 
+/// Has replication follow the settings among some edits.
+fn follow_settings(control: &Control, edits: &[Edit]) {
+    let sets = |edit: &Edit| matches!(edit, Edit::SetSysctl { .. });
+    if edits.iter().any(sets) {
+        control.sync().feed().follow_settings();
+    }
+}
+
 /// What is to be done about an edit before the tables are locked: a look at this machine's addresses, and files.
 fn prepare(control: &Control, edit: &mut Edit) -> Result<(), Refusal> {
+    check_families(control, edit)?;
     // A backup has the addresses of its group once it is master.
     if control.roles().current() == Role::Master {
         Director::check_sources(edit)?;
     }
     filters::read(edit)
+}
+
+/// Refuses a real server that a running sync daemon has no words for.
+fn check_families(control: &Control, edit: &Edit) -> Result<(), Refusal> {
+    if let Edit::AddServer {
+        service, server, ..
+    }
+    | Edit::EditServer {
+        service, server, ..
+    } = edit
+        && mixes_families(service, server)
+        && control.sync().any()
+        && control.director().wanted(service).is_some()
+    {
+        let message = "a sync daemon is running, and IPVS's protocol has no words for a real server of another \
+                       address family than its virtual service's";
+        return Err(Refusal::new(RefusalKind::Invalid, message));
+    }
+    Ok(())
 }
 
 /// Waits some 50 ms at most for the next hops of new real servers, so that their first packets are not dropped.
@@ -168,6 +201,20 @@ pub(super) async fn marks(
     State(control): State<Arc<Control>>,
 ) -> Result<Json<Vec<MarkRule>>, Response> {
     off_runtime(control, |control| Json(control.director().marks())).await
+}
+
+/// `GET /v1/traffic`.
+pub(super) async fn total_traffic(
+    State(control): State<Arc<Control>>,
+) -> Result<Json<TotalTraffic>, Response> {
+    off_runtime(control, |control| Json(control.director().total_traffic())).await
+}
+
+/// `GET /v1/sysctls`.
+pub(super) async fn sysctls(
+    State(control): State<Arc<Control>>,
+) -> Result<Json<Vec<SysctlValue>>, Response> {
+    off_runtime(control, |control| Json(control.director().sysctls())).await
 }
 
 /// `GET /v1/verdicts`.

@@ -32,6 +32,8 @@ pub(crate) struct Settings {
     pub options: Options,
     /// Options of connection replication in the messages of IPVS.
     pub sync: SyncOptions,
+    /// Settings of `net.ipv4.vs` with their values.
+    pub sysctls: Vec<(String, String)>,
     /// User of health checks' commands, `USER` or `USER:GROUP`; none: nobody.
     pub check_user: Option<String>,
     /// Role to start in, unless the data path that is taken over has one.

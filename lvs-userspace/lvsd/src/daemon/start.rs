@@ -3,7 +3,8 @@
 use std::fs;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
+use lvs_api::protocol::Edit;
 use lvs_dataplane::director::Director;
 use lvs_dataplane::kernel::{DataPath, Directory, cgroup};
 use lvs_dataplane::service_path::{Namespace, ServicePath};
@@ -129,7 +130,11 @@ fn begin(
     let (mut data_path, keys) = DataPath::open(directory, &settings.options, settings.reset)?;
     data_path.serve_local_clients(cgroup.as_deref())?;
     let fresh = !data_path.adopted;
-    let director = Director::new(Arc::clone(&data_path.maps), keys)?;
+    let mut director = Director::new(Arc::clone(&data_path.maps), keys)?;
+    for (name, value) in settings.sysctls.iter().cloned() {
+        let outcome = director.apply(&Edit::SetSysctl { name, value });
+        outcome.map_err(|refusal| anyhow!("{}", refusal.message))?;
+    }
     let (reload, reloads) = mpsc::channel(1);
     if let Some(folder) = settings.socket.parent() {
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;

@@ -86,7 +86,7 @@ impl SyncDaemons {
         if workers.contains_key(&daemon.role) {
             return Err(SyncError::Running(daemon.role));
         }
-        let socket = SyncSocket::open(daemon, self.options.buffer)?;
+        let socket = SyncSocket::open(daemon, self.options().buffer)?;
         let all = self.run(daemon, Some(socket))?;
         workers.insert(daemon.role, all);
         self.maps
@@ -107,6 +107,11 @@ impl SyncDaemons {
             self.received.unbound().clear();
         }
         Ok(())
+    }
+
+    /// True if a daemon is to run.
+    pub fn any(&self) -> bool {
+        !self.workers().is_empty()
     }
 
     /// The data path's events about connections.
@@ -139,16 +144,17 @@ impl SyncDaemons {
             max_length: Some(max_length),
             ..daemon.clone()
         };
+        let options = self.options();
         let workers = match daemon.role {
             SyncRole::Master => {
                 let addressing = Addressing {
                     syncid: daemon.syncid,
                     max_length,
-                    ports: self.options.ports_from(first_port(&daemon)),
+                    ports: options.ports_from(first_port(&daemon)),
                 };
                 let (maps, sent) = (Arc::clone(&self.maps), Arc::clone(&self.sent));
-                let master = Master::new(maps, &self.feed, addressing, sent, self.options);
-                let worker = Worker::start(daemon, self.options.buffer, socket, master);
+                let master = Master::new(maps, &self.feed, addressing, sent, options);
+                let worker = Worker::start(daemon, options.buffer, socket, master);
                 worker.map(|worker| vec![worker])
             }
             SyncRole::Backup => self.listen(&daemon, socket),
@@ -162,8 +168,8 @@ impl SyncDaemons {
         daemon: &SyncDaemon,
         mut socket: Option<SyncSocket>,
     ) -> io::Result<Vec<Worker>> {
-        let first = first_port(daemon);
-        let ports = (first..=u16::MAX).take(self.options.ports_from(first).into());
+        let (first, options) = (first_port(daemon), self.options());
+        let ports = (first..=u16::MAX).take(options.ports_from(first).into());
         let workers = ports.map(|port| {
             let (director, received) = (Arc::clone(&self.director), Arc::clone(&self.received));
             let daemon = SyncDaemon {
@@ -171,9 +177,14 @@ impl SyncDaemons {
                 ..daemon.clone()
             };
             let backup = Backup::new(director, daemon.syncid, received);
-            Worker::start(daemon, self.options.buffer, socket.take(), backup)
+            Worker::start(daemon, options.buffer, socket.take(), backup)
         });
         workers.collect()
+    }
+
+    /// Those of daemons that are started now.
+    fn options(&self) -> SyncOptions {
+        self.options.with_sysctls(&self.maps)
     }
 
     fn workers(&self) -> MutexGuard<'_, BTreeMap<SyncRole, Vec<Worker>>> {

@@ -1,5 +1,11 @@
 //! Options that the sync daemons of a director have in common.
 
+use std::time::Duration;
+
+use lvs_api::sysctl::Name;
+use lvs_dataplane::director::sysctl;
+use lvs_dataplane::kernel::Maps;
+
 use super::refresh::RefreshOptions;
 
 /// Those of lvsd's command line.
@@ -28,6 +34,24 @@ impl Default for SyncOptions {
 }
 
 impl SyncOptions {
+    /// These options, with what was set meanwhile by the settings of `net.ipv4.vs`.
+    pub(super) fn with_sysctls(self, maps: &Maps) -> Self {
+        let set = |name| sysctl(maps, name).and_then(|value| u32::try_from(value).ok());
+        let period =
+            set(Name::SyncRefreshPeriod).map(|seconds| Duration::from_secs(seconds.into()));
+        let retries = set(Name::SyncRetries).and_then(|it| u8::try_from(it).ok());
+        let ports = set(Name::SyncPorts).and_then(|it| u16::try_from(it).ok());
+        Self {
+            refresh: RefreshOptions {
+                period: period.unwrap_or(self.refresh.period),
+                retries: retries.unwrap_or(self.refresh.retries),
+            },
+            ports: ports.unwrap_or(self.ports),
+            templates_only: set(Name::SyncPersistMode).map_or(self.templates_only, |it| it != 0),
+            buffer: set(Name::SyncSockSize).or(self.buffer),
+        }
+    }
+
     /// Number of ports of a group whose first is this one: there are none beyond the last.
     pub(super) fn ports_from(&self, first: u16) -> u16 {
         self.ports.clamp(1, (u16::MAX - first).saturating_add(1))

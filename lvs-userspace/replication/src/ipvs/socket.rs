@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use lvs_api::sync::{DEFAULT_GROUP, DEFAULT_PORT, DEFAULT_TTL, SyncDaemon, SyncRole};
 use nix::net::if_::if_nametoindex;
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, getsockopt, recvmsg, setsockopt, sockopt};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 use thiserror::Error;
 
@@ -230,8 +230,24 @@ pub(super) fn max_length(daemon: &SyncDaemon) -> u16 {
         SyncRole::Master => 1,
         SyncRole::Backup => MIN_RECEIVED,
     };
-    let length = daemon.max_length.unwrap_or(COMMON_MTU - headers);
+    // A master's messages fit every interface, a backup takes what its own could carry (`set_sync_mesg_maxlen`).
+    let mtu = || match daemon.role {
+        SyncRole::Master => COMMON_MTU,
+        SyncRole::Backup => mtu(&daemon.interface).unwrap_or(0).max(COMMON_MTU),
+    };
+    let length = daemon.max_length.unwrap_or_else(|| mtu() - headers);
     length.clamp(shortest, u16::MAX - headers)
+}
+
+/// MTU of an interface: that of the way to a group on it.
+fn mtu(interface: &str) -> Option<u16> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP)).ok()?;
+    socket.bind_device(Some(interface.as_bytes())).ok()?;
+    let group = SocketAddr::new(DEFAULT_GROUP, DEFAULT_PORT);
+    socket.connect(&group.into()).ok()?;
+    let mtu = getsockopt(&socket, sockopt::IpMtu).ok()?;
+    // That of the loopback interface is 65,536.
+    Some(u16::try_from(mtu).unwrap_or(u16::MAX))
 }
 
 #[cfg(test)]
