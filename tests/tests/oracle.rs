@@ -1,6 +1,7 @@
 //! The kernel's own IPVS as an oracle: the same command lines, to the byte the same answers.
 //!
-//! The command lines are in the folder `oracle`, with a README.
+//! The command lines are in the folder `oracle`, with a README. Those of `grammar` and `services` go to both each time;
+//! those of the folder `recorded` stand there with the kernel's answers, which `cargo xtask oracle` records.
 
 use std::fs;
 use std::io::{Read as _, Write as _, pipe};
@@ -11,8 +12,13 @@ use std::process::{Command, Stdio};
 use lvs_tests::lab::{self, Arms, Lab};
 use lvs_tests::vm::{self, Kernel};
 
-/// IPVS and those of its schedulers that lvsd has.
-const MODULES: [&str; 8] = [
+#[path = "oracle/recording.rs"]
+mod recording;
+
+use recording::Recording;
+
+/// IPVS and its schedulers.
+const MODULES: [&str; 14] = [
     "ip_vs",
     "ip_vs_rr",
     "ip_vs_wrr",
@@ -21,19 +27,47 @@ const MODULES: [&str; 8] = [
     "ip_vs_sh",
     "ip_vs_dh",
     "ip_vs_mh",
+    "ip_vs_sed",
+    "ip_vs_nq",
+    "ip_vs_fo",
+    "ip_vs_ovf",
+    "ip_vs_lblc",
+    "ip_vs_lblcr",
 ];
 
-/// A command line, or what is given to `-R`.
+/// The recordings.
+const RECORDINGS: [&str; 8] = [
+    "options",
+    "masks",
+    "values",
+    "sync",
+    "listings",
+    "restore",
+    "readings",
+    "generated",
+];
+
+/// What the recordings' names of hosts and ports stand for in the virtual machine: what they do everywhere.
+const NAMES: &str = "mkdir -p /etc
+echo '127.0.0.1 localhost' > /etc/hosts
+printf 'ftp 21/tcp\\ndomain 53/tcp\\ndomain 53/udp\\nhttp 80/tcp www\\nhttps 443/tcp\\nhttps 443/udp\\n' > /etc/services
+";
+
+/// A command line, what is given to `-R`, or a file of `/proc/net`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Line {
     Words(Vec<String>),
     Restore(String),
+    Proc(String),
 }
 
 impl Line {
     fn parse(text: &str) -> Self {
         if let Some(lines) = text.strip_prefix("< ") {
             return Self::Restore(lines.replace("\\n", "\n").replace("\\t", "\t"));
+        }
+        if let Some(name) = text.strip_prefix("% ") {
+            return Self::Proc(name.to_owned());
         }
         let words = text.split_whitespace();
         Self::Words(words.map(|word| word.replace("''", "")).collect())
@@ -47,6 +81,7 @@ impl Line {
                 format!("ipvsadm {}", words.join(" "))
             }
             Self::Restore(lines) => format!("printf '%s' '{lines}' | ipvsadm -R"),
+            Self::Proc(name) => format!("cat /proc/net/{name}"),
         }
     }
 }
@@ -67,12 +102,17 @@ fn lines(name: &str) -> Vec<String> {
 
 /// The answers of ipvsadm, line by line, on the kernel's own IPVS.
 fn ask_ipvs(lines: &[String]) -> Vec<Answer> {
+    ask_ipvs_after("", lines)
+}
+
+/// The same after some commands of a shell.
+fn ask_ipvs_after(before: &str, lines: &[String]) -> Vec<Answer> {
     let ask = |line: &String| {
         let command = Line::parse(line).command();
         format!("{command} 2>&1 && echo '[0]' || echo \"[$?]\"\necho '--'\n")
     };
     let script: String = lines.iter().map(ask).collect();
-    let script = format!("modprobe ip_vs\n{script}");
+    let script = format!("modprobe ip_vs\n{before}{script}");
     let kernel = Kernel::debian(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("debian")).unwrap();
     let ipvsadm = lab::find("ipvsadm").unwrap();
     let said = kernel
@@ -102,6 +142,7 @@ fn ask_lvs(lines: &[String], socket: &Path) -> Vec<Answer> {
         match &line {
             Line::Words(words) => command.args(words),
             Line::Restore(_) => command.arg("-R"),
+            Line::Proc(name) => command.args(["--proc", name]),
         };
         let mut child = command.spawn().unwrap();
         drop(command);
@@ -167,4 +208,140 @@ fn services_are_stored_and_listed_as_ipvs_does() {
     };
     let lines = lines("services");
     compare(&ask_ipvs(&lines), &ask_lvs(&lines, &lab.director.socket()));
+}
+
+/// Compares the answers here to those of a recording.
+fn replay(name: &str) {
+    // The virtual machine has no eth0 either, which sync daemons use unless another interface is named.
+    let Some(lab) = Lab::for_story(Arms::Two, "") else {
+        return;
+    };
+    let recording = Recording::read(name);
+    let ours = ask_lvs(&recording.lines(), &lab.director.socket());
+    let compared = recording.entries.iter().zip(ours);
+    let compared = compared.filter(|(entry, _)| entry.different.is_none());
+    let (ipvs, ours): (Vec<_>, Vec<_>) = compared
+        .map(|(entry, ours)| ((entry.line.clone(), entry.answer.clone()), ours))
+        .unzip();
+    compare(&ipvs, &ours);
+}
+
+macro_rules! replays {
+    ($($test:ident $recording:literal;)+) => {
+        $(
+            #[test]
+            fn $test() {
+                replay($recording);
+            }
+        )+
+    };
+}
+
+replays! {
+    spellings_of_options_are_read_as_ipvsadm_reads_them "options";
+    masks_of_persistence_are_those_of_ipvs "masks";
+    numbers_addresses_and_names_are_read_as_ipvsadm_reads_them "values";
+    sync_daemons_are_started_listed_and_stopped_as_by_ipvsadm "sync";
+    listings_are_those_of_ipvsadm "listings";
+    saved_lines_are_restored_as_by_ipvsadm "restore";
+    readings_for_scripts_are_the_files_of_the_kernel "readings";
+    generated_commands_have_the_same_effect "generated";
+}
+
+/// The kernel's answers are recorded anew with `LVS_ORACLE=record`; otherwise they are compared with the recordings.
+#[test]
+#[ignore = "takes minutes: `cargo xtask oracle` runs it"]
+fn the_recordings_are_what_the_kernel_answers() {
+    if lab::skipped(vm::check()) {
+        return;
+    }
+    let mut recordings = RECORDINGS.map(Recording::read);
+    let fresh = "-C\n--stop-daemon master\n--stop-daemon backup\n--set 900 120 300";
+    let mut lines = Vec::new();
+    for recording in &recordings {
+        lines.extend(fresh.lines().map(str::to_owned));
+        lines.extend(recording.lines());
+    }
+    let mut answers = ask_ipvs_after(NAMES, &lines).into_iter();
+    let mut different = 0;
+    for recording in &mut recordings {
+        let mut answers = answers.by_ref().skip(fresh.lines().count());
+        for (entry, (line, answer)) in recording.entries.iter_mut().zip(&mut answers) {
+            assert_eq!(entry.line, line);
+            let answer = format!("{}\n", answer.trim_matches('\n'));
+            if entry.answer != answer {
+                println!(
+                    "$ ipvsadm {line}\nrecorded:\n{}now:\n{answer}",
+                    entry.answer
+                );
+                different += 1;
+            }
+            entry.answer = answer;
+        }
+    }
+    if std::env::var_os("LVS_ORACLE").is_some_and(|what| what == "record") {
+        recordings.iter().for_each(Recording::write);
+    } else {
+        assert_eq!(different, 0, "differences from the recordings");
+    }
+}
+
+#[test]
+fn settings_are_listed_set_and_kept_over_a_restart() {
+    let Some(lab) = Lab::for_story(Arms::One, "") else {
+        return;
+    };
+    let director = &lab.director;
+    let shown = |name: &str| director.lvsadm(&format!("--sysctl {name}")).unwrap();
+    let all = shown("");
+    assert!(all.contains("net.ipv4.vs.conn_reuse_mode = 1\n"), "{all}");
+    assert!(
+        all.contains("net.ipv4.vs.conntrack = 0  # cannot be set: "),
+        "{all}"
+    );
+    for (setting, line) in [
+        ("conn_reuse_mode=0", "conn_reuse_mode = 0"),
+        ("net.ipv4.vs.expire_nodest_conn=1", "expire_nodest_conn = 1"),
+        (
+            "expire_quiescent_template=1",
+            "expire_quiescent_template = 1",
+        ),
+        ("sloppy_tcp=1", "sloppy_tcp = 1"),
+        ("run_estimation=0", "run_estimation = 0"),
+        ("sync_threshold=5,60", "sync_threshold = 5\t60"),
+        ("sync_ports=4", "sync_ports = 4"),
+    ] {
+        director.lvsadm(&format!("--sysctl {setting}")).unwrap();
+        let (name, _) = setting.split_once('=').unwrap();
+        assert_eq!(shown(name), format!("net.ipv4.vs.{line}\n"));
+    }
+    let before = shown("");
+    director.restart().unwrap();
+    assert_eq!(shown(""), before);
+    // In a file of lines they stand as here.
+    director
+        .restore("--sysctl sloppy_tcp=0\n--sysctl sync_threshold=3,50\n")
+        .unwrap();
+    assert_eq!(shown("sloppy_tcp"), "net.ipv4.vs.sloppy_tcp = 0\n");
+    assert_eq!(
+        shown("sync_threshold"),
+        "net.ipv4.vs.sync_threshold = 3\t50\n"
+    );
+    for (setting, why) in [
+        (
+            "conntrack=1",
+            "conntrack is 0 here and takes no other value: ",
+        ),
+        ("sync_qlen_max=5", "sync_qlen_max cannot be set: "),
+        (
+            "sloppy_tcp=2",
+            "\"2\" is no value of sloppy_tcp: a number from 0 to 1",
+        ),
+        ("nonsense=1", "there is no setting \"nonsense\""),
+    ] {
+        let refused = director.try_lvsadm(&format!("--sysctl {setting}")).unwrap();
+        assert_eq!(refused.status.code(), Some(255), "{setting}");
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(said.contains(why), "{setting}: {said}");
+    }
 }

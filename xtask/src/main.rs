@@ -13,6 +13,7 @@ mod fuzz;
 mod install;
 mod lint;
 mod manual;
+mod oracle;
 mod package;
 mod run;
 mod setup;
@@ -47,6 +48,7 @@ enum Verb {
     Flood(flood::Flood),
     Fuzz(fuzz::Fuzz),
     Lint(lint::Lint),
+    Oracle(oracle::Oracle),
     Install(install::Install),
     Uninstall(install::Uninstall),
     Package(package::Package),
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
         Verb::Flood(flood) => flood.execute(),
         Verb::Fuzz(fuzz) => fuzz.execute(),
         Verb::Lint(_) => lint::execute(),
+        Verb::Oracle(oracle) => oracle.execute(),
         Verb::Install(install) => install.execute(),
         Verb::Uninstall(uninstall) => uninstall.execute(),
         Verb::Package(package) => package.execute(),
