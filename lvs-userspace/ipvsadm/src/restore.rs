@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn an_error_explains_the_line() {
-        let not_an_edit = "only commands that change something can stand here (-A -E -D -C -a -e -d -Z --set --mark --sysctl)";
+        let not_an_edit = "only commands that change something can stand here \
+                           (-A -E -D -C -a -e -d -Z --set --mark --sysctl)";
         for (line, expected) in [
             (
                 "-A -t 1.2.3.4:80x",

@@ -120,7 +120,7 @@ Everything else:
   -S, --save [-n]               print the services as commands
   -R, --restore [--atomic]      execute the commands on standard input, one a line; with --atomic
                                 all of them or, if one is refused, none: only changes of services
-                                and real servers, not -Z, --set or --mark
+                                and real servers, not -Z, --set, --mark or --sysctl
   --sysctl [NAME[=VALUE]]       the settings of net.ipv4.vs: list all, those that cannot be set with
                                 the reason; show one; set one, which is kept over a restart
   --proc ip_vs|ip_vs_conn|ip_vs_conn_sync|ip_vs_stats|ip_vs_stats_percpu
