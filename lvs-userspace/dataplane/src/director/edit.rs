@@ -138,10 +138,10 @@ impl Director {
     pub fn configuration(&self) -> Configuration {
         let services = self.services.configured();
         let services = services.map(|(_, service)| (service.id, service.wanted.clone()));
-        Configuration {
-            sysctls: self.changed_sysctls(),
-            ..Configuration::new(services.collect(), Some(self.timeouts()), self.marks())
-        }
+        let timeouts = Some(self.timeouts());
+        let mut configuration = Configuration::new(services.collect(), timeouts, self.marks());
+        configuration.sysctls = self.changed_sysctls();
+        configuration
     }
 
     /// The timeouts in force.
