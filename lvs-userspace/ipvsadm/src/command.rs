@@ -7,7 +7,7 @@ use lvs_api::protocol::Edit;
 use lvs_api::sync::{SyncDaemon, SyncRole};
 use lvs_api::sysctl;
 
-use super::proc::ProcFile;
+use super::proc_file::ProcFile;
 
 /// A parsed command line.
 #[derive(Clone, Debug, PartialEq, Eq)]

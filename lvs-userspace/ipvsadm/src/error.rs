@@ -3,7 +3,7 @@
 use lvs_api::sysctl::SysctlError;
 use thiserror::Error;
 
-use super::proc::ProcFile;
+use super::proc_file::ProcFile;
 
 /// A wrong command line.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

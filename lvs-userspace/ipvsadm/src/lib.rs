@@ -17,6 +17,7 @@ mod option;
 mod parse;
 pub mod ports;
 pub mod proc;
+pub mod proc_file;
 pub mod restore;
 #[cfg(test)]
 mod sample;

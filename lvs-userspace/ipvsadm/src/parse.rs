@@ -15,7 +15,7 @@ use super::error::UsageError;
 use super::mark_options::MarkOptions;
 use super::number::timeout;
 use super::option::{CommandName, OptionName, Rule, Switch};
-use super::proc::ProcFile;
+use super::proc_file::ProcFile;
 use super::server_options::ServerOptions;
 use super::service_options::ServiceOptions;
 use super::sync::SyncArguments;
@@ -54,7 +54,11 @@ pub fn parse(program: &str, words: Vec<String>) -> Result<Invocation, UsageError
                         line.mark.set_mark(value.as_deref().unwrap_or_default())?;
                     }
                     CommandName::Proc => {
-                        line.proc = Some(ProcFile::find(value.as_deref().unwrap_or_default())?);
+                        let name = value.as_deref().unwrap_or_default();
+                        let file = ProcFile::find(name).ok_or_else(|| UsageError::Proc {
+                            name: name.to_owned(),
+                        })?;
+                        line.proc = Some(file);
                     }
                     CommandName::Sysctl => line.sysctl = value,
                     _ => {}

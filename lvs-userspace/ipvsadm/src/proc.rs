@@ -6,52 +6,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use lvs_api::model::{Family, Protocol, ServiceId};
 use lvs_api::protocol::{Connection, Server, Service, Services, TotalTraffic, Traffic};
 
-use super::error::UsageError;
 use super::listing::method;
 
 /// Ticks a second of the kernel's clock (`CONFIG_HZ` of Debian's): `ip_vs` shows times of persistence in them.
 const HZ: u32 = 250;
-
-/// A file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProcFile {
-    /// `ip_vs`: services and real servers.
-    Services,
-    /// `ip_vs_conn`: connections.
-    Connections,
-    /// `ip_vs_conn_sync`: connections with their origin.
-    ConnectionsSync,
-    /// `ip_vs_stats`: traffic of all services together.
-    Stats,
-    /// `ip_vs_stats_percpu`: the same by CPU.
-    StatsPerCpu,
-}
-
-impl ProcFile {
-    /// The files by name.
-    const NAMES: [(&'static str, Self); 5] = [
-        ("ip_vs", Self::Services),
-        ("ip_vs_conn", Self::Connections),
-        ("ip_vs_conn_sync", Self::ConnectionsSync),
-        ("ip_vs_stats", Self::Stats),
-        ("ip_vs_stats_percpu", Self::StatsPerCpu),
-    ];
-
-    /// The file with this name; `/proc/net/` may stand before it.
-    pub(super) fn find(name: &str) -> Result<Self, UsageError> {
-        let bare = name.strip_prefix("/proc/net/").unwrap_or(name);
-        let found = Self::NAMES.iter().find(|(known, _)| *known == bare);
-        let file = found.map(|(_, file)| *file);
-        file.ok_or_else(|| UsageError::Proc {
-            name: name.to_owned(),
-        })
-    }
-
-    /// All names, for error texts.
-    pub(super) fn names() -> String {
-        Self::NAMES.map(|(name, _)| name).join(", ")
-    }
-}
 
 /// Prints `ip_vs`.
 pub fn print_services(out: &mut impl Write, services: &Services) -> io::Result<()> {

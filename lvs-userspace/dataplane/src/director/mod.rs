@@ -26,6 +26,7 @@ mod down;
 mod edit;
 mod expire;
 mod filters;
+mod follow_sysctls;
 mod ftp;
 mod keys;
 mod list;

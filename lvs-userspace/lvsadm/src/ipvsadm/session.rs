@@ -13,7 +13,7 @@ use lvs_ipvsadm::command::{Command, Invocation};
 use lvs_ipvsadm::error::UsageError;
 use lvs_ipvsadm::names::Names;
 use lvs_ipvsadm::netfilter;
-use lvs_ipvsadm::proc::ProcFile;
+use lvs_ipvsadm::proc_file::ProcFile;
 use lvs_ipvsadm::{connections, listing, parse, proc, restore, save, sort, sync};
 
 use super::failure::Failure;
