@@ -31,12 +31,13 @@ impl LocalBroadcasts {
         if self.0.is_none() {
             self.0 = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok();
         }
-        let connected = self
-            .0
-            .as_ref()
-            .map(|socket| socket.connect((address, DISCARD)));
-        let error = connected.and_then(Result::err);
-        error.is_some_and(|error| error.kind() == ErrorKind::PermissionDenied)
+        let Some(socket) = &self.0 else { return false };
+        let Err(error) = socket.connect((address, DISCARD)) else {
+            // It has a source from now on, which may lead nowhere but to this address.
+            self.close();
+            return false;
+        };
+        error.kind() == ErrorKind::PermissionDenied
     }
 
     /// Closes the socket until it is needed again.
@@ -47,6 +48,11 @@ impl LocalBroadcasts {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
+    use nix::ifaddrs::getifaddrs;
+    use nix::net::if_::InterfaceFlags;
+
     use super::LocalBroadcasts;
 
     #[test]
@@ -55,7 +61,25 @@ mod tests {
         let mut refuse = |address| broadcasts.refuse(address);
         assert!(refuse("127.255.255.255".parse().unwrap()).is_err());
         assert!(refuse("127.0.0.1".parse().unwrap()).is_ok());
+        assert!(refuse("127.255.255.255".parse().unwrap()).is_err());
         assert!(refuse("192.0.2.1".parse().unwrap()).is_ok());
         assert!(refuse("2001:db8::1".parse().unwrap()).is_ok());
+    }
+    #[test]
+    fn a_host_that_was_asked_for_before_changes_no_answer() {
+        let mut networks = getifaddrs().unwrap().filter_map(|found| {
+            let up = found.flags.contains(InterfaceFlags::IFF_UP);
+            let address = found
+                .broadcast
+                .filter(|_| up && found.broadcast != found.address)?;
+            Some(IpAddr::from(address.as_sockaddr_in()?.ip()))
+        });
+        let Some(broadcast) = networks.next() else {
+            return;
+        };
+        let mut broadcasts = LocalBroadcasts::default();
+        assert!(broadcasts.refuse(broadcast).is_err(), "{broadcast}");
+        assert!(broadcasts.refuse("127.0.0.1".parse().unwrap()).is_ok());
+        assert!(broadcasts.refuse(broadcast).is_err(), "{broadcast}");
     }
 }
