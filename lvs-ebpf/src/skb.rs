@@ -72,7 +72,7 @@ impl Skb {
     /// Marks the packet as one that the director sends, for [`crate::trace`].
     #[inline(always)]
     pub(crate) fn set_sent(&mut self, mark: u32) {
-        // SAFETY: as in `field`; the kernel has no use for the word.
+        // SAFETY: as in `field`; the kernel itself has no use for the word, see `TraceOffsets::sent`.
         unsafe { ptr::write_volatile(&raw mut (*self.0).tc_index, mark) };
     }
 

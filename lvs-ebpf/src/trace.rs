@@ -22,6 +22,7 @@ static TRACE: TraceOffsets = TraceOffsets {
     end: u32::MAX,
     segments: u32::MAX,
     unspecified: u32::MAX,
+    tap: u32::MAX,
 };
 
 /// `XDP_TX` of `linux/bpf.h`: the one action whose failure `xdp_exception` tells.
@@ -77,10 +78,14 @@ pub(crate) fn exception(context: &RawTracePointContext) {
 pub(crate) fn buffer(context: &RawTracePointContext) {
     let offsets = offsets();
     let buffer: *const u8 = context.arg(0);
-    if field(buffer, offsets.mark) != Some(offsets.sent()) {
+    if !field(buffer, offsets.mark).is_some_and(|mark| offsets.is_sent(mark)) {
         return;
     }
     let reason: u32 = context.arg(2);
+    // A copy for tcpdump and the like, with the mark: the packet itself goes on.
+    if reason == offsets.tap {
+        return;
+    }
     let device = address(buffer, offsets.device);
     if namespace(device, &offsets) != Some(offsets.own) {
         return;

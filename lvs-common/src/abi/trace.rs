@@ -48,14 +48,51 @@ pub struct TraceOffsets {
     pub segments: u32,
     /// The reason that names none (`SKB_DROP_REASON_NOT_SPECIFIED`).
     pub unspecified: u32,
+    /// The reason for dropping a copy for a packet socket (`SKB_DROP_REASON_PACKET_SOCK_ERROR`, since Linux 6.9),
+    /// `u32::MAX` where there is none.
+    pub tap: u32,
 }
 
 impl TraceOffsets {
-    /// The value of `sk_buff.tc_index` of what the director sent. Nothing else in today's kernels looks at that field;
-    /// it stays with a packet that goes to another network namespace, where another director may be.
+    /// The bits of `sk_buff.tc_index` that are [`Self::sent`]. The others are a virtual queue of GRED (`sch_gred`),
+    /// which writes its default queue's number there.
+    pub const SENT: u16 = !0xf;
+
+    /// The value of `sk_buff.tc_index` of what the director sent: never 0, and for GRED what it is of packets that nobody
+    /// marked. It stays with a packet that goes to another network namespace, where another director may be.
+    ///
+    /// Others that read the field, where an operator uses them: the match `meta` of TC's filters (`em_meta`), and up to
+    /// Linux 6.2 the classifier `tcindex` and the queueing discipline `dsmark`.
     #[must_use]
     pub const fn sent(&self) -> u16 {
         let [.., high, low] = self.own.to_be_bytes();
-        u16::from_be_bytes([high, low | 1])
+        (u16::from_be_bytes([high, low]) << 5) | 0x10
+    }
+
+    /// Returns whether this is the `tc_index` of a packet that the director sent.
+    #[must_use]
+    pub const fn is_sent(&self, index: u16) -> bool {
+        index & Self::SENT == self.sent()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zerocopy::FromZeros;
+
+    use super::TraceOffsets;
+
+    #[test]
+    fn the_mark_leaves_the_virtual_queue_of_gred_alone() {
+        for own in [0, 1, 0xf000_0000, u32::MAX] {
+            let mut offsets = TraceOffsets::new_zeroed();
+            offsets.own = own;
+            let sent = offsets.sent();
+            assert_eq!(sent & 0xf, 0);
+            assert!(offsets.is_sent(sent | 7), "GRED's default queue");
+            assert!(!offsets.is_sent(0), "a packet that nobody marked");
+            offsets.own ^= 1;
+            assert!(!offsets.is_sent(sent), "another director's");
+        }
     }
 }

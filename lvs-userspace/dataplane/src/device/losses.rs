@@ -80,6 +80,7 @@ impl Losses {
                 report,
             });
         }
+        self.said.retain(|key, _| counts.contains_key(key));
         self.seen = counts;
         losses
     }

@@ -11,6 +11,7 @@ mod entry_mapping;
 mod error;
 pub mod ethtool;
 mod events;
+mod gone_interfaces;
 mod grace_period;
 mod held_fragments;
 mod interface_table;

@@ -1,9 +1,10 @@
 //! The programs that count the frames that nobody sent, at the kernel's tracepoints of XDP and of dropped socket
 //! buffers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::OnceLock;
+use std::time::Instant;
 use std::{fs, io};
 
 use aya::Ebpf;
@@ -17,6 +18,7 @@ use super::attach::link::pin_link;
 use super::bpffs::{Directory, TRACE_LINK};
 use super::btf::Btf;
 use super::error::{KernelError, load_error, program_error};
+use super::gone_interfaces::GoneInterfaces;
 use super::unexplained::{Packets, Unexplained, read_dropped};
 use super::wire::Wire;
 
@@ -26,13 +28,25 @@ const REASONS: &str = "skb_drop_reason";
 const REASON: &str = "SKB_DROP_REASON_";
 /// The reason that says nothing.
 const UNSPECIFIED: &str = "NOT_SPECIFIED";
+/// The reason for dropping a copy for a packet socket.
+const TAP: &str = "PACKET_SOCK_ERROR";
+
+/// Interface for whom is kept what was found lost of those that are gone.
+const GONE: u32 = 0;
 
 /// Frames that were lost after a program handed them over.
 pub struct LostFrames {
     map: Mutex<HashMap<MapData, Wire<LostKey>, u64>>,
     /// [`LostKey::error`] where the kernel named no reason.
     unspecified: u32,
-    unexplained: Mutex<Unexplained>,
+    followed: Mutex<Followed>,
+}
+
+/// What [`LostFrames::follow`] goes by.
+#[derive(Default)]
+struct Followed {
+    unexplained: Unexplained,
+    gone: GoneInterfaces,
 }
 
 impl LostFrames {
@@ -41,20 +55,19 @@ impl LostFrames {
             HashMap::try_from(map).map_err(KernelError::map("cannot use", abi::LOST_FRAMES))?;
         let lost = Self {
             map: Mutex::new(map),
-            unspecified: unspecified().unwrap_or(0) | LostKey::BUFFER,
-            unexplained: Mutex::default(),
+            unspecified: reason(UNSPECIFIED).unwrap_or(0) | LostKey::BUFFER,
+            followed: Mutex::default(),
         };
-        let (freed, confirmed) = (lost.freed(), lost.confirmed());
-        *lost.unexplained.lock() = Unexplained::since(freed, read_dropped(), confirmed);
+        let dropped = read_dropped();
+        lost.followed.lock().unexplained = Unexplained::since(lost.freed(), dropped);
         Ok(lost)
     }
 
     /// All that were counted since the data path was made, by interface and [`LostKey::error`], but those of
-    /// [`Self::tried`].
+    /// [`Self::tried`]. Interfaces that are gone are not among them for long.
     pub fn read(&self) -> BTreeMap<(u32, u32), u64> {
-        self.confirm_freed();
         let mut all = self.of(0);
-        all.retain(|&(_, error), _| error != self.unspecified);
+        all.retain(|&(interface, error), _| interface != GONE && error != self.unspecified);
         all
     }
 
@@ -63,24 +76,37 @@ impl LostFrames {
         self.of(LostKey::TRIED)
     }
 
-    /// Those among [`Self::read`] that the program did not count as not sent.
+    /// Those that the program did not count as not sent, also of interfaces that are gone.
     pub fn unexplained(&self) -> u64 {
-        self.confirm_freed();
         self.confirmed().values().sum()
     }
 
-    /// Counts as lost what the kernel freed without a reason and the interfaces did not send.
-    fn confirm_freed(&self) {
-        let mut unexplained = self.unexplained.lock();
-        let freed = self.freed();
-        if !unexplained.has_more(&freed) {
+    /// Counts as lost what the kernel freed without a reason while its interface did not send as many, and makes room
+    /// where interfaces are gone. Waits for the kernel; whoever calls it, every second, holds no lock that others
+    /// wait for.
+    pub fn follow(&self, now: Instant) {
+        let mut followed = self.followed.lock();
+        // Nothing is concluded from what could not be read.
+        let Some(dropped) = read_dropped() else {
             return;
+        };
+        let counted = self.interfaces();
+        let is_there = |index| index == GONE || dropped.contains_key(&index);
+        let gone = followed.gone.update(counted.into_iter(), is_there, now);
+        let newly = followed.unexplained.lost(self.freed(), dropped);
+        let mut confirmed = self.confirmed();
+        for (interface, frames) in newly {
+            let sum = confirmed.entry(interface).or_default();
+            *sum += frames;
+            self.confirm(interface, *sum);
         }
-        let confirmed = self.confirmed();
-        for (interface, frames) in unexplained.lost(&freed, &read_dropped()) {
-            if confirmed.get(&interface).copied().unwrap_or(0) < frames {
-                self.confirm(interface, frames);
+        if !gone.is_empty() {
+            let of_gone = gone.iter().filter_map(|interface| confirmed.get(interface));
+            let of_gone: u64 = of_gone.sum();
+            if of_gone != 0 {
+                self.confirm(GONE, confirmed.get(&GONE).copied().unwrap_or(0) + of_gone);
             }
+            self.remove(&gone);
         }
     }
 
@@ -90,6 +116,28 @@ impl LostFrames {
         if let Err(error) = map.insert(Wire(LostKey { interface, error }), frames, 0) {
             debug!("lost frames are not counted: {error}");
         }
+    }
+
+    /// Takes these interfaces out of the map.
+    fn remove(&self, interfaces: &BTreeSet<u32>) {
+        let mut map = self.map.lock();
+        let of_them =
+            |key: &Wire<LostKey>| interfaces.contains(&(key.0.interface & !LostKey::TRIED));
+        let keys: Vec<_> = map.keys().filter_map(Result::ok).filter(of_them).collect();
+        for key in keys {
+            if let Err(error) = map.remove(&key) {
+                debug!("lost frames of an interface that is gone stay counted: {error}");
+            }
+        }
+    }
+
+    /// Interfaces that the map has.
+    fn interfaces(&self) -> BTreeSet<u32> {
+        let map = self.map.lock();
+        map.keys()
+            .filter_map(Result::ok)
+            .map(|Wire(key)| key.interface & !LostKey::TRIED)
+            .collect()
     }
 
     /// Socket buffers that were freed without a reason: perhaps not lost, but sent.
@@ -135,8 +183,9 @@ fn drop_reasons() -> &'static BTreeMap<u32, String> {
     })
 }
 
-fn unspecified() -> Option<u32> {
-    let name = format!("{REASON}{UNSPECIFIED}");
+/// The number of a reason, if this kernel has it.
+fn reason(name: &str) -> Option<u32> {
+    let name = format!("{REASON}{name}");
     let found = drop_reasons().iter().find(|(_, other)| **other == name);
     found.map(|(&number, _)| number)
 }
@@ -159,7 +208,8 @@ pub(super) fn offsets() -> io::Result<TraceOffsets> {
         head: offset("sk_buff", &["head"])?,
         end: offset("sk_buff", &["end"])?,
         segments: offset("skb_shared_info", &["gso_segs"])?,
-        unspecified: unspecified().unwrap_or(u32::MAX),
+        unspecified: reason(UNSPECIFIED).unwrap_or(u32::MAX),
+        tap: reason(TAP).unwrap_or(u32::MAX),
     })
 }
 

@@ -32,6 +32,9 @@ use crate::control::Control;
 /// Interval at which repeated SYNs, which the data path counts, are read.
 const SYN_RETRIES: Duration = Duration::from_millis(100);
 
+/// Interval at which the interfaces are asked for frames that they did not send.
+const LOST_FRAMES: Duration = Duration::from_secs(1);
+
 /// Interval at which the source addresses of full NAT are looked after.
 const SOURCES: Duration = Duration::from_secs(3);
 
@@ -98,6 +101,9 @@ pub(super) fn start(
                 control.director().sample();
             },
         ),
+        spawn_every(LOST_FRAMES, control, stopped.clone(), |control| {
+            control.maps().lost_frames.follow(Instant::now());
+        }),
         spawn_every(SOURCES, control, stopped.clone(), sources::watcher()),
         spawn_every(SYN_RETRIES, control, stopped.clone(), silent_servers()),
         tokio::spawn(adopt_orphans(stopped.clone())),
