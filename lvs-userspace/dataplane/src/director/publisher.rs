@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use lvs_api::protocol::Refusal;
+use lvs_api::protocol::{Refusal, RefusalKind};
 use lvs_common::abi::{Pick, Plan, TreeNode, TreeShape};
 
 use super::allocator::{Allocator, MapKind};
@@ -41,8 +41,21 @@ impl Publisher {
         for (place, &member) in (first_member..).zip(members) {
             self.maps.members.write(place, member);
         }
-        for (place, &slot) in (first_slot..).zip(slots) {
-            self.maps.slots.write(place, slot);
+        let mut written = (first_slot..).zip(slots);
+        if !written.all(|(place, &slot)| self.maps.slots.write(place, slot)) {
+            // No packet looks there yet.
+            for (kind, start, length) in [
+                (MapKind::Plans, number, 1),
+                (MapKind::Members, first_member, plan.member_count),
+                (MapKind::Slots, first_slot, plan.slot_count),
+                (MapKind::TreeNodes, root, tree),
+            ] {
+                allocator.free(kind, start, length);
+            }
+            return Err(Refusal::new(
+                RefusalKind::Internal,
+                "the kernel does not map the scheduling tables, see the daemon's log; try again",
+            ));
         }
         let plan = Plan {
             members: first_member,

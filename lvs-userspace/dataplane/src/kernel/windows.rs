@@ -4,9 +4,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use aya::maps::MapData;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tracing::error;
 
 use super::error::KernelError;
@@ -14,6 +15,8 @@ use super::mapping::{Mapping, Plain};
 
 /// Values of a window: a power of two, so that windows begin with pages.
 const SIZE: u32 = 1 << 13;
+/// Time between two complaints.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// The values of a BPF array made with `BPF_F_MMAPABLE`, numbered through as in [`Mapping`].
 pub struct Windows<T> {
@@ -21,6 +24,8 @@ pub struct Windows<T> {
     map: Option<(MapData, String)>,
     parts: Vec<Window<T>>,
     len: u32,
+    /// Time of the last complaint that the kernel does not map a window.
+    complained: Mutex<Option<Instant>>,
 }
 
 struct Window<T> {
@@ -48,6 +53,7 @@ impl<T: Plain> Windows<T> {
             map: Some((map, name.to_owned())),
             parts: (0..count).map(|_| Window::of(None)).collect(),
             len,
+            complained: Mutex::default(),
         })
     }
 
@@ -66,6 +72,7 @@ impl<T: Plain> Windows<T> {
             map: None,
             parts: windows.collect(),
             len,
+            complained: Mutex::default(),
         }
     }
 
@@ -126,9 +133,11 @@ impl<T: Plain> Windows<T> {
         }
     }
 
-    /// Replaces a value. Past the end: nothing.
-    pub fn write(&self, index: u32, value: T) {
-        self.with(index, |part, place| part.write(place, value));
+    /// Replaces a value. False: there is none, or the kernel does not map it.
+    #[must_use]
+    pub fn write(&self, index: u32, value: T) -> bool {
+        let written = self.with(index, |part, place| part.write(place, value));
+        written.is_some()
     }
 
     /// Takes the windows away that nobody used since the last time.
@@ -156,9 +165,45 @@ impl<T: Plain> Windows<T> {
         match Mapping::part(map, name, part) {
             Ok(mapping) => Some(Arc::clone(mapped.insert(Arc::new(mapping)))),
             Err(error) => {
-                error!("{error}");
+                drop(mapped);
+                if self.complains(Instant::now()) {
+                    error!("{error}");
+                }
                 None
             }
         }
+    }
+
+    /// Returns whether it is time to complain: each access to a window fails that cannot be mapped.
+    fn complains(&self, now: Instant) -> bool {
+        let mut complained = self.complained.lock();
+        let due = complained.is_none_or(|last| now >= last + QUIET);
+        if due {
+            *complained = Some(now);
+        }
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_that_is_not_mapped_is_told_of_once_a_second() {
+        let windows = Windows::<u16>::zeroed(1);
+        let now = Instant::now();
+        let complains = |millis| windows.complains(now + Duration::from_millis(millis));
+        assert!(complains(0));
+        assert!(!complains(999));
+        assert!(complains(1_000));
+        assert!(!complains(1_001));
+    }
+
+    #[test]
+    fn what_is_not_written_is_said() {
+        let windows = Windows::<u16>::zeroed(2);
+        assert!(windows.write(1, 7));
+        assert!(!windows.write(SIZE, 7));
     }
 }
