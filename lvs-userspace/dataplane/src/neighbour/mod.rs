@@ -39,7 +39,7 @@ pub(crate) use lookup::look_up;
 pub use neighbours::{Links, Neighbours};
 pub use next_hop::{Change, NextHop, Resolution};
 pub use route_changes::{Changed, RouteChanges, advance_routes};
-pub use service_interfaces::{read_interfaces, service_interfaces};
+pub use service_interfaces::{ServiceInterfaces, read_interfaces, service_interfaces};
 pub use solicit::solicit;
 pub(crate) use tables::Route;
 pub use tables::{Discovery, Interface, Interfaces, Vlan};

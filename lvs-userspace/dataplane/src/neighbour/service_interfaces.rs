@@ -33,11 +33,20 @@ pub fn read_interfaces() -> io::Result<Interfaces> {
     Ok(links.into_iter().filter_map(interface).collect())
 }
 
+/// Interfaces, and the addresses that they were found for.
+#[derive(Clone, Debug, Default)]
+pub struct ServiceInterfaces {
+    /// Names of the interfaces.
+    pub names: BTreeSet<String>,
+    /// Those of the addresses that the machine holds or that a route leads to.
+    pub found: BTreeSet<IpAddr>,
+}
+
 /// The interfaces that hold these addresses (of virtual services and real servers) or lead to
 /// them, and those of the default routes, by which clients come.
 ///
 /// An address that nothing leads to has none; an interface below a VLAN device stands for it.
-pub async fn service_interfaces(addresses: BTreeSet<IpAddr>) -> Result<BTreeSet<String>, Error> {
+pub async fn service_interfaces(addresses: BTreeSet<IpAddr>) -> Result<ServiceInterfaces, Error> {
     let mut requests = Requests::open()?;
     let mut tables = Tables::default();
     let mut holders: HashMap<IpAddr, Vec<u32>> = HashMap::new();
@@ -57,20 +66,24 @@ pub async fn service_interfaces(addresses: BTreeSet<IpAddr>) -> Result<BTreeSet<
             }
         }
     }
-    let wanted: Vec<_> = addresses.into_iter().chain(CLIENTS).collect();
-    let mut indices = BTreeSet::new();
+    let wanted: Vec<_> = addresses.iter().copied().chain(CLIENTS).collect();
+    let mut services = ServiceInterfaces::default();
     for some in wanted.chunks(BATCH) {
         let routes = look_up(&mut requests, some).await?;
         for (address, route) in some.iter().zip(routes) {
-            match route {
-                Route::Local => indices.extend(holders.get(address).into_iter().flatten()),
-                Route::Unicast { interface, .. } => drop(indices.insert(interface)),
-                Route::None(_) => {}
+            let indices: &[u32] = match &route {
+                Route::Local => holders.get(address).map_or(&[], Vec::as_slice),
+                Route::Unicast { interface, .. } => std::slice::from_ref(interface),
+                Route::None(_) => &[],
+            };
+            let names = indices
+                .iter()
+                .filter_map(|&index| tables.sending_interface(index));
+            services.names.extend(names.map(str::to_owned));
+            if !matches!(route, Route::None(_)) && addresses.contains(address) {
+                services.found.insert(*address);
             }
         }
     }
-    let names = indices
-        .into_iter()
-        .filter_map(|index| tables.sending_interface(index));
-    Ok(names.map(str::to_owned).collect())
+    Ok(services)
 }

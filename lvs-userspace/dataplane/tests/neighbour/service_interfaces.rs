@@ -1,13 +1,18 @@
 //! Interfaces by which packets of services come and go.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
-use lvs_dataplane::neighbour::service_interfaces;
+use lvs_dataplane::neighbour::{ServiceInterfaces, service_interfaces};
 
 use super::netns::{Lab, story};
 
 async fn of<const N: usize>(addresses: [&str; N]) -> BTreeSet<String> {
     let addresses = addresses.map(|address| address.parse().unwrap());
+    look(addresses).await.names
+}
+
+async fn look<const N: usize>(addresses: [IpAddr; N]) -> ServiceInterfaces {
     service_interfaces(BTreeSet::from(addresses)).await.unwrap()
 }
 
@@ -35,6 +40,10 @@ fn interfaces_that_hold_services_or_lead_to_servers_are_the_directors() {
         // One that routers send here comes by none of its own.
         lab.ip("addr add 10.8.8.8/32 dev lo");
         assert_eq!(of(["10.8.8.8", "127.0.0.1"]).await, names([]));
+        let addresses =
+            ["10.0.3.77", "10.9.9.9", "10.8.8.8"].map(|address| address.parse().unwrap());
+        let found = look(addresses).await.found;
+        assert_eq!(found, BTreeSet::from([addresses[0], addresses[2]]));
         // Clients come by the default route.
         lab.ip("route add default via 10.0.3.2");
         assert_eq!(

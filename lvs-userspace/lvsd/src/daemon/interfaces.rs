@@ -1,6 +1,6 @@
 //! The interfaces that the programs run on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, anyhow};
 use lvs_api::model::ServiceId;
 use lvs_dataplane::device::{Netdev, Placement};
 use lvs_dataplane::kernel::{DataPath, KernelError};
-use lvs_dataplane::neighbour::{Interfaces as LinkTable, service_interfaces};
+use lvs_dataplane::neighbour::{Interfaces as LinkTable, ServiceInterfaces, service_interfaces};
 use nix::net::if_::if_indextoname;
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -23,6 +23,8 @@ use crate::control::Control;
 
 /// Interval at which services without a known interface are looked for.
 const PERIOD: Duration = Duration::from_secs(1);
+/// Periods after which those are looked for again that nothing led to, or that could not be attached to.
+const AGAIN: u32 = 5;
 
 /// The programs on their interfaces.
 pub(super) struct Interfaces {
@@ -31,6 +33,8 @@ pub(super) struct Interfaces {
     named: bool,
     /// Names of those by which packets of the services come and go, by the routes of the last lookup.
     known: BTreeSet<String>,
+    /// Why the programs do not run on an interface where packets of the services come and go.
+    failed: BTreeMap<String, String>,
     /// Indices of the interfaces by which packets leave for real servers.
     hops: BTreeSet<u32>,
 }
@@ -68,6 +72,7 @@ impl Interfaces {
             placement,
             named: !settings.interfaces.is_empty(),
             known: BTreeSet::new(),
+            failed: BTreeMap::new(),
             hops,
         };
         let known = known.unwrap_or_default();
@@ -94,16 +99,30 @@ impl Interfaces {
             self.known.extend(known);
             return false;
         }
+        log(new.iter().filter(|name| !self.known.contains(*name)));
         self.known.extend(known);
-        log(new.iter());
         let mut attached = false;
         for name in new {
             match self.placement.add(&name, &self.hops) {
-                Ok(()) => attached = true,
-                Err(error) => warn!("{:#}", anyhow::Error::from(error)),
+                Ok(()) => {
+                    self.failed.remove(&name);
+                    attached = true;
+                }
+                Err(error) => {
+                    let error = format!("{:#}", anyhow::Error::from(error));
+                    if self.failed.get(&name) != Some(&error) {
+                        warn!("{error}");
+                        self.failed.insert(name, error);
+                    }
+                }
             }
         }
         attached
+    }
+
+    /// True if the programs run on all of these interfaces that they may run on.
+    fn has_all(&self, names: &BTreeSet<String>) -> bool {
+        self.named || names.iter().all(|name| self.placement.includes(name))
     }
 
     /// Decides anew where the programs run. Returns the interfaces that take frames from an XDP program.
@@ -173,30 +192,40 @@ pub(super) fn probe_attacher(
     }
 }
 
-/// Attaches the program where packets of these addresses come and go.
+/// Attaches the program where packets of these addresses come and go. Returns those of the addresses that have an
+/// interface; none, if the program does not run on all of these interfaces.
 pub(super) async fn attach_missing(
     interfaces: &Arc<Mutex<Interfaces>>,
     control: &Arc<Control>,
     addresses: BTreeSet<IpAddr>,
-) {
-    let known = match service_interfaces(addresses).await {
-        Ok(known) => known,
-        Err(error) => return warn!("cannot find the interfaces of the services: {error}"),
+) -> BTreeSet<IpAddr> {
+    let ServiceInterfaces { names, found } = match service_interfaces(addresses).await {
+        Ok(services) => services,
+        Err(error) => {
+            warn!("cannot find the interfaces of the services: {error}");
+            return BTreeSet::new();
+        }
     };
     let (interfaces, control) = (Arc::clone(interfaces), Arc::clone(control));
     let attach = move || {
         let mut interfaces = interfaces.lock();
-        if interfaces.attach_missing(known) {
+        if interfaces.attach_missing(names.clone()) {
             interfaces.publish(&control);
         }
+        interfaces.has_all(&names)
     };
-    if let Err(error) = tokio::task::spawn_blocking(attach).await {
-        error!("the interfaces of the services are not attached to: {error}");
+    match tokio::task::spawn_blocking(attach).await {
+        Ok(true) => found,
+        Ok(false) => BTreeSet::new(),
+        Err(error) => {
+            error!("the interfaces of the services are not attached to: {error}");
+            BTreeSet::new()
+        }
     }
 }
 
 /// Attaches the program where packets of services come and go that are added by hand, at the latest a second after
-/// that. The addresses of real servers are `followed`.
+/// that, or a few seconds after a route leads to them. The addresses of real servers are `followed`.
 pub(super) async fn follow(
     interfaces: Arc<Mutex<Interfaces>>,
     control: Arc<Control>,
@@ -206,8 +235,10 @@ pub(super) async fn follow(
     let mut end = std::pin::pin!(ended(stopped));
     let mut timer = interval(PERIOD);
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut known = BTreeSet::new();
-    loop {
+    // Those that were looked for, and those of them where the programs run.
+    let mut tried = BTreeSet::new();
+    let mut attached = BTreeSet::new();
+    for period in (0..AGAIN).cycle() {
         tokio::select! {
             () = &mut end => return,
             _ = timer.tick() => {}
@@ -217,11 +248,13 @@ pub(super) async fn follow(
             tokio::task::spawn_blocking(move || services.director().virtual_addresses());
         let mut addresses = addresses.await.unwrap_or_default();
         addresses.extend(followed.borrow().iter());
-        let new: BTreeSet<_> = addresses.difference(&known).copied().collect();
+        let known = if period == 0 { &attached } else { &tried };
+        let new: BTreeSet<_> = addresses.difference(known).copied().collect();
         if !new.is_empty() {
-            attach_missing(&interfaces, &control, new).await;
+            attached.extend(attach_missing(&interfaces, &control, new).await);
         }
-        known = addresses;
+        attached.retain(|address| addresses.contains(address));
+        tried = addresses;
     }
 }
 
@@ -237,6 +270,7 @@ fn find(addresses: BTreeSet<IpAddr>) -> Result<BTreeSet<String>> {
         .context("cannot start a runtime")?;
     runtime
         .block_on(service_interfaces(addresses))
+        .map(|services| services.names)
         .context("cannot find the interfaces of the services")
 }
 
