@@ -50,6 +50,9 @@ pub struct Placement {
 
 /// An interface that the programs are to run on.
 struct Place {
+    /// Its name when the programs came there: the one that the operator or a route named.
+    configured: String,
+    /// Its name now.
     name: String,
     /// Its index; 0: it is gone.
     index: u32,
@@ -60,8 +63,9 @@ struct Place {
 }
 
 impl Place {
-    const fn new(name: String) -> Self {
+    fn new(name: String) -> Self {
         Self {
+            configured: name.clone(),
             name,
             index: 0,
             running: None,
@@ -179,9 +183,9 @@ impl Placement {
         let ways_out = self.ways_out(hops);
         // A program behind the driver runs before packets are left to it, and until none are.
         let mixed = self.places.iter().any(|place| {
-            let choice = self
-                .devices
-                .choose(place.index, self.modes.of(&place.name), &ways_out);
+            let choice =
+                self.devices
+                    .choose(place.index, self.modes.of(&place.configured), &ways_out);
             place.index != 0 && choice.is_ok_and(|choice| choice.xdp && choice.tc)
         });
         if !mixed {
@@ -282,7 +286,7 @@ impl Placement {
     /// Runs the programs on an interface as it is best. True if that is another way than before.
     fn settle_one(&mut self, at: usize, ways_out: &BTreeSet<u32>) -> Result<bool, PlacementError> {
         let place = &self.places[at];
-        let (name, mode) = (place.name.clone(), self.modes.of(&place.name));
+        let (name, mode) = (place.name.clone(), self.modes.of(&place.configured));
         let was_there = place.index != 0;
         let index = if_nametoindex(&*name).unwrap_or(0);
         if index == 0 && was_there && self.follow_name(at) {
@@ -291,7 +295,7 @@ impl Placement {
         if index == 0 {
             if was_there {
                 warn!("the interface {name} is gone");
-                self.places[at] = Place::new(name);
+                self.places[at] = Place::new(self.name_after(at));
             }
             return Ok(was_there);
         }
@@ -353,6 +357,16 @@ impl Placement {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// The name of the interface to wait for, where one is gone: the configured one, unless another interface with that
+    /// name has the programs already.
+    fn name_after(&self, at: usize) -> String {
+        let Place {
+            configured, name, ..
+        } = &self.places[at];
+        let taken = name != configured && self.includes(configured);
+        if taken { name } else { configured }.clone()
     }
 
     /// Follows an interface that was renamed; false if it is gone.
@@ -455,8 +469,9 @@ impl Placement {
                 )
             };
             let from = if is_by_tc(loss.error) { "TC" } else { "XDP" };
+            let noun = if frames == 1 { "frame" } else { "frames" };
             warn!(
-                "{name} did not send {frames} frames that {from} handed it: {}; {remedy}",
+                "{name} did not send {frames} {noun} that {from} handed it: {}; {remedy}",
                 describe(loss.error)
             );
         }

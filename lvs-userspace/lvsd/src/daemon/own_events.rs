@@ -237,8 +237,9 @@ impl Observed {
         for (key, count) in &later.lost {
             if grown("frames-lost", key, count.number, self.lost.get(key)) {
                 let (name, error) = key;
+                let noun = if count.number == 1 { "frame" } else { "frames" };
                 let text = format!(
-                    "{name} did not send {} frames: {error}. {}",
+                    "{name} did not send {} {noun}: {error}. {}",
                     count.number, count.explanation
                 );
                 events.push(event(
