@@ -113,9 +113,25 @@ fn changed_lists_of_clients_are_read_with_the_file_that_names_them() {
     health.start();
     health.becomes("1=5");
     let to = SocketAddr::new(virtual_address(Ipv4, Nat), 80);
+    let refused = || {
+        let shown = health.lab.director.lvsadm("--verdicts -X").unwrap();
+        let row = shown
+            .lines()
+            .find_map(|line| line.strip_prefix("drop-denied"));
+        let packets = row.and_then(|rest| rest.split_whitespace().next());
+        let packets = packets.unwrap_or_else(|| panic!("{shown}"));
+        packets.parse::<u64>().unwrap()
+    };
+    // What is refused is not answered: its count says so, and not the time that passes.
     let connects = || {
-        let connect = || TcpStream::connect_timeout(&to, Duration::from_millis(400)).is_ok();
-        health.lab.client.namespace().enter(connect).unwrap()
+        let before = refused();
+        let served = eventually(PATIENCE, || {
+            let connect = || TcpStream::connect_timeout(&to, Duration::from_millis(400)).is_ok();
+            let connected = health.lab.client.namespace().enter(connect).unwrap();
+            connected || refused() > before
+        });
+        assert!(served, "neither served nor refused");
+        refused() == before
     };
     let serves = |served: bool| {
         let holds = eventually(PATIENCE, || connects() == served);
