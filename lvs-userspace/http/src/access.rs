@@ -1,7 +1,7 @@
 //! Who asks, and may they: passwords, tokens, rights, and requests that are too many or too large.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,13 +11,12 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use parking_lot::{Mutex, RwLock};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{info, warn};
 
+use crate::credentials::Credentials;
 use crate::problem::problem;
 use crate::throttle::Throttle;
 use crate::users::{Identity, Right, Users, UsersError};
@@ -46,41 +45,58 @@ pub(crate) struct Access {
     file: Option<PathBuf>,
     /// None: without a file everybody may read, and nobody change anything.
     users: RwLock<Option<Users>>,
-    /// Passwords that were right, by a digest with a secret: hashing each time would cost a browser's every request a
-    /// quarter of a second.
-    known: Mutex<HashMap<[u8; 32], Identity>>,
+    known: Mutex<Known>,
     secret: [u8; 32],
     throttle: Mutex<Throttle>,
-    hashing: Semaphore,
+    hashing: Arc<Semaphore>,
+}
+
+/// Passwords that were right, by a digest with a secret: hashing each time would cost a browser's every request a
+/// quarter of a second.
+#[derive(Default)]
+struct Known {
+    by_digest: HashMap<[u8; 32], Identity>,
+    /// How often the file of users was read again: what a password was compared with may be of before.
+    generation: u64,
 }
 
 impl Access {
     /// Reads the file of users, if there is one.
     pub(crate) fn new(file: Option<PathBuf>) -> Result<Self, UsersError> {
         let users = file.as_deref().map(Users::read).transpose()?;
+        Ok(Self::of(file, users))
+    }
+
+    fn of(file: Option<PathBuf>, users: Option<Users>) -> Self {
         let mut secret = [0; 32];
         // Without it digests would be those of the passwords alone, which are in memory only.
         let _ = getrandom::fill(&mut secret);
-        Ok(Self {
+        Self {
             file,
             users: RwLock::new(users),
             known: Mutex::default(),
             secret,
             throttle: Mutex::default(),
-            hashing: Semaphore::new(HASHING),
-        })
+            hashing: Arc::new(Semaphore::new(HASHING)),
+        }
     }
 
     /// Reads the file again; one that is wrong changes nothing.
     pub(crate) fn reload(&self) -> Result<(), UsersError> {
         let users = self.file.as_deref().map(Users::read).transpose()?;
         *self.users.write() = users;
-        self.known.lock().clear();
+        let mut known = self.known.lock();
+        known.generation += 1;
+        known.by_digest.clear();
         Ok(())
     }
 
     /// Who asks.
-    async fn identify(&self, headers: &HeaderMap, peer: SocketAddr) -> Result<Identity, Response> {
+    async fn identify(
+        self: &Arc<Self>,
+        headers: &HeaderMap,
+        peer: SocketAddr,
+    ) -> Result<Identity, Response> {
         if self.users.read().is_none() {
             let (name, right) = ("anyone".to_owned(), Right::Read);
             return Ok(Identity { name, right });
@@ -95,65 +111,85 @@ impl Access {
             .chain_update(given.as_bytes())
             .finalize()
             .into();
-        if let Some(identity) = self.known.lock().get(&digest) {
+        if let Some(identity) = self.known.lock().by_digest.get(&digest) {
             return Ok(identity.clone());
         }
-        if let Err(wait) = self.throttle.lock().may_try(peer.ip(), Instant::now()) {
-            return Err(too_many("too many wrong passwords", wait));
-        }
-        let (named, identity) = self.check(given).await;
-        if let Some(identity) = identity {
-            let mut known = self.known.lock();
-            if known.len() >= REMEMBERED {
-                known.clear();
-            }
-            known.insert(digest, identity.clone());
+        let credentials = Credentials::parse(given);
+        // A token takes one digest, and cannot be guessed: who has it does not wait for those who guess.
+        if let Credentials::Token(token) = &credentials
+            && let Some(users) = &*self.users.read()
+            && let Some(identity) = users.by_token(token)
+        {
             return Ok(identity);
         }
-        let number = self.throttle.lock().failed(peer.ip(), Instant::now());
-        warn!("HTTP: {named} from {}, number {number}", peer.ip());
-        tokio::time::sleep(SLOWED).await;
-        Err(unauthorized("the name or the password is wrong"))
+        // A task of its own: a client that goes away would save itself the wait and the line in the log.
+        let attempt = tokio::spawn(Arc::clone(self).attempt(digest, credentials, peer.ip()));
+        attempt.await.unwrap_or_else(|_| {
+            let detail = "the password could not be checked";
+            Err(problem(StatusCode::INTERNAL_SERVER_ERROR, detail))
+        })
     }
 
-    /// What was tried, for the log, and whose it is.
-    async fn check(&self, given: &HeaderValue) -> (String, Option<Identity>) {
-        let unknown = (
-            "an Authorization that is neither Basic nor Bearer".to_owned(),
-            None,
-        );
-        let Ok(given) = given.to_str() else {
-            return unknown;
+    /// Whose these credentials are, as far as the client may try now.
+    async fn attempt(
+        self: Arc<Self>,
+        digest: [u8; 32],
+        credentials: Credentials,
+        client: IpAddr,
+    ) -> Result<Identity, Response> {
+        let wrong = || unauthorized("the name or the password is wrong");
+        let turn = Arc::clone(&self.hashing).acquire_owned().await;
+        let turn = turn.map_err(|_| wrong())?;
+        let generation = {
+            let known = self.known.lock();
+            // The same may have been tried while this one waited.
+            if let Some(identity) = known.by_digest.get(&digest) {
+                return Ok(identity.clone());
+            }
+            known.generation
         };
-        let Some((scheme, value)) = given.split_once(' ') else {
-            return unknown;
-        };
-        if scheme.eq_ignore_ascii_case("bearer") {
-            let users = self.users.read();
-            let identity = users
-                .as_ref()
-                .and_then(|users| users.by_token(value.trim()));
-            return ("a wrong token".to_owned(), identity);
+        // It counts as wrong until it is found to be right: many at once would all pass otherwise.
+        let attempt = self.throttle.lock().attempt(client, Instant::now());
+        let attempt = attempt.map_err(|wait| too_many("too many wrong passwords", wait))?;
+        let named = credentials.named();
+        if let Some(identity) = self.check(credentials, turn).await {
+            self.throttle.lock().succeeded(client, &attempt);
+            self.remember(digest, identity.clone(), generation);
+            return Ok(identity);
         }
-        let decoded = STANDARD.decode(value.trim()).ok();
-        let decoded = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
-        let pair = decoded.as_deref().and_then(|text| text.split_once(':'));
-        let (true, Some((name, password))) = (scheme.eq_ignore_ascii_case("basic"), pair) else {
-            return unknown;
+        warn!("HTTP: {named} from {client}, number {}", attempt.number);
+        tokio::time::sleep(SLOWED).await;
+        Err(wrong())
+    }
+
+    /// Whose password it is. Hashing keeps its turn to the end.
+    async fn check(
+        &self,
+        credentials: Credentials,
+        turn: OwnedSemaphorePermit,
+    ) -> Option<Identity> {
+        let Credentials::Password { name, password } = credentials else {
+            return None;
         };
-        let shown: String = name.chars().take(64).collect();
-        let named = format!("a wrong password of {shown:?}");
-        let found = self.users.read().as_ref().map(|users| users.hash(name));
-        let Some((hash, identity)) = found else {
-            return (named, None);
-        };
-        let password = password.to_owned();
-        let Ok(_turn) = self.hashing.acquire().await else {
-            return (named, None);
-        };
-        let verified = tokio::task::spawn_blocking(move || bcrypt::verify(password, &hash)).await;
-        let right = matches!(verified, Ok(Ok(true)));
-        (named, identity.filter(|_| right))
+        let (hash, identity) = self.users.read().as_ref()?.hash(&name);
+        let verified = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            bcrypt::verify(password, &hash)
+        });
+        let right = matches!(verified.await, Ok(Ok(true)));
+        identity.filter(|_| right)
+    }
+
+    /// Remembers a password that was right, unless the users were read again since.
+    fn remember(&self, digest: [u8; 32], identity: Identity, generation: u64) {
+        let mut known = self.known.lock();
+        if known.generation != generation {
+            return;
+        }
+        if known.by_digest.len() >= REMEMBERED {
+            known.by_digest.clear();
+        }
+        known.by_digest.insert(digest, identity);
     }
 }
 
@@ -192,7 +228,7 @@ fn changes(method: &Method) -> bool {
 }
 
 async fn allowed(
-    access: &Access,
+    access: &Arc<Access>,
     request: Request,
     peer: SocketAddr,
 ) -> Result<(Request, Identity), Response> {
@@ -270,7 +306,87 @@ fn too_many(what: &str, wait: Duration) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
+
+    const HASH: &str = "$2y$05$abcdefghijklmnopqrstuuq0s2nVjCx2HAWzYtnPMs3Ht7ZT7qRB2";
+
+    const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
+
+    fn access() -> Arc<Access> {
+        let token = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
+        let text = format!("anna:{HASH}:read\np:sha256-{token}:read\n");
+        Arc::new(Access::of(None, Some(Users::parse(&text).unwrap())))
+    }
+
+    fn authorization(value: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(value))])
+    }
+
+    /// Anna with a wrong password.
+    const WRONG: &str = "Basic YW5uYTp3cm9uZw==";
+
+    #[tokio::test]
+    async fn clients_that_go_away_have_tried_all_the_same() {
+        let access = access();
+        let headers = authorization(WRONG);
+        for _ in 0..3 {
+            let identify = access.identify(&headers, PEER);
+            // It is dropped while the password is hashed.
+            assert!(
+                tokio::time::timeout(Duration::ZERO, identify)
+                    .await
+                    .is_err()
+            );
+        }
+        let limit = Instant::now() + Duration::from_secs(30);
+        loop {
+            let refused = access.identify(&headers, PEER).await.unwrap_err();
+            if refused.status() == StatusCode::TOO_MANY_REQUESTS {
+                break;
+            }
+            assert!(Instant::now() < limit, "nothing was noted");
+        }
+        assert!(
+            access
+                .identify(&authorization("Bearer secret"), PEER)
+                .await
+                .is_ok()
+        );
+    }
+
+    #[tokio::test]
+    async fn many_guesses_at_once_are_no_more_than_one_after_the_other() {
+        let access = access();
+        let guesses = (0..32).map(|_| {
+            let access = Arc::clone(&access);
+            tokio::spawn(async move {
+                let refused = access.identify(&authorization(WRONG), PEER).await;
+                refused.unwrap_err().status()
+            })
+        });
+        let mut tried = 0;
+        for guess in guesses.collect::<Vec<_>>() {
+            tried += usize::from(guess.await.unwrap() == StatusCode::UNAUTHORIZED);
+        }
+        // Three, and more only after their waits.
+        assert!(tried < 10, "{tried}");
+    }
+
+    #[test]
+    fn passwords_of_users_that_were_read_again_are_not_remembered() {
+        let access = access();
+        let anna = Identity {
+            name: "anna".to_owned(),
+            right: Right::Read,
+        };
+        access.reload().unwrap();
+        access.remember([1; 32], anna.clone(), 0);
+        assert!(access.known.lock().by_digest.is_empty());
+        access.remember([1; 32], anna, 1);
+        assert_eq!(access.known.lock().by_digest.len(), 1);
+    }
 
     #[test]
     fn pages_of_other_sites_change_nothing() {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use lvs_api::health::Event;
 use lvs_api::model::ServiceId;
 use lvs_api::protocol::Services;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use crate::snapshot::Source;
 
@@ -26,14 +26,17 @@ type Key = (ServiceId, Option<SocketAddr>);
 
 /// The history.
 #[derive(Debug, Default)]
-pub(crate) struct History(Mutex<Kept>);
+pub(crate) struct History {
+    /// Readers keep what they were given, while the next sample is taken of a copy.
+    kept: Mutex<Arc<Kept>>,
+    /// The latest last.
+    events: Mutex<VecDeque<Arc<Event>>>,
+}
 
-/// What is kept.
-#[derive(Debug, Default)]
+/// What is kept of services and servers.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Kept {
     series: HashMap<Key, Series>,
-    /// The latest last.
-    pub(crate) events: VecDeque<Arc<Event>>,
     rounds: u64,
 }
 
@@ -58,20 +61,48 @@ impl History {
         loop {
             tokio::select! {
                 event = events.recv() => match event {
-                    Some(event) => self.0.lock().event(event),
+                    Some(event) => self.event(event),
                     None => return,
                 },
                 _ = timer.tick() => {
                     let Some(services) = source.services().await else { return };
-                    self.0.lock().sample(&services);
+                    let history = Arc::clone(&self);
+                    // There may be thousands of real servers.
+                    let sampled = tokio::task::spawn_blocking(move || history.sample(&services));
+                    if sampled.await.is_err() {
+                        return;
+                    }
                 }
             }
         }
     }
 
-    /// What is kept, to be read at once.
-    pub(crate) fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.0.lock()
+    /// What is kept of services and servers.
+    pub(crate) fn kept(&self) -> Arc<Kept> {
+        Arc::clone(&self.kept.lock())
+    }
+
+    /// So many of the events, the latest first.
+    pub(crate) fn events(&self, most: usize) -> Vec<Arc<Event>> {
+        self.events
+            .lock()
+            .iter()
+            .rev()
+            .take(most)
+            .cloned()
+            .collect()
+    }
+
+    fn event(&self, event: Arc<Event>) {
+        let mut events = self.events.lock();
+        if events.len() >= EVENTS {
+            events.pop_front();
+        }
+        events.push_back(event);
+    }
+
+    fn sample(&self, services: &Services) {
+        Arc::make_mut(&mut self.kept.lock()).sample(services);
     }
 }
 
@@ -79,13 +110,6 @@ impl Kept {
     /// What is kept of a service or server.
     pub(crate) fn series(&self, service: ServiceId, server: Option<SocketAddr>) -> Option<&Series> {
         self.series.get(&(service, server))
-    }
-
-    fn event(&mut self, event: Arc<Event>) {
-        if self.events.len() >= EVENTS {
-            self.events.pop_front();
-        }
-        self.events.push_back(event);
     }
 
     fn sample(&mut self, services: &Services) {

@@ -9,6 +9,8 @@
 
 mod access;
 mod clients;
+mod credentials;
+mod gate;
 mod history;
 mod listener;
 mod metrics;

@@ -17,7 +17,8 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
-use parking_lot::RwLock;
+use nix::sys::socket::{setsockopt, sockopt};
+use parking_lot::{Mutex, RwLock};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -28,6 +29,7 @@ use tracing::{debug, info};
 
 use crate::access::{Access, Peer, guard};
 use crate::clients::{Clients, Place};
+use crate::gate::{gate, take_turn};
 use crate::history::History;
 use crate::metrics;
 use crate::page::{self, Page};
@@ -41,6 +43,12 @@ const SLOWEST: Duration = Duration::from_secs(10);
 
 /// Longest time in which a client takes nothing of an answer.
 const STALLED: Duration = Duration::from_secs(10);
+
+/// Silence after which a client is probed, and from one probe to the next, in seconds.
+const KEEPALIVE: u32 = 15;
+
+/// Longest time in which a client acknowledges nothing, in milliseconds.
+const GONE: u32 = 60_000;
 
 /// Largest head of a request in bytes, and its most lines.
 const LARGEST_HEAD: usize = 16 << 10;
@@ -89,7 +97,9 @@ pub struct Files {
 
 /// A listener.
 pub struct Http {
-    listener: std::net::TcpListener,
+    address: SocketAddr,
+    /// None once it is served: whoever serves it closes it.
+    listener: Mutex<Option<std::net::TcpListener>>,
     access: Arc<Access>,
     tls: Option<Tls>,
 }
@@ -132,9 +142,11 @@ impl Http {
         let failed = |error| StartError::Listen(address, error);
         let listener = std::net::TcpListener::bind(address).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
         let access = Arc::new(access);
         Ok(Self {
-            listener,
+            address,
+            listener: Mutex::new(Some(listener)),
             access,
             tls,
         })
@@ -153,16 +165,19 @@ impl Http {
         Ok(())
     }
 
-    /// Answers requests until `stop` returns. `api` are the routes of the control API.
+    /// Answers requests until `stop` returns; the address is free then. `api` are the routes of the control API.
     pub async fn serve(
         &self,
         source: Arc<dyn Source>,
         api: Router,
         stop: impl Future<Output = ()> + Send,
     ) -> io::Result<()> {
-        let listener = TcpListener::from_std(self.listener.try_clone()?)?;
+        let Some(listener) = self.listener.lock().take() else {
+            return Err(io::Error::other("it was served already"));
+        };
+        let listener = TcpListener::from_std(listener)?;
         let scheme = if self.tls.is_some() { "https" } else { "http" };
-        info!("serving {scheme}://{}/", self.listener.local_addr()?);
+        info!("serving {scheme}://{}/", self.address);
         let history = Arc::<History>::default();
         let following = tokio::spawn(Arc::clone(&history).follow(Arc::clone(&source)));
         let snapshots = Arc::new(Snapshots::new(source));
@@ -187,7 +202,10 @@ impl Http {
                 debug!("HTTP: too many connections, {peer} is refused");
                 continue;
             };
-            let _ = stream.set_nodelay(true);
+            if let Err(error) = prepare(&stream) {
+                debug!("HTTP: {peer} is gone: {error}");
+                continue;
+            }
             let tls = self
                 .tls
                 .as_ref()
@@ -201,6 +219,17 @@ impl Http {
         drop(timeout(Duration::from_secs(1), ending.shutdown()).await);
         Ok(())
     }
+}
+
+/// Has a client's connection end that is gone without a word: those that follow events send nothing themselves.
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    setsockopt(stream, sockopt::KeepAlive, &true)?;
+    setsockopt(stream, sockopt::TcpKeepIdle, &KEEPALIVE)?;
+    setsockopt(stream, sockopt::TcpKeepInterval, &KEEPALIVE)?;
+    // It ends unanswered probes as well (tcp(7)).
+    setsockopt(stream, sockopt::TcpUserTimeout, &GONE)?;
+    Ok(())
 }
 
 /// Answers the requests of one client.
@@ -258,6 +287,8 @@ fn routes(access: &Arc<Access>, page: Page, api: Router) -> Router {
                 "this resource has other methods",
             )
         })
+        .layer(middleware::from_fn_with_state(gate(), take_turn))
+        // It comes first: only those who may ask wait for a turn.
         .layer(middleware::from_fn_with_state(Arc::clone(access), guard));
     Router::new()
         .route("/livez", get(|| async { "ok\n" }))

@@ -78,8 +78,13 @@ impl Snapshots {
         &self.source
     }
 
-    /// The director a second ago at most.
+    /// The director a second ago at most; none: the daemon is stopping.
     pub(crate) async fn take(self: &Arc<Self>) -> Option<Arc<Snapshot>> {
+        // A task of its own: what is begun goes on when the client goes away, and must not be begun a second time.
+        tokio::spawn(Arc::clone(self).take_now()).await.ok()?
+    }
+
+    async fn take_now(self: Arc<Self>) -> Option<Arc<Snapshot>> {
         let mut last = self.last.lock().await;
         if let Some((taken, snapshot)) = &*last
             && taken.elapsed() < FRESH
@@ -91,7 +96,7 @@ impl Snapshots {
         let snapshot = Arc::new(self.source.snapshot().await?);
         *last = Some((Instant::now(), Arc::clone(&snapshot)));
         drop(last);
-        let all = Arc::clone(self);
+        let all = Arc::clone(&self);
         tokio::spawn(async move {
             tokio::time::sleep(FRESH).await;
             let mut last = all.last.lock().await;

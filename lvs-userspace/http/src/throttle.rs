@@ -34,6 +34,16 @@ struct Client {
     failed: Option<Instant>,
 }
 
+/// An attempt at a password.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Attempt {
+    /// Of how many wrong ones of this client it is the last, if it is wrong.
+    pub(crate) number: u32,
+    /// When the one before was made.
+    before: Option<Instant>,
+    made: Instant,
+}
+
 impl Client {
     const fn new(now: Instant) -> Self {
         Self {
@@ -68,29 +78,42 @@ impl Throttle {
         Ok(())
     }
 
-    /// Whether a password may be tried now. `Err`: the time after which it may.
-    pub(crate) fn may_try(&mut self, client: IpAddr, now: Instant) -> Result<(), Duration> {
+    /// Notes an attempt, which counts as wrong until it [succeeded](Self::succeeded). `Err`: the time after which one
+    /// may be made.
+    pub(crate) fn attempt(&mut self, client: IpAddr, now: Instant) -> Result<Attempt, Duration> {
         let client = self.client(client, now);
-        let Some(failed) = client.failed else {
-            return Ok(());
-        };
-        let passed = now.saturating_duration_since(failed);
-        if passed >= FORGOTTEN {
-            client.failures = 0;
-            client.failed = None;
+        if let Some(failed) = client.failed {
+            let passed = now.saturating_duration_since(failed);
+            if passed >= FORGOTTEN {
+                client.failures = 0;
+                client.failed = None;
+            }
+            if let Some(left) = client.wait().checked_sub(passed)
+                && !left.is_zero()
+            {
+                return Err(left);
+            }
         }
-        match client.wait().checked_sub(passed) {
-            None | Some(Duration::ZERO) => Ok(()),
-            Some(left) => Err(left),
-        }
+        let before = client.failed.replace(now);
+        client.failures = client.failures.saturating_add(1);
+        Ok(Attempt {
+            number: client.failures,
+            before,
+            made: now,
+        })
     }
 
-    /// Notes a wrong password; the number of them.
-    pub(crate) fn failed(&mut self, client: IpAddr, now: Instant) -> u32 {
-        let client = self.client(client, now);
-        client.failures = client.failures.saturating_add(1);
-        client.failed = Some(now);
-        client.failures
+    /// Takes an attempt back that was right after all.
+    pub(crate) fn succeeded(&mut self, client: IpAddr, attempt: &Attempt) {
+        let Some(client) = self.0.get_mut(&network(client)) else {
+            return;
+        };
+        client.failures = client.failures.saturating_sub(1);
+        if client.failures == 0 {
+            client.failed = None;
+        } else if client.failed == Some(attempt.made) {
+            client.failed = attempt.before;
+        }
     }
 
     fn client(&mut self, client: IpAddr, now: Instant) -> &mut Client {
@@ -156,17 +179,30 @@ mod tests {
         let (mut throttle, mut now) = (Throttle::default(), Instant::now());
         let mut waits = Vec::new();
         for _ in 0..12 {
-            if let Err(wait) = throttle.may_try(CLIENT, now) {
+            if let Err(wait) = throttle.attempt(CLIENT, now) {
                 waits.push(wait.as_secs());
                 now += wait;
+                assert!(throttle.attempt(CLIENT, now).is_ok());
             }
-            assert!(throttle.may_try(CLIENT, now).is_ok());
-            throttle.failed(CLIENT, now);
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
-        assert!(throttle.may_try(IpAddr::from([192, 0, 2, 2]), now).is_ok());
-        assert!(throttle.may_try(CLIENT, now + FORGOTTEN).is_ok());
-        assert_eq!(throttle.failed(CLIENT, now + FORGOTTEN), 1);
+        assert!(throttle.attempt(IpAddr::from([192, 0, 2, 2]), now).is_ok());
+        let number = throttle
+            .attempt(CLIENT, now + FORGOTTEN)
+            .map(|it| it.number);
+        assert_eq!(number, Ok(1));
+    }
+
+    #[test]
+    fn right_passwords_are_taken_back() {
+        let (mut throttle, begin) = (Throttle::default(), Instant::now());
+        for second in 0..10 {
+            let now = begin + Duration::from_secs(second);
+            let attempt = throttle.attempt(CLIENT, now).unwrap();
+            throttle.succeeded(CLIENT, &attempt);
+        }
+        let number = throttle.attempt(CLIENT, begin).map(|it| it.number);
+        assert_eq!(number, Ok(1));
     }
 
     #[test]
@@ -174,7 +210,7 @@ mod tests {
         let (mut throttle, begin) = (Throttle::default(), Instant::now());
         for number in 0..20_000_u32 {
             let now = begin + Duration::from_millis(u64::from(number));
-            throttle.failed(IpAddr::from(number.to_be_bytes()), now);
+            let _ = throttle.attempt(IpAddr::from(number.to_be_bytes()), now);
             assert!(throttle.0.len() <= REMEMBERED);
         }
     }

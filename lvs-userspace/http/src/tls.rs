@@ -8,6 +8,8 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::users::is_exposed;
+
 /// Certificate and key that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -21,6 +23,9 @@ pub enum TlsError {
         /// The reason.
         error: rustls::pki_types::pem::Error,
     },
+    /// Everybody on the machine may read or change the key.
+    #[error("{file} may be read or changed by everybody: chmod o= {file}", file = .0.display())]
+    Exposed(PathBuf),
     /// They do not belong together, or are of a kind that is not known.
     #[error("{certificate} and {key}: {error}", certificate = .certificate.display(), key = .key.display())]
     Unusable {
@@ -43,6 +48,14 @@ pub(crate) fn configuration(certificate: &Path, key: &Path) -> Result<Arc<Server
         CertificateDer::pem_file_iter(certificate).map_err(pem(certificate, "certificate"))?;
     let chain: Result<Vec<_>, _> = chain.collect();
     let chain = chain.map_err(pem(certificate, "certificate"))?;
+    let unreadable = |error| TlsError::Pem {
+        file: key.to_owned(),
+        what: "key",
+        error: rustls::pki_types::pem::Error::Io(error),
+    };
+    if is_exposed(key).map_err(unreadable)? {
+        return Err(TlsError::Exposed(key.to_owned()));
+    }
     let private = PrivateKeyDer::from_pem_file(key).map_err(pem(key, "key"))?;
     let unusable = |error| TlsError::Unusable {
         certificate: certificate.to_owned(),

@@ -76,15 +76,15 @@ impl Users {
     /// Reads a file.
     pub(crate) fn read(file: &Path) -> Result<Self, UsersError> {
         let unreadable = |error| UsersError::Unreadable(file.to_owned(), error);
-        let mode = fs::metadata(file).map_err(unreadable)?.permissions().mode();
-        if mode & 0o007 != 0 {
+        if is_exposed(file).map_err(unreadable)? {
             return Err(UsersError::Exposed(file.to_owned()));
         }
         let text = fs::read_to_string(file).map_err(unreadable)?;
         Self::parse(&text).map_err(|(line, reason)| UsersError::Line(file.to_owned(), line, reason))
     }
 
-    fn parse(text: &str) -> Result<Self, (usize, String)> {
+    /// Parses a file; the error has the number of the line.
+    pub(crate) fn parse(text: &str) -> Result<Self, (usize, String)> {
         let mut users = Self::default();
         for (number, line) in text.lines().enumerate() {
             let line = line.trim();
@@ -107,7 +107,8 @@ impl Users {
             return Err(format!("the name is missing: {form}"));
         }
         let right = Right::from_name(right)
-            .ok_or_else(|| format!("the right is `read' or `operate', not `{right}'"))?;
+            // Not what is there instead: with the fields mixed up it is a hash.
+            .ok_or_else(|| format!("the third field is the right, `read' or `operate': {form}"))?;
         let name = name.to_owned();
         if let Some(hex) = hash.strip_prefix("sha256-") {
             let digest = digest_of_hex(hex)
@@ -155,6 +156,11 @@ impl Users {
     }
 }
 
+/// True if everybody on the machine may read or change a file.
+pub(crate) fn is_exposed(file: &Path) -> io::Result<bool> {
+    Ok(fs::metadata(file)?.permissions().mode() & 0o007 != 0)
+}
+
 fn digest_of_hex(hex: &str) -> Option<[u8; 32]> {
     let digits = hex.as_bytes();
     if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
@@ -197,13 +203,17 @@ mod tests {
             "anna:secret:read",
             &format!("anna:{HASH}"),
             &format!("anna:{HASH}:admin"),
+            &format!("anna:read:{HASH}"),
             &format!(":{HASH}:read"),
             "p:sha256-12:read",
             &format!("a:{HASH}:read\na:{HASH}:read"),
         ] {
             let (number, reason) = wrong(line);
             assert!(number >= 2 && !reason.is_empty(), "{line}");
-            assert!(!reason.contains("secret"), "{reason}");
+            assert!(
+                !reason.contains("secret") && !reason.contains("$2y"),
+                "{reason}"
+            );
         }
         assert!(Users::parse("# nobody\n").is_err());
     }

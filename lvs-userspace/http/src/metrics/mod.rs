@@ -12,10 +12,10 @@ mod servers;
 mod services;
 mod text;
 
-use std::convert::Infallible;
 use std::fmt;
+use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -23,6 +23,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -36,6 +37,9 @@ static SCRAPES: Semaphore = Semaphore::const_new(2);
 
 /// Longest wait for one's turn.
 const TURN: Duration = Duration::from_secs(5);
+
+/// Longest time for a whole answer: a client that reads slowly keeps others from scraping.
+const ANSWER: Duration = Duration::from_secs(30);
 
 /// Bytes of a piece.
 const PIECE: usize = 64 << 10;
@@ -67,12 +71,13 @@ async fn metrics(
         .and_then(|value| value.to_str().ok());
     let format = Format::accepted(accepted.unwrap_or(""));
     let (sender, receiver) = mpsc::channel(WAITING);
+    let runtime = Handle::current();
     tokio::task::spawn_blocking(move || {
         let _turn = turn;
-        let mut pieces = Pieces::new(sender);
+        let mut pieces = Pieces::new(sender, runtime, Instant::now() + ANSWER);
         // An error is the client's, who is gone.
         let _ = text::write(&mut pieces, format, snapshot, query);
-        pieces.send();
+        pieces.end();
     });
     let body = Body::from_stream(ReceiverStream::new(receiver));
     ([(header::CONTENT_TYPE, format.content_type())], body).into_response()
@@ -80,20 +85,47 @@ async fn metrics(
 
 /// Text that is sent piece by piece.
 struct Pieces {
-    sender: mpsc::Sender<Result<Bytes, Infallible>>,
+    sender: mpsc::Sender<io::Result<Bytes>>,
+    runtime: Handle,
+    /// When all of it has to be sent.
+    end: Instant,
     piece: String,
+    /// The client is gone, or too slow.
+    failed: bool,
 }
 
 impl Pieces {
-    fn new(sender: mpsc::Sender<Result<Bytes, Infallible>>) -> Self {
+    fn new(sender: mpsc::Sender<io::Result<Bytes>>, runtime: Handle, end: Instant) -> Self {
         let piece = String::with_capacity(PIECE);
-        Self { sender, piece }
+        Self {
+            sender,
+            runtime,
+            end,
+            piece,
+            failed: false,
+        }
     }
 
-    /// Sends what there is; false: the client is gone.
+    /// Sends what there is; false: the client is gone, or too slow.
     fn send(&mut self) -> bool {
+        if self.failed {
+            return false;
+        }
         let piece = std::mem::replace(&mut self.piece, String::with_capacity(PIECE));
-        self.sender.blocking_send(Ok(Bytes::from(piece))).is_ok()
+        let left = self.end.saturating_duration_since(Instant::now());
+        let sent = async { self.sender.send_timeout(Ok(Bytes::from(piece)), left).await };
+        self.failed = self.runtime.block_on(sent).is_err();
+        !self.failed
+    }
+
+    /// Sends the rest. An answer that is not whole ends with an error, so that nobody takes it for one that is.
+    fn end(mut self) {
+        if !self.send() {
+            let late = io::Error::new(io::ErrorKind::TimedOut, "the client reads too slowly");
+            let sender = self.sender;
+            self.runtime
+                .spawn(async move { sender.send(Err(late)).await });
+        }
     }
 }
 
@@ -104,5 +136,32 @@ impl fmt::Write for Pieces {
         }
         self.piece.push_str(text);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_answer_that_is_read_too_slowly_ends_with_an_error() {
+        let (sender, mut receiver) = mpsc::channel(WAITING);
+        let runtime = Handle::current();
+        let wrote = tokio::task::spawn_blocking(move || {
+            let mut pieces = Pieces::new(sender, runtime, Instant::now());
+            let text = "x".repeat(PIECE);
+            // The first is in the piece, so many wait.
+            let wrote = (0..=WAITING + 1).all(|_| pieces.write_str(&text).is_ok());
+            pieces.end();
+            wrote
+        });
+        assert!(!wrote.await.unwrap());
+        let mut last = None;
+        while let Some(piece) = receiver.recv().await {
+            last = Some(piece);
+        }
+        assert!(last.unwrap().is_err());
     }
 }

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use lvs_api::health::ServerHealth;
+use lvs_api::health::{AdminState, ServerHealth};
 use lvs_api::protocol::Server;
 
 use super::families::{Families, flag};
 use super::services::{bytes, packets};
-use crate::rows::{ServerRow, ServiceRow, Shown};
+use crate::rows::{ServerRow, ServiceRow};
 
 /// Identity of a real server in its virtual service.
 type Labels<'a> = [(&'static str, &'a str); 2];
@@ -100,9 +100,15 @@ fn state(families: &mut Families<'_>, servers: &Servers<'_>) -> fmt::Result {
         "lvs_server_admin_state",
         "1 for the operator's override of a real server, where there is one: drain or maint.",
         servers.all().filter_map(|(labels, server)| {
-            let state = server.state();
-            let overridden = matches!(state, Shown::Drain | Shown::Maint);
-            overridden.then(|| (with(labels, "state", state.name()), 1))
+            // Also of one that is down.
+            let health = server.health?;
+            let state = match health.admin {
+                _ if health.maintenance => "maint",
+                AdminState::Maint => "maint",
+                AdminState::Drain => "drain",
+                AdminState::Ready => return None,
+            };
+            Some((with(labels, "state", state), 1))
         }),
     )?;
     families.gauges(

@@ -81,7 +81,7 @@ struct Data<'a> {
     /// Numbers of real servers by state.
     states: Vec<(&'static str, usize)>,
     services: Vec<Service<'a>>,
-    events: Vec<Event>,
+    events: Vec<&'a Event>,
 }
 
 #[derive(Serialize)]
@@ -156,7 +156,7 @@ pub(crate) fn data(
     who: Option<&Identity>,
 ) -> serde_json::Result<Vec<u8>> {
     let rows = rows(snapshot);
-    let kept = history.kept();
+    let (kept, events) = (history.kept(), history.events(EVENTS));
     let few = rows.iter().map(|row| row.servers.len()).sum::<usize>() <= FEW;
     let mut room = SHOWN;
     let mut services = Vec::with_capacity(rows.len());
@@ -207,13 +207,7 @@ pub(crate) fn data(
             .map(|it| (it.name(), rows.iter().map(|row| row.count(it)).sum()))
             .to_vec(),
         services,
-        events: kept
-            .events
-            .iter()
-            .rev()
-            .take(EVENTS)
-            .map(|event| Event::clone(event))
-            .collect(),
+        events: events.iter().map(|event| &**event).collect(),
     })
 }
 

@@ -9,7 +9,6 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::Response;
 use lvs_api::health::{Event, Health, NameTrouble, Override, ServerByHand, UncheckedServer};
-use lvs_api::model::ServiceId;
 use lvs_api::protocol::{Refusal, RefusalKind};
 use lvs_health::controller::Handle;
 use tokio::sync::broadcast::error::RecvError;
@@ -66,16 +65,19 @@ pub(super) async fn server_by_hand(
     Ok(done(outcome))
 }
 
+/// What the controller has, with the real servers that do not answer clients; none: nobody checks them.
+pub(super) async fn checked(control: &Control) -> Option<Health> {
+    let mut health = control.controller()?.health().await;
+    for service in &mut health.services {
+        service.silent = control.silent(&service.id);
+    }
+    Some(health)
+}
+
 /// `GET /v1/health`.
 pub(super) async fn health(State(control): State<Arc<Control>>) -> Result<Json<Health>, Response> {
-    let mut health = control
-        .controller()
-        .ok_or_else(no_health_checks)?
-        .health()
-        .await;
+    let mut health = checked(&control).await.ok_or_else(no_health_checks)?;
     let troubles = control.name_troubles();
-    let from = Arc::clone(&control);
-    let silent = move |service: &ServiceId| from.silent(service);
     let services = off_runtime(control, |control| control.director().list()).await?;
     // The tables count: services may have been edited by hand.
     let listed: HashMap<_, _> = services
@@ -110,7 +112,6 @@ pub(super) async fn health(State(control): State<Arc<Control>>) -> Result<Json<H
             })
             .collect();
         service.unchecked.sort_by_key(|server| server.address);
-        service.silent = silent(&service.id);
         for name in &mut service.names {
             if let Some(reason) = troubles.get(&name.name) {
                 name.reason.clone_from(reason);

@@ -10,7 +10,7 @@ use lvs_http::{ConfigStatus, Http, Pending, Snapshot, Source};
 use tokio::sync::mpsc;
 use tracing::error;
 
-use super::health::follow_events;
+use super::health::{checked, follow_events};
 use super::state::Control;
 use super::{server, tables};
 use crate::agreement::refresh;
@@ -36,10 +36,7 @@ impl Source for Live {
         Box::pin(async {
             let control = &self.0;
             refresh(control).await;
-            let health = match control.controller() {
-                Some(controller) => Some(controller.health().await),
-                None => None,
-            };
+            let health = checked(control).await;
             let control = Arc::clone(control);
             let taken = tokio::task::spawn_blocking(move || {
                 let (successful, read_at) = control.config_read();
