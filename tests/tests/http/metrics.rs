@@ -109,7 +109,7 @@ fn checks_and_times_down_are_counted() {
     };
     let passed = || of("lvs_server_checks_total", ",result=\"passed\"");
     assert!(eventually(PATIENCE, || passed().is_some_and(|count| count >= 2.0)));
-    assert_eq!(of("lvs_server_downs_total", ""), Some(0.0));
+    let downs = || of("lvs_server_downs_total", "");
     web.lab
         .director
         .lvsadm("server shop 10.2.0.11 maint")
@@ -120,16 +120,18 @@ fn checks_and_times_down_are_counted() {
         .director
         .lvsadm("server shop 10.2.0.11 ready")
         .unwrap();
+    // A check on a busy machine may have taken too long.
+    let before = downs().unwrap();
     let crash = web.lab.servers[0].namespace();
     crash.ip("link set lo down").unwrap();
     crash
         .run("iptables", &["-I", "INPUT", "-j", "DROP"])
         .unwrap();
-    assert!(eventually(PATIENCE, || of("lvs_server_downs_total", "") == Some(1.0)));
+    assert!(eventually(PATIENCE, || downs().is_some_and(|now| now > before)));
     let time = || of("lvs_server_down_seconds_total", "");
     assert!(eventually(PATIENCE, || time().is_some_and(|seconds| seconds >= 1.0)));
     assert!(of("lvs_server_checks_total", ",result=\"failed\"").unwrap() >= 1.0);
-    assert_eq!(of("lvs_server_up", ""), Some(0.0));
+    assert!(eventually(PATIENCE, || of("lvs_server_up", "") == Some(0.0)));
 }
 
 #[test]

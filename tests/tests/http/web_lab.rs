@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use lvs_api::model::Family::Ipv4;
 use lvs_api::model::Method::Nat;
+use lvs_tests::eventually;
 use lvs_tests::lab::addresses::{server, virtual_address};
 use lvs_tests::lab::{Arms, Lab, available};
 
@@ -99,15 +100,19 @@ impl WebLab {
     }
 
     pub(crate) fn ask_at(&self, url: &str, options: &[&str]) -> Answer {
+        self.try_ask_at(url, options)
+            .unwrap_or_else(|failed| panic!("{url}: {failed}\n{}", self.lab.director.log_tail()))
+    }
+
+    /// The answer; the error says why there is none.
+    pub(crate) fn try_ask_at(&self, url: &str, options: &[&str]) -> Result<Answer, String> {
         let mut curl = Command::new("curl");
         curl.args(["-sS", "-i", "--max-time", "20", url])
             .args(options);
         let output = self.lab.director.namespace().output(&mut curl).unwrap();
-        assert!(
-            output.status.success(),
-            "{url}: {output:?}\n{}",
-            self.lab.director.log_tail()
-        );
+        if !output.status.success() {
+            return Err(format!("{output:?}"));
+        }
         let text = String::from_utf8(output.stdout).unwrap();
         let text = text
             .strip_prefix("HTTP/1.1 100 Continue\r\n\r\n")
@@ -115,7 +120,19 @@ impl WebLab {
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         let (head, body) = (head.to_ascii_lowercase(), body.to_owned());
-        Answer { status, head, body }
+        Ok(Answer { status, head, body })
+    }
+
+    /// Waits for a text in the director's log, which a thread of its own writes.
+    #[track_caller]
+    pub(crate) fn logs(&self, text: &str) {
+        let logged =
+            || fs::read_to_string(self.lab.director.log()).is_ok_and(|log| log.contains(text));
+        assert!(
+            eventually(PATIENCE, logged),
+            "no {text:?} in\n{}",
+            self.lab.director.log_tail()
+        );
     }
 
     /// Has the configuration read again, whatever becomes of that.
