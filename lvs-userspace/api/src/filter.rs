@@ -224,29 +224,78 @@ impl fmt::Display for Prefix {
     }
 }
 
-impl FromStr for Prefix {
-    type Err = String;
+/// A text that is no prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrongPrefix {
+    /// The text.
+    pub text: String,
+    /// What is wrong with it.
+    pub kind: WrongPrefixKind,
+    /// The prefix that is probably meant.
+    pub meant: Option<Prefix>,
+}
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong =
-            || format!("\"{text}\" is no prefix; expected an address, or as in 192.0.2.0/24");
+/// What is wrong with a text that is no prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WrongPrefixKind {
+    /// It has not the form of one.
+    Form,
+    /// There are more bits than those of an address, which has so many.
+    TooLong(u8),
+    /// The address has bits beyond the length.
+    BitsBeyond,
+}
+
+impl fmt::Display for WrongPrefixKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Form => f.write_str("is no prefix; expected an address, or as in 192.0.2.0/24"),
+            Self::TooLong(longest) => write!(f, "has a length over {longest}"),
+            Self::BitsBeyond => f.write_str("has bits beyond its length"),
+        }
+    }
+}
+
+impl fmt::Display for WrongPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\" {}", self.text, self.kind)?;
+        match self.meant {
+            Some(meant) => write!(f, "; is {meant} meant?"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for WrongPrefix {}
+
+impl FromStr for Prefix {
+    type Err = WrongPrefix;
+
+    fn from_str(text: &str) -> Result<Self, WrongPrefix> {
+        let wrong = |kind| WrongPrefix {
+            text: text.to_owned(),
+            kind,
+            meant: None,
+        };
+        let form = || wrong(WrongPrefixKind::Form);
         let (address, length) = match text.split_once('/') {
             Some((address, length)) => (address, Some(length)),
             None => (text, None),
         };
-        let address: IpAddr = address.parse().map_err(|_| wrong())?;
+        let address: IpAddr = address.parse().map_err(|_| form())?;
         let longest = if address.is_ipv4() { 32 } else { 128 };
         let digits = |length: &str| length.bytes().all(|byte| byte.is_ascii_digit());
         let length = match length {
             None => longest,
-            Some(length) if digits(length) => length.parse().map_err(|_| wrong())?,
-            Some(_) => return Err(wrong()),
+            Some(length) if digits(length) => length.parse().map_err(|_| form())?,
+            Some(_) => return Err(form()),
         };
         let Some(network) = network(address, length) else {
-            return Err(format!("\"{text}\" has a length over {longest}"));
+            return Err(wrong(WrongPrefixKind::TooLong(longest)));
         };
-        Self::new(address, length).ok_or_else(|| {
-            format!("\"{text}\" has bits beyond its length; is {network}/{length} meant?")
+        Self::new(address, length).ok_or_else(|| WrongPrefix {
+            meant: Self::new(network, length),
+            ..wrong(WrongPrefixKind::BitsBeyond)
         })
     }
 }
@@ -302,7 +351,7 @@ mod tests {
             ("host", "is no prefix"),
             ("", "is no prefix"),
         ] {
-            let error = text.parse::<Prefix>().unwrap_err();
+            let error = text.parse::<Prefix>().unwrap_err().to_string();
             assert!(error.contains(says), "{error}");
         }
     }

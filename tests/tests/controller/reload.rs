@@ -162,7 +162,7 @@ fn changed_lists_of_clients_are_read_with_the_file_that_names_them() {
     denied(true);
     serves(false);
     fs::write(&list, "10.9.0.0/24\nnonsense\n").unwrap();
-    health.logs("line 2: \"nonsense\" is no prefix");
+    health.logs("line 2: is no prefix");
     serves(false);
     denied(false);
     serves(true);
