@@ -36,6 +36,7 @@ impl Setup {
             Purpose::Build,
             Purpose::Lab,
             Purpose::HealthChecks,
+            Purpose::Web,
             Purpose::Vm,
             Purpose::Cluster,
             Purpose::Package,

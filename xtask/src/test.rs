@@ -36,9 +36,12 @@ impl Test {
             Purpose::HealthChecks,
             Purpose::Vm,
         ];
-        // Cluster managers and packages: only if their tests run.
+        // Cluster managers, packages, a browser: only if their tests run.
         if self.stories.as_deref().is_none_or(|file| file == "cluster") {
             purposes.extend([Purpose::Cluster, Purpose::Package]);
+        }
+        if self.stories.as_deref().is_none_or(|file| file == "http") {
+            purposes.push(Purpose::Web);
         }
         setup::ensure(&purposes)?;
         // The stories start these programs; cargo by itself builds only those of the tests' package.

@@ -15,6 +15,8 @@ pub(crate) enum Purpose {
     Lab,
     /// Tests of health checks: a real server of each kind.
     HealthChecks,
+    /// Tests of metrics and page: a browser, and programs that read metrics.
+    Web,
     /// Tests on another kernel, in a virtual machine.
     Vm,
     /// Tests with init systems and cluster managers.
@@ -99,20 +101,20 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     ),
     program(Purpose::Lab, "curl", &["curl"], "is the lab's client"),
     program(
-        Purpose::Lab,
+        Purpose::Web,
         "promtool",
         &["prometheus"],
         "checks metrics and alert rules",
     ),
     program(
-        Purpose::Lab,
+        Purpose::Web,
         "Prometheus' client library for Python",
         &["python3-prometheus-client"],
         "reads the metrics",
     )
     .found_by(|| Path::new("/usr/lib/python3/dist-packages/prometheus_client").is_dir()),
     program(
-        Purpose::Lab,
+        Purpose::Web,
         "chromium",
         &["chromium"],
         "is the browser that shows the page",
