@@ -21,7 +21,8 @@ mod rpm;
 ///
 /// The package `lvs` has what `cargo xtask install` installs; `lvs-ipvsadm` and `lvs-ldirectord` have
 /// the names of these programs and take the place of their packages. Nothing is fetched from the
-/// network, and the same commit and compiler make the same files.
+/// network but libraries that cargo does not have yet. On the same system, whose C libraries and
+/// authorities the image has, the same commit and compiler make the same files.
 ///
 ///   cargo xtask package
 ///   dpkg -i target/package/lvs_*.deb

@@ -124,10 +124,13 @@ impl Access {
         }
         // A task of its own: a client that goes away would save itself the wait and the line in the log.
         let attempt = tokio::spawn(Arc::clone(self).attempt(digest, credentials, peer.ip()));
-        attempt.await.unwrap_or_else(|_| {
-            let detail = "the password could not be checked";
-            Err(problem(StatusCode::INTERNAL_SERVER_ERROR, detail))
-        })
+        match attempt.await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(problem(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the password could not be checked",
+            )),
+        }
     }
 
     /// Whose these credentials are, as far as the client may try now.

@@ -1,11 +1,14 @@
 //! The same numbers by the names of node_exporter's ipvs collector, so that its dashboards go on.
+//!
+//! Without its sums over all services (`node_ipvs_connections_total` and four more): a counter must not go back, as they
+//! would when a service is deleted.
 
 use std::fmt;
 
 use lvs_api::model::ServiceId;
-use lvs_api::protocol::{Server, Service, Traffic};
+use lvs_api::protocol::{Server, Service};
 
-use super::families::{Families, NONE};
+use super::families::Families;
 use crate::rows::{ServiceRow, protocol_name};
 
 /// Labels of a real server: all of them are always there.
@@ -30,33 +33,6 @@ fn labels(service: &ServiceId, server: &Server) -> Labels {
 }
 
 pub(super) fn encode(families: &mut Families<'_>, rows: &[ServiceRow<'_>]) -> fmt::Result {
-    let entries = || rows.iter().filter_map(|row| row.entry);
-    let total = |of: fn(&Traffic) -> u64| entries().map(|it| of(&it.stats)).sum::<u64>();
-    families.counters(
-        "node_ipvs_connections",
-        "The total number of connections made.",
-        [(NONE, total(|it| it.connections))],
-    )?;
-    families.counters(
-        "node_ipvs_incoming_packets",
-        "The total number of incoming packets.",
-        [(NONE, total(|it| it.in_packets))],
-    )?;
-    families.counters(
-        "node_ipvs_outgoing_packets",
-        "The total number of outgoing packets.",
-        [(NONE, total(|it| it.out_packets))],
-    )?;
-    families.counters(
-        "node_ipvs_incoming_bytes",
-        "The total amount of incoming data.",
-        [(NONE, total(|it| it.in_bytes))],
-    )?;
-    families.counters(
-        "node_ipvs_outgoing_bytes",
-        "The total amount of outgoing data.",
-        [(NONE, total(|it| it.out_bytes))],
-    )?;
     let servers = |of: fn(&Server) -> u32| {
         let servers = move |service: &Service| {
             let labelled = service

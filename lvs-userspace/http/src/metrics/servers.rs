@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use lvs_api::health::{AdminState, ServerHealth};
+use lvs_api::health::{AdminState, ServerHealth, State};
 use lvs_api::protocol::Server;
 
 use super::families::{Families, flag};
@@ -94,7 +94,7 @@ fn state(families: &mut Families<'_>, servers: &Servers<'_>) -> fmt::Result {
         "1 while the health checks of a real server pass.",
         servers
             .checked()
-            .map(|(labels, it)| (labels, flag(it.state == lvs_api::health::State::Up))),
+            .map(|(labels, it)| (labels, flag(it.state == State::Up))),
     )?;
     families.gauges(
         "lvs_server_admin_state",
@@ -127,8 +127,11 @@ fn state(families: &mut Families<'_>, servers: &Servers<'_>) -> fmt::Result {
     )?;
     families.gauges(
         "lvs_server_state_change_timestamp_seconds",
-        "When the state of a real server began.",
-        servers.checked().map(|(labels, it)| (labels, it.since)),
+        "When the state of a real server began; none before its first health check.",
+        servers
+            .checked()
+            .filter(|(_, it)| it.state != State::Unknown)
+            .map(|(labels, it)| (labels, it.since)),
     )
 }
 

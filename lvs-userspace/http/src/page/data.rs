@@ -80,8 +80,23 @@ struct Data<'a> {
     unresolved: usize,
     /// Numbers of real servers by state.
     states: Vec<(&'static str, usize)>,
+    totals: Totals,
     services: Vec<Service<'a>>,
     events: Vec<&'a Event>,
+}
+
+/// Of all virtual services, whatever is shown of them.
+#[derive(Default, Serialize)]
+struct Totals {
+    services: usize,
+    /// Those that somebody should look at.
+    troubled: usize,
+    /// Connections, active and inactive.
+    open: u64,
+    /// New connections per second.
+    new: u64,
+    /// Bytes per second, in and out.
+    bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -113,7 +128,7 @@ struct Service<'a> {
     servers: Option<Vec<Server<'a>>>,
 }
 
-/// Sessions and traffic.
+/// Connections and traffic.
 #[derive(Serialize)]
 struct Load {
     active: u64,
@@ -206,6 +221,7 @@ pub(crate) fn data(
         states: Shown::ALL
             .map(|it| (it.name(), rows.iter().map(|row| row.count(it)).sum()))
             .to_vec(),
+        totals: totals(&rows),
         services,
         events: events.iter().map(|event| &**event).collect(),
     })
@@ -242,12 +258,29 @@ fn matches(row: &ServiceRow<'_>, filter: &str) -> bool {
             .any(|it| has(&it.label) || has(it.name()) || it.state().name() == filter)
 }
 
-/// True if somebody should look at a service.
+/// True if somebody should look at a service; the page's script has the same (`trouble`).
 fn is_troubled(row: &ServiceRow<'_>) -> bool {
     let is_fallback = row
         .health
-        .is_some_and(|health| health.fallback || health.quorum == Some(false));
-    is_fallback || row.count(Shown::Down) > 0
+        .is_some_and(|it| it.fallback || it.quorum == Some(false) || !it.silent.is_empty());
+    let serving = row.count(Shown::Up) + row.count(Shown::Unchecked);
+    is_fallback || serving == 0 || row.count(Shown::Down) > 0
+}
+
+fn totals(rows: &[ServiceRow<'_>]) -> Totals {
+    let mut totals = Totals::default();
+    for row in rows {
+        let open = row.servers.iter().filter_map(|it| it.entry);
+        let rates = row.entry.map(|it| it.rates).unwrap_or_default();
+        totals.services += 1;
+        totals.troubled += usize::from(is_troubled(row));
+        totals.open += open
+            .map(|it| u64::from(it.active) + u64::from(it.inactive))
+            .sum::<u64>();
+        totals.new += rates.connections;
+        totals.bytes += rates.in_bytes + rates.out_bytes;
+    }
+    totals
 }
 
 fn service<'a>(row: &'a ServiceRow<'a>, kept: &Kept, shown: bool) -> Service<'a> {

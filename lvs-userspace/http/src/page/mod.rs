@@ -1,6 +1,6 @@
 //! The page: everything at a glance, for browsers; and the same as JSON and CSV.
 //!
-//! The page is a fixed document with one script and one style, which come from here. The script asks for
+//! The page is a fixed document with its scripts and style, which come from here. A script asks for
 //! [`data`] every few seconds and follows [`events`].
 
 mod csv;
@@ -39,14 +39,10 @@ pub(crate) fn routes(page: Page) -> Router {
             "/page.css",
             get(|| asset("text/css; charset=utf-8", include_str!("assets/page.css"))),
         )
+        .route("/page.js", get(|| script(include_str!("assets/page.js"))))
         .route(
-            "/page.js",
-            get(|| {
-                asset(
-                    "text/javascript; charset=utf-8",
-                    include_str!("assets/page.js"),
-                )
-            }),
+            "/numbers.js",
+            get(|| script(include_str!("assets/numbers.js"))),
         )
         .route(
             "/icon.svg",
@@ -63,6 +59,10 @@ pub(crate) fn routes(page: Page) -> Router {
 
 fn asset(kind: &'static str, text: &'static str) -> Ready<Response> {
     ready(([(header::CONTENT_TYPE, kind)], text).into_response())
+}
+
+fn script(text: &'static str) -> Ready<Response> {
+    asset("text/javascript; charset=utf-8", text)
 }
 
 /// Works on a snapshot off the runtime's threads: there may be thousands of real servers.

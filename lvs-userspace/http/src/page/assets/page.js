@@ -3,6 +3,8 @@
 "use strict";
 
 const EVERY = 5000;
+// How long an answer is waited for, in milliseconds.
+const LONGEST = 10000;
 // Without the password that may stand in the address: a browser refuses to fetch such ones.
 const HERE = location.origin + location.pathname;
 const SIGNS = { up: "▲", down: "▼", drain: "◐", maint: "✖", unknown: "?", unchecked: "–" };
@@ -18,31 +20,6 @@ const element = (name, classes = "", text = "") => {
 const set = (node, text) => { if (node.textContent !== text) node.textContent = text; };
 const classes = (node, names) => { if (node.className !== names) node.className = names; };
 
-// Numbers for people.
-const count = (number) => {
-  for (const [unit, size] of [["T", 1e12], ["G", 1e9], ["M", 1e6], ["k", 1e4]]) {
-    if (number >= size) return (number / (unit === "k" ? 1e3 : size)).toFixed(1) + " " + unit;
-  }
-  return String(Math.round(number));
-};
-const bytes = (number) => {
-  for (const [unit, size] of [["TB", 1e12], ["GB", 1e9], ["MB", 1e6], ["kB", 1e3]]) {
-    if (number >= size) return (number / size).toFixed(1) + " " + unit;
-  }
-  return Math.round(number) + " B";
-};
-const span = (seconds) => {
-  if (seconds === null || seconds === undefined) return "";
-  const parts = [["d", 86400], ["h", 3600], ["m", 60], ["s", 1]];
-  const first = parts.findIndex(([, size]) => seconds >= size);
-  if (first < 0) return "0s";
-  const [unit, size] = parts[first];
-  const next = parts[first + 1];
-  const rest = next ? Math.floor((seconds % size) / next[1]) : 0;
-  return Math.floor(seconds / size) + unit + (rest ? rest + next[0] : "");
-};
-const clock = (time) => new Date(time * 1000).toLocaleTimeString([], { hour12: false });
-
 // The columns: title, classes, what is shown of a row, what it is sorted by.
 const COLUMNS = [
   { key: "name", title: "Service, server", sort: (row) => row.name || row.label || row.address },
@@ -50,7 +27,7 @@ const COLUMNS = [
   { key: "age", title: "Since", classes: "narrow", show: (row) => span(row.age), sort: (row) => row.age ?? 0 },
   { key: "last", title: "Last check", classes: "text sentence", show: (row) => row.last ?? "", sort: (row) => row.last ?? "" },
   { key: "weight", title: "Weight", classes: "narrow", show: weight, sort: (row) => row.weight ?? 0 },
-  { key: "open", title: "Sessions", show: (row) => count(row.active + row.inactive), sort: (row) => row.active + row.inactive,
+  { key: "open", title: "Connections", show: (row) => count(row.active + row.inactive), sort: (row) => row.active + row.inactive,
     hint: "Connections now: active and inactive" },
   { key: "most", title: "Most", classes: "middle narrow", show: (row) => count(row.most), sort: (row) => row.most,
     hint: "Most connections at once since lvsd began" },
@@ -282,8 +259,9 @@ function director() {
   const all = data.states.reduce((sum, [, number]) => sum + number, 0);
   const others = data.states.filter(([name, number]) => name !== "up" && number).map(([name, number]) => number + " " + name);
   cards.push(card("Real servers", ((of.up ?? 0) + (of.unchecked ?? 0)) + " of " + all + " up", others.length ? [others.join(", ")] : [], of.down > 0));
-  const sums = data.services.reduce((sum, row) => [sum[0] + row.active + row.inactive, sum[1] + row.rate.connections, sum[2] + row.rate.in_bytes + row.rate.out_bytes], [0, 0, 0]);
-  cards.push(card("Sessions", count(sums[0]), [count(sums[1]) + " new/s, " + bytes(sums[2]) + "/s"]));
+  // Of all services: those of the table may be filtered.
+  const totals = data.totals;
+  cards.push(card("Connections", count(totals.open), [count(totals.new) + " new/s, " + bytes(totals.bytes) + "/s"]));
   for (const it of data.tables) {
     const part = it.entries / it.capacity;
     cards.push(card("Table " + it.family, (part * 100).toFixed(1) + " %", [count(it.entries) + " of " + count(it.capacity) + " entries"], part > 0.74, part));
@@ -314,9 +292,10 @@ function director() {
   }
   set($("role"), data.role);
   classes($("role"), "badge " + (data.role === "master" ? "up" : "drain"));
-  const troubled = data.services.filter((service) => trouble(service) > 0).length;
-  set($("overall"), troubled ? troubled + (troubled === 1 ? " service" : " services") + " with problems" : "all services are up");
-  classes($("overall"), "badge " + (troubled ? "down" : "up"));
+  const troubled = totals.troubled;
+  const well = totals.services ? "all services are up" : "no virtual service";
+  set($("overall"), troubled ? troubled + (troubled === 1 ? " service" : " services") + " with problems" : well);
+  classes($("overall"), "badge " + (troubled ? "down" : totals.services ? "up" : ""));
   document.title = (troubled ? "(" + troubled + ") " : "") + "lvsd " + location.host;
   set($("footer"), "lvsd " + data.version + ", process " + data.pid + ", at " + clock(data.now) + "; " +
     (data.user === "anyone" ? "everybody may read" : data.user + " may " + data.right));
@@ -341,31 +320,6 @@ function verdicts() {
   }));
 }
 
-function eventLine(event) {
-  const line = element("li");
-  const time = element("time", "faint", clock(event.time));
-  time.dateTime = new Date(event.time * 1000).toISOString();
-  const bad = ["down", "quorum-lost", "fallback-on", "empty", "unanswered", "table-filling", "peer-lost", "peer-refused", "peer-differs", "address-conflict", "frames-lost", "handover-failed", "link-down"];
-  const kind = bad.includes(event.event) ? "down" : ["drain", "maint"].includes(event.event) ? event.event : ["up", "ready", "quorum-gained", "fallback-off", "peer-connected"].includes(event.event) ? "up" : "";
-  const subject = event.server ?? event.subject ?? label(event.service);
-  line.append(time, element("span", "badge " + kind, event.event), element("span", "", [subject, event.reason].filter((it) => it).join(": ")));
-  return line;
-}
-function label(id) {
-  if (!id) return "";
-  return id.address ? id.address.protocol.toUpperCase() + " " + id.address.address : "FWM " + id.mark.mark;
-}
-function follow() {
-  const source = new EventSource(HERE + "page/events");
-  source.onmessage = (message) => {
-    const list = $("events");
-    list.prepend(eventLine(JSON.parse(message.data)));
-    while (list.children.length > 200) list.lastChild.remove();
-    soon();
-  };
-  addEventListener("pagehide", () => source.close());
-}
-
 function detail(label, address) {
   state.detail = { label, address };
   state.order = null;
@@ -375,13 +329,17 @@ function detail(label, address) {
   $("detail").showModal();
 }
 function found() {
-  if (!state.detail) return [];
+  if (!state.detail || !state.data) return [];
   const service = state.data.services.find((it) => it.label === state.detail.label);
   return [service, service?.servers?.find((it) => it.address === state.detail.address)];
 }
 function showDetail() {
   const [service, server] = found();
-  if (!server) return;
+  $("actions").hidden = true;
+  if (!server) {
+    $("detail-state").replaceChildren("It is not listed any more.");
+    return;
+  }
   set($("detail-title"), (server.name ? server.name + " " : "") + server.address + " of " + (service.name || service.label));
   const badge = element("span", "badge " + server.state, SIGNS[server.state] + " " + server.state);
   $("detail-state").replaceChildren(badge, " ", server.age === null ? "" : "since " + span(server.age));
@@ -391,7 +349,7 @@ function showDetail() {
     ["Checks", server.state === "unchecked" ? "not checked" : count(server.checks_passed) + " passed, " + count(server.checks_failed) + " failed"],
     ["Down", server.times_down + " times, " + span(server.seconds_down)],
     ["Weight", weight(server)],
-    ["Sessions", server.active + " active, " + server.inactive + " inactive, at most " + server.most + ", " + count(server.total.connections) + " in all"],
+    ["Connections", server.active + " active, " + server.inactive + " inactive, at most " + server.most + ", " + count(server.total.connections) + " in all"],
     ["Per second", count(server.rate.connections) + " new, " + bytes(server.rate.in_bytes) + " in, " + bytes(server.rate.out_bytes) + " out"],
     ["Bytes", bytes(server.total.in_bytes) + " in, " + bytes(server.total.out_bytes) + " out"],
     ["Next hop", server.next_hop],
@@ -402,6 +360,7 @@ function showDetail() {
 }
 function ask(word) {
   const [service, server] = found();
+  if (!server) return showDetail();
   const where = server.address + " of " + (service.name || service.label);
   const number = Number($("weight").value);
   const orders = {
@@ -421,13 +380,21 @@ function ask(word) {
   $("actions").hidden = true;
   $("confirm-yes").focus();
 }
+// What an answer says is wrong; a proxy before lvsd may have made it.
+async function reason(answer) {
+  try {
+    return (await answer.json()).detail ?? answer.statusText;
+  } catch {
+    return answer.status + " " + answer.statusText;
+  }
+}
 async function send() {
   const order = state.order;
   state.order = null;
   $("confirm").hidden = true;
   try {
-    const answer = await fetch(HERE + "v1/orders", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(order) });
-    set($("outcome"), answer.ok ? "Done." : (await answer.json()).detail);
+    const answer = await fetch(HERE + "v1/orders", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(order), signal: AbortSignal.timeout(LONGEST) });
+    set($("outcome"), answer.ok ? "Done." : await reason(answer));
   } catch (error) {
     set($("outcome"), "lvsd does not answer: " + error.message);
   }
@@ -448,8 +415,8 @@ async function load() {
   try {
     const query = new URLSearchParams({ filter: $("filter").value });
     for (const [name, open] of state.open) if (open) query.append("open", name);
-    const answer = await fetch(HERE + "page/data?" + query, { cache: "no-store" });
-    if (!answer.ok) throw new Error((await answer.json()).detail ?? answer.statusText);
+    const answer = await fetch(HERE + "page/data?" + query, { cache: "no-store", signal: AbortSignal.timeout(LONGEST) });
+    if (!answer.ok) throw new Error(await reason(answer));
     const first = state.data === null;
     state.before = state.data;
     state.data = await answer.json();
