@@ -181,14 +181,32 @@ fn clients_are_served_by_tls() {
         .unwrap();
     assert!(made.status.success(), "{made:?}");
     let users = web.users();
-    web.start(&[
+    let users = users.to_string_lossy();
+    let options = [
         "--http-users",
-        &users.to_string_lossy(),
+        &*users,
         "--http-certificate",
-        &certificate,
+        &*certificate,
         "--http-key",
-        &key,
-    ]);
+        &*key,
+    ];
+    let readable = |mode| {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        fs::set_permissions(&*key, mode).unwrap();
+    };
+    readable(0o644);
+    let mut command = web
+        .lab
+        .director
+        .command(&[&["--http", ADDRESS], &options[..]].concat());
+    let output = web.lab.director.namespace().output(&mut command).unwrap();
+    let refused = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        refused.contains("key.pem may be read or changed by everybody"),
+        "{refused}"
+    );
+    readable(0o600);
+    web.start(&options);
     let url = format!("https://{ADDRESS}/metrics");
     let answer = web.ask_at(&url, &[ANNA, &["--cacert", &*certificate]].concat());
     assert_eq!(answer.status, 200);

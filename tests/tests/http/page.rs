@@ -208,6 +208,8 @@ fn many_services_are_sorted_by_trouble_and_filtered() {
     );
     browser.wait("document.querySelectorAll('tr.service').length === 1");
     browser.wait("document.querySelectorAll('tr.server').length === 2");
+    // What is said of all services stays.
+    browser.wait("state.data.totals.services === 301");
     browser.value(
         "(() => { const it = document.querySelector('#filter'); it.value = ''; \
                    it.dispatchEvent(new Event('input')); })()",

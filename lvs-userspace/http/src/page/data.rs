@@ -362,3 +362,29 @@ fn server<'a>(service: &ServiceRow<'a>, row: &'a ServerRow<'a>, kept: &Kept) -> 
         load: load(open, traffic, kept, service.id, Some(row.address)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::sample::snapshot;
+
+    #[test]
+    fn totals_are_of_all_services_whatever_the_filter_shows() {
+        let mut snapshot = snapshot(5, 2);
+        let health = snapshot.health.as_mut().unwrap();
+        health.services[1].silent.push("no answer".to_owned());
+        health.services[2].servers[0].state = lvs_api::health::State::Down;
+        let wanted = Wanted::parse("filter=192.0.0.0:80");
+        let text = data(&snapshot, &History::default(), &wanted, None).unwrap();
+        let shown: Value = serde_json::from_slice(&text).unwrap();
+        assert_eq!(shown["services"].as_array().unwrap().len(), 1);
+        let totals = &shown["totals"];
+        assert_eq!(
+            (&totals["services"], &totals["troubled"]),
+            (&5.into(), &2.into())
+        );
+        assert_eq!((&totals["open"], &totals["new"]), (&30.into(), &5.into()));
+    }
+}

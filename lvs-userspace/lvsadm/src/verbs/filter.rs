@@ -176,7 +176,7 @@ fn source(word: &str) -> Result<Source, Failure> {
         .bytes()
         .all(|byte| byte.is_ascii_hexdigit() || b".:/".contains(&byte));
     if numeric && !path.exists() {
-        return Err(Failure::Usage(error));
+        return Err(Failure::Usage(error.to_string()));
     }
     let file =
         std::path::absolute(path).map_err(|error| Failure::Usage(format!("{word}: {error}")))?;
