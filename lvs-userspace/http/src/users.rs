@@ -123,7 +123,7 @@ impl Users {
         let parts = hash.parse::<bcrypt::HashParts>().ok();
         let parts = parts.filter(|_| hash.len() == 60);
         let cost = parts
-            .ok_or_else(|| format!("the hash of {name} is not one of bcrypt: {form}"))?
+            .ok_or_else(|| format!("the second field is no hash of bcrypt: {form}"))?
             .get_cost();
         if cost > DEAREST {
             return Err(format!(
@@ -204,6 +204,7 @@ mod tests {
             &format!("anna:{HASH}"),
             &format!("anna:{HASH}:admin"),
             &format!("anna:read:{HASH}"),
+            &format!("{HASH}:anna:read"),
             &format!(":{HASH}:read"),
             "p:sha256-12:read",
             &format!("a:{HASH}:read\na:{HASH}:read"),
