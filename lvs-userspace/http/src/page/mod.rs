@@ -45,6 +45,10 @@ pub(crate) fn routes(page: Page) -> Router {
             get(|| script(include_str!("assets/numbers.js"))),
         )
         .route(
+            "/events.js",
+            get(|| script(include_str!("assets/events.js"))),
+        )
+        .route(
             "/icon.svg",
             get(|| asset("image/svg+xml", include_str!("assets/icon.svg"))),
         )
