@@ -221,13 +221,10 @@ fn a_file_with_errors_changes_nothing_and_names_its_lines() {
     for (text, says) in [
         (
             "# nobody\n\n10.9.0.1/24\n",
-            "line 3: \"10.9.0.1/24\" has bits beyond its length",
+            "line 3: has bits beyond its length",
         ),
         ("10.9.0.0/24\nnonsense\n", "line 2: is no prefix"),
-        (
-            "10.9.0.0/33\n",
-            "line 1: \"10.9.0.0/33\" has a length over 32",
-        ),
+        ("10.9.0.0/33\n", "line 1: has a length over 32"),
     ] {
         fs::write(&path, text).unwrap();
         for command in [set.as_str(), "filter reload"] {
