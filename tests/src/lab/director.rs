@@ -148,7 +148,7 @@ impl Director {
             .stdout(log.try_clone()?)
             .stderr(log);
         let mut child = self.namespace.spawn(&mut command)?;
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(30);
         while UnixStream::connect(self.socket()).is_err() {
             let ended = child.try_wait()?;
             if ended.is_some() || Instant::now() > deadline {
