@@ -234,7 +234,7 @@ fn connections_are_replicated_to_and_from_a_director_of_version_3() {
         "{status}"
     );
     world.two().lvsadm("sync wait --timeout 20s").unwrap();
-    world.two().lvsadm("role master").unwrap();
+    world.two().lvsadm("role master --force").unwrap();
     let streams = world.connect(&[Method::Direct], 1);
     let source = streams[0].local_addr().unwrap().ip();
     let address = received.recv_timeout(PATIENCE).unwrap();
