@@ -114,7 +114,7 @@ fn segments(buffer: *const u8, offsets: &TraceOffsets) -> u32 {
     u32::from(segments.unwrap_or(0))
 }
 
-/// What a socket buffer that the director sends has for [`TraceOffsets::mark`].
+/// The mark of the socket buffers that the director sends, see [`TraceOffsets::mark`].
 #[inline(always)]
 pub(crate) fn sent() -> u32 {
     u32::from(offsets().sent())

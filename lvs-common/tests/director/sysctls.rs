@@ -1,4 +1,4 @@
-//! What the settings of `net.ipv4.vs` change for packets.
+//! Settings of `net.ipv4.vs`: their effects on packets.
 
 use lvs_common::abi::{Config, Method, Pick, Server};
 use lvs_common::connection::Protocol;

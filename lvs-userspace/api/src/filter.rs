@@ -229,13 +229,13 @@ impl fmt::Display for Prefix {
 pub struct WrongPrefix {
     /// The text.
     pub text: String,
-    /// What is wrong with it.
+    /// Its fault.
     pub kind: WrongPrefixKind,
     /// The prefix that is probably meant.
     pub meant: Option<Prefix>,
 }
 
-/// What is wrong with a text that is no prefix.
+/// The fault of a text that is no prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WrongPrefixKind {
     /// It has not the form of one.

@@ -96,7 +96,7 @@ impl Components {
         ArrayBuilder::new().items(self.add::<T>()).into()
     }
 
-    /// What a route does, takes and answers.
+    /// A route's summary, the schema of its request's body, and its answer.
     #[expect(clippy::too_many_lines, reason = "a few for each route")]
     fn operation(&mut self, route: Route) -> (&'static str, Option<RefOr<Schema>>, Answer) {
         use Answer::{Json, Lines, None as Nothing};

@@ -15,7 +15,7 @@ pub struct Problem {
     pub title: String,
     /// The HTTP status.
     pub status: u16,
-    /// What is wrong with this request, one sentence.
+    /// The fault of this request, in one sentence.
     pub detail: String,
     /// The refusal.
     #[serde(flatten)]

@@ -111,7 +111,7 @@ pub struct RoleChange {
     pub force: bool,
 }
 
-/// What a request to change the role may look like.
+/// The forms of the body of a request to change the role.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
 enum RoleRequest {

@@ -1,4 +1,4 @@
-//! What lost frames tell: frames that a program handed over, and that the kernel then did not send.
+//! Lost frames of each interface: frames that a program handed over, and that the kernel then did not send.
 
 use std::collections::BTreeMap;
 use std::io;

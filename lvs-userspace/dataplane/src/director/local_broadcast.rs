@@ -25,8 +25,8 @@ impl LocalBroadcasts {
         }
     }
 
-    /// The kernel lets no socket connect to a broadcast address that did not ask for it (`SO_BROADCAST`).
-    /// Where it cannot be asked the address counts as a host's.
+    /// True for a broadcast address: the kernel lets no socket connect to one that did not ask for it (`SO_BROADCAST`).
+    /// An address counts as a host's if there can be no socket.
     fn has(&mut self, address: Ipv4Addr) -> bool {
         if self.0.is_none() {
             self.0 = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok();

@@ -42,7 +42,7 @@ pub struct LostFrames {
     followed: Mutex<Followed>,
 }
 
-/// What [`LostFrames::follow`] goes by.
+/// The state of [`LostFrames::follow`] between two looks.
 #[derive(Default)]
 struct Followed {
     unexplained: Unexplained,

@@ -12,13 +12,13 @@ use super::interfaces;
 /// Packets by interface.
 pub(super) type Packets = BTreeMap<u32, u64>;
 
-/// What was counted at the last look.
+/// The counts of the last look.
 #[derive(Debug, Default)]
 pub(super) struct Unexplained {
     freed: Packets,
     /// `None`: the interfaces' counts could not be read yet.
     dropped: Option<Packets>,
-    /// What was freed since the look before, and is not lost so far: its interface may count it after it was freed.
+    /// Packets freed since the look before, and not lost so far: an interface may count one after it was freed.
     open: Packets,
 }
 
