@@ -21,6 +21,17 @@ pub enum Protocol {
     Sctp,
 }
 
+impl Protocol {
+    /// Its name, as it is listed.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "TCP",
+            Self::Udp => "UDP",
+            Self::Sctp => "SCTP",
+        }
+    }
+}
+
 impl From<Protocol> for CommonProtocol {
     fn from(protocol: Protocol) -> Self {
         match protocol {

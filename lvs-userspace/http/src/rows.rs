@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use lvs_api::health::AdminState;
 use lvs_api::health::{ServerHealth, ServiceHealth, State};
-use lvs_api::model::{Family, Protocol, ServiceId};
+use lvs_api::model::{Family, ServiceId};
 use lvs_api::protocol::{Server, Service};
 
 use crate::snapshot::Snapshot;
@@ -181,8 +181,7 @@ fn server_row<'a>(
 pub(crate) fn service_label(id: &ServiceId) -> String {
     match id {
         ServiceId::Address { protocol, address } => {
-            let protocol = protocol_name(*protocol);
-            format!("{protocol} {address}")
+            format!("{} {address}", protocol.name())
         }
         ServiceId::Mark {
             mark,
@@ -192,14 +191,5 @@ pub(crate) fn service_label(id: &ServiceId) -> String {
             mark,
             family: Family::Ipv6,
         } => format!("FWM {mark} IPv6"),
-    }
-}
-
-/// A protocol as it is listed.
-pub(crate) const fn protocol_name(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Tcp => "TCP",
-        Protocol::Udp => "UDP",
-        Protocol::Sctp => "SCTP",
     }
 }

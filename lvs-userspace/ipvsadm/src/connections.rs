@@ -28,9 +28,7 @@ pub fn print_title(out: &mut impl Write, engines: bool) -> io::Result<()> {
 /// Prints one connection.
 pub fn print(out: &mut impl Write, connection: &Connection, names: &mut Names) -> io::Result<()> {
     let (word, protocol) = match connection.protocol {
-        Some(Protocol::Tcp) => ("TCP", Protocol::Tcp),
-        Some(Protocol::Udp) => ("UDP", Protocol::Udp),
-        Some(Protocol::Sctp) => ("SCTP", Protocol::Sctp),
+        Some(protocol) => (protocol.name(), protocol),
         None => ("IP", Protocol::Tcp),
     };
     let expires = format!(

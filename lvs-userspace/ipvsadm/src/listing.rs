@@ -100,11 +100,7 @@ fn print_service(
 fn service_name(id: &ServiceId, names: &mut Names) -> String {
     match *id {
         ServiceId::Address { protocol, address } => {
-            let word = match protocol {
-                Protocol::Tcp => "TCP",
-                Protocol::Udp => "UDP",
-                Protocol::Sctp => "SCTP",
-            };
+            let word = protocol.name();
             let text = cut(names.text(address, protocol), address.is_ipv4());
             format!("{word:<4} {text}")
         }
@@ -210,7 +206,8 @@ fn print_server(
     }
 }
 
-const fn columns(traffic: &Traffic) -> [u64; 5] {
+/// Connections, packets and bytes, in their order of every listing.
+pub(super) const fn columns(traffic: &Traffic) -> [u64; 5] {
     let Traffic {
         connections,
         in_packets,

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use lvs_api::model::{Family, Protocol, ServiceId};
 use lvs_api::protocol::{Connection, Server, Service, Services, TotalTraffic, Traffic};
 
-use super::listing::method;
+use super::listing::{self, method};
 
 /// Ticks a second of the kernel's clock (`CONFIG_HZ` of Debian's): `ip_vs` shows times of persistence in them.
 const HZ: u32 = 250;
@@ -157,22 +157,14 @@ pub fn print_stats_per_cpu(out: &mut impl Write, total: &TotalTraffic) -> io::Re
 }
 
 fn columns(traffic: &Traffic) -> String {
-    let Traffic {
-        connections,
-        in_packets,
-        out_packets,
-        in_bytes,
-        out_bytes,
-    } = traffic;
+    let [connections, in_packets, out_packets, in_bytes, out_bytes] = listing::columns(traffic);
     format!("{connections:8X} {in_packets:8X} {out_packets:8X} {in_bytes:16X} {out_bytes:16X}")
 }
 
 /// `ip_vs_proto_name`.
 const fn protocol_name(protocol: Option<Protocol>) -> &'static str {
     match protocol {
-        Some(Protocol::Tcp) => "TCP",
-        Some(Protocol::Udp) => "UDP",
-        Some(Protocol::Sctp) => "SCTP",
+        Some(protocol) => protocol.name(),
         None => "IP",
     }
 }

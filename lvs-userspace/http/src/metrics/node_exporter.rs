@@ -9,7 +9,7 @@ use lvs_api::model::ServiceId;
 use lvs_api::protocol::{Server, Service};
 
 use super::families::Families;
-use crate::rows::{ServiceRow, protocol_name};
+use crate::rows::ServiceRow;
 
 /// Labels of a real server: all of them are always there.
 type Labels = [(&'static str, String); 6];
@@ -18,7 +18,7 @@ fn labels(service: &ServiceId, server: &Server) -> Labels {
     let (address, port, protocol, mark) = match service {
         ServiceId::Address { protocol, address } => {
             let (ip, port) = (address.ip().to_string(), address.port());
-            (ip, port, protocol_name(*protocol), String::new())
+            (ip, port, protocol.name(), String::new())
         }
         ServiceId::Mark { mark, .. } => (String::new(), 0, "FWM", format!("{mark:08X}")),
     };

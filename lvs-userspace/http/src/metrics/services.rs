@@ -6,7 +6,7 @@ use lvs_api::model::{Family, ServiceId};
 use lvs_api::protocol::Traffic;
 
 use super::families::{Families, flag};
-use crate::rows::{ServiceRow, Shown, protocol_name};
+use crate::rows::{ServiceRow, Shown};
 
 pub(super) fn encode(families: &mut Families<'_>, rows: &[ServiceRow<'_>]) -> fmt::Result {
     families.infos(
@@ -14,7 +14,7 @@ pub(super) fn encode(families: &mut Families<'_>, rows: &[ServiceRow<'_>]) -> fm
         "Name and settings of a virtual service.",
         rows.iter().filter_map(|row| {
             let protocol = match row.id {
-                ServiceId::Address { protocol, .. } => protocol_name(protocol),
+                ServiceId::Address { protocol, .. } => protocol.name(),
                 ServiceId::Mark { .. } => "FWM",
             };
             let family = match row.id.family() {
