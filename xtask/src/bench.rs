@@ -1,13 +1,13 @@
 //! `cargo xtask bench`.
 
-use std::os::unix::process::CommandExt as _;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 
+use crate::measurement;
 use crate::setup::{self, Purpose};
-use crate::shell;
 
 /// Measure the cost of the packet path.
 ///
@@ -26,20 +26,16 @@ pub(crate) struct Bench {
 impl Bench {
     pub(crate) fn execute(&self) -> Result<()> {
         setup::ensure(&[Purpose::Build, Purpose::Lab])?;
-        shell::run(shell::cargo().args([
-            "build",
-            "--release",
-            "--package",
-            "lvs-tests",
-            "--bin",
+        let json = self
+            .json
+            .iter()
+            .flat_map(|file| ["--json".into(), file.into()]);
+        let options = json.chain(self.more.iter().map(OsString::from));
+        measurement::become_program(
+            &["--package", "lvs-tests", "--bin", "bench"],
             "bench",
-        ]))?;
-        let mut command = shell::as_root(shell::target_dir().join("release/bench"))?;
-        if let Some(file) = &self.json {
-            command.arg("--json").arg(file);
-        }
-        command.args(&self.more);
-        let error = command.exec();
-        bail!("cannot start `{}`: {error}", shell::text(&command))
+            options,
+        )?;
+        Ok(())
     }
 }

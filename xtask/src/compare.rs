@@ -1,12 +1,10 @@
 //! `cargo xtask compare`.
 
-use std::os::unix::process::CommandExt as _;
-
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 
+use crate::measurement;
 use crate::setup::{self, Purpose};
-use crate::shell;
 
 /// Compare what users lose when a real server fails with HAProxy and Apache.
 ///
@@ -17,18 +15,7 @@ pub(crate) struct Compare {}
 
 pub(crate) fn execute() -> Result<()> {
     setup::ensure(&[Purpose::Build, Purpose::Lab, Purpose::HealthChecks])?;
-    shell::run(shell::cargo().args([
-        "build",
-        "--release",
-        "--package",
-        "lvsd",
-        "--package",
-        "lvsadm",
-        "--package",
-        "lvs-tests",
-        "--bins",
-    ]))?;
-    let mut command = shell::as_root(shell::target_dir().join("release/compare"))?;
-    let error = command.exec();
-    bail!("cannot start `{}`: {error}", shell::text(&command))
+    let selection = ["-p", "lvsd", "-p", "lvsadm", "-p", "lvs-tests", "--bins"];
+    measurement::become_program(&selection, "compare", [])?;
+    Ok(())
 }

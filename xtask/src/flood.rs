@@ -1,12 +1,12 @@
 //! `cargo xtask flood`.
 
-use std::os::unix::process::CommandExt as _;
+use std::ffi::OsString;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 
+use crate::measurement;
 use crate::setup::{self, Purpose};
-use crate::shell;
 
 /// Flood the connection table at full size, with honest clients beside.
 ///
@@ -25,17 +25,12 @@ pub(crate) struct Flood {
 impl Flood {
     pub(crate) fn execute(&self) -> Result<()> {
         setup::ensure(&[Purpose::Build, Purpose::Lab])?;
-        shell::run(shell::cargo().args([
-            "build",
-            "--release",
-            "--package",
-            "lvs-tests",
-            "--bin",
+        let options = self.more.iter().map(OsString::from);
+        measurement::become_program(
+            &["--package", "lvs-tests", "--bin", "flood"],
             "flood",
-        ]))?;
-        let mut command = shell::as_root(shell::target_dir().join("release/flood"))?;
-        command.args(&self.more);
-        let error = command.exec();
-        bail!("cannot start `{}`: {error}", shell::text(&command))
+            options,
+        )?;
+        Ok(())
     }
 }

@@ -13,6 +13,7 @@ mod fuzz;
 mod install;
 mod lint;
 mod manual;
+mod measurement;
 mod oracle;
 mod package;
 mod run;
