@@ -98,6 +98,24 @@ fn the_place_of_the_program_follows_what_the_device_can_do() {
     expect_answers(&lab);
 }
 
+/// Waits for a sentence in the daemon's log.
+#[track_caller]
+fn logs(lab: &Lab, sentence: &str) {
+    let said = || {
+        let log = fs::read_to_string(lab.director.log()).unwrap();
+        log.contains(sentence)
+    };
+    let said = eventually(Duration::from_secs(20), said);
+    assert!(said, "{}", lab.director.log_tail());
+}
+
+/// Waits until two connections of a service are counted, and the packet of one of them.
+#[track_caller]
+fn one_of_two_left(counted: impl Fn() -> (u64, u64)) {
+    let left = eventually(Duration::from_secs(20), || counted() == (2, 1));
+    assert!(left, "{:?}", counted());
+}
+
 /// The kernel drops them after the program is over, and tells only those who ask.
 #[test]
 fn frames_that_a_device_did_not_send_are_counted_and_told() {
@@ -113,26 +131,13 @@ fn frames_that_a_device_did_not_send_are_counted_and_told() {
     lab.stop_receiving();
     lab.client.ask((address, 80).into(), "hello").unwrap_err();
     lab.director.freeze(false).unwrap();
-    let told = || {
-        let log = fs::read_to_string(lab.director.log()).unwrap();
-        log.contains("WARN eth0 did not send")
-    };
-    assert!(
-        eventually(Duration::from_secs(20), told),
-        "{}",
-        lab.director.log_tail()
-    );
+    logs(&lab, "WARN eth0 did not send");
     becomes(&lab, "but that the kernel did not send:\n  eth0");
     expect_status(&lab, "TC sends there since, nothing is to be done");
     assert_eq!(verdict(&lab, "not-sent"), 1);
     assert_eq!(verdict(&lab, "forward-direct"), before, "what was not sent");
-    // Two connections were scheduled, one packet left.
     let counted = || in_packets(&lab, &format!("UDP  {address}:80"));
-    assert!(
-        eventually(Duration::from_secs(20), || counted() == (2, 1)),
-        "{:?}",
-        counted()
-    );
+    one_of_two_left(counted);
     // What is taken off a verdict outlives the daemon.
     lab.director.kill();
     lab.director.start().unwrap();
@@ -161,25 +166,15 @@ fn packets_that_a_queue_dropped_are_counted_and_told() {
     tc("qdisc add dev eth0 root tbf rate 1mbit burst 1600 limit 1000");
     let long = "x".repeat(1_000);
     lab.client.ask((address, 80).into(), &long).unwrap_err();
-    let told = || {
-        let log = fs::read_to_string(lab.director.log()).unwrap();
-        log.contains("WARN eth0 did not send 1 frame that TC handed it: its queueing discipline")
-    };
-    assert!(
-        eventually(Duration::from_secs(20), told),
-        "{}",
-        lab.director.log_tail()
+    logs(
+        &lab,
+        "WARN eth0 did not send 1 frame that TC handed it: its queueing discipline",
     );
     becomes(&lab, "but that the kernel did not send:\n  eth0");
     expect_status(&lab, "tc -s qdisc show dev eth0");
     assert_eq!(verdict(&lab, "not-sent"), 1);
     assert_eq!(verdict(&lab, "forward-direct"), before, "what was not sent");
-    let counted = || in_packets(&lab, &format!("UDP  {address}:80"));
-    assert!(
-        eventually(Duration::from_secs(20), || counted() == (2, 1)),
-        "{:?}",
-        counted()
-    );
+    one_of_two_left(|| in_packets(&lab, &format!("UDP  {address}:80")));
     tc("qdisc del dev eth0 root");
     expect_answers(&lab);
 }
