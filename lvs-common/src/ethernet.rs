@@ -1,8 +1,9 @@
 //! Ethernet headers with VLAN tags: parsed, and written for the next hop.
 
+use zerocopy::IntoBytes as _;
 use zerocopy::byteorder::network_endian::U16;
 
-use crate::abi::{Config, Mac};
+use crate::abi::{Config, EthernetAddresses, Mac};
 use crate::connection::Client;
 use crate::packet::Packet;
 use crate::verdict::{Reason, Verdict};
@@ -118,13 +119,12 @@ const fn is_vlan(ethertype: u16) -> bool {
     ethertype == ETHERTYPE_VLAN || ethertype == ETHERTYPE_SERVICE_VLAN
 }
 
-/// The way of a frame to its next hop.
+/// The way of a frame to its next hop. Aligned, because a BPF program copies it by words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C, align(8))]
 pub struct Egress {
-    /// Next hop's address.
-    pub destination: Mac,
-    /// Own address.
-    pub source: Mac,
+    /// Ethernet addresses of the next hop and its own.
+    pub ethernet: EthernetAddresses,
     /// VLAN tags.
     pub tags: Tags,
     /// Interface to send by.
@@ -255,8 +255,7 @@ impl From<Client> for Egress {
     #[inline(always)]
     fn from(client: Client) -> Self {
         Self {
-            destination: client.mac,
-            source: client.director,
+            ethernet: client.ethernet,
             tags: [client.vlan, UNTAGGED[1]],
             interface: client.index(),
         }
@@ -269,8 +268,7 @@ impl Egress {
     pub fn write<P: Packet>(&self, packet: &mut P, ethertype: u16) -> Option<()> {
         if P::BUFFER {
             let header: &mut Ethernet = packet.header_mut(0)?;
-            header.destination = self.destination;
-            header.source = self.source;
+            put_addresses(header, self.ethernet);
             header.ethertype = U16::new(ethertype);
             return put_tags(packet, self.tags);
         }
@@ -286,8 +284,7 @@ impl Egress {
             ETHERTYPE_SERVICE_VLAN
         };
         let header: &mut Ethernet = packet.header_mut(0)?;
-        header.destination = self.destination;
-        header.source = self.source;
+        put_addresses(header, self.ethernet);
         header.ethertype = U16::new(first);
         Some(())
     }
@@ -300,6 +297,14 @@ impl Egress {
         } else {
             Verdict::redirect(self.interface, reason)
         }
+    }
+}
+
+/// Writes both addresses of a header.
+#[inline(always)]
+pub fn put_addresses(header: &mut Ethernet, addresses: EthernetAddresses) {
+    if let Some(place) = header.as_mut_bytes().first_chunk_mut::<12>() {
+        *place = zerocopy::transmute!(addresses);
     }
 }
 

@@ -99,8 +99,10 @@ impl Family for V4 {
     const PADDING: () = ();
 
     #[inline(always)]
-    fn widen([a, b, c, d]: [u8; 4]) -> Address {
-        [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+    fn widen(address: [u8; 4]) -> Address {
+        // In double words: zeroes from the fourth byte on would lie across those of a BPF program's stack.
+        let first = u64::from(u32::from_le_bytes(address)).to_le();
+        zerocopy::transmute!([first, 0])
     }
 
     #[inline(always)]

@@ -43,6 +43,7 @@ use lvs_common::abi::{BENCH_FRAME, Bench};
 use lvs_common::checksum::Sum;
 use lvs_common::connection::table::{self, Place, Store, Ways};
 use lvs_common::connection::{Key, Kind};
+use lvs_common::ethernet::put_addresses;
 use lvs_common::family::{V4, V6};
 use lvs_common::network::Network;
 use lvs_common::packet::{Header, Packet};
@@ -169,7 +170,7 @@ where
     let server = Kernel.server(u32::from(slot.set.record(slot.way).server))?;
     let hop = Kernel.hop(server.hop)?;
     let header: &mut Ethernet = frame.header_mut(0)?;
-    (header.destination, header.source) = (hop.destination, hop.source);
+    put_addresses(header, hop.ethernet);
     Some(())
 }
 
@@ -200,8 +201,8 @@ fn run(context: &XdpContext, target: impl Fn(*mut xdp_md) -> u32) -> u32 {
     action
 }
 
-/// Writes the frame of the next flow.
-#[inline(always)]
+/// Writes the frame of the next flow. Its stack is not there any more when the director runs.
+#[inline(never)]
 fn write(frame: &mut Frame<Xdp>, plan: &mut Bench) -> Option<()> {
     // Knuth's generator; its upper bits are the random ones.
     plan.state = plan

@@ -70,6 +70,9 @@ fn rustflags(linker: &Path) -> String {
         "-Ctarget-feature=+allows-misaligned-mem-access".to_owned(),
         "-Cdebuginfo=2".to_owned(),
         "-Clink-arg=--btf".to_owned(),
+        // Copies and zeroes of a known size become loads and stores of words. Otherwise they are calls of loops, byte by
+        // byte: the verifier follows each round, and the program pays for it.
+        "-Clink-arg=--disable-expand-memcpy-in-order".to_owned(),
         format!("-Clinker={}", linker.display()),
     ]
     .join("\u{1f}")

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, anyhow};
 use aya::programs::{TestRun as _, TestRunOptions};
 use lvs_api::protocol::Service;
-use lvs_common::abi::{Hop, Mac};
+use lvs_common::abi::{EthernetAddresses, Hop, Mac};
 use lvs_common::verdict::Reason;
 use lvs_config::rules;
 use lvs_dataplane::director::{Director, NextHop};
@@ -232,8 +232,7 @@ impl Object {
 /// A next hop on the same interface; its Ethernet address ends as the server's address does.
 pub fn hop(server: IpAddr) -> Hop {
     Hop {
-        destination: mac(server),
-        source: DIRECTOR,
+        ethernet: EthernetAddresses::new(mac(server), DIRECTOR),
         vlan: 0.into(),
         mtu: 1_500,
         interface: INTERFACE,

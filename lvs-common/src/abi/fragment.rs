@@ -15,9 +15,7 @@ pub struct FragmentKey {
     /// Identification (IPv4: in the low half).
     pub identification: u32,
     /// IP protocol number.
-    pub protocol: u8,
-    /// Always zero.
-    pub reserved: [u8; 3],
+    pub protocol: u32,
 }
 
 const _: () = assert!(size_of::<FragmentKey>() == 40);

@@ -41,7 +41,7 @@ mod try_frame;
 mod upper_device;
 
 pub use self::addr_filter::{ADDR_FILTER_WORDS, addr_filter_bit};
-pub use self::address::{Address, Mac};
+pub use self::address::{Address, EthernetAddresses, Mac};
 pub use self::bench::{BENCH_FRAME, Bench};
 pub use self::clock::{TICK_NANOS, TICK_SHIFT, age, seconds, ticks};
 pub use self::config::{Config, Crowd, OWN_ADDRESSES};

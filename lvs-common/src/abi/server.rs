@@ -3,7 +3,7 @@
 use zerocopy::byteorder::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::address::{Address, Mac};
+use super::address::{Address, EthernetAddresses};
 
 /// A real server's identity and where to send its packets. The index stays taken while connections
 /// refer to it, also after the operator deleted the server.
@@ -45,10 +45,8 @@ impl Server {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Hop {
-    /// Ethernet addresses, destination first, as in a frame.
-    pub destination: Mac,
-    /// See `destination`.
-    pub source: Mac,
+    /// Ethernet addresses of frames to it.
+    pub ethernet: EthernetAddresses,
     /// VLAN tag (network order: priority and id), 0: untagged.
     pub vlan: U16,
     /// Largest IP packet that fits, in bytes.

@@ -3,7 +3,7 @@
 use zerocopy::byteorder::network_endian::U16;
 
 use super::key::Key;
-use crate::abi::{Mac, Method};
+use crate::abi::{EthernetAddresses, Method};
 use crate::family::{Family, V4, V6};
 
 /// The server of a connection, and the service that scheduled it.
@@ -65,10 +65,8 @@ pub struct Client {
     /// The lower half of [`crate::abi::Config::route_generation`] at the time: with another one now, the way
     /// is looked up again.
     pub generation: u16,
-    /// The client's, or its router's, address.
-    pub mac: Mac,
-    /// The address of the interface by which packets leave.
-    pub director: Mac,
+    /// Ethernet addresses of frames to the client, or to the router on the way.
+    pub ethernet: EthernetAddresses,
     /// The interface by which packets leave; 0: no way is known. [`Client::BY_TC`] may be added. Of a connection
     /// without replies that pass the director, the one by which its first packet came.
     pub interface: u32,

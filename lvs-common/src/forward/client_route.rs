@@ -8,7 +8,7 @@
 use super::stage::Stage;
 use super::upper_device::device;
 use super::work::Work;
-use crate::abi::{Config, HostAddress, Interface, Method};
+use crate::abi::{Config, EthernetAddresses, HostAddress, Interface, Method};
 use crate::connection::table::{self, Store, Ways};
 use crate::connection::{Client, Key};
 use crate::ethernet::Egress;
@@ -100,8 +100,7 @@ pub(super) fn way<T: Tables>(tables: T, lookup: &Lookup, answer: u32, generation
     Client {
         vlan,
         generation: generation as u16,
-        mac: lookup.neighbour,
-        director: lookup.own,
+        ethernet: EthernetAddresses::new(lookup.neighbour, lookup.own),
         interface: if known { interface } else { 0 },
     }
 }
@@ -162,8 +161,7 @@ pub(super) const fn came_by(interface: u32, generation: u32) -> Client {
     Client {
         vlan: crate::ethernet::UNTAGGED[0],
         generation: generation as u16,
-        mac: [0; 6],
-        director: [0; 6],
+        ethernet: EthernetAddresses::NONE,
         interface,
     }
 }

@@ -2,6 +2,7 @@
 
 use super::transmit::send;
 use super::work::Work;
+use crate::abi::EthernetAddresses;
 use crate::connection::{Key, Kind};
 use crate::ethernet::{Egress, UNTAGGED};
 use crate::network::Network;
@@ -38,8 +39,7 @@ pub(super) fn probe_answer<F: Network, P: Packet, T: Tables>(
     };
     let ethernet = &work.forward.ethernet;
     let egress = Egress {
-        destination: route.probe_mac,
-        source: ethernet.destination,
+        ethernet: EthernetAddresses::new(route.probe_mac, ethernet.destination),
         tags: UNTAGGED,
         interface: route.probe_interface,
     };

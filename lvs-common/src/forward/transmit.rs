@@ -18,8 +18,7 @@ pub(super) fn egress<P: Packet>(hop: &Hop) -> Egress {
         (hop.interface, [hop.vlan, UNTAGGED[1]])
     };
     Egress {
-        destination: hop.destination,
-        source: hop.source,
+        ethernet: hop.ethernet,
         tags,
         interface,
     }

@@ -73,8 +73,7 @@ impl<F: Family> Datagram<F> {
             source: F::widen(self.source),
             destination: F::widen(self.destination),
             identification: self.identification,
-            protocol: self.protocol,
-            reserved: [0; 3],
+            protocol: u32::from(self.protocol),
         }
     }
 

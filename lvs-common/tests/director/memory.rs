@@ -6,10 +6,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 
 use lvs_common::abi::{
-    ADDR_FILTER_WORDS, Config, Filter, FilterNode, FragmentKey, Hop, HostAddress, Interface,
-    LocalFlow, LocalKey, Locality, LocalityKey, MarkRule, Marked, Member, Method, Pick, Plan,
-    ProbeKey, ProbeRoute, Refused, Server, ServiceKey, SourcePool, Stats, TreeNode, TreeShape,
-    UpperKey, WAYS, addr_filter_bit, ticks,
+    ADDR_FILTER_WORDS, Config, EthernetAddresses, Filter, FilterNode, FragmentKey, Hop,
+    HostAddress, Interface, LocalFlow, LocalKey, Locality, LocalityKey, MarkRule, Marked, Member,
+    Method, Pick, Plan, ProbeKey, ProbeRoute, Refused, Server, ServiceKey, SourcePool, Stats,
+    TreeNode, TreeShape, UpperKey, WAYS, addr_filter_bit, ticks,
 };
 use lvs_common::connection::table::Ways;
 use lvs_common::connection::{Client, EntryId, Kind, Ports, Protocol};
@@ -162,8 +162,7 @@ impl Director {
 
     pub(crate) fn with_sets(sets: u32) -> Self {
         let hop = Hop {
-            destination: SERVER,
-            source: DIRECTOR,
+            ethernet: EthernetAddresses::new(SERVER, DIRECTOR),
             vlan: 0.into(),
             mtu: 1500,
             interface: INTERFACE,

@@ -1,6 +1,6 @@
 //! Working memory full of what an earlier packet left.
 
-use lvs_common::abi::Method;
+use lvs_common::abi::{EthernetAddresses, Method};
 use lvs_common::connection::table::{Inserted, New, Survey};
 use lvs_common::connection::{Client, Key, Protocol, Record, Signal, Tag};
 use lvs_common::ethernet::{Egress, EthernetHeader};
@@ -41,8 +41,7 @@ fn work<F: Family>() -> Work<F> {
     let client = Client {
         vlan: 0xeee.into(),
         generation: 0,
-        mac: [0xee; 6],
-        director: [0xee; 6],
+        ethernet: EthernetAddresses::new([0xee; 6], [0xee; 6]),
         interface: 0xee,
     };
     let datagram = Datagram {
@@ -119,8 +118,7 @@ fn work<F: Family>() -> Work<F> {
             state: 0xe,
         },
         client: Egress {
-            destination: [0xee; 6],
-            source: [0xee; 6],
+            ethernet: EthernetAddresses::new([0xee; 6], [0xee; 6]),
             tags: [0xeee.into(); 2],
             interface: 0xee,
         },

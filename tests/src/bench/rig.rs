@@ -15,7 +15,7 @@ use lvs_api::model::{
     Method, Protocol, ServerId, ServerSettings, ServiceId, ServiceSettings, Tunnel,
 };
 use lvs_api::protocol::Edit;
-use lvs_common::abi::{self, Config, Hop, Interface};
+use lvs_common::abi::{self, Config, EthernetAddresses, Hop, Interface};
 use lvs_common::connection::Entry;
 use lvs_common::family::Family;
 use lvs_common::verdict::Reason;
@@ -414,8 +414,7 @@ fn configure(director: &mut Director, case: &Case, interface: u32) -> Result<()>
         filter: None,
     };
     let mut hop = Hop::new_zeroed();
-    hop.destination = [2, 0, 0, 0, 0, 3];
-    hop.source = DIRECTOR;
+    hop.ethernet = EthernetAddresses::new([2, 0, 0, 0, 0, 3], DIRECTOR);
     hop.mtu = MTU;
     hop.interface = interface;
     hop.device = interface;

@@ -4,7 +4,7 @@ use super::packet::PlainPacket;
 use crate::abi::{Hop, Method, Server};
 use crate::checksum::{Sum, SumChange, update_udp};
 use crate::connection::{Ports, Protocol};
-use crate::ethernet::{ETHERNET, Egress, Tags, replace_tag};
+use crate::ethernet::{ETHERNET, Egress, Tags, put_addresses, replace_tag};
 use crate::forward::context::Rewrite;
 use crate::forward::source_translation::TranslatedSource;
 use crate::forward::transmit::{egress, note_decrement};
@@ -224,8 +224,7 @@ pub(super) fn transmit<'a, F: Network>(
     (addresses, ports, translated): (Sum, Sum, bool),
 ) -> Departure<'a> {
     F::decrement_ttl(&mut headers.internet);
-    headers.ethernet.destination = egress.destination;
-    headers.ethernet.source = egress.source;
+    put_addresses(&mut headers.ethernet, egress.ethernet);
     let verdict = if egress.interface == packet.interface {
         Verdict::transmit(reason)
     } else {

@@ -330,8 +330,6 @@ fn describe(hop: &Hop) -> String {
         .ok()
         .and_then(|name| name.into_string().ok())
         .unwrap_or_else(|| format!("interface {}", hop.interface));
-    format!(
-        "{name} {}",
-        hop.destination.map(|byte| format!("{byte:02x}")).join(":")
-    )
+    let mac = hop.ethernet.destination();
+    format!("{name} {}", mac.map(|byte| format!("{byte:02x}")).join(":"))
 }

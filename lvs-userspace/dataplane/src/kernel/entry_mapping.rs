@@ -267,9 +267,10 @@ impl<F: Family> EntryMapping<F> {
     /// Ethernet address that replies to a client go to; zero where none do.
     pub fn client_mac(&self, way: u32) -> Mac {
         const {
-            assert!(offset_of!(Client, mac) == 4);
+            assert!(offset_of!(Client, ethernet) == 4);
         }
-        let mac = offset_of!(Entry<F>, client) + offset_of!(Client, mac);
+        // The destination is the first of the two addresses.
+        let mac = offset_of!(Entry<F>, client) + offset_of!(Client, ethernet);
         let word = |at| self.load(way, at).unwrap_or(0).to_ne_bytes();
         let mut bytes = [0; 6];
         let words = [word(mac), word(mac + 4)];

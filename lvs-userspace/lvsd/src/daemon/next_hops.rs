@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lvs_common::abi::Hop;
+use lvs_common::abi::{EthernetAddresses, Hop};
 use lvs_dataplane::director::NextHop;
 use lvs_dataplane::neighbour::{Change, Neighbours, Resolution};
 use parking_lot::Mutex;
@@ -91,8 +91,7 @@ fn next_hop(resolution: Resolution) -> NextHop {
     NextHop::Via {
         text: format!("{} {mac}{vlan}", hop.interface_name),
         hop: Hop {
-            destination: hop.destination,
-            source: hop.source,
+            ethernet: EthernetAddresses::new(hop.destination, hop.source),
             vlan: hop.vlan.into(),
             mtu: hop.mtu,
             interface: hop.interface,
