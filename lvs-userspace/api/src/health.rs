@@ -278,4 +278,18 @@ impl Event {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         since.unwrap_or_default().as_secs_f64()
     }
+
+    /// An event of the director itself that happens now.
+    pub fn of_director(event: &str, subject: Option<&str>, reason: &str, text: String) -> Self {
+        Self {
+            time: Self::now(),
+            service: None,
+            server: None,
+            subject: subject.map(str::to_owned),
+            event: event.to_owned(),
+            reason: reason.to_owned(),
+            text,
+            weight: None,
+        }
+    }
 }

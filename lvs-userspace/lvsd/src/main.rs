@@ -2,6 +2,7 @@
 
 mod agreement;
 mod arguments;
+mod config_file;
 mod control;
 mod daemon;
 mod discovery;
@@ -24,7 +25,8 @@ use lvs_process::user::User;
 use lvs_replication::ipvs::{RefreshOptions, SyncOptions};
 
 use self::arguments::Arguments;
-use crate::daemon::{File, PeerSettings, Settings};
+use crate::config_file::File;
+use crate::daemon::{PeerSettings, Settings};
 use crate::lifecycle::{Command, Detached, Instance, Next, PidFile};
 use crate::logging::queue::{self, Stderr};
 use crate::logging::{Log, journal};
@@ -388,7 +390,7 @@ impl lifecycle::Daemon for Daemon<'_> {
     type File = File;
 
     fn read(&self, path: &Path) -> Result<File, String> {
-        daemon::read_file(path, self.arguments.check_user.as_deref())
+        config_file::read(path, self.arguments.check_user.as_deref())
             .map_err(|error| error.to_string())
     }
 

@@ -50,7 +50,7 @@ struct Theirs {
 
 impl Agreement {
     /// Sets what this director has now: what its tables are wanted to hold, and the services that are checked.
-    pub(super) fn refresh(
+    pub(crate) fn refresh(
         &self,
         tables: Configuration,
         checked: Vec<ConfiguredService>,
@@ -70,7 +70,7 @@ impl Agreement {
     }
 
     /// Lines of this director, as they were last set.
-    pub(super) fn own(&self) -> Arc<OwnLines> {
+    pub(crate) fn own(&self) -> Arc<OwnLines> {
         Arc::clone(&self.0.lock().own)
     }
 
@@ -80,7 +80,7 @@ impl Agreement {
     }
 
     /// What a peer is sent: it is `not_taken` of whose connections are not here.
-    pub(super) fn summary(&self, to: Instance, not_taken: u64) -> Summary {
+    pub(crate) fn summary(&self, to: Instance, not_taken: u64) -> Summary {
         let known = self.0.lock();
         let of = |wanted| {
             let all = known.checked.iter().filter(move |it| it.reach == wanted);
@@ -101,7 +101,7 @@ impl Agreement {
     }
 
     /// Notes what a peer sent.
-    pub(super) fn received(&self, from: Instance, part: Part, now: Instant) {
+    pub(crate) fn received(&self, from: Instance, part: Part, now: Instant) {
         let mut known = self.0.lock();
         let theirs = known.theirs.entry(from).or_default();
         match part {
@@ -126,7 +126,7 @@ impl Agreement {
     }
 
     /// Forgets a peer: its session ended.
-    pub(super) fn left(&self, peer: Instance, now: Instant) {
+    pub(crate) fn left(&self, peer: Instance, now: Instant) {
         let mut known = self.0.lock();
         known.theirs.remove(&peer);
         known.follow_reach(now);

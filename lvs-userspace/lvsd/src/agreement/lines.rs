@@ -17,14 +17,14 @@ use sha2::{Digest as _, Sha256};
 
 /// Sorted lines, and their digest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct OwnLines {
-    pub(super) lines: BTreeSet<String>,
-    pub(super) digest: String,
+pub(crate) struct OwnLines {
+    pub(crate) lines: BTreeSet<String>,
+    pub(crate) digest: String,
 }
 
 impl OwnLines {
     /// Of what the tables are wanted to hold, and the services that are checked.
-    pub(super) fn new(tables: &Configuration, checked: &[ConfiguredService]) -> Self {
+    pub(crate) fn new(tables: &Configuration, checked: &[ConfiguredService]) -> Self {
         let mut names = Names::new(true);
         let mut lines = BTreeSet::new();
         let by_id: HashMap<_, _> = checked

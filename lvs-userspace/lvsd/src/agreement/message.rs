@@ -11,37 +11,37 @@ const PARTS: usize = 40;
 /// A message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Part {
+pub(crate) enum Part {
     Summary(Summary),
     Lines(Listing),
 }
 
 /// Everything in short; sent whenever it changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Summary {
+pub(crate) struct Summary {
     /// Of the sender's lines.
-    pub(super) digest: String,
+    pub(crate) digest: String,
     /// Connections of the receiver that the sender lacks.
-    pub(super) not_taken: u64,
+    pub(crate) not_taken: u64,
     /// Services of which the sender reaches no real server.
-    pub(super) unreached: Vec<ServiceId>,
+    pub(crate) unreached: Vec<ServiceId>,
     /// Of the receiver's, those of which the sender reaches one.
-    pub(super) reached: Vec<ServiceId>,
+    pub(crate) reached: Vec<ServiceId>,
 }
 
 /// A part of the sender's lines, which are sorted; sent to one who has others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Listing {
-    pub(super) digest: String,
+pub(crate) struct Listing {
+    pub(crate) digest: String,
     /// It is the first part.
-    pub(super) first: bool,
-    pub(super) lines: Vec<String>,
+    pub(crate) first: bool,
+    pub(crate) lines: Vec<String>,
     /// It is the last part, and nothing was left out.
-    pub(super) complete: bool,
+    pub(crate) complete: bool,
 }
 
 /// Sorted lines as parts that fit into messages. Of very many the last are left out.
-pub(super) fn parts<'a>(digest: &str, lines: impl Iterator<Item = &'a String>) -> Vec<Listing> {
+pub(crate) fn parts<'a>(digest: &str, lines: impl Iterator<Item = &'a String>) -> Vec<Listing> {
     let part = |first| Listing {
         digest: digest.to_owned(),
         first,

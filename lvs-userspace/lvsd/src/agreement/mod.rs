@@ -2,15 +2,11 @@
 //! has their virtual services and real servers, too.
 //!
 //! [`lines`] renders the configuration as lines, which is what is compared; [`message`] is what directors send each
-//! other of it; [`known`] is what is known of the peers, and what follows from it; [`exchange`] is the task that sends
-//! and receives; [`consent`] answers for a handover.
+//! other of it; [`known`] is what is known of the peers, and what follows from it.
 
-mod consent;
-mod exchange;
 mod known;
 mod lines;
 mod message;
 
-pub(crate) use self::consent::OwnConsent;
-pub(crate) use self::exchange::{exchange, refresh};
 pub(crate) use self::known::Agreement;
+pub(crate) use self::message::{Part, Summary, parts};

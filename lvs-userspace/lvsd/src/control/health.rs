@@ -17,7 +17,6 @@ use tracing::{info, warn};
 
 use super::answer::{JsonBody, done, off_runtime, parsed, refused, streamed};
 use super::state::Control;
-use crate::daemon;
 
 /// Lines queued for one client that reads slowly.
 const QUEUED: usize = 16;
@@ -174,7 +173,7 @@ pub(super) fn follow_events(control: &Control) -> mpsc::Receiver<Arc<Event>> {
                     warn!("a client reads too slowly and misses {missed} events");
                     let text = format!("{missed} events before this one were not read in time");
                     let reason = "the reader is too slow";
-                    Arc::new(daemon::event("events-missed", None, reason, text))
+                    Arc::new(Event::of_director("events-missed", None, reason, text))
                 }
             };
             if sender.send(event).await.is_err() {

@@ -5,6 +5,7 @@
 
 mod answer;
 mod clients;
+mod consent;
 mod daemon;
 mod filters;
 mod health;
@@ -16,6 +17,7 @@ mod state;
 mod tables;
 mod web;
 
+pub(crate) use self::consent::{OwnConsent, refresh_agreement};
 pub(crate) use self::server::serve;
 pub(crate) use self::socket::Socket;
 pub(crate) use self::state::{Control, Reload};

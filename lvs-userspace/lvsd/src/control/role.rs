@@ -6,18 +6,18 @@ use std::time::{Duration, Instant};
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
+use lvs_api::health::Event;
 use lvs_api::protocol::{Refusal, RefusalKind};
 use lvs_api::role::{Handover, RoleChange, RoleStatus, SteppedDown};
 use lvs_failover::role::{command, handover, stop};
 
 use super::answer::{JsonBody, done, parsed, refused};
+use super::consent::{OwnConsent, refresh_agreement};
 use super::state::Control;
-use crate::agreement::{OwnConsent, refresh};
-use crate::daemon::event;
 
 /// `GET /v1/role`.
 pub(super) async fn status(State(control): State<Arc<Control>>) -> Json<RoleStatus> {
-    refresh(&control).await;
+    refresh_agreement(&control).await;
     Json(RoleStatus {
         reach: control.agreement().reach(Instant::now()),
         ..control.roles().status()
@@ -60,11 +60,11 @@ pub(super) async fn hand_over(
         control.publish(Arc::new(match &outcome {
             Ok(()) => {
                 let text = "the role is handed over to the peer".to_owned();
-                event("handover-done", None, "by order of the operator", text)
+                Event::of_director("handover-done", None, "by order of the operator", text)
             }
             Err(error) => {
                 let text = format!("the role is not handed over: {error}");
-                event("handover-failed", None, &error.to_string(), text)
+                Event::of_director("handover-failed", None, &error.to_string(), text)
             }
         }));
         outcome

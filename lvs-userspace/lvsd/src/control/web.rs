@@ -10,10 +10,10 @@ use lvs_http::{ConfigStatus, Http, Pending, Snapshot, Source};
 use tokio::sync::mpsc;
 use tracing::error;
 
+use super::consent::refresh_agreement;
 use super::health::{checked, follow_events};
 use super::state::Control;
 use super::{server, tables};
-use crate::agreement::refresh;
 
 /// Answers requests until `stop` returns.
 pub(crate) async fn serve_http(
@@ -35,7 +35,7 @@ impl Source for Live {
     fn snapshot(&self) -> Pending<'_, Option<Snapshot>> {
         Box::pin(async {
             let control = &self.0;
-            refresh(control).await;
+            refresh_agreement(control).await;
             let health = checked(control).await;
             let control = Arc::clone(control);
             let taken = tokio::task::spawn_blocking(move || {

@@ -16,13 +16,12 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use super::file::{Error as FileError, File, Sources, read_all};
 use super::file_changes::FileActions;
 use super::health_checks::HealthChecks;
 use super::interfaces::{self, Interfaces};
 use super::settings::Settings;
-use super::watched::Watched;
 use super::{check_user, marks, rules};
+use crate::config_file::{self, File, Sources, Watched, read_all};
 use crate::control::{Control, Reload};
 use crate::discovery::{Discovery, by_hand};
 use crate::logging::{Log, error_lines};
@@ -31,7 +30,7 @@ use crate::logging::{Log, error_lines};
 const READING: Duration = Duration::from_secs(30);
 
 /// A configuration that is being read off the runtime's threads: a file may lie on a server that does not answer.
-type Reading = JoinHandle<Result<(File, Vec<Watched>, Sources), FileError>>;
+type Reading = JoinHandle<Result<(File, Vec<Watched>, Sources), config_file::Error>>;
 
 /// The configuration in effect.
 pub(super) struct ActiveConfig {
@@ -180,7 +179,7 @@ impl ActiveConfig {
                 let control = Arc::clone(&self.control);
                 tokio::task::spawn_blocking(move || rules::apply(&control, &configuration)).await?
             }
-            _ => Err(FileError::OtherKind(path).into()),
+            _ => Err(config_file::Error::OtherKind(path).into()),
         }
     }
 

@@ -6,7 +6,7 @@ use lvs_process::privileges;
 use lvs_process::user::User;
 use nix::unistd::Uid;
 
-use super::file::File;
+use crate::config_file::File;
 
 /// The user unless `--check-user` names one.
 const DEFAULT: &str = "nobody";

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::error;
 
-use super::watched::{PERIOD, Watched};
+use crate::config_file::{PERIOD, Watched};
 
 /// Sends the path of a file in use each time it has changed.
 pub(super) fn watch(mut in_use: watch::Receiver<Vec<Watched>>) -> mpsc::Receiver<PathBuf> {

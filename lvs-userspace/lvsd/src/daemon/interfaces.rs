@@ -16,9 +16,9 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
-use super::file::File;
 use super::settings::Settings;
 use super::stop::ended;
+use crate::config_file::File;
 use crate::control::Control;
 
 /// Interval at which services without a known interface are looked for.

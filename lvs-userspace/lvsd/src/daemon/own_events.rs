@@ -156,13 +156,18 @@ impl Observed {
         let mut events = Vec::new();
         if self.role != later.role {
             let text = format!("the director is {}", later.role);
-            events.push(event(later.role.name(), None, "its role changed", text));
+            events.push(Event::of_director(
+                later.role.name(),
+                None,
+                "its role changed",
+                text,
+            ));
         }
         self.peer_changes(later, &mut events);
         for (address, other) in &later.conflicts {
             if self.conflicts.get(address) != Some(other) {
                 let text = format!("another host holds {address}, too: {other}");
-                events.push(event(
+                events.push(Event::of_director(
                     "address-conflict",
                     Some(address),
                     &text,
@@ -176,7 +181,7 @@ impl Observed {
             .filter(|a| !later.conflicts.contains_key(*a))
         {
             let text = format!("no other host holds {address} any more");
-            events.push(event(
+            events.push(Event::of_director(
                 "address-conflict-over",
                 Some(address),
                 &text,
@@ -187,7 +192,7 @@ impl Observed {
             let known = self.modes.get(name);
             if known.is_none_or(|(known, _)| known != mode) {
                 let text = format!("the program runs on {name} in the mode {mode}");
-                events.push(event("interface-mode", Some(name), why, text));
+                events.push(Event::of_director("interface-mode", Some(name), why, text));
             }
         }
         for name in self
@@ -196,7 +201,7 @@ impl Observed {
             .filter(|name| !later.modes.contains_key(*name))
         {
             let text = format!("the program does not run on {name} any more");
-            events.push(event(
+            events.push(Event::of_director(
                 "interface-mode",
                 Some(name),
                 "the interface is gone",
@@ -211,7 +216,7 @@ impl Observed {
                     ("link-down", "down")
                 };
                 let text = format!("the link of {name} is {state}");
-                events.push(event(kind, Some(name), &text, text.clone()));
+                events.push(Event::of_director(kind, Some(name), &text, text.clone()));
             }
         }
         repeated.retain(|_, last| now.saturating_duration_since(*last) < REST);
@@ -231,7 +236,12 @@ impl Observed {
                     "the session with {address} is refused: {}",
                     count.explanation
                 );
-                events.push(event("peer-refused", Some(address), name, text));
+                events.push(Event::of_director(
+                    "peer-refused",
+                    Some(address),
+                    name,
+                    text,
+                ));
             }
         }
         for (key, count) in &later.lost {
@@ -242,7 +252,7 @@ impl Observed {
                     "{name} did not send {} {noun}: {error}. {}",
                     count.number, count.explanation
                 );
-                events.push(event(
+                events.push(Event::of_director(
                     "frames-lost",
                     Some(name),
                     error,
@@ -258,22 +268,37 @@ impl Observed {
             let known = self.peers.get(address);
             if peer.connected && !known.is_some_and(|known| known.connected) {
                 let text = format!("the peer {address} is connected");
-                events.push(event("peer-connected", Some(address), &text, text.clone()));
+                events.push(Event::of_director(
+                    "peer-connected",
+                    Some(address),
+                    &text,
+                    text.clone(),
+                ));
             }
             if !peer.connected && known.is_some_and(|known| known.connected) {
                 let why = peer.problem.as_deref().unwrap_or("the session ended");
                 let text = format!("the peer {address} is lost: {why}");
-                events.push(event("peer-lost", Some(address), why, text));
+                events.push(Event::of_director("peer-lost", Some(address), why, text));
             }
             let differed = known.is_some_and(|known| !known.differences.is_empty());
             if !peer.differences.is_empty() && !differed {
                 let why = peer.differences.join("; ");
                 let text = format!("the peer {address} differs: {why}");
-                events.push(event("peer-differs", Some(address), &why, text));
+                events.push(Event::of_director(
+                    "peer-differs",
+                    Some(address),
+                    &why,
+                    text,
+                ));
             }
             if peer.differences.is_empty() && differed && peer.connected {
                 let text = format!("the peer {address} does not differ any more");
-                events.push(event("peer-agrees", Some(address), &text, text.clone()));
+                events.push(Event::of_director(
+                    "peer-agrees",
+                    Some(address),
+                    &text,
+                    text.clone(),
+                ));
             }
         }
         let gone = self
@@ -282,22 +307,13 @@ impl Observed {
             .filter(|(address, _)| !later.peers.contains_key(*address));
         for (address, _) in gone.filter(|(_, peer)| peer.connected) {
             let text = format!("the peer {address} is lost: it is gone");
-            events.push(event("peer-lost", Some(address), "it is gone", text));
+            events.push(Event::of_director(
+                "peer-lost",
+                Some(address),
+                "it is gone",
+                text,
+            ));
         }
-    }
-}
-
-/// An event now.
-pub(crate) fn event(kind: &str, subject: Option<&str>, reason: &str, text: String) -> Event {
-    Event {
-        time: Event::now(),
-        service: None,
-        server: None,
-        subject: subject.map(str::to_owned),
-        event: kind.to_owned(),
-        reason: reason.to_owned(),
-        text,
-        weight: None,
     }
 }
 

@@ -8,9 +8,8 @@ use anyhow::{Context as _, Result};
 use lvs_failover::role::handover;
 use lvs_replication::peer::{Key, KeyError, Options, Peers};
 
-use super::peer_health;
-use crate::agreement::{OwnConsent, exchange};
-use crate::control::Control;
+use super::{peer_agreement, peer_health};
+use crate::control::{Control, OwnConsent};
 
 /// The peers, as the command line names them.
 #[derive(Clone, Debug)]
@@ -52,7 +51,7 @@ pub(super) async fn start(control: &Arc<Control>, options: Options) -> Result<()
         OwnConsent(Arc::clone(control)),
         takeovers,
     ));
-    tokio::spawn(exchange(Arc::clone(control), agreements));
+    tokio::spawn(peer_agreement::exchange(Arc::clone(control), agreements));
     tokio::spawn(peer_health::exchange(Arc::clone(control), health));
     Ok(())
 }

@@ -18,8 +18,7 @@ use super::health_checks::HealthChecks;
 use super::settings::Settings;
 use super::start::Started;
 use super::{file_changes, next_hops, peers, stop, systemd, tasks};
-use crate::agreement::OwnConsent;
-use crate::control::{self, Control, Socket};
+use crate::control::{self, Control, OwnConsent, Socket};
 
 /// Longest wait at the end for a client that keeps its connection open.
 const OPEN_CONNECTIONS: Duration = Duration::from_secs(2);

@@ -19,12 +19,11 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-use super::file::{File, read_all};
 use super::interfaces::{self, Interfaces};
 use super::peers::PeerSettings;
 use super::settings::Settings;
-use super::watched::Watched;
 use super::{check_user, marks, open_files, rules};
+use crate::config_file::{File, Watched, read_all};
 use crate::control::{Control, Reload, Socket};
 use crate::discovery::Discovery;
 use crate::logging::queue;

@@ -21,7 +21,6 @@ use tokio::time::MissedTickBehavior;
 use tracing::{debug, error, warn};
 
 use super::interfaces::Interfaces;
-use super::own_events::event;
 use super::silent::SilentServers;
 use super::{
     client_routes, devices, early_fragments, fill, interfaces, next_hops, own_events, sources,
@@ -171,7 +170,7 @@ fn silent_servers() -> impl FnMut(&Control) + Send + 'static {
             let event = Event {
                 service: Some(service),
                 server: Some(server.0),
-                ..event(
+                ..Event::of_director(
                     "unanswered",
                     None,
                     "clients' SYNs are not answered",

@@ -20,7 +20,7 @@ use tracing::{info, warn};
 
 use self::client::Answer;
 use self::names::Names;
-use crate::daemon::{FileError, Sources};
+use crate::config_file::{self, Sources};
 
 /// Answers of name servers.
 type Answers = Vec<(Query, Answer)>;
@@ -85,12 +85,15 @@ impl Discovery {
     }
 
     /// The configuration.
-    pub(crate) fn build(&self) -> Result<model::Configuration, FileError> {
+    pub(crate) fn build(&self) -> Result<model::Configuration, config_file::Error> {
         self.build_with(&self.by_hand)
     }
 
     /// The same with these servers added by hand.
-    pub(crate) fn build_with(&self, by_hand: &[ByHand]) -> Result<model::Configuration, FileError> {
+    pub(crate) fn build_with(
+        &self,
+        by_hand: &[ByHand],
+    ) -> Result<model::Configuration, config_file::Error> {
         self.sources.build(&Additions {
             found: self.names.found(),
             by_hand: by_hand.to_vec(),

@@ -65,7 +65,7 @@ pub(crate) fn read(path: &Path, check_user: Option<&str>) -> Result<File, Error>
 /// ldirectord runs a process for each such file. Here one daemon has the data path, and a service lies in
 /// the tables once: so one daemon serves all files. It is started, stopped and reloaded with the first file,
 /// and follows the globals of that file.
-pub(super) fn read_all(
+pub(crate) fn read_all(
     path: &Path,
     check_user: Option<&str>,
 ) -> Result<(File, Vec<Watched>, Sources), Error> {

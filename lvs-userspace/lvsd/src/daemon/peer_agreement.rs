@@ -1,4 +1,4 @@
-//! The task that tells the peers what this director has, and hears what they have.
+//! The task that sends the peers what this director has, and receives what they have, to compare both.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tracing::{info, warn};
 
-use super::message::{Part, Summary, parts};
-use crate::control::Control;
+use crate::agreement::{Part, Summary, parts};
+use crate::control::{Control, refresh_agreement};
 
 /// Interval at which this director's configuration is looked at.
 const LOOK: Duration = Duration::from_millis(500);
@@ -30,7 +30,7 @@ struct Exchange {
 }
 
 /// Compares this director with its peers until the sessions with them end.
-pub(crate) async fn exchange(control: Arc<Control>, mut events: broadcast::Receiver<Event>) {
+pub(super) async fn exchange(control: Arc<Control>, mut events: broadcast::Receiver<Event>) {
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut exchange = Exchange::default();
@@ -60,20 +60,6 @@ pub(crate) async fn exchange(control: Arc<Control>, mut events: broadcast::Recei
     }
 }
 
-/// Sets what this director has now.
-pub(crate) async fn refresh(control: &Arc<Control>) {
-    let checked = match control.controller() {
-        Some(controller) => controller.configured().await,
-        None => Vec::new(),
-    };
-    let director = Arc::clone(control);
-    let read = tokio::task::spawn_blocking(move || director.director().configuration());
-    // A director that cannot be read has panicked: there is nothing to compare.
-    if let Ok(tables) = read.await {
-        control.agreement().refresh(tables, checked, Instant::now());
-    }
-}
-
 fn receive(control: &Control, from: Instance, value: Value) {
     match serde_json::from_value::<Part>(value) {
         Ok(part) => control.agreement().received(from, part, Instant::now()),
@@ -95,7 +81,7 @@ fn send(peers: &Peers, to: Instance, part: Part) -> bool {
 impl Exchange {
     async fn look(&mut self, control: &Arc<Control>) {
         let Some(peers) = control.peers() else { return };
-        refresh(control).await;
+        refresh_agreement(control).await;
         for (peer, _) in peers.connected() {
             let summary = control.agreement().summary(peer, peers.not_taken(peer));
             let last = self.sent.get(&peer);
