@@ -5,10 +5,13 @@ function eventLine(event) {
   const line = element("li");
   const time = element("time", "faint", clock(event.time));
   time.dateTime = new Date(event.time * 1000).toISOString();
-  const bad = ["down", "quorum-lost", "fallback-on", "empty", "unanswered", "table-filling", "peer-lost", "peer-refused", "peer-differs", "address-conflict", "frames-lost", "handover-failed", "link-down"];
-  const kind = bad.includes(event.event) ? "down" : ["drain", "maint"].includes(event.event) ? event.event : ["up", "ready", "quorum-gained", "fallback-off", "peer-connected"].includes(event.event) ? "up" : "";
+  const bad = ["down", "quorum-lost", "fallback-on", "empty", "unanswered", "table-filling", "peer-lost",
+      "peer-refused", "peer-differs", "address-conflict", "frames-lost", "handover-failed", "link-down"];
+  const kind = bad.includes(event.event) ? "down" : ["drain", "maint"].includes(event.event) ? event.event
+      : ["up", "ready", "quorum-gained", "fallback-off", "peer-connected"].includes(event.event) ? "up" : "";
   const subject = event.server ?? event.subject ?? label(event.service);
-  line.append(time, element("span", "badge " + kind, event.event), element("span", "", [subject, event.reason].filter((it) => it).join(": ")));
+  line.append(time, element("span", "badge " + kind, event.event),
+      element("span", "", [subject, event.reason].filter((it) => it).join(": ")));
   return line;
 }
 function label(id) {

@@ -25,24 +25,35 @@ const COLUMNS = [
   { key: "name", title: "Service, server", sort: (row) => row.name || row.label || row.address },
   { key: "state", title: "State", classes: "text", sort: (row) => trouble(row) },
   { key: "age", title: "Since", classes: "narrow", show: (row) => span(row.age), sort: (row) => row.age ?? 0 },
-  { key: "last", title: "Last check", classes: "text sentence", show: (row) => row.last ?? "", sort: (row) => row.last ?? "" },
+  { key: "last", title: "Last check", classes: "text sentence", show: (row) => row.last ?? "",
+      sort: (row) => row.last ?? "" },
   { key: "weight", title: "Weight", classes: "narrow", show: weight, sort: (row) => row.weight ?? 0 },
-  { key: "open", title: "Connections", show: (row) => count(row.active + row.inactive), sort: (row) => row.active + row.inactive,
+  { key: "open", title: "Connections", show: (row) => count(row.active + row.inactive),
+      sort: (row) => row.active + row.inactive,
     hint: "Connections now: active and inactive" },
   { key: "most", title: "Most", classes: "middle narrow", show: (row) => count(row.most), sort: (row) => row.most,
     hint: "Most connections at once since lvsd began" },
-  { key: "total", title: "Total", classes: "middle narrow", show: (row) => count(row.total.connections), sort: (row) => row.total.connections },
-  { key: "rate", title: "New/s", spark: true, show: (row) => count(row.rate.connections), sort: (row) => row.rate.connections,
+  { key: "total", title: "Total", classes: "middle narrow", show: (row) => count(row.total.connections),
+      sort: (row) => row.total.connections },
+  { key: "rate", title: "New/s", spark: true, show: (row) => count(row.rate.connections),
+      sort: (row) => row.rate.connections,
     classes: "narrow", hint: "New connections per second, and those of five minutes" },
-  { key: "in", title: "In/s", classes: "narrow", show: (row) => bytes(row.rate.in_bytes), sort: (row) => row.rate.in_bytes },
-  { key: "out", title: "Out/s", classes: "narrow", show: (row) => bytes(row.rate.out_bytes), sort: (row) => row.rate.out_bytes,
+  { key: "in", title: "In/s", classes: "narrow", show: (row) => bytes(row.rate.in_bytes),
+      sort: (row) => row.rate.in_bytes },
+  { key: "out", title: "Out/s", classes: "narrow", show: (row) => bytes(row.rate.out_bytes),
+      sort: (row) => row.rate.out_bytes,
     hint: "Replies that pass the director: none with direct routing and tunnels" },
-  { key: "bytes-in", title: "In", classes: "wide narrow", show: (row) => bytes(row.total.in_bytes), sort: (row) => row.total.in_bytes },
-  { key: "bytes-out", title: "Out", classes: "wide narrow", show: (row) => bytes(row.total.out_bytes), sort: (row) => row.total.out_bytes },
-  { key: "failed", title: "Checks failed", classes: "wide narrow", show: (row) => checks(row), sort: (row) => row.checks_failed ?? 0 },
-  { key: "downs", title: "Downs", classes: "middle narrow", show: (row) => (row.times_down === undefined ? "" : String(row.times_down)),
+  { key: "bytes-in", title: "In", classes: "wide narrow", show: (row) => bytes(row.total.in_bytes),
+      sort: (row) => row.total.in_bytes },
+  { key: "bytes-out", title: "Out", classes: "wide narrow", show: (row) => bytes(row.total.out_bytes),
+      sort: (row) => row.total.out_bytes },
+  { key: "failed", title: "Checks failed", classes: "wide narrow", show: (row) => checks(row),
+      sort: (row) => row.checks_failed ?? 0 },
+  { key: "downs", title: "Downs", classes: "middle narrow",
+      show: (row) => (row.times_down === undefined ? "" : String(row.times_down)),
     sort: (row) => row.times_down ?? 0 },
-  { key: "downtime", title: "Downtime", classes: "middle narrow", show: (row) => (row.seconds_down === undefined ? "" : span(row.seconds_down)),
+  { key: "downtime", title: "Downtime", classes: "middle narrow",
+      show: (row) => (row.seconds_down === undefined ? "" : span(row.seconds_down)),
     sort: (row) => row.seconds_down ?? 0 },
 ];
 
@@ -61,20 +72,23 @@ function trouble(row) {
     const of = Object.fromEntries(row.states);
     const serving = (of.up ?? 0) + (of.unchecked ?? 0);
     const down = of.down ?? 0;
-    return (serving === 0 ? 1000 : 0) + (row.fallback || row.quorum === false ? 500 : 0) + (row.silent.length ? 100 : 0) + (down ? 50 + down : 0);
+    return (serving === 0 ? 1000 : 0) + (row.fallback || row.quorum === false ? 500 : 0)
+        + (row.silent.length ? 100 : 0) + (down ? 50 + down : 0);
   }
   return { down: 5, unknown: 4, maint: 3, drain: 2, up: row.towards ? 1 : 0, unchecked: 0 }[row.state];
 }
 
 const state = {
-  data: null, before: null, open: new Map(), sort: "state", descending: true, shown: new Map(), detail: null, order: null,
+  data: null, before: null, open: new Map(), sort: "state", descending: true, shown: new Map(), detail: null,
+      order: null,
 };
 
 function spark(node, rates) {
   const most = Math.max(1, ...rates);
   const step = 60 / 29;
   const from = 30 - rates.length;
-  const points = rates.map((rate, place) => ((from + place) * step).toFixed(1) + "," + (15 - (rate / most) * 14).toFixed(1)).join(" ");
+  const points = rates.map((rate, place) => ((from + place) * step).toFixed(1) + ","
+      + (15 - (rate / most) * 14).toFixed(1)).join(" ");
   const line = node.firstChild;
   if (line.getAttribute("points") !== points) line.setAttribute("points", points);
 }
@@ -156,7 +170,8 @@ function updateServer(made, server) {
   tag(made.tags, server.backup ? [["backup", ""]] : []);
   const badge = made.cells.get("state").firstChild;
   const turning = server.towards > 0 && TURNING[server.state];
-  const text = turning ? turning + " " + server.towards + "/" + server.needed : SIGNS[server.state] + " " + server.state;
+  const text = turning ? turning + " " + server.towards + "/" + server.needed
+      : SIGNS[server.state] + " " + server.state;
   if (badge.textContent !== text && badge.textContent !== "") {
     made.row.classList.remove("changed");
     void made.row.offsetWidth;
@@ -257,14 +272,17 @@ function director() {
   const cards = [];
   const of = Object.fromEntries(data.states);
   const all = data.states.reduce((sum, [, number]) => sum + number, 0);
-  const others = data.states.filter(([name, number]) => name !== "up" && number).map(([name, number]) => number + " " + name);
-  cards.push(card("Real servers", ((of.up ?? 0) + (of.unchecked ?? 0)) + " of " + all + " up", others.length ? [others.join(", ")] : [], of.down > 0));
+  const others = data.states.filter(([name, number]) => name !== "up" && number)
+      .map(([name, number]) => number + " " + name);
+  cards.push(card("Real servers", ((of.up ?? 0) + (of.unchecked ?? 0)) + " of " + all + " up",
+      others.length ? [others.join(", ")] : [], of.down > 0));
   // Of all services: those of the table may be filtered.
   const totals = data.totals;
   cards.push(card("Connections", count(totals.open), [count(totals.new) + " new/s, " + bytes(totals.bytes) + "/s"]));
   for (const it of data.tables) {
     const part = it.entries / it.capacity;
-    cards.push(card("Table " + it.family, (part * 100).toFixed(1) + " %", [count(it.entries) + " of " + count(it.capacity) + " entries"], part > 0.74, part));
+    cards.push(card("Table " + it.family, (part * 100).toFixed(1) + " %",
+        [count(it.entries) + " of " + count(it.capacity) + " entries"], part > 0.74, part));
   }
   for (const peer of data.peers) {
     const lines = [peer.role ? "it is " + peer.role : "", peer.problem ?? "", ...peer.differs].filter((line) => line);
@@ -273,16 +291,21 @@ function director() {
   }
   const held = data.addresses.filter((it) => it.held).length;
   if (data.addresses.length) {
-    const problems = data.addresses.map((it) => it.problem ?? (it.duplicate ? it.duplicate + " has it, too" : "")).filter((it) => it);
-    cards.push(card("Virtual addresses", held + " of " + data.addresses.length + " held", problems, problems.length > 0));
+    const problems = data.addresses
+        .map((it) => it.problem ?? (it.duplicate ? it.duplicate + " has it, too" : "")).filter((it) => it);
+    cards.push(card("Virtual addresses", held + " of " + data.addresses.length + " held", problems,
+        problems.length > 0));
   }
   const lost = data.lost.reduce((sum, it) => sum + it.frames, 0);
   cards.push(card("Interfaces", data.interfaces.map((it) => it.name + " " + it.mode).join(", ") || "none",
     lost ? [count(lost) + " frames not sent"] : [], lost > 0));
   const rate = drops();
   const dropped = data.verdicts.filter((it) => it.name.startsWith("drop-")).reduce((sum, it) => sum + it.packets, 0);
-  cards.push(card("Dropped packets", rate === null ? count(dropped) : count(rate) + "/s", rate === null ? [] : [count(dropped) + " in all"], rate > 0));
-  if (data.configured === false) cards.push(card("Configuration", "refused", ["the last file is not in effect, see the log"], true));
+  cards.push(card("Dropped packets", rate === null ? count(dropped) : count(rate) + "/s",
+      rate === null ? [] : [count(dropped) + " in all"], rate > 0));
+  if (data.configured === false) {
+    cards.push(card("Configuration", "refused", ["the last file is not in effect, see the log"], true));
+  }
   if (data.unresolved) cards.push(card("Next hops", data.unresolved + " unresolved", [], true));
   const text = cards.map((made) => made.className + made.innerText).join("\n");
   const place = $("director");
@@ -307,15 +330,18 @@ function perSecond(name, packets) {
   return Math.max(0, packets - (old ? old.packets : 0)) / (state.data.now - before.now);
 }
 function drops() {
-  const rates = state.data.verdicts.filter((it) => it.name.startsWith("drop-")).map((it) => perSecond(it.name, it.packets));
+  const rates = state.data.verdicts.filter((it) => it.name.startsWith("drop-"))
+      .map((it) => perSecond(it.name, it.packets));
   return state.before ? rates.reduce((sum, rate) => sum + (rate ?? 0), 0) : null;
 }
 function verdicts() {
-  const rows = [...state.data.verdicts].sort((a, b) => b.name.startsWith("drop-") - a.name.startsWith("drop-") || b.packets - a.packets);
+  const rows = [...state.data.verdicts].sort((a, b) => b.name.startsWith("drop-") - a.name.startsWith("drop-")
+      || b.packets - a.packets);
   $("verdicts").tBodies[0].replaceChildren(...rows.map((it) => {
     const rate = perSecond(it.name, it.packets);
     const row = element("tr", it.name.startsWith("drop-") ? "drop" : "");
-    row.append(element("td", "", it.name), element("td", "", count(it.packets)), element("td", "", rate === null ? "" : count(rate)), element("td", "", it.explanation));
+    row.append(element("td", "", it.name), element("td", "", count(it.packets)),
+        element("td", "", rate === null ? "" : count(rate)), element("td", "", it.explanation));
     return row;
   }));
 }
@@ -340,21 +366,26 @@ function showDetail() {
     $("detail-state").replaceChildren("It is not listed any more.");
     return;
   }
-  set($("detail-title"), (server.name ? server.name + " " : "") + server.address + " of " + (service.name || service.label));
+  set($("detail-title"), (server.name ? server.name + " " : "") + server.address + " of "
+      + (service.name || service.label));
   const badge = element("span", "badge " + server.state, SIGNS[server.state] + " " + server.state);
   $("detail-state").replaceChildren(badge, " ", server.age === null ? "" : "since " + span(server.age));
   const entries = [
     ["Last check", server.last || "none"],
     ["Duration", server.took_us ? (server.took_us / 1000).toFixed(1) + " ms" : ""],
-    ["Checks", server.state === "unchecked" ? "not checked" : count(server.checks_passed) + " passed, " + count(server.checks_failed) + " failed"],
+    ["Checks", server.state === "unchecked" ? "not checked" : count(server.checks_passed) + " passed, "
+        + count(server.checks_failed) + " failed"],
     ["Down", server.times_down + " times, " + span(server.seconds_down)],
     ["Weight", weight(server)],
-    ["Connections", server.active + " active, " + server.inactive + " inactive, at most " + server.most + ", " + count(server.total.connections) + " in all"],
-    ["Per second", count(server.rate.connections) + " new, " + bytes(server.rate.in_bytes) + " in, " + bytes(server.rate.out_bytes) + " out"],
+    ["Connections", server.active + " active, " + server.inactive + " inactive, at most " + server.most + ", "
+        + count(server.total.connections) + " in all"],
+    ["Per second", count(server.rate.connections) + " new, " + bytes(server.rate.in_bytes) + " in, "
+        + bytes(server.rate.out_bytes) + " out"],
     ["Bytes", bytes(server.total.in_bytes) + " in, " + bytes(server.total.out_bytes) + " out"],
     ["Next hop", server.next_hop],
   ];
-  $("detail-list").replaceChildren(...entries.filter(([, text]) => text).flatMap(([name, text]) => [element("dt", "", name), element("dd", "", text)]));
+  $("detail-list").replaceChildren(...entries.filter(([, text]) => text)
+      .flatMap(([name, text]) => [element("dt", "", name), element("dd", "", text)]));
   $("actions").hidden = state.data.right !== "operate" || server.state === "unchecked" || state.order !== null;
   if (document.activeElement !== $("weight")) $("weight").value = server.weight;
 }
@@ -365,8 +396,10 @@ function ask(word) {
   const number = Number($("weight").value);
   const orders = {
     ready: ["Give " + where + " traffic again?", { state: { state: "ready" } }],
-    drain: ["Drain " + where + "? It keeps its " + server.active + " active connections, and gets no new ones.", { state: { state: "drain" } }],
-    maint: ["Take " + where + " out? Its " + server.active + " active connections lose their server.", { state: { state: "maint" } }],
+    drain: ["Drain " + where + "? It keeps its " + server.active + " active connections, and gets no new ones.",
+        { state: { state: "drain" } }],
+    maint: ["Take " + where + " out? Its " + server.active + " active connections lose their server.",
+        { state: { state: "maint" } }],
     weight: ["Set the weight of " + where + " to " + number + "?", { weight: { weight: { absolute: number } } }],
     configured: ["Let " + where + " have its configured weight again?", { weight: { weight: "configured" } }],
   };
@@ -393,7 +426,9 @@ async function send() {
   state.order = null;
   $("confirm").hidden = true;
   try {
-    const answer = await fetch(HERE + "v1/orders", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(order), signal: AbortSignal.timeout(LONGEST) });
+    const answer = await fetch(HERE + "v1/orders",
+        { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(order),
+        signal: AbortSignal.timeout(LONGEST) });
     set($("outcome"), answer.ok ? "Done." : await reason(answer));
   } catch (error) {
     set($("outcome"), "lvsd does not answer: " + error.message);
@@ -415,7 +450,8 @@ async function load() {
   try {
     const query = new URLSearchParams({ filter: $("filter").value });
     for (const [name, open] of state.open) if (open) query.append("open", name);
-    const answer = await fetch(HERE + "page/data?" + query, { cache: "no-store", signal: AbortSignal.timeout(LONGEST) });
+    const answer = await fetch(HERE + "page/data?" + query,
+        { cache: "no-store", signal: AbortSignal.timeout(LONGEST) });
     if (!answer.ok) throw new Error(await reason(answer));
     const first = state.data === null;
     state.before = state.data;
@@ -472,7 +508,9 @@ $("scheme").addEventListener("click", () => {
 $("search").addEventListener("submit", (event) => event.preventDefault());
 $("filter").addEventListener("input", soon);
 $("problems").addEventListener("change", () => state.data && table());
-for (const button of document.querySelectorAll("[data-order]")) button.addEventListener("click", () => ask(button.dataset.order));
+for (const button of document.querySelectorAll("[data-order]")) {
+  button.addEventListener("click", () => ask(button.dataset.order));
+}
 $("confirm-yes").addEventListener("click", send);
 $("confirm-no").addEventListener("click", () => {
   state.order = null;
