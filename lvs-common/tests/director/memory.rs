@@ -8,15 +8,13 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 use lvs_common::abi::{
     ADDR_FILTER_WORDS, Config, EthernetAddresses, Filter, FilterNode, FragmentKey, Hop,
     HostAddress, Interface, LocalFlow, LocalKey, Locality, LocalityKey, MarkRule, Marked, Member,
-    Method, Pick, Plan, ProbeKey, ProbeRoute, Refused, Server, ServiceKey, SourcePool, Stats,
+    Method, Pick, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, SourcePool, Stats,
     TreeNode, TreeShape, UpperKey, WAYS, addr_filter_bit, ticks,
 };
 use lvs_common::connection::table::Ways;
-use lvs_common::connection::{Client, EntryId, Kind, Ports, Protocol};
-use lvs_common::family::{Family, V4, V6};
-use lvs_common::filter::clients::{ClientKey, ClientSlot, ClientWays as _, Clients, find};
+use lvs_common::connection::{Client, EntryId, Ports, Protocol};
+use lvs_common::family::{V4, V6};
 use lvs_common::forward::{forward, stages};
-use lvs_common::tables::Tables;
 use lvs_common::verdict::Verdict;
 use zerocopy::FromZeros as _;
 
@@ -27,6 +25,8 @@ use super::packet::Frame;
 use super::route_table::{RouteTable, Way};
 use super::stale_workspace;
 
+#[path = "memory/counts.rs"]
+mod counts;
 #[path = "memory/tables.rs"]
 mod tables;
 
@@ -443,61 +443,6 @@ impl Director {
     pub(crate) fn forward_by_stages(&self, packet: &mut Frame) -> Verdict {
         packet.routes = self.routes;
         stages(packet, self, &mut stale_workspace::stale())
-    }
-
-    /// Active and inactive connections of a server.
-    pub(crate) fn connections(&self, server: u32) -> (u32, u32) {
-        let load = Tables::load(self, server);
-        (load.active(), load.inactive())
-    }
-
-    pub(crate) fn stats(&self, server: u32) -> Stats {
-        let stats = self.stats.lock().expect("no panic while held");
-        stats.get(&server).copied().unwrap_or_default()
-    }
-
-    /// What filters refused.
-    pub(crate) fn refused(&self, what: Refused) -> u64 {
-        self.refused[what as usize].load(SeqCst)
-    }
-
-    /// Open connections of a limited client; `None`: it is not known.
-    pub(crate) fn open(&self, service: u32, client: IpAddr) -> Option<i32> {
-        let mask = self.client_mask(service)?;
-        let key = ClientKey::new(mask, service, &wide(client));
-        let ClientSlot { set, way } = find(self, &key)?;
-        Some(set.connections(way))
-    }
-
-    /// SYNs that clients of a server repeated.
-    pub(crate) fn syn_retries(&self, server: u32) -> u32 {
-        self.syn_retries[server as usize].load(SeqCst)
-    }
-
-    /// Persistence templates that a server is counted to have.
-    pub(crate) fn templates(&self, server: u32) -> u32 {
-        Tables::load(self, server).templates
-    }
-
-    /// States of all connections by server, replies left out.
-    pub(crate) fn states(&self) -> Vec<(u16, &'static str)> {
-        fn of<F: Family>(sets: &[Set<F>]) -> Vec<(u16, &'static str)> {
-            sets.iter()
-                .flat_map(Set::taken)
-                .filter(|(_, key, _)| key.kind == Kind::Request as u8)
-                .map(|(tag, key, record)| {
-                    let protocol = Protocol::from_number(key.protocol).expect("balanced");
-                    (record.server, protocol.state_name(tag.state()))
-                })
-                .collect()
-        }
-        let mut states = of(&self.v4);
-        states.extend(of(&self.v6));
-        states
-    }
-
-    pub(crate) fn sets4(&self) -> &[Set<V4>] {
-        &self.v4
     }
 
     /// As if another director had made all IPv4 connections: no packet of a client came here.
