@@ -53,7 +53,7 @@ pub const fn is_group(address: &Mac) -> bool {
 ///
 /// # Errors
 ///
-/// Why a frame is dropped that ends before its header does.
+/// The reason to drop a frame that ends before its header does.
 #[inline(always)]
 pub fn parse<P: Packet>(packet: &P, header: &mut EthernetHeader) -> Result<(), Reason> {
     header.tags = UNTAGGED;

@@ -40,6 +40,7 @@ pub mod scheduler;
 pub mod secrets;
 pub mod siphash;
 pub mod tables;
+pub mod tree_marks;
 pub mod verdict;
 pub mod walk;
 pub mod wire;

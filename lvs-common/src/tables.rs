@@ -9,11 +9,11 @@ use crate::connection::table::Store;
 use crate::connection::{EntryId, Loads, Ports, Protocol};
 use crate::family::{V4, V6};
 use crate::filter::clients::Clients;
-use crate::scheduler::tree_marks::TreeMarks;
 use crate::secrets::Secrets;
+use crate::tree_marks::TreeMarks;
 use crate::walk::Walk;
 
-/// What counters add up: packets as they are on the wire, and the bytes of these as IP packets.
+/// The unit of counters: packets as they are on the wire, and the bytes of these as IP packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Traffic {
     /// Packets.

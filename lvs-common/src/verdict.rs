@@ -14,8 +14,8 @@ pub enum Action {
         /// Its index.
         interface: u32,
     },
-    /// Out of another interface, to the neighbour that the kernel's route for its destination leads to: the kernel writes
-    /// the Ethernet addresses, and keeps the packet while it asks for them. Of socket buffers only.
+    /// Out of another interface, to the neighbour that the kernel's route for its destination leads to: the kernel
+    /// writes the Ethernet addresses, and keeps the packet while it asks for them. Of socket buffers only.
     Neighbour {
         /// Its index.
         interface: u32,
@@ -181,7 +181,7 @@ impl core::fmt::Debug for Verdict {
 
 macro_rules! reasons {
     ($($(#[doc = $doc:literal])+ $name:ident = $number:literal, $word:literal, $text:literal;)+) => {
-        /// Why a packet ended as it did. The number is its index in the counter array.
+        /// The reason of a verdict. The number is its index in the counter array.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u8)]
         pub enum Reason {
@@ -257,7 +257,8 @@ reasons! {
     Unresolved = 23, "drop-unresolved",
         "the real server's (or its router's) Ethernet address is not known yet";
     /// No room in the connection table.
-    TableFull = 24, "drop-table-full", "no room in the connection table, or in its service's share of it, and the method needs an entry";
+    TableFull = 24, "drop-table-full",
+        "no room in the connection table, or in its service's share of it, and the method needs an entry";
     /// The frame could not be grown or shrunk.
     NoRoom = 25, "drop-no-room", "the driver left no room for another header";
     /// An answer was due but too many were sent.
@@ -309,7 +310,8 @@ reasons! {
         "for NAT, and the kernel names no route to the client: forwarding is off (net.ipv4.ip_forward, IPv6 likewise)";
     /// No source address and port towards the real server is free.
     NoSource = 45, "drop-no-source",
-        "no free source port towards the real server: all that were tried are in use (full NAT, or a port in use twice)";
+        "no free source port towards the real server: all that were tried are in use (full NAT, or a port in use \
+            twice)";
     /// Answered: host unreachable.
     ServerUnreachable = 46, "answer-unreachable",
         "answered with ICMP host unreachable: there is no route to the real server, or it does not answer";
@@ -333,14 +335,16 @@ reasons! {
         "forwarded or answered, but not sent: the kernel dropped the frame (see --status)";
     /// Turned into a reset of the server's side.
     ServerReset = 54, "forward-reset",
-        "forwarded as a reset: its real server is down, and may be alive; counted once more when its client is answered";
+        "forwarded as a reset: its real server is down, and may be alive; counted once more when its client is \
+            answered";
     /// A server's refusal that its client is not to hear.
     Refused = 55, "drop-refused",
         "a real server refused a connection: the client's next SYN goes to another one";
 }
 
 impl Reason {
-    /// Returns whether packets that end so leave by an interface: they are among those that [`Self::NotSent`] may count.
+    /// Returns whether packets that end so leave by an interface: they are among those that [`Self::NotSent`] may
+    /// count.
     pub fn leaves(self) -> bool {
         let name = self.name();
         name.starts_with("forward-") || name.starts_with("answer-")

@@ -181,8 +181,46 @@ headers! {
     }
 }
 
-/// Ports stand first in TCP, UDP and SCTP.
-pub use crate::connection::Ports;
+/// Source and destination port, network order, as they stand in a TCP, UDP or SCTP header.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+    Unaligned,
+)]
+#[repr(C)]
+pub struct Ports {
+    /// Source port.
+    pub source: U16,
+    /// Destination port.
+    pub destination: U16,
+}
+
+impl Ports {
+    /// The bytes of a header.
+    pub const fn to_bytes(self) -> [u8; 4] {
+        let [a, b] = self.source.to_bytes();
+        let [c, d] = self.destination.to_bytes();
+        [a, b, c, d]
+    }
+
+    /// The ports of the answer.
+    #[must_use]
+    pub const fn reversed(self) -> Self {
+        Self {
+            source: self.destination,
+            destination: self.source,
+        }
+    }
+}
 
 /// The headers of a plain frame: no VLAN tag, neither options nor extension headers.
 #[derive(

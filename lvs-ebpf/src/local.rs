@@ -215,7 +215,7 @@ const TRIES: u32 = 4;
 
 /// Takes a place that is free.
 #[inline(always)]
-fn take_place() -> Option<*mut SearchPlace> {
+fn claim_place() -> Option<*mut SearchPlace> {
     let first = Kernel.random();
     let mut turn = 0;
     while turn < TRIES {
@@ -232,7 +232,7 @@ fn take_place() -> Option<*mut SearchPlace> {
 impl LocalTables for Kernel {
     #[inline(always)]
     fn with_search<R>(self, search: impl FnOnce(&mut LocalSearch) -> R) -> Option<R> {
-        let place = take_place()?;
+        let place = claim_place()?;
         // SAFETY: a map value that is this program's alone until it is given back.
         let found = search(unsafe { &mut (*place).search });
         // SAFETY: an aligned word of a map value.

@@ -55,7 +55,7 @@ macro_rules! field {
     };
 }
 
-/// What a helper answered: zero is success.
+/// The answer of a helper as a result: zero is success.
 #[inline(always)]
 fn done(answer: i64) -> Option<()> {
     (answer == 0).then_some(())

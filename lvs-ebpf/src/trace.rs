@@ -9,7 +9,7 @@ use lvs_common::verdict::Reason;
 use crate::tables::Kernel;
 use crate::{atomic, maps};
 
-/// Where to find what is asked for in the structures of the running kernel, set before the programs are loaded.
+/// Offsets in the structures of the running kernel, set before the programs are loaded.
 #[unsafe(no_mangle)]
 static TRACE: TraceOffsets = TraceOffsets {
     interface: u32::MAX,

@@ -56,7 +56,7 @@ enum Kind {
     Bill,
 }
 
-/// What the writers of packages need to know.
+/// The facts that the writers of packages need.
 struct Job {
     /// The installed tree, with all links.
     root: PathBuf,

@@ -32,13 +32,7 @@ pub(crate) fn target_dir() -> PathBuf {
 /// Shows a command and runs it; an unsuccessful end is an error.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     eprintln!("+ {}", text(command));
-    let status = command
-        .status()
-        .with_context(|| format!("cannot start {}", text(command)))?;
-    if !status.success() {
-        bail!("`{}` failed ({status})", text(command));
-    }
-    Ok(())
+    quiet(command)
 }
 
 /// Runs a command without showing it; an unsuccessful end is an error.

@@ -5,7 +5,6 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use super::address::Mac;
 use super::clock::{age, ticks};
 use super::sync::Sync;
-use crate::connection::{Protocol, tcp};
 
 /// Settings of the whole data path, and the number that says whether a program may use these maps.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -18,7 +17,7 @@ pub struct Config {
     /// Secrets of the connection table's hash, drawn when the maps were made: a program with other
     /// secrets would find nothing.
     pub secrets: [u64; 16],
-    /// Timeouts in ticks by protocol and state: index [`Protocol::timeouts_row`] * 16 + state.
+    /// Timeouts in ticks by protocol and state: index [`Config::timeout_index`].
     pub timeouts: [u32; 48],
     /// Bits of [`Config`]: `RSS_SOURCE` and the like.
     pub options: u32,
@@ -26,7 +25,7 @@ pub struct Config {
     pub icmp_rate: u32,
     /// The connections that are replicated, and when.
     pub sync: Sync,
-    /// How many of `own` count; 0: frames are looked at whomever they are for.
+    /// The number of addresses in `own`; 0: frames are looked at whomever they are for.
     pub own_count: u32,
     /// Not 0: there may be probes on the service path.
     pub probing: u32,
@@ -93,31 +92,8 @@ impl Config {
     /// SYN begins another connection; set where this differs from [`Config::REUSED`]. Those by NAT from bit 8 on, the
     /// others from bit 16 on.
     pub const REUSE: u32 = 0xffff << 8;
-    /// The states in which a SYN begins another connection with `conn_reuse_mode` 1.
-    pub const REUSED: u32 = {
-        let ended = 1 << tcp::State::TimeWait as u32 | 1 << tcp::State::Close as u32;
-        ended << 8 | ended << 16
-    };
     /// The bits of `options` that stand for settings of `net.ipv4.vs`.
     pub const SYSCTLS: u32 = Self::SLOPPY_TCP | Self::SLOPPY_SCTP | Self::REUSE;
-
-    /// The bits of [`Config::REUSE`] for a `conn_reuse_mode`.
-    pub const fn reuse(mode: u64) -> u32 {
-        let fin_wait = 1 << (16 + tcp::State::FinWait as u32);
-        match mode {
-            0 => Self::REUSED,
-            mode if mode & 2 != 0 => fin_wait,
-            _ => 0,
-        }
-    }
-
-    /// Returns whether a SYN begins another connection where there is one in this state. It is asked for each SYN of a
-    /// known connection, and has no branch, as each doubles what a verifier walks through.
-    #[inline(always)]
-    pub const fn reuses(options: u32, state: tcp::State, by_nat: bool) -> bool {
-        let shift = state as u32 + if by_nat { 8 } else { 16 };
-        (options ^ Self::REUSED) >> (shift & 31) & 1 != 0
-    }
 
     /// An Ethernet address as a number, for `own`.
     pub const fn own_address(address: Mac) -> u64 {
@@ -129,17 +105,5 @@ impl Config {
     /// that one store replaces all rules.
     pub const fn mark_run(first: u32, count: u32) -> u32 {
         first << 16 | count
-    }
-
-    /// Ticks without a packet after which a connection in this state is forgotten.
-    #[inline(always)]
-    pub fn timeout(&self, protocol: Protocol, state: u8) -> u32 {
-        let index = Self::timeout_index(protocol, u32::from(state));
-        self.timeouts.get(index).copied().unwrap_or(0)
-    }
-
-    /// Place of a timeout in `timeouts`.
-    pub const fn timeout_index(protocol: Protocol, state: u32) -> usize {
-        protocol.timeouts_row() as usize * 16 + (state as usize & 15)
     }
 }

@@ -24,8 +24,8 @@ pub struct HeldFrame {
 }
 
 impl HeldFrame {
-    /// Bit of `mtu`, which is smaller than the frame: the transport checksum was left to the device that sends the packet
-    /// at last, as that of a sender on the same machine is.
+    /// Bit of `mtu`, which is smaller than the frame: the transport checksum was left to the device that sends the
+    /// packet at last, as that of a sender on the same machine is.
     pub const UNFINISHED: u16 = 1 << 15;
     /// Value of `mtu`, smaller than that of any link: the frame is to come in once more, at once.
     pub const AGAIN: u16 = 1;

@@ -5,6 +5,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::address::Mac;
 
+/// Index of the loopback interface in every network namespace.
+pub const LOOPBACK: u32 = 1;
+
 /// An interface, as far as the packet path asks about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]

@@ -25,7 +25,7 @@ pub struct ProbeKey {
     pub reserved: [u8; 2],
 }
 
-/// How a probe on the service path gets to its real server, and the answers back to it.
+/// The route of a probe on the service path to its real server, and of the answers back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct ProbeRoute {

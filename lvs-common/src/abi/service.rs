@@ -5,7 +5,6 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::address::Address;
 use super::tree::TreeShape;
-use crate::connection::{Protocol, Record, tcp};
 
 /// Key of a virtual service.
 ///
@@ -30,7 +29,7 @@ impl ServiceKey {
     pub const MARK: u8 = 0;
 }
 
-/// How a real server is picked. Everything that differs between IPVS's schedulers beyond that is in
+/// The way to pick a real server. Everything that differs between IPVS's schedulers beyond that is in
 /// the table the daemon lays out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -147,29 +146,6 @@ impl Plan {
         })
     }
 
-    /// The service's own timeout of its connections in a state; 0: it is that of all services.
-    #[inline(always)]
-    pub fn timeout(&self, protocol: Protocol, state: u8) -> u32 {
-        let [established, closing, udp] = self.timeouts;
-        match protocol {
-            Protocol::Tcp if state == tcp::State::Established as u8 => established,
-            Protocol::Tcp if state == tcp::State::FinWait as u8 => closing,
-            Protocol::Udp => udp,
-            Protocol::Tcp | Protocol::Sctp => 0,
-        }
-    }
-
-    /// Bits of [`crate::connection::Record::method`] for its connections.
-    #[inline(always)]
-    pub const fn timeout_bit(&self) -> u8 {
-        let [established, closing, udp] = self.timeouts;
-        if established | closing | udp == 0 {
-            0
-        } else {
-            Record::OWN_TIMEOUT
-        }
-    }
-
     /// Bit of `flags`: every packet is scheduled anew (UDP).
     pub const ONE_PACKET: u8 = 1;
     /// Bit of `flags`: the repeated SYN of a half-open connection goes to another server.
@@ -190,7 +166,7 @@ impl Plan {
     pub const FTP: u8 = 0x40;
 }
 
-/// How packets reach a real server.
+/// The forwarding method: how packets reach a real server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Method {

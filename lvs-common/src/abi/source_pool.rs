@@ -4,6 +4,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::address::Address;
 
+/// The lowest port that is used unless the operator names ports, or the client uses a lower one itself.
+pub const FIRST_PORT: u16 = 1024;
+
 /// The addresses of the director, and the ports of each, as which a real server sees clients: immutable
 /// once a server refers to it.
 ///

@@ -58,8 +58,8 @@ impl TraceOffsets {
     /// which writes its default queue's number there.
     pub const SENT: u16 = !0xf;
 
-    /// The value of `sk_buff.tc_index` of what the director sent: never 0, and for GRED what it is of packets that nobody
-    /// marked. It stays with a packet that goes to another network namespace, where another director may be.
+    /// The value of `sk_buff.tc_index` of what the director sent: never 0, and for GRED what it is of packets that
+    /// nobody marked. It stays with a packet that goes to another network namespace, where another director may be.
     ///
     /// Others that read the field, where an operator uses them: the match `meta` of TC's filters (`em_meta`), and up to
     /// Linux 6.2 the classifier `tcindex` and the queueing discipline `dsmark`.

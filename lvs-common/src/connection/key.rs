@@ -1,51 +1,8 @@
 //! Keys of the connection table.
 
-use zerocopy::byteorder::network_endian::U16;
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
-
 use crate::family::Family;
 use crate::secrets::Secrets;
-
-/// Source and destination port, network order, as they stand in a TCP, UDP or SCTP header.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    Hash,
-    FromBytes,
-    IntoBytes,
-    Immutable,
-    KnownLayout,
-    Unaligned,
-)]
-#[repr(C)]
-pub struct Ports {
-    /// Source port.
-    pub source: U16,
-    /// Destination port.
-    pub destination: U16,
-}
-
-impl Ports {
-    /// The bytes of a header.
-    pub const fn to_bytes(self) -> [u8; 4] {
-        let [a, b] = self.source.to_bytes();
-        let [c, d] = self.destination.to_bytes();
-        [a, b, c, d]
-    }
-
-    /// The ports of the answer.
-    #[must_use]
-    pub const fn reversed(self) -> Self {
-        Self {
-            source: self.destination,
-            destination: self.source,
-        }
-    }
-}
+use crate::wire::Ports;
 
 /// The kind of an entry; part of the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,6 +16,7 @@ mod half_open;
 mod key;
 mod load;
 mod protocol;
+mod reuse;
 pub mod sctp;
 mod signal;
 mod step;
@@ -23,6 +24,7 @@ pub mod table;
 mod tag;
 pub mod tcp;
 pub mod template;
+mod timeouts;
 pub mod udp;
 
 pub use direction::Direction;
@@ -30,9 +32,11 @@ pub use entry::{Client, Entry, Record};
 pub use entry_id::EntryId;
 pub use first_state::FirstState;
 pub use half_open::{MAX_HALF_OPEN, half_open};
-pub use key::{Key, Kind, Ports};
+pub use key::{Key, Kind};
 pub use load::{Loads, Share, share};
 pub use protocol::Protocol;
 pub use signal::Signal;
 pub use step::{resume, step};
 pub use tag::Tag;
+
+pub use crate::wire::Ports;

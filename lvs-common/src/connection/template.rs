@@ -2,10 +2,10 @@
 
 use zerocopy::byteorder::network_endian::U16;
 
-use super::key::{Key, Kind, Ports};
+use super::key::{Key, Kind};
 use crate::abi::{ServiceKey, ticks};
 use crate::family::Family;
-use crate::wire::protocol;
+use crate::wire::{Ports, protocol};
 
 /// State of a template of whose connections none was established yet.
 pub const UNASSURED: u8 = 0;

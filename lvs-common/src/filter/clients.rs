@@ -7,6 +7,7 @@
 
 use crate::abi::{Address, CLIENT_WAYS, Filter, LimitedClient, Pace, Refused};
 use crate::connection::Protocol;
+use crate::connection::table::PAIRS;
 use crate::family::{Family as _, V6};
 use crate::secrets::Secrets;
 
@@ -79,9 +80,6 @@ pub trait Clients: Secrets {
     /// The mask of the filter in force of a service, if it has one.
     fn client_mask(self, service: u32) -> Option<[u64; 2]>;
 }
-
-/// One in each two bytes.
-const PAIRS: u64 = 0x0001_0001_0001_0001;
 
 /// A client in the table.
 #[derive(Clone, Copy)]

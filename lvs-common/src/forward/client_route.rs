@@ -8,7 +8,7 @@
 use super::stage::Stage;
 use super::upper_device::device;
 use super::work::Work;
-use crate::abi::{Config, EthernetAddresses, HostAddress, Interface, Method};
+use crate::abi::{Config, EthernetAddresses, HostAddress, Interface, LOOPBACK, Method};
 use crate::connection::table::{self, Store, Ways};
 use crate::connection::{Client, Key};
 use crate::ethernet::Egress;
@@ -20,9 +20,6 @@ use crate::verdict::{Reason, Verdict};
 
 /// [`Work::answer`] while the routes were not asked for the packet at hand.
 pub(super) const NOT_ASKED: u32 = u32::MAX;
-
-/// Index of every namespace's loopback interface.
-const LOOPBACK: u32 = 1;
 
 /// The routes' generation, to be read before they are asked.
 #[inline(always)]
@@ -154,7 +151,7 @@ pub(super) fn find<F: Network, R: Routes, T: Tables>(
     Stage::Insert
 }
 
-/// What is kept of a connection without replies.
+/// The client's part of the entry of a connection without replies.
 #[inline(always)]
 pub(super) const fn came_by(interface: u32, generation: u32) -> Client {
     #[expect(clippy::cast_possible_truncation, reason = "the lower half is kept")]

@@ -55,7 +55,7 @@ impl<F: Family> Forward<F> {
 /// A packet as it is on the wire: of a super-packet, those that it becomes.
 #[derive(Clone, Copy, Debug)]
 pub struct Wire {
-    /// What is counted.
+    /// The traffic that is counted.
     pub traffic: Traffic,
     /// Bytes of the largest IP packet.
     pub largest: u32,

@@ -16,7 +16,7 @@ use crate::verdict::{Reason, Verdict};
 use crate::wire::{Icmp, TCP_CHECKSUM, UDP_CHECKSUM};
 
 /// Bytes of an ICMP header.
-const ICMP: usize = 8;
+const ICMP: usize = size_of::<Icmp>();
 
 /// Hop limit of what the director sends itself.
 pub(super) const HOP_LIMIT: u8 = 64;

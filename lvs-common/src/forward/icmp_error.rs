@@ -3,7 +3,7 @@
 use crate::network::Network;
 use crate::verdict::Reason;
 
-/// Why an ICMP error is sent.
+/// The reason of an ICMP error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum IcmpError {
     /// TTL or hop limit used up.

@@ -22,8 +22,8 @@ use crate::verdict::{Reason, Verdict};
 pub(super) const TO_CLIENT: u32 = 1 << 31;
 /// Bit of that word: they come from the source that the server sees in the client's place.
 pub(super) const FROM_TRANSLATED: u32 = 1 << 30;
-/// Bit of that word: the first fragment belongs to a connection. Without it, it was waited for in vain, or it is not the
-/// director's.
+/// Bit of that word: the first fragment belongs to a connection. Without it, it was waited for in vain, or it is not
+/// the director's.
 const RELATED: u32 = 1 << 29;
 
 /// Keeps the connection of a first fragment for the later ones. Its entry is the one in [`Work::number`].

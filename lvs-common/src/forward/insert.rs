@@ -5,7 +5,7 @@ use super::find::{Connection, find};
 use super::new_entry::prepare;
 use super::source_translation;
 use super::stage::Stage;
-use super::work::Work;
+use super::work::{PATIENCE, Work};
 use crate::abi::Method;
 use crate::connection::Key;
 use crate::connection::table::{self, Inserted, Place, Refused, Store};
@@ -99,9 +99,6 @@ fn follow_winner<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>
         None => work.end(Verdict::drop(Reason::NoSource)),
     }
 }
-
-/// Looks that the other CPU's insertion is waited for: a few microseconds.
-const PATIENCE: u32 = 128;
 
 /// Looks again and again until a key can be found.
 #[repr(C, align(8))]

@@ -29,7 +29,10 @@
 //!                             no_template ──► Reply · NoServer
 //!                       NewTemplate│                  │
 //!                                  ▼                  ▼Insert
-//!                             new_template ───────► insert ──► ToServer
+//!                             new_template ────► client_route ──► Ended
+//!                                                     │
+//!                                                     ▼
+//!                                                  insert ──► ToServer
 //!                                       ┌─────────────┤
 //!                            ReplySource│             │InsertConnection
 //!                                       ▼             ▼
@@ -40,19 +43,21 @@
 //!                                                     ▼
 //!                                                  table_full ──► ToServer · Ended
 //!
-//!  ToServer ─────► to_server (direct, NAT) ──┬──► transmit ──► verdict
+//!  ToServer ─────► source_translation, if the source is kept with the connection
+//!                  to_server (direct, NAT) ──┬──► transmit ──► verdict
 //!                  tunnel ───────────────────┤
 //!  Reply ────────► reply ──► ToClient · ProbeAnswer · Ended
 //!  ToClient ─────► client_route ─► to_client ┤
 //!  ProbeAnswer ──► probe_answer ─────────────┘
 //!  NoServer ─────► icmp_answer ──► verdict      too big, TTL used up, unreachable: from the three above, too
+//!                                               too big without DF: fragmentation holds it instead
 //!  Reset ────────► reset ────────► verdict
 //!  ResetServer ──► reset ────────► ToServer · Reset
 //!  Ended ────────► the verdict that the stage left; a fragment without ports is held and comes again
 //!
-//!  IcmpFragment, a later fragment, goes by `icmp_fragment` instead of related_icmp.
+//!  IcmpFragment, a later fragment, goes by icmp_fragment instead of related_icmp.
 //!
-//!  classify asks `filter` about each packet of a connection whose client's packets are limited, schedule about each
+//!  classify asks filter about each packet of a connection whose client's packets are limited, schedule about each
 //!  packet of none: both are Ended where it refuses.
 //! ```
 //!
@@ -165,7 +170,7 @@ pub fn plainly<'a, P: Packet, T: Tables>(
     }
 }
 
-/// What the fast path made of a packet, in one register: its verdict, or a small number for the stages that it is
+/// The result of the fast path, in one register: its verdict, or a small number for the stages that it is
 /// left to.
 #[derive(Clone, Copy)]
 struct Outcome(u64);
@@ -196,7 +201,7 @@ impl Outcome {
     }
 }
 
-/// What the fast path makes of a packet.
+/// Tries the fast path on a packet.
 #[inline(always)]
 fn attempt<'a, P: Packet, T: Tables>(
     packet: &mut P,

@@ -20,9 +20,6 @@ use crate::tables::Tables;
 use crate::verdict::{Reason, Verdict};
 use crate::wire::Icmp;
 
-/// Bytes of an ICMP header.
-const ICMP: usize = 8;
-
 /// Relays an ICMP error about a connection; everything else is a probe's or the kernel's.
 #[inline(never)]
 pub(super) fn related_icmp<F: Network, P: Packet, T: Tables + Store<F>>(
@@ -55,7 +52,12 @@ fn relay<F: Network, P: Packet, T: Tables + Store<F>>(
         probe_answer::echo_key(packet, work)?;
         return Some(Stage::ProbeAnswer);
     }
-    F::parse_embedded(packet, tables, datagram.transport + ICMP, &mut work.inner)?;
+    F::parse_embedded(
+        packet,
+        tables,
+        datagram.transport + size_of::<Icmp>(),
+        &mut work.inner,
+    )?;
     tables.fence();
     let inner = &work.inner;
     let later = inner.part == Part::Later;

@@ -20,8 +20,8 @@ use super::context::Source;
 use super::new_entry::prepare_replies;
 use super::source_candidates::{CANDIDATES, Candidates};
 use super::stage::Stage;
-use super::work::Work;
-use crate::abi::SourcePool;
+use super::work::{PATIENCE, Work};
+use crate::abi::{FIRST_PORT, SourcePool};
 use crate::connection::Record;
 use crate::connection::table::{self, New, Place, Slot, Store, Ways};
 use crate::family::{Family, V4};
@@ -30,11 +30,6 @@ use crate::tables::Tables;
 use crate::verdict::{Reason, Verdict};
 use crate::walk::Step;
 
-/// Looks at an entry that another CPU is about to tie to its connection: a few microseconds.
-const PATIENCE: u32 = 128;
-
-/// The first port that has no privileges.
-const FIRST_PORT: u32 = 1024;
 /// Privileged ports that stand in for each other, as the kernel's NAT has them (`nf_nat_l4proto_unique_tuple`): those
 /// below have their own services.
 const PRIVILEGED: u32 = 512;
@@ -113,14 +108,15 @@ pub(super) fn choose<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Wor
 /// Lays out the sources that a connection may have.
 #[inline(always)]
 fn lay_out<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> Result<(), Verdict> {
+    const FIRST: u32 = FIRST_PORT as u32;
     let server = tables
         .server(work.forward.route.server)
         .ok_or(Verdict::drop(Reason::ServerDeleted))?;
     let hash = work.forward.hash;
     if server.source_pool == 0 {
         let ports = match u32::from(work.key.ports.source.get()) {
-            FIRST_PORT.. => [FIRST_PORT, 0xffff],
-            _ => [PRIVILEGED, FIRST_PORT - 1],
+            port if port >= FIRST => [FIRST, 0xffff],
+            _ => [PRIVILEGED, FIRST - 1],
         };
         work.candidates = Candidates::new(work.key.source, 1, ports, hash, true);
         return Ok(());

@@ -64,13 +64,7 @@ fn direct<F: Network, P: Packet>(
     reason: Reason,
 ) -> Option<Verdict> {
     decrement_ttl(packet, forward)?;
-    send(
-        packet,
-        &forward.ethernet,
-        &egress::<P>(hop),
-        F::ETHERTYPE,
-        reason,
-    )
+    leave(packet, forward, hop, reason)
 }
 
 /// NAT towards the real server: its address and port instead of the virtual ones.
@@ -98,6 +92,17 @@ fn nat<F: Network, P: Packet, T: Tables>(
     if let Err(reason) = rewrite(packet, tables, forward) {
         return Some(Verdict::drop(reason));
     }
+    leave(packet, forward, hop, reason)
+}
+
+/// Sends the packet as it is to the next hop.
+#[inline(always)]
+fn leave<F: Network, P: Packet>(
+    packet: &mut P,
+    forward: &Forward<F>,
+    hop: &Hop,
+    reason: Reason,
+) -> Option<Verdict> {
     send(
         packet,
         &forward.ethernet,

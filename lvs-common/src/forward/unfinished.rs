@@ -11,7 +11,7 @@ use crate::packet::Packet;
 /// The checksum is complete.
 const COMPLETE: u32 = 1 << 16;
 
-/// What a socket buffer holds for its transport checksum at this offset, if that is to be finished.
+/// Returns what a socket buffer holds for its transport checksum at this offset, if that is to be finished.
 #[inline(always)]
 #[expect(
     clippy::cast_possible_truncation,

@@ -15,6 +15,9 @@ use crate::scheduler::{NO_SERVER, Search};
 use crate::tables::Tables;
 use crate::verdict::{Reason, Verdict};
 
+/// Looks for which another CPU's insertion is waited for: a few microseconds.
+pub(super) const PATIENCE: u32 = 128;
+
 /// The working memory of a packet while it is handled. It outlives no packet; it lies outside the stack
 /// because a BPF program's is 512 bytes.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +32,7 @@ pub struct Work<F: Family> {
     pub reply: Inserted,
     /// The sources that a new NAT connection may have.
     pub candidates: Candidates<F>,
-    /// How the service of a new connection groups clients, see [`Record::persistence`].
+    /// The groups of clients of a new connection's service, see [`Record::persistence`].
     pub persistence: u8,
     /// Index of the service that a new connection is for.
     pub service: u32,
@@ -39,7 +42,7 @@ pub struct Work<F: Family> {
     pub opened: u32,
     /// Limits that hold for it, as bits of [`crate::abi::Filter::flags`]: all if it is to begin a connection.
     pub opens: u32,
-    /// What its filter refuses it for, as a number of [`crate::abi::Refused`]; or that it does not.
+    /// The reason for which its filter refuses it, as a number of [`crate::abi::Refused`]; or that it does not.
     pub refused: u32,
     /// The search for the server of a new connection: not the one that did not answer it before.
     pub search: Search,

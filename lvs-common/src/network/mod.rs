@@ -10,7 +10,7 @@ use crate::packet::{Header, Packet};
 use crate::verdict::Reason;
 use crate::walk::Walk;
 
-/// Which part of a packet this is.
+/// The part of a packet that this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// All of it.
@@ -38,7 +38,7 @@ pub struct Datagram<F: Family> {
     pub protocol: u8,
     /// TTL or hop limit.
     pub hop_limit: u8,
-    /// Which part of a packet this is.
+    /// The part of a packet that this is.
     pub part: Part,
     /// Shared by the fragments of a packet; without meaning in a whole one.
     pub identification: u32,
@@ -66,7 +66,7 @@ impl<F: Family> Datagram<F> {
         [&self.source, &self.destination]
     }
 
-    /// What the fragments of a packet have in common.
+    /// The key that the fragments of a packet have in common.
     #[inline(always)]
     pub fn fragment_key(&self) -> FragmentKey {
         FragmentKey {
@@ -132,7 +132,7 @@ pub trait Network: Family {
     ///
     /// # Errors
     ///
-    /// Why a packet that is cut short or lies about its lengths is dropped.
+    /// The reason to drop a packet that is cut short or lies about its lengths.
     fn parse<P: Packet, W: Walk>(
         packet: &P,
         walker: W,

@@ -5,13 +5,13 @@
 
 mod locality;
 mod tree;
-pub mod tree_marks;
 
 use self::locality::LocalitySearch;
 use crate::abi::{Load, Member, Pick, Plan};
 use crate::family::Family;
 use crate::siphash;
 use crate::tables::Tables;
+pub use crate::tree_marks;
 use crate::walk::Step;
 
 /// Key of the hash by which Maglev places flows (`ip_vs_mh.c: IP_VS_MH_...`): fixed, so that all

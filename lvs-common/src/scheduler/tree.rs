@@ -12,12 +12,12 @@
 //! The answer is that of a walk over all members: of equals the first one wins in each node as it does in the list.
 //! Comparisons read the current loads; a node remembers a member only.
 //!
-//! Races. A change of a load comes before its marks, each mark is a full barrier, and a mark is cleared before the loads
-//! below are read: so a load that was read too early leaves a mark behind. Of two CPUs that work out one node at once
-//! either may have the newer loads. Answers are counted, and each expects the count from before it read: the slower one
-//! does not write, and reads the loads again instead. The branch is marked before the root, and the root is cleared
-//! before its branches are asked: a mark in a branch that the root does not show is about to be shown. While one CPU
-//! works out a new tree, others read the member that its nodes began with ([`TreeNode::of_new_tree`]).
+//! Races. A change of a load comes before its marks, each mark is a full barrier, and a mark is cleared before the
+//! loads below are read: so a load that was read too early leaves a mark behind. Of two CPUs that work out one node at
+//! once either may have the newer loads. Answers are counted, and each expects the count from before it read: the
+//! slower one does not write, and reads the loads again instead. The branch is marked before the root, and the root is
+//! cleared before its branches are asked: a mark in a branch that the root does not show is about to be shown. While
+//! one CPU works out a new tree, others read the member that its nodes began with ([`TreeNode::of_new_tree`]).
 
 use super::{NO_SERVER, Search, Weighed, weigh};
 use crate::abi::{Plan, TreeNode, TreeShape};

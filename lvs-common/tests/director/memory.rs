@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 use lvs_common::abi::{
     ADDR_FILTER_WORDS, Config, EthernetAddresses, Filter, FilterNode, FragmentKey, Hop,
     HostAddress, Interface, LocalFlow, LocalKey, Locality, LocalityKey, MarkRule, Marked, Member,
-    Method, Pick, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, SourcePool, Stats,
-    TreeNode, TreeShape, UpperKey, WAYS, addr_filter_bit, ticks,
+    Method, Pick, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, SourcePool, Stats, TreeNode,
+    TreeShape, UpperKey, WAYS, addr_filter_bit, ticks,
 };
 use lvs_common::connection::table::Ways;
 use lvs_common::connection::{Client, EntryId, Ports, Protocol};

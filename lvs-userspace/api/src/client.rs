@@ -254,9 +254,9 @@ impl Client {
     /// Ends connections, or counts them.
     pub async fn drop_connections(
         &mut self,
-        order: &DropConnections,
+        request: &DropConnections,
     ) -> Result<Dropped, ClientError> {
-        self.ask_for(LONG_WORK, Route::DropConnections, Some(order))
+        self.ask_for(LONG_WORK, Route::DropConnections, Some(request))
             .await
     }
 

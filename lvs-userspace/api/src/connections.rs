@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Protocol, ServiceId};
 
-/// An order to end connections: those that everything named here is true of.
+/// A request to end connections: those that everything named here is true of.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(default)]
@@ -44,7 +44,7 @@ impl DropConnections {
     }
 }
 
-/// What was ended, or would have been (`dry_run`).
+/// The connections that were ended, or would have been (`dry_run`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Dropped {
@@ -267,16 +267,16 @@ mod tests {
 
     #[test]
     fn an_order_is_read_back_from_its_json() {
-        let order = DropConnections {
+        let request = DropConnections {
             client: prefix("2001:db8::/32").ok(),
             state: "unproven".parse().ok(),
             dry_run: true,
             ..DropConnections::default()
         };
-        let text = serde_json::to_string(&order).expect("JSON");
+        let text = serde_json::to_string(&request).expect("JSON");
         assert_eq!(
             serde_json::from_str::<DropConnections>(&text).ok(),
-            Some(order)
+            Some(request)
         );
         assert!(crate::strict::from_str::<DropConnections>(r#"{"clients":"::/0"}"#).is_err());
     }

@@ -12,6 +12,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::family::Family;
 
+/// The largest limit of a client: a rate with an interval of a nanosecond.
+pub const LARGEST_LIMIT: u32 = 1_000_000_000;
+
 /// The filter of a virtual service.
 ///
 /// The longest prefix of both lists that an address lies in decides; a prefix of both denies. An address in none of
@@ -25,7 +28,7 @@ pub struct Filter {
     /// Clients that may not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deny: Vec<Source>,
-    /// What one client may do.
+    /// The limits of each client.
     #[serde(default)]
     pub limits: Limits,
 }
@@ -51,7 +54,7 @@ impl Filter {
     }
 }
 
-/// Where prefixes of a list come from.
+/// The source of prefixes of a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(into = "Written")]
 pub enum Source {
@@ -300,7 +303,7 @@ impl FromStr for Prefix {
     }
 }
 
-/// What a filter in force holds and refused.
+/// The size and the counters of a filter in force.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct FilterStatus {

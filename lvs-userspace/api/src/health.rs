@@ -258,11 +258,11 @@ pub struct Event {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
     /// Kind of the change: `up`, `down`, `drain`, `maint`, `ready`, `quorum-gained`,
-    /// `quorum-lost`, `fallback-on`, `fallback-off`, `empty`; `unanswered`: a real server answers no client; `table-filling` and `table-relieved` are about the
-    /// connection table, and name the virtual service that holds most of it. Those of the director itself: `master`,
-    /// `backup`, `handover-done`, `handover-failed`, `peer-connected`, `peer-lost`, `peer-refused`, `peer-differs`,
-    /// `peer-agrees`, `address-conflict`, `address-conflict-over`, `interface-mode`, `link-up`, `link-down`,
-    /// `frames-lost`.
+    /// `quorum-lost`, `fallback-on`, `fallback-off`, `empty`; `unanswered`: a real server answers no client;
+    /// `table-filling` and `table-relieved` are about the connection table, and name the virtual service that holds
+    /// most of it. Those of the director itself: `master`, `backup`, `handover-done`, `handover-failed`,
+    /// `peer-connected`, `peer-lost`, `peer-refused`, `peer-differs`, `peer-agrees`, `address-conflict`,
+    /// `address-conflict-over`, `interface-mode`, `link-up`, `link-down`, `frames-lost`.
     pub event: String,
     /// Reason, one sentence.
     pub reason: String,

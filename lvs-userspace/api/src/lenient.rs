@@ -1,5 +1,5 @@
-//! Lists that an lvsd kept for the next one, which may be older: what that one does not understand is set apart, so that
-//! the rest is not lost with it.
+//! Lists that an lvsd kept for the next one, which may be older: what that one does not understand is set apart, so
+//! that the rest is not lost with it.
 
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer};

@@ -64,7 +64,7 @@ impl MarkRule {
     ///
     /// # Errors
     ///
-    /// Why no packet can match it.
+    /// The reason why no packet can match it.
     pub fn canonical(&self) -> Result<Self, String> {
         let mut rule = self.clone();
         let (address, port) = (self.address.ip(), self.address.port());

@@ -1,5 +1,6 @@
 //! Virtual services and real servers: identities and settings.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use lvs_common::connection::Protocol as CommonProtocol;
@@ -81,6 +82,18 @@ impl ServiceId {
             Self::Address { address, .. } if address.is_ipv4() => Family::Ipv4,
             Self::Address { .. } => Family::Ipv6,
             Self::Mark { family, .. } => *family,
+        }
+    }
+}
+
+/// As people read it: `tcp 10.0.0.9:80`, `fwm 3`.
+impl fmt::Display for ServiceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address { protocol, address } => {
+                write!(f, "{} {address}", protocol.name().to_lowercase())
+            }
+            Self::Mark { mark, .. } => write!(f, "fwm {mark}"),
         }
     }
 }

@@ -177,7 +177,7 @@ pub struct Service {
     pub settings: ServiceSettings,
     pub stats: Traffic,
     pub rates: Traffic,
-    /// What its filter holds and refused; none: it has no filter.
+    /// The size and the counters of its filter; none: it has no filter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filter: Option<FilterStatus>,
     pub servers: Vec<Server>,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// Most addresses of one real server.
 pub const MAX_ADDRESSES: u32 = 256;
 
-/// How to write it, in the words of errors.
+/// The grammar, in the words of errors.
 pub const GRAMMAR: &str =
     "auto[:PORT-PORT], ADDRESS[-ADDRESS][:PORT-PORT] or [IPv6 ADDRESS[-ADDRESS]]:PORT-PORT";
 

@@ -52,7 +52,7 @@ pub const fn parts(pair: u64) -> (u32, u32) {
     (pair as u32, (pair >> 32) as u32)
 }
 
-/// Why there is nothing to defend memory against.
+/// The reason why there is nothing to defend memory against.
 const FIXED_TABLES: &str = "the tables have a fixed size, so connections take no more memory; in a flood what is \
      half-open or said little makes room, and lvsadm filter limits each client";
 
@@ -152,7 +152,7 @@ sysctls! {
     DebugLevel absent("debug_level", "the log level is that of lvsd --log-level");
 }
 
-/// Why a setting was not set.
+/// The reason why a setting was not set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the texts say it")]
 pub enum SysctlError {

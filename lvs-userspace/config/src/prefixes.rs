@@ -19,7 +19,7 @@ pub enum Error {
     /// It could not be read.
     #[error("cannot read the prefixes in {}: {source}", path.display())]
     Read {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// The reason.
         source: io::Error,
@@ -27,7 +27,7 @@ pub enum Error {
     /// Lines of it are wrong.
     #[error("the prefixes in {} are wrong: {}", path.display(), Lines(lines))]
     Lines {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// Line numbers, from 1, and what is wrong with each.
         lines: Vec<(usize, String)>,

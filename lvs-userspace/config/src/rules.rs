@@ -14,7 +14,7 @@ pub enum Error {
     /// It could not be read.
     #[error("cannot read the configuration {}", path.display())]
     Read {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// The reason.
         source: std::io::Error,
@@ -22,7 +22,7 @@ pub enum Error {
     /// Lines of it are wrong.
     #[error("the configuration {} is wrong, nothing was changed:{}", path.display(), Lines(lines))]
     Lines {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// Line numbers, from 1, and what is wrong with each.
         lines: Vec<(usize, String)>,

@@ -1,4 +1,4 @@
-//! Ends connections on the operator's order.
+//! Ends connections at the operator's request.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
@@ -33,22 +33,22 @@ struct Selection {
     now: u32,
 }
 
-/// Ends the connections that an order names, or counts them.
+/// Ends the connections that a request names, or counts them.
 ///
 /// # Errors
 ///
-/// Refuses an order that names nothing, and a service or server that does not exist.
-pub fn drop_connections(maps: &Maps, order: &DropConnections) -> Result<Dropped, Refusal> {
+/// Refuses a request that names nothing, and a service or server that does not exist.
+pub fn drop_connections(maps: &Maps, request: &DropConnections) -> Result<Dropped, Refusal> {
     let invalid = |message: &str| Refusal::new(RefusalKind::Invalid, message);
-    if !order.is_limited() && !order.all {
+    if !request.is_limited() && !request.all {
         return Err(invalid(
             "that would end every connection: name a service, client, server, state or idle time, or say all",
         ));
     }
-    if order.is_limited() && order.all {
+    if request.is_limited() && request.all {
         return Err(invalid("all connections, or those of a filter: not both"));
     }
-    let service = match &order.service {
+    let service = match &request.service {
         None => None,
         Some(id) => Some(service_index(maps, id).ok_or_else(|| {
             Refusal::new(
@@ -57,27 +57,27 @@ pub fn drop_connections(maps: &Maps, order: &DropConnections) -> Result<Dropped,
             )
         })?),
     };
-    let servers = order.server.map(|server| server_indexes(maps, server));
+    let servers = request.server.map(|server| server_indexes(maps, server));
     if servers.as_ref().is_some_and(HashSet::is_empty) {
         return Err(Refusal::new(
             RefusalKind::NoSuchServer,
             "no service has or had such a real server",
         ));
     }
-    let idle = u32::try_from(order.idle_ms.unwrap_or(0) / 1_000).unwrap_or(u32::MAX);
-    let part = order.idle_ms.unwrap_or(0) % 1_000;
+    let idle = u32::try_from(request.idle_ms.unwrap_or(0) / 1_000).unwrap_or(u32::MAX);
+    let part = request.idle_ms.unwrap_or(0) % 1_000;
     let selection = Selection {
         service,
-        client: order.client,
+        client: request.client,
         servers,
-        state: order.state,
+        state: request.state,
         idle: ticks(idle).saturating_add(u32::try_from(part).unwrap_or(0)),
-        templates: order.templates,
+        templates: request.templates,
         now: now(),
     };
     let mut dropped = Dropped::default();
-    selection.drop_from::<V4>(maps, &maps.connections4, order.dry_run, &mut dropped);
-    selection.drop_from::<V6>(maps, &maps.connections6, order.dry_run, &mut dropped);
+    selection.drop_from::<V4>(maps, &maps.connections4, request.dry_run, &mut dropped);
+    selection.drop_from::<V6>(maps, &maps.connections6, request.dry_run, &mut dropped);
     Ok(dropped)
 }
 

@@ -23,7 +23,7 @@ const MOST: usize = 1024;
 /// A frame that waits.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Waiting {
-    /// What it shares with the other fragments of its packet.
+    /// The key that it shares with the other fragments of its packet.
     pub key: FragmentKey,
     /// Index of the interface it came by.
     pub interface: u32,

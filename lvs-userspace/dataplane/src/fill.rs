@@ -1,4 +1,4 @@
-//! How full a connection table is, and of whose entries.
+//! The fill of a connection table, and the services whose entries fill it.
 //!
 //! From [`TIGHT`] percent on a service that holds more than [`SHARE`] percent of the table, while others have to live
 //! beside it, holds more than its share: the program gives it no more ways than it has ([`Crowd`]). So others still
@@ -36,7 +36,7 @@ const AGAIN: u32 = ticks(600);
 /// Ticks between two reports at least, however often it begins anew.
 const SELDOM: u32 = ticks(60);
 
-/// What an operator has to know of a table.
+/// News about a table for the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Report {
     /// It is filling.

@@ -67,7 +67,7 @@ impl Schedule {
 
     /// The servers whose clients are asked now, and how often they were. They are due again after a pause, or were
     /// asked often enough.
-    fn take_due(&mut self, now: Instant) -> HashMap<u16, u8> {
+    fn pop_due(&mut self, now: Instant) -> HashMap<u16, u8> {
         let mut due = HashMap::new();
         self.0.retain(|&server, (attempts, when)| {
             if *when <= now {
@@ -130,7 +130,7 @@ impl Keepalives {
                 schedule.postpone(Instant::now());
                 continue;
             }
-            let due = schedule.take_due(Instant::now());
+            let due = schedule.pop_due(Instant::now());
             let sent =
                 self.ask::<V4>(&maps.connections4, &due) + self.ask::<V6>(&maps.connections6, &due);
             debug!(sent, "asked silent clients of servers that are down");
@@ -284,14 +284,14 @@ mod tests {
         let mut schedule = Schedule::default();
         assert_eq!(schedule.next(start), None);
         schedule.insert(1, start);
-        assert_eq!(schedule.take_due(start), [(1, 0)].into());
+        assert_eq!(schedule.pop_due(start), [(1, 0)].into());
         schedule.insert(2, start + PAUSE / 2);
-        assert_eq!(schedule.take_due(start + PAUSE / 2), [(2, 0)].into());
+        assert_eq!(schedule.pop_due(start + PAUSE / 2), [(2, 0)].into());
         assert_eq!(schedule.next(start + PAUSE / 2), Some(PAUSE / 2));
         for attempt in 1..ATTEMPTS {
             let now = start + PAUSE * attempt.into();
-            assert_eq!(schedule.take_due(now), [(1, attempt)].into());
-            assert_eq!(schedule.take_due(now + PAUSE / 2), [(2, attempt)].into());
+            assert_eq!(schedule.pop_due(now), [(1, attempt)].into());
+            assert_eq!(schedule.pop_due(now + PAUSE / 2), [(2, attempt)].into());
         }
         assert_eq!(schedule.next(start), None);
     }

@@ -10,7 +10,7 @@ use crate::kernel::{Mapping, Maps};
 /// Packets by the number of their [`Reason`].
 pub type Counts = [u64; Reason::ALL.len()];
 
-/// What is taken off each verdict, and the counts at the last look.
+/// Counts that are subtracted from each verdict, and the counts at the last look.
 #[derive(Debug, Default)]
 pub struct NotSent {
     before: Option<Counts>,

@@ -79,7 +79,7 @@ impl OpenConnections {
     }
 }
 
-/// What becomes of a client's count.
+/// The change of a client's count.
 #[derive(Debug, PartialEq, Eq)]
 enum Step {
     Right,

@@ -1,4 +1,4 @@
-//! What the kernel's settings say of the sources of packets (`rp_filter`, `accept_local`, `route_localnet`): the
+//! The kernel's settings about the sources of packets (`rp_filter`, `accept_local`, `route_localnet`): the
 //! program refuses what the kernel would. Also the one setting that the program itself needs.
 
 use std::collections::BTreeMap;

@@ -82,7 +82,7 @@ impl<'a, F: Family> Store<F> for Table<'a, F> {
         })
     }
 
-    /// What another director holds it gave room to already.
+    /// None: another director has made room for what it holds already.
     fn crowd(self) -> Crowd {
         Crowd::default()
     }

@@ -19,13 +19,13 @@ pub struct ConfiguredService {
     pub servers: Vec<(ServerId, ServerSettings)>,
     /// Its fallback servers.
     pub fallbacks: Vec<(ServerId, ServerSettings)>,
-    /// What this director's own health checks say.
+    /// The result of this director's own health checks.
     pub reach: Reach,
     /// The longest time from one probe of a server to the next.
     pub interval: Duration,
 }
 
-/// Whether any real server of a service is reached from here.
+/// The reach of a service: whether any real server of it is reached from here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
     /// It is not known: they were not probed here, or not yet, or all are taken out of service.
@@ -54,7 +54,7 @@ impl ConfiguredService {
     }
 }
 
-/// Whether any of these servers is reached, by their own probes.
+/// The reach of these servers, by their own probes.
 pub(crate) fn reach(servers: &[Server]) -> Reach {
     if servers.iter().any(Server::is_reached) {
         return Reach::Some;

@@ -56,7 +56,7 @@ impl MaintenanceFiles {
         }
     }
 
-    /// Whether a file names this server: its address, or its name in the configuration, whole or to the
+    /// Returns whether a file names this server: its address, or its name in the configuration, whole or to the
     /// first dot; with its port, or the one that is checked, or none.
     pub(crate) fn names(&self, server: &Server) -> bool {
         let configured = &server.configured;

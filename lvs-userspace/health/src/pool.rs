@@ -1,4 +1,4 @@
-//! Which servers of a virtual service get traffic. Pure.
+//! The servers of a virtual service that get traffic. Pure.
 //!
 //! Servers that are up serve. While none is, backup servers do; while none of these is up either, the
 //! fallback servers do, never sooner, unless a quorum says how many servers it takes. Before the first
@@ -31,7 +31,7 @@ pub(crate) enum MemberState {
     Out,
 }
 
-/// How the pool uses a member.
+/// The part of a member in the pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Selection {
     /// New connections are scheduled to it.

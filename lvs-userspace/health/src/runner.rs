@@ -89,7 +89,7 @@ struct Shared {
 /// Failures of clients' connections that count.
 #[derive(Clone, Debug)]
 pub(crate) struct Observed {
-    /// What they count as.
+    /// The effect of a failure.
     pub(crate) on_error: OnError,
     /// Time for which they make the server be down, unless a probe confirms it.
     pub(crate) hold: Duration,

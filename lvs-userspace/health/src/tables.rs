@@ -87,7 +87,7 @@ pub(crate) struct Change {
 }
 
 impl Update {
-    /// Whether nothing is to be written.
+    /// Returns whether nothing is to be written.
     pub(crate) fn is_empty(&self) -> bool {
         !self.dirty_settings && self.after.as_ref() == Some(&self.before)
     }

@@ -64,12 +64,12 @@ impl Watch {
         self.state
     }
 
-    /// Whether the state rests on a probe.
+    /// Returns whether the state rests on a probe.
     pub(crate) const fn confirmed(&self) -> bool {
         self.confirmed
     }
 
-    /// Whether good probes do not count yet, because the data path found the server down.
+    /// Returns whether good probes do not count yet, because the data path found the server down.
     pub(crate) const fn is_held(&self) -> bool {
         self.held.is_some()
     }

@@ -290,7 +290,7 @@ impl Watches {
         all
     }
 
-    /// Whether every watch has had an outcome, or only subscribers that are paused.
+    /// Returns whether every watch has had an outcome, or only subscribers that are paused.
     pub(crate) fn all_probed(&self, services: &HashMap<ServiceId, Service>) -> bool {
         let out = |s: &Subscriber| {
             let server = services

@@ -1,4 +1,4 @@
-//! Who asks, and may they: passwords, tokens, rights, and requests that are too many or too large.
+//! Authentication and rights of clients: passwords, tokens, and requests that are too many or too large.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -33,14 +33,14 @@ const HASHING: usize = 2;
 /// Passwords and tokens that are remembered at most.
 const REMEMBERED: usize = 256;
 
-/// How long the answer to a wrong password takes at least.
+/// The shortest time until a wrong password is answered.
 const SLOWED: Duration = Duration::from_millis(500);
 
 /// The client of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
-/// What is known about who may ask.
+/// The users and their recent requests.
 pub(crate) struct Access {
     file: Option<PathBuf>,
     /// None: without a file everybody may read, and nobody change anything.
@@ -56,7 +56,7 @@ pub(crate) struct Access {
 #[derive(Default)]
 struct Known {
     by_digest: HashMap<[u8; 32], Identity>,
-    /// How often the file of users was read again: what a password was compared with may be of before.
+    /// The number of times that the file of users was read again: what a password was compared with may be of before.
     generation: u64,
 }
 
@@ -91,7 +91,7 @@ impl Access {
         Ok(())
     }
 
-    /// Who asks.
+    /// Identifies the client.
     async fn identify(
         self: &Arc<Self>,
         headers: &HeaderMap,
@@ -133,7 +133,7 @@ impl Access {
         }
     }
 
-    /// Whose these credentials are, as far as the client may try now.
+    /// Finds the user of these credentials, as far as the client may try now.
     async fn attempt(
         self: Arc<Self>,
         digest: [u8; 32],
@@ -165,7 +165,7 @@ impl Access {
         Err(wrong())
     }
 
-    /// Whose password it is. Hashing keeps its turn to the end.
+    /// Finds the user of a password. Hashing keeps its turn to the end.
     async fn check(
         &self,
         credentials: Credentials,

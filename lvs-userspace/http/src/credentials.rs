@@ -1,4 +1,4 @@
-//! What a client gives to say who it is (RFC 7617, RFC 6750).
+//! The credentials of a request (RFC 7617, RFC 6750).
 
 use axum::http::HeaderValue;
 use base64::Engine as _;
@@ -40,7 +40,7 @@ impl Credentials {
         Some(Self::Password { name, password })
     }
 
-    /// What was wrong with them, for the log.
+    /// The credentials in the words of the log.
     pub(crate) fn named(&self) -> String {
         match self {
             Self::Token(_) => "a wrong token".to_owned(),

@@ -33,7 +33,7 @@ pub(crate) fn gate() -> Arc<Semaphore> {
 }
 
 /// Lets a request pass once it is its turn, if it takes one.
-pub(crate) async fn take_turn(
+pub(crate) async fn wait_for_turn(
     State(turns): State<Arc<Semaphore>>,
     request: Request,
     next: Next,
@@ -84,7 +84,7 @@ mod tests {
         let turns = gate();
         let router = Router::new()
             .route("/stats.json", get(work))
-            .layer(from_fn_with_state(Arc::clone(&turns), take_turn));
+            .layer(from_fn_with_state(Arc::clone(&turns), wait_for_turn));
         for _ in 0..8 {
             let request = Request::get("/stats.json").body(Body::empty()).unwrap();
             let asked = router.clone().oneshot(request);

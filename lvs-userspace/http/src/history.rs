@@ -1,4 +1,4 @@
-//! What a single look does not tell: most connections at once, rates of the last minutes, events of before.
+//! The history that a single snapshot lacks: most connections at once, rates of the last minutes, events of before.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -33,14 +33,14 @@ pub(crate) struct History {
     events: Mutex<VecDeque<Arc<Event>>>,
 }
 
-/// What is kept of services and servers.
+/// The history of services and servers.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kept {
     series: HashMap<Key, Series>,
     rounds: u64,
 }
 
-/// What is kept of a service or server.
+/// The history of a service or server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Series {
     /// Most connections at once, active and inactive, of all samples.
@@ -77,7 +77,7 @@ impl History {
         }
     }
 
-    /// What is kept of services and servers.
+    /// The history of services and servers.
     pub(crate) fn kept(&self) -> Arc<Kept> {
         Arc::clone(&self.kept.lock())
     }
@@ -107,7 +107,7 @@ impl History {
 }
 
 impl Kept {
-    /// What is kept of a service or server.
+    /// The history of a service or server.
     pub(crate) fn series(&self, service: ServiceId, server: Option<SocketAddr>) -> Option<&Series> {
         self.series.get(&(service, server))
     }

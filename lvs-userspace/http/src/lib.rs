@@ -1,4 +1,4 @@
-//! What the director shows, and takes orders by, over HTTP on a TCP address.
+//! Monitoring and control of the director by HTTP on a TCP address.
 //!
 //! ```text
 //! listener: limits, TLS ─► access: who asks, and may they ─► metrics · page · control API

@@ -29,7 +29,7 @@ use tracing::{debug, info};
 
 use crate::access::{Access, Peer, guard};
 use crate::clients::{Clients, Place};
-use crate::gate::{gate, take_turn};
+use crate::gate::{gate, wait_for_turn};
 use crate::history::History;
 use crate::metrics;
 use crate::page::{self, Page};
@@ -57,7 +57,7 @@ const HEADERS: usize = 64;
 /// From one attempt to the next while no connection can be accepted.
 const RETRY: Duration = Duration::from_millis(10);
 
-/// What is served, and to whom.
+/// The settings: what is served, and to whom.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Address to listen at.
@@ -287,7 +287,7 @@ fn routes(access: &Arc<Access>, page: Page, api: Router) -> Router {
                 "this resource has other methods",
             )
         })
-        .layer(middleware::from_fn_with_state(gate(), take_turn))
+        .layer(middleware::from_fn_with_state(gate(), wait_for_turn))
         // It comes first: only those who may ask wait for a turn.
         .layer(middleware::from_fn_with_state(Arc::clone(access), guard));
     Router::new()

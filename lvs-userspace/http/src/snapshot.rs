@@ -46,7 +46,7 @@ pub struct ConfigStatus {
 /// An answer that takes its time.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Where values come from.
+/// The source of values.
 pub trait Source: Send + Sync + 'static {
     /// The director now; none: the daemon is stopping.
     fn snapshot(&self) -> Pending<'_, Option<Snapshot>>;
@@ -73,18 +73,18 @@ impl Snapshots {
         Self { source, last }
     }
 
-    /// Where they come from.
+    /// Their source.
     pub(crate) const fn source(&self) -> &Arc<dyn Source> {
         &self.source
     }
 
     /// The director a second ago at most; none: the daemon is stopping.
-    pub(crate) async fn take(self: &Arc<Self>) -> Option<Arc<Snapshot>> {
+    pub(crate) async fn read(self: &Arc<Self>) -> Option<Arc<Snapshot>> {
         // A task of its own: what is begun goes on when the client goes away, and must not be begun a second time.
-        tokio::spawn(Arc::clone(self).take_now()).await.ok()?
+        tokio::spawn(Arc::clone(self).read_now()).await.ok()?
     }
 
-    async fn take_now(self: Arc<Self>) -> Option<Arc<Snapshot>> {
+    async fn read_now(self: Arc<Self>) -> Option<Arc<Snapshot>> {
         let mut last = self.last.lock().await;
         if let Some((taken, snapshot)) = &*last
             && taken.elapsed() < FRESH

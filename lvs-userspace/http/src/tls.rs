@@ -18,7 +18,7 @@ pub enum TlsError {
     Pem {
         /// The file.
         file: PathBuf,
-        /// What it should have.
+        /// The content that it should have.
         what: &'static str,
         /// The reason.
         error: rustls::pki_types::pem::Error,

@@ -1,4 +1,4 @@
-//! Who may ask, and for what: a file of users with hashed passwords, and of tokens.
+//! The users and their rights: a file of users with hashed passwords, and of tokens.
 
 use std::collections::HashMap;
 use std::fs;
@@ -138,7 +138,7 @@ impl Users {
         Ok(())
     }
 
-    /// Who has this token.
+    /// The user who has this token.
     pub(crate) fn by_token(&self, token: &str) -> Option<Identity> {
         let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
         self.tokens.get(&digest).cloned()

@@ -120,7 +120,7 @@ impl Line {
                 let _known = self.service.set(option, value)?
                     || self.server.set(option, text)?
                     || self.mark.set(option, text)?
-                    || self.sync.take(option, text)?;
+                    || self.sync.read(option, text)?;
             }
             Switch::Sort | Switch::Command(_) | Switch::Socket => {}
         }

@@ -44,7 +44,7 @@ impl SyncArguments {
     }
 
     /// Reads an option; false: it is none of synchronization.
-    pub(super) fn take(&mut self, option: OptionName, value: &str) -> Result<bool, UsageError> {
+    pub(super) fn read(&mut self, option: OptionName, value: &str) -> Result<bool, UsageError> {
         let byte = |from| number(value, from..=255).and_then(|value| value.try_into().ok());
         let short = |to| number(value, 1..=to).and_then(|value| value.try_into().ok());
         match option {

@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     if let Some(document) = generate::asked(&words) {
         return generate::print(document);
     }
-    let limit = options::take_timeout(&mut words);
+    let limit = options::extract_timeout(&mut words);
     if verbs::is_verb(&words) {
         verbs::main(words, limit)
     } else {

@@ -12,7 +12,7 @@ pub(crate) const BROKEN_PIPE: u8 = 128 + 13;
 ///
 /// Anywhere else the word is another option: `-L --timeout` lists timeouts, and verbs have a `--timeout` of their own.
 /// So it is one here only if a time follows.
-pub(crate) fn take_timeout(words: &mut Vec<OsString>) -> Duration {
+pub(crate) fn extract_timeout(words: &mut Vec<OsString>) -> Duration {
     let mut limit = DEFAULT_LIMIT;
     let mut place = 1;
     while let Some(word) = words.get(place).map(|word| word.to_string_lossy()) {
@@ -50,7 +50,7 @@ mod tests {
 
     fn taken(line: &str) -> (Duration, String) {
         let mut words: Vec<_> = line.split(' ').map(OsString::from).collect();
-        let limit = take_timeout(&mut words);
+        let limit = extract_timeout(&mut words);
         let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
         (limit, words.join(" "))
     }

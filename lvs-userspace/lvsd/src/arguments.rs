@@ -69,8 +69,9 @@ pub(crate) struct Arguments {
     /// Virtual services, in the lines of `ipvsadm -S`, or with health checks in those of ldirectord.cf
     ///
     /// With the lines of ipvsadm the tables are made to hold exactly the services of the file: services and
-    /// servers that are not in it are deleted, connections stay. Beside those of an ldirectord.cf others stay. If any line is wrong, all errors are printed and nothing
-    /// changes. SIGHUP reads the file again. Without this option the tables stay as they are.
+    /// servers that are not in it are deleted, connections stay. Beside those of an ldirectord.cf others stay. If any
+    /// line is wrong, all errors are printed and nothing changes. SIGHUP reads the file again. Without this option the
+    /// tables stay as they are.
     #[arg(long, short, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
@@ -167,8 +168,8 @@ pub(crate) struct Arguments {
 
     /// Virtual services that there is room for [default: 16384]
     ///
-    /// Each takes about a kilobyte of the kernel's memory, and more on machines with many CPUs. A data path that is taken
-    /// over keeps its sizes, see --reset.
+    /// Each takes about a kilobyte of the kernel's memory, and more on machines with many CPUs. A data path that is
+    /// taken over keeps its sizes, see --reset.
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(16..=65_535))]
     pub(crate) services: Option<u32>,
 

@@ -11,7 +11,7 @@
 
 pub mod children;
 pub mod commands;
-pub mod filter;
 pub mod privileges;
+mod seccomp;
 pub mod system_commands;
 pub mod user;

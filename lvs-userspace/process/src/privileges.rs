@@ -7,7 +7,7 @@ use caps::{CapSet, Capability, read, set};
 use nix::sys::prctl::set_no_new_privs;
 use tracing::warn;
 
-use crate::filter;
+use crate::seccomp;
 
 /// Capabilities to start a command as another user, and to end it.
 const OTHER_USERS: [Capability; 3] = [
@@ -60,7 +60,7 @@ pub fn reduce(unmount: bool) -> Result<()> {
     ] {
         set(None, capabilities, kept).context("cannot give up capabilities")?;
     }
-    if let Err(error) = filter::install(unmount) {
+    if let Err(error) = seccomp::install(unmount) {
         // A kernel without filters is no reason not to forward.
         warn!("{error:#}");
     }

@@ -15,7 +15,7 @@ pub struct User {
     home: PathBuf,
 }
 
-/// Why a text names no user.
+/// The reason why a text names no user.
 #[derive(Debug, thiserror::Error)]
 pub enum UserError {
     /// There is no user of this name or number.

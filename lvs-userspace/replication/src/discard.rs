@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use lvs_api::sync::DiscardCount;
 use lvs_dataplane::director::Unrecognized;
 
-/// Why a message, or one entry of it, is discarded.
+/// The reason why a message, or one entry of it, is discarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is explained by `Discard::explanation`")]
 pub enum Discard {

@@ -1,7 +1,7 @@
 //! Both ends of a small transfer, for machines that have no other programs.
 //!
-//! `roundtrip serve ADDRESS…` sends back what comes to port 80 of these addresses, over TCP and UDP. `roundtrip ask ADDRESS
-//! BYTES` sends so many bytes over TCP and a datagram over UDP, and ends well only if both come back whole.
+//! `roundtrip serve ADDRESS…` sends back what comes to port 80 of these addresses, over TCP and UDP. `roundtrip ask
+//! ADDRESS BYTES` sends so many bytes over TCP and a datagram over UDP, and ends well only if both come back whole.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};

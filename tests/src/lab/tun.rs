@@ -1,5 +1,5 @@
-//! Packets carried between two hosts in user space: by a tun device at each end, as a VPN makes it, or by tap devices, as
-//! a virtual machine has them.
+//! Packets carried between two hosts in user space: by a tun device at each end, as a VPN makes it, or by tap devices,
+//! as a virtual machine has them.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};

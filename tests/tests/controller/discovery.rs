@@ -184,7 +184,8 @@ fn each_family_of_a_name_with_both_serves_the_services_of_its_own() {
     let [four, six] = &all;
     // The targets of SRV records have both kinds, too. A host without records of a kind is known all the same.
     let srv = format!(
-        "local=/example.com/\nhost-record=rs3.example.com,{},{}\nsrv-host=_http._tcp.example.com,rs3.example.com,80,10,9\n",
+        "local=/example.com/\nhost-record=rs3.example.com,{},{}\n\
+         srv-host=_http._tcp.example.com,rs3.example.com,80,10,9\n",
         four[2], six[2]
     );
     names.start(&health, &srv);

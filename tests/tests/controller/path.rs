@@ -365,8 +365,8 @@ fn the_service_path_comes_and_goes_with_the_daemon() {
     let [veth] = first.as_slice() else {
         panic!("{first:?}");
     };
-    // The probes' program is there by a link: for the sake of a queueing discipline the kernel would look at every packet
-    // that leaves the machine once more.
+    // The probes' program is there by a link: for the sake of a queueing discipline the kernel would look at every
+    // packet that leaves the machine once more.
     let mut tc = Command::new("tc");
     let disciplines = health
         .lab

@@ -14,7 +14,7 @@ pub(super) enum Source {
     Program(&'static str),
     /// Below the workspace's `contrib`.
     Contrib(&'static str),
-    /// What a program prints about itself by `--generate`.
+    /// The output of a program about itself by `--generate`.
     Generated(&'static str, &'static str),
     /// A document in `docs`, as a man page of section 5 of this name.
     Document(&'static str, &'static str),

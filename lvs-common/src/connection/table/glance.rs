@@ -22,7 +22,7 @@ pub(super) struct Glance {
 /// One in each byte.
 const BYTES: u64 = 0x0101_0101_0101_0101;
 /// One in each two bytes.
-const PAIRS: u64 = 0x0001_0001_0001_0001;
+pub(crate) const PAIRS: u64 = 0x0001_0001_0001_0001;
 
 impl Glance {
     /// Looks at a set.

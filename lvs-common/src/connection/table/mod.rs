@@ -36,6 +36,7 @@ mod slot;
 mod ways;
 
 pub use find::{by_number, fetch, find, find_first, full, inserted, is_claimed, unchanged};
+pub(crate) use glance::PAIRS;
 pub use insert::{insert, insert_anywhere, insert_at_once};
 pub use new::{New, Survey};
 pub use pair::complete_pair;

@@ -16,7 +16,7 @@ pub struct Slot<S> {
     pub number: u32,
 }
 
-/// Why an insert failed.
+/// The reason why an insertion failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
     /// Somebody else inserted the key meanwhile.

@@ -9,7 +9,7 @@ use crate::packet::Packet;
 use crate::tables::Tables;
 use crate::wire::{Headers, Transport};
 
-/// What is known of a packet beside its bytes.
+/// Facts about a packet beside its bytes.
 #[derive(Clone, Copy)]
 pub(super) struct Arrival {
     pub(super) length: usize,

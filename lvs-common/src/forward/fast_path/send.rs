@@ -37,7 +37,7 @@ pub(super) enum Departure<'a> {
     Dropped(Verdict),
 }
 
-/// What remains to be done to a socket buffer: only helpers of the kernel's can, and they end all access to the
+/// The rest of the work on a socket buffer: only helpers of the kernel's can, and they end all access to the
 /// headers.
 #[derive(Clone, Copy)]
 pub(super) struct Rest {

@@ -12,9 +12,9 @@ use lvs_common::connection::{EntryId, Loads, Ports};
 use lvs_common::family::{V4, V6};
 use lvs_common::filter::clients::Clients;
 use lvs_common::local_clients::{LocalSearch, LocalTables};
-use lvs_common::scheduler::tree_marks::{TreeMarks, load_changed};
 use lvs_common::secrets::Secrets;
 use lvs_common::tables::{Tables, Traffic};
+use lvs_common::tree_marks::{TreeMarks, load_changed};
 use lvs_common::walk::Walk;
 
 use super::super::memory_clients::ClientSet;

@@ -63,7 +63,9 @@ impl Kind {
             }
             Self::Status => "codes and ranges of them, with commas".into(),
             Self::WeightBy => "`configured`, `script`, `agent:PORT` or `time`".into(),
-            Self::Snat => "`no`, `auto[:PORT-PORT]` or `ADDRESS[-ADDRESS][:PORT-PORT]` (IPv6 with ports: `[ADDRESS[-ADDRESS]]:PORT-PORT`)".into(),
+            Self::Snat => "`no`, `auto[:PORT-PORT]` or `ADDRESS[-ADDRESS][:PORT-PORT]` (IPv6 with ports: \
+                           `[ADDRESS[-ADDRESS]]:PORT-PORT`)"
+                .into(),
             Self::Phases => "a list with commas".into(),
             Self::Mailboxes => "mail addresses with commas".into(),
             Self::Prefixes => "a list with commas: addresses, prefixes such as `192.0.2.0/24`, and paths of files that \

@@ -48,7 +48,7 @@ pub(super) fn advice(file: &File) -> Option<&'static str> {
     (all && !sections.is_empty()).then_some(ADVICE)
 }
 
-const ADVICE: &str = "neither ondown nor redispatch: clients of a server that dies wait for their own timeouts, often a \
-                      minute, as with ldirectord. The line preset = modern at the beginning of the file turns on what \
-                      is advised today: they are reset at once (ondown = reset), and new ones get another server after \
-                      a second (redispatch = yes)";
+const ADVICE: &str = "neither ondown nor redispatch: clients of a server that dies wait for their own timeouts, often \
+                      a minute, as with ldirectord. The line preset = modern at the beginning of the file turns on \
+                      what is advised today: they are reset at once (ondown = reset), and new ones get another server \
+                      after a second (redispatch = yes)";

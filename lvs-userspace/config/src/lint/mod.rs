@@ -13,7 +13,7 @@ pub const WRONG: u8 = 2;
 /// Exit code for a file that cannot be read, as ldirectord's.
 pub const UNREADABLE: u8 = 1;
 
-/// How a file is validated.
+/// Options of a validation.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options<'a> {
     /// A warning counts as an error.

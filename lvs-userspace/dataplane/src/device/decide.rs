@@ -44,12 +44,12 @@ pub(super) struct Choice {
     pub(super) why: String,
 }
 
-/// What is known of the devices of the network namespace.
+/// The devices of the network namespace, as far as they are known.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Devices {
     /// All interfaces.
     pub(super) interfaces: Arc<Interfaces>,
-    /// What the kernel says of them; `None`: this kernel says nothing.
+    /// Their features, as the kernel says; `None`: this kernel says nothing.
     pub(super) features: Option<Features>,
     /// Interfaces whose driver runs the program.
     pub(super) attached: BTreeSet<u32>,

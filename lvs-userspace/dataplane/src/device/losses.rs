@@ -46,7 +46,7 @@ pub(super) fn is_final(error: u32) -> bool {
 }
 
 impl Losses {
-    /// What was counted before counts for nothing.
+    /// Losses since these counts.
     pub(super) fn since(counts: Counts) -> Self {
         Self {
             said: BTreeMap::new(),

@@ -124,11 +124,11 @@ impl Placement {
             if if_nametoindex(&*self.places[at].name).is_err() {
                 return Err(KernelError::NoInterface(self.places[at].name.clone()).into());
             }
-            self.settle_one(at, &ways_out)?;
+            self.update_one(at, &ways_out)?;
         }
         self.data_path.leave_all_but(names)?;
         // Some drivers send frames only since the program runs.
-        self.settle(None, hops);
+        self.update(None, hops);
         Ok(())
     }
 
@@ -136,7 +136,7 @@ impl Placement {
     pub fn add(&mut self, name: &str, hops: &BTreeSet<u32>) -> Result<(), PlacementError> {
         self.places.push(Place::new(name.to_owned()));
         let ways_out = self.ways_out(hops);
-        let outcome = self.settle_one(self.places.len() - 1, &ways_out);
+        let outcome = self.update_one(self.places.len() - 1, &ways_out);
         if outcome.is_err() {
             self.places.pop();
         }
@@ -155,7 +155,7 @@ impl Placement {
 
     /// Decides anew, after anything changed: the interfaces (if they are told), what they can do, the `hops`
     /// that packets leave by, the frames that were lost. Failures are logged. True if anything is another.
-    pub fn settle(&mut self, interfaces: Option<Arc<Interfaces>>, hops: &BTreeSet<u32>) -> bool {
+    pub fn update(&mut self, interfaces: Option<Arc<Interfaces>>, hops: &BTreeSet<u32>) -> bool {
         let before = Arc::clone(&self.devices.interfaces);
         if let Some(interfaces) = interfaces {
             self.devices.interfaces = interfaces;
@@ -192,7 +192,7 @@ impl Placement {
             self.set_mixed(false);
         }
         for at in 0..self.places.len() {
-            match self.settle_one(at, &ways_out) {
+            match self.update_one(at, &ways_out) {
                 Ok(settled) => changed |= settled,
                 Err(error) => {
                     let place = &mut self.places[at];
@@ -284,7 +284,7 @@ impl Placement {
     }
 
     /// Runs the programs on an interface as it is best. True if that is another way than before.
-    fn settle_one(&mut self, at: usize, ways_out: &BTreeSet<u32>) -> Result<bool, PlacementError> {
+    fn update_one(&mut self, at: usize, ways_out: &BTreeSet<u32>) -> Result<bool, PlacementError> {
         let place = &self.places[at];
         let (name, mode) = (place.name.clone(), self.modes.of(&place.configured));
         let was_there = place.index != 0;

@@ -1,4 +1,4 @@
-//! Why a driver refuses an XDP program. The kernel gives a number only.
+//! The reason why a driver refuses an XDP program. The kernel gives a number only.
 
 use std::error::Error;
 use std::io;

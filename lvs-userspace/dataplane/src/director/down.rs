@@ -24,8 +24,8 @@ pub struct SynRetries {
 }
 
 impl Director {
-    /// The servers whose clients repeated SYNs or were refused since the last call: a sign of death, or of a packet that
-    /// was lost. To be called many times a second.
+    /// The servers whose clients repeated SYNs or were refused since the last call: a sign of death, or of a packet
+    /// that was lost. To be called many times a second.
     pub fn syn_retries(&mut self) -> Vec<SynRetries> {
         let found = self.syn_retries.since_last();
         let known = found.filter_map(|(index, syns)| {

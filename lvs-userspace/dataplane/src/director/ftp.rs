@@ -20,7 +20,7 @@ pub(super) fn is_control(key: &ServiceKey) -> bool {
 
 /// True if a service of control connections takes data connections, too: a template decides about them, and
 /// NAT would send them to the control connection's port (IPVS has its FTP helper for that).
-pub(super) fn takes_data(key: &ServiceKey, wanted: &Wanted) -> bool {
+pub(super) fn accepts_data(key: &ServiceKey, wanted: &Wanted) -> bool {
     let mut servers = wanted.servers.iter();
     is_control(key)
         && wanted.settings.persistence.is_some()

@@ -204,6 +204,12 @@ impl Marks {
         self.rules.iter().map(|placed| placed.rule.destination())
     }
 
+    /// The position of the rule about the same packets.
+    fn position(&self, rule: &MarkRule) -> Option<usize> {
+        let mut rules = self.rules.iter();
+        rules.position(|placed| placed.rule.matches_same(rule))
+    }
+
     /// Adds a rule behind all others, or moves it there.
     pub(super) fn insert(
         &mut self,
@@ -211,10 +217,7 @@ impl Marks {
         services: &Services,
         keys: &mut ServiceKeys,
     ) -> Result<(), Refusal> {
-        let known = self
-            .rules
-            .iter()
-            .position(|placed| placed.rule.matches_same(&rule));
+        let known = self.position(&rule);
         let last = self.rules.last().map_or(0, |placed| placed.place);
         let placed = Placed::new(last + 1, rule);
         let records: usize = self
@@ -259,11 +262,7 @@ impl Marks {
         services: &Services,
         keys: &mut ServiceKeys,
     ) -> Result<(), Refusal> {
-        let known = self
-            .rules
-            .iter()
-            .position(|placed| placed.rule.matches_same(rule));
-        let Some(known) = known else {
+        let Some(known) = self.position(rule) else {
             return Err(Refusal::new(
                 RefusalKind::NoSuchService,
                 "these packets carry no mark",

@@ -75,7 +75,7 @@ struct InForce {
     text: String,
     /// Start of the time without a resolution.
     unresolved: Option<Instant>,
-    /// What made it unresolved is known: nobody waits for an answer any more.
+    /// The cause is known: nobody waits for an answer any more.
     unreachable: bool,
 }
 
@@ -249,7 +249,11 @@ impl NextHops {
 
     /// Takes the hop of an unresolved address out of force. If it is known to be out of reach, its packets are
     /// answered from now on, otherwise dropped.
-    pub(super) fn give_up(&mut self, address: IpAddr, allocator: &mut Allocator) -> Option<Switch> {
+    pub(super) fn withdraw(
+        &mut self,
+        address: IpAddr,
+        allocator: &mut Allocator,
+    ) -> Option<Switch> {
         let unreachable = self
             .by_address
             .get(&address)

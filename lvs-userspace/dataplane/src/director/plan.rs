@@ -69,7 +69,7 @@ impl Layout {
             prefix: persistence.map_or(0, |persistence| persistence.prefix),
             pick: pick as u8,
             flags: flags(settings)
-                | if ftp::takes_data(&keys::key(id), wanted) {
+                | if ftp::accepts_data(&keys::key(id), wanted) {
                     Plan::FTP
                 } else {
                     0

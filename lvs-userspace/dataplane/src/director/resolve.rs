@@ -35,7 +35,7 @@ impl Director {
     /// Stops sending to addresses that have been unresolved for a while; forgets those of no server.
     pub(super) fn expire_hops(&mut self) {
         for address in self.hops.lost() {
-            if let Some(switch) = self.hops.give_up(address, &mut self.allocator) {
+            if let Some(switch) = self.hops.withdraw(address, &mut self.allocator) {
                 self.switch_hop(address, &switch);
             }
         }

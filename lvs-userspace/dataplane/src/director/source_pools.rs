@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use lvs_api::protocol::{Refusal, RefusalKind};
 use lvs_api::snat::Snat;
-use lvs_common::abi::SourcePool;
+use lvs_common::abi::{FIRST_PORT, SourcePool};
 use nix::ifaddrs::getifaddrs;
 use zerocopy::FromZeros as _;
 
@@ -15,9 +15,6 @@ use super::allocator::{Allocator, MapKind};
 use super::one_network::ip;
 use crate::address::{narrow, widen};
 use crate::kernel::Maps;
-
-/// The lowest port that is used unless the operator names ports.
-const FIRST_PORT: u16 = 1024;
 
 /// The pools, by what they hold.
 pub(super) struct SourcePools {
@@ -103,7 +100,7 @@ fn pool(snat: Snat) -> SourcePool {
     }
 }
 
-/// What the operator said, from a pool; `None`: no daemon writes such a pool.
+/// The operator's setting of a pool; `None`: no daemon writes such a pool.
 fn settings(pool: &SourcePool, ipv4: bool) -> Option<Snat> {
     let has = |bit| pool.flags & bit != 0;
     let addresses = if has(SourcePool::ROUTE) {

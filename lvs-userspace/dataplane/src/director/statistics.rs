@@ -17,7 +17,7 @@ pub(super) struct Statistics {
     lost: LostTraffic,
     /// Totals at the last sample, by server index.
     sampled: HashMap<u32, Stats>,
-    /// What was taken off since the start, by service and by server index: totals do not know of it.
+    /// Traffic that was subtracted since the start, by service and by server index: totals do not know of it.
     off_services: HashMap<u32, Stats>,
     off_servers: HashMap<u32, Stats>,
 }
@@ -111,7 +111,7 @@ impl Statistics {
         let servers: Vec<_> = servers
             .map(|index| (index, self.maps.server_counters.total(index)))
             .collect();
-        self.take_off_lost(&servers);
+        self.subtract_lost(&servers);
         for (index, total) in services {
             let off = self.off_services.get(&index).copied().unwrap_or_default();
             self.rates.sample_service(index, &total.since(&off));
@@ -124,7 +124,7 @@ impl Statistics {
     }
 
     /// Takes the frames that were lost since the last sample off the counters.
-    fn take_off_lost(&mut self, servers: &[(u32, Stats)]) {
+    fn subtract_lost(&mut self, servers: &[(u32, Stats)]) {
         let growth: Vec<_> = servers
             .iter()
             .map(|(index, total)| {
@@ -142,10 +142,10 @@ impl Statistics {
             if *off == Stats::default() {
                 continue;
             }
-            self.maps.server_counters.take_off(index, off);
+            self.maps.server_counters.subtract(index, off);
             add(&mut self.off_servers, index, off);
             if let Some(server) = self.maps.servers.read(index) {
-                self.maps.service_counters.take_off(server.service, off);
+                self.maps.service_counters.subtract(server.service, off);
                 add(&mut self.off_services, server.service, off);
             }
         }

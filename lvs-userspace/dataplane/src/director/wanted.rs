@@ -80,12 +80,6 @@ pub fn after(current: Option<&Wanted>, edit: &Edit) -> Result<Option<Wanted>, Re
             "there is no such virtual service",
         )
     };
-    let not_defined = || {
-        Refusal::new(
-            RefusalKind::ServiceNotDefined,
-            "the real server's virtual service is not defined",
-        )
-    };
     match edit {
         Edit::AddService { service, settings } => {
             if current.is_some() {
@@ -126,10 +120,7 @@ pub fn after(current: Option<&Wanted>, edit: &Edit) -> Result<Option<Wanted>, Re
             server,
             settings,
         } => {
-            let mut wanted = current.ok_or_else(not_defined)?.clone();
-            check_server(service, server, settings)?;
-            check_one_packet(&wanted.settings, settings)?;
-            let server = identity(service, server, settings.method);
+            let (mut wanted, server) = with_server(current, service, server, settings)?;
             if wanted.servers.iter().any(|(id, _)| *id == server) {
                 return Err(Refusal::new(
                     RefusalKind::ServerExists,
@@ -149,10 +140,7 @@ pub fn after(current: Option<&Wanted>, edit: &Edit) -> Result<Option<Wanted>, Re
             server,
             settings,
         } => {
-            let mut wanted = current.ok_or_else(not_defined)?.clone();
-            check_server(service, server, settings)?;
-            check_one_packet(&wanted.settings, settings)?;
-            let server = identity(service, server, settings.method);
+            let (mut wanted, server) = with_server(current, service, server, settings)?;
             let found = wanted.servers.iter_mut().find(|(id, _)| *id == server);
             found.ok_or_else(no_such_server)?.1 = *settings;
             Ok(Some(wanted))
@@ -169,6 +157,27 @@ pub fn after(current: Option<&Wanted>, edit: &Edit) -> Result<Option<Wanted>, Re
             Ok(current.cloned())
         }
     }
+}
+
+/// The service that a real server is added to or edited in, and the server's identity in it.
+fn with_server(
+    current: Option<&Wanted>,
+    service: &ServiceId,
+    server: &ServerId,
+    settings: &ServerSettings,
+) -> Result<(Wanted, ServerId), Refusal> {
+    let wanted = current.ok_or_else(not_defined)?.clone();
+    check_server(service, server, settings)?;
+    check_one_packet(&wanted.settings, settings)?;
+    let server = identity(service, server, settings.method);
+    Ok((wanted, server))
+}
+
+fn not_defined() -> Refusal {
+    Refusal::new(
+        RefusalKind::ServiceNotDefined,
+        "the real server's virtual service is not defined",
+    )
 }
 
 fn no_such_server() -> Refusal {

@@ -8,9 +8,9 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use tracing::debug;
 
-use super::attach::filter::remove_filter;
-use super::attach::link::{detach_link, interface_name};
+use super::clsact_filter::remove_filter;
 use super::error::KernelError;
+use super::pinned_link::{detach_link, interface_name};
 
 /// Prefix of the names of pinned links of the program in a driver.
 pub(super) const XDP_LINK: &str = "link-";

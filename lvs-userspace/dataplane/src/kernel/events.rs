@@ -14,7 +14,7 @@ pub struct Events {
 }
 
 impl Events {
-    pub(super) fn take(map: Map, lost: PerCpuArray<MapData, u64>) -> Result<Self, KernelError> {
+    pub(super) fn new(map: Map, lost: PerCpuArray<MapData, u64>) -> Result<Self, KernelError> {
         let ring = RingBuf::try_from(map).map_err(KernelError::map("cannot use", abi::EVENTS))?;
         Ok(Self {
             ring: Mutex::new(ring),

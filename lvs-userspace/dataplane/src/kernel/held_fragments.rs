@@ -38,7 +38,7 @@ pub struct HeldFragments {
 }
 
 impl HeldFragments {
-    pub(super) fn take(ring: Map, known: Map) -> Result<Self, KernelError> {
+    pub(super) fn new(ring: Map, known: Map) -> Result<Self, KernelError> {
         let ring =
             RingBuf::try_from(ring).map_err(KernelError::map("cannot use", abi::HELD_FRAGMENTS))?;
         let known =
@@ -82,7 +82,7 @@ impl HeldFragments {
     }
 
     /// Has later fragments of a packet wait no longer for the first one.
-    pub fn give_up(&self, key: &FragmentKey) {
+    pub fn release(&self, key: &FragmentKey) {
         // Either it is there now, or there is no room: then they wait in vain once more.
         let _ = self
             .known

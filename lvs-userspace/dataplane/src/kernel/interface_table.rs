@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aya::maps::{HashMap, Map, MapData};
-use lvs_common::abi::{self, Interface};
+use lvs_common::abi::{self, Interface, LOOPBACK};
 use parking_lot::Mutex;
 
 use super::error::KernelError;
@@ -14,7 +14,7 @@ pub struct InterfaceTable(Mutex<Table>);
 
 struct Table {
     map: HashMap<MapData, u32, Wire<Interface>>,
-    /// What is in the map.
+    /// The content of the map.
     written: BTreeMap<u32, Interface>,
     /// The interfaces without the bits of the checks.
     links: BTreeMap<u32, Interface>,
@@ -23,7 +23,7 @@ struct Table {
 }
 
 impl InterfaceTable {
-    pub(super) fn take(map: Map) -> Result<Self, KernelError> {
+    pub(super) fn new(map: Map) -> Result<Self, KernelError> {
         let map: HashMap<_, u32, Wire<Interface>> =
             HashMap::try_from(map).map_err(KernelError::map("cannot use", abi::INTERFACES))?;
         let found = map.iter().filter_map(Result::ok);
@@ -64,7 +64,6 @@ impl InterfaceTable {
 
     /// The bits of the checks that every interface has, but for the loopback interface, by which no client comes.
     pub fn common_checks(&self) -> u32 {
-        const LOOPBACK: u32 = 1;
         let table = &*self.0.lock();
         let entries = table.written.iter();
         let others = entries.filter(|(index, _)| **index != LOOPBACK);

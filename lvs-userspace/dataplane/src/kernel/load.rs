@@ -198,9 +198,9 @@ impl DataPath {
         let pins = Some((&directory, &object));
         let loaded = load(OBJECT, &config, sizes, pins, options.local_clients);
         let loaded = loaded.and_then(|mut ebpf| {
-            let maps = Maps::take(&mut ebpf, &directory, config.secrets, sizes.services)?;
-            let keys = ServiceKeys::take(&mut ebpf)?;
-            let stages = StagePrograms::take(&mut ebpf, &directory)?;
+            let maps = Maps::from_ebpf(&mut ebpf, &directory, config.secrets, sizes.services)?;
+            let keys = ServiceKeys::from_ebpf(&mut ebpf)?;
+            let stages = StagePrograms::from_ebpf(&mut ebpf, &directory)?;
             Ok((ebpf, maps, keys, stages))
         });
         let (mut ebpf, maps, keys, stages) = match loaded {

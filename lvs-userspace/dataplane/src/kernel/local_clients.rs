@@ -11,16 +11,17 @@ use lvs_common::abi::LOCAL_PROGRAMS;
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 use tracing::info;
 
-use super::attach::link::pin_link;
 use super::bpffs::CGROUP_LINK;
 use super::error::{KernelError, program_error};
 use super::load::DataPath;
 use super::namespace;
+use super::pinned_link::pin_link;
 
 impl DataPath {
     /// Balances the connections of clients on the director whose processes are in this cgroup, or of none.
     ///
-    /// The programs were loaded if [`super::load::Options::local_clients`] says so. A link of an earlier start ends after the new one has begun: no socket misses both.
+    /// The programs were loaded if [`super::load::Options::local_clients`] says so. A link of an earlier start ends
+    /// after the new one has begun: no socket misses both.
     pub fn serve_local_clients(&mut self, cgroup: Option<&Path>) -> Result<(), KernelError> {
         let Some(cgroup) = cgroup else {
             return LOCAL_PROGRAMS

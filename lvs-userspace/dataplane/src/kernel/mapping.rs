@@ -209,7 +209,7 @@ impl<T: Plain> Mapping<T> {
     }
 }
 
-/// How values of a type lie in an array.
+/// The layout of values of a type in an array.
 struct Layout {
     /// From one value of the array to the next, in bytes.
     stride: usize,

@@ -80,7 +80,7 @@ pub struct Maps {
 
 impl Maps {
     /// `secrets` are those of the tables' hash; `services` there is room for.
-    pub(super) fn take(
+    pub(super) fn from_ebpf(
         ebpf: &mut Ebpf,
         directory: &Directory,
         secrets: [u64; 16],
@@ -137,20 +137,20 @@ impl Maps {
                 Mapping::of(&service_bases, "service_bases")?,
             ),
             verdicts: Verdicts(per_cpu(ebpf, abi::VERDICTS)?),
-            events: Events::take(map(ebpf, abi::EVENTS)?, per_cpu(ebpf, abi::LOST_EVENTS)?)?,
-            held_fragments: HeldFragments::take(
+            events: Events::new(map(ebpf, abi::EVENTS)?, per_cpu(ebpf, abi::LOST_EVENTS)?)?,
+            held_fragments: HeldFragments::new(
                 map(ebpf, abi::HELD_FRAGMENTS)?,
                 map(ebpf, abi::FRAGMENTS)?,
             )?,
-            probes: Probes::take(map(ebpf, abi::PROBES)?)?,
-            interfaces: InterfaceTable::take(map(ebpf, abi::INTERFACES)?)?,
-            upper_devices: UpperDevices::take(map(ebpf, abi::UPPER_DEVICES)?)?,
-            own_hosts: OwnHosts::take(
+            probes: Probes::new(map(ebpf, abi::PROBES)?)?,
+            interfaces: InterfaceTable::new(map(ebpf, abi::INTERFACES)?)?,
+            upper_devices: UpperDevices::new(map(ebpf, abi::UPPER_DEVICES)?)?,
+            own_hosts: OwnHosts::new(
                 map(ebpf, abi::OWN_HOSTS)?,
                 AddressBits(mapping(ebpf, abi::OWN_FILTER)?),
             )?,
-            neighbour_requests: NeighbourRequests::take(map(ebpf, abi::NEIGHBOUR_REQUESTS)?)?,
-            lost_frames: LostFrames::take(map(ebpf, abi::LOST_FRAMES)?)?,
+            neighbour_requests: NeighbourRequests::new(map(ebpf, abi::NEIGHBOUR_REQUESTS)?)?,
+            lost_frames: LostFrames::new(map(ebpf, abi::LOST_FRAMES)?)?,
             not_sent: Mapping::of(&not_sent, "not_sent")?,
             sync_daemons: Mapping::of(&sync_daemons, "sync_daemons")?,
             sending_peers: Mapping::of(&sending_peers, "sending_peers")?,
@@ -166,7 +166,7 @@ pub struct ServiceKeys {
 }
 
 impl ServiceKeys {
-    pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, KernelError> {
+    pub(super) fn from_ebpf(ebpf: &mut Ebpf) -> Result<Self, KernelError> {
         let services = map(ebpf, abi::SERVICES)?;
         let marks = map(ebpf, abi::KEYED_MARKS)?;
         Ok(Self {

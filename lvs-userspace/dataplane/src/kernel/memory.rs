@@ -12,7 +12,7 @@ pub fn share() {
 
 /// Returns unused memory to the kernel: reading a large file, or the kernel's own types when the programs are
 /// loaded, leaves tens of megabytes that the C library would keep.
-pub fn give_back() {
+pub fn trim() {
     // SAFETY: it takes a number of bytes to keep, and may be called at any time by any thread
     // (malloc_trim(3)).
     #[cfg(target_env = "gnu")]

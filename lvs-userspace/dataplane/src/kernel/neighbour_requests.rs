@@ -12,7 +12,7 @@ use super::wire::Wire;
 pub struct NeighbourRequests(Mutex<HashMap<MapData, Wire<HostAddress>, u32>>);
 
 impl NeighbourRequests {
-    pub(super) fn take(map: Map) -> Result<Self, KernelError> {
+    pub(super) fn new(map: Map) -> Result<Self, KernelError> {
         let map = HashMap::try_from(map);
         let map = map.map_err(KernelError::map("cannot use", abi::NEIGHBOUR_REQUESTS))?;
         Ok(Self(Mutex::new(map)))

@@ -19,12 +19,12 @@ struct Table {
     map: HashMap<MapData, Wire<HostAddress>, u32>,
     /// Lets through every address in the map.
     filter: AddressBits,
-    /// What is in the map.
+    /// The content of the map.
     written: BTreeSet<IpAddr>,
 }
 
 impl OwnHosts {
-    pub(super) fn take(map: Map, filter: AddressBits) -> Result<Self, KernelError> {
+    pub(super) fn new(map: Map, filter: AddressBits) -> Result<Self, KernelError> {
         let map: HashMap<_, Wire<HostAddress>, u32> =
             HashMap::try_from(map).map_err(KernelError::map("cannot use", abi::OWN_HOSTS))?;
         let found = map.keys().filter_map(Result::ok);

@@ -43,7 +43,7 @@ impl Counters {
     }
 
     /// Takes traffic off, at most what was counted since the last zeroing.
-    pub fn take_off(&self, index: u32, off: &Stats) {
+    pub fn subtract(&self, index: u32, off: &Stats) {
         let base = self.bases.read(index).unwrap_or_default();
         let off = off.at_most(&self.read(index));
         self.bases.write(index, base.with(&off));
@@ -57,7 +57,7 @@ impl Counters {
     }
 }
 
-/// What filters refused, by service index, as [`Counters`] counts traffic.
+/// Refusals of filters, by service index, as [`Counters`] counts traffic.
 pub struct FilterCounters {
     totals: PerCpuArray<MapData, Wire<FilterStats>>,
     bases: Mapping<FilterStats>,

@@ -17,7 +17,7 @@ pub struct Probes(Mutex<Routes>);
 type Routes = HashMap<MapData, Wire<ProbeKey>, Wire<ProbeRoute>>;
 
 impl Probes {
-    pub(super) fn take(map: Map) -> Result<Self, KernelError> {
+    pub(super) fn new(map: Map) -> Result<Self, KernelError> {
         let mut routes: Routes =
             HashMap::try_from(map).map_err(KernelError::map("cannot use", abi::PROBES))?;
         // Probes of an earlier daemon ended with it.

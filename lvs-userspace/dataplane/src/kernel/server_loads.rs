@@ -4,7 +4,7 @@ use std::mem::offset_of;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use lvs_common::abi::{Load, TreeNode};
-use lvs_common::scheduler::tree_marks::{TreeMarks, load_changed};
+use lvs_common::tree_marks::{TreeMarks, load_changed};
 
 use super::mapping::Mapping;
 

@@ -34,7 +34,7 @@ pub(super) struct StagePrograms {
 
 impl StagePrograms {
     /// Fills the arrays of a loaded object with its programs and pins them in the folder.
-    pub(super) fn take(ebpf: &mut Ebpf, directory: &Directory) -> Result<Self, KernelError> {
+    pub(super) fn from_ebpf(ebpf: &mut Ebpf, directory: &Directory) -> Result<Self, KernelError> {
         let mut pins = Vec::new();
         for (name, programs) in ARRAYS {
             let mut map = ebpf.take_map(name).ok_or(KernelError::Missing(name))?;

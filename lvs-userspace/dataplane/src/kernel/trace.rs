@@ -14,11 +14,11 @@ use lvs_common::abi::{self, LostKey, TRACE_PROGRAMS, TraceOffsets};
 use parking_lot::Mutex;
 use tracing::{debug, warn};
 
-use super::attach::link::pin_link;
 use super::bpffs::{Directory, TRACE_LINK};
 use super::btf::Btf;
 use super::error::{KernelError, load_error, program_error};
 use super::gone_interfaces::GoneInterfaces;
+use super::pinned_link::pin_link;
 use super::unexplained::{Packets, Unexplained, read_dropped};
 use super::wire::Wire;
 
@@ -50,7 +50,7 @@ struct Followed {
 }
 
 impl LostFrames {
-    pub(super) fn take(map: Map) -> Result<Self, KernelError> {
+    pub(super) fn new(map: Map) -> Result<Self, KernelError> {
         let map =
             HashMap::try_from(map).map_err(KernelError::map("cannot use", abi::LOST_FRAMES))?;
         let lost = Self {
@@ -190,7 +190,7 @@ fn reason(name: &str) -> Option<u32> {
     found.map(|(&number, _)| number)
 }
 
-/// Where the programs find what they ask for in this kernel.
+/// The offsets at which the programs find what they ask for in this kernel.
 pub(super) fn offsets() -> io::Result<TraceOffsets> {
     let btf = Btf::of_kernel()?;
     let offset = |structure, path: &[&str]| {

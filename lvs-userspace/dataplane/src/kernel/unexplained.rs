@@ -1,5 +1,5 @@
-//! Socket buffers that the kernel freed without a reason: lost, or sent by a driver that frees what it has sent as if it
-//! dropped it. As many are lost as the interface itself says that it did not send at the same time.
+//! Socket buffers that the kernel freed without a reason: lost, or sent by a driver that frees what it has sent as if
+//! it dropped it. As many are lost as the interface itself says that it did not send at the same time.
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -32,8 +32,8 @@ impl Unexplained {
         }
     }
 
-    /// How many were lost since the last look. Interfaces that came later had nothing then. `dropped` was read before
-    /// `freed`: what is freed meanwhile is left to the next look, and no longer.
+    /// The number that was lost since the last look. Interfaces that came later had nothing then. `dropped` was read
+    /// before `freed`: what is freed meanwhile is left to the next look, and no longer.
     pub(super) fn lost(&mut self, freed: Packets, dropped: Packets) -> Packets {
         let of = |packets: &Packets, interface: u32| packets.get(&interface).copied().unwrap_or(0);
         let since = |now: &Packets, before: &Packets, interface| {

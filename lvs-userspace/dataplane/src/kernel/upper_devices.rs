@@ -14,12 +14,12 @@ pub struct UpperDevices(Mutex<Table>);
 
 struct Table {
     map: HashMap<MapData, Wire<UpperKey>, u32>,
-    /// What is in the map.
+    /// The content of the map.
     written: BTreeMap<UpperKey, u32>,
 }
 
 impl UpperDevices {
-    pub(super) fn take(map: Map) -> Result<Self, KernelError> {
+    pub(super) fn new(map: Map) -> Result<Self, KernelError> {
         let map: HashMap<_, Wire<UpperKey>, u32> =
             HashMap::try_from(map).map_err(KernelError::map("cannot use", abi::UPPER_DEVICES))?;
         let found = map.iter().filter_map(Result::ok);

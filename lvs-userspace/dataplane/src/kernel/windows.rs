@@ -86,8 +86,8 @@ impl<T: Plain> Windows<T> {
         self.len == 0
     }
 
-    /// Does something with the window that has a value, and the number that it has there; `None` past the end, or if the
-    /// kernel does not map it.
+    /// Does something with the window that has a value, and the number that it has there; `None` past the end, or if
+    /// the kernel does not map it.
     pub(super) fn with<R>(
         &self,
         index: u32,

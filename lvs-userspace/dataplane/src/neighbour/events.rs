@@ -1,8 +1,8 @@
 //! The kernel's announcements of changes in its network tables.
 //!
 //! rtnetlink's own multicast connection does not fit: it drops the messages that it cannot decode, and those
-//! of next-hop objects (`RTM_NEWNEXTHOP`) and of settings (`RTM_NEWNETCONF`: `forwarding`, `rp_filter`) are among them, by
-//! which every route may change.
+//! of next-hop objects (`RTM_NEWNEXTHOP`) and of settings (`RTM_NEWNETCONF`: `forwarding`, `rp_filter`) are among them,
+//! by which every route may change.
 
 use futures_util::{FutureExt, StreamExt};
 use rtnetlink::MulticastGroup;

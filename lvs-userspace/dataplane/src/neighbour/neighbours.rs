@@ -17,7 +17,7 @@ use crate::netlink::{Error, Requests};
 /// Reports that may wait for the listener; while there are more, changes are merged.
 const REPORTS: usize = 16;
 
-/// What follows next hops asks, and what it tells beside them.
+/// Questions and news of the tracker beside next hops.
 #[derive(Debug, Default)]
 pub struct Links {
     /// Asked: indices of the interfaces that take frames from an XDP program.

@@ -96,19 +96,8 @@ impl RefreshSchedule {
             else {
                 continue;
             };
-            let at = match policy {
-                RefreshPolicy::Resolve => Some(now + retry(attempts)),
-                RefreshPolicy::Confirm => Some(now + self.refresh(key)),
-                RefreshPolicy::Never => None,
-            };
-            self.put(
-                key,
-                Entry {
-                    policy,
-                    at,
-                    attempts: attempts.saturating_add(1),
-                },
-            );
+            let resolve = now + retry(attempts);
+            self.schedule(key, policy, attempts.saturating_add(1), resolve, now);
         }
         keys
     }
@@ -119,8 +108,20 @@ impl RefreshSchedule {
     }
 
     fn start(&mut self, key: NeighbourKey, policy: RefreshPolicy, now: Instant) {
+        self.schedule(key, policy, 0, now, now);
+    }
+
+    /// Sets when a neighbour is due: one without an address at `resolve`.
+    fn schedule(
+        &mut self,
+        key: NeighbourKey,
+        policy: RefreshPolicy,
+        attempts: u32,
+        resolve: Instant,
+        now: Instant,
+    ) {
         let at = match policy {
-            RefreshPolicy::Resolve => Some(now),
+            RefreshPolicy::Resolve => Some(resolve),
             RefreshPolicy::Confirm => Some(now + self.refresh(key)),
             RefreshPolicy::Never => None,
         };
@@ -129,7 +130,7 @@ impl RefreshSchedule {
             Entry {
                 policy,
                 at,
-                attempts: 0,
+                attempts,
             },
         );
     }

@@ -1,8 +1,8 @@
 //! Changes after which a packet may take another way: the program looks every way that it knows up again.
 //!
 //! Whatever may change the answer of a lookup counts: routes, rules, next-hop objects, addresses, interfaces, their
-//! settings, and neighbours whose Ethernet address is another one or is lost. That a neighbour is confirmed, or found at
-//! last, changes no way that is known.
+//! settings, and neighbours whose Ethernet address is another one or is lost. That a neighbour is confirmed, or found
+//! at last, changes no way that is known.
 
 use std::collections::HashMap;
 use std::mem::offset_of;
@@ -41,7 +41,7 @@ pub struct RouteChanges {
     settings: bool,
 }
 
-/// What changed.
+/// The kind of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Changed {
     /// Settings of interfaces (`forwarding`, `rp_filter`) may be among it.
@@ -110,7 +110,7 @@ impl RouteChanges {
     }
 }
 
-/// What is known so far, to tell changes from repetitions.
+/// The state so far, to tell changes from repetitions.
 #[derive(Debug, Default)]
 struct Known {
     interfaces: HashMap<u32, Interface>,

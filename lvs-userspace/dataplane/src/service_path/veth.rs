@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
-use lvs_common::abi::Mac;
+use lvs_common::abi::{LOOPBACK, Mac};
 use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkAttribute};
 use rtnetlink::packet_route::route::{
@@ -35,8 +35,6 @@ const LARGEST: u32 = 65_535;
 const MTU: u32 = 1_280;
 /// Routing table of what comes in.
 const TABLE: u8 = 100;
-/// Number of the loopback interface in every namespace.
-const LOOPBACK: u32 = 1;
 
 /// A veth pair that is up.
 #[derive(Clone, Debug)]

@@ -15,7 +15,7 @@ const GONE: Duration = Duration::from_millis(1500);
 /// From one look at the peers to the next.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Why the role is not changed.
+/// The reason why the role is not changed.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum CommandError {
@@ -49,7 +49,7 @@ pub async fn change(
 
 /// A director that is connected and master.
 fn master(peers: &Peers) -> Option<Instance> {
-    let mut heard = peers.heard().into_iter();
+    let mut heard = peers.roles().into_iter();
     let (instance, _) = heard.find(|(_, it)| it.role == Role::Master)?;
     Some(instance)
 }

@@ -22,7 +22,7 @@ const LAST_ANSWER: Duration = Duration::from_secs(2);
 /// From one attempt to answer to the next, while there is no session.
 const RETRY: Duration = Duration::from_millis(20);
 
-/// Why this director still is master.
+/// The reason why this director still is master.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum HandoverError {
@@ -50,7 +50,7 @@ pub enum HandoverError {
     LetGo(#[source] RoleError),
 }
 
-/// How a role is handed over.
+/// Options of a handover.
 #[derive(Clone, Copy, Debug)]
 pub struct Handover {
     /// Longest wait until the peer has every connection.
@@ -59,13 +59,13 @@ pub struct Handover {
     pub force: bool,
 }
 
-/// What directors should have alike, so that the one can go on with the connections of the other.
+/// The judgement on what directors should have alike, so that the one can go on with the connections of the other.
 pub trait Consent: Sync {
-    /// What this director has, in a form that only the other's [`Consent`] knows.
+    /// A summary of this director, in a form that only the other's [`Consent`] knows.
     fn summary(&self) -> impl Future<Output = Value> + Send;
 
-    /// Why connections would be lost between this director and a peer, if any would; `theirs` is the peer's summary,
-    /// if it has just sent one.
+    /// The reason why connections would be lost between this director and a peer, if any would; `theirs` is the peer's
+    /// summary, if it has just sent one.
     fn objection(
         &self,
         peer: Instance,

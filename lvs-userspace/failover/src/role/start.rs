@@ -18,7 +18,7 @@ pub async fn first_role(roles: &Roles, peers: &Peers) -> Role {
         return roles.first();
     }
     peers.listen_for_peers(LISTEN).await;
-    match prevailing(peers.instance(), &peers.heard()) {
+    match prevailing(peers.instance(), &peers.roles()) {
         None => Role::Master,
         Some(other) => {
             warn!(

@@ -30,8 +30,8 @@ impl Handle {
         answered.await.ok()
     }
 
-    /// Applies an operator's override; returns when it is in effect. Unless it is volatile it is refused if it cannot be
-    /// kept over a restart.
+    /// Applies an operator's override; returns when it is in effect. Unless it is volatile it is refused if it cannot
+    /// be kept over a restart.
     pub async fn set_override(&self, change: Override) -> Result<(), Refusal> {
         // Until it is in effect: the file holds all overrides.
         let _one = if is_volatile(&change) {

@@ -110,7 +110,7 @@ impl Controller {
     }
 }
 
-/// Whether the servers of a service are as the master sees them.
+/// Returns whether the servers of a service are as the master sees them.
 ///
 /// Where the master sees none up, this director probes them: it may reach them. Where its own probes find none up, it
 /// goes on probing until they do: otherwise it would take them for up as soon as another director is master.

@@ -1,4 +1,4 @@
-//! Where Perl reads an expression otherwise than the engine does.
+//! Expressions that Perl reads otherwise than the engine does.
 //!
 //! * `$` also matches before a line feed that ends the text (perlre, "Metacharacters").
 //! * `{` that begins no quantifier stands for itself (perlre, "Quantifiers").
@@ -28,7 +28,7 @@ pub(super) fn translate(expression: &str) -> String {
     out
 }
 
-/// Whether flags in the expression give `$` another meaning: then it is left to the engine.
+/// Returns whether flags in the expression give `$` another meaning: then it is left to the engine.
 fn multi_line(expression: &str) -> bool {
     expression.match_indices("(?").any(|(at, begin)| {
         expression[at + begin.len()..]
@@ -103,7 +103,7 @@ fn class(rest: &mut Peekable<Chars<'_>>, out: &mut String) {
     }
 }
 
-/// Whether a POSIX class begins here, after its `[`: `:name:]`.
+/// Returns whether a POSIX class begins here, after its `[`: `:name:]`.
 fn posix(mut rest: Peekable<Chars<'_>>) -> bool {
     rest.next();
     if rest.peek() == Some(&'^') {
@@ -113,7 +113,7 @@ fn posix(mut rest: Peekable<Chars<'_>>) -> bool {
     rest.next() == Some(':') && rest.next() == Some(']')
 }
 
-/// Whether a quantifier begins here, after its `{`: `2}`, `2,}`, `2,3}`, `,3}`.
+/// Returns whether a quantifier begins here, after its `{`: `2}`, `2,}`, `2,3}`, `,3}`.
 fn quantifier(mut rest: Peekable<Chars<'_>>) -> bool {
     let digits = |rest: &mut Peekable<Chars<'_>>| {
         let mut any = false;

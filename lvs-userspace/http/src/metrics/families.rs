@@ -3,7 +3,8 @@
 use std::fmt;
 
 use prometheus_client::encoding::{
-    DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeLabelSet, NoLabelSet,
+    DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeLabelSet, MetricEncoder,
+    NoLabelSet,
 };
 use prometheus_client::metrics::MetricType;
 
@@ -22,6 +23,15 @@ impl<'a> Families<'a> {
         Self(encoder)
     }
 
+    fn family<'s>(
+        &'s mut self,
+        name: &'s str,
+        help: &str,
+        kind: MetricType,
+    ) -> Result<MetricEncoder<'s>, fmt::Error> {
+        self.0.encode_descriptor(name, help, None, kind)
+    }
+
     /// A counter: its name without `_total`.
     pub(super) fn counters<L: EncodeLabelSet, V: EncodeCounterValue>(
         &mut self,
@@ -29,9 +39,7 @@ impl<'a> Families<'a> {
         help: &str,
         values: impl IntoIterator<Item = (L, V)>,
     ) -> fmt::Result {
-        let mut family = self
-            .0
-            .encode_descriptor(name, help, None, MetricType::Counter)?;
+        let mut family = self.family(name, help, MetricType::Counter)?;
         for (labels, value) in values {
             let mut metric = family.encode_family(&labels)?;
             metric.encode_counter::<NoLabelSet, V, f64>(&value, None)?;
@@ -46,9 +54,7 @@ impl<'a> Families<'a> {
         help: &str,
         values: impl IntoIterator<Item = (L, V)>,
     ) -> fmt::Result {
-        let mut family = self
-            .0
-            .encode_descriptor(name, help, None, MetricType::Gauge)?;
+        let mut family = self.family(name, help, MetricType::Gauge)?;
         for (labels, value) in values {
             family.encode_family(&labels)?.encode_gauge(&value)?;
         }
@@ -62,9 +68,7 @@ impl<'a> Families<'a> {
         help: &str,
         values: impl IntoIterator<Item = L>,
     ) -> fmt::Result {
-        let mut family = self
-            .0
-            .encode_descriptor(name, help, None, MetricType::Info)?;
+        let mut family = self.family(name, help, MetricType::Info)?;
         for labels in values {
             family.encode_info(&labels)?;
         }
@@ -78,9 +82,7 @@ impl<'a> Families<'a> {
         help: &str,
         values: impl IntoIterator<Item = (L, Histogram)>,
     ) -> fmt::Result {
-        let mut family = self
-            .0
-            .encode_descriptor(name, help, None, MetricType::Histogram)?;
+        let mut family = self.family(name, help, MetricType::Histogram)?;
         for (
             labels,
             Histogram {

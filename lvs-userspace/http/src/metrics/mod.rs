@@ -63,7 +63,7 @@ async fn metrics(
     let Ok(Ok(turn)) = tokio::time::timeout(TURN, SCRAPES.acquire()).await else {
         return problem(StatusCode::SERVICE_UNAVAILABLE, "others are scraping");
     };
-    let Some(snapshot) = snapshots.take().await else {
+    let Some(snapshot) = snapshots.read().await else {
         return problem(StatusCode::SERVICE_UNAVAILABLE, "lvsd is stopping");
     };
     let accepted = headers

@@ -1,7 +1,7 @@
 //! The same numbers by the names of node_exporter's ipvs collector, so that its dashboards go on.
 //!
-//! Without its sums over all services (`node_ipvs_connections_total` and four more): a counter must not go back, as they
-//! would when a service is deleted.
+//! Without its sums over all services (`node_ipvs_connections_total` and four more): a counter must not go back, as
+//! they would when a service is deleted.
 
 use std::fmt;
 

@@ -1,8 +1,8 @@
-//! What of all metrics is asked for.
+//! The part of the metrics that a request asks for.
 
 use std::collections::BTreeSet;
 
-/// What is asked for: `/metrics?scope=director&scope=service`.
+/// The query of a request: `/metrics?scope=director&scope=service`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(
     clippy::struct_excessive_bools,

@@ -1,4 +1,4 @@
-//! What the page shows, as JSON.
+//! The data of the page, as JSON.
 
 use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -24,7 +24,7 @@ const SHOWN: usize = 50;
 /// Events that are shown.
 const EVENTS: usize = 50;
 
-/// What is wanted of the real servers, which may be thousands.
+/// The choice among the real servers, which may be thousands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Wanted {
     everything: bool,
@@ -57,14 +57,14 @@ impl Wanted {
     }
 }
 
-/// What the page shows.
+/// The data of the page.
 #[derive(Serialize)]
 struct Data<'a> {
     /// Seconds since 1970.
     now: u64,
     version: &'a str,
     pid: u32,
-    /// Who asks; none: nobody in particular.
+    /// The user who asks; none: nobody in particular.
     user: Option<&'a str>,
     right: &'static str,
     role: &'static str,
@@ -163,7 +163,7 @@ struct Server<'a> {
     load: Load,
 }
 
-/// What the page shows of a snapshot, as JSON.
+/// Renders a snapshot as the page's JSON.
 pub(crate) fn data(
     snapshot: &Snapshot,
     history: &History,

@@ -22,7 +22,7 @@ use crate::rows::rows;
 use crate::snapshot::{Snapshot, Snapshots};
 use crate::users::Identity;
 
-/// What the page's answers come from.
+/// The sources of the page's answers.
 #[derive(Clone)]
 pub(crate) struct Page {
     pub(crate) snapshots: Arc<Snapshots>,
@@ -75,7 +75,7 @@ async fn with_snapshot<T: Send + 'static>(
     work: impl FnOnce(&Snapshot, &History) -> T + Send + 'static,
 ) -> Result<T, Response> {
     let stopping = || problem(StatusCode::SERVICE_UNAVAILABLE, "lvsd is stopping");
-    let snapshot = page.snapshots.take().await.ok_or_else(stopping)?;
+    let snapshot = page.snapshots.read().await.ok_or_else(stopping)?;
     let work = tokio::task::spawn_blocking(move || work(&snapshot, &page.history));
     work.await.map_err(|_| stopping())
 }

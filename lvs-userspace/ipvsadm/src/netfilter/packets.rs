@@ -55,7 +55,7 @@ impl Packets {
     }
 }
 
-/// What fulfils both conditions; an empty one is always fulfilled. `None`: nothing can.
+/// The condition that is both of these; an empty one is always fulfilled. `None`: nothing can.
 #[expect(
     clippy::option_option,
     reason = "a condition may be missing, or impossible"

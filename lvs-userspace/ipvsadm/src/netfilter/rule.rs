@@ -44,7 +44,7 @@ impl Condition {
     }
 }
 
-/// What a rule does with its packets.
+/// The target of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Target {
     /// The mark becomes what is left of it in these bits, with others turned over.

@@ -137,7 +137,8 @@ COMMIT
 [1:60] -A PREROUTING -d 10.0.0.9/32 -j LOG --log-prefix \"mark \"
 [1:60] -A PREROUTING -d 10.0.0.9/32 -j MARK --set-xmark 0x9/0xffffffff
 [0:0] -A WEB -p udp -j RETURN
-[0:0] -A WEB -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -m multiport --dports 80,8000:8080 -j MARK --set-xmark 0x1/0xffffffff
+[0:0] -A WEB -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -m multiport --dports 80,8000:8080 \
+-j MARK --set-xmark 0x1/0xffffffff
 [0:0] -A WEB -m iprange --src-range 192.0.2.0-192.0.2.127 -p tcp -m tcp --dport 80 -g UNUSED
 [0:0] -A WEB -p tcp -m tcp --dport 443 -j MARK --set-xmark 0x2/0xffffffff
 [0:0] -A FORWARD -d 10.0.0.77/32 -j MARK --set-xmark 0x7/0xffffffff

@@ -59,7 +59,7 @@ pub(crate) fn parts() -> (String, String) {
     (before.replace("PROGRAM", "lvsadm"), after.to_owned())
 }
 
-/// What ipvsadm does not have.
+/// The options that ipvsadm does not have.
 const GENERATE: &str = "\
   --generate WHAT               print the man page or a shell's completion: man, bash, zsh, fish
 ";

@@ -133,7 +133,7 @@ impl Batch {
         self.outcomes.push((number, outcome));
     }
 
-    fn take(&mut self) -> (Edits, Vec<Outcome>) {
+    fn split_off(&mut self) -> (Edits, Vec<Outcome>) {
         let edits = std::mem::take(&mut self.edits.edits);
         let atomic = self.edits.atomic;
         (Edits { edits, atomic }, std::mem::take(&mut self.outcomes))
@@ -241,7 +241,7 @@ impl<'a> Session<'a> {
 
     /// Sends the edits of a batch, and reports what failed, in the order of the lines.
     async fn send(&mut self, batch: &mut Batch) -> Result<(), Failure> {
-        let (edits, mut outcomes) = batch.take();
+        let (edits, mut outcomes) = batch.split_off();
         if edits.edits.is_empty() && outcomes.is_empty() {
             return Ok(());
         }

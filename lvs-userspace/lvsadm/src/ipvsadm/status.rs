@@ -57,7 +57,6 @@ pub(super) fn print(out: &mut impl Write, status: &Status) -> io::Result<()> {
             load % 10
         )?;
         if let Some(service) = over_share {
-            let service = crate::verbs::service_text(service);
             writeln!(
                 out,
                 "       {service} holds more than its share and gets no more"

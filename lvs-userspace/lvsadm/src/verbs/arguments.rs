@@ -342,7 +342,7 @@ fn server(word: &str) -> Result<SocketAddr, String> {
     address.or_else(|_| word.parse()).map_err(|_| wrong())
 }
 
-/// What becomes of a real server.
+/// An action on a real server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ServerAction {
     /// The state is overridden.

@@ -32,7 +32,7 @@ pub(super) async fn drop_matching(
     };
     // `--service all` limits nothing.
     let everything = arguments.service.is_some() && service.is_none();
-    let order = DropConnections {
+    let request = DropConnections {
         service,
         client: arguments.client,
         server: arguments.server,
@@ -44,17 +44,17 @@ pub(super) async fn drop_matching(
         all: arguments.all,
         dry_run: arguments.dry_run,
     };
-    if everything && !order.is_limited() {
+    if everything && !request.is_limited() {
         return Err(Failure::Unknown(
             "`--service all' names no connections in particular: say --all".to_owned(),
         ));
     }
-    let dropped = client.drop_connections(&order).await?;
-    writeln!(out, "{}", text(dropped, &order))?;
+    let dropped = client.drop_connections(&request).await?;
+    writeln!(out, "{}", text(dropped, &request))?;
     Ok(())
 }
 
-fn text(dropped: Dropped, order: &DropConnections) -> String {
+fn text(dropped: Dropped, request: &DropConnections) -> String {
     let Dropped {
         connections,
         templates,
@@ -64,11 +64,11 @@ fn text(dropped: Dropped, order: &DropConnections) -> String {
         several => format!("{several} connections"),
     };
     let templates = match templates {
-        _ if !order.templates => String::new(),
+        _ if !request.templates => String::new(),
         1 => " and 1 template".to_owned(),
         several => format!(" and {several} templates"),
     };
-    let done = if order.dry_run {
+    let done = if request.dry_run {
         "would be dropped"
     } else {
         "dropped"
@@ -86,15 +86,15 @@ mod tests {
             connections,
             templates,
         };
-        let order = DropConnections::default();
-        assert_eq!(text(dropped(1, 0), &order), "1 connection dropped");
-        let order = DropConnections {
+        let request = DropConnections::default();
+        assert_eq!(text(dropped(1, 0), &request), "1 connection dropped");
+        let request = DropConnections {
             templates: true,
             dry_run: true,
-            ..order
+            ..request
         };
         assert_eq!(
-            text(dropped(2, 1), &order),
+            text(dropped(2, 1), &request),
             "2 connections and 1 template would be dropped"
         );
     }

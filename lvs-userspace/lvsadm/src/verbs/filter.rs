@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::arguments::{self, SetFilter};
 use super::failure::Failure;
-use super::target::{VirtualName, text};
+use super::target::VirtualName;
 
 /// A virtual service that has a filter.
 #[derive(Clone, Debug, Serialize)]
@@ -54,7 +54,7 @@ pub(super) async fn run(
                 writeln!(out, "no filter")?;
             } else {
                 for one in &shown {
-                    writeln!(out, "{}", text(&one.id))?;
+                    writeln!(out, "{}", one.id)?;
                     print(out, one)?;
                 }
             }
@@ -219,7 +219,7 @@ async fn find(client: &mut Client, name: &VirtualName) -> Result<Vec<ServiceId>,
             VirtualName::Address(_, text) | VirtualName::Name(text) => text.clone(),
             VirtualName::Mark(mark) => format!("fwm {mark}"),
         };
-        let there: Vec<_> = all.iter().map(text).collect();
+        let there: Vec<_> = all.iter().map(ServiceId::to_string).collect();
         return Err(Failure::unknown("virtual service", &said, &there));
     }
     Ok(found)

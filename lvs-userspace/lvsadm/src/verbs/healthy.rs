@@ -9,7 +9,6 @@ use lvs_api::role::{ReachStatus, Role};
 
 use super::failure::Failure;
 use super::sync::{self, Awaited};
-use super::target;
 
 /// Exit code: not healthy.
 const NOT_HEALTHY: u8 = 1;
@@ -60,7 +59,7 @@ fn not_attached(status: &Status) -> Option<String> {
     (!attached).then(|| text.to_owned())
 }
 
-/// Why a director counts as cut off from the real servers, if it does.
+/// The reason why a director counts as cut off from the real servers, if it does.
 fn cut_off(reach: &ReachStatus, cut: Cut) -> Option<String> {
     let counted = if reach.asked {
         &reach.reached_elsewhere
@@ -76,7 +75,7 @@ fn cut_off(reach: &ReachStatus, cut: Cut) -> Option<String> {
     let names: Vec<_> = counted
         .iter()
         .take(NAMED)
-        .map(|id: &ServiceId| target::text(id))
+        .map(ServiceId::to_string)
         .collect();
     let more = match counted.len().saturating_sub(NAMED) {
         0 => String::new(),

@@ -39,7 +39,6 @@ use self::failure::Failure;
 use crate::socket;
 
 pub(crate) use self::help::{command, verbs as verbs_help};
-pub(crate) use self::target::text as service_text;
 
 /// True for the command line of a verb, or of a word that is none but no command of ipvsadm's either. Called as
 /// `ipvsadm`, the program has none.

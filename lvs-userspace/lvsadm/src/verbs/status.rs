@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::colour::{painted, style};
 use super::filter::{self, Filtered};
-use super::{role, sync, target};
+use super::{role, sync};
 
 /// Status of the director; its JSON has `role`, `addresses`, `reach`, `services`, `tables`, `filters`, `peers`.
 #[derive(Serialize)]
@@ -57,7 +57,7 @@ pub(super) fn print(
              (lvsd FILE start). `lvsadm -Ln` lists the services in the tables."
         )?;
         for filtered in filters {
-            writeln!(out, "\n{}", target::text(&filtered.id))?;
+            writeln!(out, "\n{}", filtered.id)?;
             filter::print(out, filtered)?;
         }
     }
@@ -100,7 +100,6 @@ fn print_tables(out: &mut impl Write, tables: &[Table], colour: bool) -> io::Res
             "{family} connection table: {entries} of {capacity} entries, {percent}"
         )?;
         if let Some(service) = &table.over_share {
-            let service = target::text(service);
             write!(
                 out,
                 "; {service} holds more than its share and gets no more"
@@ -112,7 +111,7 @@ fn print_tables(out: &mut impl Write, tables: &[Table], colour: bool) -> io::Res
 }
 
 fn print_service(out: &mut impl Write, service: &ServiceHealth, colour: bool) -> io::Result<()> {
-    let bold = painted(colour, &target::text(&service.id), Style::new().bold());
+    let bold = painted(colour, &service.id.to_string(), Style::new().bold());
     write!(out, "{bold}")?;
     if let Some(name) = &service.name {
         write!(out, " {name}")?;

@@ -78,7 +78,10 @@ impl Target {
                 (VirtualName::All, _) => None,
                 (_, [one]) => Some(one.id),
                 (_, several) => {
-                    let names: Vec<_> = several.iter().map(|service| text(&service.id)).collect();
+                    let names: Vec<_> = several
+                        .iter()
+                        .map(|service| service.id.to_string())
+                        .collect();
                     return Err(Failure::Ambiguous(names));
                 }
             },
@@ -102,18 +105,6 @@ impl Target {
 
 fn matches(server: SocketAddr, wanted: SocketAddr) -> bool {
     server.ip() == wanted.ip() && (wanted.port() == 0 || server.port() == wanted.port())
-}
-
-/// A virtual service as text: `tcp 10.0.0.9:80`, `fwm 3`.
-pub(crate) fn text(id: &ServiceId) -> String {
-    match id {
-        ServiceId::Address { protocol, address } => match protocol {
-            Protocol::Tcp => format!("tcp {address}"),
-            Protocol::Udp => format!("udp {address}"),
-            Protocol::Sctp => format!("sctp {address}"),
-        },
-        ServiceId::Mark { mark, .. } => format!("fwm {mark}"),
-    }
 }
 
 /// The one virtual service of a list that an operator names. Names of the file are those of `health`.
@@ -141,10 +132,12 @@ pub(super) fn one_service(
     match named.as_slice() {
         [one] => Ok(Some(*one)),
         [] => {
-            let there: Vec<_> = ids.iter().map(text).collect();
+            let there: Vec<_> = ids.iter().map(ServiceId::to_string).collect();
             Err(Failure::no_service(&said(name), &there))
         }
-        several => Err(Failure::Ambiguous(several.iter().map(text).collect())),
+        several => Err(Failure::Ambiguous(
+            several.iter().map(ServiceId::to_string).collect(),
+        )),
     }
 }
 
@@ -197,7 +190,7 @@ fn services<'a>(health: &'a Health, name: &VirtualName) -> Result<Vec<&'a Servic
     if !found.is_empty() {
         return Ok(found);
     }
-    let there: Vec<_> = health.services.iter().map(|s| text(&s.id)).collect();
+    let there: Vec<_> = health.services.iter().map(|s| s.id.to_string()).collect();
     Err(Failure::unknown("virtual service", &said(name), &there))
 }
 

@@ -1,4 +1,4 @@
-//! What is known of the peers, and how they and this director differ. Pure, but for the lock.
+//! The summaries and lines of the peers, and the differences from this director. Pure, but for the lock.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,13 +23,13 @@ const UNREACHED: usize = 500;
 /// come back, one of both notices it first.
 const LASTING: Duration = Duration::from_secs(1);
 
-/// What is known of the peers.
+/// The peers' summaries and lines beside this director's.
 #[derive(Debug, Default)]
 pub(crate) struct Agreement(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
-    /// What the lines were rendered from.
+    /// The tables that the lines were rendered from.
     tables: Configuration,
     checked: Vec<ConfiguredService>,
     own: Arc<OwnLines>,
@@ -38,7 +38,7 @@ struct Known {
     elsewhere: BTreeMap<ServiceId, Instant>,
 }
 
-/// What a peer has.
+/// The summary and the lines of a peer.
 #[derive(Debug, Default)]
 struct Theirs {
     summary: Option<Summary>,
@@ -79,7 +79,7 @@ impl Agreement {
         self.0.lock().own.digest.clone()
     }
 
-    /// What a peer is sent: it is `not_taken` of whose connections are not here.
+    /// The summary for a peer: it is `not_taken` of whose connections are not here.
     pub(crate) fn summary(&self, to: Instance, not_taken: u64) -> Summary {
         let known = self.0.lock();
         let of = |wanted| {
@@ -132,7 +132,7 @@ impl Agreement {
         known.follow_reach(now);
     }
 
-    /// How a peer and this director differ; none: the peer has sent nothing yet.
+    /// The comparison of a peer with this director; none: the peer has sent nothing yet.
     pub(crate) fn comparison(&self, peer: Instance, not_taken_here: u64) -> Option<Comparison> {
         let known = self.0.lock();
         let theirs = known.theirs.get(&peer)?;
@@ -149,7 +149,7 @@ impl Agreement {
         Some(comparison)
     }
 
-    /// Whether real servers are reached from here, for those who decide on the role.
+    /// The reach of real servers from here, for those who decide on the role.
     pub(crate) fn reach(&self, now: Instant) -> ReachStatus {
         let known = self.0.lock();
         let unreached = known.checked.iter().filter(|it| it.reach == Reach::None);

@@ -55,7 +55,8 @@ pub(crate) enum Error {
     OtherKind(PathBuf),
 }
 
-/// Reads a file and those that it names by `execute`. Warnings go to the log. `check_user`: as for [`SourceFile::read`].
+/// Reads a file and those that it names by `execute`. Warnings go to the log. `check_user`: as for
+/// [`SourceFile::read`].
 pub(crate) fn read(path: &Path, check_user: Option<&str>) -> Result<File, Error> {
     read_all(path, check_user).map(|(file, ..)| file)
 }

@@ -41,7 +41,7 @@ pub(super) async fn set_override(
         .set_override(change)
         .await;
     match &outcome {
-        Ok(()) => info!("order {text}"),
+        Ok(()) => info!("override {text}"),
         Err(refusal) => info!("refused {text}: {}", refusal.message),
     }
     Ok(done(outcome))
@@ -64,7 +64,7 @@ pub(super) async fn server_by_hand(
     Ok(done(outcome))
 }
 
-/// What the controller has, with the real servers that do not answer clients; none: nobody checks them.
+/// The state of the controller, with the real servers that do not answer clients; none: nobody checks them.
 pub(super) async fn checked(control: &Control) -> Option<Health> {
     let mut health = control.controller()?.health().await;
     for service in &mut health.services {

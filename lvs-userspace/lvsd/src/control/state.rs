@@ -58,7 +58,7 @@ pub(crate) struct Control {
     /// The last attempt to read the configuration, and when that in effect was read (seconds since 1970).
     config_read: Mutex<(Option<bool>, u64)>,
     name_troubles: Mutex<BTreeMap<String, String>>,
-    /// What there is to tell about real servers that answer no client.
+    /// The reasons why real servers answer no client.
     silent: Mutex<HashMap<(ServiceId, SocketAddr), String>>,
     controller: OnceLock<Handle>,
     /// Events that are not the controller's.
@@ -68,8 +68,8 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// State of a daemon with this director. `keep_addresses`: its virtual addresses stay when it ends. Requests to read
-    /// its configuration again go to `reloads`.
+    /// State of a daemon with this director. `keep_addresses`: its virtual addresses stay when it ends. Requests to
+    /// read its configuration again go to `reloads`.
     pub(crate) fn new(
         director: Director,
         roles: Roles,
@@ -123,7 +123,7 @@ impl Control {
         self.ending.send_replace(true);
     }
 
-    /// Whether such answers are to end.
+    /// Follows whether such answers are to end.
     pub(super) fn ending(&self) -> watch::Receiver<bool> {
         self.ending.subscribe()
     }
@@ -253,7 +253,7 @@ impl Control {
         self.keep_addresses
     }
 
-    /// What the peers have alike with this director.
+    /// The agreement with the peers.
     pub(crate) const fn agreement(&self) -> &Agreement {
         &self.agreement
     }

@@ -76,7 +76,7 @@ pub(super) async fn edit_many(
         } else {
             apply_many(control, edits, unfit)
         };
-        memory::give_back();
+        memory::trim();
         Json(Refused { edits: refused })
     })
     .await
@@ -122,7 +122,7 @@ fn follow_settings(control: &Control, edits: &[Edit]) {
     }
 }
 
-/// What is to be done about an edit before the tables are locked: a look at this machine's addresses, and files.
+/// Prepares an edit before the tables are locked: a look at this machine's addresses, and files.
 fn prepare(control: &Control, edit: &mut Edit) -> Result<(), Refusal> {
     check_families(control, edit)?;
     // A backup has the addresses of its group once it is master.

@@ -117,7 +117,7 @@ impl ActiveConfig {
         };
         info!("reading {}", path.display());
         let applied = self.read_and_apply(path.clone()).await;
-        memory::give_back();
+        memory::trim();
         self.control.set_config_read(applied.is_ok());
         match applied {
             Ok(()) => {

@@ -55,7 +55,7 @@ pub(super) async fn follow(
             source_checks::let_loopback_forward();
             control.verdicts();
             let hops = control.director().ways_out();
-            interfaces.lock().settle(&control, table, hops)
+            interfaces.lock().update(&control, table, hops)
         });
         match settled.await {
             Ok(senders) => {

@@ -69,7 +69,7 @@ fn look(control: &Control, interfaces: &Mutex<Interfaces>, early: &mut EarlyFrag
     }
     for (waiting, given_up) in early.over(now, |key| held.is_known(key)) {
         if given_up {
-            held.give_up(&waiting.key);
+            held.release(&waiting.key);
         }
         send(waiting.interface, &waiting.frame);
     }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use lvs_api::health::Event;
-use lvs_api::model::{Protocol, ServiceId};
 use lvs_common::network::Network;
 use lvs_dataplane::clock;
 use lvs_dataplane::director::service_id;
@@ -42,7 +41,8 @@ pub(super) fn follow<F: Network>(
     let mut holders: Vec<_> = (0..).zip(holdings).filter(|(_, held)| **held > 0).collect();
     holders.sort_by_key(|(_, held)| std::cmp::Reverse(**held));
     let named = |service| {
-        service_id(maps, service).map_or_else(|| "a deleted service".to_owned(), |id| name(&id))
+        service_id(maps, service)
+            .map_or_else(|| "a deleted service".to_owned(), |id| id.to_string())
     };
     if report == Report::Filling {
         let parts: Vec<_> = holders
@@ -93,16 +93,4 @@ pub(super) fn follow<F: Network>(
         text,
         weight: None,
     }));
-}
-
-/// A virtual service as text: `tcp 10.0.0.9:80`, `fwm 3`.
-fn name(id: &ServiceId) -> String {
-    match id {
-        ServiceId::Address { protocol, address } => match protocol {
-            Protocol::Tcp => format!("tcp {address}"),
-            Protocol::Udp => format!("udp {address}"),
-            Protocol::Sctp => format!("sctp {address}"),
-        },
-        ServiceId::Mark { mark, .. } => format!("fwm {mark}"),
-    }
 }

@@ -33,7 +33,7 @@ pub(super) struct Interfaces {
     named: bool,
     /// Names of those by which packets of the services come and go, by the routes of the last lookup.
     known: BTreeSet<String>,
-    /// Why the programs do not run on an interface where packets of the services come and go.
+    /// The reasons why the programs do not run on an interface where packets of the services come and go.
     failed: BTreeMap<String, String>,
     /// Indices of the interfaces by which packets leave for real servers.
     hops: BTreeSet<u32>,
@@ -126,14 +126,14 @@ impl Interfaces {
     }
 
     /// Decides anew where the programs run. Returns the interfaces that take frames from an XDP program.
-    pub(super) fn settle(
+    pub(super) fn update(
         &mut self,
         control: &Control,
         told: Option<Arc<LinkTable>>,
         hops: BTreeSet<u32>,
     ) -> BTreeSet<u32> {
         self.hops = hops;
-        if self.placement.settle(told, &self.hops) {
+        if self.placement.update(told, &self.hops) {
             self.publish(control);
         }
         self.placement.senders()
@@ -152,7 +152,7 @@ impl Interfaces {
             }
             self.hops.extend(hops);
             let hops = self.hops.clone();
-            self.settle(control, None, hops);
+            self.update(control, None, hops);
         }
     }
 

@@ -20,7 +20,7 @@ use crate::control::Control;
 /// From one look to the next. A role is looked at as it changes.
 const PERIOD: Duration = Duration::from_millis(500);
 
-/// What goes on (refusals, lost frames) is an event again only after so much time without it.
+/// Time without something that goes on (refusals, lost frames), after which it is an event again.
 const REST: Duration = Duration::from_mins(1);
 
 /// Publishes events of the director itself until the end.
@@ -164,61 +164,8 @@ impl Observed {
             ));
         }
         self.peer_changes(later, &mut events);
-        for (address, other) in &later.conflicts {
-            if self.conflicts.get(address) != Some(other) {
-                let text = format!("another host holds {address}, too: {other}");
-                events.push(Event::of_director(
-                    "address-conflict",
-                    Some(address),
-                    &text,
-                    text.clone(),
-                ));
-            }
-        }
-        for address in self
-            .conflicts
-            .keys()
-            .filter(|a| !later.conflicts.contains_key(*a))
-        {
-            let text = format!("no other host holds {address} any more");
-            events.push(Event::of_director(
-                "address-conflict-over",
-                Some(address),
-                &text,
-                text.clone(),
-            ));
-        }
-        for (name, (mode, why)) in &later.modes {
-            let known = self.modes.get(name);
-            if known.is_none_or(|(known, _)| known != mode) {
-                let text = format!("the program runs on {name} in the mode {mode}");
-                events.push(Event::of_director("interface-mode", Some(name), why, text));
-            }
-        }
-        for name in self
-            .modes
-            .keys()
-            .filter(|name| !later.modes.contains_key(*name))
-        {
-            let text = format!("the program does not run on {name} any more");
-            events.push(Event::of_director(
-                "interface-mode",
-                Some(name),
-                "the interface is gone",
-                text,
-            ));
-        }
-        for (name, up) in &later.links {
-            if self.links.get(name).is_some_and(|known| known != up) {
-                let (kind, state) = if *up {
-                    ("link-up", "up")
-                } else {
-                    ("link-down", "down")
-                };
-                let text = format!("the link of {name} is {state}");
-                events.push(Event::of_director(kind, Some(name), &text, text.clone()));
-            }
-        }
+        self.address_changes(later, &mut events);
+        self.interface_changes(later, &mut events);
         repeated.retain(|_, last| now.saturating_duration_since(*last) < REST);
         let mut grown =
             |kind: &'static str, key: &(String, String), count: u64, known: Option<&Count>| {
@@ -261,6 +208,67 @@ impl Observed {
             }
         }
         events
+    }
+
+    fn address_changes(&self, later: &Self, events: &mut Vec<Event>) {
+        for (address, other) in &later.conflicts {
+            if self.conflicts.get(address) != Some(other) {
+                let text = format!("another host holds {address}, too: {other}");
+                events.push(Event::of_director(
+                    "address-conflict",
+                    Some(address),
+                    &text,
+                    text.clone(),
+                ));
+            }
+        }
+        for address in self
+            .conflicts
+            .keys()
+            .filter(|a| !later.conflicts.contains_key(*a))
+        {
+            let text = format!("no other host holds {address} any more");
+            events.push(Event::of_director(
+                "address-conflict-over",
+                Some(address),
+                &text,
+                text.clone(),
+            ));
+        }
+    }
+
+    fn interface_changes(&self, later: &Self, events: &mut Vec<Event>) {
+        for (name, (mode, why)) in &later.modes {
+            let known = self.modes.get(name);
+            if known.is_none_or(|(known, _)| known != mode) {
+                let text = format!("the program runs on {name} in the mode {mode}");
+                events.push(Event::of_director("interface-mode", Some(name), why, text));
+            }
+        }
+        for name in self
+            .modes
+            .keys()
+            .filter(|name| !later.modes.contains_key(*name))
+        {
+            let text = format!("the program does not run on {name} any more");
+            events.push(Event::of_director(
+                "interface-mode",
+                Some(name),
+                "the interface is gone",
+                text,
+            ));
+        }
+        for (name, up) in &later.links {
+            if self.links.get(name).is_some_and(|known| known != up) {
+                let (kind, state) = if *up {
+                    ("link-up", "up")
+                } else {
+                    ("link-down", "down")
+                };
+                let text = format!("the link of {name} is {state}");
+                events.push(Event::of_director(kind, Some(name), &text, text.clone()));
+            }
+        }
     }
 
     fn peer_changes(&self, later: &Self, events: &mut Vec<Event>) {

@@ -18,10 +18,10 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Interval at which everything is sent again, changed or not.
 const REPEAT: Duration = Duration::from_secs(10);
 
-/// What is remembered from one look to the next.
+/// The state from one look to the next.
 #[derive(Default)]
 struct Exchange {
-    /// What each peer was sent last, and when.
+    /// The summary that each peer was sent last, and the time of it.
     sent: BTreeMap<Instance, (Summary, Instant)>,
     /// The digest of the lines that each peer was sent.
     lines: BTreeMap<Instance, String>,

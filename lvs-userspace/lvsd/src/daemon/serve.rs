@@ -79,11 +79,11 @@ pub(super) async fn serve(
     }
     next_hops::wait_resolved(&control).await;
     // Last: from now on packets that follow the addresses are forwarded.
-    take_first_role(&control).await;
+    begin_role(&control).await;
     let http = http.map(Arc::new);
     let servers = answer_requests(settings, &control, socket, http.as_ref(), &stopped)?;
     config.follow_with(http);
-    memory::give_back();
+    memory::trim();
     ready();
     systemd::ready();
 
@@ -168,7 +168,7 @@ async fn withdraw(end: End, config: ActiveConfig, control: &Arc<Control>) {
 }
 
 /// Begins in the role that this director has beside others.
-async fn take_first_role(control: &Control) {
+async fn begin_role(control: &Control) {
     let role = match control.peers() {
         Some(peers) => first_role(control.roles(), peers).await,
         None => control.roles().first(),

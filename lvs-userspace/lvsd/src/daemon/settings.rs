@@ -18,7 +18,7 @@ pub(crate) struct Settings {
     pub config: Option<PathBuf>,
     /// Interfaces to run on; none: where the program runs already.
     pub interfaces: Vec<String>,
-    /// Where the programs run on them.
+    /// The places where the programs run on them.
     pub modes: Modes,
     /// Cgroup whose processes on this machine are clients, too; empty: its root. None: none are.
     pub local_clients: Option<PathBuf>,

@@ -32,7 +32,7 @@ struct Silence {
     syns: u64,
     /// Counters of then.
     before: Traffic,
-    told: bool,
+    reported: bool,
 }
 
 impl SilentServers {
@@ -60,7 +60,7 @@ impl SilentServers {
             last: now,
             syns: 0,
             before: found.traffic,
-            told: false,
+            reported: false,
         };
         let silence = self.0.entry(key).or_insert_with(new);
         let (before, after) = (silence.before, found.traffic);
@@ -75,10 +75,10 @@ impl SilentServers {
             return None;
         }
         let lasts = now.saturating_duration_since(silence.since) >= PATIENCE;
-        if silence.told || !lasts || silence.syns < SYNS {
+        if silence.reported || !lasts || silence.syns < SYNS {
             return None;
         }
-        silence.told = true;
+        silence.reported = true;
         let seconds = PATIENCE.as_secs();
         Some(format!(
             "answers no client: for {seconds} s nothing but SYNs came for it ({} repeated); {}",
@@ -87,10 +87,10 @@ impl SilentServers {
         ))
     }
 
-    /// Whether it is one that was told of, and has not answered since.
-    pub(super) fn is_told(&self, service: &ServiceId, server: ServerId) -> bool {
+    /// Returns whether it was reported, and has not answered since.
+    pub(super) fn is_reported(&self, service: &ServiceId, server: ServerId) -> bool {
         let silence = self.0.get(&(*service, server));
-        silence.is_some_and(|silence| silence.told)
+        silence.is_some_and(|silence| silence.reported)
     }
 }
 
@@ -151,7 +151,7 @@ mod tests {
         }
         assert_eq!(told, 1);
         let one = found(1, 1, 1);
-        assert!(silent.is_told(&one.service, one.server));
+        assert!(silent.is_reported(&one.service, one.server));
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub(super) fn watcher() -> impl FnMut(&Control) + Send + 'static {
         let count = control.maps().verdicts.count(Reason::NoSource);
         let before = refused.replace(count).unwrap_or(count);
         if count > before {
-            tell_exhausted(control, count - before);
+            report_exhausted(control, count - before);
         }
     }
 }
@@ -37,7 +37,7 @@ fn watch_addresses(control: &Control, missing: &mut BTreeSet<IpAddr>) {
     *missing = now;
 }
 
-fn tell_exhausted(control: &Control, connections: u64) {
+fn report_exhausted(control: &Control, connections: u64) {
     let most = source_usage::busiest(control.maps()).map_or_else(String::new, |usage| {
         let source_usage::SourceUsage {
             server,

@@ -180,7 +180,7 @@ fn silent_servers() -> impl FnMut(&Control) + Send + 'static {
             control.publish(Arc::new(event));
             control.set_silent(service, server.0, text);
         }
-        control.keep_silent(|service, server| silent.is_told(service, ServerId(server)));
+        control.keep_silent(|service, server| silent.is_reported(service, ServerId(server)));
         if let Some(controller) = control.controller() {
             controller.observe(retries);
         }

@@ -22,7 +22,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// Most SRV records whose targets are asked for.
 const TARGETS: usize = 256;
 
-/// What name servers say about a name.
+/// The answer of name servers about a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     /// Its servers, and the shortest time to live of the records.

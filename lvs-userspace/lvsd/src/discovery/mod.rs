@@ -1,7 +1,7 @@
 //! Real servers beside those of the file: those of names, which name servers are asked for, and those added by hand.
 //!
-//! `client` asks name servers; `names` keeps the answers, and decides when to ask again (without I/O); `kept` is the file
-//! that outlives the daemon.
+//! `client` asks name servers; `names` keeps the answers, and decides when to ask again (without I/O); `kept` is the
+//! file that outlives the daemon.
 
 pub(crate) mod by_hand;
 mod client;
@@ -78,7 +78,7 @@ impl Discovery {
             queries,
             lookup: None,
         };
-        let due = next.names.take_due(Instant::now());
+        let due = next.names.pop_due(Instant::now());
         let answers = client::look_up(next.queries.nameserver, due).await;
         next.record(answers);
         next
@@ -100,8 +100,8 @@ impl Discovery {
         })
     }
 
-    /// Waits until name servers are to be asked again, and for their answers. True: there are other servers than before.
-    /// May be dropped at any time.
+    /// Waits until name servers are to be asked again, and for their answers. True: there are other servers than
+    /// before. May be dropped at any time.
     pub(crate) async fn answered(&mut self) -> bool {
         loop {
             if let Some(lookup) = &mut self.lookup {
@@ -113,7 +113,7 @@ impl Discovery {
                 Some(moment) => tokio::time::sleep_until(moment.into()).await,
                 None => std::future::pending().await,
             }
-            let due = self.names.take_due(Instant::now());
+            let due = self.names.pop_due(Instant::now());
             let lookup = client::look_up(self.queries.nameserver, due);
             self.lookup = Some(tokio::spawn(lookup));
         }

@@ -25,7 +25,7 @@ struct Name {
     known: bool,
     /// When it is asked for again; none: at once.
     due: Option<Instant>,
-    /// Why it is not answered for.
+    /// The reason why it is not answered for.
     trouble: Option<String>,
 }
 
@@ -33,7 +33,7 @@ struct Name {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names(BTreeMap<Query, Name>);
 
-/// What an answer changes.
+/// The changes by an answer.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct News {
     /// The name has other servers.
@@ -80,7 +80,7 @@ impl Names {
     }
 
     /// Names that are to be asked for now. Those without an answer are again after a while.
-    pub(super) fn take_due(&mut self, now: Instant) -> Vec<Query> {
+    pub(super) fn pop_due(&mut self, now: Instant) -> Vec<Query> {
         let due = self.due(now);
         for query in &due {
             if let Some(name) = self.0.get_mut(query) {

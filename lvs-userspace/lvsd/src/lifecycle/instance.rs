@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// The file when none is named.
 const DEFAULT_FILE: &str = "ldirectord.cf";
-/// What a name may leave out, as in Heartbeat's `ldirectord::www`.
+/// The extension that a name may leave out, as in Heartbeat's `ldirectord::www`.
 const EXTENSION: &str = ".cf";
 
 /// A file and its daemon.

@@ -20,7 +20,7 @@ use super::socket::{self, SocketError, SyncSocket};
 use super::worker::Worker;
 use crate::events::EventFeed;
 
-/// Why a daemon was not started or stopped.
+/// The reason why a daemon was not started or stopped.
 #[derive(Debug, Error)]
 pub enum SyncError {
     /// One at a time.

@@ -24,7 +24,7 @@ const COMMON_MTU: u16 = 1500;
 /// Bytes of a backup's buffer at least.
 const MIN_RECEIVED: u16 = 1024;
 
-/// Why a daemon's socket could not be made.
+/// The reason why a daemon's socket could not be made.
 #[derive(Debug, Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum SocketError {

@@ -18,7 +18,8 @@ use tracing::{debug, warn};
 
 use super::context::Context;
 use super::dialing::DialingPeer;
-use super::frame::{self, HEARTBEAT, SILENCE, SessionError};
+use super::frame::{self, SessionError};
+use super::heartbeat::{HEARTBEAT, SILENCE};
 use super::hello::{Hello, Versions};
 use super::message::MAX_LENGTH;
 use super::noise::{Ciphers, Decryptor, Encryptor, Handshake, LONGEST_HANDSHAKE};
@@ -123,7 +124,7 @@ async fn serve(
     if *newest.borrow() != number {
         return SessionError::Replaced;
     }
-    let before = peer.take_index();
+    let before = peer.remove_index();
     let receiver = Receiver::new(context.instance, hello.instance, hello.sizes, before);
     let session = AcceptedSession {
         receiver: Arc::new(Mutex::new(receiver)),

@@ -11,11 +11,11 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
 
+use super::age::{Bulk, milliseconds};
 use super::frame::SessionError;
 use super::message::Instance;
 use super::record::FrameRecord;
 use super::refusal::Refusal;
-use super::times::{Bulk, milliseconds};
 
 /// Events that wait to be looked at for one peer; the next scan finds what more there was.
 const EVENTS: usize = 65_536;
@@ -40,7 +40,7 @@ pub(super) struct DialedPeer {
 /// State of a peer that is dialed.
 pub(super) struct DialedState {
     pub(super) instance: Option<Instance>,
-    /// Where its name leads to.
+    /// The addresses of its name.
     pub(super) resolved: Vec<IpAddr>,
     /// The version of the protocol that is spoken.
     version: u16,

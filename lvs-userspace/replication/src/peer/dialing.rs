@@ -8,11 +8,11 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use super::age::Bulk;
 use super::frame::SessionError;
 use super::message::Instance;
 use super::receiver::Receiver;
 use super::replica_index::ReplicaIndex;
-use super::times::Bulk;
 use crate::discard::DiscardCounters;
 
 /// A peer that dialed.
@@ -69,7 +69,7 @@ impl DialingPeer {
     }
 
     /// Removes and returns the index that its last session left, and the tick at which it did.
-    pub(super) fn take_index(&self) -> Option<(ReplicaIndex, u32)> {
+    pub(super) fn remove_index(&self) -> Option<(ReplicaIndex, u32)> {
         self.index.lock().take()
     }
 

@@ -1,21 +1,16 @@
 //! Frames on a TCP connection, and the errors that end a session.
 
 use std::io;
-use std::time::Duration;
 
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
+use super::heartbeat::SILENCE;
 use super::noise::OVERHEAD;
 use super::refusal::Refusal;
 
-/// From one frame to the next, when there is nothing to send.
-pub(super) const HEARTBEAT: Duration = Duration::from_millis(200);
-/// A side that sends nothing for so long is dead, or the network between is.
-pub(super) const SILENCE: Duration = Duration::from_secs(1);
-
-/// Why there is no session.
+/// The reason why there is no session.
 #[derive(Debug, Error)]
 pub(super) enum SessionError {
     #[error(transparent)]

@@ -75,14 +75,14 @@ impl Inherited {
             }
         }
         if outcome.joined && self.awaited.remove(&from) && self.awaited.is_empty() {
-            for entry in self.take_unclaimed(tables) {
+            for entry in self.remove_unclaimed(tables) {
                 ownership::remove(tables, entry, 0);
             }
         }
     }
 
     /// Stops waiting. Returns the peers that did not return.
-    pub(super) fn give_up(
+    pub(super) fn expire(
         &mut self,
         tables: Tables<'_>,
         senders: &Mapping<u64>,
@@ -96,12 +96,12 @@ impl Inherited {
     }
 
     fn adopt(&mut self, tables: Tables<'_>) {
-        for entry in self.take_unclaimed(tables) {
+        for entry in self.remove_unclaimed(tables) {
             ownership::adopt(tables, entry);
         }
     }
 
-    fn take_unclaimed(&mut self, tables: Tables<'_>) -> impl Iterator<Item = LocalEntry> + use<> {
+    fn remove_unclaimed(&mut self, tables: Tables<'_>) -> impl Iterator<Item = LocalEntry> + use<> {
         let unclaimed = take(&mut self.unclaimed);
         let sizes = tables.entries.sizes();
         let places = (0..).map_while(move |place| EntryId::at(place, sizes));

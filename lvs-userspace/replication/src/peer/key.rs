@@ -16,7 +16,7 @@ const FEWEST: usize = 5;
 /// Bytes that are read of the file at most.
 const LONGEST: usize = 4_096;
 
-/// Why a key cannot be read.
+/// The reason why a key cannot be read.
 #[derive(Debug, Error)]
 pub enum KeyError {
     /// The file is not there, or may not be read.

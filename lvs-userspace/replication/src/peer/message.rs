@@ -44,7 +44,7 @@ pub enum Message {
     Takeover(Takeover),
     /// States of real servers, in a form that this crate does not know.
     Health(Value),
-    /// What both directors should have alike, in a form that this crate does not know.
+    /// The agreement about what both directors should have alike, in a form that this crate does not know.
     Agreement(Value),
 }
 
@@ -82,7 +82,7 @@ pub enum Takeover {
     Ask {
         /// The handover.
         id: u64,
-        /// What the asker has, in a form that this crate does not know; the peer refuses if connections would be
+        /// The summary of the asker, in a form that this crate does not know; the peer refuses if connections would be
         /// lost. None: it is to become master all the same.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         summary: Option<Value>,

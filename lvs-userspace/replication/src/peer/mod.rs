@@ -12,11 +12,13 @@
 
 mod accept;
 mod address;
+mod age;
 mod context;
 mod dial;
 mod dialed;
 mod dialing;
 mod frame;
+mod heartbeat;
 mod hello;
 mod inherited;
 mod key;
@@ -34,7 +36,6 @@ mod status;
 mod tables;
 #[cfg(test)]
 mod tests;
-mod times;
 mod validate;
 mod window;
 

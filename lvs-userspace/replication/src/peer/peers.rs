@@ -48,7 +48,7 @@ pub struct Options {
     pub key: Key,
 }
 
-/// Why a message was not sent.
+/// The reason why a message was not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SendError {
     /// There is no session.
@@ -121,7 +121,7 @@ impl Peers {
         let events = feed.subscribe(Interest::Changes);
         tasks.spawn(distribute_events(Arc::clone(&context), events));
         tasks.spawn(send_role(Arc::clone(&context), role));
-        tasks.spawn(give_up(Arc::clone(&context)));
+        tasks.spawn(expire_inherited(Arc::clone(&context)));
         for peer in &context.dialed {
             tasks.spawn(dial::run(Arc::clone(&context), Arc::clone(peer)));
         }
@@ -152,7 +152,7 @@ impl Peers {
     }
 
     /// The directors that are connected, in whichever direction, with their roles as they sent them.
-    pub fn heard(&self) -> Vec<(Instance, RoleInForce)> {
+    pub fn roles(&self) -> Vec<(Instance, RoleInForce)> {
         let mut heard: BTreeSet<_> = self.connected().into_iter().map(|(it, _)| it).collect();
         for peer in self.context.dialing.lock().values() {
             if peer.state.lock().received.connected {
@@ -303,11 +303,11 @@ async fn distribute_events(context: Arc<Context>, events: Subscription) {
 }
 
 /// Waits for peers of the lvsd before this one, but not for ever.
-async fn give_up(context: Arc<Context>) {
+async fn expire_inherited(context: Arc<Context>) {
     tokio::time::sleep(RETURN_TIMEOUT).await;
     let given_up = move || {
         let senders = &context.maps.sending_peers;
-        for peer in context.inherited.lock().give_up(context.tables(), senders) {
+        for peer in context.inherited.lock().expire(context.tables(), senders) {
             tracing::warn!("the director {peer} does not return: its connections are this one's");
         }
     };

@@ -7,7 +7,7 @@ use lvs_api::peers::RefusalCount;
 use parking_lot::Mutex;
 use tracing::warn;
 
-use super::times::Shown;
+use super::age::Shown;
 
 /// Pairs of address and reason that are kept: the one that occurred the longest ago goes for a new one.
 const KEPT: usize = 64;
@@ -16,7 +16,7 @@ const LOG_INTERVAL: Duration = Duration::from_mins(10);
 /// Log lines about new addresses or reasons in one interval at most: anybody may connect.
 const LOG_LINES: u32 = 20;
 
-/// Why a peer is refused.
+/// The reason why a peer is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum Refusal {

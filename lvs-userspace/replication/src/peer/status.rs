@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use lvs_api::peers::{PeerReceived, PeerSent, PeerState, PeerStatus, PeersStatus};
 
+use super::age::{Bulk, Shown};
 use super::context::Context;
 use super::dialed::DialedPeer;
 use super::dialing::DialingPeer;
 use super::message::Instance;
 use super::peers::Peers;
-use super::times::{Bulk, Shown};
 
 /// A list of peers that has only one of two.
 const NOT_DIALED: &str =

@@ -150,11 +150,13 @@ impl Contender {
                     }
                 }
                 text + &format!(
-                    "ServerName lab\nUser nobody\nGroup nogroup\nServerRoot {folder}\nDefaultRuntimeDir {folder}\nPidFile {folder}/apache.pid\n\
+                    "ServerName lab\nUser nobody\nGroup nogroup\nServerRoot {folder}\n\
+                     DefaultRuntimeDir {folder}\nPidFile {folder}/apache.pid\n\
                      ErrorLog {folder}/apache.log\nListen {address}:80\nKeepAlive On\nMaxKeepAliveRequests 0\n\
                      KeepAliveTimeout 600\nProxyTimeout 60\n<Proxy balancer://www>\n  BalancerMember http://{first}:80 \
-                     hcmethod=GET hcuri=/ hcinterval=1 hcfails=2 hcpasses=2 retry=5\n  BalancerMember http://{second}:80 \
-                     hcmethod=GET hcuri=/ hcinterval=1 hcfails=2 hcpasses=2 retry=5\n</Proxy>\nProxyPass / balancer://www/\n"
+                     hcmethod=GET hcuri=/ hcinterval=1 hcfails=2 hcpasses=2 retry=5\n  BalancerMember \
+                     http://{second}:80 hcmethod=GET hcuri=/ hcinterval=1 hcfails=2 hcpasses=2 retry=5\n</Proxy>\n\
+                     ProxyPass / balancer://www/\n"
                 )
             }
         }

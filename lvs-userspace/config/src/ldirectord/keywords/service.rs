@@ -1,5 +1,7 @@
 //! Keywords of virtual services and their real servers.
 
+use lvs_api::filter::LARGEST_LIMIT;
+
 use super::keyword::{Key, Keyword, Kind, Scope};
 
 pub(super) const VIRTUAL: &[Keyword] = &[
@@ -151,9 +153,6 @@ pub(super) const VIRTUAL: &[Keyword] = &[
     },
 ];
 
-/// Largest limit: an interval of a nanosecond.
-const MOST: u32 = 1_000_000_000;
-
 pub(super) const CLIENTS: &[Keyword] = &[
     Keyword {
         key: Key::Allow,
@@ -184,7 +183,7 @@ pub(super) const CLIENTS: &[Keyword] = &[
         scope: Scope::BOTH,
         kind: Kind::Number {
             least: 0,
-            most: MOST,
+            most: LARGEST_LIMIT,
         },
         default: "`0`, no limit",
         example: "limitnew = 20",
@@ -197,7 +196,7 @@ pub(super) const CLIENTS: &[Keyword] = &[
         scope: Scope::BOTH,
         kind: Kind::Number {
             least: 0,
-            most: MOST,
+            most: LARGEST_LIMIT,
         },
         default: "`0`, no limit",
         example: "limitopen = 100",
@@ -210,7 +209,7 @@ pub(super) const CLIENTS: &[Keyword] = &[
         scope: Scope::BOTH,
         kind: Kind::Number {
             least: 0,
-            most: MOST,
+            most: LARGEST_LIMIT,
         },
         default: "`0`, no limit",
         example: "limitpackets = 5000",
@@ -536,9 +535,9 @@ pub(super) const CHANGES: &[Keyword] = &[
         kind: Kind::Word(&["fail-check", "sudden-death", "mark-down"]),
         default: "`fail-check`, as HAProxy's `on-error`",
         example: "onerror = mark-down",
-        text: "With `observe = path`: what `maxfails` failures are, in HAProxy's words. `fail-check`: one failed health \
-               check, of the `fall` that it takes. `sudden-death`: as many that one more failed health check makes the \
-               server be down. `mark-down`: the server is down at once, as with nginx.",
+        text: "With `observe = path`: what `maxfails` failures are, in HAProxy's words. `fail-check`: one failed \
+               health check, of the `fall` that it takes. `sudden-death`: as many that one more failed health \
+               check makes the server be down. `mark-down`: the server is down at once, as with nginx.",
     },
     Keyword {
         key: Key::CleanStop,

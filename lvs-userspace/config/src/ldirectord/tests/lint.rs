@@ -367,7 +367,8 @@ fn a_file_in_ldirectords_words_alone_leads_to_the_preset() {
 fn the_virtual_address_is_no_fallback_and_a_primary_may_be() {
     let file = |lines: &str| {
         format!(
-            "virtual = 192.0.2.10:3306\n\treal = 10.0.0.1:3306 masq\n\treal = 10.0.0.2:3306 masq\n\tondown = reset\n{lines}"
+            "virtual = 192.0.2.10:3306\n\treal = 10.0.0.1:3306 masq\n\treal = 10.0.0.2:3306 masq\n\
+             \tondown = reset\n{lines}"
         )
     };
     let found = told(
@@ -389,6 +390,10 @@ fn the_virtual_address_is_no_fallback_and_a_primary_may_be() {
         format!("{found:?}").contains("cannot stand in for itself"),
         "{found:?}"
     );
-    let own = plain.replace("10.0.0.1:3306 masq\n\treal", "10.0.0.1:3306 masq checktype=negotiate service=mysql login=\"c\" request=\"SELECT 1\" row=\"^1$\"\n\treal");
+    let check = "checktype=negotiate service=mysql login=\"c\" request=\"SELECT 1\" row=\"^1$\"";
+    let own = plain.replace(
+        "10.0.0.1:3306 masq\n\treal",
+        &format!("10.0.0.1:3306 masq {check}\n\treal"),
+    );
     assert_eq!(told(&own, Warning), []);
 }

@@ -33,12 +33,12 @@ pub(super) fn render(filter: &Filter) -> Vec<u8> {
 
 /// The filter from its bytes; `None` if no daemon writes such.
 pub(super) fn parse(mut bytes: &[u8]) -> Option<Filter> {
-    let length = take_number(&mut bytes)?;
+    let length = split_number(&mut bytes)?;
     let mut filter: Filter = serde_json::from_slice(bytes.split_off(..length)?).ok()?;
     for file in filter.files() {
-        let count = take_number(&mut bytes)?;
+        let count = split_number(&mut bytes)?;
         file.prefixes = (0..count)
-            .map(|_| take_prefix(&mut bytes))
+            .map(|_| split_prefix(&mut bytes))
             .collect::<Option<_>>()?;
     }
     Some(filter)
@@ -48,12 +48,12 @@ fn put(bytes: &mut Vec<u8>, number: usize) {
     bytes.extend(u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes());
 }
 
-fn take_number(bytes: &mut &[u8]) -> Option<usize> {
+fn split_number(bytes: &mut &[u8]) -> Option<usize> {
     let number = bytes.split_off(..4)?.try_into().ok()?;
     usize::try_from(u32::from_le_bytes(number)).ok()
 }
 
-fn take_prefix(bytes: &mut &[u8]) -> Option<Prefix> {
+fn split_prefix(bytes: &mut &[u8]) -> Option<Prefix> {
     let [family, length] = bytes.split_off(..2)?.try_into().ok()?;
     let address: IpAddr = if family == 4 {
         Ipv4Addr::from(<[u8; 4]>::try_from(bytes.split_off(..4)?).ok()?).into()

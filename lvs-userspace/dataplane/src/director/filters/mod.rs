@@ -9,7 +9,7 @@ mod trie;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lvs_api::filter::{Filter, FilterStatus, Source};
+use lvs_api::filter::{Filter, FilterStatus, LARGEST_LIMIT, Source};
 use lvs_api::model::Family;
 use lvs_api::protocol::{Refusal, RefusalKind};
 use lvs_common::abi::{self, FilterNode, Pace, Refused};
@@ -118,7 +118,7 @@ impl Filters {
         Some(filter)
     }
 
-    /// What the filter of a service holds and refused since the service was added.
+    /// The size of a service's filter, and what it refused since the service was added.
     pub(super) fn status(&self, service: u32, filter: &Filter, family: Family) -> FilterStatus {
         let count = |sources: &[Source]| {
             let prefixes = sources.iter().flat_map(Source::prefixes);
@@ -232,7 +232,6 @@ fn length(count: usize) -> u32 {
 
 /// Refuses a filter that the tables cannot hold for a service of this family.
 pub(super) fn check(filter: &Filter, family: Family) -> Result<(), Refusal> {
-    const MOST: u32 = 1_000_000_000;
     let limits = &filter.limits;
     let longest = match family {
         Family::Ipv4 => 32,
@@ -250,8 +249,8 @@ pub(super) fn check(filter: &Filter, family: Family) -> Result<(), Refusal> {
         limits.open,
         limits.packets_per_second,
     ];
-    if counts.iter().any(|count| *count > MOST) {
-        let message = format!("a limit is {MOST} at most");
+    if counts.iter().any(|count| *count > LARGEST_LIMIT) {
+        let message = format!("a limit is {LARGEST_LIMIT} at most");
         return Err(Refusal::new(RefusalKind::OutOfRange, message));
     }
     Ok(())

@@ -1,21 +1,18 @@
 //! The programs on the interfaces, by BPF links that outlive the daemon.
 //!
-//! `xdp` runs the program in an interface's driver, `tc` behind it; `link` is what both know of pinned links,
-//! `filter` what stands for one where the kernel has none behind the driver.
+//! `xdp` runs the program in an interface's driver, `tc` behind it.
 
-pub(super) mod filter;
-pub(super) mod link;
 mod tc;
 mod xdp;
 
 use nix::net::if_::if_nametoindex;
 use tracing::info;
 
-use self::link::{interface_name, pin_name};
 pub(super) use self::tc::attach_for_now;
 use super::bpffs::{FILTER, TCX_LINK, XDP_LINK};
 use super::error::KernelError;
 use super::load::DataPath;
+use super::pinned_link::{interface_name, pin_name};
 
 impl DataPath {
     /// Runs this build's programs at these places of an interface, and at no others. Where an older one runs

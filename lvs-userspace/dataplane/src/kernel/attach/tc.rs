@@ -11,11 +11,11 @@ use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
 use lvs_common::abi::{TC_L3_PROGRAM, TC_PROGRAM};
 use tracing::{debug, info};
 
-use super::filter::{HANDLE, PRIORITY, filter, remove_filter};
-use super::link::{attach_error, linked_interface, pin_link, pin_name};
 use crate::kernel::bpffs::{FILTER, TCX_LINK};
+use crate::kernel::clsact_filter::{HANDLE, PRIORITY, filter, remove_filter};
 use crate::kernel::error::{KernelError, program_error};
 use crate::kernel::load::DataPath;
+use crate::kernel::pinned_link::{attach_error, linked_interface, pin_link, pin_name};
 
 impl DataPath {
     /// The loaded program, to run it without an interface.

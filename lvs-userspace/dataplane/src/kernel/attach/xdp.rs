@@ -6,11 +6,11 @@ use aya::programs::{ProgramError, Xdp};
 use lvs_common::abi::PROGRAM;
 use tracing::info;
 
-use super::link::{attach_error, linked_interface, pin_link, pin_name};
 use crate::kernel::bpffs::XDP_LINK;
 use crate::kernel::error::{KernelError, program_error};
 use crate::kernel::load::DataPath;
 use crate::kernel::mode::Mode;
+use crate::kernel::pinned_link::{attach_error, linked_interface, pin_link, pin_name};
 
 impl DataPath {
     /// The loaded program, to run it without an interface.

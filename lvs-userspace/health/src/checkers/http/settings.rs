@@ -32,7 +32,7 @@ pub struct Http {
     pub credentials: Credentials,
     /// Number of redirects that are followed.
     pub redirects: u8,
-    /// How much of an answer is read.
+    /// Limits of an answer: how much of it is read.
     pub limits: Limits,
     /// TLS: with the server itself, or, of a proxy, with the host of an `https` URL.
     pub tls: Option<Tls>,
@@ -42,7 +42,7 @@ pub struct Http {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HttpProxy(pub Http);
 
-/// How much of an answer is read.
+/// Limits of an answer: how much of it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Limits {
     /// Bytes of its head at most: with more, the check fails.

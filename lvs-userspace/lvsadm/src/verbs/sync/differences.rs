@@ -1,8 +1,8 @@
-//! How peers differ from this director.
+//! Differences between peers and this director.
 
 use lvs_api::peers::{PeerState, PeerStatus};
 
-/// How peers differ from this director, a sentence each with the peer's address.
+/// The differences between peers and this director, a sentence each with the peer's address.
 pub(in crate::verbs) fn differences(peers: &[PeerStatus]) -> Vec<String> {
     let mut sentences = Vec::new();
     for peer in peers {

@@ -123,7 +123,7 @@ pub(in crate::verbs) fn behind(peers: &[PeerStatus], awaited: Awaited) -> Option
     (!behind.is_empty()).then(|| behind.join("; "))
 }
 
-/// How a peer that has all connections that it takes differs, if it does.
+/// The difference of a peer that has all connections that it takes, if there is one.
 fn differing(peer: &PeerStatus) -> Option<String> {
     let address = &peer.address;
     let Some(comparison) = &peer.comparison else {

@@ -22,12 +22,10 @@ impl World {
     }
 
     /// So much time goes by that no peer is waited for any longer.
-    fn give_up(&self, number: usize) -> usize {
+    fn expire(&self, number: usize) -> usize {
         let director = &self.directors[number];
         let mut inherited = director.inherited.lock();
-        inherited
-            .give_up(director.tables(), &director.senders)
-            .len()
+        inherited.expire(director.tables(), &director.senders).len()
     }
 }
 
@@ -54,7 +52,7 @@ fn an_entry_that_ended_while_lvsd_was_away_is_not_sent_back() {
     world.send(0, true);
     world.receive(0);
     assert_eq!(world.directors[1].connections().len(), 1, "ended");
-    assert_eq!(world.give_up(1), 0, "nobody is waited for any more");
+    assert_eq!(world.expire(1), 0, "nobody is waited for any more");
     world.converge();
     for director in &world.directors {
         assert_eq!(director.connections().into_keys().collect::<Vec<_>>(), [1]);
@@ -71,7 +69,7 @@ fn replicas_of_a_peer_that_does_not_return_are_kept_and_sent_on() {
     world.converge();
     assert_eq!(world.directors[1].connections().len(), 2, "kept");
     assert!(world.directors[0].connections().is_empty(), "not yet");
-    assert_eq!(world.give_up(1), 1);
+    assert_eq!(world.expire(1), 1);
     world.converge();
     assert_eq!(world.directors[0].connections().len(), 2);
     // The next restart waits for the one that is there, and for nobody else.

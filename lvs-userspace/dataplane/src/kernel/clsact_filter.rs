@@ -1,4 +1,5 @@
-//! The filter of an interface's `clsact` queueing discipline, by its place and number.
+//! The filter of an interface's `clsact` queueing discipline, by its place and number: it stands for a link where the
+//! kernel has none behind the driver.
 
 use aya::programs::TcAttachType;
 use aya::programs::tc::{SchedClassifierLink, TcHandle};
@@ -10,7 +11,7 @@ pub(super) const PRIORITY: u16 = 50;
 pub(super) const HANDLE: TcHandle = TcHandle::new(0, 0x11b5);
 
 /// Removes the filter of an interface, if it and its filter are still there.
-pub(in crate::kernel) fn remove_filter(interface: &str) {
+pub(super) fn remove_filter(interface: &str) {
     // Detached when it is dropped.
     match filter(interface) {
         Ok(link) => drop(link),

@@ -1,4 +1,4 @@
-//! What is known of pinned links, whatever they attach.
+//! Pinned BPF links, whatever they attach.
 
 use std::ffi::CString;
 use std::io;
@@ -9,7 +9,7 @@ use std::path::Path;
 use aya::programs::ProgramError;
 use aya::programs::links::FdLink;
 
-use crate::kernel::error::KernelError;
+use super::error::KernelError;
 
 /// Name of the pin of an interface's link. The BPF file system reserves dots, which the names of VLAN
 /// interfaces contain; a colon cannot be part of an interface's name.
@@ -18,7 +18,7 @@ pub(super) fn pin_name(prefix: &str, interface: &str) -> String {
 }
 
 /// The interface in the name of a pin, without its prefix.
-pub(in crate::kernel) fn interface_name(pin: &str) -> String {
+pub(super) fn interface_name(pin: &str) -> String {
     pin.replace(':', ".")
 }
 
@@ -30,7 +30,7 @@ pub(super) fn attach_error(interface: &str, source: ProgramError) -> KernelError
 }
 
 /// Lets a link outlive the daemon.
-pub(in crate::kernel) fn pin_link<L>(link: L, pin: &Path) -> Result<(), KernelError>
+pub(super) fn pin_link<L>(link: L, pin: &Path) -> Result<(), KernelError>
 where
     FdLink: TryFrom<L>,
     Box<dyn std::error::Error + Send + Sync>: From<<FdLink as TryFrom<L>>::Error>,
@@ -79,7 +79,7 @@ pub(super) fn linked_interface(pin: &Path) -> io::Result<u32> {
 
 /// Detaches what a pinned link attaches, at once: when its pin alone went, the kernel would do that a moment later, and
 /// not at all while somebody else holds the link.
-pub(in crate::kernel) fn detach_link(pin: &Path) -> io::Result<()> {
+pub(super) fn detach_link(pin: &Path) -> io::Result<()> {
     const LINK_DETACH: libc::c_long = 34;
     /// `union bpf_attr` of `BPF_LINK_DETACH`.
     #[repr(C)]

@@ -66,7 +66,7 @@ const REFUSED_HERE: &[i64] = &[];
 /// # Errors
 ///
 /// The processor is of a kind that the filter is not made for, or the kernel has no filters.
-pub fn install(unmount: bool) -> Result<()> {
+pub(crate) fn install(unmount: bool) -> Result<()> {
     let unmounting = (!unmount).then_some(&libc::SYS_umount2);
     let refused = REFUSED.iter().chain(REFUSED_HERE).chain(unmounting);
     let architecture = std::env::consts::ARCH
@@ -117,7 +117,8 @@ mod tests {
     fn a_check_script_does_what_scripts_do() {
         let script = "set -e; cd $(mktemp -d); umask 077; echo x | tee a | grep -q x; ln -s a b; chmod 600 a; \
                       (ulimit -n 100; nice -n 1 cat b) > c; kill -0 $$; timeout 5 sleep 0.01; \
-                      setsid -w true; rm a b c; rmdir $PWD; perl -e 'use Socket; socket(S, PF_INET, SOCK_DGRAM, 0) or die'";
+                      setsid -w true; rm a b c; rmdir $PWD; \
+                      perl -e 'use Socket; socket(S, PF_INET, SOCK_DGRAM, 0) or die'";
         let tried = thread::spawn(move || {
             install(false).unwrap();
             Command::new("/bin/sh")

@@ -1,0 +1,43 @@
+//! The idle timeouts in the settings and in plans, by protocol and state.
+
+use super::{Protocol, Record, tcp};
+use crate::abi::{Config, Plan};
+
+impl Config {
+    /// Ticks without a packet after which a connection in this state is forgotten.
+    #[inline(always)]
+    pub fn timeout(&self, protocol: Protocol, state: u8) -> u32 {
+        let index = Self::timeout_index(protocol, u32::from(state));
+        self.timeouts.get(index).copied().unwrap_or(0)
+    }
+
+    /// Place of a timeout in `timeouts`.
+    pub const fn timeout_index(protocol: Protocol, state: u32) -> usize {
+        protocol.timeouts_row() as usize * 16 + (state as usize & 15)
+    }
+}
+
+impl Plan {
+    /// The service's own timeout of its connections in a state; 0: it is that of all services.
+    #[inline(always)]
+    pub fn timeout(&self, protocol: Protocol, state: u8) -> u32 {
+        let [established, closing, udp] = self.timeouts;
+        match protocol {
+            Protocol::Tcp if state == tcp::State::Established as u8 => established,
+            Protocol::Tcp if state == tcp::State::FinWait as u8 => closing,
+            Protocol::Udp => udp,
+            Protocol::Tcp | Protocol::Sctp => 0,
+        }
+    }
+
+    /// Bits of [`Record::method`] for its connections.
+    #[inline(always)]
+    pub const fn timeout_bit(&self) -> u8 {
+        let [established, closing, udp] = self.timeouts;
+        if established | closing | udp == 0 {
+            0
+        } else {
+            Record::OWN_TIMEOUT
+        }
+    }
+}
