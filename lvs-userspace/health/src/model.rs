@@ -118,6 +118,8 @@ pub struct Rhythm {
     pub rise: u32,
     /// Failures in a row that make a server be down; at least 1.
     pub fall: u32,
+    /// `hangtimeout`: time without an answer that makes a server suspect of hanging; none: it has its check's time.
+    pub hang: Option<Duration>,
 }
 
 /// When failures of clients' connections, as the data path sees them, count.

@@ -20,6 +20,19 @@ pub struct Outcome {
     pub exit_code: Option<u8>,
 }
 
+impl Outcome {
+    /// No good, for this reason.
+    pub(crate) fn failed(text: String, took: Duration) -> Self {
+        Self {
+            good: false,
+            inconclusive: false,
+            text,
+            took,
+            exit_code: None,
+        }
+    }
+}
+
 /// The reason why a probe is no good; [`super::describe`] adds server and time.
 ///
 /// `awaited` is a noun: `connection`, `TLS handshake`, `greeting`, `answer`.

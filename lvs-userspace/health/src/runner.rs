@@ -11,12 +11,15 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use lvs_api::health::CheckDurations;
+use lvs_api::model::ServiceId;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::check::{Check, Kind};
+use super::closer_look::{self, End};
+use super::hang::{LOOKS, Pace, Suspicion};
 use super::outcome::Outcome;
 use super::server::CheckState;
 use super::tally::{Durations, Tally};
@@ -73,6 +76,9 @@ impl ProbeReport {
     }
 }
 
+/// The checks of a virtual service's real servers that are of one kind.
+pub(crate) type Companions = Arc<[Arc<Check>]>;
+
 /// Starts watches.
 pub(crate) struct Runner(Arc<Shared>);
 
@@ -103,6 +109,7 @@ struct Requests {
     paused: AtomicBool,
     nudged: AtomicBool,
     observed: Mutex<Option<Observed>>,
+    companions: Mutex<Vec<(ServiceId, Companions)>>,
     /// Each outcome is reported, also one that says nothing new.
     every: AtomicBool,
     tally: Tally,
@@ -116,6 +123,14 @@ impl Requests {
         while self.paused.load(Ordering::SeqCst) != wanted {
             self.changed.notified().await;
         }
+    }
+
+    /// The checks of other hosts that are compared with this one.
+    fn others(&self, check: &Check) -> Vec<Arc<Check>> {
+        let all = self.companions.lock();
+        let checks = all.iter().flat_map(|(_, companions)| companions.iter());
+        let elsewhere = |other: &&Arc<Check>| other.target.ip() != check.target.ip();
+        checks.filter(elsewhere).map(Arc::clone).collect()
     }
 }
 
@@ -137,6 +152,13 @@ impl RunningWatch {
     pub(crate) fn observe(&self, observed: Observed) {
         *self.requests.observed.lock() = Some(observed);
         self.requests.changed.notify_one();
+    }
+
+    /// The checks of this service that tell whether only this server is silent; `None`: it is no longer one of them.
+    pub(crate) fn compare_with(&self, service: ServiceId, companions: Option<Companions>) {
+        let mut all = self.requests.companions.lock();
+        all.retain(|(other, _)| *other != service);
+        all.extend(companions.map(|companions| (service, companions)));
     }
 
     /// Pauses or resumes the watch; true: it was not so before.
@@ -206,6 +228,9 @@ impl Shared {
         requests: Arc<Requests>,
     ) {
         let mut last: Option<ProbeReport> = None;
+        let mut pace = Pace::default();
+        // The begin of the probe that found the server hung.
+        let mut hung_since: Option<Instant> = None;
         // The failures of clients' connections that were counted last.
         let mut held_by = String::new();
         // One for the pause between probes and for the limit of each.
@@ -215,6 +240,7 @@ impl Shared {
                 requests.paused(false).await;
                 watch.resume(now());
                 cycle.failed();
+                (pace, hung_since) = (Pace::default(), None);
                 requests.observed.lock().take();
                 continue;
             }
@@ -236,11 +262,17 @@ impl Shared {
             }
             let check = cycle.next();
             let kind = check.kind.name();
-            let outcome = {
-                let mut probe = pin!(self.probe(check, timer.as_mut()));
+            let (whole, timeout) = (Arc::ptr_eq(&check, &cycle.whole), check.timeout);
+            // The time of a command is not the server's alone, and a connection says little.
+            let watched = whole && !check.runs_command();
+            let limit = watched.then(|| watch.hang_limit(&pace)).flatten();
+            let limit = limit.filter(|limit| *limit * LOOKS < timeout);
+            let begun = Instant::now();
+            let ended = {
+                let mut probe = pin!(self.probe(check, timer.as_mut(), limit, &requests));
                 loop {
                     tokio::select! {
-                        outcome = &mut probe => break Some(outcome),
+                        ended = &mut probe => break Some(ended),
                         () = requests.changed.notified() => {}
                     }
                     // Neither a pause nor the end of clients' connections waits for a server that hangs.
@@ -256,7 +288,9 @@ impl Shared {
                     }
                 }
             };
-            let Some(mut outcome) = outcome else { continue };
+            let Some((mut outcome, hung)) = ended else {
+                continue;
+            };
             let random = fastrand::u32(..);
             let step = if outcome.inconclusive {
                 watch.record_skipped(now(), random)
@@ -264,8 +298,21 @@ impl Shared {
                 cycle.record(outcome.good);
                 requests.tally.count(outcome.good);
                 self.durations.count(kind, outcome.good, outcome.took);
-                watch.record(outcome.good, now(), random)
+                if hung {
+                    hung_since = Some(begun);
+                    watch.record_hang(now(), random)
+                } else {
+                    watch.record(outcome.good, now(), random)
+                }
             };
+            if outcome.good && whole {
+                pace.record(outcome.took, now());
+                // A pause that its check would have borne is its pace, too.
+                let pause = hung_since.take().map(|since| since.elapsed());
+                if let Some(pause) = pause.filter(|pause| *pause <= timeout) {
+                    pace.record(pause, now());
+                }
+            }
             if watch.is_held() {
                 outcome.text = format!("{held_by}; the health check says: {}", outcome.text);
             }
@@ -281,30 +328,65 @@ impl Shared {
         }
     }
 
-    /// Makes one probe, which ends for certain.
-    async fn probe(&self, check: Arc<Check>, mut timer: Pin<&mut Sleep>) -> Outcome {
+    /// Makes one probe, which ends for certain. `suspect`: the time without an answer after which the server may hang.
+    /// Returns whether it does.
+    async fn probe(
+        &self,
+        check: Arc<Check>,
+        mut timer: Pin<&mut Sleep>,
+        suspect: Option<Duration>,
+        requests: &Requests,
+    ) -> (Outcome, bool) {
         let slots = match check.kind {
             Kind::External(_) => &self.commands,
             _ => &self.sockets,
         };
         let _slot = slots.acquire().await;
         let begun = Instant::now();
-        let (limit, target) = (check.timeout, check.target);
-        timer.as_mut().reset(begun + limit + GRACE);
-        let text = tokio::select! {
-            ended = AssertUnwindSafe((self.prober)(check)).catch_unwind() => match ended {
-                Ok(outcome) => return outcome,
-                Err(_) => format!("the probe of {target} broke off, see the log"),
-            },
-            () = timer => format!("no outcome from {target} in {} ms", limit.as_millis()),
-        };
-        Outcome {
-            good: false,
-            inconclusive: false,
-            text,
-            took: begun.elapsed(),
-            exit_code: None,
+        let end = begun + check.timeout + GRACE;
+        let case = suspect.map(|limit| Suspicion::new(limit, now()));
+        let first = case.and_then(|case| case.due()).map_or(end, Instant::from);
+        timer.as_mut().reset(first);
+        let mut probe = pin!(self.attempt(Arc::clone(&check)));
+        tokio::select! {
+            biased;
+            outcome = &mut probe => return (outcome, false),
+            () = &mut timer => {}
         }
+        let (target, limit) = (check.target, check.timeout);
+        let ended = match case {
+            Some(case) => {
+                let others = requests.others(&check);
+                let times = (begun, end);
+                closer_look::wait(&self.prober, &check, probe, case, others, timer, times).await
+            }
+            None => End::Silent,
+        };
+        let (text, hung) = match ended {
+            End::Outcome(outcome) => return (outcome, false),
+            End::Silent => {
+                let text = format!("no outcome from {target} in {} ms", limit.as_millis());
+                (text, false)
+            }
+            End::Hung => {
+                let silent = begun.elapsed().as_millis();
+                let text = format!(
+                    "{target} hangs: nothing in {silent} ms over {LOOKS} connections, while others answer"
+                );
+                (text, true)
+            }
+        };
+        (Outcome::failed(text, begun.elapsed()), hung)
+    }
+
+    /// Makes a probe, which may take for ever.
+    async fn attempt(&self, check: Arc<Check>) -> Outcome {
+        let (target, begun) = (check.target, Instant::now());
+        let probe = AssertUnwindSafe((self.prober)(check)).catch_unwind();
+        probe.await.unwrap_or_else(|_| {
+            let text = format!("the probe of {target} broke off, see the log");
+            Outcome::failed(text, begun.elapsed())
+        })
     }
 }
 
@@ -312,13 +394,7 @@ impl Shared {
 fn observed(number: u32, requests: &Requests, watch: &mut Watch) -> Option<ProbeReport> {
     let observed = requests.observed.lock().take()?;
     let step = watch.record_observed(observed.on_error, observed.hold, now())?;
-    let outcome = Outcome {
-        good: false,
-        inconclusive: false,
-        text: observed.text,
-        took: Duration::ZERO,
-        exit_code: None,
-    };
+    let outcome = Outcome::failed(observed.text, Duration::ZERO);
     Some(ProbeReport::new(number, watch, step, outcome))
 }
 

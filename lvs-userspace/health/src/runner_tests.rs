@@ -21,6 +21,7 @@ fn rhythm() -> Rhythm {
         jitter: 0,
         rise: 1,
         fall: 2,
+        hang: None,
     }
 }
 
@@ -239,4 +240,145 @@ async fn only_news_are_reported_unless_each_outcome_is_wanted() {
         let report = tokio::time::timeout(2 * SECOND, reports.recv()).await;
         assert_eq!(report.unwrap().unwrap().outcome.text, "a");
     }
+}
+
+/// Starts watches over servers on so many hosts that answer in 10 ms until their pace is known, and then as `answer`
+/// says: the time that a probe of a server (from 0 on) takes which begins so long after that; `None`: for ever. Returns
+/// the reports for the first server about such probes, for 10 s, with the time since.
+async fn after_a_change(
+    hosts: u8,
+    answer: impl Fn(usize, Duration) -> Option<Duration> + Send + Sync + 'static,
+) -> Vec<(ProbeReport, Duration)> {
+    let change = Arc::new(Mutex::new(None::<Instant>));
+    let changed = Arc::clone(&change);
+    let answer = Arc::new(answer);
+    let (runner, mut reports) = runner(prober(move |check| {
+        let (changed, answer) = (Arc::clone(&changed), Arc::clone(&answer));
+        async move {
+            let std::net::IpAddr::V4(address) = check.target.ip() else {
+                unreachable!("servers of IPv4");
+            };
+            let server = usize::from(address.octets()[3]) - 1;
+            let since = changed.lock().map(|moment: Instant| moment.elapsed());
+            let time = since.map_or(Some(SECOND / 100), |since| answer(server, since));
+            tokio::time::sleep(time.unwrap_or(check.timeout).min(check.timeout)).await;
+            let good = time.is_some_and(|time| time < check.timeout);
+            Outcome {
+                took: time.unwrap_or(check.timeout),
+                ..outcome(good)
+            }
+        }
+    }));
+    let rhythm = Rhythm {
+        interval: SECOND * 4 / 10,
+        hang: Some(SECOND / 4),
+        ..rhythm()
+    };
+    let checks: Companions = (1..=hosts)
+        .map(|number| {
+            let target = ([127, 0, 0, number], 80).into();
+            let check = Arc::unwrap_or_clone(check(Kind::Connect, 80));
+            Arc::new(Check { target, ..check })
+        })
+        .collect();
+    let service = ServiceId::Mark {
+        mark: 1,
+        family: lvs_api::family::Family::Ipv4,
+    };
+    let running: Vec<_> = (1..)
+        .zip(checks.iter())
+        .map(|(number, check)| {
+            let watch = Watch::new(rhythm, false, now());
+            let running = runner.start(number, Arc::clone(check), watch);
+            running.report_every(true);
+            running.compare_with(service, Some(Arc::clone(&checks)));
+            running
+        })
+        .collect();
+    for _ in 0..20 * usize::from(hosts) {
+        reports.recv().await.unwrap();
+    }
+    let begun = Instant::now();
+    *change.lock() = Some(begun);
+    let mut seen = Vec::new();
+    while begun.elapsed() < 10 * SECOND {
+        let report = reports.recv().await.unwrap();
+        // A probe that was under way is one of before.
+        if report.watch == 1 && report.outcome.took != SECOND / 100 {
+            seen.push((report, begun.elapsed()));
+        }
+    }
+    drop(running);
+    seen
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_hangs_is_down_within_a_second_if_another_one_answers() {
+    let answer = |server, _| (server > 0).then_some(SECOND / 100);
+    let seen = after_a_change(2, answer).await;
+    let (report, took) = &seen[0];
+    assert_eq!(report.step, Step::Turned);
+    // Its interval, two looks, and the answer of the other one between them.
+    assert!(*took <= SECOND * 92 / 100, "{took:?}");
+    let text = &report.outcome.text;
+    assert!(
+        text.contains("hangs: nothing in 510 ms over 3 connections"),
+        "{text}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_has_the_whole_time_of_its_check_while_no_other_one_answers() {
+    for hosts in [1, 2] {
+        let seen = after_a_change(hosts, |_, _| None).await;
+        assert_eq!(seen[0].0.step, Step::SoftFailure(1, 2), "{hosts}");
+        assert!(seen[0].1 >= 2 * SECOND, "{:?}", seen[0].1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stall_that_all_share_condemns_nobody_not_even_the_last_one_to_recover() {
+    for (all, first) in [(600, 800), (900, 1100), (1500, 1700)] {
+        let answer = move |server: usize, since: Duration| {
+            let until = Duration::from_millis(if server == 0 { first } else { all });
+            Some(until.saturating_sub(since) + Duration::from_millis(9))
+        };
+        let seen = after_a_change(3, answer).await;
+        let states = seen.iter().map(|(report, _)| report.view.state);
+        assert!(states.eq(seen.iter().map(|_| State::Up)), "{seen:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_answers_more_slowly_than_others_does_not_hang() {
+    let answer = |server, _| {
+        Some(if server == 0 {
+            SECOND * 45 / 100
+        } else {
+            SECOND / 100
+        })
+    };
+    let seen = after_a_change(2, answer).await;
+    assert!(
+        seen.iter()
+            .all(|(report, _)| report.view.state == State::Up)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_the_check_would_have_borne_is_taken_for_a_hang_once() {
+    let answer = |server, since: Duration| {
+        let over = [SECOND, 5 * SECOND].map(|pause| pause..pause + SECOND * 9 / 10);
+        let pause = over
+            .into_iter()
+            .find(|pause| server == 0 && pause.contains(&since));
+        let left = pause.map_or(Duration::ZERO, |pause| pause.end - since);
+        Some(left + SECOND / 90)
+    };
+    let seen = after_a_change(2, answer).await;
+    let turned = seen
+        .iter()
+        .filter(|(report, _)| report.step == Step::Turned);
+    let states: Vec<_> = turned.map(|(report, _)| report.view.state).collect();
+    assert_eq!(states, [State::Down, State::Up]);
 }

@@ -38,6 +38,7 @@ fn configured(kinds: &[Kind]) -> RealServer {
             jitter: 0,
             rise: 1,
             fall: 1,
+            hang: None,
         },
         weighing: Weighing::Configured,
     }

@@ -45,6 +45,7 @@ pub(crate) fn real(address: &str) -> RealServer {
             jitter: 0,
             rise: 1,
             fall: 2,
+            hang: None,
         },
         weighing: Weighing::Configured,
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use lvs_api::health::State;
 
+use crate::hang::{LOOKS, Pace};
 use crate::model::{OnError, Rhythm};
 
 /// State and schedule of one check.
@@ -129,6 +130,19 @@ impl Watch {
             self.due = self.due.min(until);
         }
         step
+    }
+
+    /// Records a server that hangs.
+    pub(crate) fn record_hang(&mut self, now: Instant, random: u32) -> Step {
+        self.towards = self.towards.saturating_add(LOOKS - 1);
+        self.record(false, now, random)
+    }
+
+    /// The time without an answer that makes a server of this pace suspect of hanging; none: it has the time of its
+    /// check.
+    pub(crate) fn hang_limit(&self, pace: &Pace) -> Option<Duration> {
+        let least = self.rhythm.hang.filter(|_| self.state == State::Up)?;
+        pace.limit(least)
     }
 
     /// Records failures of clients' connections that the data path saw. Where they make the server be down, it stays so

@@ -12,6 +12,7 @@ fn rhythm(rise: u32, fall: u32) -> Rhythm {
         jitter: 0,
         rise,
         fall,
+        hang: None,
     }
 }
 

@@ -9,7 +9,7 @@ use lvs_api::model::{ServerId, ServiceId};
 
 use super::check::{Check, Kind};
 use super::outcome::Outcome;
-use super::runner::{Observed, ProbeReport, Runner, RunningWatch, now};
+use super::runner::{Companions, Observed, ProbeReport, Runner, RunningWatch, now};
 use super::server::{CheckState, Server};
 use super::service::Service;
 use super::watch::Watch;
@@ -77,6 +77,7 @@ impl Watches {
         for number in &before {
             if let Some(entry) = self.entries.get_mut(number) {
                 entry.subscribers.retain(|s| s.service != id);
+                entry.running.compare_with(id, None);
             }
         }
         let mut numbers = Vec::new();
@@ -117,8 +118,26 @@ impl Watches {
         }
         numbers.sort_unstable();
         numbers.dedup();
+        self.compare(id, &numbers);
         self.by_service.insert(id, numbers);
         self.end_unsubscribed(&before);
+    }
+
+    /// Has the watches of a service, one kind of check at a time, tell whether only one of its servers is silent.
+    fn compare(&self, service: ServiceId, numbers: &[u32]) {
+        let mut by_kind: HashMap<&Kind, Vec<&Entry>> = HashMap::new();
+        for entry in numbers.iter().filter_map(|number| self.entries.get(number)) {
+            if entry.key.1.hang.is_some() {
+                by_kind.entry(&entry.key.0.kind).or_default().push(entry);
+            }
+        }
+        for entries in by_kind.into_values() {
+            let companions: Companions = entries.iter().map(|e| Arc::clone(&e.key.0)).collect();
+            for entry in entries {
+                let companions = Some(Arc::clone(&companions));
+                entry.running.compare_with(service, companions);
+            }
+        }
     }
 
     /// Ends the subscriptions of a service, and the watches that no other has.
@@ -127,6 +146,7 @@ impl Watches {
         for number in &before {
             if let Some(entry) = self.entries.get_mut(number) {
                 entry.subscribers.retain(|s| s.service != *service);
+                entry.running.compare_with(*service, None);
             }
         }
         self.end_unsubscribed(&before);

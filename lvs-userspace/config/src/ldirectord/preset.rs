@@ -6,6 +6,9 @@ use super::keywords::Key;
 use super::reader::File;
 use super::settings::{Settings, Value};
 
+/// Times the preset's intervals where a check runs a command: each is a process.
+pub(super) const COMMANDS: u32 = 5;
+
 /// Fills in what the preset of a file says and the file itself does not, as if it stood at its beginning.
 pub(super) fn apply(file: &mut File) {
     let Some(line) = file.globals.get(Key::Preset).map(|entry| entry.line) else {
@@ -14,14 +17,15 @@ pub(super) fn apply(file: &mut File) {
     let word = |word: &str| Value::Text(word.to_owned());
     let time = |ms| Value::Time(Duration::from_millis(ms));
     // Older words that say the same go first.
-    let defaults: [(Key, Option<Key>, Value); 9] = [
+    let defaults: [(Key, Option<Key>, Value); 10] = [
         (Key::OnDown, None, word("reset")),
         (Key::Redispatch, None, Value::Flag(true)),
-        (Key::Interval, Some(Key::CheckInterval), time(2000)),
-        (Key::FastInterval, Some(Key::CheckInterval), time(500)),
+        (Key::Interval, Some(Key::CheckInterval), time(400)),
+        (Key::FastInterval, Some(Key::CheckInterval), time(100)),
         (Key::Fall, Some(Key::FailureCount), Value::Number(2)),
         (Key::Rise, None, Value::Number(2)),
         (Key::Jitter, None, Value::Number(10)),
+        (Key::HangTimeout, None, time(250)),
         (Key::CheckTimeout, Some(Key::NegotiateTimeout), time(2000)),
         (Key::NegotiateTimeout, Some(Key::CheckTimeout), time(2000)),
     ];

@@ -15,6 +15,7 @@ use super::builder::Builder;
 use super::checks::{self, checks};
 use super::keywords::Key;
 use super::names;
+use super::preset;
 use super::settings::{RealLine, Scopes, Settings, Value, WeightBy};
 
 /// Most addresses of a range: no virtual service has more real servers.
@@ -192,7 +193,19 @@ fn server(
     }
     let scopes = [&real.settings, service.settings, service.globals];
     let scopes = Scopes(&scopes);
-    let rhythm = rhythm(scopes);
+    let by_name = real.last.is_none() && real.host.parse::<IpAddr>().is_err();
+    let name = by_name.then(|| real.host.clone());
+    let probed = checks::Server {
+        line,
+        address,
+        port,
+        upper: real.upper,
+        name: name.clone().unwrap_or_else(|| id.0.to_string()),
+        method: real.method,
+        settings: &real.settings,
+    };
+    let checks = checks(service, &probed, builder.diagnostics);
+    let rhythm = rhythm(scopes, checks.iter().any(|check| check.runs_command()));
     let weighing = match scopes.weight_by(Key::WeightBy).copied() {
         None | Some(WeightBy::Configured) => Weighing::Configured,
         Some(WeightBy::Script) => Weighing::ExitCode,
@@ -205,24 +218,13 @@ fn server(
                 .map(|text| text.replace("\\n", "\n")),
         },
     };
-    let by_name = real.last.is_none() && real.host.parse::<IpAddr>().is_err();
-    let name = by_name.then(|| real.host.clone());
-    let probed = checks::Server {
-        line,
-        address,
-        port,
-        upper: real.upper,
-        name: name.clone().unwrap_or_else(|| id.0.to_string()),
-        method: real.method,
-        settings: &real.settings,
-    };
     Some(RealServer {
         line,
         id,
         name,
         settings,
         backup: scopes.flag(Key::Backup),
-        checks: checks(service, &probed, builder.diagnostics),
+        checks,
         rhythm,
         weighing,
     })
@@ -239,7 +241,8 @@ fn snat(method: Method, own: &Settings, service: &checks::Service<'_>) -> Option
     Scopes(&[own]).snat(Key::Snat).or_else(inherited).copied()?
 }
 
-fn rhythm(scopes: Scopes<'_>) -> Rhythm {
+/// `commands`: a check of the server runs a command.
+fn rhythm(scopes: Scopes<'_>, commands: bool) -> Rhythm {
     let [_, section, globals] = scopes.0 else {
         unreachable!("a server has three scopes");
     };
@@ -256,23 +259,36 @@ fn rhythm(scopes: Scopes<'_>) -> Rhythm {
         let entry = scopes.get(key)?;
         (Some(entry.line) != preset).then_some(key)
     };
+    let times = if commands { preset::COMMANDS } else { 1 };
+    let of_preset = |key| scopes.time(key).map(|time| time * times);
     let interval = said(Key::Interval)
         .and_then(|key| scopes.time(key))
         .or(checkinterval)
-        .or_else(|| scopes.time(Key::Interval))
+        .or_else(|| of_preset(Key::Interval))
         .unwrap_or(Duration::from_secs(10));
-    let fast = match (said(Key::FastInterval), scopes.time(Key::FastInterval)) {
-        (Some(_), Some(fast)) => fast,
+    let fast = match said(Key::FastInterval) {
+        Some(key) => scopes.time(key),
         // A preset slows nobody down.
-        (None, Some(fast)) => fast.min(interval),
-        (_, None) => interval,
+        None => of_preset(Key::FastInterval).map(|fast| fast.min(interval)),
     };
     let fall = said(Key::Fall)
         .or_else(|| said(Key::FailureCount))
         .unwrap_or(Key::Fall);
+    let patience = [
+        Key::CheckTimeout,
+        Key::NegotiateTimeout,
+        Key::TimeoutResponse,
+    ];
+    // Whoever says how long an answer may take means it.
+    let patient = |key: Key| said(key).is_some() || on_check_line(section, key);
+    let hang = said(Key::HangTimeout).or_else(|| {
+        let none = !patience.into_iter().any(patient);
+        none.then_some(Key::HangTimeout)
+    });
+    let hang = hang.and_then(|key| scopes.time(key));
     Rhythm {
         interval,
-        fast,
+        fast: fast.unwrap_or(interval),
         down: scopes.time(Key::DownInterval).unwrap_or(interval),
         jitter: scopes
             .number(Key::Jitter)
@@ -280,5 +296,14 @@ fn rhythm(scopes: Scopes<'_>) -> Rhythm {
             .unwrap_or(0),
         rise: scopes.number(Key::Rise).unwrap_or(1),
         fall: scopes.number(fall).unwrap_or(1),
+        hang: hang.filter(|time| !time.is_zero()),
     }
+}
+
+/// Whether a `check` line of a virtual service has a keyword.
+fn on_check_line(section: &Settings, key: Key) -> bool {
+    section.all(Key::Check).any(|line| match &line.value {
+        Value::Check(own) => own.get(key).is_some(),
+        _ => false,
+    })
 }

@@ -162,6 +162,7 @@ pub(in super::super) enum Key {
     FallbackCommand,
     FastInterval,
     Fork,
+    HangTimeout,
     HttpMethod,
     Hysteresis,
     Interval,

@@ -474,9 +474,11 @@ pub(super) const CHANGES: &[Keyword] = &[
         default: "none: a file in ldirectord's words means what it means there",
         example: "preset = modern",
         text: "Defaults for whoever begins today, as if they stood at the beginning of the file: `ondown = reset`, \
-               `redispatch = yes`, `interval = 2s`, `fastinterval = 500ms`, `fall = 2`, `rise = 2`, `jitter = 10`, \
-               `checktimeout = 2s`, `negotiatetimeout = 2s`. What the file says itself takes precedence, by these \
-               words or, at the beginning of a line, by the older ones `checkinterval` and `failurecount`.",
+               `redispatch = yes`, `interval = 400ms`, `fastinterval = 100ms` (where a check runs a command, `2s` and \
+               `500ms`), `fall = 2`, `rise = 2`, `jitter = 10`, `checktimeout = 2s`, `negotiatetimeout = 2s`, \
+               `hangtimeout = 250ms`. What the file says itself takes precedence, by these words or, at the beginning \
+               of a line, by the older ones `checkinterval` and `failurecount`. Where it says how long a check or its \
+               answer may take, that is the time before a server hangs, too.",
     },
     Keyword {
         key: Key::Redispatch,

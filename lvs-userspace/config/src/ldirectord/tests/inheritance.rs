@@ -230,13 +230,39 @@ fn words_of_the_file_win_over_a_preset_wherever_they_stand() {
         (found.interval.as_millis(), found.fast.as_millis())
     };
     let preset = "preset = modern\n".to_owned();
-    assert_eq!(millis(&(preset.clone() + &service(""))), (2000, 500));
-    let quick = preset.clone() + &service("\tinterval = 200ms\n");
-    assert_eq!(millis(&quick), (200, 200), "a preset slows nobody down");
+    assert_eq!(millis(&(preset.clone() + &service(""))), (400, 100));
+    let quick = preset.clone() + &service("\tinterval = 50ms\n");
+    assert_eq!(millis(&quick), (50, 50), "a preset slows nobody down");
     let slow = preset.clone() + "fork = yes\n" + &service("\tcheckinterval = 7\n");
-    assert_eq!(millis(&slow), (7000, 500));
+    assert_eq!(millis(&slow), (7000, 100));
+    let command = "\tchecktype = external\n\tcheckcommand = /bin/true\n";
+    assert_eq!(millis(&(preset.clone() + &service(command))), (2000, 500));
+    let quick = command.to_owned() + "\tinterval = 400ms\n";
+    assert_eq!(millis(&(preset.clone() + &service(&quick))), (400, 400));
     let timeout = preset + &service("\tnegotiatetimeout = 9\n");
     let reading = super::parse(&timeout);
     let check = &reading.configuration.unwrap().virtuals[0].servers[0].checks[0];
     assert_eq!(check.timeout.as_secs(), 9);
+}
+
+#[test]
+fn a_preset_waits_for_an_answer_as_long_as_the_file_says() {
+    let hang = |lines: &str, real: &str| {
+        let section = format!("virtual = 192.0.2.10:80\n\treal = 10.0.0.1:80 gate{real}\n{lines}");
+        let found = rhythm_of(&("preset = modern\n".to_owned() + &section)).hang;
+        found.map(|time| time.as_millis())
+    };
+    assert_eq!(hang("", ""), Some(250));
+    for line in [
+        "\tnegotiatetimeout = 2\n",
+        "\tchecktimeout = 2\n",
+        "\ttimeoutresponse = 2\n",
+        "\thangtimeout = 0\n",
+        "\tcheck = negotiate service=http timeoutresponse=2s\n",
+    ] {
+        assert_eq!(hang(line, ""), None, "{line}");
+    }
+    assert_eq!(hang("", " negotiatetimeout=2"), None);
+    let both = "\tnegotiatetimeout = 2\n\thangtimeout = 300ms\n";
+    assert_eq!(hang(both, ""), Some(300));
 }

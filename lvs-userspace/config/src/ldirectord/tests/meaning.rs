@@ -453,12 +453,12 @@ fn idle_timeouts_are_those_of_the_service_or_the_file() {
 #[test]
 fn a_preset_says_what_the_file_does_not() {
     let real = section(&["real = 10.0.0.1:80 gate", "rise = 4"]);
-    let service = only(&format!("preset = modern\nfastinterval = 100ms\n{real}"));
+    let service = only(&format!("preset = modern\nfastinterval = 70ms\n{real}"));
     let rhythm = service.servers[0].rhythm;
     assert_eq!(service.on_down, OnDown::Reset);
     assert_eq!(service.settings.redispatch, Some(true));
     let times = [rhythm.interval, rhythm.fast].map(|time| time.as_millis());
-    assert_eq!(times, [2000, 100]);
+    assert_eq!(times, [400, 70]);
     assert_eq!((rhythm.fall, rhythm.rise, rhythm.jitter), (2, 4, 10));
     // Old words of the file go first, and the order does not matter.
     let service = only(&format!(

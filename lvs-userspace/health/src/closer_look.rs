@@ -1,0 +1,99 @@
+//! The further looks at a server whose probe is silent, and the questions to others, as [`Suspicion`] wants them.
+
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
+use tokio::time::{Instant, Sleep};
+
+use super::check::Check;
+use super::hang::{Step, Suspicion};
+use super::outcome::Outcome;
+use super::runner::{ProbeFn, now};
+
+/// Others that are asked at once.
+const ASKED: usize = 3;
+
+/// The end of a probe that was silent.
+#[derive(Debug)]
+pub(crate) enum End {
+    Outcome(Outcome),
+    /// It hangs.
+    Hung,
+    /// No outcome in the whole time.
+    Silent,
+}
+
+/// An answer to a further look at the server, or of another one.
+enum Answer {
+    Own(Option<Outcome>),
+    Other {
+        good: bool,
+        round: u32,
+        asked: Instant,
+    },
+}
+
+/// Waits for a probe's outcome until `end`, or until it is certain that the server hangs. `begun`: the probe's begin.
+pub(crate) async fn wait(
+    prober: &ProbeFn,
+    check: &Arc<Check>,
+    mut probe: Pin<&mut impl Future<Output = Outcome>>,
+    mut case: Suspicion,
+    others: Vec<Arc<Check>>,
+    mut timer: Pin<&mut Sleep>,
+    (begun, end): (Instant, Instant),
+) -> End {
+    let look = |check: &Arc<Check>| AssertUnwindSafe((prober)(Arc::clone(check))).catch_unwind();
+    let own = || look(check).map(|ended| Answer::Own(ended.ok())).boxed();
+    let other = |check: &Arc<Check>, round| {
+        let asked = Instant::now();
+        look(check)
+            .map(move |ended| Answer::Other {
+                good: ended.is_ok_and(|outcome| outcome.good),
+                round,
+                asked,
+            })
+            .boxed()
+    };
+    let mut answers = FuturesUnordered::new();
+    let mut step = Some(case.expire(now()));
+    loop {
+        match step.take() {
+            Some(Step::AskOthers) => {
+                answers.push(own());
+                let (count, round) = (others.len(), case.round());
+                let first = fastrand::usize(..count.max(1));
+                let asked = others.iter().cycle().skip(first).take(count.min(ASKED));
+                answers.extend(asked.map(|check| other(check, round)));
+            }
+            Some(Step::LastLook) => answers.push(own()),
+            Some(Step::Hung) => return End::Hung,
+            Some(Step::GiveUp) | None => {}
+        }
+        let due = case.due().map_or(end, |due| end.min(due.into()));
+        timer.as_mut().reset(due);
+        tokio::select! {
+            // What is there counts before the time that is over.
+            biased;
+            outcome = &mut probe => return End::Outcome(outcome),
+            Some(answer) = answers.next() => match answer {
+                Answer::Own(Some(outcome)) if outcome.good => {
+                    return End::Outcome(Outcome { took: begun.elapsed(), ..outcome });
+                }
+                Answer::Own(_) => case.refused(),
+                Answer::Other { good, round, asked } => if good {
+                    step = case.other_answered(round, asked.elapsed(), now());
+                },
+            },
+            () = &mut timer => {
+                if Instant::now() >= end {
+                    return End::Silent;
+                }
+                step = Some(case.expire(now()));
+            }
+        }
+    }
+}
