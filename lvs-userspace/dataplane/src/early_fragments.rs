@@ -96,6 +96,16 @@ fn key(frame: &[u8]) -> Option<FragmentKey> {
 }
 
 fn key_of<F: Network>(frame: &Bytes<'_>, start: usize, none: F::Address) -> Option<FragmentKey> {
+    let datagram = datagram::<F>(frame, start, none)?;
+    (datagram.part == Part::Later).then(|| datagram.fragment_key())
+}
+
+/// The packet of a frame, which starts there. `none` is any address.
+pub(crate) fn datagram<F: Network>(
+    frame: &Bytes<'_>,
+    start: usize,
+    none: F::Address,
+) -> Option<Datagram<F>> {
     let mut datagram = Datagram::<F> {
         network: 0,
         transport: 0,
@@ -108,7 +118,7 @@ fn key_of<F: Network>(frame: &Bytes<'_>, start: usize, none: F::Address) -> Opti
         identification: 0,
     };
     F::parse(frame, Loop, start, &mut datagram).ok()?;
-    (datagram.part == Part::Later).then(|| datagram.fragment_key())
+    Some(datagram)
 }
 
 /// A frame that is only read.

@@ -59,7 +59,7 @@ fn finish(frame: &mut [u8]) -> Option<()> {
 }
 
 /// The Ethernet header of a frame.
-fn link(frame: &[u8]) -> Option<EthernetHeader> {
+pub(crate) fn link(frame: &[u8]) -> Option<EthernetHeader> {
     let mut link = EthernetHeader {
         destination: [0; 6],
         source: [0; 6],

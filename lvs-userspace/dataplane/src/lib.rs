@@ -22,6 +22,7 @@ pub mod open_connections;
 pub mod own_addresses;
 pub mod rates;
 pub mod scheduler;
+pub mod server_resets;
 pub mod service_path;
 pub mod source_checks;
 pub mod source_usage;

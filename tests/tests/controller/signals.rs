@@ -191,23 +191,21 @@ fn drop_keepalives(client: &Client) {
     }
 }
 
-#[test]
-fn both_ends_are_reset_by_the_only_segment_that_acknowledges() {
-    let folder = TempDir::new().unwrap();
-    let fails = folder.path().join("fails");
-    let lines = check(folder.path(), &fails);
+/// The ends of connections of each service over which nothing was sent, one to each server.
+type Ends = [(Vec<TcpStream>, Vec<TcpStream>); SERVICES.len()];
+
+/// A lab whose servers are down once the file that this names is there, with such connections.
+fn idle_connections(folder: &Path, prepare: impl FnOnce(&HealthLab)) -> Option<(HealthLab, Ends)> {
+    let lines = check(folder, &folder.join("fails"));
     let services = SERVICES.map(|id| service(id, &lines).replace(":80", ":81"));
-    let Some(health) = HealthLab::of(&(QUICK.to_owned() + &services.concat())) else {
-        return;
-    };
-    drop_keepalives(&health.lab.client);
+    let health = HealthLab::of(&(QUICK.to_owned() + &services.concat()))?;
+    prepare(&health);
     let listeners = health.lab.servers.iter().map(|server| {
         let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 81));
         let listener = server.namespace().enter(|| TcpListener::bind(any));
         listener.unwrap().unwrap()
     });
     let listeners: Vec<_> = listeners.collect();
-    // Each server has one connection of each service.
     let ends = SERVICES.map(|(family, method)| {
         let to = SocketAddr::new(virtual_address(family, method), 81);
         let connect = || TcpStream::connect_timeout(&to, PATIENCE);
@@ -219,22 +217,65 @@ fn both_ends_are_reset_by_the_only_segment_that_acknowledges() {
         let servers = listeners.iter().map(|it| it.accept().unwrap().0);
         (clients, servers.collect::<Vec<_>>())
     });
-    std::fs::write(&fails, "").unwrap();
+    Some((health, ends))
+}
+
+/// Reads from the end of a connection, which is reset.
+fn is_reset(end: &mut TcpStream, text: &str) {
+    end.set_read_timeout(Some(PATIENCE)).unwrap();
+    let error = end.read_to_end(&mut Vec::new()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{text}");
+}
+
+#[test]
+fn both_ends_are_reset_by_the_only_segment_that_acknowledges() {
+    let folder = TempDir::new().unwrap();
+    let prepared = idle_connections(folder.path(), |health| drop_keepalives(&health.lab.client));
+    let Some((health, ends)) = prepared else {
+        return;
+    };
+    std::fs::write(folder.path().join("fails"), "").unwrap();
     let gone = || !health.lab.director.lvsadm("-Sn").unwrap().contains("-a");
     assert!(eventually(PATIENCE, gone));
 
     for (id, (clients, servers)) in SERVICES.iter().zip(ends) {
         for mut server in servers {
             server.write_all(b"x").unwrap();
-            server.set_read_timeout(Some(PATIENCE)).unwrap();
-            let error = server.read(&mut [0; 1]).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{id:?}: server");
+            is_reset(&mut server, &format!("{id:?}: server"));
         }
         for mut client in clients {
-            client.set_read_timeout(Some(PATIENCE)).unwrap();
-            let ended = client.read_to_end(&mut Vec::new());
-            let error = ended.unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{id:?}: client");
+            is_reset(&mut client, &format!("{id:?}: client"));
+        }
+    }
+}
+
+#[test]
+fn a_reset_that_is_lost_on_its_way_to_a_server_is_sent_again() {
+    let folder = TempDir::new().unwrap();
+    let Some((health, ends)) = idle_connections(folder.path(), |_| ()) else {
+        return;
+    };
+    let resets = |action: &str| {
+        let line = format!("{action} INPUT -p tcp --tcp-flags RST RST -j DROP");
+        let line: Vec<_> = line.split_whitespace().collect();
+        for server in &health.lab.servers {
+            for program in ["iptables", "ip6tables"] {
+                server.namespace().run(program, &line).unwrap();
+            }
+        }
+    };
+    resets("-A");
+    std::fs::write(folder.path().join("fails"), "").unwrap();
+    let mut all = SERVICES.iter().zip(ends).collect::<Vec<_>>();
+    for (id, (clients, _)) in &mut all {
+        for client in clients {
+            is_reset(client, &format!("{id:?}: client"));
+        }
+    }
+    resets("-D");
+    for (id, (_, servers)) in &mut all {
+        for server in servers {
+            is_reset(server, &format!("{id:?}: server"));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Holds later fragments that came before the first one of their packet, and sends them on; fragments packets that
-//! are too big for their server's way. Segments that are to be answered twice come in once more.
+//! are too big for their server's way. Segments that are to be answered twice come in once more; the reset that was the
+//! first answer, of their server, is sent again.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,6 +9,7 @@ use lvs_common::abi::HeldFrame;
 use lvs_dataplane::early_fragments::EarlyFragments;
 use lvs_dataplane::fragmentation::{finish_checksum, fragments};
 use lvs_dataplane::kernel::Held;
+use lvs_dataplane::server_resets::{ServerResets, is_closed};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -29,16 +31,22 @@ pub(super) fn hold(
 ) -> JoinHandle<()> {
     tokio::task::spawn_blocking(move || {
         let mut early = EarlyFragments::default();
+        let mut resets = ServerResets::default();
         while stopped.has_changed().is_ok() {
             let wait = if early.is_empty() { IDLE } else { LOOK };
             control.maps().held_fragments.wait(wait);
-            look(&control, &interfaces, &mut early);
+            look(&control, &interfaces, &mut early, &mut resets);
         }
     })
 }
 
 /// Takes new fragments over, and sends those on whose wait is over.
-fn look(control: &Control, interfaces: &Mutex<Interfaces>, early: &mut EarlyFragments) {
+fn look(
+    control: &Control,
+    interfaces: &Mutex<Interfaces>,
+    early: &mut EarlyFragments,
+    resets: &mut ServerResets,
+) {
     let held = &control.maps().held_fragments;
     let now = Instant::now();
     let send = |interface, frame: &[u8]| {
@@ -59,7 +67,10 @@ fn look(control: &Control, interfaces: &Mutex<Interfaces>, early: &mut EarlyFrag
         }
         match mtu {
             0 => early.insert(interface, frame, now),
-            HeldFrame::AGAIN => send(interface, &frame),
+            HeldFrame::AGAIN => {
+                resets.insert(interface, &frame, now);
+                send(interface, &frame);
+            }
             mtu => {
                 for fragment in fragments(&frame, mtu) {
                     send(interface, &fragment);
@@ -72,5 +83,8 @@ fn look(control: &Control, interfaces: &Mutex<Interfaces>, early: &mut EarlyFrag
             held.release(&waiting.key);
         }
         send(waiting.interface, &waiting.frame);
+    }
+    for (interface, frame) in resets.due(now, |key| is_closed(control.maps(), key)) {
+        send(interface, &frame);
     }
 }
