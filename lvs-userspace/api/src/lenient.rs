@@ -1,5 +1,7 @@
-//! Lists that an lvsd kept for the next one, which may be older: what that one does not understand is set apart, so
-//! that the rest is not lost with it.
+//! Lists that an lvsd kept for the next one, which may be older: what that one does not understand is set apart, so that
+//! the rest is not lost with it, and kept on for a newer one.
+
+use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer};
@@ -10,8 +12,22 @@ use serde_json::Value;
 pub struct List<T> {
     /// In the order of the list.
     pub entries: Vec<T>,
-    /// A sentence for each other entry: its text, and the reason.
-    pub unknown: Vec<String>,
+    /// The others.
+    pub unknown: Vec<Unknown>,
+}
+
+/// An entry that is not understood. Its text says why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unknown {
+    /// The entry itself.
+    pub value: Value,
+    reason: String,
+}
+
+impl fmt::Display for Unknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.value, self.reason)
+    }
 }
 
 impl<T> Default for List<T> {
@@ -27,7 +43,10 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for List<T> {
         for value in Vec::<Value>::deserialize(deserializer)? {
             match T::deserialize(&value) {
                 Ok(entry) => list.entries.push(entry),
-                Err(error) => list.unknown.push(format!("{value}: {error}")),
+                Err(error) => {
+                    let reason = error.to_string();
+                    list.unknown.push(Unknown { value, reason });
+                }
             }
         }
         Ok(list)
@@ -45,7 +64,7 @@ mod tests {
             serde_json::from_str(r#"["drain", "shut", 5, "maint"]"#).unwrap();
         assert_eq!(list.entries, [AdminState::Drain, AdminState::Maint]);
         assert_eq!(list.unknown.len(), 2, "{:?}", list.unknown);
-        assert!(list.unknown[0].starts_with("\"shut\": "));
+        assert!(list.unknown[0].to_string().starts_with("\"shut\": "));
     }
 
     #[test]

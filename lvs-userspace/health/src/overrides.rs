@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use lvs_api::health::{AdminState, Override, Weight};
-use lvs_api::lenient::List;
+use lvs_api::lenient::{List, Unknown};
 use lvs_api::model::{ServerId, ServiceId};
+use serde::Serialize;
 
 /// The overrides in force for one server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,16 @@ pub(crate) struct Overrides {
     in_force: Servers,
     /// Those that outlive the daemon.
     kept: Servers,
+    /// Entries of the file that only a newer lvsd understands, for that one.
+    unknown: Vec<Unknown>,
+}
+
+/// An entry of the file.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Entry<'a> {
+    Known(Override),
+    Unknown(&'a serde_json::Value),
 }
 
 type Servers = BTreeMap<(ServiceId, ServerId), ServerOverride>;
@@ -61,22 +72,29 @@ impl Overrides {
         }
     }
 
-    /// Reads the file; a missing one holds no overrides. The second value has a sentence for each entry that is not
-    /// understood: a newer lvsd wrote it.
-    pub(crate) fn read(path: &Path) -> io::Result<(Self, Vec<String>)> {
+    /// Entries of the file that are not understood: a newer lvsd wrote them.
+    pub(crate) fn unknown(&self) -> &[Unknown] {
+        &self.unknown
+    }
+
+    /// Reads the file; a missing one holds no overrides.
+    pub(crate) fn read(path: &Path) -> io::Result<Self> {
         let list: List<Override> = match std::fs::read(path) {
             Ok(text) => serde_json::from_slice(&text)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => List::default(),
             Err(error) => return Err(error),
         };
-        let mut overrides = Self::default();
+        let mut overrides = Self {
+            unknown: list.unknown,
+            ..Self::default()
+        };
         for change in &list.entries {
             let (service, server) = target(change);
             if let Some(service) = service {
                 overrides.apply(service, ServerId(server), change);
             }
         }
-        Ok((overrides, list.unknown))
+        Ok(overrides)
     }
 
     /// Replaces the file atomically, with what outlives the daemon. Only its owner may read it.
@@ -85,22 +103,27 @@ impl Overrides {
         for (&(service, ServerId(server)), current) in &self.kept {
             let service = Some(service);
             if current.state != AdminState::Ready {
-                list.push(Override::State {
+                list.push(Entry::Known(Override::State {
                     service,
                     server,
                     state: current.state,
                     volatile: false,
-                });
+                }));
             }
             if current.weight != Weight::Configured {
-                list.push(Override::Weight {
+                list.push(Entry::Known(Override::Weight {
                     service,
                     server,
                     weight: current.weight,
                     volatile: false,
-                });
+                }));
             }
         }
+        list.extend(
+            self.unknown
+                .iter()
+                .map(|entry| Entry::Unknown(&entry.value)),
+        );
         let folder = path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder)?;
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
@@ -184,7 +207,7 @@ mod tests {
         let folder = folder.path().join("state");
         let path = folder.join("overrides");
         let read = || Overrides::read(&path).unwrap();
-        assert_eq!(read(), (Overrides::default(), vec![]));
+        assert_eq!(read(), Overrides::default());
         let mut overrides = Overrides::default();
         overrides.apply(service(), server(), &state(AdminState::Drain));
         let weight = Override::Weight {
@@ -195,7 +218,7 @@ mod tests {
         };
         overrides.apply(service(), server(), &weight);
         overrides.write(&path).unwrap();
-        assert_eq!(read(), (overrides, vec![]));
+        assert_eq!(read(), overrides);
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(folder).unwrap().count(), 1);
@@ -216,7 +239,7 @@ mod tests {
         overrides.apply(service(), server(), &change);
         assert_eq!(overrides.of(&service(), &server()).state, AdminState::Maint);
         overrides.write(&path).unwrap();
-        let (kept, _) = Overrides::read(&path).unwrap();
+        let kept = Overrides::read(&path).unwrap();
         assert_eq!(kept.of(&service(), &server()).state, AdminState::Drain);
     }
 
@@ -231,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn an_override_of_a_newer_version_is_named_and_the_others_hold() {
+    fn an_override_of_a_newer_version_is_named_and_kept_and_the_others_hold() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("overrides");
         let mut overrides = Overrides::default();
@@ -241,10 +264,19 @@ mod tests {
         let known = known.trim_matches(['[', ']']);
         let newer = known.replace("maint", "resting");
         std::fs::write(&path, format!("[{newer},{{\"quota\":{{}}}},{{}},{known}]")).unwrap();
-        let (kept, unknown) = Overrides::read(&path).unwrap();
-        assert_eq!(kept, overrides);
+        let mut read = Overrides::read(&path).unwrap();
+        assert_eq!(
+            (&read.in_force, &read.kept),
+            (&overrides.in_force, &overrides.kept)
+        );
+        let unknown = read.unknown().to_vec();
         assert_eq!(unknown.len(), 3, "{unknown:?}");
-        assert!(unknown[0].contains("resting"), "{unknown:?}");
+        assert!(unknown[0].to_string().contains("resting"), "{unknown:?}");
+        read.apply(service(), server(), &state(AdminState::Ready));
+        read.write(&path).unwrap();
+        let again = Overrides::read(&path).unwrap();
+        assert_eq!(again.unknown(), unknown);
+        assert!(again.kept.is_empty(), "{again:?}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use lvs_api::role::{AddressStatus, ReachStatus, Role, RoleStatus};
 use lvs_api::virtual_address::VirtualAddress;
 use lvs_replication::peer::RoleInForce;
 use parking_lot::{Mutex, MutexGuard};
+use serde_json::{Map, Value};
 use tokio::sync::watch;
 use tracing::{error, info};
 
@@ -55,6 +56,8 @@ pub struct Roles {
     announcing: Announcing,
     /// Addresses that an earlier lvsd may have added.
     earlier: Vec<VirtualAddress>,
+    /// What of the file only a newer lvsd understands.
+    newer: Map<String, Value>,
     /// One change at a time.
     change: tokio::sync::Mutex<()>,
     /// `None`: this director is backup.
@@ -80,6 +83,9 @@ impl Roles {
             }
         };
         let kept = kept.unwrap_or_default();
+        let (earlier, newer) = kept
+            .map(|kept| (kept.addresses, kept.rest))
+            .unwrap_or_default();
         Self {
             current: watch::Sender::new(role),
             sent: watch::Sender::new(role.into()),
@@ -87,7 +93,8 @@ impl Roles {
             path,
             addresses: group.addresses.into(),
             announcing: group.announcing,
-            earlier: kept.map(|kept| kept.addresses).unwrap_or_default(),
+            earlier,
+            newer,
             change: tokio::sync::Mutex::default(),
             holder: Mutex::default(),
         }
@@ -240,6 +247,7 @@ impl Roles {
         let saved = Saved {
             role,
             addresses: self.addresses.to_vec(),
+            rest: self.newer.clone(),
         };
         saved.write(&self.path).map_err(|source| RoleError::Save {
             path: self.path.clone(),

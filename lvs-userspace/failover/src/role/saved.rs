@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use lvs_api::role::Role;
 use lvs_api::virtual_address::VirtualAddress;
@@ -14,6 +15,9 @@ pub(super) struct Saved {
     pub(super) role: Role,
     /// Addresses that may be held. The next lvsd may have others, and removes these.
     pub(super) addresses: Vec<VirtualAddress>,
+    /// What a newer lvsd keeps beside these, for that one.
+    #[serde(flatten)]
+    pub(super) rest: Map<String, Value>,
 }
 
 impl Saved {
@@ -35,5 +39,23 @@ impl Saved {
         file.as_file().sync_all()?;
         file.persist(path)?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_newer_version_kept_stays_in_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("role");
+        let text = r#"{"role":"master","addresses":[],"epoch":7}"#;
+        std::fs::write(&path, text).unwrap();
+        let saved = Saved::read(&path).unwrap().unwrap();
+        let role = Role::Backup;
+        Saved { role, ..saved }.write(&path).unwrap();
+        let expected = text.replace("master", "backup");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
     }
 }

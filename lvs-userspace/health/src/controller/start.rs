@@ -99,8 +99,8 @@ impl Handle {
 fn read_overrides(path: &Path) -> Overrides {
     let name = path.display();
     match Overrides::read(path) {
-        Ok((overrides, unknown)) => {
-            for entry in unknown {
+        Ok(overrides) => {
+            for entry in overrides.unknown() {
                 error!("an override of {name} is not understood, and not in force: {entry}");
             }
             overrides

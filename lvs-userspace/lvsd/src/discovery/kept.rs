@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use lvs_api::lenient::List;
+use lvs_api::lenient::{List, Unknown};
 use lvs_config::ldirectord::{ByHand, Found, Query};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// Real servers beside those of the file.
 #[derive(Debug, Default, Deserialize)]
@@ -15,12 +16,51 @@ pub(super) struct Kept {
     pub(super) found: List<(Query, Vec<Found>)>,
     /// Servers added by hand.
     pub(super) by_hand: List<ByHand>,
+    /// What a newer lvsd keeps beside these.
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+/// The part of the file that only a newer lvsd understands, for that one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Newer {
+    found: Vec<Value>,
+    by_hand: Vec<Value>,
+    rest: Map<String, Value>,
+}
+
+impl Kept {
+    /// The part that is not understood.
+    pub(super) fn newer(&self) -> Newer {
+        let values =
+            |entries: &[Unknown]| entries.iter().map(|entry| entry.value.clone()).collect();
+        Newer {
+            found: values(&self.found.unknown),
+            by_hand: values(&self.by_hand.unknown),
+            rest: self.rest.clone(),
+        }
+    }
 }
 
 #[derive(Serialize)]
 struct ToKeep<'a> {
-    found: Vec<(&'a Query, &'a Vec<Found>)>,
-    by_hand: &'a [ByHand],
+    found: Vec<Entry<'a, (&'a Query, &'a Vec<Found>)>>,
+    by_hand: Vec<Entry<'a, &'a ByHand>>,
+    #[serde(flatten)]
+    rest: &'a Map<String, Value>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Entry<'a, T> {
+    Known(T),
+    Newer(&'a Value),
+}
+
+/// A list of these entries and those of a newer lvsd.
+fn list<'a, T>(known: impl Iterator<Item = T>, newer: &'a [Value]) -> Vec<Entry<'a, T>> {
+    let newer = newer.iter().map(Entry::Newer);
+    known.map(Entry::Known).chain(newer).collect()
 }
 
 /// Reads the file; a missing one keeps nothing.
@@ -37,10 +77,12 @@ pub(super) fn write(
     path: &Path,
     found: &BTreeMap<Query, Vec<Found>>,
     by_hand: &[ByHand],
+    newer: &Newer,
 ) -> io::Result<()> {
     let kept = ToKeep {
-        found: found.iter().collect(),
-        by_hand,
+        found: list(found.iter(), &newer.found),
+        by_hand: list(by_hand.iter(), &newer.by_hand),
+        rest: &newer.rest,
     };
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
@@ -50,4 +92,24 @@ pub(super) fn write(
     file.as_file().sync_all()?;
     file.persist(path)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_newer_version_kept_stays_in_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("servers");
+        let text = r#"{"found":[5],"by_hand":[{"quota":1}],"pinned":[7]}"#;
+        std::fs::write(&path, text).unwrap();
+        let kept = read(&path).unwrap();
+        assert_eq!(
+            (kept.found.entries.len(), kept.by_hand.entries.len()),
+            (0, 0)
+        );
+        write(&path, &BTreeMap::new(), &[], &kept.newer()).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    }
 }

@@ -34,6 +34,8 @@ pub(crate) struct Discovery {
     by_hand: Vec<ByHand>,
     /// Keeps servers over a restart.
     file: PathBuf,
+    /// What of that file only a newer lvsd understands.
+    newer: kept::Newer,
     /// Name servers are being asked.
     lookup: Option<JoinHandle<Answers>>,
 }
@@ -55,6 +57,7 @@ impl Discovery {
         Self {
             sources: Arc::default(),
             queries: Queries::default(),
+            newer: kept.newer(),
             names: Names::new(kept.found.entries),
             by_hand: kept.by_hand.entries,
             file,
@@ -72,6 +75,7 @@ impl Discovery {
         names.follow(&queries.names);
         let mut next = Self {
             sources: Arc::new(sources),
+            newer: self.newer.clone(),
             names,
             by_hand: self.by_hand.clone(),
             file: self.file.clone(),
@@ -152,7 +156,7 @@ impl Discovery {
 
     /// Writes the file that outlives the daemon, with these servers added by hand.
     pub(crate) fn keep(&self, by_hand: &[ByHand]) -> std::io::Result<()> {
-        kept::write(&self.file, &self.names.found(), by_hand)
+        kept::write(&self.file, &self.names.found(), by_hand, &self.newer)
     }
 
     /// The file that outlives the daemon.
