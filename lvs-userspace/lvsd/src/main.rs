@@ -28,8 +28,9 @@ use self::arguments::Arguments;
 use crate::config_file::File;
 use crate::daemon::{PeerSettings, Settings};
 use crate::lifecycle::{Command, Detached, Instance, Next, PidFile};
+use crate::logging::Log;
+use crate::logging::journal::Journal;
 use crate::logging::queue::{self, Stderr};
-use crate::logging::{Log, journal};
 use anyhow::{Context as _, Result, bail};
 use clap::Parser as _;
 use tracing::field::Field;
@@ -190,7 +191,7 @@ fn execute(arguments: &Arguments, command: &Command) -> u8 {
 
 /// Runs with the log on the error output, or in the journal where that leads; the exit code.
 fn foreground(arguments: &Arguments, config: Option<PathBuf>) -> u8 {
-    if let Some(journal) = journal::layer(io::stderr()) {
+    if let Some(journal) = Journal::of(io::stderr()) {
         tracing_subscriber::registry()
             .with(filter(arguments))
             .with(journal)
@@ -234,7 +235,7 @@ fn one_line() -> impl for<'writer> FormatFields<'writer> + 'static {
 /// Runs in the foreground with the log on the standard output or in the journal, for a supervisor; the exit code.
 fn supervised(arguments: &Arguments, config: PathBuf) -> u8 {
     let registry = tracing_subscriber::registry().with(filter(arguments));
-    if let Some(journal) = journal::layer(io::stdout()) {
+    if let Some(journal) = Journal::of(io::stdout()) {
         registry.with(journal).init();
     } else {
         let log = Log::supervised();

@@ -1,6 +1,7 @@
 //! The init script and the systemd units.
 
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use lvs_tests::eventually;
@@ -150,6 +151,14 @@ fn fields(mut message: &[u8]) -> Vec<(String, String)> {
     fields
 }
 
+/// Sends to a socket that nobody reads, as much as one sender may. Returns whether that was anything.
+fn fills(socket: &Path) -> bool {
+    let sender = UnixDatagram::unbound().unwrap();
+    sender.set_nonblocking(true).unwrap();
+    let sent = std::iter::from_fn(|| sender.send_to(b"", socket).ok());
+    sent.count() > 0
+}
+
 /// The test receives the messages in the place of systemd's journal, which tells services by JOURNAL_STREAM that their
 /// output is its own.
 #[test]
@@ -160,7 +169,7 @@ fn the_journal_has_the_fields_of_a_change_and_the_output_has_nothing() {
     let lvs1 = site.director("lvs1");
     lvs1.does("mkdir -p /run/systemd/journal").unwrap();
     let socket = lvs1.seen("/run/systemd/journal/socket").unwrap();
-    let journal = UnixDatagram::bind(socket).unwrap();
+    let journal = UnixDatagram::bind(&socket).unwrap();
     journal.set_read_timeout(Some(Site::PATIENCE)).unwrap();
     lvs1.does(
         "touch /tmp/output; JOURNAL_STREAM=$(stat --format=%d:%i /tmp/output) \
@@ -192,6 +201,12 @@ fn the_journal_has_the_fields_of_a_change_and_the_output_has_nothing() {
         "{fields:?}"
     );
     assert_eq!(lvs1.does("cat /tmp/output").unwrap(), "");
+    // A journal that reads nothing more holds up no edit, and not the end.
+    while fills(&socket) {}
+    for port in 1..=3 {
+        lvs1.does(&format!("lvsadm --timeout 5s -A -t 10.0.0.200:{port}"))
+            .unwrap();
+    }
     lvs1.does("lvsd ldirectord.cf stop").unwrap();
 }
 
