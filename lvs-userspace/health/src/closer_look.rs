@@ -9,9 +9,12 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::time::{Instant, Sleep};
 
 use super::check::Check;
-use super::hang::{Step, Suspicion};
+use super::hang::{LOOKS, Step, Suspicion};
 use super::outcome::Outcome;
 use super::runner::{ProbeFn, now};
+
+/// The checks of a virtual service's real servers that are of one kind.
+pub(crate) type Companions = Arc<[Arc<Check>]>;
 
 /// Others that are asked at once.
 const ASKED: usize = 3;
@@ -20,8 +23,8 @@ const ASKED: usize = 3;
 #[derive(Debug)]
 pub(crate) enum End {
     Outcome(Outcome),
-    /// It hangs.
-    Hung,
+    /// It hangs, as this text says.
+    Hung(String),
     /// No outcome in the whole time.
     Silent,
 }
@@ -70,7 +73,12 @@ pub(crate) async fn wait(
                 answers.extend(asked.map(|check| other(check, round)));
             }
             Some(Step::LastLook) => answers.push(own()),
-            Some(Step::Hung) => return End::Hung,
+            Some(Step::Hung) => {
+                let (target, silent) = (check.target, begun.elapsed().as_millis());
+                return End::Hung(format!(
+                    "{target} hangs: nothing in {silent} ms over {LOOKS} connections, while others answer"
+                ));
+            }
             Some(Step::GiveUp) | None => {}
         }
         let due = case.due().map_or(end, |due| end.min(due.into()));

@@ -25,6 +25,7 @@
 
 mod agent;
 pub mod check;
+mod check_cycle;
 pub mod checker;
 pub mod checkers;
 mod closer_look;

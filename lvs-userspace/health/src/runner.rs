@@ -18,7 +18,8 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::check::{Check, Kind};
-use super::closer_look::{self, End};
+use super::check_cycle::CheckCycle;
+use super::closer_look::{self, Companions, End};
 use super::hang::{LOOKS, Pace, Suspicion};
 use super::outcome::Outcome;
 use super::server::CheckState;
@@ -75,9 +76,6 @@ impl ProbeReport {
             || self.outcome.text != last.outcome.text
     }
 }
-
-/// The checks of a virtual service's real servers that are of one kind.
-pub(crate) type Companions = Arc<[Arc<Check>]>;
 
 /// Starts watches.
 pub(crate) struct Runner(Arc<Shared>);
@@ -368,13 +366,7 @@ impl Shared {
                 let text = format!("no outcome from {target} in {} ms", limit.as_millis());
                 (text, false)
             }
-            End::Hung => {
-                let silent = begun.elapsed().as_millis();
-                let text = format!(
-                    "{target} hangs: nothing in {silent} ms over {LOOKS} connections, while others answer"
-                );
-                (text, true)
-            }
+            End::Hung(text) => (text, true),
         };
         (Outcome::failed(text, begun.elapsed()), hung)
     }
@@ -396,47 +388,6 @@ fn observed(number: u32, requests: &Requests, watch: &mut Watch) -> Option<Probe
     let step = watch.record_observed(observed.on_error, observed.hold, now())?;
     let outcome = Outcome::failed(observed.text, Duration::ZERO);
     Some(ProbeReport::new(number, watch, step, outcome))
-}
-
-/// The order of checks: a combined one is a negotiation at first and after a failure, then so many
-/// connections.
-struct CheckCycle {
-    whole: Arc<Check>,
-    connection: Option<(Arc<Check>, u32)>,
-    left: u32,
-}
-
-impl CheckCycle {
-    fn new(check: Arc<Check>) -> Self {
-        let connection = match &check.kind {
-            Kind::Combined { connects, .. } => Some((Arc::new(check.connecting()), *connects)),
-            _ => None,
-        };
-        Self {
-            whole: check,
-            connection,
-            left: 0,
-        }
-    }
-
-    fn next(&self) -> Arc<Check> {
-        match &self.connection {
-            Some((connection, _)) if self.left > 0 => Arc::clone(connection),
-            _ => Arc::clone(&self.whole),
-        }
-    }
-
-    fn record(&mut self, good: bool) {
-        self.left = match &self.connection {
-            Some((_, connects)) if good && self.left == 0 => *connects,
-            _ if good => self.left.saturating_sub(1),
-            _ => 0,
-        };
-    }
-
-    fn failed(&mut self) {
-        self.record(false);
-    }
 }
 
 /// The current time, as the parts without I/O count it.

@@ -8,8 +8,9 @@ use lvs_api::health::{CheckDurations, State};
 use lvs_api::model::{ServerId, ServiceId};
 
 use super::check::{Check, Kind};
+use super::closer_look::Companions;
 use super::outcome::Outcome;
-use super::runner::{Companions, Observed, ProbeReport, Runner, RunningWatch, now};
+use super::runner::{Observed, ProbeReport, Runner, RunningWatch, now};
 use super::server::{CheckState, Server};
 use super::service::Service;
 use super::watch::Watch;
