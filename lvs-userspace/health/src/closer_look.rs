@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::time::{Instant, Sleep};
+use tracing::debug;
 
 use super::check::Check;
 use super::hang::{LOOKS, Step, Suspicion};
@@ -64,6 +65,13 @@ pub(crate) async fn wait(
     let mut answers = FuturesUnordered::new();
     let mut step = Some(case.expire(now()));
     loop {
+        if let Some(step) = step {
+            debug!(
+                "{}: {step:?}, silent for {:?}",
+                check.target,
+                begun.elapsed()
+            );
+        }
         match step.take() {
             Some(Step::AskOthers) => {
                 answers.push(own());

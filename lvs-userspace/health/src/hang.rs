@@ -13,8 +13,11 @@ pub(crate) const LOOKS: u32 = 3;
 /// Good answers before a server's pace is known.
 const ENOUGH: u32 = 4;
 
-/// A server is suspected that answers nothing in so many times the time of its slowest answer.
-const FACTOR: u32 = 4;
+/// The first of them, which wait for neighbours and caches, and say nothing about the pace.
+const FIRST: u32 = 2;
+
+/// A server is suspected that answers nothing in so many times the time of its slowest answer. It hangs after twice that.
+const FACTOR: u32 = 2;
 
 /// Time for which a slow answer is remembered at least; at most twice as long.
 const MEMORY: Duration = Duration::from_mins(10);
@@ -44,7 +47,9 @@ impl Pace {
             self.since = Some(now);
         }
         self.answers = self.answers.saturating_add(1);
-        self.slowest = self.slowest.max(took);
+        if self.answers > FIRST {
+            self.slowest = self.slowest.max(took);
+        }
     }
 
     /// Time without an answer that makes the server suspect, not below `least`; `None` while the pace is not known.
@@ -103,7 +108,7 @@ impl Suspicion {
     /// The present look or question has had its time.
     pub(crate) fn expire(&mut self, now: Instant) -> Step {
         // Where the director itself stood still, answers may not have been read yet.
-        let late = now.saturating_duration_since(self.due) > self.limit / FACTOR;
+        let late = now.saturating_duration_since(self.due) > self.limit / 4;
         if self.phase == Phase::LastLook && !late {
             self.phase = Phase::Over;
             return Step::Hung;
@@ -216,17 +221,17 @@ mod tests {
     fn a_slow_answer_is_remembered_for_minutes() {
         let start = Instant::now();
         let mut pace = Pace::default();
-        for _ in 1..ENOUGH {
-            pace.record(MS, start);
+        for took in [900 * MS, 900 * MS, MS] {
+            pace.record(took, start);
         }
         assert_eq!(pace.limit(LIMIT), None, "not known yet");
-        pace.record(300 * MS, start);
+        pace.record(600 * MS, start);
         assert_eq!(pace.limit(LIMIT), Some(1200 * MS));
         for (minutes, expected) in [(9, 1200), (11, 1200), (19, 1200), (22, 200)] {
             pace.record(MS, start + Duration::from_mins(minutes));
             assert_eq!(pace.limit(LIMIT), Some(expected * MS), "{minutes} minutes");
         }
-        pace.record(100 * MS, start + Duration::from_mins(90));
+        pace.record(200 * MS, start + Duration::from_mins(90));
         assert_eq!(pace.limit(LIMIT), Some(400 * MS));
     }
 }

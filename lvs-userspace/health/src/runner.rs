@@ -20,7 +20,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::check::{Check, Kind};
 use super::check_cycle::CheckCycle;
 use super::closer_look::{self, Companions, End};
-use super::hang::{LOOKS, Pace, Suspicion};
+use super::hang::{Pace, Suspicion};
 use super::outcome::Outcome;
 use super::server::CheckState;
 use super::tally::{Durations, Tally};
@@ -262,9 +262,9 @@ impl Shared {
             let kind = check.kind.name();
             let (whole, timeout) = (Arc::ptr_eq(&check, &cycle.whole), check.timeout);
             // The time of a command is not the server's alone, and a connection says little.
-            let watched = whole && !check.runs_command();
-            let limit = watched.then(|| watch.hang_limit(&pace)).flatten();
-            let limit = limit.filter(|limit| *limit * LOOKS < timeout);
+            let limit = (whole && !check.runs_command()).then(|| watch.hang_limit(&pace));
+            // Without room for two looks and an answer of others, the check's time is over as soon.
+            let limit = limit.flatten().filter(|limit| *limit * 5 / 2 < timeout);
             let begun = Instant::now();
             let ended = {
                 let mut probe = pin!(self.probe(check, timer.as_mut(), limit, &requests));

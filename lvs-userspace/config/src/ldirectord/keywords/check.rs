@@ -407,14 +407,14 @@ pub(super) const RHYTHM: &[Keyword] = &[
         kind: Kind::Time { zero: true },
         default: "0: a server has the whole time of its check",
         example: "hangtimeout = 500ms",
-        text: "Time without an answer after which a server that is up may hang; it is four times its slowest answer \
-               of the last ten minutes if that is longer. Other real servers of the virtual service with the same \
+        text: "Time without an answer after which a server that is up may hang; it is twice its slowest answer of \
+               the last ten minutes if that is longer. Other real servers of the virtual service with the same \
                check are asked then, and the server once more. If one of them answers at once, the server is asked \
                a last time, and hangs if it answers nothing of all three in as much time again: that counts as three \
                failures. While no other answers, the fault may be the director's own network, or all are \
                overloaded, and the check has its whole time. So it has if the server refuses to be asked again, and \
                after a pause that was shorter than that. Nothing of this holds for commands, for connections between \
-               negotiations, and where a third of the time of the check is shorter.",
+               negotiations, and where the check has no time for that.",
     },
     Keyword {
         key: Key::TimeoutConnect,
