@@ -324,3 +324,59 @@ impl Watches {
         entries.all(|entry| entry.subscribers.iter().all(out))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::service::tests::{real, virtual_service};
+
+    /// Returns whether the first server of a service is found hung, that has others with this check.
+    async fn is_hung(others: &[&str]) -> bool {
+        let stopped = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&stopped);
+        let (sender, mut reports) = mpsc::unbounded_channel();
+        let prober = move |check: Arc<Check>| -> crate::runner::Probe {
+            let hangs = seen.load(Ordering::SeqCst) && check.target.port() == 81;
+            Box::pin(async move {
+                let took = Duration::from_millis(if hangs { 1_000 } else { 5 });
+                tokio::time::sleep(took).await;
+                Outcome {
+                    good: !hangs,
+                    ..Outcome::failed(String::new(), took)
+                }
+            })
+        };
+        let mut watches = Watches::new(Runner::new(Arc::new(prober), 100, sender));
+        let services = [("10.9.9.9:80", &["10.0.0.1:81"][..]), ("10.9.9.8:80", &[])];
+        let services = services.map(|(address, first)| {
+            let servers = first.iter().chain(others).map(|address| {
+                let mut server = real(address);
+                server.rhythm.hang = Some(Duration::from_millis(100));
+                server
+            });
+            let mut service = Service::adopt(virtual_service(address, servers.collect()), None);
+            watches.subscribe(&mut service);
+            service
+        });
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        stopped.store(true, Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        drop((watches, services));
+        let mut hung = false;
+        while let Ok(report) = reports.try_recv() {
+            hung |= report.outcome.text.contains("hangs");
+        }
+        hung
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_is_compared_with_those_of_its_services_on_other_hosts() {
+        assert!(is_hung(&["10.0.0.2:80"]).await);
+        assert!(!is_hung(&[]).await);
+        assert!(!is_hung(&["10.0.0.1:80"]).await, "the same host");
+    }
+}
