@@ -21,6 +21,7 @@ impl EthernetAddresses {
 
     /// Of a frame to an address from another one.
     #[inline(always)]
+    #[expect(clippy::many_single_char_names, reason = "the bytes of two addresses")]
     pub const fn new(destination: Mac, source: Mac) -> Self {
         let [a, b, c, d, e, f] = destination;
         let [g, h, i, j, k, l] = source;
@@ -32,20 +33,14 @@ impl EthernetAddresses {
     }
 
     /// The destination.
-    #[inline(always)]
     pub const fn destination(&self) -> Mac {
-        let Self([first, second, _]) = *self;
-        let [a, b, c, d] = first.to_ne_bytes();
-        let [e, f, ..] = second.to_ne_bytes();
-        [a, b, c, d, e, f]
+        let [destination, _]: [Mac; 2] = zerocopy::transmute!(self.0);
+        destination
     }
 
     /// The source.
-    #[inline(always)]
     pub const fn source(&self) -> Mac {
-        let Self([_, second, third]) = *self;
-        let [.., g, h] = second.to_ne_bytes();
-        let [i, j, k, l] = third.to_ne_bytes();
-        [g, h, i, j, k, l]
+        let [_, source]: [Mac; 2] = zerocopy::transmute!(self.0);
+        source
     }
 }

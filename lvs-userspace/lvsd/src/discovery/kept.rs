@@ -58,7 +58,7 @@ enum Entry<'a, T> {
 }
 
 /// A list of these entries and those of a newer lvsd.
-fn list<'a, T>(known: impl Iterator<Item = T>, newer: &'a [Value]) -> Vec<Entry<'a, T>> {
+fn list<T>(known: impl Iterator<Item = T>, newer: &[Value]) -> Vec<Entry<'_, T>> {
     let newer = newer.iter().map(Entry::Newer);
     known.map(Entry::Known).chain(newer).collect()
 }
