@@ -104,6 +104,11 @@ fn an_address_that_stands_for_many_hosts_is_no_real_server() {
         );
     }
     assert!(!lab.director.lvsadm("-Sn").unwrap().contains("-a "));
+    // A route that prohibits is refused in the kernel's same words, and is no such address.
+    let director = lab.director.namespace();
+    director.ip("route add prohibit 10.7.0.0/16\n").unwrap();
+    let line = format!("-a {service} -r 10.7.0.255:80");
+    lab.director.lvsadm(&line).unwrap();
 }
 
 #[test]

@@ -17,11 +17,13 @@ use core::marker::PhantomData;
 use zerocopy::byteorder::network_endian::U16;
 
 use super::context::Source;
+use super::icmp_answer::answer;
+use super::icmp_error::IcmpError;
 use super::new_entry::prepare_replies;
 use super::source_candidates::{CANDIDATES, Candidates};
 use super::stage::Stage;
 use super::work::{PATIENCE, Work};
-use crate::abi::{FIRST_PORT, SourcePool};
+use crate::abi::{FIRST_PORT, Hop, SourcePool};
 use crate::connection::Record;
 use crate::connection::table::{self, New, Place, Slot, Store, Ways};
 use crate::family::{Family, V4};
@@ -127,6 +129,9 @@ fn lay_out<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> R
     let mut first = pool.first;
     if pool.flags & SourcePool::ROUTE != 0 {
         let hop = tables.hop(server.hop).ok_or(unresolved)?;
+        if hop.flags & Hop::UNREACHABLE != 0 {
+            return Err(answer(&mut work.forward, IcmpError::HostUnreachable));
+        }
         first = match F::NUMBER {
             4 => V4::widen(hop.source4),
             _ => hop.source6,

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
-use lvs_common::abi::{Hop, Method, Pick};
+use lvs_common::abi::{Hop, Method, Pick, SourcePool};
 use lvs_common::connection::Protocol;
 use lvs_common::verdict::{Action, Reason, Verdict};
 use zerocopy::FromZeros as _;
@@ -128,6 +128,33 @@ fn a_server_that_cannot_be_reached_is_said_so() {
         director.answers.store(0, SeqCst);
         let (verdict, _) = director.handle(&syn(family).frame());
         assert_eq!(verdict.reason(), Some(Reason::AnswerLimited));
+    }
+}
+
+#[test]
+fn a_server_that_cannot_be_reached_is_said_so_where_its_route_names_the_source() {
+    for family in 0..2 {
+        let mut director = director(family, family, Method::Nat);
+        director.source_pools.push(SourcePool {
+            addresses: 1,
+            first_port: 1024,
+            last_port: 65535,
+            flags: SourcePool::ROUTE,
+            ..SourcePool::new_zeroed()
+        });
+        for server in &mut director.servers {
+            server.source_pool = 1;
+        }
+        director.hops[1] = Hop {
+            flags: Hop::UNREACHABLE,
+            ..Hop::new_zeroed()
+        };
+        let error = [(3, 1, 0), (1, 3, 0)][family];
+        answers(&director, &syn(family), Reason::ServerUnreachable, error);
+        // Nothing is known of the server's route.
+        director.hops[1] = Hop::new_zeroed();
+        let (verdict, _) = director.handle(&syn(family).frame());
+        assert_eq!(verdict.reason(), Some(Reason::Unresolved));
     }
 }
 

@@ -26,7 +26,8 @@ impl LocalBroadcasts {
     }
 
     /// True for a broadcast address: the kernel lets no socket connect to one that did not ask for it (`SO_BROADCAST`).
-    /// An address counts as a host's if there can be no socket.
+    /// It refuses a prohibited route in the same words, but even to one that asked (`ip_route_output_flow`, then
+    /// `udp_connect`). An address counts as a host's if there can be no socket.
     fn has(&mut self, address: Ipv4Addr) -> bool {
         if self.0.is_none() {
             self.0 = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok();
@@ -37,7 +38,14 @@ impl LocalBroadcasts {
             self.close();
             return false;
         };
-        error.kind() == ErrorKind::PermissionDenied
+        let denied = error.kind() == ErrorKind::PermissionDenied;
+        let broadcast = denied
+            && socket.set_broadcast(true).is_ok()
+            && socket.connect((address, DISCARD)).is_ok();
+        if denied {
+            self.close();
+        }
+        broadcast
     }
 
     /// Closes the socket until it is needed again.
