@@ -26,6 +26,17 @@ const PROGRAMS: [&str; 8] = [
 ];
 /// Whole life of a machine.
 const PATIENCE_SECONDS: u32 = 900;
+/// Two virtio cards on one wire, which are there once a script loads their driver.
+const TWO_CARDS: [&str; 8] = [
+    "-netdev",
+    "hubport,id=one,hubid=0",
+    "-device",
+    "virtio-net-pci,netdev=one,romfile=",
+    "-netdev",
+    "hubport,id=other,hubid=0",
+    "-device",
+    "virtio-net-pci,netdev=other,romfile=",
+];
 /// Line before and line after what a script prints on the console.
 const BEGIN: &str = "-- begin --";
 /// See [`BEGIN`]; the exit status follows.
@@ -106,7 +117,9 @@ impl Kernel {
                 "-m",
                 "2G",
             ])
-            .args(["-nographic", "-no-reboot", "-net", "none", "-kernel"])
+            .args(["-nographic", "-no-reboot", "-net", "none"])
+            .args(TWO_CARDS)
+            .arg("-kernel")
             .arg(&self.image)
             .arg("-initrd")
             .arg(&archive)

@@ -6,9 +6,9 @@ use lvs_tests::lab::{self, find};
 use lvs_tests::vm::{self, Kernel};
 
 /// Programs beside those of a virtual machine.
-const PROGRAMS: [&str; 4] = ["ethtool", "ip", "teamnl", "wg"];
+const PROGRAMS: [&str; 5] = ["bridge", "ethtool", "ip", "teamnl", "wg"];
 /// Beside what they need.
-const MODULES: [&str; 16] = [
+const MODULES: [&str; 18] = [
     "8021q",
     "bonding",
     "bridge",
@@ -23,6 +23,8 @@ const MODULES: [&str; 16] = [
     "team_mode_activebackup",
     "tunnel4",
     "veth",
+    "virtio_net",
+    "virtio_pci",
     "vrf",
     "wireguard",
 ];
@@ -45,8 +47,20 @@ const KINDS: [(&str, &[&str]); 16] = [
     ("a bond whose other port took over", &["bond0"]),
     ("a team whose other port took over", &["team0"]),
 ];
-/// The same, with a program in the driver of its ports.
-const NATIVE: (&str, &[&str]) = ("a bond in native mode", &["bond2"]);
+/// The same for four services.
+const VLANS_AND_RULES: [(&str, &[&str]); 3] = [
+    ("a VLAN device of a bridge", &["bridge31.10"]),
+    (
+        "a VLAN device of a bridge that filters VLANs",
+        &["bridge32.10"],
+    ),
+    ("clients in a VRF, by a rule", &["e33", "e34"]),
+];
+/// The same for six, with a program in the driver, for a bond in those of its ports.
+const NATIVE: [(&str, &[&str]); 2] = [
+    ("a bond in native mode", &["bond2"]),
+    ("a virtio card", &["card"]),
+];
 /// The same for four services.
 const IPVLAN: (&str, &[&str]) = ("an ipvlan device, L2", &["ipvl0"]);
 
@@ -80,6 +94,11 @@ fn devices_of_debians_kernel_6_1_forward_by_every_method() {
     for kind in KINDS {
         expect(kind, 6, "tc (");
     }
-    expect(NATIVE, 6, "native+tc (");
+    for kind in VLANS_AND_RULES {
+        expect(kind, 4, "tc (");
+    }
+    for kind in NATIVE {
+        expect(kind, 6, "native+tc (");
+    }
     expect(IPVLAN, 4, "tc (");
 }

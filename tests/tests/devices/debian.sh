@@ -59,7 +59,7 @@ setting n ipv4/conf/default/send_redirects 0
 # A real server's virtual addresses are the director's to answer for.
 setting s ipv4/conf/all/arp_ignore 1
 setting s ipv4/conf/all/arp_announce 2
-modprobe -a ipip ip6_tunnel 8021q bonding team team_mode_activebackup ipvlan macvlan dummy wireguard vrf
+modprobe -a virtio_pci virtio_net ipip ip6_tunnel 8021q bonding team team_mode_activebackup ipvlan macvlan dummy wireguard vrf
 line s link set tunl0 up
 line s link set ip6tnl0 up
 
@@ -306,6 +306,60 @@ kind 28 e28 "a member of a VRF"
 line d route add 10.28.0.3/32 dev e28
 line d route add fd00:28::3/128 dev e28
 
+# VLANs above a bridge of the director: one that knows nothing of them, and one that sorts by them.
+network 31
+wire d e31 31
+unplug e31
+line n link add link d-e31 name d-e31-10 type vlan id 10
+line n link set d-e31-10 master br31 up
+line d link add bridge31 type bridge mcast_snooping 0 forward_delay 0
+line d link set bridge31 up
+port d e31 bridge31
+line d link add link bridge31 name bridge31.10 type vlan id 10
+kind 31 bridge31.10 "a VLAN device of a bridge" "101 102"
+
+network 32
+wire d e32 32
+line d link add bridge32 type bridge mcast_snooping 0 forward_delay 0 vlan_filtering 1 vlan_default_pvid 10
+line d link set bridge32 up
+port d e32 bridge32
+run_lines
+# Frames of the VLAN have no tag at the port, and one at the bridge itself.
+on d bridge vlan add vid 10 dev bridge32 self
+line d link add link bridge32 name bridge32.10 type vlan id 10
+kind 32 bridge32.10 "a VLAN device of a bridge that filters VLANs" "101 102"
+
+# Clients in a VRF, real servers outside: a rule leads answers there.
+bridge 33
+wire c c33 33
+has c c33 33 2
+bridge 34
+wire s s34 34
+server s34 34 33
+services 33 34
+line d link add blue type vrf table 901
+line d link set blue up
+wire d e33 33
+line d link set e33 master blue
+has d e33 33 1
+virtual e33 33
+wire d e34 34
+has d e34 34 1
+line d rule add from 10.33.0.0/24 lookup 901
+line6 d rule add from fd00:33::/64 lookup 901
+tries 33 "clients in a VRF, by a rule" "101 102"
+interfaces="$interfaces e33 e34"
+
+# A card of virtual machines, whose driver runs XDP. The machine has two, on one wire.
+network 35
+ip link set eth0 netns d
+ip link set eth1 netns n
+line d link set eth0 name card
+line n link set eth1 name d-card
+line n link set d-card master br35 up
+line d link set card up
+kind 35 card "a virtio card"
+
 # WireGuard, above network 25: clients behind it (26), and a real server (29) of clients in network 27.
 bridge 25
 for host in c d s; do
@@ -386,6 +440,12 @@ ask() { # N NAME LASTS
 while IFS=: read -r number name lasts; do
     ask $number "$name" "$lasts" </dev/null
 done <$kinds
+
+# The card's own counter, of what left by it without a socket buffer.
+if [ "$(on d ethtool -S card | sed -n 's/.*rx_queue_0_xdp_tx: //p')" -lt 100 ]; then
+    echo "failed: nothing left a virtio card by XDP"
+    failed=1
+fi
 
 # The other port of a bond and of a team take over.
 ip -n d link set $(on d cat /proc/net/bonding/bond0 | sed -n 's/^Currently Active Slave: //p') down
