@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use lvs_api::model::Family::Ipv4;
 use lvs_api::model::Method::{Direct, Nat};
 use lvs_api::model::Protocol;
+use lvs_tests::eventually;
 use lvs_tests::lab::addresses::{FAMILIES, virtual_address};
 use lvs_tests::lab::director::{every_service, service_name};
 use lvs_tests::lab::{Arms, Lab};
@@ -131,6 +132,20 @@ fn another_port_of_the_director_itself_is_refused_with_a_reason() {
     lab.director
         .lvsadm(&format!("-a {service} -r 10.2.0.11:8080 -m"))
         .unwrap();
+    // One that becomes the director's own afterwards is named.
+    lab.director
+        .lvsadm(&format!("-a {service} -r 10.2.0.77:8080 -m"))
+        .unwrap();
+    let added = "addr add 10.2.0.77/32 dev lo\n";
+    lab.director.namespace().ip(added).unwrap();
+    let warning = "real server 10.2.0.77:8080 of";
+    assert!(
+        eventually(Duration::from_secs(10), || {
+            std::fs::read_to_string(lab.director.log()).is_ok_and(|log| log.contains(warning))
+        }),
+        "{}",
+        lab.director.log_tail()
+    );
 }
 
 #[test]

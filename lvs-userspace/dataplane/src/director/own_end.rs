@@ -2,7 +2,9 @@
 
 use lvs_api::model::{Method, ServerId, ServerSettings, ServiceId};
 use lvs_api::protocol::{Edit, Refusal, RefusalKind};
+use tracing::warn;
 
+use super::wanted::Wanted;
 use crate::own_addresses::is_own_ip;
 
 /// True if this would need another port at the director's own address: packets go up the stack as they are, and
@@ -14,6 +16,23 @@ pub fn needs_own_port(service: &ServiceId, server: &ServerId, method: Method) ->
             asked != 0 && served != 0 && asked != served && is_own_ip(server.address())
         }
         _ => false,
+    }
+}
+
+/// Warns of such real servers of a service, where the address became the director's own later.
+pub(super) fn warn_of(service: &ServiceId, wanted: &Wanted) {
+    let ServiceId::Address { address, .. } = service else {
+        return;
+    };
+    for (server, settings) in &wanted.servers {
+        if needs_own_port(service, server, settings.method) {
+            warn!(
+                "real server {} of {address} is the director itself now, where ports cannot be translated: it serves \
+                 nobody unless it listens on port {}, too",
+                server.0,
+                address.port()
+            );
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use tracing::warn;
 
 use super::allocator::MapKind;
 use super::next_hops::{NextHop, Switch};
+use super::own_end;
 use super::parts::Director;
 
 impl Director {
@@ -71,6 +72,7 @@ impl Director {
             .map(|(_, service)| (service.id, service.wanted.clone()))
             .collect();
         for (id, wanted) in affected {
+            own_end::warn_of(&id, &wanted);
             if let Err(refusal) = self.upsert_service(id, wanted) {
                 warn!(
                     "{id:?} keeps its old forwarding methods: {}",
