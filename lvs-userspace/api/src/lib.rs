@@ -17,6 +17,7 @@ pub mod problem;
 pub mod protocol;
 pub mod role;
 pub mod route;
+pub mod rows;
 pub mod snat;
 pub mod strict;
 pub mod sync;

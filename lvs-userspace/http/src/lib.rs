@@ -16,7 +16,6 @@ mod listener;
 mod metrics;
 mod page;
 mod problem;
-mod rows;
 #[cfg(test)]
 mod sample;
 mod snapshot;

@@ -4,10 +4,10 @@ use std::fmt;
 
 use lvs_api::health::{AdminState, ServerHealth, State};
 use lvs_api::protocol::Server;
+use lvs_api::rows::{ServerRow, ServiceRow};
 
 use super::families::{Families, flag};
 use super::services::{bytes, packets};
-use crate::rows::{ServerRow, ServiceRow};
 
 /// Identity of a real server in its virtual service.
 type Labels<'a> = [(&'static str, &'a str); 2];

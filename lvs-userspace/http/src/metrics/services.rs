@@ -4,9 +4,9 @@ use std::fmt;
 
 use lvs_api::model::{Family, ServiceId};
 use lvs_api::protocol::Traffic;
+use lvs_api::rows::{ServiceRow, Shown};
 
 use super::families::{Families, flag};
-use crate::rows::{ServiceRow, Shown};
 
 pub(super) fn encode(families: &mut Families<'_>, rows: &[ServiceRow<'_>]) -> fmt::Result {
     families.infos(

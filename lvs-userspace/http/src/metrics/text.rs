@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use lvs_api::rows::rows;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, prometheus_text, text};
 use prometheus_client::registry::Registry;
@@ -10,7 +11,6 @@ use prometheus_client::registry::Registry;
 use super::families::Families;
 use super::query::Query;
 use super::{director, node_exporter, process, servers, services};
-use crate::rows::rows;
 use crate::snapshot::Snapshot;
 
 /// A format.
@@ -63,7 +63,7 @@ struct Director {
 impl Collector for Director {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut families = Families::new(encoder);
-        let mut rows = rows(&self.snapshot);
+        let mut rows = rows(&self.snapshot.services, self.snapshot.health.as_ref());
         rows.retain(|row| self.query.wants(&row.label, row.name()));
         if self.query.node_exporter {
             return node_exporter::encode(&mut families, &rows);

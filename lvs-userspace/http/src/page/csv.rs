@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 
 use lvs_api::model::ServiceId;
 use lvs_api::protocol::Traffic;
+use lvs_api::rows::{ServerRow, ServiceRow, Shown};
 
 use crate::history::{History, Series};
-use crate::rows::{ServerRow, ServiceRow, Shown};
 
 /// Names of the columns, in their places.
 const COLUMNS: &str = "pxname,svname,qcur,qmax,scur,smax,slim,stot,bin,bout,dreq,dresp,ereq,econ,eresp,wretr,wredis,\
@@ -209,14 +209,18 @@ fn real_server(
 
 #[cfg(test)]
 mod tests {
+    use lvs_api::rows::rows;
+
     use super::*;
-    use crate::rows::rows;
     use crate::sample::snapshot;
 
     #[test]
     fn every_row_has_every_column() {
         let snapshot = snapshot(1, 2);
-        let table = table(&rows(&snapshot), &History::default());
+        let table = table(
+            &rows(&snapshot.services, snapshot.health.as_ref()),
+            &History::default(),
+        );
         let lines: Vec<_> = table.lines().collect();
         assert_eq!(lines.len(), 5, "{table}");
         assert_eq!(lines[0].trim_start_matches("# ").split(',').count(), 101);

@@ -8,10 +8,10 @@ use lvs_api::model::ServiceId;
 use lvs_api::peers::{PeerState, PeerStatus};
 use lvs_api::protocol::{Interface, LostFrames, Table, Traffic, VerdictCount};
 use lvs_api::role::AddressStatus;
+use lvs_api::rows::{ServerRow, ServiceRow, Shown, rows};
 use serde::Serialize;
 
 use crate::history::{History, Kept};
-use crate::rows::{ServerRow, ServiceRow, Shown, rows};
 use crate::snapshot::Snapshot;
 use crate::users::Identity;
 
@@ -170,7 +170,7 @@ pub(crate) fn data(
     wanted: &Wanted,
     who: Option<&Identity>,
 ) -> serde_json::Result<Vec<u8>> {
-    let rows = rows(snapshot);
+    let rows = rows(&snapshot.services, snapshot.health.as_ref());
     let (kept, events) = (history.kept(), history.events(EVENTS));
     let few = rows.iter().map(|row| row.servers.len()).sum::<usize>() <= FEW;
     let mut room = SHOWN;

@@ -15,10 +15,10 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
+use lvs_api::rows::rows;
 
 use crate::history::History;
 use crate::problem::problem;
-use crate::rows::rows;
 use crate::snapshot::{Snapshot, Snapshots};
 use crate::users::Identity;
 
@@ -113,7 +113,7 @@ async fn json(
 
 async fn table(State(page): State<Page>) -> Result<Response, Response> {
     let text = with_snapshot(page, |snapshot, history| {
-        csv::table(&rows(snapshot), history)
+        csv::table(&rows(&snapshot.services, snapshot.health.as_ref()), history)
     })
     .await?;
     Ok(([(header::CONTENT_TYPE, "text/csv; charset=utf-8")], text).into_response())

@@ -1,50 +1,58 @@
 //! Services and real servers as the tables and the health checks have them, side by side.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 
-use lvs_api::health::AdminState;
-use lvs_api::health::{ServerHealth, ServiceHealth, State};
-use lvs_api::model::{Family, ServiceId};
-use lvs_api::protocol::{Server, Service};
-
-use crate::snapshot::Snapshot;
+use crate::health::{AdminState, Health, ServerHealth, ServiceHealth, State};
+use crate::model::{Family, ServiceId};
+use crate::protocol::{Server, Service, Services};
 
 /// A virtual service.
-pub(crate) struct ServiceRow<'a> {
+pub struct ServiceRow<'a> {
     /// As `lvsadm -Ln` has it: `TCP 192.0.2.10:80`, `FWM 1`.
-    pub(crate) label: String,
-    pub(crate) id: ServiceId,
-    /// In the tables.
-    pub(crate) entry: Option<&'a Service>,
-    pub(crate) health: Option<&'a ServiceHealth>,
-    pub(crate) servers: Vec<ServerRow<'a>>,
+    pub label: String,
+    /// Its identity.
+    pub id: ServiceId,
+    /// Its entry in the tables; none: it is not in them.
+    pub entry: Option<&'a Service>,
+    /// The result of its health checks; none: nobody checks it.
+    pub health: Option<&'a ServiceHealth>,
+    /// Its real servers: those of the file in its order, then others.
+    pub servers: Vec<ServerRow<'a>>,
 }
 
 /// A real server.
-pub(crate) struct ServerRow<'a> {
+pub struct ServerRow<'a> {
     /// Address and port.
-    pub(crate) label: String,
-    pub(crate) address: SocketAddr,
-    /// In the tables.
-    pub(crate) entry: Option<&'a Server>,
-    pub(crate) health: Option<&'a ServerHealth>,
+    pub label: String,
+    /// Address and port.
+    pub address: SocketAddr,
+    /// Its entry in the tables; none: it is not in them.
+    pub entry: Option<&'a Server>,
+    /// The result of its health checks; none: nobody checks it.
+    pub health: Option<&'a ServerHealth>,
 }
 
 /// State of a real server, its operator's override included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shown {
+pub enum Shown {
+    /// Its health checks pass.
     Up,
+    /// Its health checks fail.
     Down,
+    /// No health check has an outcome yet.
     Unknown,
+    /// An operator keeps new connections from it.
     Drain,
+    /// An operator keeps traffic and health checks from it.
     Maint,
     /// Nobody checks it.
     Unchecked,
 }
 
 impl Shown {
-    pub(crate) const ALL: [Self; 6] = [
+    /// All of them.
+    pub const ALL: [Self; 6] = [
         Self::Up,
         Self::Down,
         Self::Unknown,
@@ -53,7 +61,8 @@ impl Shown {
         Self::Unchecked,
     ];
 
-    pub(crate) const fn name(self) -> &'static str {
+    /// Its name, as it is listed.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Up => "up",
             Self::Down => "down",
@@ -67,14 +76,14 @@ impl Shown {
 
 impl ServiceRow<'_> {
     /// `servicename` of the file.
-    pub(crate) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         self.health
             .and_then(|health| health.name.as_deref())
             .unwrap_or("")
     }
 
     /// Number of real servers in this state.
-    pub(crate) fn count(&self, state: Shown) -> usize {
+    pub fn count(&self, state: Shown) -> usize {
         self.servers
             .iter()
             .filter(|server| server.state() == state)
@@ -83,7 +92,8 @@ impl ServiceRow<'_> {
 }
 
 impl ServerRow<'_> {
-    pub(crate) fn state(&self) -> Shown {
+    /// Its state.
+    pub fn state(&self) -> Shown {
         let Some(health) = self.health else {
             return Shown::Unchecked;
         };
@@ -98,33 +108,27 @@ impl ServerRow<'_> {
     }
 
     /// Name that it was given by.
-    pub(crate) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         self.health
             .and_then(|health| health.name.as_deref())
             .unwrap_or("")
     }
 
     /// Weight in the tables; 0: it gets no new connections.
-    pub(crate) fn weight(&self) -> u32 {
+    pub fn weight(&self) -> u32 {
         self.entry.map_or(0, |entry| entry.settings.weight)
     }
 }
 
 /// All services: those of the file in its order, then others in the order of the tables.
-pub(crate) fn rows(snapshot: &Snapshot) -> Vec<ServiceRow<'_>> {
-    let entries: HashMap<_, _> = snapshot
-        .services
-        .services
-        .iter()
-        .map(|it| (it.id, it))
-        .collect();
-    let checked = snapshot.health.iter().flat_map(|health| &health.services);
+pub fn rows<'a>(services: &'a Services, health: Option<&'a Health>) -> Vec<ServiceRow<'a>> {
+    let entries: HashMap<_, _> = services.services.iter().map(|it| (it.id, it)).collect();
+    let checked = health.iter().flat_map(|health| &health.services);
     let mut rows: Vec<_> = checked
         .map(|health| service_row(health.id, entries.get(&health.id).copied(), Some(health)))
         .collect();
-    let known: std::collections::HashSet<_> = rows.iter().map(|row| row.id).collect();
-    let others = snapshot
-        .services
+    let known: HashSet<_> = rows.iter().map(|row| row.id).collect();
+    let others = services
         .services
         .iter()
         .filter(|it| !known.contains(&it.id));
@@ -149,7 +153,7 @@ fn service_row<'a>(
             )
         })
         .collect();
-    let known: std::collections::HashSet<_> = servers.iter().map(|row| row.address).collect();
+    let known: HashSet<_> = servers.iter().map(|row| row.address).collect();
     let others = entry
         .iter()
         .flat_map(|entry| &entry.servers)
@@ -178,7 +182,7 @@ fn server_row<'a>(
 }
 
 /// A virtual service as it is listed.
-pub(crate) fn service_label(id: &ServiceId) -> String {
+pub fn service_label(id: &ServiceId) -> String {
     match id {
         ServiceId::Address { protocol, address } => {
             format!("{} {address}", protocol.name())
