@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use lvs_api::client::DEFAULT_LIMIT;
 
+/// Exit code of a program that a signal ended, as the shell has it: this and the number of the signal.
+pub(crate) const SIGNALLED: u8 = 128;
+
 /// Exit code if whoever read the output has ended: as the shell has it for a program that SIGPIPE ends, as ipvsadm.
-pub(crate) const BROKEN_PIPE: u8 = 128 + 13;
+pub(crate) const BROKEN_PIPE: u8 = SIGNALLED + 13;
 
 /// Takes `--timeout TIME` off the words before the command or verb; the time that lvsd has to answer.
 ///

@@ -10,3 +10,4 @@ mod lvsadm;
 mod postfix;
 mod signals;
 mod syslog;
+mod top;

@@ -133,6 +133,12 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         "records the packets of a director",
     ),
     program(
+        Purpose::HealthChecks,
+        "tmux",
+        &["tmux"],
+        "is the terminal of `lvsadm top`",
+    ),
+    program(
         Purpose::Lab,
         "faketime",
         &["faketime"],

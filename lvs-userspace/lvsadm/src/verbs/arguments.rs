@@ -13,6 +13,7 @@ use lvs_api::role::Role;
 
 use super::healthy::Cut;
 use super::target::VirtualName;
+use super::top::Top;
 
 /// Operates the director and its real servers: drains and restores them, and shows their state.
 ///
@@ -54,6 +55,7 @@ pub(super) enum Verb {
         #[arg(long)]
         json: bool,
     },
+    Top(Top),
     /// Print changes of state as they happen, one line of JSON each
     Events,
     #[command(subcommand)]
@@ -384,7 +386,7 @@ fn weight(word: &str) -> Result<Weight, String> {
 
 const NO_WEIGHT: &str = "it is a number, a percentage such as `50%', or `configured'";
 
-fn time(word: &str) -> Result<Duration, String> {
+pub(super) fn time(word: &str) -> Result<Duration, String> {
     match word.parse() {
         Ok(seconds) => Ok(Duration::from_secs(seconds)),
         Err(_) => humantime::parse_duration(word).map_err(|error| error.to_string()),

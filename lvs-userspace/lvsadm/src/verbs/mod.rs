@@ -20,6 +20,7 @@ mod sample;
 mod status;
 mod sync;
 mod target;
+mod top;
 
 use std::borrow::Cow;
 use std::ffi::OsString;
@@ -107,7 +108,8 @@ pub(crate) fn main(words: Vec<OsString>, limit: Duration) -> ExitCode {
 
 /// Executes a verb; the exit code.
 async fn run(arguments: Arguments, limit: Duration) -> Result<u8, Failure> {
-    let mut client = Client::connect_within(&socket::path(arguments.socket), limit).await?;
+    let socket = socket::path(arguments.socket);
+    let mut client = Client::connect_within(&socket, limit).await?;
     let mut out = io::stdout();
     match arguments.verb {
         Verb::Server(arguments) => overrides::server(&mut client, &arguments).await?,
@@ -145,6 +147,10 @@ async fn run(arguments: Arguments, limit: Duration) -> Result<u8, Failure> {
             };
             let terminal = out.is_terminal();
             return sync::wait(&mut client, &mut out, awaited, timeout, terminal).await;
+        }
+        Verb::Top(arguments) => {
+            let connector = lvs_top::Connector { socket, limit };
+            return top::run(client, connector, arguments, &mut out).await;
         }
         Verb::Events => events::follow(&mut client, &mut out).await?,
         Verb::Handover { timeout, force } => {
