@@ -10,9 +10,15 @@ use tokio::time::{Instant, Sleep};
 use tracing::debug;
 
 use super::check::Check;
+use super::clock::now;
 use super::hang::{LOOKS, Step, Suspicion};
 use super::outcome::Outcome;
-use super::runner::{ProbeFn, now};
+
+/// A probe under way.
+pub(crate) type Probe = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+/// Starts a probe of a check.
+pub(crate) type ProbeFn = Arc<dyn Fn(Arc<Check>) -> Probe + Send + Sync>;
 
 /// The checks of a virtual service's real servers that are of one kind.
 pub(crate) type Companions = Arc<[Arc<Check>]>;

@@ -28,6 +28,7 @@ pub mod check;
 mod check_cycle;
 pub mod checker;
 pub mod checkers;
+mod clock;
 mod closer_look;
 pub mod command;
 mod configured;

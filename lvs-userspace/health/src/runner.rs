@@ -19,19 +19,14 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::check::{Check, Kind};
 use super::check_cycle::CheckCycle;
-use super::closer_look::{self, Companions, End};
+use super::clock::now;
+use super::closer_look::{self, Companions, End, ProbeFn};
 use super::hang::{Pace, Suspicion};
 use super::outcome::Outcome;
 use super::server::CheckState;
 use super::tally::{Durations, Tally};
 use super::watch::{Step, Watch};
 use crate::model::OnError;
-
-/// A probe under way.
-pub(crate) type Probe = Pin<Box<dyn Future<Output = Outcome> + Send>>;
-
-/// Starts a probe of a check.
-pub(crate) type ProbeFn = Arc<dyn Fn(Arc<Check>) -> Probe + Send + Sync>;
 
 /// A probe observes its own timeout; it is aborted this long after that.
 const GRACE: Duration = Duration::from_secs(1);
@@ -388,11 +383,6 @@ fn observed(number: u32, requests: &Requests, watch: &mut Watch) -> Option<Probe
     let step = watch.record_observed(observed.on_error, observed.hold, now())?;
     let outcome = Outcome::failed(observed.text, Duration::ZERO);
     Some(ProbeReport::new(number, watch, step, outcome))
-}
-
-/// The current time, as the parts without I/O count it.
-pub(crate) fn now() -> std::time::Instant {
-    Instant::now().into_std()
 }
 
 #[cfg(test)]

@@ -372,7 +372,7 @@ async fn a_pause_that_the_check_would_have_borne_is_taken_for_a_hang_once() {
         let pause = over
             .into_iter()
             .find(|pause| server == 0 && pause.contains(&since));
-        let left = pause.map_or(Duration::ZERO, |pause| pause.end - since);
+        let left = pause.map_or(Duration::ZERO, |pause| pause.end.saturating_sub(since));
         Some(left + SECOND / 90)
     };
     let seen = after_a_change(2, answer).await;

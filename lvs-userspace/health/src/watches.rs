@@ -8,9 +8,10 @@ use lvs_api::health::{CheckDurations, State};
 use lvs_api::model::{ServerId, ServiceId};
 
 use super::check::{Check, Kind};
+use super::clock::now;
 use super::closer_look::Companions;
 use super::outcome::Outcome;
-use super::runner::{Observed, ProbeReport, Runner, RunningWatch, now};
+use super::runner::{Observed, ProbeReport, Runner, RunningWatch};
 use super::server::{CheckState, Server};
 use super::service::Service;
 use super::watch::Watch;
@@ -339,7 +340,7 @@ mod tests {
         let stopped = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&stopped);
         let (sender, mut reports) = mpsc::unbounded_channel();
-        let prober = move |check: Arc<Check>| -> crate::runner::Probe {
+        let prober = move |check: Arc<Check>| -> crate::closer_look::Probe {
             let hangs = seen.load(Ordering::SeqCst) && check.target.port() == 81;
             Box::pin(async move {
                 let took = Duration::from_millis(if hangs { 1_000 } else { 5 });

@@ -6,8 +6,9 @@ use lvs_api::health::{AdminState, Event, State};
 use lvs_api::model::ServerId;
 use tracing::{info, warn};
 
+use crate::clock::now;
 use crate::model::{Globals, Virtual};
-use crate::runner::{ProbeReport, now};
+use crate::runner::ProbeReport;
 use crate::server::Server;
 use crate::service::{Service, StateChange};
 use crate::tables::{Name, protocol_name};

@@ -4,8 +4,8 @@ use lvs_api::health::{Health, NameTrouble, ServerHealth, ServiceHealth};
 
 use super::events::{self, whole_seconds_since_1970};
 use super::state::Controller;
+use crate::clock::now;
 use crate::configured::ConfiguredService;
-use crate::runner::now;
 use crate::server::Server;
 use crate::service::Service;
 

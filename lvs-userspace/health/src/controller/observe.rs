@@ -4,8 +4,9 @@ use lvs_dataplane::director::SynRetries;
 use tracing::info;
 
 use super::state::Controller;
+use crate::clock::now;
 use crate::pool::MemberState;
-use crate::runner::{Observed, now};
+use crate::runner::Observed;
 use crate::tables::Name;
 
 impl Controller {

@@ -5,7 +5,7 @@ use tracing::error;
 
 use super::events;
 use super::state::Controller;
-use crate::runner::now;
+use crate::clock::now;
 use crate::writer::{Job, Task};
 
 impl Controller {

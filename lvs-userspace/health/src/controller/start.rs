@@ -14,11 +14,12 @@ use super::handle::Handle;
 use super::request::{Request, Tables};
 use super::state::Controller;
 use crate::agent::Agents;
+use crate::closer_look::ProbeFn;
 use crate::maintenance;
 use crate::model::{Configuration, Globals};
 use crate::monitor::Monitor;
 use crate::overrides::Overrides;
-use crate::runner::{ProbeFn, Runner};
+use crate::runner::Runner;
 use crate::watches::Watches;
 use crate::writer;
 

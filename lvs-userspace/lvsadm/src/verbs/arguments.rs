@@ -13,6 +13,7 @@ use lvs_api::role::Role;
 
 use super::healthy::Cut;
 use super::target::VirtualName;
+use super::time::time;
 use super::top::Top;
 
 /// Operates the director and its real servers: drains and restores them, and shows their state.
@@ -385,13 +386,6 @@ fn weight(word: &str) -> Result<Weight, String> {
 }
 
 const NO_WEIGHT: &str = "it is a number, a percentage such as `50%', or `configured'";
-
-pub(super) fn time(word: &str) -> Result<Duration, String> {
-    match word.parse() {
-        Ok(seconds) => Ok(Duration::from_secs(seconds)),
-        Err(_) => humantime::parse_duration(word).map_err(|error| error.to_string()),
-    }
-}
 
 /// Joins the words `fwm N` to one, `fwm:N`.
 pub(super) fn joined(words: Vec<OsString>) -> Vec<OsString> {

@@ -20,6 +20,7 @@ mod sample;
 mod status;
 mod sync;
 mod target;
+mod time;
 mod top;
 
 use std::borrow::Cow;

@@ -8,8 +8,8 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use lvs_api::client::Client;
 use lvs_top::{Connector, Ended, Options, Tab, TopError};
 
-use super::arguments::time;
 use super::failure::Failure;
+use super::time::time;
 use crate::options::SIGNALLED;
 
 /// Shortest time between two looks: each costs lvsd some work.

@@ -110,9 +110,12 @@ mod tests {
         assert!(!names("x:y", 0, 0));
     }
 
+    /// Line and fields of an event.
+    type Seen = (u32, Vec<String>);
+
     /// Keeps what it is given.
     #[derive(Clone, Default)]
-    struct Kept(Arc<Mutex<Vec<(u32, Vec<String>)>>>);
+    struct Kept(Arc<Mutex<Vec<Seen>>>);
 
     impl<S: Subscriber> Layer<S> for Kept {
         fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
