@@ -119,9 +119,8 @@ const fn is_vlan(ethertype: u16) -> bool {
     ethertype == ETHERTYPE_VLAN || ethertype == ETHERTYPE_SERVICE_VLAN
 }
 
-/// The way of a frame to its next hop. Aligned, because a BPF program copies it by words.
+/// The way of a frame to its next hop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C, align(8))]
 pub struct Egress {
     /// Ethernet addresses of the next hop and its own.
     pub ethernet: EthernetAddresses,

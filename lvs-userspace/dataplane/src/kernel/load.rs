@@ -484,3 +484,7 @@ fn new_config() -> Result<Config, KernelError> {
         own: [0; abi::OWN_ADDRESSES],
     })
 }
+
+#[cfg(test)]
+#[path = "load_tests.rs"]
+mod tests;
