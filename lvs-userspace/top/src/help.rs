@@ -26,6 +26,7 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("< >", "sort by the column to the left, to the right"),
     ("I", "the other way round"),
     ("Ctrl-Z", "to the shell; fg leads back"),
+    ("Ctrl-L", "draw all anew"),
     ("F10 q Ctrl-C", "quit"),
 ];
 

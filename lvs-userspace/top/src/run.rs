@@ -113,7 +113,11 @@ pub async fn run(
                 None => break terminal_failed(&mut signals, ErrorKind::UnexpectedEof.into()).await,
             },
             _ = clock.tick() => app.update(Event::Second, Instant::now()),
-            Some(event) = answers.recv() => app.update(event, Instant::now()),
+            event = answers.recv() => match event {
+                Some(event) => app.update(event, Instant::now()),
+                // Whoever asks lvsd has failed.
+                None => break Err(io::Error::other("lvsd is not asked any more").into()),
+            },
             caught = signals.next() => match caught {
                 Caught::End(number) => break Ok(Ended::Signal(number)),
                 Caught::Stop => Action::Suspend,
@@ -122,6 +126,7 @@ pub async fn run(
         match action {
             Action::None => {}
             Action::Ask => drop(tab.send(app.tab)),
+            Action::Repaint => screen.repaint()?,
             Action::Suspend => {
                 screen.suspend()?;
                 // The window may have another size now.
@@ -174,6 +179,13 @@ fn check_terminal() -> Result<(), TopError> {
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
         return usage(
             "top shows a screen, and this is no terminal: `lvsadm top --once` prints plain text",
+        );
+    }
+    let (columns, lines) = crossterm::terminal::size()?;
+    if columns == 0 || lines == 0 {
+        return usage(
+            "the terminal does not say its size: `stty rows 24 cols 80` tells it, and `lvsadm top --once` prints \
+             plain text",
         );
     }
     match std::env::var("TERM").unwrap_or_default().as_str() {

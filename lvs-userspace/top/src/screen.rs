@@ -5,6 +5,7 @@ use std::io;
 use crossterm::execute;
 use crossterm::terminal::{EnterAlternateScreen, enable_raw_mode};
 use nix::sys::signal::{Signal, raise};
+use nix::unistd::{getppid, getsid};
 use ratatui::DefaultTerminal;
 
 use crate::app::App;
@@ -31,8 +32,12 @@ impl Screen {
         Ok(())
     }
 
-    /// Stops this process, until the shell has it go on.
+    /// Stops this process, until the shell has it go on. Without a shell in the same session nobody could.
     pub(crate) fn suspend(&mut self) -> io::Result<()> {
+        let parent = getppid();
+        if parent.as_raw() == 0 || getsid(Some(parent)) != getsid(None) {
+            return self.repaint();
+        }
         self.terminal.show_cursor()?;
         ratatui::try_restore()?;
         // Not SIGTSTP: it is handled here.
@@ -40,7 +45,14 @@ impl Screen {
         // In the background this stops the process anew (SIGTTOU).
         enable_raw_mode()?;
         execute!(io::stdout(), EnterAlternateScreen)?;
-        self.terminal.clear()
+        self.repaint()
+    }
+
+    /// Draws all of the next picture, over what other programs wrote. `Terminal::clear` would ask the terminal for its
+    /// cursor, whose answer the thread that waits for keys takes.
+    pub(crate) fn repaint(&mut self) -> io::Result<()> {
+        let size = self.terminal.size()?;
+        self.terminal.resize(size.into())
     }
 }
 

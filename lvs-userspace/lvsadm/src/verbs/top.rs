@@ -15,6 +15,9 @@ use crate::options::SIGNALLED;
 /// Shortest time between two looks: each costs lvsd some work.
 const SHORTEST: Duration = Duration::from_millis(100);
 
+/// Longest.
+const LONGEST: Duration = Duration::from_hours(24);
+
 /// Show services and real servers by rate, health checks, verdicts, tables and peers, on a screen as htop's
 ///
 /// h or F1 on the screen explains its keys. lvsd is asked for what the page shows, once per interval. If it goes
@@ -41,7 +44,7 @@ pub(super) struct Top {
         hide_default_value = true
     )]
     filter: String,
-    /// Sort by this column of the first page [default: packets from clients; of checks what is wrong first]
+    /// Sort by this column of the first page [default: packets; of checks what is wrong first]
     #[arg(long, value_name = "COLUMN")]
     sort: Option<String>,
 }
@@ -64,6 +67,7 @@ fn pages() -> impl TypedValueParser<Value = Tab> {
 fn interval(word: &str) -> Result<Duration, String> {
     match time(word)? {
         interval if interval < SHORTEST => Err("it is at least 100ms".to_owned()),
+        interval if interval > LONGEST => Err("it is at most a day".to_owned()),
         interval => Ok(interval),
     }
 }

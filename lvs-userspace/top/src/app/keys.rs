@@ -18,6 +18,12 @@ impl App {
             return match key.code {
                 KeyCode::Char('c') => Action::Quit,
                 KeyCode::Char('z') => Action::Suspend,
+                KeyCode::Char('l') => Action::Repaint,
+                // Some terminals send it for the backspace key.
+                KeyCode::Char('h') if matches!(self.mode, Mode::Filter { .. }) => {
+                    self.type_filter(KeyCode::Backspace);
+                    Action::None
+                }
                 _ => Action::None,
             };
         }

@@ -45,6 +45,8 @@ pub(crate) enum Action {
     Ask,
     /// The shell goes on (Ctrl-Z).
     Suspend,
+    /// All is drawn anew (Ctrl-L).
+    Repaint,
     Quit,
 }
 
