@@ -99,7 +99,9 @@ impl Overrides {
 
     /// Replaces the file atomically, with what outlives the daemon. Only its owner may read it.
     pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
-        let mut list = Vec::new();
+        // Of two entries of a server the last one holds: what was decided since is among those known here.
+        let unknown = self.unknown.iter();
+        let mut list: Vec<Entry<'_>> = unknown.map(|entry| Entry::Unknown(&entry.value)).collect();
         for (&(service, ServerId(server)), current) in &self.kept {
             let service = Some(service);
             if current.state != AdminState::Ready {
@@ -119,11 +121,6 @@ impl Overrides {
                 }));
             }
         }
-        list.extend(
-            self.unknown
-                .iter()
-                .map(|entry| Entry::Unknown(&entry.value)),
-        );
         let folder = path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder)?;
         let mut file = tempfile::NamedTempFile::new_in(folder)?;

@@ -57,10 +57,10 @@ enum Entry<'a, T> {
     Newer(&'a Value),
 }
 
-/// A list of these entries and those of a newer lvsd.
+/// A list of those of a newer lvsd and of these entries: of two for the same name the last one holds.
 fn list<T>(known: impl Iterator<Item = T>, newer: &[Value]) -> Vec<Entry<'_, T>> {
     let newer = newer.iter().map(Entry::Newer);
-    known.map(Entry::Known).chain(newer).collect()
+    newer.chain(known.map(Entry::Known)).collect()
 }
 
 /// Reads the file; a missing one keeps nothing.

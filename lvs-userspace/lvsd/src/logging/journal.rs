@@ -5,17 +5,21 @@
 
 use std::fmt;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use nix::sys::stat::fstat;
 use tracing::field::{Field, Value, Visit};
-use tracing::{Dispatch, Event, Metadata, Subscriber};
+use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 
 use super::queue;
 
+/// The journal's own layer. No [`tracing::Dispatch`]: another one would have every event of every level asked about.
+type Sender = Arc<dyn Subscriber + Send + Sync>;
+
 /// The layer that writes to the journal.
-pub(crate) struct Journal(Dispatch);
+pub(crate) struct Journal(Sender);
 
 impl Journal {
     /// `None` if this output leads elsewhere, or there is no journal.
@@ -31,15 +35,15 @@ impl Journal {
             .with_field_prefix(None)
             .with_syslog_identifier("lvsd".to_owned());
         let subscriber = tracing_subscriber::registry().with(layer);
-        Some(Self(Dispatch::new(subscriber)))
+        Some(Self(Arc::new(subscriber)))
     }
 }
 
 impl<S: Subscriber> Layer<S> for Journal {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
-        let journal = self.0.clone();
+        let journal = Arc::clone(&self.0);
         let copy = EventCopy::of(event);
-        queue::run(move || copy.play_to(&journal));
+        queue::run(move || copy.play_to(&*journal));
     }
 }
 
@@ -60,7 +64,7 @@ impl EventCopy {
         copy
     }
 
-    fn play_to(&self, journal: &Dispatch) {
+    fn play_to(&self, journal: &dyn Subscriber) {
         let texts = self.values.iter().map(Option::as_deref);
         let texts: Vec<Option<&str>> = texts.collect();
         let values: Vec<Option<&dyn Value>> = texts
@@ -95,8 +99,6 @@ fn names(announced: &str, device: u64, inode: u64) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use parking_lot::Mutex;
 
     use super::*;
@@ -132,7 +134,7 @@ mod tests {
     #[test]
     fn the_journal_gets_events_with_their_fields_and_their_place_in_the_code() {
         let kept = Kept::default();
-        let journal = Dispatch::new(tracing_subscriber::registry().with(kept.clone()));
+        let journal = Arc::new(tracing_subscriber::registry().with(kept.clone()));
         let subscriber = tracing_subscriber::registry().with(Journal(journal));
         let line = line!() + 2;
         tracing::subscriber::with_default(subscriber, || {
