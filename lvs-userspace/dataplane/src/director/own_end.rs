@@ -1,5 +1,7 @@
 //! Real servers that are the director itself.
 
+use std::net::IpAddr;
+
 use lvs_api::model::{Method, ServerId, ServerSettings, ServiceId};
 use lvs_api::protocol::{Edit, Refusal, RefusalKind};
 use tracing::warn;
@@ -19,13 +21,13 @@ pub fn needs_own_port(service: &ServiceId, server: &ServerId, method: Method) ->
     }
 }
 
-/// Warns of such real servers of a service, where the address became the director's own later.
-pub(super) fn warn_of(service: &ServiceId, wanted: &Wanted) {
+/// Warns of such real servers of a service, where this address became the director's own later.
+pub(super) fn warn_of(service: &ServiceId, wanted: &Wanted, own: IpAddr) {
     let ServiceId::Address { address, .. } = service else {
         return;
     };
     for (server, settings) in &wanted.servers {
-        if needs_own_port(service, server, settings.method) {
+        if server.address() == own && needs_own_port(service, server, settings.method) {
             warn!(
                 "real server {} of {address} is the director itself now, where ports cannot be translated: it serves \
                  nobody unless it listens on port {}, too",

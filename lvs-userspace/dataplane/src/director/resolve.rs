@@ -72,7 +72,7 @@ impl Director {
             .map(|(_, service)| (service.id, service.wanted.clone()))
             .collect();
         for (id, wanted) in affected {
-            own_end::warn_of(&id, &wanted);
+            own_end::warn_of(&id, &wanted, address);
             if let Err(refusal) = self.upsert_service(id, wanted) {
                 warn!(
                     "{id:?} keeps its old forwarding methods: {}",
