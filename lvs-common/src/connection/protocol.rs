@@ -56,13 +56,4 @@ impl Protocol {
             Self::Sctp => sctp::State::from_raw(state).active(),
         }
     }
-
-    /// IPVS's timeouts in seconds, by state.
-    pub const fn default_timeouts(self) -> [u32; 16] {
-        match self {
-            Self::Tcp => tcp::TIMEOUTS,
-            Self::Udp => [300; 16],
-            Self::Sctp => sctp::TIMEOUTS,
-        }
-    }
 }

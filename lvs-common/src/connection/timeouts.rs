@@ -1,7 +1,18 @@
-//! The idle timeouts in the settings and in plans, by protocol and state.
+//! The idle timeouts, by protocol and state: IPVS's defaults, and those in the settings and in plans.
 
-use super::{Protocol, Record, tcp};
+use super::{Protocol, Record, sctp, tcp};
 use crate::abi::{Config, Plan};
+
+impl Protocol {
+    /// IPVS's timeouts in seconds, by state.
+    pub const fn default_timeouts(self) -> [u32; 16] {
+        match self {
+            Self::Tcp => tcp::TIMEOUTS,
+            Self::Udp => [300; 16],
+            Self::Sctp => sctp::TIMEOUTS,
+        }
+    }
+}
 
 impl Config {
     /// Ticks without a packet after which a connection in this state is forgotten.

@@ -1,4 +1,4 @@
-//! Replies of real servers behind NAT.
+//! Replies of real servers behind NAT. `fast_path/established.rs` does the same for plain packets.
 
 use super::context::Rewrite;
 use super::find::{Connection, client, find};

@@ -3,7 +3,7 @@
 use super::context::Forward;
 use super::icmp_answer::answer;
 use super::icmp_error::IcmpError;
-use super::rewrite::rewrite;
+use super::nat::rewrite;
 use super::transmit::send;
 use crate::ethernet::Egress;
 use crate::network::Network;

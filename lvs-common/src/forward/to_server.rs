@@ -3,7 +3,7 @@
 use super::context::{Forward, Route, Source};
 use super::icmp_answer::{answer, answer_too_big};
 use super::icmp_error::IcmpError;
-use super::rewrite::rewrite;
+use super::nat::rewrite;
 use super::transmit::{decrement_ttl, egress, send};
 use super::tunnel;
 use crate::abi::{Hop, Method, Server};

@@ -44,7 +44,7 @@ mod observe;
 pub mod options;
 pub mod outcome;
 mod overrides;
-pub mod path;
+mod path;
 pub mod pattern;
 mod pool;
 pub mod probe;

@@ -6,7 +6,7 @@ use lvs_api::health::CheckDurations;
 use lvs_api::peers::{PeerState, PeerStatus};
 use lvs_api::role::Role;
 
-use super::families::{Families, Histogram, NONE, flag};
+use super::encoder::{Families, Histogram, NONE, flag};
 use crate::snapshot::Snapshot;
 
 pub(super) fn encode(families: &mut Families<'_>, snapshot: &Snapshot) -> fmt::Result {

@@ -4,7 +4,7 @@
 //! servers take no memory.
 
 mod director;
-mod families;
+mod encoder;
 mod node_exporter;
 mod process;
 mod query;

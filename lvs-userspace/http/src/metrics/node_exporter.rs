@@ -9,7 +9,7 @@ use lvs_api::model::ServiceId;
 use lvs_api::protocol::{Server, Service};
 use lvs_api::rows::ServiceRow;
 
-use super::families::Families;
+use super::encoder::Families;
 
 /// Labels of a real server: all of them are always there.
 type Labels = [(&'static str, String); 6];

@@ -6,7 +6,7 @@ use std::fs;
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage};
 use nix::unistd::{SysconfVar, sysconf};
 
-use super::families::{Families, NONE};
+use super::encoder::{Families, NONE};
 
 pub(super) fn encode(families: &mut Families<'_>) -> fmt::Result {
     if let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) {

@@ -6,7 +6,7 @@ use lvs_api::health::{AdminState, ServerHealth, State};
 use lvs_api::protocol::Server;
 use lvs_api::rows::{ServerRow, ServiceRow};
 
-use super::families::{Families, flag};
+use super::encoder::{Families, flag};
 use super::services::{bytes, packets};
 
 /// Identity of a real server in its virtual service.

@@ -6,7 +6,7 @@ use lvs_api::model::{Family, ServiceId};
 use lvs_api::protocol::Traffic;
 use lvs_api::rows::{ServiceRow, Shown};
 
-use super::families::{Families, flag};
+use super::encoder::{Families, flag};
 
 pub(super) fn encode(families: &mut Families<'_>, rows: &[ServiceRow<'_>]) -> fmt::Result {
     families.infos(

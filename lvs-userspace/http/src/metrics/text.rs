@@ -8,7 +8,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, prometheus_text, text};
 use prometheus_client::registry::Registry;
 
-use super::families::Families;
+use super::encoder::Families;
 use super::query::Query;
 use super::{director, node_exporter, process, servers, services};
 use crate::snapshot::Snapshot;

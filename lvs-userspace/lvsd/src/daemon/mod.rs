@@ -20,7 +20,7 @@ mod rules;
 mod run;
 mod serve;
 mod settings;
-mod silent;
+mod silent_servers;
 mod sources;
 mod start;
 mod stop;

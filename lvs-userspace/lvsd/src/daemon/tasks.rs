@@ -21,7 +21,7 @@ use tokio::time::MissedTickBehavior;
 use tracing::{debug, error, warn};
 
 use super::interfaces::Interfaces;
-use super::silent::SilentServers;
+use super::silent_servers::SilentServers;
 use super::{
     client_routes, devices, early_fragments, fill, interfaces, next_hops, own_events, sources,
     stop, systemd,

@@ -1,7 +1,7 @@
 //! `service = http`, `https` and `http_proxy`: a request whose answer has a good status and body.
 //!
 //! HTTP/1.1, one request per connection. The body is read to its end, because a server that hangs or
-//! resets in the middle is not well, but no further than [`answer::BODY`].
+//! resets in the middle is not well, but no further than the option `maxbody` says.
 
 mod answer;
 mod destination;
