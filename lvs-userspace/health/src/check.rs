@@ -50,6 +50,18 @@ impl Check {
         }
     }
 
+    /// Returns whether a second probe may be made while one is under way: it is known to do no harm, and its time is the
+    /// server's alone, as that of a command is not.
+    pub(super) fn is_repeatable(&self) -> bool {
+        match &self.kind {
+            Kind::Negotiate(checker) | Kind::Combined { checker, .. } => {
+                checker.repeatable && checker.program.is_none()
+            }
+            Kind::External(_) => false,
+            Kind::On | Kind::Off | Kind::Connect | Kind::Ping { .. } => true,
+        }
+    }
+
     /// The part of the check that a probe of any kind knows.
     pub(super) fn endpoint(&self) -> Endpoint {
         Endpoint {

@@ -19,6 +19,8 @@ pub trait Negotiate: Debug + Eq + Hash + Send + Sync + 'static {
     const HAS_PORT: bool = true;
     /// `checktimeout` bounds the check, as with ldirectord, and not `negotiatetimeout`.
     const HAS_CHECK_TIMEOUT: bool = false;
+    /// A second probe, made while one is under way, is known to do no harm.
+    const REPEATABLE: bool = true;
 
     /// Name in the monitor file.
     fn name(&self) -> &'static str;
@@ -40,6 +42,8 @@ pub struct Checker {
     pub has_port: bool,
     /// [`Negotiate::HAS_CHECK_TIMEOUT`].
     pub has_check_timeout: bool,
+    /// [`Negotiate::REPEATABLE`].
+    pub repeatable: bool,
 }
 
 impl<T: Negotiate> From<T> for Checker {
@@ -49,6 +53,7 @@ impl<T: Negotiate> From<T> for Checker {
             program: T::PROGRAM,
             has_port: T::HAS_PORT,
             has_check_timeout: T::HAS_CHECK_TIMEOUT,
+            repeatable: T::REPEATABLE,
         }
     }
 }

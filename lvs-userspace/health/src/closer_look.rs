@@ -3,15 +3,19 @@
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, Sleep};
 use tracing::debug;
 
 use super::check::Check;
 use super::clock::now;
-use super::hang::{LOOKS, Step, Suspicion};
+use super::companions::Comparison;
+use super::hang::{Step, Suspicion};
 use super::outcome::Outcome;
 
 /// A probe under way.
@@ -20,55 +24,56 @@ pub(crate) type Probe = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 /// Starts a probe of a check.
 pub(crate) type ProbeFn = Arc<dyn Fn(Arc<Check>) -> Probe + Send + Sync>;
 
-/// The checks of a virtual service's real servers that are of one kind.
-pub(crate) type Companions = Arc<[Arc<Check>]>;
-
-/// Others that are asked at once.
-const ASKED: usize = 3;
-
 /// The end of a probe that was silent.
 #[derive(Debug)]
 pub(crate) enum End {
-    Outcome(Outcome),
+    /// An outcome, and the time that the server took for it.
+    Outcome(Outcome, Duration),
     /// It hangs, as this text says.
     Hung(String),
     /// No outcome in the whole time.
     Silent,
 }
 
-/// An answer to a further look at the server, or of another one.
-enum Answer {
-    Own(Option<Outcome>),
-    Other {
-        good: bool,
-        round: u32,
-        asked: Instant,
-    },
+/// The outcome of a further look or a question, unless that broke off, and its time.
+type Answer = (Option<Outcome>, Duration);
+
+/// The means of further looks and questions.
+#[derive(Clone, Copy)]
+pub(crate) struct Means<'a> {
+    pub(crate) prober: &'a ProbeFn,
+    /// One for each that is under way.
+    pub(crate) permits: &'a Semaphore,
+    pub(crate) comparison: &'a Comparison,
+}
+
+impl<'a> Means<'a> {
+    /// Begins a look or a question; none: too many are under way.
+    fn begin(self, check: &Arc<Check>) -> Option<BoxFuture<'a, Answer>> {
+        let permit = self.permits.try_acquire().ok()?;
+        let (begun, prober) = (Instant::now(), self.prober);
+        let look = AssertUnwindSafe((prober)(Arc::clone(check))).catch_unwind();
+        let answer = async move {
+            let outcome = look.await.ok();
+            drop(permit);
+            (outcome, begun.elapsed())
+        };
+        Some(answer.boxed())
+    }
 }
 
 /// Waits for a probe's outcome until `end`, or until it is certain that the server hangs. `begun`: the probe's begin.
 pub(crate) async fn wait(
-    prober: &ProbeFn,
+    means: Means<'_>,
     check: &Arc<Check>,
     mut probe: Pin<&mut impl Future<Output = Outcome>>,
     mut case: Suspicion,
-    others: Vec<Arc<Check>>,
     mut timer: Pin<&mut Sleep>,
     (begun, end): (Instant, Instant),
 ) -> End {
-    let look = |check: &Arc<Check>| AssertUnwindSafe((prober)(Arc::clone(check))).catch_unwind();
-    let own = || look(check).map(|ended| Answer::Own(ended.ok())).boxed();
-    let other = |check: &Arc<Check>, round| {
-        let asked = Instant::now();
-        look(check)
-            .map(move |ended| Answer::Other {
-                good: ended.is_ok_and(|outcome| outcome.good),
-                round,
-                asked,
-            })
-            .boxed()
-    };
-    let mut answers = FuturesUnordered::new();
+    let mut connections = 1;
+    let mut looks = FuturesUnordered::new();
+    let mut questions = FuturesUnordered::new();
     let mut step = Some(case.expire(now()));
     loop {
         if let Some(step) = step {
@@ -78,38 +83,58 @@ pub(crate) async fn wait(
                 begun.elapsed()
             );
         }
-        match step.take() {
+        let mut wanted = Vec::new();
+        let look = match step.take() {
             Some(Step::AskOthers) => {
-                answers.push(own());
-                let (count, round) = (others.len(), case.round());
-                let first = fastrand::usize(..count.max(1));
-                let asked = others.iter().cycle().skip(first).take(count.min(ASKED));
-                answers.extend(asked.map(|check| other(check, round)));
+                wanted = means.comparison.draw();
+                case.ask(wanted.len());
+                questions.clear();
+                !case.is_over()
             }
-            Some(Step::LastLook) => answers.push(own()),
-            Some(Step::Hung) => {
+            Some(Step::LastLook) => true,
+            Some(Step::Hung) if means.comparison.count_hang(now()) => {
                 let (target, silent) = (check.target, begun.elapsed().as_millis());
                 return End::Hung(format!(
-                    "{target} hangs: nothing in {silent} ms over {LOOKS} connections, while others answer"
+                    "{target} hangs: nothing in {silent} ms over {connections} connections, while others answer"
                 ));
             }
-            Some(Step::GiveUp) | None => {}
+            Some(Step::Hung | Step::GiveUp) | None => false,
+        };
+        if look {
+            let further = means.begin(check);
+            connections += 1;
+            let asked: Option<Vec<_>> = wanted.iter().map(|other| means.begin(other)).collect();
+            match (further, asked) {
+                (Some(further), Some(asked)) => {
+                    looks.push(further);
+                    questions.extend(asked);
+                }
+                _ => case.give_up(),
+            }
+        }
+        if case.is_over() {
+            questions.clear();
         }
         let due = case.due().map_or(end, |due| end.min(due.into()));
         timer.as_mut().reset(due);
         tokio::select! {
             // What is there counts before the time that is over.
             biased;
-            outcome = &mut probe => return End::Outcome(outcome),
-            Some(answer) = answers.next() => match answer {
-                Answer::Own(Some(outcome)) if outcome.good => {
-                    return End::Outcome(Outcome { took: begun.elapsed(), ..outcome });
+            outcome = &mut probe => {
+                let took = outcome.took;
+                return End::Outcome(outcome, took);
+            }
+            Some((outcome, took)) = looks.next() => match outcome {
+                // The pace is that of the look: the first connection may have been lost on the way.
+                Some(outcome) if outcome.good => {
+                    return End::Outcome(Outcome { took: begun.elapsed(), ..outcome }, took);
                 }
-                Answer::Own(_) => case.refused(),
-                Answer::Other { good, round, asked } => if good {
-                    step = case.other_answered(round, asked.elapsed(), now());
-                },
+                _ => case.give_up(),
             },
+            Some((outcome, took)) = questions.next() => {
+                let good = outcome.is_some_and(|outcome| outcome.good);
+                step = case.other_answered(good, took, now());
+            }
             () = &mut timer => {
                 if Instant::now() >= end {
                     return End::Silent;

@@ -1,14 +1,14 @@
 //! Hangs: a server that always answered fast and answers nothing now is found before the time of its check is over.
 //!
 //! A probe that is silent for longer than the server ever was of late raises a suspicion. Other servers of its virtual
-//! services are asked then, and the server itself once more. Only after one of the others has answered at once does the
-//! last look begin, with its whole time before it: what all of them share, a stall of the director or of its network
-//! included, was over then. Pure: time is an argument.
+//! services are asked then, and the server itself once more. Only after most of the others have answered at once does
+//! the last look begin, with its whole time before it: what all of them share, a stall of the director or of its
+//! network included, was over then. Pure: time is an argument.
 
 use std::time::{Duration, Instant};
 
-/// Looks without an answer that a hang consists of; it counts as so many failures.
-pub(crate) const LOOKS: u32 = 3;
+/// Failures that a hang counts as.
+pub(crate) const FAILURES: u32 = 3;
 
 /// Good answers before a server's pace is known.
 const ENOUGH: u32 = 4;
@@ -59,12 +59,35 @@ impl Pace {
     }
 }
 
+/// The time since the first probe that found a server hung.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Pause(Option<Instant>);
+
+impl Pause {
+    /// A probe that began then found the server hung.
+    pub(crate) fn hung(&mut self, begun: Instant) {
+        self.0.get_or_insert(begun);
+    }
+
+    /// A probe ended otherwise. If it failed, it was more than a pause.
+    pub(crate) fn probed(&mut self, good: bool) {
+        self.0 = self.0.filter(|_| good);
+    }
+
+    /// The server answers. Returns the time of a pause that its check would have borne. When it ended is not known, as
+    /// the next probe is not made at once: it took the whole time of the check at most.
+    pub(crate) fn end(&mut self, whole: Duration, now: Instant) -> Option<Duration> {
+        let since = self.0.take()?;
+        Some(now.saturating_duration_since(since).min(whole))
+    }
+}
+
 /// What is to be done about a silent server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Ask others, and the server once more.
     AskOthers,
-    /// Take the last look at the server.
+    /// Take a last look at the server: one with its whole time, and one halfway through that.
     LastLook,
     /// Nothing: it hangs.
     Hung,
@@ -77,6 +100,7 @@ enum Phase {
     FirstLook,
     Others,
     LastLook,
+    SecondHalf,
     Over,
 }
 
@@ -87,6 +111,10 @@ pub(crate) struct Suspicion {
     phase: Phase,
     due: Instant,
     rounds: u32,
+    /// Others that were asked in this round, those without an answer yet, and those that answered well at once.
+    asked: usize,
+    silent: usize,
+    at_once: usize,
 }
 
 impl Suspicion {
@@ -97,23 +125,41 @@ impl Suspicion {
             phase: Phase::FirstLook,
             due: now + limit,
             rounds: 0,
+            asked: 0,
+            silent: 0,
+            at_once: 0,
         }
     }
 
     /// When [`Self::expire`] is to be called; `None`: no more.
     pub(crate) fn due(&self) -> Option<Instant> {
-        (self.phase != Phase::Over).then_some(self.due)
+        (!self.is_over()).then_some(self.due)
+    }
+
+    /// Returns whether the case is decided, or given up.
+    pub(crate) fn is_over(&self) -> bool {
+        self.phase == Phase::Over
     }
 
     /// The present look or question has had its time.
     pub(crate) fn expire(&mut self, now: Instant) -> Step {
         // Where the director itself stood still, answers may not have been read yet.
         let late = now.saturating_duration_since(self.due) > self.limit / 4;
-        if self.phase == Phase::LastLook && !late {
-            self.phase = Phase::Over;
-            return Step::Hung;
+        match self.phase {
+            // A lost SYN is repeated after a second only: a server that is reached again would not be seen.
+            Phase::LastLook if !late => {
+                self.phase = Phase::SecondHalf;
+                self.due = now + self.limit / 2;
+                return Step::LastLook;
+            }
+            // Another one that says nothing at all may have the same cause.
+            Phase::SecondHalf if !late && self.silent == 0 => {
+                self.phase = Phase::Over;
+                return Step::Hung;
+            }
+            _ => {}
         }
-        if self.phase == Phase::Over || self.rounds == ROUNDS {
+        if self.is_over() || self.rounds == ROUNDS {
             self.phase = Phase::Over;
             return Step::GiveUp;
         }
@@ -123,30 +169,36 @@ impl Suspicion {
         Step::AskOthers
     }
 
-    /// Another server, asked in this round (from 1 on), answered well after so long.
+    /// So many others are asked in this round.
+    pub(crate) fn ask(&mut self, others: usize) {
+        (self.asked, self.silent, self.at_once) = (others, others, 0);
+        if others == 0 {
+            self.give_up();
+        }
+    }
+
+    /// One of them answered after so long, well or not.
     pub(crate) fn other_answered(
         &mut self,
-        round: u32,
+        good: bool,
         took: Duration,
         now: Instant,
     ) -> Option<Step> {
-        let at_once = took <= self.limit / 2;
-        if self.phase != Phase::Others || round != self.rounds || !at_once {
+        self.silent = self.silent.saturating_sub(1);
+        if good && took <= self.limit / 2 {
+            self.at_once += 1;
+        }
+        if self.phase != Phase::Others || self.at_once * 2 <= self.asked {
             return None;
         }
         self.phase = Phase::LastLook;
-        self.due = now + self.limit;
+        self.due = now + self.limit / 2;
         Some(Step::LastLook)
     }
 
-    /// Number of the present round of questions.
-    pub(crate) fn round(&self) -> u32 {
-        self.rounds
-    }
-
-    /// The server refused a further look, or that could not be made: it may take one connection at a time. The first
-    /// probe decides.
-    pub(crate) fn refused(&mut self) {
+    /// The first probe decides: the server refused a further look, so that it may take one connection at a time, or one
+    /// could not be made, or there is nobody to compare it with.
+    pub(crate) fn give_up(&mut self) {
         self.phase = Phase::Over;
     }
 }
@@ -158,38 +210,74 @@ mod tests {
     const LIMIT: Duration = Duration::from_millis(200);
     const MS: Duration = Duration::from_millis(1);
 
-    #[test]
-    fn a_server_hangs_that_is_silent_for_a_whole_look_after_others_answered() {
-        let begun = Instant::now();
+    /// A case whose first look is over, and so many others are asked.
+    fn asking(others: usize, begun: Instant) -> Suspicion {
         let mut case = Suspicion::new(LIMIT, begun);
         assert_eq!(case.due(), Some(begun + LIMIT));
         assert_eq!(case.expire(begun + LIMIT), Step::AskOthers);
+        case.ask(others);
+        case
+    }
+
+    #[test]
+    fn a_server_hangs_that_is_silent_for_a_whole_look_after_others_answered() {
+        let begun = Instant::now();
+        let mut case = asking(1, begun);
         let answered = begun + LIMIT + 5 * MS;
-        let step = case.other_answered(1, 5 * MS, answered);
+        let step = case.other_answered(true, 5 * MS, answered);
         assert_eq!(step, Some(Step::LastLook));
+        let half = answered + LIMIT / 2;
+        assert_eq!(case.due(), Some(half));
+        assert_eq!(case.expire(half), Step::LastLook, "once more, halfway");
         assert_eq!(case.due(), Some(answered + LIMIT));
-        assert_eq!(
-            case.other_answered(1, 9 * MS, answered),
-            None,
-            "one is enough"
-        );
         assert_eq!(case.expire(answered + LIMIT), Step::Hung);
         assert_eq!(case.due(), None);
     }
 
     #[test]
+    fn most_of_those_asked_have_to_answer_at_once() {
+        let begun = Instant::now();
+        for (asked, enough) in [(1, 1), (2, 2), (3, 2)] {
+            let mut case = asking(asked, begun);
+            let now = case.due().unwrap();
+            assert_eq!(case.other_answered(false, MS, now), None, "not well");
+            for answers in 1..=asked {
+                let step = case.other_answered(true, MS, now);
+                let expected = (answers == enough).then_some(Step::LastLook);
+                assert_eq!(step, expected, "{answers} of {asked}");
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_hangs_while_one_of_those_asked_is_silent_too() {
+        let begun = Instant::now();
+        let mut case = asking(3, begun);
+        for round in 1..=ROUNDS {
+            let now = case.due().unwrap();
+            let _ = case.other_answered(true, MS, now);
+            assert!(case.other_answered(true, MS, now).is_some());
+            assert_eq!(case.expire(case.due().unwrap()), Step::LastLook);
+            let last = round == ROUNDS;
+            let expected = if last { Step::GiveUp } else { Step::AskOthers };
+            assert_eq!(case.expire(case.due().unwrap()), expected);
+            case.ask(3);
+        }
+    }
+
+    #[test]
     fn nobody_hangs_while_no_other_server_answers_at_once() {
         let begun = Instant::now();
-        let mut case = Suspicion::new(LIMIT, begun);
-        let mut now = begun;
+        let mut case = asking(1, begun);
         for round in 1..=ROUNDS {
-            now = case.due().unwrap();
-            assert_eq!(case.expire(now), Step::AskOthers);
-            // Slow like the server itself, or late.
-            assert_eq!(case.other_answered(round, LIMIT / 2 + MS, now), None);
-            assert_eq!(case.other_answered(round - 1, MS, now), None);
+            let now = case.due().unwrap();
+            // Slow like the server itself.
+            assert_eq!(case.other_answered(true, LIMIT / 2 + MS, now), None);
+            let last = round == ROUNDS;
+            let expected = if last { Step::GiveUp } else { Step::AskOthers };
+            assert_eq!(case.expire(now), expected);
+            case.ask(1);
         }
-        assert_eq!(case.expire(now + LIMIT), Step::GiveUp);
         assert_eq!(case.due(), None);
     }
 
@@ -197,24 +285,36 @@ mod tests {
     fn a_pause_of_the_director_decides_nothing() {
         let begun = Instant::now();
         let mut case = Suspicion::new(LIMIT, begun);
-        let late = begun + 10 * LIMIT;
-        assert_eq!(case.expire(late), Step::AskOthers);
-        let _ = case.other_answered(1, MS, late);
-        let later = late + 10 * LIMIT;
-        assert_eq!(case.expire(later), Step::AskOthers);
-        let _ = case.other_answered(2, MS, later);
-        assert_eq!(case.expire(later + LIMIT + LIMIT / 8), Step::Hung);
+        let mut now = begun + 10 * LIMIT;
+        assert_eq!(case.expire(now), Step::AskOthers);
+        case.ask(1);
+        let _ = case.other_answered(true, MS, now);
+        now += 10 * LIMIT;
+        assert_eq!(case.expire(now), Step::AskOthers);
+        case.ask(1);
+        let _ = case.other_answered(true, MS, now);
+        now += LIMIT / 2 + LIMIT / 8;
+        assert_eq!(case.expire(now), Step::LastLook);
+        now += 10 * LIMIT;
+        assert_eq!(case.expire(now), Step::AskOthers);
+        case.ask(1);
+        let _ = case.other_answered(true, MS, now);
+        for step in [Step::LastLook, Step::Hung] {
+            now += LIMIT / 2 + LIMIT / 8;
+            assert_eq!(case.expire(now), step);
+        }
     }
 
     #[test]
-    fn a_server_that_refuses_a_further_look_has_its_whole_time() {
+    fn a_case_that_is_given_up_or_has_nobody_to_ask_leaves_the_whole_time() {
         let begun = Instant::now();
-        let mut case = Suspicion::new(LIMIT, begun);
-        case.expire(begun + LIMIT);
-        case.refused();
-        assert_eq!(case.due(), None);
-        assert_eq!(case.other_answered(1, MS, begun + LIMIT), None);
-        assert_eq!(case.expire(begun + 2 * LIMIT), Step::GiveUp);
+        let mut refused = asking(1, begun);
+        refused.give_up();
+        for mut case in [refused, asking(0, begun)] {
+            assert_eq!(case.due(), None);
+            assert_eq!(case.other_answered(true, MS, begun + LIMIT), None);
+            assert_eq!(case.expire(begun + 2 * LIMIT), Step::GiveUp);
+        }
     }
 
     #[test]
@@ -233,5 +333,23 @@ mod tests {
         }
         pace.record(200 * MS, start + Duration::from_mins(90));
         assert_eq!(pace.limit(LIMIT), Some(400 * MS));
+    }
+
+    #[test]
+    fn a_pause_lasts_from_the_first_hang_to_the_next_good_answer() {
+        let begun = Instant::now();
+        let whole = 2000 * MS;
+        let mut pause = Pause::default();
+        assert_eq!(pause.end(whole, begun), None);
+        pause.hung(begun);
+        pause.hung(begun + 600 * MS);
+        assert_eq!(pause.end(whole, begun + 900 * MS), Some(900 * MS));
+        assert_eq!(pause.end(whole, begun + 999 * MS), None, "once");
+        pause.hung(begun);
+        assert_eq!(pause.end(whole, begun + 5000 * MS), Some(whole));
+        pause.hung(begun);
+        pause.probed(true);
+        pause.probed(false);
+        assert_eq!(pause.end(whole, begun + 900 * MS), None);
     }
 }

@@ -6,33 +6,34 @@
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use lvs_api::health::CheckDurations;
-use lvs_api::model::ServiceId;
-use parking_lot::Mutex;
-use tokio::sync::{Notify, Semaphore, mpsc};
-use tokio::task::AbortHandle;
+use lvs_api::health::{CheckDurations, State};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::check::{Check, Kind};
 use super::check_cycle::CheckCycle;
 use super::clock::now;
-use super::closer_look::{self, Companions, End, ProbeFn};
-use super::hang::{Pace, Suspicion};
+use super::closer_look::{self, End, Means, ProbeFn};
+use super::companions::Comparison;
+use super::hang::{Pace, Pause, Suspicion};
 use super::outcome::Outcome;
+use super::running_watch::{Requests, RunningWatch};
 use super::server::CheckState;
-use super::tally::{Durations, Tally};
+use super::tally::Durations;
 use super::watch::{Step, Watch};
-use crate::model::OnError;
 
 /// A probe observes its own timeout; it is aborted this long after that.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Most commands that run at once: each is a process. Other probes are limited by files only.
 const COMMANDS: usize = 256;
+
+/// Most further looks at silent servers, and questions to others, that are under way at once.
+const FURTHER: usize = 64;
 
 /// The outcome of a probe, and its effect on the watch.
 #[derive(Clone, Debug)]
@@ -81,103 +82,9 @@ struct Shared {
     /// Limit how many probes run at once.
     sockets: Semaphore,
     commands: Semaphore,
+    further: Semaphore,
     reports: mpsc::UnboundedSender<ProbeReport>,
     durations: Durations,
-}
-
-/// Failures of clients' connections that count.
-#[derive(Clone, Debug)]
-pub(crate) struct Observed {
-    /// The effect of a failure.
-    pub(crate) on_error: OnError,
-    /// Time for which they make the server be down, unless a probe confirms it.
-    pub(crate) hold: Duration,
-    /// They, for people.
-    pub(crate) text: String,
-}
-
-/// Requests to a running watch, and what it has counted.
-#[derive(Debug, Default)]
-struct Requests {
-    paused: AtomicBool,
-    nudged: AtomicBool,
-    observed: Mutex<Option<Observed>>,
-    companions: Mutex<Vec<(ServiceId, Companions)>>,
-    /// Each outcome is reported, also one that says nothing new.
-    every: AtomicBool,
-    tally: Tally,
-    /// `paused`, `nudged` or `observed` changed; only the watch waits for it.
-    changed: Notify,
-}
-
-impl Requests {
-    /// Waits until the watch is paused, or is no longer.
-    async fn paused(&self, wanted: bool) {
-        while self.paused.load(Ordering::SeqCst) != wanted {
-            self.changed.notified().await;
-        }
-    }
-
-    /// The checks of other hosts that are compared with this one.
-    fn others(&self, check: &Check) -> Vec<Arc<Check>> {
-        let all = self.companions.lock();
-        let checks = all.iter().flat_map(|(_, companions)| companions.iter());
-        let elsewhere = |other: &&Arc<Check>| other.target.ip() != check.target.ip();
-        checks.filter(elsewhere).map(Arc::clone).collect()
-    }
-}
-
-/// A watch that runs until this is dropped.
-#[derive(Debug)]
-pub(crate) struct RunningWatch {
-    requests: Arc<Requests>,
-    task: AbortHandle,
-}
-
-impl RunningWatch {
-    /// Probes at once: there are signs that the server is dead.
-    pub(crate) fn nudge(&self) {
-        self.requests.nudged.store(true, Ordering::SeqCst);
-        self.requests.changed.notify_one();
-    }
-
-    /// Counts failures of clients' connections, which the data path saw.
-    pub(crate) fn observe(&self, observed: Observed) {
-        *self.requests.observed.lock() = Some(observed);
-        self.requests.changed.notify_one();
-    }
-
-    /// The checks of this service that tell whether only this server is silent; `None`: it is no longer one of them.
-    pub(crate) fn compare_with(&self, service: ServiceId, companions: Option<Companions>) {
-        let mut all = self.requests.companions.lock();
-        all.retain(|(other, _)| *other != service);
-        all.extend(companions.map(|companions| (service, companions)));
-    }
-
-    /// Pauses or resumes the watch; true: it was not so before.
-    pub(crate) fn pause(&self, paused: bool) -> bool {
-        let changed = self.requests.paused.swap(paused, Ordering::SeqCst) != paused;
-        if changed {
-            self.requests.changed.notify_one();
-        }
-        changed
-    }
-
-    /// Health checks that passed, and those that failed.
-    pub(crate) fn tally(&self) -> (u64, u64) {
-        self.requests.tally.read()
-    }
-
-    /// Reports each outcome from the next one on, or only those that say something new.
-    pub(crate) fn report_every(&self, every: bool) {
-        self.requests.every.store(every, Ordering::Relaxed);
-    }
-}
-
-impl Drop for RunningWatch {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
 }
 
 impl Runner {
@@ -191,6 +98,7 @@ impl Runner {
             prober,
             sockets: Semaphore::new(sockets),
             commands: Semaphore::new(COMMANDS),
+            further: Semaphore::new(FURTHER),
             reports,
             durations: Durations::default(),
         }))
@@ -203,12 +111,28 @@ impl Runner {
 
     /// Starts a watch over a check.
     pub(crate) fn start(&self, number: u32, check: Arc<Check>, watch: Watch) -> RunningWatch {
-        let requests = Arc::<Requests>::default();
-        let cycle = CheckCycle::new(check);
+        let cycle = CheckCycle::new(Arc::clone(&check));
         let shared = Arc::clone(&self.0);
-        let run = shared.run(number, cycle, watch, Arc::clone(&requests));
-        let task = tokio::spawn(run).abort_handle();
-        RunningWatch { requests, task }
+        RunningWatch::spawn(check, |requests| shared.run(number, cycle, watch, requests))
+    }
+}
+
+/// A probe that has ended.
+struct Ended {
+    outcome: Outcome,
+    /// The time that the server took to answer.
+    took: Duration,
+    /// The server hangs.
+    hung: bool,
+}
+
+impl Ended {
+    fn of(outcome: Outcome) -> Self {
+        Self {
+            took: outcome.took,
+            outcome,
+            hung: false,
+        }
     }
 }
 
@@ -222,18 +146,20 @@ impl Shared {
     ) {
         let mut last: Option<ProbeReport> = None;
         let mut pace = Pace::default();
-        // The begin of the probe that found the server hung.
-        let mut hung_since: Option<Instant> = None;
+        let mut pause = Pause::default();
         // The failures of clients' connections that were counted last.
         let mut held_by = String::new();
         // One for the pause between probes and for the limit of each.
         let mut timer = pin!(sleep_until(watch.due().into()));
+        let companion = &requests.comparison.own;
         loop {
-            if requests.paused.load(Ordering::SeqCst) {
+            let paused = requests.paused.load(Ordering::SeqCst);
+            companion.set_up(watch.state() == State::Up && !paused);
+            if paused {
                 requests.paused(false).await;
                 watch.resume(now());
                 cycle.failed();
-                (pace, hung_since) = (Pace::default(), None);
+                (pace, pause) = Default::default();
                 requests.observed.lock().take();
                 continue;
             }
@@ -256,13 +182,13 @@ impl Shared {
             let check = cycle.next();
             let kind = check.kind.name();
             let (whole, timeout) = (Arc::ptr_eq(&check, &cycle.whole), check.timeout);
-            // The time of a command is not the server's alone, and a connection says little.
-            let limit = (whole && !check.runs_command()).then(|| watch.hang_limit(&pace));
-            // Without room for two looks and an answer of others, the check's time is over as soon.
-            let limit = limit.flatten().filter(|limit| *limit * 5 / 2 < timeout);
-            let begun = Instant::now();
+            // A connection says little.
+            let suspect = watch.hang_limit(&pace).filter(|_| whole);
+            let times = (suspect, watch.late_after(&pace));
+            let begun = now();
             let ended = {
-                let mut probe = pin!(self.probe(check, timer.as_mut(), limit, &requests));
+                let comparison = &requests.comparison;
+                let mut probe = pin!(self.probe(check, timer.as_mut(), times, comparison));
                 loop {
                     tokio::select! {
                         ended = &mut probe => break Some(ended),
@@ -281,9 +207,11 @@ impl Shared {
                     }
                 }
             };
-            let Some((mut outcome, hung)) = ended else {
+            companion.set_late(None);
+            let Some(ended) = ended else {
                 continue;
             };
+            let mut outcome = ended.outcome;
             let random = fastrand::u32(..);
             let step = if outcome.inconclusive {
                 watch.record_skipped(now(), random)
@@ -291,18 +219,17 @@ impl Shared {
                 cycle.record(outcome.good);
                 requests.tally.count(outcome.good);
                 self.durations.count(kind, outcome.good, outcome.took);
-                if hung {
-                    hung_since = Some(begun);
+                if ended.hung {
+                    pause.hung(begun);
                     watch.record_hang(now(), random)
                 } else {
+                    pause.probed(outcome.good);
                     watch.record(outcome.good, now(), random)
                 }
             };
             if outcome.good && whole {
-                pace.record(outcome.took, now());
-                // A pause that its check would have borne is its pace, too.
-                let pause = hung_since.take().map(|since| since.elapsed());
-                if let Some(pause) = pause.filter(|pause| *pause <= timeout) {
+                pace.record(ended.took, now());
+                if let Some(pause) = pause.end(timeout, now()) {
                     pace.record(pause, now());
                 }
             }
@@ -321,49 +248,64 @@ impl Shared {
         }
     }
 
-    /// Makes one probe, which ends for certain. `suspect`: the time without an answer after which the server may hang.
-    /// Returns whether it does.
+    /// Makes one probe, which ends for certain. `suspect`: the time without an answer after which the server may hang,
+    /// `late`: the one that is longer than usual.
     async fn probe(
         &self,
         check: Arc<Check>,
         mut timer: Pin<&mut Sleep>,
-        suspect: Option<Duration>,
-        requests: &Requests,
-    ) -> (Outcome, bool) {
+        (suspect, late): (Option<Duration>, Option<Duration>),
+        comparison: &Comparison,
+    ) -> Ended {
         let slots = match check.kind {
             Kind::External(_) => &self.commands,
             _ => &self.sockets,
         };
         let _slot = slots.acquire().await;
         let begun = Instant::now();
+        comparison.own.set_late(late.map(|late| now() + late));
         let end = begun + check.timeout + GRACE;
+        // Without room for two looks and an answer of others, the check's time is over as soon.
+        let suspect =
+            suspect.filter(|limit| check.is_repeatable() && *limit * 5 / 2 < check.timeout);
         let case = suspect.map(|limit| Suspicion::new(limit, now()));
         let first = case.and_then(|case| case.due()).map_or(end, Instant::from);
         timer.as_mut().reset(first);
         let mut probe = pin!(self.attempt(Arc::clone(&check)));
         tokio::select! {
             biased;
-            outcome = &mut probe => return (outcome, false),
+            outcome = &mut probe => return Ended::of(outcome),
             () = &mut timer => {}
         }
-        let (target, limit) = (check.target, check.timeout);
         let ended = match case {
             Some(case) => {
-                let others = requests.others(&check);
-                let times = (begun, end);
-                closer_look::wait(&self.prober, &check, probe, case, others, timer, times).await
+                let means = Means {
+                    prober: &self.prober,
+                    permits: &self.further,
+                    comparison,
+                };
+                closer_look::wait(means, &check, probe, case, timer, (begun, end)).await
             }
             None => End::Silent,
         };
         let (text, hung) = match ended {
-            End::Outcome(outcome) => return (outcome, false),
+            End::Outcome(outcome, took) => {
+                return Ended {
+                    took,
+                    ..Ended::of(outcome)
+                };
+            }
             End::Silent => {
-                let text = format!("no outcome from {target} in {} ms", limit.as_millis());
-                (text, false)
+                let (target, limit) = (check.target, check.timeout.as_millis());
+                (format!("no outcome from {target} in {limit} ms"), false)
             }
             End::Hung(text) => (text, true),
         };
-        (Outcome::failed(text, begun.elapsed()), hung)
+        let outcome = Outcome::failed(text, begun.elapsed());
+        Ended {
+            hung,
+            ..Ended::of(outcome)
+        }
     }
 
     /// Makes a probe, which may take for ever.
@@ -388,3 +330,7 @@ fn observed(number: u32, requests: &Requests, watch: &mut Watch) -> Option<Probe
 #[cfg(test)]
 #[path = "runner_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "hang_tests.rs"]
+mod hang_tests;

@@ -5,8 +5,11 @@ use std::time::{Duration, Instant};
 
 use lvs_api::health::State;
 
-use crate::hang::{LOOKS, Pace};
+use crate::hang::{FAILURES, Pace};
 use crate::model::{OnError, Rhythm};
+
+/// Probes of servers that answer fast are late after this part of `hangtimeout`.
+const LATE: u32 = 5;
 
 /// State and schedule of one check.
 #[derive(Clone, Debug)]
@@ -134,7 +137,7 @@ impl Watch {
 
     /// Records a server that hangs.
     pub(crate) fn record_hang(&mut self, now: Instant, random: u32) -> Step {
-        self.towards = self.towards.saturating_add(LOOKS - 1);
+        self.towards = self.towards.saturating_add(FAILURES - 1);
         self.record(false, now, random)
     }
 
@@ -143,6 +146,13 @@ impl Watch {
     pub(crate) fn hang_limit(&self, pace: &Pace) -> Option<Duration> {
         let least = self.rhythm.hang.filter(|_| self.state == State::Up)?;
         pace.limit(least)
+    }
+
+    /// The time without an answer that is longer than usual for a server of this pace; none: hangs are not looked for.
+    /// Never more than [`Self::hang_limit`].
+    pub(crate) fn late_after(&self, pace: &Pace) -> Option<Duration> {
+        let least = self.rhythm.hang?;
+        Some(pace.limit(least / LATE).unwrap_or(least))
     }
 
     /// Records failures of clients' connections that the data path saw. Where they make the server be down, it stays so

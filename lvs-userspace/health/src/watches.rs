@@ -9,9 +9,10 @@ use lvs_api::model::{ServerId, ServiceId};
 
 use super::check::{Check, Kind};
 use super::clock::now;
-use super::closer_look::Companions;
+use super::companions::Companions;
 use super::outcome::Outcome;
-use super::runner::{Observed, ProbeReport, Runner, RunningWatch};
+use super::runner::{ProbeReport, Runner};
+use super::running_watch::{Observed, RunningWatch};
 use super::server::{CheckState, Server};
 use super::service::Service;
 use super::watch::Watch;
@@ -46,6 +47,15 @@ struct Entry {
     last: Option<Arc<Outcome>>,
 }
 
+impl Entry {
+    /// Ends the subscriptions of a service.
+    fn leave(&mut self, service: ServiceId) {
+        self.subscribers.retain(|s| s.service != service);
+        self.running.compare_with(service, None);
+        self.running.companion().set_serves(service, false);
+    }
+}
+
 /// All watches.
 pub(crate) struct Watches {
     runner: Runner,
@@ -78,8 +88,7 @@ impl Watches {
         let before = self.by_service.remove(&id).unwrap_or_default();
         for number in &before {
             if let Some(entry) = self.entries.get_mut(number) {
-                entry.subscribers.retain(|s| s.service != id);
-                entry.running.compare_with(id, None);
+                entry.leave(id);
             }
         }
         let mut numbers = Vec::new();
@@ -122,6 +131,7 @@ impl Watches {
         numbers.dedup();
         self.compare(id, &numbers);
         self.by_service.insert(id, numbers);
+        self.update_serving(service);
         self.end_unsubscribed(&before);
     }
 
@@ -134,11 +144,27 @@ impl Watches {
             }
         }
         for entries in by_kind.into_values() {
-            let companions: Companions = entries.iter().map(|e| Arc::clone(&e.key.0)).collect();
+            let all = entries.iter().map(|entry| entry.running.companion());
+            let companions: Companions = all.map(Arc::clone).collect();
             for entry in entries {
                 let companions = Some(Arc::clone(&companions));
                 entry.running.compare_with(service, companions);
             }
+        }
+    }
+
+    /// Records which servers of a service new connections are scheduled to: these are compared with one another.
+    pub(crate) fn update_serving(&self, service: &Service) {
+        let id = service.configured.id;
+        let serves = |s: &Subscriber| {
+            let server = service.servers.get(s.server);
+            let weight = server.and_then(|it| service.desired_weight(&it.configured.id));
+            s.service == id && weight.is_some_and(|weight| weight > 0)
+        };
+        let numbers = self.by_service.get(&id).into_iter().flatten();
+        for entry in numbers.filter_map(|number| self.entries.get(number)) {
+            let serves = entry.subscribers.iter().any(serves);
+            entry.running.companion().set_serves(id, serves);
         }
     }
 
@@ -147,8 +173,7 @@ impl Watches {
         let before = self.by_service.remove(service).unwrap_or_default();
         for number in &before {
             if let Some(entry) = self.entries.get_mut(number) {
-                entry.subscribers.retain(|s| s.service != *service);
-                entry.running.compare_with(*service, None);
+                entry.leave(*service);
             }
         }
         self.end_unsubscribed(&before);
@@ -327,57 +352,5 @@ impl Watches {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    use tokio::sync::mpsc;
-
-    use super::*;
-    use crate::service::tests::{real, virtual_service};
-
-    /// Returns whether the first server of a service is found hung, that has others with this check.
-    async fn is_hung(others: &[&str]) -> bool {
-        let stopped = Arc::new(AtomicBool::new(false));
-        let seen = Arc::clone(&stopped);
-        let (sender, mut reports) = mpsc::unbounded_channel();
-        let prober = move |check: Arc<Check>| -> crate::closer_look::Probe {
-            let hangs = seen.load(Ordering::SeqCst) && check.target.port() == 81;
-            Box::pin(async move {
-                let took = Duration::from_millis(if hangs { 1_000 } else { 5 });
-                tokio::time::sleep(took).await;
-                Outcome {
-                    good: !hangs,
-                    ..Outcome::failed(String::new(), took)
-                }
-            })
-        };
-        let mut watches = Watches::new(Runner::new(Arc::new(prober), 100, sender));
-        let services = [("10.9.9.9:80", &["10.0.0.1:81"][..]), ("10.9.9.8:80", &[])];
-        let services = services.map(|(address, first)| {
-            let servers = first.iter().chain(others).map(|address| {
-                let mut server = real(address);
-                server.rhythm.hang = Some(Duration::from_millis(100));
-                server
-            });
-            let mut service = Service::adopt(virtual_service(address, servers.collect()), None);
-            watches.subscribe(&mut service);
-            service
-        });
-        tokio::time::sleep(Duration::from_secs(10)).await;
-        stopped.store(true, Ordering::SeqCst);
-        tokio::time::sleep(Duration::from_secs(10)).await;
-        drop((watches, services));
-        let mut hung = false;
-        while let Ok(report) = reports.try_recv() {
-            hung |= report.outcome.text.contains("hangs");
-        }
-        hung
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_server_is_compared_with_those_of_its_services_on_other_hosts() {
-        assert!(is_hung(&["10.0.0.2:80"]).await);
-        assert!(!is_hung(&[]).await);
-        assert!(!is_hung(&["10.0.0.1:80"]).await, "the same host");
-    }
-}
+#[path = "watches_tests.rs"]
+mod tests;

@@ -278,8 +278,10 @@ fn rhythm(scopes: Scopes<'_>, commands: bool) -> Rhythm {
         Key::CheckTimeout,
         Key::NegotiateTimeout,
         Key::TimeoutResponse,
+        Key::Fall,
+        Key::FailureCount,
     ];
-    // Whoever says how long an answer may take means it.
+    // Whoever says how long an answer may take, or how many failures it takes, means it: a hang counts as several.
     let patient = |key: Key| said(key).is_some() || on_check_line(section, key);
     let hang = said(Key::HangTimeout).or_else(|| {
         let none = !patience.into_iter().any(patient);

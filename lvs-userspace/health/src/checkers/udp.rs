@@ -28,6 +28,9 @@ impl Udp {
 }
 
 impl Negotiate for Udp {
+    /// The effect of the payload is not known.
+    const REPEATABLE: bool = false;
+
     fn name(&self) -> &'static str {
         "udp"
     }

@@ -6,7 +6,7 @@ use tracing::info;
 use super::state::Controller;
 use crate::clock::now;
 use crate::pool::MemberState;
-use crate::runner::Observed;
+use crate::running_watch::Observed;
 use crate::tables::Name;
 
 impl Controller {

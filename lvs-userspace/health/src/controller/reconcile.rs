@@ -18,6 +18,7 @@ impl Controller {
                 continue;
             };
             let reconciled = service.reconcile(now);
+            self.watches.update_serving(service);
             if let Some(wake) = reconciled.wake {
                 self.wakes.entry(wake).or_default().push(id);
             }

@@ -408,13 +408,21 @@ pub(super) const RHYTHM: &[Keyword] = &[
         default: "0: a server has the whole time of its check",
         example: "hangtimeout = 500ms",
         text: "Time without an answer after which a server that is up may hang; it is twice its slowest answer of \
-               the last ten minutes if that is longer. Other real servers of the virtual service with the same \
-               check are asked then, and the server once more. If one of them answers at once, the server is asked \
-               a last time, and hangs if it answers nothing of all three in as much time again: that counts as three \
-               failures. While no other answers, the fault may be the director's own network, or all are \
-               overloaded, and the check has its whole time. So it has if the server refuses to be asked again, and \
-               after a pause that was shorter than that. Nothing of this holds for commands, for connections between \
-               negotiations, and where the check has no time for that.",
+               the last 10 to 20 minutes if that is longer. Three others at most, drawn at random, are asked then \
+               by the same check: real servers on other hosts that the virtual service sends new connections to \
+               at the moment. The server itself is asked once more. If most of the others answer at once, it is \
+               asked a last time, and halfway through that time again. It hangs if it answers nothing on any of \
+               these connections, three beside the first, in as much time again: that counts as three failures. A \
+               good answer on one of them passes the check. If too few of the others answer, or one is silent, \
+               this is done anew, three times at most. Servers of one host at most are found hung at a time, and \
+               never those of the last one that serves: what several hosts share, as a database or a rack, is not \
+               to take them all down. So the check has its whole time if another host's server takes longer than \
+               is usual for it, or was found hung less than the time of its check ago; where `interval` is longer \
+               than twice this time, the first of several can be found hung before the others are checked. The \
+               check also has its whole time if the server refuses to be asked again, if 64 of these connections \
+               to all servers are under way, and for 10 to 20 minutes after a pause that it would have borne. \
+               There is no effect on checks by commands, on `udp`, on connections between negotiations, and where \
+               2.5 times this time is not less than that of the check.",
     },
     Keyword {
         key: Key::TimeoutConnect,

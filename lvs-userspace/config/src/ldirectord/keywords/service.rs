@@ -478,7 +478,8 @@ pub(super) const CHANGES: &[Keyword] = &[
                `500ms`), `fall = 2`, `rise = 2`, `jitter = 10`, `checktimeout = 2s`, `negotiatetimeout = 2s`, \
                `hangtimeout = 250ms`. What the file says itself takes precedence, by these words or, at the beginning \
                of a line, by the older ones `checkinterval` and `failurecount`. Where it says how long a check or its \
-               answer may take, that is the time before a server hangs, too.",
+               answer may take, or how many failures make a server be down (`fall`, `failurecount`), there is no \
+               `hangtimeout` unless it says that, too.",
     },
     Keyword {
         key: Key::Redispatch,

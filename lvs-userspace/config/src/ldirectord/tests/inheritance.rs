@@ -246,7 +246,7 @@ fn words_of_the_file_win_over_a_preset_wherever_they_stand() {
 }
 
 #[test]
-fn a_preset_waits_for_an_answer_as_long_as_the_file_says() {
+fn a_preset_waits_for_an_answer_as_long_and_as_often_as_the_file_says() {
     let hang = |lines: &str, real: &str| {
         let section = format!("virtual = 192.0.2.10:80\n\treal = 10.0.0.1:80 gate{real}\n{lines}");
         let found = rhythm_of(&("preset = modern\n".to_owned() + &section)).hang;
@@ -258,11 +258,15 @@ fn a_preset_waits_for_an_answer_as_long_as_the_file_says() {
         "\tchecktimeout = 2\n",
         "\ttimeoutresponse = 2\n",
         "\thangtimeout = 0\n",
+        "\tfall = 3\n",
+        "\tfailurecount = 3\n",
         "\tcheck = negotiate service=http timeoutresponse=2s\n",
     ] {
         assert_eq!(hang(line, ""), None, "{line}");
     }
     assert_eq!(hang("", " negotiatetimeout=2"), None);
-    let both = "\tnegotiatetimeout = 2\n\thangtimeout = 300ms\n";
-    assert_eq!(hang(both, ""), Some(300));
+    for line in ["negotiatetimeout = 2", "fall = 3"] {
+        let both = format!("\t{line}\n\thangtimeout = 300ms\n");
+        assert_eq!(hang(&both, ""), Some(300));
+    }
 }
