@@ -21,9 +21,6 @@ pub enum State {
     Closed = 13,
 }
 
-/// Seconds without a packet after which an association in each state is forgotten.
-pub const TIMEOUTS: [u32; 16] = [2, 4, 61, 61, 61, 61, 61, 61, 900, 61, 61, 61, 4, 61, 0, 0];
-
 impl State {
     /// All states, in the order of their numbers.
     pub const ALL: [Self; 14] = [

@@ -23,11 +23,6 @@ use State::{
     None as NO, SynAck as SA, SynReceived as SR, SynSent as SS, TimeWait as TW,
 };
 
-/// Seconds without a packet after which a connection in each state is forgotten.
-pub const TIMEOUTS: [u32; 16] = [
-    2, 900, 120, 60, 120, 120, 10, 60, 30, 120, 120, 0, 0, 0, 0, 0,
-];
-
 impl State {
     /// All states, in the order of their numbers.
     pub const ALL: [Self; 11] = [NO, ES, SS, SR, FW, TW, CL, CW, LA, LI, SA];

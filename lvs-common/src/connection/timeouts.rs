@@ -1,15 +1,23 @@
 //! The idle timeouts, by protocol and state: IPVS's defaults, and those in the settings and in plans.
 
-use super::{Protocol, Record, sctp, tcp};
+use super::{Protocol, Record, tcp};
 use crate::abi::{Config, Plan};
+
+/// IPVS's idle timeouts of TCP in seconds, in the order of [`tcp::State`].
+const TCP: [u32; 16] = [
+    2, 900, 120, 60, 120, 120, 10, 60, 30, 120, 120, 0, 0, 0, 0, 0,
+];
+
+/// The same of SCTP, in the order of [`super::sctp::State`].
+const SCTP: [u32; 16] = [2, 4, 61, 61, 61, 61, 61, 61, 900, 61, 61, 61, 4, 61, 0, 0];
 
 impl Protocol {
     /// IPVS's timeouts in seconds, by state.
     pub const fn default_timeouts(self) -> [u32; 16] {
         match self {
-            Self::Tcp => tcp::TIMEOUTS,
+            Self::Tcp => TCP,
             Self::Udp => [300; 16],
-            Self::Sctp => sctp::TIMEOUTS,
+            Self::Sctp => SCTP,
         }
     }
 }
