@@ -1,4 +1,4 @@
-//! NAT: new addresses and ports, and all checksums over them.
+//! NAT: new addresses and ports, and all checksums over them. Plain packets get theirs in `fast_path/send.rs`.
 
 use super::context::{Forward, Rewrite};
 use super::transmit::decrement_ttl;

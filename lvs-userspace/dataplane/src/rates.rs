@@ -7,7 +7,7 @@ use lvs_common::abi::Stats;
 
 /// Rates of all services and servers, by index.
 #[derive(Default)]
-pub struct Rates {
+pub(crate) struct Rates {
     services: HashMap<u32, Estimator>,
     servers: HashMap<u32, Estimator>,
     stopped: bool,
@@ -15,7 +15,7 @@ pub struct Rates {
 
 impl Rates {
     /// Rates of a service, per second.
-    pub fn service(&self, index: u32) -> Traffic {
+    pub(crate) fn service(&self, index: u32) -> Traffic {
         self.services
             .get(&index)
             .map(Estimator::per_second)
@@ -23,7 +23,7 @@ impl Rates {
     }
 
     /// Rates of a server, per second.
-    pub fn server(&self, index: u32) -> Traffic {
+    pub(crate) fn server(&self, index: u32) -> Traffic {
         self.servers
             .get(&index)
             .map(Estimator::per_second)
@@ -31,27 +31,27 @@ impl Rates {
     }
 
     /// Has rates stay as they are, or follow the samples again from the last one on.
-    pub const fn stop(&mut self, stopped: bool) {
+    pub(crate) const fn stop(&mut self, stopped: bool) {
         self.stopped = stopped;
     }
 
     /// Takes a sample, two seconds after the last one.
-    pub fn sample_service(&mut self, index: u32, total: &Stats) {
+    pub(crate) fn sample_service(&mut self, index: u32, total: &Stats) {
         sample(&mut self.services, index, total, self.stopped);
     }
 
     /// Takes a sample, two seconds after the last one.
-    pub fn sample_server(&mut self, index: u32, total: &Stats) {
+    pub(crate) fn sample_server(&mut self, index: u32, total: &Stats) {
         sample(&mut self.servers, index, total, self.stopped);
     }
 
     /// Starts over at zero.
-    pub fn forget_service(&mut self, index: u32) {
+    pub(crate) fn forget_service(&mut self, index: u32) {
         self.services.remove(&index);
     }
 
     /// Starts over at zero.
-    pub fn forget_server(&mut self, index: u32) {
+    pub(crate) fn forget_server(&mut self, index: u32) {
         self.servers.remove(&index);
     }
 }

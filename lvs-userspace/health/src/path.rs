@@ -22,22 +22,22 @@ pub enum Path {
 
 /// The part of a check that a probe of any kind knows.
 #[derive(Clone, Copy, Debug)]
-pub struct Endpoint {
+pub(crate) struct Endpoint {
     /// The real server's address, and the port that is checked.
-    pub server: SocketAddr,
+    pub(crate) server: SocketAddr,
     /// The way there.
-    pub path: Path,
+    pub(crate) path: Path,
     /// Address that the probe comes from; none: the kernel chooses.
-    pub source: Option<IpAddr>,
+    pub(crate) source: Option<IpAddr>,
     /// Longest time until there is a connection.
-    pub connect_timeout: Duration,
+    pub(crate) connect_timeout: Duration,
     /// Longest time of the whole probe.
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
 }
 
 impl Endpoint {
     /// The address that is connected to: the server, or the virtual address by way of it.
-    pub fn target(&self) -> SocketAddr {
+    pub(crate) fn target(&self) -> SocketAddr {
         match self.path {
             Path::Own => self.server,
             Path::Service { address, .. } => address,
@@ -45,7 +45,7 @@ impl Endpoint {
     }
 
     /// The source address, if it is of the family of this destination.
-    pub fn source_for(&self, to: SocketAddr) -> Option<IpAddr> {
+    pub(crate) fn source_for(&self, to: SocketAddr) -> Option<IpAddr> {
         self.source
             .filter(|source| source.is_ipv4() == to.is_ipv4())
     }

@@ -14,22 +14,21 @@ use lvs_common::abi::Pick;
 
 /// One member of the service, as a table is built from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Candidate {
+pub(crate) struct Candidate {
     /// The real server's address, IPv4 in the first four bytes.
-    pub address: std::net::IpAddr,
+    pub(crate) address: std::net::IpAddr,
     /// Its port.
-    pub port: u16,
+    pub(crate) port: u16,
     /// Its weight; 0: quiesced.
-    pub weight: u32,
+    pub(crate) weight: u32,
     /// Its last weight that was not 0.
-    pub last_weight: u32,
+    pub(crate) last_weight: u32,
 }
 
 /// A scheduler this director knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-#[expect(missing_docs, reason = "IPVS's names, see `name`")]
-pub enum Scheduler {
+pub(crate) enum Scheduler {
     None = 0,
     RoundRobin = 1,
     WeightedRoundRobin = 2,
@@ -49,7 +48,7 @@ pub enum Scheduler {
 
 impl Scheduler {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::None,
         Self::RoundRobin,
         Self::WeightedRoundRobin,
@@ -68,7 +67,7 @@ impl Scheduler {
     ];
 
     /// As `ipvsadm -s` takes it.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::None => "none",
             Self::RoundRobin => "rr",
@@ -89,24 +88,24 @@ impl Scheduler {
     }
 
     /// The scheduler of that name.
-    pub fn from_name(name: &str) -> Option<Self> {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
             .find(|scheduler| scheduler.name() == name)
     }
 
     /// The number that stands for it in [`lvs_common::abi::Plan::scheduler`].
-    pub const fn number(self) -> u8 {
+    pub(crate) const fn number(self) -> u8 {
         self as u8
     }
 
     /// The scheduler of that number.
-    pub fn from_number(number: u8) -> Option<Self> {
+    pub(crate) fn from_number(number: u8) -> Option<Self> {
         Self::ALL.get(usize::from(number)).copied()
     }
 
     /// The way in which the program picks for it.
-    pub const fn pick(self) -> Pick {
+    pub(crate) const fn pick(self) -> Pick {
         match self {
             Self::None => Pick::Nothing,
             Self::RoundRobin | Self::WeightedRoundRobin => Pick::Rotate,
@@ -126,7 +125,7 @@ impl Scheduler {
     }
 
     /// The slots its pick reads; empty where it reads none or nothing can be picked.
-    pub fn table(self, candidates: &[Candidate]) -> Vec<u16> {
+    pub(crate) fn table(self, candidates: &[Candidate]) -> Vec<u16> {
         match self {
             Self::None
             | Self::LeastConnection
