@@ -3,6 +3,7 @@
 mod costs;
 mod discovery;
 mod from_haproxy;
+mod hang;
 mod health_lab;
 mod life;
 mod observe;
