@@ -82,7 +82,7 @@ impl Pause {
     }
 }
 
-/// What is to be done about a silent server.
+/// The next step about a silent server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Ask others, and the server once more.

@@ -6,7 +6,7 @@ use lvs_api::protocol::RefusalKind;
 use crate::options::Tab;
 use crate::snapshot::{Detail, Snapshot};
 
-/// What a page shows, now.
+/// The current state of what a page shows.
 pub(crate) async fn snapshot(client: &mut Client, tab: Tab) -> Result<Snapshot, ClientError> {
     Ok(Snapshot {
         status: client.status().await?,

@@ -30,7 +30,7 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("F10 q Ctrl-C", "quit"),
 ];
 
-/// What columns are called.
+/// The meaning of column titles.
 pub(crate) const WORDS: &[&str] = &[
     "CPS, InPPS, OutPPS, InBPS, OutBPS: new connections, packets and bytes a second,",
     "averaged over some seconds as ipvsadm -L --rate has them. OutPPS is 0 by direct",

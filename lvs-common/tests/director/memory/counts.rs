@@ -25,7 +25,7 @@ impl Director {
         stats.get(&server).copied().unwrap_or_default()
     }
 
-    /// What filters refused.
+    /// Number of packets and connections that filters refused for a reason.
     pub(crate) fn refused(&self, what: Refused) -> u64 {
         self.refused[what as usize].load(SeqCst)
     }

@@ -302,7 +302,7 @@ fn rhythm(scopes: Scopes<'_>, commands: bool) -> Rhythm {
     }
 }
 
-/// Whether a `check` line of a virtual service has a keyword.
+/// Returns whether a `check` line of a virtual service has a keyword.
 fn on_check_line(section: &Settings, key: Key) -> bool {
     section.all(Key::Check).any(|line| match &line.value {
         Value::Check(own) => own.get(key).is_some(),

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Name, type, bytes of a key and of a value, and flags of each pinned map, and [`ABI_VERSION`] that goes with them.
-/// Who changes a line changes that number: otherwise an upgrade is refused and cannot say why.
+/// A changed line needs another number: with the same one an upgrade is refused, and the error names no version.
 const LAYOUT: (u32, &str) = (
     7,
     "\

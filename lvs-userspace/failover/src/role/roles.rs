@@ -56,7 +56,7 @@ pub struct Roles {
     announcing: Announcing,
     /// Addresses that an earlier lvsd may have added.
     earlier: Vec<VirtualAddress>,
-    /// What of the file only a newer lvsd understands.
+    /// Fields of the file that only a newer lvsd understands.
     newer: Map<String, Value>,
     /// One change at a time.
     change: tokio::sync::Mutex<()>,

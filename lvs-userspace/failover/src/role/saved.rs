@@ -15,7 +15,7 @@ pub(super) struct Saved {
     pub(super) role: Role,
     /// Addresses that may be held. The next lvsd may have others, and removes these.
     pub(super) addresses: Vec<VirtualAddress>,
-    /// What a newer lvsd keeps beside these, for that one.
+    /// Further fields, of a newer lvsd: kept for it.
     #[serde(flatten)]
     pub(super) rest: Map<String, Value>,
 }

@@ -16,7 +16,7 @@ pub(super) struct Kept {
     pub(super) found: List<(Query, Vec<Found>)>,
     /// Servers added by hand.
     pub(super) by_hand: List<ByHand>,
-    /// What a newer lvsd keeps beside these.
+    /// Further fields, of a newer lvsd.
     #[serde(flatten)]
     rest: Map<String, Value>,
 }

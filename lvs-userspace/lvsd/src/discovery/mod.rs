@@ -34,7 +34,7 @@ pub(crate) struct Discovery {
     by_hand: Vec<ByHand>,
     /// Keeps servers over a restart.
     file: PathBuf,
-    /// What of that file only a newer lvsd understands.
+    /// The part of that file that only a newer lvsd understands.
     newer: kept::Newer,
     /// Name servers are being asked.
     lookup: Option<JoinHandle<Answers>>,

@@ -37,7 +37,7 @@ pub(crate) enum Event {
     Second,
 }
 
-/// What follows from an event, beside another picture.
+/// The action that an event asks for, beside a new picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     None,
@@ -50,7 +50,7 @@ pub(crate) enum Action {
     Quit,
 }
 
-/// What keys are for.
+/// The meaning of keys.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) enum Mode {
     #[default]

@@ -3,7 +3,7 @@
 use lvs_api::health::ServerHealth;
 use lvs_api::rows::{ServerRow, ServiceRow};
 
-use super::{last_check, server_cell, server_detail, server_key, service_cell, state_cell};
+use super::{last_check, server_cell, server_row, service_cell, state_cell};
 use crate::table::{Cell, Column, Row};
 use crate::text::Text;
 
@@ -35,12 +35,7 @@ fn row(service: &ServiceRow<'_>, server: &ServerRow<'_>) -> Row {
     let sentence = server.health.map_or("nobody checks it", last_check);
     cells.push(Cell::Text(Text::new(sentence)));
     cells.push(service_cell(service));
-    Row {
-        key: server_key(service, server),
-        cells,
-        detail: server_detail(service, server),
-        below: Vec::new(),
-    }
+    server_row(service, server, cells)
 }
 
 fn numbers(health: &ServerHealth) -> [Cell; 5] {

@@ -145,8 +145,14 @@ fn server_cell(server: &ServerRow<'_>) -> Cell {
     Cell::Address(server.address, Text::new(server.name()))
 }
 
-fn server_key(service: &ServiceRow<'_>, server: &ServerRow<'_>) -> Key {
-    Key::Server(service.id, server.address)
+/// The row of a real server with these cells.
+fn server_row(service: &ServiceRow<'_>, server: &ServerRow<'_>, cells: Vec<Cell>) -> Row {
+    Row {
+        key: Key::Server(service.id, server.address),
+        cells,
+        detail: server_detail(service, server),
+        below: Vec::new(),
+    }
 }
 
 /// State of a real server, on the way to the other one `up 1/3` as HAProxy has it. What is wrong comes first.

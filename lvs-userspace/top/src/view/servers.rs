@@ -2,7 +2,7 @@
 
 use lvs_api::rows::{ServerRow, ServiceRow};
 
-use super::{RATES, rates, server_cell, server_detail, server_key, service_cell, state_cell};
+use super::{RATES, rates, server_cell, server_row, service_cell, state_cell};
 use crate::table::{Cell, Column, Row};
 
 pub(super) const COLUMNS: &[Column] = &[
@@ -38,10 +38,5 @@ fn row(service: &ServiceRow<'_>, server: &ServerRow<'_>) -> Row {
     ];
     cells.extend(rates(server.entry.map(|entry| &entry.rates)));
     cells.push(service_cell(service));
-    Row {
-        key: server_key(service, server),
-        cells,
-        detail: server_detail(service, server),
-        below: Vec::new(),
-    }
+    server_row(service, server, cells)
 }

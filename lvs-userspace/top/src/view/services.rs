@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use lvs_api::rows::{ServerRow, ServiceRow, Shown};
 
-use super::{RATES, rates, server_cell, server_detail, server_key, service_cell, service_text};
+use super::{RATES, rates, server_cell, service_cell, service_text};
 use crate::table::{Cell, Column, Key, Row};
 use crate::text::Text;
 
@@ -60,12 +60,7 @@ fn server_row(service: &ServiceRow<'_>, server: &ServerRow<'_>) -> Row {
         active(server).map_or(Cell::Nothing, Cell::Number),
     ];
     cells.extend(rates(server.entry.map(|entry| &entry.rates)));
-    Row {
-        key: server_key(service, server),
-        cells,
-        detail: server_detail(service, server),
-        below: Vec::new(),
-    }
+    super::server_row(service, server, cells)
 }
 
 fn active(server: &ServerRow<'_>) -> Option<u64> {
