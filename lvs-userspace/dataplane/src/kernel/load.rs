@@ -1,7 +1,10 @@
 //! Creates a data path, or adopts the one that is pinned, with this build's program.
 
+use std::num::NonZero;
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 
 use aya::maps::{MapData, MapInfo};
 use aya::programs::{Program, Xdp};
@@ -12,6 +15,7 @@ use lvs_common::abi::{
     DEFAULT_SLOTS, FILTERS_PER_SERVICE, MAX_SERVICES, PLANS_PER_SERVICE, Sync, TraceOffsets, WAYS,
 };
 use lvs_common::connection::Protocol;
+use parking_lot::Mutex;
 use tracing::{debug, info, warn};
 use zerocopy::FromZeros as _;
 
@@ -395,20 +399,48 @@ fn load(
     local_clients: bool,
 ) -> Result<Ebpf, KernelError> {
     let mut ebpf = make(bytes, config, sizes, pins)?;
-    for (_, program) in ebpf.programs_mut() {
-        let loaded = match program {
-            Program::SchedClassifier(program) => program.load(),
-            // Loaded when they are attached: a kernel that does not take them loses a count only.
-            Program::CgroupSockAddr(program) if local_clients => program.load(),
-            Program::RawTracePoint(_) | Program::CgroupSockAddr(_) => Ok(()),
-            program => {
-                let program: &mut Xdp = program.try_into().map_err(program_error("cannot use"))?;
-                program.load()
-            }
-        };
-        loaded.map_err(load_error)?;
-    }
+    load_programs(&mut ebpf, local_clients)?;
     Ok(ebpf)
+}
+
+/// Loads the programs side by side: the verifier walks through some hundred thousand instructions of each.
+fn load_programs(ebpf: &mut Ebpf, local_clients: bool) -> Result<(), KernelError> {
+    let programs = Mutex::new(ebpf.programs_mut());
+    let load_others = || {
+        while let Some((_, program)) = { programs.lock().next() } {
+            load_program(program, local_clients)?;
+        }
+        Ok(())
+    };
+    let cpus = thread::available_parallelism().map_or(1, NonZero::get);
+    thread::scope(|scope| {
+        // Where a thread cannot be had, this one loads what is left.
+        let helpers: Vec<_> = (1..cpus)
+            .map_while(|_| {
+                let helper = thread::Builder::new().name("verifier".to_owned());
+                helper.spawn_scoped(scope, load_others).ok()
+            })
+            .collect();
+        let mut loaded = load_others();
+        for helper in helpers {
+            loaded = loaded.and(helper.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        }
+        loaded
+    })
+}
+
+fn load_program(program: &mut Program, local_clients: bool) -> Result<(), KernelError> {
+    let loaded = match program {
+        Program::SchedClassifier(program) => program.load(),
+        // Loaded when they are attached: a kernel that does not take them loses a count only.
+        Program::CgroupSockAddr(program) if local_clients => program.load(),
+        Program::RawTracePoint(_) | Program::CgroupSockAddr(_) => Ok(()),
+        program => {
+            let program: &mut Xdp = program.try_into().map_err(program_error("cannot use"))?;
+            program.load()
+        }
+    };
+    loaded.map_err(load_error)
 }
 
 fn make(
