@@ -3,8 +3,8 @@
 
 use std::fmt;
 
-use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// A list of which every understood entry was read.
@@ -12,15 +12,23 @@ use serde_json::Value;
 pub struct List<T> {
     /// In the order of the list.
     pub entries: Vec<T>,
-    /// The others.
+    /// The rest.
+    pub newer: Newer<T>,
+}
+
+/// The part of a list that only a newer version understands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Newer<T> {
+    /// Entries that are not understood at all.
     pub unknown: Vec<Unknown>,
+    /// Entries with more in them than is understood, and their whole text.
+    extended: Vec<(T, Value)>,
 }
 
 /// An entry that is not understood. Its text says why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unknown {
-    /// The entry itself.
-    pub value: Value,
+    value: Value,
     reason: String,
 }
 
@@ -32,20 +40,55 @@ impl fmt::Display for Unknown {
 
 impl<T> Default for List<T> {
     fn default() -> Self {
-        let (entries, unknown) = (Vec::new(), Vec::new());
-        Self { entries, unknown }
+        Self {
+            entries: Vec::new(),
+            newer: Newer::default(),
+        }
     }
 }
 
-impl<'de, T: DeserializeOwned> Deserialize<'de> for List<T> {
+impl<T> Default for Newer<T> {
+    fn default() -> Self {
+        let (unknown, extended) = (Vec::new(), Vec::new());
+        Self { unknown, extended }
+    }
+}
+
+impl<T: Serialize + PartialEq> Newer<T> {
+    /// The list to keep: the entries that are not understood, then these, each as it was read if it still says the same.
+    /// Of two entries about the same thing the last one holds, so what was decided since does.
+    pub fn list(&self, entries: impl IntoIterator<Item = T>) -> serde_json::Result<Vec<Value>> {
+        let unknown = self.unknown.iter().map(|entry| Ok(entry.value.clone()));
+        let known = entries.into_iter().map(|entry| {
+            let mut extended = self.extended.iter();
+            match extended.find(|(read, _)| *read == entry) {
+                Some((_, whole)) => Ok(whole.clone()),
+                None => serde_json::to_value(entry),
+            }
+        });
+        unknown.chain(known).collect()
+    }
+
+    /// Forgets what was read about some things: other decisions were made about them.
+    pub fn forget(&mut self, superseded: impl Fn(&T) -> bool) {
+        self.extended.retain(|(read, _)| !superseded(read));
+    }
+}
+
+impl<'de, T: DeserializeOwned + Serialize + Clone> Deserialize<'de> for List<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut list = Self::default();
         for value in Vec::<Value>::deserialize(deserializer)? {
             match T::deserialize(&value) {
-                Ok(entry) => list.entries.push(entry),
+                Ok(entry) => {
+                    if serde_json::to_value(&entry).is_ok_and(|understood| understood != value) {
+                        list.newer.extended.push((entry.clone(), value));
+                    }
+                    list.entries.push(entry);
+                }
                 Err(error) => {
                     let reason = error.to_string();
-                    list.unknown.push(Unknown { value, reason });
+                    list.newer.unknown.push(Unknown { value, reason });
                 }
             }
         }
@@ -63,8 +106,9 @@ mod tests {
         let list: List<AdminState> =
             serde_json::from_str(r#"["drain", "shut", 5, "maint"]"#).unwrap();
         assert_eq!(list.entries, [AdminState::Drain, AdminState::Maint]);
-        assert_eq!(list.unknown.len(), 2, "{:?}", list.unknown);
-        assert!(list.unknown[0].to_string().starts_with("\"shut\": "));
+        let unknown = list.newer.unknown;
+        assert_eq!(unknown.len(), 2, "{unknown:?}");
+        assert!(unknown[0].to_string().starts_with("\"shut\": "));
     }
 
     #[test]
@@ -72,5 +116,37 @@ mod tests {
         for text in ["", "{}", "[", "[] []"] {
             assert!(serde_json::from_str::<List<AdminState>>(text).is_err());
         }
+    }
+
+    #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+    struct Entry {
+        name: char,
+        size: u8,
+    }
+
+    #[test]
+    fn fields_that_are_not_understood_stay_with_an_entry_that_says_the_same() {
+        let a = r#"{"name":"a","size":1,"until":{"day":5}}"#;
+        let b = r#"{"name":"b","size":1,"until":6}"#;
+        let c = r#"{"name":"c","size":1}"#;
+        let list: List<Entry> = serde_json::from_str(&format!("[{a},{b},{c},7]")).unwrap();
+        let mut entries = list.entries;
+        let written = |newer: &Newer<Entry>, entries: &[Entry]| {
+            let list = newer.list(entries.iter().cloned()).unwrap();
+            serde_json::to_string(&list).unwrap()
+        };
+        assert_eq!(written(&list.newer, &entries), format!("[7,{a},{b},{c}]"));
+        entries[1].size = 2;
+        let changed = r#"{"name":"b","size":2}"#;
+        assert_eq!(
+            written(&list.newer, &entries),
+            format!("[7,{a},{changed},{c}]")
+        );
+        // Changed back, it is another decision of the same content.
+        let mut newer = list.newer;
+        newer.forget(|entry| entry.name == 'b');
+        entries[1].size = 1;
+        let again = r#"{"name":"b","size":1}"#;
+        assert_eq!(written(&newer, &entries), format!("[7,{a},{again},{c}]"));
     }
 }

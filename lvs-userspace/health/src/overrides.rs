@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
+use std::mem;
 use std::net::SocketAddr;
 use std::path::Path;
 
 use lvs_api::health::{AdminState, Override, Weight};
-use lvs_api::lenient::{List, Unknown};
+use lvs_api::lenient::{List, Newer, Unknown};
 use lvs_api::model::{ServerId, ServiceId};
-use serde::Serialize;
 
 /// The overrides in force for one server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,16 +34,8 @@ pub(crate) struct Overrides {
     in_force: Servers,
     /// Those that outlive the daemon.
     kept: Servers,
-    /// Entries of the file that only a newer lvsd understands, for that one.
-    unknown: Vec<Unknown>,
-}
-
-/// An entry of the file.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Entry<'a> {
-    Known(Override),
-    Unknown(&'a serde_json::Value),
+    /// The part of the file that only a newer lvsd understands, for that one.
+    newer: Newer<Override>,
 }
 
 type Servers = BTreeMap<(ServiceId, ServerId), ServerOverride>;
@@ -60,8 +52,17 @@ impl Overrides {
     /// Applies one override to a server.
     pub(crate) fn apply(&mut self, service: ServiceId, server: ServerId, change: &Override) {
         apply_to(&mut self.in_force, (service, server), change);
-        if !is_volatile(change) {
-            apply_to(&mut self.kept, (service, server), change);
+        if is_volatile(change) {
+            return;
+        }
+        let key = (service, server);
+        let before = self.kept.get(&key).copied();
+        apply_to(&mut self.kept, key, change);
+        if self.kept.get(&key).copied() != before {
+            let kind = mem::discriminant(change);
+            self.newer.forget(|read| {
+                target(read) == (Some(service), server.0) && mem::discriminant(read) == kind
+            });
         }
     }
 
@@ -70,11 +71,15 @@ impl Overrides {
         for servers in [&mut self.in_force, &mut self.kept] {
             servers.retain(|(service, server), _| known(service, server));
         }
+        self.newer.forget(|read| match target(read) {
+            (Some(service), server) => !known(&service, &ServerId(server)),
+            (None, _) => true,
+        });
     }
 
     /// Entries of the file that are not understood: a newer lvsd wrote them.
     pub(crate) fn unknown(&self) -> &[Unknown] {
-        &self.unknown
+        &self.newer.unknown
     }
 
     /// Reads the file; a missing one holds no overrides.
@@ -84,43 +89,40 @@ impl Overrides {
             Err(error) if error.kind() == io::ErrorKind::NotFound => List::default(),
             Err(error) => return Err(error),
         };
-        let mut overrides = Self {
-            unknown: list.unknown,
-            ..Self::default()
-        };
+        let mut overrides = Self::default();
         for change in &list.entries {
             let (service, server) = target(change);
             if let Some(service) = service {
                 overrides.apply(service, ServerId(server), change);
             }
         }
+        overrides.newer = list.newer;
         Ok(overrides)
     }
 
     /// Replaces the file atomically, with what outlives the daemon. Only its owner may read it.
     pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
-        // Of two entries of a server the last one holds: what was decided since is among those known here.
-        let unknown = self.unknown.iter();
-        let mut list: Vec<Entry<'_>> = unknown.map(|entry| Entry::Unknown(&entry.value)).collect();
+        let mut kept = Vec::new();
         for (&(service, ServerId(server)), current) in &self.kept {
             let service = Some(service);
             if current.state != AdminState::Ready {
-                list.push(Entry::Known(Override::State {
+                kept.push(Override::State {
                     service,
                     server,
                     state: current.state,
                     volatile: false,
-                }));
+                });
             }
             if current.weight != Weight::Configured {
-                list.push(Entry::Known(Override::Weight {
+                kept.push(Override::Weight {
                     service,
                     server,
                     weight: current.weight,
                     volatile: false,
-                }));
+                });
             }
         }
+        let list = self.newer.list(kept)?;
         let folder = path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder)?;
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
@@ -274,6 +276,42 @@ mod tests {
         let again = Overrides::read(&path).unwrap();
         assert_eq!(again.unknown(), unknown);
         assert!(again.kept.is_empty(), "{again:?}");
+    }
+
+    #[test]
+    fn fields_of_a_newer_version_stay_with_an_override_until_it_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("overrides");
+        let mut overrides = Overrides::default();
+        overrides.apply(service(), server(), &state(AdminState::Drain));
+        overrides.write(&path).unwrap();
+        let old = std::fs::read_to_string(&path).unwrap();
+        let newer = old.replace("\"drain\"", "\"drain\",\"reason\":{\"text\":\"disk\"}");
+        assert_ne!(newer, old);
+        let written = |overrides: &Overrides| {
+            overrides.write(&path).unwrap();
+            let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert!([&newer, &old].map(|it| value(it)).contains(&value(&text)) || text == "[]");
+            text.contains("disk")
+        };
+        let read = || {
+            std::fs::write(&path, &newer).unwrap();
+            Overrides::read(&path).unwrap()
+        };
+        let mut overrides = read();
+        assert!(written(&overrides));
+        // As a backup is told again and again by its master.
+        overrides.apply(service(), server(), &state(AdminState::Drain));
+        assert!(written(&overrides));
+        overrides.apply(service(), server(), &state(AdminState::Ready));
+        assert!(!written(&overrides));
+        overrides.apply(service(), server(), &state(AdminState::Drain));
+        assert!(!written(&overrides), "it is about another decision");
+        let mut overrides = read();
+        overrides.retain(|_, _| false);
+        overrides.apply(service(), server(), &state(AdminState::Drain));
+        assert!(!written(&overrides), "it is about another server");
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub(crate) struct Discovery {
     /// Keeps servers over a restart.
     file: PathBuf,
     /// The part of that file that only a newer lvsd understands.
-    newer: kept::Newer,
+    newer: kept::NewerPart,
     /// Name servers are being asked.
     lookup: Option<JoinHandle<Answers>>,
 }
@@ -50,16 +50,17 @@ impl Discovery {
             );
             kept::Kept::default()
         });
-        for entry in kept.found.unknown.iter().chain(&kept.by_hand.unknown) {
+        let (found, by_hand, newer) = kept.into_parts();
+        for entry in newer.unknown() {
             let file = file.display();
             warn!("real servers of {file} are not understood, and left out: {entry}");
         }
         Self {
             sources: Arc::default(),
             queries: Queries::default(),
-            newer: kept.newer(),
-            names: Names::new(kept.found.entries),
-            by_hand: kept.by_hand.entries,
+            newer,
+            names: Names::new(found),
+            by_hand,
             file,
             lookup: None,
         }
@@ -151,6 +152,7 @@ impl Discovery {
 
     /// Sets the servers added by hand.
     pub(crate) fn set_by_hand(&mut self, by_hand: Vec<ByHand>) {
+        self.newer.follow(&by_hand);
         self.by_hand = by_hand;
     }
 
