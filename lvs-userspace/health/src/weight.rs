@@ -27,17 +27,13 @@ pub(crate) fn ramp(full: u32, duration: Duration, elapsed: Duration) -> (u32, Op
     if steps == 0 || elapsed >= duration {
         return (full, None);
     }
-    let step = (elapsed.as_secs_f64() / duration.as_secs_f64() * f64::from(steps)).floor();
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "between 0 and the number of steps"
-    )]
-    let step = (step as u32 + 1).min(steps);
-    let weight = (u64::from(full) * u64::from(step)).div_ceil(u64::from(steps));
+    // In whole nanoseconds: a fraction may be rounded below the end of a step, which is then asked for at once again.
+    let step = elapsed.as_nanos() * u128::from(steps) / duration.as_nanos() + 1;
+    let end = (duration.as_nanos() * step).div_ceil(u128::from(steps));
+    let weight = (u128::from(full) * step).div_ceil(u128::from(steps));
     (
         u32::try_from(weight).unwrap_or(full),
-        Some(duration * step / steps),
+        Some(u64::try_from(end).map_or(duration, Duration::from_nanos)),
     )
 }
 
@@ -177,6 +173,14 @@ mod tests {
                 assert!(turn < 4 || weight == 100, "{weight} at turn {turn}");
             }
         }
+    }
+
+    #[test]
+    fn a_step_of_a_ramp_ends_when_the_next_one_begins() {
+        let duration = Duration::from_millis(33_240);
+        let first = duration / 20;
+        assert_eq!(ramp(20, duration, Duration::ZERO), (1, Some(first)));
+        assert_eq!(ramp(20, duration, first), (2, Some(duration / 10)));
     }
 
     proptest! {
