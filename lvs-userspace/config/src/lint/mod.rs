@@ -1,9 +1,12 @@
 //! `lvsd check FILE`: validates a file, and prints the services that it sets up.
 
 mod lines;
+mod one_network;
 
 use std::io::{self, Write};
 use std::path::Path;
+
+use lvs_dataplane::director::OwnNetworks;
 
 use crate::ldirectord::{Additions, Queries, SourceFile};
 use crate::{Kind, rules};
@@ -31,6 +34,8 @@ pub fn run(
     out: &mut impl Write,
     problems: &mut impl Write,
 ) -> io::Result<u8> {
+    let name = path.display().to_string();
+    let networks = OwnNetworks::of_this_machine();
     let kind = match crate::kind_of(path) {
         Ok(kind) => kind,
         Err(error) => {
@@ -41,6 +46,9 @@ pub fn run(
     match kind {
         Kind::Rules => match rules::read(path) {
             Ok(configuration) => {
+                for advice in one_network::of_rules(&configuration, &networks) {
+                    writeln!(problems, "{name}: advice: {advice}")?;
+                }
                 lines::of_rules(&configuration, out)?;
                 Ok(0)
             }
@@ -53,7 +61,6 @@ pub fn run(
             let source = SourceFile::read(path, options.check_user)?;
             let (additions, troubles) = resolve(&source.queries());
             let reading = source.build(&additions);
-            let name = path.display().to_string();
             // Name servers may answer later: no warning of the file.
             for trouble in troubles {
                 writeln!(problems, "{name}: {trouble}")?;
@@ -64,7 +71,13 @@ pub fn run(
             let Some(configuration) = reading.configuration else {
                 return Ok(WRONG);
             };
-            if let Some(advice) = reading.advice {
+            let of_network = one_network::of_virtuals(&configuration, &networks);
+            for advice in reading
+                .advice
+                .map(str::to_owned)
+                .into_iter()
+                .chain(of_network)
+            {
                 writeln!(problems, "{name}: advice: {advice}")?;
             }
             lines::of_virtuals(&configuration, out)?;

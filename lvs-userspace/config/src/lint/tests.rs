@@ -45,7 +45,7 @@ virtual = 192.0.2.10:80
     persistent = 600
     netmask = 255.255.255.0
 virtual6 = [2001:db8::1]:53
-    real6 = [2001:db8::2]:53 masq
+    real6 = [2001:db8:0:1::2]:53 masq
     scheduler = rr
     service = dns
     request = \"example.com\"
@@ -66,7 +66,7 @@ virtual = 192.0.2.10:82
 -a -t 192.0.2.10:80 -r 10.0.0.1:80 -g -w 5 -x 20 -y 10
 -a -t 192.0.2.10:80 -r 10.0.0.2:80 -g -w 5 -x 20 -y 10
 -A -u [2001:db8::1]:53 -s rr
--a -u [2001:db8::1]:53 -r [2001:db8::2]:53 -m -w 1
+-a -u [2001:db8::1]:53 -r [2001:db8:0:1::2]:53 -m -w 1
 -A -t 192.0.2.10:81 -s wrr
 -a -t 192.0.2.10:81 -r 10.0.0.9:81 -i -w 3 --tun-type ipip
 -A -t 192.0.2.10:82 -s wrr
@@ -132,6 +132,36 @@ fn advice_is_no_warning() {
         problems.contains("advice:") && problems.contains("preset = modern"),
         "{problems}"
     );
+}
+
+#[test]
+fn nat_to_a_server_in_the_network_of_its_virtual_address_gets_advice() {
+    let advice = |text: &str| {
+        let (code, _, problems) = check(text, true);
+        assert_eq!(code, 0, "{problems}");
+        problems.contains("same network")
+    };
+    let file = |lines: &str| format!("ondown = keep\nvirtual = 192.0.2.10:80\n{lines}");
+    let far = " real = 10.0.0.1:80 masq\n";
+    assert!(advice(&file(" real = 192.0.2.20:80 masq\n")));
+    assert!(advice(&file(
+        &(far.to_owned() + " fallback = 192.0.2.20:80 masq\n")
+    )));
+    for lines in [
+        far,
+        " real = 192.0.2.20:80 gate\n",
+        " real = 192.0.2.20:80 ipip\n",
+        " real = 192.0.2.20:80 masq\n snat = auto\n",
+    ] {
+        assert!(!advice(&file(lines)), "{lines}");
+    }
+    let rules = "-A -t [2001:db8::1]:80 -s rr\n-a -t [2001:db8::1]:80 -r [2001:db8::2]:80 ";
+    assert!(advice(&format!("{rules}-m\n")));
+    assert!(!advice(&format!("{rules}-g\n")));
+    let mark = "-A -f 1 -s rr\n-a -f 1 -r 192.0.2.20:80 -m\n";
+    assert!(!advice(mark));
+    let (_, _, problems) = check(&file(" real = 192.0.2.20->192.0.2.22:80 masq\n"), false);
+    assert!(problems.contains("192.0.2.20:80 and 2 more"), "{problems}");
 }
 
 #[test]

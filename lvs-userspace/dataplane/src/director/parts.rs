@@ -12,7 +12,7 @@ use super::filters::Filters;
 use super::local_broadcast::LocalBroadcasts;
 use super::marks::Marks;
 use super::next_hops::NextHops;
-use super::one_network::OwnNetworks;
+use super::one_network::LatestNetworks;
 use super::publisher::Publisher;
 use super::servers::Servers;
 use super::services::Services;
@@ -40,7 +40,7 @@ pub struct Director {
     pub(super) filters: Filters,
     pub(super) syn_retries: SynRetryCounters,
     pub(super) statistics: Statistics,
-    pub(super) own_networks: OwnNetworks,
+    pub(super) own_networks: LatestNetworks,
     pub(super) broadcasts: LocalBroadcasts,
     pub(super) sysctls: Sysctls,
     /// Receives servers whose silent clients are to be reset.
@@ -63,7 +63,7 @@ impl Director {
             filters: Filters::new(Arc::clone(&maps)),
             syn_retries: SynRetryCounters::new(Arc::clone(&maps)),
             statistics: Statistics::new(Arc::clone(&maps)),
-            own_networks: OwnNetworks::default(),
+            own_networks: LatestNetworks::default(),
             broadcasts: LocalBroadcasts::default(),
             sysctls: Sysctls::new(Arc::clone(&maps)),
             resets: None,

@@ -12,7 +12,7 @@ use nix::ifaddrs::getifaddrs;
 use zerocopy::FromZeros as _;
 
 use super::allocator::{Allocator, MapKind};
-use super::one_network::ip;
+use super::own_networks::ip;
 use crate::address::{narrow, widen};
 use crate::kernel::Maps;
 
