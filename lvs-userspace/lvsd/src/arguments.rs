@@ -302,7 +302,8 @@ pub(crate) struct Arguments {
     /// Each director sends the others its own connections, over encrypted sessions of lvsd's own protocol that
     /// only those with the same key can make (for directors with the kernel's IPVS see `lvsadm
     /// --start-daemon`); all of them name all others, or one list of all. `lvsadm sync status` shows their
-    /// state. Port 8849 unless given.
+    /// state. Port 8849 unless given. A name is one director, by whichever of its addresses answers; a
+    /// link-local address has its interface: fe80::2%eth0, [fe80::2%eth0]:8849.
     #[arg(long, value_name = "HOST[:PORT]", requires = "peer_key", value_parser = peer::peer_address)]
     pub(crate) peer: Vec<String>,
 

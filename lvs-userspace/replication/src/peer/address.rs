@@ -1,19 +1,27 @@
 //! Addresses of peers on the command line.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
 
 /// TCP port at which directors listen by default.
 pub const DEFAULT_PORT: u16 = 8849;
 
 /// A peer as `HOST`, `HOST:PORT`, an address, or an address with a port (`[2001:db8::1]:8849`); the result
-/// has a port.
+/// has a port. A link-local address names its interface (`fe80::1%eth0`), which need not be there yet.
 ///
 /// # Errors
 ///
 /// The reason, for people.
 pub fn peer(word: &str) -> Result<String, String> {
-    if let Ok(address) = listen(word) {
-        return Ok(address.to_string());
+    if let Some(zoned) = Zoned::parse(word) {
+        let Zoned {
+            address,
+            interface,
+            port,
+        } = zoned?;
+        return Ok(format!("[{address}%{interface}]:{port}"));
+    }
+    if let Ok(address) = plain(word) {
+        return with_interface(address).map(|address| address.to_string());
     }
     let (host, port) = word
         .split_once(':')
@@ -22,19 +30,39 @@ pub fn peer(word: &str) -> Result<String, String> {
     if host.is_empty() || !host.chars().all(named) {
         return Err("it is HOST or HOST:PORT".to_owned());
     }
-    match port.map(str::parse::<u16>) {
+    match port.map(port_number) {
         None => Ok(format!("{host}:{DEFAULT_PORT}")),
-        Some(Ok(port)) if port != 0 => Ok(format!("{host}:{port}")),
-        Some(_) => Err("the port is a number from 1 to 65535".to_owned()),
+        Some(port) => Ok(format!("{host}:{}", port?)),
     }
 }
 
-/// The address to listen at, with a port or without.
+/// The address to listen at, with a port or without. The interface of a link-local one (`fe80::1%eth0`) has to be there.
 ///
 /// # Errors
 ///
 /// The reason, for people.
 pub fn listen(word: &str) -> Result<SocketAddr, String> {
+    let Some(zoned) = Zoned::parse(word) else {
+        return with_interface(plain(word)?);
+    };
+    let zoned = zoned?;
+    let host = format!("{}%{}", zoned.address, zoned.interface);
+    let found = (host.as_str(), zoned.port).to_socket_addrs();
+    let found = found.ok().and_then(|mut found| found.next());
+    found.ok_or_else(|| format!("there is no interface {}", zoned.interface))
+}
+
+/// The host and the port of a peer's address that is no plain address, for the resolver.
+pub(super) fn split(address: &str) -> Option<(&str, u16)> {
+    let (host, port) = address.rsplit_once(':')?;
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    Some((bare.unwrap_or(host), port.parse().ok()?))
+}
+
+/// An address that stands for itself, with a port or without.
+fn plain(word: &str) -> Result<SocketAddr, String> {
     let bare = word
         .strip_prefix('[')
         .and_then(|word| word.strip_suffix(']'));
@@ -43,6 +71,69 @@ pub fn listen(word: &str) -> Result<SocketAddr, String> {
     }
     word.parse()
         .map_err(|_| "it is an address, or ADDRESS:PORT".to_owned())
+}
+
+/// The same address, unless it means another host on each interface.
+fn with_interface(address: SocketAddr) -> Result<SocketAddr, String> {
+    match address {
+        SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() && v6.scope_id() == 0 => {
+            Err(format!(
+                "{0} is link-local: name its interface, too, as in {0}%eth0",
+                v6.ip()
+            ))
+        }
+        _ => Ok(address),
+    }
+}
+
+fn port_number(text: &str) -> Result<u16, String> {
+    match text.parse() {
+        Ok(port) if port != 0 => Ok(port),
+        _ => Err("the port is a number from 1 to 65535".to_owned()),
+    }
+}
+
+/// An address with its interface (RFC 4007, section 11: its zone).
+struct Zoned<'a> {
+    address: Ipv6Addr,
+    interface: &'a str,
+    port: u16,
+}
+
+impl<'a> Zoned<'a> {
+    /// None: the word has no interface.
+    fn parse(word: &'a str) -> Option<Result<Self, String>> {
+        let (address, rest) = word.split_once('%')?;
+        let parts = match address.strip_prefix('[') {
+            None => Some((address, rest, None)),
+            Some(address) => rest.split_once(']').map(|(interface, port)| {
+                let port = (!port.is_empty()).then_some(port);
+                (address, interface, port)
+            }),
+        };
+        let parsed = || {
+            let (address, interface, port) = parts?;
+            let port = match port {
+                None => Ok(DEFAULT_PORT),
+                Some(port) => port_number(port.strip_prefix(':')?),
+            };
+            let usable =
+                |c: char| c.is_ascii_graphic() && !matches!(c, ':' | '/' | '[' | ']' | '%');
+            let address = address.parse().ok()?;
+            (!interface.is_empty() && interface.chars().all(usable))
+                .then_some((address, interface, port))
+        };
+        let Some((address, interface, port)) = parsed() else {
+            return Some(Err(
+                "it is ADDRESS%INTERFACE or [ADDRESS%INTERFACE]:PORT".to_owned()
+            ));
+        };
+        Some(port.map(|port| Self {
+            address,
+            interface,
+            port,
+        }))
+    }
 }
 
 /// True if packets to an address stay on this machine and arrive at the socket that listens here.
@@ -55,12 +146,16 @@ pub(super) fn is_own(address: SocketAddr, listening: SocketAddr) -> bool {
         return ip == bound;
     }
     // The source that the kernel would choose is the destination itself; nothing is sent.
-    let any: IpAddr = match ip {
-        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    let (any, destination): (IpAddr, _) = match ip {
+        IpAddr::V4(_) => (
+            Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::new(ip, address.port()),
+        ),
+        // With its interface, if it is link-local.
+        IpAddr::V6(_) => (Ipv6Addr::UNSPECIFIED.into(), address),
     };
     let source = UdpSocket::bind((any, 0)).and_then(|socket| {
-        socket.connect(SocketAddr::new(ip, address.port()))?;
+        socket.connect(destination)?;
         socket.local_addr()
     });
     source.is_ok_and(|source| source.ip() == ip)
@@ -96,6 +191,40 @@ mod tests {
             assert!(peer(wrong).is_err(), "{wrong}");
         }
         assert!(listen("lvs2").is_err());
+    }
+
+    #[test]
+    fn a_link_local_address_names_its_interface() {
+        for (word, meant) in [
+            ("fe80::2%eth0", "[fe80::2%eth0]:8849"),
+            ("[fe80::2%eth0]", "[fe80::2%eth0]:8849"),
+            ("[fe80::2%eth0.7]:99", "[fe80::2%eth0.7]:99"),
+        ] {
+            assert_eq!(peer(word).as_deref(), Ok(meant), "{word}");
+        }
+        assert_eq!(split("[fe80::2%eth0]:99"), Some(("fe80::2%eth0", 99)));
+        assert_eq!(split("lvs2:99"), Some(("lvs2", 99)));
+        for wrong in [
+            "fe80::2%",
+            "fe80::2%eth0:99",
+            "[fe80::2%eth0",
+            "[fe80::2%eth0]99",
+            "[fe80::2%eth0]:0",
+            "lvs2%eth0",
+            "fe80::2%a%b",
+        ] {
+            assert!(peer(wrong).is_err(), "{wrong}");
+        }
+        for (word, part) in [
+            ("fe80::2", "fe80::2%eth0"),
+            ("[fe80::2]:99", "fe80::2%eth0"),
+        ] {
+            assert!(peer(word).unwrap_err().contains(part), "{word}");
+            assert!(listen(word).unwrap_err().contains(part), "{word}");
+        }
+        let here = listen("[fe80::2%lo]:99").unwrap();
+        assert!(matches!(here, SocketAddr::V6(v6) if v6.scope_id() == 1 && v6.port() == 99));
+        assert!(listen("fe80::2%nowhere0").unwrap_err().contains("nowhere0"));
     }
 
     #[test]

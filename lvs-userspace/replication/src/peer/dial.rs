@@ -73,39 +73,52 @@ fn count(context: &Context, address: Option<SocketAddr>, error: &SessionError) {
 /// A session that begins, in a version of the protocol.
 type Begun = (TcpStream, Ciphers, Hello, u16);
 
-/// Connects to a peer; `None`: it is this director itself.
+/// Connects to a peer by any of its addresses; `None`: it is this director itself.
 async fn connect(context: &Context, peer: &DialedPeer) -> Result<Option<Begun>, SessionError> {
-    let addresses: Vec<SocketAddr> = match peer.address.parse() {
-        Ok(address) => vec![address],
-        Err(_) => tokio::net::lookup_host(&peer.address)
-            .await
-            .map_err(|error| SessionError::Name(format!("its name is not found: {error}")))?
-            .collect(),
-    };
-    let mut last = SessionError::Name("its name has no address".to_owned());
+    let addresses = resolve(&peer.address).await?;
     let resolved = addresses.iter().map(|it| it.ip().to_canonical());
     peer.set_resolved(resolved.collect());
-    if addresses
-        .iter()
-        .any(|address| address::is_own(*address, context.listening))
-    {
+    let mut last = SessionError::Name("its name has no address".to_owned());
+    if addresses.is_empty() {
+        return Err(last);
+    }
+    // A name may stand for both directors of a pair.
+    let other = |it: &SocketAddr| !address::is_own(*it, context.listening);
+    let others: Vec<SocketAddr> = addresses.into_iter().filter(other).collect();
+    if others.is_empty() {
         return Ok(None);
     }
-    for address in addresses {
+    for address in others {
         match timeout(ANSWER, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
                 stream.set_nodelay(true)?;
                 let handshake = timeout(SILENCE, shake_hands(context, stream)).await;
-                let handshake = handshake.unwrap_or(Err(SessionError::Unanswered));
-                return handshake
-                    .map(Some)
-                    .inspect_err(|error| count(context, Some(address), error));
+                match handshake.unwrap_or(Err(SessionError::Unanswered)) {
+                    Ok(begun) => return Ok(Some(begun)),
+                    Err(error) => {
+                        count(context, Some(address), &error);
+                        last = error;
+                    }
+                }
             }
             Ok(Err(error)) => last = error.into(),
             Err(_) => last = SessionError::Unanswered,
         }
     }
     Err(last)
+}
+
+/// The addresses of a peer.
+async fn resolve(address: &str) -> Result<Vec<SocketAddr>, SessionError> {
+    if let Ok(address) = address.parse() {
+        return Ok(vec![address]);
+    }
+    let unknown =
+        |why: &dyn std::fmt::Display| SessionError::Name(format!("its name is not found: {why}"));
+    // An interface behind a link-local address is a name, too: it may come later.
+    let parts = address::split(address).ok_or_else(|| unknown(&"it has no port"))?;
+    let found = tokio::net::lookup_host(parts).await;
+    Ok(found.map_err(|error| unknown(&error))?.collect())
 }
 
 async fn shake_hands(context: &Context, mut stream: TcpStream) -> Result<Begun, SessionError> {
