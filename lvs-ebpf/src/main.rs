@@ -98,6 +98,12 @@ pub fn arrive(_context: XdpContext) -> u32 {
     xdp_action::XDP_PASS
 }
 
+/// Asks the kernel's routes for the daemon.
+#[xdp]
+pub fn ask_routes(context: XdpContext) -> u32 {
+    routes::answer(&context)
+}
+
 /// Sends what comes from the probes on the service path.
 #[classifier]
 pub fn probe(context: TcContext) -> i32 {

@@ -109,6 +109,9 @@ pub const PROBE_PROGRAM: &str = "probe";
 pub const TRY_PROGRAM: &str = "try_out";
 /// The name of the program that hands a frame of the daemon's to the kernel, as one that came by its interface.
 pub const ARRIVE_PROGRAM: &str = "arrive";
+/// The name of the program that asks the kernel's routes for the daemon: its frame is a
+/// [`super::RouteQuestion`].
+pub const ROUTES_PROGRAM: &str = "ask_routes";
 
 /// Hash of [`super::LostKey`] to the number of frames (`u64`) that the kernel did not send after a program had handed
 /// them over, written by [`TRACE_PROGRAMS`]; with [`super::LostKey::CONFIRMED`] by the daemon.

@@ -1,15 +1,16 @@
 //! The working memory of a packet.
 
-use super::context::{Forward, Route};
+use super::context::{Forward, Rewrite, Route, Source, Wire};
+use super::icmp_error::Answer;
 use super::source_candidates::Candidates;
 use super::stage::Stage;
 use super::state_change::StateChange;
-use crate::abi::{Method, Plan};
-use crate::connection::table::{Inserted, New};
-use crate::connection::{Client, Key, Record};
-use crate::ethernet::Egress;
+use crate::abi::{EthernetAddresses, Mac, Marked, Method, Plan};
+use crate::connection::table::{Inserted, New, Survey};
+use crate::connection::{Client, Key, Ports, Record, Signal, Tag};
+use crate::ethernet::{Egress, EthernetHeader, UNTAGGED};
 use crate::family::{Family, V4, V6};
-use crate::network::Datagram;
+use crate::network::{Datagram, Part};
 use crate::routes::Lookup;
 use crate::scheduler::{NO_SERVER, Search};
 use crate::tables::Tables;
@@ -82,7 +83,112 @@ pub struct Workspace {
     pub v6: Work<V6>,
 }
 
+impl Workspace {
+    /// That of a packet of which nothing is known yet.
+    pub fn blank() -> Self {
+        Self {
+            v4: Work::blank(),
+            v6: Work::blank(),
+        }
+    }
+}
+
 impl<F: Family> Work<F> {
+    /// Before the first stage: neither a service nor a server is found. Only user space needs it: the program finds its
+    /// workspace in a map.
+    pub fn blank() -> Self {
+        let address = F::narrow(&[0; 16]);
+        let ports = Ports::default();
+        let key = Key {
+            source: address,
+            destination: address,
+            ports,
+            protocol: 0,
+            kind: 0,
+        };
+        let datagram = Datagram {
+            network: 0,
+            transport: 0,
+            end: 0,
+            source: address,
+            destination: address,
+            protocol: 0,
+            hop_limit: 0,
+            part: Part::Whole,
+            identification: 0,
+        };
+        let forward = Forward {
+            interface: 0,
+            ethernet: EthernetHeader {
+                destination: Mac::default(),
+                source: Mac::default(),
+                tags: UNTAGGED,
+                ethertype: 0,
+                payload: 0,
+            },
+            datagram,
+            wire: Wire::one(0),
+            protocol: None,
+            signal: Signal::Nothing,
+            ports,
+            hash: 0,
+            now: 0,
+            route: Route {
+                source: Source::Client,
+                ..Route::new(NO_SERVER, Method::Direct)
+            },
+            rewrite: Rewrite {
+                source: address,
+                destination: address,
+                ports,
+            },
+            answer: Answer::NONE,
+        };
+        Self {
+            forward,
+            key,
+            new: New {
+                key,
+                record: Record::new(0, 0, Method::Direct),
+                client: Client::default(),
+                partner: 0,
+                state: 0,
+                half_open: false,
+                pinned: false,
+                now: 0,
+                timeout: 0,
+                survey: Survey::default(),
+            },
+            reply: Inserted {
+                number: 0,
+                tag: Tag(0),
+            },
+            candidates: Candidates::new(address, 1, [1, 1], 0, true),
+            persistence: 0,
+            service: Marked::NO_SERVICE,
+            limits: 0,
+            opened: 0,
+            opens: 0,
+            refused: 0,
+            search: Search::new(NO_SERVER),
+            number: 0,
+            one_packet: false,
+            established: false,
+            change: StateChange::NONE,
+            client: Egress {
+                ethernet: EthernetAddresses::NONE,
+                tags: UNTAGGED,
+                interface: 0,
+            },
+            way: Client::default(),
+            waits: false,
+            lookup: Lookup::default(),
+            answer: super::client_route::NOT_ASKED,
+            verdict: Verdict::pass(Reason::NotIp),
+            inner: datagram,
+        }
+    }
+
     /// The end of a packet.
     #[inline(always)]
     pub fn end(&mut self, verdict: Verdict) -> Stage {

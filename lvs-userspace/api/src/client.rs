@@ -31,6 +31,7 @@ use super::route::Route;
 use super::sync::{SyncCommand, SyncStatus};
 use super::sysctl::SysctlValue;
 use super::timeouts::Timeouts;
+use super::why::{Way, Why};
 
 /// Time that the daemon has to answer, unless another is given.
 pub const DEFAULT_LIMIT: Duration = Duration::from_secs(10);
@@ -258,6 +259,11 @@ impl Client {
     ) -> Result<Dropped, ClientError> {
         self.ask_for(LONG_WORK, Route::DropConnections, Some(request))
             .await
+    }
+
+    /// The way that a client's packet would take.
+    pub async fn why(&mut self, question: &Why) -> Result<Way, ClientError> {
+        self.ask(Route::Why, Some(question)).await
     }
 
     /// Health of real servers.

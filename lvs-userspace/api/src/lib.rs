@@ -24,6 +24,7 @@ pub mod sync;
 pub mod sysctl;
 pub mod timeouts;
 pub mod virtual_address;
+pub mod why;
 
 /// Description of the control API (OpenAPI 3.1) as JSON. A test of this crate makes it from the types.
 pub const OPENAPI: &str = include_str!("../openapi.json");

@@ -29,6 +29,7 @@ use crate::sync::{SyncCommand, SyncStatus};
 use crate::sysctl::SysctlValue;
 use crate::timeouts::Timeouts;
 use crate::virtual_address::VirtualAddress;
+use crate::why::{Way, Why};
 
 impl PartialSchema for Source {
     fn schema() -> RefOr<Schema> {
@@ -124,6 +125,14 @@ impl Components {
             Route::DropConnections => {
                 let body = self.add::<DropConnections>();
                 ("Ends connections", Some(body), Json(self.add::<Dropped>()))
+            }
+            Route::Why => {
+                let body = self.add::<Why>();
+                (
+                    "The way that a client's packet would take",
+                    Some(body),
+                    Json(self.add::<Way>()),
+                )
             }
             Route::Timeouts => ("Idle timeouts", None, Json(self.add::<Timeouts>())),
             Route::Verdicts => (

@@ -49,6 +49,9 @@ routes! {
     /// Ends connections. Body: [`DropConnections`](crate::connections::DropConnections); answer:
     /// [`Dropped`](crate::connections::Dropped).
     DropConnections: POST "/v1/connections/drop",
+    /// The way that a client's packet would take; nothing is changed. Body: [`Why`](crate::why::Why); answer:
+    /// [`Way`](crate::why::Way).
+    Why: POST "/v1/why",
     /// Answer: [`Timeouts`](crate::timeouts::Timeouts).
     Timeouts: GET "/v1/timeouts",
     /// Answer: list of [`VerdictCount`](crate::protocol::VerdictCount).

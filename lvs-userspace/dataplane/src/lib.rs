@@ -29,3 +29,4 @@ pub mod source_usage;
 pub mod sweep;
 pub mod table;
 mod templates;
+pub mod why;

@@ -234,7 +234,7 @@ impl<F: Family> Ways<F> for Set<'_, F> {
 }
 
 /// An entry of zeroes.
-fn blank<F: Family>() -> Entry<F> {
+pub(crate) fn blank<F: Family>() -> Entry<F> {
     let address = F::narrow(&[0; 16]);
     Entry {
         tag: 0,

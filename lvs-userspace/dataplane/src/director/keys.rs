@@ -44,7 +44,7 @@ pub(super) fn key(id: &ServiceId) -> ServiceKey {
 }
 
 /// The service of a key; `None` if no daemon writes such a key.
-pub(super) fn service(key: &ServiceKey) -> Option<ServiceId> {
+pub(crate) fn service(key: &ServiceKey) -> Option<ServiceId> {
     if !matches!(key.family, 4 | 6) {
         return None;
     }
@@ -71,7 +71,7 @@ pub(super) const fn raw_method(method: Method) -> u8 {
 }
 
 /// A forwarding method from the maps.
-pub(super) const fn method(raw: u8) -> Method {
+pub(crate) const fn method(raw: u8) -> Method {
     match abi::Method::from_raw(raw) {
         abi::Method::Direct => Method::Direct,
         abi::Method::Tunnel => Method::Tunnel,

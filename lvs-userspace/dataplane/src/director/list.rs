@@ -38,6 +38,16 @@ impl Director {
         }
     }
 
+    /// The next hop of a real server's address, for people.
+    pub fn next_hop(&self, address: IpAddr) -> String {
+        self.hops.text(address)
+    }
+
+    /// All configured services.
+    pub fn service_ids(&self) -> impl Iterator<Item = ServiceId> {
+        self.services.configured().map(|(_, service)| service.id)
+    }
+
     /// The addresses of all configured services.
     pub fn virtual_addresses(&self) -> BTreeSet<IpAddr> {
         let services = self.services.configured();

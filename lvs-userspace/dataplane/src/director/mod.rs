@@ -58,6 +58,7 @@ mod wanted;
 
 pub use self::configuration::Configuration;
 pub use self::down::SynRetries;
+pub(crate) use self::keys::{method as api_method, service as service_of_key};
 pub use self::lookup::{service_id, service_index};
 pub use self::next_hops::NextHop;
 pub use self::one_network::keeps_source;

@@ -21,6 +21,11 @@ pub struct ClientTable {
 }
 
 impl ClientTable {
+    /// A copy of a set.
+    pub fn set(&self, number: u32) -> Option<ClientSet> {
+        self.sets.read(number)
+    }
+
     /// The clients there are, with their sets and ways.
     pub fn all(&self) -> impl Iterator<Item = (ClientSlot<'_>, LimitedClient)> {
         (0..self.sets.len())

@@ -22,6 +22,7 @@ use super::own_hosts::OwnHosts;
 use super::own_map::own_map;
 use super::per_cpu::{Counters, FilterCounters, Verdicts};
 use super::probes::Probes;
+use super::program_lookups::ProgramLookups;
 use super::saved_sync_daemon::SavedSyncDaemon;
 use super::server_loads::ServerLoads;
 use super::trace::LostFrames;
@@ -68,6 +69,8 @@ pub struct Maps {
     pub own_hosts: OwnHosts,
     pub neighbour_requests: NeighbourRequests,
     pub lost_frames: LostFrames,
+    /// What only the program looks into otherwise.
+    pub program_lookups: ProgramLookups,
     /// The number of frames to subtract from each verdict, by the number of its reason, see [`crate::not_sent`].
     pub not_sent: Mapping<u64>,
     /// The sync daemons that are to run, by role: they outlive the process.
@@ -150,6 +153,7 @@ impl Maps {
                 AddressBits(mapping(ebpf, abi::OWN_FILTER)?),
             )?,
             neighbour_requests: NeighbourRequests::new(map(ebpf, abi::NEIGHBOUR_REQUESTS)?)?,
+            program_lookups: ProgramLookups::open(ebpf, directory)?,
             lost_frames: LostFrames::new(map(ebpf, abi::LOST_FRAMES)?)?,
             not_sent: Mapping::of(&not_sent, "not_sent")?,
             sync_daemons: Mapping::of(&sync_daemons, "sync_daemons")?,

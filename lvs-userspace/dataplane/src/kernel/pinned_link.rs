@@ -10,6 +10,7 @@ use aya::programs::ProgramError;
 use aya::programs::links::FdLink;
 
 use super::error::KernelError;
+use super::system_call::bpf;
 
 /// Name of the pin of an interface's link. The BPF file system reserves dots, which the names of VLAN
 /// interfaces contain; a colon cannot be part of an interface's name.
@@ -112,17 +113,4 @@ fn open_link(pin: &Path) -> io::Result<OwnedFd> {
     let fd = RawFd::try_from(link).map_err(io::Error::other)?;
     // SAFETY: the kernel just made this descriptor for us.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-/// The `bpf` system call with a part of its argument union.
-fn bpf<T>(command: libc::c_long, attributes: &mut T) -> io::Result<libc::c_long> {
-    // SAFETY: the kernel reads and writes at most the size given, and what the attributes point to is
-    // alive and as large as they say (all callers are above).
-    let answer =
-        unsafe { libc::syscall(libc::SYS_bpf, command, &raw mut *attributes, size_of::<T>()) };
-    if answer < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(answer)
-    }
 }

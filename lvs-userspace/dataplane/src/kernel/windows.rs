@@ -133,6 +133,11 @@ impl<T: Plain> Windows<T> {
         }
     }
 
+    /// A copy of a value; `None` past the end, or if the kernel does not map it.
+    pub fn read(&self, index: u32) -> Option<T> {
+        self.with(index, Mapping::read).flatten()
+    }
+
     /// Replaces a value. False: there is none, or the kernel does not map it.
     #[must_use]
     pub fn write(&self, index: u32, value: T) -> bool {

@@ -16,6 +16,7 @@ mod socket;
 mod state;
 mod tables;
 mod web;
+mod why;
 
 pub(crate) use self::consent::{OwnConsent, refresh_agreement};
 pub(crate) use self::server::serve;
