@@ -1,4 +1,4 @@
-//! The balancers that are compared, each with health checks every second.
+//! The balancers that are compared.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -12,7 +12,7 @@ use lvs_tests::eventually;
 use lvs_tests::lab::addresses::server;
 use lvs_tests::lab::{Lab, find};
 
-/// Two rounds of health checks, which every contender makes each second.
+/// Two rounds of health checks, which every contender makes each second at least.
 const STEADY: Duration = Duration::from_secs(2);
 
 /// A balancer.
@@ -20,8 +20,8 @@ const STEADY: Duration = Duration::from_secs(2);
 pub(crate) enum Contender {
     /// lvsd with `preset = modern`.
     Lvsd,
-    /// The same with health checks that find a hang within a second.
-    LvsdQuick,
+    /// The same with health checks every second, as the others make them.
+    LvsdEverySecond,
     Haproxy,
     /// `mod_proxy_balancer` with `mod_proxy_hcheck`.
     Apache,
@@ -40,12 +40,17 @@ impl Drop for Running {
 }
 
 impl Contender {
-    pub(crate) const ALL: [Self; 4] = [Self::Lvsd, Self::LvsdQuick, Self::Haproxy, Self::Apache];
+    pub(crate) const ALL: [Self; 4] = [
+        Self::Lvsd,
+        Self::LvsdEverySecond,
+        Self::Haproxy,
+        Self::Apache,
+    ];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
-            Self::Lvsd => "lvsd, `preset = modern`, `interval = 1s`",
-            Self::LvsdQuick => "lvsd, the same with quick checks",
+            Self::Lvsd => "lvsd, `preset = modern`",
+            Self::LvsdEverySecond => "lvsd, `preset = modern`, `interval = 1s`",
             Self::Haproxy => "HAProxy",
             Self::Apache => "Apache",
         }
@@ -53,7 +58,7 @@ impl Contender {
 
     pub(crate) fn is_installed(self) -> bool {
         match self {
-            Self::Lvsd | Self::LvsdQuick => true,
+            Self::Lvsd | Self::LvsdEverySecond => true,
             Self::Haproxy => find("haproxy").is_some(),
             Self::Apache => find("apache2").is_some(),
         }
@@ -63,7 +68,7 @@ impl Contender {
     pub(crate) fn start(self, lab: &Lab, address: IpAddr) -> Result<Running> {
         let folder = lab.folder();
         let running = match self {
-            Self::Lvsd | Self::LvsdQuick => {
+            Self::Lvsd | Self::LvsdEverySecond => {
                 let file = folder.join("ldirectord.cf");
                 fs::write(&file, self.configuration(lab, address))?;
                 lab.director
@@ -113,15 +118,13 @@ impl Contender {
         let [first, second] = servers;
         let lvsd = |more: &str| {
             format!(
-                "preset = modern\ninterval = 1s\n{more}virtual = {address}:80\n    real = {first}:80 masq\n    \
+                "preset = modern\n{more}virtual = {address}:80\n    real = {first}:80 masq\n    \
                  real = {second}:80 masq\n    service = http\n"
             )
         };
         match self {
             Self::Lvsd => lvsd(""),
-            Self::LvsdQuick => {
-                lvsd("interval = 400ms\nfastinterval = 50ms\nnegotiatetimeout = 150ms\n")
-            }
+            Self::LvsdEverySecond => lvsd("interval = 1s\n"),
             Self::Haproxy => format!(
                 "defaults\n  mode http\n  timeout connect 5s\n  timeout client 50s\n  timeout server 50s\n  \
                  option redispatch\n  retries 3\nlisten www\n  bind {address}:80\n  balance roundrobin\n  \
