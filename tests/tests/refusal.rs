@@ -1,6 +1,6 @@
 //! Connections, commands and configurations that are refused: at once, with a reason, without effect.
 
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use lvs_api::model::Family::Ipv4;
@@ -8,7 +8,7 @@ use lvs_api::model::Method::{Direct, Nat};
 use lvs_api::model::Protocol;
 use lvs_tests::eventually;
 use lvs_tests::lab::addresses::{FAMILIES, virtual_address};
-use lvs_tests::lab::director::{every_service, service_name};
+use lvs_tests::lab::director::{built, every_service, service_name};
 use lvs_tests::lab::{Arms, Lab};
 
 #[test]
@@ -180,4 +180,24 @@ fn an_invalid_configuration_starts_no_daemon_and_changes_no_table() {
     );
     lab.director.start().unwrap();
     assert_eq!(lab.director.lvsadm("-Sn").unwrap(), before);
+}
+
+#[test]
+fn a_second_daemon_does_not_take_the_first_ones_socket() {
+    let Some(lab) = Lab::for_story(Arms::Two, &every_service()) else {
+        return;
+    };
+    let director = &lab.director;
+    let before = director.lvsadm("-Sn").unwrap();
+    let other = director.pins().join("other");
+    let mut second = Command::new(built("lvsd").unwrap());
+    second.arg("--bpffs").arg(&other);
+    second.arg("--socket").arg(director.socket());
+    let output = director.namespace().output(&mut second).unwrap();
+    assert!(!output.status.success(), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("another lvsd listens there"), "{said}");
+    assert!(said.contains("--socket"), "{said}");
+    assert!(!other.exists(), "it left {}", other.display());
+    assert_eq!(director.lvsadm("-Sn").unwrap(), before);
 }

@@ -20,6 +20,6 @@ mod why;
 
 pub(crate) use self::consent::{OwnConsent, refresh_agreement};
 pub(crate) use self::server::serve;
-pub(crate) use self::socket::Socket;
+pub(crate) use self::socket::{Socket, refuse_taken};
 pub(crate) use self::state::{Control, Reload};
 pub(crate) use self::web::serve_http;

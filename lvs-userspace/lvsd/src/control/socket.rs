@@ -5,13 +5,49 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use listenfd::ListenFd;
 use lvs_api::client::starting;
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 
 /// Group that may use the socket besides root, if it exists.
 const GROUP: &str = "lvs";
+
+/// Time in which a daemon that is ending closes its socket: its data path may be free a moment earlier.
+const ENDING: Duration = Duration::from_secs(1);
+
+/// Refuses a path at which another daemon listens, whose data path is another one: that daemon could not be reached any
+/// more, and what is kept beside the socket (role, overrides) is its own.
+pub(crate) fn refuse_taken(path: &Path) -> io::Result<()> {
+    if env::var_os("LISTEN_PID").is_some() {
+        // It was passed, so it is there.
+        return Ok(());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let deadline = Instant::now() + ENDING;
+    // Without waiting: one that is stopped answers nobody, but its socket takes connections, or is full.
+    while runtime.block_on(is_listening(path)) {
+        if Instant::now() >= deadline {
+            return Err(io::Error::other(
+                "another lvsd listens there, for another data path: give this one interfaces, --bpffs and --socket of \
+                 its own, or have that one end",
+            ));
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+async fn is_listening(path: &Path) -> bool {
+    match UnixStream::connect(path).await {
+        Ok(_) => true,
+        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+    }
+}
 
 /// A control socket that is not served yet: one that was passed, or a new one under a temporary name, which is
 /// published when the daemon is ready.
@@ -89,11 +125,30 @@ impl Socket {
         })
     }
 
-    /// Moves a new one to its path. No other daemon listens there: the data path's lock is ours.
+    /// Moves a new one to its path. No other daemon listens there: see [`refuse_taken`].
     pub(crate) fn publish(self) -> io::Result<UnixListener> {
         if let Some(private) = &self.private {
             fs::rename(private, &self.path)?;
         }
         UnixListener::from_std(self.listener)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_taken_while_somebody_listens_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lvs.sock");
+        assert!(refuse_taken(&path).is_ok());
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let error = refuse_taken(&path).unwrap_err().to_string();
+        assert!(error.contains("--socket"), "{error}");
+        // What a daemon that was killed left.
+        drop(listener);
+        assert!(refuse_taken(&path).is_ok());
+        assert!(path.exists());
     }
 }

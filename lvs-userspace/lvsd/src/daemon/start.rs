@@ -24,7 +24,7 @@ use super::peers::PeerSettings;
 use super::settings::Settings;
 use super::{check_user, marks, open_files, rules};
 use crate::config_file::{File, Watched, read_all};
-use crate::control::{Control, Reload, Socket};
+use crate::control::{Control, Reload, Socket, refuse_taken};
 use crate::discovery::Discovery;
 use crate::logging::queue;
 
@@ -125,6 +125,8 @@ fn begin(
     http: Option<http::Files>,
     check_user: Option<User>,
 ) -> Result<Started> {
+    refuse_taken(&settings.socket)
+        .with_context(|| format!("cannot listen at {}", settings.socket.display()))?;
     let cgroup = settings.local_clients.as_deref().map(cgroup).transpose()?;
     let (mut data_path, keys) = DataPath::open(directory, &settings.options, settings.reset)?;
     data_path.serve_local_clients(cgroup.as_deref())?;
