@@ -35,7 +35,7 @@ pub enum KeyError {
     Short(PathBuf),
     /// It could be guessed.
     #[error(
-        "the key {} is made of a few repeated bytes: make one by `openssl rand -base64 32`",
+        "the key {} is made of repeated bytes: make one by `openssl rand -base64 32`",
         .0.display()
     )]
     Repeated(PathBuf),
@@ -68,7 +68,8 @@ impl Key {
         }
         let secret = secret.trim_ascii_end();
         let key = Self::new(secret).ok_or_else(|| KeyError::Short(path.to_owned()))?;
-        if secret.iter().collect::<BTreeSet<_>>().len() < FEWEST {
+        let different = secret.iter().collect::<BTreeSet<_>>().len();
+        if different < FEWEST || is_repeated(secret) {
             return Err(KeyError::Repeated(path.to_owned()));
         }
         Ok(key)
@@ -95,6 +96,12 @@ impl std::fmt::Debug for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Key")
     }
+}
+
+/// Returns whether a secret is one part of less than [`SHORTEST`] bytes again and again.
+fn is_repeated(secret: &[u8]) -> bool {
+    let longest = (secret.len() / 2).min(SHORTEST - 1);
+    (1..=longest).any(|length| secret[length..] == secret[..secret.len() - length])
 }
 
 #[cfg(test)]
@@ -126,7 +133,7 @@ mod tests {
             read("0123456789abcde\n\n", 0o600),
             Err(KeyError::Short(_))
         ));
-        for guessed in ["x", "ab", "0123"] {
+        for guessed in ["x", "ab", "0123", "password", "a secret\n"] {
             let error = read(&guessed.repeat(16), 0o600).unwrap_err();
             assert!(matches!(error, KeyError::Repeated(_)), "{error}");
         }
