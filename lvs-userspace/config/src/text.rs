@@ -11,6 +11,9 @@ const LARGEST: u64 = 64 << 20;
 /// Device number of `/dev/null`, which is read as an empty file.
 const NULL: u64 = libc::makedev(1, 3);
 
+/// Byte order marks of UTF-16.
+const UTF_16: [[u8; 2]; 2] = [[0xff, 0xfe], [0xfe, 0xff]];
+
 /// Reads a file. Of what is no regular file, a FIFO say, reading might never end: it is an error at once.
 pub fn bytes(path: &Path) -> io::Result<Vec<u8>> {
     // Without it, opening a FIFO waits for a writer.
@@ -65,8 +68,13 @@ fn unchanged(
 
 /// Reads a file as text, whose lines end in line feeds. Comments of old files may be in any encoding.
 pub fn read(path: &Path) -> io::Result<String> {
+    let bytes = bytes(path)?;
+    if UTF_16.iter().any(|mark| bytes.starts_with(mark)) {
+        let message = "its text is UTF-16: save it as UTF-8";
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    }
     Ok(with_line_feeds(
-        String::from_utf8_lossy(&bytes(path)?).into_owned(),
+        String::from_utf8_lossy(&bytes).into_owned(),
     ))
 }
 
@@ -97,6 +105,17 @@ mod tests {
         ] {
             fs::write(&path, written).unwrap();
             assert_eq!(read(&path).unwrap(), text, "{written:?}");
+        }
+    }
+
+    #[test]
+    fn utf_16_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("www.cf");
+        for bytes in [b"\xff\xfev\0", b"\xfe\xff\0v"] {
+            fs::write(&path, bytes).unwrap();
+            let error = read(&path).unwrap_err().to_string();
+            assert!(error.contains("save it as UTF-8"), "{error}");
         }
     }
 

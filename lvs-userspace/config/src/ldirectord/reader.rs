@@ -162,7 +162,9 @@ impl File {
             name = new;
         }
         let Some(keyword) = keywords::find(name) else {
-            let mut error = Diagnostic::error(line.number, format!("unknown command \"{name}\""));
+            // It may be anything, such as bytes of a file that is none.
+            let problem = format!("unknown command \"{}\"", name.escape_debug());
+            let mut error = Diagnostic::error(line.number, problem);
             if let Some(here) = foreign::keyword(name) {
                 error = error.hint(here);
             } else if let Some(near) = nearest(name) {

@@ -96,6 +96,16 @@ fn all_errors_are_reported_at_once() {
 }
 
 #[test]
+fn bytes_that_are_no_text_reach_no_terminal() {
+    for text in ["\u{1b}[31mfrob = 1\n", "\0\0\n", "frob\u{7}\n"] {
+        let (code, _, problems) = check(text, false);
+        assert_eq!(code, WRONG);
+        let mut seen = problems.chars();
+        assert!(seen.all(|c| c == '\n' || !c.is_control()), "{problems:?}");
+    }
+}
+
+#[test]
 fn strictly_a_warning_is_an_error() {
     let text = "timeout = 3\nondown = keep\nvirtual = 192.0.2.10:80\n real = 10.0.0.1:80 gate\n";
     let (code, out, problems) = check(text, false);
