@@ -130,13 +130,13 @@ impl Verdict {
 
     /// As a number, which is at least 256.
     #[inline(always)]
-    pub(crate) const fn to_bits(self) -> u64 {
+    pub const fn to_bits(self) -> u64 {
         self.0.get()
     }
 
     /// From the number that it was.
     #[inline(always)]
-    pub(crate) const fn from_bits(bits: u64) -> Option<Self> {
+    pub const fn from_bits(bits: u64) -> Option<Self> {
         match NonZeroU64::new(bits) {
             Some(bits) => Some(Self(bits)),
             None => None,

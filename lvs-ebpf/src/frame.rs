@@ -26,6 +26,8 @@ pub(crate) trait Context {
     fn interface(&self) -> u32;
     /// The context itself, for helpers.
     fn pointer(&self) -> *mut c_void;
+    /// Copies so many of its first bytes, one at least, to a place that has room for them. False: it has not as many.
+    fn load(&self, to: *mut c_void, bytes: u32) -> bool;
     /// Moves the first byte by so many.
     fn adjust_head(&mut self, delta: i32) -> Option<()>;
     /// Moves the end by so many bytes.

@@ -24,6 +24,7 @@ mod frame;
 mod inject;
 mod local;
 mod maps;
+mod packet_trace;
 mod routes;
 mod skb;
 mod split;

@@ -19,8 +19,8 @@ use lvs_common::abi::{
     KeyedMark, Load, Locality, LocalityKey, LostKey, MARK_RULE_PLACES, MAX_HOPS, MAX_INTERFACES,
     MAX_LOCALITIES, MAX_LOST, MAX_MEMBERS, MAX_NEIGHBOUR_REQUESTS, MAX_OWN_HOSTS, MAX_PROBES,
     MAX_REASONS, MAX_RULES, MAX_SERVERS, MAX_SOURCE_POOLS, MAX_TREE_NODES, MAX_UPPER_DEVICES,
-    MarkRule, Member, PLANS_PER_SERVICE, Plan, ProbeKey, ProbeRoute, Server, ServiceKey,
-    SourcePool, Stats, TreeNode, UpperKey, WAYS,
+    MarkRule, Member, PACKET_RECORDS_BYTES, PLANS_PER_SERVICE, Plan, ProbeKey, ProbeRoute, Server,
+    ServiceKey, SourcePool, Stats, TraceFilter, TraceScratch, TreeNode, UpperKey, WAYS,
 };
 use lvs_common::connection::{Entry, Ports};
 use lvs_common::family::{V4, V6};
@@ -137,3 +137,12 @@ pub(crate) static icmp_budget: PerCpuArray<IcmpBudget> = PerCpuArray::with_max_e
 /// Working memory of the packet at hand, see `lvs_common::forward::Workspace`.
 #[map]
 pub(crate) static workspace: PerCpuArray<Workspace> = PerCpuArray::with_max_entries(1, 0);
+
+#[map]
+pub(crate) static packet_records: RingBuf = RingBuf::with_byte_size(PACKET_RECORDS_BYTES, 0);
+
+#[map]
+pub(crate) static trace_filter: Array<TraceFilter> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+#[map]
+pub(crate) static trace_scratch: PerCpuArray<TraceScratch> = PerCpuArray::with_max_entries(1, 0);

@@ -122,6 +122,12 @@ impl Context for Skb {
 
     /// Never asked for: what comes before the link header is the kernel's.
     #[inline(always)]
+    fn load(&self, to: *mut c_void, bytes: u32) -> bool {
+        // SAFETY: a valid context; the caller's place has room, which the verifier checks once more.
+        unsafe { bpf_skb_load_bytes(self.pointer(), 0, to, bytes) == 0 }
+    }
+
+    #[inline(always)]
     fn adjust_head(&mut self, _delta: i32) -> Option<()> {
         None
     }

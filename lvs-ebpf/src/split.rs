@@ -13,10 +13,11 @@ use aya_ebpf::maps::ProgramArray;
 use aya_ebpf::programs::XdpContext;
 use lvs_common::abi::{STAGES_V4, STAGES_V6};
 use lvs_common::family::{V4, V6};
-use lvs_common::forward::{IpVersion, OtherFamily, plainly, stages_of};
+use lvs_common::forward::{IpVersion, OtherFamily, first_stages, plainly, stages_of};
 
 use crate::act::{act, workspace};
 use crate::frame::Frame;
+use crate::packet_trace;
 use crate::tables::Kernel;
 use crate::xdp::Xdp;
 
@@ -27,6 +28,16 @@ static xdp_stages: ProgramArray = ProgramArray::with_max_entries(2, 0);
 /// The fast path.
 #[inline(always)]
 pub(crate) fn director(context: &XdpContext) -> u32 {
+    if packet_trace::is_on() {
+        let packet = Frame::<Xdp>::new(context);
+        if packet_trace::begins(&packet, 0) {
+            return match first_stages(&packet, Kernel) {
+                Some(IpVersion::V4) => call(context, STAGES_V4),
+                Some(IpVersion::V6) => call(context, STAGES_V6),
+                None => xdp_action::XDP_PASS,
+            };
+        }
+    }
     match plainly(&mut Frame::<Xdp>::new(context), Kernel, workspace) {
         Ok(verdict) => act(verdict),
         Err(IpVersion::V4) => call(context, STAGES_V4),
@@ -40,8 +51,13 @@ pub(crate) fn stages_v4(context: &XdpContext) -> u32 {
     let Some(workspace) = workspace() else {
         return xdp_action::XDP_ABORTED;
     };
-    match stages_of::<V4, _, _>(&mut Frame::<Xdp>::new(context), Kernel, &mut workspace.v4) {
-        Ok(verdict) => act(verdict),
+    let (mut packet, work) = (Frame::<Xdp>::new(context), &mut workspace.v4);
+    packet_trace::goes_on(work);
+    match stages_of::<V4, _, _>(&mut packet, Kernel, work) {
+        Ok(verdict) => {
+            packet_trace::ends(&packet, work, verdict);
+            act(verdict)
+        }
         Err(OtherFamily) => call(context, STAGES_V6),
     }
 }
@@ -52,8 +68,13 @@ pub(crate) fn stages_v6(context: &XdpContext) -> u32 {
     let Some(workspace) = workspace() else {
         return xdp_action::XDP_ABORTED;
     };
-    match stages_of::<V6, _, _>(&mut Frame::<Xdp>::new(context), Kernel, &mut workspace.v6) {
-        Ok(verdict) => act(verdict),
+    let (mut packet, work) = (Frame::<Xdp>::new(context), &mut workspace.v6);
+    packet_trace::goes_on(work);
+    match stages_of::<V6, _, _>(&mut packet, Kernel, work) {
+        Ok(verdict) => {
+            packet_trace::ends(&packet, work, verdict);
+            act(verdict)
+        }
         Err(OtherFamily) => xdp_action::XDP_ABORTED,
     }
 }

@@ -42,7 +42,7 @@ static OPTIONS: u32 = u32::MAX;
 static ICMP_RATE: u32 = 1_000;
 
 #[inline(always)]
-fn constant<T: Copy>(value: &'static T) -> T {
+pub(crate) fn constant<T: Copy>(value: &'static T) -> T {
     // SAFETY: a reference is always readable. Volatile, because the loader changes the value after
     // the compiler saw it.
     unsafe { ptr::read_volatile(value) }

@@ -13,15 +13,16 @@ use aya_ebpf::helpers::generated::bpf_redirect_neigh;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::ProgramArray;
 use aya_ebpf::programs::TcContext;
-use lvs_common::abi::{STAGES_V4, STAGES_V6};
+use lvs_common::abi::{PacketRecord, STAGES_V4, STAGES_V6};
 use lvs_common::connection::table::Store;
-use lvs_common::forward::{IpVersion, OtherFamily, Work, plainly, stages_of};
+use lvs_common::forward::{IpVersion, OtherFamily, Work, first_stages, plainly, stages_of};
 use lvs_common::network::Network;
 use lvs_common::packet::Packet as _;
 use lvs_common::verdict::{Action, Verdict};
 
 use crate::act::workspace;
 use crate::frame::Frame;
+use crate::packet_trace;
 use crate::skb::Skb;
 use crate::tables::Kernel;
 use crate::trace;
@@ -34,19 +35,28 @@ static tc_stages: ProgramArray = ProgramArray::with_max_entries(2, 0);
 #[inline(always)]
 pub(crate) fn director(context: &TcContext) -> i32 {
     let mut packet = Frame::<Skb>::new(context);
+    if packet_trace::is_on() && packet_trace::begins(&packet, PacketRecord::BUFFER) {
+        packet.context.set_without_link(false);
+        // Of a socket buffer nothing is left to others.
+        let version = first_stages(&packet, Kernel).unwrap_or(IpVersion::V4);
+        return call(context, stages_number(version));
+    }
     let packets = packet.packets();
     match plainly(&mut packet, Kernel, workspace) {
         Ok(verdict) => act(&mut packet, verdict, packets),
         Err(version) => {
             packet.context.set_without_link(false);
-            call(
-                context,
-                match version {
-                    IpVersion::V4 => STAGES_V4,
-                    IpVersion::V6 => STAGES_V6,
-                },
-            )
+            call(context, stages_number(version))
         }
+    }
+}
+
+/// Index of the program for the stages of a family.
+#[inline(always)]
+const fn stages_number(version: IpVersion) -> u32 {
+    match version {
+        IpVersion::V4 => STAGES_V4,
+        IpVersion::V6 => STAGES_V6,
     }
 }
 
@@ -55,6 +65,9 @@ pub(crate) fn director(context: &TcContext) -> i32 {
 pub(crate) fn without_link(context: &TcContext) -> i32 {
     let mut packet = Frame::<Skb>::new(context);
     packet.context.set_without_link(true);
+    if packet_trace::is_on() {
+        packet_trace::begins(&packet, PacketRecord::BUFFER | PacketRecord::NO_ETHERNET);
+    }
     call(
         context,
         if packet.context.is_ipv6() {
@@ -80,8 +93,12 @@ where
     let Some(work) = work() else {
         return TC_ACT_SHOT;
     };
+    packet_trace::goes_on(work);
     match stages_of::<F, _, _>(&mut packet, Kernel, work) {
-        Ok(verdict) => act(&mut packet, verdict, packets),
+        Ok(verdict) => {
+            packet_trace::ends(&packet, work, verdict);
+            act(&mut packet, verdict, packets)
+        }
         Err(OtherFamily) => next.map_or(TC_ACT_SHOT, |program| call(context, program)),
     }
 }

@@ -48,6 +48,12 @@ impl Context for Xdp {
     }
 
     #[inline(always)]
+    fn load(&self, to: *mut c_void, bytes: u32) -> bool {
+        // SAFETY: a valid context; the caller's place has room, which the verifier checks once more.
+        unsafe { bpf_xdp_load_bytes(self.0, 0, to, bytes) == 0 }
+    }
+
+    #[inline(always)]
     fn adjust_head(&mut self, delta: i32) -> Option<()> {
         // SAFETY: a valid context; every access afterwards asks for the bounds anew.
         (unsafe { bpf_xdp_adjust_head(self.0, delta) } == 0).then_some(())

@@ -30,6 +30,7 @@ mod locality;
 mod mark;
 mod member;
 mod names;
+mod packet_record;
 mod probe;
 mod route_question;
 mod server;
@@ -61,6 +62,10 @@ pub use self::locality::{Locality, LocalityKey};
 pub use self::mark::{AddressWords, KeyedMark, MarkRule, Marked, address_words};
 pub use self::member::Member;
 pub use self::names::*;
+pub use self::packet_record::{
+    MAX_IMAGE, PACKET_RECORDS_BYTES, PacketRecord, TRACE_TERMS, TraceFilter, TraceScratch,
+    TraceTerm,
+};
 pub use self::probe::{ProbeKey, ProbeRoute};
 pub use self::route_question::RouteQuestion;
 pub use self::server::{Hop, Load, Server, Stats};

@@ -113,6 +113,14 @@ pub const ARRIVE_PROGRAM: &str = "arrive";
 /// [`super::RouteQuestion`].
 pub const ROUTES_PROGRAM: &str = "ask_routes";
 
+/// Ring buffer of the records of packets ([`super::PacketRecord`], with images). Each loaded object has its own, and of
+/// the next two, too; who does not trace has a small one.
+pub const PACKET_RECORDS: &str = "packet_records";
+/// The packets that are recorded ([`super::TraceFilter`]), one element, written by the daemon.
+pub const TRACE_FILTER: &str = "trace_filter";
+/// The record in the making ([`super::TraceScratch`]), per CPU.
+pub const TRACE_SCRATCH: &str = "trace_scratch";
+
 /// Hash of [`super::LostKey`] to the number of frames (`u64`) that the kernel did not send after a program had handed
 /// them over, written by [`TRACE_PROGRAMS`]; with [`super::LostKey::CONFIRMED`] by the daemon.
 pub const LOST_FRAMES: &str = "lost_frames";

@@ -72,6 +72,7 @@ pub(super) fn classify<F: Network, P: Packet, T: Tables + Store<F>>(
         }
         return work.schedule(NO_SERVER);
     };
+    work.before = connection.slot.tag.state();
     let syn = work.forward.signal == Signal::Tcp(tcp::Event::Syn);
     if syn && is_damaged(packet, tables, work) {
         return Stage::Ended;

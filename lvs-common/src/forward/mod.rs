@@ -85,6 +85,7 @@ mod mark;
 mod nat;
 mod new_entry;
 mod orphan;
+pub mod packet_record;
 mod persistence;
 mod probe_answer;
 mod related_icmp;
@@ -168,6 +169,22 @@ pub fn plainly<'a, P: Packet, T: Tables>(
     } else {
         Ok(Verdict::pass(Reason::LeftToTc))
     }
+}
+
+/// The stages that a packet goes to at once, past the fast path. `None`: where some way out transmits no XDP frames a
+/// frame is left to the TC program of the same interface, as [`plainly`] leaves it all that the fast path does not
+/// send.
+#[inline(always)]
+pub fn first_stages<P: Packet, T: Tables>(packet: &P, tables: T) -> Option<IpVersion> {
+    let mixed = tables
+        .config()
+        .is_some_and(|config| config.options & Config::MIXED != 0);
+    if mixed && !P::BUFFER {
+        return None;
+    }
+    let header = packet.header::<Ethernet>(0);
+    let v6 = header.is_some_and(|header| header.ethertype.get() == ETHERTYPE_IPV6);
+    Some(if v6 { IpVersion::V6 } else { IpVersion::V4 })
 }
 
 /// The result of the fast path, in one register: its verdict, or a small number for the stages that it is

@@ -87,6 +87,7 @@ fn relay<F: Network, P: Packet, T: Tables + Store<F>>(
     tables.fence();
     if from_virtual && let Some(connection) = find(tables, &work.key, now) {
         work.number = connection.slot.number;
+        work.before = connection.slot.tag.state();
         return to_real_server(packet, tables, work, connection.record);
     }
     work.key.kind = Kind::Reply as u8;
@@ -98,6 +99,7 @@ fn relay<F: Network, P: Packet, T: Tables + Store<F>>(
     // From here on the key is what the client asked for.
     work.key = asked;
     work.number = connection.slot.number;
+    work.before = connection.slot.tag.state();
     work.way = connection.slot.set.client(connection.slot.way);
     if !table::unchanged(&connection.slot) {
         return None;

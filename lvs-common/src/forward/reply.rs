@@ -46,6 +46,7 @@ fn replied<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> O
         work.forward.signal = source_check::trusted(signal, protocol, slot.tag.state());
     }
     tables.fence();
+    work.before = slot.tag.state();
     let signal = work.forward.signal;
     if signal == Signal::Tcp(tcp::Event::Rst) && is_refusal(&slot, &reply.slot) {
         tables.count_syn_retry(u32::from(record.server));

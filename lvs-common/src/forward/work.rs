@@ -5,7 +5,7 @@ use super::icmp_error::Answer;
 use super::source_candidates::Candidates;
 use super::stage::Stage;
 use super::state_change::StateChange;
-use crate::abi::{EthernetAddresses, Mac, Marked, Method, Plan};
+use crate::abi::{EthernetAddresses, Mac, Marked, Method, PacketRecord, Plan};
 use crate::connection::table::{Inserted, New, Survey};
 use crate::connection::{Client, Key, Ports, Record, Signal, Tag};
 use crate::ethernet::{Egress, EthernetHeader, UNTAGGED};
@@ -56,6 +56,9 @@ pub struct Work<F: Family> {
     pub established: bool,
     /// The change that another director may have to know of.
     pub change: StateChange,
+    /// State of the packet's connection before it; whatever where none is known, see
+    /// [`packet_record::begin`](super::packet_record::begin).
+    pub before: u8,
     /// The way to a reply's client.
     pub client: Egress,
     /// The same as the connection's entry holds it, or is to.
@@ -175,6 +178,7 @@ impl<F: Family> Work<F> {
             one_packet: false,
             established: false,
             change: StateChange::NONE,
+            before: PacketRecord::NO_STATE,
             client: Egress {
                 ethernet: EthernetAddresses::NONE,
                 tags: UNTAGGED,

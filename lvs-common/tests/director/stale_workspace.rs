@@ -111,6 +111,7 @@ fn work<F: Family>() -> Work<F> {
         number: 0xeeee,
         one_packet: true,
         established: true,
+        before: 0xe,
         change: StateChange {
             number: 0xeeee,
             packets: 0xeeee,

@@ -31,6 +31,7 @@ use super::route::Route;
 use super::sync::{SyncCommand, SyncStatus};
 use super::sysctl::SysctlValue;
 use super::timeouts::Timeouts;
+use super::trace::{Trace, TraceLine};
 use super::why::{Way, Why};
 
 /// Time that the daemon has to answer, unless another is given.
@@ -266,6 +267,14 @@ impl Client {
         self.ask(Route::Why, Some(question)).await
     }
 
+    /// Packets from now on, as they are handled.
+    pub async fn trace(&mut self, request: &Trace) -> Result<Lines<TraceLine>, ClientError> {
+        let limit = self.limit.saturating_add(LONG_WORK);
+        let answer = self.request(limit, Route::Trace, Some(request)).await?;
+        // A line comes each second at least.
+        Ok(self.lines_of(Route::Trace, answer, Some(limit)))
+    }
+
     /// Health of real servers.
     pub async fn health(&mut self) -> Result<Health, ClientError> {
         self.get(Route::Health).await
@@ -314,7 +323,16 @@ impl Client {
         between: Option<Duration>,
     ) -> Result<Lines<T>, ClientError> {
         let answer = self.request(self.limit, route, None::<&()>).await?;
-        Ok(Lines {
+        Ok(self.lines_of(route, answer, between))
+    }
+
+    fn lines_of<T>(
+        &self,
+        route: Route,
+        answer: Response<Incoming>,
+        between: Option<Duration>,
+    ) -> Lines<T> {
+        Lines {
             path: route.path(),
             socket: self.socket.clone(),
             between,
@@ -322,7 +340,7 @@ impl Client {
             line: BytesMut::new(),
             searched: 0,
             item: PhantomData,
-        })
+        }
     }
 
     async fn get<T: DeserializeOwned>(&mut self, route: Route) -> Result<T, ClientError> {

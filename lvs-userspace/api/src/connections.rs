@@ -63,6 +63,16 @@ pub struct Prefix {
 }
 
 impl Prefix {
+    /// The address before the slash.
+    pub const fn address(self) -> IpAddr {
+        self.address
+    }
+
+    /// Length in bits.
+    pub const fn length(self) -> u8 {
+        self.length
+    }
+
     /// Returns whether an address lies in it.
     pub fn contains(self, address: IpAddr) -> bool {
         match (self.address, address) {

@@ -23,6 +23,7 @@ pub mod strict;
 pub mod sync;
 pub mod sysctl;
 pub mod timeouts;
+pub mod trace;
 pub mod virtual_address;
 pub mod why;
 

@@ -28,6 +28,7 @@ use crate::snat::Snat;
 use crate::sync::{SyncCommand, SyncStatus};
 use crate::sysctl::SysctlValue;
 use crate::timeouts::Timeouts;
+use crate::trace::{Trace, TraceLine};
 use crate::virtual_address::VirtualAddress;
 use crate::why::{Way, Why};
 
@@ -132,6 +133,14 @@ impl Components {
                     "The way that a client's packet would take",
                     Some(body),
                     Json(self.add::<Way>()),
+                )
+            }
+            Route::Trace => {
+                let body = self.add::<Trace>();
+                (
+                    "Packets as they are handled",
+                    Some(body),
+                    Lines(self.add::<TraceLine>()),
                 )
             }
             Route::Timeouts => ("Idle timeouts", None, Json(self.add::<Timeouts>())),

@@ -52,6 +52,9 @@ routes! {
     /// The way that a client's packet would take; nothing is changed. Body: [`Why`](crate::why::Why); answer:
     /// [`Way`](crate::why::Way).
     Why: POST "/v1/why",
+    /// Traces packets. Body: [`Trace`](crate::trace::Trace); answer: a [`TraceLine`](crate::trace::TraceLine) a line
+    /// (newline-delimited JSON), as they are handled.
+    Trace: POST "/v1/trace",
     /// Answer: [`Timeouts`](crate::timeouts::Timeouts).
     Timeouts: GET "/v1/timeouts",
     /// Answer: list of [`VerdictCount`](crate::protocol::VerdictCount).

@@ -20,6 +20,7 @@ pub mod netlink;
 pub mod not_sent;
 pub mod open_connections;
 pub mod own_addresses;
+pub mod packet_trace;
 mod rates;
 mod scheduler;
 pub mod server_resets;

@@ -9,7 +9,7 @@ use std::time::Instant;
 use lvs_api::protocol::{Interface, LostFrames};
 use lvs_common::abi::Config;
 use nix::net::if_::{if_indextoname, if_nametoindex};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::decide::Devices;
 use super::entry::entries;
@@ -18,7 +18,7 @@ use super::modes::{Mode, Modes};
 use super::netdev::{NDO_XMIT, Netdev};
 use super::refusal;
 use super::upper::upper_devices;
-use crate::kernel::{DataPath, KernelError, Tried};
+use crate::kernel::{DataPath, KernelError, PacketRecords, Tried};
 use crate::neighbour::{Interfaces, advance_routes, read_interfaces};
 use crate::source_checks::publish_flags;
 
@@ -146,6 +146,40 @@ impl Placement {
     /// True if the programs are to run on this interface.
     pub fn includes(&self, name: &str) -> bool {
         self.places.iter().any(|place| place.name == name)
+    }
+
+    /// Runs the programs that record packets everywhere.
+    pub fn start_tracing(&mut self) -> Result<PacketRecords, KernelError> {
+        let records = self.data_path.load_tracing()?;
+        if let Err(error) = self.replace_programs() {
+            self.stop_tracing();
+            return Err(error);
+        }
+        Ok(records)
+    }
+
+    /// Runs the programs that record nothing again. A failure is logged: the next start of the daemon replaces what is
+    /// left.
+    pub fn stop_tracing(&mut self) {
+        let Some(tracing) = self.data_path.leave_tracing() else {
+            return;
+        };
+        let replaced = self.replace_programs();
+        let outcome = replaced.and_then(|()| self.data_path.unload_tracing(tracing));
+        if let Err(error) = outcome {
+            error!("{:#}", anyhow::Error::from(error));
+        }
+    }
+
+    /// Attaches the programs that are to run in place of those that do.
+    fn replace_programs(&mut self) -> Result<(), KernelError> {
+        for place in &self.places {
+            if let (Some((xdp, tc)), true) = (place.running, place.index != 0) {
+                let ethernet = self.devices.has_ethernet(place.index);
+                self.data_path.run_on(&place.name, xdp, tc, ethernet)?;
+            }
+        }
+        Ok(())
     }
 
     /// Interfaces that an earlier daemon ran the programs on.

@@ -66,8 +66,9 @@ impl DataPath {
             attrs: TestRunAttrs::new().xdp_live_frames(1),
             ..Default::default()
         };
-        let found = self
-            .ebpf
+        let tracing = self.tracing.as_ref().filter(|_| program == PROGRAM);
+        let found = tracing
+            .map_or(&self.ebpf, |tracing| &tracing.ebpf)
             .program(program)
             .ok_or(KernelError::Missing(program))?;
         let found: &Xdp = found.try_into().map_err(program_error("cannot use"))?;

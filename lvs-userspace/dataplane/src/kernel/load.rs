@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::thread;
 
 use aya::maps::{MapData, MapInfo};
-use aya::programs::{Program, Xdp};
+use aya::programs::Program;
 use aya::{Ebpf, EbpfLoader};
 use aya_obj::Object;
 use lvs_common::abi::{
     self, ABI_VERSION, Config, DEFAULT_FILTER_NODES, DEFAULT_FRAGMENTS, DEFAULT_SERVICES,
-    DEFAULT_SLOTS, FILTERS_PER_SERVICE, MAX_SERVICES, PLANS_PER_SERVICE, Sync, TraceOffsets, WAYS,
+    DEFAULT_SLOTS, FILTERS_PER_SERVICE, MAX_SERVICES, PLANS_PER_SERVICE, PROGRAM, Sync,
+    TraceOffsets, WAYS,
 };
 use lvs_common::connection::Protocol;
 use parking_lot::Mutex;
@@ -21,9 +22,10 @@ use zerocopy::FromZeros as _;
 
 use super::bpffs::Directory;
 use super::error::{KernelError, load_error, program_error};
-use super::mapping::Mapping;
+use super::mapping::{Mapping, page_size};
 use super::maps::{Maps, ServiceKeys};
 use super::namespace;
+use super::packet_trace::Tracing;
 use super::stage_programs::{StagePrograms, is_private};
 use super::trace;
 use super::wire::Wire;
@@ -100,6 +102,19 @@ impl Sizes {
         }
     }
 
+    /// The sizes of the pinned maps.
+    fn of_pinned(directory: &Directory) -> Result<Self, KernelError> {
+        let size = |name| Ok::<_, KernelError>(pinned(directory, name)?.max_entries());
+        Ok(Self {
+            services: size(abi::ACTIVE_PLANS)?,
+            sets4: size(abi::CONNECTIONS4)?,
+            sets6: size(abi::CONNECTIONS6)?,
+            slots: size(abi::SLOTS)?,
+            fragments: size(abi::FRAGMENTS)?,
+            filter_nodes: size(abi::FILTER_NODES)?,
+        })
+    }
+
     /// Warns of sizes asked for that are not those of the tables found.
     fn warn_of_difference(self, wanted: Self, options: &Options) {
         for (what, asked, same) in [
@@ -163,6 +178,8 @@ pub struct DataPath {
     pub adopted: bool,
     pub(super) ebpf: Ebpf,
     pub(super) stages: StagePrograms,
+    /// The programs in their place while somebody traces.
+    pub(super) tracing: Option<Tracing>,
     /// Lost frames are counted.
     pub(super) traced: bool,
     pub(super) directory: Directory,
@@ -227,6 +244,7 @@ impl DataPath {
                 adopted,
                 ebpf,
                 stages,
+                tracing: None,
                 traced,
                 directory,
             },
@@ -256,15 +274,27 @@ pub struct Verified {
 pub fn verify(options: &Options) -> Result<Vec<Verified>, KernelError> {
     let object = Object::parse(OBJECT).map_err(|error| KernelError::Object(Box::new(error)))?;
     let sizes = Sizes::wanted(options, &object);
-    let ebpf = load(OBJECT, &new_config()?, sizes, None, true)?;
+    let config = new_config()?;
+    let ebpf = load(OBJECT, &config, sizes, None, true)?;
+    let mut verified = figures(&ebpf, |name| name.to_owned())?;
+    // One after the other: both at once would take the memory of both.
+    drop(ebpf);
+    let mut tracing = make(OBJECT, &config, sizes, None, true)?;
+    load_packet_programs(&mut tracing)?;
+    verified.extend(figures(&tracing, |name| format!("{name} while tracing"))?);
+    Ok(verified)
+}
+
+/// The verifier's figures about the loaded programs of an object.
+fn figures(ebpf: &Ebpf, named: impl Fn(&str) -> String) -> Result<Vec<Verified>, KernelError> {
     let mut verified = Vec::new();
     for (name, program) in ebpf.programs() {
-        if matches!(program, Program::RawTracePoint(_)) {
+        if matches!(program, Program::RawTracePoint(_)) || program.fd().is_err() {
             continue;
         }
         let info = program.info().map_err(program_error("cannot ask about"))?;
         verified.push(Verified {
-            program: name.to_owned(),
+            program: named(name),
             instructions: info.verified_instruction_count(),
             bytes: info.size_translated(),
         });
@@ -295,15 +325,7 @@ fn find(directory: &Directory, object: &Object) -> Result<Option<(Config, Sizes)
         });
     }
     let config = Mapping::<Config>::of(&map, abi::CONFIG)?;
-    let size = |name| -> Result<u32, KernelError> { Ok(pinned(directory, name)?.max_entries()) };
-    let sizes = Sizes {
-        services: size(abi::ACTIVE_PLANS)?,
-        sets4: size(abi::CONNECTIONS4)?,
-        sets6: size(abi::CONNECTIONS6)?,
-        slots: size(abi::SLOTS)?,
-        fragments: size(abi::FRAGMENTS)?,
-        filter_nodes: size(abi::FILTER_NODES)?,
-    };
+    let sizes = Sizes::of_pinned(directory)?;
     for (name, asked) in pinned_maps(object) {
         if directory.pin(name).exists() {
             compare(
@@ -371,22 +393,38 @@ fn pinned_maps(object: &Object) -> impl Iterator<Item = (&str, &aya_obj::Map)> {
 /// The bench's object over the maps of a data path, none of its programs loaded yet.
 pub(super) fn load_bench(path: &DataPath) -> Result<Ebpf, KernelError> {
     let object = Object::parse(BENCH).map_err(|error| KernelError::Object(Box::new(error)))?;
-    let size =
-        |name| -> Result<u32, KernelError> { Ok(pinned(&path.directory, name)?.max_entries()) };
-    let sizes = Sizes {
-        services: size(abi::ACTIVE_PLANS)?,
-        sets4: size(abi::CONNECTIONS4)?,
-        sets6: size(abi::CONNECTIONS6)?,
-        slots: size(abi::SLOTS)?,
-        fragments: size(abi::FRAGMENTS)?,
-        filter_nodes: size(abi::FILTER_NODES)?,
-    };
-    let config = path
-        .maps
-        .config
-        .read(0)
-        .ok_or(KernelError::Missing(abi::CONFIG))?;
-    make(BENCH, &config, sizes, Some((&path.directory, &object)))
+    let (config, sizes) = (running_config(path)?, Sizes::of_pinned(&path.directory)?);
+    make(
+        BENCH,
+        &config,
+        sizes,
+        Some((&path.directory, &object)),
+        false,
+    )
+}
+
+/// The settings of a data path.
+fn running_config(path: &DataPath) -> Result<Config, KernelError> {
+    let config = path.maps.config.read(0);
+    config.ok_or(KernelError::Missing(abi::CONFIG))
+}
+
+/// The object over the maps of a data path, with those of its programs that handle packets: they record them.
+pub(super) fn load_tracing(path: &DataPath) -> Result<Ebpf, KernelError> {
+    let object = Object::parse(OBJECT).map_err(|error| KernelError::Object(Box::new(error)))?;
+    let (config, sizes) = (running_config(path)?, Sizes::of_pinned(&path.directory)?);
+    let pins = Some((&path.directory, &object));
+    let mut ebpf = make(OBJECT, &config, sizes, pins, true)?;
+    load_packet_programs(&mut ebpf)?;
+    Ok(ebpf)
+}
+
+/// Loads those programs of an object that handle packets.
+fn load_packet_programs(ebpf: &mut Ebpf) -> Result<(), KernelError> {
+    load_programs(ebpf, |name, program| {
+        let handles_packets = matches!(program, Program::Xdp(_) | Program::SchedClassifier(_));
+        handles_packets && name.starts_with(PROGRAM)
+    })
 }
 
 /// Makes an object's maps, or opens the pinned ones, and loads all of its programs, those for sockets on the director
@@ -398,17 +436,29 @@ fn load(
     pins: Option<(&Directory, &Object)>,
     local_clients: bool,
 ) -> Result<Ebpf, KernelError> {
-    let mut ebpf = make(bytes, config, sizes, pins)?;
-    load_programs(&mut ebpf, local_clients)?;
+    let mut ebpf = make(bytes, config, sizes, pins, false)?;
+    load_programs(&mut ebpf, |_, program| match program {
+        // Loaded when they are attached: a kernel that does not take them loses a count only.
+        Program::RawTracePoint(_) => false,
+        Program::CgroupSockAddr(_) => local_clients,
+        _ => true,
+    })?;
     Ok(ebpf)
 }
 
-/// Loads the programs side by side: the verifier walks through some hundred thousand instructions of each.
-fn load_programs(ebpf: &mut Ebpf, local_clients: bool) -> Result<(), KernelError> {
-    let programs = Mutex::new(ebpf.programs_mut());
+/// Loads the wanted programs side by side: the verifier walks through some hundred thousand instructions of each.
+fn load_programs(
+    ebpf: &mut Ebpf,
+    wanted: impl Fn(&str, &Program) -> bool,
+) -> Result<(), KernelError> {
+    let programs = ebpf.programs_mut();
+    let wanted: Vec<_> = programs
+        .filter(|(name, program)| wanted(name, program))
+        .collect();
+    let programs = Mutex::new(wanted.into_iter());
     let load_others = || {
         while let Some((_, program)) = { programs.lock().next() } {
-            load_program(program, local_clients)?;
+            load_program(program)?;
         }
         Ok(())
     };
@@ -429,16 +479,12 @@ fn load_programs(ebpf: &mut Ebpf, local_clients: bool) -> Result<(), KernelError
     })
 }
 
-fn load_program(program: &mut Program, local_clients: bool) -> Result<(), KernelError> {
+fn load_program(program: &mut Program) -> Result<(), KernelError> {
     let loaded = match program {
+        Program::Xdp(program) => program.load(),
         Program::SchedClassifier(program) => program.load(),
-        // Loaded when they are attached: a kernel that does not take them loses a count only.
-        Program::CgroupSockAddr(program) if local_clients => program.load(),
-        Program::RawTracePoint(_) | Program::CgroupSockAddr(_) => Ok(()),
-        program => {
-            let program: &mut Xdp = program.try_into().map_err(program_error("cannot use"))?;
-            program.load()
-        }
+        Program::CgroupSockAddr(program) => program.load(),
+        _ => return Err(KernelError::Missing("program of that kind")),
     };
     loaded.map_err(load_error)
 }
@@ -448,6 +494,7 @@ fn make(
     config: &Config,
     sizes: Sizes,
     pins: Option<(&Directory, &Object)>,
+    tracing: bool,
 ) -> Result<Ebpf, KernelError> {
     let trace = Wire(trace::offsets().unwrap_or_else(|error| {
         debug!("lost frames cannot be counted: {error}");
@@ -458,15 +505,21 @@ fn make(
         debug!("the network namespace has no cookie: {error}");
         u64::MAX
     });
+    let records = u32::from(tracing);
     let mut loader = EbpfLoader::new();
     loader
         .override_global("SECRETS", &config.secrets, true)
         .override_global("SETS4", &sizes.sets4, true)
         .override_global("SETS6", &sizes.sets6, true)
+        .override_global("TRACING", &records, true)
         .override_global("OPTIONS", &config.options, true)
         .override_global("ICMP_RATE", &config.icmp_rate, true)
         .override_global("TRACE", &trace, false)
         .override_global("NAMESPACE", &namespace, false);
+    if !tracing {
+        let smallest = u32::try_from(page_size()).unwrap_or(4096);
+        loader.map_max_entries(abi::PACKET_RECORDS, smallest);
+    }
     for (name, entries) in sizes.by_name() {
         loader.map_max_entries(name, entries);
     }

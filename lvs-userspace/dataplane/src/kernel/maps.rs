@@ -228,11 +228,14 @@ impl ServiceKeys {
     }
 }
 
-fn map(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, KernelError> {
+pub(super) fn map(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, KernelError> {
     ebpf.take_map(name).ok_or(KernelError::Missing(name))
 }
 
-fn mapping<T: Plain>(ebpf: &mut Ebpf, name: &'static str) -> Result<Mapping<T>, KernelError> {
+pub(super) fn mapping<T: Plain>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+) -> Result<Mapping<T>, KernelError> {
     Mapping::of(&array(ebpf, name)?, name)
 }
 

@@ -9,7 +9,10 @@ use std::borrow::BorrowMut;
 use aya::Ebpf;
 use aya::maps::{Map, MapData, ProgramArray};
 use aya::programs::{Program, ProgramFd};
-use lvs_common::abi::{STAGE_PROGRAMS, TC_STAGE_PROGRAMS, TC_STAGES, XDP_STAGES};
+use lvs_common::abi::{
+    PACKET_RECORDS, STAGE_PROGRAMS, TC_STAGE_PROGRAMS, TC_STAGES, TRACE_FILTER, TRACE_SCRATCH,
+    XDP_STAGES,
+};
 
 use super::bpffs::Directory;
 use super::error::{KernelError, program_error};
@@ -21,9 +24,12 @@ const ARRAYS: [(&str, [&str; 2]); 2] =
 /// Prefix of the names of pinned arrays; the rest is the map's id.
 const PIN: &str = "stages-";
 
+/// Maps of those who trace: there is nothing in them to be kept.
+const TRACE_MAPS: [&str; 3] = [PACKET_RECORDS, TRACE_FILTER, TRACE_SCRATCH];
+
 /// Returns whether a map of the object belongs to one loaded program, not to the data path.
 pub(super) fn is_private(map: &str) -> bool {
-    ARRAYS.iter().any(|(name, _)| *name == map)
+    ARRAYS.iter().any(|(name, _)| *name == map) || TRACE_MAPS.contains(&map)
 }
 
 /// The filled arrays of a loaded object.
@@ -54,6 +60,11 @@ impl StagePrograms {
             }
         }
         Ok(())
+    }
+
+    /// Removes the arrays: the programs are attached nowhere any more.
+    pub(super) fn remove(self, directory: &Directory) -> Result<(), KernelError> {
+        self.pins.iter().try_for_each(|name| directory.unpin(name))
     }
 }
 

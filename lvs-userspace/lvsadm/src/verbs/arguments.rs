@@ -15,6 +15,7 @@ use super::healthy::Cut;
 use super::target::VirtualName;
 use super::time::time;
 use super::top::Top;
+use super::trace::Trace;
 use super::why::Why;
 
 /// Operates the director and its real servers: drains and restores them, and shows their state.
@@ -58,6 +59,7 @@ pub(super) enum Verb {
         json: bool,
     },
     Top(Top),
+    Trace(Trace),
     Why(Why),
     /// Print changes of state as they happen, one line of JSON each
     Events,

@@ -26,6 +26,9 @@ pub(super) enum Failure {
          events are no longer followed"
     )]
     Disconnected,
+    /// While it traced packets.
+    #[error("lvsd stopped, or made room for other clients: packets are no longer traced")]
+    TraceEnded,
     #[error("cannot write to standard output: {0}")]
     Output(#[from] io::Error),
 }
@@ -69,7 +72,7 @@ impl Failure {
             Self::Daemon(ClientError::Refused(_)) | Self::Unknown(_) | Self::Ambiguous(_) => 255,
             Self::Daemon(_) | Self::Usage(_) => USAGE,
             Self::Output(error) if error.kind() == ErrorKind::BrokenPipe => BROKEN_PIPE,
-            Self::Output(_) | Self::Disconnected => 1,
+            Self::Output(_) | Self::Disconnected | Self::TraceEnded => 1,
         }
     }
 }

@@ -22,6 +22,7 @@ mod sync;
 mod target;
 mod time;
 mod top;
+mod trace;
 mod why;
 
 use std::borrow::Cow;
@@ -153,6 +154,10 @@ async fn run(arguments: Arguments, limit: Duration) -> Result<u8, Failure> {
         Verb::Top(arguments) => {
             let connector = lvs_top::Connector { socket, limit };
             return top::run(client, connector, arguments, &mut out).await;
+        }
+        Verb::Trace(arguments) => {
+            let colour = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            trace::run(&mut client, arguments, &mut out, colour).await?;
         }
         Verb::Why(arguments) => {
             let colour = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();

@@ -23,6 +23,7 @@ use super::target::{VirtualName, one_service};
 /// before says which real servers it would choose among, and which it would choose now.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, group = ArgGroup::new("protocol").multiple(false).args(["tcp", "udp", "sctp"]))]
+#[expect(clippy::struct_excessive_bools, reason = "options of a command line")]
 pub(super) struct Why {
     /// Client: an address, or address and port. Without a port: the next new connection
     #[arg(value_name = "CLIENT", value_parser = endpoint)]
@@ -122,16 +123,15 @@ async fn question(client: &mut Client, arguments: Why) -> Result<Question, Failu
         Some(("sctp", word)) => (Some(Protocol::Sctp), word),
         _ => (None, virtual_name.as_str()),
     };
-    let (to, named) = match endpoint(word) {
-        Ok(to) => (to, prefix),
-        Err(_) => {
-            let (protocol, address) = by_name(client, &virtual_name).await?;
-            let to = Endpoint {
-                address: address.ip(),
-                port: Some(address.port()).filter(|&port| port != 0),
-            };
-            (to, Some(protocol))
-        }
+    let (to, named) = if let Ok(to) = endpoint(word) {
+        (to, prefix)
+    } else {
+        let (protocol, address) = by_name(client, &virtual_name).await?;
+        let to = Endpoint {
+            address: address.ip(),
+            port: Some(address.port()).filter(|&port| port != 0),
+        };
+        (to, Some(protocol))
     };
     if let (Some(option), Some(named)) = (option, named)
         && option != named

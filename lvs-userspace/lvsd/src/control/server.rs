@@ -26,7 +26,7 @@ use tracing::debug;
 use super::answer::refused;
 use super::clients::{Activity, CLIENTS, Clients, Place};
 use super::state::Control;
-use super::{daemon, health, replication, role, tables, why};
+use super::{daemon, health, replication, role, tables, trace, why};
 
 /// Largest body of many edits in bytes: more than all tables hold.
 const LARGEST_EDITS: usize = 256 << 20;
@@ -203,6 +203,7 @@ fn handler(route: Route) -> MethodRouter<Arc<Control>> {
         Route::Services => on(method, tables::services),
         Route::Connections => on(method, tables::connections),
         Route::DropConnections => on(method, tables::drop_connections),
+        Route::Trace => on(method, trace::trace),
         Route::Why => on(method, why::why),
         Route::Timeouts => on(method, tables::timeouts),
         Route::Verdicts => on(method, tables::verdicts),

@@ -21,6 +21,7 @@ use lvs_replication::peer::Peers;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 
+use super::trace::Tracer;
 use crate::agreement::Agreement;
 
 /// Events that wait for a reader at most.
@@ -60,6 +61,8 @@ pub(crate) struct Control {
     name_troubles: Mutex<BTreeMap<String, String>>,
     /// The reasons why real servers answer no client.
     silent: Mutex<HashMap<(ServiceId, SocketAddr), String>>,
+    /// Those who ask to trace packets, and the task that serves them until it took this.
+    tracers: (mpsc::Sender<Tracer>, Mutex<Option<mpsc::Receiver<Tracer>>>),
     controller: OnceLock<Handle>,
     /// Events that are not the controller's.
     events: broadcast::Sender<Arc<Event>>,
@@ -79,6 +82,7 @@ impl Control {
     ) -> Self {
         let maps = Arc::clone(director.maps());
         let director = Arc::new(Mutex::new(director));
+        let (tracers, asked) = mpsc::channel(1);
         Self {
             sync: SyncDaemons::new(Arc::clone(&director), Arc::clone(&maps), options),
             peers: OnceLock::new(),
@@ -96,10 +100,22 @@ impl Control {
             config_read: Mutex::default(),
             name_troubles: Mutex::default(),
             silent: Mutex::default(),
+            tracers: (tracers, Mutex::new(Some(asked))),
             controller: OnceLock::new(),
             events: broadcast::Sender::new(EVENTS),
             ending: watch::Sender::new(false),
         }
+    }
+
+    /// Has somebody trace packets.
+    pub(super) async fn trace(&self, tracer: Tracer) {
+        // Without the task that serves them, who asked hears of it as the tracer is dropped.
+        let _ = self.tracers.0.send(tracer).await;
+    }
+
+    /// Those who ask to trace packets, for the task that serves them.
+    pub(crate) fn take_tracers(&self) -> Option<mpsc::Receiver<Tracer>> {
+        self.tracers.1.lock().take()
     }
 
     /// Controller of the health checks, if there are any.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use lvs_api::model::ServiceId;
 use lvs_dataplane::device::{Netdev, Placement};
-use lvs_dataplane::kernel::{DataPath, KernelError};
+use lvs_dataplane::kernel::{DataPath, KernelError, PacketRecords};
 use lvs_dataplane::neighbour::{Interfaces as LinkTable, ServiceInterfaces, service_interfaces};
 use nix::net::if_::if_indextoname;
 use parking_lot::Mutex;
@@ -174,6 +174,16 @@ impl Interfaces {
     /// Has the program handle a frame once more that came by this interface.
     pub(super) fn send_again(&self, interface: u32, frame: &[u8]) -> Result<(), KernelError> {
         self.placement.send_again(interface, frame)
+    }
+
+    /// Runs the programs that record packets.
+    pub(super) fn start_tracing(&mut self) -> Result<PacketRecords, KernelError> {
+        self.placement.start_tracing()
+    }
+
+    /// Runs the programs that record nothing again.
+    pub(super) fn stop_tracing(&mut self) {
+        self.placement.stop_tracing();
     }
 
     /// The data path, for its removal.

@@ -13,6 +13,7 @@ mod marks;
 mod next_hops;
 mod open_files;
 mod own_events;
+mod packet_trace;
 mod peer_agreement;
 mod peer_health;
 mod peers;

@@ -23,8 +23,8 @@ use tracing::{debug, error, warn};
 use super::interfaces::Interfaces;
 use super::silent_servers::SilentServers;
 use super::{
-    client_routes, devices, early_fragments, fill, interfaces, next_hops, own_events, sources,
-    stop, systemd,
+    client_routes, devices, early_fragments, fill, interfaces, next_hops, own_events, packet_trace,
+    sources, stop, systemd,
 };
 use crate::control::Control;
 
@@ -105,6 +105,11 @@ pub(super) fn start(
         }),
         spawn_every(SOURCES, control, stopped.clone(), sources::watcher()),
         spawn_every(SYN_RETRIES, control, stopped.clone(), silent_servers()),
+        tokio::spawn(packet_trace::serve(
+            Arc::clone(control),
+            Arc::clone(interfaces),
+            stopped.clone(),
+        )),
         tokio::spawn(adopt_orphans(stopped.clone())),
     ];
     if let Some(period) = systemd::watchdog_period() {

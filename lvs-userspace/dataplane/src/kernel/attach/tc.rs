@@ -15,6 +15,7 @@ use crate::kernel::bpffs::{FILTER, TCX_LINK};
 use crate::kernel::clsact_filter::{HANDLE, PRIORITY, filter, remove_filter};
 use crate::kernel::error::{KernelError, program_error};
 use crate::kernel::load::DataPath;
+use crate::kernel::packet_trace::running;
 use crate::kernel::pinned_link::{attach_error, linked_interface, pin_link, pin_name};
 
 impl DataPath {
@@ -40,7 +41,7 @@ impl DataPath {
         let adopted = adoptable.then(|| PinnedLink::from_pin(&pin).ok()).flatten();
         let adopted =
             adopted.and_then(|link| SchedClassifierLink::try_from(FdLink::from(link)).ok());
-        let program = classifier(&mut self.ebpf, kind)?;
+        let program = classifier(running(&mut self.ebpf, &mut self.tracing), kind)?;
         if let Some(link) = adopted
             && let Ok(link) = program.attach_to_link(link)
         {
@@ -79,7 +80,7 @@ impl DataPath {
         if let Err(error) = tc::qdisc_add_clsact(interface) {
             debug!("no new clsact on {interface}: {error}");
         }
-        let program = classifier(&mut self.ebpf, kind)?;
+        let program = classifier(running(&mut self.ebpf, &mut self.tracing), kind)?;
         if marked
             && let Ok(link) = filter(interface)
             && let Ok(link) = program.attach_to_link(link)

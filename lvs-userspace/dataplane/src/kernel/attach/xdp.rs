@@ -10,6 +10,7 @@ use crate::kernel::bpffs::XDP_LINK;
 use crate::kernel::error::{KernelError, program_error};
 use crate::kernel::load::DataPath;
 use crate::kernel::mode::Mode;
+use crate::kernel::packet_trace::running;
 use crate::kernel::pinned_link::{attach_error, linked_interface, pin_link, pin_name};
 
 impl DataPath {
@@ -67,8 +68,7 @@ impl DataPath {
     }
 
     fn program(&mut self) -> Result<&mut Xdp, KernelError> {
-        let program = self
-            .ebpf
+        let program = running(&mut self.ebpf, &mut self.tracing)
             .program_mut(PROGRAM)
             .ok_or(KernelError::Missing(PROGRAM))?;
         program.try_into().map_err(program_error("cannot use"))

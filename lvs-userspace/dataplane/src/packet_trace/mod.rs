@@ -1,0 +1,13 @@
+//! Packets that the program recorded, for those who trace: what they were (`frame`, `facts`), and whether somebody asks
+//! for them (`filter`, in tcpdump's words). The program judges by `terms` at a glance, this module looks closer.
+
+mod facts;
+mod filter;
+mod frame;
+mod parse;
+mod terms;
+
+pub use self::facts::{Facts, traced};
+pub use self::filter::Filter;
+pub use self::parse::FilterError;
+pub use self::terms::{Served, program_filter};
