@@ -5,7 +5,7 @@ use zerocopy::byteorder::network_endian::U16;
 
 use crate::abi::{Config, EthernetAddresses, Mac};
 use crate::connection::Client;
-use crate::packet::Packet;
+use crate::packet::{Inserted, Packet};
 use crate::verdict::{Reason, Verdict};
 use crate::wire::{ETHERTYPE_SERVICE_VLAN, ETHERTYPE_VLAN, Ethernet, Vlan};
 
@@ -143,25 +143,25 @@ fn header(tags: Tags) -> usize {
     }
 }
 
-/// Room for an outer IP header.
+/// Room for outer headers: IP, and what stands between it and the packet inside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
-    /// Its bytes; 0: there is none.
+    /// Their bytes; 0: there are none.
     pub bytes: usize,
-    /// 4 or 6; 0: there is none.
-    pub family: u8,
+    /// The headers.
+    pub content: Inserted,
 }
 
 impl Room {
     /// No outer header.
     pub const NONE: Self = Self {
         bytes: 0,
-        family: 0,
+        content: Inserted::OTHER,
     };
 }
 
 /// Makes the space before the IP packet, which begins at `payload`, as large as a Ethernet header with these
-/// tags and an outer IP header need. Returns the offset of what follows the Ethernet header.
+/// tags and outer headers need. Returns the offset of what follows the Ethernet header.
 #[inline(always)]
 pub fn make_room<P: Packet>(
     packet: &mut P,
@@ -172,7 +172,7 @@ pub fn make_room<P: Packet>(
     if P::BUFFER {
         bare(packet, payload)?;
         if outer.bytes != 0 {
-            packet.insert(outer.bytes, outer.family)?;
+            packet.insert(outer.bytes, outer.content)?;
         }
         return Some(ETHERNET);
     }
@@ -198,7 +198,7 @@ pub fn make_answer_room<P: Packet>(
     if P::BUFFER {
         packet.truncate(payload + kept)?;
         bare(packet, payload)?;
-        packet.insert(room, 0)?;
+        packet.insert(room, Inserted::OTHER)?;
         packet.pull(ETHERNET + room + kept)?;
         return Some(ETHERNET);
     }

@@ -27,6 +27,23 @@ impl<T: FromBytes + IntoBytes + Immutable + KnownLayout + Unaligned> Header for 
 /// wants a bound.
 pub const MAX_OFFSET: usize = 2047;
 
+/// The headers that room is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inserted {
+    /// Family of the outer IP header, 4 or 6; 0: there is none.
+    pub family: u8,
+    /// IP protocol number of what follows it.
+    pub protocol: u8,
+}
+
+impl Inserted {
+    /// No outer headers.
+    pub const OTHER: Self = Self {
+        family: 0,
+        protocol: 0,
+    };
+}
+
 /// Bytes with checked access. Headers are read and written where they lie: a BPF program has no stack to
 /// copy them to. The borrow checker sees to it that no header outlives a change of the frame's
 /// size.
@@ -117,10 +134,21 @@ pub trait Packet {
         let _ = (ethertype, control);
         None
     }
-    /// Puts room behind the Ethernet header: for an outer IP header of this family (4 or 6), or for anything
-    /// else (0).
-    fn insert(&mut self, bytes: usize, family: u8) -> Option<()> {
-        let _ = (bytes, family);
+    /// Puts room behind the Ethernet header: for the headers of an outer packet, or for anything else.
+    fn insert(&mut self, bytes: usize, content: Inserted) -> Option<()> {
+        let _ = (bytes, content);
+        None
+    }
+    /// Takes so many bytes behind the Ethernet header away. That of a frame is to be written anew.
+    #[inline(always)]
+    fn remove(&mut self, bytes: usize) -> Option<()> {
+        self.shrink(bytes)
+    }
+    /// Copies up to 64 bytes from an offset, which may lie beyond [`MAX_OFFSET`]: `bytes`, 1 to 64. The rest of
+    /// `target` stays as it is.
+    #[inline(always)]
+    fn copy(&self, offset: usize, bytes: usize, target: &mut [u64; 8]) -> Option<()> {
+        let _ = (offset, bytes, target);
         None
     }
 }

@@ -19,7 +19,7 @@ use crate::connection::{Key, Kind, Ports};
 use crate::ethernet::ETHERNET;
 use crate::family::{Family, V4, V6};
 use crate::network::{Network, Outer};
-use crate::packet::Packet;
+use crate::packet::{Inserted, Packet};
 use crate::tables::Tables;
 use crate::wire::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ethernet, Icmp};
 
@@ -85,7 +85,11 @@ fn wrap<F: Network, O: Network, P: Packet>(
     route: &ProbeRoute,
     length: u32,
 ) -> Option<()> {
-    packet.insert(O::HEADER, O::NUMBER)?;
+    let content = Inserted {
+        family: O::NUMBER,
+        protocol: F::INSIDE,
+    };
+    packet.insert(O::HEADER, content)?;
     let outer = Outer::<O> {
         source: &O::narrow(&route.tunnel_source),
         destination: &O::narrow(&route.tunnel_destination),

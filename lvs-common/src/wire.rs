@@ -25,6 +25,7 @@ pub mod protocol {
     pub const IPV6: u8 = 41;
     pub const ROUTING: u8 = 43;
     pub const FRAGMENT: u8 = 44;
+    pub const GRE: u8 = 47;
     pub const AUTHENTICATION: u8 = 51;
     pub const ICMPV6: u8 = 58;
     pub const DESTINATION_OPTIONS: u8 = 60;
@@ -168,6 +169,38 @@ headers! {
         urgent: U16,
     }
 
+    /// UDP (RFC 768) with a header of generic UDP encapsulation, version 0, without extension fields.
+    Gue {
+        /// Ports of UDP.
+        ports: Ports,
+        /// Bytes from here to the end of the packet.
+        length: U16,
+        /// Checksum of UDP; zero: there is none.
+        checksum: [u8; 2],
+        /// Version (2 bits), control (1), length of extension fields in words of four bytes (5): zero.
+        version_length: u8,
+        /// IP protocol number of the packet inside.
+        protocol: u8,
+        /// Flags: none.
+        flags: U16,
+    }
+
+    /// RFC 2784, without checksum.
+    Gre {
+        /// Flags and version, see [`Gre::CHECKSUM`].
+        flags: U16,
+        /// Ethertype of the packet inside.
+        protocol: U16,
+    }
+
+    /// What follows a [`Gre`] header with [`Gre::CHECKSUM`].
+    GreChecksum {
+        /// Over the GRE header and the packet inside.
+        checksum: [u8; 2],
+        /// Zero.
+        reserved: [u8; 2],
+    }
+
     /// ICMP and ICMPv6 errors.
     Icmp {
         /// Type.
@@ -234,6 +267,11 @@ pub struct Headers<I> {
     pub internet: I,
     /// TCP or UDP.
     pub transport: Transport,
+}
+
+impl Gre {
+    /// Bit of `flags`: a checksum follows.
+    pub const CHECKSUM: u16 = 0x8000;
 }
 
 impl Ipv4 {

@@ -4,7 +4,7 @@ use core::ffi::c_void;
 use core::mem::size_of;
 
 use lvs_common::checksum::{Sum, SumChange};
-use lvs_common::packet::{Header, MAX_OFFSET, Packet};
+use lvs_common::packet::{Header, Inserted, MAX_OFFSET, Packet};
 use zerocopy::byteorder::network_endian::U16;
 
 use crate::routes::KernelRoutes;
@@ -68,9 +68,14 @@ pub(crate) trait Context {
     fn push_tag(&mut self, _ethertype: u16, _control: U16) -> Option<()> {
         None
     }
-    fn insert(&mut self, _bytes: usize, _family: u8) -> Option<()> {
+    fn insert(&mut self, _bytes: usize, _content: Inserted) -> Option<()> {
         None
     }
+    /// See [`Packet::remove`].
+    fn remove(&mut self, bytes: usize) -> Option<()> {
+        self.adjust_head(bytes as i32)
+    }
+    fn copy(&self, offset: usize, bytes: usize, target: &mut [u64; 8]) -> Option<()>;
 }
 
 /// A packet in a context.
@@ -222,7 +227,19 @@ impl<C: Context> Packet for Frame<C> {
     }
 
     #[inline(always)]
-    fn insert(&mut self, bytes: usize, family: u8) -> Option<()> {
-        self.context.insert(bytes, family)
+    fn insert(&mut self, bytes: usize, content: Inserted) -> Option<()> {
+        self.context.insert(bytes, content)
+    }
+
+    #[inline(always)]
+    fn remove(&mut self, bytes: usize) -> Option<()> {
+        self.context.remove(bytes)
+    }
+
+    #[inline(always)]
+    fn copy(&self, offset: usize, bytes: usize, target: &mut [u64; 8]) -> Option<()> {
+        // The verifier of 6.1 learns nothing from a comparison with zero: it is to see that one is added.
+        let bytes = verifier::hidden(bytes.wrapping_sub(1)) & (size_of_val(target) - 1);
+        self.context.copy(offset, bytes + 1, target)
     }
 }

@@ -6,7 +6,8 @@ use core::ptr;
 use aya_ebpf::bindings::bpf_adj_room_mode::BPF_ADJ_ROOM_MAC;
 use aya_ebpf::bindings::{
     __sk_buff, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4, BPF_F_ADJ_ROOM_ENCAP_L3_IPV6,
-    BPF_F_ADJ_ROOM_FIXED_GSO, BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR,
+    BPF_F_ADJ_ROOM_ENCAP_L4_GRE, BPF_F_ADJ_ROOM_ENCAP_L4_UDP, BPF_F_ADJ_ROOM_FIXED_GSO,
+    BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR,
 };
 use aya_ebpf::helpers::generated::{
     bpf_csum_update, bpf_l4_csum_replace, bpf_skb_adjust_room, bpf_skb_change_head,
@@ -17,6 +18,8 @@ use aya_ebpf::programs::TcContext;
 use lvs_common::abi::{HELD_BYTES, HeldFrame};
 use lvs_common::checksum::{Sum, SumChange};
 use lvs_common::ethernet::ETHERNET;
+use lvs_common::packet::Inserted;
+use lvs_common::wire::protocol;
 use zerocopy::byteorder::network_endian::U16;
 
 use crate::frame::{Context, Frame};
@@ -289,12 +292,38 @@ impl Context for Skb {
     }
 
     #[inline(always)]
-    fn insert(&mut self, bytes: usize, family: u8) -> Option<()> {
-        let flags = match family {
+    fn remove(&mut self, bytes: usize) -> Option<()> {
+        // SAFETY: as in `adjust_room`.
+        done(unsafe { bpf_skb_adjust_room(self.0, -(bytes as i32), BPF_ADJ_ROOM_MAC, 0) })
+    }
+
+    #[inline(always)]
+    fn copy(&self, offset: usize, bytes: usize, target: &mut [u64; 8]) -> Option<()> {
+        // SAFETY: as in `adjust_room`; no more than `bytes` are written, at most 64.
+        done(unsafe {
+            bpf_skb_load_bytes(
+                self.pointer(),
+                offset as u32,
+                target.as_mut_ptr().cast(),
+                bytes as u32,
+            )
+        })
+    }
+
+    #[inline(always)]
+    fn insert(&mut self, bytes: usize, content: Inserted) -> Option<()> {
+        let network = match content.family {
             4 => BPF_F_ADJ_ROOM_ENCAP_L3_IPV4,
             6 => BPF_F_ADJ_ROOM_ENCAP_L3_IPV6,
             _ => 0,
         };
+        // By these the kernel makes the segments of a super-packet.
+        let transport = match content.protocol {
+            protocol::UDP => BPF_F_ADJ_ROOM_ENCAP_L4_UDP,
+            protocol::GRE => BPF_F_ADJ_ROOM_ENCAP_L4_GRE,
+            _ => 0,
+        };
+        let flags = network | transport;
         if self.segment() == 0 {
             return self.adjust_room(bytes, flags);
         }

@@ -65,6 +65,20 @@ impl Context for Xdp {
         (unsafe { bpf_xdp_adjust_tail(self.0, delta) } == 0).then_some(())
     }
 
+    #[inline(always)]
+    fn copy(&self, offset: usize, bytes: usize, target: &mut [u64; 8]) -> Option<()> {
+        // SAFETY: a valid context; no more than `bytes` are written, at most 64.
+        let copied = unsafe {
+            bpf_xdp_load_bytes(
+                self.0,
+                offset as u32,
+                target.as_mut_ptr().cast(),
+                bytes as u32,
+            )
+        };
+        (copied == 0).then_some(())
+    }
+
     #[inline(never)]
     fn hold(&mut self, mtu: u32) -> bool {
         // The verifier of 6.1 learns nothing from a comparison with zero: it is to see that one is added.

@@ -18,6 +18,7 @@ mod address;
 mod bench;
 mod clock;
 mod config;
+mod encapsulation;
 mod filter;
 mod fragment;
 mod held_frame;
@@ -47,6 +48,7 @@ pub use self::address::{Address, EthernetAddresses, Mac};
 pub use self::bench::{BENCH_FRAME, Bench};
 pub use self::clock::{TICK_NANOS, TICK_SHIFT, age, seconds, ticks};
 pub use self::config::{Config, Crowd, OWN_ADDRESSES};
+pub use self::encapsulation::Encapsulation;
 pub use self::filter::{
     CLIENT_SETS, CLIENT_WAYS, ClientSet, Filter, FilterNode, FilterStats, LimitedClient, NODE_BITS,
     Pace, Refused,

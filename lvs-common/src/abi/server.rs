@@ -4,6 +4,7 @@ use zerocopy::byteorder::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::address::{Address, EthernetAddresses};
+use super::encapsulation::Encapsulation;
 
 /// A real server's identity and where to send its packets. The index stays taken while connections
 /// refer to it, also after the operator deleted the server.
@@ -16,14 +17,16 @@ pub struct Server {
     pub port: U16,
     /// 4 or 6; 0: this index is free.
     pub family: u8,
-    /// Bits of [`Server`]: `DELETED`, `DOWN` and the like.
+    /// Bits of [`Server`]: `DELETED`, `DOWN` and the like; the upper four are its tunnel's [`Encapsulation`].
     pub flags: u8,
     /// Index of the service it belongs to.
     pub service: u32,
     /// Hop number; 0: unresolved.
     pub hop: u32,
     /// Number of its [`super::SourcePool`] (full NAT); 0: it sees clients' own addresses.
-    pub source_pool: u32,
+    pub source_pool: u16,
+    /// Destination port of its tunnel (GUE), network order; 0: it has none.
+    pub tunnel_port: U16,
 }
 
 impl Server {
@@ -39,6 +42,12 @@ impl Server {
     pub const NO_TEMPLATES: u8 = 8;
     /// The bits of `flags` of a server whose connections cannot just go on.
     pub const GONE: u8 = Self::DELETED | Self::DOWN | Self::RESET;
+
+    /// The encapsulation of its tunnel.
+    #[inline(always)]
+    pub const fn encapsulation(&self) -> Encapsulation {
+        Encapsulation::from_bits(self.flags)
+    }
 }
 
 /// A next hop: immutable once a server refers to it.

@@ -196,13 +196,21 @@ pub(super) fn waiting<F: Network>(work: &Work<F>, sent: Verdict, reason: Reason)
     sent
 }
 
-/// Looks the way to a client up again, and keeps it in the entry of its connection.
-#[inline(always)]
-fn renew<F: Network, R: Routes, T: Tables + Store<F>>(
+/// Looks up the way to the client of a connection that keeps none: `work.key` is what the client asked for. False:
+/// there is none, and the work has the verdict.
+#[inline(never)]
+pub(super) fn look_up_way<F: Network, R: Routes, T: Tables>(
     routes: R,
     tables: T,
     work: &mut Work<F>,
 ) -> bool {
+    let found = find_way(routes, tables, work);
+    work.client = Egress::from(work.way);
+    found
+}
+
+#[inline(always)]
+fn find_way<F: Network, R: Routes, T: Tables>(routes: R, tables: T, work: &mut Work<F>) -> bool {
     let generation = generation(tables);
     let device = device(tables, work.forward.interface, work.forward.ethernet.tags);
     let answer = ask(routes, &mut work.lookup, &work.key, device);
@@ -214,6 +222,19 @@ fn renew<F: Network, R: Routes, T: Tables + Store<F>>(
     if work.way.interface == 0 {
         request_neighbour(tables, &work.lookup);
         work.verdict = Verdict::drop(Reason::ClientUnresolved);
+        return false;
+    }
+    true
+}
+
+/// Looks the way to a client up again, and keeps it in the entry of its connection.
+#[inline(always)]
+fn renew<F: Network, R: Routes, T: Tables + Store<F>>(
+    routes: R,
+    tables: T,
+    work: &mut Work<F>,
+) -> bool {
+    if !find_way(routes, tables, work) {
         return false;
     }
     if let Some(slot) = table::by_number::<F, T>(tables, work.number)

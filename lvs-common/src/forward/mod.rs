@@ -56,6 +56,7 @@
 //!  Ended ────────► the verdict that the stage left; a fragment without ports is held and comes again
 //!
 //!  IcmpFragment, a later fragment, goes by icmp_fragment instead of related_icmp.
+//!  TunnelError, of related_icmp: about no packet of a connection, but perhaps one in a tunnel, by tunnel_error.
 //!
 //!  classify asks filter about each packet of a connection whose client's packets are limited, schedule about each
 //!  packet of none: both are Ended where it refuses.
@@ -80,6 +81,7 @@ mod fragmentation;
 mod icmp_answer;
 mod icmp_error;
 mod icmp_fragment;
+mod inner_packet;
 mod insert;
 mod mark;
 mod nat;
@@ -107,6 +109,7 @@ mod to_server;
 mod transmit;
 mod transport;
 mod tunnel;
+mod tunnel_error;
 mod unfinished;
 mod upper_device;
 mod work;
@@ -337,6 +340,9 @@ fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
     if stage == Stage::Icmp {
         stage = related_icmp::related_icmp(packet, tables, work);
     }
+    if stage == Stage::TunnelError {
+        stage = tunnel_error::tunnel_error(packet, tables, work);
+    }
     if stage == Stage::IcmpFragment {
         stage = icmp_fragment::icmp_fragment(tables, work);
     }
@@ -415,6 +421,7 @@ fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
         Stage::Reply | Stage::ProbeAnswer => probe_answer::probe_answer(packet, tables, work),
         Stage::Ended => work.verdict,
         Stage::Icmp
+        | Stage::TunnelError
         | Stage::IcmpFragment
         | Stage::SynRetry
         | Stage::Orphan

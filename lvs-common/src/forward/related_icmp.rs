@@ -64,7 +64,6 @@ fn relay<F: Network, P: Packet, T: Tables + Store<F>>(
     if later || inner.transport + 4 > work.forward.datagram.end {
         return None;
     }
-    Protocol::from_number(inner.protocol)?;
     let from_virtual = matches_filter(tables, &F::widen(inner.source));
     if !from_virtual && !matches_filter(tables, &F::widen(inner.destination)) {
         return None;
@@ -85,6 +84,9 @@ fn relay<F: Network, P: Packet, T: Tables + Store<F>>(
     work.forward.ports = ports.reversed();
     work.forward.hash = 0;
     tables.fence();
+    if Protocol::from_number(work.inner.protocol).is_none() {
+        return Some(Stage::TunnelError);
+    }
     if from_virtual && let Some(connection) = find(tables, &work.key, now) {
         work.number = connection.slot.number;
         work.before = connection.slot.tag.state();
@@ -92,7 +94,7 @@ fn relay<F: Network, P: Packet, T: Tables + Store<F>>(
     }
     work.key.kind = Kind::Reply as u8;
     let Some(reply) = find(tables, &work.key, now) else {
-        return Some(Stage::ProbeAnswer);
+        return Some(Stage::TunnelError);
     };
     let connection = client(tables, &reply, now)?;
     let asked = connection.key();

@@ -146,7 +146,12 @@ fn write<F: Network, P: Packet>(
     reset.flags = tcp::FLAG_RST;
     reset.window = U16::ZERO;
     reset.urgent = U16::ZERO;
-    let pseudo = F::tcp_pseudo(&what.source, &what.destination, LENGTH);
+    let pseudo = F::pseudo(
+        &what.source,
+        &what.destination,
+        protocol::TCP,
+        u32::from(LENGTH),
+    );
     reset.checksum = if finishes_reset {
         pseudo.checksum().map(|byte| !byte)
     } else {

@@ -124,7 +124,9 @@ fn lay_out<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> R
         return Ok(());
     }
     let unresolved = Verdict::drop(Reason::Unresolved);
-    let pool = tables.source_pool(server.source_pool).ok_or(unresolved)?;
+    let pool = tables
+        .source_pool(u32::from(server.source_pool))
+        .ok_or(unresolved)?;
     let ports = [pool.first_port, pool.last_port].map(u32::from);
     let mut first = pool.first;
     if pool.flags & SourcePool::ROUTE != 0 {

@@ -5,6 +5,9 @@
 pub enum Stage {
     /// ICMP: see whether it is an error about a connection.
     Icmp,
+    /// An ICMP error, of no connection's packet, but perhaps of one in a tunnel. If it is not, it is
+    /// [`Stage::ProbeAnswer`].
+    TunnelError,
     /// A later fragment of an ICMP message.
     IcmpFragment,
     /// A repeated SYN: its connection waits for the answer to one.

@@ -204,11 +204,28 @@ impl Network for V4 {
     }
 
     #[inline(always)]
-    fn tcp_pseudo(source: &[u8; 4], destination: &[u8; 4], bytes: u8) -> Sum {
+    fn pseudo(source: &[u8; 4], destination: &[u8; 4], protocol: u8, bytes: u32) -> Sum {
         Sum::default()
             .add(*source)
             .add(*destination)
-            .add([0, protocol::TCP, 0, bytes])
+            .add(bytes.to_be_bytes())
+            .add([0, 0, 0, protocol])
+    }
+
+    #[inline(always)]
+    fn sum(header: &Ipv4) -> Sum {
+        sum(header)
+    }
+
+    #[inline(always)]
+    fn is_too_big(kind: u8, code: u8) -> bool {
+        kind == 3 && code == 4
+    }
+
+    /// RFC 1191 section 4: the upper half is unused.
+    #[inline(always)]
+    fn named_mtu(rest: u32) -> u32 {
+        rest & 0xffff
     }
 
     #[inline(always)]

@@ -258,11 +258,30 @@ impl Network for V6 {
     }
 
     #[inline(always)]
-    fn tcp_pseudo(source: &[u8; 16], destination: &[u8; 16], bytes: u8) -> Sum {
+    fn pseudo(source: &[u8; 16], destination: &[u8; 16], protocol: u8, bytes: u32) -> Sum {
         Sum::default()
             .add_wide(source)
             .add_wide(destination)
-            .add([0, protocol::TCP, 0, bytes])
+            .add(bytes.to_be_bytes())
+            .add([0, 0, 0, protocol])
+    }
+
+    #[inline(always)]
+    fn sum(header: &Ipv6) -> Sum {
+        let words: [[u8; 4]; 10] = zerocopy::transmute!(*header);
+        words
+            .iter()
+            .fold(Sum::default(), |sum, word| sum.add(*word))
+    }
+
+    #[inline(always)]
+    fn is_too_big(kind: u8, _code: u8) -> bool {
+        kind == 2
+    }
+
+    #[inline(always)]
+    fn named_mtu(rest: u32) -> u32 {
+        rest
     }
 
     #[inline(always)]

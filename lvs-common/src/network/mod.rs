@@ -182,8 +182,16 @@ pub trait Network: Family {
     -> Option<()>;
     /// Pseudo-header part of an ICMP checksum.
     fn icmp_pseudo(source: &Self::Address, destination: &Self::Address, bytes: u32) -> Sum;
-    /// Sum of the pseudo-header of a TCP segment with so many bytes (RFC 9293 section 3.1).
-    fn tcp_pseudo(source: &Self::Address, destination: &Self::Address, bytes: u8) -> Sum;
+    /// Sum of the pseudo-header of a TCP segment or UDP datagram with so many bytes (RFC 9293 section 3.1, RFC 8200
+    /// section 8.1).
+    fn pseudo(source: &Self::Address, destination: &Self::Address, protocol: u8, bytes: u32)
+    -> Sum;
+    /// Sum over a header without its options.
+    fn sum(header: &Self::Header) -> Sum;
+    /// Returns whether an ICMP error says that a packet was too big.
+    fn is_too_big(kind: u8, code: u8) -> bool;
+    /// The MTU in the last word of such an error.
+    fn named_mtu(rest: u32) -> u32;
     /// Returns whether an ICMP type is an error that is relayed.
     fn is_icmp_error(kind: u8) -> bool;
     /// Returns whether an ICMP type must never be answered with an error.

@@ -22,6 +22,8 @@ mod client_routes;
 mod concurrency;
 #[path = "../director/connections.rs"]
 mod connections;
+#[path = "../director/encapsulation.rs"]
+mod encapsulation;
 #[path = "../director/filters.rs"]
 mod filters;
 #[path = "../director/forwarding.rs"]

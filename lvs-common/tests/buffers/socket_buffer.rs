@@ -6,8 +6,9 @@
 //! comes out wrong.
 
 use lvs_common::checksum::{Sum, SumChange};
-use lvs_common::packet::{Header, MAX_OFFSET, Packet};
+use lvs_common::packet::{Header, Inserted, MAX_OFFSET, Packet};
 use lvs_frames::{checksum, crc32c};
+use zerocopy::IntoBytes as _;
 use zerocopy::byteorder::network_endian::U16;
 
 use super::memory::INTERFACE;
@@ -375,7 +376,7 @@ impl Packet for Frame {
         self.tag = Some((ethertype, control.get()));
         Some(())
     }
-    fn insert(&mut self, bytes: usize, family: u8) -> Option<()> {
+    fn insert(&mut self, bytes: usize, content: Inserted) -> Option<()> {
         if !self.is_ip() && self.without_link.is_none() {
             return None;
         }
@@ -383,9 +384,23 @@ impl Packet for Frame {
         self.bytes.splice(ETHERNET..ETHERNET, room);
         self.linear += bytes;
         self.shift(isize::try_from(bytes).expect("small"));
-        if self.segment != 0 && family != 0 {
+        if self.segment != 0 && content != Inserted::OTHER {
             self.segment -= u32::try_from(bytes).expect("small");
         }
+        Some(())
+    }
+    fn copy(&self, offset: usize, bytes: usize, target: &mut [u64; 8]) -> Option<()> {
+        let source = self.bytes.get(offset..offset + bytes)?;
+        target.as_mut_bytes()[..bytes].copy_from_slice(source);
+        Some(())
+    }
+    fn remove(&mut self, bytes: usize) -> Option<()> {
+        // The kernel keeps what it still has to compute.
+        if self.unfinished.is_some() || ETHERNET + bytes > self.linear {
+            return None;
+        }
+        self.bytes.drain(ETHERNET..ETHERNET + bytes);
+        self.linear -= bytes;
         Some(())
     }
 }

@@ -1,6 +1,7 @@
 //! A frame with headroom, as a driver hands it over.
 
-use lvs_common::packet::{Header, MAX_OFFSET, Packet};
+use lvs_common::packet::{Header, Inserted, MAX_OFFSET, Packet};
+use zerocopy::IntoBytes as _;
 
 use super::memory::INTERFACE;
 use super::route_table::RouteTable;
@@ -79,10 +80,15 @@ impl Packet for Frame {
         Some(())
     }
     /// Only asked for by the program for probes.
-    fn insert(&mut self, bytes: usize, _family: u8) -> Option<()> {
+    fn insert(&mut self, bytes: usize, _content: Inserted) -> Option<()> {
         let behind = self.start + 14;
         let room = std::iter::repeat_n(0xa5, bytes);
         self.bytes.splice(behind..behind, room);
+        Some(())
+    }
+    fn copy(&self, offset: usize, bytes: usize, target: &mut [u64; 8]) -> Option<()> {
+        let source = self.bytes[self.start..].get(offset..offset + bytes)?;
+        target.as_mut_bytes()[..bytes].copy_from_slice(source);
         Some(())
     }
 }

@@ -13,6 +13,7 @@ mod client_routes;
 mod concurrency;
 mod connections;
 mod early_fragments;
+mod encapsulation;
 mod filters;
 mod forwarding;
 mod fragments;

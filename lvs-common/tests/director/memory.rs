@@ -337,6 +337,7 @@ impl Director {
             service,
             hop: 1,
             source_pool: 0,
+            tunnel_port: 0.into(),
         });
         self.loads.push(Default::default());
         self.leaves.push((0, 0));

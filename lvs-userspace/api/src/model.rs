@@ -191,7 +191,7 @@ pub enum Method {
     /// `-g`, gatewaying.
     #[default]
     Direct,
-    /// `-i`, IP in IP.
+    /// `-i`, the packet inside another one.
     Tunnel,
     /// `-m`, masquerading.
     Nat,

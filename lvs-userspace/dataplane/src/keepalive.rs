@@ -251,7 +251,12 @@ fn segment<F: Network>(key: &Key<F>, sequence: u32) -> Tcp {
     let ports: Ports = key.ports.reversed();
     let sequence = U32::new(sequence);
     let acknowledgement = U32::ZERO;
-    let pseudo: Sum = F::tcp_pseudo(&key.destination, &key.source, LENGTH);
+    let pseudo: Sum = F::pseudo(
+        &key.destination,
+        &key.source,
+        Protocol::Tcp as u8,
+        u32::from(LENGTH),
+    );
     let checksum = pseudo
         .add(ports.to_bytes())
         .add(sequence.to_bytes())

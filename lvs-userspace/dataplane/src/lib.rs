@@ -30,4 +30,5 @@ pub mod source_usage;
 pub mod sweep;
 pub mod table;
 mod templates;
+mod tunnel;
 pub mod why;

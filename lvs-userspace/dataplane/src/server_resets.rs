@@ -143,7 +143,12 @@ fn reset_of<F: Header>(
     }
     let segment: &Tcp = bytes.header(datagram.transport)?;
     let (ports, sequence) = (segment.ports, segment.sequence);
-    let sum: Sum = F::tcp_pseudo(&datagram.source, &datagram.destination, LENGTH);
+    let sum: Sum = F::pseudo(
+        &datagram.source,
+        &datagram.destination,
+        Protocol::Tcp as u8,
+        u32::from(LENGTH),
+    );
     let checksum = sum
         .add(ports.to_bytes())
         .add(sequence.to_bytes())

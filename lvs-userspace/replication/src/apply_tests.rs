@@ -98,6 +98,7 @@ fn server(number: u16) -> Recognized {
             service: 1,
             hop: 0,
             source_pool: 0,
+            tunnel_port: 0.into(),
         },
     }
 }

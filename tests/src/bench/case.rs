@@ -1,6 +1,6 @@
 //! The cases.
 
-use lvs_api::model::Method;
+use lvs_api::model::{Checksum, Method, Tunnel};
 use lvs_replication::Interest;
 
 use super::frame::{ACK, Payload, SYN, Towards};
@@ -21,6 +21,8 @@ pub struct Case {
     pub udp: bool,
     /// Forwarding method.
     pub method: Method,
+    /// Encapsulation of tunnels.
+    pub tunnel: Tunnel,
     /// Which way the packets go.
     pub towards: Towards,
     /// Flows, taken at random.
@@ -87,6 +89,36 @@ const WAYS: [Way; 4] = [
     ("tunnel", Method::Tunnel, Towards::Server),
 ];
 
+/// Encapsulations beside IP in IP.
+const TUNNELS: [(&str, Tunnel); 4] = [
+    (
+        "gue",
+        Tunnel::Gue {
+            port: 6080,
+            checksum: Checksum::None,
+        },
+    ),
+    (
+        "gue with checksum",
+        Tunnel::Gue {
+            port: 6080,
+            checksum: Checksum::Full,
+        },
+    ),
+    (
+        "gre",
+        Tunnel::Gre {
+            checksum: Checksum::None,
+        },
+    ),
+    (
+        "gre with checksum",
+        Tunnel::Gre {
+            checksum: Checksum::Full,
+        },
+    ),
+];
+
 /// Cases of the harness; with `quick` only those with one flow and a table of 512 k.
 pub fn all(quick: bool) -> Vec<Case> {
     let mut cases = Vec::new();
@@ -113,6 +145,13 @@ pub fn all(quick: bool) -> Vec<Case> {
                 cases.push(synced(&known, "sync", Interest::Repeats));
             }
         }
+    }
+    for (ipv6, (word, tunnel)) in pairs([false, true], TUNNELS) {
+        let way = (word, Method::Tunnel, Towards::Server);
+        cases.push(Case {
+            tunnel,
+            ..known(way, false, ipv6, (1, K512))
+        });
     }
     for ipv6 in [false, true] {
         for way in WAYS {
@@ -202,6 +241,7 @@ fn known((word, method, towards): Way, udp: bool, ipv6: bool, (flows, entries): 
         ipv6,
         udp,
         method,
+        tunnel: Tunnel::Ipip,
         towards,
         flows,
         entries,

@@ -11,9 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use lvs_api::filter::{Filter, Source};
-use lvs_api::model::{
-    Method, Protocol, ServerId, ServerSettings, ServiceId, ServiceSettings, Tunnel,
-};
+use lvs_api::model::{Method, Protocol, ServerId, ServerSettings, ServiceId, ServiceSettings};
 use lvs_api::protocol::Edit;
 use lvs_common::abi::{self, Config, EthernetAddresses, Hop, Interface};
 use lvs_common::connection::Entry;
@@ -433,7 +431,7 @@ fn configure(director: &mut Director, case: &Case, interface: u32) -> Result<()>
                 weight: 1,
                 upper: 0,
                 lower: 0,
-                tunnel: Tunnel::Ipip,
+                tunnel: case.tunnel,
                 snat: None,
             },
         },

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
-use lvs_api::model::Method;
+use lvs_api::model::{Method, Tunnel};
 use lvs_api::peers::{PeerReceived, PeerSent};
 use lvs_api::role::Role;
 use lvs_common::verdict::Reason;
@@ -297,6 +297,7 @@ fn case(connections: u32) -> Case {
         ipv6: false,
         udp: false,
         method: Method::Direct,
+        tunnel: Tunnel::Ipip,
         towards: Towards::Server,
         flows: connections,
         entries: (connections * 2).next_power_of_two(),

@@ -1,71 +1,144 @@
-//! The real servers' end of IP-in-IP tunnels.
+//! The real servers' end of tunnels: IP in IP, GUE and GRE.
 //!
-//! On a real server this is the kernel's `tunl0`, `ip6tnl0` or `sit0`. Not every kernel has these
-//! modules, so the lab unwraps packets itself: a raw socket receives the outer packet, another sends
+//! On a real server this is the kernel's `tunl0`, `ip6tnl0` or `sit0`, its `fou` or its `gre0`. Not every kernel has
+//! these modules, so the lab unwraps packets itself: a raw socket receives the outer packet, another sends
 //! the inner one. Its destination is an address of this host, so the kernel takes it in over
 //! loopback as if it had come that way, the client's address as its source.
 
-use crate::pairs;
 use std::io::{ErrorKind, Read as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use anyhow::{Context as _, Result};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::namespace::Namespace;
 use super::udp::{PATIENCE, Workers};
+use crate::pairs;
 
 const IPPROTO_IPIP: i32 = 4;
+const IPPROTO_UDP: i32 = 17;
 const IPPROTO_IPV6: i32 = 41;
+const IPPROTO_GRE: i32 = 47;
 const IPPROTO_RAW: i32 = 255;
+
+/// UDP port of GUE.
+pub(super) const GUE_PORT: u16 = 6080;
 
 /// Unwraps IPv4 and IPv6 in IPv4 and IPv6.
 pub(super) struct Decapsulator {
     _workers: Workers,
+    /// Without a socket the kernel would answer what comes for the port of GUE.
+    _port: UdpSocket,
+}
+
+/// What a worker receives from and sends to.
+struct Sockets {
+    receive: Socket,
+    send: [Socket; 2],
+}
+
+impl Sockets {
+    fn open(outer: Domain, protocol: i32) -> std::io::Result<Self> {
+        let receive = Socket::new(outer, Type::RAW, Some(Protocol::from(protocol)))?;
+        receive.set_read_timeout(Some(PATIENCE))?;
+        receive.set_recv_buffer_size(4 << 20)?;
+        // With this protocol number what is sent is a whole packet.
+        let send = |family| Socket::new(family, Type::RAW, Some(Protocol::from(IPPROTO_RAW)));
+        Ok(Self {
+            receive,
+            send: [send(Domain::IPV4)?, send(Domain::IPV6)?],
+        })
+    }
 }
 
 impl Decapsulator {
-    pub(super) fn start(namespace: &Namespace) -> Result<Self> {
+    /// For a real server with these addresses, of IPv4 and of IPv6.
+    pub(super) fn start(namespace: &Namespace, own: [IpAddr; 2]) -> Result<Self> {
         let mut workers = Workers::new();
-        for (outer, inner) in pairs([Domain::IPV4, Domain::IPV6], [IPPROTO_IPIP, IPPROTO_IPV6]) {
-            let open = || -> std::io::Result<_> {
-                let receive = Socket::new(outer, Type::RAW, Some(Protocol::from(inner)))?;
-                receive.set_read_timeout(Some(PATIENCE))?;
-                receive.set_recv_buffer_size(4 << 20)?;
-                let family = if inner == IPPROTO_IPIP {
-                    Domain::IPV4
-                } else {
-                    Domain::IPV6
-                };
-                // With this protocol number what is sent is a whole packet.
-                let send = Socket::new(family, Type::RAW, Some(Protocol::from(IPPROTO_RAW)))?;
-                Ok((receive, send))
-            };
-            let (receive, send) = namespace.enter(open)?.context("cannot open raw sockets")?;
+        let protocols = [IPPROTO_IPIP, IPPROTO_IPV6, IPPROTO_UDP, IPPROTO_GRE];
+        for ((outer, own), protocol) in
+            pairs([(Domain::IPV4, own[0]), (Domain::IPV6, own[1])], protocols)
+        {
+            let sockets = namespace
+                .enter(|| Sockets::open(outer, protocol))?
+                .context("cannot open raw sockets")?;
             let mut buffer = vec![0; 65_536];
-            workers.repeat(move || match (&receive).read(&mut buffer) {
-                Ok(length) => {
-                    // IPv4 raw sockets deliver the outer header too, IPv6 ones do not.
-                    let packet = &mut buffer[..length];
-                    let packet = if outer == Domain::IPV4 {
-                        payload(packet)
-                    } else {
-                        Some(packet)
-                    };
-                    if let Some((packet, to)) = packet.and_then(destination) {
-                        finish(packet);
-                        // What the host cannot take it drops, as it would from a wire.
-                        let _ = send.send_to(packet, &to);
+            workers.repeat(move || {
+                let received = sockets
+                    .receive
+                    .peek_sender()
+                    .and_then(|sender| Ok((sender, (&sockets.receive).read(&mut buffer)?)));
+                match received {
+                    Ok((sender, length)) => {
+                        // IPv4 raw sockets deliver the outer header too, IPv6 ones do not.
+                        let packet = &mut buffer[..length];
+                        let packet = if outer == Domain::IPV4 {
+                            payload(packet)
+                        } else {
+                            Some(packet)
+                        };
+                        let sender = sender.as_socket().map(|sender| sender.ip());
+                        let inner = packet
+                            .and_then(|packet| unwrap(packet, protocol, [sender?, own]))
+                            .and_then(destination);
+                        if let Some((packet, to)) = inner {
+                            let family = usize::from(to.is_ipv6());
+                            // What the host cannot take it drops, as it would from a wire.
+                            let _ = sockets.send[family].send_to(packet, &to);
+                        }
                     }
+                    Err(error) => debug_assert!(
+                        matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
+                        "raw socket: {error}"
+                    ),
                 }
-                Err(error) => debug_assert!(
-                    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
-                    "raw socket: {error}"
-                ),
             });
         }
-        Ok(Self { _workers: workers })
+        let port = namespace.enter(|| UdpSocket::bind((Ipv6Addr::UNSPECIFIED, GUE_PORT)))??;
+        Ok(Self {
+            _workers: workers,
+            _port: port,
+        })
     }
+}
+
+/// The packet inside an outer one's payload, its checksum finished; `None` if there is none, or a checksum outside is
+/// wrong. `ends`: source and destination of the outer packet.
+fn unwrap(payload: &mut [u8], protocol: i32, ends: [IpAddr; 2]) -> Option<&mut [u8]> {
+    let (headers, covered) = match protocol {
+        IPPROTO_UDP => {
+            let port = u16::from_be_bytes(payload.get(2..4)?.try_into().ok()?);
+            // Version 0, no extension fields.
+            if port != GUE_PORT || payload.get(8..9)? != [0] || payload.get(10..12)? != [0, 0] {
+                return None;
+            }
+            let mut pseudo = Vec::new();
+            for end in ends {
+                match end {
+                    IpAddr::V4(end) => pseudo.extend(end.octets()),
+                    IpAddr::V6(end) => pseudo.extend(end.octets()),
+                }
+            }
+            pseudo.extend(u32::try_from(payload.len()).ok()?.to_be_bytes());
+            pseudo.extend([0, 0, 0, 17]);
+            (12, (payload[6..8] != [0, 0]).then_some(pseudo))
+        }
+        IPPROTO_GRE => match payload.get(..2)? {
+            [0, 0] => (4, None),
+            [0x80, 0] => (8, Some(Vec::new())),
+            _ => return None,
+        },
+        _ => (0, None),
+    };
+    finish(payload.get_mut(headers..)?);
+    let wrong = covered.is_some_and(|mut covered| {
+        covered.extend_from_slice(payload);
+        checksum(&covered) != 0
+    });
+    if wrong {
+        return None;
+    }
+    payload.get_mut(headers..)
 }
 
 /// The payload behind an IPv4 header.

@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::addresses::{self, FAMILIES};
-use super::decapsulate::Decapsulator;
+use super::decapsulate::{Decapsulator, GUE_PORT};
 use super::namespace::Namespace;
 use super::network::{Host, Network};
 use super::udp::Responder;
@@ -35,6 +35,8 @@ impl RealServer {
     pub const PORT: u16 = 80;
     /// Another port with the same answers, for NAT to map to.
     pub const MAPPED_PORT: u16 = 8080;
+    /// UDP port at which it takes tunnels by GUE.
+    pub const GUE_PORT: u16 = GUE_PORT;
     /// Bytes of `/large`.
     pub const LARGE: u64 = 32 << 20;
     /// Bytes per second of `/slow`.
@@ -48,7 +50,7 @@ impl RealServer {
         fs::write(&configuration, nginx_configuration(number, &folder, lab))?;
         let nginx = start_nginx(number, &namespace, &folder)?;
         let responder = Responder::start(&namespace, &name(number), &udp_addresses(number))?;
-        let decapsulator = Some(Decapsulator::start(&namespace)?);
+        let decapsulator = Some(Decapsulator::start(&namespace, own_addresses(number))?);
         Ok(Self {
             number,
             namespace,
@@ -86,7 +88,8 @@ impl RealServer {
     pub fn decapsulate(&mut self, on: bool) -> Result<()> {
         self.decapsulator = None;
         if on {
-            self.decapsulator = Some(Decapsulator::start(&self.namespace)?);
+            let own = own_addresses(self.number);
+            self.decapsulator = Some(Decapsulator::start(&self.namespace, own)?);
         }
         Ok(())
     }
@@ -121,6 +124,10 @@ impl Drop for RealServer {
         let _ = self.nginx.kill();
         let _ = self.nginx.wait();
     }
+}
+
+fn own_addresses(number: u8) -> [IpAddr; 2] {
+    FAMILIES.map(|family| addresses::server(family, number))
 }
 
 fn name(number: u8) -> String {

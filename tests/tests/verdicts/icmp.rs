@@ -461,6 +461,44 @@ fn a_real_servers_icmp_error_reaches_the_client_of_its_connection() {
 
 /// Socket buffers wait in the kernel while it asks for the Ethernet address.
 #[test]
+fn a_routers_error_about_a_packet_in_a_tunnel_reaches_the_client() {
+    let Some(world) = world() else { return };
+    for (family, protocol) in pairs(FAMILIES, PROTOCOLS) {
+        let packet = request(family, Method::Tunnel, opening(protocol));
+        let around = forwarded(&packet, family, Method::Tunnel);
+        let fate = Fate::tx(&around);
+        check(&world, "opening", &packet.frame(), Reason::Tunnel, fate);
+        let director = around.source;
+        let error = Packet {
+            from: mac(around.destination),
+            to: packet.to,
+            ..Packet::new(
+                address(family, 2, 254),
+                director,
+                icmp(family, TOO_BIG, 1400, around.ip()),
+            )
+        };
+        // The packet inside, in whole words.
+        let mut inside = onwards(&packet, around.destination).ip();
+        inside.truncate(inside.len() & !3);
+        let mtu = 1400 - if family == 4 { 20 } else { 40 };
+        let expected = Packet {
+            from: packet.to,
+            to: packet.from,
+            source: packet.destination,
+            destination: packet.source,
+            identification: 0,
+            content: icmp(family, TOO_BIG, mtu, inside),
+            ..error.clone()
+        };
+        let sentence = format!("an error about {protocol:?} in a tunnel over IPv{family}");
+        let fate = Fate::tx(&expected);
+        let reason = Reason::IcmpToClient;
+        check(&world, &sentence, &error.frame(), reason, fate);
+    }
+}
+
+#[test]
 fn an_error_for_a_client_that_the_kernel_has_to_find_is_lost_as_a_frame_only() {
     let Some(world) = world() else { return };
     for protocol in PROTOCOLS {

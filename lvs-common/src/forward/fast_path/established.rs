@@ -129,7 +129,7 @@ fn request<'a, F: Network, P: Packet, T: Tables + Store<F> + 'a>(
         hop,
         hash: found.hash,
     };
-    if !route.fits(packet) {
+    if !route.fits(packet, &headers.transport) {
         return None;
     }
     if method == Method::Nat

@@ -145,7 +145,8 @@ fn insert<'a, F: Network, P: Packet, T: Tables + Store<F> + 'a>(
         hop,
         hash,
     };
-    if method == Method::Local || server.source_pool != 0 || !route.fits(packet) {
+    if method == Method::Local || server.source_pool != 0 || !route.fits(packet, &headers.transport)
+    {
         return None;
     }
     let state = FirstState::after(packet.protocol, packet.signal, method);

@@ -6,6 +6,7 @@ use crate::checksum::{Sum, SumChange, update_udp};
 use crate::connection::{Ports, Protocol};
 use crate::ethernet::{ETHERNET, Egress, Tags, put_addresses, replace_tag};
 use crate::forward::context::Rewrite;
+use crate::forward::inner_packet::{self, InnerPacket};
 use crate::forward::source_translation::TranslatedSource;
 use crate::forward::transmit::{egress, note_decrement};
 use crate::forward::tunnel;
@@ -13,7 +14,7 @@ use crate::network::{Network, Plain};
 use crate::packet::Packet;
 use crate::tables::Tables;
 use crate::verdict::{Reason, Verdict};
-use crate::wire::{Headers, TCP_CHECKSUM, UDP_CHECKSUM};
+use crate::wire::{Headers, TCP_CHECKSUM, Transport, UDP_CHECKSUM};
 
 /// The way of a client's packet to its real server.
 #[derive(Clone, Copy)]
@@ -53,9 +54,17 @@ pub(super) struct Rest {
 impl<'a> Route<'a> {
     /// Returns whether a packet can go that way as it is.
     #[inline(always)]
-    pub(super) fn fits<F: Network>(&self, packet: &PlainPacket<'_, F>) -> bool {
+    pub(super) fn fits<F: Network>(
+        &self,
+        packet: &PlainPacket<'_, F>,
+        transport: &Transport,
+    ) -> bool {
         let room = match self.method {
             Method::Tunnel => {
+                // The checksum of a tunnel would have to read all of the packet.
+                if self.server.encapsulation().has_checksum() && !is_covered(packet, transport) {
+                    return false;
+                }
                 tunnel::limit(&packet.wire, tunnel::room(self.server, self.hop), self.hop)
             }
             _ => u32::from(self.hop.mtu),
@@ -112,6 +121,17 @@ impl<'a> Route<'a> {
     }
 }
 
+/// See [`inner_packet::is_covered`].
+#[inline(always)]
+fn is_covered<F: Network>(packet: &PlainPacket<'_, F>, transport: &Transport) -> bool {
+    let Plain {
+        protocol, length, ..
+    } = packet.plain;
+    #[expect(clippy::cast_possible_truncation, reason = "20 or 40")]
+    let payload = length.wrapping_sub(F::HEADER as u32);
+    inner_packet::is_covered(protocol, payload, transport.length, transport.udp_checksum)
+}
+
 /// Does the rest to a socket buffer.
 #[inline(always)]
 fn complete<F: Network, P: Packet>(
@@ -156,14 +176,17 @@ pub(super) fn finish<F: Network, P: Packet, T: Tables>(
         Departure::Tunnel(route) => route,
         Departure::Dropped(verdict) => return verdict,
     };
-    let inner = tunnel::Inner {
+    let inner = InnerPacket {
         network: ETHERNET,
+        transport: ETHERNET + F::HEADER,
         length: plain_packet.plain.length,
-        hop_limit: plain_packet.plain.hop_limit,
         hash,
         now: plain_packet.now,
+        hop_limit: plain_packet.plain.hop_limit,
+        protocol: plain_packet.plain.protocol,
     };
-    match tunnel::wrap::<F, P, T>(packet, tables, &inner, server, hop) {
+    let sum = |packet: &P| inner.sum_by_headers::<F, P>(packet);
+    match tunnel::wrap::<F, P, T>(packet, tables, &inner, server, hop, sum) {
         Some(egress) => egress.verdict(packet, Reason::Tunnel),
         None => Verdict::drop(Reason::NoRoom),
     }

@@ -107,7 +107,10 @@ impl Director {
                 server: member.server,
                 last_weight: member.last_weight,
             };
-            let server = (ServerId(address), plan::server_settings(&member, snat));
+            let server = (
+                ServerId(address),
+                plan::server_settings(&member, servers.tunnel(member.server), snat),
+            );
             (service == index).then_some((server, assigned))
         });
         members.collect()

@@ -82,6 +82,12 @@ impl Director {
                 .iter()
                 .filter(|(_, settings)| settings.method == Method::Nat);
             addresses.extend(translated.map(|(server, _)| widen(server.address())));
+            let tunnelled = servers
+                .iter()
+                .filter(|(_, settings)| settings.method == Method::Tunnel);
+            addresses.extend(
+                tunnelled.filter_map(|(server, _)| self.hops.tunnel_source(server.address())),
+            );
         }
         // Replies of a deleted server's connections are still the director's: to be dropped.
         addresses.extend(self.servers.deleted().map(|(_, address)| widen(address)));

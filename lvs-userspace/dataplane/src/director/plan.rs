@@ -110,14 +110,18 @@ pub(super) fn service_settings(plan: &Plan) -> Option<ServiceSettings> {
     })
 }
 
-/// Settings of a real server, from its member and its source pool.
-pub(super) const fn server_settings(member: &Member, snat: Option<Snat>) -> ServerSettings {
+/// Settings of a real server, from its member, its tunnel and its source pool.
+pub(super) const fn server_settings(
+    member: &Member,
+    tunnel: Tunnel,
+    snat: Option<Snat>,
+) -> ServerSettings {
     ServerSettings {
         method: keys::method(member.configured),
         weight: member.weight,
         upper: member.upper,
         lower: member.lower,
-        tunnel: Tunnel::Ipip,
+        tunnel,
         snat,
     }
 }

@@ -6,13 +6,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use lvs_common::abi::Server;
+use lvs_common::abi::{MAX_SOURCE_POOLS, Server};
 use zerocopy::FromZeros as _;
 
 use super::trash::Trash;
 use crate::address::{family, narrow, widen};
 use crate::kernel::Maps;
-use lvs_api::model::OnDown;
+use crate::tunnel;
+use lvs_api::model::{OnDown, Tunnel};
 
 /// A server index in use.
 struct RealServer {
@@ -22,6 +23,8 @@ struct RealServer {
     down: u8,
     /// It is quiesced: `NO_TEMPLATES` of [`Server::flags`], as the settings have it.
     quiesced: u8,
+    /// The encapsulation of its tunnel: `Encapsulation::BITS` of [`Server::flags`].
+    encapsulation: u8,
 }
 
 /// All servers, deleted ones with connections included.
@@ -61,6 +64,7 @@ impl Servers {
             address,
             down: record.flags & (Server::DOWN | Server::RESET),
             quiesced: record.flags & Server::NO_TEMPLATES,
+            encapsulation: record.encapsulation().to_bits(),
         };
         self.index(index, server);
         Some((address.ip(), record.hop))
@@ -77,6 +81,7 @@ impl Servers {
             service,
             hop,
             source_pool: 0,
+            tunnel_port: 0.into(),
         };
         self.maps.servers.write(index, record);
         let server = RealServer {
@@ -84,6 +89,7 @@ impl Servers {
             address,
             down: 0,
             quiesced: 0,
+            encapsulation: 0,
         };
         self.index(index, server);
     }
@@ -144,7 +150,9 @@ impl Servers {
             .by_index
             .keys()
             .filter_map(|&index| self.maps.servers.read(index));
-        records.map(|record| record.source_pool).collect()
+        records
+            .map(|record| u32::from(record.source_pool))
+            .collect()
     }
 
     /// Number of a server's source pool; 0: it sees clients' own addresses.
@@ -152,14 +160,36 @@ impl Servers {
         self.maps
             .servers
             .read(index)
-            .map_or(0, |record| record.source_pool)
+            .map_or(0, |record| u32::from(record.source_pool))
     }
 
-    /// New connections of a server have sources of this pool; 0: their own.
-    pub(super) fn set_source_pool(&self, index: u32, number: u32) {
-        let offset = offset_of!(Server, source_pool);
-        if let Some(word) = self.maps.servers.word(index, offset) {
-            word.store(number, Ordering::Release);
+    /// The encapsulation of a server's tunnel.
+    pub(super) fn tunnel(&self, index: u32) -> Tunnel {
+        let record = self.maps.servers.read(index);
+        record.map_or(Tunnel::Ipip, |record| {
+            tunnel::tunnel(record.encapsulation(), record.tunnel_port.get())
+        })
+    }
+
+    /// Stores the source pool of a server's new connections (0: they have their own sources), and the encapsulation of
+    /// its tunnel, which holds for the known ones, too.
+    pub(super) fn set_way(&mut self, index: u32, pool: u32, tunnel: Tunnel) {
+        const WORD: usize = offset_of!(Server, source_pool);
+        const _: () =
+            assert!(WORD.is_multiple_of(4) && offset_of!(Server, tunnel_port) == WORD + 2);
+        const _: () = assert!(MAX_SOURCE_POOLS <= 1 << 16);
+        let pool = u16::try_from(pool).unwrap_or_default();
+        let (encapsulation, port) = tunnel::encapsulation(tunnel);
+        if let Some(word) = self.maps.servers.word(index, WORD) {
+            // The port first: the flags say that there is one.
+            let ([a, b], [c, d]) = (pool.to_ne_bytes(), port.to_be_bytes());
+            word.store(u32::from_ne_bytes([a, b, c, d]), Ordering::Release);
+        }
+        let bits = encapsulation.to_bits();
+        let server = self.by_index.get_mut(&index);
+        if let Some(server) = server.filter(|server| server.encapsulation != bits) {
+            server.encapsulation = bits;
+            self.store_flags(index);
         }
     }
 
@@ -277,7 +307,9 @@ impl Servers {
         const _: () = assert!(WORD.is_multiple_of(4) && offset_of!(Server, flags) == WORD + 3);
         let set = |flag, on| if on { flag } else { 0 };
         let others = self.by_index.get(&index);
-        let others = others.map_or(0, |server| server.down | server.quiesced);
+        let others = others.map_or(0, |server| {
+            server.down | server.quiesced | server.encapsulation
+        });
         let flags = set(Server::DELETED, self.is_deleted(index)) | others;
         if let Some(word) = self.maps.servers.word(index, WORD) {
             let [port_high, port_low, family, _] = word.load(Ordering::Relaxed).to_ne_bytes();

@@ -50,14 +50,19 @@ impl Director {
         if new {
             self.start_counting(index);
         }
-        for (member, pool) in members.iter().zip(pools) {
-            self.servers.set_source_pool(member.server, pool);
+        for ((member, pool), (_, settings)) in members.iter().zip(pools).zip(&wanted.servers) {
+            self.servers.set_way(member.server, pool, settings.tunnel);
         }
         for ((server, settings), member) in wanted.servers.iter().zip(&members) {
             let hop = self.hops.number(server.address());
             self.servers.undelete(member.server, settings.weight, hop);
             if settings.method == Method::Nat {
                 self.filter.add(&widen(server.address()));
+            }
+            if settings.method == Method::Tunnel
+                && let Some(source) = self.hops.tunnel_source(server.address())
+            {
+                self.filter.add(&source);
             }
         }
         if let ServiceId::Address { .. } = id {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
 use lvs_api::mark::MarkRule;
 use lvs_api::model::{
-    Family, Method, ServerId, ServerSettings, ServiceId, ServiceSettings, Tunnel,
+    Checksum, Family, Method, ServerId, ServerSettings, ServiceId, ServiceSettings, Tunnel,
 };
 use lvs_api::protocol::{Edit, Refusal, RefusalKind};
 use lvs_api::snat::Snat;
@@ -289,12 +289,7 @@ pub fn check_server(
     if let Some(snat) = settings.snat {
         check_snat(snat, server, settings.method)?;
     }
-    if settings.method == Method::Tunnel && settings.tunnel != Tunnel::Ipip {
-        return Err(Refusal::new(
-            RefusalKind::NotSupported,
-            "this director tunnels by IP in IP only, not by GUE or GRE",
-        ));
-    }
+    check_tunnel(settings.tunnel)?;
     if settings.method == Method::Local {
         return Err(Refusal::new(
             RefusalKind::Invalid,
@@ -308,6 +303,20 @@ pub fn check_server(
         ));
     }
     Ok(())
+}
+
+/// Refuses an encapsulation that there is not.
+fn check_tunnel(tunnel: Tunnel) -> Result<(), Refusal> {
+    let invalid = |message| Err(Refusal::new(RefusalKind::Invalid, message));
+    match tunnel {
+        Tunnel::Gue { port: 0, .. } => {
+            invalid("a GUE tunnel needs a destination port, from 1 to 65535")
+        }
+        Tunnel::Gre {
+            checksum: Checksum::Remote,
+        } => invalid("GRE has no remote checksum"),
+        _ => Ok(()),
+    }
 }
 
 /// Refuses full NAT without connections.

@@ -254,6 +254,22 @@ fn server_settings_are_checked() {
 }
 
 #[test]
+fn a_tunnel_has_an_encapsulation_that_there_is() {
+    let with = |tunnel| ServerSettings {
+        tunnel,
+        ..with(Method::Tunnel)
+    };
+    for checksum in [Checksum::None, Checksum::Full, Checksum::Remote] {
+        let gue = |port| add("10.0.0.1:80", with(Tunnel::Gue { port, checksum }));
+        assert!(run(&[added(), gue(6080)]).is_ok());
+        assert_eq!(refusal(&[added(), gue(0)]), RefusalKind::Invalid);
+        let gre = add("10.0.0.1:80", with(Tunnel::Gre { checksum }));
+        let accepted = run(&[added(), gre]).is_ok();
+        assert_eq!(accepted, checksum != Checksum::Remote);
+    }
+}
+
+#[test]
 fn a_service_has_a_limited_number_of_servers() {
     let mut edits = vec![added()];
     for port in 1..=1025 {

@@ -341,7 +341,7 @@ mod tests {
             other in 0..FILTERS.len(),
         ) {
             let content = if udp {
-                Content::Udp { ports, data: vec![0; 20] }
+                Content::Udp { ports, checksum: true, data: vec![0; 20] }
             } else {
                 Content::Tcp { ports, flags: 2, data: Vec::new() }
             };

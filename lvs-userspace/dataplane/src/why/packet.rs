@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use lvs_common::abi::Mac;
 use lvs_common::checksum::Sum;
 use lvs_common::connection::Protocol;
-use lvs_common::packet::{Header, MAX_OFFSET, Packet};
+use lvs_common::packet::{Header, Inserted, MAX_OFFSET, Packet};
 use zerocopy::byteorder::network_endian::U16;
 
 use super::rehearsal::{RehearsedRoutes, State};
@@ -234,7 +234,7 @@ impl<'s, const BUFFER: bool> Packet for RehearsedPacket<'s, BUFFER> {
         Some(())
     }
 
-    fn insert(&mut self, bytes: usize, _family: u8) -> Option<()> {
+    fn insert(&mut self, bytes: usize, _content: Inserted) -> Option<()> {
         let behind = self.start + ETHERNET;
         self.bytes
             .splice(behind..behind, std::iter::repeat_n(0, bytes));

@@ -169,8 +169,8 @@ Options of real servers:
   -w, --weight N            share of new connections; 1 unless given, 0 for none
   -x, --u-threshold N       no more new connections than this
   -y, --l-threshold N       until there are fewer than this again
-  --tun-type ipip|gue|gre   encapsulation; gue needs --tun-port PORT
-  --tun-nocsum, --tun-csum, --tun-remcsum     its checksum
+  --tun-type ipip|gue|gre   with -i, encapsulation; gue (UDP) needs --tun-port PORT
+  --tun-nocsum, --tun-csum, --tun-remcsum     its checksum over the packet inside: none, or one
 
 Options of listings:
   -n, --numeric     no names of hosts and ports: quick
@@ -180,7 +180,7 @@ Options of listings:
   --socket PATH     control socket of lvsd (also in LVS_SOCKET); /run/lvs/lvsd.sock unless given
   --timeout TIME    before the command: lvsd has to answer within it (3, 500ms); 10s unless given
 
-Understood, but refused by lvsd so far: --pe, gue and gre.
+Understood, but refused by lvsd so far: --pe.
 
 Exit status: 0 done; 1 nothing to list; 2 a wrong command line, or no lvsd; 255 refused.
 ";

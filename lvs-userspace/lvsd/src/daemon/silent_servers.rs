@@ -105,7 +105,7 @@ const fn reasons(method: Method) -> &'static str {
             "is this director its default route, so that replies come back (or snat = auto, --snat)?"
         }
         Method::Tunnel => {
-            "has it a tunnel device that is up (tunl0), the virtual address on it, and rp_filter = 0 or 2?"
+            "has it a tunnel device that is up (tunl0, gre0; ip fou add for gue), the virtual address on it, and rp_filter = 0 or 2?"
         }
         Method::Local => "does a program of this machine listen at the virtual address?",
     }

@@ -99,6 +99,7 @@ impl Director {
             service: 1,
             hop: 0,
             source_pool: 0,
+            tunnel_port: 0.into(),
         }
     }
 
