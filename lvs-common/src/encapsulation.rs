@@ -6,7 +6,26 @@ use crate::abi::Encapsulation;
 use crate::checksum::Sum;
 use crate::network::{Network, Outer};
 use crate::packet::Packet;
-use crate::wire::{Gre, GreChecksum, Gue, Ports};
+use crate::wire::{Gre, GreChecksum, Gue, Ports, protocol};
+
+const _: () = {
+    assert!(Encapsulation::GUE.overhead() == size_of::<Gue>());
+    assert!(Encapsulation::GRE.overhead() == size_of::<Gre>());
+    let with_checksum = size_of::<Gre>() + size_of::<GreChecksum>();
+    assert!(Encapsulation::GRE.with_checksum().overhead() == with_checksum);
+};
+
+/// IP protocol number of the outer packet's payload; `inside`: that of the packet inside.
+#[inline(always)]
+pub(crate) const fn payload_protocol(encapsulation: Encapsulation, inside: u8) -> u8 {
+    if encapsulation.kind().to_bits() == Encapsulation::GUE.to_bits() {
+        protocol::UDP
+    } else if encapsulation.kind().to_bits() == Encapsulation::GRE.to_bits() {
+        protocol::GRE
+    } else {
+        inside
+    }
+}
 
 /// The values of a header that its encapsulation does not say.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,5 @@
 //! The encapsulation of a tunnel: what stands between the outer IP header and the packet inside.
 
-use crate::wire::{Gre, GreChecksum, Gue, protocol};
-
 /// Nothing (IP in IP), UDP and GUE, or GRE; the last two with a checksum over the packet inside or without. Four
 /// bits, the upper ones of a byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,26 +79,11 @@ impl Encapsulation {
         const fn entry(encapsulation: Encapsulation, bytes: usize) -> u64 {
             (bytes as u64) << ((encapsulation.0 >> 2) & 0x1c)
         }
-        const BYTES: u64 = entry(Encapsulation::GUE, size_of::<Gue>())
-            | entry(Encapsulation::GUE.with_checksum(), size_of::<Gue>())
-            | entry(Encapsulation::GRE, size_of::<Gre>())
-            | entry(
-                Encapsulation::GRE.with_checksum(),
-                size_of::<Gre>() + size_of::<GreChecksum>(),
-            );
+        const BYTES: u64 = entry(Encapsulation::GUE, 12)
+            | entry(Encapsulation::GUE.with_checksum(), 12)
+            | entry(Encapsulation::GRE, 4)
+            | entry(Encapsulation::GRE.with_checksum(), 8);
         ((BYTES >> ((self.0 >> 2) & 0x1c)) & 0xf) as usize
-    }
-
-    /// IP protocol number of the outer packet's payload; `inside`: that of the packet inside.
-    #[inline(always)]
-    pub const fn protocol(self, inside: u8) -> u8 {
-        if self.0 & Self::KIND == Self::GUE.0 {
-            protocol::UDP
-        } else if self.0 & Self::KIND == Self::GRE.0 {
-            protocol::GRE
-        } else {
-            inside
-        }
     }
 }
 

@@ -7,7 +7,7 @@ use super::inner_packet::InnerPacket;
 use super::transmit::{egress, note_decrement};
 use crate::abi::{Config, Encapsulation, Hop, Server};
 use crate::checksum::Sum;
-use crate::encapsulation::{Layer, write};
+use crate::encapsulation::{Layer, payload_protocol, write};
 use crate::ethernet::{Egress, Room, make_room};
 use crate::family::{Family, V4, V6};
 use crate::network::{Network, Outer, Part};
@@ -147,7 +147,7 @@ fn encapsulate<F: Network, O: Network, P: Packet>(
     if P::BUFFER && inner.length as usize + O::HEADER + overhead > usize::from(u16::MAX) {
         return None;
     }
-    let protocol = encapsulation.protocol(F::INSIDE);
+    let protocol = payload_protocol(encapsulation, F::INSIDE);
     let room = Room {
         bytes: O::HEADER + overhead,
         content: Inserted {

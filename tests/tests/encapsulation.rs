@@ -12,8 +12,6 @@ use lvs_tests::lab::director::{server_name, service_name};
 use lvs_tests::lab::{Arms, Client, Lab};
 use lvs_tests::pairs;
 
-mod kernel;
-
 /// Options of tunnels, and how `--tun-info` names them.
 const TUNNELS: [(&str, &str); 5] = [
     ("gue --tun-port 6080", "gue:6080:-c"),
