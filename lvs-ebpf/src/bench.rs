@@ -28,10 +28,6 @@ mod maps;
     reason = "the harness calls the stages that the data path has loaded"
 )]
 mod packet_trace;
-#[expect(
-    dead_code,
-    reason = "the daemon's questions are no part of the harness"
-)]
 mod routes;
 #[expect(
     dead_code,

@@ -102,7 +102,7 @@ pub fn arrive(_context: XdpContext) -> u32 {
 /// Asks the kernel's routes for the daemon.
 #[xdp]
 pub fn ask_routes(context: XdpContext) -> u32 {
-    routes::answer(&context)
+    inject::ask_routes(&context)
 }
 
 /// Sends what comes from the probes on the service path.

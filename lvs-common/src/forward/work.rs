@@ -187,7 +187,7 @@ impl<F: Family> Work<F> {
             way: Client::default(),
             waits: false,
             lookup: Lookup::default(),
-            answer: super::client_route::NOT_ASKED,
+            answer: u32::MAX,
             verdict: Verdict::pass(Reason::NotIp),
             inner: datagram,
         }

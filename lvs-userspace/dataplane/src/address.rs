@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use lvs_common::abi::Address;
+use lvs_common::abi::{Address, Mac};
 
 /// An address as the maps hold it.
 pub fn widen(address: IpAddr) -> Address {
@@ -23,6 +23,12 @@ pub fn narrow(address: &Address, family: u8) -> IpAddr {
     } else {
         Ipv6Addr::from(*address).into()
     }
+}
+
+/// An Ethernet address as people write it; `None`: it is zero, as where frames have no header.
+pub(crate) fn mac_text(mac: Mac) -> Option<String> {
+    let bytes: Vec<_> = mac.iter().map(|byte| format!("{byte:02x}")).collect();
+    (mac != Mac::default()).then(|| bytes.join(":"))
 }
 
 /// 4 or 6.

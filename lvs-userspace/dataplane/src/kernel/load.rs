@@ -25,9 +25,9 @@ use super::error::{KernelError, load_error, program_error};
 use super::mapping::{Mapping, page_size};
 use super::maps::{Maps, ServiceKeys};
 use super::namespace;
-use super::packet_trace::Tracing;
 use super::stage_programs::{StagePrograms, is_private};
 use super::trace;
+use super::tracing_programs::Tracing;
 use super::wire::Wire;
 
 /// The BPF object, part of the executable.
@@ -276,7 +276,7 @@ pub fn verify(options: &Options) -> Result<Vec<Verified>, KernelError> {
     let sizes = Sizes::wanted(options, &object);
     let config = new_config()?;
     let ebpf = load(OBJECT, &config, sizes, None, true)?;
-    let mut verified = figures(&ebpf, |name| name.to_owned())?;
+    let mut verified = figures(&ebpf, str::to_owned)?;
     // One after the other: both at once would take the memory of both.
     drop(ebpf);
     let mut tracing = make(OBJECT, &config, sizes, None, true)?;

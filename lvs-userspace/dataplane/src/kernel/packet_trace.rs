@@ -1,6 +1,5 @@
 //! The programs that record packets: the same object once more, with the constant that turns its records on.
 
-use aya::Ebpf;
 use aya::maps::{MapData, PerCpuArray, RingBuf};
 use lvs_common::abi::{
     PACKET_RECORDS, PacketRecord, TRACE_FILTER, TRACE_SCRATCH, TraceFilter, TraceScratch,
@@ -15,13 +14,8 @@ use super::load::{DataPath, load_tracing};
 use super::mapping::Mapping;
 use super::maps::{map, mapping};
 use super::stage_programs::StagePrograms;
+use super::tracing_programs::Tracing;
 use super::wire::Wire;
-
-/// The loaded programs that record packets.
-pub struct Tracing {
-    pub(super) ebpf: Ebpf,
-    stages: StagePrograms,
-}
 
 /// A packet that was recorded, with the images of its frame.
 #[derive(Clone, Debug)]
@@ -109,9 +103,4 @@ impl DataPath {
         info!("packets are recorded no more");
         tracing.stages.remove(&self.directory)
     }
-}
-
-/// The object whose programs are to be attached: the one that records packets, if there is one.
-pub(super) fn running<'a>(ebpf: &'a mut Ebpf, tracing: &'a mut Option<Tracing>) -> &'a mut Ebpf {
-    tracing.as_mut().map_or(ebpf, |tracing| &mut tracing.ebpf)
 }

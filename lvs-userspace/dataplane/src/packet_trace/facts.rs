@@ -11,7 +11,7 @@ use lvs_common::verdict::{Action, Reason, Verdict};
 use nix::net::if_::if_indextoname;
 
 use super::frame::{Flow, flow};
-use crate::address::narrow;
+use crate::address::{mac_text, narrow};
 use crate::director::{api_method, service_id};
 use crate::kernel::{Maps, Recorded};
 
@@ -182,7 +182,5 @@ fn name(index: u32) -> String {
 
 /// The destination of an Ethernet header.
 fn mac(frame: &[u8]) -> Option<String> {
-    let [a, b, c, d, e, f] = frame.first_chunk()?;
-    let mac = format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
-    (mac != "00:00:00:00:00:00").then_some(mac)
+    mac_text(*frame.first_chunk()?)
 }

@@ -1,6 +1,7 @@
 //! Packets that the program recorded, for those who trace: what they were (`frame`, `facts`), and whether somebody asks
 //! for them (`filter`, in tcpdump's words). The program judges by `terms` at a glance, this module looks closer.
 
+mod expression;
 mod facts;
 mod filter;
 mod frame;

@@ -7,7 +7,7 @@ use lvs_api::connections::Prefix;
 use lvs_common::verdict::Reason;
 use lvs_common::wire::protocol;
 
-use super::filter::{Service, Side, Test};
+use super::expression::{Service, Side, Test};
 
 /// Deepest nesting: a filter is a line that somebody types.
 const DEEPEST: u32 = 32;

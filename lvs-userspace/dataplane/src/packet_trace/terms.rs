@@ -9,8 +9,8 @@ use lvs_common::connection::Protocol;
 use lvs_common::wire::protocol;
 use zerocopy::FromZeros as _;
 
-use super::Filter;
-use super::filter::{Service, Test};
+use super::expression::{Service, Test};
+use super::filter::Filter;
 use crate::address::widen;
 
 /// A virtual service with its real servers behind NAT, whose replies carry other addresses than clients see.

@@ -270,8 +270,7 @@ fn place<'s, 'a>(
     let led = led_by(state, question.client);
     let found = led.as_deref().and_then(named);
     match (found, places) {
-        (Some(place), _) => Ok(place),
-        (None, [place]) => Ok(place),
+        (Some(place), _) | (None, [place]) => Ok(place),
         (None, _) => {
             let led = led.map_or_else(
                 || format!("no route leads to {}", question.client),

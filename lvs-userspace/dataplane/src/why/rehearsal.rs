@@ -121,7 +121,7 @@ impl Secrets for Rehearsal<'_> {
 impl Loads for Rehearsal<'_> {
     fn account(self, server: u32, change: u64) {
         self.change_load(server, |load| {
-            load.counts = load.counts.wrapping_add(change)
+            load.counts = load.counts.wrapping_add(change);
         });
         let Load { tree, position, .. } = self.load(server);
         if tree != 0 {

@@ -18,7 +18,7 @@ use nix::net::if_::if_indextoname;
 use super::packet::ClientPacket;
 use super::rehearsal::Rehearsal;
 use super::{Place, api_protocol};
-use crate::address::narrow;
+use crate::address::{mac_text, narrow};
 use crate::director::{api_method, service_of_key};
 use crate::scheduler::Scheduler;
 
@@ -322,7 +322,7 @@ where
                 )
             }
         });
-        with_rest(reasons.collect(), members.len())
+        with_rest(&reasons.collect::<Vec<_>>(), members.len())
     }
 
     fn listed(&self, members: &[&Member]) -> String {
@@ -336,7 +336,7 @@ where
                 load.inactive()
             )
         });
-        with_rest(texts.collect(), members.len())
+        with_rest(&texts.collect::<Vec<_>>(), members.len())
     }
 
     /// The steps from the server's choice on.
@@ -463,7 +463,7 @@ const fn method_text(method: Method) -> &'static str {
     }
 }
 
-fn with_rest(texts: Vec<String>, all: usize) -> String {
+fn with_rest(texts: &[String], all: usize) -> String {
     let rest = match all - texts.len() {
         0 => String::new(),
         rest => format!(" and {rest} more"),
@@ -479,13 +479,9 @@ fn interface_name(index: u32) -> String {
     )
 }
 
-/// An Ethernet address; nothing where there are none.
+/// An Ethernet address; nothing where there is none.
 fn to_mac(mac: Mac) -> String {
-    if mac == Mac::default() {
-        return String::new();
-    }
-    let [a, b, c, d, e, f] = mac;
-    format!(" to {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
+    mac_text(mac).map_or_else(String::new, |mac| format!(" to {mac}"))
 }
 
 fn seconds(ticks: u32) -> String {

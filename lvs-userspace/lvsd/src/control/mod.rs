@@ -16,6 +16,7 @@ mod socket;
 mod state;
 mod tables;
 mod trace;
+mod tracer;
 mod web;
 mod why;
 
@@ -23,5 +24,5 @@ pub(crate) use self::consent::{OwnConsent, refresh_agreement};
 pub(crate) use self::server::serve;
 pub(crate) use self::socket::{Socket, refuse_taken};
 pub(crate) use self::state::{Control, Reload};
-pub(crate) use self::trace::Tracer;
+pub(crate) use self::tracer::Tracer;
 pub(crate) use self::web::serve_http;

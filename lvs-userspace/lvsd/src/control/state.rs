@@ -21,7 +21,7 @@ use lvs_replication::peer::Peers;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 
-use super::trace::Tracer;
+use super::tracer::Tracer;
 use crate::agreement::Agreement;
 
 /// Events that wait for a reader at most.

@@ -193,10 +193,9 @@ impl Session {
                 } else {
                     whole.clone()
                 };
-                for bytes in [&mut packet.came_image, &mut packet.left_image] {
-                    if let Some(bytes) = bytes {
-                        bytes.truncate(image);
-                    }
+                let images = [&mut packet.came_image, &mut packet.left_image];
+                for bytes in images.into_iter().flatten() {
+                    bytes.truncate(image);
                 }
                 let line = TraceLine::Packet(packet.clone());
                 if serde_json::to_writer(&mut *chunk, &line).is_ok() {

@@ -10,8 +10,8 @@ use crate::kernel::bpffs::XDP_LINK;
 use crate::kernel::error::{KernelError, program_error};
 use crate::kernel::load::DataPath;
 use crate::kernel::mode::Mode;
-use crate::kernel::packet_trace::running;
 use crate::kernel::pinned_link::{attach_error, linked_interface, pin_link, pin_name};
+use crate::kernel::tracing_programs::running;
 
 impl DataPath {
     /// The loaded program, to run it without an interface.

@@ -1,5 +1,6 @@
 //! A traced packet as a line.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use anstyle::AnsiColor;
@@ -24,18 +25,18 @@ fn rest(packet: &TracedPacket, colour: bool) -> String {
         packet.length
     );
     if let Some(connection) = &packet.connection {
-        text += &format!(" | {}", of(packet, connection));
+        let _ = write!(text, " | {}", of(packet, connection));
     } else if let Some(service) = packet.service {
-        text += &format!(" | {service}");
+        let _ = write!(text, " | {service}");
     }
     if let Some(server) = packet.server {
-        text += &format!(" | {server}{}", packet.method.map_or("", method));
+        let _ = write!(text, " | {server}{}", packet.method.map_or("", method));
     }
     if let Some(out) = &packet.out {
         let to = packet.next_hop.as_deref().unwrap_or("");
-        text += &format!(" | {out} {to}");
+        let _ = write!(text, " | {out} {to}");
         if let Some(left) = packet.left.filter(|left| Some(*left) != packet.came) {
-            text += &format!(" {}", flow(left));
+            let _ = write!(text, " {}", flow(left));
         }
         text.truncate(text.trim_end().len());
     }

@@ -3,6 +3,7 @@
 mod line;
 mod pcapng;
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -169,7 +170,7 @@ async fn follow<W: Write>(
                     continue;
                 }
                 tally.shown += 1;
-                sink.packet(packet)?;
+                sink.packet(&packet)?;
             }
         }
     }
@@ -177,14 +178,14 @@ async fn follow<W: Write>(
 }
 
 impl<W: Write> Sink<'_, W> {
-    fn packet(&mut self, packet: TracedPacket) -> io::Result<()> {
+    fn packet(&mut self, packet: &TracedPacket) -> io::Result<()> {
         match self {
-            Self::Lines { out, colour } => writeln!(out, "{}", line::text(&packet, *colour)),
+            Self::Lines { out, colour } => writeln!(out, "{}", line::text(packet, *colour)),
             Self::Json(out) => {
-                serde_json::to_writer(&mut **out, &packet)?;
+                serde_json::to_writer(&mut **out, packet)?;
                 writeln!(out)
             }
-            Self::File(capture) => capture.packet(&packet),
+            Self::File(capture) => capture.packet(packet),
         }
     }
 
@@ -214,10 +215,10 @@ impl Tally {
             several => format!("{several} packets"),
         };
         if self.over_rate != 0 {
-            text += &format!(", {} more not shown (--rate)", self.over_rate);
+            let _ = write!(text, ", {} more not shown (--rate)", self.over_rate);
         }
         if self.lost != 0 || self.untold != 0 {
-            text += &format!("; {}", self.losses());
+            let _ = write!(text, "; {}", self.losses());
         }
         text
     }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -89,12 +90,12 @@ impl<W: Write> Capture<W> {
         // Both images of a packet have its number.
         let mut comment = format!("{}: {}", packet.verdict, packet.explanation);
         if let Some(service) = packet.service {
-            comment += &format!("; service {service}");
+            let _ = write!(comment, "; service {service}");
         }
         if let Some(server) = packet.server {
-            comment += &format!("; server {server}");
+            let _ = write!(comment, "; server {server}");
         }
-        comment += &format!("; packet {}", self.packets);
+        let _ = write!(comment, "; packet {}", self.packets);
         let block = EnhancedPacketBlock {
             interface_id: interface,
             timestamp: Duration::from_nanos(packet.time),
