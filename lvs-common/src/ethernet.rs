@@ -3,7 +3,7 @@
 use zerocopy::IntoBytes as _;
 use zerocopy::byteorder::network_endian::U16;
 
-use crate::abi::{Config, EthernetAddresses, Mac};
+use crate::abi::{Config, EthernetAddresses, Mac, UpperKey};
 use crate::connection::Client;
 use crate::packet::{Inserted, Packet};
 use crate::verdict::{Reason, Verdict};
@@ -19,6 +19,40 @@ pub type Tags = [U16; 2];
 /// No VLAN tag.
 pub const UNTAGGED: Tags = [U16::ZERO; 2];
 
+/// The VLANs that tags name, each as in [`UpperKey`]: the outer one in the lower half. A tag with a priority alone
+/// (VLAN id 0) names none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vlans(u32);
+
+impl Vlans {
+    /// The VLANs of no tag.
+    pub const NONE: Self = Self(0);
+
+    /// The VLAN of one tag that this ethertype announces.
+    #[inline(always)]
+    pub fn of(tag: U16, ethertype: u16) -> Self {
+        let id = u32::from(tag.get() & 0xfff);
+        let service = if ethertype == ETHERTYPE_SERVICE_VLAN {
+            UpperKey::SERVICE
+        } else {
+            0
+        };
+        Self(if id == 0 { 0 } else { id | service })
+    }
+
+    /// This VLAN, and the one of a tag inside.
+    #[inline(always)]
+    fn with_inner(self, inner: Self) -> Self {
+        Self(self.0 | inner.0 << 16)
+    }
+
+    /// The outer VLAN in the lower half, the inner one in the upper half.
+    #[inline(always)]
+    pub const fn to_bits(self) -> u32 {
+        self.0
+    }
+}
+
 /// The Ethernet header of a frame, VLAN tags included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EthernetHeader {
@@ -28,6 +62,8 @@ pub struct EthernetHeader {
     pub source: Mac,
     /// VLAN tags.
     pub tags: Tags,
+    /// The VLANs that they name.
+    pub vlans: Vlans,
     /// Protocol of the payload.
     pub ethertype: u16,
     /// Offset of the payload.
@@ -57,6 +93,7 @@ pub const fn is_group(address: &Mac) -> bool {
 #[inline(always)]
 pub fn parse<P: Packet>(packet: &P, header: &mut EthernetHeader) -> Result<(), Reason> {
     header.tags = UNTAGGED;
+    header.vlans = Vlans::NONE;
     if let Some(ethertype) = packet.without_link() {
         header.destination = Mac::default();
         header.source = Mac::default();
@@ -71,9 +108,11 @@ pub fn parse<P: Packet>(packet: &P, header: &mut EthernetHeader) -> Result<(), R
     header.payload = ETHERNET;
     if let Some(outer) = packet.tag() {
         header.tags = [outer, U16::ZERO];
+        header.vlans = Vlans::of(outer, packet.tag_ethertype());
         if is_vlan(header.ethertype) {
             let inner: &Vlan = packet.header(ETHERNET).ok_or(Reason::Truncated)?;
             header.tags = [outer, inner.control];
+            header.vlans = (header.vlans).with_inner(Vlans::of(inner.control, header.ethertype));
             header.ethertype = inner.ethertype.get();
             header.payload = ETHERNET + TAG;
         }
@@ -82,11 +121,13 @@ pub fn parse<P: Packet>(packet: &P, header: &mut EthernetHeader) -> Result<(), R
     if is_vlan(header.ethertype) {
         let outer: &Vlan = packet.header(ETHERNET).ok_or(Reason::Truncated)?;
         header.tags = [outer.control, U16::ZERO];
+        header.vlans = Vlans::of(outer.control, header.ethertype);
         header.ethertype = outer.ethertype.get();
         header.payload = ETHERNET + TAG;
         if is_vlan(header.ethertype) {
             let inner: &Vlan = packet.header(ETHERNET + TAG).ok_or(Reason::Truncated)?;
             header.tags = [outer.control, inner.control];
+            header.vlans = (header.vlans).with_inner(Vlans::of(inner.control, header.ethertype));
             header.ethertype = inner.ethertype.get();
             header.payload = ETHERNET + 2 * TAG;
         }

@@ -16,6 +16,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::checksum::{Sum, SumChange};
 use crate::routes::Routes;
+use crate::wire::ETHERTYPE_VLAN;
 
 /// A header: any bytes are a value of it, at any address in a frame. At least two bytes:
 /// for a single one the compiler writes a comparison that the verifier learns nothing from.
@@ -87,6 +88,11 @@ pub trait Packet {
     #[inline(always)]
     fn tag(&self) -> Option<U16> {
         None
+    }
+    /// Ethertype that announces the VLAN tag beside the bytes.
+    #[inline(always)]
+    fn tag_ethertype(&self) -> u16 {
+        ETHERTYPE_VLAN
     }
     /// Whether it is for this host, where the kernel looked at its Ethernet address already.
     #[inline(always)]

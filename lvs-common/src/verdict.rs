@@ -277,7 +277,8 @@ reasons! {
     /// The connection's server is down.
     ServerDown = 32, "drop-server-down", "its connection's real server is down, and it cannot go to another one";
     /// Sent to everybody by a switch that does not know better.
-    OtherHost = 33, "pass-other-host", "for another machine's Ethernet address";
+    OtherHost = 33, "pass-other-host",
+        "for another machine's Ethernet address, or of a VLAN that the interface has no device of";
     /// An answer to a probe of the director's own.
     Probe = 34, "forward-probe", "a real server's answer to a probe by way of the service, handed to the probe";
     /// A probe of the director's own came back to it.

@@ -5,6 +5,7 @@ use core::mem::size_of;
 
 use lvs_common::checksum::{Sum, SumChange};
 use lvs_common::packet::{Header, Inserted, MAX_OFFSET, Packet};
+use lvs_common::wire::ETHERTYPE_VLAN;
 use zerocopy::byteorder::network_endian::U16;
 
 use crate::routes::KernelRoutes;
@@ -41,6 +42,9 @@ pub(crate) trait Context {
     }
     fn tag(&self) -> Option<U16> {
         None
+    }
+    fn tag_ethertype(&self) -> u16 {
+        ETHERTYPE_VLAN
     }
     fn for_host(&self) -> Option<bool> {
         None
@@ -174,6 +178,11 @@ impl<C: Context> Packet for Frame<C> {
     #[inline(always)]
     fn tag(&self) -> Option<U16> {
         self.context.tag()
+    }
+
+    #[inline(always)]
+    fn tag_ethertype(&self) -> u16 {
+        self.context.tag_ethertype()
     }
 
     #[inline(always)]

@@ -210,6 +210,11 @@ impl Context for Skb {
     }
 
     #[inline(always)]
+    fn tag_ethertype(&self) -> u16 {
+        u16::from_be(field!(self, vlan_proto) as u16)
+    }
+
+    #[inline(always)]
     fn for_host(&self) -> Option<bool> {
         Some(field!(self, pkt_type) != PACKET_OTHERHOST)
     }

@@ -2,17 +2,19 @@
 //!
 //! The kernel loads and runs what `lvsd` embeds; the daemon's own director fills the tables.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
 use aya::programs::{TestRun as _, TestRunOptions};
 use lvs_api::protocol::Service;
-use lvs_common::abi::{EthernetAddresses, Hop, Mac};
+use lvs_common::abi::{EthernetAddresses, Hop, Interface, Mac, UpperKey};
 use lvs_common::verdict::Reason;
 use lvs_config::rules;
 use lvs_dataplane::director::{Director, NextHop};
 use lvs_dataplane::kernel::{DataPath, Directory, Maps, Options};
+use lvs_dataplane::source_checks;
 use nix::mount::{MntFlags, umount2};
 use parking_lot::{Mutex, MutexGuard};
 
@@ -131,6 +133,38 @@ impl Object {
     pub fn resolve(&self, server: IpAddr, hop: Hop) {
         let text = "a test's hop".into();
         self.director().resolve(server, NextHop::Via { hop, text });
+    }
+
+    /// Has frames that come by [`INTERFACE`] with these tags, the outer one first, be that interface's: those of other
+    /// VLANs are for another host.
+    ///
+    /// # Panics
+    ///
+    /// If the maps cannot be written.
+    pub fn know_vlans(&self, all: &[&[u16]]) {
+        let key = |tag: &u16, kind| UpperKey {
+            interface: INTERFACE,
+            vlan: u32::from(tag & 0xfff) | kind,
+        };
+        let keys = all.iter().flat_map(|tags| {
+            let (inner, outer) = tags.split_last().expect("a tag");
+            let outer = outer.iter().map(|tag| key(tag, UpperKey::SERVICE));
+            outer.chain([key(inner, 0)])
+        });
+        let devices = keys.map(|key| (key, INTERFACE)).collect();
+        let maps = self.maps();
+        maps.upper_devices.write(&devices).expect("cannot write");
+        let entry = Interface {
+            flags: Interface::SENDS_XDP | Interface::HAS_UPPER,
+            lower: INTERFACE,
+            mac: [0; 6],
+            vlan: 0.into(),
+            mtu: 1_500,
+            reserved: [0; 6],
+        };
+        let entries = BTreeMap::from([(INTERFACE, entry)]);
+        maps.interfaces.write(&entries).expect("cannot write");
+        source_checks::publish_flags(maps);
     }
 
     /// The single writer.

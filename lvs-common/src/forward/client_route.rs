@@ -137,7 +137,7 @@ pub(super) fn find<F: Network, R: Routes, T: Tables>(
         return Stage::Insert;
     }
     if work.answer == NOT_ASKED {
-        let device = device(tables, interface, work.forward.ethernet.tags);
+        let device = device(tables, interface, work.forward.ethernet.vlans);
         work.answer = ask(routes, &mut work.lookup, &work.key, device);
     }
     let answer = work.answer;
@@ -212,7 +212,7 @@ pub(super) fn look_up_way<F: Network, R: Routes, T: Tables>(
 #[inline(always)]
 fn find_way<F: Network, R: Routes, T: Tables>(routes: R, tables: T, work: &mut Work<F>) -> bool {
     let generation = generation(tables);
-    let device = device(tables, work.forward.interface, work.forward.ethernet.tags);
+    let device = device(tables, work.forward.interface, work.forward.ethernet.vlans);
     let answer = ask(routes, &mut work.lookup, &work.key, device);
     if !Lookup::leads_on(answer) {
         work.verdict = no_way(answer);

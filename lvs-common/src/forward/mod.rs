@@ -311,6 +311,9 @@ pub fn stages_of<F: Network, P: Packet, T: Tables + Store<F>>(
     if config.is_some_and(|config| !ethernet::is_own(for_host, config, &header.destination)) {
         return Ok(Verdict::pass(Reason::OtherHost));
     }
+    if !upper_device::has_device(tables, packet.interface(), header.vlans) {
+        return Ok(Verdict::pass(Reason::OtherHost));
+    }
     match header.ethertype {
         ethertype if ethertype == F::ETHERTYPE => Ok(internet(packet, tables, work)),
         ETHERTYPE_IPV4 | ETHERTYPE_IPV6 => Err(OtherFamily),

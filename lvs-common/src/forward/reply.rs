@@ -37,7 +37,7 @@ fn replied<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> O
     if !table::unchanged(&slot) {
         return None;
     }
-    let device = device(tables, work.forward.interface, work.forward.ethernet.tags);
+    let device = device(tables, work.forward.interface, work.forward.ethernet.vlans);
     if !source_check::is_from_server(tables, u32::from(record.server), device) {
         if source_check::refuses_reply::<F, T>(tables, device) {
             return Some(work.end(Verdict::drop(Reason::RpFilter)));

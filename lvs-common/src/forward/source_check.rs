@@ -20,11 +20,12 @@ use super::upper_device::device;
 use super::work::Work;
 use crate::abi::{HostAddress, Interface, addr_filter_bit};
 use crate::connection::{Client, Direction, Protocol, Signal};
-use crate::ethernet::{Tags, UNTAGGED};
+use crate::ethernet::Vlans;
 use crate::network::Network;
 use crate::routes::{Lookup, Routes};
 use crate::tables::Tables;
 use crate::verdict::{Reason, Verdict};
+use crate::wire::ETHERTYPE_VLAN;
 
 /// Judges the source of a packet for a service that belongs to no connection. True: it is refused, and the work has
 /// the verdict. The answer of the routes, if they were asked, stays in the work.
@@ -35,7 +36,7 @@ pub(super) fn refuses<F: Network, R: Routes, T: Tables>(
     work: &mut Work<F>,
 ) -> bool {
     work.answer = NOT_ASKED;
-    let device = device(tables, work.forward.interface, work.forward.ethernet.tags);
+    let device = device(tables, work.forward.interface, work.forward.ethernet.vlans);
     let flags = interface_flags(tables, device);
     let [source, destination] = work.forward.datagram.addresses();
     let reason = if is_martian::<F>(source, flags) {
@@ -64,7 +65,7 @@ pub(super) fn refuses_change<F: Network, R: Routes, T: Tables>(
     client: &Client,
 ) -> bool {
     let forward = &work.forward;
-    came_another_way::<F, T>(tables, client, forward.interface, forward.ethernet.tags)
+    came_another_way::<F, T>(tables, client, forward.interface, forward.ethernet.vlans)
         && refuses_other_way(routes, tables, work)
 }
 
@@ -74,15 +75,19 @@ pub(super) fn came_another_way<F: Network, T: Tables>(
     tables: T,
     client: &Client,
     interface: u32,
-    tags: Tags,
+    vlans: Vlans,
 ) -> bool {
     F::NUMBER == 4
         && client.index() != interface
         && tables
             .config()
             .is_some_and(|config| config.interface_flags & Interface::RP_FILTER != 0)
-        && device(tables, interface, tags)
-            != device(tables, client.index(), [client.vlan, UNTAGGED[1]])
+        && device(tables, interface, vlans)
+            != device(
+                tables,
+                client.index(),
+                Vlans::of(client.vlan, ETHERTYPE_VLAN),
+            )
 }
 
 #[inline(never)]
@@ -91,7 +96,7 @@ fn refuses_other_way<F: Network, R: Routes, T: Tables>(
     tables: T,
     work: &mut Work<F>,
 ) -> bool {
-    let device = device(tables, work.forward.interface, work.forward.ethernet.tags);
+    let device = device(tables, work.forward.interface, work.forward.ethernet.vlans);
     let flags = interface_flags(tables, device);
     if flags & Interface::RP_FILTER == 0 || leads_back(routes, work, device, flags) {
         return false;
@@ -153,17 +158,7 @@ fn leads_back<F: Network, R: Routes>(
     flags: u32,
 ) -> bool {
     work.answer = client_route::ask(routes, &mut work.lookup, &work.key, device);
-    let forward = &work.forward;
-    let known = is_known(device, forward.interface, forward.ethernet.tags);
-    accepts(work.answer, flags, || {
-        known && work.lookup.interface == device
-    })
-}
-
-/// Returns whether frames of an interface are somebody's: a tag that belongs to no VLAN device is not.
-#[inline(always)]
-pub(super) fn is_known(device: u32, interface: u32, [outer, _]: Tags) -> bool {
-    device != interface || outer.get() << 4 == 0
+    accepts(work.answer, flags, || work.lookup.interface == device)
 }
 
 /// Returns whether an answer of the routes allows a source; `same_way` tells whether the way back is the way by

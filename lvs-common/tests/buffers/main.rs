@@ -64,6 +64,8 @@ mod state_machines;
 mod syn_retries;
 #[path = "../director/sync_events.rs"]
 mod sync_events;
+#[path = "../director/vlans.rs"]
+mod vlans;
 
 mod link_headers;
 mod super_packets;

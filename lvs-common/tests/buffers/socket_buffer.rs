@@ -322,6 +322,10 @@ impl Packet for Frame {
     fn without_link(&self) -> Option<u16> {
         self.without_link
     }
+    fn tag_ethertype(&self) -> u16 {
+        self.tag.map_or(0, |(ethertype, _)| ethertype)
+    }
+
     fn tag(&self) -> Option<U16> {
         self.tag.map(|(_, control)| control.into())
     }

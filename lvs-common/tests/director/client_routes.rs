@@ -112,11 +112,12 @@ fn another_route_is_followed_while_the_client_is_silent() {
 #[test]
 fn whoever_sends_in_a_clients_name_gets_no_reply() {
     for family in [0, 1] {
-        let director = director(family);
+        let mut director = director(family);
         director
             .routes
             .add(Way::host(client(family), OTHER, ROUTER));
         for (interface, mac) in [(OTHER, ROUTER), (OTHER + 1, STRANGER), (OTHER, [0xff; 6])] {
+            director.know_vlans(interface, &[44]);
             for flags in [SYN, ACK] {
                 let spoofed = request(family, flags).with(|draft| {
                     draft.macs.1 = mac;

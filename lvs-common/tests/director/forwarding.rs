@@ -217,6 +217,8 @@ fn vlan_tags_come_off_and_on_by_the_way_a_packet_goes() {
                     let to = VIRTUAL[family];
                     let mut director = director(Protocol::Tcp, to, REAL[family], method);
                     director.hops[1].vlan = leaving.into();
+                    director.know_vlans(INTERFACE, &arriving);
+                    director.know_vlans(INTERFACE, &[leaving]);
                     director.lead_clients_by_vlan(returning);
                     let draft = Draft::tcp(CLIENT[family], VIRTUAL[family], SYN)
                         .with(|draft| draft.tags.clone_from(&arriving));

@@ -8,7 +8,7 @@ use lvs_common::verdict::{Action, Reason, Verdict};
 use zerocopy::FromZeros as _;
 
 use super::frames::{ACK, CLIENT, DIRECTOR, Draft, RST, SYN, at};
-use super::memory::Director;
+use super::memory::{Director, INTERFACE};
 
 const FROM: [&str; 2] = ["198.51.100.7:40000", "[2001:db8:c::7]:40000"];
 const TO: [&str; 2] = ["192.0.2.1:80", "[2001:db8:1::1]:80"];
@@ -58,7 +58,8 @@ fn the_last_hop_is_answered_with_time_exceeded() {
             for ttl in [0, 1] {
                 for size in [0, 1, 2, 3, 500, 600, 1300] {
                     let draft = syn(family).sized(size).with(|draft| draft.ttl = ttl);
-                    let director = director(family, family, method);
+                    let mut director = director(family, family, method);
+                    director.know_vlans(INTERFACE, &[3, 4]);
                     answers(&director, &draft, Reason::TimeExceeded, error);
                     let tagged = draft.with(|draft| draft.tags = vec![3, 4]);
                     answers(&director, &tagged, Reason::TimeExceeded, error);

@@ -38,3 +38,4 @@ mod state_machines;
 mod syn_retries;
 mod sync_events;
 mod sysctls;
+mod vlans;

@@ -253,6 +253,17 @@ impl Director {
         self.set_flags(interface, flags | Interface::HAS_UPPER);
     }
 
+    /// Has an interface's frames with these tags, in the order and of the kinds that [`Draft`] writes, be its own.
+    ///
+    /// [`Draft`]: crate::frames::Draft
+    pub(crate) fn know_vlans(&mut self, interface: u32, tags: &[u16]) {
+        for (index, tag) in tags.iter().enumerate() {
+            let last = index + 1 == tags.len();
+            let kind = if last { 0 } else { UpperKey::SERVICE };
+            self.put_upper(interface, u32::from(tag & 0xfff) | kind, interface);
+        }
+    }
+
     /// Has everything go by a VLAN device on [`INTERFACE`].
     pub(crate) fn lead_clients_by_vlan(&mut self, tag: u16) {
         const DEVICE: u32 = 30;

@@ -6,7 +6,7 @@ use lvs_common::packet::Packet as _;
 use lvs_common::verdict::{Action, Reason, Verdict};
 
 use super::frames::{ACK, Draft, FIN, RST, SYN, at};
-use super::memory::Director;
+use super::memory::{Director, INTERFACE};
 use super::packet::Frame;
 
 const METHODS: [Method; 3] = [Method::Direct, Method::Nat, Method::Tunnel];
@@ -53,6 +53,7 @@ fn a_segment_is_answered_with_the_reset_of_a_closed_port() {
                         Draft::tcp(client, to, flags).with(|draft| draft.tags.clone_from(&tags))
                     };
                     let mut director = director(Protocol::Tcp, to, method);
+                    director.know_vlans(INTERFACE, &tags);
                     reason(&director, &segment(SYN));
                     reason(&director, &segment(ACK));
                     assert_eq!(director.connections(0), (1, 0));

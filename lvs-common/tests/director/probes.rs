@@ -8,7 +8,7 @@ use lvs_common::probe::depart;
 use lvs_common::verdict::{Action, Reason};
 
 use super::frames::{ACK, DIRECTOR, Draft, SYN, at, wide};
-use super::memory::Director;
+use super::memory::{Director, INTERFACE};
 use super::packet::Frame;
 
 const OWN: [&str; 2] = ["10.0.0.250:50000", "[2001:db8:2::fa]:50000"];
@@ -115,7 +115,9 @@ fn an_answer_is_handed_in_as_it_is() {
             (6, Draft::tcp(to, own, ACK)),
             (17, Draft::udp(to, own)),
         ] {
-            let director = probing(protocol, family, None);
+            let mut director = probing(protocol, family, None);
+            director.know_vlans(INTERFACE, &[5]);
+            director.know_vlans(INTERFACE, &[6, 7]);
             let inside = draft.clone().with(|draft| draft.macs = (PROBES, DIRECTOR));
             for tags in [vec![], vec![5], vec![6, 7]] {
                 let came = draft.clone().with(|draft| draft.tags = tags);

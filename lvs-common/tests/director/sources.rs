@@ -295,20 +295,6 @@ fn a_reverse_path_leads_by_the_device_that_the_frames_are() {
     }
 }
 
-#[test]
-fn a_tag_of_no_vlan_device_is_no_way_back() {
-    let mut director = director(0, Method::Direct);
-    director.set_flags(INTERFACE, Interface::RP_STRICT);
-    let way = Way::host(at(CLIENT[0]).ip(), INTERFACE, ROUTER);
-    director.routes.add(way);
-    let tagged = Draft::tcp(CLIENT[0], VIRTUAL[0], SYN).with(|draft| draft.tags.push(9));
-    assert_eq!(
-        refused(director.handle(&tagged.frame())),
-        Some(Reason::RpFilter)
-    );
-    assert_eq!(refused(director.handle(&syn(CLIENT[0], 0))), None);
-}
-
 /// A connection may come by any port of a bond, and no route is asked for that.
 #[test]
 fn the_ports_of_a_bond_are_one_way() {

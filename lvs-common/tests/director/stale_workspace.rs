@@ -3,7 +3,7 @@
 use lvs_common::abi::{EthernetAddresses, Method};
 use lvs_common::connection::table::{Inserted, New, Survey};
 use lvs_common::connection::{Client, Key, Protocol, Record, Signal, Tag};
-use lvs_common::ethernet::{Egress, EthernetHeader};
+use lvs_common::ethernet::{Egress, EthernetHeader, Vlans};
 use lvs_common::family::Family;
 use lvs_common::forward::{Answer, Candidates, Forward, Rewrite, Route, Source, StateChange, Wire};
 use lvs_common::forward::{Work, Workspace};
@@ -62,6 +62,7 @@ fn work<F: Family>() -> Work<F> {
                 destination: [0xee; 6],
                 source: [0xee; 6],
                 tags: [0xeee.into(); 2],
+                vlans: Vlans::of(0xeee.into(), 0x8100),
                 ethertype: 0xeeee,
                 payload: 777,
             },

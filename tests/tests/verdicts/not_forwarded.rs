@@ -303,3 +303,26 @@ fn a_packet_without_headroom_for_the_tunnel_header_is_dropped() {
         }
     }
 }
+
+#[test]
+fn a_tag_of_no_vlan_device_is_for_another_host() {
+    let Some(world) = world() else { return };
+    for (family, method) in pairs(FAMILIES, METHODS) {
+        for tags in [vec![0x0009], vec![0xe009], vec![0, 9], vec![0x0064, 9]] {
+            let packet = request(family, method, opening(Protocol::Tcp));
+            let fate = Fate::tx(&forwarded(&packet, family, method));
+            let first = format!("IPv{family} by {method:?} without a tag");
+            check(&world, &first, &packet.frame(), method.reason(), fate);
+            let sentence = format!("the same connection with tags {tags:?}");
+            let frame = Packet { tags, ..packet }.frame();
+            check(&world, &sentence, &frame, Reason::OtherHost, Fate::Pass);
+        }
+        let priority = Packet {
+            tags: vec![0xe000],
+            ..request(family, method, opening(Protocol::Tcp))
+        };
+        let fate = Fate::tx(&forwarded(&priority, family, method));
+        let sentence = format!("IPv{family} by {method:?} with a priority alone");
+        check(&world, &sentence, &priority.frame(), method.reason(), fate);
+    }
+}

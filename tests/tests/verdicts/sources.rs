@@ -24,7 +24,7 @@ fn set(object: &Object, interface: u32, flags: u32) {
 fn set_each(object: &Object, interfaces: &[u32], flags: u32) {
     let maps = object.maps();
     let entry = |index| Interface {
-        flags: Interface::SENDS_XDP,
+        flags: Interface::SENDS_XDP | Interface::HAS_UPPER,
         lower: index,
         mac: [0; 6],
         vlan: 0.into(),

@@ -117,7 +117,11 @@ pub(crate) fn load_object(entries: u32, lines: &str) -> Option<Object> {
 /// counted.
 pub(crate) fn world() -> Option<MutexGuard<'static, Object>> {
     static WORLD: OnceLock<Option<Mutex<Object>>> = OnceLock::new();
-    let world = WORLD.get_or_init(|| load_object(4_096, &lines()).map(Mutex::new));
+    let world = WORLD.get_or_init(|| {
+        let object = load_object(4_096, &lines())?;
+        object.know_vlans(&[&[0x0005], &[0x0064, 0x0007]]);
+        Some(Mutex::new(object))
+    });
     Some(world.as_ref()?.lock())
 }
 

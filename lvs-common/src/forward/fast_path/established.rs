@@ -13,6 +13,7 @@ use crate::forward::find::is_expired;
 use crate::forward::source_check;
 use crate::forward::source_translation::source_of;
 use crate::forward::sync_events;
+use crate::forward::upper_device::has_device;
 use crate::network::Network;
 use crate::packet::Packet;
 use crate::tables::Tables;
@@ -65,6 +66,7 @@ fn read<F: Network, P: Packet, T: Tables + Store<F>>(
     if is_group(destination)
         || !is_own(arrival.for_host, plain_packet.config, destination)
         || plain_packet.plain.hop_limit <= 1
+        || !has_device(tables, arrival.interface, plain_packet.vlans)
     {
         return None;
     }
@@ -137,7 +139,7 @@ fn request<'a, F: Network, P: Packet, T: Tables + Store<F> + 'a>(
             tables,
             &set.client(way),
             packet.interface,
-            packet.tags,
+            packet.vlans,
         )
     {
         return None;

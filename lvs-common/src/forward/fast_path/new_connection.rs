@@ -99,7 +99,7 @@ fn admit<F: Network, R: Routes, T: Tables>(
     nat: bool,
     work: &mut Work<F>,
 ) -> bool {
-    let device = device(tables, packet.interface, packet.tags);
+    let device = device(tables, packet.interface, packet.vlans);
     let flags = source_check::interface_flags(tables, device);
     let key = &work.key;
     if source_check::is_martian::<F>(&key.source, flags)
@@ -114,8 +114,7 @@ fn admit<F: Network, R: Routes, T: Tables>(
         return true;
     }
     let answer = client_route::ask(routes, &mut work.lookup, key, device);
-    let known = source_check::is_known(device, packet.interface, packet.tags);
-    let same_way = || known && work.lookup.interface == device;
+    let same_way = || work.lookup.interface == device;
     if judged && !source_check::accepts(answer, flags, same_way) {
         return false;
     }

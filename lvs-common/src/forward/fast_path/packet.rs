@@ -2,7 +2,7 @@
 
 use crate::abi::{Config, Hop, Server};
 use crate::connection::{Key, Kind, Protocol, Signal, tcp};
-use crate::ethernet::{ETHERNET, Tags, UNTAGGED};
+use crate::ethernet::{ETHERNET, Vlans};
 use crate::forward::context::Wire;
 use crate::network::{Network, Plain};
 use crate::packet::Packet;
@@ -17,7 +17,8 @@ pub(super) struct Arrival {
     /// See [`Packet::for_host`].
     pub(super) for_host: Option<bool>,
     segment: u32,
-    tags: Tags,
+    /// Only a socket buffer has one, beside its bytes.
+    vlans: Vlans,
 }
 
 impl Arrival {
@@ -28,7 +29,10 @@ impl Arrival {
             interface: packet.interface(),
             for_host: packet.for_host(),
             segment: packet.segment(),
-            tags: [packet.tag().unwrap_or_default(), UNTAGGED[1]],
+            vlans: match packet.tag() {
+                Some(tag) => Vlans::of(tag, packet.tag_ethertype()),
+                None => Vlans::NONE,
+            },
         }
     }
 }
@@ -41,8 +45,7 @@ pub(super) struct PlainPacket<'a, F: Network> {
     pub(super) protocol: Protocol,
     pub(super) signal: Signal,
     pub(super) interface: u32,
-    /// Only a socket buffer has one, beside its bytes.
-    pub(super) tags: Tags,
+    pub(super) vlans: Vlans,
     pub(super) now: u32,
 }
 
@@ -69,7 +72,7 @@ impl<'a, F: Network> PlainPacket<'a, F> {
             protocol,
             signal,
             interface: arrival.interface,
-            tags: arrival.tags,
+            vlans: arrival.vlans,
             now: tables.now(),
         })
     }

@@ -17,18 +17,10 @@ pub(super) fn upper_devices(interfaces: &Interfaces) -> BTreeMap<UpperKey, u32> 
     let untagged = interfaces
         .keys()
         .map(|&index| (index, 0, top(interfaces, index)));
-    // Of two devices with the same id that of a customer's tag counts, which comes last.
-    let mut vlans: Vec<_> = interfaces
-        .iter()
-        .filter(|(_, of)| of.vlan.is_some())
-        .collect();
-    vlans.sort_by_key(|(_, device)| device.vlan.is_some_and(|vlan| vlan.customer));
-    let tagged = vlans.into_iter().flat_map(|(&index, device)| {
-        let (below, id) = below(interfaces, device);
+    let tagged = interfaces.iter().flat_map(|(&index, device)| {
+        let (below, vlan) = below(interfaces, device);
         let device = top(interfaces, index);
-        below
-            .into_iter()
-            .map(move |below| (below, u32::from(id), device))
+        below.into_iter().map(move |below| (below, vlan, device))
     });
     untagged
         .chain(tagged)
@@ -49,11 +41,14 @@ fn top(interfaces: &Interfaces, index: u32) -> u32 {
     index
 }
 
-/// The interfaces that a VLAN device's frames come by, and their VLAN id: the one below it, and that one's ports.
-fn below(interfaces: &Interfaces, device: &Interface) -> (Vec<u32>, u16) {
-    let Some(vlan) = device.vlan else {
+/// The interfaces that a VLAN device's frames come by, and their VLAN as in [`UpperKey`]: the one below it, and that
+/// one's ports. None where the kernel drops them (`vlan_do_receive`), as the device is down.
+fn below(interfaces: &Interfaces, device: &Interface) -> (Vec<u32>, u32) {
+    // A tag of id 0 is taken for none.
+    let Some(vlan) = device.vlan.filter(|vlan| device.up && vlan.id != 0) else {
         return (Vec::new(), 0);
     };
+    let service = if vlan.customer { 0 } else { UpperKey::SERVICE };
     let mut found: Vec<u32> = vlan.lower.into_iter().collect();
     let mut at = 0;
     while let Some(&index) = found.get(at) {
@@ -65,7 +60,7 @@ fn below(interfaces: &Interfaces, device: &Interface) -> (Vec<u32>, u16) {
         let ports: Vec<_> = ports.collect();
         found.extend(ports);
     }
-    (found, vlan.id)
+    (found, u32::from(vlan.id) | service)
 }
 
 /// The device that an interface is a port of, if that takes its frames.
@@ -104,6 +99,13 @@ mod tests {
         }
     }
 
+    fn down(device: Interface) -> Interface {
+        Interface {
+            up: false,
+            ..device
+        }
+    }
+
     fn devices(interfaces: &[(u32, Interface)]) -> Vec<(u32, u32, u32)> {
         let found = upper_devices(&interfaces.iter().cloned().collect());
         let triple = |(key, device): (UpperKey, u32)| (key.interface, key.vlan, device);
@@ -137,9 +139,12 @@ mod tests {
             // A provider's tag inside which is a customer's.
             (13, vlan(CARD, 7, false, None)),
             (14, vlan(13, 5, true, None)),
+            (15, down(vlan(CARD, 6, true, None))),
+            (16, vlan(CARD, 0, true, None)),
         ];
         let expected = [
             (CARD, 7, 10),
+            (CARD, 7 | UpperKey::SERVICE, 13),
             (PORTS[0], 0, BOND),
             (PORTS[0], 8, 11),
             (PORTS[0], 9, BRIDGE),
