@@ -80,6 +80,27 @@ fn a_mode_that_an_interface_cannot_do_is_refused_with_the_reason() {
     );
 }
 
+/// Whoever holds a macvtap device gets all its packets.
+#[test]
+fn a_macvtap_device_is_refused_with_the_reason() {
+    let Some(lab) = Lab::for_story(Arms::Bridge, "") else {
+        return;
+    };
+    lab.director.kill();
+    let director = lab.director.namespace();
+    director
+        .ip("link add guest0 link eth0 type macvtap mode bridge\nlink set guest0 up\n")
+        .unwrap();
+    let mut command = lab.director.command(&["--interface", "guest0"]);
+    command.stdin(Stdio::null());
+    let output = director.output(&mut command).unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    let expected = "the program cannot run on guest0: the packets of a macvtap device are those of the program or guest \
+                    that holds it; name eth0 instead";
+    assert!(said.contains(expected), "{said}");
+}
+
 /// The other end of a veth device decides what can be sent there, and it may change at any time.
 #[test]
 fn the_place_of_the_program_follows_what_the_device_can_do() {

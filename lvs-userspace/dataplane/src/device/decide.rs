@@ -147,6 +147,21 @@ impl Devices {
             .collect()
     }
 
+    /// The reason why the program runs nowhere on an interface: whoever holds a tap device of a macvlan or ipvlan gets
+    /// all its packets, ARP included, and the director would answer for none of its addresses.
+    pub(super) fn unfit(&self, index: u32) -> Option<String> {
+        let found = self.interfaces.get(&index)?;
+        if !matches!(&*found.kind, "macvtap" | "ipvtap") {
+            return None;
+        }
+        let below = found.lower.map(|lower| self.name(lower));
+        let below = below.unwrap_or_else(|| "the interface below".to_owned());
+        Some(format!(
+            "the packets of a {} device are those of the program or guest that holds it; name {below} instead",
+            found.kind
+        ))
+    }
+
     /// True if packets have an Ethernet header there.
     pub(super) fn has_ethernet(&self, index: u32) -> bool {
         let interface = self.interfaces.get(&index);

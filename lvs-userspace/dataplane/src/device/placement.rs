@@ -33,6 +33,14 @@ pub enum PlacementError {
         /// The reason.
         why: String,
     },
+    /// Its packets are not the director's to handle.
+    #[error("the program cannot run on {interface}: {why}")]
+    Unfit {
+        /// The interface.
+        interface: String,
+        /// The reason, and what to do.
+        why: String,
+    },
     /// The kernel refuses.
     #[error(transparent)]
     Kernel(#[from] KernelError),
@@ -332,6 +340,10 @@ impl Placement {
                 self.places[at] = Place::new(self.name_after(at));
             }
             return Ok(was_there);
+        }
+        if let Some(why) = self.devices.unfit(index) {
+            let interface = name;
+            return Err(PlacementError::Unfit { interface, why });
         }
         if mode == Mode::Xdp {
             self.devices.insisted.insert(index);
