@@ -83,6 +83,7 @@ fn run(program: &str, arguments: &[&str]) -> Result<()> {
 pub fn measure(case: &Case, rounds: usize) -> Result<Vec<Vec<Slice>>> {
     let (near, far) = (if_nametoindex(NEAR)?, if_nametoindex(FAR)?);
     let mut rig = Rig::new(case, far)?;
+    rig.leave_drops_uncounted()?;
     let rounds = rig.fill(case).and_then(|()| {
         rig.bench.attach("sink", NEAR)?;
         let rounds = 0..rounds.max(1);

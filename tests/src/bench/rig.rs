@@ -131,6 +131,11 @@ impl Rig {
         Ok(self.path.attach_tc_alone(interface)?)
     }
 
+    /// Has frames that the sink drops not be counted as lost.
+    pub fn leave_drops_uncounted(&self) -> Result<()> {
+        Ok(self.path.leave_drops_uncounted()?)
+    }
+
     /// Runs a program so many times on the frames that are planned; the time each took.
     pub fn run(&mut self, program: &str, times: u32) -> Result<Duration> {
         Ok(self.bench.run(program, self.interface, times)?)

@@ -31,6 +31,9 @@ const UNSPECIFIED: &str = "NOT_SPECIFIED";
 /// The reason for dropping a copy for a packet socket.
 const TAP: &str = "PACKET_SOCK_ERROR";
 
+/// The tracepoint of socket buffers that are dropped.
+const DROPPED_BUFFERS: &str = "kfree_skb";
+
 /// Interface for whom is kept what was found lost of those that are gone.
 const GONE: u32 = 0;
 
@@ -226,6 +229,11 @@ pub(super) fn attach(ebpf: &mut Ebpf, directory: &Directory) -> bool {
         }
     }
     all
+}
+
+/// Has socket buffers that are dropped be counted no more.
+pub(super) fn detach_buffers(directory: &Directory) -> Result<(), KernelError> {
+    directory.unpin(&format!("{TRACE_LINK}{DROPPED_BUFFERS}"))
 }
 
 fn attach_one(
