@@ -21,6 +21,9 @@ use tokio::time::timeout;
 
 /// Port of the services that the stories make; their servers listen there, too.
 const PORT: u16 = 7_777;
+/// TCP flags.
+const RST: u8 = 0x04;
+const FIN: u8 = 0x11;
 
 /// A client's address behind routers.
 fn far(family: Family) -> IpAddr {
@@ -400,6 +403,25 @@ fn whoever_spoofs_a_clients_packets_gets_no_reply_and_stops_nothing() {
                 assert!(took.is_some(), "{family:?}: the connection stalls");
                 stolen += wire.heard(vip);
             }
+            for flags in [RST, FIN] {
+                let content = Content::Tcp {
+                    ports: [port, PORT],
+                    flags,
+                    data: Vec::new(),
+                };
+                wire.send(&Packet {
+                    to: [2, 0, 0, 0, 3, 1],
+                    from: [2, 0, 0, 0, 3, 2],
+                    ..Packet::new(from, vip, content)
+                });
+            }
+            // The server's socket judges by the sequence numbers, the director by the way.
+            assert!(connection.push(Duration::from_secs(2)).is_some());
+            let listed = lab.director.lvsadm("-Lnc").unwrap();
+            let ended = listed.lines().filter(|line| {
+                line.contains(&format!(":{port} ")) && !line.contains("ESTABLISHED")
+            });
+            assert_eq!(ended.count(), 0, "{listed}");
             println!(
                 "{family:?}, rp_filter {strict}: {sent} spoofed, {stolen} replies to the stranger"
             );

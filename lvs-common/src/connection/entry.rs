@@ -26,6 +26,8 @@ impl Record {
     pub const COUNTED: u8 = 0x40;
     /// Bit of `method`: the packets of its client are limited, so that none takes the fast path.
     pub const PACED: u8 = 0x20;
+    /// Bit of `method`: its first packet came by another way than the one that leads to its client (NAT).
+    pub const ASYMMETRIC: u8 = 0x04;
     /// Bit of `method`: another server refused it or did not answer. What this one says goes to the client.
     pub const REDISPATCHED: u8 = 0x08;
     /// Bit of `method`: its service has timeouts of its own. They hold from the next change of its state on.

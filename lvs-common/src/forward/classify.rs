@@ -11,8 +11,9 @@ use super::stage::Stage;
 use super::state_change::StateChange;
 use super::transport::transport;
 use super::work::Work;
+use crate::abi::Method;
 use crate::connection::table::{Place, Store, Ways};
-use crate::connection::{Kind, Record, Signal, tcp};
+use crate::connection::{Direction, Kind, Record, Signal, tcp};
 use crate::network::{Network, Part};
 use crate::packet::Packet;
 use crate::scheduler::NO_SERVER;
@@ -29,6 +30,7 @@ pub(super) fn classify<F: Network, P: Packet, T: Tables + Store<F>>(
     work.established = false;
     work.change = StateChange::NONE;
     work.opened = 0;
+    work.asymmetric = 0;
     work.forward.interface = packet.interface();
     let start = work.forward.ethernet.payload;
     let parsed = F::parse(packet, tables, start, &mut work.forward.datagram);
@@ -84,6 +86,17 @@ pub(super) fn classify<F: Network, P: Packet, T: Tables + Store<F>>(
     let Record {
         method, service, ..
     } = connection.record;
+    if client.index() != work.forward.interface
+        && method & Record::ASYMMETRIC == 0
+        && source_check::ends(
+            work.forward.signal,
+            protocol,
+            Direction::from_client(Method::from_raw(method)),
+            connection.slot.tag.state(),
+        )
+    {
+        source_check::distrust_end(packet.routes(), tables, work, &client);
+    }
     if method & Record::PACED != 0 && filter::refuses_packet(tables, work, u32::from(service)) {
         return Stage::Ended;
     }

@@ -10,7 +10,7 @@ use super::upper_device::device;
 use super::work::Work;
 use crate::abi::{Config, EthernetAddresses, HostAddress, Interface, LOOPBACK, Method};
 use crate::connection::table::{self, Store, Ways};
-use crate::connection::{Client, Key};
+use crate::connection::{Client, Key, Record};
 use crate::ethernet::Egress;
 use crate::family::V4;
 use crate::network::Network;
@@ -136,8 +136,8 @@ pub(super) fn find<F: Network, R: Routes, T: Tables>(
         work.way = came_by(interface, generation);
         return Stage::Insert;
     }
+    let device = device(tables, interface, work.forward.ethernet.vlans);
     if work.answer == NOT_ASKED {
-        let device = device(tables, interface, work.forward.ethernet.vlans);
         work.answer = ask(routes, &mut work.lookup, &work.key, device);
     }
     let answer = work.answer;
@@ -145,10 +145,21 @@ pub(super) fn find<F: Network, R: Routes, T: Tables>(
         return work.end(no_way(answer));
     }
     work.way = way(tables, &work.lookup, answer, generation);
+    work.asymmetric = asymmetric(&work.lookup, device);
     if work.way.interface == 0 {
         request_neighbour(tables, &work.lookup);
     }
     Stage::Insert
+}
+
+/// [`Record::ASYMMETRIC`] where an answer leads by another device than the one that the packet is of, or 0.
+#[inline(always)]
+pub(super) const fn asymmetric(lookup: &Lookup, device: u32) -> u8 {
+    if lookup.interface == device {
+        0
+    } else {
+        Record::ASYMMETRIC
+    }
 }
 
 /// The client's part of the entry of a connection without replies.

@@ -82,12 +82,7 @@ pub(super) fn came_another_way<F: Network, T: Tables>(
         && tables
             .config()
             .is_some_and(|config| config.interface_flags & Interface::RP_FILTER != 0)
-        && device(tables, interface, vlans)
-            != device(
-                tables,
-                client.index(),
-                Vlans::of(client.vlan, ETHERTYPE_VLAN),
-            )
+        && device(tables, interface, vlans) != device_of(tables, client)
 }
 
 #[inline(never)]
@@ -169,6 +164,47 @@ pub(super) fn accepts(answer: u32, flags: u32, same_way: impl FnOnce() -> bool) 
         return flags & Interface::RP_STRICT == 0 || same_way();
     }
     answer > Lookup::NOT_FORWARDED
+}
+
+/// Returns whether a packet ends its connection, or the end of it goes on: afterwards that is idle for less time.
+#[inline(always)]
+pub(super) fn ends(signal: Signal, protocol: Protocol, direction: Direction, state: u8) -> bool {
+    let next = signal.next(direction, state);
+    next != state && !protocol.active(next)
+}
+
+/// Judges a client's packet that would end its connection and came by another interface than the one that leads to
+/// its `client`, or by which the first packet came: it may be anybody's, and then it is sent on, but ends nothing. It is
+/// the client's where the routes lead back by this interface now.
+#[inline(never)]
+pub(super) fn distrust_end<F: Network, R: Routes, T: Tables>(
+    routes: R,
+    tables: T,
+    work: &mut Work<F>,
+    client: &Client,
+) {
+    let forward = &work.forward;
+    // A connection from another director has no way yet.
+    if client.interface == 0 {
+        return;
+    }
+    let device = device(tables, forward.interface, forward.ethernet.vlans);
+    if device == device_of(tables, client) {
+        return;
+    }
+    let answer = client_route::ask(routes, &mut work.lookup, &work.key, device);
+    if !accepts(answer, Interface::RP_STRICT, || {
+        work.lookup.interface == device
+    }) {
+        work.forward.signal = Signal::Nothing;
+    }
+}
+
+/// The device by which packets leave that go the way of a `client`.
+#[inline(always)]
+fn device_of<T: Tables>(tables: T, client: &Client) -> u32 {
+    let vlans = Vlans::of(client.vlan, ETHERTYPE_VLAN);
+    device(tables, client.index(), vlans)
 }
 
 /// A packet from a real server's address that came by another interface than the one which leads to the server may be

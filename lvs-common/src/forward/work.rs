@@ -70,6 +70,8 @@ pub struct Work<F: Family> {
     pub lookup: Lookup,
     /// The code of the answer: see `client_route`.
     pub answer: u32,
+    /// [`Record::ASYMMETRIC`] of a new NAT connection, or 0.
+    pub asymmetric: u8,
     /// Its end, for [`Stage::Ended`].
     pub verdict: Verdict,
     /// The packet inside an ICMP error.
@@ -231,7 +233,7 @@ impl<F: Family> Work<F> {
         let record = Record::new(server, service, method);
         Record {
             persistence: self.persistence,
-            method: record.method | self.limits | own | again,
+            method: record.method | self.limits | own | again | self.asymmetric,
             ..record
         }
     }

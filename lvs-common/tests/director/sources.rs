@@ -242,6 +242,66 @@ fn no_answer_goes_to_a_group_or_to_nobody() {
     }
 }
 
+/// Nobody else ends a client's connection: what comes by another interface than the client's packets ends one only
+/// where the routes lead to the client there.
+#[test]
+fn a_clients_address_from_elsewhere_ends_nothing() {
+    for family in [0, 1] {
+        for method in METHODS {
+            let by = |flags| Draft::tcp(CLIENT[family], VIRTUAL[family], flags).frame();
+            let established = || {
+                let director = director(family, method);
+                let way = Way::host(at(CLIENT[family]).ip(), INTERFACE, ROUTER);
+                director.routes.add(way);
+                director.handle(&by(SYN));
+                if method == Method::Nat {
+                    let answer = Draft::tcp(REAL[family], CLIENT[family], SYN | ACK);
+                    director.handle(&answer.frame());
+                }
+                director.handle(&by(ACK));
+                director
+            };
+            for flags in [RST, FIN] {
+                let mut director = established();
+                let states = director.states();
+                assert_eq!(states[0].1, "ESTABLISHED");
+                director.routes.take_lookups();
+                assert_eq!(refused(director.handle_by(OTHER, &by(ACK))), None);
+                assert_eq!(director.routes.take_lookups(), 0);
+                assert_eq!(refused(director.handle_by(OTHER, &by(flags))), None);
+                assert_eq!(director.states(), states, "{method:?}");
+                assert_eq!(director.routes.take_lookups(), 1);
+                let way = Way::host(at(CLIENT[family]).ip(), OTHER, ROUTER);
+                director.change_routes(|routes| routes.add(way));
+                director.handle_by(OTHER, &by(flags));
+                assert_ne!(director.states(), states, "the client's new way");
+                let director = established();
+                director.handle(&by(flags));
+                assert_ne!(director.states(), states, "the client itself");
+            }
+        }
+    }
+}
+
+/// Where a client's packets come by another way than replies leave by, from the first one on, its end is known by none
+/// of both.
+#[test]
+fn a_client_whose_packets_come_another_way_ends_its_connection() {
+    for family in [0, 1] {
+        for method in METHODS {
+            let by = |flags| Draft::tcp(CLIENT[family], VIRTUAL[family], flags).frame();
+            let director = director(family, method);
+            let way = Way::host(at(CLIENT[family]).ip(), INTERFACE, ROUTER);
+            director.routes.add(way);
+            director.handle_by(OTHER, &by(SYN));
+            director.handle_by(OTHER, &by(ACK));
+            let states = director.states();
+            director.handle_by(OTHER, &by(FIN));
+            assert_ne!(director.states(), states, "{method:?}");
+        }
+    }
+}
+
 #[test]
 fn a_servers_address_from_elsewhere_ends_nothing() {
     for family in [0, 1] {

@@ -134,6 +134,7 @@ fn work<F: Family>() -> Work<F> {
             ..Lookup::default()
         },
         answer: 0,
+        asymmetric: 0xff,
         verdict: Verdict::drop(Reason::Unresolved),
         inner: datagram,
     }

@@ -136,8 +136,12 @@ impl<F: Family> BoundReplica<F> {
         if !table::unchanged(slot) {
             return Ok(false);
         }
-        // The limits of its client, its timeouts and its history are this director's own.
-        let own = Record::COUNTED | Record::PACED | Record::OWN_TIMEOUT | Record::REDISPATCHED;
+        // The limits of its client, its timeouts, its history and the ways it takes are this director's own.
+        let own = Record::COUNTED
+            | Record::PACED
+            | Record::OWN_TIMEOUT
+            | Record::REDISPATCHED
+            | Record::ASYMMETRIC;
         let method = |record: Record| record.method & !own;
         let differs = (before.server, method(before)) != (self.record.server, method(self.record))
             || self

@@ -114,6 +114,7 @@ fn admit<F: Network, R: Routes, T: Tables>(
         return true;
     }
     let answer = client_route::ask(routes, &mut work.lookup, key, device);
+    work.asymmetric = client_route::asymmetric(&work.lookup, device);
     let same_way = || work.lookup.interface == device;
     if judged && !source_check::accepts(answer, flags, same_way) {
         return false;
@@ -149,7 +150,12 @@ fn insert<'a, F: Network, P: Packet, T: Tables + Store<F> + 'a>(
         return None;
     }
     let state = FirstState::after(packet.protocol, packet.signal, method);
-    let Work { new, way, .. } = work;
+    let Work {
+        new,
+        way,
+        asymmetric,
+        ..
+    } = work;
     // All but the survey, which whoever makes one begins anew.
     new.key = packet.key(Kind::Request, headers);
     new.record = Record::new(index, server.service, method);
@@ -162,6 +168,7 @@ fn insert<'a, F: Network, P: Packet, T: Tables + Store<F> + 'a>(
     new.timeout = packet.timeout(state.number);
     let place = Place::of(hash, Store::<F>::sets(tables));
     if method == Method::Nat {
+        new.record.method |= *asymmetric;
         new.into_replies(server);
         let hash = new.key.hash(tables);
         let replies = Place::of(hash, Store::<F>::sets(tables));
