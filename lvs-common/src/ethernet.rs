@@ -71,6 +71,18 @@ pub struct EthernetHeader {
 }
 
 impl EthernetHeader {
+    /// Before a frame is [parsed](parse).
+    pub const EMPTY: Self = Self {
+        destination: [0; 6],
+        source: [0; 6],
+        tags: UNTAGGED,
+        vlans: Vlans::NONE,
+        ethertype: 0,
+        payload: 0,
+    };
+}
+
+impl EthernetHeader {
     /// Returns whether the frame is for several hosts.
     #[inline(always)]
     pub const fn is_for_group(&self) -> bool {

@@ -5,7 +5,7 @@ use super::icmp_error::Answer;
 use super::source_candidates::Candidates;
 use super::stage::Stage;
 use super::state_change::StateChange;
-use crate::abi::{EthernetAddresses, Mac, Marked, Method, PacketRecord, Plan};
+use crate::abi::{EthernetAddresses, Marked, Method, PacketRecord, Plan};
 use crate::connection::table::{Inserted, New, Survey};
 use crate::connection::{Client, Key, Ports, Record, Signal, Tag};
 use crate::ethernet::{Egress, EthernetHeader, UNTAGGED};
@@ -124,13 +124,7 @@ impl<F: Family> Work<F> {
         };
         let forward = Forward {
             interface: 0,
-            ethernet: EthernetHeader {
-                destination: Mac::default(),
-                source: Mac::default(),
-                tags: UNTAGGED,
-                ethertype: 0,
-                payload: 0,
-            },
+            ethernet: EthernetHeader::EMPTY,
             datagram,
             wire: Wire::one(0),
             protocol: None,
@@ -190,6 +184,7 @@ impl<F: Family> Work<F> {
             waits: false,
             lookup: Lookup::default(),
             answer: u32::MAX,
+            asymmetric: 0,
             verdict: Verdict::pass(Reason::NotIp),
             inner: datagram,
         }

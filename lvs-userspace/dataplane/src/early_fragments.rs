@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use lvs_common::abi::FragmentKey;
-use lvs_common::ethernet::{self, EthernetHeader, UNTAGGED, Vlans};
+use lvs_common::ethernet::{self, EthernetHeader};
 use lvs_common::family::{V4, V6};
 use lvs_common::network::{Datagram, Network, Part};
 use lvs_common::packet::{Header, Packet};
@@ -79,14 +79,7 @@ impl EarlyFragments {
 
 /// The key of a later fragment.
 fn key(frame: &[u8]) -> Option<FragmentKey> {
-    let mut header = EthernetHeader {
-        destination: [0; 6],
-        source: [0; 6],
-        tags: UNTAGGED,
-        vlans: Vlans::NONE,
-        ethertype: 0,
-        payload: 0,
-    };
+    let mut header = EthernetHeader::EMPTY;
     let frame = Bytes(frame);
     ethernet::parse(&frame, &mut header).ok()?;
     match header.ethertype {

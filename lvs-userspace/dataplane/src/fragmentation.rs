@@ -1,7 +1,7 @@
 //! Fragments of IPv4 packets (RFC 791 section 3.2).
 
 use lvs_common::checksum::Sum;
-use lvs_common::ethernet::{self, EthernetHeader, UNTAGGED, Vlans};
+use lvs_common::ethernet::{self, EthernetHeader};
 use lvs_common::wire::{ETHERTYPE_IPV4, Ipv4, TCP_CHECKSUM, UDP_CHECKSUM, protocol};
 use zerocopy::byteorder::network_endian::U16;
 use zerocopy::{FromBytes as _, IntoBytes as _};
@@ -60,14 +60,7 @@ fn finish(frame: &mut [u8]) -> Option<()> {
 
 /// The Ethernet header of a frame.
 pub(crate) fn link(frame: &[u8]) -> Option<EthernetHeader> {
-    let mut link = EthernetHeader {
-        destination: [0; 6],
-        source: [0; 6],
-        tags: UNTAGGED,
-        vlans: Vlans::NONE,
-        ethertype: 0,
-        payload: 0,
-    };
+    let mut link = EthernetHeader::EMPTY;
     ethernet::parse(&Bytes(frame), &mut link).ok()?;
     Some(link)
 }

@@ -3,8 +3,7 @@
 use std::net::IpAddr;
 
 use lvs_common::connection::{Ports, Protocol};
-use lvs_common::ethernet;
-use lvs_common::ethernet::{EthernetHeader, UNTAGGED};
+use lvs_common::ethernet::{self, EthernetHeader};
 use lvs_common::family::{V4, V6};
 use lvs_common::network::{Datagram, Network, Part};
 use lvs_common::packet::{Header, Packet};
@@ -29,13 +28,7 @@ pub(super) struct Flow {
 /// The IP packet in the image of a frame; `None`: it is none, or cut off before its addresses.
 pub(super) fn flow(image: &[u8], has_ethernet: bool) -> Option<Flow> {
     let image = Image::new(image, has_ethernet);
-    let mut header = EthernetHeader {
-        destination: [0; 6],
-        source: [0; 6],
-        tags: UNTAGGED,
-        ethertype: 0,
-        payload: 0,
-    };
+    let mut header = EthernetHeader::EMPTY;
     ethernet::parse(&image, &mut header).ok()?;
     match header.ethertype {
         V4::ETHERTYPE => internet::<V4>(&image, header.payload),

@@ -9,11 +9,14 @@ use lvs_config::ldirectord::{ByHand, Found, Query};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+/// A query, and what it found.
+type Answered = (Query, Vec<Found>);
+
 /// Real servers beside those of the file.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Kept {
     /// Servers of names.
-    found: List<(Query, Vec<Found>)>,
+    found: List<Answered>,
     /// Servers added by hand.
     by_hand: List<ByHand>,
     /// Further fields, of a newer lvsd.
@@ -24,14 +27,14 @@ pub(super) struct Kept {
 /// The part of the file that only a newer lvsd understands, for that one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct NewerPart {
-    found: Newer<(Query, Vec<Found>)>,
+    found: Newer<Answered>,
     by_hand: Newer<ByHand>,
     rest: Map<String, Value>,
 }
 
 impl Kept {
     /// Servers of names, servers added by hand, and the rest.
-    pub(super) fn into_parts(self) -> (Vec<(Query, Vec<Found>)>, Vec<ByHand>, NewerPart) {
+    pub(super) fn into_parts(self) -> (Vec<Answered>, Vec<ByHand>, NewerPart) {
         let newer = NewerPart {
             found: self.found.newer,
             by_hand: self.by_hand.newer,
