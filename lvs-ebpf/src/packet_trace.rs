@@ -76,9 +76,17 @@ pub(crate) fn ends<F: Network, C: Context>(packet: &Frame<C>, work: &Work<F>, ve
 where
     Kernel: Store<F>,
 {
-    if !is_on() {
-        return;
+    if is_on() {
+        finish(packet, work, verdict);
     }
+}
+
+/// A function of its own: its variables take nothing from the stack of those who send a packet.
+#[inline(never)]
+fn finish<F: Network, C: Context>(packet: &Frame<C>, work: &Work<F>, verdict: Verdict)
+where
+    Kernel: Store<F>,
+{
     let (Some(filter), Some(scratch)) = (maps::trace_filter.get(0), scratch()) else {
         return;
     };

@@ -97,7 +97,7 @@ where
     match stages_of::<F, _, _>(&mut packet, Kernel, work) {
         Ok(verdict) => {
             packet_trace::ends(&packet, work, verdict);
-            act(&mut packet, verdict, packets)
+            act_apart(&mut packet, verdict, packets)
         }
         Err(OtherFamily) => next.map_or(TC_ACT_SHOT, |program| call(context, program)),
     }
@@ -121,6 +121,12 @@ fn act(packet: &mut Frame<Skb>, verdict: Verdict, packets: u32) -> i32 {
     packet.context.set_sent(trace::sent());
     // SAFETY: a helper without pointers; it returns a TC action.
     unsafe { bpf_redirect(interface, 0) as i32 }
+}
+
+/// The same as a function of its own: the stages leave no stack to its variables.
+#[inline(never)]
+fn act_apart(packet: &mut Frame<Skb>, verdict: Verdict, packets: u32) -> i32 {
+    act(packet, verdict, packets)
 }
 
 /// Goes on with another program; comes back only if that is missing, which the loader sees to.

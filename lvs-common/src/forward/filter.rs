@@ -76,7 +76,7 @@ pub(super) fn refuses<F: Network, T: Tables>(tables: T, work: &mut Work<F>, numb
     if filter.flags & Filter::LIMITS == 0 {
         return false;
     }
-    limited(tables, work, filter, work.opens)
+    limited(tables, work, filter, u32::from(work.opens))
 }
 
 /// The bits of a record that go with the flags of a filter: moved, as a verifier follows no other path then.

@@ -17,6 +17,9 @@ use crate::scheduler;
 use crate::tables::Tables;
 use crate::verdict::{Reason, Verdict};
 
+/// [`Work::opens`] of a packet that is to begin a connection.
+const LIMITS: u8 = Filter::LIMITS as u8;
+
 /// Picks the server of a new connection, if there is a service for it.
 #[inline(never)]
 pub(super) fn schedule<F: Network, R: Routes, T: Tables + Store<F>>(
@@ -40,9 +43,9 @@ pub(super) fn schedule<F: Network, R: Routes, T: Tables + Store<F>>(
     let signal = work.forward.signal;
     let starts = signal.starts() || starts_late(tables, signal, protocol);
     work.opens = if starts && !ftp_data {
-        Filter::LIMITS
+        LIMITS
     } else {
-        Filter::SENDING
+        Filter::SENDING as u8
     };
     // From here on a verifier knows it no more than what kind of packet it is.
     tables.fence();
@@ -50,7 +53,7 @@ pub(super) fn schedule<F: Network, R: Routes, T: Tables + Store<F>>(
     if plan.filter != 0 && filter::refuses(tables, work, plan.filter) {
         return Stage::Ended;
     }
-    if work.opens != Filter::LIMITS {
+    if work.opens != LIMITS {
         let flow = flow(&work.key, work.forward.hash);
         return no_connection(tables, work, plan, &flow);
     }

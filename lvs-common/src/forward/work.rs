@@ -42,7 +42,7 @@ pub struct Work<F: Family> {
     /// 1 if the packet opened its connection, -1 (in two's complement) if it closed it.
     pub opened: u32,
     /// Limits that hold for it, as bits of [`crate::abi::Filter::flags`]: all if it is to begin a connection.
-    pub opens: u32,
+    pub opens: u8,
     /// The reason for which its filter refuses it, as a number of [`crate::abi::Refused`]; or that it does not.
     pub refused: u32,
     /// The search for the server of a new connection: not the one that did not answer it before.

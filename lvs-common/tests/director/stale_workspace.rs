@@ -106,7 +106,7 @@ fn work<F: Family>() -> Work<F> {
         service: 0,
         limits: 0xee,
         opened: 0xeeee,
-        opens: 0xeeee,
+        opens: 0xee,
         refused: 1,
         search: Search::new(0),
         number: 0xeeee,

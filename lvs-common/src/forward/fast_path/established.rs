@@ -6,14 +6,13 @@ use super::send::{Departure, Route, finish, translate, transmit};
 use crate::abi::Method;
 use crate::connection::table::{self, Place, Slot, Store, Ways};
 use crate::connection::{Client, Direction, Kind, Record, Signal, half_open, tcp};
-use crate::ethernet::{Egress, is_group, is_own};
+use crate::ethernet::{Egress, Vlans, is_group, is_own};
 use crate::forward::addr_filter::{filter_bits, matches_filter};
 use crate::forward::context::Rewrite;
 use crate::forward::find::is_expired;
 use crate::forward::source_check;
 use crate::forward::source_translation::source_of;
 use crate::forward::sync_events;
-use crate::forward::upper_device::has_device;
 use crate::network::Network;
 use crate::packet::Packet;
 use crate::tables::Tables;
@@ -66,7 +65,7 @@ fn read<F: Network, P: Packet, T: Tables + Store<F>>(
     if is_group(destination)
         || !is_own(arrival.for_host, plain_packet.config, destination)
         || plain_packet.plain.hop_limit <= 1
-        || !has_device(tables, arrival.interface, plain_packet.vlans)
+        || arrival.tagged
     {
         return None;
     }
@@ -139,7 +138,7 @@ fn request<'a, F: Network, P: Packet, T: Tables + Store<F> + 'a>(
             tables,
             &set.client(way),
             packet.interface,
-            packet.vlans,
+            Vlans::NONE,
         )
     {
         return None;

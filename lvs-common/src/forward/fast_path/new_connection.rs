@@ -6,6 +6,7 @@ use super::send::{Departure, Route, finish};
 use crate::abi::{Interface, Member, Method, Plan};
 use crate::connection::table::{self, Place, Store};
 use crate::connection::{FirstState, Kind, Protocol, Record, Signal, tcp};
+use crate::ethernet::Vlans;
 use crate::forward::filter::{self, Judgement};
 use crate::forward::service::{flow, plain_service};
 use crate::forward::upper_device::device;
@@ -99,7 +100,7 @@ fn admit<F: Network, R: Routes, T: Tables>(
     nat: bool,
     work: &mut Work<F>,
 ) -> bool {
-    let device = device(tables, packet.interface, packet.vlans);
+    let device = device(tables, packet.interface, Vlans::NONE);
     let flags = source_check::interface_flags(tables, device);
     let key = &work.key;
     if source_check::is_martian::<F>(&key.source, flags)

@@ -2,7 +2,7 @@
 
 use crate::abi::{Config, Hop, Server};
 use crate::connection::{Key, Kind, Protocol, Signal, tcp};
-use crate::ethernet::{ETHERNET, Vlans};
+use crate::ethernet::ETHERNET;
 use crate::forward::context::Wire;
 use crate::network::{Network, Plain};
 use crate::packet::Packet;
@@ -17,8 +17,8 @@ pub(super) struct Arrival {
     /// See [`Packet::for_host`].
     pub(super) for_host: Option<bool>,
     segment: u32,
-    /// Only a socket buffer has one, beside its bytes.
-    vlans: Vlans,
+    /// A VLAN tag lies beside its bytes.
+    pub(super) tagged: bool,
 }
 
 impl Arrival {
@@ -29,10 +29,7 @@ impl Arrival {
             interface: packet.interface(),
             for_host: packet.for_host(),
             segment: packet.segment(),
-            vlans: match packet.tag() {
-                Some(tag) => Vlans::of(tag, packet.tag_ethertype()),
-                None => Vlans::NONE,
-            },
+            tagged: packet.tag().is_some(),
         }
     }
 }
@@ -45,7 +42,6 @@ pub(super) struct PlainPacket<'a, F: Network> {
     pub(super) protocol: Protocol,
     pub(super) signal: Signal,
     pub(super) interface: u32,
-    pub(super) vlans: Vlans,
     pub(super) now: u32,
 }
 
@@ -72,7 +68,6 @@ impl<'a, F: Network> PlainPacket<'a, F> {
             protocol,
             signal,
             interface: arrival.interface,
-            vlans: arrival.vlans,
             now: tables.now(),
         })
     }
