@@ -23,10 +23,6 @@ mod clients;
 mod clock;
 mod frame;
 mod maps;
-#[expect(
-    dead_code,
-    reason = "the harness calls the stages that the data path has loaded"
-)]
 mod packet_trace;
 mod routes;
 #[expect(

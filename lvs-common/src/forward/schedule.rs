@@ -17,8 +17,9 @@ use crate::scheduler;
 use crate::tables::Tables;
 use crate::verdict::{Reason, Verdict};
 
-/// [`Work::opens`] of a packet that is to begin a connection.
-const LIMITS: u8 = Filter::LIMITS as u8;
+/// [`Work::opens`] of a packet that is to begin a connection, and of any other.
+#[expect(clippy::cast_possible_truncation, reason = "bits 1 to 3")]
+const OPENS: [u8; 2] = [Filter::LIMITS as u8, Filter::SENDING as u8];
 
 /// Picks the server of a new connection, if there is a service for it.
 #[inline(never)]
@@ -42,18 +43,15 @@ pub(super) fn schedule<F: Network, R: Routes, T: Tables + Store<F>>(
     let ftp_data = protocol == Protocol::Tcp && work.key.ports.source.get() == 20;
     let signal = work.forward.signal;
     let starts = signal.starts() || starts_late(tables, signal, protocol);
-    work.opens = if starts && !ftp_data {
-        LIMITS
-    } else {
-        Filter::SENDING as u8
-    };
+    let [begins, goes_on] = OPENS;
+    work.opens = if starts && !ftp_data { begins } else { goes_on };
     // From here on a verifier knows it no more than what kind of packet it is.
     tables.fence();
     work.limits = 0;
     if plan.filter != 0 && filter::refuses(tables, work, plan.filter) {
         return Stage::Ended;
     }
-    if work.opens != LIMITS {
+    if work.opens != begins {
         let flow = flow(&work.key, work.forward.hash);
         return no_connection(tables, work, plan, &flow);
     }
