@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::Duration;
@@ -44,7 +44,16 @@ fn connect(to: SocketAddr, port: u16) -> std::io::Result<TcpStream> {
         [0_u16; 8].into()
     };
     socket.bind(&SocketAddr::new(any, port).into())?;
-    socket.connect_timeout(&to.into(), Duration::from_secs(5))?;
+    // The client's own kernel may not be done with the connection before: then no packet leaves.
+    let mut result = Ok(());
+    let free = eventually(Duration::from_secs(1), || {
+        result = socket.connect_timeout(&to.into(), Duration::from_secs(5));
+        !matches!(&result, Err(error) if error.kind() == ErrorKind::AddrNotAvailable)
+    });
+    if !free {
+        return Err(ErrorKind::AddrNotAvailable.into());
+    }
+    result?;
     socket.set_read_timeout(Some(Duration::from_secs(5)))?;
     Ok(socket.into())
 }
@@ -57,7 +66,7 @@ fn ask(stream: &mut TcpStream) -> std::io::Result<()> {
     while !answer.ends_with(b"server1\n") && !answer.ends_with(b"server1") {
         let read = stream.read(&mut bytes)?;
         if read == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
+            return Err(ErrorKind::UnexpectedEof.into());
         }
         answer.extend_from_slice(&bytes[..read]);
     }

@@ -193,7 +193,7 @@ until_true() {
     local tries=0
     until \"$@\"; do
         tries=$((tries + 1))
-        [ $tries -lt 300 ] || { cat /run/listed /run/said /run/log; exit 1; }
+        [ $tries -lt 900 ] || { cat /run/listed /run/said /run/log; exit 1; }
         usleep 200000
     done
 }
