@@ -193,7 +193,7 @@ headers! {
         protocol: U16,
     }
 
-    /// What follows a [`Gre`] header with [`Gre::CHECKSUM`].
+    /// The optional words of a [`Gre`] header with [`Gre::CHECKSUM`] (RFC 2784, section 2.3).
     GreChecksum {
         /// Over the GRE header and the packet inside.
         checksum: [u8; 2],

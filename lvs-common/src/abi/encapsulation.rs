@@ -59,13 +59,13 @@ impl Encapsulation {
         Self(self.0 & Self::KIND)
     }
 
-    /// Whether there is a checksum over the packet inside.
+    /// True with a checksum over the packet inside (`--tun-csum`, `--tun-remcsum`).
     #[inline(always)]
     pub const fn has_checksum(self) -> bool {
         self.0 & Self::CHECKSUM != 0
     }
 
-    /// Whether the operator asked for a remote checksum.
+    /// True with a remote checksum (`--tun-remcsum`).
     pub const fn is_remote(self) -> bool {
         self.0 & Self::REMOTE != 0
     }

@@ -58,8 +58,8 @@ impl InnerPacket {
     }
 }
 
-/// Whether the transport checksum of a packet covers all of the so many bytes behind its IP header. The words are
-/// those behind the ports of UDP.
+/// True if a packet's transport checksum covers its whole IP payload of so many `bytes`. `length` and `checksum`: those
+/// fields of a UDP header, network byte order.
 #[inline(always)]
 pub(super) fn is_covered(protocol: u8, bytes: u32, length: [u8; 2], checksum: [u8; 2]) -> bool {
     let datagram = u32::from(u16::from_be_bytes(length)) == bytes && checksum != [0; 2];

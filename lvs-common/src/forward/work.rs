@@ -10,7 +10,7 @@ use crate::connection::table::{Inserted, New, Survey};
 use crate::connection::{Client, Key, Ports, Record, Signal, Tag};
 use crate::ethernet::{Egress, EthernetHeader, UNTAGGED};
 use crate::family::{Family, V4, V6};
-use crate::network::{Datagram, Part};
+use crate::network::Datagram;
 use crate::routes::Lookup;
 use crate::scheduler::{NO_SERVER, Search};
 use crate::tables::Tables;
@@ -111,17 +111,7 @@ impl<F: Family> Work<F> {
             protocol: 0,
             kind: 0,
         };
-        let datagram = Datagram {
-            network: 0,
-            transport: 0,
-            end: 0,
-            source: address,
-            destination: address,
-            protocol: 0,
-            hop_limit: 0,
-            part: Part::Whole,
-            identification: 0,
-        };
+        let datagram = Datagram::blank();
         let forward = Forward {
             interface: 0,
             ethernet: EthernetHeader::EMPTY,

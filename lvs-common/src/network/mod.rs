@@ -60,6 +60,22 @@ pub struct Plain<F: Family> {
 }
 
 impl<F: Family> Datagram<F> {
+    /// Before a packet is parsed.
+    pub fn blank() -> Self {
+        let address = F::narrow(&[0; 16]);
+        Self {
+            network: 0,
+            transport: 0,
+            end: 0,
+            source: address,
+            destination: address,
+            protocol: 0,
+            hop_limit: 0,
+            part: Part::Whole,
+            identification: 0,
+        }
+    }
+
     /// Source and destination.
     #[inline(always)]
     pub const fn addresses(&self) -> [&F::Address; 2] {

@@ -283,8 +283,7 @@ fn a_clients_address_from_elsewhere_ends_nothing() {
     }
 }
 
-/// Where a client's packets come by another way than replies leave by, from the first one on, its end is known by none
-/// of both.
+/// Asymmetric routes: the FIN of a client comes by the interface of its first packet, or by that of the replies.
 #[test]
 fn a_client_whose_packets_come_another_way_ends_its_connection() {
     for family in [0, 1] {

@@ -5,13 +5,11 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use lvs_common::abi::FragmentKey;
-use lvs_common::ethernet::{self, EthernetHeader};
 use lvs_common::family::{V4, V6};
-use lvs_common::network::{Datagram, Network, Part};
-use lvs_common::packet::{Header, Packet};
-use lvs_common::routes::{Lookup, Routes};
-use lvs_common::walk::Walk;
+use lvs_common::network::{Network, Part};
 use lvs_common::wire::{ETHERTYPE_IPV4, ETHERTYPE_IPV6};
+
+use crate::frame_image::FrameImage;
 
 /// A fragment waits so long for the first one. (IPVS has the kernel reassemble packets, for thirty seconds; but
 /// the order is wrong for a moment only, and each frame that waits is memory.)
@@ -79,97 +77,19 @@ impl EarlyFragments {
 
 /// The key of a later fragment.
 fn key(frame: &[u8]) -> Option<FragmentKey> {
-    let mut header = EthernetHeader::EMPTY;
-    let frame = Bytes(frame);
-    ethernet::parse(&frame, &mut header).ok()?;
-    match header.ethertype {
-        ETHERTYPE_IPV4 => key_of::<V4>(&frame, header.payload, [0; 4]),
-        ETHERTYPE_IPV6 => key_of::<V6>(&frame, header.payload, [0; 16]),
+    let frame = FrameImage::new(frame);
+    let link = frame.link()?;
+    match link.ethertype {
+        ETHERTYPE_IPV4 => key_of::<V4>(&frame, link.payload),
+        ETHERTYPE_IPV6 => key_of::<V6>(&frame, link.payload),
         _ => None,
     }
 }
 
-fn key_of<F: Network>(frame: &Bytes<'_>, start: usize, none: F::Address) -> Option<FragmentKey> {
-    let datagram = datagram::<F>(frame, start, none)?;
+fn key_of<F: Network>(frame: &FrameImage<'_>, start: usize) -> Option<FragmentKey> {
+    let datagram = frame.datagram::<F>(start)?;
     (datagram.part == Part::Later).then(|| datagram.fragment_key())
 }
-
-/// The packet of a frame, which starts there. `none` is any address.
-pub(crate) fn datagram<F: Network>(
-    frame: &Bytes<'_>,
-    start: usize,
-    none: F::Address,
-) -> Option<Datagram<F>> {
-    let mut datagram = Datagram::<F> {
-        network: 0,
-        transport: 0,
-        end: 0,
-        source: none,
-        destination: none,
-        protocol: 0,
-        hop_limit: 0,
-        part: Part::Whole,
-        identification: 0,
-    };
-    F::parse(frame, Loop, start, &mut datagram).ok()?;
-    Some(datagram)
-}
-
-/// A frame that is only read.
-pub(crate) struct Bytes<'a>(pub(crate) &'a [u8]);
-
-impl Packet for Bytes<'_> {
-    type Routes = NoRoutes;
-
-    fn routes(&self) -> NoRoutes {
-        NoRoutes
-    }
-
-    fn length(&self) -> usize {
-        self.0.len()
-    }
-
-    fn interface(&self) -> u32 {
-        0
-    }
-
-    fn header<T: Header>(&self, offset: usize) -> Option<&T> {
-        let bytes = self.0.get(offset..)?;
-        T::ref_from_prefix(bytes).ok().map(|(header, _)| header)
-    }
-
-    fn header_mut<T: Header>(&mut self, _offset: usize) -> Option<&mut T> {
-        None
-    }
-
-    fn grow(&mut self, _bytes: usize) -> Option<()> {
-        None
-    }
-
-    fn shrink(&mut self, _bytes: usize) -> Option<()> {
-        None
-    }
-
-    fn truncate(&mut self, _length: usize) -> Option<()> {
-        None
-    }
-}
-
-/// Nothing is looked up.
-#[derive(Clone, Copy)]
-pub(crate) struct NoRoutes;
-
-impl Routes for NoRoutes {
-    fn look_up(self, _lookup: &mut Lookup, _flags: u32) -> u32 {
-        Lookup::NOT_FORWARDED
-    }
-}
-
-/// A plain loop.
-#[derive(Clone, Copy)]
-struct Loop;
-
-impl Walk for Loop {}
 
 #[cfg(test)]
 mod tests {

@@ -1,12 +1,11 @@
 //! Fragments of IPv4 packets (RFC 791 section 3.2).
 
 use lvs_common::checksum::Sum;
-use lvs_common::ethernet::{self, EthernetHeader};
 use lvs_common::wire::{ETHERTYPE_IPV4, Ipv4, TCP_CHECKSUM, UDP_CHECKSUM, protocol};
 use zerocopy::byteorder::network_endian::U16;
 use zerocopy::{FromBytes as _, IntoBytes as _};
 
-use crate::early_fragments::Bytes;
+use crate::frame_image::FrameImage;
 
 /// Bytes of an IPv4 header without options.
 const HEADER: usize = 20;
@@ -23,7 +22,7 @@ pub fn finish_checksum(frame: &mut [u8]) {
 }
 
 fn finish(frame: &mut [u8]) -> Option<()> {
-    let link = link(frame)?;
+    let link = FrameImage::new(frame).link()?;
     let packet = frame.get_mut(link.payload..)?;
     let (header, _) = Ipv4::read_from_prefix(packet).ok()?;
     let place = match header.protocol {
@@ -58,15 +57,8 @@ fn finish(frame: &mut [u8]) -> Option<()> {
     Some(())
 }
 
-/// The Ethernet header of a frame.
-pub(crate) fn link(frame: &[u8]) -> Option<EthernetHeader> {
-    let mut link = EthernetHeader::EMPTY;
-    ethernet::parse(&Bytes(frame), &mut link).ok()?;
-    Some(link)
-}
-
 fn cut(frame: &[u8], mtu: usize) -> Option<Vec<Vec<u8>>> {
-    let link = link(frame)?;
+    let link = FrameImage::new(frame).link()?;
     let (before, packet) = frame.split_at_checked(link.payload)?;
     let (header, _) = Ipv4::read_from_prefix(packet).ok()?;
     let (field, length) = (header.fragment.get(), header.header_length());

@@ -13,6 +13,7 @@ pub mod drop;
 pub mod early_fragments;
 pub mod fill;
 pub mod fragmentation;
+mod frame_image;
 pub mod keepalive;
 pub mod kernel;
 pub mod neighbour;

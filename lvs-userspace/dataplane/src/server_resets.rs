@@ -18,8 +18,7 @@ use lvs_common::wire::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ipv4, Ipv6, Tcp};
 use zerocopy::IntoBytes as _;
 use zerocopy::byteorder::network_endian::{U16, U32};
 
-use crate::early_fragments::{Bytes, datagram};
-use crate::fragmentation::link;
+use crate::frame_image::FrameImage;
 use crate::kernel::{EntryMapping, Maps};
 use crate::table::Table;
 
@@ -117,31 +116,27 @@ fn is_closed_in<F: Network>(maps: &Maps, entries: &EntryMapping<F>, key: &Key<F>
 
 /// The reset of a segment's connection, as a frame, with the connection.
 fn reset(frame: &[u8]) -> Option<(ConnectionKey, Vec<u8>)> {
-    let link = link(frame)?;
+    let link = FrameImage::new(frame).link()?;
     match link.ethertype {
         ETHERTYPE_IPV4 => {
-            let (key, reset) = reset_of::<V4>(frame, link.payload, [0; 4])?;
+            let (key, reset) = reset_of::<V4>(frame, link.payload)?;
             Some((ConnectionKey::V4(key), reset))
         }
         ETHERTYPE_IPV6 => {
-            let (key, reset) = reset_of::<V6>(frame, link.payload, [0; 16])?;
+            let (key, reset) = reset_of::<V6>(frame, link.payload)?;
             Some((ConnectionKey::V6(key), reset))
         }
         _ => None,
     }
 }
 
-fn reset_of<F: Header>(
-    frame: &[u8],
-    payload: usize,
-    none: F::Address,
-) -> Option<(Key<F>, Vec<u8>)> {
-    let bytes = Bytes(frame);
-    let datagram = datagram::<F>(&bytes, payload, none)?;
+fn reset_of<F: Header>(frame: &[u8], payload: usize) -> Option<(Key<F>, Vec<u8>)> {
+    let image = FrameImage::new(frame);
+    let datagram = image.datagram::<F>(payload)?;
     if datagram.protocol != Protocol::Tcp as u8 || datagram.part != Part::Whole {
         return None;
     }
-    let segment: &Tcp = bytes.header(datagram.transport)?;
+    let segment: &Tcp = image.header(datagram.transport)?;
     let (ports, sequence) = (segment.ports, segment.sequence);
     let sum: Sum = F::pseudo(
         &datagram.source,

@@ -69,7 +69,7 @@ impl Director {
         }
     }
 
-    /// Whether any service's server at an address is behind a tunnel.
+    /// True if the real server of some service at this address is reached by a tunnel.
     fn is_tunnelled(&self, address: IpAddr) -> bool {
         self.services.configured().any(|(_, service)| {
             service.servers().any(|(id, settings, _)| {

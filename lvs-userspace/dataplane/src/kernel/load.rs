@@ -1,10 +1,7 @@
 //! Creates a data path, or adopts the one that is pinned, with this build's program.
 
-use std::num::NonZero;
-use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread;
 
 use aya::maps::{MapData, MapInfo};
 use aya::programs::Program;
@@ -12,16 +9,15 @@ use aya::{Ebpf, EbpfLoader};
 use aya_obj::Object;
 use lvs_common::abi::{
     self, ABI_VERSION, Config, DEFAULT_FILTER_NODES, DEFAULT_FRAGMENTS, DEFAULT_SERVICES,
-    DEFAULT_SLOTS, FILTERS_PER_SERVICE, MAX_SERVICES, PLANS_PER_SERVICE, PROGRAM, Sync,
-    TraceOffsets, WAYS,
+    DEFAULT_SLOTS, FILTERS_PER_SERVICE, MAX_SERVICES, PLANS_PER_SERVICE, Sync, TraceOffsets, WAYS,
 };
 use lvs_common::connection::Protocol;
-use parking_lot::Mutex;
 use tracing::{debug, info, warn};
 use zerocopy::FromZeros as _;
 
 use super::bpffs::Directory;
-use super::error::{KernelError, load_error, program_error};
+use super::error::KernelError;
+use super::load_programs::{load_packet_programs, load_programs};
 use super::mapping::{Mapping, page_size};
 use super::maps::{Maps, ServiceKeys};
 use super::namespace;
@@ -31,7 +27,8 @@ use super::tracing_programs::Tracing;
 use super::wire::Wire;
 
 /// The BPF object, part of the executable.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/director.o"));
+pub(super) static OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/director.o"));
 
 /// The same program inside the bench's harness.
 static BENCH: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bench.o"));
@@ -70,7 +67,7 @@ pub struct Options {
 
 /// Sizes of the maps that options size, in map entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Sizes {
+pub(super) struct Sizes {
     services: u32,
     sets4: u32,
     sets6: u32,
@@ -80,7 +77,7 @@ struct Sizes {
 }
 
 impl Sizes {
-    fn wanted(options: &Options, object: &Object) -> Self {
+    pub(super) fn wanted(options: &Options, object: &Object) -> Self {
         let per_value = object
             .maps
             .get(abi::SLOTS)
@@ -259,49 +256,6 @@ impl DataPath {
     }
 }
 
-/// Figures of the verifier about a program.
-#[derive(Clone, Debug)]
-pub struct Verified {
-    /// The program.
-    pub program: String,
-    /// Instructions the verifier walked through; `None` if the kernel does not report them.
-    pub instructions: Option<u32>,
-    /// Bytes of BPF code.
-    pub bytes: Option<u32>,
-}
-
-/// Loads every program without attaching or pinning anything.
-pub fn verify(options: &Options) -> Result<Vec<Verified>, KernelError> {
-    let object = Object::parse(OBJECT).map_err(|error| KernelError::Object(Box::new(error)))?;
-    let sizes = Sizes::wanted(options, &object);
-    let config = new_config()?;
-    let ebpf = load(OBJECT, &config, sizes, None, true)?;
-    let mut verified = figures(&ebpf, str::to_owned)?;
-    // One after the other: both at once would take the memory of both.
-    drop(ebpf);
-    let mut tracing = make(OBJECT, &config, sizes, None, true)?;
-    load_packet_programs(&mut tracing)?;
-    verified.extend(figures(&tracing, |name| format!("{name} while tracing"))?);
-    Ok(verified)
-}
-
-/// The verifier's figures about the loaded programs of an object.
-fn figures(ebpf: &Ebpf, named: impl Fn(&str) -> String) -> Result<Vec<Verified>, KernelError> {
-    let mut verified = Vec::new();
-    for (name, program) in ebpf.programs() {
-        if matches!(program, Program::RawTracePoint(_)) || program.fd().is_err() {
-            continue;
-        }
-        let info = program.info().map_err(program_error("cannot ask about"))?;
-        verified.push(Verified {
-            program: named(name),
-            instructions: info.verified_instruction_count(),
-            bytes: info.size_translated(),
-        });
-    }
-    Ok(verified)
-}
-
 /// The settings and sizes of a complete data path of this layout; `None` if there is none, or one
 /// that a start left half made.
 fn find(directory: &Directory, object: &Object) -> Result<Option<(Config, Sizes)>, KernelError> {
@@ -419,17 +373,9 @@ pub(super) fn load_tracing(path: &DataPath) -> Result<Ebpf, KernelError> {
     Ok(ebpf)
 }
 
-/// Loads those programs of an object that handle packets.
-fn load_packet_programs(ebpf: &mut Ebpf) -> Result<(), KernelError> {
-    load_programs(ebpf, |name, program| {
-        let handles_packets = matches!(program, Program::Xdp(_) | Program::SchedClassifier(_));
-        handles_packets && name.starts_with(PROGRAM)
-    })
-}
-
 /// Makes an object's maps, or opens the pinned ones, and loads all of its programs, those for sockets on the director
 /// if they are wanted.
-fn load(
+pub(super) fn load(
     bytes: &[u8],
     config: &Config,
     sizes: Sizes,
@@ -446,50 +392,7 @@ fn load(
     Ok(ebpf)
 }
 
-/// Loads the wanted programs side by side: the verifier walks through some hundred thousand instructions of each.
-fn load_programs(
-    ebpf: &mut Ebpf,
-    wanted: impl Fn(&str, &Program) -> bool,
-) -> Result<(), KernelError> {
-    let programs = ebpf.programs_mut();
-    let wanted: Vec<_> = programs
-        .filter(|(name, program)| wanted(name, program))
-        .collect();
-    let programs = Mutex::new(wanted.into_iter());
-    let load_others = || {
-        while let Some((_, program)) = { programs.lock().next() } {
-            load_program(program)?;
-        }
-        Ok(())
-    };
-    let cpus = thread::available_parallelism().map_or(1, NonZero::get);
-    thread::scope(|scope| {
-        // Where a thread cannot be had, this one loads what is left.
-        let helpers: Vec<_> = (1..cpus)
-            .map_while(|_| {
-                let helper = thread::Builder::new().name("verifier".to_owned());
-                helper.spawn_scoped(scope, load_others).ok()
-            })
-            .collect();
-        let mut loaded = load_others();
-        for helper in helpers {
-            loaded = loaded.and(helper.join().unwrap_or_else(|panic| resume_unwind(panic)));
-        }
-        loaded
-    })
-}
-
-fn load_program(program: &mut Program) -> Result<(), KernelError> {
-    let loaded = match program {
-        Program::Xdp(program) => program.load(),
-        Program::SchedClassifier(program) => program.load(),
-        Program::CgroupSockAddr(program) => program.load(),
-        _ => return Err(KernelError::Missing("program of that kind")),
-    };
-    loaded.map_err(load_error)
-}
-
-fn make(
+pub(super) fn make(
     bytes: &[u8],
     config: &Config,
     sizes: Sizes,
@@ -534,7 +437,7 @@ fn make(
 }
 
 /// Settings of a new data path.
-fn new_config() -> Result<Config, KernelError> {
+pub(super) fn new_config() -> Result<Config, KernelError> {
     let mut random = [0; 128];
     getrandom::fill(&mut random).map_err(KernelError::Random)?;
     let mut secrets = [0; 16];

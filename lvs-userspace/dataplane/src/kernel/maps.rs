@@ -69,7 +69,7 @@ pub struct Maps {
     pub own_hosts: OwnHosts,
     pub neighbour_requests: NeighbourRequests,
     pub lost_frames: LostFrames,
-    /// What only the program looks into otherwise.
+    /// Hashes, address filters and the kernel's routes, read-only: for [`crate::why`].
     pub program_lookups: ProgramLookups,
     /// The number of frames to subtract from each verdict, by the number of its reason, see [`crate::not_sent`].
     pub not_sent: Mapping<u64>,

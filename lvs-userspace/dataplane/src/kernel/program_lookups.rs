@@ -1,5 +1,5 @@
-//! What the program looks up, for user space that goes through the packet path itself: hashes, filters of addresses and
-//! the kernel's routes. Nothing here changes any of it.
+//! Lookups of the packet path for user space, which goes through it itself in `why`: hashes, address filters and the
+//! kernel's routes. All of them read-only.
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};

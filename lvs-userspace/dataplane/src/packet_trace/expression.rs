@@ -1,4 +1,4 @@
-//! What is asked of packets, and whether it is true of one.
+//! The expression of a trace filter, and its evaluation for one packet.
 
 use std::net::IpAddr;
 
@@ -6,7 +6,7 @@ use lvs_api::connections::Prefix;
 use lvs_api::model::ServiceId;
 
 use super::facts::Facts;
-use super::frame::Flow;
+use super::flow::Flow;
 
 /// The side of a packet that is asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! What is known of a packet that was recorded.
+//! The facts about a recorded packet: flow, service, server, states, verdict.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,7 +10,7 @@ use lvs_common::scheduler::NO_SERVER;
 use lvs_common::verdict::{Action, Reason, Verdict};
 use nix::net::if_::if_indextoname;
 
-use super::frame::{Flow, flow};
+use super::flow::{Flow, flow};
 use crate::address::{mac_text, narrow};
 use crate::director::{api_method, service_id};
 use crate::kernel::{Maps, Recorded};

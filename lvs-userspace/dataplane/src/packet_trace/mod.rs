@@ -4,7 +4,7 @@
 mod expression;
 mod facts;
 mod filter;
-mod frame;
+mod flow;
 mod parse;
 mod terms;
 

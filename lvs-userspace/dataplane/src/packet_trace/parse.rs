@@ -18,7 +18,7 @@ const LONGEST: usize = 4096;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilterError {
     filter: String,
-    /// Where the word that is wrong begins, in characters.
+    /// Column of the wrong word, in characters from 0.
     column: usize,
     /// Characters of that word.
     length: usize,
@@ -115,7 +115,7 @@ struct Parser<'a> {
     depth: u32,
 }
 
-/// What is said where nothing that is expected stands.
+/// Message for a word at which no term may begin.
 const EXPECTED: &str = "expected host, net, port, portrange (each with src or dst before it, or without), tcp, udp, \
      sctp, icmp, icmp6, ip, ip6, service, server, verdict, interface, new, not, or a `('";
 

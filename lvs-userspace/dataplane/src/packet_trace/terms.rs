@@ -265,8 +265,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::facts::Facts;
-    use super::super::frame::{Image, flow};
+    use super::super::flow::flow;
     use super::*;
+    use crate::frame_image::FrameImage;
 
     const FILTERS: [&str; 16] = [
         "",
@@ -326,7 +327,7 @@ mod tests {
     }
 
     fn passes(filter: &TraceFilter, frame: &[u8]) -> bool {
-        may_match(&Image::new(frame, true), filter) != 0
+        may_match(&FrameImage::new(frame), filter) != 0
     }
 
     proptest! {
