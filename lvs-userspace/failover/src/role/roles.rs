@@ -189,12 +189,17 @@ impl Roles {
     }
 
     /// Changes the role; returns when that is done: a new master holds all addresses and has announced them,
-    /// a new backup holds none. The role in force changes nothing.
+    /// a new backup holds none. The role in force changes nothing but a file that does not say it: when this director
+    /// began in it, it could not be written.
     pub async fn change(&self, role: Role) -> Result<(), RoleError> {
         let _one = self.change.lock().await;
         let was = self.current();
         if was == role && (role == Role::Master) == self.holder().is_some() {
-            return Ok(());
+            let kept = Saved::read(&self.path).ok().flatten();
+            if kept.is_some_and(|kept| kept.role == role) {
+                return Ok(());
+            }
+            return self.save(role);
         }
         // First: whatever happens on the way, the next lvsd finishes it.
         self.save(role)?;

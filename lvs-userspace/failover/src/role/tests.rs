@@ -42,6 +42,18 @@ async fn a_role_that_cannot_be_kept_is_not_taken() {
 }
 
 #[tokio::test]
+async fn a_role_in_force_that_was_not_kept_is_refused_until_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("later/lvsd.role");
+    let roles = begin(&path, false, Role::Backup);
+    roles.apply_initial(Role::Backup).await;
+    assert!(roles.change(Role::Backup).await.is_err());
+    std::fs::create_dir(folder.path().join("later")).unwrap();
+    roles.change(Role::Backup).await.unwrap();
+    assert!(path.exists());
+}
+
+#[tokio::test]
 async fn a_file_of_nonsense_makes_a_backup() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("lvsd.role");
