@@ -279,7 +279,7 @@ fn packets_that_are_not_told_are_counted() {
     let (mut shown, mut lost) = (0, 0);
     for line in out.lines() {
         match serde_json::from_str(line) {
-            Ok(TraceLine::Lost { records, untold }) => lost += records + untold,
+            Ok(TraceLine::Lost { records, skipped }) => lost += records + skipped,
             _ => shown += 1,
         }
     }
@@ -351,6 +351,10 @@ fn frames_are_written_as_they_came_and_as_they_left() {
         "forward-nat: forwarded to a real server, destination rewritten; service tcp "
     ));
     assert!(has("forward-nat-reply: "));
+    // A wrong filter leaves the file as it is.
+    let wrong = lab.director.try_lvsadm(&format!("trace nowhere -w {path}"));
+    assert!(!wrong.unwrap().status.success());
+    assert_eq!(std::fs::read(&file).unwrap(), bytes);
 }
 
 #[test]

@@ -23,16 +23,16 @@ pub struct Trace {
 #[serde(rename_all = "kebab-case")]
 #[expect(clippy::large_enum_variant, reason = "nearly all are packets")]
 pub enum TraceLine {
-    /// Tracing begins: packets from now on are told.
+    /// Tracing begins: packets from now on are sent.
     Began {},
     /// A packet.
     Packet(TracedPacket),
-    /// Packets were handled that are not told.
+    /// Packets were handled that are not sent.
     Lost {
-        /// So many of all that the program looked at: there was no room for their records.
+        /// Packets whose records the program had no room for, whether they were asked for or not.
         records: u64,
-        /// So many that were asked for: this client was too slow.
-        untold: u64,
+        /// Packets that were asked for, and that this client was too slow for.
+        skipped: u64,
     },
 }
 

@@ -173,21 +173,29 @@ impl Placement {
             return;
         };
         let replaced = self.replace_programs();
+        // One that is still attached calls its stages.
         let outcome = replaced.and_then(|()| self.data_path.unload_tracing(tracing));
         if let Err(error) = outcome {
             error!("{:#}", anyhow::Error::from(error));
         }
     }
 
-    /// Attaches the programs that are to run in place of those that do.
+    /// Attaches the programs that are to run in place of those that do, everywhere; returns the first failure. An
+    /// interface that went meanwhile is none: [`Placement::update`] sees to it.
     fn replace_programs(&mut self) -> Result<(), KernelError> {
+        let mut outcome = Ok(());
         for place in &self.places {
-            if let (Some((xdp, tc)), true) = (place.running, place.index != 0) {
-                let ethernet = self.devices.has_ethernet(place.index);
-                self.data_path.run_on(&place.name, xdp, tc, ethernet)?;
+            let Some((xdp, tc)) = place.running.filter(|_| place.index != 0) else {
+                continue;
+            };
+            let ethernet = self.devices.has_ethernet(place.index);
+            let replaced = self.data_path.run_on(&place.name, xdp, tc, ethernet);
+            if replaced.is_err() && if_nametoindex(&*place.name) != Ok(place.index) {
+                continue;
             }
+            outcome = outcome.and(replaced);
         }
-        Ok(())
+        outcome
     }
 
     /// Interfaces that an earlier daemon ran the programs on.

@@ -11,4 +11,4 @@ mod terms;
 pub use self::facts::{Facts, traced};
 pub use self::filter::Filter;
 pub use self::parse::FilterError;
-pub use self::terms::{Served, program_filter};
+pub use self::terms::{ServiceAddresses, program_filter};

@@ -13,16 +13,19 @@ use super::expression::{Service, Test};
 use super::filter::Filter;
 use crate::address::widen;
 
-/// A virtual service with its real servers behind NAT, whose replies carry other addresses than clients see.
+/// A virtual service with the addresses that its packets have on the other side of the director.
 #[derive(Clone, Debug)]
-pub struct Served {
+pub struct ServiceAddresses {
     /// The service.
     pub id: ServiceId,
-    /// Its real servers behind NAT.
+    /// Its real servers by NAT: replies come from them. A port of 0 is any.
     pub nat_servers: Vec<SocketAddr>,
+    /// One of its servers is reached by a tunnel or with source translation: the packets to it have addresses of the
+    /// director.
+    pub has_own_sources: bool,
 }
 
-/// What is asked of a packet at a glance; what is not named may be anything.
+/// Conditions on a packet as it came, all of which hold; a missing one always holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Term {
     address: Option<(IpAddr, u8)>,
@@ -70,7 +73,7 @@ fn mask(length: u8) -> [u64; 2] {
 /// and perhaps more.
 pub fn program_filter<'a>(
     filters: impl IntoIterator<Item = &'a Filter>,
-    services: &[Served],
+    services: &[ServiceAddresses],
     image: u32,
 ) -> TraceFilter {
     let every = TraceFilter {
@@ -84,7 +87,9 @@ pub fn program_filter<'a>(
         };
         all.extend(terms);
     }
-    all.extend(replies(&all, services));
+    if !add_other_sides(&mut all, services) {
+        return every;
+    }
     if all.is_empty() {
         // What the program cannot judge is recorded all the same.
         all.push(Term {
@@ -104,7 +109,7 @@ pub fn program_filter<'a>(
 }
 
 /// Terms of which one is true of each packet that a test is true of; none: any packet may be one.
-fn terms(test: &Test, services: &[Served]) -> Option<Vec<Term>> {
+fn terms(test: &Test, services: &[ServiceAddresses]) -> Option<Vec<Term>> {
     let one = |term| Some(vec![term]);
     match test {
         Test::Net(_, prefix) => one(Term {
@@ -202,39 +207,70 @@ const fn length(address: IpAddr) -> u8 {
     if address.is_ipv4() { 32 } else { 128 }
 }
 
-/// Terms for the replies of real servers behind NAT: they carry neither the virtual address nor its port.
-fn replies(terms: &[Term], services: &[Served]) -> Vec<Term> {
-    let mut all = Vec::new();
-    for served in services {
-        let asked = match served.id {
-            ServiceId::Address { address, .. } => terms.iter().any(|term| {
-                let within = |(network, bits): (IpAddr, u8)| {
-                    let common = common_bits(network, address.ip());
-                    common.is_some_and(|common| common >= bits)
-                };
-                let port = |[first, last]: [u16; 2]| {
-                    address.port() == 0 || (first..=last).contains(&address.port())
-                };
-                term.address.is_none_or(within)
-                    && term.ports.is_none_or(port)
-                    && (term.address.is_some() || term.ports.is_some())
-            }),
-            // Any address may be one of its.
-            ServiceId::Mark { .. } => terms
-                .iter()
-                .any(|term| term.address.is_some() || term.ports.is_some()),
-        };
-        if asked && let Some(network) = cover(&served.nat_servers) {
-            let term = Term {
-                address: Some(network),
-                ..Term::default()
-            };
-            if !all.contains(&term) {
-                all.push(term);
-            }
+/// Adds terms for packets that match only as they left, or by their connection: that came with other addresses or
+/// ports. Returns false if they are too many for the program, or cannot be told from others.
+fn add_other_sides(all: &mut Vec<Term>, services: &[ServiceAddresses]) -> bool {
+    let rewrites = |it: &&ServiceAddresses| it.has_own_sources || !it.nat_servers.is_empty();
+    let mut rewritten = services.iter().filter(rewrites).peekable();
+    if rewritten.peek().is_none() {
+        return true;
+    }
+    // The client's address is on both sides, unless it is translated; the port beside it is not.
+    for term in all.clone() {
+        if term.address.is_some() && term.ports.is_some() {
+            all.push(Term {
+                ports: None,
+                ..term
+            });
         }
     }
-    all
+    if all.len() > TRACE_TERMS {
+        return false;
+    }
+    let asked = all.clone();
+    for service in rewritten {
+        if !asked.iter().any(|term| concerns(term, service)) {
+            continue;
+        }
+        let Some(to_server) = service_term(&service.id) else {
+            return false;
+        };
+        all.push(to_server);
+        if !service.nat_servers.is_empty() {
+            let Some(network) = cover(&service.nat_servers) else {
+                return false;
+            };
+            all.push(Term {
+                address: Some(network),
+                ..Term::default()
+            });
+        }
+        if all.len() > TRACE_TERMS {
+            return false;
+        }
+    }
+    true
+}
+
+/// True if packets of a service may match a term on one side of the director alone.
+fn concerns(term: &Term, service: &ServiceAddresses) -> bool {
+    let (virtual_address, servers) = match &service.id {
+        ServiceId::Address { address, .. } => (Some(*address), &service.nat_servers),
+        // Any address and port may be its.
+        ServiceId::Mark { .. } => return term.address.is_some() || term.ports.is_some(),
+    };
+    let mut ends = virtual_address.iter().chain(servers);
+    service.has_own_sources
+        || match (term.address, term.ports) {
+            (Some((network, bits)), _) => {
+                ends.any(|end| common_bits(network, end.ip()).is_some_and(|common| common >= bits))
+            }
+            (None, Some([first, last])) => {
+                ends.any(|end| end.port() == 0 || (first..=last).contains(&end.port()))
+            }
+            // NAT changes neither protocol nor family.
+            (None, None) => false,
+        }
 }
 
 /// The smallest network with all these addresses.
@@ -265,11 +301,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::facts::Facts;
-    use super::super::flow::flow;
+    use super::super::flow::{Flow, flow};
     use super::*;
     use crate::frame_image::FrameImage;
 
-    const FILTERS: [&str; 16] = [
+    const FILTERS: [&str; 20] = [
         "",
         "host 10.0.0.1",
         "src host 10.0.0.1 and dst port 80",
@@ -286,16 +322,27 @@ mod tests {
         "service tcp:10.0.0.1:80 or host 2001:db8::1",
         "src net 0.0.0.0/0",
         "dst portrange 0-65535 and ip6",
+        "host 10.0.0.3 and port 80",
+        "host 10.0.0.1 and portrange 79-80",
+        "port 81",
+        "host 10.0.0.4",
     ];
 
-    fn services() -> Vec<Served> {
-        let address = "10.0.0.1:80".parse().unwrap();
-        vec![Served {
+    const VIRTUAL: &str = "10.0.0.1:80";
+    const SOURCE: &str = "10.0.0.4:82";
+
+    /// A service with real servers at other ports than its own, perhaps with source translation.
+    fn services(translated: bool) -> Vec<ServiceAddresses> {
+        vec![ServiceAddresses {
             id: ServiceId::Address {
                 protocol: ApiProtocol::Tcp,
-                address,
+                address: VIRTUAL.parse().unwrap(),
             },
-            nat_servers: vec!["10.0.0.2:0".parse().unwrap(), "10.0.0.3:0".parse().unwrap()],
+            nat_servers: vec![
+                "10.0.0.2:81".parse().unwrap(),
+                "10.0.0.3:81".parse().unwrap(),
+            ],
+            has_own_sources: translated,
         }]
     }
 
@@ -307,19 +354,53 @@ mod tests {
         }
     }
 
-    fn facts(frame: &[u8]) -> Facts {
+    fn tcp_flow(source: SocketAddr, destination: SocketAddr) -> Flow {
+        Flow {
+            source: source.ip(),
+            destination: destination.ip(),
+            protocol: protocol::TCP,
+            ports: Some([source.port(), destination.port()]),
+        }
+    }
+
+    /// The facts of a frame: to the service, or a reply to a client at the third address.
+    fn facts(frame: &[u8], services: &[ServiceAddresses]) -> Facts {
         let came = flow(frame, true);
-        let service = came.is_some_and(|came| {
-            came.destination == address(false, 1)
-                && came.protocol == protocol::TCP
-                && came.ports.is_some_and(|[_, port]| port == 80)
-        });
+        let [service] = services else { unreachable!() };
+        let ends = came
+            .filter(|came| came.protocol == protocol::TCP)
+            .and_then(|came| {
+                let [from, to] = came.ports?;
+                Some([(came.source, from), (came.destination, to)].map(SocketAddr::from))
+            });
+        let at: SocketAddr = VIRTUAL.parse().unwrap();
+        let own: SocketAddr = SOURCE.parse().unwrap();
+        let server = service.nat_servers[0];
+        let (left, connection) = match ends {
+            Some([client, to]) if to == at => {
+                let source = if service.has_own_sources { own } else { client };
+                (Some(tcp_flow(source, server)), came)
+            }
+            Some([from, to])
+                if service.nat_servers.contains(&from)
+                    && (!service.has_own_sources || to == own) =>
+            {
+                let client = if service.has_own_sources {
+                    "10.0.0.3:79".parse().unwrap()
+                } else {
+                    to
+                };
+                let left = tcp_flow(at, client);
+                (Some(left), Some(left))
+            }
+            _ => (None, None),
+        };
         Facts {
             interface: "eth0".to_owned(),
             came,
-            left: None,
-            connection: None,
-            service: service.then(|| services()[0].id),
+            left,
+            connection,
+            service: left.map(|_| service.id),
             server: None,
             verdict: "forward-nat",
             is_new: false,
@@ -338,6 +419,7 @@ mod tests {
             ports in [79_u16..83, 79_u16..83],
             udp: bool,
             options: bool,
+            translated: bool,
             one in 0..FILTERS.len(),
             other in 0..FILTERS.len(),
         ) {
@@ -352,9 +434,11 @@ mod tests {
             }
             let frame = packet.frame();
             let filters = [FILTERS[one], FILTERS[other]].map(|text| text.parse::<Filter>().unwrap());
-            let program = program_filter(&filters, &services(), 0);
-            let asked = filters.iter().any(|filter| filter.matches(&facts(&frame)));
-            prop_assert!(!asked || passes(&program, &frame), "{:?}", filters);
+            let services = services(translated);
+            let program = program_filter(&filters, &services, 0);
+            let facts = facts(&frame, &services);
+            let asked = filters.iter().any(|filter| filter.matches(&facts));
+            prop_assert!(!asked || passes(&program, &frame), "{:?}: {:?}", filters, facts);
         }
     }
 
@@ -370,7 +454,7 @@ mod tests {
         };
         let program = |text: &str| {
             let filters = [text.parse::<Filter>().unwrap()];
-            program_filter(&filters, &services(), 0)
+            program_filter(&filters, &services(false), 0)
         };
         for text in [
             "host 10.0.0.9",
@@ -382,8 +466,12 @@ mod tests {
         ] {
             assert!(!passes(&program(text), &tcp(4, 5, [1000, 80])), "{text}");
         }
+        assert!(!passes(
+            &program("host 10.0.0.9 and port 80"),
+            &tcp(4, 5, [1000, 80])
+        ));
         // The reply of a real server behind NAT carries neither the virtual address nor its port.
-        let reply = tcp(3, 7, [8080, 1000]);
+        let reply = tcp(3, 7, [81, 1000]);
         assert!(passes(&program("service 10.0.0.1:80"), &reply));
         assert!(passes(&program("port 80"), &reply));
         assert!(!passes(&program("host 10.0.0.9"), &reply));

@@ -14,8 +14,8 @@ use super::answer::{JsonBody, parsed, refused, streamed};
 use super::state::Control;
 use super::tracer::Tracer;
 
-/// Pieces of an answer that wait for a slow client.
-const QUEUED: usize = 64;
+/// Pieces of an answer that wait for a slow client: 16 MiB.
+const QUEUED: usize = 256;
 
 /// `POST /v1/trace`.
 pub(super) async fn trace(

@@ -1,15 +1,17 @@
 //! Traces packets for those who ask: the programs that record packets run while somebody does, and no longer.
 
+use std::mem;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::body::Bytes;
 use lvs_api::model::Method;
-use lvs_api::protocol::{Refusal, RefusalKind};
+use lvs_api::protocol::{Refusal, RefusalKind, Service};
 use lvs_api::trace::TraceLine;
+use lvs_dataplane::director::keeps_source;
 use lvs_dataplane::kernel::PacketRecords;
-use lvs_dataplane::packet_trace::{Served, program_filter, traced};
+use lvs_dataplane::packet_trace::{ServiceAddresses, program_filter, traced};
 use nix::time::{ClockId, clock_gettime};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
@@ -25,7 +27,9 @@ const TRACERS: usize = 8;
 const LOOK: Duration = Duration::from_millis(10);
 /// Between two lines at least, packets or not: so that a tracer who went away is noticed, and services that changed.
 const PERIOD: Duration = Duration::from_secs(1);
-/// Records that are read before what they are about is sent.
+/// Bytes that are sent together, and one line more: with as many pieces as wait, the memory for a slow tracer.
+const PIECE: usize = 64 << 10;
+/// Records that are read at a time.
 const CHUNK: usize = 4096;
 /// Bytes of an image by which addresses and ports are read.
 const HEADERS: u32 = 192;
@@ -74,10 +78,15 @@ struct Session {
     tracers: Vec<Following>,
 }
 
-/// A tracer with what it was not told.
+/// A tracer that is served.
 struct Following {
     tracer: Tracer,
-    untold: u64,
+    /// Lines that are sent together, and the number of packets in them.
+    piece: Vec<u8>,
+    packets: u64,
+    /// Packets that it was too slow for, since it was last sent their number.
+    skipped: u64,
+    /// Records lost so far, as it was last sent.
     lost: u64,
 }
 
@@ -110,22 +119,26 @@ impl Session {
         requests: &mut mpsc::Receiver<Tracer>,
         stopped: &watch::Receiver<()>,
     ) {
-        let mut told = Instant::now();
+        let mut refreshed = Instant::now();
         while stopped.has_changed().is_ok() {
             while let Ok(tracer) = requests.try_recv() {
                 self.admit(tracer, records);
             }
-            while self.tell(records) {}
-            if told.elapsed() >= PERIOD {
-                told = Instant::now();
-                self.keep_alive(records);
+            // One piece a turn: packets may come faster than they are sent on, for as long as they like.
+            let more = self.send_packets(records);
+            self.send_losses(records);
+            if refreshed.elapsed() >= PERIOD {
+                refreshed = Instant::now();
+                self.keep_alive();
                 self.set_filter(records);
             }
             self.tracers.retain(|it| !it.tracer.lines.is_closed());
             if self.tracers.is_empty() {
                 return;
             }
-            thread::sleep(LOOK);
+            if !more {
+                thread::sleep(LOOK);
+            }
         }
     }
 
@@ -139,7 +152,9 @@ impl Session {
         };
         let mut following = Following {
             tracer,
-            untold: 0,
+            piece: Vec::new(),
+            packets: 0,
+            skipped: 0,
             lost: records.lost(),
         };
         following.send(&TraceLine::Began {});
@@ -152,38 +167,37 @@ impl Session {
         let image = self.tracers.iter().map(|it| it.tracer.image).max();
         let filters = self.tracers.iter().map(|it| &it.tracer.filter);
         let image = image.unwrap_or(0).max(HEADERS);
-        records.set_filter(program_filter(filters, &self.served(), image));
+        records.set_filter(program_filter(filters, &self.services(), image));
     }
 
-    fn served(&self) -> Vec<Served> {
+    fn services(&self) -> Vec<ServiceAddresses> {
         let services = self.control.director().list().services;
-        services
-            .into_iter()
-            .map(|service| Served {
+        let addresses = |service: Service| {
+            let by = |method| {
+                let servers = service.servers.iter();
+                servers.filter(move |server| server.settings.method == method)
+            };
+            let translated = by(Method::Nat).any(|server| !keeps_source(&server.settings));
+            ServiceAddresses {
+                nat_servers: by(Method::Nat).map(|server| server.id.0).collect(),
+                has_own_sources: translated || by(Method::Tunnel).next().is_some(),
                 id: service.id,
-                nat_servers: service
-                    .servers
-                    .iter()
-                    .filter(|server| server.settings.method == Method::Nat)
-                    .map(|server| server.id.address())
-                    .map(|address| (address, 0).into())
-                    .collect(),
-            })
-            .collect()
+            }
+        };
+        services.into_iter().map(addresses).collect()
     }
 
-    /// Tells of the packets that were recorded. Returns whether there may be more.
-    fn tell(&mut self, records: &mut PacketRecords) -> bool {
-        let recorded = records.drain(CHUNK);
+    /// Sends the packets that were recorded to the tracers that ask for them. Returns true if there may be more.
+    fn send_packets(&mut self, records: &mut PacketRecords) -> bool {
         let Some(moment) = moment() else {
             return false;
         };
+        let recorded = records.drain(CHUNK);
         let images = self.tracers.iter().any(|it| it.tracer.image != 0);
-        let mut chunks: Vec<(Vec<u8>, u64)> = vec![Default::default(); self.tracers.len()];
         for recorded in &recorded {
             let (facts, mut packet) = traced(self.control.maps(), recorded, moment, images);
             let whole = (packet.came_image.clone(), packet.left_image.clone());
-            for (following, (chunk, count)) in self.tracers.iter().zip(&mut chunks) {
+            for following in &mut self.tracers {
                 if !following.tracer.filter.matches(&facts) {
                     continue;
                 }
@@ -197,52 +211,65 @@ impl Session {
                 for bytes in images.into_iter().flatten() {
                     bytes.truncate(image);
                 }
-                let line = TraceLine::Packet(packet.clone());
-                if serde_json::to_writer(&mut *chunk, &line).is_ok() {
-                    chunk.push(b'\n');
-                    *count += 1;
-                }
+                following.add(&TraceLine::Packet(packet.clone()));
             }
         }
-        for (following, (chunk, count)) in self.tracers.iter_mut().zip(chunks) {
-            if count != 0 {
-                following.send_chunk(chunk, count);
-            }
+        for following in &mut self.tracers {
+            following.flush();
         }
         recorded.len() == CHUNK
     }
 
-    /// Tells what was lost; without anything, that the daemon is there.
-    fn keep_alive(&mut self, records: &PacketRecords) {
+    /// Sends the number of packets that were lost since the last time, if there are any.
+    fn send_losses(&mut self, records: &PacketRecords) {
         let lost = records.lost();
         for following in &mut self.tracers {
-            let (records, untold) = (lost - following.lost, following.untold);
-            if records == 0 && untold == 0 {
-                following.send_chunk(b"\n".to_vec(), 0);
-                continue;
-            }
-            if following.send(&TraceLine::Lost { records, untold }) {
+            let (records, skipped) = (lost - following.lost, following.skipped);
+            if (records, skipped) != (0, 0) && following.send(&TraceLine::Lost { records, skipped })
+            {
                 following.lost = lost;
-                following.untold -= untold;
+                following.skipped -= skipped;
             }
+        }
+    }
+
+    /// Sends an empty line: the daemon is there.
+    fn keep_alive(&mut self) {
+        for following in &mut self.tracers {
+            following.send_piece(b"\n".to_vec());
         }
     }
 }
 
 impl Following {
-    /// Returns whether there was room for it.
+    /// Adds a packet's line to the piece in the making.
+    fn add(&mut self, line: &TraceLine) {
+        if serde_json::to_writer(&mut self.piece, line).is_ok() {
+            self.piece.push(b'\n');
+            self.packets += 1;
+        }
+        if self.piece.len() >= PIECE {
+            self.flush();
+        }
+    }
+
+    /// Sends the piece in the making.
+    fn flush(&mut self) {
+        let (piece, packets) = (mem::take(&mut self.piece), mem::take(&mut self.packets));
+        if packets != 0 && !self.send_piece(piece) {
+            self.skipped += packets;
+        }
+    }
+
+    /// Returns true if there was room for it.
     fn send(&mut self, line: &TraceLine) -> bool {
         let mut text = serde_json::to_vec(line).unwrap_or_default();
         text.push(b'\n');
-        self.send_chunk(text, 0)
+        self.send_piece(text)
     }
 
-    fn send_chunk(&mut self, chunk: Vec<u8>, packets: u64) -> bool {
-        let sent = self.tracer.lines.try_send(Ok(Bytes::from(chunk)));
-        if sent.is_err() {
-            self.untold += packets;
-        }
-        sent.is_ok()
+    fn send_piece(&mut self, piece: Vec<u8>) -> bool {
+        self.tracer.lines.try_send(Ok(Bytes::from(piece))).is_ok()
     }
 }
 

@@ -22,7 +22,7 @@ use super::time::time;
 /// Bytes of each frame in a file at most, as the daemon has it.
 const IMAGE: u32 = 2047;
 
-/// Show what becomes of packets as they are handled: a line each
+/// Trace packets through the director: a line for each
 ///
 /// Time, interface, addresses as the packet came; virtual service, state of the connection before and after; real
 /// server, method, next hop; the verdict with its sentence. Dropped packets are shown, too.
@@ -35,7 +35,7 @@ const IMAGE: u32 = 2047;
 ///
 /// While somebody traces, the program that records packets takes the place of the one that does not: no packet is lost
 /// by that, and nobody pays for it otherwise. Packets that may match go the longer way through the program. Records
-/// that found no room are counted and told.
+/// that found no room are counted, and the counts are shown.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Trace {
@@ -74,7 +74,7 @@ struct Tally {
     shown: u64,
     over_rate: u64,
     lost: u64,
-    untold: u64,
+    skipped: u64,
 }
 
 /// Where packets are shown.
@@ -95,6 +95,8 @@ pub(super) async fn run(
         filter: arguments.filter.join(" "),
         image: if arguments.pcapng.is_some() { IMAGE } else { 0 },
     };
+    // Before a file is opened: a wrong filter does not empty it.
+    let mut lines = client.trace(&request).await?;
     let mut sink = match &arguments.pcapng {
         None if arguments.json => Sink::Json(out),
         None => Sink::Lines { out, colour },
@@ -110,7 +112,6 @@ pub(super) async fn run(
             Sink::File(Capture::new(file)?)
         }
     };
-    let mut lines = client.trace(&request).await?;
     let mut tally = Tally::default();
     let outcome = follow(&mut lines, &arguments, &mut sink, &mut tally).await;
     if let Sink::File(capture) = &mut sink {
@@ -155,10 +156,10 @@ async fn follow<W: Write>(
             Some(TraceLine::Began {}) => {
                 drop(writeln!(io::stderr(), "tracing: Ctrl-C ends it"));
             }
-            Some(TraceLine::Lost { records, untold }) => {
+            Some(TraceLine::Lost { records, skipped }) => {
                 tally.lost += records;
-                tally.untold += untold;
-                sink.lost(records, untold)?;
+                tally.skipped += skipped;
+                sink.lost(records, skipped)?;
             }
             Some(TraceLine::Packet(packet)) => {
                 if second.0.elapsed() >= Duration::from_secs(1) {
@@ -189,16 +190,16 @@ impl<W: Write> Sink<'_, W> {
         }
     }
 
-    fn lost(&mut self, records: u64, untold: u64) -> io::Result<()> {
+    fn lost(&mut self, records: u64, skipped: u64) -> io::Result<()> {
         match self {
             Self::Json(out) => {
-                serde_json::to_writer(&mut **out, &TraceLine::Lost { records, untold })?;
+                serde_json::to_writer(&mut **out, &TraceLine::Lost { records, skipped })?;
                 writeln!(out)
             }
             Self::Lines { .. } | Self::File(_) => {
                 let text = Tally {
                     lost: records,
-                    untold,
+                    skipped,
                     ..Tally::default()
                 };
                 writeln!(io::stderr(), "{}", text.losses())
@@ -217,7 +218,7 @@ impl Tally {
         if self.over_rate != 0 {
             let _ = write!(text, ", {} more not shown (--rate)", self.over_rate);
         }
-        if self.lost != 0 || self.untold != 0 {
+        if self.lost != 0 || self.skipped != 0 {
             let _ = write!(text, "; {}", self.losses());
         }
         text
@@ -231,10 +232,10 @@ impl Tally {
                 self.lost
             ));
         }
-        if self.untold != 0 {
+        if self.skipped != 0 {
             texts.push(format!(
                 "{} packets that matched came faster than they were read",
-                self.untold
+                self.skipped
             ));
         }
         texts.join("; ")
@@ -256,7 +257,7 @@ mod tests {
             shown: 2,
             over_rate: 3,
             lost: 4,
-            untold: 5,
+            skipped: 5,
         };
         assert_eq!(
             tally.text(),
