@@ -6,7 +6,7 @@ use lvs_common::packet::Packet as _;
 use lvs_common::verdict::{Action, Reason};
 use lvs_frames::checksum;
 
-use super::frames::{ACK, CLIENT as CLIENT_MAC, DIRECTOR, Draft, Payload, SYN, at, wide};
+use super::frames::{ACK, CLIENT as CLIENT_MAC, DIRECTOR, Draft, Payload, SYN, at};
 use super::memory::Director;
 use super::packet::Frame;
 
@@ -200,8 +200,7 @@ fn the_largest_packet_is_smaller_by_all_outer_headers() {
 /// A director with a connection, a packet of that as it went into the tunnel, and the one around it.
 fn tunnelled(family: usize, encapsulation: Encapsulation) -> (Director, Vec<u8>, Vec<u8>) {
     let (real, to) = (REAL[family], VIRTUAL[family]);
-    let mut director = director(Protocol::Tcp, to, real, encapsulation);
-    director.heed(&wide(at(SOURCE[family]).ip()));
+    let director = director(Protocol::Tcp, to, real, encapsulation);
     let draft = Draft::tcp(CLIENT[family], to, SYN).sized(20);
     let (verdict, after) = director.handle(&draft.frame());
     assert_eq!(verdict.reason(), Some(Reason::Tunnel));

@@ -354,7 +354,7 @@ impl Director {
         self.leaves.push((0, 0));
         self.templates.push(AtomicU32::new(0));
         self.syn_retries.push(AtomicU32::new(0));
-        if method == Method::Nat {
+        if method != Method::Direct {
             self.heed(&address);
         }
         let member = Member {

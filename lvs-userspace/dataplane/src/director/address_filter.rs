@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use lvs_api::mark::Network;
+use lvs_api::model::Method;
 use lvs_common::abi::Address;
 
 use crate::address::widen;
@@ -27,6 +28,12 @@ fn addresses(network: Network) -> Option<impl Iterator<Item = Address>> {
     };
     let numbers = (0..1_u128 << host.min(MAX_HOST_BITS)).map(move |offset| first | offset);
     (host <= MAX_HOST_BITS).then(|| numbers.map(move |number| widen(one(number))))
+}
+
+/// True if the filter holds the real servers of a forwarding method: their replies by NAT pass the director, and ICMP
+/// errors about packets in tunnels name them.
+pub(super) const fn holds_servers(method: Method) -> bool {
+    !matches!(method, Method::Direct)
 }
 
 /// Bits of the addresses that the program looks at.

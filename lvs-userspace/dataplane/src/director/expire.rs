@@ -1,7 +1,8 @@
 //! Frees what nothing refers to any more.
 
-use lvs_api::model::{Method, ServiceId};
+use lvs_api::model::ServiceId;
 
+use super::address_filter::holds_servers;
 use super::allocator::MapKind;
 use super::parts::Director;
 use super::{ftp, keys, overload};
@@ -77,17 +78,9 @@ impl Director {
             if let ServiceId::Address { address, .. } = service.id {
                 addresses.push(widen(address.ip()));
             }
-            let servers = &service.wanted.servers;
-            let translated = servers
-                .iter()
-                .filter(|(_, settings)| settings.method == Method::Nat);
-            addresses.extend(translated.map(|(server, _)| widen(server.address())));
-            let tunnelled = servers
-                .iter()
-                .filter(|(_, settings)| settings.method == Method::Tunnel);
-            addresses.extend(
-                tunnelled.filter_map(|(server, _)| self.hops.tunnel_source(server.address())),
-            );
+            let servers = service.wanted.servers.iter();
+            let heard = servers.filter(|(_, settings)| holds_servers(settings.method));
+            addresses.extend(heard.map(|(server, _)| widen(server.address())));
         }
         // Replies of a deleted server's connections are still the director's: to be dropped.
         addresses.extend(self.servers.deleted().map(|(_, address)| widen(address)));

@@ -5,13 +5,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lvs_common::abi::{Address, Hop};
+use lvs_common::abi::Hop;
 use tokio::sync::watch;
 use tracing::{info, warn};
 use zerocopy::{FromZeros as _, IntoBytes};
 
 use super::allocator::{Allocator, MapKind};
-use crate::address::widen;
 use crate::kernel::Maps;
 
 /// Hop of addresses that cannot be reached.
@@ -92,17 +91,6 @@ impl NextHops {
     /// Number of an address' hop; 0 if unresolved.
     pub(super) fn number(&self, address: IpAddr) -> u32 {
         self.by_address.get(&address).map_or(0, |hop| hop.number)
-    }
-
-    /// The outer source of tunnels to an address; `None` while there is none. ICMP errors about their packets come to
-    /// it.
-    pub(super) fn tunnel_source(&self, address: IpAddr) -> Option<Address> {
-        let hop = self.maps.hops.read(self.number(address))?;
-        let source = match address {
-            IpAddr::V4(_) => widen(hop.source4.into()),
-            IpAddr::V6(_) => hop.source6,
-        };
-        (source != [0; 16]).then_some(source)
     }
 
     /// True if the address is the director's own.

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use lvs_api::model::Method;
 use tracing::warn;
 
 use super::allocator::MapKind;
@@ -59,23 +58,9 @@ impl Director {
         let length = u32::from(switch.previous != 0);
         self.allocator
             .retire(MapKind::Hops, switch.previous, length);
-        if let Some(source) = self.hops.tunnel_source(address)
-            && self.is_tunnelled(address)
-        {
-            self.filter.add(&source);
-        }
         if switch.local_changed {
             self.rewrite_services_with(address);
         }
-    }
-
-    /// True if the real server of some service at this address is reached by a tunnel.
-    fn is_tunnelled(&self, address: IpAddr) -> bool {
-        self.services.configured().any(|(_, service)| {
-            service.servers().any(|(id, settings, _)| {
-                id.address() == address && settings.method == Method::Tunnel
-            })
-        })
     }
 
     /// Writes the services of an address anew: the method in a plan depends on whether the address is the

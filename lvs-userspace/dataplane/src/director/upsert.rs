@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 
-use lvs_api::model::{Method, OnDown, ServerId, ServiceId};
+use lvs_api::model::{OnDown, ServerId, ServiceId};
 use lvs_api::protocol::Refusal;
 use lvs_common::abi::Load;
 use tracing::error;
 use zerocopy::FromZeros as _;
 
+use super::address_filter::holds_servers;
 use super::allocator::MapKind;
 use super::parts::Director;
 use super::plan::Layout;
@@ -56,13 +57,8 @@ impl Director {
         for ((server, settings), member) in wanted.servers.iter().zip(&members) {
             let hop = self.hops.number(server.address());
             self.servers.undelete(member.server, settings.weight, hop);
-            if settings.method == Method::Nat {
+            if holds_servers(settings.method) {
                 self.filter.add(&widen(server.address()));
-            }
-            if settings.method == Method::Tunnel
-                && let Some(source) = self.hops.tunnel_source(server.address())
-            {
-                self.filter.add(&source);
             }
         }
         if let ServiceId::Address { .. } = id {
