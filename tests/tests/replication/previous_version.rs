@@ -212,11 +212,11 @@ fn connections_are_replicated_to_and_from_a_director_of_version_3() {
 
     // The other way: the director becomes master, and clients come to it. Meanwhile the session is kept alive.
     let alive = thread::spawn(move || {
-        let mut number = 1_u8;
+        let mut number = 1_u32;
         while let Some(frame) = receive(&mut stream, &mut state) {
             records(&frame);
-            number = number.saturating_add(1);
-            let scan = [0, 0, 0, number, 0, 0, 0, 1];
+            number += 1;
+            let scan = [number.to_be_bytes(), 1_u32.to_be_bytes()].concat();
             send(
                 &mut beats,
                 &mut state,
