@@ -74,6 +74,19 @@ impl Object {
     ///
     /// If it may load BPF programs but fails.
     pub fn load(entries: u32, lines: &str) -> Option<Self> {
+        Self::load_way(entries, lines, false)
+    }
+
+    /// The same with the program that takes socket buffers.
+    ///
+    /// # Panics
+    ///
+    /// If it may load BPF programs but fails.
+    pub fn load_tc(entries: u32, lines: &str) -> Option<Self> {
+        Self::load_way(entries, lines, true)
+    }
+
+    fn load_way(entries: u32, lines: &str, buffers: bool) -> Option<Self> {
         let root = nix::unistd::geteuid().is_root();
         let obstacle = root
             .then_some(())
@@ -81,12 +94,12 @@ impl Object {
         if skipped(obstacle) {
             return None;
         }
-        let object = Self::open(entries).expect("cannot load the program");
+        let object = Self::open(entries, buffers).expect("cannot load the program");
         object.configure(lines);
         Some(object)
     }
 
-    fn open(entries: u32) -> Result<Self> {
+    fn open(entries: u32, buffers: bool) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let options = Options {
             services: None,
@@ -101,14 +114,20 @@ impl Object {
             sync_period: 50,
             local_clients: false,
         };
-        let (data_path, keys) = DataPath::open(Directory::open(folder.path())?, &options, false)?;
+        let directory = Directory::open(folder.path())?;
+        let (mut data_path, keys) = DataPath::open(directory, &options, false)?;
+        if buffers {
+            data_path.load_tc()?;
+        } else {
+            data_path.load_xdp()?;
+        }
         // Nobody is to adopt this one: with its pins gone it ends with the process, however that ends.
         umount2(folder.path(), MntFlags::MNT_DETACH).context("cannot unmount")?;
         let director = Director::new(Arc::clone(&data_path.maps), keys)?;
         Ok(Self {
             data_path,
             director: Mutex::new(director),
-            buffers: false,
+            buffers,
         })
     }
 
@@ -175,16 +194,6 @@ impl Object {
     /// The tables.
     pub fn maps(&self) -> &Maps {
         &self.data_path.maps
-    }
-
-    /// Has the TC program run from now on: frames become socket buffers, and are for this host whatever their
-    /// address is. What it sends goes out by [`Action::Tx`], by whatever interface, without its outer VLAN tag.
-    #[must_use]
-    pub fn of_buffers(self) -> Self {
-        Self {
-            buffers: true,
-            ..self
-        }
     }
 
     /// Runs the program on a frame that came by an interface. From then on the calling thread is in a network

@@ -110,12 +110,12 @@ impl Rig {
             sync_period: 50,
             local_clients: false,
         };
-        let (path, keys) = DataPath::open(directory, &options, true)?;
+        let (mut path, keys) = DataPath::open(directory, &options, true)?;
         let mut director = Director::new(path.maps.clone(), keys)?;
         configure(&mut director, case, interface)?;
         know_own(&path);
         check_sources(&path, case, interface)?;
-        let bench = BenchPrograms::load(&path).context("cannot load the bench's programs")?;
+        let bench = BenchPrograms::load(&mut path).context("cannot load the bench's programs")?;
         Ok(Self {
             bench,
             path,

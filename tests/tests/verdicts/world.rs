@@ -109,8 +109,11 @@ fn lines() -> String {
 
 /// [`Object::load`] for the program that the rows are about.
 pub(crate) fn load_object(entries: u32, lines: &str) -> Option<Object> {
-    let object = Object::load(entries, lines)?;
-    Some(if BUFFERS { object.of_buffers() } else { object })
+    if BUFFERS {
+        Object::load_tc(entries, lines)
+    } else {
+        Object::load(entries, lines)
+    }
 }
 
 /// The program with a service of each protocol, family and method. One row at a time: each is

@@ -158,7 +158,7 @@ impl Placement {
 
     /// Runs the programs that record packets everywhere.
     pub fn start_tracing(&mut self) -> Result<PacketRecords, KernelError> {
-        let records = self.data_path.load_tracing()?;
+        let records = self.data_path.begin_tracing()?;
         if let Err(error) = self.replace_programs() {
             self.stop_tracing();
             return Err(error);

@@ -7,8 +7,8 @@ use aya::Ebpf;
 use aya::maps::{Map, MapData, ProgramArray};
 use aya::programs::tc::SchedClassifierLink;
 use aya::programs::xdp::XdpMode;
-use aya::programs::{SchedClassifier, TestRun as _, TestRunAttrs, TestRunOptions, Xdp};
-use lvs_common::abi::{BENCH_FRAME, Bench, TC_PROGRAM};
+use aya::programs::{TestRun as _, TestRunAttrs, TestRunOptions, Xdp};
+use lvs_common::abi::{BENCH_FRAME, Bench};
 
 use super::attach::attach_for_now;
 use super::error::{KernelError, load_error, program_error};
@@ -35,12 +35,7 @@ pub struct TcAttachment {
 impl DataPath {
     /// Attaches the TC program, outside of all that a daemon attaches.
     pub fn attach_tc_alone(&mut self, interface: &str) -> Result<TcAttachment, KernelError> {
-        let program: &mut SchedClassifier = self
-            .ebpf
-            .program_mut(TC_PROGRAM)
-            .ok_or(KernelError::Missing(TC_PROGRAM))?
-            .try_into()
-            .map_err(program_error("cannot use"))?;
+        let program = self.programs.tc(true, &self.directory)?;
         attach_for_now(program, interface)
             .and_then(|link| program.take_link(link))
             .map(|link| TcAttachment { _link: link })
@@ -56,9 +51,10 @@ impl DataPath {
 
 impl BenchPrograms {
     /// Opens a data path's maps. Each program is loaded when it is first used.
-    pub fn load(path: &DataPath) -> Result<Self, KernelError> {
+    pub fn load(path: &mut DataPath) -> Result<Self, KernelError> {
         let mut ebpf = load_bench(path)?;
-        let stages = stage_programs::lend(&path.ebpf, &mut ebpf)?;
+        path.load_xdp()?;
+        let stages = stage_programs::lend(&path.programs.ebpf, &mut ebpf)?;
         let Some(Map::Array(map)) = ebpf.map("bench") else {
             return Err(KernelError::Missing("bench"));
         };

@@ -68,7 +68,8 @@ impl DataPath {
         };
         let tracing = self.tracing.as_ref().filter(|_| program == PROGRAM);
         let found = tracing
-            .map_or(&self.ebpf, |tracing| &tracing.ebpf)
+            .unwrap_or(&self.programs)
+            .ebpf
             .program(program)
             .ok_or(KernelError::Missing(program))?;
         let found: &Xdp = found.try_into().map_err(program_error("cannot use"))?;

@@ -17,13 +17,13 @@ use zerocopy::FromZeros as _;
 
 use super::bpffs::Directory;
 use super::error::KernelError;
-use super::load_programs::{load_packet_programs, load_programs};
+use super::load_programs::load_programs;
 use super::mapping::{Mapping, page_size};
 use super::maps::{Maps, ServiceKeys};
 use super::namespace;
-use super::stage_programs::{StagePrograms, is_private};
+use super::packet_programs::PacketPrograms;
+use super::stage_programs::{WayIn, is_private};
 use super::trace;
-use super::tracing_programs::Tracing;
 use super::wire::Wire;
 
 /// The BPF object, part of the executable.
@@ -173,10 +173,9 @@ pub struct DataPath {
     pub maps: Arc<Maps>,
     /// True if it was found running, and so may hold services and connections.
     pub adopted: bool,
-    pub(super) ebpf: Ebpf,
-    pub(super) stages: StagePrograms,
-    /// The programs in their place while somebody traces.
-    pub(super) tracing: Option<Tracing>,
+    pub(super) programs: PacketPrograms,
+    /// Those in their place while somebody traces.
+    pub(super) tracing: Option<PacketPrograms>,
     /// Lost frames are counted.
     pub(super) traced: bool,
     pub(super) directory: Directory,
@@ -215,13 +214,12 @@ impl DataPath {
         config.sync.repeats = Sync::every(options.sync_period);
         let pins = Some((&directory, &object));
         let loaded = load(OBJECT, &config, sizes, pins, options.local_clients);
-        let loaded = loaded.and_then(|mut ebpf| {
-            let maps = Maps::from_ebpf(&mut ebpf, &directory, config.secrets, sizes.services)?;
-            let keys = ServiceKeys::from_ebpf(&mut ebpf)?;
-            let stages = StagePrograms::from_ebpf(&mut ebpf, &directory)?;
-            Ok((ebpf, maps, keys, stages))
+        let loaded = loaded.and_then(|ebpf| {
+            let maps = Maps::from_ebpf(&ebpf, &directory, config.secrets, sizes.services)?;
+            let keys = ServiceKeys::from_ebpf(&ebpf)?;
+            Ok((ebpf, maps, keys))
         });
-        let (mut ebpf, maps, keys, stages) = match loaded {
+        let (mut ebpf, maps, keys) = match loaded {
             Ok(loaded) => loaded,
             Err(error) if adopted => return Err(error),
             Err(error) => {
@@ -239,8 +237,7 @@ impl DataPath {
             Self {
                 maps: Arc::new(maps),
                 adopted,
-                ebpf,
-                stages,
+                programs: PacketPrograms::new(ebpf),
                 tracing: None,
                 traced,
                 directory,
@@ -251,7 +248,7 @@ impl DataPath {
 
     /// Detaches the program and removes everything.
     pub fn remove(self) -> Result<(), KernelError> {
-        drop(self.ebpf);
+        drop(self.programs);
         self.directory.remove()
     }
 }
@@ -363,19 +360,17 @@ fn running_config(path: &DataPath) -> Result<Config, KernelError> {
     config.ok_or(KernelError::Missing(abi::CONFIG))
 }
 
-/// The object over the maps of a data path, with those of its programs that handle packets: they record them.
-pub(super) fn load_tracing(path: &DataPath) -> Result<Ebpf, KernelError> {
+/// The object over the maps of a data path, none of its programs loaded yet: they record packets.
+pub(super) fn make_tracing(path: &DataPath) -> Result<Ebpf, KernelError> {
     let object = Object::parse(OBJECT).map_err(|error| KernelError::Object(Box::new(error)))?;
     let (config, sizes) = (running_config(path)?, Sizes::of_pinned(&path.directory)?);
     let pins = Some((&path.directory, &object));
-    let mut ebpf = make(OBJECT, &config, sizes, pins, true)?;
-    load_packet_programs(&mut ebpf)?;
-    Ok(ebpf)
+    make(OBJECT, &config, sizes, pins, true)
 }
 
-/// Makes an object's maps, or opens the pinned ones, and loads all of its programs, those for sockets on the director
-/// if they are wanted.
-pub(super) fn load(
+/// Makes an object's maps, or opens the pinned ones, and loads its programs, except those that handle packets; those
+/// for sockets on the director if they are wanted.
+fn load(
     bytes: &[u8],
     config: &Config,
     sizes: Sizes,
@@ -383,11 +378,13 @@ pub(super) fn load(
     local_clients: bool,
 ) -> Result<Ebpf, KernelError> {
     let mut ebpf = make(bytes, config, sizes, pins, false)?;
-    load_programs(&mut ebpf, |_, program| match program {
+    load_programs(&mut ebpf, |name, program| match program {
         // Loaded when they are attached: a kernel that does not take them loses a count only.
         Program::RawTracePoint(_) => false,
         Program::CgroupSockAddr(_) => local_clients,
-        _ => true,
+        _ => ![WayIn::Xdp, WayIn::Tc]
+            .iter()
+            .any(|way| way.has_program(name)),
     })?;
     Ok(ebpf)
 }

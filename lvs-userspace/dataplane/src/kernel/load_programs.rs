@@ -6,18 +6,9 @@ use std::thread;
 
 use aya::Ebpf;
 use aya::programs::Program;
-use lvs_common::abi::PROGRAM;
 use parking_lot::Mutex;
 
 use super::error::{KernelError, load_error};
-
-/// Loads those programs of an object that handle packets.
-pub(super) fn load_packet_programs(ebpf: &mut Ebpf) -> Result<(), KernelError> {
-    load_programs(ebpf, |name, program| {
-        let handles_packets = matches!(program, Program::Xdp(_) | Program::SchedClassifier(_));
-        handles_packets && name.starts_with(PROGRAM)
-    })
-}
 
 /// Loads the wanted programs side by side: the verifier walks through some hundred thousand instructions of each.
 pub(super) fn load_programs(

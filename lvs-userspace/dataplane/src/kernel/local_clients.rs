@@ -34,7 +34,7 @@ impl DataPath {
         ))?;
         let folder = File::open(cgroup).map_err(KernelError::file("cannot open", cgroup))?;
         for name in LOCAL_PROGRAMS {
-            let program = self.ebpf.program_mut(name);
+            let program = self.programs.ebpf.program_mut(name);
             let program = program.ok_or(KernelError::Missing(name))?;
             let program: &mut CgroupSockAddr =
                 program.try_into().map_err(program_error("cannot use"))?;

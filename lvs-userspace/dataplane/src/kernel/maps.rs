@@ -1,5 +1,7 @@
 //! The maps, typed.
 
+use std::os::fd::AsFd as _;
+
 use aya::maps::{HashMap, Map, MapData, PerCpuArray};
 use aya::{Ebpf, Pod};
 use lvs_common::abi::{
@@ -84,7 +86,7 @@ pub struct Maps {
 impl Maps {
     /// `secrets` are those of the tables' hash; `services` there is room for.
     pub(super) fn from_ebpf(
-        ebpf: &mut Ebpf,
+        ebpf: &Ebpf,
         directory: &Directory,
         secrets: [u64; 16],
         services: u32,
@@ -170,7 +172,7 @@ pub struct ServiceKeys {
 }
 
 impl ServiceKeys {
-    pub(super) fn from_ebpf(ebpf: &mut Ebpf) -> Result<Self, KernelError> {
+    pub(super) fn from_ebpf(ebpf: &Ebpf) -> Result<Self, KernelError> {
         let services = map(ebpf, abi::SERVICES)?;
         let marks = map(ebpf, abi::KEYED_MARKS)?;
         Ok(Self {
@@ -228,22 +230,35 @@ impl ServiceKeys {
     }
 }
 
-pub(super) fn map(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, KernelError> {
-    ebpf.take_map(name).ok_or(KernelError::Missing(name))
+/// A map of an object, by a descriptor of its own: programs that are loaded later refer to the object's.
+pub(super) fn map(ebpf: &Ebpf, name: &'static str) -> Result<Map, KernelError> {
+    let (Map::Array(found)
+    | Map::HashMap(found)
+    | Map::LruHashMap(found)
+    | Map::PerCpuArray(found)
+    | Map::RingBuf(found)) = ebpf.map(name).ok_or(KernelError::Missing(name))?
+    else {
+        return Err(KernelError::Missing(name));
+    };
+    let descriptor = found.fd().as_fd().try_clone_to_owned();
+    let descriptor = descriptor.map_err(KernelError::file("cannot open the map", name))?;
+    MapData::from_fd(descriptor)
+        .and_then(Map::from_map_data)
+        .map_err(KernelError::map("cannot open", name))
 }
 
 pub(super) fn mapping<T: Plain>(
-    ebpf: &mut Ebpf,
+    ebpf: &Ebpf,
     name: &'static str,
 ) -> Result<Mapping<T>, KernelError> {
     Mapping::of(&array(ebpf, name)?, name)
 }
 
-fn entries<F: Family>(ebpf: &mut Ebpf, name: &'static str) -> Result<EntryMapping<F>, KernelError> {
+fn entries<F: Family>(ebpf: &Ebpf, name: &'static str) -> Result<EntryMapping<F>, KernelError> {
     EntryMapping::of(array(ebpf, name)?, name)
 }
 
-fn array(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, KernelError> {
+fn array(ebpf: &Ebpf, name: &'static str) -> Result<MapData, KernelError> {
     match map(ebpf, name)? {
         Map::Array(data) => Ok(data),
         _ => Err(KernelError::Missing(name)),
@@ -251,7 +266,7 @@ fn array(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, KernelError> {
 }
 
 fn per_cpu<V: Pod>(
-    ebpf: &mut Ebpf,
+    ebpf: &Ebpf,
     name: &'static str,
 ) -> Result<PerCpuArray<MapData, V>, KernelError> {
     PerCpuArray::try_from(map(ebpf, name)?).map_err(KernelError::map("cannot use", name))

@@ -4,17 +4,15 @@ use aya::maps::{MapData, PerCpuArray, RingBuf};
 use lvs_common::abi::{
     PACKET_RECORDS, PacketRecord, TRACE_FILTER, TRACE_SCRATCH, TraceFilter, TraceScratch,
 };
-use lvs_process::privileges;
 use tracing::info;
 use zerocopy::FromBytes as _;
 
 use super::error::KernelError;
 use super::grace_period::wait_for_readers;
-use super::load::{DataPath, load_tracing};
+use super::load::{DataPath, make_tracing};
 use super::mapping::Mapping;
 use super::maps::{map, mapping};
-use super::stage_programs::StagePrograms;
-use super::tracing_programs::Tracing;
+use super::packet_programs::PacketPrograms;
 use super::wire::Wire;
 
 /// A packet that was recorded, with the images of its frame.
@@ -71,17 +69,16 @@ fn recorded(bytes: &[u8]) -> Option<Recorded> {
 }
 
 impl DataPath {
-    /// Loads the programs that record packets; whoever attaches programs from now on attaches them. Nothing is recorded
-    /// before the filter is set.
-    pub fn load_tracing(&mut self) -> Result<PacketRecords, KernelError> {
-        let mut ebpf = privileges::loading(|| load_tracing(self))?;
-        let ring = RingBuf::try_from(map(&mut ebpf, PACKET_RECORDS)?)
+    /// From now on whoever attaches programs attaches those that record packets. Nothing is recorded before the filter
+    /// is set.
+    pub fn begin_tracing(&mut self) -> Result<PacketRecords, KernelError> {
+        let ebpf = make_tracing(self)?;
+        let ring = RingBuf::try_from(map(&ebpf, PACKET_RECORDS)?)
             .map_err(KernelError::map("cannot use", PACKET_RECORDS))?;
-        let filter = mapping(&mut ebpf, TRACE_FILTER)?;
-        let scratch = PerCpuArray::try_from(map(&mut ebpf, TRACE_SCRATCH)?)
+        let filter = mapping(&ebpf, TRACE_FILTER)?;
+        let scratch = PerCpuArray::try_from(map(&ebpf, TRACE_SCRATCH)?)
             .map_err(KernelError::map("cannot use", TRACE_SCRATCH))?;
-        let stages = StagePrograms::from_ebpf(&mut ebpf, &self.directory)?;
-        self.tracing = Some(Tracing { ebpf, stages });
+        self.tracing = Some(PacketPrograms::new(ebpf));
         info!("packets are recorded for those who trace");
         Ok(PacketRecords {
             ring,
@@ -92,12 +89,12 @@ impl DataPath {
 
     /// From now on whoever attaches programs attaches those that record nothing. Those that do are returned, for
     /// [`DataPath::unload_tracing`].
-    pub fn leave_tracing(&mut self) -> Option<Tracing> {
+    pub fn leave_tracing(&mut self) -> Option<PacketPrograms> {
         self.tracing.take()
     }
 
     /// Unloads the programs that record packets, which are attached nowhere any more.
-    pub fn unload_tracing(&self, tracing: Tracing) -> Result<(), KernelError> {
+    pub fn unload_tracing(&self, tracing: PacketPrograms) -> Result<(), KernelError> {
         // One that runs may be about to call its stages.
         wait_for_readers();
         info!("packets are recorded no more");

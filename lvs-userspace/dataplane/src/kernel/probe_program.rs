@@ -12,6 +12,7 @@ impl DataPath {
     /// It ends with the interface, or with this.
     pub fn send_probes(&mut self, interface: &str) -> Result<(), KernelError> {
         let program = self
+            .programs
             .ebpf
             .program_mut(PROBE_PROGRAM)
             .ok_or(KernelError::Missing(PROBE_PROGRAM))?;

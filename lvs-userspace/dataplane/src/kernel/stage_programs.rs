@@ -10,16 +10,40 @@ use aya::Ebpf;
 use aya::maps::{Map, MapData, ProgramArray};
 use aya::programs::{Program, ProgramFd};
 use lvs_common::abi::{
-    PACKET_RECORDS, STAGE_PROGRAMS, TC_STAGE_PROGRAMS, TC_STAGES, TRACE_FILTER, TRACE_SCRATCH,
-    XDP_STAGES,
+    PACKET_RECORDS, PROGRAM, STAGE_PROGRAMS, TC_L3_PROGRAM, TC_PROGRAM, TC_STAGE_PROGRAMS,
+    TC_STAGES, TRACE_FILTER, TRACE_SCRATCH, XDP_STAGES,
 };
 
 use super::bpffs::Directory;
 use super::error::{KernelError, program_error};
 
-/// The arrays of programs, and what they hold.
-const ARRAYS: [(&str, [&str; 2]); 2] =
-    [(XDP_STAGES, STAGE_PROGRAMS), (TC_STAGES, TC_STAGE_PROGRAMS)];
+/// Where packets meet the programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WayIn {
+    /// In an interface's driver.
+    Xdp,
+    /// Behind it.
+    Tc,
+}
+
+impl WayIn {
+    /// The array of the stages, and what it holds.
+    const fn stages(self) -> (&'static str, [&'static str; 2]) {
+        match self {
+            Self::Xdp => (XDP_STAGES, STAGE_PROGRAMS),
+            Self::Tc => (TC_STAGES, TC_STAGE_PROGRAMS),
+        }
+    }
+
+    /// The programs that packets meet first, and those of the stages.
+    pub(super) fn has_program(self, name: &str) -> bool {
+        let first: &[&str] = match self {
+            Self::Xdp => &[PROGRAM],
+            Self::Tc => &[TC_PROGRAM, TC_L3_PROGRAM],
+        };
+        first.contains(&name) || self.stages().1.contains(&name)
+    }
+}
 
 /// Prefix of the names of pinned arrays; the rest is the map's id.
 const PIN: &str = "stages-";
@@ -29,27 +53,31 @@ const TRACE_MAPS: [&str; 3] = [PACKET_RECORDS, TRACE_FILTER, TRACE_SCRATCH];
 
 /// Returns whether a map of the object belongs to one loaded program, not to the data path.
 pub(super) fn is_private(map: &str) -> bool {
-    ARRAYS.iter().any(|(name, _)| *name == map) || TRACE_MAPS.contains(&map)
+    [XDP_STAGES, TC_STAGES].contains(&map) || TRACE_MAPS.contains(&map)
 }
 
 /// The filled arrays of a loaded object.
+#[derive(Default)]
 pub(super) struct StagePrograms {
     /// Names of their pins.
     pins: Vec<String>,
 }
 
 impl StagePrograms {
-    /// Fills the arrays of a loaded object with its programs and pins them in the folder.
-    pub(super) fn from_ebpf(ebpf: &mut Ebpf, directory: &Directory) -> Result<Self, KernelError> {
-        let mut pins = Vec::new();
-        for (name, programs) in ARRAYS {
-            let mut map = ebpf.take_map(name).ok_or(KernelError::Missing(name))?;
-            let mut array =
-                ProgramArray::try_from(&mut map).map_err(KernelError::map("cannot use", name))?;
-            fill(&mut array, name, programs, ebpf)?;
-            pins.push(pin(&map, name, directory)?);
-        }
-        Ok(Self { pins })
+    /// Fills an array of an object with its loaded programs and pins it in the folder.
+    pub(super) fn fill(
+        &mut self,
+        way: WayIn,
+        ebpf: &mut Ebpf,
+        directory: &Directory,
+    ) -> Result<(), KernelError> {
+        let (name, programs) = way.stages();
+        let mut map = ebpf.take_map(name).ok_or(KernelError::Missing(name))?;
+        let mut array =
+            ProgramArray::try_from(&mut map).map_err(KernelError::map("cannot use", name))?;
+        fill(&mut array, name, programs, ebpf)?;
+        self.pins.push(pin(&map, name, directory)?);
+        Ok(())
     }
 
     /// Removes the arrays of programs that are attached nowhere any more: of all others.

@@ -5,8 +5,9 @@ use aya::programs::Program;
 use aya_obj::Object;
 
 use super::error::{KernelError, program_error};
-use super::load::{OBJECT, Options, Sizes, load, make, new_config};
-use super::load_programs::load_packet_programs;
+use super::load::{OBJECT, Options, Sizes, make, new_config};
+use super::load_programs::load_programs;
+use super::stage_programs::WayIn;
 
 /// Figures of the verifier about a program.
 #[derive(Clone, Debug)]
@@ -24,12 +25,19 @@ pub fn verify(options: &Options) -> Result<Vec<Verified>, KernelError> {
     let object = Object::parse(OBJECT).map_err(|error| KernelError::Object(Box::new(error)))?;
     let sizes = Sizes::wanted(options, &object);
     let config = new_config()?;
-    let ebpf = load(OBJECT, &config, sizes, None, true)?;
+    let mut ebpf = make(OBJECT, &config, sizes, None, false)?;
+    load_programs(&mut ebpf, |_, program| {
+        !matches!(program, Program::RawTracePoint(_))
+    })?;
     let mut verified = figures(&ebpf, str::to_owned)?;
     // One after the other: both at once would take the memory of both.
     drop(ebpf);
     let mut tracing = make(OBJECT, &config, sizes, None, true)?;
-    load_packet_programs(&mut tracing)?;
+    load_programs(&mut tracing, |name, _| {
+        [WayIn::Xdp, WayIn::Tc]
+            .iter()
+            .any(|way| way.has_program(name))
+    })?;
     verified.extend(figures(&tracing, |name| format!("{name} while tracing"))?);
     Ok(verified)
 }

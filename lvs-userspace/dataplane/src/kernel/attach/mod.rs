@@ -65,7 +65,7 @@ impl DataPath {
                 self.detach_tc(&interface)?;
             }
         }
-        self.stages.remove_others(&self.directory)?;
+        self.programs.stages.remove_others(&self.directory)?;
         Ok(())
     }
 

@@ -4,7 +4,6 @@
 use std::mem::ManuallyDrop;
 use std::path::Path;
 
-use aya::Ebpf;
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions};
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
@@ -16,15 +15,17 @@ use crate::kernel::clsact_filter::{HANDLE, PRIORITY, filter, remove_filter};
 use crate::kernel::error::{KernelError, program_error};
 use crate::kernel::load::DataPath;
 use crate::kernel::pinned_link::{attach_error, linked_interface, pin_link, pin_name};
-use crate::kernel::tracing_programs::running;
 
 impl DataPath {
-    /// The loaded program, to run it without an interface.
+    /// Loads the programs before an interface needs them.
+    pub fn load_tc(&mut self) -> Result<(), KernelError> {
+        self.programs.tc(true, &self.directory).map(drop)
+    }
+
+    /// The loaded program for packets with an Ethernet header, to run it without an interface.
     pub fn loaded_tc(&self) -> Result<&SchedClassifier, KernelError> {
-        let program = self
-            .ebpf
-            .program(TC_PROGRAM)
-            .ok_or(KernelError::Missing(TC_PROGRAM))?;
+        let program = self.programs.ebpf.program(TC_PROGRAM);
+        let program = program.ok_or(KernelError::Missing(TC_PROGRAM))?;
         program.try_into().map_err(program_error("cannot use"))
     }
 
@@ -34,14 +35,14 @@ impl DataPath {
         index: u32,
         ethernet: bool,
     ) -> Result<(), KernelError> {
-        let kind = if ethernet { TC_PROGRAM } else { TC_L3_PROGRAM };
         let name = pin_name(TCX_LINK, interface);
         let pin = self.directory.pin(&name);
         let adoptable = pin.exists() && linked_interface(&pin).is_ok_and(|linked| linked == index);
         let adopted = adoptable.then(|| PinnedLink::from_pin(&pin).ok()).flatten();
         let adopted =
             adopted.and_then(|link| SchedClassifierLink::try_from(FdLink::from(link)).ok());
-        let program = classifier(running(&mut self.ebpf, &mut self.tracing), kind)?;
+        let programs = self.tracing.as_mut().unwrap_or(&mut self.programs);
+        let program = programs.tc(ethernet, &self.directory)?;
         if let Some(link) = adopted
             && let Ok(link) = program.attach_to_link(link)
         {
@@ -67,20 +68,21 @@ impl DataPath {
                 info!("attached to {interface}, behind its driver");
                 Ok(())
             }
-            Err(error) if is_unsupported(&error) => self.attach_filter(interface, kind),
+            Err(error) if is_unsupported(&error) => self.attach_filter(interface, ethernet),
             Err(source) => Err(attach_error(interface, source)),
         }
     }
 
     /// A filter cannot be pinned: what is pinned is its program, as a mark that the filter is this data path's.
-    fn attach_filter(&mut self, interface: &str, kind: &'static str) -> Result<(), KernelError> {
+    fn attach_filter(&mut self, interface: &str, ethernet: bool) -> Result<(), KernelError> {
         let mark = self.directory.pin(&pin_name(FILTER, interface));
         let marked = mark.exists();
         // It may be there already, with filters of others.
         if let Err(error) = tc::qdisc_add_clsact(interface) {
             debug!("no new clsact on {interface}: {error}");
         }
-        let program = classifier(running(&mut self.ebpf, &mut self.tracing), kind)?;
+        let programs = self.tracing.as_mut().unwrap_or(&mut self.programs);
+        let program = programs.tc(ethernet, &self.directory)?;
         if marked
             && let Ok(link) = filter(interface)
             && let Ok(link) = program.attach_to_link(link)
@@ -158,14 +160,6 @@ fn mark_filter(program: &mut SchedClassifier, mark: &Path) -> Result<(), KernelE
         path: mark.to_owned(),
         source: Box::new(source),
     })
-}
-
-fn classifier<'a>(
-    ebpf: &'a mut Ebpf,
-    kind: &'static str,
-) -> Result<&'a mut SchedClassifier, KernelError> {
-    let program = ebpf.program_mut(kind).ok_or(KernelError::Missing(kind))?;
-    program.try_into().map_err(program_error("cannot use"))
 }
 
 /// True if a director's program is there, which is not this data path's: a second one would never see a packet.

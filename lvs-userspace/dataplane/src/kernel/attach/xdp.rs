@@ -11,15 +11,17 @@ use crate::kernel::error::{KernelError, program_error};
 use crate::kernel::load::DataPath;
 use crate::kernel::mode::Mode;
 use crate::kernel::pinned_link::{attach_error, linked_interface, pin_link, pin_name};
-use crate::kernel::tracing_programs::running;
 
 impl DataPath {
+    /// Loads the program before an interface needs it.
+    pub fn load_xdp(&mut self) -> Result<(), KernelError> {
+        self.programs.xdp(&self.directory).map(drop)
+    }
+
     /// The loaded program, to run it without an interface.
     pub fn loaded(&self) -> Result<&Xdp, KernelError> {
-        let program = self
-            .ebpf
-            .program(PROGRAM)
-            .ok_or(KernelError::Missing(PROGRAM))?;
+        let program = self.programs.ebpf.program(PROGRAM);
+        let program = program.ok_or(KernelError::Missing(PROGRAM))?;
         program.try_into().map_err(program_error("cannot use"))
     }
 
@@ -68,10 +70,8 @@ impl DataPath {
     }
 
     fn program(&mut self) -> Result<&mut Xdp, KernelError> {
-        let program = running(&mut self.ebpf, &mut self.tracing)
-            .program_mut(PROGRAM)
-            .ok_or(KernelError::Missing(PROGRAM))?;
-        program.try_into().map_err(program_error("cannot use"))
+        let programs = self.tracing.as_mut().unwrap_or(&mut self.programs);
+        programs.xdp(&self.directory)
     }
 }
 

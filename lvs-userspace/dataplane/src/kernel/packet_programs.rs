@@ -1,0 +1,64 @@
+//! The programs that handle packets. Those of a way in are verified and loaded when they are first needed: few machines
+//! need both ways, and the verifier takes a second for either.
+
+use aya::Ebpf;
+use aya::programs::{Program, SchedClassifier, Xdp};
+use lvs_common::abi::{PROGRAM, TC_L3_PROGRAM, TC_PROGRAM};
+use lvs_process::privileges;
+
+use super::bpffs::Directory;
+use super::error::{KernelError, program_error};
+use super::load_programs::load_programs;
+use super::stage_programs::{StagePrograms, WayIn};
+
+/// An object, and those of its programs that handle packets.
+pub struct PacketPrograms {
+    pub(super) ebpf: Ebpf,
+    pub(super) stages: StagePrograms,
+}
+
+impl PacketPrograms {
+    pub(super) fn new(ebpf: Ebpf) -> Self {
+        Self {
+            ebpf,
+            stages: StagePrograms::default(),
+        }
+    }
+
+    /// The program in drivers, loaded now if it was not.
+    pub(super) fn xdp(&mut self, directory: &Directory) -> Result<&mut Xdp, KernelError> {
+        self.load(WayIn::Xdp, PROGRAM, directory)?
+            .try_into()
+            .map_err(program_error("cannot use"))
+    }
+
+    /// The program behind drivers, loaded now if it was not: that for packets with an `ethernet` header, or without.
+    pub(super) fn tc(
+        &mut self,
+        ethernet: bool,
+        directory: &Directory,
+    ) -> Result<&mut SchedClassifier, KernelError> {
+        let name = if ethernet { TC_PROGRAM } else { TC_L3_PROGRAM };
+        self.load(WayIn::Tc, name, directory)?
+            .try_into()
+            .map_err(program_error("cannot use"))
+    }
+
+    fn load(
+        &mut self,
+        way: WayIn,
+        name: &'static str,
+        directory: &Directory,
+    ) -> Result<&mut Program, KernelError> {
+        let missing = KernelError::Missing(name);
+        let program = self.ebpf.program(name).ok_or(missing)?;
+        if program.fd().is_err() {
+            let wanted = |name: &str, _: &Program| way.has_program(name);
+            privileges::loading(|| load_programs(&mut self.ebpf, wanted))?;
+            self.stages.fill(way, &mut self.ebpf, directory)?;
+        }
+        self.ebpf
+            .program_mut(name)
+            .ok_or(KernelError::Missing(name))
+    }
+}
