@@ -57,8 +57,9 @@ const VLANS_AND_RULES: [(&str, &[&str]); 3] = [
     ("clients in a VRF, by a rule", &["e33", "e34"]),
 ];
 /// The same for six, with a program in the driver, for a bond in those of its ports.
-const NATIVE: [(&str, &[&str]); 2] = [
+const NATIVE: [(&str, &[&str]); 3] = [
     ("a bond in native mode", &["bond2"]),
+    ("tags of VLANs in native mode", &["e37"]),
     ("a virtio card", &["card"]),
 ];
 /// The same for four services.
@@ -101,4 +102,6 @@ fn devices_of_debians_kernel_6_1_forward_by_every_method() {
         expect(kind, 6, "native+tc (");
     }
     expect(IPVLAN, 4, "tc (");
+    let refusal = "e14 cannot do --mode xdp: e14 takes VLAN tags off before XDP sees the frames";
+    assert!(said.contains(refusal), "{said}");
 }

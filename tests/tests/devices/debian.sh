@@ -245,6 +245,15 @@ port d nb2 bond2
 kind 30 bond2 "a bond in native mode"
 native="--mode bond2=xdp"
 
+# Tags in the driver: neither end takes them from the frames, or sends them beside those.
+trunk e37 37
+run_lines
+on n ethtool -K d-e37 gro on tx off txvlan off >/dev/null
+on d ethtool -K e37 rxvlan off >/dev/null
+tries 37 "tags of VLANs in native mode"
+interfaces="$interfaces e37"
+native="$native --mode e37=xdp"
+
 network 20
 tagged bond1 20 20
 kind 20 bond1.20 "a VLAN device of a bond"
@@ -410,6 +419,11 @@ options=
 for interface in $interfaces; do
     options="$options --interface $interface"
 done
+if said=$(on d lvsd --bpffs /run/refused --interface e14 --mode xdp 2>&1); then
+    echo "failed: XDP without the tags of its frames"
+    exit 1
+fi
+echo "$said" | tail -n 1
 start=$(cut -d. -f1 /proc/uptime)
 on d lvsd --config $rules $native $options >/run/lvsd.log 2>&1 &
 daemon=$!

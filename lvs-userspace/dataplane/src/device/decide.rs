@@ -55,6 +55,8 @@ pub(super) struct Devices {
     pub(super) attached: BTreeSet<u32>,
     /// Interfaces whose driver refused the program, and its words.
     pub(super) refused: BTreeMap<u32, String>,
+    /// Interfaces whose driver takes off the VLAN tag of a frame before the program sees it, where some have one.
+    pub(super) untagging: BTreeSet<u32>,
     /// Interfaces that lost frames from an XDP program.
     pub(super) lossy: BTreeSet<u32>,
     /// Interfaces that were tried out with a frame since the program runs there; true: they took it.
@@ -207,6 +209,12 @@ impl Devices {
         };
         if !interface.ethernet {
             return Err("packets have no Ethernet header there, which XDP needs".to_owned());
+        }
+        if let Some(&below) = self.beneath(index).intersection(&self.untagging).next() {
+            let name = self.name(below);
+            return Err(format!(
+                "{name} takes VLAN tags off before XDP sees the frames (ethtool -K {name} rxvlan off keeps them)"
+            ));
         }
         match &self.features {
             Some(features) if features.get(&index).is_none_or(|bits| bits & BASIC == 0) => {

@@ -17,7 +17,8 @@ use super::losses::{Losses, describe, is_by_tc, is_final, remedy};
 use super::modes::{Mode, Modes};
 use super::netdev::{NDO_XMIT, Netdev};
 use super::refusal;
-use super::upper::upper_devices;
+use super::upper::{tagged, upper_devices};
+use crate::kernel::ethtool;
 use crate::kernel::{DataPath, KernelError, PacketRecords, Tried};
 use crate::neighbour::{Interfaces, advance_routes, read_interfaces};
 use crate::source_checks::publish_flags;
@@ -455,6 +456,10 @@ impl Placement {
     }
 
     fn read_features(&mut self) {
+        self.devices.untagging = tagged(&self.devices.interfaces)
+            .into_iter()
+            .filter(|&index| ethtool::takes_tags_off(&self.devices.name(index)))
+            .collect();
         let Some(netdev) = &self.netdev else {
             return;
         };

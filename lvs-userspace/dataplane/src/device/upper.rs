@@ -1,7 +1,7 @@
 //! The device that the kernel has an interface's frames come by: the VLAN device of their tag, the bond, bridge or
 //! team that the interface is a port of. Without I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lvs_common::abi::UpperKey;
 
@@ -49,7 +49,21 @@ fn below(interfaces: &Interfaces, device: &Interface) -> (Vec<u32>, u32) {
         return (Vec::new(), 0);
     };
     let service = if vlan.customer { 0 } else { UpperKey::SERVICE };
-    let mut found: Vec<u32> = vlan.lower.into_iter().collect();
+    let found = carriers(interfaces, vlan.lower);
+    (found, u32::from(vlan.id) | service)
+}
+
+/// The interfaces that frames of a VLAN device come by, whether it is up or not.
+pub(super) fn tagged(interfaces: &Interfaces) -> BTreeSet<u32> {
+    let vlans = interfaces.values().filter_map(|device| device.vlan);
+    vlans
+        .flat_map(|vlan| carriers(interfaces, vlan.lower))
+        .collect()
+}
+
+/// The interface below a VLAN device, and that one's ports.
+fn carriers(interfaces: &Interfaces, lower: Option<u32>) -> Vec<u32> {
+    let mut found: Vec<u32> = lower.into_iter().collect();
     let mut at = 0;
     while let Some(&index) = found.get(at) {
         at += 1;
@@ -60,7 +74,7 @@ fn below(interfaces: &Interfaces, device: &Interface) -> (Vec<u32>, u32) {
         let ports: Vec<_> = ports.collect();
         found.extend(ports);
     }
-    (found, u32::from(vlan.id) | service)
+    found
 }
 
 /// The device that an interface is a port of, if that takes its frames.
@@ -124,6 +138,19 @@ mod tests {
         ];
         let expected = [(2, 0, BRIDGE), (3, 0, BRIDGE), (BOND, 0, BRIDGE)];
         assert_eq!(devices(&interfaces), expected);
+    }
+
+    #[test]
+    fn frames_with_tags_come_by_all_ports_below_a_vlan_device() {
+        let interfaces = [
+            (CARD, device("", None)),
+            (PORTS[0], device("", Some(BOND))),
+            (PORTS[1], device("", Some(BOND))),
+            (BOND, device("bond", None)),
+            (10, down(vlan(BOND, 8, true, None))),
+        ];
+        let found = tagged(&interfaces.into_iter().collect());
+        assert_eq!(found, BTreeSet::from([PORTS[0], PORTS[1], BOND]));
     }
 
     #[test]

@@ -34,6 +34,14 @@ pub fn set(interface: &str, feature: Feature, on: bool) -> io::Result<()> {
     ethtool(interface, feature.request() + 1, u32::from(on)).map(drop)
 }
 
+/// True if the driver takes VLAN tags off the frames that it receives. An interface that does not tell keeps them.
+pub fn takes_tags_off(interface: &str) -> bool {
+    /// `ETHTOOL_GFLAGS`, and `ETH_FLAG_RXVLAN` of what it answers.
+    const FLAGS: u32 = 0x25;
+    const RX_VLAN: u32 = 1 << 8;
+    ethtool(interface, FLAGS, 0).is_ok_and(|flags| flags & RX_VLAN != 0)
+}
+
 /// `SIOCETHTOOL` with a `struct ethtool_value`; returns the value that the kernel leaves there.
 fn ethtool(interface: &str, command: u32, value: u32) -> io::Result<u32> {
     #[repr(C)]

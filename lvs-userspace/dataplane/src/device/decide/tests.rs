@@ -151,3 +151,17 @@ fn a_wish_that_cannot_be_is_refused_with_the_reason() {
     let choice = devices.choose(CARD, Mode::Tc, &BTreeSet::new()).unwrap();
     assert_eq!((choice.xdp, choice.tc), TC);
 }
+
+#[test]
+fn where_the_driver_takes_vlan_tags_off_the_program_runs_behind_it() {
+    let mut devices = devices();
+    devices.untagging = [CARD, PORT].into();
+    for index in [CARD, BOND] {
+        assert_eq!(chosen(&devices, index, &[]), (false, true));
+        let refused = devices.choose(index, Mode::Xdp, &BTreeSet::new());
+        let why = refused.unwrap_err();
+        assert!(why.contains("rxvlan off"), "{why}");
+    }
+    devices.untagging.clear();
+    assert_eq!(chosen(&devices, CARD, &[]), (true, false));
+}
