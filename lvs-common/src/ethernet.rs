@@ -46,6 +46,12 @@ impl Vlans {
         Self(self.0 | inner.0 << 16)
     }
 
+    /// Returns whether the outer VLAN is that of a tag, 0 for none, whatever announces it.
+    #[inline(always)]
+    pub const fn is_in(self, tag: U16) -> bool {
+        self.0 & 0xfff == (tag.get() & 0xfff) as u32
+    }
+
     /// The outer VLAN in the lower half, the inner one in the upper half.
     #[inline(always)]
     pub const fn to_bits(self) -> u32 {

@@ -56,4 +56,14 @@ impl Protocol {
             Self::Sctp => sctp::State::from_raw(state).active(),
         }
     }
+
+    /// Returns whether connections in a state are being ended, or have ended.
+    #[inline(always)]
+    pub const fn closing(self, state: u8) -> bool {
+        match self {
+            Self::Tcp => tcp::State::from_raw(state).closing(),
+            Self::Udp => false,
+            Self::Sctp => sctp::State::from_raw(state).closing(),
+        }
+    }
 }

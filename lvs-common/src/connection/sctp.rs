@@ -84,6 +84,12 @@ impl State {
     pub const fn active(self) -> bool {
         matches!(self, Self::Established)
     }
+
+    /// One end shuts it down, or has aborted it.
+    #[inline(always)]
+    pub const fn closing(self) -> bool {
+        matches!(self, SS | SR | SA | RJ | CL)
+    }
 }
 
 use State::{

@@ -66,6 +66,12 @@ impl State {
         matches!(self, ES | SS | SR | SA)
     }
 
+    /// One end has closed it, or reset it.
+    #[inline(always)]
+    pub const fn closing(self) -> bool {
+        matches!(self, FW | TW | CL | CW | LA)
+    }
+
     /// May be recycled when a set of the table is short of room.
     pub const fn half_open(self) -> bool {
         matches!(self, NO | SS | SR | SA | LI)

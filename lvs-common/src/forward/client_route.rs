@@ -11,7 +11,7 @@ use super::work::Work;
 use crate::abi::{Config, EthernetAddresses, HostAddress, Interface, LOOPBACK, Method};
 use crate::connection::table::{self, Store, Ways};
 use crate::connection::{Client, Key, Record};
-use crate::ethernet::Egress;
+use crate::ethernet::{Egress, Tags};
 use crate::family::V4;
 use crate::network::Network;
 use crate::routes::{Lookup, Routes};
@@ -133,7 +133,7 @@ pub(super) fn find<F: Network, R: Routes, T: Tables>(
     let interface = work.forward.interface;
     let generation = generation(tables);
     if work.forward.route.method != Method::Nat {
-        work.way = came_by(interface, generation);
+        work.way = came_by(interface, work.forward.ethernet.tags, generation);
         return Stage::Insert;
     }
     let device = device(tables, interface, work.forward.ethernet.vlans);
@@ -164,10 +164,10 @@ pub(super) const fn asymmetric(lookup: &Lookup, device: u32) -> u8 {
 
 /// The client's part of the entry of a connection without replies.
 #[inline(always)]
-pub(super) const fn came_by(interface: u32, generation: u32) -> Client {
+pub(super) const fn came_by(interface: u32, [tag, _]: Tags, generation: u32) -> Client {
     #[expect(clippy::cast_possible_truncation, reason = "the lower half is kept")]
     Client {
-        vlan: crate::ethernet::UNTAGGED[0],
+        vlan: tag,
         generation: generation as u16,
         ethernet: EthernetAddresses::NONE,
         interface,

@@ -78,11 +78,18 @@ pub(super) fn came_another_way<F: Network, T: Tables>(
     vlans: Vlans,
 ) -> bool {
     F::NUMBER == 4
-        && client.index() != interface
+        && came_elsewhere(client, interface, vlans)
         && tables
             .config()
             .is_some_and(|config| config.interface_flags & Interface::RP_FILTER != 0)
         && device(tables, interface, vlans) != device_of(tables, client)
+}
+
+/// Returns whether a packet may be another device's than that of its `client`'s way: the outer VLAN is another one, or
+/// the interface.
+#[inline(always)]
+pub(super) fn came_elsewhere(client: &Client, interface: u32, vlans: Vlans) -> bool {
+    client.index() != interface || !vlans.is_in(client.vlan)
 }
 
 #[inline(never)]
@@ -170,11 +177,11 @@ pub(super) fn accepts(answer: u32, flags: u32, same_way: impl FnOnce() -> bool) 
 #[inline(always)]
 pub(super) fn ends(signal: Signal, protocol: Protocol, direction: Direction, state: u8) -> bool {
     let next = signal.next(direction, state);
-    next != state && !protocol.active(next)
+    next != state && protocol.closing(next)
 }
 
-/// Judges a client's packet that would end its connection and came by another interface than the one that leads to
-/// its `client`, or by which the first packet came: it may be anybody's, and then it is sent on, but ends nothing. It is
+/// Judges a client's packet that would end its connection and came by another interface or VLAN than that which leads
+/// to its `client`, or by which the first packet came: it may be anybody's, and then it is sent on, but ends nothing. It is
 /// the client's where the routes lead back by this interface now.
 #[inline(never)]
 pub(super) fn distrust_end<F: Network, R: Routes, T: Tables>(
@@ -211,10 +218,10 @@ fn device_of<T: Tables>(tables: T, client: &Client) -> u32 {
 /// anybody's. Returns what it may do to its connection in this state: as far as it ends that, nothing.
 #[inline(always)]
 pub(super) fn trusted(signal: Signal, protocol: Protocol, state: u8) -> Signal {
-    if protocol.active(signal.next(Direction::Output, state)) {
-        signal
-    } else {
+    if ends(signal, protocol, Direction::Output, state) {
         Signal::Nothing
+    } else {
+        signal
     }
 }
 

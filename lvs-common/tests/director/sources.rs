@@ -283,6 +283,60 @@ fn a_clients_address_from_elsewhere_ends_nothing() {
     }
 }
 
+/// Of one VLAN nobody ends a connection of another one of the same trunk.
+#[test]
+fn a_clients_address_in_another_vlan_ends_nothing() {
+    const VLANS: [(u16, u32); 2] = [(7, 30), (8, 31)];
+    for family in [0, 1] {
+        for method in METHODS {
+            let by = |flags, vlan: &[u16]| {
+                let draft = Draft::tcp(CLIENT[family], VIRTUAL[family], flags);
+                draft.with(|draft| draft.tags.extend(vlan)).frame()
+            };
+            let mut director = director(family, method);
+            for (vlan, device) in VLANS {
+                director.set_flags(device, 0);
+                let below = director.interfaces.get_mut(&device).expect("just made");
+                (below.lower, below.vlan) = (INTERFACE, vlan.into());
+                director.put_upper(INTERFACE, vlan.into(), device);
+            }
+            let way = Way::host(at(CLIENT[family]).ip(), VLANS[0].1, ROUTER);
+            director.routes.add(way);
+            director.handle(&by(SYN, &[7]));
+            director.handle(&by(ACK, &[7]));
+            let states = director.states();
+            for (flags, vlan) in [(FIN, &[8][..]), (RST, &[8]), (FIN, &[])] {
+                assert_eq!(refused(director.handle(&by(flags, vlan))), None);
+                assert_eq!(director.states(), states, "{method:?} {vlan:?}");
+            }
+            director.handle(&by(FIN, &[7]));
+            assert_ne!(director.states(), states, "{method:?}");
+        }
+    }
+}
+
+/// An association is not refused its beginning for coming by two ways.
+#[test]
+fn an_association_whose_packets_come_another_way_is_established() {
+    let [from, to] = [CLIENT[0], VIRTUAL[0]];
+    let mut director = Director::new();
+    let service = director.serve(Protocol::Sctp, at(to), Pick::Rotate);
+    director.add(service, at(REAL[0]), Method::Nat, 1);
+    let way = Way::host(at(from).ip(), INTERFACE, ROUTER);
+    director.routes.add(way);
+    director.handle(&Draft::sctp(from, to, 1).frame());
+    director.handle_by(OTHER, &Draft::sctp(REAL[0], from, 2).frame());
+    director.handle_by(OTHER, &Draft::sctp(from, to, 10).frame());
+    director.handle_by(OTHER, &Draft::sctp(REAL[0], from, 11).frame());
+    let states = director.states();
+    assert_eq!(states[0].1, "ESTABLISHED");
+    director.handle_by(OTHER, &Draft::sctp(from, to, 7).frame());
+    director.handle_by(OTHER, &Draft::sctp(REAL[0], from, 6).frame());
+    assert_eq!(director.states(), states);
+    director.handle(&Draft::sctp(from, to, 7).frame());
+    assert_ne!(director.states(), states);
+}
+
 /// Asymmetric routes: the FIN of a client comes by the interface of its first packet, or by that of the replies.
 #[test]
 fn a_client_whose_packets_come_another_way_ends_its_connection() {

@@ -193,6 +193,8 @@ impl<F: Family> BoundReplica<F> {
         if !nat {
             return table::insert(table, place, &mut new);
         }
+        // Whether its packets come by the way that leads to the client is not known here: any may end it.
+        new.record.method |= Record::ASYMMETRIC;
         let mut replies = new;
         replies.into_replies(&self.server);
         if let Some((address, port)) = self.source {

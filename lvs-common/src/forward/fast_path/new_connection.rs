@@ -6,7 +6,7 @@ use super::send::{Departure, Route, finish};
 use crate::abi::{Interface, Member, Method, Plan};
 use crate::connection::table::{self, Place, Store};
 use crate::connection::{FirstState, Kind, Protocol, Record, Signal, tcp};
-use crate::ethernet::Vlans;
+use crate::ethernet::{UNTAGGED, Vlans};
 use crate::forward::filter::{self, Judgement};
 use crate::forward::service::{flow, plain_service};
 use crate::forward::upper_device::device;
@@ -110,7 +110,7 @@ fn admit<F: Network, R: Routes, T: Tables>(
     }
     let generation = client_route::generation(tables);
     let judged = F::NUMBER == 4 && flags & Interface::RP_FILTER != 0;
-    work.way = client_route::came_by(packet.interface, generation);
+    work.way = client_route::came_by(packet.interface, UNTAGGED, generation);
     if !nat && !judged {
         return true;
     }
