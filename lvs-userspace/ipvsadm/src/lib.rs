@@ -7,6 +7,7 @@
 pub mod address;
 pub mod command;
 pub mod connections;
+mod edit_line;
 pub mod error;
 pub mod listing;
 pub mod mark_options;
@@ -29,5 +30,6 @@ pub mod sort;
 pub mod sync;
 mod word;
 
+pub use edit_line::{edit_line, override_line, server_by_hand_line};
 pub use option::{Completion, completions};
 pub use parse::parse;

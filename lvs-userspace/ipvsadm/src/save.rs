@@ -48,7 +48,7 @@ pub fn server(
     format!("{service_name} -r {address} {}", server_settings(settings))
 }
 
-fn service_option(id: &ServiceId, names: &mut Names) -> String {
+pub(super) fn service_option(id: &ServiceId, names: &mut Names) -> String {
     match *id {
         ServiceId::Address { protocol, address } => {
             let option = match protocol {

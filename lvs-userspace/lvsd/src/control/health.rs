@@ -11,6 +11,7 @@ use axum::response::Response;
 use lvs_api::health::{Event, Health, NameTrouble, Override, ServerByHand, UncheckedServer};
 use lvs_api::protocol::{Refusal, RefusalKind};
 use lvs_health::controller::Handle;
+use lvs_ipvsadm::{override_line, server_by_hand_line};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
@@ -34,15 +35,15 @@ pub(super) async fn set_override(
     body: JsonBody<Override>,
 ) -> Result<Response, Response> {
     let change = parsed(body).map_err(refused)?;
-    let text = serde_json::to_string(&change).unwrap_or_default();
+    let line = override_line(&change);
     let outcome = control
         .controller()
         .ok_or_else(no_health_checks)?
         .set_override(change)
         .await;
     match &outcome {
-        Ok(()) => info!("override {text}"),
-        Err(refusal) => info!("refused {text}: {}", refusal.message),
+        Ok(()) => info!("override: {line}"),
+        Err(refusal) => info!("refused: {line}: {}", refusal.message),
     }
     Ok(done(outcome))
 }
@@ -53,13 +54,13 @@ pub(super) async fn server_by_hand(
     body: JsonBody<ServerByHand>,
 ) -> Result<Response, Response> {
     let change = parsed(body).map_err(refused)?;
-    let text = serde_json::to_string(&change).unwrap_or_default();
+    let line = server_by_hand_line(&change);
     let stopping = || Refusal::new(RefusalKind::Internal, "lvsd is stopping");
     let outcome = control.server_by_hand(change).await.ok_or_else(stopping);
     let outcome = outcome.and_then(|outcome| outcome);
     match &outcome {
-        Ok(()) => info!("server by hand {text}"),
-        Err(refusal) => info!("refused {text}: {}", refusal.message),
+        Ok(()) => info!("{line}"),
+        Err(refusal) => info!("refused: {line}: {}", refusal.message),
     }
     Ok(done(outcome))
 }

@@ -22,6 +22,7 @@ use lvs_common::verdict::Reason;
 use lvs_dataplane::director::{Director, mixes_families};
 use lvs_dataplane::kernel::memory;
 use lvs_dataplane::{connections, drop};
+use lvs_ipvsadm::edit_line;
 use tokio::sync::mpsc;
 use tracing::{debug, info};
 
@@ -42,10 +43,10 @@ pub(super) async fn edit(
     let outcome = off_runtime(control, move |control| {
         let outcome = prepare(control, &mut edit).and_then(|()| control.director().apply(&edit));
         follow_settings(control, std::slice::from_ref(&edit));
-        let text = serde_json::to_string(&edit).unwrap_or_default();
+        let line = edit_line(&edit);
         match &outcome {
-            Ok(()) => tracing::info!("edit {text}"),
-            Err(refusal) => tracing::info!("refused {text}: {}", refusal.message),
+            Ok(()) => info!("edit: {line}"),
+            Err(refusal) => info!("refused: {line}: {}", refusal.message),
         }
         outcome
     });
@@ -101,10 +102,14 @@ fn apply_many(control: &Control, edits: Edits, unfit: Vec<RefusedEdit>) -> Vec<R
     refused.extend(unfit);
     refused.sort_by_key(|edit| edit.place);
     for edit in &edits.edits {
-        debug!("edit {}", serde_json::to_string(edit).unwrap_or_default());
+        debug!("edit: {}", edit_line(edit));
     }
     for RefusedEdit { place, refusal } in &refused {
-        info!("refused edit {} of {count}: {}", place + 1, refusal.message);
+        info!(
+            "refused: edit {} of {count}: {}",
+            place + 1,
+            refusal.message
+        );
     }
     match refused.len() {
         0 => info!("{count} edits"),
