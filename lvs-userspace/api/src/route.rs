@@ -30,6 +30,17 @@ macro_rules! routes {
                     $(Self::$route => $path,)+
                 }
             }
+
+            /// The route of requests with this method and path.
+            pub fn find(method: &Method, path: &str) -> Option<Self> {
+                let mut all = Self::ALL.iter().copied();
+                all.find(|route| route.path() == path && route.method() == *method)
+            }
+
+            /// True if its requests read only, whatever their method: some have a body that says what is read.
+            pub fn reads(self) -> bool {
+                matches!(self, Self::Why | Self::Trace) || self.method() == Method::GET
+            }
         }
     };
 }
@@ -93,4 +104,19 @@ routes! {
     /// Gives the virtual addresses up, to a peer if one is there: the daemon is about to be stopped. Answer:
     /// [`SteppedDown`](crate::role::SteppedDown).
     StepDown: POST "/v1/role/step-down",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_are_found_by_method_and_path() {
+        for route in Route::ALL {
+            assert_eq!(Route::find(&route.method(), route.path()), Some(*route));
+        }
+        assert_eq!(Route::find(&Method::POST, Route::Status.path()), None);
+        assert!(Route::Why.reads() && Route::Trace.reads() && Route::Role.reads());
+        assert!(!Route::SetRole.reads() && !Route::Edit.reads());
+    }
 }

@@ -11,6 +11,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
+use lvs_api::route::Route;
 use parking_lot::{Mutex, RwLock};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -208,8 +209,10 @@ pub(crate) async fn guard(
     match allowed(&access, request, peer).await {
         Err(refused) => refused,
         Ok((mut request, identity)) => {
-            let changes = changes(request.method());
-            let asked = changes.then(|| format!("{} {}", request.method(), request.uri().path()));
+            let route = Route::find(request.method(), request.uri().path());
+            // Some that read have a method like those that change.
+            let logged = is_restricted(request.method()) && !route.is_some_and(Route::reads);
+            let asked = logged.then(|| format!("{} {}", request.method(), request.uri().path()));
             let name = identity.name.clone();
             request.extensions_mut().insert(identity);
             let answer = next.run(request).await;
@@ -225,8 +228,8 @@ pub(crate) async fn guard(
     }
 }
 
-/// True if a request with this method may change something.
-fn changes(method: &Method) -> bool {
+/// True if a request with this method needs more than the right to read.
+fn is_restricted(method: &Method) -> bool {
     !matches!(*method, Method::GET | Method::HEAD)
 }
 
@@ -239,7 +242,7 @@ async fn allowed(
         return Err(too_many("too many requests", wait));
     }
     let identity = access.identify(request.headers(), peer).await?;
-    if !changes(request.method()) {
+    if !is_restricted(request.method()) {
         return Ok((request, identity));
     }
     if identity.right < Right::Operate {
