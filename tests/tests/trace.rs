@@ -358,6 +358,35 @@ fn frames_are_written_as_they_came_and_as_they_left() {
 }
 
 #[test]
+fn status_says_that_somebody_traces() {
+    let Some(lab) = Lab::for_story(Arms::Two, &service(Tcp, Ipv4, Nat, "rr")) else {
+        return;
+    };
+    let tracers = || {
+        let status = lab.director.lvsadm("status --json").unwrap();
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+        (status["tracing"]["tracers"].as_u64(), status)
+    };
+    assert_eq!(tracers().0, None);
+    let first = Trace::begin(&lab, "port 80");
+    std::thread::sleep(Duration::from_millis(1100));
+    let second = Trace::begin(&lab, "port 81");
+    let (number, status) = tracers();
+    assert_eq!(number, Some(2), "{status}");
+    assert!(status["tracing"]["age"].as_u64() >= Some(1), "{status}");
+    let shown = lab.director.lvsadm("status").unwrap();
+    assert!(shown.contains("2 clients trace packets since "), "{shown}");
+    let shown = lab.director.lvsadm("top --once").unwrap();
+    assert!(shown.contains("traced by 2 since "), "{shown}");
+    first.end();
+    assert!(eventually(Duration::from_secs(10), || tracers().0 == Some(1)));
+    second.end();
+    assert!(eventually(Duration::from_secs(10), || tracers()
+        .0
+        .is_none()));
+}
+
+#[test]
 fn a_filter_that_makes_no_sense_shows_where() {
     if !available() {
         return;

@@ -281,6 +281,21 @@ pub struct Status {
     /// Frames that the kernel did not send after the program had handed them over, since the data path was made.
     #[serde(default)]
     pub lost: Vec<LostFrames>,
+    /// None: nobody traces packets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracing: Option<Tracing>,
+}
+
+/// Somebody traces packets: each that may be asked for takes longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub struct Tracing {
+    /// The number of those who trace.
+    pub tracers: usize,
+    /// Begin of the oldest of their traces (seconds since 1970), by the wall clock of now.
+    pub since: u64,
+    /// Seconds since then.
+    pub age: u64,
 }
 
 /// Frames that the kernel did not send. The verdicts count them as such; services and real servers as forwarded.

@@ -7,7 +7,7 @@ use ratatui::style::Style;
 
 use crate::app::{ABOVE, App, BELOW, Mode};
 use crate::help;
-use crate::number::{compact, percent};
+use crate::number::{age, compact, percent};
 use crate::options::Tab;
 use crate::snapshot::Snapshot;
 use crate::style::{CHOSEN, TITLE, Tone, style};
@@ -136,8 +136,13 @@ pub(crate) fn director_line(snapshot: &Snapshot) -> Text {
         0 => String::new(),
         all => format!(", holds {held} of {all} addresses"),
     };
+    let traced = status.tracing.map(|it| {
+        let since = age(it.age);
+        format!(", traced by {} since {since}", it.tracers)
+    });
+    let traced = traced.unwrap_or_default();
     Text::new(format!(
-        "lvsd {} (pid {}), {}{holds}",
+        "lvsd {} (pid {}), {}{traced}{holds}",
         status.version, status.pid, snapshot.role.role
     ))
 }

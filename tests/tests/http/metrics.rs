@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use lvs_api::model::Family::Ipv4;
 use lvs_api::model::Method::Nat;
@@ -208,4 +209,27 @@ fn piped_client() -> Result<(), lvs_tests::lab::Missing> {
         Ok(status) if status.success() => Ok(()),
         _ => Err(lvs_tests::lab::Missing(missing.to_owned())),
     }
+}
+
+#[test]
+fn a_trace_is_seen() {
+    let Some(web) = WebLab::open() else {
+        return;
+    };
+    assert_eq!(web.metric("lvs_tracers"), Some(0.0));
+    assert_eq!(web.metric("lvs_tracing_start_timestamp_seconds"), None);
+    let director = &web.lab.director;
+    let mut trace = Command::new(director.lvsadm_program());
+    trace.arg("--socket").arg(director.socket());
+    trace.args(["trace", "--for", "30s", "port", "81"]);
+    trace.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut trace = director.namespace().spawn(&mut trace).unwrap();
+    let traced = eventually(PATIENCE, || web.metric("lvs_tracers") == Some(1.0));
+    let begun = web.metric("lvs_tracing_start_timestamp_seconds");
+    trace.kill().unwrap();
+    trace.wait().unwrap();
+    assert!(traced);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    assert!(begun.is_some_and(|begun| (now.as_secs_f64() - begun).abs() < 60.0));
+    assert!(eventually(PATIENCE, || web.metric("lvs_tracers") == Some(0.0)));
 }

@@ -116,6 +116,16 @@ fn interfaces(families: &mut Families<'_>, snapshot: &Snapshot) -> fmt::Result {
         "lvs_sources_missing",
         "Source addresses of full NAT that this machine does not have.",
         [(NONE, status.missing_sources.len())],
+    )?;
+    families.gauges(
+        "lvs_tracers",
+        "Clients that trace packets: packets take longer to handle meanwhile.",
+        [(NONE, status.tracing.map_or(0, |it| it.tracers))],
+    )?;
+    families.gauges(
+        "lvs_tracing_start_timestamp_seconds",
+        "Begin of the oldest of their traces, in seconds since 1970.",
+        status.tracing.map(|it| (NONE, it.since)),
     )
 }
 

@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use lvs_api::model::Family;
 use lvs_api::protocol::{Interface, LostFrames, Status, Table};
 
+use crate::verbs::traced;
+
 /// Prints the status.
 pub(super) fn print(out: &mut impl Write, status: &Status) -> io::Result<()> {
     let Status {
@@ -16,6 +18,7 @@ pub(super) fn print(out: &mut impl Write, status: &Status) -> io::Result<()> {
         unresolved,
         missing_sources,
         lost,
+        tracing,
     } = status;
     writeln!(out, "lvsd {version}, process {pid}, map layout {abi}")?;
 
@@ -95,6 +98,9 @@ pub(super) fn print(out: &mut impl Write, status: &Status) -> io::Result<()> {
             writeln!(out, "  {interface:<15} {frames:>12} ({error}; {remedy})")?;
         }
     }
+    if let Some(tracing) = tracing {
+        writeln!(out, "\n{}", traced(tracing))?;
+    }
     Ok(())
 }
 
@@ -102,6 +108,7 @@ pub(super) fn print(out: &mut impl Write, status: &Status) -> io::Result<()> {
 mod tests {
     use super::*;
     use lvs_api::model::ServiceId;
+    use lvs_api::protocol::Tracing;
 
     #[test]
     fn status_shows_interfaces_tables_and_unresolved_servers() {
@@ -143,6 +150,11 @@ mod tests {
                 frames: 3,
                 remedy: "set it up: ip link set eth0 up".to_owned(),
             }],
+            tracing: Some(Tracing {
+                tracers: 2,
+                since: 1_000,
+                age: 90,
+            }),
         };
         let mut out = Vec::new();
         print(&mut out, &status).expect("memory takes it");
@@ -168,6 +180,8 @@ Source addresses of full NAT that this machine does not have (replies get lost):
 
 Frames that were forwarded, but that the kernel did not send:
   eth0                       3 (it is down; set it up: ip link set eth0 up)
+
+2 clients trace packets since 1m 30s: packets take longer to handle
 "
         );
     }

@@ -35,7 +35,7 @@ use std::time::Duration;
 use clap::{CommandFactory as _, Parser as _};
 use lvs_api::client::{Client, ClientError};
 use lvs_api::health::Health;
-use lvs_api::protocol::RefusalKind;
+use lvs_api::protocol::{RefusalKind, Status};
 use lvs_api::role::{Handover, RoleChange};
 
 use self::arguments::{Arguments, Connections, Sync, Verb};
@@ -43,6 +43,7 @@ use self::failure::Failure;
 use crate::socket;
 
 pub(crate) use self::help::{command, verbs as verbs_help};
+pub(crate) use self::status::traced;
 
 /// True for the command line of a verb, or of a word that is none but no command of ipvsadm's either. Called as
 /// `ipvsadm`, the program has none.
@@ -123,10 +124,14 @@ async fn run(arguments: Arguments, limit: Duration) -> Result<u8, Failure> {
         }
         Verb::Filter(arguments) => filter::run(&mut client, arguments, &mut out).await?,
         Verb::Status { json } => {
+            let Status {
+                tables, tracing, ..
+            } = client.status().await?;
             let overview = status::Overview {
                 role: client.role().await?,
                 health: checked(client.health().await)?,
-                tables: client.status().await?.tables,
+                tables,
+                tracing,
                 filters: filter::filters(client.services().await?),
                 peers: client.peers().await?.peers,
             };

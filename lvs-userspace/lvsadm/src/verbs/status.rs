@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 use lvs_api::health::{AdminState, Health, ServerHealth, ServiceHealth, State};
 use lvs_api::model::Family;
 use lvs_api::peers::PeerStatus;
-use lvs_api::protocol::Table;
+use lvs_api::protocol::{Table, Tracing};
 use lvs_api::role::RoleStatus;
 use serde::Serialize;
 
@@ -15,7 +15,7 @@ use super::colour::{painted, style};
 use super::filter::{self, Filtered};
 use super::{role, sync};
 
-/// Status of the director; its JSON has `role`, `addresses`, `reach`, `services`, `tables`, `filters`, `peers`.
+/// Status of the director; its JSON has `role`, `addresses`, `reach`, `services`, `tables`, `tracing`, `filters`, `peers`.
 #[derive(Serialize)]
 pub(super) struct Overview {
     #[serde(flatten)]
@@ -24,6 +24,9 @@ pub(super) struct Overview {
     pub(super) health: Health,
     /// The connection tables.
     pub(super) tables: Vec<Table>,
+    /// Somebody traces packets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tracing: Option<Tracing>,
     /// Filters of virtual services, those that are not checked included.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) filters: Vec<Filtered>,
@@ -39,6 +42,7 @@ pub(super) fn print(
         role,
         health,
         tables,
+        tracing,
         filters,
         peers,
     }: &Overview,
@@ -47,6 +51,10 @@ pub(super) fn print(
     role::show(out, role, colour)?;
     for sentence in sync::differences(peers) {
         let text = painted(colour, &sentence, style(AnsiColor::Red));
+        writeln!(out, "{text}")?;
+    }
+    if let Some(tracing) = tracing {
+        let text = painted(colour, &traced(tracing), style(AnsiColor::Yellow));
         writeln!(out, "{text}")?;
     }
     writeln!(out)?;
@@ -74,6 +82,16 @@ pub(super) fn print(
         writeln!(out)?;
     }
     print_tables(out, tables, colour)
+}
+
+/// Sentence about those who trace packets.
+pub(crate) fn traced(tracing: &Tracing) -> String {
+    let who = match tracing.tracers {
+        1 => "1 client traces".to_owned(),
+        number => format!("{number} clients trace"),
+    };
+    let since = age(tracing.age);
+    format!("{who} packets since {since}: packets take longer to handle")
 }
 
 /// Percent of its entries from which on a table is shown as filling.
@@ -240,6 +258,7 @@ mod tests {
             },
             health: health.clone(),
             tables: Vec::new(),
+            tracing: None,
             peers: Vec::new(),
         };
         let mut out = Vec::new();

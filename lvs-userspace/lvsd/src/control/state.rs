@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use lvs_api::health::{Event, ServerByHand};
 use lvs_api::model::{Family, ServiceId};
 use lvs_api::peers::PeersStatus;
-use lvs_api::protocol::{Interface, LostFrames, Refusal, Status, Table};
+use lvs_api::protocol::{Interface, LostFrames, Refusal, Status, Table, Tracing};
 use lvs_common::abi::Mac;
 use lvs_dataplane::connections::Occupation;
 use lvs_dataplane::director::{Director, service_id};
@@ -63,6 +63,8 @@ pub(crate) struct Control {
     silent: Mutex<HashMap<(ServiceId, SocketAddr), String>>,
     /// Those who ask to trace packets, and the task that serves them until it took this.
     tracers: (mpsc::Sender<Tracer>, Mutex<Option<mpsc::Receiver<Tracer>>>),
+    /// The number of those who trace packets, and the begin of the oldest of their traces.
+    tracing: Mutex<Option<(usize, Instant)>>,
     controller: OnceLock<Handle>,
     /// Events that are not the controller's.
     events: broadcast::Sender<Arc<Event>>,
@@ -101,6 +103,7 @@ impl Control {
             name_troubles: Mutex::default(),
             silent: Mutex::default(),
             tracers: (tracers, Mutex::new(Some(asked))),
+            tracing: Mutex::default(),
             controller: OnceLock::new(),
             events: broadcast::Sender::new(EVENTS),
             ending: watch::Sender::new(false),
@@ -116,6 +119,22 @@ impl Control {
     /// Those who ask to trace packets, for the task that serves them.
     pub(crate) fn take_tracers(&self) -> Option<mpsc::Receiver<Tracer>> {
         self.tracers.1.lock().take()
+    }
+
+    /// Sets the number of those who trace packets, and the begin of the oldest of their traces; none if nobody does.
+    pub(crate) fn set_tracing(&self, tracing: Option<(usize, Instant)>) {
+        *self.tracing.lock() = tracing;
+    }
+
+    fn tracing(&self) -> Option<Tracing> {
+        let (tracers, begun) = (*self.tracing.lock())?;
+        let age = begun.elapsed();
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        Some(Tracing {
+            tracers,
+            since: since.unwrap_or_default().saturating_sub(age).as_secs(),
+            age: age.as_secs(),
+        })
     }
 
     /// Controller of the health checks, if there are any.
@@ -347,6 +366,7 @@ impl Control {
             unresolved,
             missing_sources,
             lost,
+            tracing: self.tracing(),
         }
     }
 }

@@ -50,11 +50,11 @@ pub(super) async fn serve(
             first = requests.recv() => first,
         };
         let Some(first) = first else { return };
-        let (control, interfaces) = (Arc::clone(&control), Arc::clone(&interfaces));
-        let stopped = stopped.clone();
+        let (interfaces, stopped) = (Arc::clone(&interfaces), stopped.clone());
+        let served = Arc::clone(&control);
         let session = tokio::task::spawn_blocking(move || {
             let mut session = Session {
-                control,
+                control: served,
                 interfaces,
                 tracers: Vec::new(),
             };
@@ -64,6 +64,7 @@ pub(super) async fn serve(
         match session.await {
             Ok(rest) => requests = rest,
             Err(error) => {
+                control.set_tracing(None);
                 error!("packets cannot be traced any more: {error}");
                 return;
             }
@@ -81,6 +82,7 @@ struct Session {
 /// A tracer that is served.
 struct Following {
     tracer: Tracer,
+    begun: Instant,
     /// Lines that are sent together, and the number of packets in them.
     piece: Vec<u8>,
     packets: u64,
@@ -110,6 +112,7 @@ impl Session {
         self.admit(first, &records);
         self.follow(&mut records, requests, stopped);
         self.interfaces.lock().stop_tracing();
+        self.control.set_tracing(None);
     }
 
     /// Tells the tracers of packets, until there is none left or the daemon ends.
@@ -132,9 +135,13 @@ impl Session {
                 self.keep_alive();
                 self.set_filter(records);
             }
+            let before = self.tracers.len();
             self.tracers.retain(|it| !it.tracer.lines.is_closed());
             if self.tracers.is_empty() {
                 return;
+            }
+            if self.tracers.len() != before {
+                self.publish_number();
             }
             if !more {
                 thread::sleep(LOOK);
@@ -152,6 +159,7 @@ impl Session {
         };
         let mut following = Following {
             tracer,
+            begun: Instant::now(),
             piece: Vec::new(),
             packets: 0,
             skipped: 0,
@@ -160,6 +168,14 @@ impl Session {
         following.send(&TraceLine::Began {});
         self.tracers.push(following);
         self.set_filter(records);
+        self.publish_number();
+    }
+
+    /// Has the daemon's status say that packets are traced.
+    fn publish_number(&self) {
+        let oldest = self.tracers.iter().map(|it| it.begun).min();
+        self.control
+            .set_tracing(oldest.map(|begun| (self.tracers.len(), begun)));
     }
 
     /// Has the programs record what the tracers ask for.
