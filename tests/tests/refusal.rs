@@ -1,5 +1,8 @@
 //! Connections, commands and configurations that are refused: at once, with a reason, without effect.
 
+use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -9,7 +12,7 @@ use lvs_api::model::Protocol;
 use lvs_tests::eventually;
 use lvs_tests::lab::addresses::{FAMILIES, virtual_address};
 use lvs_tests::lab::director::{built, every_service, service_name};
-use lvs_tests::lab::{Arms, Lab};
+use lvs_tests::lab::{Arms, Lab, available};
 
 #[test]
 fn a_service_without_servers_refuses_connections_at_once() {
@@ -196,8 +199,58 @@ fn a_second_daemon_does_not_take_the_first_ones_socket() {
     let output = director.namespace().output(&mut second).unwrap();
     assert!(!output.status.success(), "{output:?}");
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("another lvsd listens there"), "{said}");
+    assert!(said.contains("another lvsd (process "), "{said}");
     assert!(said.contains("--socket"), "{said}");
     assert!(!other.exists(), "it left {}", other.display());
     assert_eq!(director.lvsadm("-Sn").unwrap(), before);
+}
+
+#[test]
+fn of_two_daemons_that_start_at_once_one_has_the_socket() {
+    if !available() {
+        return;
+    }
+    let lab = Lab::new(Arms::Two).unwrap();
+    let director = &lab.director;
+    let lvsd = built("lvsd").unwrap();
+    // A folder that is to be made, and that only root may look into.
+    let folder = lab.folder().join("private");
+    fs::DirBuilder::new().mode(0o700).create(&folder).unwrap();
+    let socket = folder.join("run/lvsd.sock");
+    for round in 0..3 {
+        let mut starts: Vec<_> = ["a", "b"]
+            .map(|name| {
+                let mut command = Command::new(&lvsd);
+                command.arg("--bpffs").arg(director.pins().join(name));
+                command.arg("--socket").arg(&socket);
+                command.stdin(Stdio::null()).stderr(Stdio::piped());
+                director.namespace().spawn(&mut command).unwrap()
+            })
+            .into();
+        let pids: Vec<_> = starts.iter().map(std::process::Child::id).collect();
+        let limit = Instant::now() + Duration::from_secs(30);
+        let lost = loop {
+            let ended = |start: &mut std::process::Child| start.try_wait().unwrap().is_some();
+            if let Some(at) = starts.iter_mut().position(ended) {
+                break at;
+            }
+            assert!(Instant::now() < limit, "both run");
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        let refused = starts.remove(lost).wait_with_output().unwrap();
+        let mut winner = starts.remove(0);
+        let said = String::from_utf8_lossy(&refused.stderr);
+        let holder = format!("another lvsd (process {})", pids[1 - lost]);
+        assert!(
+            !refused.status.success() && said.contains(&holder),
+            "{said}"
+        );
+        let listens = eventually(Duration::from_secs(30), || {
+            UnixStream::connect(&socket).is_ok()
+        });
+        // Its lock ends with it.
+        winner.kill().unwrap();
+        winner.wait().unwrap();
+        assert!(listens, "round {round}");
+    }
 }

@@ -22,7 +22,7 @@ mod why;
 
 pub(crate) use self::consent::{OwnConsent, refresh_agreement};
 pub(crate) use self::server::serve;
-pub(crate) use self::socket::{Socket, refuse_taken};
+pub(crate) use self::socket::{Claim, Socket};
 pub(crate) use self::state::{Control, Reload};
 pub(crate) use self::tracer::Tracer;
 pub(crate) use self::web::serve_http;

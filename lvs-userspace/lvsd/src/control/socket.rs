@@ -12,15 +12,50 @@ use listenfd::ListenFd;
 use lvs_api::client::starting;
 use tokio::net::{UnixListener, UnixStream};
 
+use crate::lifecycle::{Liveness, PidFile, look};
+
 /// Group that may use the socket besides root, if it exists.
 const GROUP: &str = "lvs";
 
-/// Time in which a daemon that is ending closes its socket: its data path may be free a moment earlier.
+/// Time in which a daemon that is ending closes its socket.
 const ENDING: Duration = Duration::from_secs(1);
 
-/// Refuses a path at which another daemon listens, whose data path is another one: that daemon could not be reached any
-/// more, and what is kept beside the socket (role, overrides) is its own.
-pub(crate) fn refuse_taken(path: &Path) -> io::Result<()> {
+/// The right to listen at a path, and to keep role and overrides beside it. One daemon has it, until it ends: a lock,
+/// which the kernel releases whatever ends it.
+pub(crate) struct Claim {
+    _file: PidFile,
+}
+
+impl Claim {
+    /// Claims a path, unless another daemon does or listens there: it could not be reached any more. One that is ending
+    /// is waited for.
+    pub(crate) fn new(path: &Path) -> io::Result<Self> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let lock = path.with_extension("lock");
+        let Some(mut file) = PidFile::lock(&lock)? else {
+            let process = match look(&lock) {
+                Ok(Liveness::Running(pid)) => format!(" (process {pid})"),
+                _ => String::new(),
+            };
+            return Err(taken(&process));
+        };
+        // The number is for people only: a full disk holds up no start.
+        let _ = file.write();
+        refuse_taken(path)?;
+        Ok(Self { _file: file })
+    }
+}
+
+fn taken(process: &str) -> io::Error {
+    io::Error::other(format!(
+        "another lvsd{process} listens there: have it end, or give this one interfaces, --bpffs and --socket of its own"
+    ))
+}
+
+/// Refuses a path at which a daemon listens that has no lock: one of an older version.
+fn refuse_taken(path: &Path) -> io::Result<()> {
     if env::var_os("LISTEN_PID").is_some() {
         // It was passed, so it is there.
         return Ok(());
@@ -32,10 +67,7 @@ pub(crate) fn refuse_taken(path: &Path) -> io::Result<()> {
     // Without waiting: one that is stopped answers nobody, but its socket takes connections, or is full.
     while runtime.block_on(is_listening(path)) {
         if Instant::now() >= deadline {
-            return Err(io::Error::other(
-                "another lvsd listens there, for another data path: give this one interfaces, --bpffs and --socket of \
-                 its own, or have that one end",
-            ));
+            return Err(taken(""));
         }
         thread::sleep(Duration::from_millis(50));
     }
@@ -59,7 +91,7 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    /// The socket that systemd passes to the service that it starts because of a client (socket activation), else a
+    /// The socket of a path that was claimed: the one that systemd passes to the service that it starts because of a client (socket activation), else a
     /// new one with its permissions.
     ///
     /// To be called before other threads begin, as it changes the environment.
@@ -106,9 +138,6 @@ impl Socket {
     }
 
     fn bind(path: &Path) -> io::Result<Self> {
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
-        }
         let private = starting(path);
         // A start that was killed may have left it.
         let _ = fs::remove_file(&private);
@@ -125,7 +154,7 @@ impl Socket {
         })
     }
 
-    /// Moves a new one to its path. No other daemon listens there: see [`refuse_taken`].
+    /// Moves a new one to its path. No other daemon listens there: see [`Claim`].
     pub(crate) fn publish(self) -> io::Result<UnixListener> {
         if let Some(private) = &self.private {
             fs::rename(private, &self.path)?;
@@ -142,13 +171,23 @@ mod tests {
     fn a_path_is_taken_while_somebody_listens_there() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lvs.sock");
-        assert!(refuse_taken(&path).is_ok());
+        assert!(Claim::new(&path).is_ok());
         let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        let error = refuse_taken(&path).unwrap_err().to_string();
+        let refused = |path: &Path| match Claim::new(path) {
+            Ok(_) => panic!("it was claimed"),
+            Err(error) => error.to_string(),
+        };
+        let error = refused(&path);
         assert!(error.contains("--socket"), "{error}");
         // What a daemon that was killed left.
         drop(listener);
-        assert!(refuse_taken(&path).is_ok());
+        let claim = Claim::new(&path).unwrap();
         assert!(path.exists());
+        let error = refused(&path);
+        let process = format!("another lvsd (process {})", std::process::id());
+        assert!(error.contains(&process), "{error}");
+        drop(claim);
+        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
+        assert_eq!(left.len(), 1, "{left:?}");
     }
 }

@@ -21,7 +21,8 @@ const BLOCKED_THREADS: Duration = Duration::from_secs(5);
 /// the tables are set and requests are answered.
 pub(crate) fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
     memory::share();
-    let started = start(settings)?;
+    // To the end: whoever claims the socket next has it alone.
+    let (started, _claim) = start(settings)?;
     let interfaces = Arc::clone(&started.interfaces);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -1,6 +1,5 @@
 //! The start of a daemon, before its tasks run: configuration, data path, tables, interfaces, socket.
 
-use std::fs;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
@@ -24,7 +23,7 @@ use super::peers::PeerSettings;
 use super::settings::Settings;
 use super::{check_user, marks, open_files, rules};
 use crate::config_file::{File, Watched, read_all};
-use crate::control::{Control, Reload, Socket, refuse_taken};
+use crate::control::{Claim, Control, Reload, Socket};
 use crate::discovery::Discovery;
 use crate::logging::queue;
 
@@ -52,7 +51,7 @@ pub(super) struct Started {
 /// Starts a daemon. Files and keys are read before anything is changed.
 ///
 /// A daemon that is killed here leaves nothing that the next one cannot take over or clean up.
-pub(super) fn start(settings: &Settings) -> Result<Started> {
+pub(super) fn start(settings: &Settings) -> Result<(Started, Claim)> {
     // Loading and verifying the programs takes a while on a busy machine.
     info!("lvsd {} starts", env!("CARGO_PKG_VERSION"));
     open_files::raise()?;
@@ -69,9 +68,11 @@ pub(super) fn start(settings: &Settings) -> Result<Started> {
         log.follow(file.as_ref().and_then(File::logfile));
     }
 
+    let claim = Claim::new(&settings.socket)
+        .with_context(|| format!("cannot listen at {}", settings.socket.display()))?;
     let directory = Directory::open(&settings.bpffs)?;
     let fresh = settings.reset || !directory.has_data_path();
-    begin(
+    let started = begin(
         settings,
         directory,
         (file, files, discovery),
@@ -83,7 +84,8 @@ pub(super) fn start(settings: &Settings) -> Result<Started> {
         if fresh {
             remove_remains(settings);
         }
-    })
+    })?;
+    Ok((started, claim))
 }
 
 /// Reads the configuration, and asks for the servers of the names in it.
@@ -125,8 +127,6 @@ fn begin(
     http: Option<http::Files>,
     check_user: Option<User>,
 ) -> Result<Started> {
-    refuse_taken(&settings.socket)
-        .with_context(|| format!("cannot listen at {}", settings.socket.display()))?;
     let cgroup = settings.local_clients.as_deref().map(cgroup).transpose()?;
     let (mut data_path, keys) = DataPath::open(directory, &settings.options, settings.reset)?;
     data_path.serve_local_clients(cgroup.as_deref())?;
@@ -137,9 +137,6 @@ fn begin(
         outcome.map_err(|refusal| anyhow!("{}", refusal.message))?;
     }
     let (reload, reloads) = mpsc::channel(1);
-    if let Some(folder) = settings.socket.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    }
     let roles = Roles::new(
         settings.socket.with_extension("role"),
         data_path.adopted,

@@ -27,5 +27,5 @@ pub(crate) use self::command_line::Command;
 pub(crate) use self::detach::{Detached, launch};
 pub(crate) use self::exit_code::{BROKEN_PIPE, FAILED, USAGE};
 pub(crate) use self::instance::Instance;
-pub(crate) use self::pid_file::PidFile;
+pub(crate) use self::pid_file::{Liveness, PidFile, look};
 pub(crate) use self::verb::{Daemon, Next, run};

@@ -31,12 +31,21 @@ pub(crate) enum Liveness {
 #[derive(Debug)]
 pub(crate) struct PidFile {
     path: PathBuf,
-    _lock: Flock<File>,
+    lock: Flock<File>,
 }
 
 impl PidFile {
     /// Creates the pid file, or takes over a stale one; none if another daemon holds it.
     pub(crate) fn claim(path: &Path) -> io::Result<Option<Self>> {
+        let Some(mut claimed) = Self::lock(path)? else {
+            return Ok(None);
+        };
+        claimed.write()?;
+        Ok(Some(claimed))
+    }
+
+    /// The same, without a number in it.
+    pub(crate) fn lock(path: &Path) -> io::Result<Option<Self>> {
         let deadline = Instant::now() + MOMENT;
         loop {
             let file = OpenOptions::new()
@@ -48,20 +57,22 @@ impl PidFile {
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 // The holder may have removed it in between: then this is a file without a name.
                 Ok(lock) if !is_at(&lock, path) => {}
-                Ok(mut lock) => {
-                    lock.set_len(0)?;
-                    lock.rewind()?;
-                    writeln!(lock, "{}", std::process::id())?;
-                    return Ok(Some(Self {
-                        path: path.to_owned(),
-                        _lock: lock,
-                    }));
+                Ok(lock) => {
+                    let path = path.to_owned();
+                    return Ok(Some(Self { path, lock }));
                 }
                 Err((_, Errno::EWOULDBLOCK)) if Instant::now() > deadline => return Ok(None),
                 Err((_, Errno::EWOULDBLOCK)) => thread::sleep(Duration::from_millis(10)),
                 Err((_, errno)) => return Err(errno.into()),
             }
         }
+    }
+
+    /// Writes the number of this process.
+    pub(crate) fn write(&mut self) -> io::Result<()> {
+        self.lock.set_len(0)?;
+        self.lock.rewind()?;
+        writeln!(self.lock, "{}", std::process::id())
     }
 }
 
