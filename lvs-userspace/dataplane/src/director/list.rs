@@ -38,6 +38,11 @@ impl Director {
         }
     }
 
+    /// Number of changes of services and their servers so far: as long as it stays, they do.
+    pub const fn generation(&self) -> u64 {
+        self.services.generation()
+    }
+
     /// The next hop of a real server's address, for people.
     pub fn next_hop(&self, address: IpAddr) -> String {
         self.hops.text(address)

@@ -55,6 +55,7 @@ impl Service {
 pub(super) struct Services {
     by_index: BTreeMap<u32, Service>,
     by_id: HashMap<ServiceId, u32>,
+    generation: u64,
 }
 
 impl Services {
@@ -91,15 +92,49 @@ impl Services {
         self.configured().map(|(_, service)| service.id).collect()
     }
 
+    /// Number of changes so far.
+    pub(super) const fn generation(&self) -> u64 {
+        self.generation
+    }
+
     /// Returns the service that had the index before.
     pub(super) fn insert(&mut self, index: u32, service: Service) -> Option<Service> {
+        self.generation += 1;
         self.by_id.insert(service.id, index);
         self.by_index.insert(index, service)
     }
 
     pub(super) fn remove(&mut self, index: u32) -> Option<Service> {
         let service = self.by_index.remove(&index)?;
+        self.generation += 1;
         self.by_id.remove(&service.id);
         Some(service)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_change_is_a_generation() {
+        let id = ServiceId::Mark {
+            mark: 1,
+            family: lvs_api::model::Family::Ipv4,
+        };
+        let wanted = Wanted {
+            settings: serde_json::from_str("{\"scheduler\":\"rr\"}").unwrap(),
+            servers: Vec::new(),
+        };
+        let service = || Service::deleted(id, 0, &wanted);
+        let mut services = Services::default();
+        assert_eq!(services.generation(), 0);
+        services.insert(3, service());
+        services.insert(3, service());
+        assert_eq!(services.generation(), 2);
+        assert!(services.find(&id).is_none() && services.index(&id) == Some(3));
+        services.remove(3);
+        services.remove(3);
+        assert_eq!(services.generation(), 3);
     }
 }

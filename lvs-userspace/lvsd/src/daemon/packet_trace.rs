@@ -57,6 +57,8 @@ pub(super) async fn serve(
                 control: served,
                 interfaces,
                 tracers: Vec::new(),
+                services: Vec::new(),
+                generation: None,
             };
             session.run(first, &mut requests, &stopped);
             requests
@@ -77,6 +79,9 @@ struct Session {
     control: Arc<Control>,
     interfaces: Arc<Mutex<Interfaces>>,
     tracers: Vec<Following>,
+    /// The services, and the generation of the director's that they are of.
+    services: Vec<ServiceAddresses>,
+    generation: Option<u64>,
 }
 
 /// A tracer that is served.
@@ -133,7 +138,9 @@ impl Session {
             if refreshed.elapsed() >= PERIOD {
                 refreshed = Instant::now();
                 self.keep_alive();
-                self.set_filter(records);
+                if self.refresh_services() {
+                    self.set_filter(records);
+                }
             }
             let before = self.tracers.len();
             self.tracers.retain(|it| !it.tracer.lines.is_closed());
@@ -141,6 +148,7 @@ impl Session {
                 return;
             }
             if self.tracers.len() != before {
+                self.set_filter(records);
                 self.publish_number();
             }
             if !more {
@@ -167,6 +175,7 @@ impl Session {
         };
         following.send(&TraceLine::Began {});
         self.tracers.push(following);
+        self.refresh_services();
         self.set_filter(records);
         self.publish_number();
     }
@@ -183,11 +192,18 @@ impl Session {
         let image = self.tracers.iter().map(|it| it.tracer.image).max();
         let filters = self.tracers.iter().map(|it| &it.tracer.filter);
         let image = image.unwrap_or(0).max(HEADERS);
-        records.set_filter(program_filter(filters, &self.services(), image));
+        records.set_filter(program_filter(filters, &self.services, image));
     }
 
-    fn services(&self) -> Vec<ServiceAddresses> {
-        let services = self.control.director().list().services;
+    /// Lists the services again if they changed; false if they did not.
+    fn refresh_services(&mut self) -> bool {
+        let director = self.control.director();
+        let generation = Some(director.generation());
+        if self.generation == generation {
+            return false;
+        }
+        let services = director.list().services;
+        drop(director);
         let addresses = |service: Service| {
             let by = |method| {
                 let servers = service.servers.iter();
@@ -200,7 +216,9 @@ impl Session {
                 id: service.id,
             }
         };
-        services.into_iter().map(addresses).collect()
+        self.services = services.into_iter().map(addresses).collect();
+        self.generation = generation;
+        true
     }
 
     /// Sends the packets that were recorded to the tracers that ask for them. Returns true if there may be more.
