@@ -417,6 +417,10 @@ fn a_filter_that_makes_no_sense_shows_where() {
             "{error}"
         );
     }
+    let long = format!("trace {}", "( ".repeat(3_000));
+    let output = lab.director.try_lvsadm(&long).unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(error.contains("longer than 4096 bytes"), "{error}");
     // Nothing was loaded for them.
     assert!(!log(&lab).contains("recorded"));
 }

@@ -14,6 +14,7 @@ pub mod early_fragments;
 pub mod fill;
 pub mod fragmentation;
 mod frame_image;
+mod interface_name;
 pub mod keepalive;
 pub mod kernel;
 pub mod neighbour;

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use lvs_api::protocol::{Interface, LostFrames};
 use lvs_common::abi::Config;
-use nix::net::if_::{if_indextoname, if_nametoindex};
+use nix::net::if_::if_nametoindex;
 use tracing::{error, info, warn};
 
 use super::decide::Devices;
@@ -18,6 +18,7 @@ use super::modes::{Mode, Modes};
 use super::netdev::{NDO_XMIT, Netdev};
 use super::refusal;
 use super::upper::{tagged, upper_devices};
+use crate::interface_name::interface_name;
 use crate::kernel::ethtool;
 use crate::kernel::{DataPath, KernelError, PacketRecords, Tried};
 use crate::neighbour::{Interfaces, advance_routes, read_interfaces};
@@ -427,12 +428,9 @@ impl Placement {
     /// Follows an interface that was renamed; false if it is gone.
     fn follow_name(&mut self, at: usize) -> bool {
         let place = &mut self.places[at];
-        let new = if_indextoname(place.index).unwrap_or_default();
-        let new = new.to_string_lossy().into_owned();
-        // The library answers so for an interface that is not there.
-        if new.is_empty() {
+        let Some(new) = interface_name(place.index) else {
             return false;
-        }
+        };
         if let Err(error) = self.data_path.rename(&place.name, &new) {
             warn!("{:#}", anyhow::Error::from(error));
             return false;

@@ -11,6 +11,7 @@ use tracing::{info, warn};
 use zerocopy::{FromZeros as _, IntoBytes};
 
 use super::allocator::{Allocator, MapKind};
+use crate::interface_name::interface_name;
 use crate::kernel::Maps;
 
 /// Hop of addresses that cannot be reached.
@@ -330,10 +331,8 @@ fn local_hop() -> Hop {
 
 /// A hop for people.
 fn describe(hop: &Hop) -> String {
-    let name = nix::net::if_::if_indextoname(hop.interface)
-        .ok()
-        .and_then(|name| name.into_string().ok())
-        .unwrap_or_else(|| format!("interface {}", hop.interface));
+    let name =
+        interface_name(hop.interface).unwrap_or_else(|| format!("interface {}", hop.interface));
     let mac = hop.ethernet.destination();
     format!("{name} {}", mac.map(|byte| format!("{byte:02x}")).join(":"))
 }

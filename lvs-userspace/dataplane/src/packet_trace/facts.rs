@@ -8,9 +8,9 @@ use lvs_common::abi::{Marked, PacketRecord};
 use lvs_common::connection::Protocol as CommonProtocol;
 use lvs_common::scheduler::NO_SERVER;
 use lvs_common::verdict::{Action, Reason, Verdict};
-use nix::net::if_::if_indextoname;
 
 use super::flow::{Flow, flow};
+use super::interface_names::InterfaceNames;
 use crate::address::{mac_text, narrow};
 use crate::director::{api_method, service_id};
 use crate::kernel::{Maps, Recorded};
@@ -45,6 +45,7 @@ impl Facts {
 /// clock; `images`: those of the frame are told, too.
 pub fn traced(
     maps: &Maps,
+    names: &mut InterfaceNames,
     recorded: &Recorded,
     moment: u64,
     images: bool,
@@ -63,7 +64,7 @@ pub fn traced(
     let server = server(maps, record);
     let known = |state: u8| state != PacketRecord::NO_STATE;
     let facts = Facts {
-        interface: name(record.interface),
+        interface: names.name(record.interface),
         came: came_flow,
         left: left_flow,
         connection,
@@ -104,7 +105,7 @@ pub fn traced(
         service,
         server,
         method: server.map(|_| api_method(record.method)),
-        out: out.map(name),
+        out: out.map(|index| names.name(index)),
         next_hop: out.and_then(|_| mac(left)),
         verdict: reason.name().to_owned(),
         explanation: reason.explanation().to_owned(),
@@ -170,14 +171,6 @@ fn told(flow: Flow) -> TracedFlow {
         source_port: flow.ports.map(|[port, _]| port),
         destination_port: flow.ports.map(|[_, port]| port),
     }
-}
-
-fn name(index: u32) -> String {
-    let name = if_indextoname(index).ok();
-    name.map_or_else(
-        || format!("interface {index}"),
-        |name| name.to_string_lossy().into_owned(),
-    )
 }
 
 /// The destination of an Ethernet header.

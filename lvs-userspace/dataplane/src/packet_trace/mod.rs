@@ -5,10 +5,12 @@ mod expression;
 mod facts;
 mod filter;
 mod flow;
+mod interface_names;
 mod parse;
 mod terms;
 
 pub use self::facts::{Facts, traced};
 pub use self::filter::Filter;
+pub use self::interface_names::InterfaceNames;
 pub use self::parse::FilterError;
 pub use self::terms::{ServiceAddresses, program_filter};

@@ -53,12 +53,6 @@ struct Word<'a> {
 
 /// Reads a filter; an empty one is true of every packet.
 pub(super) fn parse(filter: &str) -> Result<Test, FilterError> {
-    let mut parser = Parser {
-        filter,
-        words: words(filter),
-        at: 0,
-        depth: 0,
-    };
     if filter.len() > LONGEST {
         return Err(FilterError {
             filter: filter.chars().take(40).collect(),
@@ -67,6 +61,12 @@ pub(super) fn parse(filter: &str) -> Result<Test, FilterError> {
             message: format!("it is longer than {LONGEST} bytes"),
         });
     }
+    let mut parser = Parser {
+        filter,
+        words: words(filter),
+        at: 0,
+        depth: 0,
+    };
     if parser.words.is_empty() {
         return Ok(Test::Any);
     }

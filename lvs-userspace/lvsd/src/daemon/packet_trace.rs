@@ -11,7 +11,7 @@ use lvs_api::protocol::{Refusal, RefusalKind, Service};
 use lvs_api::trace::TraceLine;
 use lvs_dataplane::director::keeps_source;
 use lvs_dataplane::kernel::PacketRecords;
-use lvs_dataplane::packet_trace::{ServiceAddresses, program_filter, traced};
+use lvs_dataplane::packet_trace::{InterfaceNames, ServiceAddresses, program_filter, traced};
 use nix::time::{ClockId, clock_gettime};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
@@ -57,6 +57,7 @@ pub(super) async fn serve(
                 control: served,
                 interfaces,
                 tracers: Vec::new(),
+                names: InterfaceNames::default(),
                 services: Vec::new(),
                 generation: None,
             };
@@ -79,6 +80,7 @@ struct Session {
     control: Arc<Control>,
     interfaces: Arc<Mutex<Interfaces>>,
     tracers: Vec<Following>,
+    names: InterfaceNames,
     /// The services, and the generation of the director's that they are of.
     services: Vec<ServiceAddresses>,
     generation: Option<u64>,
@@ -229,7 +231,13 @@ impl Session {
         let recorded = records.drain(CHUNK);
         let images = self.tracers.iter().any(|it| it.tracer.image != 0);
         for recorded in &recorded {
-            let (facts, mut packet) = traced(self.control.maps(), recorded, moment, images);
+            let (facts, mut packet) = traced(
+                self.control.maps(),
+                &mut self.names,
+                recorded,
+                moment,
+                images,
+            );
             let whole = (packet.came_image.clone(), packet.left_image.clone());
             for following in &mut self.tracers {
                 if !following.tracer.filter.matches(&facts) {
