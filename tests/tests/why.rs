@@ -301,3 +301,38 @@ fn a_question_without_an_answer_is_refused_with_what_to_do() {
         assert!(error.contains(message), "{line}: {error}");
     }
 }
+
+#[test]
+fn the_only_server_that_can_be_chosen_is_told_with_the_ground() {
+    let Some(lab) = Lab::for_story(Arms::Two, &service(Tcp, Ipv4, Direct, "rr")) else {
+        return;
+    };
+    let (to, service) = (
+        virtual_address(Ipv4, Direct),
+        service_name(Tcp, Ipv4, Direct),
+    );
+    for number in 2..=Lab::SERVERS {
+        let server = server_name(Ipv4, number);
+        lab.director
+            .lvsadm(&format!("-e {service} {server} -g -w 0"))
+            .unwrap();
+    }
+    let told = way(&lab, Tcp, to);
+    let text = step(&told, "scheduler");
+    let first = SocketAddr::new(server(Ipv4, 1), 80);
+    let second = SocketAddr::new(server(Ipv4, 2), 80);
+    assert!(
+        text.starts_with(&format!("rr chooses {first}: "))
+            && text.contains(&format!("{second} has weight 0")),
+        "{told:#?}"
+    );
+    for number in 2..=Lab::SERVERS {
+        let server = server_name(Ipv4, number);
+        lab.director
+            .lvsadm(&format!("-d {service} {server}"))
+            .unwrap();
+    }
+    let told = way(&lab, Tcp, to);
+    let expected = format!("rr chooses {first}, the only real server of the service");
+    assert_eq!(step(&told, "scheduler"), expected, "{told:#?}");
+}

@@ -25,13 +25,14 @@ use lvs_common::network::Network;
 use lvs_common::routes::{Lookup, Routes as _};
 use lvs_common::tables::Tables as _;
 use lvs_common::verdict::{Reason, Verdict};
-use nix::net::if_::{if_indextoname, if_nametoindex};
+use nix::net::if_::if_nametoindex;
 
 use self::packet::{ClientPacket, RehearsedPacket};
 use self::rehearsal::{Rehearsal, RehearsedRoutes, State};
 use self::steps::Walked;
 use crate::address::{family, widen};
 use crate::clock::now;
+use crate::interface_name::interface_name;
 use crate::kernel::Maps;
 
 /// First port that is tried where the question names none: the first dynamic port (RFC 6335 section 6).
@@ -297,10 +298,9 @@ fn led_by<'s>(state: &'s State<'s>, address: IpAddr) -> Option<String> {
         ..Lookup::default()
     };
     let answer = RehearsedRoutes(state).look_up(&mut lookup, 0);
-    let name = Lookup::leads_on(answer)
-        .then(|| if_indextoname(lookup.interface).ok())
-        .flatten()?;
-    Some(name.to_string_lossy().into_owned())
+    Lookup::leads_on(answer)
+        .then(|| interface_name(lookup.interface))
+        .flatten()
 }
 
 /// The protocol as the API has it.

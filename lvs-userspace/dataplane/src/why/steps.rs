@@ -13,13 +13,13 @@ use lvs_common::network::Network;
 use lvs_common::scheduler::{NO_SERVER, usable};
 use lvs_common::tables::Tables as _;
 use lvs_common::verdict::{Action, Reason, Verdict};
-use nix::net::if_::if_indextoname;
 
 use super::packet::ClientPacket;
 use super::rehearsal::Rehearsal;
 use super::{Place, api_protocol};
 use crate::address::{mac_text, narrow};
 use crate::director::{api_method, service_of_key};
+use crate::interface_name::interface_name;
 use crate::scheduler::Scheduler;
 
 /// Real servers that are named at most.
@@ -271,11 +271,10 @@ where
         let members: Vec<&Member> = (0..plan.member_count)
             .filter_map(|number| self.tables.member(plan.members.wrapping_add(number)))
             .collect();
-        let able: Vec<_> = members
+        let (able, unable): (Vec<_>, Vec<_>) = members
             .iter()
             .copied()
-            .filter(|member| usable(self.tables, member))
-            .collect();
+            .partition(|member| usable(self.tables, member));
         if index == NO_SERVER {
             return Choice {
                 text: format!("{name} finds no real server: {}", self.unable(&members)),
@@ -284,18 +283,19 @@ where
         }
         let server = self.server_text(index);
         let pick = Pick::from_raw(plan.pick);
-        let flow = match pick {
+        let ground = match pick {
+            _ if members.len() == 1 => Some(", the only real server of the service".to_owned()),
             Pick::SourceHash | Pick::Maglev if plan.flags & Plan::FLAG_2 != 0 => {
-                Some("the client's address and port")
+                Some(", by the client's address and port".to_owned())
             }
-            Pick::SourceHash | Pick::Maglev => Some("the client's address"),
-            Pick::DestinationHash => Some("the virtual address"),
-            Pick::Failover => Some("the weights"),
-            _ if able.len() == 1 => Some("the only one that takes connections"),
+            Pick::SourceHash | Pick::Maglev => Some(", by the client's address".to_owned()),
+            Pick::DestinationHash => Some(", by the virtual address".to_owned()),
+            Pick::Failover => Some(", by the weights".to_owned()),
+            _ if able.len() == 1 => Some(format!(": {}", self.unable(&unable))),
             _ => None,
         };
-        let text = match flow {
-            Some(ground) => format!("{name} chooses {server}, by {ground}"),
+        let text = match &ground {
+            Some(ground) => format!("{name} chooses {server}{ground}"),
             None => format!(
                 "{name} would choose among {}: now {server}",
                 self.listed(&able)
@@ -303,7 +303,7 @@ where
         };
         Choice {
             text,
-            determined: flow.is_some(),
+            determined: ground.is_some(),
         }
     }
 
@@ -369,7 +369,7 @@ where
                 }
                 Some(hop) => format!(
                     "{address} by {}{}, MTU {}",
-                    interface_name(if self.xdp { hop.interface } else { hop.device }),
+                    interface_text(if self.xdp { hop.interface } else { hop.device }),
                     to_mac(hop.ethernet.destination()),
                     hop.mtu
                 ),
@@ -400,7 +400,7 @@ where
                 } else {
                     format!(
                         "go to {client} by {}{}",
-                        interface_name(way.index()),
+                        interface_text(way.index()),
                         to_mac(way.ethernet.destination())
                     )
                 }
@@ -420,11 +420,11 @@ where
                 )
             }
             Action::Redirect { interface } => {
-                format!("sent by {} ({program})", interface_name(interface))
+                format!("sent by {} ({program})", interface_text(interface))
             }
             Action::Neighbour { interface } => format!(
                 "sent by {} once the neighbour's Ethernet address is known ({program})",
-                interface_name(interface)
+                interface_text(interface)
             ),
         }
     }
@@ -471,12 +471,8 @@ fn with_rest(texts: &[String], all: usize) -> String {
     texts.join(", ") + &rest
 }
 
-fn interface_name(index: u32) -> String {
-    let name = if_indextoname(index).ok();
-    name.map_or_else(
-        || format!("interface {index}, which is gone"),
-        |name| name.to_string_lossy().into_owned(),
-    )
+fn interface_text(index: u32) -> String {
+    interface_name(index).unwrap_or_else(|| format!("interface {index}, which is gone"))
 }
 
 /// An Ethernet address; nothing where there is none.
