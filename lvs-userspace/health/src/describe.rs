@@ -23,11 +23,9 @@ pub(super) fn outcome(check: &Check, found: Found, took: Duration) -> Outcome {
             format!("{} by way of {}", asked(address), check.target.ip())
         }
     };
-    let (good, inconclusive) = match &found {
-        Ok(_) => (true, false),
-        Err(Failure::Io { source, .. }) => (false, is_own(source)),
-        Err(_) => (false, false),
-    };
+    let good = found.is_ok();
+    let own = |failure: &Failure| failure.io().is_some_and(is_own);
+    let inconclusive = found.as_ref().err().is_some_and(own);
     Outcome {
         good,
         inconclusive,
@@ -61,6 +59,10 @@ fn message(server: &str, found: Found, ms: u128) -> String {
             preposition(&found)
         ),
         Err(failure @ Failure::TooLong { .. }) => format!("{failure} from {server} after {ms} ms"),
+        Err(Failure::Elsewhere {
+            server: other,
+            failure,
+        }) => message(&format!("{other} (asked for {server})"), Err(*failure), ms),
         Err(Failure::Own(reason)) => format!("{server} not probed: {reason}"),
     }
 }
@@ -132,6 +134,11 @@ mod tests {
         assert_eq!(
             text(Err(Failure::TooLong { limit: 512 })),
             "an answer of more than 512 bytes from 10.0.10.2:80 after 12 ms"
+        );
+        let other = Failure::closed("answer").of(SocketAddr::from(([10, 0, 10, 3], 81)));
+        assert_eq!(
+            text(Err(other)),
+            "no answer from 10.0.10.3:81 (asked for 10.0.10.2:80) after 12 ms: connection closed"
         );
     }
 }

@@ -1,6 +1,7 @@
 //! The outcome of a probe.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// The outcome of a probe, with a message for people.
@@ -69,6 +70,14 @@ pub enum Failure {
         /// Bytes that are read at most.
         limit: usize,
     },
+    /// Another server failed, which the check asks or the server redirects to.
+    #[error("{failure} ({server})")]
+    Elsewhere {
+        /// That server.
+        server: SocketAddr,
+        /// The reason why it is no good.
+        failure: Box<Failure>,
+    },
     /// The director itself cannot ask as the configuration wants it: `cannot read /etc/ca.pem: …`.
     #[error("{0}")]
     Own(String),
@@ -80,6 +89,26 @@ impl Failure {
         Self::Answer {
             found: found.into(),
             expected: expected.into(),
+        }
+    }
+
+    /// The same, of this server.
+    pub(crate) fn of(self, server: SocketAddr) -> Self {
+        match self {
+            Self::Own(_) | Self::Elsewhere { .. } => self,
+            failure => Self::Elsewhere {
+                server,
+                failure: Box::new(failure),
+            },
+        }
+    }
+
+    /// The error of the system, if it is one.
+    pub(crate) fn io(&self) -> Option<&io::Error> {
+        match self {
+            Self::Io { source, .. } => Some(source),
+            Self::Elsewhere { failure, .. } => failure.io(),
+            _ => None,
         }
     }
 

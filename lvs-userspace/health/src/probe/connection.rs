@@ -24,7 +24,7 @@ use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
 use super::tls::Tls;
-use super::{Probe, socket};
+use super::{Probe, socket, tls};
 use crate::outcome::Failure;
 
 /// Bytes that are read from one connection at most.
@@ -271,7 +271,10 @@ impl<'p> Connection<'p> {
             {
                 0
             }
-            Err(source) => return Err(Failure::Io { awaited, source }),
+            Err(source) => {
+                let source = tls::in_words(source);
+                return Err(Failure::Io { awaited, source });
+            }
         };
         self.room = self.room.saturating_sub(count);
         Ok(count)

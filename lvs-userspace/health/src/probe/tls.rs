@@ -132,14 +132,38 @@ fn configure(verification: &Verification) -> Result<ClientConfig, String> {
     Ok(configuration)
 }
 
-/// The fault of a certificate in words.
-fn in_words(error: io::Error) -> io::Error {
+/// An error of TLS in words.
+pub(super) fn in_words(error: io::Error) -> io::Error {
+    match words(&error) {
+        Some(text) => io::Error::new(error.kind(), text),
+        None => error,
+    }
+}
+
+/// Words for an error of TLS, if it is one for which there are better ones than its own.
+pub(crate) fn words(error: &io::Error) -> Option<String> {
+    match error.get_ref()?.downcast_ref()? {
+        rustls::Error::InvalidCertificate(wrong) => Some(certificate(wrong)),
+        rustls::Error::InvalidMessage(_) => Some("the server does not speak TLS".to_owned()),
+        rustls::Error::AlertReceived(alert) => {
+            // `HandshakeFailure`
+            let mut name = String::new();
+            for letter in format!("{alert:?}").chars() {
+                if letter.is_uppercase() && !name.is_empty() {
+                    name.push(' ');
+                }
+                name.extend(letter.to_lowercase());
+            }
+            Some(format!("the server refused it by the TLS alert \"{name}\""))
+        }
+        _ => None,
+    }
+}
+
+/// The fault of a certificate.
+fn certificate(wrong: &CertificateError) -> String {
     use CertificateError as Wrong;
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
-    let Some(rustls::Error::InvalidCertificate(wrong)) = inner else {
-        return error;
-    };
-    let text = match wrong {
+    match wrong {
         Wrong::UnknownIssuer => "the certificate is of an unknown authority".to_owned(),
         Wrong::Expired | Wrong::ExpiredContext { .. } => "the certificate has expired".to_owned(),
         Wrong::NotValidYet | Wrong::NotValidYetContext { .. } => {
@@ -157,8 +181,7 @@ fn in_words(error: io::Error) -> io::Error {
         }
         Wrong::Other(other) => format!("the certificate is not accepted: {}", other.0),
         other => format!("the certificate is not accepted: {other}"),
-    };
-    io::Error::new(error.kind(), text)
+    }
 }
 
 /// Authorities that are believed.

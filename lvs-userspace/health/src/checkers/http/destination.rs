@@ -6,6 +6,7 @@ use url::{Host, Url};
 
 use super::settings::Http;
 use crate::outcome::{Failure, excerpt};
+use crate::probe::error::reason;
 use crate::probe::tls::Tls;
 
 /// The destination of a request.
@@ -68,28 +69,19 @@ impl Destination {
     }
 
     /// Another host. Its name is looked up on a thread of the runtime's pool: the one thing a probe
-    /// does that can outlast it.
+    /// does that can outlast it. The error says why it has no address.
     pub(super) async fn elsewhere(
         url: Url,
         virtual_host: Option<String>,
         tls: Option<&Tls>,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, String> {
         let port = port(&url);
         let to = match url.host() {
-            Some(Host::Ipv4(address)) => Some(SocketAddr::new(address.into(), port)),
-            Some(Host::Ipv6(address)) => Some(SocketAddr::new(address.into(), port)),
-            Some(Host::Domain(name)) => tokio::net::lookup_host((name, port))
-                .await
-                .ok()
-                .and_then(|mut addresses| addresses.next()),
-            None => None,
+            Some(Host::Ipv4(address)) => SocketAddr::new(address.into(), port),
+            Some(Host::Ipv6(address)) => SocketAddr::new(address.into(), port),
+            Some(Host::Domain(name)) => look_up(name, port).await?,
+            None => return Err("a URL without a host".to_owned()),
         };
-        let to = to.ok_or_else(|| {
-            Failure::answer(
-                format!("the unknown host of {}", excerpt(url.as_str().as_bytes())),
-                "one that can be asked",
-            )
-        })?;
         Ok(Self {
             host: virtual_host.unwrap_or_else(|| authority(&url)),
             tls: by_scheme(&url, tls),
@@ -116,7 +108,11 @@ impl Destination {
             .host_str()
             .is_some_and(|host| host.eq_ignore_ascii_case(name_of(&self.host)));
         if !same_address && !same_name {
-            return Self::elsewhere(url, None, None).await;
+            let found = format!("a redirect to {}", excerpt(url.as_str().as_bytes()));
+            let elsewhere = Self::elsewhere(url, None, None).await;
+            return elsewhere.map_err(|why| {
+                Failure::answer(format!("{found} ({why})"), "one that can be followed")
+            });
         }
         let port = match url.port() {
             None if url.scheme() == self.url.scheme() && !same_address => self.address.port(),
@@ -137,6 +133,19 @@ impl Destination {
             ..self.clone()
         })
     }
+}
+
+/// The first address of a name; the error says why it has none.
+async fn look_up(name: &str, port: u16) -> Result<SocketAddr, String> {
+    let none = |why: &str| format!("no address of {}: {why}", excerpt(name.as_bytes()));
+    let found = tokio::net::lookup_host((name, port)).await;
+    let mut found = found.map_err(|error| {
+        let why = reason(&error);
+        // The library's words before those of the resolver.
+        let why = why.strip_prefix("failed to lookup address information: ");
+        none(&why.map_or_else(|| reason(&error), str::to_lowercase))
+    })?;
+    found.next().ok_or_else(|| none("there is none"))
 }
 
 /// TLS for the host of an `https` URL: where the configuration has no name, the host's is sent and

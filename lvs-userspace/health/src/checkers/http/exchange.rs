@@ -1,8 +1,10 @@
 //! One request and its answer.
 
+use std::convert::Infallible;
 use std::error::Error as _;
 use std::future::pending;
 use std::io;
+use std::sync::OnceLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -21,9 +23,12 @@ use crate::credentials::Credentials;
 use crate::outcome::{Failure, excerpt};
 use crate::probe::Probe;
 use crate::probe::connection::Connection;
+use crate::probe::tls;
 
 /// `User-Agent` of a probe.
 const AGENT: &str = concat!("lvsd/", env!("CARGO_PKG_VERSION"));
+/// The library's words for what came before the request was sent; it has no name for this error.
+const UNEXPECTED: &str = "received unexpected message from connection";
 /// Header lines of a proxy's consent at most.
 const LINES: usize = 100;
 
@@ -49,22 +54,29 @@ pub(super) async fn ask(
         .handshake(TokioIo::new(connection))
         .await
         .map_err(|error| failure("answer", &error))?;
+    // The error of the connection. The request's own may say no more than that it was not sent.
+    let ended = OnceLock::new();
     let exchange = async {
-        let response = sender
-            .send_request(request)
-            .await
-            .map_err(|error| failure("answer", &error))?;
+        let response = sender.send_request(request).await.map_err(|error| {
+            match (error.is_canceled(), ended.get()) {
+                (true, Some(Some(cause))) => failure("answer", cause),
+                (true, _) => Failure::closed("answer"),
+                (false, _) => failure("answer", &error),
+            }
+        })?;
         probe.awaits("rest of the answer");
         read(response, limits).await
     };
-    // An error of the driver is one of the exchange, too.
     let driver = async {
-        driver.await.ok();
-        pending::<()>().await;
+        let _ = ended.set(driver.await.err());
+        // The exchange ends, too.
+        pending::<Infallible>().await
     };
     tokio::select! {
+        // The connection first: the exchange may end because it did.
+        biased;
+        never = driver => match never {},
         answer = exchange => answer,
-        () = driver => Err(Failure::closed("answer")),
     }
 }
 
@@ -140,6 +152,9 @@ fn failure(awaited: &'static str, error: &hyper::Error, limits: Limits) -> Failu
         let head = limits.head;
         return Failure::answer(format!("a head of more than {head} bytes"), "a shorter one");
     }
+    if error.to_string() == UNEXPECTED {
+        return Failure::answer("an answer before the request", "one after it");
+    }
     if error.is_parse() {
         return Failure::answer("something else", "HTTP/1.1");
     }
@@ -165,7 +180,10 @@ fn io_failure(awaited: &'static str, cause: &io::Error, limits: Limits) -> Failu
     let source = match cause.raw_os_error() {
         Some(number) => io::Error::from_raw_os_error(number),
         None if cause.kind() == io::ErrorKind::UnexpectedEof => return Failure::closed(awaited),
-        None => io::Error::new(cause.kind(), cause.to_string()),
+        None => {
+            let words = tls::words(cause).unwrap_or_else(|| cause.to_string());
+            io::Error::new(cause.kind(), words)
+        }
     };
     Failure::Io { awaited, source }
 }

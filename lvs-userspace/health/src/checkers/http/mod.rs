@@ -35,7 +35,8 @@ impl Negotiate for Http {
         let first = match whole(&self.request) {
             Some(url) => {
                 let name = self.virtual_host.clone();
-                Destination::elsewhere(url, name, self.tls.as_ref()).await?
+                let elsewhere = Destination::elsewhere(url, name, self.tls.as_ref()).await;
+                elsewhere.map_err(Failure::Own)?
             }
             None => Destination::own(probe.target(), self)?,
         };

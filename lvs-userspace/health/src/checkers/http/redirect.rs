@@ -15,7 +15,14 @@ pub(super) async fn follow(probe: &Probe<'_>, http: &Http, first: Destination) -
     let mut left = http.redirects;
     let mut redirected = String::new();
     loop {
-        let answer = exchange::ask(probe, http, &at).await?;
+        let answer = exchange::ask(probe, http, &at).await;
+        let answer = answer.map_err(|failure| {
+            if at.address == probe.target() {
+                failure
+            } else {
+                failure.of(at.address)
+            }
+        })?;
         if left == 0 || answer.is_good(http) || !is_redirect(answer.status) {
             return answer.judge(http, &redirected);
         }

@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -484,4 +485,92 @@ proptest! {
             found(expecting("hello", false), answer).await;
         });
     }
+}
+
+/// A server that says this before it is asked, and resets the connection.
+async fn resetting(said: &'static [u8]) -> SocketAddr {
+    serve(move |mut stream| async move {
+        stream.write_all(said).await.unwrap();
+        // It may have been asked, or not yet.
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(..3))).await;
+        socket2::SockRef::from(&stream)
+            .set_linger(Some(Duration::ZERO))
+            .unwrap();
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_connection_that_ends_is_told_as_what_happened() {
+    // An HTTP client that asks, a reset, and TLS's alert for a handshake failure.
+    for said in [b"".as_slice(), b"\x15\x03\x03\x00\x02\x02\x28"] {
+        let server = resetting(said).await;
+        for _ in 0..100 {
+            let text = negotiate(get("/"), server).await.text;
+            let possible = [
+                "connection reset by peer",
+                "connection closed",
+                "broken pipe",
+                "expected HTTP/1.1",
+                "expected one after it",
+                "not connected",
+            ];
+            assert!(
+                text.contains(&server.to_string())
+                    && possible.iter().any(|it| text.ends_with(it))
+                    && !text.contains('"'),
+                "{text}"
+            );
+        }
+    }
+    let alert = serve(|mut stream| async move {
+        stream
+            .write_all(b"\x15\x03\x03\x00\x02\x02\x28")
+            .await
+            .unwrap();
+        stream.read_to_end(&mut Vec::new()).await.ok();
+    })
+    .await;
+    let https = Http {
+        tls: Some(crate::probe::tls::Tls::default()),
+        ..get("/")
+    };
+    let expected = format!(
+        "no TLS handshake with {alert} after N ms: the server refused it by the TLS alert \"handshake failure\""
+    );
+    assert_says(&negotiate(https.clone(), alert).await, false, &expected);
+    let plain = serve(|mut stream| async move {
+        stream
+            .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            .await
+            .unwrap();
+        stream.read_to_end(&mut Vec::new()).await.ok();
+    })
+    .await;
+    let expected =
+        format!("no TLS handshake with {plain} after N ms: the server does not speak TLS");
+    assert_says(&negotiate(https, plain).await, false, &expected);
+}
+
+#[tokio::test]
+async fn a_host_that_is_not_the_server_is_named() {
+    let server = saying("HTTP/1.1 302 Found\r\nLocation: http://nowhere.invalid/\r\n\r\n").await;
+    let refused = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let other = refused.local_addr().unwrap();
+    drop(refused);
+    let text = negotiate(get(&format!("http://{other}/")), server)
+        .await
+        .text;
+    let expected = format!("connection to {other} (asked for {server}) refused after ");
+    assert!(text.starts_with(&expected), "{text}");
+    let text = negotiate(get("http://nowhere.invalid/"), server).await.text;
+    let expected = format!("{server} not probed: no address of \"nowhere.invalid\": ");
+    assert!(text.starts_with(&expected), "{text}");
+    let text = negotiate(get("/"), server).await.text;
+    let expected = "a redirect to \"http://nowhere.invalid/\" (no address of \"nowhere.invalid\": ";
+    assert!(text.starts_with(expected), "{text}");
+    assert!(
+        text.ends_with(", expected one that can be followed"),
+        "{text}"
+    );
 }

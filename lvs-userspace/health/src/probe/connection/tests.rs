@@ -128,7 +128,7 @@ async fn plain_text_is_not_taken_into_tls() {
         let text = failure.to_string();
         assert!(
             text == "plain text before the TLS handshake, expected none"
-                || text.contains("corrupt message"),
+                || text.contains("does not speak TLS"),
             "{text}"
         );
     })
