@@ -1,12 +1,15 @@
 //! Edits while nothing can be written: what is kept in files is refused, what is kept in the kernel is not.
 
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use lvs_api::model::Family::Ipv4;
 use lvs_api::model::Method::Nat;
 use lvs_tests::eventually;
 use lvs_tests::lab::addresses::{server, virtual_address};
+use lvs_tests::lab::director::built;
 use lvs_tests::lab::{Arms, Lab, available};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
@@ -194,4 +197,46 @@ fn a_role_that_cannot_be_kept_is_refused() {
         "{output:?}"
     );
     assert_eq!(lab.director.lvsadm("role").unwrap(), "master\n");
+}
+
+#[test]
+fn a_role_on_a_full_disk_is_refused() {
+    if !available() {
+        return;
+    }
+    let lab = Lab::new(Arms::Two).unwrap();
+    let disk = Disk::mount(lab.folder().join("run"));
+    let socket = disk.0.join("lvsd.sock");
+    let mut lvsd = Command::new(built("lvsd").unwrap());
+    lvsd.arg("--bpffs").arg(lab.director.pins());
+    lvsd.arg("--socket").arg(&socket);
+    lvsd.stdin(Stdio::null()).stderr(Stdio::null());
+    let mut lvsd = lab.director.namespace().spawn(&mut lvsd).unwrap();
+    let role = |word: &str| {
+        let mut lvsadm = Command::new(lab.director.lvsadm_program());
+        lvsadm.arg("--socket").arg(&socket).arg("role");
+        lvsadm.args(word.split_whitespace());
+        let output = lab.director.namespace().output(&mut lvsadm).unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&said).into_owned(),
+        )
+    };
+    let file = socket.with_extension("role");
+    let kept = || fs::read_to_string(&file).unwrap_or_default();
+    let listens = eventually(PATIENCE, || UnixStream::connect(&socket).is_ok());
+    let begun = kept();
+    disk.fill();
+    let refused = role("backup");
+    let after = (kept(), role(""));
+    disk.clear();
+    let done = (role("backup"), kept());
+    lvsd.kill().unwrap();
+    lvsd.wait().unwrap();
+    assert!(listens && begun.contains("master"), "{begun}");
+    let words = "cannot keep the role in ";
+    assert!(!refused.0 && refused.1.contains(words), "{refused:?}");
+    assert_eq!(after, (begun, (true, "master\n".to_owned())));
+    assert!(done.0.0 && done.1.contains("backup"), "{done:?}");
 }

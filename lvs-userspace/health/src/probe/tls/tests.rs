@@ -210,7 +210,11 @@ async fn a_server_that_does_not_speak_tls_is_told() {
     let outcome = negotiate(Handshake(Tls::default()), server).await;
     let begin = format!("no TLS handshake with {server} after ");
     assert!(outcome.text.starts_with(&begin), "{}", outcome.text);
-    assert!(outcome.text.contains("does not speak TLS"), "{}", outcome.text);
+    assert!(
+        outcome.text.contains("does not speak TLS"),
+        "{}",
+        outcome.text
+    );
 
     let server = serve(|_| async {}).await;
     let outcome = negotiate(Handshake(Tls::default()), server).await;
