@@ -144,7 +144,7 @@ fn another_port_of_the_director_itself_is_refused_with_a_reason() {
     let warning = "real server 10.2.0.77:8080 of";
     assert!(
         eventually(Duration::from_secs(10), || {
-            std::fs::read_to_string(lab.director.log()).is_ok_and(|log| log.contains(warning))
+            fs::read_to_string(lab.director.log()).is_ok_and(|log| log.contains(warning))
         }),
         "{}",
         lab.director.log_tail()
@@ -160,7 +160,7 @@ fn an_invalid_configuration_starts_no_daemon_and_changes_no_table() {
     lab.director.kill();
     let file = lab.folder().join("bad.conf");
     let service = service_name(Protocol::Tcp, Ipv4, Direct);
-    std::fs::write(
+    fs::write(
         &file,
         format!("-A {service} -s rr\n-a {service} -r nonsense -g\n"),
     )

@@ -190,7 +190,7 @@ fn a_dropped_packet_is_traced_with_its_reason() {
     lab.director
         .lvsadm(&format!("filter set {to} --deny 10.1.0.0/24"))
         .unwrap();
-    let trace = Trace::begin(&lab, "verdict drop -c 1");
+    let trace = Trace::begin(&lab, "port 80 and verdict drop -c 1");
     let connect = || TcpStream::connect_timeout(&to, Duration::from_millis(300)).is_ok();
     assert!(!lab.client.namespace().enter(connect).unwrap());
     let (out, said) = trace.wait();

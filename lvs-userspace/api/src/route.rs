@@ -37,9 +37,10 @@ macro_rules! routes {
                 all.find(|route| route.path() == path && route.method() == *method)
             }
 
-            /// True if its requests read only, whatever their method: some have a body that says what is read.
+            /// True if its requests read only, whatever their method: some have a body that says what is read. A trace shows
+            /// what users send: who asked for one is worth a line of the log.
             pub fn reads(self) -> bool {
-                matches!(self, Self::Why | Self::Trace) || self.method() == Method::GET
+                matches!(self, Self::Why) || self.method() == Method::GET
             }
         }
     };

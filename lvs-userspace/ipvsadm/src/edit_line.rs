@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_is_told_by_its_sizes() {
+    fn a_filter_is_logged_with_the_sizes_of_its_lists() {
         let id = match parse_line("-D -t 192.0.2.10:443") {
             Ok(Some(Edit::DeleteService { service })) => service,
             other => panic!("{other:?}"),

@@ -115,10 +115,16 @@ impl Devices {
                 {
                     return Err(DEAF.to_owned());
                 }
-                Ok(self.native(index, "as wanted (--mode)", beside))
+                // Packets without a tag are handled as they should be, which may be all that matter.
+                let why = match self.untagged(index) {
+                    None => "as wanted (--mode)".to_owned(),
+                    Some(untagged) => format!("as wanted (--mode), though {untagged}"),
+                };
+                Ok(self.native(index, &why, beside))
             }
             Mode::Auto => match self
                 .able(index)
+                .and_then(|()| self.untagged(index).map_or(Ok(()), Err))
                 .and_then(|()| self.veth_fit(index, ways_out))
             {
                 Ok(()) => Ok(self.native(index, "its driver runs XDP programs", beside)),
@@ -210,12 +216,6 @@ impl Devices {
         if !interface.ethernet {
             return Err("packets have no Ethernet header there, which XDP needs".to_owned());
         }
-        if let Some(&below) = self.beneath(index).intersection(&self.untagging).next() {
-            let name = self.name(below);
-            return Err(format!(
-                "{name} takes VLAN tags off before XDP sees the frames (ethtool -K {name} rxvlan off keeps them)"
-            ));
-        }
         match &self.features {
             Some(features) if features.get(&index).is_none_or(|bits| bits & BASIC == 0) => {
                 Err(format!("{kind} runs no XDP programs"))
@@ -225,6 +225,19 @@ impl Devices {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The reason why an XDP program takes packets of VLANs for packets without one, if it does.
+    fn untagged(&self, index: u32) -> Option<String> {
+        let beneath = self.beneath(index);
+        let untagging = beneath.intersection(&self.untagging);
+        let names: Vec<_> = untagging.map(|&index| self.name(index)).collect();
+        (!names.is_empty()).then(|| {
+            format!(
+                "VLAN tags are taken off before XDP sees the frames (to keep them: ethtool -K IF rxvlan off, for {})",
+                names.join(" and ")
+            )
+        })
     }
 
     /// A veth device takes a program in any case, but its packets are lost where the other end, which nobody

@@ -182,18 +182,21 @@ impl Placement {
         }
     }
 
-    /// Attaches the programs that are to run in place of those that do, everywhere; returns the first failure. An
-    /// interface that went meanwhile is none: [`Placement::update`] sees to it.
+    /// Attaches the programs that are to run in place of those that do, everywhere; returns the first failure. Where it
+    /// failed [`Placement::update`] tries again. An interface that went meanwhile is no failure.
     fn replace_programs(&mut self) -> Result<(), KernelError> {
         let mut outcome = Ok(());
-        for place in &self.places {
+        for place in &mut self.places {
             let Some((xdp, tc)) = place.running.filter(|_| place.index != 0) else {
                 continue;
             };
             let ethernet = self.devices.has_ethernet(place.index);
             let replaced = self.data_path.run_on(&place.name, xdp, tc, ethernet);
-            if replaced.is_err() && if_nametoindex(&*place.name) != Ok(place.index) {
-                continue;
+            if replaced.is_err() {
+                if if_nametoindex(&*place.name) != Ok(place.index) {
+                    continue;
+                }
+                place.running = None;
             }
             outcome = outcome.and(replaced);
         }
@@ -454,8 +457,12 @@ impl Placement {
     }
 
     fn read_features(&mut self) {
-        self.devices.untagging = tagged(&self.devices.interfaces)
+        // A bond tells so whatever its ports do.
+        let interfaces = &self.devices.interfaces;
+        let has_ports = |index| interfaces.values().any(|port| port.master == Some(index));
+        self.devices.untagging = tagged(interfaces)
             .into_iter()
+            .filter(|&index| !has_ports(index))
             .filter(|&index| ethtool::takes_tags_off(&self.devices.name(index)))
             .collect();
         let Some(netdev) = &self.netdev else {

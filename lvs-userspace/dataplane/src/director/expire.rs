@@ -79,8 +79,8 @@ impl Director {
                 addresses.push(widen(address.ip()));
             }
             let servers = service.wanted.servers.iter();
-            let heard = servers.filter(|(_, settings)| holds_servers(settings.method));
-            addresses.extend(heard.map(|(server, _)| widen(server.address())));
+            let held = servers.filter(|(_, settings)| holds_servers(settings.method));
+            addresses.extend(held.map(|(server, _)| widen(server.address())));
         }
         // Replies of a deleted server's connections are still the director's: to be dropped.
         addresses.extend(self.servers.deleted().map(|(_, address)| widen(address)));

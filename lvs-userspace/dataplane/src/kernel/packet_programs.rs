@@ -50,10 +50,10 @@ impl PacketPrograms {
         name: &'static str,
         directory: &Directory,
     ) -> Result<&mut Program, KernelError> {
-        let missing = KernelError::Missing(name);
-        let program = self.ebpf.program(name).ok_or(missing)?;
-        if program.fd().is_err() {
-            let wanted = |name: &str, _: &Program| way.has_program(name);
+        if !self.stages.are_filled(way) {
+            // One of them may be loaded, where another one was refused or the array could not be pinned.
+            let wanted =
+                |name: &str, program: &Program| way.has_program(name) && program.fd().is_err();
             privileges::loading(|| load_programs(&mut self.ebpf, wanted))?;
             self.stages.fill(way, &mut self.ebpf, directory)?;
         }

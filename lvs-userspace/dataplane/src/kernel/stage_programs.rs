@@ -61,9 +61,15 @@ pub(super) fn is_private(map: &str) -> bool {
 pub(super) struct StagePrograms {
     /// Names of their pins.
     pins: Vec<String>,
+    filled: Vec<WayIn>,
 }
 
 impl StagePrograms {
+    /// Returns whether programs that are loaded call their stages.
+    pub(super) fn are_filled(&self, way: WayIn) -> bool {
+        self.filled.contains(&way)
+    }
+
     /// Fills an array of an object with its loaded programs and pins it in the folder.
     pub(super) fn fill(
         &mut self,
@@ -72,11 +78,14 @@ impl StagePrograms {
         directory: &Directory,
     ) -> Result<(), KernelError> {
         let (name, programs) = way.stages();
-        let mut map = ebpf.take_map(name).ok_or(KernelError::Missing(name))?;
+        let [first, second] = programs;
+        let stages = [descriptor(ebpf, first)?, descriptor(ebpf, second)?];
+        let map = ebpf.map_mut(name).ok_or(KernelError::Missing(name))?;
         let mut array =
-            ProgramArray::try_from(&mut map).map_err(KernelError::map("cannot use", name))?;
-        fill(&mut array, name, programs, ebpf)?;
-        self.pins.push(pin(&map, name, directory)?);
+            ProgramArray::try_from(&mut *map).map_err(KernelError::map("cannot use", name))?;
+        fill(&mut array, name, &stages)?;
+        self.pins.push(pin(map, name, directory)?);
+        self.filled.push(way);
         Ok(())
     }
 
@@ -103,33 +112,37 @@ pub(super) fn lend(from: &Ebpf, to: &mut Ebpf) -> Result<ProgramArray<MapData>, 
         .ok_or(KernelError::Missing(XDP_STAGES))?;
     let mut array =
         ProgramArray::try_from(map).map_err(KernelError::map("cannot use", XDP_STAGES))?;
-    fill(&mut array, XDP_STAGES, STAGE_PROGRAMS, from)?;
+    let [first, second] = STAGE_PROGRAMS;
+    let stages = [descriptor(from, first)?, descriptor(from, second)?];
+    fill(&mut array, XDP_STAGES, &stages)?;
     Ok(array)
 }
 
-/// Fills an array with programs of a loaded object.
 fn fill<M: BorrowMut<MapData>>(
     array: &mut ProgramArray<M>,
     name: &'static str,
-    programs: [&'static str; 2],
-    ebpf: &Ebpf,
+    stages: &[ProgramFd; 2],
 ) -> Result<(), KernelError> {
-    for (index, program) in (0..).zip(programs) {
-        let program = ebpf.program(program).ok_or(KernelError::Missing(program))?;
+    for (index, stage) in (0..).zip(stages) {
         array
-            .set(index, fd(program)?, 0)
+            .set(index, stage, 0)
             .map_err(KernelError::map("cannot fill", name))?;
     }
     Ok(())
 }
 
-fn fd(program: &Program) -> Result<&ProgramFd, KernelError> {
-    match program {
+/// A descriptor of a loaded program, of its own.
+fn descriptor(ebpf: &Ebpf, name: &'static str) -> Result<ProgramFd, KernelError> {
+    let program = ebpf.program(name).ok_or(KernelError::Missing(name))?;
+    let found = match program {
         Program::Xdp(program) => program.fd(),
         Program::SchedClassifier(program) => program.fd(),
         _ => return Err(KernelError::Missing("program of that kind")),
-    }
-    .map_err(program_error("cannot use"))
+    };
+    let found = found.map_err(program_error("cannot use"))?;
+    found
+        .try_clone()
+        .map_err(KernelError::file("cannot open the program", name))
 }
 
 /// Pins an array by its id, and returns the pin's name.

@@ -50,12 +50,12 @@ pub(super) async fn serve(
             first = requests.recv() => first,
         };
         let Some(first) = first else { return };
-        let (interfaces, stopped) = (Arc::clone(&interfaces), stopped.clone());
+        let (of_session, stopped) = (Arc::clone(&interfaces), stopped.clone());
         let served = Arc::clone(&control);
         let session = tokio::task::spawn_blocking(move || {
             let mut session = Session {
                 control: served,
-                interfaces,
+                interfaces: of_session,
                 tracers: Vec::new(),
                 names: InterfaceNames::default(),
                 services: Vec::new(),
@@ -67,6 +67,7 @@ pub(super) async fn serve(
         match session.await {
             Ok(rest) => requests = rest,
             Err(error) => {
+                interfaces.lock().stop_tracing();
                 control.set_tracing(None);
                 error!("packets cannot be traced any more: {error}");
                 return;
@@ -122,7 +123,7 @@ impl Session {
         self.control.set_tracing(None);
     }
 
-    /// Tells the tracers of packets, until there is none left or the daemon ends.
+    /// Sends the tracers what they ask for, until there is none left or the daemon ends.
     fn follow(
         &mut self,
         records: &mut PacketRecords,

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -37,15 +37,19 @@ pub(crate) struct PidFile {
 impl PidFile {
     /// Creates the pid file, or takes over a stale one; none if another daemon holds it.
     pub(crate) fn claim(path: &Path) -> io::Result<Option<Self>> {
-        let Some(mut claimed) = Self::lock(path)? else {
+        let Some(mut claimed) = Self::hold(path, 0o644)? else {
             return Ok(None);
         };
         claimed.write()?;
         Ok(Some(claimed))
     }
 
-    /// The same, without a number in it.
+    /// The same, without a number in it, for nobody else: whoever may read a file may lock it, too.
     pub(crate) fn lock(path: &Path) -> io::Result<Option<Self>> {
+        Self::hold(path, 0o600)
+    }
+
+    fn hold(path: &Path, mode: u32) -> io::Result<Option<Self>> {
         let deadline = Instant::now() + MOMENT;
         loop {
             let file = OpenOptions::new()
@@ -53,6 +57,7 @@ impl PidFile {
                 .write(true)
                 .create(true)
                 .truncate(false)
+                .mode(mode)
                 .open(path)?;
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 // The holder may have removed it in between: then this is a file without a name.

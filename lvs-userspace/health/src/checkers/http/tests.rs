@@ -367,7 +367,7 @@ async fn a_reset_in_the_middle_is_down() {
         let half = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf";
         stream.write_all(half).await.unwrap();
         socket2::SockRef::from(&stream)
-            .set_linger(Some(std::time::Duration::ZERO))
+            .set_linger(Some(Duration::ZERO))
             .unwrap();
     })
     .await;
@@ -400,7 +400,7 @@ async fn an_endless_drip_ends_with_the_timeout() {
         head(&mut stream).await;
         stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
         while stream.write_all(b".").await.is_ok() {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     })
     .await;
