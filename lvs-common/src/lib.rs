@@ -39,6 +39,7 @@ pub mod probe;
 pub mod routes;
 pub mod scheduler;
 pub mod secrets;
+pub mod sip;
 pub mod siphash;
 pub mod tables;
 pub mod tree_marks;

@@ -1,8 +1,12 @@
-//! SipHash-1-3 of one 32-bit word, as the kernel's `hsiphash_1u32` computes it on 64-bit machines:
-//! IPVS's Maglev scheduler places flows with it.
+//! SipHash-1-3: of one 32-bit word as the kernel's `hsiphash_1u32` computes it on 64-bit machines, by which IPVS's
+//! Maglev scheduler places flows, and of any bytes, in blocks of eight.
 
-#[derive(Clone, Copy)]
-struct State {
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// A hash in the making.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct State {
     v0: u64,
     v1: u64,
     v2: u64,
@@ -10,6 +14,36 @@ struct State {
 }
 
 impl State {
+    /// Before the first block.
+    #[inline(always)]
+    pub const fn new([k0, k1]: [u64; 2]) -> Self {
+        Self {
+            v0: 0x736f_6d65_7073_6575 ^ k0,
+            v1: 0x646f_7261_6e64_6f6d ^ k1,
+            v2: 0x6c79_6765_6e65_7261 ^ k0,
+            v3: 0x7465_6462_7974_6573 ^ k1,
+        }
+    }
+
+    /// After one more block of eight bytes, the first of them lowest. The last block has what is left, and the length
+    /// of everything in its highest byte.
+    #[inline(always)]
+    #[must_use]
+    pub const fn block(mut self, block: u64) -> Self {
+        self.v3 ^= block;
+        let mut next = self.round();
+        next.v0 ^= block;
+        next
+    }
+
+    /// The hash after the last block.
+    #[inline(always)]
+    pub const fn finish(mut self) -> u64 {
+        self.v2 ^= 0xff;
+        let Self { v0, v1, v2, v3 } = self.round().round().round();
+        v0 ^ v1 ^ v2 ^ v3
+    }
+
     #[inline(always)]
     const fn round(self) -> Self {
         let Self {
@@ -39,20 +73,7 @@ impl State {
     reason = "the kernel's type for it is 32 bits wide"
 )]
 pub const fn hash(word: u32, key: [u64; 2]) -> u32 {
-    let [k0, k1] = key;
-    let block = 4 << 56 | word as u64;
-    let mut state = State {
-        v0: 0x736f_6d65_7073_6575 ^ k0,
-        v1: 0x646f_7261_6e64_6f6d ^ k1,
-        v2: 0x6c79_6765_6e65_7261 ^ k0,
-        v3: 0x7465_6462_7974_6573 ^ k1,
-    };
-    state.v3 ^= block;
-    state = state.round();
-    state.v0 ^= block;
-    state.v2 ^= 0xff;
-    state = state.round().round().round();
-    (state.v0 ^ state.v1 ^ state.v2 ^ state.v3) as u32
+    State::new(key).block(4 << 56 | word as u64).finish() as u32
 }
 
 #[cfg(test)]
@@ -73,6 +94,26 @@ mod tests {
             let mut reference = SipHasher13::new_with_keys(2_654_435_761, 2_654_435_761);
             reference.write(&word.to_le_bytes());
             assert_eq!(hash(word, [2_654_435_761; 2]), reference.finish() as u32);
+        }
+    }
+    #[test]
+    #[expect(clippy::cast_possible_truncation, reason = "lengths are small")]
+    fn it_is_siphash_1_3_of_bytes() {
+        let text: [u8; 40] = core::array::from_fn(|place| place as u8 ^ 0x5a);
+        for length in 0..=text.len() {
+            let (blocks, rest) = text[..length].as_chunks::<8>();
+            let mut last = [0; 8];
+            last[..rest.len()].copy_from_slice(rest);
+            last[7] = length as u8;
+            let state = blocks
+                .iter()
+                .chain([&last])
+                .fold(State::new([3, 5]), |state, block| {
+                    state.block(u64::from_le_bytes(*block))
+                });
+            let mut reference = SipHasher13::new_with_keys(3, 5);
+            reference.write(&text[..length]);
+            assert_eq!(state.finish(), reference.finish(), "{length} bytes");
         }
     }
 }

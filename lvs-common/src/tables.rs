@@ -1,9 +1,9 @@
 //! The surroundings of the packet path beside the frame: tables, counters and a clock.
 
 use crate::abi::{
-    Config, Filter, FilterNode, FragmentKey, Hop, HostAddress, Interface, Load, Locality,
-    LocalityKey, MarkRule, Marked, Member, Plan, ProbeKey, ProbeRoute, Server, ServiceKey,
-    SourcePool, Sync, UpperKey,
+    Call, CallNumber, CallScratch, Config, Filter, FilterNode, FragmentKey, Hop, HostAddress,
+    Interface, Load, Locality, LocalityKey, MarkRule, Marked, Member, Plan, ProbeKey, ProbeRoute,
+    Server, ServiceKey, SourcePool, Sync, UpperKey,
 };
 use crate::connection::table::Store;
 use crate::connection::{EntryId, Loads, Ports, Protocol};
@@ -124,6 +124,16 @@ pub trait Tables: Walk + Secrets + Loads + TreeMarks + Clients + Store<V4> + Sto
     fn remember(self, key: &FragmentKey, ports: Ports);
     /// The ports of a later fragment.
     fn recall(self, key: &FragmentKey) -> Option<Ports>;
+    /// Lends the memory for reading a SIP message, which keeps the packet's call.
+    fn with_call<R>(self, read: impl FnOnce(&mut CallScratch) -> R) -> Option<R>;
+    /// Returns whether the Call-ID of a call is known.
+    fn is_call_known(self, number: CallNumber) -> bool;
+    /// Remembers the Call-ID of a call.
+    fn remember_call(self, number: CallNumber, call: &Call);
+    /// The call of a connection, by its entry.
+    fn call_of(self, connection: EntryId) -> Option<CallNumber>;
+    /// Remembers the call of a connection.
+    fn remember_call_of(self, connection: EntryId, number: CallNumber);
     /// Returns whether there may be probes on the service path.
     #[inline(always)]
     fn probing(self) -> bool {

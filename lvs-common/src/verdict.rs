@@ -341,6 +341,9 @@ reasons! {
     /// A server's refusal that its client is not to hear.
     Refused = 55, "drop-refused",
         "a real server refused a connection: the client's next SYN goes to another one";
+    /// No Call-ID, for a service that goes by it.
+    NoCallId = 56, "drop-no-call-id",
+        "begins a connection with a service of persistence engine sip, and has no valid Call-ID";
 }
 
 impl Reason {

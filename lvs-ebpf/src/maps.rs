@@ -13,10 +13,10 @@ use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use lvs_common::abi::{
-    ADDR_FILTER_WORDS, CLIENT_SETS, ClientSet, Config, DEFAULT_FILTER_NODES, DEFAULT_FRAGMENTS,
+    ADDR_FILTER_WORDS, CLIENT_SETS, Call, CallNumber, CallScratch, ClientSet, Config, DEFAULT_FILTER_NODES, DEFAULT_FRAGMENTS,
     DEFAULT_SERVICES, DEFAULT_SLOTS, EVENTS_BYTES, FILTERS_PER_SERVICE, Filter, FilterNode,
     FilterStats, FragmentKey, HELD_FRAGMENTS_BYTES, Hop, HostAddress, IcmpBudget, Interface,
-    KeyedMark, Load, Locality, LocalityKey, LostKey, MARK_RULE_PLACES, MAX_HOPS, MAX_INTERFACES,
+    KeyedMark, Load, Locality, LocalityKey, LostKey, MARK_RULE_PLACES, MAX_CALLS, MAX_HOPS, MAX_INTERFACES,
     MAX_LOCALITIES, MAX_LOST, MAX_MEMBERS, MAX_NEIGHBOUR_REQUESTS, MAX_OWN_HOSTS, MAX_PROBES,
     MAX_REASONS, MAX_RULES, MAX_SERVERS, MAX_SOURCE_POOLS, MAX_TREE_NODES, MAX_UPPER_DEVICES,
     MarkRule, Member, PACKET_RECORDS_BYTES, PLANS_PER_SERVICE, Plan, ProbeKey, ProbeRoute, Server,
@@ -90,6 +90,18 @@ pub(crate) static upper_devices: HashMap<UpperKey, u32> =
 #[map]
 pub(crate) static localities: LruHashMap<LocalityKey, Locality> =
     LruHashMap::with_max_entries(MAX_LOCALITIES, 0);
+
+/// Most directors have none.
+#[map]
+pub(crate) static calls: LruHashMap<CallNumber, Call> = LruHashMap::with_max_entries(MAX_CALLS, 0);
+
+/// Most directors have none.
+#[map]
+pub(crate) static connection_calls: LruHashMap<u32, CallNumber> =
+    LruHashMap::with_max_entries(MAX_CALLS, 0);
+
+#[map]
+pub(crate) static call_scratch: PerCpuArray<CallScratch> = PerCpuArray::with_max_entries(1, 0);
 
 #[map]
 pub(crate) static lost_frames: HashMap<LostKey, u64> = HashMap::with_max_entries(MAX_LOST, 0);

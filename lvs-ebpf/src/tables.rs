@@ -7,7 +7,7 @@ use aya_ebpf::bindings::{BPF_ANY, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::generated::bpf_loop;
 use aya_ebpf::maps::{Array, PerCpuArray};
 use lvs_common::abi::{
-    ADDR_FILTER_WORDS, CLIENT_SETS, Config, Crowd, Filter, FilterNode, FragmentKey, Hop,
+    ADDR_FILTER_WORDS, CLIENT_SETS, Call, CallNumber, CallScratch, Config, Crowd, Filter, FilterNode, FragmentKey, Hop,
     HostAddress, Interface, Load, Locality, LocalityKey, MarkRule, Marked, Member, Plan, ProbeKey,
     ProbeRoute, Server, ServiceKey, SourcePool, Stats, UpperKey,
 };
@@ -444,6 +444,38 @@ impl Tables for Kernel {
     fn set_locality(self, key: &LocalityKey, locality: &Locality) {
         // What cannot be remembered is worked out again for the next connection.
         let _ = maps::localities.insert(key, locality, u64::from(BPF_ANY));
+    }
+
+    #[inline(always)]
+    fn with_call<R>(self, read: impl FnOnce(&mut CallScratch) -> R) -> Option<R> {
+        let scratch = maps::call_scratch.get_ptr_mut(0)?;
+        // SAFETY: this CPU's own element; the program is not interrupted by itself.
+        Some(read(unsafe { &mut *scratch }))
+    }
+
+    #[inline(always)]
+    fn is_call_known(self, number: CallNumber) -> bool {
+        // SAFETY: nothing is read of the element.
+        unsafe { maps::calls.get(&number) }.is_some()
+    }
+
+    #[inline(always)]
+    fn remember_call(self, number: CallNumber, call: &Call) {
+        // What cannot be remembered is missing in listings only.
+        let _ = maps::calls.insert(&number, call, u64::from(BPF_ANY));
+    }
+
+    #[inline(always)]
+    fn call_of(self, connection: EntryId) -> Option<CallNumber> {
+        // SAFETY: the element may be reused while it is read; then the template is another connection's, which is as
+        // good as established.
+        unsafe { maps::connection_calls.get(&connection.bits()) }.copied()
+    }
+
+    #[inline(always)]
+    fn remember_call_of(self, connection: EntryId, number: CallNumber) {
+        // A template whose connections are not known ends with its time.
+        let _ = maps::connection_calls.insert(&connection.bits(), &number, u64::from(BPF_ANY));
     }
 
     #[inline(always)]

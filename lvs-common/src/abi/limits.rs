@@ -35,6 +35,8 @@ pub const MAX_INTERFACES: u32 = 16_384;
 pub const MAX_UPPER_DEVICES: u32 = 65_536;
 /// Destinations of services by lblc and lblcr that are remembered.
 pub const MAX_LOCALITIES: u32 = 16_384;
+/// Calls whose Call-IDs are known, and connections whose calls are.
+pub const MAX_CALLS: u32 = 16_384;
 /// Source pools of real servers behind full NAT at most, number 0 included, which stands for "none".
 pub const MAX_SOURCE_POOLS: u32 = 4_096;
 /// Pairs of an interface and an error that lost frames are counted by.

@@ -16,6 +16,7 @@
 mod addr_filter;
 mod address;
 mod bench;
+mod call;
 mod clock;
 mod config;
 mod encapsulation;
@@ -46,6 +47,7 @@ mod upper_device;
 pub use self::addr_filter::{ADDR_FILTER_WORDS, addr_filter_bit};
 pub use self::address::{Address, EthernetAddresses, Mac};
 pub use self::bench::{BENCH_FRAME, Bench};
+pub use self::call::{Call, CallNumber, CallScratch};
 pub use self::clock::{TICK_NANOS, TICK_SHIFT, age, seconds, ticks};
 pub use self::config::{Config, Crowd, OWN_ADDRESSES};
 pub use self::encapsulation::Encapsulation;

@@ -39,6 +39,12 @@ pub const UPPER_DEVICES: &str = "upper_devices";
 pub const TREE_NODES: &str = "tree_nodes";
 /// LRU hash of [`super::LocalityKey`] to [`super::Locality`], written by the program.
 pub const LOCALITIES: &str = "localities";
+/// LRU hash of [`super::CallNumber`] to [`super::Call`]: the Call-IDs of templates, written by both.
+pub const CALLS: &str = "calls";
+/// LRU hash of [`crate::connection::EntryId`] to [`super::CallNumber`]: the calls of connections, written by the program.
+pub const CONNECTION_CALLS: &str = "connection_calls";
+/// The message at hand ([`super::CallScratch`]), per CPU. Each loaded object has its own.
+pub const CALL_SCRATCH: &str = "call_scratch";
 /// Number to [`super::SourcePool`], written by the daemon; number 0 stands for "none".
 pub const SOURCE_POOLS: &str = "source_pools";
 /// Server index to [`super::Load`], written by both with atomic operations.

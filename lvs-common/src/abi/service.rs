@@ -124,7 +124,7 @@ pub struct Plan {
     pub pick: u8,
     /// Bits of [`Plan`]: `ONE_PACKET` and the like.
     pub flags: u8,
-    /// IPVS scheduler number for listings, see the daemon's scheduler names.
+    /// IPVS scheduler number for listings, see the daemon's scheduler names; [`Plan::BY_CALL_ID`] may be added.
     pub scheduler: u8,
     /// Number of the [`super::Filter`]; 0: none.
     pub filter: u32,
@@ -144,6 +144,20 @@ impl Plan {
             root: self.slots,
             members: self.member_count,
         })
+    }
+
+    /// Bit of `scheduler`: persistence goes by the Call-ID of SIP messages, not by the client.
+    pub const BY_CALL_ID: u8 = 0x80;
+
+    /// Number of the scheduler.
+    pub const fn scheduler(&self) -> u8 {
+        self.scheduler & !Self::BY_CALL_ID
+    }
+
+    /// Returns whether persistence goes by the Call-ID of SIP messages (UDP).
+    #[inline(always)]
+    pub const fn is_by_call_id(&self) -> bool {
+        self.scheduler & Self::BY_CALL_ID != 0
     }
 
     /// Bit of `flags`: every packet is scheduled anew (UDP).

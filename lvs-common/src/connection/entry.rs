@@ -18,6 +18,7 @@ pub struct Record {
     /// and the like.
     pub method: u8,
     /// Prefix length plus one by which its service groups clients; 0: the service is not persistent.
+    /// [`Record::BY_CALL_ID`]: it has the real server of its call.
     pub persistence: u8,
 }
 
@@ -35,6 +36,9 @@ impl Record {
     /// Bit of `method`: the real server does not see the client's own address and port, but those that the
     /// key of the replies' entry holds.
     pub const TRANSLATED: u8 = 0x80;
+
+    /// `persistence` of a connection that belongs to a call: [`crate::abi::CONNECTION_CALLS`] says which.
+    pub const BY_CALL_ID: u8 = u8::MAX;
 
     /// Returns whether the real server sees another source than the client's.
     #[inline(always)]

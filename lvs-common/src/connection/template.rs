@@ -3,7 +3,7 @@
 use zerocopy::byteorder::network_endian::U16;
 
 use super::key::{Key, Kind};
-use crate::abi::{ServiceKey, ticks};
+use crate::abi::{CallNumber, ServiceKey, ticks};
 use crate::family::Family;
 use crate::wire::{Ports, protocol};
 
@@ -49,10 +49,63 @@ pub fn template<F: Family>(client: F::Address, service: &ServiceKey, prefix: u8)
     }
 }
 
+/// Key of a call's template: the number of its Call-ID has the place of the client.
+#[inline(always)]
+pub fn call_template<F: Family>(call: CallNumber, service: &ServiceKey) -> Key<F> {
+    let ([a, b, c, d], port) = call.halves();
+    let source = F::narrow(&[a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    let destination = F::narrow(&service.address);
+    Key {
+        source,
+        destination,
+        ports: Ports {
+            source: U16::from_bytes(port),
+            destination: service.port,
+        },
+        protocol: service.protocol,
+        kind: Kind::Template as u8,
+    }
+}
+
+/// The call whose template has this key; `None`: it is a client's.
+#[inline(always)]
+pub fn call<F: Family>(key: &Key<F>) -> Option<CallNumber> {
+    let [a, b, c, d, ..] = F::widen(key.source);
+    let port = key.ports.source.to_bytes();
+    let number = CallNumber::from_halves([a, b, c, d], port);
+    (key.kind == Kind::Template as u8 && port != [0; 2]).then_some(number)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::network;
-    use crate::family::{V4, V6};
+    use super::{call, call_template, network, template};
+    use crate::abi::{CallNumber, ServiceKey};
+    use crate::family::{Family, V4, V6};
+
+    fn calls_have_keys_of_their_own<F: Family>() {
+        let service = ServiceKey {
+            address: [9; 16],
+            port: 5060.into(),
+            protocol: 17,
+            family: F::NUMBER,
+        };
+        for hash in [0, 1, 0x1234_5678_9abc, u64::MAX] {
+            let number = CallNumber::from_hash(hash);
+            let key = call_template::<F>(number, &service);
+            assert_eq!(call(&key), Some(number));
+            let client = template(key.source, &service, 128);
+            assert_ne!(client, key);
+            assert_eq!(call(&client), None);
+            assert_eq!(client.destination, key.destination);
+            assert_eq!(client.ports.destination, key.ports.destination);
+        }
+    }
+
+    #[test]
+    fn no_client_has_a_calls_key() {
+        calls_have_keys_of_their_own::<V4>();
+        calls_have_keys_of_their_own::<V6>();
+    }
 
     #[test]
     fn a_network_is_the_first_bits_of_an_address() {

@@ -44,6 +44,7 @@ pub(super) fn forward_existing<F: Network, T: Tables + Store<F>>(
     }
     if persistence::establishes(record, protocol, slot.tag, state) {
         work.new.record = *record;
+        work.number = slot.number;
         work.established = true;
     }
     Stage::ToServer

@@ -1,5 +1,6 @@
 //! A new connection is inserted into the table.
 
+use super::call_id;
 use super::context::Route;
 use super::find::{Connection, find};
 use super::new_entry::prepare;
@@ -7,8 +8,8 @@ use super::source_translation;
 use super::stage::Stage;
 use super::work::{PATIENCE, Work};
 use crate::abi::Method;
-use crate::connection::Key;
 use crate::connection::table::{self, Inserted, Place, Refused, Store};
+use crate::connection::{Key, Record};
 use crate::network::Network;
 use crate::scheduler::NO_SERVER;
 use crate::tables::Tables;
@@ -65,6 +66,9 @@ pub(super) fn insert_connection<F: Network, T: Tables + Store<F>>(
     }
     match inserted {
         Ok(_) => {
+            if work.persistence == Record::BY_CALL_ID {
+                call_id::remember_connection(tables, work);
+            }
             // One that is scheduled again is the same to its client.
             work.opened = u32::from(work.search.avoid == NO_SERVER);
             work.count(tables, true);

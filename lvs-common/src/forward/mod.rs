@@ -21,6 +21,10 @@
 //!    ProbeAnswer                     ResetServer      │
 //!    Ended                           ToServer · Ended │
 //!                                  ┌──────────────────┤
+//!                            CallId│                  │
+//!                                  ▼                  │
+//!                     Ended ◄── call_id               │
+//!                                  ├──────────────────┤
 //!                        Persistent│                  │
 //!                                  ▼                  │
 //!                               recall ──────────────►│
@@ -69,6 +73,7 @@
 //! packet is sent.
 
 mod addr_filter;
+mod call_id;
 mod classify;
 mod client_route;
 mod connection_reuse;
@@ -361,6 +366,9 @@ fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
     if stage == Stage::Schedule {
         stage = schedule::schedule(packet.routes(), tables, work);
     }
+    if stage == Stage::CallId {
+        stage = call_id::call_id(packet, tables, work);
+    }
     if stage == Stage::Persistent {
         stage = persistence::recall(tables, work);
     }
@@ -430,6 +438,7 @@ fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
         | Stage::Orphan
         | Stage::ResetServer
         | Stage::Schedule
+        | Stage::CallId
         | Stage::Persistent
         | Stage::NoTemplate
         | Stage::NewTemplate

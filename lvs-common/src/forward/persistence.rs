@@ -12,13 +12,14 @@
 //! left a SYN unanswered is replaced when the connection is redispatched, unless it is assured: then
 //! there are sessions on that server, and one lost packet is no reason to lose them.
 
+use super::call_id;
 use super::find::find;
 use super::stage::Stage;
 use super::work::Work;
 use crate::abi::{Method, Plan, Server, ticks};
 use crate::connection::table::{self, Place, Refused, Store, Survey, Ways};
-use crate::connection::template::{ASSURED, GRACE, UNASSURED, template};
-use crate::connection::{Client, Protocol, Record, Tag, half_open};
+use crate::connection::template::{ASSURED, GRACE, UNASSURED, call, call_template, template};
+use crate::connection::{Client, EntryId, Protocol, Record, Tag, half_open};
 use crate::network::Network;
 use crate::tables::Tables;
 
@@ -59,6 +60,12 @@ fn follow<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> bo
     // The time it was made with, whatever the operator says of later ones.
     set.touch(found.slot.way, now, set.timeout(found.slot.way));
     work.send_to(index, Method::from_raw(found.record.method));
+    if call(&work.new.key).is_some() {
+        call_id::remember(tables);
+        // Nobody invents a Call-ID twice, and a call may have no connections (one-packet scheduling).
+        let tag = found.slot.tag;
+        set.exchange(found.slot.way, tag, tag.live(ASSURED, false));
+    }
     true
 }
 
@@ -71,9 +78,11 @@ pub(super) fn new_template<F: Network, T: Tables + Store<F>>(
     let hash = prepare(tables, work);
     let place = Place::of(hash, Store::<F>::sets(tables));
     // Where there is no room for it the connection is served all the same.
-    if table::insert::<F, T>(tables, place, &mut work.new) == Err(Refused::Exists) {
+    match table::insert::<F, T>(tables, place, &mut work.new) {
         // Another CPU was faster with a connection of the same network: its choice stands.
-        follow(tables, work);
+        Err(Refused::Exists) => _ = follow(tables, work),
+        Ok(_) if call(&work.new.key).is_some() => call_id::remember(tables),
+        _ => {}
     }
     Stage::Insert
 }
@@ -118,9 +127,17 @@ pub(super) fn assure<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Wor
     let Some(plan) = tables.plan(u32::from(service)) else {
         return;
     };
-    // As the service grouped clients when the connection was scheduled.
-    let prefix = persistence.wrapping_sub(1);
-    work.new.key = template(work.key.source, &plan.key, prefix);
+    work.new.key = if persistence == Record::BY_CALL_ID {
+        let connection = EntryId::new::<F>(work.number);
+        let Some(call) = tables.call_of(connection) else {
+            return;
+        };
+        call_template(call, &plan.key)
+    } else {
+        // As the service grouped clients when the connection was scheduled.
+        let prefix = persistence.wrapping_sub(1);
+        template(work.key.source, &plan.key, prefix)
+    };
     tables.fence();
     let now = work.forward.now;
     if let Some(found) = find(tables, &work.new.key, now.wrapping_sub(GRACE)) {

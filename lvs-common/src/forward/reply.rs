@@ -83,6 +83,7 @@ fn replied<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> O
     tables.count_out(service, server, work.forward.wire.traffic);
     if persistence::establishes(&record, protocol, slot.tag, state) {
         work.new.record = record;
+        work.number = slot.number;
         work.established = true;
     }
     Some(Stage::ToClient)

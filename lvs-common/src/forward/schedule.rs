@@ -9,7 +9,7 @@ use super::stateless::no_connection;
 use super::work::Work;
 use crate::abi::{Config, Filter, Method, Plan};
 use crate::connection::table::Store;
-use crate::connection::{Protocol, Signal};
+use crate::connection::{Protocol, Record, Signal};
 use crate::network::Network;
 use crate::probe;
 use crate::routes::Routes;
@@ -58,6 +58,10 @@ pub(super) fn schedule<F: Network, R: Routes, T: Tables + Store<F>>(
     work.one_packet = plan.flags & Plan::ONE_PACKET != 0 && protocol == Protocol::Udp;
     work.persistence = 0;
     if plan.persistence != 0 {
+        if plan.is_by_call_id() {
+            work.persistence = Record::BY_CALL_ID;
+            return Stage::CallId;
+        }
         work.persistence = plan.prefix.wrapping_add(1);
         persistence::prepare_key(work, plan);
         return Stage::Persistent;

@@ -16,7 +16,9 @@ pub enum Stage {
     Orphan,
     /// To a virtual address, of no known connection: schedule it.
     Schedule,
-    /// For a persistent service: `new` holds the key of its client's template.
+    /// For a service whose persistence goes by Call-ID: find the packet's.
+    CallId,
+    /// For a persistent service: `new` holds the key of its client's or call's template.
     Persistent,
     /// A persistent service's client has no template: pick a server.
     NoTemplate,

@@ -52,7 +52,7 @@ pub struct Work<F: Family> {
     /// The packet is scheduled for itself alone (one-packet scheduling): it gets no entry.
     pub one_packet: bool,
     /// The packet established a connection of a persistent service: [`Work::key`] is the connection's,
-    /// and [`Work::new`] has its record.
+    /// [`Work::number`] says where it is, and [`Work::new`] has its record.
     pub established: bool,
     /// The change that another director may have to know of.
     pub change: StateChange,

@@ -9,6 +9,7 @@ mod packet;
 mod route_table;
 mod stale_workspace;
 
+mod call_ids;
 mod client_routes;
 mod concurrency;
 mod connections;

@@ -6,10 +6,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 
 use lvs_common::abi::{
-    ADDR_FILTER_WORDS, Config, EthernetAddresses, Filter, FilterNode, FragmentKey, Hop,
-    HostAddress, Interface, LocalFlow, LocalKey, Locality, LocalityKey, MarkRule, Marked, Member,
-    Method, Pick, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, SourcePool, Stats, TreeNode,
-    TreeShape, UpperKey, WAYS, addr_filter_bit, ticks,
+    ADDR_FILTER_WORDS, Call, CallNumber, Config, EthernetAddresses, Filter, FilterNode,
+    FragmentKey, Hop, HostAddress, Interface, LocalFlow, LocalKey, Locality, LocalityKey, MarkRule,
+    Marked, Member, Method, Pick, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, SourcePool,
+    Stats, TreeNode, TreeShape, UpperKey, WAYS, addr_filter_bit, ticks,
 };
 use lvs_common::connection::table::Ways;
 use lvs_common::connection::{Client, EntryId, Ports, Protocol};
@@ -88,6 +88,9 @@ pub(crate) struct Director {
     addr_filter: Vec<u64>,
     fragments: Mutex<HashMap<FragmentKey, Ports>>,
     localities: Mutex<HashMap<LocalityKey, Locality>>,
+    /// Call-IDs, and the calls of connections.
+    pub(crate) calls: Mutex<HashMap<CallNumber, Call>>,
+    connection_calls: Mutex<HashMap<EntryId, CallNumber>>,
     /// Probes on the service path.
     pub(crate) probes: HashMap<ProbeKey, ProbeRoute>,
     /// The kernel's routes.
@@ -197,6 +200,8 @@ impl Director {
             addr_filter: vec![0; ADDR_FILTER_WORDS],
             fragments: Mutex::default(),
             localities: Mutex::default(),
+            calls: Mutex::default(),
+            connection_calls: Mutex::default(),
             probes: HashMap::new(),
             routes: Box::leak(Box::default()),
             interfaces: HashMap::new(),

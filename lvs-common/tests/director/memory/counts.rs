@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::atomic::Ordering::SeqCst;
 
 use lvs_common::abi::{Refused, Stats};
+use lvs_common::connection::template::ASSURED;
 use lvs_common::connection::{Kind, Protocol};
 use lvs_common::family::{Family, V4};
 use lvs_common::filter::clients::{ClientKey, ClientSlot, ClientWays as _, Clients as _, find};
@@ -46,6 +47,21 @@ impl Director {
     /// Persistence templates that a server is counted to have.
     pub(crate) fn templates(&self, server: u32) -> u32 {
         Tables::load(self, server).templates
+    }
+
+    /// Templates of which a connection was established.
+    pub(crate) fn assured_templates(&self) -> usize {
+        fn of<F: Family>(sets: &[Set<F>]) -> usize {
+            sets.iter()
+                .flat_map(Set::taken)
+                .filter(|(tag, key, _)| {
+                    key.kind == Kind::Template as u8
+                        && tag.state() == ASSURED
+                        && !tag.is_half_open()
+                })
+                .count()
+        }
+        of(&self.v4) + of(&self.v6)
     }
 
     /// States of all connections by server, replies left out.

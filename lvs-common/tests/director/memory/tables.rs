@@ -1,11 +1,12 @@
 //! The director's memory as the tables of the packet path.
 
+use std::cell::RefCell;
 use std::sync::atomic::Ordering::SeqCst;
 
 use lvs_common::abi::{
-    Config, Crowd, Filter, FilterNode, FragmentKey, Hop, HostAddress, Interface, Load, LocalFlow,
-    LocalKey, Locality, LocalityKey, MarkRule, Marked, Member, Plan, ProbeKey, ProbeRoute, Server,
-    ServiceKey, SourcePool, UpperKey, addr_filter_bit,
+    Call, CallNumber, CallScratch, Config, Crowd, Filter, FilterNode, FragmentKey, Hop,
+    HostAddress, Interface, Load, LocalFlow, LocalKey, Locality, LocalityKey, MarkRule, Marked,
+    Member, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, SourcePool, UpperKey, addr_filter_bit,
 };
 use lvs_common::connection::table::Store;
 use lvs_common::connection::{EntryId, Loads, Ports};
@@ -276,6 +277,28 @@ impl Tables for &Director {
     fn set_locality(self, key: &LocalityKey, locality: &Locality) {
         let mut localities = self.localities.lock().expect("no panic while held");
         localities.insert(*key, *locality);
+    }
+    fn with_call<R>(self, read: impl FnOnce(&mut CallScratch) -> R) -> Option<R> {
+        thread_local! {
+            static SCRATCH: RefCell<CallScratch> = const { RefCell::new(CallScratch::new()) };
+        }
+        SCRATCH.with_borrow_mut(|scratch| Some(read(scratch)))
+    }
+    fn is_call_known(self, number: CallNumber) -> bool {
+        let calls = self.calls.lock().expect("no panic while held");
+        calls.contains_key(&number)
+    }
+    fn remember_call(self, number: CallNumber, call: &Call) {
+        let mut calls = self.calls.lock().expect("no panic while held");
+        calls.insert(number, *call);
+    }
+    fn call_of(self, connection: EntryId) -> Option<CallNumber> {
+        let calls = self.connection_calls.lock().expect("no panic while held");
+        calls.get(&connection).copied()
+    }
+    fn remember_call_of(self, connection: EntryId, number: CallNumber) {
+        let mut calls = self.connection_calls.lock().expect("no panic while held");
+        calls.insert(connection, number);
     }
     fn remember(self, key: &FragmentKey, ports: Ports) {
         let mut fragments = self.fragments.lock().expect("no panic while held");

@@ -74,7 +74,12 @@ impl Layout {
                 } else {
                     0
                 },
-            scheduler: scheduler.number(),
+            scheduler: scheduler.number()
+                | if settings.engine.is_some() {
+                    Plan::BY_CALL_ID
+                } else {
+                    0
+                },
             timeouts: timeouts::for_plan(settings.timeouts.unwrap_or_default()),
             ..Plan::new_zeroed()
         };
@@ -89,7 +94,7 @@ impl Layout {
 /// Settings of a service but for its filter, from its plan; `None` if no daemon writes such a plan.
 pub(super) fn service_settings(plan: &Plan) -> Option<ServiceSettings> {
     Some(ServiceSettings {
-        scheduler: Scheduler::from_number(plan.scheduler)?.name().to_owned(),
+        scheduler: Scheduler::from_number(plan.scheduler())?.name().to_owned(),
         scheduler_flags: plan.flags & SCHEDULER_FLAGS,
         persistence: (plan.persistence != 0).then_some(Persistence {
             timeout: plan.persistence,
@@ -105,7 +110,7 @@ pub(super) fn service_settings(plan: &Plan) -> Option<ServiceSettings> {
             OnDown::Keep
         }),
         timeouts: Some(timeouts::of_plan(plan)),
-        engine: None,
+        engine: plan.is_by_call_id().then(|| ENGINE.to_owned()),
         filter: None,
     })
 }
@@ -125,6 +130,9 @@ pub(super) const fn server_settings(
         snat,
     }
 }
+
+/// The persistence engine that goes by the Call-ID of SIP messages, the only one that IPVS has.
+pub(super) const ENGINE: &str = "sip";
 
 const SCHEDULER_FLAGS: u8 = Plan::FLAG_1 | Plan::FLAG_2 | Plan::FLAG_3;
 

@@ -101,13 +101,18 @@ impl Director {
         });
         let (number, method) = found.ok_or(Unrecognized::NoServer)?;
         let number = u16::try_from(number).map_err(|_| Unrecognized::NoServer)?;
-        let persistence = service.wanted.settings.persistence;
+        let settings = &service.wanted.settings;
         Ok(Recognized {
             record: Record {
                 server: number,
                 service: u16::try_from(index).map_err(|_| Unrecognized::NoService)?,
                 method: keys::raw_method(method) | service_bits(service),
-                persistence: persistence.map_or(0, |persistence| persistence.prefix + 1),
+                // Which call a connection is of is not known of other directors' connections.
+                persistence: if settings.engine.is_some() {
+                    0
+                } else {
+                    settings.persistence.map_or(0, |persistence| persistence.prefix + 1)
+                },
             },
             service: keys::key(&service.id),
             server: self

@@ -11,6 +11,7 @@ use lvs_api::protocol::{Edit, Refusal, RefusalKind};
 use lvs_api::snat::Snat;
 use lvs_common::abi::MAX_MEMBERS_PER_SERVICE;
 
+use super::plan::ENGINE;
 use super::timeouts::LONGEST_SECONDS;
 use super::{filters, timeouts};
 use crate::scheduler::Scheduler;
@@ -229,9 +230,9 @@ pub fn check_service(service: &ServiceId, settings: &ServiceSettings) -> Result<
         );
         return Err(Refusal::new(RefusalKind::UnknownScheduler, message));
     }
-    if let Some(engine) = &settings.engine {
-        let message = format!("there is no persistence engine \"{engine}\" in this director");
-        return Err(Refusal::new(RefusalKind::NotSupported, message));
+    if let Some(engine) = settings.engine.as_deref().filter(|engine| *engine != ENGINE) {
+        let message = format!("there is no persistence engine \"{engine}\", there is: {ENGINE}");
+        return Err(Refusal::new(RefusalKind::UnknownScheduler, message));
     }
     if let Some(filter) = &settings.filter {
         filters::check(filter, service.family())?;

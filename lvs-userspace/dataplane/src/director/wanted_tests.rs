@@ -207,9 +207,9 @@ fn settings_are_checked() {
     };
     assert_eq!(refusal(&[edit(&unknown)]), RefusalKind::UnknownScheduler);
     unknown.scheduler = "rr".to_owned();
+    unknown.engine = Some("sap".to_owned());
+    assert_eq!(refusal(&[edit(&unknown)]), RefusalKind::UnknownScheduler);
     unknown.engine = Some("sip".to_owned());
-    assert_eq!(refusal(&[edit(&unknown)]), RefusalKind::NotSupported);
-    unknown.engine = None;
     unknown.persistence = Some(Persistence {
         timeout: 300,
         prefix: 33,

@@ -9,8 +9,10 @@ const LAYOUT: (u32, &str) = (
     "\
 active_plans 2 4 4 1024
 addr_filter 2 4 16384 1024
+calls 9 8 280 0
 clients 2 4 200 1024
 config 2 4 528 1024
+connection_calls 9 4 8 0
 connections4 2 4 512 1024
 connections6 2 4 1024 1024
 events 27 0 0 0

@@ -10,7 +10,7 @@ use aya::Ebpf;
 use aya::maps::{Map, MapData, ProgramArray};
 use aya::programs::{Program, ProgramFd};
 use lvs_common::abi::{
-    PACKET_RECORDS, PROGRAM, STAGE_PROGRAMS, TC_L3_PROGRAM, TC_PROGRAM, TC_STAGE_PROGRAMS,
+    CALL_SCRATCH, PACKET_RECORDS, PROGRAM, STAGE_PROGRAMS, TC_L3_PROGRAM, TC_PROGRAM, TC_STAGE_PROGRAMS,
     TC_STAGES, TRACE_FILTER, TRACE_SCRATCH, XDP_STAGES,
 };
 
@@ -53,7 +53,7 @@ const TRACE_MAPS: [&str; 3] = [PACKET_RECORDS, TRACE_FILTER, TRACE_SCRATCH];
 
 /// Returns whether a map of the object belongs to one loaded program, not to the data path.
 pub(super) fn is_private(map: &str) -> bool {
-    [XDP_STAGES, TC_STAGES].contains(&map) || TRACE_MAPS.contains(&map)
+    [XDP_STAGES, TC_STAGES, CALL_SCRATCH].contains(&map) || TRACE_MAPS.contains(&map)
 }
 
 /// The filled arrays of a loaded object.

@@ -7,7 +7,7 @@ use std::hash::Hash;
 
 use bumpalo::Bump;
 use lvs_common::abi::{
-    Config, Crowd, Filter, FilterNode, FragmentKey, Hop, HostAddress, Interface, Load, Locality,
+    Call, CallNumber, CallScratch, Config, Crowd, Filter, FilterNode, FragmentKey, Hop, HostAddress, Interface, Load, Locality,
     LocalityKey, MarkRule, Marked, Member, Plan, ProbeKey, ProbeRoute, Server, ServiceKey,
     SourcePool, TreeNode, UpperKey, WAYS,
 };
@@ -39,6 +39,7 @@ pub(super) struct State<'s> {
     nodes: RefCell<HashMap<u32, TreeNode>>,
     tickets: RefCell<HashMap<u32, u32>>,
     localities: RefCell<HashMap<(u32, u32), Locality>>,
+    call: RefCell<CallScratch>,
     route_error: RefCell<Option<String>>,
 }
 
@@ -57,6 +58,7 @@ impl<'s> State<'s> {
             nodes: RefCell::default(),
             tickets: RefCell::default(),
             localities: RefCell::default(),
+            call: RefCell::default(),
             route_error: RefCell::default(),
         })
     }
@@ -304,6 +306,22 @@ impl Tables for Rehearsal<'_> {
         let mut localities = self.0.localities.borrow_mut();
         localities.insert((key.service, key.destination), *locality);
     }
+
+    fn with_call<R>(self, read: impl FnOnce(&mut CallScratch) -> R) -> Option<R> {
+        Some(read(&mut self.0.call.borrow_mut()))
+    }
+
+    fn is_call_known(self, _number: CallNumber) -> bool {
+        true
+    }
+
+    fn remember_call(self, _number: CallNumber, _call: &Call) {}
+
+    fn call_of(self, _connection: EntryId) -> Option<CallNumber> {
+        None
+    }
+
+    fn remember_call_of(self, _connection: EntryId, _number: CallNumber) {}
 
     fn ticket(self, service: u32) -> u32 {
         let read = || self.0.maps.program_lookups.ticket(service);

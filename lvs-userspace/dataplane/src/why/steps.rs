@@ -261,7 +261,7 @@ where
     /// The scheduler's choice.
     fn choice(&self, plan: &Plan) -> Choice {
         let (index, _) = self.route();
-        let name = scheduler_name(plan.scheduler);
+        let name = scheduler_name(plan.scheduler());
         if plan.persistence != 0 && self.persistence(plan).1 {
             return Choice {
                 text: format!("{name} is not asked: the template decides"),
@@ -439,7 +439,7 @@ fn service_text(plan: &Plan) -> String {
     } else {
         ""
     };
-    let scheduler = scheduler_name(plan.scheduler);
+    let scheduler = scheduler_name(plan.scheduler());
     let servers = match plan.member_count {
         0 => "no real server".to_owned(),
         1 => "1 real server".to_owned(),
