@@ -104,7 +104,7 @@ impl Reader {
             word.wrapping_sub(EACH) & !word & (EACH << 7) != 0
         }
         let line_end =
-            has_zero(bytes ^ EACH * b'\n' as u64) || has_zero(bytes ^ EACH * b'\r' as u64);
+            has_zero(bytes ^ (EACH * b'\n' as u64)) || has_zero(bytes ^ (EACH * b'\r' as u64));
         self.state == LINE && !line_end
     }
 
@@ -256,21 +256,22 @@ const fn is_alphabetic(byte: u8) -> bool {
 /// A byte of a `word` (RFC 3261, section 25.1), or a comma, which the kernel takes for one.
 #[inline(always)]
 const fn is_word(byte: u8) -> bool {
-    const fn set(bytes: &[u8]) -> [u64; 2] {
-        let mut bits = [0; 2];
-        let mut place = 0;
-        while place < bytes.len() {
-            bits[bytes[place] as usize / 64] |= 1 << (bytes[place] % 64);
-            place += 1;
+    const fn set(mut bytes: &[u8]) -> u128 {
+        let mut bits = 0;
+        while let [first, rest @ ..] = bytes {
+            bits |= 1 << *first;
+            bytes = rest;
         }
         bits
     }
-    const WORDS: [u64; 2] = set(
+    const WORD: u128 = set(
         b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-.!%*_+`'~(),<>:\\\"/[]?{}",
     );
+    const HALVES: [u64; 2] = zerocopy::transmute!(WORD.to_le_bytes());
+    let [low, high] = HALVES;
     let bits = match byte >> 6 {
-        0 => WORDS[0],
-        1 => WORDS[1],
+        0 => u64::from_le(low),
+        1 => u64::from_le(high),
         _ => return is_alphabetic(byte),
     };
     bits >> (byte & 63) & 1 != 0

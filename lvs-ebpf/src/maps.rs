@@ -13,14 +13,15 @@ use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use lvs_common::abi::{
-    ADDR_FILTER_WORDS, CLIENT_SETS, Call, CallNumber, CallScratch, ClientSet, Config, DEFAULT_FILTER_NODES, DEFAULT_FRAGMENTS,
-    DEFAULT_SERVICES, DEFAULT_SLOTS, EVENTS_BYTES, FILTERS_PER_SERVICE, Filter, FilterNode,
-    FilterStats, FragmentKey, HELD_FRAGMENTS_BYTES, Hop, HostAddress, IcmpBudget, Interface,
-    KeyedMark, Load, Locality, LocalityKey, LostKey, MARK_RULE_PLACES, MAX_CALLS, MAX_HOPS, MAX_INTERFACES,
-    MAX_LOCALITIES, MAX_LOST, MAX_MEMBERS, MAX_NEIGHBOUR_REQUESTS, MAX_OWN_HOSTS, MAX_PROBES,
-    MAX_REASONS, MAX_RULES, MAX_SERVERS, MAX_SOURCE_POOLS, MAX_TREE_NODES, MAX_UPPER_DEVICES,
-    MarkRule, Member, PACKET_RECORDS_BYTES, PLANS_PER_SERVICE, Plan, ProbeKey, ProbeRoute, Server,
-    ServiceKey, SourcePool, Stats, TraceFilter, TraceScratch, TreeNode, UpperKey, WAYS,
+    ADDR_FILTER_WORDS, CLIENT_SETS, Call, CallNumber, CallScratch, ClientSet, Config,
+    DEFAULT_FILTER_NODES, DEFAULT_FRAGMENTS, DEFAULT_SERVICES, DEFAULT_SLOTS, EVENTS_BYTES,
+    FILTERS_PER_SERVICE, Filter, FilterNode, FilterStats, FragmentKey, HELD_FRAGMENTS_BYTES, Hop,
+    HostAddress, IcmpBudget, Interface, KeyedMark, Load, Locality, LocalityKey, LostKey,
+    MARK_RULE_PLACES, MAX_CALLS, MAX_HOPS, MAX_INTERFACES, MAX_LOCALITIES, MAX_LOST, MAX_MEMBERS,
+    MAX_NEIGHBOUR_REQUESTS, MAX_OWN_HOSTS, MAX_PROBES, MAX_REASONS, MAX_RULES, MAX_SERVERS,
+    MAX_SOURCE_POOLS, MAX_TREE_NODES, MAX_UPPER_DEVICES, MarkRule, Member, PACKET_RECORDS_BYTES,
+    PLANS_PER_SERVICE, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, SourcePool, Stats,
+    TraceFilter, TraceScratch, TreeNode, UpperKey, WAYS,
 };
 use lvs_common::connection::{Entry, Ports};
 use lvs_common::family::{V4, V6};

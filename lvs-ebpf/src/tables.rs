@@ -7,9 +7,9 @@ use aya_ebpf::bindings::{BPF_ANY, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::generated::bpf_loop;
 use aya_ebpf::maps::{Array, PerCpuArray};
 use lvs_common::abi::{
-    ADDR_FILTER_WORDS, CLIENT_SETS, Call, CallNumber, CallScratch, Config, Crowd, Filter, FilterNode, FragmentKey, Hop,
-    HostAddress, Interface, Load, Locality, LocalityKey, MarkRule, Marked, Member, Plan, ProbeKey,
-    ProbeRoute, Server, ServiceKey, SourcePool, Stats, UpperKey,
+    ADDR_FILTER_WORDS, CLIENT_SETS, Call, CallNumber, CallScratch, Config, Crowd, Filter,
+    FilterNode, FragmentKey, Hop, HostAddress, Interface, Load, Locality, LocalityKey, MarkRule,
+    Marked, Member, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, SourcePool, Stats, UpperKey,
 };
 use lvs_common::connection::table::Store;
 use lvs_common::connection::{EntryId, Loads, Ports};

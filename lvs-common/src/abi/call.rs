@@ -69,14 +69,15 @@ impl CallNumber {
     /// Its halves in a key: in the place of a client's address and of its port.
     #[inline(always)]
     pub const fn halves(self) -> ([u8; 4], [u8; 2]) {
-        let [a, b, c, d, e, f, ..] = self.0.to_le_bytes();
-        ([a, b, c, d], [e, f])
+        let [low, high]: [[u8; 4]; 2] = zerocopy::transmute!(self.0.to_le_bytes());
+        let [high, _]: [[u8; 2]; 2] = zerocopy::transmute!(high);
+        (low, high)
     }
 
     /// Of a Call-ID.
     pub fn of<S: Secrets>(call_id: &[u8], secrets: S) -> Self {
         let (blocks, rest) = call_id.as_chunks::<8>();
-        let mut last = u64::from(call_id.len() as u8) << 56;
+        let mut last = (call_id.len() as u64) << 56;
         for (place, byte) in (0..).zip(rest) {
             last |= u64::from(*byte) << (8 * place);
         }
@@ -179,7 +180,7 @@ mod tests {
     #[test]
     fn the_packet_path_and_the_daemon_number_calls_alike() {
         let secrets: [u64; 16] = core::array::from_fn(|place| place as u64 * 0x1234_5678_9abc);
-        let text: [u8; 255] = core::array::from_fn(|place| b'a' + place as u8 % 26);
+        let text: [u8; 255] = core::array::from_fn(|place| b"call-id.of@host"[place % 15]);
         for length in 1..=255 {
             let id = &text[..length];
             let mut scratch = CallScratch::new();

@@ -337,6 +337,29 @@ fn source_for_replies<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Wo
     stage
 }
 
+/// The stages of a persistent service's packet that begins a connection.
+#[inline(always)]
+fn persistent<F: Network, P: Packet, T: Tables + Store<F>>(
+    packet: &mut P,
+    tables: T,
+    work: &mut Work<F>,
+    mut stage: Stage,
+) -> Stage {
+    if stage == Stage::CallId {
+        stage = call_id::call_id(packet, tables, work);
+    }
+    if stage == Stage::Persistent {
+        stage = persistence::recall(tables, work);
+    }
+    if stage == Stage::NoTemplate {
+        stage = schedule::no_template(tables, work);
+    }
+    if stage == Stage::NewTemplate {
+        stage = persistence::new_template(tables, work);
+    }
+    stage
+}
+
 /// The stages of a packet, one after the other: none keeps the stack of the one before.
 #[inline(always)]
 fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
@@ -366,18 +389,7 @@ fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
     if stage == Stage::Schedule {
         stage = schedule::schedule(packet.routes(), tables, work);
     }
-    if stage == Stage::CallId {
-        stage = call_id::call_id(packet, tables, work);
-    }
-    if stage == Stage::Persistent {
-        stage = persistence::recall(tables, work);
-    }
-    if stage == Stage::NoTemplate {
-        stage = schedule::no_template(tables, work);
-    }
-    if stage == Stage::NewTemplate {
-        stage = persistence::new_template(tables, work);
-    }
+    stage = persistent(packet, tables, work, stage);
     if stage == Stage::Insert {
         stage = client_route::find(packet.routes(), tables, work);
     }

@@ -242,9 +242,22 @@ pub struct Connection {
     #[cfg_attr(test, schema(value_type = String))]
     pub server: SocketAddr,
     pub template: bool,
+    /// What a template is kept by instead of its client: of services with a persistence engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<EngineData>,
     /// No packet of it came to this director yet: another one sent it.
     #[serde(default)]
     pub replicated: bool,
+}
+
+/// Content of messages by which a persistence engine keeps a template.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub struct EngineData {
+    /// Name of the engine.
+    pub name: String,
+    /// Engine `sip`: the Call-ID.
+    pub data: String,
 }
 
 /// Number of packets that ended with one verdict, on all CPUs together.

@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 
-use lvs_api::protocol::Connection;
+use lvs_api::protocol::{Connection, EngineData};
 use lvs_common::abi;
-use lvs_common::connection::{Kind, Protocol};
+use lvs_common::connection::{Kind, Protocol, template};
 use lvs_common::family::Family;
 
 use crate::address::narrow;
 use crate::clock::now;
+use crate::director::ENGINE;
 use crate::kernel::{EntryMapping, Maps};
 
 /// Entries in use at the last sweep.
@@ -82,7 +83,16 @@ fn connection<F: Family>(
         left => left?,
     };
     let protocol = Protocol::from_number(entry.key.protocol);
-    let client = address::<F>(entry.key.source, entry.key.ports.source.get());
+    let of_call = template::call(&entry.key).is_some();
+    let call = of_call.then(|| maps.calls.of_template(&entry.key));
+    let client = match &call {
+        None => address::<F>(entry.key.source, entry.key.ports.source.get()),
+        // Whose client is forgotten has none.
+        Some(call) => {
+            let client = call.map_or([0; 16], |call| call.client);
+            SocketAddr::new(narrow(&client, F::NUMBER), 0)
+        }
+    };
     let virtual_address = address::<F>(entry.key.destination, entry.key.ports.destination.get());
     let server = maps.servers.read(u32::from(entry.record.server))?;
     let port = match server.port.get() {
@@ -102,6 +112,12 @@ fn connection<F: Family>(
         virtual_address,
         server: SocketAddr::new(narrow(&server.address, server.family), port),
         template,
+        engine: call.map(|call| EngineData {
+            name: ENGINE.to_owned(),
+            data: call
+                .and_then(|call| Some(String::from_utf8_lossy(call.id()?).into_owned()))
+                .unwrap_or_default(),
+        }),
         replicated: entry.packets == 0,
     })
 }

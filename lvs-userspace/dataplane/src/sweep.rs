@@ -13,10 +13,10 @@ use lvs_common::connection::{Client, Entry, Kind, Tag};
 use lvs_common::family::Family;
 use lvs_common::network::Network;
 
-use crate::kernel::{ClientTable, EntryMapping, ServerLoads};
+use crate::kernel::{Calls, ClientTable, EntryMapping, ServerLoads};
 use crate::open_connections::OpenConnections;
 use crate::table::{Table, claims};
-use crate::templates::ExpiringTemplates;
+use crate::templates::{CallOf, ExpiringTemplates};
 
 /// Sweeps one table again and again.
 #[derive(Default)]
@@ -70,18 +70,20 @@ impl Sweeper {
         loads: &ServerLoads,
         now: u32,
     ) -> Swept {
-        self.sweep_table(table, Table::new(table, loads), None, now)
+        self.sweep_table(table, Table::new(table, loads), None, &|_| None, now)
     }
 
-    /// The same; `open` counts the connections that limited clients have open.
+    /// The same; `open` counts the connections that limited clients have open, and `calls` has those of connections.
     pub fn sweep_counting<F: Network>(
         &mut self,
         table: &EntryMapping<F>,
         loads: &ServerLoads,
-        (clients, open): (&ClientTable, &mut OpenConnections),
+        counted: (&ClientTable, &mut OpenConnections),
+        calls: &Calls,
         now: u32,
     ) -> Swept {
-        self.sweep_table(table, Table::new(table, loads), Some((clients, open)), now)
+        let calls = |connection| calls.of_connection(connection);
+        self.sweep_table(table, Table::new(table, loads), Some(counted), &calls, now)
     }
 
     fn sweep_table<F: Network>(
@@ -89,6 +91,7 @@ impl Sweeper {
         table: &EntryMapping<F>,
         accounting: Table<'_, F>,
         mut open: Option<(&ClientTable, &mut OpenConnections)>,
+        calls: &CallOf<'_>,
         now: u32,
     ) -> Swept {
         let mut swept = Swept::default();
@@ -113,7 +116,7 @@ impl Sweeper {
                 } else if let Some(left) = left {
                     swept.live += 1;
                     self.hold(table.service(way));
-                    expiring.mark_needed(table, way, now, left);
+                    expiring.mark_needed(table, calls, way, now, left);
                     if let Some((clients, open)) = &mut open {
                         open.note(clients, table, way);
                     }

@@ -10,9 +10,9 @@
 use std::collections::HashMap;
 use std::mem::offset_of;
 
-use lvs_common::abi::{Address, ticks};
-use lvs_common::connection::template::network;
-use lvs_common::connection::{Entry, Tag};
+use lvs_common::abi::{Address, CallNumber, ticks};
+use lvs_common::connection::template::{call, network};
+use lvs_common::connection::{Entry, EntryId, Record, Tag};
 use lvs_common::family::Family;
 
 use crate::kernel::EntryMapping;
@@ -23,12 +23,34 @@ const SOON: u32 = ticks(3);
 /// Ticks that connections give to their template.
 const AGAIN: u32 = ticks(60);
 
-/// Client network and service: what a template has in common with its connections.
+/// Client network, or call, and service: what a template has in common with its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct ClientGroup {
     network: Address,
+    call: Option<CallNumber>,
     service: u16,
 }
+
+impl ClientGroup {
+    fn of_network<F: Family>(network: F::Address, service: u16) -> Self {
+        Self {
+            network: F::widen(network),
+            call: None,
+            service,
+        }
+    }
+
+    fn of_call(call: CallNumber, service: u16) -> Self {
+        Self {
+            network: [0; 16],
+            call: Some(call),
+            service,
+        }
+    }
+}
+
+/// The call of a connection that has one.
+pub(crate) type CallOf<'a> = dyn Fn(EntryId) -> Option<CallNumber> + 'a;
 
 /// A template that expires soon.
 #[derive(Clone, Copy, Debug)]
@@ -61,9 +83,9 @@ impl ExpiringTemplates {
             return;
         };
         let Entry { key, record, .. } = entry;
-        let group = ClientGroup {
-            network: F::widen(key.source),
-            service: record.service,
+        let group = match call(&key) {
+            Some(call) => ClientGroup::of_call(call, record.service),
+            None => ClientGroup::of_network::<F>(key.source, record.service),
         };
         let template = Template {
             way,
@@ -78,6 +100,7 @@ impl ExpiringTemplates {
     pub(crate) fn mark_needed<F: Family>(
         &mut self,
         table: &EntryMapping<F>,
+        calls: &CallOf<'_>,
         way: u32,
         now: u32,
         left: u32,
@@ -88,12 +111,16 @@ impl ExpiringTemplates {
         let Some(Entry { key, record, .. }) = table.read(way) else {
             return;
         };
-        let Some(prefix) = record.persistence.checked_sub(1) else {
-            return;
-        };
-        let group = ClientGroup {
-            network: F::widen(network::<F>(key.source, prefix)),
-            service: record.service,
+        let group = match record.persistence {
+            0 => return,
+            Record::BY_CALL_ID => match calls(EntryId::new::<F>(way + 1)) {
+                Some(call) => ClientGroup::of_call(call, record.service),
+                None => return,
+            },
+            more => {
+                let network = network::<F>(key.source, more - 1);
+                ClientGroup::of_network::<F>(network, record.service)
+            }
         };
         if let Some(template) = self.0.get_mut(&group) {
             let remaining = template.end.wrapping_sub(now);

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use lvs_api::model::Protocol;
-use lvs_api::protocol::Connection;
+use lvs_api::protocol::{Connection, EngineData};
 
 use super::names::Names;
 
@@ -25,8 +25,13 @@ pub fn print_title(out: &mut impl Write, engines: bool) -> io::Result<()> {
     )
 }
 
-/// Prints one connection.
-pub fn print(out: &mut impl Write, connection: &Connection, names: &mut Names) -> io::Result<()> {
+/// Prints one connection, with `engines` also what a persistence engine keeps it by.
+pub fn print(
+    out: &mut impl Write,
+    connection: &Connection,
+    engines: bool,
+    names: &mut Names,
+) -> io::Result<()> {
     let (word, protocol) = match connection.protocol {
         Some(protocol) => (protocol.name(), protocol),
         None => ("IP", Protocol::Tcp),
@@ -40,10 +45,14 @@ pub fn print(out: &mut impl Write, connection: &Connection, names: &mut Names) -
     let virtual_address = names.text(connection.virtual_address, protocol);
     let server = names.text(connection.server, protocol);
     let state = &connection.state;
-    writeln!(
+    write!(
         out,
-        "{word:<3} {expires:<6} {state:<11} {client:<18} {virtual_address:<18} {server}"
-    )
+        "{word:<3} {expires:<6} {state:<11} {client:<18} {virtual_address:<18} "
+    )?;
+    match connection.engine.as_ref().filter(|_| engines) {
+        Some(EngineData { name, data }) => writeln!(out, "{server:<16} {name:<18} {data}"),
+        None => writeln!(out, "{server}"),
+    }
 }
 
 #[cfg(test)]
@@ -60,11 +69,38 @@ mod tests {
             virtual_address,
             server,
             template: false,
+            engine: None,
             replicated: false,
         };
+        printed(&connection, false)
+    }
+
+    fn printed(connection: &Connection, engines: bool) -> String {
         let mut out = Vec::new();
-        print(&mut out, &connection, &mut Names::new(true)).expect("memory takes it");
+        print(&mut out, connection, engines, &mut Names::new(true)).expect("memory takes it");
         String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn a_call_has_its_engine_and_call_id() {
+        let connection = Connection {
+            protocol: Some(Protocol::Udp),
+            expires: 59,
+            state: "ASSURED".to_owned(),
+            client: "198.51.100.7:0".parse().expect("an address"),
+            virtual_address: "192.0.2.10:5060".parse().expect("an address"),
+            server: "10.0.0.2:5060".parse().expect("an address"),
+            template: true,
+            engine: Some(EngineData {
+                name: "sip".to_owned(),
+                data: "f81d4fae@10.1.0.3".to_owned(),
+            }),
+            replicated: false,
+        };
+        let plain = "UDP 00:59  ASSURED     198.51.100.7:0     192.0.2.10:5060    10.0.0.2:5060";
+        assert_eq!(printed(&connection, false), format!("{plain}\n"));
+        let with = format!("{plain}    sip                f81d4fae@10.1.0.3\n");
+        assert_eq!(printed(&connection, true), with);
     }
 
     #[test]

@@ -114,7 +114,11 @@ pub fn print_connection(
         };
         write!(out, "{origin:<6} ")?;
     }
-    writeln!(out, "{expires:>7}")
+    write!(out, "{expires:>7}")?;
+    match connection.engine.as_ref().filter(|_| !origin) {
+        Some(engine) => writeln!(out, " {} {}", engine.name, engine.data),
+        None => writeln!(out),
+    }
 }
 
 /// Prints `ip_vs_stats`.
@@ -281,6 +285,7 @@ FWM  00000007 wlc persistent 15000 40000000
             virtual_address,
             server,
             template: false,
+            engine: None,
             replicated,
         }
     }

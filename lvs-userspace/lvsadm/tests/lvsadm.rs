@@ -136,6 +136,7 @@ fn line(number: u16) -> String {
         virtual_address: SocketAddr::from(([192, 0, 2, 10], 80)),
         server: SocketAddr::from(([10, 0, 0, 1], 80)),
         template: false,
+        engine: None,
         replicated: false,
     };
     serde_json::to_string(&connection).unwrap() + "\n"

@@ -50,6 +50,7 @@ impl Director {
     }
 
     /// Templates of which a connection was established.
+    #[allow(dead_code, reason = "frames only")]
     pub(crate) fn assured_templates(&self) -> usize {
         fn of<F: Family>(sets: &[Set<F>]) -> usize {
             sets.iter()

@@ -132,7 +132,7 @@ pub(super) const fn server_settings(
 }
 
 /// The persistence engine that goes by the Call-ID of SIP messages, the only one that IPVS has.
-pub(super) const ENGINE: &str = "sip";
+pub const ENGINE: &str = "sip";
 
 const SCHEDULER_FLAGS: u8 = Plan::FLAG_1 | Plan::FLAG_2 | Plan::FLAG_3;
 

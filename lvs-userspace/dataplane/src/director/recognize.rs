@@ -111,7 +111,9 @@ impl Director {
                 persistence: if settings.engine.is_some() {
                     0
                 } else {
-                    settings.persistence.map_or(0, |persistence| persistence.prefix + 1)
+                    settings
+                        .persistence
+                        .map_or(0, |persistence| persistence.prefix + 1)
                 },
             },
             service: keys::key(&service.id),

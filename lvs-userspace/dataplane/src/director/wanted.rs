@@ -230,7 +230,11 @@ pub fn check_service(service: &ServiceId, settings: &ServiceSettings) -> Result<
         );
         return Err(Refusal::new(RefusalKind::UnknownScheduler, message));
     }
-    if let Some(engine) = settings.engine.as_deref().filter(|engine| *engine != ENGINE) {
+    if let Some(engine) = settings
+        .engine
+        .as_deref()
+        .filter(|engine| *engine != ENGINE)
+    {
         let message = format!("there is no persistence engine \"{engine}\", there is: {ENGINE}");
         return Err(Refusal::new(RefusalKind::UnknownScheduler, message));
     }

@@ -12,6 +12,7 @@ use lvs_common::family::{Family, V4, V6};
 
 use super::address_bits::AddressBits;
 use super::bpffs::Directory;
+use super::calls::Calls;
 use super::clients::ClientTable;
 use super::entry_mapping::EntryMapping;
 use super::error::KernelError;
@@ -71,6 +72,8 @@ pub struct Maps {
     pub own_hosts: OwnHosts,
     pub neighbour_requests: NeighbourRequests,
     pub lost_frames: LostFrames,
+    /// See [`abi::CALLS`].
+    pub calls: Calls,
     /// Hashes, address filters and the kernel's routes, read-only: for [`crate::why`].
     pub program_lookups: ProgramLookups,
     /// The number of frames to subtract from each verdict, by the number of its reason, see [`crate::not_sent`].
@@ -157,6 +160,7 @@ impl Maps {
             neighbour_requests: NeighbourRequests::new(map(ebpf, abi::NEIGHBOUR_REQUESTS)?)?,
             program_lookups: ProgramLookups::open(ebpf, directory)?,
             lost_frames: LostFrames::new(map(ebpf, abi::LOST_FRAMES)?)?,
+            calls: Calls::new(map(ebpf, abi::CALLS)?, map(ebpf, abi::CONNECTION_CALLS)?)?,
             not_sent: Mapping::of(&not_sent, "not_sent")?,
             sync_daemons: Mapping::of(&sync_daemons, "sync_daemons")?,
             sending_peers: Mapping::of(&sending_peers, "sending_peers")?,

@@ -7,9 +7,9 @@ use std::hash::Hash;
 
 use bumpalo::Bump;
 use lvs_common::abi::{
-    Call, CallNumber, CallScratch, Config, Crowd, Filter, FilterNode, FragmentKey, Hop, HostAddress, Interface, Load, Locality,
-    LocalityKey, MarkRule, Marked, Member, Plan, ProbeKey, ProbeRoute, Server, ServiceKey,
-    SourcePool, TreeNode, UpperKey, WAYS,
+    Call, CallNumber, CallScratch, Config, Crowd, Filter, FilterNode, FragmentKey, Hop,
+    HostAddress, Interface, Load, Locality, LocalityKey, MarkRule, Marked, Member, Plan, ProbeKey,
+    ProbeRoute, Server, ServiceKey, SourcePool, TreeNode, UpperKey, WAYS,
 };
 use lvs_common::connection::table::Store;
 use lvs_common::connection::{EntryId, Loads, Ports};

@@ -349,7 +349,7 @@ impl<'a> Session<'a> {
                 connections::print_title(&mut self.out, engines)?;
                 let mut names = Names::new(numeric);
                 while let Some(connection) = answer.next().await? {
-                    connections::print(&mut self.out, &connection, &mut names)?;
+                    connections::print(&mut self.out, &connection, engines, &mut names)?;
                 }
             }
             Command::Timeouts => {

@@ -136,9 +136,21 @@ fn sweep() -> impl FnMut(&Control) + Send + 'static {
         sweeper6.set_generation(generation);
         let (loads, clients) = (&maps.loads, &maps.clients);
         let counted = (clients, &mut open);
-        let swept4 = sweeper4.sweep_counting(&maps.connections4, loads, counted, clock::now());
+        let swept4 = sweeper4.sweep_counting(
+            &maps.connections4,
+            loads,
+            counted,
+            &maps.calls,
+            clock::now(),
+        );
         let counted = (clients, &mut open);
-        let swept6 = sweeper6.sweep_counting(&maps.connections6, loads, counted, clock::now());
+        let swept6 = sweeper6.sweep_counting(
+            &maps.connections6,
+            loads,
+            counted,
+            &maps.calls,
+            clock::now(),
+        );
         open.correct(clients);
         let expired = swept4.expired + swept6.expired;
         let abandoned = swept4.abandoned + swept6.abandoned;
