@@ -83,8 +83,7 @@ fn connection<F: Family>(
         left => left?,
     };
     let protocol = Protocol::from_number(entry.key.protocol);
-    let of_call = template::call(&entry.key).is_some();
-    let call = of_call.then(|| maps.calls.of_template(&entry.key));
+    let call = template::call(&entry.key).map(|number| maps.calls.call(number));
     let client = match &call {
         None => address::<F>(entry.key.source, entry.key.ports.source.get()),
         // Whose client is forgotten has none.

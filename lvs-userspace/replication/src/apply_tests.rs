@@ -78,6 +78,7 @@ impl Fixture {
 fn server(number: u16) -> Recognized {
     let address: Address = widen([10, 0, 0, u8::try_from(number).unwrap()].into());
     Recognized {
+        by_call_id: false,
         record: Record {
             server: number,
             service: 1,

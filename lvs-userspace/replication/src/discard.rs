@@ -101,7 +101,9 @@ impl Discard {
             Self::State => "a state that its protocol does not have",
             Self::Timeout => "a timeout of more than 31 days",
             Self::Method => "a connection that goes to no real server (bypass, one-packet)",
-            Self::Engine => "an entry of a persistence engine",
+            Self::Engine => {
+                "an entry of a persistence engine that its virtual service does not have here"
+            }
             Self::Sequences => "a connection whose payload its director changes (FTP helper)",
             Self::NoService => "there is no such virtual service here",
             Self::NoServer => "its virtual service has no such real server here",

@@ -10,6 +10,7 @@
 //! Nothing here knows of health checks, configuration files, roles' addresses or the control server.
 
 mod apply;
+mod calls;
 mod discard;
 mod entries;
 mod events;

@@ -28,6 +28,8 @@ pub struct Recognized {
     pub service: ServiceKey,
     /// The real server.
     pub server: Server,
+    /// The service keeps calls together, not clients.
+    pub by_call_id: bool,
 }
 
 /// The bits of a record that the filter of its service and its timeouts set.
@@ -117,6 +119,7 @@ impl Director {
                 },
             },
             service: keys::key(&service.id),
+            by_call_id: settings.engine.is_some(),
             server: self
                 .maps
                 .servers

@@ -2,8 +2,7 @@
 
 use aya::maps::{HashMap, Map, MapData};
 use lvs_common::abi::{self, Call, CallNumber};
-use lvs_common::connection::{EntryId, Key, template};
-use lvs_common::family::Family;
+use lvs_common::connection::EntryId;
 use parking_lot::Mutex;
 use tracing::debug;
 
@@ -29,9 +28,8 @@ impl Calls {
         })
     }
 
-    /// The call of a template; `None`: it is a client's, or its Call-ID is forgotten.
-    pub fn of_template<F: Family>(&self, key: &Key<F>) -> Option<Call> {
-        let number = template::call(key)?;
+    /// The Call-ID of a call, unless it is forgotten.
+    pub fn call(&self, number: CallNumber) -> Option<Call> {
         let found = self.calls.lock().get(&Wire(number), 0);
         found.ok().map(|Wire(call)| call)
     }

@@ -22,6 +22,7 @@ use super::validate::{ValidEntry, validate};
 use super::wire::{Message, SyncEntry};
 use super::worker::Work;
 use crate::apply::{BoundReplica, Existing};
+use crate::calls::keep_call;
 use crate::discard::{Discard, DiscardCounters};
 use crate::replica::Replica;
 
@@ -179,13 +180,19 @@ impl Backup {
         let applied = match (replica.client, replica.virtual_address) {
             (SocketAddr::V4(_), SocketAddr::V4(_)) => {
                 let table = Table::new(&maps.connections4, &maps.loads);
-                let key = key::<V4>(replica, &recognized.service);
+                let mut key = key::<V4>(replica, &recognized.service);
+                if let Some(call_id) = &entry.call_id {
+                    key = keep_call(&key, call_id, recognized, secrets, &maps.calls)?;
+                }
                 BoundReplica::new(key, state, timeout, recognized)
                     .apply(table, secrets, now, refuse)
             }
             (SocketAddr::V6(_), SocketAddr::V6(_)) => {
                 let table = Table::new(&maps.connections6, &maps.loads);
-                let key = key::<V6>(replica, &recognized.service);
+                let mut key = key::<V6>(replica, &recognized.service);
+                if let Some(call_id) = &entry.call_id {
+                    key = keep_call(&key, call_id, recognized, secrets, &maps.calls)?;
+                }
                 BoundReplica::new(key, state, timeout, recognized)
                     .apply(table, secrets, now, refuse)
             }

@@ -3,18 +3,20 @@
 use std::net::SocketAddr;
 use std::sync::Once;
 
-use lvs_common::abi::{self, Config, Method, Server, ServiceKey, WAYS};
+use lvs_common::abi::{self, Call, Config, Method, Server, ServiceKey, WAYS};
 use lvs_common::connection::table::{Place, find};
-use lvs_common::connection::{Entry, EntryId, Kind, Protocol, Tag, template};
+use lvs_common::connection::template::call;
+use lvs_common::connection::{Entry, EntryId, Kind, Protocol, Record, Tag, template};
 use lvs_common::family::Family;
 use lvs_common::forward::sync_events::is_replicated;
 use lvs_dataplane::address::narrow;
+use lvs_dataplane::director::ENGINE;
 use lvs_dataplane::kernel::{EntryMapping, Maps};
 use lvs_dataplane::table::Table;
 use tracing::warn;
 use zerocopy::byteorder::network_endian::U16;
 
-use super::wire::{Flags, SyncEntry};
+use super::wire::{Engine, Flags, SyncEntry};
 use crate::entries::Entries;
 
 /// Told once that there are connections that messages cannot carry.
@@ -65,9 +67,14 @@ fn read_from<F: Family>(
         .read(entry.record.service.into())
         .filter(|&plan| plan != 0)
         .and_then(|plan| maps.plans.read(plan))?;
-    let template = template_of(maps, entries, config, &entry, &plan.key);
+    let template = template_of(maps, entries, config, id, &entry, &plan.key);
+    let call = match call(&entry.key) {
+        // What nobody knows the Call-ID of nobody finds there.
+        Some(number) => Some(maps.calls.call(number)?),
+        None => None,
+    };
     Some(Snapshot {
-        entry: sync_entry(&entry, after, &server, &plan.key)?,
+        entry: sync_entry(&entry, call, after, &server, &plan.key)?,
         template: template.map(|number| id.sibling(number)),
         tag: after,
         seen: entry.seen,
@@ -77,6 +84,7 @@ fn read_from<F: Family>(
 
 fn sync_entry<F: Family>(
     entry: &Entry<F>,
+    call: Option<Call>,
     tag: Tag,
     server: &Server,
     service: &ServiceKey,
@@ -122,7 +130,10 @@ fn sync_entry<F: Family>(
         _ => server.port,
     };
     let server = SocketAddr::new(narrow(&server.address, server.family), port.get());
-    let client = address(key.source, key.ports.source);
+    let client = match &call {
+        Some(call) => address(F::narrow(&call.client), U16::ZERO),
+        None => address(key.source, key.ports.source),
+    };
     // Messages have no room for a server of the other family (through a tunnel), and IPVS does not
     // synchronize such either.
     (server.is_ipv4() == client.is_ipv4()).then_some(SyncEntry {
@@ -135,7 +146,7 @@ fn sync_entry<F: Family>(
         mark,
         timeout: abi::seconds(entry.timeout),
         sequences: None,
-        engine: None,
+        engine: call.and_then(|call| Engine::new(ENGINE.as_bytes(), call.id()?)),
     })
 }
 
@@ -144,14 +155,19 @@ fn template_of<F: Family>(
     maps: &Maps,
     entries: &EntryMapping<F>,
     config: &Config,
+    id: EntryId,
     connection: &Entry<F>,
     service: &ServiceKey,
 ) -> Option<u32> {
-    let prefix = connection.record.persistence.checked_sub(1)?;
-    if Kind::from_raw(connection.key.kind) != Kind::Request {
+    let persistence = connection.record.persistence;
+    if persistence == 0 || Kind::from_raw(connection.key.kind) != Kind::Request {
         return None;
     }
-    let key = template::template::<F>(connection.key.source, service, prefix);
+    let key = if persistence == Record::BY_CALL_ID {
+        template::call_template(maps.calls.of_connection(id)?, service)
+    } else {
+        template::template::<F>(connection.key.source, service, persistence - 1)
+    };
     let place = Place::of(key.hash(&config.secrets), entries.len() / WAYS);
     find(Table::new(entries, &maps.loads), &key, place).map(|slot| slot.number)
 }

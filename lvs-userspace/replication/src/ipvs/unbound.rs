@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use lvs_common::abi::{age, ticks};
 use lvs_common::connection::Protocol;
@@ -15,28 +16,30 @@ const MOST: usize = 65_536;
 const RETRY: u32 = ticks(1);
 
 /// Identifies a connection or template.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Name {
     protocol: Option<Protocol>,
     mark: u32,
     client: SocketAddr,
     virtual_address: SocketAddr,
     template: bool,
+    call_id: Option<Arc<[u8]>>,
 }
 
 impl Name {
-    const fn new(entry: &ValidEntry) -> Self {
+    fn new(entry: &ValidEntry) -> Self {
         Self {
             protocol: entry.replica.protocol,
             mark: entry.mark,
             client: entry.replica.client,
             virtual_address: entry.replica.virtual_address,
             template: entry.replica.template,
+            call_id: entry.call_id.clone(),
         }
     }
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Kept {
     entry: ValidEntry,
     /// The tick at which it was received.
@@ -61,7 +64,7 @@ impl Unbound {
             return;
         }
         let kept = Kept {
-            entry: *entry,
+            entry: entry.clone(),
             received: now,
             timeout,
         };

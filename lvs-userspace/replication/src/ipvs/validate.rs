@@ -1,9 +1,11 @@
 //! Validates entries of sync messages.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use lvs_common::abi::{ServiceKey, ticks};
 use lvs_common::connection::Protocol;
+use lvs_dataplane::director::ENGINE;
 
 use super::wire::{Flags, SyncEntry};
 use crate::discard::Discard;
@@ -14,9 +16,11 @@ use crate::validate::LONGEST_TIMEOUT;
 const TEMPLATE_TIMEOUT: u32 = 180;
 
 /// An entry that can be a connection or template of this director.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ValidEntry {
     pub(super) replica: Replica,
+    /// The Call-ID of a template that is kept by it.
+    pub(super) call_id: Option<Arc<[u8]>>,
     pub(super) server: SocketAddr,
     /// The mark by whose service it may be, or 0.
     pub(super) mark: u32,
@@ -29,14 +33,18 @@ pub(super) fn validate(entry: &SyncEntry) -> Result<ValidEntry, Discard> {
     if entry.flags.method().is_none() || entry.flags.has(Flags::ONE_PACKET) {
         return Err(Discard::Method);
     }
-    if entry.engine.is_some() {
-        return Err(Discard::Engine);
-    }
+    let template = entry.flags.has(Flags::TEMPLATE);
+    let call_id = match &entry.engine {
+        None => None,
+        Some(engine) if template && engine.name() == ENGINE.as_bytes() => {
+            Some(engine.data().into())
+        }
+        Some(_) => return Err(Discard::Engine),
+    };
     let shifted = entry.flags.has(Flags::SEQUENCES) || entry.sequences.is_some();
     if shifted || entry.flags.has(Flags::NO_CLIENT_PORT) {
         return Err(Discard::Sequences);
     }
-    let template = entry.flags.has(Flags::TEMPLATE);
     let of_mark = template && entry.protocol == ServiceKey::MARK && entry.mark != 0;
     let protocol = Protocol::from_number(entry.protocol);
     if protocol.is_none() && !of_mark {
@@ -61,6 +69,7 @@ pub(super) fn validate(entry: &SyncEntry) -> Result<ValidEntry, Discard> {
     replica.validate()?;
     Ok(ValidEntry {
         replica,
+        call_id,
         server: entry.server,
         // A packet may carry a mark for other reasons, and so may the template of an address it led to.
         mark: if of_mark || !template { entry.mark } else { 0 },
@@ -101,6 +110,19 @@ mod tests {
         assert!(!replica.template && !valid.inactive);
         let valid = validate(&template()).unwrap();
         assert!(valid.replica.template);
+    }
+
+    #[test]
+    fn a_template_may_be_kept_by_its_call_id() {
+        let engine = |name| Engine::new(name, b"a@example.org");
+        let with = |engine| SyncEntry {
+            engine,
+            ..template()
+        };
+        let valid = validate(&with(engine(b"sip"))).unwrap();
+        assert_eq!(valid.call_id.as_deref(), Some(&b"a@example.org"[..]));
+        assert_eq!(validate(&with(None)).unwrap().call_id, None);
+        assert_eq!(validate(&with(engine(b"sap"))), Err(Discard::Engine));
     }
 
     #[test]

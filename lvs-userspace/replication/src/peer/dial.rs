@@ -189,7 +189,8 @@ async fn send_frames(
     mut write: OwnedWriteHalf,
     mut encryptor: Encryptor,
 ) -> Result<Infallible, SessionError> {
-    let mut sender = Sender::new(context.tables().entries.sizes());
+    let version = peer.version().unwrap_or(0);
+    let mut sender = Sender::new(context.tables().entries.sizes(), version);
     let mut events = Vec::new();
     let mut scanned: Option<Instant> = None;
     // The first frame is empty: it proves that this director shook hands itself.

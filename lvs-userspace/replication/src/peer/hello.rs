@@ -25,9 +25,10 @@ impl Versions {
     /// |---|---|
     /// | 3 | connections, roles, handovers, states of real servers |
     /// | 4 | [`super::Message::Agreement`]; unknown messages are passed over |
+    /// | 5 | [`super::record::FrameRecord::CallId`] |
     pub(super) const OWN: Self = Self {
         oldest: 3,
-        newest: 4,
+        newest: 5,
     };
 
     /// The version that two directors speak.

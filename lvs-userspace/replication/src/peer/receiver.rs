@@ -24,6 +24,7 @@ use super::replica_index::{LocalEntry, ReplicaIndex};
 use super::tables::Tables;
 use super::validate::validate;
 use crate::apply::{BoundReplica, Existing};
+use crate::calls::keep_call;
 use crate::discard::{Discard, DiscardCounters};
 
 /// Last packets of a connection that two directors saw within so many ticks count as simultaneous: a record
@@ -181,18 +182,21 @@ impl Receiver {
             now,
         };
         let _claims = claims();
+        let mut next_call = None;
         for record in FrameRecords(frame) {
+            let call = next_call.take();
             match record? {
                 FrameRecord::Server(name) => {
                     target.recognized.remove(&name.number.get());
                     self.names.insert(name.number.get(), name);
                 }
+                FrameRecord::CallId(text) => next_call = Some(text),
                 FrameRecord::Entry4(entry) => {
-                    let own = self.apply_entry(&entry, tables.entries.v4, &mut target)?;
+                    let own = self.apply_entry(&entry, call, tables.entries.v4, &mut target)?;
                     outcome.resend.extend(own);
                 }
                 FrameRecord::Entry6(entry) => {
-                    let own = self.apply_entry(&entry, tables.entries.v6, &mut target)?;
+                    let own = self.apply_entry(&entry, call, tables.entries.v6, &mut target)?;
                     outcome.resend.extend(own);
                 }
                 FrameRecord::Refresh { id, idle } => {
@@ -248,6 +252,7 @@ impl Receiver {
     fn apply_entry<F: Family, R: Recognize>(
         &mut self,
         record: &EntryRecord<F::Address>,
+        call_id: Option<&[u8]>,
         entries: &EntryMapping<F>,
         target: &mut Target<'_, R>,
     ) -> Result<Option<EntryId>, Refusal> {
@@ -264,9 +269,14 @@ impl Receiver {
             .or_insert_with(|| recognize(name, servers));
         let before = self.index.get(id);
         let (contested, displaced) = (Cell::new(None), Cell::new(false));
-        let applied = validate::<F>(record, &name.service()).and_then(|key| {
+        let applied = validate::<F>(record, &name.service()).and_then(|mut key| {
             let timeout = record.timeout.get();
-            let replica = BoundReplica::new(key, record.state, timeout, &(*recognized)?)
+            let recognized = (*recognized)?;
+            if let Some(call_id) = call_id {
+                let calls = target.tables.calls;
+                key = keep_call(&key, call_id, &recognized, &target.config.secrets, calls)?;
+            }
+            let replica = BoundReplica::new(key, record.state, timeout, &recognized)
                 .with_source(record.translated_source, record.translated_port);
             let refuse = |existing: Existing| {
                 let own = EntryId::new::<F>(existing.number);

@@ -7,6 +7,7 @@
 
 use lvs_common::abi::ServiceKey;
 use lvs_common::connection::EntryId;
+use lvs_common::sip::MAX_CALL_ID;
 use zerocopy::byteorder::network_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -138,6 +139,8 @@ pub(super) enum FrameRecord<'a> {
     Entry4(EntryRecord<[u8; 4]>),
     /// An IPv6 connection or template.
     Entry6(EntryRecord<[u8; 16]>),
+    /// The Call-ID of the template that follows, which is of its first client's network.
+    CallId(&'a [u8]),
     /// An entry had packets that did not change its state.
     Refresh {
         /// Its name there.
@@ -172,9 +175,15 @@ const MESSAGE: u8 = 8;
 const ACKNOWLEDGED: u8 = 9;
 const MISSING: u8 = 10;
 const YIELDED: u8 = 11;
+const CALL_ID: u8 = 12;
+
+/// The version of the protocol from which on templates of calls are sent.
+pub(super) const CALL_IDS_SINCE: u16 = 5;
 
 /// Bytes of the longest record but a message.
-pub(super) const LONGEST: usize = 1 + size_of::<EntryRecord<[u8; 16]>>();
+pub(super) const LONGEST: usize = 2 + MAX_CALL_ID;
+
+const _: () = assert!(LONGEST > size_of::<EntryRecord<[u8; 16]>>());
 
 impl FrameRecord<'_> {
     /// Appends it to a frame.
@@ -187,6 +196,12 @@ impl FrameRecord<'_> {
             Self::Server(name) => put(SERVER, name.as_bytes()),
             Self::Entry4(entry) => put(ENTRY4, entry.as_bytes()),
             Self::Entry6(entry) => put(ENTRY6, entry.as_bytes()),
+            Self::CallId(text) => {
+                // None is longer.
+                let length = u8::try_from(text.len()).unwrap_or(0);
+                put(CALL_ID, &[length]);
+                frame.extend_from_slice(text.get(..length.into()).unwrap_or_default());
+            }
             Self::Refresh { id, idle } => {
                 let (id, idle) = (id.bits().into(), (*idle).into());
                 put(REFRESH, Refresh { id, idle }.as_bytes());
@@ -228,6 +243,15 @@ impl<'a> FrameRecords<'a> {
                     id: id(fields.id)?,
                     idle: fields.idle.get(),
                 }
+            }
+            CALL_ID => {
+                let [length] = self.fields::<[u8; 1]>()?;
+                let (text, rest) = self
+                    .0
+                    .split_at_checked(length.into())
+                    .ok_or(Refusal::Malformed)?;
+                self.0 = rest;
+                FrameRecord::CallId(text)
             }
             REMOVED => FrameRecord::Removed(id(self.fields()?)?),
             YIELDED => FrameRecord::Yielded(id(self.fields()?)?),
@@ -306,6 +330,8 @@ mod tests {
             FrameRecord::Server(ServerName::new(3, service, [10; 16], 8080.into(), 4)),
             FrameRecord::Entry4(entry([1; 4], [2; 4])),
             FrameRecord::Entry6(entry([1; 16], [2; 16])),
+            FrameRecord::CallId(&[b'x'; MAX_CALL_ID]),
+            FrameRecord::CallId(b"x"),
             FrameRecord::Refresh {
                 id: EntryId::new::<V4>(7),
                 idle: 5,

@@ -11,14 +11,14 @@
 use std::collections::HashMap;
 
 use lvs_common::abi::{self, Server, ticks};
-use lvs_common::connection::template::ASSURED;
+use lvs_common::connection::template::{ASSURED, call};
 use lvs_common::connection::{Entry, EntryId, Kind, Protocol, Tag};
 use lvs_common::family::{Family, PerFamily, V4, V6};
 use lvs_common::forward::sync_events::is_replicated;
 use lvs_dataplane::kernel::EntryMapping;
 use zerocopy::byteorder::network_endian::U16;
 
-use super::record::{EntryRecord, FrameRecord, LONGEST, Scan, ServerName};
+use super::record::{CALL_IDS_SINCE, EntryRecord, FrameRecord, LONGEST, Scan, ServerName};
 use super::tables::Tables;
 
 /// Bytes of a frame, but for the last record and messages. A receiver applies a frame in a millisecond or so.
@@ -46,6 +46,8 @@ pub(super) struct Sender {
     scans: u32,
     /// Entries that were sent and exist.
     connections: u32,
+    /// The peer knows templates of calls.
+    calls: bool,
 }
 
 /// Compares entries with what was sent of them, and writes the difference.
@@ -56,18 +58,21 @@ struct Comparison<'a> {
     frame: &'a mut Vec<u8>,
     /// The packet at which a connection without a handshake is first sent.
     threshold: u32,
+    /// The peer knows templates of calls.
+    calls: bool,
     now: u32,
 }
 
 impl Sender {
-    /// For a peer that was sent nothing, from tables of so many entries.
-    pub(super) fn new(sizes: PerFamily<u32>) -> Self {
+    /// For a peer that was sent nothing and speaks this version of the protocol, from tables of so many entries.
+    pub(super) fn new(sizes: PerFamily<u32>, version: u16) -> Self {
         Self {
             sent: sizes.map(|size| vec![SentState::default(); size as usize]),
             names: HashMap::new(),
             scan: None,
             scans: 0,
             connections: 0,
+            calls: version >= CALL_IDS_SINCE,
         }
     }
 
@@ -127,6 +132,7 @@ impl Sender {
             connections: &mut self.connections,
             frame,
             threshold: config.sync.threshold,
+            calls: self.calls,
             now,
         };
         while comparison.has_room()
@@ -206,7 +212,15 @@ impl Comparison<'_> {
                 sent.seen = entry.seen;
             }
             Finding::Own(entry, tag, source) => {
-                F::record(&self.entry_record(id, &entry, tag, source)).write(self.frame);
+                let mut record = self.entry_record(id, &entry, tag, source);
+                if let Some(number) = call(&entry.key) {
+                    // A moment ago it was known.
+                    let call = self.tables.calls.call(number).unwrap_or_default();
+                    record.source = F::narrow(&call.client);
+                    record.source_port = U16::ZERO;
+                    FrameRecord::CallId(call.id().unwrap_or_default()).write(self.frame);
+                }
+                F::record(&record).write(self.frame);
                 *self.connections += u32::from(sent.tag.is_free());
                 *sent = SentState {
                     tag,
@@ -300,6 +314,11 @@ impl Comparison<'_> {
     /// True if another director is better off with an entry. A connection without a handshake is worth it
     /// from the packet on at which IPVS sends it: most have one or two.
     fn is_worth_sending<F: Family>(&self, entry: &Entry<F>, state: u8, known: bool) -> bool {
+        if let Some(number) = call(&entry.key)
+            && !(self.calls && self.tables.calls.call(number).is_some())
+        {
+            return false;
+        }
         if Kind::from_raw(entry.key.kind) == Kind::Template {
             return state == ASSURED;
         }

@@ -3,6 +3,7 @@
 use lvs_common::abi::{Config, Plan, Server};
 use lvs_dataplane::kernel::{Mapping, Maps, ServerLoads};
 
+use crate::calls::CallIds;
 use crate::entries::Entries;
 
 /// Those of a director, or of a test.
@@ -14,6 +15,7 @@ pub(super) struct Tables<'a> {
     pub(super) servers: &'a Mapping<Server>,
     pub(super) loads: &'a ServerLoads,
     pub(super) entries: Entries<'a>,
+    pub(super) calls: &'a dyn CallIds,
 }
 
 impl<'a> From<&'a Maps> for Tables<'a> {
@@ -25,6 +27,7 @@ impl<'a> From<&'a Maps> for Tables<'a> {
             servers: &maps.servers,
             loads: &maps.loads,
             entries: maps.into(),
+            calls: &maps.calls,
         }
     }
 }

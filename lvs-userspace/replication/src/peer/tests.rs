@@ -2,12 +2,12 @@
 
 mod restart;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
 
-use lvs_common::abi::{Config, Method, Plan, Server, ServiceKey, ticks};
+use lvs_common::abi::{Call, CallNumber, Config, Method, Plan, Server, ServiceKey, ticks};
 use lvs_common::connection::table::{self, New, Place, Store, Survey, Ways};
-use lvs_common::connection::{Client, EntryId, Key, Kind, Ports, Record, resume, tcp};
+use lvs_common::connection::{Client, EntryId, Key, Kind, Ports, Record, resume, tcp, template};
 use lvs_common::family::{Family, PerFamily, V4, V6};
 use lvs_dataplane::director::Recognized;
 use lvs_dataplane::kernel::{EntryMapping, Mapping, SENDING_PEERS, ServerLoads};
@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use proptest::prelude::*;
 use zerocopy::FromZeros as _;
 
+use super::hello::Versions;
 use super::inherited::Inherited;
 use super::message::Instance;
 use super::receiver::{Outcome, Receiver, Recognize};
@@ -23,6 +24,7 @@ use super::record::{FrameRecord, FrameRecords};
 use super::replica_index::ReplicaIndex;
 use super::sender::Sender;
 use super::tables::Tables;
+use crate::calls::CallIds;
 use crate::discard::{Discard, DiscardCounters};
 use crate::entries::Entries;
 
@@ -45,8 +47,21 @@ struct Director {
     instance: Instance,
     before: Option<(ReplicaIndex, u32)>,
     discarded: DiscardCounters,
+    calls: CallMap,
     senders: Mapping<u64>,
     inherited: Mutex<Inherited>,
+}
+
+type CallMap = Mutex<HashMap<CallNumber, Call>>;
+
+impl CallIds for CallMap {
+    fn call(&self, number: CallNumber) -> Option<Call> {
+        self.lock().get(&number).copied()
+    }
+
+    fn remember(&self, number: CallNumber, call: &Call) {
+        self.lock().insert(number, *call);
+    }
 }
 
 fn service() -> ServiceKey {
@@ -75,6 +90,7 @@ impl Director {
             instance: Instance(u64::from(number) + 1),
             before: None,
             discarded: DiscardCounters::default(),
+            calls: CallMap::default(),
             senders: Mapping::zeroed(SENDING_PEERS),
             inherited: Mutex::default(),
         };
@@ -114,6 +130,7 @@ impl Director {
                 v4: &self.connections4,
                 v6: &self.connections6,
             },
+            calls: &self.calls,
         }
     }
 
@@ -172,6 +189,43 @@ impl Director {
         table::insert(table, place, &mut new).unwrap();
     }
 
+    fn call_key(&self, call_id: &[u8]) -> Key<V4> {
+        let secrets = self.config.read(0).unwrap().secrets;
+        template::call_template(CallNumber::of(call_id, &secrets), &service())
+    }
+
+    /// Two messages of a call.
+    fn call(&self, call_id: &[u8], client: [u8; 4], now: u32) {
+        let secrets = self.config.read(0).unwrap().secrets;
+        let key = self.call_key(call_id);
+        let call = Call::of(call_id, V4::widen(client)).unwrap();
+        self.calls
+            .remember(CallNumber::of(call_id, &secrets), &call);
+        let place = Place::of(key.hash(&secrets), self.table().sets());
+        let mut new = New {
+            key,
+            record: self.record(1),
+            client: Client::default(),
+            partner: 0,
+            state: template::ASSURED,
+            half_open: false,
+            pinned: false,
+            now,
+            timeout: ticks(60),
+            survey: Survey::default(),
+        };
+        table::insert(self.table(), place, &mut new).unwrap();
+    }
+
+    /// The server of a call's template.
+    fn server_of_call(&self, call_id: &[u8]) -> Option<u16> {
+        let secrets = self.config.read(0).unwrap().secrets;
+        let key = self.call_key(call_id);
+        let place = Place::of(key.hash(&secrets), self.table().sets());
+        let slot = table::find(self.table(), &key, place)?;
+        Some(slot.set.record(slot.way).server - self.shift)
+    }
+
     /// A packet of a client ends its connection, if one of its arrived here before.
     fn close(&self, client: u8) {
         let (table, place) = (self.table(), self.place(client));
@@ -215,6 +269,7 @@ impl Recognize for Director {
         });
         let number = inherited.ok_or(Discard::NoServer)?;
         Ok(Recognized {
+            by_call_id: true,
             record: self.record(number.to_le_bytes()[0]),
             service: service(),
             server: Self::server(number),
@@ -238,7 +293,7 @@ impl Session {
             .session_begins(&to.senders, from.instance);
         Self {
             from: from.instance,
-            sender: Sender::new(SIZES),
+            sender: Sender::new(SIZES, Versions::OWN.newest),
             receiver: Receiver::new(to.instance, from.instance, SIZES, to.before.take()),
             events: Vec::new(),
             frames: VecDeque::new(),
@@ -441,7 +496,7 @@ proptest! {
     #[test]
     fn any_frame_is_applied_or_refused(
         bytes in proptest::collection::vec(any::<u8>(), 0..300),
-        kind in 0..12_u8,
+        kind in 0..13_u8,
     ) {
         let director = Director::new(0);
         let mut receiver = Receiver::new(Instance(0), Instance(1), SIZES, None);
@@ -542,6 +597,48 @@ fn replicas_of_a_peer_outlive_it_and_are_sent_on() {
     world.converge();
     assert_eq!(world.directors[0].connections()[&1], (1, 1, false));
     assert!(world.directors[1].connections()[&1].2);
+}
+
+#[test]
+fn templates_of_calls_are_sent_by_their_call_ids() {
+    let mut world = World::new();
+    world.directors[0].call(b"a@example.org", [198, 51, 100, 7], world.now);
+    let unknown = world.directors[0].call_key(b"unknown");
+    assert_ne!(unknown, world.directors[1].call_key(b"unknown"));
+    world.converge();
+    let [one, two] = &world.directors;
+    assert_eq!(
+        two.server_of_call(b"a@example.org"),
+        one.server_of_call(b"a@example.org")
+    );
+    assert_eq!(two.server_of_call(b"a@example.org"), Some(1));
+    let secrets = two.config.read(0).unwrap().secrets;
+    let call = two
+        .calls
+        .call(CallNumber::of(b"a@example.org", &secrets))
+        .unwrap();
+    assert_eq!(call.id(), Some(&b"a@example.org"[..]));
+    assert_eq!(call.client, V4::widen([198, 51, 100, 7]));
+}
+
+#[test]
+fn a_peer_of_an_older_version_is_sent_no_calls() {
+    let mut world = World::new();
+    world.meet();
+    world.sessions.as_mut().unwrap()[0].sender = Sender::new(SIZES, 4);
+    world.directors[0].call(b"a@example.org", [198, 51, 100, 7], world.now);
+    world.directors[0].packet(1, tcp::State::Established, world.now);
+    world.send(0, true);
+    let frame = world.sessions.as_mut().unwrap()[0]
+        .frames
+        .pop_front()
+        .unwrap();
+    let mut entries = 0;
+    for record in FrameRecords(&frame).map(Result::unwrap) {
+        assert!(!matches!(record, FrameRecord::CallId(_)));
+        entries += i32::from(matches!(record, FrameRecord::Entry4(_)));
+    }
+    assert_eq!(entries, 1);
 }
 
 #[test]

@@ -49,6 +49,16 @@ impl Engine {
             data: data.to_vec(),
         })
     }
+
+    /// The engine's name.
+    pub(in crate::ipvs) fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    /// What it knows the connection by: engine `sip`: the Call-ID.
+    pub(in crate::ipvs) fn data(&self) -> &[u8] {
+        &self.data
+    }
 }
 
 /// Shift of the sequence numbers of one direction of a TCP connection.
