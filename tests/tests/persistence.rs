@@ -1,6 +1,6 @@
 //! Persistence: templates keep a client with its real server, and expire.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::thread::sleep;
@@ -113,6 +113,132 @@ fn a_persistence_netmask_sends_a_whole_network_to_one_server() {
     for client in MORE_CLIENTS {
         assert_eq!(get_from(&lab, client, address), server);
     }
+}
+
+/// The server that answers a message of a client; `None`: nobody does.
+fn say(lab: &Lab, client: &str, to: SocketAddr, text: &str) -> Option<String> {
+    let ask = || {
+        let socket = UdpSocket::bind((client, 0)).unwrap();
+        let patience = Some(Duration::from_millis(500));
+        socket.set_read_timeout(patience).unwrap();
+        let mut answer = [0; 2_048];
+        // The first answer to a client may be lost while its Ethernet address is asked for.
+        let length = (0..3).find_map(|_| {
+            socket.send_to(text.as_bytes(), to).unwrap();
+            socket.recv(&mut answer).ok()
+        })?;
+        Some(String::from_utf8_lossy(&answer[..length]).trim().to_owned())
+    };
+    lab.client.namespace().enter(ask).unwrap()
+}
+
+fn invite(call_id: &str) -> String {
+    format!(
+        "INVITE sip:bob@example.org SIP/2.0\r\nVia: SIP/2.0/UDP 10.1.0.10\r\n\
+         From: <sip:alice@example.org>;tag=1\r\nCall-ID: {call_id}\r\nCSeq: 1 INVITE\r\n\r\n"
+    )
+}
+
+/// What `lvsadm -Lcn --persistent-conn` lists of calls: client, server, Call-ID.
+fn calls(lab: &Lab) -> Vec<[String; 3]> {
+    let listed = lab.director.lvsadm("-Lcn --persistent-conn").unwrap();
+    let mut calls: Vec<_> = listed
+        .lines()
+        .filter_map(|line| {
+            let words: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
+            match words.as_slice() {
+                [_, _, _, client, _, server, engine, id] if engine == "sip" => {
+                    Some([client.clone(), server.clone(), id.clone()])
+                }
+                _ => None,
+            }
+        })
+        .collect();
+    calls.sort();
+    calls
+}
+
+#[test]
+fn messages_of_a_call_go_to_one_server_whoever_sends_them() {
+    for (arms, method, options) in [
+        (Arms::Two, Nat, "rr -p 300 --pe sip"),
+        (Arms::One, Direct, "rr -p 300 --pe sip"),
+        // Replies by NAT would find no connection.
+        (Arms::Two, Direct, "rr -p 300 --pe sip -o"),
+    ] {
+        let lines = service(Protocol::Udp, Ipv4, method, options);
+        let Some(lab) = Lab::for_story(arms, &lines) else {
+            return;
+        };
+        let more = MORE_CLIENTS.map(|client| format!("addr add {client}/24 dev eth0\n"));
+        lab.client.namespace().ip(&more.concat()).unwrap();
+        let to = SocketAddr::new(virtual_address(Ipv4, method), 80);
+        let [second, third] = MORE_CLIENTS;
+        let server = say(&lab, second, to, &invite("one@example.org"));
+        let other = say(&lab, second, to, &invite("other@example.org"));
+        assert!(server.is_some() && other.is_some() && server != other);
+        for client in [third, second, third] {
+            assert_eq!(say(&lab, client, to, &invite("one@example.org")), server);
+            assert_eq!(say(&lab, client, to, &invite("other@example.org")), other);
+        }
+        let listed = calls(&lab);
+        let ids: Vec<_> = listed
+            .iter()
+            .map(|[client, _, id]| (&**client, &**id))
+            .collect();
+        let client = format!("{second}:0");
+        let mut expected = [
+            (&*client, "one@example.org"),
+            (&*client, "other@example.org"),
+        ];
+        expected.sort();
+        let mut ids = ids;
+        ids.sort();
+        assert_eq!(ids, expected, "{listed:?}");
+
+        assert_eq!(say(&lab, third, to, "no message\r\n"), None);
+        let verdicts = lab.director.lvsadm("--verdicts").unwrap();
+        assert!(verdicts.contains("drop-no-call-id"), "{verdicts}");
+        let saved = lab.director.lvsadm("-Sn").unwrap();
+        assert!(saved.contains("--pe sip"), "{saved}");
+    }
+}
+
+#[test]
+fn a_call_lives_as_long_as_a_connection_of_it() {
+    let lines = service(Protocol::Udp, Ipv4, Nat, "rr -p 2 --pe sip");
+    let Some(lab) = Lab::for_story(Arms::Two, &lines) else {
+        return;
+    };
+    let more = MORE_CLIENTS.map(|client| format!("addr add {client}/24 dev eth0\n"));
+    lab.client.namespace().ip(&more.concat()).unwrap();
+    let to = SocketAddr::new(virtual_address(Ipv4, Nat), 80);
+    let [second, third] = MORE_CLIENTS;
+    let server = say(&lab, second, to, &invite("x@example.org"));
+    assert!(server.is_some());
+    // The connection has five minutes, the template two seconds.
+    sleep(Duration::from_secs(20));
+    assert_eq!(say(&lab, third, to, &invite("x@example.org")), server);
+    assert_eq!(calls(&lab).len(), 1);
+}
+
+#[test]
+fn an_unused_call_expires_after_its_timeout() {
+    let lines = service(Protocol::Udp, Ipv4, Nat, "rr -p 2 --pe sip -o");
+    let Some(lab) = Lab::for_story(Arms::Two, &lines) else {
+        return;
+    };
+    let to = SocketAddr::new(virtual_address(Ipv4, Nat), 80);
+    let client = lab.client.namespace();
+    let message = || {
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        socket
+            .send_to(invite("x@example.org").as_bytes(), to)
+            .unwrap();
+    };
+    client.enter(message).unwrap();
+    assert!(eventually(Duration::from_secs(5), || calls(&lab).len() == 1));
+    assert!(eventually(Duration::from_secs(30), || calls(&lab).is_empty()));
 }
 
 /// Seconds that the one template there is has left.

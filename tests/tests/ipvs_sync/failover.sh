@@ -26,23 +26,22 @@ ours -Lcn
 note k as master
 kernel -Lcn
 
-# A call of a service whose persistence engine the new director does not have: its template is sent at
-# the third packet, and its connection in the same message.
+# A call: its template is sent with the third packet of its connection, in the same message.
 modprobe ip_vs_pe_sip
 kernel -A -u 10.1.0.100:5060 -s rr -p 300 --pe sip
 kernel -a -u 10.1.0.100:5060 -r 10.1.0.4:5060 -g
-ours -A -u 10.1.0.100:5060 -s rr -p 300
+ours -A -u 10.1.0.100:5060 -s rr -p 300 --pe sip
 ours -a -u 10.1.0.100:5060 -r 10.1.0.4:5060 -g
 printf 'OPTIONS sip:a@example.org SIP/2.0\r\nCall-ID: f81d4fae@10.1.0.3\r\n\r\n' |
     at c flow say 0.0.0.0:5060 10.1.0.100:5060 3
-has_call() { ours -Lcn | grep -q 10.1.0.3:5060; }
+has_call() { ours -Lcn --persistent-conn | grep -q f81d4fae; }
 until_true has_call
 note call at k
-kernel -Lcn --persistent-conn | grep -i sip
+kernel -Lcn --persistent-conn | grep 'sip .*f81d4fae'
 note call at o
-ours -Lcn | grep 10.1.0.100:5060
-note counted at o
-ours sync status | grep 'discarded'
+ours -Lcn --persistent-conn | grep 'sip .*f81d4fae'
+note connection of the call at o
+ours -Lcn | grep 10.1.0.3:5060
 for director in kernel ours; do
     $director -D -u 10.1.0.100:5060
 done
