@@ -7,7 +7,9 @@ use lvs_api::peers::PeerState;
 use lvs_api::role::Role;
 use lvs_tests::lab::addresses::METHODS;
 
-use super::world::{SHORT, World, connections, lines, listed, peer, refused, until};
+use super::world::{
+    SHORT, World, calls, connections, lines, lines_with_calls, listed, peer, refused, say, until,
+};
 
 #[test]
 fn a_backup_has_the_connections_of_the_master_and_removes_them_with_it() {
@@ -53,6 +55,37 @@ fn a_backup_has_the_connections_of_the_master_and_removes_them_with_it() {
         peer(world.one()).sent.unwrap().connections == 40
             && peer(world.two()).received.unwrap().connections == 40
     });
+}
+
+#[test]
+fn a_call_keeps_its_server_after_a_takeover() {
+    let Some(world) = World::new() else {
+        return;
+    };
+    world.start_one(&lines_with_calls());
+    world.start_two(&lines_with_calls());
+    world.two().lvsadm("sync wait --timeout 20s").unwrap();
+    for call in 0..4 {
+        say(&world, &format!("{call}@example.org"), 2);
+    }
+    until("both know the calls and their servers", || {
+        let known = calls(world.two());
+        known.len() == 4 && known == calls(world.one())
+    });
+    let before = calls(world.one());
+    world.one().lvsadm("handover --timeout 20s").unwrap();
+    for call in 0..4 {
+        say(&world, &format!("{call}@example.org"), 1);
+    }
+    let came = || {
+        let connections = connections(world.two());
+        connections
+            .iter()
+            .filter(|line| line.starts_with("UDP UDP"))
+            .count()
+    };
+    until("the messages came to the other one", || came() == 4);
+    assert_eq!(calls(world.two()), before);
 }
 
 #[test]

@@ -14,7 +14,9 @@ use lvs_tests::lab::director::{server_name, service_name};
 use lvs_tests::lab::{Director, RealServer};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg, setsockopt, sockopt};
 
-use super::world::{PATIENCE, SHORT, World, connections, lines, listed, status, until};
+use super::world::{
+    PATIENCE, SHORT, World, calls, connections, lines, lines_with_calls, listed, say, status, until,
+};
 
 const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 81);
 const PORT: u16 = 8848;
@@ -367,25 +369,9 @@ fn call(protocol: u8, id: &[u8]) -> SyncEntry {
     }
 }
 
-/// The services of the other stories, and one that keeps calls together.
-pub(crate) fn lines_with_calls() -> String {
-    let service = service_name(Protocol::Udp, Family::Ipv4, Method::Direct);
-    let mut lines = lines();
-    let _ = writeln!(lines, "-A {service} -s rr -p 60 --pe sip");
-    for number in 1..=2 {
-        let server = server_name(Family::Ipv4, number);
-        let _ = writeln!(lines, "-a {service} {server} -g");
-    }
-    lines
-}
-
 /// The Call-IDs that a director lists.
-pub(crate) fn calls(director: &Director) -> Vec<String> {
-    let listed = director.lvsadm("-Lcn --persistent-conn").unwrap();
-    let calls = listed.lines().filter(|line| line.contains(" sip "));
-    calls
-        .map(|line| line.split_whitespace().last().unwrap().to_owned())
-        .collect()
+fn ids(director: &Director) -> Vec<String> {
+    calls(director).into_iter().map(|[id, _]| id).collect()
 }
 
 #[test]
@@ -398,25 +384,14 @@ fn a_call_is_received_and_sent_by_its_call_id() {
     let id = b"f81d4fae@198.51.100.7";
     stranger(&world).send(&message(&[call(17, id)])).unwrap();
     let id = String::from_utf8_lossy(id).into_owned();
-    until("it is applied", || calls(world.two()) == [id.clone()]);
+    until("it is applied", || ids(world.two()) == [id.clone()]);
     assert_eq!(discarded(world.two()), BTreeMap::new());
 
     // A call at the first director, of three messages.
     world.one().lvsadm(MASTER).unwrap();
-    let to = SocketAddr::new(
-        virtual_address(Family::Ipv4, Method::Direct),
-        RealServer::PORT,
-    );
-    let say = || {
-        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-        for _ in 0..3 {
-            let text = "OPTIONS sip:a SIP/2.0\r\nCall-ID: own@example.org\r\n\r\n";
-            socket.send_to(text.as_bytes(), to).unwrap();
-        }
-    };
-    world.pair.client.namespace().enter(say).unwrap();
+    say(&world, "own@example.org", 3);
     until("it is sent", || {
-        calls(world.two()).iter().any(|id| id == "own@example.org")
+        ids(world.two()).iter().any(|id| id == "own@example.org")
     });
 }
 

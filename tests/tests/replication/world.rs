@@ -1,8 +1,9 @@
 //! A pair of peers, and the connections that each of them has.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::fs::{self, Permissions};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::thread;
@@ -12,7 +13,7 @@ use lvs_api::model::{Family, Method, Protocol};
 use lvs_api::peers::{PeerStatus, PeersStatus};
 use lvs_api::sync::SyncStatus;
 use lvs_tests::lab::addresses::{FAMILIES, own_sync, virtual_address};
-use lvs_tests::lab::director::services;
+use lvs_tests::lab::director::{server_name, service_name, services};
 use lvs_tests::lab::{Director, Pair, RealServer};
 use lvs_tests::pairs;
 use serde::Deserialize;
@@ -168,6 +169,46 @@ pub(crate) const SHORT: [Method; 2] = [Method::Direct, Method::Tunnel];
 /// TCP services by every method in both families.
 pub(crate) fn lines() -> String {
     format!("--set 0 2 0\n{}", services(&[Protocol::Tcp]))
+}
+
+/// The services of the other stories, and one that keeps calls together.
+pub(crate) fn lines_with_calls() -> String {
+    let service = service_name(Protocol::Udp, Family::Ipv4, Method::Direct);
+    let mut lines = lines();
+    let _ = writeln!(lines, "-A {service} -s rr -p 60 --pe sip");
+    for number in 1..=2 {
+        let server = server_name(Family::Ipv4, number);
+        let _ = writeln!(lines, "-a {service} {server} -g");
+    }
+    lines
+}
+
+/// The calls that a director lists, by their Call-IDs, each with its server.
+pub(crate) fn calls(director: &Director) -> BTreeSet<[String; 2]> {
+    let listed = director.lvsadm("-Lcn --persistent-conn").unwrap();
+    let calls = listed.lines().filter_map(|line| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        match words.as_slice() {
+            [.., server, "sip", id] => Some([id, server].map(|word| (*word).to_owned())),
+            _ => None,
+        }
+    });
+    calls.collect()
+}
+
+/// A client says so many messages of a call.
+pub(crate) fn say(world: &World, call_id: &str, count: usize) {
+    let to = virtual_address(Family::Ipv4, Method::Direct);
+    let say = || {
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        for _ in 0..count {
+            let text = format!("OPTIONS sip:a SIP/2.0\r\nCall-ID: {call_id}\r\n\r\n");
+            socket
+                .send_to(text.as_bytes(), (to, RealServer::PORT))
+                .unwrap();
+        }
+    };
+    world.pair.client.namespace().enter(say).unwrap();
 }
 
 fn start(director: &Director, options: &[String]) {
