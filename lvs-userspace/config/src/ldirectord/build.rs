@@ -240,7 +240,10 @@ impl Builder<'_> {
             redispatch: Some(scopes.flag(Key::Redispatch)),
             on_down: Some(on_down(scopes)),
             timeouts: Some(timeouts(scopes)),
-            engine: None,
+            engine: scopes
+                .text(Key::PersistenceEngine)
+                .filter(|engine| *engine != "no")
+                .map(str::to_owned),
             filter: Some(self.filter(id.family(), scopes)),
         };
         if let Err(refusal) = check_service(&id, &settings) {

@@ -143,7 +143,8 @@ Options of services:
   -p, --persistent [SECS]   connections of a client stay with its server; 360 unless given
   -M, --netmask MASK        clients are grouped by it: 255.255.255.0, or a prefix length for IPv6
   -o, --ops                 each packet is scheduled on its own (UDP)
-  --pe ENGINE               persistence by content: sip
+  --pe ENGINE               with -p, by content instead of clients. sip: messages with the same
+                            Call-ID go to one server (UDP)
   -b, --sched-flags LIST    sh-fallback,sh-port (sh), mh-fallback,mh-port (mh), flag-1,flag-2,flag-3
   --redispatch yes|no       a SYN after one that was not answered, or by NAT refused, goes to
                             another server (no)
@@ -179,8 +180,6 @@ Options of listings:
 
   --socket PATH     control socket of lvsd (also in LVS_SOCKET); /run/lvs/lvsd.sock unless given
   --timeout TIME    before the command: lvsd has to answer within it (3, 500ms); 10s unless given
-
-Understood, but refused by lvsd so far: --pe.
 
 Exit status: 0 done; 1 nothing to list; 2 a wrong command line, or no lvsd; 255 refused.
 ";

@@ -187,6 +187,7 @@ pub(in super::super) enum Key {
     OnError,
     Ops,
     Passwd,
+    PersistenceEngine,
     Persistent,
     Preset,
     Protocol,

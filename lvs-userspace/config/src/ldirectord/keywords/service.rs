@@ -73,6 +73,16 @@ pub(super) const VIRTUAL: &[Keyword] = &[
                length of a prefix, 1 to 128.",
     },
     Keyword {
+        key: Key::PersistenceEngine,
+        name: "persistenceengine",
+        scope: Scope::VIRTUAL,
+        kind: Kind::Word(&["sip", "no"]),
+        default: "`no`",
+        example: "persistenceengine = sip",
+        text: "With `persistent`: `sip` keeps the messages of one call (Call-ID) with one real server, whichever \
+               clients send them. UDP only; a datagram that begins a connection and has no Call-ID is dropped.",
+    },
+    Keyword {
         key: Key::Ops,
         name: "ops",
         scope: Scope::VIRTUAL,

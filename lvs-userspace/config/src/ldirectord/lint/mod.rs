@@ -158,6 +158,19 @@ impl Lint<'_> {
             );
             self.warn(line, problem, "use wrr or wlc");
         }
+        if service.settings.engine.is_some() {
+            let problem = if service.settings.persistence.is_none() {
+                Some("persistenceengine has no effect without persistent")
+            } else if !is_udp(&service.id) {
+                Some("persistenceengine drops what is not UDP: the virtual service is not")
+            } else {
+                None
+            };
+            if let Some(problem) = problem {
+                let line = self.line(Key::PersistenceEngine);
+                self.warn(line, problem, "remove it");
+            }
+        }
         if service.settings.one_packet && !is_udp(&service.id) {
             let line = self.line(Key::Ops);
             self.warn(

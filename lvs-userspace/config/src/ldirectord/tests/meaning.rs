@@ -171,6 +171,7 @@ fn settings_of_the_service() {
         "schedflags = sh-port,sh-fallback",
         "persistent = 10m",
         "netmask = 255.255.255.0",
+        "persistenceengine = sip",
         "real = 10.0.0.1:80 gate",
         "fallback = 127.0.0.1, 10.0.0.9:8080 masq",
         "quiescent = yes",
@@ -200,6 +201,7 @@ fn settings_of_the_service() {
             prefix: 24
         })
     );
+    assert_eq!(settings.engine.as_deref(), Some("sip"));
     assert_eq!(settings.redispatch, Some(true));
     let fallbacks: Vec<_> = service
         .fallbacks
@@ -238,6 +240,7 @@ fn nothing_said_is_what_ldirectord_does() {
     assert_eq!(service.settings.scheduler, "wrr");
     assert!(!service.quiescent && service.clean_stop);
     assert_eq!(service.settings.redispatch, Some(false));
+    assert_eq!(service.settings.engine, None);
     assert_eq!(service.on_down, OnDown::Keep);
     assert_eq!(service.alerts.phases, Phases::default());
     let server = &service.servers[0];
