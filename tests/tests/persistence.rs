@@ -1,5 +1,6 @@
 //! Persistence: templates keep a client with its real server, and expire.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command};
@@ -182,19 +183,19 @@ fn messages_of_a_call_go_to_one_server_whoever_sends_them() {
             assert_eq!(say(&lab, client, to, &invite("other@example.org")), other);
         }
         let listed = calls(&lab);
-        let ids: Vec<_> = listed
-            .iter()
-            .map(|[client, _, id]| (&**client, &**id))
-            .collect();
+        let ids = listed.iter().map(|[client, _, id]| (&**client, &**id));
         let client = format!("{second}:0");
-        let mut expected = [
-            (&*client, "one@example.org"),
-            (&*client, "other@example.org"),
-        ];
-        expected.sort();
-        let mut ids = ids;
-        ids.sort();
-        assert_eq!(ids, expected, "{listed:?}");
+        let expected = ["one@example.org", "other@example.org"];
+        let expected = expected.map(|id| (&*client, id));
+        assert_eq!(
+            BTreeSet::from_iter(ids),
+            BTreeSet::from(expected),
+            "{listed:?}"
+        );
+
+        let told = lab.director.lvsadm(&format!("why {third} {to} -u"));
+        let told = told.unwrap();
+        assert!(told.contains("this one begins a call"), "{told}");
 
         assert_eq!(say(&lab, third, to, "no message\r\n"), None);
         let verdicts = lab.director.lvsadm("--verdicts").unwrap();

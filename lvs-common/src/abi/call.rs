@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn the_packet_path_and_the_daemon_number_calls_alike() {
         let secrets: [u64; 16] = core::array::from_fn(|place| place as u64 * 0x1234_5678_9abc);
-        let text: [u8; 255] = core::array::from_fn(|place| b"call-id.of@host"[place % 15]);
+        let text: [u8; 255] = core::array::from_fn(|place| b"call-id.of-host"[place % 15]);
         for length in 1..=255 {
             let id = &text[..length];
             let mut scratch = CallScratch::new();

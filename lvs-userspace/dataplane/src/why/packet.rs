@@ -28,6 +28,9 @@ pub(super) struct ClientPacket {
     pub(super) mac: Mac,
 }
 
+/// What a datagram says: of services that keep calls together it begins one.
+const NEW_CALL: &[u8] = b"OPTIONS sip:a SIP/2.0\r\nCall-ID: ?\r\n\r\n";
+
 impl ClientPacket {
     /// The packet's kind, for people.
     pub(super) const fn kind(&self) -> &'static str {
@@ -93,7 +96,12 @@ impl ClientPacket {
                 let flags = if self.begins { SYN } else { ACK };
                 bytes.extend([0, 0, 0, 1, 0, 0, 0, 0, 0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
             }
-            Protocol::Udp => bytes.extend([0, 8, 0, 0]),
+            Protocol::Udp => {
+                let length = u16::try_from(8 + NEW_CALL.len()).unwrap_or(0);
+                bytes.extend(length.to_be_bytes());
+                bytes.extend([0, 0]);
+                bytes.extend(NEW_CALL);
+            }
             Protocol::Sctp => {
                 const DATA: u8 = 0;
                 const INIT: u8 = 1;

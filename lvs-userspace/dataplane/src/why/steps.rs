@@ -228,10 +228,11 @@ where
     /// The template of the client, and whether it decides.
     fn persistence(&self, plan: &Plan) -> (String, bool) {
         if plan.is_by_call_id() {
-            return (
-                "messages with the same Call-ID stay together: which one a packet has is not asked here".to_owned(),
-                false,
+            let time = seconds(abi::ticks(plan.persistence));
+            let text = format!(
+                "messages with the same Call-ID stay together for {time}: this one begins a call"
             );
+            return (text, false);
         }
         let key = template::<F>(self.key.source, &plan.key, plan.prefix);
         let now = self.tables.now().wrapping_sub(GRACE);

@@ -74,7 +74,7 @@ fn read_from<F: Family>(
         None => None,
     };
     Some(Snapshot {
-        entry: sync_entry(&entry, call, after, &server, &plan.key)?,
+        entry: sync_entry(&entry, call.as_ref(), after, &server, &plan.key)?,
         template: template.map(|number| id.sibling(number)),
         tag: after,
         seen: entry.seen,
@@ -84,7 +84,7 @@ fn read_from<F: Family>(
 
 fn sync_entry<F: Family>(
     entry: &Entry<F>,
-    call: Option<Call>,
+    call: Option<&Call>,
     tag: Tag,
     server: &Server,
     service: &ServiceKey,
@@ -130,7 +130,7 @@ fn sync_entry<F: Family>(
         _ => server.port,
     };
     let server = SocketAddr::new(narrow(&server.address, server.family), port.get());
-    let client = match &call {
+    let client = match call {
         Some(call) => address(F::narrow(&call.client), U16::ZERO),
         None => address(key.source, key.ports.source),
     };
