@@ -72,18 +72,6 @@ impl Reader {
         }
     }
 
-    /// Behind a message with this Call-ID. `None`: it is longer than one can be, or empty.
-    pub fn complete(call_id: &[u8]) -> Option<Self> {
-        let mut reader = Self {
-            length: u32::try_from(call_id.len()).ok()?,
-            state: DONE,
-            ..Self::new()
-        };
-        let text = reader.text.as_mut_bytes().get_mut(..call_id.len())?;
-        text.copy_from_slice(call_id);
-        (1..=MAX_CALL_ID).contains(&call_id.len()).then_some(reader)
-    }
-
     /// Goes to the first byte of another message.
     #[inline(always)]
     pub const fn restart(&mut self) {

@@ -26,10 +26,12 @@ impl Call {
         }
     }
 
-    /// A call of which another director says the Call-ID. `None`: it is longer than one can be, or empty.
+    /// A call of which another director says the Call-ID. `None`: no message could have it.
     pub fn of(call_id: &[u8], client: Address) -> Option<Self> {
-        let message = Reader::complete(call_id)?;
-        Some(Self { message, client })
+        let mut message = Reader::new();
+        let header = b"\nCall-ID:".iter().chain(call_id).chain(b"\n");
+        header.take_while(|byte| message.read(**byte)).count();
+        (message.call_id() == Some(call_id)).then_some(Self { message, client })
     }
 
     /// The Call-ID.
@@ -44,8 +46,9 @@ impl Default for Call {
     }
 }
 
-/// A Call-ID as a number below 2 to the 48th: what a template's key has of it. Two Call-IDs with the same one would
-/// share their real server; nobody can make such without the secrets.
+/// A call as a number below 2 to the 48th: what a template's key has of its Call-ID and of the client's network, as the
+/// kernel's engine compares both. Two calls with the same one would share their real server; nobody can make such
+/// without the secrets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(transparent)]
 pub struct CallNumber(u64);
@@ -54,7 +57,7 @@ impl CallNumber {
     /// Set in each, so that the half of a key that has the upper bits is never 0, as it is in other templates' keys.
     const MARK: u64 = 1 << 32;
 
-    /// From a hash of the Call-ID.
+    /// From a hash of client and Call-ID.
     #[inline(always)]
     pub const fn from_hash(hash: u64) -> Self {
         Self(hash & 0xffff_ffff_ffff | Self::MARK)
@@ -74,24 +77,29 @@ impl CallNumber {
         (low, high)
     }
 
-    /// Of a Call-ID.
-    pub fn of<S: Secrets>(call_id: &[u8], secrets: S) -> Self {
+    /// Of a call.
+    pub fn of<S: Secrets>(call: &Call, secrets: S) -> Self {
+        let call_id = call.id().unwrap_or_default();
         let (blocks, rest) = call_id.as_chunks::<8>();
         let mut last = (call_id.len() as u64) << 56;
         for (place, byte) in (0..).zip(rest) {
             last |= u64::from(*byte) << (8 * place);
         }
-        let state = blocks.iter().fold(start(secrets), |state, block| {
-            state.block(u64::from_le_bytes(*block))
-        });
+        let state = blocks
+            .iter()
+            .fold(start(&call.client, secrets), |state, block| {
+                state.block(u64::from_le_bytes(*block))
+            });
         Self::from_hash(state.block(last).finish())
     }
 }
 
-/// The hash of a Call-ID before its first block.
+/// The hash of a call before the first block of its Call-ID.
 #[inline(always)]
-fn start<S: Secrets>(secrets: S) -> State {
-    State::new([secrets.secret(12), secrets.secret(13)])
+fn start<S: Secrets>(client: &Address, secrets: S) -> State {
+    let [low, high]: [u64; 2] = zerocopy::transmute!(*client);
+    let state = State::new([secrets.secret(12), secrets.secret(13)]);
+    state.block(low).block(high)
 }
 
 /// The working memory of the packet path while it reads a message.
@@ -130,7 +138,7 @@ impl CallScratch {
     /// Begins the hash of the Call-ID; blocks 0 to [`CallScratch::blocks`] follow.
     #[inline(always)]
     pub fn begin_hash<S: Secrets>(&mut self, secrets: S) {
-        self.hash = start(secrets);
+        self.hash = start(&self.call.client, secrets);
     }
 
     /// Blocks of the hash.
@@ -196,12 +204,21 @@ mod tests {
                 scratch.hash_block(block);
             }
             let number = scratch.end_hash();
-            assert_eq!(number, CallNumber::of(id, &secrets), "{length} bytes");
+            let call = Call::of(id, [0; 16]).unwrap();
+            assert_eq!(number, CallNumber::of(&call, &secrets), "{length} bytes");
+            let elsewhere = Call::of(id, [1; 16]).unwrap();
+            assert_ne!(number, CallNumber::of(&elsewhere, &secrets));
             let (low, high) = number.halves();
             assert_eq!(number, CallNumber::from_halves(low, high));
             assert_ne!(high, [0; 2]);
         }
         assert!(Call::of(b"", [0; 16]).is_none());
         assert!(Call::of(&[b'a'; 256], [0; 16]).is_none());
+        for not_one in ["a b", "a\x1b[2J", "a\nb", "a@", " a", "\u{e9}\u{1}"] {
+            assert!(
+                Call::of(not_one.as_bytes(), [0; 16]).is_none(),
+                "{not_one:?}"
+            );
+        }
     }
 }

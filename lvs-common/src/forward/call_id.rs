@@ -1,4 +1,5 @@
-//! Persistence by Call-ID (IPVS's engine `sip`): the messages of one call go to one real server, whoever sends them.
+//! Persistence by Call-ID (IPVS's engine `sip`): the messages of one call go to one real server. The same Call-ID from
+//! another client, or with a mask from another network, is another call (`ip_vs_sip_ct_match`).
 //!
 //! The template of a call is an entry like a client's, see [`super::persistence`], but for its key. What nobody but
 //! listings and other directors need, its Call-ID, lies in a map beside the table, and so does which call a connection
@@ -18,6 +19,9 @@ use crate::walk::Step;
 
 /// Bytes of a UDP header.
 const UDP: usize = 8;
+/// Turns of the walk over a message, most of which take eight bytes: more than any message needs, and a bound for what
+/// one costs that was made to cost much.
+const TURNS: usize = 1_024;
 
 /// Lays out the key of the template of a message's call. A datagram without a Call-ID is dropped, as IPVS drops it; of
 /// one in fragments the first has to have it.
@@ -64,7 +68,7 @@ fn read<F: Network, P: Packet, T: Tables>(
         scratch.call.client = client;
     })?;
     tables.walk(
-        end as u32,
+        end.min(TURNS) as u32,
         &mut Reading {
             packet,
             tables,

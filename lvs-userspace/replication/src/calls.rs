@@ -39,7 +39,7 @@ pub(crate) fn keep_call<F: Family>(
         return Err(Discard::Engine);
     }
     let call = Call::of(call_id, F::widen(key.source)).ok_or(Discard::Engine)?;
-    let number = CallNumber::of(call_id, secrets);
+    let number = CallNumber::of(&call, secrets);
     calls.remember(number, &call);
     Ok(template::call_template(number, &recognized.service))
 }

@@ -143,7 +143,7 @@ Options of services:
   -p, --persistent [SECS]   connections of a client stay with its server; 360 unless given
   -M, --netmask MASK        clients are grouped by it: 255.255.255.0, or a prefix length for IPv6
   -o, --ops                 each packet is scheduled on its own (UDP)
-  --pe ENGINE               with -p, by content instead of clients. sip: messages with the same
+  --pe ENGINE               with -p, sip: messages of a client (or its network, -M) with the same
                             Call-ID go to one server (UDP)
   -b, --sched-flags LIST    sh-fallback,sh-port (sh), mh-fallback,mh-port (mh), flag-1,flag-2,flag-3
   --redispatch yes|no       a SYN after one that was not answered, or by NAT refused, goes to

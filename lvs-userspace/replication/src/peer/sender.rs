@@ -314,8 +314,9 @@ impl Comparison<'_> {
     /// True if another director is better off with an entry. A connection without a handshake is worth it
     /// from the packet on at which IPVS sends it: most have one or two.
     fn is_worth_sending<F: Family>(&self, entry: &Entry<F>, state: u8, known: bool) -> bool {
+        // A Call-ID that is forgotten here is known to a peer that has the call.
         if let Some(number) = call(&entry.key)
-            && !(self.calls && self.tables.calls.call(number).is_some())
+            && !(self.calls && (known || self.tables.calls.call(number).is_some()))
         {
             return false;
         }

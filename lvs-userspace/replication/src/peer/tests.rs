@@ -189,18 +189,22 @@ impl Director {
         table::insert(table, place, &mut new).unwrap();
     }
 
-    fn call_key(&self, call_id: &[u8]) -> Key<V4> {
+    /// The number of a client's call.
+    fn call_number(&self, call_id: &[u8]) -> CallNumber {
         let secrets = self.config.read(0).unwrap().secrets;
-        template::call_template(CallNumber::of(call_id, &secrets), &service())
+        CallNumber::of(&client_call(call_id), &secrets)
+    }
+
+    fn call_key(&self, call_id: &[u8]) -> Key<V4> {
+        template::call_template(self.call_number(call_id), &service())
     }
 
     /// Two messages of a call.
-    fn call(&self, call_id: &[u8], client: [u8; 4], now: u32) {
+    fn call(&self, call_id: &[u8], now: u32) {
         let secrets = self.config.read(0).unwrap().secrets;
         let key = self.call_key(call_id);
-        let call = Call::of(call_id, V4::widen(client)).unwrap();
         self.calls
-            .remember(CallNumber::of(call_id, &secrets), &call);
+            .remember(self.call_number(call_id), &client_call(call_id));
         let place = Place::of(key.hash(&secrets), self.table().sets());
         let mut new = New {
             key,
@@ -599,10 +603,16 @@ fn replicas_of_a_peer_outlive_it_and_are_sent_on() {
     assert!(world.directors[1].connections()[&1].2);
 }
 
+const CALLER: [u8; 4] = [198, 51, 100, 7];
+
+fn client_call(call_id: &[u8]) -> Call {
+    Call::of(call_id, V4::widen(CALLER)).unwrap()
+}
+
 #[test]
 fn templates_of_calls_are_sent_by_their_call_ids() {
     let mut world = World::new();
-    world.directors[0].call(b"a@example.org", [198, 51, 100, 7], world.now);
+    world.directors[0].call(b"a@example.org", world.now);
     let unknown = world.directors[0].call_key(b"unknown");
     assert_ne!(unknown, world.directors[1].call_key(b"unknown"));
     world.converge();
@@ -612,13 +622,10 @@ fn templates_of_calls_are_sent_by_their_call_ids() {
         one.server_of_call(b"a@example.org")
     );
     assert_eq!(two.server_of_call(b"a@example.org"), Some(1));
-    let secrets = two.config.read(0).unwrap().secrets;
-    let call = two
-        .calls
-        .call(CallNumber::of(b"a@example.org", &secrets))
-        .unwrap();
+    let number = two.call_number(b"a@example.org");
+    let call = two.calls.call(number).unwrap();
     assert_eq!(call.id(), Some(&b"a@example.org"[..]));
-    assert_eq!(call.client, V4::widen([198, 51, 100, 7]));
+    assert_eq!(call.client, V4::widen(CALLER));
 }
 
 #[test]
@@ -626,7 +633,7 @@ fn a_peer_of_an_older_version_is_sent_no_calls() {
     let mut world = World::new();
     world.meet();
     world.sessions.as_mut().unwrap()[0].sender = Sender::new(SIZES, 4);
-    world.directors[0].call(b"a@example.org", [198, 51, 100, 7], world.now);
+    world.directors[0].call(b"a@example.org", world.now);
     world.directors[0].packet(1, tcp::State::Established, world.now);
     world.send(0, true);
     let frame = world.sessions.as_mut().unwrap()[0]

@@ -79,8 +79,8 @@ pub(super) const VIRTUAL: &[Keyword] = &[
         kind: Kind::Word(&["sip", "no"]),
         default: "`no`",
         example: "persistenceengine = sip",
-        text: "With `persistent`: `sip` keeps the messages of one call (Call-ID) with one real server, whichever \
-               clients send them. UDP only; a datagram that begins a connection and has no Call-ID is dropped.",
+        text: "With `persistent`: `sip` keeps the messages of each call (Call-ID) of a client, or with `netmask` of \
+               its network, with one real server. UDP only; a datagram that begins a connection and has no Call-ID is dropped.",
     },
     Keyword {
         key: Key::Ops,
