@@ -31,6 +31,8 @@ const PERIOD: Duration = Duration::from_secs(1);
 const PIECE: usize = 64 << 10;
 /// Records that are read at a time.
 const CHUNK: usize = 4096;
+/// Chunks of records that there is room for.
+const EARLIER: usize = 32;
 /// Bytes of an image by which addresses and ports are read.
 const HEADERS: u32 = 192;
 
@@ -117,7 +119,7 @@ impl Session {
                 return;
             }
         };
-        self.admit(first, &records);
+        self.admit(first, &mut records);
         self.follow(&mut records, requests, stopped);
         self.interfaces.lock().stop_tracing();
         self.control.set_tracing(None);
@@ -160,7 +162,7 @@ impl Session {
         }
     }
 
-    fn admit(&mut self, tracer: Tracer, records: &PacketRecords) {
+    fn admit(&mut self, tracer: Tracer, records: &mut PacketRecords) {
         if self.tracers.len() >= TRACERS {
             let text = format!("{TRACERS} trace packets already: end one of them");
             return tracer.refuse(Refusal::new(RefusalKind::NoRoom, text));
@@ -168,18 +170,25 @@ impl Session {
         let Some(tracer) = tracer.accept() else {
             return;
         };
-        let mut following = Following {
+        self.tracers.push(Following {
             tracer,
             begun: Instant::now(),
             piece: Vec::new(),
             packets: 0,
             skipped: 0,
             lost: records.lost(),
-        };
-        following.send(&TraceLine::Began {});
-        self.tracers.push(following);
+        });
         self.refresh_services();
         self.set_filter(records);
+        if self.tracers.len() == 1 {
+            // Recorded before there was a filter: without images, nobody knows what they were.
+            for _ in 0..EARLIER {
+                records.drain(CHUNK);
+            }
+        }
+        if let Some(following) = self.tracers.last_mut() {
+            following.send(&TraceLine::Began {});
+        }
         self.publish_number();
     }
 
