@@ -65,11 +65,10 @@ pub use self::one_network::keeps_source;
 pub use self::own_end::needs_own_port;
 pub use self::own_networks::OwnNetworks;
 pub use self::parts::Director;
-pub use self::plan::ENGINE;
 pub use self::recognize::{Recognized, Unrecognized};
 pub use self::sysctls::get as sysctl;
 pub use self::wanted::{
-    Wanted, after, canonical_service, check_server, check_service, identity, is_unicast,
+    ENGINE, Wanted, after, canonical_service, check_server, check_service, identity, is_unicast,
     mixes_families,
 };
 pub use lvs_api::model::OnDown;

@@ -9,7 +9,7 @@ use lvs_common::abi::{Member, Pick, Plan};
 use zerocopy::FromZeros as _;
 
 use super::services::Assigned;
-use super::wanted::Wanted;
+use super::wanted::{ENGINE, Wanted};
 use super::{ftp, keys, timeouts};
 use crate::scheduler::{Candidate, Scheduler};
 
@@ -130,9 +130,6 @@ pub(super) const fn server_settings(
         snat,
     }
 }
-
-/// The persistence engine that goes by the Call-ID of SIP messages, the only one that IPVS has.
-pub const ENGINE: &str = "sip";
 
 const SCHEDULER_FLAGS: u8 = Plan::FLAG_1 | Plan::FLAG_2 | Plan::FLAG_3;
 

@@ -11,10 +11,12 @@ use lvs_api::protocol::{Edit, Refusal, RefusalKind};
 use lvs_api::snat::Snat;
 use lvs_common::abi::MAX_MEMBERS_PER_SERVICE;
 
-use super::plan::ENGINE;
 use super::timeouts::LONGEST_SECONDS;
 use super::{filters, timeouts};
 use crate::scheduler::Scheduler;
+
+/// The persistence engine that goes by the Call-ID of SIP messages, the only one that IPVS has.
+pub const ENGINE: &str = "sip";
 
 /// A virtual service as the operator wants it.
 #[derive(Clone, Debug, PartialEq, Eq)]
