@@ -27,6 +27,7 @@ mod aligned;
 pub mod checksum;
 pub mod connection;
 pub mod crc32c;
+pub mod diagnosis;
 pub(crate) mod encapsulation;
 pub mod ethernet;
 pub mod family;

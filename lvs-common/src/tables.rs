@@ -7,6 +7,7 @@ use crate::abi::{
 };
 use crate::connection::table::Store;
 use crate::connection::{EntryId, Loads, Ports, Protocol};
+use crate::diagnosis::Finding;
 use crate::family::{V4, V6};
 use crate::filter::clients::Clients;
 use crate::secrets::Secrets;
@@ -28,6 +29,8 @@ pub trait Tables: Walk + Secrets + Loads + TreeMarks + Clients + Store<V4> + Sto
     /// Does nothing but make an optimiser treat what was just written to memory as unknown, so
     /// that it is read again, not kept: a BPF program has ten registers and 512 bytes of stack.
     fn fence(self) {}
+    /// Notes a finding about the packet at hand, with its number, for the program's own log.
+    fn found(self, _finding: Finding, _number: u32) {}
     /// The clock in ticks, see [`crate::abi::TICK_SHIFT`].
     fn now(self) -> u32;
     /// The settings.

@@ -24,6 +24,7 @@ mod clock;
 mod frame;
 mod maps;
 mod packet_trace;
+mod program_log;
 mod routes;
 #[expect(
     dead_code,

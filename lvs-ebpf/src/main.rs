@@ -25,6 +25,7 @@ mod inject;
 mod local;
 mod maps;
 mod packet_trace;
+mod program_log;
 mod routes;
 mod skb;
 mod split;

@@ -20,8 +20,8 @@ use lvs_common::abi::{
     MARK_RULE_PLACES, MAX_CALLS, MAX_HOPS, MAX_INTERFACES, MAX_LOCALITIES, MAX_LOST, MAX_MEMBERS,
     MAX_NEIGHBOUR_REQUESTS, MAX_OWN_HOSTS, MAX_PROBES, MAX_REASONS, MAX_RULES, MAX_SERVERS,
     MAX_SOURCE_POOLS, MAX_TREE_NODES, MAX_UPPER_DEVICES, MarkRule, Member, PACKET_RECORDS_BYTES,
-    PLANS_PER_SERVICE, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, SourcePool, Stats,
-    TraceFilter, TraceScratch, TreeNode, UpperKey, WAYS,
+    PLANS_PER_SERVICE, Plan, ProbeKey, ProbeRoute, ProgramNote, Server, ServiceKey, SourcePool,
+    Stats, TraceFilter, TraceScratch, TreeNode, UpperKey, WAYS,
 };
 use lvs_common::connection::{Entry, Ports};
 use lvs_common::family::{V4, V6};
@@ -159,3 +159,6 @@ pub(crate) static trace_filter: Array<TraceFilter> = Array::with_max_entries(1, 
 
 #[map]
 pub(crate) static trace_scratch: PerCpuArray<TraceScratch> = PerCpuArray::with_max_entries(1, 0);
+
+#[map]
+pub(crate) static program_note: PerCpuArray<ProgramNote> = PerCpuArray::with_max_entries(1, 0);

@@ -17,13 +17,14 @@ use aya_ebpf::helpers::generated::{
 use aya_ebpf::programs::TcContext;
 use lvs_common::abi::{HELD_BYTES, HeldFrame};
 use lvs_common::checksum::{Sum, SumChange};
+use lvs_common::diagnosis::Finding;
 use lvs_common::ethernet::ETHERNET;
 use lvs_common::packet::Inserted;
 use lvs_common::wire::protocol;
 use zerocopy::byteorder::network_endian::U16;
 
 use crate::frame::{Context, Frame};
-use crate::{maps, verifier};
+use crate::{maps, program_log, verifier};
 
 /// Bytes of both addresses of an Ethernet header.
 const ADDRESSES: usize = 12;
@@ -162,6 +163,7 @@ impl Context for Skb {
         }
         let rest = rest + 1;
         let Some(mut held) = maps::held_fragments.reserve::<HeldFrame>(0) else {
+            program_log::found(Finding::NotHeld, rest as u32);
             return false;
         };
         let interface = field!(self, ifindex);

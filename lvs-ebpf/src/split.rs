@@ -12,14 +12,16 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::ProgramArray;
 use aya_ebpf::programs::XdpContext;
 use lvs_common::abi::{STAGES_V4, STAGES_V6};
+use lvs_common::diagnosis::Finding;
 use lvs_common::family::{V4, V6};
 use lvs_common::forward::{IpVersion, OtherFamily, first_stages, plainly, stages_of};
+use lvs_common::packet::Packet as _;
 
 use crate::act::{act, workspace};
 use crate::frame::Frame;
-use crate::packet_trace;
 use crate::tables::Kernel;
 use crate::xdp::Xdp;
+use crate::{packet_trace, program_log};
 
 /// The programs of the stages: every loaded program has its own, so that none ever calls another version's.
 #[map]
@@ -39,7 +41,10 @@ pub(crate) fn director(context: &XdpContext) -> u32 {
         }
     }
     match plainly(&mut Frame::<Xdp>::new(context), Kernel, workspace) {
-        Ok(verdict) => act(verdict),
+        Ok(verdict) => {
+            program_log::ends(verdict, Frame::<Xdp>::new(context).interface());
+            act(verdict)
+        }
         Err(IpVersion::V4) => call(context, STAGES_V4),
         Err(IpVersion::V6) => call(context, STAGES_V6),
     }
@@ -56,6 +61,7 @@ pub(crate) fn stages_v4(context: &XdpContext) -> u32 {
     match stages_of::<V4, _, _>(&mut packet, Kernel, work) {
         Ok(verdict) => {
             packet_trace::ends(&packet, work, verdict);
+            program_log::ends(verdict, work.forward.interface);
             act(verdict)
         }
         Err(OtherFamily) => call(context, STAGES_V6),
@@ -73,6 +79,7 @@ pub(crate) fn stages_v6(context: &XdpContext) -> u32 {
     match stages_of::<V6, _, _>(&mut packet, Kernel, work) {
         Ok(verdict) => {
             packet_trace::ends(&packet, work, verdict);
+            program_log::ends(verdict, work.forward.interface);
             act(verdict)
         }
         Err(OtherFamily) => xdp_action::XDP_ABORTED,
@@ -84,5 +91,6 @@ pub(crate) fn stages_v6(context: &XdpContext) -> u32 {
 fn call(context: &XdpContext, program: u32) -> u32 {
     // SAFETY: the loader fills the array with XDP programs before this one is attached.
     let _ = unsafe { xdp_stages.tail_call(context, program) };
+    program_log::failed(Finding::StageMissing, program);
     xdp_action::XDP_ABORTED
 }

@@ -13,6 +13,7 @@ use lvs_common::abi::{
 };
 use lvs_common::connection::table::Store;
 use lvs_common::connection::{EntryId, Loads, Ports};
+use lvs_common::diagnosis::Finding;
 use lvs_common::family::{V4, V6};
 use lvs_common::filter::clients::Clients;
 use lvs_common::scheduler::tree_marks::{TreeMarks, load_changed};
@@ -22,7 +23,7 @@ use lvs_common::walk::{Step, Walk};
 
 use crate::clients::ClientSetPointer;
 use crate::ways::SetPointer;
-use crate::{atomic, clock, maps, verifier};
+use crate::{atomic, clock, maps, program_log, verifier};
 
 /// Constants that the loader sets before the program is verified, so that they cost nothing. The
 /// values here only keep them out of the section of zeroes.
@@ -213,6 +214,11 @@ impl Tables for Kernel {
     #[inline(always)]
     fn fence(self) {
         verifier::fence();
+    }
+
+    #[inline(always)]
+    fn found(self, finding: Finding, number: u32) {
+        program_log::found(finding, number);
     }
 
     #[inline(always)]
@@ -504,6 +510,7 @@ impl Tables for Kernel {
         if sent.is_err()
             && let Some(lost) = maps::lost_events.get_ptr_mut(0)
         {
+            program_log::found(Finding::EventLost, entry.bits());
             // SAFETY: this CPU's own element.
             unsafe { *lost += 1 };
         }

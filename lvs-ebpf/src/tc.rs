@@ -15,6 +15,7 @@ use aya_ebpf::maps::ProgramArray;
 use aya_ebpf::programs::TcContext;
 use lvs_common::abi::{PacketRecord, STAGES_V4, STAGES_V6};
 use lvs_common::connection::table::Store;
+use lvs_common::diagnosis::Finding;
 use lvs_common::forward::{IpVersion, OtherFamily, Work, first_stages, plainly, stages_of};
 use lvs_common::network::Network;
 use lvs_common::packet::Packet as _;
@@ -22,10 +23,10 @@ use lvs_common::verdict::{Action, Verdict};
 
 use crate::act::workspace;
 use crate::frame::Frame;
-use crate::packet_trace;
 use crate::skb::Skb;
 use crate::tables::Kernel;
 use crate::trace;
+use crate::{packet_trace, program_log};
 
 /// The programs of the stages, as `split::xdp_stages`.
 #[map]
@@ -43,7 +44,10 @@ pub(crate) fn director(context: &TcContext) -> i32 {
     }
     let packets = packet.packets();
     match plainly(&mut packet, Kernel, workspace) {
-        Ok(verdict) => act(&mut packet, verdict, packets),
+        Ok(verdict) => {
+            program_log::ends(verdict, packet.interface());
+            act(&mut packet, verdict, packets)
+        }
         Err(version) => {
             packet.context.set_without_link(false);
             call(context, stages_number(version))
@@ -126,6 +130,7 @@ fn act(packet: &mut Frame<Skb>, verdict: Verdict, packets: u32) -> i32 {
 /// The same as a function of its own: the stages leave no stack to its variables.
 #[inline(never)]
 fn act_apart(packet: &mut Frame<Skb>, verdict: Verdict, packets: u32) -> i32 {
+    program_log::ends(verdict, packet.interface());
     act(packet, verdict, packets)
 }
 
@@ -134,5 +139,6 @@ fn act_apart(packet: &mut Frame<Skb>, verdict: Verdict, packets: u32) -> i32 {
 fn call(context: &TcContext, program: u32) -> i32 {
     // SAFETY: the loader fills the array with TC programs before this one is attached.
     let _ = unsafe { tc_stages.tail_call(context, program) };
+    program_log::failed(Finding::StageMissing, program);
     TC_ACT_SHOT
 }

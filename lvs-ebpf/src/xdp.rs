@@ -8,9 +8,10 @@ use aya_ebpf::helpers::generated::bpf_xdp_load_bytes;
 use aya_ebpf::helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail};
 use aya_ebpf::programs::XdpContext;
 use lvs_common::abi::{HELD_BYTES, HeldFrame};
+use lvs_common::diagnosis::Finding;
 
 use crate::frame::{Context, Frame};
-use crate::{maps, verifier};
+use crate::{maps, program_log, verifier};
 
 /// An XDP context.
 pub(crate) struct Xdp(*mut xdp_md);
@@ -89,6 +90,7 @@ impl Context for Xdp {
         let length = last + 1;
         // No room: the daemon is not there, or is behind.
         let Some(mut held) = maps::held_fragments.reserve::<HeldFrame>(0) else {
+            program_log::found(Finding::NotHeld, length as u32);
             return false;
         };
         let frame = held.as_mut_ptr();

@@ -113,6 +113,7 @@ impl Object {
             sync_threshold: 3,
             sync_period: 50,
             local_clients: false,
+            program_log: 0,
         };
         let directory = Directory::open(folder.path())?;
         let (mut data_path, keys) = DataPath::open(directory, &options, false)?;

@@ -30,18 +30,20 @@ fn the_verifier_of_this_kernel_accepts_the_program() {
     if !available() {
         return;
     }
-    let output = std::process::Command::new(lvsd())
-        .arg("--verify")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    println!("this kernel: {}", said.trim());
-    assert!(verified(&said) < INSTRUCTIONS_AT_MOST, "{said}");
+    for level in ["off", "trace"] {
+        let output = std::process::Command::new(lvsd())
+            .args(["--verify", "--program-log", level])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        println!("this kernel, log {level}: {}", said.trim());
+        assert!(verified(&said) < INSTRUCTIONS_AT_MOST, "{said}");
+    }
 }
 
 /// Line between what the verifier says and what the daemon does.
@@ -50,7 +52,7 @@ const DAEMON: &str = "-- daemon --";
 /// Asks the verifier, then starts the daemon on two interfaces. The other end of the first takes no frames from XDP,
 /// that of the second does: this kernel does not say so.
 const SCRIPT: &str = "\
-uname -r; lvsd --verify
+uname -r; lvsd --verify; lvsd --verify --program-log trace
 echo '-- daemon --'
 modprobe veth
 for name in front back; do

@@ -67,8 +67,8 @@ pub use self::mark::{AddressWords, KeyedMark, MarkRule, Marked, address_words};
 pub use self::member::Member;
 pub use self::names::*;
 pub use self::packet_record::{
-    MAX_IMAGE, PACKET_RECORDS_BYTES, PacketRecord, TRACE_TERMS, TraceFilter, TraceScratch,
-    TraceTerm,
+    MAX_IMAGE, PACKET_RECORDS_BYTES, PacketRecord, ProgramNote, TRACE_TERMS, TraceFilter,
+    TraceScratch, TraceTerm,
 };
 pub use self::probe::{ProbeKey, ProbeRoute};
 pub use self::route_question::RouteQuestion;

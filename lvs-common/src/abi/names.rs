@@ -127,6 +127,12 @@ pub const TRACE_FILTER: &str = "trace_filter";
 /// The record in the making ([`super::TraceScratch`]), per CPU.
 pub const TRACE_SCRATCH: &str = "trace_scratch";
 
+/// The finding about the packet at hand ([`super::ProgramNote`]), per CPU; each loaded object has its own, and of the
+/// next one, too.
+pub const PROGRAM_NOTE: &str = "program_note";
+/// Ring buffer of the program's log, as aya-log names it.
+pub const PROGRAM_LOG: &str = "AYA_LOGS";
+
 /// Hash of [`super::LostKey`] to the number of frames (`u64`) that the kernel did not send after a program had handed
 /// them over, written by [`TRACE_PROGRAMS`]; with [`super::LostKey::CONFIRMED`] by the daemon.
 pub const LOST_FRAMES: &str = "lost_frames";

@@ -10,6 +10,7 @@ use super::work::{PATIENCE, Work};
 use crate::abi::Method;
 use crate::connection::table::{self, Inserted, Place, Refused, Store};
 use crate::connection::{Key, Record};
+use crate::diagnosis::Finding;
 use crate::network::Network;
 use crate::scheduler::NO_SERVER;
 use crate::tables::Tables;
@@ -91,17 +92,17 @@ fn follow_winner<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>
             place: Place::of(work.forward.hash, Store::<F>::sets(tables)),
         },
     );
-    match find(tables, &work.key, work.forward.now) {
-        Some(Connection { record, slot, .. }) => {
-            let method = Method::from_raw(record.method);
-            work.forward.route = Route::new(u32::from(record.server), method);
-            source_translation::note(work, slot.number, &record);
-            work.count(tables, false);
-            Stage::ToServer
-        }
+    let found = find(tables, &work.key, work.forward.now);
+    let Some(Connection { record, slot, .. }) = found else {
         // It went again at once: there is no choice to follow, and no entry of our own.
-        None => work.end(Verdict::drop(Reason::NoSource)),
-    }
+        tables.found(Finding::WinnerGone, work.service);
+        return work.end(Verdict::drop(Reason::NoSource));
+    };
+    let method = Method::from_raw(record.method);
+    work.forward.route = Route::new(u32::from(record.server), method);
+    source_translation::note(work, slot.number, &record);
+    work.count(tables, false);
+    Stage::ToServer
 }
 
 /// Looks again and again until a key can be found.

@@ -26,6 +26,7 @@ use super::work::{PATIENCE, Work};
 use crate::abi::{FIRST_PORT, Hop, SourcePool};
 use crate::connection::Record;
 use crate::connection::table::{self, New, Place, Slot, Store, Ways};
+use crate::diagnosis::Finding;
 use crate::family::{Family, V4};
 use crate::network::Network;
 use crate::tables::Tables;
@@ -170,6 +171,7 @@ pub(super) fn recall<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Wor
     };
     tables.walk(PATIENCE, &mut wait);
     let Some(source) = source_of::<F, T>(tables, &slot) else {
+        tables.found(Finding::RepliesGone, work.number);
         return work.end(Verdict::pass(Reason::NoConnection));
     };
     work.forward.rewrite.source = source.address;

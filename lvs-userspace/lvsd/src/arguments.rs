@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::TypedValueParser as _;
-use clap::{ArgAction, Parser};
+use clap::{ArgAction, Parser, ValueEnum};
 use lvs_api::DEFAULT_SOCKET;
 use lvs_api::role::Role;
 use lvs_api::sysctl::Name;
@@ -333,6 +333,15 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub(crate) log_level: String,
 
+    /// Level of the programs' own log
+    ///
+    /// What the programs in the kernel have to say: errors that cannot happen; at warn what is missing (no room, no way
+    /// to a server), at info each packet that is refused, at debug those left to the kernel, at trace all that do not
+    /// take the fast path. Set when the programs are loaded: packets pay for what is logged, and for nothing with off.
+    /// Of a flood some lines are left out, and counted.
+    #[arg(long, value_name = "LEVEL", value_enum, default_value_t)]
+    pub(crate) program_log: ProgramLogLevel,
+
     /// Print the man page or the completion of a shell: man, bash, zsh or fish
     #[arg(long, value_name = "WHAT")]
     pub(crate) generate: Option<Document>,
@@ -344,6 +353,18 @@ pub(crate) struct Arguments {
     /// Print the version
     #[arg(long, short, short_alias = 'V', action = ArgAction::Version)]
     version: Option<bool>,
+}
+
+/// Levels of the programs' own log, numbered as aya-log does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgramLogLevel {
+    #[default]
+    Off = 0,
+    Error = 1,
+    Warn = 2,
+    Info = 3,
+    Debug = 4,
+    Trace = 5,
 }
 
 impl Arguments {

@@ -40,6 +40,9 @@ use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+/// Target of the lines of the programs in the kernel.
+const PROGRAM_LOG: &str = "lvs_program";
+
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
@@ -313,7 +316,9 @@ fn filter(arguments: &Arguments) -> EnvFilter {
     } else {
         &arguments.log_level
     };
-    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level))
+    // What the programs log was chosen as they were loaded.
+    let filter = format!("{level},{PROGRAM_LOG}=trace");
+    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(filter))
 }
 
 fn options(arguments: &Arguments) -> Options {
@@ -329,6 +334,7 @@ fn options(arguments: &Arguments) -> Options {
         sync_threshold: arguments.sync_threshold,
         sync_period: arguments.sync_period,
         local_clients: arguments.local_clients.is_some(),
+        program_log: arguments.program_log as u8,
     }
 }
 

@@ -109,6 +109,7 @@ impl Rig {
             sync_threshold: 3,
             sync_period: 50,
             local_clients: false,
+            program_log: 0,
         };
         let (mut path, keys) = DataPath::open(directory, &options, true)?;
         let mut director = Director::new(path.maps.clone(), keys)?;

@@ -17,6 +17,7 @@ const OPTIONS: Options = Options {
     sync_threshold: 3,
     sync_period: 50,
     local_clients: false,
+    program_log: 0,
 };
 
 /// The program in the driver of an interface of the calling thread's namespace.

@@ -20,7 +20,7 @@ use super::refusal;
 use super::upper::{tagged, upper_devices};
 use crate::interface_name::interface_name;
 use crate::kernel::ethtool;
-use crate::kernel::{DataPath, KernelError, PacketRecords, Tried};
+use crate::kernel::{DataPath, KernelError, PacketRecords, ProgramLine, Tried};
 use crate::neighbour::{Interfaces, advance_routes, read_interfaces};
 use crate::source_checks::publish_flags;
 
@@ -166,6 +166,11 @@ impl Placement {
             return Err(error);
         }
         Ok(records)
+    }
+
+    /// The lines that the programs logged since the last time.
+    pub fn read_log(&mut self) -> Vec<ProgramLine> {
+        self.data_path.read_log()
     }
 
     /// Runs the programs that record nothing again. A failure is logged: the next start of the daemon replaces what is

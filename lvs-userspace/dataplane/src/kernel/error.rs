@@ -15,6 +15,8 @@ pub enum KernelError {
     Object(#[source] Box<aya_obj::ParseError>),
     #[error("cannot load the BPF object")]
     Load(#[source] Box<aya::EbpfError>),
+    #[error("cannot read the log of the programs")]
+    Log(#[source] Box<aya_log::Error>),
     #[error("{what} the program {name}")]
     Program {
         what: &'static str,

@@ -63,6 +63,17 @@ pub struct Options {
     pub sync_period: u32,
     /// The programs for sockets on the director are wanted, see [`DataPath::serve_local_clients`].
     pub local_clients: bool,
+    /// Level of the programs' own log as aya-log numbers them: 0 is off, 5 all.
+    pub program_log: u8,
+}
+
+/// What an object is made for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Purpose {
+    /// Its programs record packets.
+    pub(super) tracing: bool,
+    /// Level of their own log.
+    pub(super) log: u8,
 }
 
 /// Sizes of the maps that options size, in map entries.
@@ -176,6 +187,8 @@ pub struct DataPath {
     pub(super) programs: PacketPrograms,
     /// Those in their place while somebody traces.
     pub(super) tracing: Option<PacketPrograms>,
+    /// Level of the programs' own log.
+    pub(super) log: u8,
     /// Lost frames are counted.
     pub(super) traced: bool,
     pub(super) directory: Directory,
@@ -213,7 +226,11 @@ impl DataPath {
         config.sync.threshold = options.sync_threshold;
         config.sync.repeats = Sync::every(options.sync_period);
         let pins = Some((&directory, &object));
-        let loaded = load(OBJECT, &config, sizes, pins, options.local_clients);
+        let purpose = Purpose {
+            tracing: false,
+            log: options.program_log,
+        };
+        let loaded = load(OBJECT, &config, sizes, pins, options.local_clients, purpose);
         let loaded = loaded.and_then(|ebpf| {
             let maps = Maps::from_ebpf(&ebpf, &directory, config.secrets, sizes.services)?;
             let keys = ServiceKeys::from_ebpf(&ebpf)?;
@@ -228,6 +245,7 @@ impl DataPath {
             }
         };
         let traced = trace::attach(&mut ebpf, &directory);
+        let programs = PacketPrograms::new(ebpf, options.program_log)?;
         maps.config.write(0, config);
         if !adopted {
             maps.config.write(0, Config { ready: 1, ..config });
@@ -237,8 +255,9 @@ impl DataPath {
             Self {
                 maps: Arc::new(maps),
                 adopted,
-                programs: PacketPrograms::new(ebpf),
+                programs,
                 tracing: None,
+                log: options.program_log,
                 traced,
                 directory,
             },
@@ -350,7 +369,10 @@ pub(super) fn load_bench(path: &DataPath) -> Result<Ebpf, KernelError> {
         &config,
         sizes,
         Some((&path.directory, &object)),
-        false,
+        Purpose {
+            tracing: false,
+            log: 0,
+        },
     )
 }
 
@@ -365,7 +387,11 @@ pub(super) fn make_tracing(path: &DataPath) -> Result<Ebpf, KernelError> {
     let object = Object::parse(OBJECT).map_err(|error| KernelError::Object(Box::new(error)))?;
     let (config, sizes) = (running_config(path)?, Sizes::of_pinned(&path.directory)?);
     let pins = Some((&path.directory, &object));
-    make(OBJECT, &config, sizes, pins, true)
+    let purpose = Purpose {
+        tracing: true,
+        log: path.log,
+    };
+    make(OBJECT, &config, sizes, pins, purpose)
 }
 
 /// Makes an object's maps, or opens the pinned ones, and loads its programs, except those that handle packets; those
@@ -376,8 +402,9 @@ fn load(
     sizes: Sizes,
     pins: Option<(&Directory, &Object)>,
     local_clients: bool,
+    purpose: Purpose,
 ) -> Result<Ebpf, KernelError> {
-    let mut ebpf = make(bytes, config, sizes, pins, false)?;
+    let mut ebpf = make(bytes, config, sizes, pins, purpose)?;
     load_programs(&mut ebpf, |name, program| match program {
         // Loaded when they are attached: a kernel that does not take them loses a count only.
         Program::RawTracePoint(_) => false,
@@ -394,7 +421,7 @@ pub(super) fn make(
     config: &Config,
     sizes: Sizes,
     pins: Option<(&Directory, &Object)>,
-    tracing: bool,
+    Purpose { tracing, log }: Purpose,
 ) -> Result<Ebpf, KernelError> {
     let trace = Wire(trace::offsets().unwrap_or_else(|error| {
         debug!("lost frames cannot be counted: {error}");
@@ -412,13 +439,17 @@ pub(super) fn make(
         .override_global("SETS4", &sizes.sets4, true)
         .override_global("SETS6", &sizes.sets6, true)
         .override_global("TRACING", &records, true)
+        .override_global(aya_log::LEVEL, &log, true)
         .override_global("OPTIONS", &config.options, true)
         .override_global("ICMP_RATE", &config.icmp_rate, true)
         .override_global("TRACE", &trace, false)
         .override_global("NAMESPACE", &namespace, false);
+    let smallest = u32::try_from(page_size()).unwrap_or(4096);
     if !tracing {
-        let smallest = u32::try_from(page_size()).unwrap_or(4096);
         loader.map_max_entries(abi::PACKET_RECORDS, smallest);
+    }
+    if log == 0 {
+        loader.map_max_entries(abi::PROGRAM_LOG, smallest);
     }
     for (name, entries) in sizes.by_name() {
         loader.map_max_entries(name, entries);

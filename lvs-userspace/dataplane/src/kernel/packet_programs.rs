@@ -9,20 +9,24 @@ use lvs_process::privileges;
 use super::bpffs::Directory;
 use super::error::{KernelError, program_error};
 use super::load_programs::load_programs;
+use super::program_log::ProgramLog;
 use super::stage_programs::{StagePrograms, WayIn};
 
 /// An object, and those of its programs that handle packets.
 pub struct PacketPrograms {
     pub(super) ebpf: Ebpf,
     pub(super) stages: StagePrograms,
+    pub(super) log: Option<ProgramLog>,
 }
 
 impl PacketPrograms {
-    pub(super) fn new(ebpf: Ebpf) -> Self {
-        Self {
+    /// The programs of an object that was made with a log of this level.
+    pub(super) fn new(mut ebpf: Ebpf, log: u8) -> Result<Self, KernelError> {
+        Ok(Self {
+            log: ProgramLog::of(&mut ebpf, log)?,
             ebpf,
             stages: StagePrograms::default(),
-        }
+        })
     }
 
     /// The program in drivers, loaded now if it was not.

@@ -13,6 +13,7 @@ use super::load::{DataPath, make_tracing};
 use super::mapping::Mapping;
 use super::maps::{map, mapping};
 use super::packet_programs::PacketPrograms;
+use super::program_log::{ProgramLine, ProgramLog};
 use super::wire::Wire;
 
 /// A packet that was recorded, with the images of its frame.
@@ -78,13 +79,22 @@ impl DataPath {
         let filter = mapping(&ebpf, TRACE_FILTER)?;
         let scratch = PerCpuArray::try_from(map(&ebpf, TRACE_SCRATCH)?)
             .map_err(KernelError::map("cannot use", TRACE_SCRATCH))?;
-        self.tracing = Some(PacketPrograms::new(ebpf));
+        self.tracing = Some(PacketPrograms::new(ebpf, self.log)?);
         info!("packets are recorded for those who trace");
         Ok(PacketRecords {
             ring,
             filter,
             scratch,
         })
+    }
+
+    /// The lines that the programs logged since the last time.
+    pub fn read_log(&mut self) -> Vec<ProgramLine> {
+        let programs = [Some(&mut self.programs), self.tracing.as_mut()];
+        let logs = programs.into_iter().flatten();
+        logs.filter_map(|programs| programs.log.as_mut())
+            .flat_map(ProgramLog::read)
+            .collect()
     }
 
     /// From now on whoever attaches programs attaches those that record nothing. Those that do are returned, for

@@ -10,8 +10,9 @@ use aya::Ebpf;
 use aya::maps::{Map, MapData, ProgramArray};
 use aya::programs::{Program, ProgramFd};
 use lvs_common::abi::{
-    CALL_SCRATCH, PACKET_RECORDS, PROGRAM, STAGE_PROGRAMS, TC_L3_PROGRAM, TC_PROGRAM,
-    TC_STAGE_PROGRAMS, TC_STAGES, TRACE_FILTER, TRACE_SCRATCH, XDP_STAGES,
+    CALL_SCRATCH, PACKET_RECORDS, PROGRAM, PROGRAM_LOG, PROGRAM_NOTE, STAGE_PROGRAMS,
+    TC_L3_PROGRAM, TC_PROGRAM, TC_STAGE_PROGRAMS, TC_STAGES, TRACE_FILTER, TRACE_SCRATCH,
+    XDP_STAGES,
 };
 
 use super::bpffs::Directory;
@@ -51,9 +52,17 @@ const PIN: &str = "stages-";
 /// Maps of those who trace: there is nothing in them to be kept.
 const TRACE_MAPS: [&str; 3] = [PACKET_RECORDS, TRACE_FILTER, TRACE_SCRATCH];
 
+/// Maps of the program's own log, likewise.
+const LOG_MAPS: [&str; 2] = [PROGRAM_NOTE, PROGRAM_LOG];
+
 /// Returns whether a map of the object belongs to one loaded program, not to the data path.
 pub(super) fn is_private(map: &str) -> bool {
-    [XDP_STAGES, TC_STAGES, CALL_SCRATCH].contains(&map) || TRACE_MAPS.contains(&map)
+    let private = [
+        &[XDP_STAGES, TC_STAGES, CALL_SCRATCH],
+        &TRACE_MAPS[..],
+        &LOG_MAPS,
+    ];
+    private.iter().any(|maps| maps.contains(&map))
 }
 
 /// The filled arrays of a loaded object.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use lvs_api::model::ServiceId;
 use lvs_dataplane::device::{Netdev, Placement};
-use lvs_dataplane::kernel::{DataPath, KernelError, PacketRecords};
+use lvs_dataplane::kernel::{DataPath, KernelError, PacketRecords, ProgramLine};
 use lvs_dataplane::neighbour::{Interfaces as LinkTable, ServiceInterfaces, service_interfaces};
 use nix::net::if_::if_indextoname;
 use parking_lot::Mutex;
@@ -179,6 +179,11 @@ impl Interfaces {
     /// Runs the programs that record packets.
     pub(super) fn start_tracing(&mut self) -> Result<PacketRecords, KernelError> {
         self.placement.start_tracing()
+    }
+
+    /// The lines that the programs logged since the last time.
+    pub(super) fn read_log(&mut self) -> Vec<ProgramLine> {
+        self.placement.read_log()
     }
 
     /// Runs the programs that record nothing again.

@@ -17,6 +17,7 @@ mod packet_trace;
 mod peer_agreement;
 mod peer_health;
 mod peers;
+mod program_log;
 mod rules;
 mod run;
 mod serve;

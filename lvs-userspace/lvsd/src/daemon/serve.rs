@@ -54,7 +54,12 @@ pub(super) async fn serve(
     } = started;
     let mut signals = Signals::listen()?;
     let (stopper, stopped) = watch::channel(());
-    let tasks = tasks::start(&control, &interfaces, &stopped)?;
+    let tasks = tasks::start(
+        &control,
+        &interfaces,
+        &stopped,
+        settings.options.program_log != 0,
+    )?;
     let mut end = None;
     let mut config = ActiveConfig::new(&control, settings, interfaces, files, discovery);
     if let Some(services) = services {

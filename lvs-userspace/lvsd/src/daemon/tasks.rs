@@ -24,7 +24,7 @@ use super::interfaces::Interfaces;
 use super::silent_servers::SilentServers;
 use super::{
     client_routes, devices, early_fragments, fill, interfaces, next_hops, own_events, packet_trace,
-    sources, stop, systemd,
+    program_log, sources, stop, systemd,
 };
 use crate::control::Control;
 
@@ -37,11 +37,12 @@ const LOST_FRAMES: Duration = Duration::from_secs(1);
 /// Interval at which the source addresses of full NAT are looked after.
 const SOURCES: Duration = Duration::from_secs(3);
 
-/// Starts all tasks; they end when `stopped` is closed.
+/// Starts all tasks; they end when `stopped` is closed. `program_log`: the programs have a log of their own.
 pub(super) fn start(
     control: &Arc<Control>,
     interfaces: &Arc<Mutex<Interfaces>>,
     stopped: &watch::Receiver<()>,
+    program_log: bool,
 ) -> Result<Vec<JoinHandle<()>>> {
     let links = Links {
         senders: watch::Sender::new(Arc::new(interfaces.lock().senders())),
@@ -112,6 +113,10 @@ pub(super) fn start(
         )),
         tokio::spawn(adopt_orphans(stopped.clone())),
     ];
+    if program_log {
+        let log = program_log::follow(Arc::clone(interfaces), stopped.clone());
+        tasks.push(tokio::spawn(log));
+    }
     if let Some(period) = systemd::watchdog_period() {
         tasks.push(spawn_every(period, control, stopped.clone(), |control| {
             systemd::watchdog(control);
