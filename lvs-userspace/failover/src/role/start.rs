@@ -11,6 +11,8 @@ use super::roles::Roles;
 
 /// Longest wait for peers: one that lives has answered by then.
 const LISTEN: Duration = Duration::from_secs(2);
+/// By then a peer that was about to be master when it was heard has said whether it is.
+const SETTLED: Duration = Duration::from_millis(500);
 
 /// Listens for peers, and decides on the role to begin in.
 pub async fn first_role(roles: &Roles, peers: &Peers) -> Role {
@@ -18,7 +20,13 @@ pub async fn first_role(roles: &Roles, peers: &Peers) -> Role {
         return roles.first();
     }
     peers.listen_for_peers(LISTEN).await;
-    match prevailing(peers.instance(), &peers.roles()) {
+    let mut heard = peers.roles();
+    if prevailing(peers.instance(), &heard).is_none() && heard.iter().any(|(_, it)| it.candidate) {
+        // It would give way to this one, but may have become master before it heard of it.
+        tokio::time::sleep(SETTLED).await;
+        heard = peers.roles();
+    }
+    match prevailing(peers.instance(), &heard) {
         None => Role::Master,
         Some(other) => {
             warn!(
