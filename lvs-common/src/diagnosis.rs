@@ -51,15 +51,15 @@ impl Finding {
 /// A level of the log, as aya-log numbers them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// What cannot happen.
+    /// A fault of the loader or of the programs.
     Error = 1,
-    /// What somebody has to do something about: no room, no way.
+    /// Missing room, routes, neighbours or real servers: the operator has to act.
     Warn = 2,
-    /// What is refused: bad packets, unwelcome clients.
+    /// Refused packets: malformed ones, denied or limited clients.
     Info = 3,
-    /// What is left to the kernel.
+    /// Packets that pass to the kernel.
     Debug = 4,
-    /// All that the stages handle.
+    /// Forwarded packets.
     Trace = 5,
 }
 

@@ -1,4 +1,4 @@
-//! What the programs say of themselves, by aya-log: in an object that was loaded without it none of this is left.
+//! The programs' own log, by aya-log. With the level 0 the verifier removes all of it from a loaded object.
 
 use aya_log_ebpf::macro_support::{AYA_LOG_LEVEL, Level};
 use lvs_common::abi::ProgramNote;
@@ -41,7 +41,7 @@ fn keep(finding: u32, number: u32) {
     }
 }
 
-/// Logs what there is to say about a packet that was handled.
+/// Logs the line of a packet that was handled, if its level asks for one.
 #[inline(always)]
 pub(crate) fn ends(verdict: Verdict, interface: u32) {
     if is_on() {
@@ -49,7 +49,7 @@ pub(crate) fn ends(verdict: Verdict, interface: u32) {
     }
 }
 
-/// Logs what was found where no verdict came of it.
+/// Logs a finding of a packet without a verdict.
 #[inline(always)]
 pub(crate) fn failed(finding: Finding, number: u32) {
     if is_on() {

@@ -140,7 +140,7 @@ fn invite(call_id: &str) -> String {
     )
 }
 
-/// What `lvsadm -Lcn --persistent-conn` lists of calls: client, server, Call-ID.
+/// Client, server and Call-ID of each call that `lvsadm -Lcn --persistent-conn` lists.
 fn calls(lab: &Lab) -> Vec<[String; 3]> {
     let listed = lab.director.lvsadm("-Lcn --persistent-conn").unwrap();
     let mut calls: Vec<_> = listed
@@ -207,45 +207,34 @@ fn messages_of_a_call_go_to_one_server() {
 }
 
 #[test]
-fn a_call_lives_as_long_as_a_connection_of_it() {
-    let lines = service(
-        Protocol::Udp,
-        Ipv4,
-        Nat,
-        "rr -p 2 -M 255.255.255.0 --pe sip",
-    );
-    let Some(lab) = Lab::for_story(Arms::Two, &lines) else {
+fn a_call_lives_as_long_as_a_connection_of_it_and_an_unused_one_for_its_timeout() {
+    let options = "rr -p 2 -M 255.255.255.0 --pe sip";
+    let lines = [
+        service(Protocol::Udp, Ipv4, Nat, options),
+        service(Protocol::Udp, Ipv4, Direct, &format!("{options} -o")),
+    ];
+    let Some(lab) = Lab::for_story(Arms::Two, &lines.concat()) else {
         return;
     };
     let more = MORE_CLIENTS.map(|client| format!("addr add {client}/24 dev eth0\n"));
     lab.client.namespace().ip(&more.concat()).unwrap();
-    let to = SocketAddr::new(virtual_address(Ipv4, Nat), 80);
+    let [to, unused] = [Nat, Direct].map(|it| SocketAddr::new(virtual_address(Ipv4, it), 80));
     let [second, third] = MORE_CLIENTS;
     let server = say(&lab, second, to, &invite("x@example.org"));
     assert!(server.is_some());
-    // The connection has five minutes, the template two seconds.
-    sleep(Duration::from_secs(20));
+    assert!(say(&lab, second, unused, &invite("unused@example.org")).is_some());
+    let ids = || {
+        calls(&lab)
+            .into_iter()
+            .map(|[_, _, id]| id)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(ids().len(), 2);
+    // Both have two seconds, but the first one a connection for five minutes.
+    let expired = || ids() == ["x@example.org"];
+    assert!(eventually(Duration::from_secs(30), expired), "{:?}", ids());
     assert_eq!(say(&lab, third, to, &invite("x@example.org")), server);
-    assert_eq!(calls(&lab).len(), 1);
-}
-
-#[test]
-fn an_unused_call_expires_after_its_timeout() {
-    let lines = service(Protocol::Udp, Ipv4, Nat, "rr -p 2 --pe sip -o");
-    let Some(lab) = Lab::for_story(Arms::Two, &lines) else {
-        return;
-    };
-    let to = SocketAddr::new(virtual_address(Ipv4, Nat), 80);
-    let client = lab.client.namespace();
-    let message = || {
-        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-        socket
-            .send_to(invite("x@example.org").as_bytes(), to)
-            .unwrap();
-    };
-    client.enter(message).unwrap();
-    assert!(eventually(Duration::from_secs(5), || calls(&lab).len() == 1));
-    assert!(eventually(Duration::from_secs(30), || calls(&lab).is_empty()));
+    assert_eq!(ids(), ["x@example.org"]);
 }
 
 /// Seconds that the one template there is has left.

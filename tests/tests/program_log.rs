@@ -1,4 +1,4 @@
-//! `lvsd --program-log`: what the programs in the kernel say of themselves stands in the daemon's log.
+//! `lvsd --program-log`: the programs' own log, as lines of the daemon's log.
 
 use std::time::Duration;
 

@@ -34,6 +34,7 @@ mod member;
 mod names;
 mod packet_record;
 mod probe;
+mod program_note;
 mod route_question;
 mod server;
 mod service;
@@ -67,10 +68,11 @@ pub use self::mark::{AddressWords, KeyedMark, MarkRule, Marked, address_words};
 pub use self::member::Member;
 pub use self::names::*;
 pub use self::packet_record::{
-    MAX_IMAGE, PACKET_RECORDS_BYTES, PacketRecord, ProgramNote, TRACE_TERMS, TraceFilter,
-    TraceScratch, TraceTerm,
+    MAX_IMAGE, PACKET_RECORDS_BYTES, PacketRecord, TRACE_TERMS, TraceFilter, TraceScratch,
+    TraceTerm,
 };
 pub use self::probe::{ProbeKey, ProbeRoute};
+pub use self::program_note::ProgramNote;
 pub use self::route_question::RouteQuestion;
 pub use self::server::{Hop, Load, Server, Stats};
 pub use self::service::{Method, Pick, Plan, ServiceKey};

@@ -127,8 +127,7 @@ pub const TRACE_FILTER: &str = "trace_filter";
 /// The record in the making ([`super::TraceScratch`]), per CPU.
 pub const TRACE_SCRATCH: &str = "trace_scratch";
 
-/// The finding about the packet at hand ([`super::ProgramNote`]), per CPU; each loaded object has its own, and of the
-/// next one, too.
+/// The finding about the packet at hand ([`super::ProgramNote`]), per CPU. Each loaded object has its own.
 pub const PROGRAM_NOTE: &str = "program_note";
 /// Ring buffer of the program's log, as aya-log names it.
 pub const PROGRAM_LOG: &str = "AYA_LOGS";

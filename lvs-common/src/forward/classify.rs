@@ -86,8 +86,8 @@ pub(super) fn classify<F: Network, P: Packet, T: Tables + Store<F>>(
     let Record {
         method, service, ..
     } = connection.record;
-    let came = (work.forward.interface, work.forward.ethernet.vlans);
-    if source_check::came_elsewhere(&client, came.0, came.1)
+    let vlans = work.forward.ethernet.vlans;
+    if source_check::came_elsewhere(&client, work.forward.interface, vlans)
         && method & Record::ASYMMETRIC == 0
         && source_check::ends(
             work.forward.signal,

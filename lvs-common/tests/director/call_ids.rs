@@ -134,7 +134,7 @@ fn a_client_with_another_call_is_scheduled_anew() {
     }
 }
 
-/// What a message's Call-ID is found to be.
+/// The Call-ID that the packet path finds in a message.
 fn found(text: impl AsRef<[u8]>) -> Option<String> {
     let mut ids = CLIENTS.map(|(to, [alice, ..])| {
         let director = director(to, Method::Direct, 0);

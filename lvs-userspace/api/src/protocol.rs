@@ -242,7 +242,7 @@ pub struct Connection {
     #[cfg_attr(test, schema(value_type = String))]
     pub server: SocketAddr,
     pub template: bool,
-    /// What a template is kept by instead of its client: of services with a persistence engine.
+    /// The persistence engine's data of a template, which its key has beside the client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine: Option<EngineData>,
     /// No packet of it came to this director yet: another one sent it.

@@ -335,10 +335,10 @@ pub(crate) struct Arguments {
 
     /// Level of the programs' own log
     ///
-    /// What the programs in the kernel have to say: errors that cannot happen; at warn what is missing (no room, no way
-    /// to a server), at info each packet that is refused, at debug those left to the kernel, at trace all that do not
-    /// take the fast path. Set when the programs are loaded: packets pay for what is logged, and for nothing with off.
-    /// Of a flood some lines are left out, and counted.
+    /// Lines of the programs in the kernel: at error their faults, at warn missing room, routes, neighbours or real
+    /// servers, at info refused packets, at debug those that pass to the kernel, at trace the forwarded ones. The level
+    /// is set when the programs are loaded; with off packets pay nothing. Of a flood some lines are left out, and
+    /// counted.
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t)]
     pub(crate) program_log: ProgramLogLevel,
 

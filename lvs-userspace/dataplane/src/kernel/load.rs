@@ -67,9 +67,9 @@ pub struct Options {
     pub program_log: u8,
 }
 
-/// What an object is made for.
+/// Records and lines that an object's programs make of packets.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Purpose {
+pub(super) struct Instrumentation {
     /// Its programs record packets.
     pub(super) tracing: bool,
     /// Level of their own log.
@@ -226,11 +226,18 @@ impl DataPath {
         config.sync.threshold = options.sync_threshold;
         config.sync.repeats = Sync::every(options.sync_period);
         let pins = Some((&directory, &object));
-        let purpose = Purpose {
+        let instrumentation = Instrumentation {
             tracing: false,
             log: options.program_log,
         };
-        let loaded = load(OBJECT, &config, sizes, pins, options.local_clients, purpose);
+        let loaded = load(
+            OBJECT,
+            &config,
+            sizes,
+            pins,
+            options.local_clients,
+            instrumentation,
+        );
         let loaded = loaded.and_then(|ebpf| {
             let maps = Maps::from_ebpf(&ebpf, &directory, config.secrets, sizes.services)?;
             let keys = ServiceKeys::from_ebpf(&ebpf)?;
@@ -369,7 +376,7 @@ pub(super) fn load_bench(path: &DataPath) -> Result<Ebpf, KernelError> {
         &config,
         sizes,
         Some((&path.directory, &object)),
-        Purpose {
+        Instrumentation {
             tracing: false,
             log: 0,
         },
@@ -387,11 +394,11 @@ pub(super) fn make_tracing(path: &DataPath) -> Result<Ebpf, KernelError> {
     let object = Object::parse(OBJECT).map_err(|error| KernelError::Object(Box::new(error)))?;
     let (config, sizes) = (running_config(path)?, Sizes::of_pinned(&path.directory)?);
     let pins = Some((&path.directory, &object));
-    let purpose = Purpose {
+    let instrumentation = Instrumentation {
         tracing: true,
         log: path.log,
     };
-    make(OBJECT, &config, sizes, pins, purpose)
+    make(OBJECT, &config, sizes, pins, instrumentation)
 }
 
 /// Makes an object's maps, or opens the pinned ones, and loads its programs, except those that handle packets; those
@@ -402,16 +409,14 @@ fn load(
     sizes: Sizes,
     pins: Option<(&Directory, &Object)>,
     local_clients: bool,
-    purpose: Purpose,
+    instrumentation: Instrumentation,
 ) -> Result<Ebpf, KernelError> {
-    let mut ebpf = make(bytes, config, sizes, pins, purpose)?;
+    let mut ebpf = make(bytes, config, sizes, pins, instrumentation)?;
     load_programs(&mut ebpf, |name, program| match program {
         // Loaded when they are attached: a kernel that does not take them loses a count only.
         Program::RawTracePoint(_) => false,
         Program::CgroupSockAddr(_) => local_clients,
-        _ => ![WayIn::Xdp, WayIn::Tc]
-            .iter()
-            .any(|way| way.has_program(name)),
+        _ => !WayIn::handles_packets(name),
     })?;
     Ok(ebpf)
 }
@@ -421,7 +426,7 @@ pub(super) fn make(
     config: &Config,
     sizes: Sizes,
     pins: Option<(&Directory, &Object)>,
-    Purpose { tracing, log }: Purpose,
+    Instrumentation { tracing, log }: Instrumentation,
 ) -> Result<Ebpf, KernelError> {
     let trace = Wire(trace::offsets().unwrap_or_else(|error| {
         debug!("lost frames cannot be counted: {error}");

@@ -18,7 +18,7 @@ use lvs_common::abi::{
 use super::bpffs::Directory;
 use super::error::{KernelError, program_error};
 
-/// Where packets meet the programs.
+/// The hook at which packets enter the programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WayIn {
     /// In an interface's driver.
@@ -36,7 +36,14 @@ impl WayIn {
         }
     }
 
-    /// The programs that packets meet first, and those of the stages.
+    /// Returns whether a program handles packets, whichever way they enter.
+    pub(super) fn handles_packets(program: &str) -> bool {
+        [Self::Xdp, Self::Tc]
+            .iter()
+            .any(|way| way.has_program(program))
+    }
+
+    /// Returns whether a program is the one that packets meet first, or one of the stages.
     pub(super) fn has_program(self, name: &str) -> bool {
         let first: &[&str] = match self {
             Self::Xdp => &[PROGRAM],

@@ -5,7 +5,7 @@ use aya::programs::Program;
 use aya_obj::Object;
 
 use super::error::{KernelError, program_error};
-use super::load::{OBJECT, Options, Purpose, Sizes, make, new_config};
+use super::load::{Instrumentation, OBJECT, Options, Sizes, make, new_config};
 use super::load_programs::load_programs;
 use super::stage_programs::WayIn;
 
@@ -25,23 +25,19 @@ pub fn verify(options: &Options) -> Result<Vec<Verified>, KernelError> {
     let object = Object::parse(OBJECT).map_err(|error| KernelError::Object(Box::new(error)))?;
     let sizes = Sizes::wanted(options, &object);
     let config = new_config()?;
-    let purpose = |tracing| Purpose {
+    let instrumentation = |tracing| Instrumentation {
         tracing,
         log: options.program_log,
     };
-    let mut ebpf = make(OBJECT, &config, sizes, None, purpose(false))?;
+    let mut ebpf = make(OBJECT, &config, sizes, None, instrumentation(false))?;
     load_programs(&mut ebpf, |_, program| {
         !matches!(program, Program::RawTracePoint(_))
     })?;
     let mut verified = figures(&ebpf, str::to_owned)?;
     // One after the other: both at once would take the memory of both.
     drop(ebpf);
-    let mut tracing = make(OBJECT, &config, sizes, None, purpose(true))?;
-    load_programs(&mut tracing, |name, _| {
-        [WayIn::Xdp, WayIn::Tc]
-            .iter()
-            .any(|way| way.has_program(name))
-    })?;
+    let mut tracing = make(OBJECT, &config, sizes, None, instrumentation(true))?;
+    load_programs(&mut tracing, |name, _| WayIn::handles_packets(name))?;
     verified.extend(figures(&tracing, |name| format!("{name} while tracing"))?);
     Ok(verified)
 }

@@ -28,7 +28,7 @@ pub(super) struct ClientPacket {
     pub(super) mac: Mac,
 }
 
-/// What a datagram says: of services that keep calls together it begins one.
+/// Payload of a rehearsed datagram: a SIP request with a new Call-ID, for services with the engine `sip`.
 const NEW_CALL: &[u8] = b"OPTIONS sip:a SIP/2.0\r\nCall-ID: ?\r\n\r\n";
 
 impl ClientPacket {

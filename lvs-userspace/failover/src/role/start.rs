@@ -21,8 +21,7 @@ pub async fn first_role(roles: &Roles, peers: &Peers) -> Role {
     }
     peers.listen_for_peers(LISTEN).await;
     let mut heard = peers.roles();
-    if prevailing(peers.instance(), &heard).is_none() && heard.iter().any(|(_, it)| it.candidate) {
-        // It would give way to this one, but may have become master before it heard of it.
+    if is_undecided(peers.instance(), &heard) {
         tokio::time::sleep(SETTLED).await;
         heard = peers.roles();
     }
@@ -36,6 +35,11 @@ pub async fn first_role(roles: &Roles, peers: &Peers) -> Role {
             Role::Backup
         }
     }
+}
+
+/// Returns whether a candidate that would give way to this director may have become master before it heard of it.
+fn is_undecided(own: Instance, heard: &[(Instance, RoleInForce)]) -> bool {
+    prevailing(own, heard).is_none() && heard.iter().any(|(_, it)| it.candidate)
 }
 
 /// The director that is, or is about to be, master in place of this one.
@@ -66,5 +70,10 @@ mod tests {
         }
         assert_eq!(of(4, candidate), Some(Instance(4)));
         assert_eq!(of(6, candidate), None);
+
+        let undecided = |number, role| is_undecided(Instance(5), &[(Instance(number), role)]);
+        assert!(undecided(6, candidate), "it may be master by now");
+        assert!(!undecided(4, candidate) && !undecided(6, master) && !undecided(6, backup));
+        assert!(!is_undecided(Instance(5), &[]));
     }
 }

@@ -55,7 +55,7 @@ impl Engine {
         &self.name
     }
 
-    /// What it knows the connection by: engine `sip`: the Call-ID.
+    /// The engine's data of the template; of `sip` the Call-ID.
     pub(in crate::ipvs) fn data(&self) -> &[u8] {
         &self.data
     }
