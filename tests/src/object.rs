@@ -180,7 +180,8 @@ impl Object {
             mac: [0; 6],
             vlan: 0.into(),
             mtu: 1_500,
-            reserved: [0; 6],
+            reserved: [0; 2],
+            equal_cost: 0,
         };
         let entries = BTreeMap::from([(INTERFACE, entry)]);
         maps.interfaces.write(&entries).expect("cannot write");

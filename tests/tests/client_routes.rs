@@ -432,6 +432,75 @@ fn whoever_spoofs_a_clients_packets_gets_no_reply_and_stops_nothing() {
     assert!(verdicts.contains("drop-rp-filter"), "{verdicts}");
 }
 
+#[test]
+fn rp_filter_takes_clients_by_every_next_hop_of_equal_cost() {
+    let Some(lab) = Lab::for_story(Arms::Two, &lines()) else {
+        return;
+    };
+    let network = lab.namespace(Host::Network);
+    let director = lab.director.namespace();
+    network
+        .ip(&format!(
+            "link add third address 02:00:00:00:03:02 type veth peer name third netns {}\nlink set third up\n",
+            director.name()
+        ))
+        .unwrap();
+    let router = router_front(Family::Ipv4);
+    director
+        .ip(&format!(
+            "link set third address 02:00:00:00:03:01 up\n\
+             addr add 203.0.113.1/24 dev third\n\
+             neigh add 203.0.113.2 lladdr 02:00:00:00:03:02 dev third\n\
+             route replace default nexthop via {router} dev front nexthop via 203.0.113.2 dev third\n"
+        ))
+        .unwrap();
+    director
+        .sysctl(&[("ipv4/conf/all/rp_filter", "1")])
+        .unwrap();
+    // It finds the interfaces of both next hops.
+    lab.director.kill();
+    lab.director.start_on(&[]).unwrap();
+    let vip = virtual_address(Family::Ipv4, Method::Nat);
+    let wire = Wire::open(&network, "third");
+    let begin = |from: [u8; 4]| {
+        let content = Content::Tcp {
+            ports: [40_000, PORT],
+            flags: 0x02,
+            data: Vec::new(),
+        };
+        wire.send(&Packet {
+            to: [2, 0, 0, 0, 3, 1],
+            from: [2, 0, 0, 0, 3, 2],
+            ..Packet::new(from.into(), vip, content)
+        });
+    };
+    let begun = |prefix: &str| {
+        let listed = lab.director.lvsadm("-Lnc").unwrap();
+        let listed = listed.lines();
+        listed.filter(|line| line.contains(prefix)).count()
+    };
+    // Half of the ways back are by the other next hop. The routes are read once a second.
+    let all_begin = || {
+        for last in 1..=40 {
+            begin([10, 50, 0, last]);
+        }
+        begun(" 10.50.0.") == 40
+    };
+    assert!(eventually(Duration::from_secs(20), all_begin));
+    // A host of the network in front sends nothing by the other interface.
+    for last in 1..=40 {
+        let [first, second, third, _] = match client(Family::Ipv4) {
+            IpAddr::V4(client) => client.octets(),
+            IpAddr::V6(_) => unreachable!("of IPv4"),
+        };
+        begin([first, second, third, 100 + last]);
+    }
+    begin([10, 50, 0, 41]);
+    let one_more = || begun(" 10.50.0.") == 41;
+    assert!(eventually(Duration::from_secs(5), one_more));
+    assert_eq!(begun(":40000"), 41);
+}
+
 /// True if a frame's packet has this source.
 fn comes_from(frame: &[u8], address: IpAddr) -> bool {
     match address {

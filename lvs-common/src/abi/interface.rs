@@ -23,7 +23,10 @@ pub struct Interface {
     /// Largest IP packet that fits, in bytes.
     pub mtu: u16,
     /// Always zero.
-    pub reserved: [u8; 6],
+    pub reserved: [u8; 2],
+    /// Number of the group of interfaces that equal-cost routes (IPv4) lead by, with others of the same number; 0: of
+    /// none.
+    pub equal_cost: u32,
 }
 
 impl Interface {

@@ -39,7 +39,7 @@ fn replied<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> O
     }
     let device = device(tables, work.forward.interface, work.forward.ethernet.vlans);
     if !source_check::is_from_server(tables, u32::from(record.server), device) {
-        if source_check::refuses_reply::<F, T>(tables, device) {
+        if source_check::refuses_reply::<F, T>(tables, u32::from(record.server), device) {
             return Some(work.end(Verdict::drop(Reason::RpFilter)));
         }
         let signal = work.forward.signal;

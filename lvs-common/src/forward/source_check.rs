@@ -7,7 +7,7 @@
 //! | loopback | unless the interface has `route_localnet` |
 //! | an own address, the virtual address | unless the interface has `accept_local` |
 //! | without a way back | `rp_filter` 1 or 2 |
-//! | with a way back by another interface | `rp_filter` 1 |
+//! | with a way back by another interface, and none of equal cost by this one | `rp_filter` 1 |
 //!
 //! The interface is the one that the kernel has the packet come by ([`super::upper_device`]): that of its VLAN, the
 //! bond or bridge of its port.
@@ -45,7 +45,7 @@ pub(super) fn refuses<F: Network, R: Routes, T: Tables>(
         Reason::OwnSource
     } else if F::NUMBER == 4
         && flags & Interface::RP_FILTER != 0
-        && !leads_back(routes, work, device, flags)
+        && !leads_back(routes, tables, work, device, flags)
     {
         Reason::RpFilter
     } else {
@@ -100,7 +100,7 @@ fn refuses_other_way<F: Network, R: Routes, T: Tables>(
 ) -> bool {
     let device = device(tables, work.forward.interface, work.forward.ethernet.vlans);
     let flags = interface_flags(tables, device);
-    if flags & Interface::RP_FILTER == 0 || leads_back(routes, work, device, flags) {
+    if flags & Interface::RP_FILTER == 0 || leads_back(routes, tables, work, device, flags) {
         return false;
     }
     work.verdict = Verdict::drop(Reason::RpFilter);
@@ -153,14 +153,37 @@ pub(super) fn is_own<F: Network, T: Tables>(
 /// Asks for the way back to the source of a packet that is a device's. What the kernel does not tell is no reason to
 /// refuse it.
 #[inline(always)]
-fn leads_back<F: Network, R: Routes>(
+fn leads_back<F: Network, R: Routes, T: Tables>(
     routes: R,
+    tables: T,
     work: &mut Work<F>,
     device: u32,
     flags: u32,
 ) -> bool {
     work.answer = client_route::ask(routes, &mut work.lookup, &work.key, device);
-    accepts(work.answer, flags, || work.lookup.interface == device)
+    accepts(work.answer, flags, || is_way_back(tables, work, device))
+}
+
+/// Returns whether the way back that the work has is a `device`'s, or one of equal cost is (`fib_info_nh_uses_dev`). A
+/// source on the network of another interface has no such way, but where that is the link to one other host.
+#[inline(always)]
+fn is_way_back<F: Network, T: Tables>(tables: T, work: &Work<F>, device: u32) -> bool {
+    let lookup = &work.lookup;
+    lookup.interface == device
+        || tables.interface(lookup.interface).is_some_and(|way| {
+            let behind_gateway = lookup.destination != F::widen(work.key.source);
+            (behind_gateway || way.flags & Interface::NO_ETHERNET != 0)
+                && is_equal_cost(tables, way, device)
+        })
+}
+
+/// Returns whether routes of equal cost lead by an interface and by a `device`.
+#[inline(always)]
+fn is_equal_cost<T: Tables>(tables: T, way: &Interface, device: u32) -> bool {
+    way.equal_cost != 0
+        && tables
+            .interface(device)
+            .is_some_and(|other| other.equal_cost == way.equal_cost)
 }
 
 /// Returns whether an answer of the routes allows a source; `same_way` tells whether the way back is the way by
@@ -201,7 +224,7 @@ pub(super) fn distrust_end<F: Network, R: Routes, T: Tables>(
     }
     let answer = client_route::ask(routes, &mut work.lookup, &work.key, device);
     if !accepts(answer, Interface::RP_STRICT, || {
-        work.lookup.interface == device
+        is_way_back(tables, work, device)
     }) {
         work.forward.signal = Signal::Nothing;
     }
@@ -239,6 +262,12 @@ pub(super) fn is_from_server<T: Tables>(tables: T, server: u32, device: u32) -> 
 /// Judges a packet from a real server's address that came by another interface than the one which leads to the
 /// server. True: its `device` refuses it.
 #[inline(always)]
-pub(super) fn refuses_reply<F: Network, T: Tables>(tables: T, device: u32) -> bool {
-    F::NUMBER == 4 && interface_flags(tables, device) & Interface::RP_STRICT != 0
+pub(super) fn refuses_reply<F: Network, T: Tables>(tables: T, server: u32, device: u32) -> bool {
+    let way = || {
+        let hop = tables.hop(tables.server(server)?.hop)?;
+        tables.interface(hop.device)
+    };
+    F::NUMBER == 4
+        && interface_flags(tables, device) & Interface::RP_STRICT != 0
+        && !way().is_some_and(|way| is_equal_cost(tables, way, device))
 }

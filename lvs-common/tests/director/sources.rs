@@ -125,6 +125,52 @@ fn a_reverse_path_is_asked_for_where_the_interface_wants_one() {
 }
 
 #[test]
+fn a_way_back_of_equal_cost_is_one() {
+    let client = at(CLIENT[0]).ip();
+    let router = Some([203, 0, 113, 1].into());
+    let strict = Interface::RP_STRICT;
+    for method in METHODS {
+        // The groups of both interfaces, the router of the way by the other one, what is not known of that one.
+        for (groups, router, kind, refusal) in [
+            ([3, 3], router, 0, false),
+            ([3, 4], router, 0, true),
+            ([0, 0], router, 0, true),
+            // On the network of the other interface nobody else has an address.
+            ([3, 3], None, 0, true),
+            ([3, 3], None, Interface::NO_ETHERNET, false),
+        ] {
+            let mut director = director(0, method);
+            let way = Way::host(client, OTHER, ROUTER);
+            director.routes.add(Way { router, ..way });
+            director.set_flags(INTERFACE, strict);
+            director.set_flags(OTHER, strict | kind);
+            for (index, group) in [INTERFACE, OTHER].into_iter().zip(groups) {
+                let interface = director.interfaces.get_mut(&index).expect("just set");
+                interface.equal_cost = group;
+            }
+            let expected = refusal.then_some(Reason::RpFilter);
+            let end = director.handle(&syn(CLIENT[0], 0));
+            assert_eq!(refused(end), expected, "{groups:?} {router:?} {method:?}");
+        }
+    }
+}
+
+#[test]
+fn replies_by_another_way_to_the_server_of_equal_cost_are_accepted() {
+    for (groups, refusal) in [([3, 3], None), ([3, 0], Some(Reason::RpFilter))] {
+        let mut director = director(0, Method::Nat);
+        for (index, group) in [INTERFACE, OTHER].into_iter().zip(groups) {
+            director.set_flags(index, Interface::RP_STRICT);
+            let interface = director.interfaces.get_mut(&index).expect("just set");
+            interface.equal_cost = group;
+        }
+        director.handle(&syn(CLIENT[0], 0));
+        let reply = Draft::tcp(REAL[0], CLIENT[0], SYN | ACK).frame();
+        assert_eq!(refused(director.handle_by(OTHER, &reply)), refusal);
+    }
+}
+
+#[test]
 fn no_route_back_is_no_reason_where_the_interface_does_not_ask() {
     for method in [Method::Direct, Method::Tunnel] {
         for code in [1, Lookup::NOT_FORWARDED] {

@@ -11,6 +11,7 @@ pub mod device;
 pub mod director;
 pub mod drop;
 pub mod early_fragments;
+pub mod equal_cost;
 pub mod fill;
 pub mod fragmentation;
 mod frame_image;

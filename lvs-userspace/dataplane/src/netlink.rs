@@ -83,14 +83,26 @@ impl Requests {
         &mut self,
         request: RouteNetlinkMessage,
     ) -> Result<Vec<RouteNetlinkMessage>, Error> {
+        let mut messages = Vec::new();
+        let dump = self.dump_each(request, |message| messages.push(message));
+        dump.await.map(|()| messages)
+    }
+
+    /// Requests all entries of a table that may be large, and hands them on one by one, also those of a dump that is
+    /// [`Error::Interrupted`].
+    pub async fn dump_each(
+        &mut self,
+        request: RouteNetlinkMessage,
+        mut take: impl FnMut(RouteNetlinkMessage),
+    ) -> Result<(), Error> {
         let mut answers = self.send(request, NLM_F_DUMP)?;
-        let (mut messages, mut whole) = (Vec::new(), true);
+        let mut whole = true;
         loop {
             let (header, payload) = next(&mut answers).await?.into_parts();
             whole &= header.flags & NLM_F_DUMP_INTR == 0;
             match payload {
-                NetlinkPayload::InnerMessage(message) => messages.push(message),
-                NetlinkPayload::Done(_) if whole => return Ok(messages),
+                NetlinkPayload::InnerMessage(message) => take(message),
+                NetlinkPayload::Done(_) if whole => return Ok(()),
                 NetlinkPayload::Done(_) => return Err(Error::Interrupted),
                 NetlinkPayload::Error(error) => return Err(Error::Refused(error.to_io())),
                 _ => {}

@@ -346,7 +346,8 @@ fn check_sources(path: &DataPath, case: &Case, interface: u32) -> Result<()> {
         mac: DIRECTOR,
         vlan: 0.into(),
         mtu: MTU,
-        reserved: [0; 6],
+        reserved: [0; 2],
+        equal_cost: 0,
     };
     let interfaces = &path.maps.interfaces;
     interfaces.write(&BTreeMap::from([(interface, entry)]))?;

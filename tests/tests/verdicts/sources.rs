@@ -29,7 +29,8 @@ fn set_each(object: &Object, interfaces: &[u32], flags: u32) {
         mac: [0; 6],
         vlan: 0.into(),
         mtu: 1_500,
-        reserved: [0; 6],
+        reserved: [0; 2],
+        equal_cost: 0,
     };
     let links = BTreeMap::from([INTERFACE, OTHER_INTERFACE].map(|index| (index, entry(index))));
     maps.interfaces.write(&links).unwrap();

@@ -36,7 +36,8 @@ pub(super) fn entries(
             mac: interface.mac.unwrap_or_default(),
             vlan: vlan.into(),
             mtu: u16::try_from(interface.mtu).unwrap_or(u16::MAX),
-            reserved: [0; 6],
+            reserved: [0; 2],
+            equal_cost: 0,
         };
         (index, entry)
     };

@@ -16,10 +16,12 @@ struct Table {
     map: HashMap<MapData, u32, Wire<Interface>>,
     /// The content of the map.
     written: BTreeMap<u32, Interface>,
-    /// The interfaces without the bits of the checks.
+    /// The interfaces without the bits of the checks and the groups.
     links: BTreeMap<u32, Interface>,
     /// The bits of the checks ([`Interface::SOURCE_CHECKS`]).
     checks: BTreeMap<u32, u32>,
+    /// Their groups ([`Interface::equal_cost`]).
+    equal_cost: BTreeMap<u32, u32>,
 }
 
 impl InterfaceTable {
@@ -35,6 +37,10 @@ impl InterfaceTable {
             checks: written
                 .iter()
                 .map(|(&index, entry)| (index, checks(entry)))
+                .collect(),
+            equal_cost: written
+                .iter()
+                .map(|(&index, entry)| (index, entry.equal_cost))
                 .collect(),
             written,
         })))
@@ -52,6 +58,13 @@ impl InterfaceTable {
     pub fn write_checks(&self, checks: BTreeMap<u32, u32>) -> Result<(), KernelError> {
         let table = &mut *self.0.lock();
         table.checks = checks;
+        table.publish()
+    }
+
+    /// Sets the group of each interface that is in one ([`Interface::equal_cost`]).
+    pub fn write_equal_cost(&self, groups: BTreeMap<u32, u32>) -> Result<(), KernelError> {
+        let table = &mut *self.0.lock();
+        table.equal_cost = groups;
         table.publish()
     }
 
@@ -82,11 +95,13 @@ impl Table {
             written,
             links,
             checks,
+            equal_cost,
         } = self;
         for (&index, link) in &*links {
             let bits = checks.get(&index).copied().unwrap_or(0);
             let entry = Interface {
                 flags: link.flags & !Interface::SOURCE_CHECKS | bits,
+                equal_cost: equal_cost.get(&index).copied().unwrap_or(0),
                 ..*link
             };
             if written.get(&index) != Some(&entry) {

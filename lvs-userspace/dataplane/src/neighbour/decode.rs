@@ -97,6 +97,18 @@ pub(super) fn route(message: &RouteMessage) -> Route {
     }
 }
 
+/// The interfaces of a route's next hops of equal cost; none if it has one.
+pub(crate) fn next_hops(message: &RouteMessage) -> Vec<u32> {
+    let hops = message
+        .attributes
+        .iter()
+        .filter_map(|attribute| match attribute {
+            RouteAttribute::MultiPath(hops) => Some(hops),
+            _ => None,
+        });
+    hops.flatten().map(|hop| hop.interface_index).collect()
+}
+
 fn interface(message: &LinkMessage) -> Option<Interface> {
     let header = &message.header;
     if header.interface_family != AddressFamily::Unspec {

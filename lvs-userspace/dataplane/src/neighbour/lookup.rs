@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage};
+use rtnetlink::packet_route::route::{RouteAttribute, RouteFlags, RouteMessage};
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::decode;
@@ -17,17 +17,40 @@ pub(crate) async fn look_up(
     requests: &mut Requests,
     addresses: &[IpAddr],
 ) -> Result<Vec<Route>, Error> {
-    let lookups = addresses.iter().map(|&address| request(address)).collect();
-    let answers = requests.send_all(lookups, 0).await?;
+    let answers = ask(requests, addresses, RouteFlags::empty()).await?;
     Ok(answers.into_iter().map(route).collect())
 }
 
-fn request(address: IpAddr) -> RouteNetlinkMessage {
+/// Looks up which interfaces lead to addresses by next hops of equal cost, in the order of the addresses; none where
+/// there is but one next hop.
+pub(super) async fn look_up_next_hops(
+    requests: &mut Requests,
+    addresses: &[IpAddr],
+) -> Result<Vec<Vec<u32>>, Error> {
+    let answers = ask(requests, addresses, RouteFlags::FibMatch).await?;
+    let hops = |answer| match answer {
+        Ok(Some(RouteNetlinkMessage::NewRoute(message))) => decode::next_hops(&message),
+        _ => Vec::new(),
+    };
+    Ok(answers.into_iter().map(hops).collect())
+}
+
+async fn ask(
+    requests: &mut Requests,
+    addresses: &[IpAddr],
+    flags: RouteFlags,
+) -> Result<Vec<Answer>, Error> {
+    let lookups = addresses.iter().map(|&address| request(address, flags));
+    requests.send_all(lookups.collect(), 0).await
+}
+
+fn request(address: IpAddr, flags: RouteFlags) -> RouteNetlinkMessage {
     let mut message = RouteMessage::default();
     let (family, length) = match address {
         IpAddr::V4(_) => (AddressFamily::Inet, 32),
         IpAddr::V6(_) => (AddressFamily::Inet6, 128),
     };
+    message.header.flags = flags;
     message.header.address_family = family;
     message.header.destination_prefix_length = length;
     let destination = RouteAttribute::Destination(address.into());

@@ -35,6 +35,7 @@ mod tracker;
 mod update;
 
 pub use confirm::confirm;
+pub(crate) use decode::next_hops;
 pub(crate) use lookup::look_up;
 pub use neighbours::{Links, Neighbours};
 pub use next_hop::{Change, NextHop, Resolution};

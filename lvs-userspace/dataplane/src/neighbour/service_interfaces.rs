@@ -9,7 +9,7 @@ use rtnetlink::packet_route::address::AddressMessage;
 use rtnetlink::packet_route::link::LinkMessage;
 
 use super::decode;
-use super::lookup::{BATCH, look_up};
+use super::lookup::{BATCH, look_up, look_up_next_hops};
 use super::tables::{Interfaces, Route, Tables};
 use super::update::Update;
 use crate::kernel;
@@ -43,7 +43,7 @@ pub struct ServiceInterfaces {
 }
 
 /// The interfaces that hold these addresses (of virtual services and real servers) or lead to
-/// them, and those of the default routes, by which clients come.
+/// them, and those of the default routes, by which clients come: of equal-cost routes those of all next hops.
 ///
 /// An address that nothing leads to has none; an interface below a VLAN device stands for it.
 pub async fn service_interfaces(addresses: BTreeSet<IpAddr>) -> Result<ServiceInterfaces, Error> {
@@ -70,9 +70,11 @@ pub async fn service_interfaces(addresses: BTreeSet<IpAddr>) -> Result<ServiceIn
     let mut services = ServiceInterfaces::default();
     for some in wanted.chunks(BATCH) {
         let routes = look_up(&mut requests, some).await?;
-        for (address, route) in some.iter().zip(routes) {
+        let next_hops = look_up_next_hops(&mut requests, some).await?;
+        for ((address, route), next_hops) in some.iter().zip(routes).zip(&next_hops) {
             let indices: &[u32] = match &route {
                 Route::Local => holders.get(address).map_or(&[], Vec::as_slice),
+                Route::Unicast { .. } if !next_hops.is_empty() => next_hops,
                 Route::Unicast { interface, .. } => std::slice::from_ref(interface),
                 Route::None(_) => &[],
             };

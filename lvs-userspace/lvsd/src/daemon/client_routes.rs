@@ -6,7 +6,7 @@ use std::time::Duration;
 use lvs_dataplane::neighbour::{Changed, RouteChanges, advance_routes, confirm, solicit};
 use lvs_dataplane::netlink::{Error, Requests};
 use lvs_dataplane::{own_addresses, source_checks};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::interval;
 use tracing::error;
 
@@ -19,9 +19,10 @@ const REQUESTS: Duration = Duration::from_millis(100);
 /// asks one.
 const CONFIRM: Duration = Duration::from_secs(3);
 
-/// Tells the program of every change after which a way may be another one.
+/// Tells the program of every change after which a way may be another one, and whoever waits for `routes_changed`.
 pub(super) async fn follow(
     mut changes: RouteChanges,
+    routes_changed: Arc<Notify>,
     control: Arc<Control>,
     stopped: watch::Receiver<()>,
 ) {
@@ -31,6 +32,7 @@ pub(super) async fn follow(
             () = &mut end => return,
             changed = changes.next() => changed,
         };
+        routes_changed.notify_one();
         let settings = match changed {
             Ok(Changed { settings }) => settings,
             Err(error) => {

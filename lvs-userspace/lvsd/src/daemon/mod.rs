@@ -5,6 +5,7 @@ mod check_user;
 mod client_routes;
 mod devices;
 mod early_fragments;
+mod equal_cost;
 mod file_changes;
 mod fill;
 mod health_checks;

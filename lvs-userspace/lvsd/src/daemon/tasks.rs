@@ -15,7 +15,7 @@ use lvs_dataplane::open_connections::OpenConnections;
 use lvs_dataplane::sweep::Sweeper;
 use lvs_process::children;
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use tracing::{debug, error, warn};
@@ -23,8 +23,8 @@ use tracing::{debug, error, warn};
 use super::interfaces::Interfaces;
 use super::silent_servers::SilentServers;
 use super::{
-    client_routes, devices, early_fragments, fill, interfaces, next_hops, own_events, packet_trace,
-    program_log, sources, stop, systemd,
+    client_routes, devices, early_fragments, equal_cost, fill, interfaces, next_hops, own_events,
+    packet_trace, program_log, sources, stop, systemd,
 };
 use crate::control::Control;
 
@@ -61,6 +61,7 @@ pub(super) fn start(
         links.interfaces.subscribe(),
         stopped.clone(),
     );
+    let routes_changed = Arc::new(Notify::new());
     let mut tasks = vec![
         tokio::spawn(own_events),
         tokio::spawn(services),
@@ -79,6 +80,13 @@ pub(super) fn start(
         spawn_every(Duration::from_secs(1), control, stopped.clone(), sweep()),
         tokio::spawn(client_routes::follow(
             RouteChanges::open()?,
+            Arc::clone(&routes_changed),
+            Arc::clone(control),
+            stopped.clone(),
+        )),
+        tokio::spawn(equal_cost::follow(
+            Requests::open()?,
+            routes_changed,
             Arc::clone(control),
             stopped.clone(),
         )),
