@@ -8,13 +8,17 @@ use lvs_tests::vm::{self, Kernel};
 /// Programs beside those of a virtual machine.
 const PROGRAMS: [&str; 5] = ["bridge", "ethtool", "ip", "teamnl", "wg"];
 /// Beside what they need.
-const MODULES: [&str; 18] = [
+const MODULES: [&str; 22] = [
     "8021q",
     "bonding",
     "bridge",
     "cls_bpf",
     "dummy",
+    "fou",
+    "fou6",
+    "ip6_gre",
     "ip6_tunnel",
+    "ip_gre",
     "ipip",
     "ipvlan",
     "macvlan",
@@ -29,7 +33,7 @@ const MODULES: [&str; 18] = [
     "wireguard",
 ];
 /// What the script tries by each of six services, and the devices that the program runs on, behind their drivers.
-const KINDS: [(&str, &[&str]); 16] = [
+const KINDS: [(&str, &[&str]); 17] = [
     ("virtual addresses on a dummy device", &["plain"]),
     ("a VLAN device", &["e12.10"]),
     ("the interface below a VLAN device", &["e13"]),
@@ -44,6 +48,7 @@ const KINDS: [(&str, &[&str]); 16] = [
     ("a member of a VRF", &["e28"]),
     ("clients behind WireGuard", &["under", "wg0"]),
     ("a real server behind WireGuard", &["wg1", "e27"]),
+    ("clients behind a GRE device", &["gre40"]),
     ("a bond whose other port took over", &["bond0"]),
     ("a team whose other port took over", &["team0"]),
 ];
@@ -62,6 +67,8 @@ const NATIVE: [(&str, &[&str]); 3] = [
     ("tags of VLANs in native mode", &["e37"]),
     ("a virtio card", &["card"]),
 ];
+/// The same for ten services in tunnels.
+const ENCAPSULATIONS: (&str, &[&str]) = ("GRE and GUE to a kernel's devices", &["e39"]);
 /// The same for four services.
 const IPVLAN: (&str, &[&str]) = ("an ipvlan device, L2", &["ipvl0"]);
 
@@ -101,5 +108,6 @@ fn devices_of_debians_kernel_6_1_forward_by_every_method() {
     for kind in NATIVE {
         expect(kind, 6, "native+tc (");
     }
+    expect(ENCAPSULATIONS, 10, "tc (");
     expect(IPVLAN, 4, "tc (");
 }

@@ -59,7 +59,7 @@ setting n ipv4/conf/default/send_redirects 0
 # A real server's virtual addresses are the director's to answer for.
 setting s ipv4/conf/all/arp_ignore 1
 setting s ipv4/conf/all/arp_announce 2
-modprobe -a virtio_pci virtio_net ipip ip6_tunnel 8021q bonding team team_mode_activebackup ipvlan macvlan dummy wireguard vrf
+modprobe -a virtio_pci virtio_net ipip ip6_tunnel 8021q bonding team team_mode_activebackup ipvlan macvlan dummy wireguard vrf ip_gre ip6_gre fou fou6
 line s link set tunl0 up
 line s link set ip6tnl0 up
 
@@ -405,6 +405,66 @@ services 27 29
 tries 26 "clients behind WireGuard"
 tries 27 "a real server behind WireGuard"
 interfaces="$interfaces under wg0 wg1 e27"
+
+# A GRE device, above network 25: clients behind it.
+tunnel() { # HOST LAST PEER
+    line $1 link add gre40 type gre local 10.25.0.$2 remote 10.25.0.$3
+    has $1 gre40 40 $2
+}
+tunnel d 1 2
+tunnel c 2 1
+virtual gre40 40
+services 40 25
+for last in 101 103; do
+    line s addr add 10.40.0.$last/32 dev lo
+    line s addr add fd00:40::$last/128 dev lo
+    addresses="$addresses 10.40.0.$last fd00:40::$last"
+done
+line n route add 10.40.0.0/24 via 10.25.0.2
+line n route add fd00:40::/64 via fd00:25::2
+tries 40 "clients behind a GRE device"
+interfaces="$interfaces gre40"
+
+# Packets by GRE and GUE, for the devices of the real server's kernel. Of GRE a device takes either those with a
+# checksum or those without; the other one has another address.
+bridge 39
+wire c c39 39
+has c c39 39 2
+wire s s39 39
+has s s39 39 3
+has s s39 39 4
+wire d e39 39
+has d e39 39 1
+line s link set gre0 up
+line s link set ip6gre0 up
+line s link add gre39 type gre local 10.39.0.4 remote any icsum
+line s link set gre39 up
+line s link add gre39-6 type ip6gre local fd00:39::4 remote any icsum
+line s link set gre39-6 up
+line s fou add port 6080 gue
+line6 s fou add port 6080 gue
+encapsulated() { # LAST LAST-OF-SERVER OPTION...
+    local last=$1 server=$2 protocol
+    shift 2
+    for protocol in -t -u; do
+        echo "-A $protocol 10.39.0.$last:80 -s rr"
+        echo "-a $protocol 10.39.0.$last:80 -r 10.39.0.$server:80 -i $*"
+        echo "-A $protocol [fd00:39::$last]:80 -s rr"
+        echo "-a $protocol [fd00:39::$last]:80 -r [fd00:39::$server]:80 -i $*"
+    done >>$rules
+    line d addr add 10.39.0.$last/32 dev e39
+    line d addr add fd00:39::$last/128 dev e39
+    line s addr add 10.39.0.$last/32 dev lo
+    line s addr add fd00:39::$last/128 dev lo
+    addresses="$addresses 10.39.0.$last fd00:39::$last"
+}
+encapsulated 104 3 --tun-type gre
+encapsulated 105 4 --tun-type gre --tun-csum
+encapsulated 106 3 --tun-type gue --tun-port 6080 --tun-nocsum
+encapsulated 107 3 --tun-type gue --tun-port 6080 --tun-csum
+encapsulated 108 3 --tun-type gue --tun-port 6080 --tun-remcsum
+tries 39 "GRE and GUE to a kernel's devices" "104 105 106 107 108"
+interfaces="$interfaces e39"
 
 # Where real servers answer clients in other networks past the director, and a router leads to those.
 line s route add default via 10.25.0.254
