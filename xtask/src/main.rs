@@ -16,6 +16,7 @@ mod manual;
 mod measurement;
 mod oracle;
 mod package;
+mod report;
 mod run;
 mod setup;
 mod shell;

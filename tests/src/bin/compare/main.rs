@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
+use clap::Parser;
 use lvs_api::model::Family::Ipv4;
 use lvs_api::model::Method::Nat;
 use lvs_tests::lab::addresses::virtual_address;
@@ -67,7 +68,12 @@ fn link(lab: &Lab, state: &str) -> Result<()> {
     first.ip(&format!("link set eth0 {state}\n"))
 }
 
+/// Compare what users lose when a real server fails with HAProxy and Apache.
+#[derive(Parser)]
+struct Arguments {}
+
 fn main() -> Result<()> {
+    let Arguments {} = Arguments::parse();
     println!(
         "| fault of one of two servers | balancer | requests | no connection | failed, new connection | failed, kept \
          connection | longest wait |\n|---|---|---|---|---|---|---|"
