@@ -202,5 +202,16 @@ fn connections_of_lvsd_continue_through_ipvs() {
     }
     let notes = run(include_str!("ipvs_sync/failback.sh"));
     are_in_step(&notes, 8, "k as backup", "o as master");
+    let by_version_0 = |note: &str| connections(&notes[note]);
+    let (theirs, ours) = (
+        by_version_0("k by version 0"),
+        by_version_0("o by version 0"),
+    );
+    let v4 = |lines: &[String]| -> Vec<String> {
+        let v4 = lines.iter().filter(|line| !line.contains("fd00::"));
+        v4.cloned().collect()
+    };
+    assert_eq!(v4(&theirs), v4(&ours));
+    assert_eq!((v4(&ours).len(), ours.len(), theirs.len()), (12, 14, 13));
     is_kept(&notes, "first", "second");
 }

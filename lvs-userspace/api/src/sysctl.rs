@@ -146,7 +146,7 @@ sysctls! {
         default: pair(3, 50),
         values: Values::ThresholdAndPeriod,
     };
-    SyncVersion fixed("sync_version", 1, "messages of version 0 are received, but not sent");
+    SyncVersion number("sync_version", 1, 0, 1);
     ConnLfactor absent("conn_lfactor", "the connection tables have the size of --table4 and --table6");
     SvcLfactor absent("svc_lfactor", "the table of services has a fixed size");
     DebugLevel absent("debug_level", "the log level is that of lvsd --log-level");

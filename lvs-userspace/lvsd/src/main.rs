@@ -356,6 +356,7 @@ fn settings(arguments: &Arguments, config: Option<PathBuf>, log: Option<Log>) ->
             ports: arguments.sync_ports,
             templates_only: arguments.sync_persist_mode == 1,
             buffer: arguments.sync_sock_size,
+            ..SyncOptions::default()
         },
         sysctls: arguments.sysctl.clone(),
         check_user: arguments.check_user.clone(),

@@ -15,6 +15,20 @@ kernel -Lcn
 note o as master
 ours -Lcn
 
+# The same by messages of version 0, which have no place for IPv6.
+ours --stop-daemon master
+ours --sysctl sync_version=0
+ours --start-daemon master --mcast-interface eth0 --syncid 7 --mcast-group ff02::81
+hold third 4
+ask third a
+ask third b
+ask third c
+until_true has kernel 13
+note k by version 0
+kernel -Lcn
+note o by version 0
+ours -Lcn
+
 active k
 ask new second
 note end

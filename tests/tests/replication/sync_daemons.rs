@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::os::fd::AsRawFd as _;
 
 use lvs_api::model::{Family, Method, Protocol};
-use lvs_replication::ipvs::wire::{Engine, Flags, Message, Packer, SyncEntry};
+use lvs_replication::ipvs::wire::{Engine, Flags, Message, Packer, SyncEntry, Version};
 use lvs_tests::lab::addresses::{own_sync, server, virtual_address};
 use lvs_tests::lab::director::{server_name, service_name};
 use lvs_tests::lab::{Director, RealServer};
@@ -66,8 +66,8 @@ fn entry(client: u16) -> SyncEntry {
 
 /// One message of them all.
 fn message(all: &[SyncEntry]) -> Vec<u8> {
-    let mut packer = Packer::new(0, 1472);
-    assert!(all.iter().all(|synced| packer.push(synced).is_none()));
+    let mut packer = Packer::new(Version::One, 0, 1472);
+    assert!(all.iter().all(|synced| packer.push(synced) == Ok(None)));
     packer.flush().unwrap()
 }
 

@@ -12,11 +12,13 @@ use lvs_dataplane::director::Director;
 use lvs_dataplane::kernel::{Maps, SavedSyncDaemon};
 use parking_lot::{Mutex, MutexGuard};
 use thiserror::Error;
+use tracing::warn;
 
 use super::backup::{Backup, ReceiveCounters};
 use super::master::{Addressing, Master, SendCounters};
 use super::options::SyncOptions;
 use super::socket::{self, SocketError, SyncSocket};
+use super::wire::Version;
 use super::worker::Worker;
 use crate::events::EventFeed;
 
@@ -152,6 +154,12 @@ impl SyncDaemons {
                     max_length,
                     ports: options.ports_from(first_port(&daemon)),
                 };
+                if options.version == Version::Zero {
+                    warn!(
+                        "sync_version is 0: connections of IPv6, timeouts, and templates of marks and persistence \
+                         engines are not sent"
+                    );
+                }
                 let (maps, sent) = (Arc::clone(&self.maps), Arc::clone(&self.sent));
                 let master = Master::new(maps, &self.feed, addressing, sent, options);
                 let worker = Worker::start(daemon, options.buffer, socket, master);

@@ -101,7 +101,7 @@ impl Master {
     ) -> Self {
         let events = feed.subscribe(Interest::Repeats);
         let sizes = Entries::from(&*maps).sizes();
-        let packer = |_| Packer::new(addressing.syncid, addressing.max_length);
+        let packer = |_| Packer::new(options.version, addressing.syncid, addressing.max_length);
         Self {
             packers: (0..addressing.ports).map(packer).collect(),
             templates_only: options.templates_only,
@@ -238,8 +238,12 @@ impl Master {
         let Some(packer) = self.packers.get_mut(port) else {
             return;
         };
+        // What messages of version 0 leave out was said when the daemon started.
+        let Ok(message) = packer.push(&snapshot.entry) else {
+            return;
+        };
         self.counters.entries.fetch_add(1, Ordering::Relaxed);
-        if let Some(message) = packer.push(&snapshot.entry) {
+        if let Some(message) = message {
             self.send(socket, port, &message);
         }
     }

@@ -7,6 +7,7 @@ use lvs_dataplane::director::sysctl;
 use lvs_dataplane::kernel::Maps;
 
 use super::refresh::RefreshOptions;
+use super::wire::Version;
 
 /// Those of lvsd's command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct SyncOptions {
     pub ports: u16,
     /// A master sends only the templates of persistent services (`sync_persist_mode`).
     pub templates_only: bool,
+    /// Version of a master's messages (`sync_version`).
+    pub version: Version,
     /// Bytes of a socket's buffer (`sync_sock_size`), 0: the system's default; `None`: this program's.
     pub buffer: Option<u32>,
 }
@@ -28,6 +31,7 @@ impl Default for SyncOptions {
             refresh: RefreshOptions::OFF,
             ports: 1,
             templates_only: false,
+            version: Version::One,
             buffer: None,
         }
     }
@@ -48,6 +52,11 @@ impl SyncOptions {
             },
             ports: ports.unwrap_or(self.ports),
             templates_only: set(Name::SyncPersistMode).map_or(self.templates_only, |it| it != 0),
+            version: match set(Name::SyncVersion) {
+                Some(0) => Version::Zero,
+                Some(_) => Version::One,
+                None => self.version,
+            },
             buffer: set(Name::SyncSockSize).or(self.buffer),
         }
     }

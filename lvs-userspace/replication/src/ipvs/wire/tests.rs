@@ -12,10 +12,15 @@ fn decode(message: &[u8]) -> Vec<Result<SyncEntry, Discard>> {
 }
 
 fn encode(syncid: u8, synced: &[SyncEntry], max_length: u16) -> Vec<Vec<u8>> {
-    let mut packer = Packer::new(syncid, max_length);
+    encode_as(Version::One, syncid, synced, max_length)
+}
+
+/// Leaves out what messages of the version have no place for.
+fn encode_as(version: Version, syncid: u8, synced: &[SyncEntry], max_length: u16) -> Vec<Vec<u8>> {
+    let mut packer = Packer::new(version, syncid, max_length);
     let mut messages: Vec<_> = synced
         .iter()
-        .filter_map(|entry| packer.push(entry))
+        .filter_map(|entry| packer.push(entry).ok().flatten())
         .collect();
     messages.extend(packer.flush());
     assert!(packer.flush().is_none());
@@ -55,7 +60,7 @@ fn a_connection_lies_on_the_wire_as_the_kernel_lays_it_out() {
 
 #[rustfmt::skip]
 #[test]
-fn version_0_is_understood() {
+fn version_0_is_written_as_it_is_understood() {
     let message = [
         2, 9, 0, 76,
         0, 6, 0x9c, 0x40, 0, 80, 0x1f, 0x90, 198, 51, 100, 7, 192, 0, 2, 10, 10, 0, 0, 3, 0, 0x83, 0, 1,
@@ -71,11 +76,54 @@ fn version_0_is_understood() {
     let sequences = second.sequences.unwrap();
     let numbers = [sequences.input.initial, sequences.output.previous_delta].map(u32::from);
     assert_eq!(numbers, if cfg!(target_endian = "little") { [1, 6] } else { [1 << 24, 6 << 24] });
+    let entries: Vec<_> = entries.into_iter().map(Result::unwrap).collect();
+    assert_eq!(encode_as(Version::Zero, 9, &entries, 1472), [message]);
     for end in 28..75 {
         let mut cut = message[..end].to_vec();
         cut[3] = u8::try_from(end).unwrap();
         assert_eq!(decode(&cut)[1], Err(Discard::Truncated));
     }
+}
+
+#[test]
+fn version_0_leaves_out_what_it_has_no_place_for() {
+    let template = |mark, engine| SyncEntry {
+        flags: plain().flags.and(Flags::TEMPLATE),
+        mark,
+        engine,
+        ..plain()
+    };
+    let left_out = [
+        SyncEntry {
+            client: "[2001:db8::7]:40000".parse().unwrap(),
+            virtual_address: "[2001:db8::10]:80".parse().unwrap(),
+            server: "[2001:db8::3]:80".parse().unwrap(),
+            ..plain()
+        },
+        template(5, None),
+        template(0, Engine::new(b"sip", b"1@a")),
+    ];
+    assert!(encode_as(Version::Zero, 7, &left_out, 1472).is_empty());
+    // A connection of a mark is known by its addresses, too.
+    let sent = [template(0, None), SyncEntry { mark: 5, ..plain() }];
+    let messages = encode_as(Version::Zero, 7, &sent, 1472);
+    assert_eq!(decode(&messages[0]).len(), 2);
+}
+
+#[test]
+fn messages_of_version_0_are_as_long_as_they_may_be() {
+    let many = vec![plain(); 1_000];
+    let messages = encode_as(Version::Zero, 7, &many, 1472);
+    let counts: Vec<_> = messages
+        .iter()
+        .map(|message| decode(message).len())
+        .collect();
+    assert_eq!(counts[0], (1472 - 4) / 24);
+    assert_eq!(counts.iter().sum::<usize>(), 1_000);
+    assert_eq!(
+        decode(&encode_as(Version::Zero, 7, &many, 65_507)[0]).len(),
+        255
+    );
 }
 
 #[test]

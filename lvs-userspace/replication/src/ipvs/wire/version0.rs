@@ -1,16 +1,17 @@
-//! Version 0 of the sync messages: IPv4 only, without timeouts. Kernels before 2.6.39 and those set to send it do.
+//! Version 0 of the sync messages: IPv4 only, without timeouts. Kernels before 2.6.39 know no other, and those set to it
+//! (`sync_version`) send it.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use zerocopy::byteorder::network_endian::{U16, U32};
-use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned, native_endian};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, native_endian};
 
 use super::entry::{EntryRead, SyncEntry};
 use super::flags::Flags;
 use crate::discard::Discard;
 
 /// `struct ip_vs_sync_mesg_v0`.
-#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(super) struct Header {
     pub(super) count: u8,
@@ -19,7 +20,7 @@ pub(super) struct Header {
 }
 
 /// `struct ip_vs_sync_conn_v0`.
-#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Entry {
     reserved: u8,
@@ -66,4 +67,41 @@ pub(super) fn entry(bytes: &[u8]) -> EntryRead<'_> {
         engine: None,
     };
     (Ok(synced), Some(rest))
+}
+
+/// An entry. `None`: this version has no place for it: addresses of IPv6, and what is known by a mark or by the data
+/// of a persistence engine.
+pub(super) fn write(synced: &SyncEntry) -> Option<Vec<u8>> {
+    let v4 = |address| match address {
+        SocketAddr::V4(address) => Some(address),
+        SocketAddr::V6(_) => None,
+    };
+    let place = |address: SocketAddrV4| (address.ip().octets(), U16::new(address.port()));
+    let (client, client_port) = place(v4(synced.client)?);
+    let (virtual_address, virtual_port) = place(v4(synced.virtual_address)?);
+    let (server, server_port) = place(v4(synced.server)?);
+    let template = synced.flags.has(Flags::TEMPLATE);
+    if template && (synced.mark != 0 || synced.engine.is_some()) {
+        return None;
+    }
+    let entry = Entry {
+        reserved: 0,
+        protocol: synced.protocol,
+        client_port,
+        virtual_port,
+        server_port,
+        client,
+        virtual_address,
+        server,
+        flags: synced.flags.0.into(),
+        state: synced.state.into(),
+    };
+    let mut bytes = entry.as_bytes().to_vec();
+    if synced.flags.has(Flags::SEQUENCES) {
+        let words: [U32; 6] = zerocopy::transmute!(synced.sequences?);
+        for word in words {
+            bytes.extend_from_slice(&word.get().to_ne_bytes());
+        }
+    }
+    Some(bytes)
 }

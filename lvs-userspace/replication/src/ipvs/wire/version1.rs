@@ -23,6 +23,18 @@ pub(super) struct Header {
 }
 
 impl Header {
+    /// The header of a message of so many bytes.
+    pub(super) const fn new(syncid: u8, length: U16, count: u8) -> Self {
+        Self {
+            reserved: 0,
+            syncid,
+            length,
+            count,
+            version: 1,
+            spare: U16::ZERO,
+        }
+    }
+
     /// The header of a datagram of this version.
     pub(super) fn read(datagram: &[u8]) -> Option<(Self, &[u8])> {
         let (header, rest) = Self::read_from_prefix(datagram).ok()?;
@@ -51,13 +63,12 @@ struct Entry {
 /// Client, virtual address, real server.
 type Addresses<A> = [A; 3];
 
-const HEADER: usize = size_of::<Header>();
-const _: () = assert!(HEADER == 8 && size_of::<Entry>() == 24);
+const _: () = assert!(size_of::<Header>() == 8 && size_of::<Entry>() == 24);
 
 /// Bit of `kind`.
 const INET6: u8 = 1;
 /// Entries start at multiples of this.
-const ALIGNMENT: usize = 4;
+pub(super) const ALIGNMENT: usize = 4;
 
 /// Option of an entry: [`Sequences`].
 const SEQUENCES: u8 = 1;
@@ -168,67 +179,8 @@ impl<'a> Options<'a> {
     }
 }
 
-/// Packs entries into messages of at most a length.
-#[derive(Debug)]
-pub struct Packer {
-    syncid: u8,
-    max_length: usize,
-    message: Vec<u8>,
-    count: u8,
-}
-
-impl Packer {
-    /// For messages of a group of directors. `max_length` is in bytes, without the headers of IP and
-    /// UDP; an entry that does not fit travels alone in a longer message.
-    pub const fn new(syncid: u8, max_length: u16) -> Self {
-        Self {
-            syncid,
-            max_length: max_length as usize,
-            message: Vec::new(),
-            count: 0,
-        }
-    }
-
-    /// Adds an entry; returns the message before if there is no room in it for one more.
-    pub fn push(&mut self, synced: &SyncEntry) -> Option<Vec<u8>> {
-        let entry = write(synced);
-        let start = self.message.len().max(HEADER).next_multiple_of(ALIGNMENT);
-        let full = self.count == u8::MAX || start + entry.len() > self.max_length;
-        let before = if full { self.flush() } else { None };
-        if self.message.is_empty() {
-            self.message.resize(HEADER, 0);
-        }
-        let start = self.message.len().next_multiple_of(ALIGNMENT);
-        self.message.resize(start, 0);
-        self.message.extend_from_slice(&entry);
-        self.count += 1;
-        before
-    }
-
-    /// The message so far; `None` if there is nothing in it.
-    pub fn flush(&mut self) -> Option<Vec<u8>> {
-        if self.count == 0 {
-            return None;
-        }
-        let mut message = std::mem::take(&mut self.message);
-        let header = Header {
-            reserved: 0,
-            syncid: self.syncid,
-            // At most 65,507 bytes, or one entry.
-            length: u16::try_from(message.len()).unwrap_or(u16::MAX).into(),
-            count: std::mem::take(&mut self.count),
-            version: 1,
-            spare: U16::ZERO,
-        };
-        if let Some(start) = message.get_mut(..HEADER) {
-            start.copy_from_slice(header.as_bytes());
-        }
-        Some(message)
-    }
-}
-
 /// An entry without padding: at most 400 bytes.
-fn write(synced: &SyncEntry) -> Vec<u8> {
+pub(super) fn write(synced: &SyncEntry) -> Vec<u8> {
     let addresses = [synced.client, synced.virtual_address, synced.server];
     // One IPv6 address makes all of them IPv6.
     let inet6 = addresses.iter().any(SocketAddr::is_ipv6);
