@@ -3,13 +3,16 @@
 //! The command lines are in the folder `oracle`, with a README. Those of `grammar` and `services` go to both each time;
 //! those of the folder `recorded` stand there with the kernel's answers, which `cargo xtask oracle` records.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read as _, Write as _, pipe};
+use std::net::SocketAddrV4;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use lvs_tests::lab::{self, Arms, Lab};
+use lvs_tests::lab::{self, Arms, Host, Lab, Namespace};
 use lvs_tests::vm::{self, Kernel};
 
 #[path = "oracle/recording.rs"]
@@ -18,7 +21,8 @@ mod recording;
 use recording::Recording;
 
 /// IPVS and its schedulers.
-const MODULES: [&str; 14] = [
+const MODULES: [&str; 15] = [
+    "veth",
     "ip_vs",
     "ip_vs_rr",
     "ip_vs_wrr",
@@ -36,7 +40,7 @@ const MODULES: [&str; 14] = [
 ];
 
 /// The recordings.
-const RECORDINGS: [&str; 8] = [
+const RECORDINGS: [&str; 9] = [
     "options",
     "masks",
     "values",
@@ -45,7 +49,12 @@ const RECORDINGS: [&str; 8] = [
     "restore",
     "readings",
     "generated",
+    "schedulers",
 ];
+
+/// A client's network, that of the virtual addresses and that of the real servers in the virtual machine. Frames of `flow
+/// send` come by interface `d`.
+const NETWORK: &str = include_str!("oracle/network.sh");
 
 /// What the recordings' names of hosts and ports stand for in the virtual machine: what they do everywhere.
 const NAMES: &str = "mkdir -p /etc
@@ -53,12 +62,15 @@ echo '127.0.0.1 localhost' > /etc/hosts
 printf 'ftp 21/tcp\\ndomain 53/tcp\\ndomain 53/udp\\nhttp 80/tcp www\\nhttps 443/tcp\\nhttps 443/udp\\n' > /etc/services
 ";
 
-/// A command line, what is given to `-R`, or a file of `/proc/net`.
+/// A command line, what is given to `-R`, a file of `/proc/net`, frames of a client, or the servers that a virtual
+/// service's connections have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Line {
     Words(Vec<String>),
     Restore(String),
     Proc(String),
+    Frames(Vec<String>),
+    Servers(String),
 }
 
 impl Line {
@@ -68,6 +80,12 @@ impl Line {
         }
         if let Some(name) = text.strip_prefix("% ") {
             return Self::Proc(name.to_owned());
+        }
+        if let Some(frames) = text.strip_prefix("> ") {
+            return Self::Frames(frames.split_whitespace().map(str::to_owned).collect());
+        }
+        if let Some(service) = text.strip_prefix("@ ") {
+            return Self::Servers(service.to_owned());
         }
         let words = text.split_whitespace();
         Self::Words(words.map(|word| word.replace("''", "")).collect())
@@ -82,7 +100,35 @@ impl Line {
             }
             Self::Restore(lines) => format!("printf '%s' '{lines}' | ipvsadm -R"),
             Self::Proc(name) => format!("cat /proc/net/{name}"),
+            Self::Frames(words) => {
+                format!("nsenter --net=/run/netns/c flow send c {}", words.join(" "))
+            }
+            Self::Servers(_) => "ipvsadm -Lcn".to_owned(),
         }
+    }
+}
+
+impl Line {
+    /// What is recorded of an answer: of connections the servers alone, in the order of the clients' ports, and of each
+    /// the last number of its address.
+    fn shown(&self, answer: &str) -> String {
+        let Self::Servers(service) = self else {
+            return answer.to_owned();
+        };
+        let mut servers = BTreeMap::new();
+        for line in answer.lines() {
+            let words: Vec<_> = line.split_whitespace().collect();
+            if let [_, _, _, client, to, server] = *words.as_slice()
+                && to == service
+                && let Some((_, port)) = client.rsplit_once(':')
+                && let Ok(server) = server.parse::<SocketAddrV4>()
+            {
+                let [.., last] = server.ip().octets();
+                servers.insert(port.parse::<u16>().unwrap(), last.to_string());
+            }
+        }
+        let servers: Vec<_> = servers.into_values().collect();
+        format!("{}\n[0]\n", servers.join(" "))
     }
 }
 
@@ -114,23 +160,37 @@ fn ask_ipvs_after(before: &str, lines: &[String]) -> Vec<Answer> {
     let script: String = lines.iter().map(ask).collect();
     let script = format!("modprobe ip_vs\n{before}{script}");
     let kernel = Kernel::debian(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("debian")).unwrap();
-    let ipvsadm = lab::find("ipvsadm").unwrap();
+    let (ipvsadm, ip) = (lab::find("ipvsadm").unwrap(), lab::find("ip").unwrap());
+    let flow = lab::built("flow").unwrap();
     let said = kernel
-        .run_with_modules(&MODULES, &[&ipvsadm], &script)
+        .run_with_modules(&MODULES, &[&ipvsadm, &ip, &flow], &script)
         .unwrap();
     let answers = said
         .split("--\n")
-        .map(|answer| answer.trim_end_matches("--").to_owned());
+        .zip(lines)
+        .map(|(answer, line)| Line::parse(line).shown(answer.trim_end_matches("--")));
     let answers: Vec<_> = lines.iter().cloned().zip(answers).collect();
     assert_eq!(answers.len(), lines.len(), "{said}");
     answers
 }
 
-/// The answers of lvsadm, called as ipvsadm, for a daemon that listens on `socket`.
-fn ask_lvs(lines: &[String], socket: &Path) -> Vec<Answer> {
+/// The answers of lvsadm, called as ipvsadm, for a daemon that listens on `socket`. Frames are sent from `network`.
+fn ask_lvs(lines: &[String], socket: &Path, network: Option<&Namespace>) -> Vec<Answer> {
     let program = lab::built("lvsadm").unwrap();
+    let flow = lab::built("flow").unwrap();
     let answer = |text: &String| {
         let line = Line::parse(text);
+        if let Line::Frames(words) = &line {
+            let words: Vec<_> = ["send", "c"]
+                .into_iter()
+                .chain(words.iter().map(String::as_str))
+                .collect();
+            let network = network.unwrap();
+            network.run(flow.to_str().unwrap(), &words).unwrap();
+            // The other end of a pair of devices handles them a moment later.
+            std::thread::sleep(Duration::from_millis(20));
+            return (text.clone(), "[0]\n".to_owned());
+        }
         let (mut output, both) = pipe().unwrap();
         let mut command = Command::new(&program);
         command
@@ -143,6 +203,7 @@ fn ask_lvs(lines: &[String], socket: &Path) -> Vec<Answer> {
             Line::Words(words) => command.args(words),
             Line::Restore(_) => command.arg("-R"),
             Line::Proc(name) => command.args(["--proc", name]),
+            Line::Servers(_) | Line::Frames(_) => command.arg("-Lcn"),
         };
         let mut child = command.spawn().unwrap();
         drop(command);
@@ -155,7 +216,8 @@ fn ask_lvs(lines: &[String], socket: &Path) -> Vec<Answer> {
         let mut said = String::new();
         output.read_to_string(&mut said).unwrap();
         let code = child.wait().unwrap().code();
-        (text.clone(), format!("{said}[{}]\n", code.unwrap_or(-1)))
+        let said = format!("{said}[{}]\n", code.unwrap_or(-1));
+        (text.clone(), line.shown(&said))
     };
     lines.iter().map(answer).collect()
 }
@@ -195,7 +257,7 @@ fn invalid_command_lines_are_answered_as_ipvsadm_answers_them() {
     }
     let lines = lines("grammar");
     let nobody = PathBuf::from("/nonexistent");
-    compare(&ask_ipvs(&lines), &ask_lvs(&lines, &nobody));
+    compare(&ask_ipvs(&lines), &ask_lvs(&lines, &nobody, None));
 }
 
 #[test]
@@ -207,7 +269,8 @@ fn services_are_stored_and_listed_as_ipvs_does() {
         return;
     };
     let lines = lines("services");
-    compare(&ask_ipvs(&lines), &ask_lvs(&lines, &lab.director.socket()));
+    let ours = ask_lvs(&lines, &lab.director.socket(), None);
+    compare(&ask_ipvs(&lines), &ours);
 }
 
 /// Compares the answers here to those of a recording.
@@ -217,13 +280,40 @@ fn replay(name: &str) {
         return;
     };
     let recording = Recording::read(name);
-    let ours = ask_lvs(&recording.lines(), &lab.director.socket());
+    let lines = recording.lines();
+    let with_frames = lines.iter().any(|line| line.starts_with("> "));
+    if with_frames {
+        lay_network(&lab);
+    }
+    let network = lab.namespace(Host::Network);
+    let ours = ask_lvs(&lines, &lab.director.socket(), Some(&network));
     let compared = recording.entries.iter().zip(ours);
     let compared = compared.filter(|(entry, _)| entry.different.is_none());
     let (ipvs, ours): (Vec<_>, Vec<_>) = compared
         .map(|(entry, ours)| ((entry.line.clone(), entry.answer.clone()), ours))
         .unzip();
     compare(&ipvs, &ours);
+}
+
+/// Gives the lab's director what the director in the virtual machine has.
+fn lay_network(lab: &Lab) {
+    let (network, director) = (lab.namespace(Host::Network), lab.director.namespace());
+    let link = format!(
+        "link add name c address 02:00:00:00:00:0c type veth peer name d address 02:00:00:00:00:0d netns {}\n\
+         link set dev c up\n",
+        director.name()
+    );
+    network.ip(&link).unwrap();
+    let mut lines = String::from("link set dev d up\n");
+    for last in 11..=40 {
+        lines += &format!(
+            "neigh replace 10.2.0.{last} lladdr 02:00:00:00:02:02 dev back nud permanent\n"
+        );
+    }
+    director.ip(&lines).unwrap();
+    lab.director.kill();
+    let interfaces = ["front", "back", "d"].map(|name| ["--interface", name]);
+    lab.director.start_on(&interfaces.concat()).unwrap();
 }
 
 macro_rules! replays {
@@ -246,6 +336,7 @@ replays! {
     saved_lines_are_restored_as_by_ipvsadm "restore";
     readings_for_scripts_are_the_files_of_the_kernel "readings";
     generated_commands_have_the_same_effect "generated";
+    schedulers_choose_the_servers_that_the_kernel_chooses "schedulers";
 }
 
 /// The kernel's answers are recorded anew with `LVS_ORACLE=record`; otherwise they are compared with the recordings.
@@ -262,7 +353,8 @@ fn the_recordings_are_what_the_kernel_answers() {
         lines.extend(fresh.lines().map(str::to_owned));
         lines.extend(recording.lines());
     }
-    let mut answers = ask_ipvs_after(NAMES, &lines).into_iter();
+    let before = format!("{NAMES}{NETWORK}");
+    let mut answers = ask_ipvs_after(&before, &lines).into_iter();
     let mut different = 0;
     for recording in &mut recordings {
         let mut answers = answers.by_ref().skip(fresh.lines().count());

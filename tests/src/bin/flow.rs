@@ -3,14 +3,19 @@
 //! `flow serve NAME ADDRESS…` answers every line, over TCP and UDP, with its name. `flow hold
 //! PROTOCOL:ADDRESS…` opens a connection to each address and, for each line of its input, has every
 //! one of them ask once and prints who answered. `flow say FROM TO TIMES` sends its input as a datagram, so
-//! many times.
+//! many times. `flow send INTERFACE WHAT FROM TO` sends a frame without any socket's knowledge: `syn`, `ack`, `fin`,
+//! `rst` or `udp`; FROM may have a range of ports (`10.0.0.1:1000-1019`), one frame each.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use lvs_dataplane::kernel::PacketSocket;
+use lvs_tests::frames::{Content, Packet};
+use nix::net::if_::if_nametoindex;
+use tokio::runtime::Builder;
 
 /// Emulated machines are slow, and a neighbour may have to be found anew.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -22,9 +27,13 @@ fn main() -> Result<()> {
     match words.as_slice() {
         [verb, name, addresses @ ..] if verb == "serve" => serve(name, addresses),
         [verb, from, to, times] if verb == "say" => say(from, to, times.parse()?),
+        [verb, interface, what, from, to] if verb == "send" => send(interface, what, from, to),
         [verb, targets @ ..] if verb == "hold" => hold(targets),
         _ => {
-            bail!("flow serve NAME ADDRESS… | flow hold PROTOCOL:ADDRESS… | flow say FROM TO TIMES")
+            bail!(
+                "flow serve NAME ADDRESS… | flow hold PROTOCOL:ADDRESS… | flow say FROM TO TIMES | flow send INTERFACE \
+                 WHAT FROM TO"
+            )
         }
     }
 }
@@ -75,6 +84,41 @@ fn say(from: &str, to: &str, times: u32) -> Result<()> {
         socket.send_to(&datagram, to)?;
         // Each finds the connection of the one before.
         thread::sleep(Duration::from_millis(200));
+    }
+    Ok(())
+}
+
+/// Sends frames from an Ethernet address to another one, see [`lvs_tests::frames::Packet::new`].
+fn send(interface: &str, what: &str, from: &str, to: &str) -> Result<()> {
+    const NOTHING: u16 = 0;
+    let (address, ports) = from.rsplit_once(':').context("FROM has no port")?;
+    let address: IpAddr = address.trim_matches(['[', ']']).parse()?;
+    let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
+    let (first, last): (u16, u16) = (first.parse()?, last.parse()?);
+    let to: SocketAddr = to.parse()?;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let _inside = runtime.enter();
+    let socket = PacketSocket::open(if_nametoindex(interface)?, NOTHING, &[])?;
+    for port in first..=last {
+        let ports = [port, to.port()];
+        let tcp = |flags| Content::Tcp {
+            ports,
+            flags,
+            data: Vec::new(),
+        };
+        let content = match what {
+            "syn" => tcp(0x02),
+            "ack" => tcp(0x10),
+            "fin" => tcp(0x11),
+            "rst" => tcp(0x04),
+            "udp" => Content::Udp {
+                ports,
+                data: b"?\n".to_vec(),
+                checksum: true,
+            },
+            _ => bail!("{what} is none of syn, ack, fin, rst and udp"),
+        };
+        socket.send(&Packet::new(address, to.ip(), content).frame())?;
     }
     Ok(())
 }

@@ -9,15 +9,17 @@
 use std::collections::{HashMap, HashSet};
 
 use lvs_api::model::{ServerId, ServerSettings};
-use lvs_common::abi::{Plan, ServiceKey};
+use lvs_common::abi::{Pick, Plan, ServiceKey};
 use tracing::{info, warn};
 
 use super::allocator::MapKind;
 use super::parts::Director;
+use super::plan::candidates;
 use super::services::{Assigned, Service};
 use super::wanted::Wanted;
 use super::{keys, plan};
 use crate::kernel::KernelError;
+use crate::scheduler::{Rotation, Scheduler};
 
 impl Director {
     pub(super) fn adopt(&mut self) -> Result<(), KernelError> {
@@ -62,7 +64,7 @@ impl Director {
         if plan.service != index || self.services.index(&id).is_some() {
             return None;
         }
-        let (servers, members) = self.members(index, &plan)?.into_iter().unzip();
+        let (servers, members): (_, Vec<_>) = self.members(index, &plan)?.into_iter().unzip();
         // What overlaps with another plan's would be allocated twice.
         let reserved = self.allocator.reserve(MapKind::Services, index, 1)
             && self.publisher.reserve(number, &mut self.allocator);
@@ -79,6 +81,7 @@ impl Director {
                 id,
                 deleted: false,
                 plan: number,
+                rotation: self.adopt_rotation(&plan, &wanted, &members),
                 wanted,
                 members,
             }
@@ -88,6 +91,18 @@ impl Director {
         self.services.insert(index, service);
         self.publisher.adopt_tree(number);
         Some(())
+    }
+
+    /// How far the table is turned that a rotating scheduler goes on with.
+    fn adopt_rotation(&self, plan: &Plan, wanted: &Wanted, members: &[Assigned]) -> Rotation {
+        let scheduler = Scheduler::from_number(plan.scheduler());
+        match scheduler.filter(|it| it.pick() == Pick::Rotate) {
+            Some(scheduler) => Rotation::of_table(
+                &scheduler.table(&candidates(wanted, members)),
+                &self.publisher.slots(plan),
+            ),
+            None => Rotation::default(),
+        }
     }
 
     /// The members of a plan; `None` if one is no server of its service.

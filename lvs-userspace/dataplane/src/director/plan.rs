@@ -34,16 +34,7 @@ impl Layout {
         let scheduler = Scheduler::from_name(&settings.scheduler).ok_or_else(|| {
             Refusal::new(RefusalKind::UnknownScheduler, "there is no such scheduler")
         })?;
-        let servers = || wanted.servers.iter().zip(assigned);
-        let candidates: Vec<Candidate> = servers()
-            .map(|((server, settings), assigned)| Candidate {
-                address: server.address(),
-                port: server.0.port(),
-                weight: settings.weight,
-                last_weight: assigned.last_weight,
-            })
-            .collect();
-        let members: Vec<Member> = servers()
+        let members: Vec<Member> = (wanted.servers.iter().zip(assigned))
             .map(|((server, settings), assigned)| {
                 let method = if is_local(server) {
                     Method::Local
@@ -53,7 +44,7 @@ impl Layout {
                 member(settings, method, *assigned)
             })
             .collect();
-        let slots = scheduler.table(&candidates);
+        let slots = scheduler.table(&candidates(wanted, assigned));
         let pick = if members.is_empty() {
             Pick::Nothing
         } else {
@@ -89,6 +80,19 @@ impl Layout {
             slots,
         })
     }
+}
+
+/// The members of a service, as tables are built from them.
+pub(super) fn candidates(wanted: &Wanted, assigned: &[Assigned]) -> Vec<Candidate> {
+    let servers = wanted.servers.iter().zip(assigned);
+    servers
+        .map(|((server, settings), assigned)| Candidate {
+            address: server.address(),
+            port: server.0.port(),
+            weight: settings.weight,
+            last_weight: assigned.last_weight,
+        })
+        .collect()
 }
 
 /// Settings of a service but for its filter, from its plan; `None` if no daemon writes such a plan.

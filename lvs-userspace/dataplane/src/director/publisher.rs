@@ -101,6 +101,14 @@ impl Publisher {
         self.maps.plans.read(number).filter(|_| number != 0)
     }
 
+    /// A plan's slots.
+    pub(super) fn slots(&self, plan: &Plan) -> Vec<u16> {
+        let places = plan.slots..plan.slots.saturating_add(plan.slot_count);
+        places
+            .map_while(|place| self.maps.slots.read(place))
+            .collect()
+    }
+
     /// Positions and indexes of a plan's servers.
     fn members(&self, number: u32) -> impl Iterator<Item = (u32, u32)> {
         let plan = self.plan(number);

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use lvs_api::model::{ServerId, ServerSettings, ServiceId};
 
 use super::wanted::Wanted;
+use crate::scheduler::{Pooled, Rotation};
 
 /// A service index in use.
 pub(super) struct Service {
@@ -16,6 +17,8 @@ pub(super) struct Service {
     pub(super) wanted: Wanted,
     /// One of each of the wanted servers.
     pub(super) members: Vec<Assigned>,
+    /// Where its rotating scheduler goes on.
+    pub(super) rotation: Rotation,
 }
 
 /// The index that was assigned to a wanted server.
@@ -35,6 +38,7 @@ impl Service {
             plan,
             wanted: wanted.without_servers(),
             members: Vec::new(),
+            rotation: Rotation::default(),
         }
     }
 
@@ -44,10 +48,23 @@ impl Service {
         servers.map(|((id, settings), member)| (id, settings, *member))
     }
 
+    /// Its members, as a rotating scheduler sees them.
+    pub(super) fn pool(&self) -> Vec<Pooled> {
+        pool(&self.wanted, &self.members)
+    }
+
     /// Indexes of its members.
     pub(super) fn indexes(&self) -> impl Iterator<Item = u32> {
         self.members.iter().map(|member| member.server)
     }
+}
+
+/// Servers that are wanted, as a rotating scheduler sees them.
+pub(super) fn pool(wanted: &Wanted, members: &[Assigned]) -> Vec<Pooled> {
+    let servers = wanted.servers.iter().zip(members);
+    servers
+        .map(|((_, settings), member)| (member.server, settings.weight))
+        .collect()
 }
 
 /// All services.

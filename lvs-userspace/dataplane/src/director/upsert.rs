@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use lvs_api::model::{OnDown, ServerId, ServiceId};
 use lvs_api::protocol::Refusal;
-use lvs_common::abi::Load;
+use lvs_common::abi::{Load, Pick};
 use tracing::error;
 use zerocopy::FromZeros as _;
 
@@ -13,10 +13,11 @@ use super::address_filter::holds_servers;
 use super::allocator::MapKind;
 use super::parts::Director;
 use super::plan::Layout;
-use super::services::{Assigned, Service};
+use super::services::{Assigned, Service, pool};
 use super::wanted::{Wanted, canonical};
 use super::{ftp, keys, one_network, overload};
 use crate::address::widen;
+use crate::scheduler::{Rotation, Scheduler};
 
 impl Director {
     /// Makes a service what is wanted, new or not.
@@ -33,10 +34,11 @@ impl Director {
             .assign_indexes(index, &wanted, &mut fresh)
             .and_then(|members| {
                 let pools = self.assign_source_pools(&wanted)?;
-                let plan = self.write_plan(index, &id, &wanted, &members)?;
-                Ok((members, pools, plan))
+                let rotation = self.rotation(index, &wanted, &members);
+                let plan = self.write_plan(index, &id, &wanted, &members, rotation)?;
+                Ok((members, pools, plan, rotation))
             });
-        let (members, pools, plan) = match written {
+        let (members, pools, plan, rotation) = match written {
             Ok(written) => written,
             Err(refusal) => {
                 for server in fresh {
@@ -81,6 +83,7 @@ impl Director {
             plan,
             wanted,
             members,
+            rotation,
         };
         self.replace_service(index, service);
         self.follow_weights(index);
@@ -112,7 +115,7 @@ impl Director {
         };
         let wanted = service.wanted.without_servers();
         // Without members nothing can be picked, and the key in it says whose the index is.
-        let plan = self.write_plan(index, &id, &wanted, &[])?;
+        let plan = self.write_plan(index, &id, &wanted, &[], Rotation::default())?;
         if let Err(error) = self.keys.remove(keys::key(&id)) {
             self.retire_plan(plan);
             return Err(error.into());
@@ -122,12 +125,30 @@ impl Director {
         self.index_mark_of(&id)
     }
 
+    /// Where the scheduler of a service goes on with these members: one that is new begins.
+    fn rotation(&self, index: u32, wanted: &Wanted, members: &[Assigned]) -> Rotation {
+        let scheduler = Scheduler::from_name(&wanted.settings.scheduler);
+        let Some(scheduler) = scheduler.filter(|it| it.pick() == Pick::Rotate) else {
+            return Rotation::default();
+        };
+        let ticket = self.maps.program_lookups.ticket(index);
+        let pool = pool(wanted, members);
+        let same = |service: &&Service| service.wanted.settings.scheduler == scheduler.name();
+        match self.services.get(index).filter(same) {
+            Some(service) => service
+                .rotation
+                .after(scheduler, &service.pool(), &pool, ticket),
+            None => Rotation::default().after(scheduler, &[], &pool, ticket),
+        }
+    }
+
     fn write_plan(
         &mut self,
         index: u32,
         id: &ServiceId,
         wanted: &Wanted,
         members: &[Assigned],
+        rotation: Rotation,
     ) -> Result<u32, Refusal> {
         let is_local = |server: &ServerId| self.hops.is_local(server.address());
         let mut layout = Layout::new(index, id, wanted, members, is_local)?;
@@ -136,6 +157,9 @@ impl Director {
             .filters
             .acquire(filter, id.family(), &mut self.allocator)?;
         layout.plan.filter = filter;
+        if layout.plan.pick == Pick::Rotate as u8 {
+            rotation.turn(&mut layout.slots);
+        }
         let written = self.publisher.write(&layout, &mut self.allocator);
         if written.is_err() {
             self.filters.release(filter, &mut self.allocator);

@@ -9,8 +9,11 @@
 mod hashed;
 mod maglev;
 mod rotating;
+mod rotation;
 
 use lvs_common::abi::Pick;
+
+pub(crate) use self::rotation::{Pooled, Rotation};
 
 /// One member of the service, as a table is built from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
