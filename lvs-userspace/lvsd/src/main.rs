@@ -27,7 +27,7 @@ use lvs_replication::ipvs::{RefreshOptions, SyncOptions};
 use self::arguments::Arguments;
 use crate::config_file::File;
 use crate::daemon::{PeerSettings, Settings};
-use crate::lifecycle::{Command, Detached, Instance, Next, PidFile};
+use crate::lifecycle::{Command, Detached, Instance, Next, NotReloaded, PidFile};
 use crate::logging::Log;
 use crate::logging::journal::Journal;
 use crate::logging::queue::{self, Stderr};
@@ -402,17 +402,21 @@ impl lifecycle::Daemon for Daemon<'_> {
             .map_err(|error| error.to_string())
     }
 
-    fn reload(&self, pid: u32) -> Option<Result<(), String>> {
-        // The daemon of another file may listen there.
-        if running(self.arguments)? != pid {
-            return None;
+    fn reload(&self, pid: u32) -> Option<Result<(), NotReloaded>> {
+        let reloaded = block_on(async {
+            let mut client = Client::connect(&self.arguments.socket).await?;
+            // The daemon of another file may listen there.
+            if client.status().await?.pid != pid {
+                return Ok(None);
+            }
+            client.reload().await.map(Some)
+        })?;
+        match reloaded {
+            Ok(reloaded) => reloaded.map(Ok),
+            Err(ClientError::NotRunning { .. } | ClientError::Connect { .. }) => None,
+            Err(ClientError::Refused(refusal)) => Some(Err(NotReloaded::Wrong(refusal.message))),
+            Err(error) => Some(Err(NotReloaded::Silent(error.to_string()))),
         }
-        let socket = &self.arguments.socket;
-        let reloaded = block_on(async { Client::connect(socket).await?.reload().await })?;
-        Some(reloaded.map_err(|error| match error {
-            ClientError::Refused(refusal) => refusal.message,
-            error => error.to_string(),
-        }))
     }
 
     fn step_down(&self, pid: u32) -> Option<String> {

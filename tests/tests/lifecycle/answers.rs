@@ -41,6 +41,23 @@ fn a_daemon_that_is_stopped_is_reported_in_time() {
 }
 
 #[test]
+fn a_reload_of_a_daemon_that_is_stopped_fails() {
+    let Some(lab) = DaemonLab::new("") else {
+        return;
+    };
+    lab.does("start");
+    let pid = Pid::from_raw(lab.pid().parse().unwrap());
+    kill(pid, Signal::SIGSTOP).unwrap();
+    let output = lab.lvsd("reload");
+    kill(pid, Signal::SIGCONT).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = text(&output.stderr);
+    assert!(said.contains("lvsd does not answer at"), "{said}");
+    lab.does("reload");
+    lab.does("stop");
+}
+
+#[test]
 fn clients_that_do_not_read_hold_up_nobody() {
     // More than a pool of threads has.
     const READERS: usize = 520;

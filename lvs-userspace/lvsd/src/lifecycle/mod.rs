@@ -7,7 +7,7 @@
 //! | `stop` | ends it, 0 when it has ended | 0 | 0 |
 //! | `restart` | ends it, starts | starts | starts |
 //! | `try-restart` | ends it, starts | 0 | 0 |
-//! | `reload`, `force-reload` | 0 when the file is in effect, 2 if it is wrong | 1 | 1 |
+//! | `reload`, `force-reload` | 0 when the file is in effect, 2 if it is wrong, 1 if nothing answers | 1 | 1 |
 //! | `status` | 0 | 3 | 1 |
 //!
 //! No file is 1, a wrong file 2, a wrong command line 255. It differs from ldirectord on purpose: `start` and
@@ -28,4 +28,4 @@ pub(crate) use self::detach::{Detached, launch};
 pub(crate) use self::exit_code::{BROKEN_PIPE, FAILED, USAGE};
 pub(crate) use self::instance::Instance;
 pub(crate) use self::pid_file::{Liveness, PidFile, look};
-pub(crate) use self::verb::{Daemon, Next, run};
+pub(crate) use self::verb::{Daemon, Next, NotReloaded, run};

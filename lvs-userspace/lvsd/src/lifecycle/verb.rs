@@ -25,6 +25,15 @@ pub(crate) enum Next<F> {
     Start(PathBuf, F),
 }
 
+/// The reason why a daemon has not read its file again.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NotReloaded {
+    /// All that is wrong with the file.
+    Wrong(String),
+    /// It does not answer: what becomes of the file is unknown.
+    Silent(String),
+}
+
 /// The daemon as the verbs use it.
 pub(crate) trait Daemon {
     /// A configuration file that was read.
@@ -34,7 +43,7 @@ pub(crate) trait Daemon {
     fn read(&self, path: &Path) -> Result<Self::File, String>;
 
     /// Makes the running daemon `pid` read its file again; `None` if no daemon of ours with this pid answers.
-    fn reload(&self, pid: u32) -> Option<Result<(), String>>;
+    fn reload(&self, pid: u32) -> Option<Result<(), NotReloaded>>;
 
     /// Makes the running daemon `pid` give its virtual addresses up; what it did, if it held any.
     fn step_down(&self, pid: u32) -> Option<String>;
@@ -126,9 +135,13 @@ fn end(pid: u32, signal: Signal, pid_file: &Path) -> io::Result<u8> {
 fn reload(pid: u32, daemon: &impl Daemon) -> io::Result<u8> {
     match daemon.reload(pid) {
         Some(Ok(())) => Ok(0),
-        Some(Err(error)) => {
-            print_error(&error);
+        Some(Err(NotReloaded::Wrong(errors))) => {
+            print_error(&errors);
             Ok(WRONG_FILE)
+        }
+        Some(Err(NotReloaded::Silent(error))) => {
+            print_error(&error);
+            Ok(FAILED)
         }
         // ldirectord itself, or one that listens elsewhere.
         None => {
