@@ -360,3 +360,21 @@ fn a_long_listing_ends_quietly_when_its_reader_ends() {
     // As the shell has it for ipvsadm, which SIGPIPE ends.
     assert_eq!(child.wait().unwrap().code(), Some(141));
 }
+
+#[test]
+fn an_output_that_cannot_be_written_is_told_once() {
+    let stub = Stub::start(0, 0);
+    for words in [&["status", "--help"][..], &["--generate", "man"], &["-Lcn"]] {
+        let full = std::fs::File::create("/dev/full").unwrap();
+        let mut command = stub.lvsadm(words[0]);
+        command.args(&words[1..]).stdout(full);
+        let output = command.stderr(Stdio::piped()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {said}");
+        assert_eq!(
+            said.matches("No space left").count(),
+            1,
+            "{words:?}: {said}"
+        );
+    }
+}

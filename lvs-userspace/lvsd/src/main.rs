@@ -47,14 +47,13 @@ fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
-            // If this cannot be written there is no other place for it.
-            drop(error.print());
-            let code = if error.use_stderr() {
+            let printed = error.print();
+            // If an error cannot be written there is no other place for it.
+            return ExitCode::from(if error.use_stderr() {
                 lifecycle::USAGE
             } else {
-                0
-            };
-            return ExitCode::from(code);
+                printed.map_or_else(|error| output_failed(&error), |()| 0)
+            });
         }
     };
     if let Some(document) = arguments.generate {

@@ -50,3 +50,11 @@ fn it_prints_complains_and_ends_as_it_says() {
     let output = check(&[], &folder.path().join("nowhere.cf"));
     assert_eq!(output.status.code(), Some(1));
 }
+
+#[test]
+fn help_that_cannot_be_written_is_an_error() {
+    let full = std::fs::File::create("/dev/full").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lvsd"));
+    let output = command.arg("--help").stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+}

@@ -29,7 +29,7 @@ pub(super) enum Failure {
     /// While it traced packets.
     #[error("lvsd stopped, or made room for other clients: packets are no longer traced")]
     TraceEnded,
-    #[error("cannot write to standard output: {0}")]
+    #[error("cannot write to standard output")]
     Output(#[from] io::Error),
 }
 

@@ -82,16 +82,16 @@ pub(crate) fn main(words: Vec<OsString>, limit: Duration) -> ExitCode {
     let arguments = match Arguments::try_parse_from(arguments::joined(words)) {
         Ok(arguments) => arguments,
         Err(error) => {
-            // If this cannot be written there is no other place for it.
-            drop(error.print());
+            let printed = error.print();
             // As ipvsadm ends at a word that it does not know.
             if unknown {
                 return ExitCode::from(255);
             }
+            // If an error cannot be written there is no other place for it.
             return ExitCode::from(if error.use_stderr() {
                 failure::USAGE
             } else {
-                0
+                printed.map_or_else(|error| report(&error.into()), |()| 0)
             });
         }
     };
@@ -102,12 +102,15 @@ pub(crate) fn main(words: Vec<OsString>, limit: Duration) -> ExitCode {
         Ok(runtime) => runtime.block_on(run(arguments, limit)),
         Err(error) => Err(Failure::Output(error)),
     };
-    ExitCode::from(outcome.unwrap_or_else(|failure| {
-        if let Some(message) = failure.message() {
-            drop(writeln!(io::stderr(), "{message}"));
-        }
-        failure.exit_code()
-    }))
+    ExitCode::from(outcome.unwrap_or_else(|failure| report(&failure)))
+}
+
+/// Prints the message of a failure; its exit code.
+fn report(failure: &Failure) -> u8 {
+    if let Some(message) = failure.message() {
+        drop(writeln!(io::stderr(), "{message}"));
+    }
+    failure.exit_code()
 }
 
 /// Executes a verb; the exit code.
