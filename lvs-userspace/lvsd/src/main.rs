@@ -24,7 +24,7 @@ use lvs_failover::virtual_address::Announcing;
 use lvs_process::user::User;
 use lvs_replication::ipvs::{RefreshOptions, SyncOptions};
 
-use self::arguments::Arguments;
+use self::arguments::{Arguments, ProgramLogLevel};
 use crate::config_file::File;
 use crate::daemon::{PeerSettings, Settings};
 use crate::lifecycle::{Command, Detached, Instance, Next, NotReloaded, PidFile};
@@ -315,8 +315,12 @@ fn filter(arguments: &Arguments) -> EnvFilter {
     } else {
         &arguments.log_level
     };
-    // What the programs log was chosen as they were loaded.
-    let filter = format!("{level},{PROGRAM_LOG}=trace");
+    let filter = match arguments.program_log {
+        // Without a level above `level`, libraries make no records to be refused here.
+        ProgramLogLevel::Off => level.to_owned(),
+        // What the programs log was chosen as they were loaded.
+        _ => format!("{level},{PROGRAM_LOG}=trace"),
+    };
     EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(filter))
 }
 
@@ -460,4 +464,22 @@ fn verify(options: &Options) -> Result<()> {
         )?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::level_filters::LevelFilter;
+
+    use super::*;
+
+    #[test]
+    fn libraries_make_no_records_that_nobody_reads() {
+        let level = |words: &[&str]| {
+            let arguments = Arguments::parse_from(words);
+            filter(&arguments).max_level_hint()
+        };
+        assert_eq!(level(&["lvsd"]), Some(LevelFilter::INFO));
+        let program_log = ["lvsd", "--program-log", "warn"];
+        assert_eq!(level(&program_log), Some(LevelFilter::TRACE));
+    }
 }
