@@ -6,8 +6,9 @@ use lvs_api::protocol::Refusal;
 
 use crate::kernel::{Maps, wait_for_readers};
 
-/// Retired ranges that are kept before a grace period is waited for.
-const MAX_RETIRED: usize = 256;
+/// Retired ranges that are kept before a grace period is waited for: those of 20,000 services that are deleted at once.
+/// They are freed before, once a second or where room is needed.
+const MAX_RETIRED: usize = 65_536;
 
 /// Free numbers of one map, as ranges: first number and length.
 #[derive(Debug, Default)]
