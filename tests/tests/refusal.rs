@@ -47,6 +47,17 @@ fn a_service_without_servers_refuses_connections_at_once() {
 }
 
 #[test]
+fn the_address_of_a_refused_real_server_is_not_asked_for_any_more() {
+    let Some(lab) = Lab::for_story(Arms::Two, &every_service()) else {
+        return;
+    };
+    let line = "-a -t 10.1.0.200:80 -r 10.2.0.250:80 -m";
+    lab.director.lvsadm(line).unwrap_err();
+    let status = lab.director.lvsadm("--status").unwrap();
+    assert!(!status.contains("10.2.0.250"), "{status}");
+}
+
+#[test]
 fn a_bad_command_line_changes_nothing_and_explains_itself() {
     let Some(lab) = Lab::for_story(Arms::Two, &every_service()) else {
         return;

@@ -16,27 +16,30 @@ use super::{own_end, source_pools, timeouts};
 impl Director {
     /// Makes one change, whole or not at all.
     pub fn apply(&mut self, edit: &Edit) -> Result<(), Refusal> {
-        match edit {
+        let made = match edit {
             Edit::Flush => {
-                for id in self.services.ids() {
-                    self.remove_service(id)?;
-                }
+                let mut ids = self.services.ids().into_iter();
+                ids.try_for_each(|id| self.remove_service(id))
             }
             Edit::Zero { service } => return self.zero(service.as_ref()),
             Edit::SetTimeouts(timeouts) => return timeouts::set(&self.maps.config, *timeouts),
             Edit::Mark(rule) => return self.set_mark(rule),
             Edit::SetSysctl { name, value } => return self.set_sysctl(name, value),
-            edit => {
-                if let Some(id) = subject(edit) {
-                    own_end::refuse(edit)?;
-                    self.edit_service(id, std::slice::from_ref(edit))?;
-                }
+            edit => match subject(edit) {
+                Some(id) => own_end::refuse(edit)
+                    .and_then(|()| self.edit_service(id, std::slice::from_ref(edit))),
+                None => Ok(()),
+            },
+        };
+        match edit {
+            // The other addresses stay, and there may be many.
+            Edit::AddServer { server, .. } if made.is_ok() => {
+                self.hops.expect(&BTreeSet::from([server.address()]));
             }
+            edit if moves_servers(edit) => self.follow(),
+            _ => {}
         }
-        if moves_servers(edit) {
-            self.follow();
-        }
-        Ok(())
+        made
     }
 
     /// Refuses a change that gives a real server source addresses which this machine does not have now. A backup has
