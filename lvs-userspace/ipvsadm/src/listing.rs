@@ -219,7 +219,7 @@ pub(super) const fn columns(traffic: &Traffic) -> [u64; 5] {
 }
 
 fn cut(text: String, ipv4: bool) -> String {
-    if ipv4 {
+    if ipv4 && text.len() > IPV4_WIDTH {
         text.chars().take(IPV4_WIDTH).collect()
     } else {
         text

@@ -60,8 +60,8 @@ impl CommandName {
         }
     }
 
-    /// The command's rule for an option.
-    pub(super) fn rule(self, option: OptionName) -> Rule {
+    /// Options that the command requires, and those that it allows.
+    pub(super) const fn options(self) -> [&'static [OptionName]; 2] {
         use OptionName as O;
         let (required, allowed): (&[O], &[O]) = match self {
             Self::AddService | Self::EditService => (
@@ -151,6 +151,12 @@ impl CommandName {
             | Self::Sysctl
             | Self::Proc => (&[], &[]),
         };
+        [required, allowed]
+    }
+
+    /// The command's rule for an option.
+    pub(super) fn rule(self, option: OptionName) -> Rule {
+        let [required, allowed] = self.options();
         if required.contains(&option) {
             Rule::Required
         } else if allowed.contains(&option) {

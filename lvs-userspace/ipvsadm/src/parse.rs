@@ -251,6 +251,11 @@ impl Line {
     }
 
     fn check_rules(&self, name: CommandName) -> Result<(), UsageError> {
+        let [required, allowed] = name.options();
+        let fits = |option: &OptionName| required.contains(option) || allowed.contains(option);
+        if self.given.iter().all(fits) && required.iter().all(|option| self.has(*option)) {
+            return Ok(());
+        }
         let command = name.name();
         for option in OptionName::ALL {
             match (name.rule(*option), self.has(*option)) {

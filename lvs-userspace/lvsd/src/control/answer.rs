@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use lvs_api::problem::Problem;
 use lvs_api::protocol::{Refusal, RefusalKind};
 use lvs_api::strict;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
@@ -60,6 +61,14 @@ pub(super) fn done(outcome: Result<(), Refusal>) -> Response {
     match outcome {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(refusal) => refused(refusal),
+    }
+}
+
+/// An answer of megabytes: axum's own writes each piece of it by several calls.
+pub(super) fn large_json(value: &impl Serialize) -> Response {
+    match serde_json::to_vec(value) {
+        Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
+        Err(error) => refused(Refusal::new(RefusalKind::Internal, error.to_string())),
     }
 }
 

@@ -13,7 +13,7 @@ use axum::response::Response;
 use lvs_api::connections::{DropConnections, Dropped};
 use lvs_api::mark::MarkRule;
 use lvs_api::protocol::{
-    Edit, Edits, Refusal, RefusalKind, Refused, RefusedEdit, Services, TotalTraffic, VerdictCount,
+    Edit, Edits, Refusal, RefusalKind, Refused, RefusedEdit, TotalTraffic, VerdictCount,
 };
 use lvs_api::role::Role;
 use lvs_api::sysctl::SysctlValue;
@@ -26,7 +26,7 @@ use lvs_ipvsadm::edit_line;
 use tokio::sync::mpsc;
 use tracing::{debug, info};
 
-use super::answer::{JsonBody, done, off_runtime, parsed, refused, streamed};
+use super::answer::{JsonBody, done, large_json, off_runtime, parsed, refused, streamed};
 use super::filters;
 use super::state::Control;
 
@@ -188,10 +188,12 @@ pub(super) async fn reload_filters(
 }
 
 /// `GET /v1/services`.
-pub(super) async fn services(
-    State(control): State<Arc<Control>>,
-) -> Result<Json<Services>, Response> {
-    off_runtime(control, |control| Json(control.director().list())).await
+pub(super) async fn services(State(control): State<Arc<Control>>) -> Result<Response, Response> {
+    off_runtime(control, |control| {
+        let services = control.director().list();
+        large_json(&services)
+    })
+    .await
 }
 
 /// `GET /v1/timeouts`.
