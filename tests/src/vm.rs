@@ -57,9 +57,13 @@ pub fn check() -> Result<(), Missing> {
 /// Tests run side by side, and all want the same kernel.
 static PREPARING: Mutex<()> = Mutex::new(());
 
+/// Each instruction of the machine takes one nanosecond of its own time, however long it takes here; waiting takes none.
+const COUNTING: [&str; 2] = ["-icount", "shift=0,sleep=off"];
+
 /// A kernel to boot.
 pub struct Kernel {
     image: PathBuf,
+    counting: bool,
 }
 
 impl Kernel {
@@ -67,7 +71,7 @@ impl Kernel {
     pub fn debian(folder: &Path) -> Result<Self> {
         let _alone = PREPARING.lock();
         if let Some(image) = image(folder) {
-            return Ok(Self { image });
+            return Ok(Self::new(image));
         }
         fs::create_dir_all(folder)?;
         if download(folder).is_err() {
@@ -76,7 +80,23 @@ impl Kernel {
             download(folder)?;
         }
         let image = image(folder).context("the kernel's package contains no kernel")?;
-        Ok(Self { image })
+        Ok(Self::new(image))
+    }
+
+    const fn new(image: PathBuf) -> Self {
+        Self {
+            image,
+            counting: false,
+        }
+    }
+
+    /// The same kernel in a machine whose clock counts instructions: a nanosecond of run time is one of them.
+    #[must_use]
+    pub fn counting_instructions(self) -> Self {
+        Self {
+            counting: true,
+            ..self
+        }
     }
 
     /// Its release, as `uname -r` would say.
@@ -118,6 +138,7 @@ impl Kernel {
                 "2G",
             ])
             .args(["-nographic", "-no-reboot", "-net", "none"])
+            .args(COUNTING.iter().filter(|_| self.counting))
             .args(TWO_CARDS)
             .arg("-kernel")
             .arg(&self.image)
@@ -125,7 +146,7 @@ impl Kernel {
             .arg(&archive)
             .args([
                 "-append",
-                "console=ttyS0 quiet loglevel=1 panic=-1 mitigations=off",
+                "console=ttyS0 quiet loglevel=1 panic=-1 mitigations=off tsc=reliable",
             ])
             .stdin(Stdio::null())
             .output()

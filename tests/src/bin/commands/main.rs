@@ -1,0 +1,92 @@
+//! Measures what commands cost, in instructions: lvsadm and lvsd beside ipvsadm and the kernel's IPVS.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use clap::Parser;
+use lvs_tests::lab;
+use lvs_tests::vm::{self, Kernel};
+
+/// What the script needs of the kernel.
+const MODULES: [&str; 5] = ["ip_vs", "ip_vs_wlc", "veth", "sch_ingress", "cls_bpf"];
+
+/// What is compared, and in which order.
+const COMMANDS: [(&str, &str); 6] = [
+    ("restore", "-R, 2,000 services with 4 real servers each"),
+    ("list", "-Ln of them"),
+    ("add", "-a, one more real server"),
+    ("edit", "-e, one weight"),
+    ("save", "-S -n"),
+    ("clear", "-C"),
+];
+
+/// Instructions of all processes and of the kernel for each command, in a virtual machine that counts them. Fails if
+/// a command costs more than with ipvsadm and the kernel's IPVS. To be built with --release.
+#[derive(Parser)]
+struct Arguments {
+    /// Instructions of a command at most, as a multiple of those of ipvsadm with the kernel's IPVS
+    #[arg(long, default_value_t = 1.0)]
+    bound: f64,
+}
+
+/// Instructions of a command until it returns, and of what goes on for a second after it.
+type Cost = [f64; 2];
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    vm::check().map_err(|missing| anyhow!(missing.0))?;
+    let own = [lab::built("lvsd")?, lab::built("lvsadm")?];
+    let target = own[0].ancestors().nth(2).context("no folder of builds")?;
+    let kernel = Kernel::debian(&target.join("tmp/debian"))?;
+    let tools = ["ipvsadm", "ip"].map(lab::find);
+    let [Some(ipvsadm), Some(ip)] = tools else {
+        bail!("ipvsadm or ip is not installed: run `cargo xtask setup`");
+    };
+    let programs: Vec<&Path> = [&ipvsadm, &ip]
+        .into_iter()
+        .chain(&own)
+        .map(AsRef::as_ref)
+        .collect();
+    let said = kernel.counting_instructions().run_with_modules(
+        &MODULES,
+        &programs,
+        include_str!("script.sh"),
+    )?;
+    let costs = costs(&said);
+    let cost = |kind, name| {
+        let found = costs.get(&(kind, name)).copied();
+        found.with_context(|| format!("{kind} {name} is missing: {said}"))
+    };
+    println!("instructions, until the command returns + in the second after it");
+    let mut dearer = Vec::new();
+    for (name, what) in COMMANDS {
+        let [ipvs, lvsd] = ["ipvs", "lvsd"].map(|kind| {
+            let [until, after] = cost(kind, name)?;
+            // What the shell and a second without a command cost.
+            let [shell, idle] = cost(kind, if name == "clear" { "nothing" } else { "idle" })?;
+            anyhow::Ok::<Cost>([until - shell, after - idle])
+        });
+        let ([ipvs, ipvs_after], [lvsd, lvsd_after]) = (ipvs?, lvsd?);
+        let times = (lvsd + lvsd_after.max(0.0)) / (ipvs + ipvs_after.max(0.0));
+        println!(
+            "{what}: ipvsadm {ipvs:.0} + {ipvs_after:.0}, lvsadm {lvsd:.0} + {lvsd_after:.0}: {times:.2} times"
+        );
+        if times > arguments.bound {
+            dearer.push(name);
+        }
+    }
+    ensure!(dearer.is_empty(), "dearer: {}", dearer.join(", "));
+    Ok(())
+}
+
+/// Costs by kind and name.
+fn costs(said: &str) -> BTreeMap<(&str, &str), Cost> {
+    let costs = said.lines().filter_map(|line| {
+        let [kind, name, until, after] = line.split(' ').collect::<Vec<_>>()[..] else {
+            return None;
+        };
+        Some(((kind, name), [until.parse().ok()?, after.parse().ok()?]))
+    });
+    costs.collect()
+}
