@@ -103,7 +103,8 @@ impl Line {
             Self::Frames(words) => {
                 format!("nsenter --net=/run/netns/c flow send c {}", words.join(" "))
             }
-            Self::Servers(_) => "ipvsadm -Lcn".to_owned(),
+            // Where a connection expires meanwhile the kernel leaves out another one.
+            Self::Servers(_) => "ipvsadm -Lcn && ipvsadm -Lcn".to_owned(),
         }
     }
 }
@@ -304,12 +305,12 @@ fn lay_network(lab: &Lab) {
         director.name()
     );
     network.ip(&link).unwrap();
-    let mut lines = String::from("link set dev d up\n");
-    for last in 11..=40 {
-        lines += &format!(
-            "neigh replace 10.2.0.{last} lladdr 02:00:00:00:02:02 dev back nud permanent\n"
-        );
-    }
+    let neighbours = (11..=40).map(|last| {
+        format!("neigh replace 10.2.0.{last} lladdr 02:00:00:00:02:02 dev back nud permanent\n")
+    });
+    let lines: String = std::iter::once("link set dev d up\n".to_owned())
+        .chain(neighbours)
+        .collect();
     director.ip(&lines).unwrap();
     lab.director.kill();
     let interfaces = ["front", "back", "d"].map(|name| ["--interface", name]);
