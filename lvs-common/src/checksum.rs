@@ -60,6 +60,13 @@ impl Sum {
         self.remove(a).remove(b).remove(c).remove(d)
     }
 
+    /// The sum of bytes that begin at an odd place, by what it were at an even one (RFC 1071 section 2B).
+    #[inline(always)]
+    #[must_use]
+    pub const fn at_odd(self) -> Self {
+        Self(self.folded().swap_bytes() as u64)
+    }
+
     /// The sum in 32 bits, as the kernel keeps it (`__wsum`).
     #[inline(always)]
     pub const fn folded_once(self) -> u32 {

@@ -33,6 +33,7 @@ pub mod ethernet;
 pub mod family;
 pub mod filter;
 pub mod forward;
+pub mod ftp;
 pub mod local_clients;
 pub mod network;
 pub mod packet;

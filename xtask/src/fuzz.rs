@@ -55,6 +55,12 @@ const TARGETS: &[Target] = &[
         cases: 4_000,
     },
     Target {
+        name: "ftp",
+        what: "messages of FTP's control connections",
+        test: &["-p", "lvs-common", "--lib", "ftp"],
+        cases: 10_000,
+    },
+    Target {
         name: "sync-messages",
         what: "messages of IPVS's sync protocol",
         test: &["-p", "lvs-replication", "--lib", "ipvs::wire"],
