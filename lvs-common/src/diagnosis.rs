@@ -33,6 +33,10 @@ findings! {
     RepliesGone = 4, "the entry of a connection's replies is gone, the connection ends: entry";
     /// The number is the index of its virtual service.
     WinnerGone = 5, "another CPU began the same connection, which was gone at once: service";
+    /// The number is the index of its virtual service.
+    NoRoomForAddress = 6, "FTP: a reply to PASV has no text to make room for the virtual address, it stays: service";
+    /// The number is the index of its virtual service.
+    NotAnnounced = 7, "FTP: the table has no room for a data connection that is announced: service";
 }
 
 impl Finding {

@@ -31,16 +31,17 @@ impl Record {
     pub const ASYMMETRIC: u8 = 0x04;
     /// Bit of `method`: another server refused it or did not answer. What this one says goes to the client.
     pub const REDISPATCHED: u8 = 0x08;
-    /// Bit of `method`: its service has timeouts of its own. They hold from the next change of its state on.
+    /// Bit of `method`: its service has timeouts of its own, which hold from the next change of its state on; or it is
+    /// a control connection of FTP by NAT, whose packets the fast path leaves. Both ask for a closer look at one place.
     pub const OWN_TIMEOUT: u8 = 0x10;
-    /// Bit of `method`: the real server does not see the client's own address and port, but those that the
-    /// key of the replies' entry holds.
+    /// Bit of `method`: the real server does not see the client's own address and port, or is sent to another port than
+    /// that of its service: the key of the replies' entry holds both ends as they are for it.
     pub const TRANSLATED: u8 = 0x80;
 
     /// `persistence` of a connection that belongs to a call: [`crate::abi::CONNECTION_CALLS`] says which.
     pub const BY_CALL_ID: u8 = u8::MAX;
 
-    /// Returns whether the real server sees another source than the client's.
+    /// Returns whether the key of the replies' entry says what the real server sees.
     #[inline(always)]
     pub const fn is_translated(&self) -> bool {
         self.method & Self::TRANSLATED != 0

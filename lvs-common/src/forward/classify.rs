@@ -30,6 +30,7 @@ pub(super) fn classify<F: Network, P: Packet, T: Tables + Store<F>>(
     work.established = false;
     work.change = StateChange::NONE;
     work.opened = 0;
+    work.says = 0;
     work.asymmetric = 0;
     work.forward.interface = packet.interface();
     let start = work.forward.ethernet.payload;

@@ -6,13 +6,15 @@
 
 use super::find::Connection;
 use super::stage::Stage;
+use super::syn_retry::is_answered;
 use super::work::Work;
 use crate::abi::{Config, Method};
-use crate::connection::table::{self, Store};
+use crate::connection::table::{self, Slot, Store, Ways};
 use crate::connection::tcp;
 use crate::network::Network;
 use crate::scheduler::NO_SERVER;
 use crate::tables::Tables;
+use crate::verdict::{Reason, Verdict};
 
 /// The stage of a SYN; `None`: a SYN like any other packet of its connection.
 #[inline(always)]
@@ -29,9 +31,20 @@ pub(super) fn syn_on_connection<F: Network, T: Tables + Store<F>>(
         table::remove::<F, T>(tables, slot);
         return Some(work.schedule(NO_SERVER));
     }
+    // An announced data connection of FTP: its client answers a SYN there, and sends none.
+    if state == tcp::State::Listen && !is_answered_at::<F, T>(tables, slot) {
+        return Some(work.end(Verdict::pass(Reason::NoConnection)));
+    }
     if state == tcp::State::SynReceived {
         work.number = slot.number;
         return Some(Stage::SynRetry);
     }
     None
+}
+
+/// Returns whether the server of a NAT connection has sent a SYN.
+#[inline(always)]
+fn is_answered_at<F: Network, T: Store<F>>(tables: T, slot: &Slot<T::Set>) -> bool {
+    let reply = table::by_number::<F, T>(tables, slot.set.partner(slot.way));
+    reply.is_some_and(|reply| is_answered(reply.tag))
 }

@@ -132,7 +132,7 @@ pub enum Source {
     Client,
     /// That of the connection in [`super::Work::number`].
     Connection,
-    /// It stands in [`Forward::rewrite`].
+    /// It stands in [`Forward::rewrite`], with the server's port.
     Known,
 }
 

@@ -37,6 +37,7 @@ pub(super) fn forward_existing<F: Network, T: Tables + Store<F>>(
         &mut work.opened,
     );
     work.note_client(*record);
+    work.number = slot.number;
     let timeout = timeout(tables, *record, protocol, state);
     send_on(tables, work, connection, timeout);
     if tables.sync().on != 0 {
@@ -44,7 +45,6 @@ pub(super) fn forward_existing<F: Network, T: Tables + Store<F>>(
     }
     if persistence::establishes(record, protocol, slot.tag, state) {
         work.new.record = *record;
-        work.number = slot.number;
         work.established = true;
     }
     Stage::ToServer

@@ -3,6 +3,7 @@
 use super::call_id;
 use super::context::Route;
 use super::find::{Connection, find};
+use super::ftp;
 use super::new_entry::prepare;
 use super::source_translation;
 use super::stage::Stage;
@@ -43,6 +44,7 @@ pub(super) fn insert_replies<F: Network, T: Tables + Store<F>>(
             work.reply = inserted;
             Stage::InsertConnection
         }
+        Err(_) if ftp::announces(work) => ftp::not_announced(tables, work),
         Err(Refused::Exists) => match follow_winner(tables, work) {
             // Another connection has the source since a moment: there are others.
             Stage::Ended => Stage::ReplySource,
@@ -58,7 +60,11 @@ pub(super) fn insert_connection<F: Network, T: Tables + Store<F>>(
     tables: T,
     work: &mut Work<F>,
 ) -> Stage {
-    prepare(tables, work);
+    if ftp::announces(work) {
+        ftp::prepare(tables, work);
+    } else {
+        prepare(tables, work);
+    }
     let place = Place::of(work.forward.hash, Store::<F>::sets(tables));
     let mut inserted = table::insert::<F, T>(tables, place, &mut work.new);
     if work.reply.number != 0 {
@@ -66,6 +72,8 @@ pub(super) fn insert_connection<F: Network, T: Tables + Store<F>>(
             table::complete_pair::<F, T, _>(tables, &work.reply, inserted, &work.new.half_open);
     }
     match inserted {
+        Ok(_) if ftp::announces(work) => ftp::count(tables, work),
+        Err(_) if ftp::announces(work) => ftp::not_announced(tables, work),
         Ok(_) => {
             if work.persistence == Record::BY_CALL_ID {
                 call_id::remember_connection(tables, work);

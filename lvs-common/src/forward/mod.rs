@@ -60,6 +60,8 @@
 //!  Ended ────────► the verdict that the stage left; a fragment without ports is held and comes again
 //!
 //!  IcmpFragment, a later fragment, goes by icmp_fragment instead of related_icmp.
+//!  What a control connection of FTP by NAT says passes ftp before ToServer or ToClient: InsertReplies and
+//!  InsertConnection insert what it announces, and after Announced the packet itself goes on.
 //!  TunnelError, of related_icmp: about no packet of a connection, but perhaps one in a tunnel, by tunnel_error.
 //!
 //!  classify asks filter about each packet of a connection whose client's packets are limited, schedule about each
@@ -83,6 +85,7 @@ mod fast_path;
 mod filter;
 mod find;
 mod fragmentation;
+mod ftp;
 mod icmp_answer;
 mod icmp_error;
 mod icmp_fragment;
@@ -125,6 +128,7 @@ use crate::abi::Config;
 use crate::connection::table::Store;
 use crate::ethernet;
 use crate::family::{V4, V6};
+use crate::ftp::CONTROL;
 use crate::network::Network;
 use crate::packet::Packet;
 use crate::tables::Tables;
@@ -329,8 +333,14 @@ pub fn stages_of<F: Network, P: Packet, T: Tables + Store<F>>(
 /// Chooses the source that a server behind NAT sees, and inserts the entry for its replies.
 /// [`Stage::ReplySource`]: another connection was given that source meanwhile, or all that were tried are in use.
 #[inline(always)]
-fn source_for_replies<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> Stage {
-    let stage = source_translation::choose(tables, work);
+fn source_for_replies<F: Network, T: Tables + Store<F>>(
+    tables: T,
+    work: &mut Work<F>,
+    mut stage: Stage,
+) -> Stage {
+    if stage == Stage::ReplySource {
+        stage = source_translation::choose(tables, work);
+    }
     if stage == Stage::InsertReplies {
         return insert::insert_replies(tables, work);
     }
@@ -390,18 +400,25 @@ fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
         stage = schedule::schedule(packet.routes(), tables, work);
     }
     stage = persistent(packet, tables, work, stage);
+    if stage == Stage::Reply {
+        stage = reply::reply(tables, work);
+    }
+    // What a control connection of FTP announces is inserted by the stages that follow.
+    if matches!(stage, Stage::ToServer | Stage::ToClient) && work.key.ports.destination == CONTROL {
+        stage = ftp::follow(packet, tables, work, stage);
+    }
     if stage == Stage::Insert {
         stage = client_route::find(packet.routes(), tables, work);
     }
     if stage == Stage::Insert {
         stage = insert::insert(tables, work);
     }
-    if stage == Stage::ReplySource {
-        stage = source_for_replies(tables, work);
+    if matches!(stage, Stage::ReplySource | Stage::InsertReplies) {
+        stage = source_for_replies(tables, work, stage);
     }
     // Another CPU gave the source to a connection at this very moment, which can be seen now.
     if stage == Stage::ReplySource {
-        stage = source_for_replies(tables, work);
+        stage = source_for_replies(tables, work, stage);
     }
     if stage == Stage::ReplySource {
         stage = work.end(Verdict::drop(Reason::NoSource));
@@ -412,11 +429,11 @@ fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
     if stage == Stage::TableFull {
         stage = stateless::table_full(tables, work);
     }
+    if stage == Stage::Announced {
+        stage = work.stage;
+    }
     if stage == Stage::ToServer && work.forward.route.source == Source::Connection {
         stage = source_translation::recall(tables, work);
-    }
-    if stage == Stage::Reply {
-        stage = reply::reply(tables, work);
     }
     // Only these belong to a connection; to ask first spares the verifier both calls for every other stage.
     if matches!(stage, Stage::ToServer | Stage::ToClient) {
@@ -458,6 +475,7 @@ fn internet<F: Network, P: Packet, T: Tables + Store<F>>(
         | Stage::ReplySource
         | Stage::InsertReplies
         | Stage::InsertConnection
+        | Stage::Announced
         | Stage::TableFull => Verdict::pass(Reason::NoConnection),
     };
     conclude(packet, tables, work, verdict)

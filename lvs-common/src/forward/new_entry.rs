@@ -7,6 +7,7 @@ use crate::abi::Method;
 use crate::connection::table::{self, New, Store, Survey};
 use crate::connection::{FirstState, Protocol, Record};
 use crate::network::Network;
+use crate::scheduler::NO_SERVER;
 use crate::tables::Tables;
 
 /// Lays out the entry of a new connection.
@@ -39,7 +40,7 @@ pub(super) fn prepare<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Wo
     };
 }
 
-/// The bit of [`Record::method`] for a translated source, or 0.
+/// The bit of [`Record::method`] where the entry of the replies holds what the server sees, or 0.
 #[inline(always)]
 const fn translated(source: Source) -> u8 {
     match source {
@@ -52,8 +53,12 @@ const fn translated(source: Source) -> u8 {
 #[inline(never)]
 pub(super) fn prepare_replies<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) {
     prepare(tables, work);
+    let keeps_port = work.data_server != NO_SERVER;
     let new = &mut work.new;
     if let Some(server) = tables.server(u32::from(new.record.server)) {
         new.into_replies(server);
+    }
+    if keeps_port {
+        new.key.ports.source = work.key.ports.destination;
     }
 }

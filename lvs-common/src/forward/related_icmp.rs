@@ -142,7 +142,7 @@ fn to_real_server<F: Network, P: Packet, T: Tables + Store<F>>(
                 return Some(Stage::Ended);
             }
             let translated = work.forward.rewrite.source;
-            ports.destination = work.forward.rewrite.ports.source;
+            ports = work.forward.rewrite.ports.reversed();
             // It may have no way to where the error comes from, if it has none to the client.
             if translated != client {
                 sender = translated;

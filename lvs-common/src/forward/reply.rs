@@ -2,6 +2,7 @@
 
 use super::context::Rewrite;
 use super::find::{Connection, client, find};
+use super::ftp;
 use super::persistence;
 use super::source_check;
 use super::stage::Stage;
@@ -12,7 +13,7 @@ use super::upper_device::device;
 use super::work::Work;
 use crate::abi::Plan;
 use crate::connection::table::{self, Slot, Store, Ways};
-use crate::connection::{Direction, Kind, Record, Signal, step, tcp};
+use crate::connection::{Direction, Key, Kind, Record, Signal, step, tcp};
 use crate::network::Network;
 use crate::tables::Tables;
 use crate::verdict::{Reason, Verdict};
@@ -50,7 +51,7 @@ fn replied<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> O
     let signal = work.forward.signal;
     if signal == Signal::Tcp(tcp::Event::Rst) && is_refusal(&slot, &reply.slot) {
         tables.count_syn_retry(u32::from(record.server));
-        if is_redispatched(tables, &record) {
+        if is_redispatched(tables, &record, &asked) {
             return Some(work.end(Verdict::drop(Reason::Refused)));
         }
     }
@@ -83,7 +84,6 @@ fn replied<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> O
     tables.count_out(service, server, work.forward.wire.traffic);
     if persistence::establishes(&record, protocol, slot.tag, state) {
         work.new.record = record;
-        work.number = slot.number;
         work.established = true;
     }
     Some(Stage::ToClient)
@@ -98,10 +98,14 @@ fn is_refusal<S>(connection: &Slot<S>, reply: &Slot<S>) -> bool {
 /// Returns whether a refused connection may go to another server: the client does not hear of the refusal, and its next
 /// SYN is redispatched. What the second server says stands.
 #[inline(always)]
-fn is_redispatched<T: Tables>(tables: T, record: &Record) -> bool {
+fn is_redispatched<F: Network, T: Tables>(tables: T, record: &Record, key: &Key<F>) -> bool {
     if record.method & Record::REDISPATCHED != 0 {
         return false;
     }
     let plan = tables.plan(u32::from(record.service));
-    plan.is_some_and(|plan| plan.flags & Plan::REDISPATCH != 0 && plan.member_count > 1)
+    plan.is_some_and(|plan| {
+        plan.flags & Plan::REDISPATCH != 0
+            && plan.member_count > 1
+            && !ftp::is_data(plan, record, key)
+    })
 }

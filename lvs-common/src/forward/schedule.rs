@@ -1,6 +1,7 @@
 //! A packet of no known connection: its service, and the server it is scheduled to.
 
 use super::filter;
+use super::ftp;
 use super::persistence;
 use super::service::{flow, is_ftp_data, service};
 use super::source_check;
@@ -10,10 +11,11 @@ use super::work::Work;
 use crate::abi::{Config, Filter, Method, Plan};
 use crate::connection::table::Store;
 use crate::connection::{Protocol, Record, Signal};
+use crate::ftp::DATA;
 use crate::network::Network;
 use crate::probe;
 use crate::routes::Routes;
-use crate::scheduler;
+use crate::scheduler::{self, NO_SERVER};
 use crate::tables::Tables;
 use crate::verdict::{Reason, Verdict};
 
@@ -28,7 +30,10 @@ pub(super) fn schedule<F: Network, R: Routes, T: Tables + Store<F>>(
     tables: T,
     work: &mut Work<F>,
 ) -> Stage {
-    work.service = service(tables, &work.key, work.forward.interface);
+    work.data_server = ftp::announced(tables, work);
+    if work.data_server == NO_SERVER {
+        work.service = service(tables, &work.key, work.forward.interface);
+    }
     let (Some(plan), Some(protocol)) = (tables.plan(work.service), work.forward.protocol) else {
         work.verdict = Verdict::pass(Reason::NoService);
         return Stage::Reply;
@@ -40,7 +45,7 @@ pub(super) fn schedule<F: Network, R: Routes, T: Tables + Store<F>>(
         return Stage::Ended;
     }
     // IPVS leaves connections from the FTP data port to the FTP helper.
-    let ftp_data = protocol == Protocol::Tcp && work.key.ports.source.get() == 20;
+    let ftp_data = protocol == Protocol::Tcp && work.key.ports.source == DATA;
     let signal = work.forward.signal;
     let starts = signal.starts() || starts_late(tables, signal, protocol);
     let [begins, goes_on] = OPENS;
@@ -54,6 +59,11 @@ pub(super) fn schedule<F: Network, R: Routes, T: Tables + Store<F>>(
     if work.opens != begins {
         let flow = flow(&work.key, work.forward.hash);
         return no_connection(tables, work, plan, &flow);
+    }
+    if work.data_server != NO_SERVER {
+        work.one_packet = false;
+        work.persistence = 0;
+        return ftp::open(tables, work);
     }
     work.one_packet = plan.flags & Plan::ONE_PACKET != 0 && protocol == Protocol::Udp;
     work.persistence = 0;

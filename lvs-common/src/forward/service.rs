@@ -7,6 +7,7 @@ use crate::abi::{Config, Marked, Plan, ServiceKey};
 use crate::aligned::Aligned;
 use crate::connection::Key;
 use crate::family::Family;
+use crate::ftp::{CONTROL, DATA, FIRST_PORT};
 use crate::network::Network;
 use crate::scheduler::{self, Flow};
 use crate::tables::Tables;
@@ -23,11 +24,6 @@ pub(super) fn flow<F: Family>(key: &Key<F>, hash: u64) -> Flow {
         hash: hash as u32,
     }
 }
-
-/// Port of FTP's control connections.
-const FTP: U16 = U16::new(21);
-/// Ports that only privileged programs listen on; a passive FTP server offers none of them.
-const PRIVILEGED: u16 = 1024;
 
 /// Index that no service has.
 const NONE: u32 = Marked::NO_SERVICE;
@@ -65,9 +61,9 @@ pub(crate) fn address_service<T: Tables>(
         };
     }
     let port = wanted.0.port.get();
-    let may_be_data = port == 20 || port >= PRIVILEGED;
+    let may_be_data = port == DATA.get() || port >= FIRST_PORT;
     if config.ftp_services != 0 && may_be_data && wanted.0.protocol == protocol::TCP {
-        wanted.0.port = FTP;
+        wanted.0.port = CONTROL;
         if let Some(index) = tables.service(&wanted.0) {
             let plan = tables.plan(index).filter(|plan| plan.key == wanted.0);
             let takes_data = plan.is_some_and(|plan| plan.flags & Plan::FTP != 0);

@@ -14,8 +14,6 @@
 
 use core::marker::PhantomData;
 
-use zerocopy::byteorder::network_endian::U16;
-
 use super::context::Source;
 use super::icmp_answer::answer;
 use super::icmp_error::IcmpError;
@@ -24,11 +22,12 @@ use super::source_candidates::{CANDIDATES, Candidates};
 use super::stage::Stage;
 use super::work::{PATIENCE, Work};
 use crate::abi::{FIRST_PORT, Hop, SourcePool};
-use crate::connection::Record;
 use crate::connection::table::{self, New, Place, Slot, Store, Ways};
+use crate::connection::{Ports, Record};
 use crate::diagnosis::Finding;
 use crate::family::{Family, V4};
 use crate::network::Network;
+use crate::scheduler::NO_SERVER;
 use crate::tables::Tables;
 use crate::verdict::{Reason, Verdict};
 use crate::walk::Step;
@@ -97,9 +96,10 @@ pub(super) fn choose<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Wor
         return Stage::ReplySource;
     }
     let (address, ports) = (work.new.key.destination, work.new.key.ports);
-    if address != work.key.source || ports.destination != work.key.ports.source {
+    let translated = address != work.key.source || ports.destination != work.key.ports.source;
+    if translated || work.data_server != NO_SERVER {
         work.forward.rewrite.source = address;
-        work.forward.rewrite.ports.source = ports.destination;
+        work.forward.rewrite.ports = ports.reversed();
         work.forward.route.source = Source::Known;
     }
     if inserted.number == 0 {
@@ -175,7 +175,7 @@ pub(super) fn recall<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Wor
         return work.end(Verdict::pass(Reason::NoConnection));
     };
     work.forward.rewrite.source = source.address;
-    work.forward.rewrite.ports.source = source.port;
+    work.forward.rewrite.ports = source.ports;
     work.forward.route.source = Source::Known;
     Stage::ToServer
 }
@@ -200,7 +200,8 @@ impl<F: Family, T: Tables + Store<F>> Step for Wait<F, T> {
 #[derive(Clone, Copy)]
 pub(super) struct TranslatedSource<F: Family> {
     pub(super) address: F::Address,
-    pub(super) port: U16,
+    /// Its port, and the server's own.
+    pub(super) ports: Ports,
 }
 
 /// The source of a translated connection that was found.
@@ -214,6 +215,6 @@ pub(super) fn source_of<F: Family, T: Store<F>>(
     let tied = reply.set.partner(reply.way) == slot.number && table::unchanged(&reply);
     tied.then_some(TranslatedSource {
         address: key.destination,
-        port: key.ports.destination,
+        ports: key.ports.reversed(),
     })
 }

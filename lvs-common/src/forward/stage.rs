@@ -32,6 +32,8 @@ pub enum Stage {
     InsertReplies,
     /// Insert the connection's own entry.
     InsertConnection,
+    /// What it announces is in the table, or finds no room there: the packet itself goes on.
+    Announced,
     /// The connection table has no entry for it: forward it by its hash alone, if possible.
     TableFull,
     /// From a real server perhaps: find the connection it replies to. If there is none, it is

@@ -7,6 +7,7 @@
 
 use super::existing::{is_orphan, send_on};
 use super::find::{Connection, again};
+use super::ftp;
 use super::stage::Stage;
 use super::work::Work;
 use crate::abi::Plan;
@@ -35,7 +36,9 @@ pub(super) fn syn_retry<F: Network, T: Tables + Store<F>>(tables: T, work: &mut 
             tables.count_syn_retry(server);
         }
         let plan = tables.plan(u32::from(record.service));
-        if plan.is_some_and(|plan| plan.flags & Plan::REDISPATCH != 0) {
+        if plan.is_some_and(|plan| {
+            plan.flags & Plan::REDISPATCH != 0 && !ftp::is_data(plan, &record, &work.key)
+        }) {
             table::remove::<F, T>(tables, &slot);
             return work.schedule(server);
         }

@@ -77,17 +77,14 @@ fn nat<F: Network, P: Packet, T: Tables>(
     hop: &Hop,
     reason: Reason,
 ) -> Option<Verdict> {
-    let port = if server.port.get() == 0 {
-        forward.ports.destination
-    } else {
-        server.port
-    };
     if forward.route.source == Source::Client {
         forward.rewrite.source = forward.datagram.source;
-        forward.rewrite.ports.source = forward.ports.source;
+        forward.rewrite.ports = forward.ports;
+        if server.port.get() != 0 {
+            forward.rewrite.ports.destination = server.port;
+        }
     }
     forward.rewrite.destination = F::narrow(&server.address);
-    forward.rewrite.ports.destination = port;
     tables.fence();
     if let Err(reason) = rewrite(packet, tables, forward) {
         return Some(Verdict::drop(reason));

@@ -10,6 +10,7 @@ use crate::connection::table::{Inserted, New, Survey};
 use crate::connection::{Client, Key, Ports, Record, Signal, Tag};
 use crate::ethernet::{Egress, EthernetHeader, UNTAGGED};
 use crate::family::{Family, V4, V6};
+use crate::ftp::{self, Reader};
 use crate::network::Datagram;
 use crate::routes::Lookup;
 use crate::scheduler::{NO_SERVER, Search};
@@ -47,6 +48,15 @@ pub struct Work<F: Family> {
     pub refused: u32,
     /// The search for the server of a new connection: not the one that did not answer it before.
     pub search: Search,
+    /// The server of a new connection that FTP's control connection announced, whose own port is that of the packet;
+    /// [`NO_SERVER`]: it was not announced.
+    pub data_server: u32,
+    /// The message of FTP that the packet begins with.
+    pub ftp: Reader,
+    /// What the packet says on a control connection of FTP, as bits: see `ftp.rs`.
+    pub says: u8,
+    /// The stage of a packet that says something, while that is read.
+    pub stage: Stage,
     /// Number of the packet's connection in the table, plus one, for `find::again`.
     pub number: u32,
     /// The packet is scheduled for itself alone (one-packet scheduling): it gets no entry.
@@ -160,6 +170,10 @@ impl<F: Family> Work<F> {
             opens: 0,
             refused: 0,
             search: Search::new(NO_SERVER),
+            data_server: NO_SERVER,
+            ftp: Reader::default(),
+            says: 0,
+            stage: Stage::Ended,
             number: 0,
             one_packet: false,
             established: false,
@@ -210,6 +224,11 @@ impl<F: Family> Work<F> {
         let Route { server, method, .. } = self.forward.route;
         let service = tables.server(server).map_or(0, |server| server.service);
         let own = tables.plan(service).map_or(0, Plan::timeout_bit);
+        let control = if method == Method::Nat && ftp::is_control(&self.key) {
+            Record::OWN_TIMEOUT
+        } else {
+            0
+        };
         let again = if self.search.avoid == NO_SERVER {
             0
         } else {
@@ -218,7 +237,7 @@ impl<F: Family> Work<F> {
         let record = Record::new(server, service, method);
         Record {
             persistence: self.persistence,
-            method: record.method | self.limits | own | again | self.asymmetric,
+            method: record.method | self.limits | own | control | again | self.asymmetric,
             ..record
         }
     }

@@ -32,6 +32,8 @@ mod forwarding;
 mod fragments;
 #[path = "../director/ftp.rs"]
 mod ftp;
+#[path = "../director/ftp_nat.rs"]
+mod ftp_nat;
 #[path = "../director/half_open_limit.rs"]
 mod half_open_limit;
 #[path = "../director/hashing.rs"]

@@ -19,6 +19,7 @@ mod filters;
 mod forwarding;
 mod fragments;
 mod ftp;
+mod ftp_nat;
 mod half_open_limit;
 mod hashing;
 mod icmp_answers;

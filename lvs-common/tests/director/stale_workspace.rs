@@ -6,7 +6,8 @@ use lvs_common::connection::{Client, Key, Protocol, Record, Signal, Tag};
 use lvs_common::ethernet::{Egress, EthernetHeader, Vlans};
 use lvs_common::family::Family;
 use lvs_common::forward::{Answer, Candidates, Forward, Rewrite, Route, Source, StateChange, Wire};
-use lvs_common::forward::{Work, Workspace};
+use lvs_common::forward::{Stage, Work, Workspace};
+use lvs_common::ftp::{Message, Reader};
 use lvs_common::network::{Datagram, Part};
 use lvs_common::routes::Lookup;
 use lvs_common::scheduler::Search;
@@ -109,6 +110,10 @@ fn work<F: Family>() -> Work<F> {
         opens: 0xee,
         refused: 1,
         search: Search::new(0),
+        data_server: 0xeeee,
+        ftp: Reader::new(Message::Passive, 0xee),
+        says: 0xff,
+        stage: Stage::Icmp,
         number: 0xeeee,
         one_packet: true,
         established: true,

@@ -1,5 +1,7 @@
 //! Packets of known connections.
 
+use zerocopy::byteorder::network_endian::U16;
+
 use super::attempt::Attempt;
 use super::packet::{Arrival, PlainPacket, reachable, read_headers};
 use super::send::{Departure, Route, finish, translate, transmit};
@@ -13,6 +15,7 @@ use crate::forward::find::is_expired;
 use crate::forward::source_check;
 use crate::forward::source_translation::source_of;
 use crate::forward::sync_events;
+use crate::ftp;
 use crate::network::Network;
 use crate::packet::Packet;
 use crate::tables::Tables;
@@ -151,7 +154,9 @@ fn request<'a, F: Network, P: Packet, T: Tables + Store<F> + 'a>(
     if !table::unchanged(&found.slot) {
         return None;
     }
-    let packets = set.touch(way, packet.now, timeout(packet, &found.slot, record, state));
+    let port = headers.transport.ports.destination;
+    let timeout = timeout(packet, &found.slot, record, state, port)?;
+    let packets = set.touch(way, packet.now, timeout);
     let sync = &packet.config.sync;
     if sync.on != 0 && sync.may_be_due(packets) {
         sync_events::emit_due::<F, T>(tables, packet.protocol, state, packets, found.slot.number);
@@ -183,7 +188,8 @@ fn reply<'a, F: Network, P: Packet, T: Tables + Store<F>>(
     if !plain || !table::unchanged(&slot) || !table::unchanged(reply) {
         return None;
     }
-    set.touch_reply(way, packet.now, timeout(packet, &slot, record, state));
+    let timeout = timeout(packet, &slot, record, state, asked.ports.destination)?;
+    set.touch_reply(way, packet.now, timeout);
     let (service, index) = (u32::from(record.service), u32::from(record.server));
     tables.count_out(service, index, packet.wire.traffic);
     let rewrite = Rewrite {
@@ -197,19 +203,20 @@ fn reply<'a, F: Network, P: Packet, T: Tables + Store<F>>(
     Some(transmit(headers, packet, &egress, reason, change))
 }
 
-/// The timeout of a connection that stays in its state: its entry has it already where its service has one of its own.
+/// The timeout of a connection, to this virtual port, that stays in its state: its entry has it already where its
+/// service has one of its own. `None`: it is a control connection of FTP.
 #[inline(always)]
 fn timeout<F: Network, S: Ways<F>>(
     packet: &PlainPacket<'_, F>,
     slot: &Slot<S>,
     record: Record,
     state: u8,
-) -> u32 {
+    port: U16,
+) -> Option<u32> {
     if record.method & Record::OWN_TIMEOUT == 0 {
-        packet.timeout(state)
-    } else {
-        slot.set.timeout(slot.way)
+        return Some(packet.timeout(state));
     }
+    (port != ftp::CONTROL).then(|| slot.set.timeout(slot.way))
 }
 
 #[inline(always)]

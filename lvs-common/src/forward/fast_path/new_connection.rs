@@ -12,6 +12,7 @@ use crate::forward::service::{flow, plain_service};
 use crate::forward::upper_device::device;
 use crate::forward::work::Work;
 use crate::forward::{client_route, source_check};
+use crate::ftp;
 use crate::network::Network;
 use crate::packet::Packet;
 use crate::probe;
@@ -50,8 +51,10 @@ fn open<'a, F: Network, P: Packet, T: Tables + Store<F> + 'a>(
         return None;
     }
     let key = packet.key(Kind::Request, headers);
-    // IPVS leaves connections from the FTP data port to the FTP helper.
-    if packet.protocol == Protocol::Tcp && key.ports.source.get() == 20 {
+    // IPVS leaves connections from the FTP data port to the FTP helper, and control connections are not plain.
+    if packet.protocol == Protocol::Tcp
+        && (key.ports.source == ftp::DATA || key.ports.destination == ftp::CONTROL)
+    {
         return None;
     }
     let hash = key.hash(tables);

@@ -100,17 +100,17 @@ impl<'a> Route<'a> {
                 0 => destination,
                 _ => server.port,
             };
-            let TranslatedSource { address, port } = translated.unwrap_or(TranslatedSource {
+            let TranslatedSource { address, ports } = translated.unwrap_or(TranslatedSource {
                 address: packet.plain.source,
-                port: source,
+                ports: Ports {
+                    source,
+                    destination,
+                },
             });
             let rewrite = Rewrite {
                 source: address,
                 destination: F::narrow(&server.address),
-                ports: Ports {
-                    source: port,
-                    destination,
-                },
+                ports,
             };
             change = translate::<F, P>(headers, packet, &rewrite);
             Reason::Nat
