@@ -94,10 +94,7 @@ fn connection<F: Family>(
     };
     let virtual_address = address::<F>(entry.key.destination, entry.key.ports.destination.get());
     let server = maps.servers.read(u32::from(entry.record.server))?;
-    let port = match server.port.get() {
-        0 => virtual_address.port(),
-        port => port,
-    };
+    let port = maps.server_port(&server, virtual_address.port());
     let state = match protocol {
         _ if template && tag.state() != 0 => "ASSURED",
         Some(protocol) if !template => protocol.state_name(tag.state()),

@@ -6,6 +6,7 @@ use lvs_common::connection::table::{
 };
 use lvs_common::connection::{Client, Key, Kind, Protocol, Record, half_open, resume, template};
 use lvs_common::family::Family;
+use lvs_common::ftp;
 use lvs_common::secrets::Secrets;
 use lvs_dataplane::director::Recognized;
 use lvs_dataplane::table::Table;
@@ -59,10 +60,21 @@ impl<F: Family> BoundReplica<F> {
             (Kind::Request, Some(protocol)) => half_open(protocol, state),
             _ => state == template::UNASSURED,
         };
+        let (port, mut record) = (key.ports.destination, recognized.record);
+        let mut server = recognized.server;
+        if key.kind == Kind::Request as u8 && Method::from_raw(record.method) == Method::Nat {
+            if ftp::is_control(&key) {
+                record.method |= Record::OWN_TIMEOUT;
+            }
+            if ftp::is_data(&recognized.service, port) {
+                record.method |= Record::TRANSLATED;
+                server.port = ftp::server_port(&recognized.service, server.port, port);
+            }
+        }
         Self {
             key,
-            record: recognized.record,
-            server: recognized.server,
+            record,
+            server,
             state,
             half_open,
             timeout,

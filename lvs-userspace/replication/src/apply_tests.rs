@@ -239,6 +239,34 @@ fn a_translated_connection_keeps_the_source_that_its_server_sees() {
 }
 
 #[test]
+fn connections_of_ftp_go_to_the_ports_that_they_have() {
+    for (port, real) in [(21, 2121), (20, 2120), (30_000, 30_000)] {
+        let fixture = Fixture::new(64);
+        let mut nat = server(3);
+        nat.record.method = Method::Nat as u8;
+        nat.service.port = 21.into();
+        nat.server.port = 2121.into();
+        let to = (SERVICE.0, port);
+        let (client, client_port) = CLIENT;
+        let data = connection(CLIENT, to, Established, &nat);
+        // A peer says which source the server sees, IPVS does not.
+        for replica in [data, data.with_source(client, client_port.into())] {
+            let peers = port != 21;
+            fixture.apply(if peers { &replica } else { &data }).unwrap();
+            let live = fixture.live();
+            assert_eq!(live.len(), 2);
+            let of = |kind: Kind| live.iter().find(|(.., entry)| entry.key.kind == kind as u8);
+            let reply = of(Kind::Reply).expect("one for replies").2.key;
+            assert_eq!(reply.ports.source.get(), real);
+            assert_eq!((reply.destination, reply.ports.destination.get()), CLIENT);
+            let record = of(Kind::Request).expect("a connection").2.record;
+            assert_eq!(record.is_translated(), port != 21);
+            assert_eq!(record.method & Record::OWN_TIMEOUT != 0, port == 21);
+        }
+    }
+}
+
+#[test]
 fn a_connection_that_went_to_another_server_moves_unless_it_is_over() {
     let fixture = Fixture::new(64);
     let mut nat = server(3);

@@ -1,6 +1,7 @@
 //! Frees what nothing refers to any more.
 
 use lvs_api::model::ServiceId;
+use lvs_common::ftp::serves;
 
 use super::address_filter::holds_servers;
 use super::allocator::MapKind;
@@ -86,7 +87,7 @@ impl Director {
         addresses.extend(self.servers.deleted().map(|(_, address)| widen(address)));
         self.filter.rebuild(&addresses, self.marks.destinations());
         let mut configured = self.services.configured();
-        let ftp = configured.any(|(_, service)| ftp::is_control(&keys::key(&service.id)));
+        let ftp = configured.any(|(_, service)| serves(&keys::key(&service.id)));
         ftp::publish(&self.maps.config, ftp);
     }
 }

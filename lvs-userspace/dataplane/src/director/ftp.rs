@@ -1,28 +1,21 @@
-//! FTP by direct routing: data connections go to other ports than the control connection's.
+//! FTP: data connections go to other ports than the control connection's. By NAT they are announced, by the other
+//! methods a template of the client decides about them.
 
 use std::mem::offset_of;
 use std::sync::atomic::Ordering;
 
 use lvs_api::model::Method;
 use lvs_common::abi::{Config, ServiceKey};
-use lvs_common::connection::Protocol;
+use lvs_common::ftp::serves;
 
 use super::wanted::Wanted;
 use crate::kernel::Mapping;
 
-/// Port of control connections (`FTPPORT` of `ip_vs.h`).
-const PORT: u16 = 21;
-
-/// True for a service of control connections.
-pub(super) fn is_control(key: &ServiceKey) -> bool {
-    key.protocol == Protocol::Tcp.number() && key.port.get() == PORT
-}
-
-/// True if a service of control connections takes data connections, too: a template decides about them, and
-/// NAT would send them to the control connection's port (IPVS has its FTP helper for that).
+/// True if a service of control connections takes data connections that nothing announced: a template decides about
+/// them, and NAT would send them to the control connection's port.
 pub(super) fn accepts_data(key: &ServiceKey, wanted: &Wanted) -> bool {
     let mut servers = wanted.servers.iter();
-    is_control(key)
+    serves(key)
         && wanted.settings.persistence.is_some()
         && servers.all(|(_, settings)| settings.method != Method::Nat)
 }

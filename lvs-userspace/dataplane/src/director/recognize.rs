@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use lvs_api::model::{Family, Method, ServiceId};
 use lvs_common::abi::{Server, ServiceKey};
 use lvs_common::connection::{Protocol, Record};
+use lvs_common::ftp::is_data;
 
 use super::keys;
 use super::parts::Director;
@@ -74,7 +75,13 @@ impl Director {
         });
         let mut all = marked.into_iter().chain(addressed);
         let found = all.find_map(|id| self.services.find(&id));
-        self.recognize_server(found.ok_or(Unrecognized::NoService)?, server)
+        let (index, service) = found.ok_or(Unrecognized::NoService)?;
+        let is_data = is_data(&keys::key(&service.id), port.into());
+        // Whatever port of the server it has, it goes with the control connection.
+        let control = is_data
+            .then(|| service.servers().map(|(id, ..)| id.0))
+            .and_then(|mut servers| servers.find(|own| own.ip() == server.ip()));
+        self.recognize_server((index, service), control.unwrap_or(server))
     }
 
     /// The real server of a virtual service, both by what identifies them on every director: addresses

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use lvs_api::model::{OnDown, ServerId, ServiceId};
 use lvs_api::protocol::Refusal;
 use lvs_common::abi::{Load, Pick};
+use lvs_common::ftp::serves;
 use tracing::error;
 use zerocopy::FromZeros as _;
 
@@ -65,7 +66,7 @@ impl Director {
         }
         if let ServiceId::Address { .. } = id {
             self.filter.add(&key.address);
-            if ftp::is_control(&key) {
+            if serves(&key) {
                 ftp::publish(&self.maps.config, true);
             }
         }

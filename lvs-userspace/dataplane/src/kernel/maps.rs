@@ -9,6 +9,7 @@ use lvs_common::abi::{
     MarkRule, Member, Plan, Server, ServiceKey, SourcePool, Stats,
 };
 use lvs_common::family::{Family, V4, V6};
+use lvs_common::ftp;
 
 use super::address_bits::AddressBits;
 use super::bpffs::Directory;
@@ -87,6 +88,17 @@ pub struct Maps {
 }
 
 impl Maps {
+    /// The port of a real server for a connection to this virtual port.
+    pub fn server_port(&self, server: &Server, port: u16) -> u16 {
+        let plan = self.active_plans.read(server.service);
+        let plan = plan.filter(|&plan| plan != 0);
+        match plan.and_then(|plan| self.plans.read(plan)) {
+            Some(plan) => ftp::server_port(&plan.key, server.port, port.into()).get(),
+            None if server.port.get() == 0 => port,
+            None => server.port.get(),
+        }
+    }
+
     /// `secrets` are those of the tables' hash; `services` there is room for.
     pub(super) fn from_ebpf(
         ebpf: &Ebpf,

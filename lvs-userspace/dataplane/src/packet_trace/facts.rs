@@ -149,10 +149,7 @@ fn server(maps: &Maps, record: &PacketRecord) -> Option<SocketAddr> {
     }
     let server = maps.servers.read(record.server)?;
     let [_, _, high, low] = record.ports;
-    let port = match server.port.get() {
-        0 => u16::from_be_bytes([high, low]),
-        port => port,
-    };
+    let port = maps.server_port(&server, u16::from_be_bytes([high, low]));
     Some(SocketAddr::new(
         narrow(&server.address, server.family),
         port,

@@ -9,6 +9,7 @@ use lvs_common::connection::Key;
 use lvs_common::connection::table::{Store, Ways as _};
 use lvs_common::connection::template::{ASSURED, GRACE, template};
 use lvs_common::forward::{Source, Work, find};
+use lvs_common::ftp::server_port;
 use lvs_common::network::Network;
 use lvs_common::scheduler::{NO_SERVER, usable};
 use lvs_common::tables::Tables as _;
@@ -134,9 +135,10 @@ where
 
     fn server(&self, index: u32) -> Option<SocketAddr> {
         let server = self.tables.server(index)?;
-        let port = match server.port.get() {
-            0 => self.packet.to.port(),
-            port => port,
+        let port = self.packet.to.port().into();
+        let port = match self.tables.plan(server.service) {
+            Some(plan) => server_port(&plan.key, server.port, port).get(),
+            None => server.port.get(),
         };
         Some(SocketAddr::new(
             narrow(&server.address, server.family),

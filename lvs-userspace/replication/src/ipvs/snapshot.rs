@@ -9,6 +9,7 @@ use lvs_common::connection::template::call;
 use lvs_common::connection::{Entry, EntryId, Kind, Protocol, Record, Tag, template};
 use lvs_common::family::Family;
 use lvs_common::forward::sync_events::is_replicated;
+use lvs_common::ftp::server_port;
 use lvs_dataplane::address::narrow;
 use lvs_dataplane::director::ENGINE;
 use lvs_dataplane::kernel::{EntryMapping, Maps};
@@ -74,7 +75,7 @@ fn read_from<F: Family>(
         None => None,
     };
     Some(Snapshot {
-        entry: sync_entry(&entry, call.as_ref(), after, &server, &plan.key)?,
+        entry: sync_entry(entries, &entry, call.as_ref(), after, &server, &plan.key)?,
         template: template.map(|number| id.sibling(number)),
         tag: after,
         seen: entry.seen,
@@ -83,6 +84,7 @@ fn read_from<F: Family>(
 }
 
 fn sync_entry<F: Family>(
+    entries: &EntryMapping<F>,
     entry: &Entry<F>,
     call: Option<&Call>,
     tag: Tag,
@@ -90,7 +92,7 @@ fn sync_entry<F: Family>(
     service: &ServiceKey,
 ) -> Option<SyncEntry> {
     let key = &entry.key;
-    if key.kind == Kind::Request as u8 && entry.record.is_translated() {
+    if !keeps_source(entries, entry) {
         // Messages have no field for the source that the server sees: the receiver would send from another one.
         UNTRANSLATABLE.call_once(|| {
             warn!(
@@ -125,10 +127,7 @@ fn sync_entry<F: Family>(
     let address = |address: F::Address, port: U16| {
         SocketAddr::new(narrow(&F::widen(address), F::NUMBER), port.get())
     };
-    let port = match server.port.get() {
-        0 => key.ports.destination,
-        _ => server.port,
-    };
+    let port = server_port(service, server.port, key.ports.destination);
     let server = SocketAddr::new(narrow(&server.address, server.family), port.get());
     let client = match call {
         Some(call) => address(F::narrow(&call.client), U16::ZERO),
@@ -147,6 +146,20 @@ fn sync_entry<F: Family>(
         timeout: abi::seconds(entry.timeout),
         sequences: None,
         engine: call.and_then(|call| Engine::new(ENGINE.as_bytes(), call.id()?)),
+    })
+}
+
+/// Returns whether the server of a connection sees its client's own address and port. Of a data connection of FTP the
+/// entry of its replies says so.
+fn keeps_source<F: Family>(entries: &EntryMapping<F>, entry: &Entry<F>) -> bool {
+    let key = &entry.key;
+    if key.kind != Kind::Request as u8 || !entry.record.is_translated() {
+        return true;
+    }
+    let reply = entry.partner.checked_sub(1);
+    let reply = reply.and_then(|reply| entries.read_live(reply));
+    reply.is_some_and(|(_, Entry { key: reply, .. })| {
+        (reply.destination, reply.ports.destination) == (key.source, key.ports.source)
     })
 }
 

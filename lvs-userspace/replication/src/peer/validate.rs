@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use lvs_common::abi::ServiceKey;
 use lvs_common::connection::{Key, Kind, Ports, Protocol};
 use lvs_common::family::Family;
+use lvs_common::ftp::is_data;
 use lvs_dataplane::address::narrow;
 
 use super::record::EntryRecord;
@@ -66,7 +67,8 @@ fn is_of<F: Family>(
     let port = service.port.get();
     let key = record.protocol == service.protocol
         && F::widen(record.destination) == service.address
-        && (port == record.destination_port.get() || (port == 0 && !template));
+        && (port == record.destination_port.get()
+            || (!template && (port == 0 || is_data(service, record.destination_port))));
     let marked = service.protocol == ServiceKey::MARK && !template;
     service.family == F::NUMBER && (key || marked)
 }
