@@ -216,7 +216,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         Purpose::HealthChecks,
         "vsftpd",
         &["vsftpd"],
-        "is an FTP server to check",
+        "is an FTP server to check and to balance",
     ),
     program(
         Purpose::HealthChecks,
