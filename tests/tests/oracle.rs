@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use lvs_tests::eventually;
 use lvs_tests::lab::{self, Arms, Host, Lab, Namespace};
 use lvs_tests::vm::{self, Kernel};
 
@@ -175,8 +176,9 @@ fn ask_ipvs_after(before: &str, lines: &[String]) -> Vec<Answer> {
     answers
 }
 
-/// The answers of lvsadm, called as ipvsadm, for a daemon that listens on `socket`. Frames are sent from `network`.
-fn ask_lvs(lines: &[String], socket: &Path, network: Option<&Namespace>) -> Vec<Answer> {
+/// The answers of lvsadm, called as ipvsadm, for a daemon that listens on `socket`. Frames are sent from the first of
+/// the namespaces to the second one.
+fn ask_lvs(lines: &[String], socket: &Path, network: Option<[&Namespace; 2]>) -> Vec<Answer> {
     let program = lab::built("lvsadm").unwrap();
     let flow = lab::built("flow").unwrap();
     let answer = |text: &String| {
@@ -186,10 +188,13 @@ fn ask_lvs(lines: &[String], socket: &Path, network: Option<&Namespace>) -> Vec<
                 .into_iter()
                 .chain(words.iter().map(String::as_str))
                 .collect();
-            let network = network.unwrap();
+            let [network, director] = network.unwrap();
+            let before = received(director);
             network.run(flow.to_str().unwrap(), &words).unwrap();
-            // The other end of a pair of devices handles them a moment later.
-            std::thread::sleep(Duration::from_millis(20));
+            let handled = || received(director) >= before + count(&words);
+            assert!(eventually(Duration::from_secs(10), handled), "{text}");
+            // Where they are counted before they are handled, that is a moment later.
+            std::thread::sleep(Duration::from_millis(5));
             return (text.clone(), "[0]\n".to_owned());
         }
         let (mut output, both) = pipe().unwrap();
@@ -221,6 +226,24 @@ fn ask_lvs(lines: &[String], socket: &Path, network: Option<&Namespace>) -> Vec<
         (text.clone(), line.shown(&said))
     };
     lines.iter().map(answer).collect()
+}
+
+/// Frames of `flow send` with these words.
+fn count(words: &[&str]) -> u64 {
+    let ports = words.iter().find_map(|word| word.split_once('-'));
+    ports.map_or(1, |(first, last)| {
+        let first = first.rsplit_once(':').map_or(first, |(_, port)| port);
+        last.parse::<u64>().unwrap() - first.parse::<u64>().unwrap() + 1
+    })
+}
+
+/// Frames that the director's end of the pair of devices took so far.
+fn received(director: &Namespace) -> u64 {
+    let shown = director
+        .run("ip", &["-s", "-json", "link", "show", "dev", "d"])
+        .unwrap();
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    shown[0]["stats64"]["rx"]["packets"].as_u64().unwrap()
 }
 
 /// The size of the connection table is each director's own business.
@@ -287,7 +310,8 @@ fn replay(name: &str) {
         lay_network(&lab);
     }
     let network = lab.namespace(Host::Network);
-    let ours = ask_lvs(&lines, &lab.director.socket(), Some(&network));
+    let frames = [&network, lab.director.namespace()];
+    let ours = ask_lvs(&lines, &lab.director.socket(), Some(frames));
     let compared = recording.entries.iter().zip(ours);
     let compared = compared.filter(|(entry, _)| entry.different.is_none());
     let (ipvs, ours): (Vec<_>, Vec<_>) = compared

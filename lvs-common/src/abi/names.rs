@@ -43,6 +43,8 @@ pub const LOCALITIES: &str = "localities";
 pub const CALLS: &str = "calls";
 /// LRU hash of [`crate::connection::EntryId`] to [`super::CallNumber`]: the calls of connections, written by the program.
 pub const CONNECTION_CALLS: &str = "connection_calls";
+/// The memory that the stages of a packet share, of the CPU at hand.
+pub const WORKSPACE: &str = "workspace";
 /// The message at hand ([`super::CallScratch`]), per CPU. Each loaded object has its own.
 pub const CALL_SCRATCH: &str = "call_scratch";
 /// Number to [`super::SourcePool`], written by the daemon; number 0 stands for "none".

@@ -3,7 +3,7 @@
 //! | announced by | entries in state LISTEN | replaced by |
 //! |---|---|---|
 //! | PORT, EPRT | both: the server opens it, from the port below its own | the same |
-//! | replies to PASV, EPSV | one with client port 0, which no packet finds | those of what the client opens |
+//! | replies to PASV, EPSV | one with client port 0, which no client uses | those of what the client opens |
 //!
 //! An entry of a data connection has [`Record::TRANSLATED`]: what the real server sees stands in that of its replies,
 //! here the server's own port, which is not that of its service.
@@ -16,7 +16,7 @@ use super::timeout::timeout;
 use super::work::Work;
 use crate::abi::{Method, Plan, Server};
 use crate::checksum::{Sum, SumChange};
-use crate::connection::table::{self, Inserted, New, Store, Survey, Ways};
+use crate::connection::table::{self, Inserted, New, Refused, Store, Survey, Ways};
 use crate::connection::{Key, Ports, Protocol, Record, Signal, tcp};
 use crate::diagnosis::Finding;
 use crate::ftp::{self, ADDRESS_TEXT, DATA, FIRST_PORT, Message, Reader, VERB};
@@ -221,10 +221,20 @@ fn forget<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> bo
         return true;
     };
     let under_way = before.slot.tag.state() == tcp::State::Established as u8;
-    if !under_way {
-        table::remove::<F, T>(tables, &before.slot);
+    if under_way || !is_of_ftp(tables, &before.record) {
+        return false;
     }
-    !under_way
+    table::remove::<F, T>(tables, &before.slot);
+    true
+}
+
+/// Returns whether a connection may be an announced one: of a service of control connections, and with its own source.
+#[inline(always)]
+fn is_of_ftp<T: Tables>(tables: T, record: &Record) -> bool {
+    record.is_translated()
+        && tables
+            .plan(u32::from(record.service))
+            .is_some_and(|plan| ftp::serves(&plan.key))
 }
 
 /// Lays out the entry of the replies, if the server opens what is announced.
@@ -280,9 +290,16 @@ pub(super) fn count<F: Network, T: Tables>(tables: T, work: &Work<F>) -> Stage {
     Stage::Announced
 }
 
-/// Notes that an announced connection finds no room.
+/// Notes that an announced connection finds no room; one that exists was announced twice.
 #[inline(always)]
-pub(super) fn not_announced<F: Network, T: Tables>(tables: T, work: &Work<F>) -> Stage {
+pub(super) fn not_announced<F: Network, T: Tables>(
+    tables: T,
+    work: &Work<F>,
+    refused: Refused,
+) -> Stage {
+    if refused == Refused::Exists {
+        return Stage::Announced;
+    }
     tables.found(Finding::NotAnnounced, u32::from(work.new.record.service));
     Stage::Announced
 }
@@ -362,7 +379,11 @@ pub(super) fn announced<F: Network, T: Tables + Store<F>>(tables: T, work: &mut 
         return NO_SERVER;
     }
     work.new.key = announced_key(&work.key);
-    let Some(found) = find(tables, &work.new.key, work.forward.now) else {
+    let found = find(tables, &work.new.key, work.forward.now);
+    // A client may have begun a connection by port 0 itself.
+    let Some(found) =
+        found.filter(|found| found.slot.tag.state() == LISTEN && is_of_ftp(tables, &found.record))
+    else {
         return NO_SERVER;
     };
     let index = u32::from(found.record.server);

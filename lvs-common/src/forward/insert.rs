@@ -44,7 +44,7 @@ pub(super) fn insert_replies<F: Network, T: Tables + Store<F>>(
             work.reply = inserted;
             Stage::InsertConnection
         }
-        Err(_) if ftp::announces(work) => ftp::not_announced(tables, work),
+        Err(refused) if ftp::announces(work) => ftp::not_announced(tables, work, refused),
         Err(Refused::Exists) => match follow_winner(tables, work) {
             // Another connection has the source since a moment: there are others.
             Stage::Ended => Stage::ReplySource,
@@ -73,7 +73,7 @@ pub(super) fn insert_connection<F: Network, T: Tables + Store<F>>(
     }
     match inserted {
         Ok(_) if ftp::announces(work) => ftp::count(tables, work),
-        Err(_) if ftp::announces(work) => ftp::not_announced(tables, work),
+        Err(refused) if ftp::announces(work) => ftp::not_announced(tables, work, refused),
         Ok(_) => {
             if work.persistence == Record::BY_CALL_ID {
                 call_id::remember_connection(tables, work);

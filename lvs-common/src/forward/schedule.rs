@@ -8,7 +8,7 @@ use super::source_check;
 use super::stage::Stage;
 use super::stateless::no_connection;
 use super::work::Work;
-use crate::abi::{Config, Filter, Method, Plan};
+use crate::abi::{Config, Filter, Method, Plan, ServiceKey};
 use crate::connection::table::Store;
 use crate::connection::{Protocol, Record, Signal};
 use crate::ftp::DATA;
@@ -30,9 +30,14 @@ pub(super) fn schedule<F: Network, R: Routes, T: Tables + Store<F>>(
     tables: T,
     work: &mut Work<F>,
 ) -> Stage {
-    work.data_server = ftp::announced(tables, work);
-    if work.data_server == NO_SERVER {
-        work.service = service(tables, &work.key, work.forward.interface);
+    work.data_server = NO_SERVER;
+    work.service = service(tables, &work.key, work.forward.interface);
+    // A service of exactly this port, or of its mark, is what it is for.
+    let exact = tables.plan(work.service).is_some_and(|plan| {
+        plan.key.protocol == ServiceKey::MARK || plan.key.port == work.key.ports.destination
+    });
+    if !exact {
+        work.data_server = ftp::announced(tables, work);
     }
     let (Some(plan), Some(protocol)) = (tables.plan(work.service), work.forward.protocol) else {
         work.verdict = Verdict::pass(Reason::NoService);

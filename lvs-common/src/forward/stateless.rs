@@ -8,7 +8,7 @@ use crate::abi::{Method, Plan};
 use crate::connection::table::{self, Place, Store};
 use crate::connection::{Signal, tcp};
 use crate::network::Network;
-use crate::scheduler::{self, Flow};
+use crate::scheduler::{self, Flow, NO_SERVER};
 use crate::tables::Tables;
 use crate::verdict::{Reason, Verdict};
 
@@ -16,6 +16,8 @@ use crate::verdict::{Reason, Verdict};
 #[inline(never)]
 pub(super) fn table_full<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> Stage {
     match tables.plan(work.service) {
+        // Only one server listens there, which answers by NAT.
+        Some(_) if work.data_server != NO_SERVER => work.end(Verdict::drop(Reason::TableFull)),
         Some(plan) => {
             let flow = flow(&work.key, work.forward.hash);
             stateless(tables, work, plan, &flow)

@@ -310,18 +310,22 @@ fn in_background(
 }
 
 fn filter(arguments: &Arguments) -> EnvFilter {
+    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(directives(arguments)))
+}
+
+/// What is logged unless the environment says otherwise.
+fn directives(arguments: &Arguments) -> String {
     let level = if arguments.debug {
         "debug"
     } else {
         &arguments.log_level
     };
-    let filter = match arguments.program_log {
+    match arguments.program_log {
         // Without a level above `level`, libraries make no records to be refused here.
         ProgramLogLevel::Off => level.to_owned(),
         // What the programs log was chosen as they were loaded.
         _ => format!("{level},{PROGRAM_LOG}=trace"),
-    };
-    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(filter))
+    }
 }
 
 fn options(arguments: &Arguments) -> Options {
@@ -476,7 +480,7 @@ mod tests {
     fn libraries_make_no_records_that_nobody_reads() {
         let level = |words: &[&str]| {
             let arguments = Arguments::parse_from(words);
-            filter(&arguments).max_level_hint()
+            EnvFilter::new(directives(&arguments)).max_level_hint()
         };
         assert_eq!(level(&["lvsd"]), Some(LevelFilter::INFO));
         let program_log = ["lvsd", "--program-log", "warn"];

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use lvs_api::model::{Family, Method, ServiceId};
 use lvs_common::abi::{Server, ServiceKey};
 use lvs_common::connection::{Protocol, Record};
-use lvs_common::ftp::is_data;
+use lvs_common::ftp::{CONTROL, DATA, FIRST_PORT, is_data};
 
 use super::keys;
 use super::parts::Director;
@@ -65,8 +65,8 @@ impl Director {
         let marked = (mark != 0).then_some(ServiceId::Mark { mark, family });
         let port = virtual_address.port();
         // FTP's data connections, see `forward/service.rs` of `lvs_common`.
-        let data = protocol == Some(Protocol::Tcp) && (port == 20 || port >= 1024);
-        let ports = [port, if data { 21 } else { 0 }, 0];
+        let data = protocol == Some(Protocol::Tcp) && (port == DATA.get() || port >= FIRST_PORT);
+        let ports = [port, if data { CONTROL.get() } else { 0 }, 0];
         let addressed = protocol.into_iter().flat_map(|protocol| {
             ports.map(|port| ServiceId::Address {
                 protocol: protocol.into(),

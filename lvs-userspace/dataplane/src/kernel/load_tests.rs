@@ -50,7 +50,6 @@ syn_retries 2 4 4 1024
 tree_nodes 2 4 8 1024
 upper_devices 1 8 4 1
 verdicts 6 4 8 0
-workspace 6 4 1504 0
 ",
 );
 

@@ -12,7 +12,7 @@ use aya::programs::{Program, ProgramFd};
 use lvs_common::abi::{
     CALL_SCRATCH, PACKET_RECORDS, PROGRAM, PROGRAM_LOG, PROGRAM_NOTE, STAGE_PROGRAMS,
     TC_L3_PROGRAM, TC_PROGRAM, TC_STAGE_PROGRAMS, TC_STAGES, TRACE_FILTER, TRACE_SCRATCH,
-    XDP_STAGES,
+    WORKSPACE, XDP_STAGES,
 };
 
 use super::bpffs::Directory;
@@ -65,7 +65,7 @@ const LOG_MAPS: [&str; 2] = [PROGRAM_NOTE, PROGRAM_LOG];
 /// Returns whether a map of the object belongs to one loaded program, not to the data path.
 pub(super) fn is_private(map: &str) -> bool {
     let private = [
-        &[XDP_STAGES, TC_STAGES, CALL_SCRATCH],
+        &[XDP_STAGES, TC_STAGES, CALL_SCRATCH, WORKSPACE],
         &TRACE_MAPS[..],
         &LOG_MAPS,
     ];

@@ -20,7 +20,12 @@ pub(super) fn each_once(candidates: &[Candidate]) -> Vec<u16> {
 /// than [`LONGEST_CYCLE`], the weights are scaled down so that it fits (none to less than 1): shares
 /// are then right to within one part in `LONGEST_CYCLE`.
 pub(super) fn weighted(candidates: &[Candidate]) -> Vec<u16> {
-    let mut weights: Vec<u32> = candidates.iter().map(|member| member.weight).collect();
+    let weights = candidates.iter().map(|member| member.weight).collect();
+    interleave(&scaled(weights))
+}
+
+/// The weights by which a table is laid out, see [`weighted`].
+pub(super) fn scaled(mut weights: Vec<u32>) -> Vec<u32> {
     let divisor = common_divisor(weights.iter().copied());
     let sum: u64 = weights
         .iter()
@@ -34,7 +39,7 @@ pub(super) fn weighted(candidates: &[Candidate]) -> Vec<u16> {
             *weight = u32::try_from(scaled).unwrap_or(u32::MAX).max(1);
         }
     }
-    interleave(&weights)
+    weights
 }
 
 /// Walks the list again and again, takes whoever weighs at least as much as the current weight, which

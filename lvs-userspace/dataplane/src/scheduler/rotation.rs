@@ -3,6 +3,7 @@
 //! The program draws a ticket for each connection, and the ticket modulo the table's length is the slot. A table is
 //! therefore turned so that the next ticket leads to where the scheduler goes on.
 
+use super::rotating::scaled;
 use super::{Scheduler, common_divisor};
 
 /// Turns of a table that are tried.
@@ -61,7 +62,12 @@ impl Rotation {
                 }
             }
             Scheduler::WeightedRoundRobin => {
-                let current = changed(moved.current, before, pool);
+                // Where weights are scaled down, a row is of the scaled ones: the order begins anew.
+                let current = if is_scaled(before) || is_scaled(pool) {
+                    0
+                } else {
+                    changed(moved.current, before, pool)
+                };
                 Self {
                     current,
                     next: first_of_row(current, pool),
@@ -183,12 +189,16 @@ struct Shape {
 
 impl Shape {
     fn of(pool: &[Pooled]) -> Self {
+        Self::of_weights(pool.iter().map(|(_, weight)| *weight))
+    }
+
+    fn of_weights(weights: impl Iterator<Item = u32>) -> Self {
         let mut shape = Self {
             divisor: 0,
             heaviest: 0,
         };
-        for (_, weight) in pool {
-            shape.add(*weight);
+        for weight in weights {
+            shape.add(weight);
         }
         shape
     }
@@ -218,10 +228,20 @@ impl Shape {
     }
 }
 
-/// wrr's rows: of each the current weight, and how many servers weigh as much.
+/// The weights by which wrr's table is laid out.
+fn laid_out(pool: &[Pooled]) -> Vec<u32> {
+    scaled(pool.iter().map(|(_, weight)| *weight).collect())
+}
+
+fn is_scaled(pool: &[Pooled]) -> bool {
+    let weights = pool.iter().map(|(_, weight)| *weight);
+    !weights.eq(laid_out(pool))
+}
+
+/// wrr's rows, as the table has them: of each the current weight, and how many servers weigh as much.
 fn rows(pool: &[Pooled]) -> impl Iterator<Item = (u32, usize)> {
-    let shape = Shape::of(pool);
-    let mut weights: Vec<u32> = pool.iter().map(|(_, weight)| *weight).collect();
+    let mut weights = laid_out(pool);
+    let shape = Shape::of_weights(weights.iter().copied());
     weights.sort_unstable_by_key(|&weight| std::cmp::Reverse(weight));
     let mut current = shape.first();
     std::iter::from_fn(move || {
@@ -247,9 +267,9 @@ fn row_of(slot: usize, pool: &[Pooled]) -> u32 {
     row.map_or(0, |(current, _)| current)
 }
 
-/// The first slot of the row with a current weight.
+/// The first slot of the row with a current weight; of none, that of the table.
 fn first_of_row(current: u32, pool: &[Pooled]) -> usize {
-    let above = rows(pool).take_while(|(weight, _)| *weight > current);
+    let above = rows(pool).take_while(|(weight, _)| current != 0 && *weight > current);
     above.map(|(_, length)| length).sum()
 }
 
@@ -346,7 +366,10 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn nothing_but_the_pool_moves_it(
-            weights in proptest::collection::vec(0u32..9, 1..9),
+            weights in proptest::collection::vec(
+                proptest::prop_oneof![0u32..9, 0u32..=0x7fff_ffff],
+                1..9,
+            ),
             ticket: u32,
             picks in 0usize..40,
         ) {

@@ -92,16 +92,6 @@ fn sync_entry<F: Family>(
     service: &ServiceKey,
 ) -> Option<SyncEntry> {
     let key = &entry.key;
-    if !keeps_source(entries, entry) {
-        // Messages have no field for the source that the server sees: the receiver would send from another one.
-        UNTRANSLATABLE.call_once(|| {
-            warn!(
-                "connections whose source is translated (full NAT) are not sent by IPVS's protocol, which has no \
-                 field for it: sessions between directors (--peer) replicate them"
-            );
-        });
-        return None;
-    }
     let method = Method::from_raw(entry.record.method);
     let state = tag.state();
     let flags = match Kind::from_raw(key.kind) {
@@ -119,6 +109,16 @@ fn sync_entry<F: Family>(
             }
         }
     };
+    if !keeps_source(entries, entry) {
+        // Messages have no field for the source that the server sees: the receiver would send from another one.
+        UNTRANSLATABLE.call_once(|| {
+            warn!(
+                "connections whose source is translated (full NAT) are not sent by IPVS's protocol, which has no \
+                 field for it: sessions between directors (--peer) replicate them"
+            );
+        });
+        return None;
+    }
     let [a, b, c, d, ..] = service.address;
     let mark = match service.protocol {
         ServiceKey::MARK => u32::from_be_bytes([a, b, c, d]),
