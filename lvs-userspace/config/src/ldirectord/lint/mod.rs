@@ -2,6 +2,7 @@
 
 mod probes;
 mod scopes;
+mod unused;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -51,6 +52,7 @@ pub(super) fn lint(
         lint.servers(service);
         lint.sessions(&file.globals, service);
         scopes::section(section, &file.globals, diagnostics);
+        unused::keywords(section, &file.globals, service, diagnostics);
         let around = Surroundings {
             globals: &file.globals,
             section,

@@ -76,6 +76,49 @@ fn a_usual_file_is_beyond_doubt() {
 }
 
 #[test]
+fn keywords_that_nothing_uses_are_told() {
+    const REAL: &str = "real = 10.0.0.1:80 gate";
+    let cases: &[(&[&str], usize, &str)] = &[
+        (
+            &[REAL, "checktype = connect", "request = \"/\""],
+            4,
+            "request has no effect with checktype = connect",
+        ),
+        (
+            &[REAL, "checktype = ping", "checkport = 81"],
+            4,
+            "checkport has no effect with checktype = ping",
+        ),
+        (&[REAL, "udptimeout = 9"], 3, "virtual service of TCP"),
+        (
+            &[REAL, "protocol = udp", "tcptimeout = 9"],
+            4,
+            "virtual service of UDP",
+        ),
+        (
+            &[REAL, "weightby = time", "scheduler = lc"],
+            3,
+            "weightby has no effect",
+        ),
+        (
+            &[REAL, "hangtimeout = 20", "negotiatetimeout = 30"],
+            3,
+            "hangtimeout has no effect on checks of at most 30s",
+        ),
+        (&[REAL, "emailalertfreq = 60"], 3, "without emailalert"),
+    ];
+    for (lines, line, part) in cases {
+        let found = warnings(lines);
+        assert!(
+            found
+                .iter()
+                .any(|(at, text)| at == line && text.contains(part)),
+            "{lines:?}: {found:#?}"
+        );
+    }
+}
+
+#[test]
 fn doubtful_files_are_told() {
     const REAL: &str = "real = 10.0.0.1:80 gate";
     let cases: &[(&[&str], usize, &str)] = &[
