@@ -32,7 +32,7 @@ pub enum Stage {
     InsertReplies,
     /// Insert the connection's own entry.
     InsertConnection,
-    /// What it announces is in the table, or finds no room there: the packet itself goes on.
+    /// The FTP data connection that the packet announces was inserted, or refused: forward the packet itself.
     Announced,
     /// The connection table has no entry for it: forward it by its hash alone, if possible.
     TableFull,

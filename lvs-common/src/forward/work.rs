@@ -53,9 +53,9 @@ pub struct Work<F: Family> {
     pub data_server: u32,
     /// The message of FTP that the packet begins with.
     pub ftp: Reader,
-    /// What the packet says on a control connection of FTP, as bits: see `ftp.rs`.
+    /// Bits of an FTP control message, see `ftp.rs`: it announces a data connection, it holds an address to translate.
     pub says: u8,
-    /// The stage of a packet that says something, while that is read.
+    /// Next stage of the packet of an FTP control connection, while its message is read.
     pub stage: Stage,
     /// Number of the packet's connection in the table, plus one, for `find::again`.
     pub number: u32,

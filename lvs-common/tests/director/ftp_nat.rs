@@ -142,12 +142,12 @@ impl<'a> Session<'a> {
         self.director.handle(&draft.frame()).0.reason()
     }
 
-    /// What becomes of a client's SYN to the announced port.
+    /// Verdict on a client's SYN to the announced port.
     fn syn(&self, from: &str) -> Option<Reason> {
         self.reason(&Draft::tcp(from, &self.to(51_213), SYN))
     }
 
-    /// What becomes of the server's SYN to the client.
+    /// Verdict on the server's SYN to the client's port.
     fn syn_back(&self) -> Option<Reason> {
         self.reason(&Draft::tcp(&self.at(20), &self.from(40_000), SYN))
     }

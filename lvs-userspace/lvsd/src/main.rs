@@ -313,7 +313,7 @@ fn filter(arguments: &Arguments) -> EnvFilter {
     EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(directives(arguments)))
 }
 
-/// What is logged unless the environment says otherwise.
+/// Log filter of the command line, for the case that `RUST_LOG` is not set.
 fn directives(arguments: &Arguments) -> String {
     let level = if arguments.debug {
         "debug"

@@ -17,7 +17,7 @@ pub(super) struct Service {
     pub(super) wanted: Wanted,
     /// One of each of the wanted servers.
     pub(super) members: Vec<Assigned>,
-    /// Where its rotating scheduler goes on.
+    /// Position of its scheduler in the pool (rr, wrr).
     pub(super) rotation: Rotation,
 }
 

@@ -126,7 +126,7 @@ impl Director {
         self.index_mark_of(&id)
     }
 
-    /// Where the scheduler of a service goes on with these members: one that is new begins.
+    /// Position of a service's scheduler in the pool of these members; of a new service, its beginning.
     fn rotation(&self, index: u32, wanted: &Wanted, members: &[Assigned]) -> Rotation {
         let scheduler = Scheduler::from_name(&wanted.settings.scheduler);
         let Some(scheduler) = scheduler.filter(|it| it.pick() == Pick::Rotate) else {

@@ -1,4 +1,5 @@
-//! Where rr and wrr go on after their pool changed, as the kernel's do (`ip_vs_rr_del_dest`, `ip_vs_wrr_dest_changed`).
+//! Position of rr and wrr in a pool, kept over a change of it as by the kernel (`ip_vs_rr_del_dest`,
+//! `ip_vs_wrr_dest_changed`).
 //!
 //! The program draws a ticket for each connection, and the ticket modulo the table's length is the slot. A table is
 //! therefore turned so that the next ticket leads to where the scheduler goes on.
@@ -179,7 +180,7 @@ fn changed(mut current: u32, before: &[Pooled], pool: &[Pooled]) -> u32 {
     current
 }
 
-/// What wrr keeps of a pool's weights.
+/// Greatest common divisor and maximum of a pool's weights, for wrr.
 #[derive(Clone, Copy)]
 struct Shape {
     /// Their greatest common divisor; 0: there is none.

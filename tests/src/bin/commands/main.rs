@@ -8,10 +8,10 @@ use clap::Parser;
 use lvs_tests::lab;
 use lvs_tests::vm::{self, Kernel};
 
-/// What the script needs of the kernel.
+/// Kernel modules that the script needs.
 const MODULES: [&str; 5] = ["ip_vs", "ip_vs_wlc", "veth", "sch_ingress", "cls_bpf"];
 
-/// What is compared, and in which order.
+/// Commands that are compared, by their name in the script's output.
 const COMMANDS: [(&str, &str); 6] = [
     ("restore", "-R, 2,000 services with 4 real servers each"),
     ("list", "-Ln of them"),

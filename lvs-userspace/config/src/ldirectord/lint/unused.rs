@@ -10,7 +10,7 @@ use super::super::keywords::{self, Key};
 use super::super::reader::Section;
 use super::super::settings::{CheckType, Scopes, Settings};
 
-/// What checks ask, and what they expect as an answer: none of it without a negotiation.
+/// Keywords of the request and the expected answer, which only `checktype = negotiate` and its combinations use.
 const NEGOTIATED: [Key; 19] = [
     Key::Request,
     Key::Receive,
