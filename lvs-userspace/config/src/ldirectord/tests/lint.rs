@@ -75,10 +75,25 @@ fn a_usual_file_is_beyond_doubt() {
     );
 }
 
+/// Lines of a virtual service, of which the one with this number is warned of in these words.
+type Case<'a> = (&'a [&'a str], usize, &'a str);
+
+fn are_told(cases: &[Case<'_>]) {
+    for (lines, line, part) in cases {
+        let found = warnings(lines);
+        assert!(
+            found
+                .iter()
+                .any(|(at, text)| at == line && text.contains(part)),
+            "{lines:?}: {found:#?}"
+        );
+    }
+}
+
 #[test]
 fn keywords_that_nothing_uses_are_told() {
     const REAL: &str = "real = 10.0.0.1:80 gate";
-    let cases: &[(&[&str], usize, &str)] = &[
+    let cases: &[Case<'_>] = &[
         (
             &[REAL, "checktype = connect", "request = \"/\""],
             4,
@@ -107,21 +122,13 @@ fn keywords_that_nothing_uses_are_told() {
         ),
         (&[REAL, "emailalertfreq = 60"], 3, "without emailalert"),
     ];
-    for (lines, line, part) in cases {
-        let found = warnings(lines);
-        assert!(
-            found
-                .iter()
-                .any(|(at, text)| at == line && text.contains(part)),
-            "{lines:?}: {found:#?}"
-        );
-    }
+    are_told(cases);
 }
 
 #[test]
 fn doubtful_files_are_told() {
     const REAL: &str = "real = 10.0.0.1:80 gate";
-    let cases: &[(&[&str], usize, &str)] = &[
+    let cases: &[Case<'_>] = &[
         (&[], 1, "no real server"),
         (&["real = 10.0.0.1:80 gate 0"], 1, "weight 0"),
         (&[REAL, "real = 10.0.0.1:80 gate"], 3, "line 2 already"),
@@ -211,15 +218,7 @@ fn doubtful_files_are_told() {
             "sqlplus connects by itself",
         ),
     ];
-    for (lines, line, part) in cases {
-        let found = warnings(lines);
-        assert!(
-            found
-                .iter()
-                .any(|(at, text)| at == line && text.contains(part)),
-            "{lines:?}: {found:#?}"
-        );
-    }
+    are_told(cases);
 }
 
 #[test]

@@ -1,61 +1,15 @@
-//! The messages of FTP's control connections that announce a data connection: PORT and the reply to PASV (RFC 959),
-//! EPRT and the reply to EPSV (RFC 2428). As for the kernel's `ip_vs_ftp`, a message begins where a segment's data
-//! begins, and is read only where the segment has all of it up to its end.
+//! The parser of the messages.
 
 use zerocopy::byteorder::network_endian::U16;
 
-use crate::abi::{Address, ServiceKey};
-use crate::connection::Key;
+use super::FIRST_PORT;
+use crate::abi::Address;
 use crate::family::Family;
-use crate::wire::protocol;
-
-/// Port of control connections (`FTPPORT` of `ip_vs.h`).
-pub const CONTROL: U16 = U16::new(21);
-/// Virtual port of a client's data connections that the real server opens: the one below that of the control
-/// connection.
-pub const DATA: U16 = U16::new(20);
-/// The first port that a data connection may be announced for: those below have their own services (RFC 2577).
-pub const FIRST_PORT: u16 = 1024;
 
 /// Bytes of a message that are the same in all of its kind: its first ones.
 pub const VERB: usize = BEHIND_VERB as usize;
 /// Place of the byte behind them.
-const BEHIND_VERB: u32 = 4;
-
-/// Returns whether a key is that of a control connection.
-#[inline(always)]
-pub fn is_control<F: Family>(key: &Key<F>) -> bool {
-    key.protocol == protocol::TCP && key.ports.destination == CONTROL
-}
-
-/// Returns whether a service is one of control connections.
-#[inline(always)]
-pub fn serves(service: &ServiceKey) -> bool {
-    service.protocol == protocol::TCP && service.port == CONTROL
-}
-
-/// Returns whether a connection of a service to this virtual port is a data connection; a template has port 0.
-#[inline(always)]
-pub fn is_data(service: &ServiceKey, port: U16) -> bool {
-    serves(service) && port != CONTROL && port != U16::ZERO
-}
-
-/// The port of a real server, which has `own` or 0, for a connection of its service to this virtual port. A data
-/// connection keeps the port that a server announced (`ip_vs_ftp_out`), or is from the one below the server's own.
-#[inline(always)]
-pub fn server_port(service: &ServiceKey, own: U16, port: U16) -> U16 {
-    if own == U16::ZERO {
-        return port;
-    }
-    if !is_data(service, port) {
-        return own;
-    }
-    if port == DATA {
-        U16::new(own.get().wrapping_sub(1))
-    } else {
-        port
-    }
-}
+pub(super) const BEHIND_VERB: u32 = 4;
 
 /// Kinds of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,11 +108,11 @@ pub struct Reader {
     /// The port.
     port: u32,
     /// Place of the bracket before the address, and of the comma behind it.
-    open: u32,
-    comma: u32,
+    pub(super) open: u32,
+    pub(super) comma: u32,
     /// See [`Reader::write`]: bytes, and how many there are.
-    written: [u64; 2],
-    length: u32,
+    pub(super) written: [u64; 2],
+    pub(super) length: u32,
 }
 
 impl Default for Reader {
@@ -440,93 +394,6 @@ impl Reader {
     }
 }
 
-/// The bytes of an address in a reply to PASV that stand before the comma behind it, the bracket included.
-pub const ADDRESS_TEXT: usize = 16;
-
-/// Another address for the reply to PASV, of the same length: the free text before the bracket makes up for the
-/// difference, which clients must not depend on (RFC 1123 section 4.1.2.6). So no sequence number of the control
-/// connection changes.
-impl Reader {
-    /// Begins the text of the other address.
-    #[inline(always)]
-    pub const fn begin_address(&mut self) {
-        self.written = [0, b'(' as u64];
-        self.length = 1;
-    }
-
-    /// Adds one of its four numbers.
-    #[inline(always)]
-    pub const fn write(&mut self, number: u8) {
-        if self.length != 1 {
-            self.write_byte(b',');
-        }
-        if number >= 100 {
-            self.write_byte(b'0' + number / 100);
-        }
-        if number >= 10 {
-            self.write_byte(b'0' + number / 10 % 10);
-        }
-        self.write_byte(b'0' + number % 10);
-    }
-
-    #[inline(always)]
-    const fn write_byte(&mut self, byte: u8) {
-        let [upper, lower] = self.written;
-        self.written = [upper << 8 | lower >> 56, lower << 8 | byte as u64];
-        self.length = self.length.wrapping_add(1);
-    }
-
-    /// Place of the comma behind the address.
-    #[inline(always)]
-    pub const fn comma(&self) -> u32 {
-        self.comma
-    }
-
-    /// The bytes before the comma with the other address; `None`: the text before the bracket is shorter than what
-    /// the other one is longer.
-    #[inline(always)]
-    pub const fn readdressed(&self, bytes: [u8; ADDRESS_TEXT]) -> Option<[u8; ADDRESS_TEXT]> {
-        let old = self.comma.wrapping_sub(self.open);
-        let text = self.open.wrapping_sub(BEHIND_VERB);
-        if self.length > old.wrapping_add(text) {
-            return None;
-        }
-        let changed = if self.length > old { self.length } else { old };
-        let [upper, lower]: [[u8; 8]; 2] = zerocopy::transmute!(bytes);
-        let [upper, lower] = [u64::from_be_bytes(upper), u64::from_be_bytes(lower)];
-        let [kept, address] = [last(changed), last(self.length)];
-        let [new_upper, new_lower] = self.written;
-        let halves = [
-            merge(upper, new_upper, kept[0], address[0]).to_be_bytes(),
-            merge(lower, new_lower, kept[1], address[1]).to_be_bytes(),
-        ];
-        Some(zerocopy::transmute!(halves))
-    }
-}
-
-/// The bits of the last of sixteen bytes, so many of them.
-#[inline(always)]
-const fn last(bytes: u32) -> [u64; 2] {
-    [mask(bytes.saturating_sub(8)), mask(bytes)]
-}
-
-/// The bits of the last of eight bytes.
-#[inline(always)]
-const fn mask(bytes: u32) -> u64 {
-    if bytes >= 8 {
-        u64::MAX
-    } else {
-        (1 << (8 * (bytes & 7))) - 1
-    }
-}
-
-/// Old bytes, but for those that change: there the address, and spaces before it.
-#[inline(always)]
-const fn merge(old: u64, new: u64, changed: u64, address: u64) -> u64 {
-    const SPACES: u64 = u64::from_ne_bytes([b' '; 8]);
-    old & !changed | SPACES & changed & !address | new & address
-}
-
 /// The numbers of an IPv6 address as two.
 #[inline(always)]
 const fn words(numbers: [u16; 8]) -> [u64; 2] {
@@ -561,7 +428,3 @@ const fn hexadecimal(byte: u32) -> Option<u32> {
         decimal(byte)
     }
 }
-
-#[cfg(test)]
-#[path = "ftp_tests.rs"]
-mod tests;
