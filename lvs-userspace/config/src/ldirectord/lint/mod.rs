@@ -1,5 +1,6 @@
 //! Lint: files that are valid and yet unlikely to do what was meant. Each finding says how to repair it.
 
+mod negotiated;
 mod probes;
 mod scopes;
 mod unused;

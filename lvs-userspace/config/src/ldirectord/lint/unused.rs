@@ -3,35 +3,14 @@
 use std::time::Duration;
 
 use lvs_api::model::{Protocol, ServiceId};
+use lvs_health::checkers::Kind;
 use lvs_health::model::{RealServer, Virtual, Weighing};
 
 use super::super::diagnostic::Diagnostic;
 use super::super::keywords::{self, Key};
 use super::super::reader::Section;
 use super::super::settings::{CheckType, Scopes, Settings};
-
-/// Keywords of the request and the expected answer, which only `checktype = negotiate` and its combinations use.
-const NEGOTIATED: [Key; 19] = [
-    Key::Request,
-    Key::Receive,
-    Key::ReceiveNot,
-    Key::Status,
-    Key::HttpMethod,
-    Key::VirtualHost,
-    Key::Redirects,
-    Key::MaxHead,
-    Key::MaxBody,
-    Key::Login,
-    Key::Passwd,
-    Key::Database,
-    Key::Row,
-    Key::Secret,
-    Key::Record,
-    Key::Sni,
-    Key::CaFile,
-    Key::Verify,
-    Key::StartTls,
-];
+use super::negotiated;
 
 /// Warns of each such keyword that stands below the virtual service.
 pub(super) fn keywords(
@@ -58,14 +37,26 @@ pub(super) fn keywords(
             Some(CheckType::Ping) => Some("ping"),
             Some(CheckType::On) => Some("on"),
             Some(CheckType::Off) => Some("off"),
-            _ => None,
+            Some(CheckType::External { .. }) => Some("external"),
+            None | Some(CheckType::Negotiate | CheckType::Combined(_)) => None,
         };
         if let Some(kind) = kind {
             let why = format!("with checktype = {kind}");
-            warn(&NEGOTIATED, &why);
-            if kind != "connect" {
+            warn(&negotiated::all().collect::<Vec<_>>(), &why);
+            if !matches!(kind, "connect" | "external") {
                 warn(&[Key::CheckPort], &why);
             }
+        } else {
+            // As the check was made.
+            let (port, tcp) = match service.id {
+                ServiceId::Address {
+                    protocol, address, ..
+                } => (address.port(), protocol == Protocol::Tcp),
+                ServiceId::Mark { .. } => (0, true),
+            };
+            let kind = Kind::find(scopes.text(Key::Service), port);
+            let unused: Vec<_> = negotiated::unused(kind, scopes, tcp).collect();
+            warn(&unused, &format!("with service = {}", kind.name));
         }
     }
     if let ServiceId::Address { protocol, .. } = service.id {

@@ -104,6 +104,31 @@ fn keywords_that_nothing_uses_are_told() {
             4,
             "checkport has no effect with checktype = ping",
         ),
+        (
+            &[REAL, "checktype = external", "receive = \"ok\""],
+            4,
+            "receive has no effect with checktype = external",
+        ),
+        (
+            &[REAL, "service = ftp", "httpmethod = HEAD"],
+            4,
+            "httpmethod has no effect with service = ftp",
+        ),
+        (
+            &[REAL, "service = http", "cafile = /etc/ssl/ca.pem"],
+            4,
+            "cafile has no effect with service = http",
+        ),
+        (
+            &[REAL, "service = smtp", "sni = mail"],
+            4,
+            "sni has no effect with service = smtp",
+        ),
+        (
+            &[REAL, "service = none", "request = \"/\""],
+            4,
+            "request has no effect with service = none",
+        ),
         (&[REAL, "udptimeout = 9"], 3, "virtual service of TCP"),
         (
             &[REAL, "protocol = udp", "tcptimeout = 9"],
@@ -123,6 +148,53 @@ fn keywords_that_nothing_uses_are_told() {
         (&[REAL, "emailalertfreq = 60"], 3, "without emailalert"),
     ];
     are_told(cases);
+}
+
+#[test]
+fn keywords_that_the_kind_of_check_uses_are_not_told() {
+    let uses: &[(&str, &[&str])] = &[
+        (
+            "https",
+            &[
+                "request",
+                "receive",
+                "sni",
+                "cafile",
+                "verify",
+                "httpmethod",
+                "redirects",
+                "maxbody",
+            ],
+        ),
+        ("mysql", &["login", "passwd", "database", "request", "row"]),
+        ("radius", &["login", "passwd", "secret"]),
+        ("dns", &["request", "record", "receive"]),
+        ("ftp", &["login", "passwd", "request", "receive"]),
+        ("udp", &["request", "receive"]),
+    ];
+    let value = |keyword: &str| match keyword {
+        "httpmethod" => "GET",
+        "verify" => "no",
+        "record" => "A",
+        "redirects" | "maxbody" => "3",
+        _ => "\"x\"",
+    };
+    for (kind, keywords) in uses {
+        let service = format!("service = {kind}");
+        let lines = keywords
+            .iter()
+            .map(|keyword| format!("{keyword} = {}", value(keyword)));
+        let lines: Vec<String> = ["real = 10.0.0.1:80 gate".to_owned(), service]
+            .into_iter()
+            .chain(lines)
+            .collect();
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let found = warnings(&lines);
+        assert!(
+            !found.iter().any(|(_, text)| text.contains("has no effect")),
+            "{kind}: {found:#?}"
+        );
+    }
 }
 
 #[test]
