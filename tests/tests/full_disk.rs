@@ -180,6 +180,24 @@ fn what_cannot_be_kept_is_refused_and_changes_nothing() {
     }
 }
 
+/// The kernel's answer to such a write is a signal that ends the process, unless the process wants an error.
+#[test]
+fn a_limit_of_the_size_of_files_is_a_refusal_and_no_end() {
+    if !available() {
+        return;
+    }
+    let lab = Lab::new(Arms::Two).unwrap();
+    start(&lab, &lab.folder().join("state"));
+    let line = format!("drain {} --timeout 1s", server(Ipv4, 1));
+    lab.director.limit_files(Some(0)).unwrap();
+    let output = lab.director.try_lvsadm(&line).unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    assert!(said.contains("--volatile"), "{said}");
+    lab.director.limit_files(None).unwrap();
+    lab.director.lvsadm(&line).unwrap();
+}
+
 #[test]
 fn a_role_that_cannot_be_kept_is_refused() {
     if !available() {

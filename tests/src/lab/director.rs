@@ -254,6 +254,22 @@ impl Director {
         Ok(kill(Pid::from_raw(i32::try_from(child.id())?), signal)?)
     }
 
+    /// Limits the files that the daemon writes to so many bytes (RLIMIT_FSIZE), or not.
+    pub fn limit_files(&self, bytes: Option<u64>) -> Result<()> {
+        let daemon = self.daemon();
+        let child = daemon.as_ref().context("lvsd does not run")?;
+        let bytes = bytes.map_or_else(|| "unlimited".to_owned(), |bytes| bytes.to_string());
+        let status = Command::new("prlimit")
+            .args([
+                "--pid",
+                &child.id().to_string(),
+                &format!("--fsize={bytes}:unlimited"),
+            ])
+            .status()?;
+        ensure!(status.success(), "prlimit failed");
+        Ok(())
+    }
+
     /// Asks the daemon to end (SIGTERM) and waits until it has.
     pub fn stop(&self) -> Result<()> {
         let Some(mut child) = self.daemon().take() else {

@@ -42,6 +42,7 @@ mod program_lookups;
 mod run_program;
 mod saved_sync_daemon;
 mod server_loads;
+pub mod signals;
 mod stage_programs;
 mod system_call;
 mod trace;

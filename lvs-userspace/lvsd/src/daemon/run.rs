@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use lvs_dataplane::kernel::memory;
+use lvs_dataplane::kernel::{memory, signals};
 use parking_lot::Mutex;
 use tracing::{info, warn};
 
@@ -21,6 +21,7 @@ const BLOCKED_THREADS: Duration = Duration::from_secs(5);
 /// the tables are set and requests are answered.
 pub(crate) fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
     memory::share();
+    signals::survive_file_size_limit();
     // To the end: whoever claims the socket next has it alone.
     let (started, _claim) = start(settings)?;
     let interfaces = Arc::clone(&started.interfaces);
