@@ -269,10 +269,11 @@ impl Client {
 
     /// Packets from now on, as they are handled.
     pub async fn trace(&mut self, request: &Trace) -> Result<Lines<TraceLine>, ClientError> {
-        let limit = self.limit.saturating_add(LONG_WORK);
-        let answer = self.request(limit, Route::Trace, Some(request)).await?;
+        let work = self.limit.saturating_add(LONG_WORK);
+        let answer = self.request(work, Route::Trace, Some(request)).await?;
         // A line comes each second at least.
-        Ok(self.lines_of(Route::Trace, answer, Some(limit)))
+        let limit = Some(self.limit);
+        Ok(self.lines_of(Route::Trace, answer, limit))
     }
 
     /// Health of real servers.
@@ -385,7 +386,24 @@ impl Client {
         Ok(collected?.to_bytes())
     }
 
+    /// A daemon that has long for its work is asked for a trifle first: one that is stopped is found out within the
+    /// usual time.
     async fn request(
+        &mut self,
+        limit: Duration,
+        route: Route,
+        body: Option<&impl Serialize>,
+    ) -> Result<Response<Incoming>, ClientError> {
+        if limit > self.limit {
+            let response = self
+                .exchange(self.limit, Route::Timeouts, None::<&()>)
+                .await?;
+            self.whole(response).await?;
+        }
+        self.exchange(limit, route, body).await
+    }
+
+    async fn exchange(
         &mut self,
         limit: Duration,
         route: Route,
@@ -411,11 +429,11 @@ impl Client {
         );
 
         let sender = &mut self.sender;
-        let exchange = async move {
+        let answered = async move {
             sender.ready().await?;
             sender.send_request(request).await
         };
-        let response = timeout(limit, exchange).await;
+        let response = timeout(limit, answered).await;
         let response = response.map_err(|_| silent(&self.socket, limit))??;
         let status = response.status();
         if status.is_success() {

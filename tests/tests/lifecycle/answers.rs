@@ -9,6 +9,7 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use lvs_api::model::Family::Ipv4;
 use lvs_api::model::Method::Direct;
@@ -29,13 +30,25 @@ fn a_daemon_that_is_stopped_is_reported_in_time() {
         return;
     };
     lab.director.freeze(true).unwrap();
-    for line in ["-Ln", "role", "events", "-A -t 10.1.0.200:80"] {
+    let start = Instant::now();
+    for line in [
+        "-Ln",
+        "role",
+        "events",
+        "-A -t 10.1.0.200:80",
+        // A daemon that works has minutes for these.
+        "role backup",
+        "handover",
+        "trace tcp",
+        "connections drop --client 10.9.0.0/16",
+    ] {
         let output = lab.director.try_lvsadm(&format!("--timeout 500ms {line}"));
         let output = output.unwrap();
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{line}: {output:?}");
         assert!(said.contains("lvsd does not answer at"), "{line}: {said}");
     }
+    assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
     lab.director.freeze(false).unwrap();
     lab.director.lvsadm("-Ln").unwrap();
 }
