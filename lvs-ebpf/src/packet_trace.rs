@@ -87,12 +87,15 @@ fn finish<F: Network, C: Context>(packet: &Frame<C>, work: &Work<F>, verdict: Ve
 where
     Kernel: Store<F>,
 {
-    let (Some(filter), Some(scratch)) = (maps::trace_filter.get(0), scratch()) else {
+    let Some(scratch) = scratch() else {
         return;
     };
     if scratch.matched == 0 {
         return;
     }
+    let Some(filter) = maps::trace_filter.get(0) else {
+        return;
+    };
     let record = &mut scratch.record;
     record.left = 0;
     record.left_length = 0;
