@@ -8,7 +8,7 @@ use lvs_tests::vm::{self, Kernel};
 /// Programs beside those of a virtual machine.
 const PROGRAMS: [&str; 5] = ["bridge", "ethtool", "ip", "teamnl", "wg"];
 /// Beside what they need.
-const MODULES: [&str; 22] = [
+const MODULES: [&str; 23] = [
     "8021q",
     "bonding",
     "bridge",
@@ -23,6 +23,7 @@ const MODULES: [&str; 22] = [
     "ipvlan",
     "macvlan",
     "sch_ingress",
+    "sit",
     "team",
     "team_mode_activebackup",
     "tunnel4",
@@ -33,7 +34,7 @@ const MODULES: [&str; 22] = [
     "wireguard",
 ];
 /// What the script tries by each of six services, and the devices that the program runs on, behind their drivers.
-const KINDS: [(&str, &[&str]); 17] = [
+const KINDS: [(&str, &[&str]); 19] = [
     ("virtual addresses on a dummy device", &["plain"]),
     ("a VLAN device", &["e12.10"]),
     ("the interface below a VLAN device", &["e13"]),
@@ -48,7 +49,9 @@ const KINDS: [(&str, &[&str]); 17] = [
     ("a member of a VRF", &["e28"]),
     ("clients behind WireGuard", &["under", "wg0"]),
     ("a real server behind WireGuard", &["wg1", "e27"]),
-    ("clients behind a GRE device", &["gre40"]),
+    ("clients behind a GRE device", &["tunnel40"]),
+    ("clients behind a sit device", &["tunnel41"]),
+    ("clients behind an ip6tnl device", &["tunnel42"]),
     ("a bond whose other port took over", &["bond0"]),
     ("a team whose other port took over", &["team0"]),
 ];

@@ -59,7 +59,7 @@ setting n ipv4/conf/default/send_redirects 0
 # A real server's virtual addresses are the director's to answer for.
 setting s ipv4/conf/all/arp_ignore 1
 setting s ipv4/conf/all/arp_announce 2
-modprobe -a virtio_pci virtio_net ipip ip6_tunnel 8021q bonding team team_mode_activebackup ipvlan macvlan dummy wireguard vrf ip_gre ip6_gre fou fou6
+modprobe -a virtio_pci virtio_net ipip ip6_tunnel 8021q bonding team team_mode_activebackup ipvlan macvlan dummy wireguard vrf ip_gre ip6_gre sit fou fou6
 line s link set tunl0 up
 line s link set ip6tnl0 up
 
@@ -406,24 +406,33 @@ tries 26 "clients behind WireGuard"
 tries 27 "a real server behind WireGuard"
 interfaces="$interfaces under wg0 wg1 e27"
 
-# A GRE device, above network 25: clients behind it.
-tunnel() { # HOST LAST PEER
-    line $1 link add gre40 type gre local 10.25.0.$2 remote 10.25.0.$3
-    has $1 gre40 40 $2
+# Tunnel devices above network 25: clients behind them.
+tunnel() { # N PREFIX TYPE...
+    local number=$1 prefix=$2 host
+    shift 2
+    for host in d:1:2 c:2:1; do
+        local name=${host%%:*} ends=${host#*:}
+        line $name link add tunnel$number type "$@" local $prefix${ends%:*} remote $prefix${ends#*:}
+        has $name tunnel$number $number ${ends%:*}
+    done
+    virtual tunnel$number $number
+    services $number 25
+    local last
+    for last in 101 103; do
+        line s addr add 10.$number.0.$last/32 dev lo
+        line s addr add fd00:$number::$last/128 dev lo
+        addresses="$addresses 10.$number.0.$last fd00:$number::$last"
+    done
+    line n route add 10.$number.0.0/24 via 10.25.0.2
+    line n route add fd00:$number::/64 via fd00:25::2
+    interfaces="$interfaces tunnel$number"
 }
-tunnel d 1 2
-tunnel c 2 1
-virtual gre40 40
-services 40 25
-for last in 101 103; do
-    line s addr add 10.40.0.$last/32 dev lo
-    line s addr add fd00:40::$last/128 dev lo
-    addresses="$addresses 10.40.0.$last fd00:40::$last"
-done
-line n route add 10.40.0.0/24 via 10.25.0.2
-line n route add fd00:40::/64 via fd00:25::2
+tunnel 40 10.25.0. gre
 tries 40 "clients behind a GRE device"
-interfaces="$interfaces gre40"
+tunnel 41 10.25.0. sit mode any
+tries 41 "clients behind a sit device"
+tunnel 42 fd00:25:: ip6tnl mode any
+tries 42 "clients behind an ip6tnl device"
 
 # Packets by GRE and GUE, for the devices of the real server's kernel. Of GRE a device takes either those with a
 # checksum or those without; the other one has another address.

@@ -47,7 +47,7 @@ fn run(story: &str) -> BTreeMap<String, String> {
 
 /// A story whose braces hold sections of the page on migration, with the commands of these sections.
 fn with_page(story: &str) -> String {
-    let page = include_str!("../../docs/migration.md");
+    let page = include_str!("../../../docs/migration.md");
     let mut story = story.to_owned();
     for section in page.split("\n## ").skip(1) {
         let (title, text) = section.split_once('\n').unwrap();
