@@ -14,7 +14,8 @@ use crate::{measurement, report};
 /// Each case runs the real program in the kernel. It prints nanoseconds per packet above the empty
 /// harness of the same run, and packets per second of live frames through veth pairs.
 ///
-/// With --report all other measurements follow (floods, failover, replication, health checks, cluster managers), and
+/// With --report all other measurements follow (packets and commands beside IPVS, floods,
+/// failover, replication, health checks, cluster managers), and
 /// the figures become a document. That takes half an hour, in which the machine should do nothing else.
 #[derive(Args)]
 pub(crate) struct Bench {
@@ -43,6 +44,7 @@ impl Bench {
                 Purpose::Lab,
                 Purpose::HealthChecks,
                 Purpose::Cluster,
+                Purpose::Vm,
             ])?;
             return report::write(document, &self.more);
         }

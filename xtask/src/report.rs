@@ -26,7 +26,23 @@ struct Measurement {
 }
 
 /// In the order of the document.
-const MEASUREMENTS: [Measurement; 5] = [
+const MEASUREMENTS: [Measurement; 7] = [
+    Measurement {
+        title: "Packets beside IPVS",
+        method: "Debian's kernel in a virtual machine whose clock counts instructions, so that nothing disturbs it: what \
+                 the kernel's own IPVS and the director take for each UDP packet of 60 bytes beyond making it and \
+                 bringing it to the director. Both work on the kernel's socket buffers, the director as a TC \
+                 program: a veth device would make and unmake XDP frames of them.",
+        program: "packets",
+        options: &[],
+    },
+    Measurement {
+        title: "Commands beside ipvsadm",
+        method: "In the same machine: instructions of all processes and of the kernel, until a command returns and in \
+                 the second after it.",
+        program: "commands",
+        options: &["--bound", "inf"],
+    },
     Measurement {
         title: "Floods",
         method: "Ten times the entries of the default table in a minute, of each kind of flood, through the real \
@@ -76,7 +92,18 @@ const MEASUREMENTS: [Measurement; 5] = [
 ///
 /// A program does not build, the document cannot be written, or a measurement fails: the document says which.
 pub(crate) fn write(document: &Path, more: &[String]) -> Result<()> {
-    let selection = ["-p", "lvsd", "-p", "lvsadm", "-p", "lvs-tests", "--bins"];
+    // The cluster managers' pages install by xtask.
+    let selection = [
+        "-p",
+        "lvsd",
+        "-p",
+        "lvsadm",
+        "-p",
+        "lvs-tests",
+        "-p",
+        "xtask",
+        "--bins",
+    ];
     shell::run(shell::cargo().args(["build", "--release"]).args(selection))?;
     let mut text = head()?;
     let mut failed = Vec::new();
