@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 pub mod bench;
 pub mod flood;
+pub mod history;
 pub mod lab;
 pub mod object;
 pub mod vm;

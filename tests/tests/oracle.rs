@@ -16,6 +16,8 @@ use lvs_tests::eventually;
 use lvs_tests::lab::{self, Arms, Host, Lab, Namespace};
 use lvs_tests::vm::{self, Kernel};
 
+#[path = "oracle/histories/mod.rs"]
+mod histories;
 #[path = "oracle/recording.rs"]
 mod recording;
 

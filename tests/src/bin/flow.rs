@@ -14,6 +14,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use lvs_dataplane::kernel::PacketSocket;
 use lvs_tests::frames::{Content, Packet};
+use lvs_tests::history::{self, History, Ipvs, Wire};
 use nix::net::if_::if_nametoindex;
 use tokio::runtime::Builder;
 
@@ -28,11 +29,14 @@ fn main() -> Result<()> {
         [verb, name, addresses @ ..] if verb == "serve" => serve(name, addresses),
         [verb, from, to, times] if verb == "say" => say(from, to, times.parse()?),
         [verb, interface, what, from, to] if verb == "send" => send(interface, what, from, to),
+        [verb, clients, servers, histories @ ..] if verb == "play" => {
+            play(clients, servers, histories)
+        }
         [verb, targets @ ..] if verb == "hold" => hold(targets),
         _ => {
             bail!(
                 "flow serve NAME ADDRESS… | flow hold PROTOCOL:ADDRESS… | flow say FROM TO TIMES | flow send INTERFACE \
-                 WHAT FROM TO"
+                 WHAT FROM TO | flow play CLIENTS SERVERS HISTORY…"
             )
         }
     }
@@ -119,6 +123,17 @@ fn send(interface: &str, what: &str, from: &str, to: &str) -> Result<()> {
             _ => bail!("{what} is none of syn, ack, fin, rst and udp"),
         };
         socket.send(&Packet::new(address, to.ip(), content).frame())?;
+    }
+    Ok(())
+}
+
+fn play(clients: &str, servers: &str, histories: &[String]) -> Result<()> {
+    let wire = Wire::open(clients, servers)?;
+    history::begin(&mut Ipvs)?;
+    for text in histories {
+        let history = History::parse(text).with_context(|| format!("{text} is no history"))?;
+        let answers = history::play(&mut Ipvs, &wire, &history)?;
+        print!("history {text}\n{}", answers.text(&history));
     }
     Ok(())
 }

@@ -214,14 +214,17 @@ impl Director {
     }
 
     /// Removes the data path and whatever the daemon kept beside it, as a reboot does.
-    pub(super) fn forget(&self) -> Result<()> {
+    pub fn forget(&self) -> Result<()> {
         self.kill();
         for folder in [self.bpffs.clone(), self.folder.clone()] {
             // What it kept lies beside its socket.
             for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
                 let path = entry.path();
                 let kept = path.file_stem() == self.socket().file_stem();
-                if folder == self.bpffs || kept {
+                // A BPF file system of its own has two files of the kernel.
+                let is_pin =
+                    folder == self.bpffs && path.extension().is_none_or(|end| end != "debug");
+                if is_pin || kept {
                     fs::remove_file(&path)
                         .with_context(|| format!("cannot remove {}", path.display()))?;
                 }
