@@ -44,7 +44,7 @@ use aya_ebpf::programs::XdpContext;
 use lvs_common::abi::{BENCH_FRAME, Bench};
 use lvs_common::checksum::Sum;
 use lvs_common::connection::table::{self, Place, Store, Ways};
-use lvs_common::connection::{Key, Kind};
+use lvs_common::connection::{Key, Kind, Servers as _};
 use lvs_common::ethernet::put_addresses;
 use lvs_common::family::{V4, V6};
 use lvs_common::network::Network;
@@ -169,7 +169,7 @@ where
     let place = Place::of(key.hash(Kernel), Store::<F>::sets(Kernel));
     let slot = table::find::<F, Kernel>(Kernel, &key, place)?;
     slot.set.touch(slot.way, 0, u32::MAX);
-    let server = Kernel.server(u32::from(slot.set.record(slot.way).server))?;
+    let server = Kernel.server(Kernel.server_of(&slot.set.record(slot.way)))?;
     let hop = Kernel.hop(server.hop)?;
     let header: &mut Ethernet = frame.header_mut(0)?;
     put_addresses(header, hop.ethernet);

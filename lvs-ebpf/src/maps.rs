@@ -2,7 +2,8 @@
 //! names are the ones there.
 //!
 //! Arrays that the daemon reads or writes as memory carry `BPF_F_MMAPABLE`. Sizes of the connection
-//! tables, of the slots, of the fragment table and of what there is for each service are set when the maps are made.
+//! tables, of the slots, of the fragment table and of what there is for each service and real server are set when the
+//! maps are made.
 
 #![allow(
     non_upper_case_globals,
@@ -14,14 +15,14 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use lvs_common::abi::{
     ADDR_FILTER_WORDS, CLIENT_SETS, Call, CallNumber, CallScratch, ClientSet, Config,
-    DEFAULT_FILTER_NODES, DEFAULT_FRAGMENTS, DEFAULT_SERVICES, DEFAULT_SLOTS, EVENTS_BYTES,
-    FILTERS_PER_SERVICE, Filter, FilterNode, FilterStats, FragmentKey, HELD_FRAGMENTS_BYTES, Hop,
-    HostAddress, IcmpBudget, Interface, KeyedMark, Load, Locality, LocalityKey, LostKey,
-    MARK_RULE_PLACES, MAX_CALLS, MAX_HOPS, MAX_INTERFACES, MAX_LOCALITIES, MAX_LOST, MAX_MEMBERS,
-    MAX_NEIGHBOUR_REQUESTS, MAX_OWN_HOSTS, MAX_PROBES, MAX_REASONS, MAX_RULES, MAX_SERVERS,
-    MAX_SOURCE_POOLS, MAX_TREE_NODES, MAX_UPPER_DEVICES, MarkRule, Member, PACKET_RECORDS_BYTES,
-    PLANS_PER_SERVICE, Plan, ProbeKey, ProbeRoute, ProgramNote, Server, ServiceKey, SourcePool,
-    Stats, TraceFilter, TraceScratch, TreeNode, UpperKey, WAYS,
+    DEFAULT_FILTER_NODES, DEFAULT_FRAGMENTS, DEFAULT_HOPS, DEFAULT_SERVERS, DEFAULT_SERVICES,
+    DEFAULT_SLOTS, EVENTS_BYTES, FILTERS_PER_SERVICE, Filter, FilterNode, FilterStats, FragmentKey,
+    HELD_FRAGMENTS_BYTES, Hop, HostAddress, IcmpBudget, Interface, KeyedMark, Load, Locality,
+    LocalityKey, LostKey, MARK_RULE_PLACES, MAX_CALLS, MAX_INTERFACES, MAX_LOCALITIES, MAX_LOST,
+    MAX_NEIGHBOUR_REQUESTS, MAX_OWN_HOSTS, MAX_PROBES, MAX_REASONS, MAX_RULES, MAX_SOURCE_POOLS,
+    MAX_UPPER_DEVICES, MEMBERS_PER_SERVER, MEMBERS_PER_TREE_NODE, MarkRule, Member,
+    PACKET_RECORDS_BYTES, PLANS_PER_SERVICE, Plan, ProbeKey, ProbeRoute, ProgramNote, Server,
+    ServiceKey, SourcePool, Stats, TraceFilter, TraceScratch, TreeNode, UpperKey, WAYS,
 };
 use lvs_common::connection::{Entry, Ports};
 use lvs_common::family::{V4, V6};
@@ -49,15 +50,15 @@ shared! {
     mark_rules: MarkRule, MARK_RULE_PLACES;
     active_plans: u32, DEFAULT_SERVICES;
     plans: Plan, PLANS_PER_SERVICE * DEFAULT_SERVICES;
-    members: Member, MAX_MEMBERS;
+    members: Member, MEMBERS_PER_SERVER * DEFAULT_SERVERS;
     slots: u16, DEFAULT_SLOTS;
-    tree_nodes: TreeNode, MAX_TREE_NODES;
+    tree_nodes: TreeNode, MEMBERS_PER_SERVER * DEFAULT_SERVERS / MEMBERS_PER_TREE_NODE;
     rr_cursors: u32, DEFAULT_SERVICES;
-    servers: Server, MAX_SERVERS;
-    hops: Hop, MAX_HOPS;
+    servers: Server, DEFAULT_SERVERS;
+    hops: Hop, DEFAULT_HOPS;
     source_pools: SourcePool, MAX_SOURCE_POOLS;
-    loads: Load, MAX_SERVERS;
-    syn_retries: u32, MAX_SERVERS;
+    loads: Load, DEFAULT_SERVERS;
+    syn_retries: u32, DEFAULT_SERVERS;
     addr_filter: AddrFilter, 1;
     own_filter: AddrFilter, 1;
     filters: Filter, FILTERS_PER_SERVICE * DEFAULT_SERVICES;
@@ -118,7 +119,8 @@ pub(crate) static probes: HashMap<ProbeKey, ProbeRoute> =
     HashMap::with_max_entries(MAX_PROBES, BPF_F_NO_PREALLOC);
 
 #[map]
-pub(crate) static server_stats: PerCpuArray<Stats> = PerCpuArray::with_max_entries(MAX_SERVERS, 0);
+pub(crate) static server_stats: PerCpuArray<Stats> =
+    PerCpuArray::with_max_entries(DEFAULT_SERVERS, 0);
 
 #[map]
 pub(crate) static service_stats: PerCpuArray<Stats> =

@@ -12,7 +12,7 @@ use lvs_common::abi::{
     Marked, Member, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, SourcePool, Stats, UpperKey,
 };
 use lvs_common::connection::table::Store;
-use lvs_common::connection::{EntryId, Loads, Ports};
+use lvs_common::connection::{EntryId, Loads, Ports, Servers};
 use lvs_common::diagnosis::Finding;
 use lvs_common::family::{V4, V6};
 use lvs_common::filter::clients::Clients;
@@ -38,6 +38,9 @@ static SETS6: u32 = 16_384;
 /// Options of `lvs_common::abi::Config`.
 #[unsafe(no_mangle)]
 static OPTIONS: u32 = u32::MAX;
+/// Not 0: connections have long indexes of their servers, see `lvs_common::connection::Record`.
+#[unsafe(no_mangle)]
+static LONG_INDEXES: u32 = 1;
 /// ICMP errors per second and CPU.
 #[unsafe(no_mangle)]
 static ICMP_RATE: u32 = 1_000;
@@ -74,6 +77,20 @@ impl Secrets for Kernel {
     #[inline(always)]
     fn secret(self, index: usize) -> u64 {
         SECRETS.get(index).map_or(0, constant)
+    }
+}
+
+impl Servers for Kernel {
+    #[inline(always)]
+    fn has_long_indexes(self) -> bool {
+        constant(&LONG_INDEXES) != 0
+    }
+
+    #[inline(always)]
+    fn service_of_server(self, server: u32) -> u32 {
+        maps::servers
+            .get(server)
+            .map_or(Marked::NO_SERVICE, |server| server.service)
     }
 }
 

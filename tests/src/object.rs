@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, anyhow};
 use aya::programs::{TestRun as _, TestRunOptions};
 use lvs_api::protocol::Service;
-use lvs_common::abi::{EthernetAddresses, Hop, Interface, Mac, UpperKey};
+use lvs_common::abi::{EthernetAddresses, Hop, Interface, Mac, SHORT_INDEXES, UpperKey};
 use lvs_common::verdict::Reason;
 use lvs_config::rules;
 use lvs_dataplane::director::{Director, NextHop};
@@ -74,19 +74,29 @@ impl Object {
     ///
     /// If it may load BPF programs but fails.
     pub fn load(entries: u32, lines: &str) -> Option<Self> {
-        Self::load_way(entries, lines, false)
+        Self::load_way(entries, None, lines, false)
     }
 
-    /// The same with the program that takes socket buffers.
+    /// The same with room for so many real servers.
+    ///
+    /// # Panics
+    ///
+    /// If it may load BPF programs but fails.
+    pub fn load_for_servers(entries: u32, servers: u32, lines: &str) -> Option<Self> {
+        Self::load_way(entries, Some(servers), lines, false)
+    }
+
+    /// The same with the program that takes socket buffers. There is room for so many real servers that connections
+    /// have the other layout of records.
     ///
     /// # Panics
     ///
     /// If it may load BPF programs but fails.
     pub fn load_tc(entries: u32, lines: &str) -> Option<Self> {
-        Self::load_way(entries, lines, true)
+        Self::load_way(entries, Some(SHORT_INDEXES + 1), lines, true)
     }
 
-    fn load_way(entries: u32, lines: &str, buffers: bool) -> Option<Self> {
+    fn load_way(entries: u32, servers: Option<u32>, lines: &str, buffers: bool) -> Option<Self> {
         let root = nix::unistd::geteuid().is_root();
         let obstacle = root
             .then_some(())
@@ -94,15 +104,16 @@ impl Object {
         if skipped(obstacle) {
             return None;
         }
-        let object = Self::open(entries, buffers).expect("cannot load the program");
+        let object = Self::open(entries, servers, buffers).expect("cannot load the program");
         object.configure(lines);
         Some(object)
     }
 
-    fn open(entries: u32, buffers: bool) -> Result<Self> {
+    fn open(entries: u32, servers: Option<u32>, buffers: bool) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let options = Options {
             services: None,
+            servers,
             entries4: Some(entries),
             entries6: Some(entries),
             slots: Some(65_536),

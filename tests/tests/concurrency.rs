@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lvs_common::abi::ticks;
-use lvs_common::connection::{Entry, Kind, Protocol, Tag, tcp};
+use lvs_common::connection::{Entry, Kind, Protocol, Servers as _, Tag, tcp};
 use lvs_common::family::V4;
 use lvs_common::verdict::Reason;
 use lvs_dataplane::clock;
@@ -132,7 +132,8 @@ fn sound(object: &Object) {
             assert_eq!(reply.partner, way + 1, "another connection's reply entry");
         }
         let active = Protocol::Tcp.active(Tag(entry.tag).state());
-        loads.entry(u32::from(entry.record.server)).or_default()[usize::from(!active)] += 1;
+        let server = maps.loads.server_of(&entry.record);
+        loads.entry(server).or_default()[usize::from(!active)] += 1;
     }
     for server in 0..16 {
         let load = maps.loads.read(server).unwrap();

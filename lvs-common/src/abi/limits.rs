@@ -11,20 +11,26 @@ pub const MAX_RULES: u32 = 4_096;
 pub const MARK_RULE_PLACES: u32 = 2 * MAX_RULES;
 /// Plans for each service: its own, one more while it is replaced, and one to spare.
 pub const PLANS_PER_SERVICE: u32 = 3;
-/// Real servers of all services together at most, deleted ones with connections included.
-pub const MAX_SERVERS: u32 = 65_536;
+/// Real servers of all services together that tables of any size hold at most, deleted ones with connections included.
+pub const MAX_SERVERS: u32 = 262_144;
+/// Real servers that tables of the default size hold.
+pub const DEFAULT_SERVERS: u32 = 65_536;
+/// Real servers up to which a connection has 16 bits for the index of its server, and its service's beside it, see
+/// [`crate::connection::Record`].
+pub const SHORT_INDEXES: u32 = 65_536;
 /// Real servers of one service at most.
 pub const MAX_MEMBERS_PER_SERVICE: u32 = 1_024;
-/// Room for the members of all plans.
-pub const MAX_MEMBERS: u32 = 3 * MAX_SERVERS;
-/// Room for the tournament trees of all plans: a node for seven members, and what each tree has more.
-pub const MAX_TREE_NODES: u32 = MAX_MEMBERS / 4;
+/// Room for the members of all plans, for each server.
+pub const MEMBERS_PER_SERVER: u32 = 3;
+/// Members for which there is a node of the tournament trees of all plans: each tree has one for seven members, and a
+/// few more.
+pub const MEMBERS_PER_TREE_NODE: u32 = 4;
 /// Filters for each service: its own, and one more while it is replaced.
 pub const FILTERS_PER_SERVICE: u32 = 2;
 /// Default room for the lists of all filters, in elements of 24 bytes.
 pub const DEFAULT_FILTER_NODES: u32 = 512 * 1024;
-/// Next hops at most.
-pub const MAX_HOPS: u32 = 65_536;
+/// Next hops of tables of the default size: of larger ones as many as there are real servers.
+pub const DEFAULT_HOPS: u32 = 65_536;
 /// Addresses of the director's own at most.
 pub const MAX_OWN_HOSTS: u32 = 65_536;
 /// Neighbours that the program asks the daemon for at once.

@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::limits::{MAX_MEMBERS, MAX_MEMBERS_PER_SERVICE};
+use super::limits::{MAX_MEMBERS_PER_SERVICE, MAX_SERVERS, MEMBERS_PER_SERVER, SHORT_INDEXES};
 use super::member::Member;
 
 /// A node: the root, a branch of [`TreeShape::FORK`] groups, or a group of as many members.
@@ -11,7 +11,7 @@ use super::member::Member;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct TreeNode {
-    /// Place in the table of members of the best one below, plus one, in the bits of [`TreeNode::PLACE`]; 0: none is
+    /// Place in the table of members of the best one below, plus one, in the bits of [`TreeNode::place`]; 0: none is
     /// known. The bits above count the answers. Not of the root.
     pub best: u32,
     /// Bits of the nodes right below whose best may be another one now. Not of a group.
@@ -37,8 +37,11 @@ impl TreeNode {
         }
     }
 
-    /// Bits of `best` that are a place.
-    pub const PLACE: u32 = (1 << 18) - 1;
+    /// Bits of `best` that are a place: a few more where server indexes are long, see [`crate::connection::Record`].
+    #[inline(always)]
+    pub const fn place(long: bool) -> u32 {
+        if long { (1 << 20) - 1 } else { (1 << 18) - 1 }
+    }
 }
 
 /// The numbers of the nodes of a tree.
@@ -82,6 +85,7 @@ impl TreeShape {
     }
 }
 
-const _: () = assert!(MAX_MEMBERS < TreeNode::PLACE);
+const _: () = assert!(MEMBERS_PER_SERVER * SHORT_INDEXES < TreeNode::place(false));
+const _: () = assert!(MEMBERS_PER_SERVER * MAX_SERVERS < TreeNode::place(true));
 // The branches of a root, and the groups of a branch, are bits of a word.
 const _: () = assert!(MAX_MEMBERS_PER_SERVICE < 32 * TreeShape::FORK * TreeShape::FORK);

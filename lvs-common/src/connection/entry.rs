@@ -7,13 +7,18 @@ use crate::abi::{EthernetAddresses, Method};
 use crate::family::{Family, V4, V6};
 
 /// The server of a connection, and the service that scheduled it.
+///
+/// There are two layouts. Tables with room for [`crate::abi::SHORT_INDEXES`] servers at most hold both indexes in 16
+/// bits each: no packet looks for its service. With room for more the server's is *long*: its upper half has the place
+/// of the service's, and [`crate::abi::Server`] tells the service. [`super::Servers`] knows which of them tables have.
+/// A daemon that does not know the second layout refuses such tables, by the length of their map of servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Record {
-    /// Server index.
-    pub server: u16,
-    /// Service index.
-    pub service: u16,
+    /// Server index, the lower half of a long one.
+    pub(super) server: u16,
+    /// Service index, or the upper half of the server's.
+    pub(super) service: u16,
     /// [`crate::abi::Method`], as it was when the connection was scheduled, and bits of [`Record`]: `TRANSLATED`
     /// and the like.
     pub method: u8,
@@ -47,19 +52,63 @@ impl Record {
         self.method & Self::TRANSLATED != 0
     }
 
-    /// Of a connection whose service is not persistent.
+    /// No server's: of an entry that was never written.
+    pub const BLANK: Self = Self {
+        server: 0,
+        service: 0,
+        method: 0,
+        persistence: 0,
+    };
+
+    /// Of a connection whose service is not persistent, in the layout with long indexes or the other.
     #[inline(always)]
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "the tables end at 65,536 and 8,192"
+        reason = "both halves are kept, or the tables end at 65,536 and 65,535"
     )]
-    pub const fn new(server: u32, service: u32, method: Method) -> Self {
+    pub const fn new(server: u32, service: u32, method: Method, long: bool) -> Self {
+        let second = if long { server >> 16 } else { service };
         Self {
             server: server as u16,
-            service: service as u16,
+            service: second as u16,
             method: method as u8,
             persistence: 0,
         }
+    }
+
+    /// The same server and service with these bits.
+    #[inline(always)]
+    #[must_use]
+    pub const fn with(self, method: u8, persistence: u8) -> Self {
+        Self {
+            method,
+            persistence,
+            ..self
+        }
+    }
+
+    /// As it lies in memory: both indexes, or the halves of a long one, and the two bytes behind them.
+    pub const fn of_parts([server, service]: [u16; 2], method: u8, persistence: u8) -> Self {
+        Self {
+            server,
+            service,
+            method,
+            persistence,
+        }
+    }
+
+    /// Server index, in the layout with long indexes or the other.
+    #[inline(always)]
+    pub const fn server(&self, long: bool) -> u32 {
+        let upper = if long { (self.service as u32) << 16 } else { 0 };
+        upper | self.server as u32
+    }
+
+    /// Returns whether two records that are of the same tables have the same server.
+    #[inline(always)]
+    pub const fn has_server_of(&self, other: &Self) -> bool {
+        // A server is of one service.
+        self.server == other.server && self.service == other.service
     }
 }
 

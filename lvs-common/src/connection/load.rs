@@ -2,13 +2,14 @@
 
 use super::key::Kind;
 use super::protocol::Protocol;
+use super::servers::Servers;
 use crate::abi::Load;
 
 /// An entry's share in the load of its server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Share {
     /// Server index.
-    pub server: u16,
+    pub server: u32,
     /// IP protocol number.
     pub protocol: u8,
     /// A connection or a template, never a reply.
@@ -46,7 +47,7 @@ const fn addition(protocol: u8, state: u8) -> u64 {
 
 /// The loads of all servers. Additions are atomic and wrap, so that a negative change is its two's
 /// complement.
-pub trait Loads: Copy {
+pub trait Loads: Servers {
     /// Adds to a server's [`Load::counts`].
     fn account(self, server: u32, change: u64);
     /// Adds to a server's [`Load::templates`].
@@ -67,12 +68,11 @@ pub trait Loads: Copy {
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "1 or -1")]
 fn account<L: Loads>(loads: L, entry: Share, sign: i64) {
-    let server = u32::from(entry.server);
     if entry.kind == Kind::Template {
-        loads.account_template(server, sign.cast_unsigned() as u32);
+        loads.account_template(entry.server, sign.cast_unsigned() as u32);
     } else {
         let change = addition(entry.protocol, entry.state).wrapping_mul(sign.cast_unsigned());
-        loads.account(server, change);
+        loads.account(entry.server, change);
     }
 }
 

@@ -20,7 +20,7 @@ use crate::family::Family;
 pub fn step<F: Family, T: Store<F>>(
     tables: T,
     slot: &Slot<T::Set>,
-    server: u16,
+    server: u32,
     protocol: Protocol,
     direction: Direction,
     signal: Signal,
@@ -42,7 +42,7 @@ pub fn step<F: Family, T: Store<F>>(
         if slot.set.exchange(slot.way, tag, new) {
             let change = share(protocol, state).wrapping_sub(share(protocol, tag.state()));
             if change != 0 {
-                tables.account(u32::from(server), change);
+                tables.account(server, change);
                 // Active connections are the low half: one more or one less.
                 *opened = change as u32;
             }
@@ -68,7 +68,7 @@ pub fn resume<F: Family, T: Store<F>>(
     half_open: bool,
 ) -> bool {
     let key = slot.set.key(slot.way);
-    let server = slot.set.record(slot.way).server;
+    let server = table.server_of(&slot.set.record(slot.way));
     let share = |state| Share {
         server,
         protocol: key.protocol,

@@ -84,9 +84,7 @@ pub(super) fn classify<F: Network, P: Packet, T: Tables + Store<F>>(
     if source_check::refuses_change(packet.routes(), tables, work, &client) {
         return Stage::Ended;
     }
-    let Record {
-        method, service, ..
-    } = connection.record;
+    let method = connection.record.method;
     let vlans = work.forward.ethernet.vlans;
     if source_check::came_elsewhere(&client, work.forward.interface, vlans)
         && method & Record::ASYMMETRIC == 0
@@ -99,8 +97,11 @@ pub(super) fn classify<F: Network, P: Packet, T: Tables + Store<F>>(
     {
         source_check::distrust_end(packet.routes(), tables, work, &client);
     }
-    if method & Record::PACED != 0 && filter::refuses_packet(tables, work, u32::from(service)) {
-        return Stage::Ended;
+    if method & Record::PACED != 0 {
+        let service = tables.service_of(&connection.record);
+        if filter::refuses_packet(tables, work, service) {
+            return Stage::Ended;
+        }
     }
     if syn && let Some(stage) = syn_on_connection(tables, work, &connection) {
         return stage;

@@ -30,13 +30,13 @@ pub(super) fn forward_existing<F: Network, T: Tables + Store<F>>(
     let state = step::<F, T>(
         tables,
         slot,
-        record.server,
+        tables.server_of(record),
         protocol,
         Direction::from_client(Method::from_raw(record.method)),
         work.forward.signal,
         &mut work.opened,
     );
-    work.note_client(*record);
+    work.note_client(tables, *record);
     work.number = slot.number;
     let timeout = timeout(tables, *record, protocol, state);
     send_on(tables, work, connection, timeout);
@@ -54,7 +54,7 @@ pub(super) fn forward_existing<F: Network, T: Tables + Store<F>>(
 #[inline(always)]
 pub(super) fn is_orphan<T: Tables>(tables: T, record: &Record) -> bool {
     tables
-        .server(u32::from(record.server))
+        .server(tables.server_of(record))
         .is_none_or(|server| server.flags & Server::GONE != 0)
 }
 
@@ -70,7 +70,7 @@ pub(super) fn send_on<F: Network, T: Tables + Store<F>>(
     let forward = &mut work.forward;
     let method = Method::from_raw(record.method);
     slot.set.touch(slot.way, forward.now, timeout);
-    let (service, server) = (u32::from(record.service), u32::from(record.server));
+    let (service, server) = (tables.service_of(record), tables.server_of(record));
     tables.count_in(service, server, forward.wire.traffic, false);
     forward.route = Route::new(server, method);
     source_translation::note(work, slot.number, record);

@@ -158,8 +158,8 @@ fn lay_out<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> O
     let control = again(tables, work)?;
     let record = control.record;
     let client = control.slot.set.client(control.slot.way);
-    let server = tables.server(u32::from(record.server))?;
-    let plan = tables.plan(u32::from(record.service))?;
+    let server = tables.server(tables.server_of(&record))?;
+    let plan = tables.plan(tables.service_of(&record))?;
     if Method::from_raw(record.method) != Method::Nat || !ftp::serves(&plan.key) {
         return None;
     }
@@ -193,11 +193,10 @@ fn lay_out<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> O
     let kept = Record::COUNTED | Record::PACED | Record::ASYMMETRIC;
     work.new = New {
         key: Key { ports, ..work.key },
-        record: Record {
-            method: record.method & kept | Record::TRANSLATED | plan.timeout_bit(),
-            persistence: 0,
-            ..record
-        },
+        record: record.with(
+            record.method & kept | Record::TRANSLATED | plan.timeout_bit(),
+            0,
+        ),
         client,
         partner: table::alone(work.forward.now),
         state: LISTEN,
@@ -233,18 +232,17 @@ fn forget<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> bo
 fn is_of_ftp<T: Tables>(tables: T, record: &Record) -> bool {
     record.is_translated()
         && tables
-            .plan(u32::from(record.service))
+            .plan(tables.service_of(record))
             .is_some_and(|plan| ftp::serves(&plan.key))
 }
 
 /// Lays out the entry of the replies, if the server opens what is announced.
 #[inline(never)]
 fn replies<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> Stage {
-    let Record {
-        server, service, ..
-    } = work.new.record;
-    let (Some(server), Some(plan)) = (tables.server(server.into()), tables.plan(service.into()))
-    else {
+    let record = &work.new.record;
+    let server = tables.server(tables.server_of(record));
+    let plan = tables.plan(tables.service_of(record));
+    let (Some(server), Some(plan)) = (server, plan) else {
         return Stage::Announced;
     };
     if !work.new.pinned {
@@ -282,10 +280,9 @@ pub(super) fn prepare<F: Network, T: Tables>(tables: T, work: &mut Work<F>) {
 #[inline(always)]
 pub(super) fn count<F: Network, T: Tables>(tables: T, work: &Work<F>) -> Stage {
     if work.reply.number != 0 {
-        let Record {
-            service, server, ..
-        } = work.new.record;
-        tables.count_in(service.into(), server.into(), NO_TRAFFIC, true);
+        let record = &work.new.record;
+        let (service, server) = (tables.service_of(record), tables.server_of(record));
+        tables.count_in(service, server, NO_TRAFFIC, true);
     }
     Stage::Announced
 }
@@ -300,7 +297,7 @@ pub(super) fn not_announced<F: Network, T: Tables>(
     if refused == Refused::Exists {
         return Stage::Announced;
     }
-    tables.found(Finding::NotAnnounced, u32::from(work.new.record.service));
+    tables.found(Finding::NotAnnounced, tables.service_of(&work.new.record));
     Stage::Announced
 }
 
@@ -386,12 +383,12 @@ pub(super) fn announced<F: Network, T: Tables + Store<F>>(tables: T, work: &mut 
     else {
         return NO_SERVER;
     };
-    let index = u32::from(found.record.server);
+    let index = tables.server_of(&found.record);
     let server = tables.server(index);
     if server.is_none_or(|server| server.flags & Server::GONE != 0) {
         return NO_SERVER;
     }
-    work.service = u32::from(found.record.service);
+    work.service = tables.service_of(&found.record);
     work.number = found.slot.number;
     index
 }

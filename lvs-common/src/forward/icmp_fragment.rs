@@ -106,7 +106,7 @@ fn follow<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> Op
             destination: work.key.source,
             ports: work.key.ports.reversed(),
         };
-        let (service, server) = (u32::from(record.service), u32::from(record.server));
+        let (service, server) = (tables.service_of(&record), tables.server_of(&record));
         tables.count_out(service, server, work.forward.wire.traffic);
         return Some(Stage::ToClient);
     }
@@ -116,12 +116,12 @@ fn follow<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> Op
     let method = Method::from_raw(record.method);
     work.forward.route = Route {
         reason: Reason::IcmpToServer,
-        ..Route::new(u32::from(record.server), method)
+        ..Route::new(tables.server_of(&record), method)
     };
     if word & FROM_TRANSLATED != 0 {
         work.forward.route.source = Source::Connection;
     }
-    let (service, server) = (u32::from(record.service), u32::from(record.server));
+    let (service, server) = (tables.service_of(&record), tables.server_of(&record));
     tables.count_in(service, server, work.forward.wire.traffic, false);
     Some(Stage::ToServer)
 }

@@ -107,7 +107,7 @@ fn follow_winner<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>
         return work.end(Verdict::drop(Reason::NoSource));
     };
     let method = Method::from_raw(record.method);
-    work.forward.route = Route::new(u32::from(record.server), method);
+    work.forward.route = Route::new(tables.server_of(&record), method);
     source_translation::note(work, slot.number, &record);
     work.count(tables, false);
     Stage::ToServer

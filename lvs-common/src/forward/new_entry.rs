@@ -19,10 +19,8 @@ pub(super) fn prepare<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Wo
     let protocol = forward.protocol.unwrap_or(Protocol::Tcp);
     let state = FirstState::after(protocol, forward.signal, method);
     let record = work.record(tables);
-    let record = Record {
-        method: record.method | translated(forward.route.source),
-        ..record
-    };
+    let translated = translated(forward.route.source);
+    let record = record.with(record.method | translated, record.persistence);
     work.new = New {
         key: work.key,
         record,
@@ -55,7 +53,7 @@ pub(super) fn prepare_replies<F: Network, T: Tables + Store<F>>(tables: T, work:
     prepare(tables, work);
     let keeps_port = work.data_server != NO_SERVER;
     let new = &mut work.new;
-    if let Some(server) = tables.server(u32::from(new.record.server)) {
+    if let Some(server) = tables.server(tables.server_of(&new.record)) {
         new.into_replies(server);
     }
     if keeps_port {

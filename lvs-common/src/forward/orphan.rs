@@ -39,7 +39,7 @@ pub(super) fn orphan<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Wor
     let Some(Connection { slot, record, .. }) = again(tables, work) else {
         return work.schedule(NO_SERVER);
     };
-    let index = u32::from(record.server);
+    let index = tables.server_of(&record);
     let server = tables.server(index);
     let Some(server) = server.filter(|server| server.flags & Server::DOWN != 0) else {
         return work.end(Verdict::drop(Reason::ServerDeleted));
@@ -56,7 +56,7 @@ pub(super) fn orphan<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Wor
     let state = step::<F, T>(
         tables,
         &slot,
-        record.server,
+        index,
         Protocol::Tcp,
         Direction::Output,
         Signal::Tcp(tcp::Event::Rst),

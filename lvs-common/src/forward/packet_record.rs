@@ -150,8 +150,8 @@ pub fn record<F: Network, T: Tables + Store<F>>(
     if let Some(slot) = table::find::<F, T>(tables, key, place) {
         let found = slot.set.record(slot.way);
         record.state = slot.tag.state();
-        record.service = u32::from(found.service);
-        record.server = u32::from(found.server);
+        record.service = tables.service_of(&found);
+        record.server = tables.server_of(&found);
         record.method = found.method & 3;
     }
 }

@@ -46,7 +46,7 @@ fn follow<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> bo
     let Some(found) = find(tables, &work.new.key, now.wrapping_sub(GRACE)) else {
         return false;
     };
-    let index = u32::from(found.record.server);
+    let index = tables.server_of(&found.record);
     let unusable = tables
         .server(index)
         .is_none_or(|server| server.flags & (Server::GONE | Server::NO_TEMPLATES) != 0);
@@ -119,12 +119,8 @@ pub(super) const fn establishes(
 /// [`Work::established`].
 #[inline(never)]
 pub(super) fn assure<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) {
-    let Record {
-        service,
-        persistence,
-        ..
-    } = work.new.record;
-    let Some(plan) = tables.plan(u32::from(service)) else {
+    let persistence = work.new.record.persistence;
+    let Some(plan) = tables.plan(tables.service_of(&work.new.record)) else {
         return;
     };
     work.new.key = if persistence == Record::BY_CALL_ID {

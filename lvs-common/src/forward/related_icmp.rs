@@ -121,11 +121,11 @@ fn to_real_server<F: Network, P: Packet, T: Tables + Store<F>>(
     work: &mut Work<F>,
     record: Record,
 ) -> Option<Stage> {
-    let server = tables.server(u32::from(record.server))?;
+    let server = tables.server(tables.server_of(&record))?;
     let method = Method::from_raw(record.method);
     work.forward.route = Route {
         reason: Reason::IcmpToServer,
-        ..Route::new(u32::from(record.server), method)
+        ..Route::new(tables.server_of(&record), method)
     };
     let mut fragments = 0;
     if method == Method::Nat && work.forward.datagram.hop_limit > 1 {
@@ -157,7 +157,7 @@ fn to_real_server<F: Network, P: Packet, T: Tables + Store<F>>(
         patch_pseudo::<F, P>(packet, work, change)?;
     }
     icmp_fragment::remember(tables, work, fragments);
-    let (service, server) = (u32::from(record.service), u32::from(record.server));
+    let (service, server) = (tables.service_of(&record), tables.server_of(&record));
     tables.count_in(service, server, work.forward.wire.traffic, false);
     Some(Stage::ToServer)
 }
@@ -180,7 +180,7 @@ fn to_client<F: Network, P: Packet, T: Tables + Store<F>>(
     patch_pseudo::<F, P>(packet, work, change)?;
     F::readdress(packet, datagram, &virtual_address, &client)?;
     decrement_ttl(packet, &work.forward)?;
-    let (service, server) = (u32::from(record.service), u32::from(record.server));
+    let (service, server) = (tables.service_of(&record), tables.server_of(&record));
     tables.count_out(service, server, work.forward.wire.traffic);
     let sent = send(
         packet,

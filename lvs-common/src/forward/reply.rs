@@ -39,8 +39,9 @@ fn replied<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> O
         return None;
     }
     let device = device(tables, work.forward.interface, work.forward.ethernet.vlans);
-    if !source_check::is_from_server(tables, u32::from(record.server), device) {
-        if source_check::refuses_reply::<F, T>(tables, u32::from(record.server), device) {
+    let server = tables.server_of(&record);
+    if !source_check::is_from_server(tables, server, device) {
+        if source_check::refuses_reply::<F, T>(tables, server, device) {
             return Some(work.end(Verdict::drop(Reason::RpFilter)));
         }
         let signal = work.forward.signal;
@@ -50,7 +51,7 @@ fn replied<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> O
     work.before = slot.tag.state();
     let signal = work.forward.signal;
     if signal == Signal::Tcp(tcp::Event::Rst) && is_refusal(&slot, &reply.slot) {
-        tables.count_syn_retry(u32::from(record.server));
+        tables.count_syn_retry(server);
         if is_redispatched(tables, &record, &asked) {
             return Some(work.end(Verdict::drop(Reason::Refused)));
         }
@@ -65,13 +66,13 @@ fn replied<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> O
     let state = step::<F, T>(
         tables,
         &slot,
-        record.server,
+        server,
         protocol,
         Direction::Output,
         signal,
         &mut work.opened,
     );
-    work.note_client(record);
+    work.note_client(tables, record);
     if signal == Signal::Tcp(tcp::Event::Syn) {
         note_answer(&reply.slot);
     }
@@ -80,8 +81,7 @@ fn replied<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>) -> O
     if tables.sync().on != 0 {
         work.change = StateChange::of_server(&slot, state);
     }
-    let (service, server) = (u32::from(record.service), u32::from(record.server));
-    tables.count_out(service, server, work.forward.wire.traffic);
+    tables.count_out(work.service, server, work.forward.wire.traffic);
     if persistence::establishes(&record, protocol, slot.tag, state) {
         work.new.record = record;
         work.established = true;
@@ -102,7 +102,7 @@ fn is_redispatched<F: Network, T: Tables>(tables: T, record: &Record, key: &Key<
     if record.method & Record::REDISPATCHED != 0 {
         return false;
     }
-    let plan = tables.plan(u32::from(record.service));
+    let plan = tables.plan(tables.service_of(record));
     plan.is_some_and(|plan| {
         plan.flags & Plan::REDISPATCH != 0
             && plan.member_count > 1

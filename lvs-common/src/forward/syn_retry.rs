@@ -31,11 +31,11 @@ pub(super) fn syn_retry<F: Network, T: Tables + Store<F>>(tables: T, work: &mut 
     let orphan = is_orphan(tables, &record);
     let reply = table::by_number::<F, T>(tables, slot.set.partner(slot.way));
     if reply.is_none_or(|reply| !is_answered(reply.tag)) {
-        let server = u32::from(record.server);
+        let server = tables.server_of(&record);
         if !orphan {
             tables.count_syn_retry(server);
         }
-        let plan = tables.plan(u32::from(record.service));
+        let plan = tables.plan(tables.service_of(&record));
         if plan.is_some_and(|plan| {
             plan.flags & Plan::REDISPATCH != 0 && !ftp::is_data(plan, &record, &work.key)
         }) {

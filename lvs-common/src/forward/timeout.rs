@@ -9,7 +9,7 @@ pub(super) fn timeout<T: Tables>(tables: T, record: Record, protocol: Protocol, 
     let own = if record.method & Record::OWN_TIMEOUT == 0 {
         0
     } else {
-        let plan = tables.plan(u32::from(record.service));
+        let plan = tables.plan(tables.service_of(&record));
         plan.map_or(0, |plan| plan.timeout(protocol, state))
     };
     if own == 0 {

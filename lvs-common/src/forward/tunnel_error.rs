@@ -63,7 +63,7 @@ fn relay<F: Network, P: Packet, T: Tables + Store<F>>(
         kind: Kind::Request as u8,
     };
     let record = find(tables, &key, work.forward.now)?.record;
-    let found = tables.server(u32::from(record.server))?;
+    let found = tables.server(tables.server_of(&record))?;
     let tunnelled = Method::from_raw(record.method) == Method::Tunnel;
     if !tunnelled || found.address != F::widen(server) {
         return None;
@@ -114,7 +114,7 @@ fn answer<F: Network, P: Packet, T: Tables>(
     let written = write(packet, work, overhead);
     let verdict = written.unwrap_or(Verdict::drop(Reason::Unanswerable));
     if verdict.is_forwarded() {
-        let (service, server) = (u32::from(record.service), u32::from(record.server));
+        let (service, server) = (tables.service_of(&record), tables.server_of(&record));
         tables.count_out(service, server, work.forward.wire.traffic);
     }
     work.end(verdict)

@@ -148,7 +148,7 @@ impl<F: Family> Work<F> {
             key,
             new: New {
                 key,
-                record: Record::new(0, 0, Method::Direct),
+                record: Record::BLANK,
                 client: Client::default(),
                 partner: 0,
                 state: 0,
@@ -234,19 +234,18 @@ impl<F: Family> Work<F> {
         } else {
             Record::REDISPATCHED
         };
-        let record = Record::new(server, service, method);
-        Record {
-            persistence: self.persistence,
-            method: record.method | self.limits | own | control | again | self.asymmetric,
-            ..record
-        }
+        let record = tables.new_record(server, service, method);
+        record.with(
+            record.method | self.limits | own | control | again | self.asymmetric,
+            self.persistence,
+        )
     }
 
     /// Notes whose open connection a step of it may have changed.
     #[inline(always)]
-    pub(super) fn note_client(&mut self, record: Record) {
+    pub(super) fn note_client<T: Tables>(&mut self, tables: T, record: Record) {
         self.limits = record.method & Record::COUNTED;
-        self.service = u32::from(record.service);
+        self.service = tables.service_of(&record);
     }
 
     /// Counts the packet, and the connection that it starts if it does, for the server it goes to. A

@@ -167,8 +167,9 @@ impl<T: Tables> Step for Refresh<'_, T> {
             first,
             left.min(TreeShape::FORK),
         );
-        let counted = (before | TreeNode::PLACE).wrapping_add(1);
-        let answer = counted | self.search.best & TreeNode::PLACE;
+        let place = TreeNode::place(self.tables.has_long_indexes());
+        let counted = (before | place).wrapping_add(1);
+        let answer = counted | self.search.best & place;
         if self.tables.exchange_tree_best(node, before, answer) {
             self.done();
         }
@@ -199,10 +200,13 @@ impl<T: Tables> Step for Contest<'_, T> {
         let number = self.first.wrapping_add(turn);
         let place = match self.of {
             Of::Members => number,
-            Of::Nodes => match self.tables.tree_best(number) & TreeNode::PLACE {
-                0 => return true,
-                best => best.wrapping_sub(1),
-            },
+            Of::Nodes => {
+                let places = TreeNode::place(self.tables.has_long_indexes());
+                match self.tables.tree_best(number) & places {
+                    0 => return true,
+                    best => best.wrapping_sub(1),
+                }
+            }
         };
         weigh(self.tables, self.plan, self.search, place) != Weighed::Best
     }

@@ -60,8 +60,8 @@ fn in_state(director: &Director, name: &str) -> usize {
 
 /// What the servers are said to hold is what is in the table.
 fn counts_are_exact(director: &Director) {
-    for server in 0..3_u16 {
-        let (active, inactive) = director.connections(u32::from(server));
+    for server in 0..3_u32 {
+        let (active, inactive) = director.connections(server);
         let held = director
             .states()
             .iter()

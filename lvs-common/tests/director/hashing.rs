@@ -108,12 +108,7 @@ fn regular_ipv6_keys_spread_like_random_ones() {
 pub(crate) fn new(key: Key<V4>, half_open: bool) -> New<V4> {
     New {
         key,
-        record: Record {
-            server: 0,
-            service: 0,
-            method: Method::Direct as u8,
-            persistence: 0,
-        },
+        record: Record::new(0, 0, Method::Direct, false),
         client: Client::default(),
         // What no flood made stays.
         partner: if half_open { table::alone(0) } else { 0 },

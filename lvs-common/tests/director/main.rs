@@ -24,6 +24,7 @@ mod half_open_limit;
 mod hashing;
 mod icmp_answers;
 mod local_clients;
+mod long_indexes;
 mod marks;
 mod martians;
 mod mixed;

@@ -15,6 +15,7 @@ use lvs_common::connection::table::Ways;
 use lvs_common::connection::{Client, EntryId, Ports, Protocol};
 use lvs_common::family::{V4, V6};
 use lvs_common::forward::{forward, stages};
+use lvs_common::packet::Packet as _;
 use lvs_common::verdict::Verdict;
 use zerocopy::FromZeros as _;
 
@@ -59,6 +60,8 @@ struct Service {
 pub(crate) struct Director {
     pub(crate) clock: AtomicU32,
     pub(crate) options: u32,
+    /// The layout of records, see [`lvs_common::connection::Record`].
+    pub(crate) long_indexes: bool,
     pub(crate) hops: Vec<Hop>,
     pub(crate) servers: Vec<Server>,
     /// Number 0 stands for none.
@@ -179,6 +182,8 @@ impl Director {
             // Close to the wrap of the clock, which must not matter.
             clock: AtomicU32::new(u32::MAX - 1000),
             options: 0,
+            // Of the tests that run over frames and over socket buffers, each has both layouts.
+            long_indexes: Frame::BUFFER,
             hops: vec![hop; 2],
             servers: Vec::new(),
             source_pools: vec![SourcePool::new_zeroed()],
@@ -339,6 +344,28 @@ impl Director {
         self.rr_cursors.push(AtomicU32::new(0));
         self.heed(&key.address);
         service
+    }
+
+    /// Gives the next real server this index: those before it are of another service and get no connections.
+    #[allow(dead_code, reason = "frames only")]
+    pub(crate) fn skip_servers(&mut self, index: u32) {
+        let other = Server {
+            service: Marked::NO_SERVICE,
+            ..Server::new_zeroed()
+        };
+        let index = index as usize;
+        self.servers.resize(index, other);
+        self.loads.resize_with(index, Default::default);
+        self.leaves.resize(index, (0, 0));
+        self.templates.resize_with(index, Default::default);
+        self.syn_retries.resize_with(index, Default::default);
+    }
+
+    /// Has the members of the next services begin at this place.
+    #[allow(dead_code, reason = "frames only")]
+    pub(crate) fn skip_members(&mut self, place: u32) {
+        let nobody = Member::new_zeroed();
+        self.members.resize(place as usize, nobody);
     }
 
     /// Adds a real server and returns its index.

@@ -75,12 +75,7 @@ fn blank<F: Family>() -> Content<F> {
             protocol: 0,
             kind: 0,
         },
-        record: Record {
-            server: 0,
-            service: 0,
-            method: 0,
-            persistence: 0,
-        },
+        record: Record::BLANK,
         client: Client {
             ..Client::default()
         },

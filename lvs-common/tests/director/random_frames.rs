@@ -188,8 +188,10 @@ proptest! {
     fn the_short_way_and_the_stages_agree(
         drafts in prop::collection::vec((draft(), damage(), 0_u32..40), 1..40),
         spread in any::<bool>(),
+        long_indexes in any::<bool>(),
     ) {
         let (mut short, mut long) = (director(), director());
+        (short.long_indexes, long.long_indexes) = (long_indexes, long_indexes);
         if spread {
             short.options = Config::RSS_SOURCE;
             long.options = Config::RSS_SOURCE;

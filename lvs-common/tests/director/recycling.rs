@@ -324,8 +324,15 @@ fn crowd(director: &mut Director) {
 
 #[test]
 fn a_service_above_its_share_gives_to_others_first_and_gets_nothing_from_them() {
+    for long_indexes in [false, true] {
+        a_service_above_its_share(long_indexes);
+    }
+}
+
+fn a_service_above_its_share(long_indexes: bool) {
     let services = [(ATTACKED, Method::Direct), (OTHER, Method::Direct)];
     let mut director = director(1, Protocol::Tcp, &services);
+    director.long_indexes = long_indexes;
     // The other service's are the oldest, and as unproven as the rest.
     for number in 1..=2 {
         for flags in [SYN, ACK] {

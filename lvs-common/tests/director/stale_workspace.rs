@@ -33,12 +33,7 @@ fn work<F: Family>() -> Work<F> {
         protocol: 0xee,
         kind: 0xee,
     };
-    let record = Record {
-        server: 0xeeee,
-        service: 0xeeee,
-        method: 0xee,
-        persistence: 0,
-    };
+    let record = Record::of_parts([0xeeee; 2], 0xee, 0);
     let client = Client {
         vlan: 0xeee.into(),
         generation: 0,

@@ -34,7 +34,7 @@ fn from_client(flags: u8) -> Draft {
 #[track_caller]
 fn server(director: &Director) -> u32 {
     match director.states()[..] {
-        [(server, "SYN_RECV")] => server.into(),
+        [(server, "SYN_RECV")] => server,
         ref states => panic!("not one half-open connection: {states:?}"),
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use lvs_api::protocol::{Connection, EngineData};
 use lvs_common::abi;
-use lvs_common::connection::{Kind, Protocol, template};
+use lvs_common::connection::{Kind, Protocol, Servers as _, template};
 use lvs_common::family::Family;
 
 use crate::address::narrow;
@@ -93,7 +93,7 @@ fn connection<F: Family>(
         }
     };
     let virtual_address = address::<F>(entry.key.destination, entry.key.ports.destination.get());
-    let server = maps.servers.read(u32::from(entry.record.server))?;
+    let server = maps.servers.read(maps.loads.server_of(&entry.record))?;
     let port = maps.server_port(&server, virtual_address.port());
     let state = match protocol {
         _ if template && tag.state() != 0 => "ASSURED",

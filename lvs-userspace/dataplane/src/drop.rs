@@ -7,7 +7,7 @@ use lvs_api::connections::{DropConnections, Dropped, Prefix, StateName};
 use lvs_api::protocol::{Refusal, RefusalKind};
 use lvs_common::abi::{age, ticks};
 use lvs_common::connection::table::{by_number, remove};
-use lvs_common::connection::{Entry, Kind, Protocol, Tag};
+use lvs_common::connection::{Entry, Kind, Protocol, Servers as _, Tag};
 use lvs_common::family::{Family, V4, V6};
 
 use crate::address::narrow;
@@ -22,10 +22,10 @@ const ATTEMPTS: u32 = 8;
 /// The connections that are meant, as indexes of the maps.
 struct Selection {
     /// Service index.
-    service: Option<u16>,
+    service: Option<u32>,
     client: Option<Prefix>,
     /// Server indexes, those of deleted servers included.
-    servers: Option<HashSet<u16>>,
+    servers: Option<HashSet<u32>>,
     state: Option<StateName>,
     /// Ticks without a packet.
     idle: u32,
@@ -82,7 +82,7 @@ pub fn drop_connections(maps: &Maps, request: &DropConnections) -> Result<Droppe
 }
 
 /// Indexes of the real servers with this address, and port unless it is 0.
-fn server_indexes(maps: &Maps, wanted: SocketAddr) -> HashSet<u16> {
+fn server_indexes(maps: &Maps, wanted: SocketAddr) -> HashSet<u32> {
     let matches = |index: &u32| {
         maps.servers.read(*index).is_some_and(|server| {
             matches!(server.family, 4 | 6)
@@ -90,10 +90,7 @@ fn server_indexes(maps: &Maps, wanted: SocketAddr) -> HashSet<u16> {
                 && (wanted.port() == 0 || server.port.get() == wanted.port())
         })
     };
-    (0..maps.servers.len())
-        .filter(matches)
-        .filter_map(|index| u16::try_from(index).ok())
-        .collect()
+    (0..maps.servers.len()).filter(matches).collect()
 }
 
 impl Selection {
@@ -108,7 +105,7 @@ impl Selection {
             let mut attempt = 0;
             while attempt < ATTEMPTS
                 && let Some((tag, entry)) = entries.read_live(way)
-                && self.has(entries, way, tag, &entry)
+                && self.has(maps, entries, way, tag, &entry)
             {
                 if dry_run || end(maps, entries, way, tag) {
                     if Kind::from_raw(entry.key.kind) == Kind::Template {
@@ -126,6 +123,7 @@ impl Selection {
     /// Returns whether an entry is meant. That of a NAT connection's replies goes with the connection.
     fn has<F: Family>(
         &self,
+        maps: &Maps,
         entries: &EntryMapping<F>,
         way: u32,
         tag: Tag,
@@ -144,11 +142,11 @@ impl Selection {
             && idle >= self.idle
             && self
                 .service
-                .is_none_or(|service| service == entry.record.service)
+                .is_none_or(|service| service == maps.loads.service_of(&entry.record))
             && self
                 .servers
                 .as_ref()
-                .is_none_or(|servers| servers.contains(&entry.record.server))
+                .is_none_or(|servers| servers.contains(&maps.loads.server_of(&entry.record)))
             && self
                 .client
                 .is_none_or(|prefix| prefix.contains(client::<F>(entry)))

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use lvs_api::role::Role;
 use lvs_common::abi::Server;
 use lvs_common::checksum::Sum;
-use lvs_common::connection::{Key, Kind, Protocol, tcp};
+use lvs_common::connection::{Key, Kind, Protocol, Servers as _, tcp};
 use lvs_common::family::{V4, V6};
 use lvs_common::network::Network;
 use lvs_common::wire::{Ipv4, Ipv6, Ports, Tcp};
@@ -51,11 +51,11 @@ const HOP_LIMIT: u8 = 64;
 /// When the clients of each server are asked, and how often they were. Each server has its own times: clients that
 /// are asked sooner, because another server died, do not answer.
 #[derive(Default)]
-struct Schedule(HashMap<u16, (u8, Instant)>);
+struct Schedule(HashMap<u32, (u8, Instant)>);
 
 impl Schedule {
     /// Adds a server, whose clients are asked at once.
-    fn insert(&mut self, server: u16, now: Instant) {
+    fn insert(&mut self, server: u32, now: Instant) {
         self.0.insert(server, (0, now));
     }
 
@@ -67,7 +67,7 @@ impl Schedule {
 
     /// The servers whose clients are asked now, and how often they were. They are due again after a pause, or were
     /// asked often enough.
-    fn pop_due(&mut self, now: Instant) -> HashMap<u16, u8> {
+    fn pop_due(&mut self, now: Instant) -> HashMap<u32, u8> {
         let mut due = HashMap::new();
         self.0.retain(|&server, (attempts, when)| {
             if *when <= now {
@@ -107,7 +107,7 @@ impl Keepalives {
         })
     }
 
-    fn run(&self, maps: &Arc<Maps>, servers: &Receiver<u16>, role: &watch::Receiver<Role>) {
+    fn run(&self, maps: &Arc<Maps>, servers: &Receiver<u32>, role: &watch::Receiver<Role>) {
         let mut schedule = Schedule::default();
         loop {
             let next = match schedule.next(Instant::now()) {
@@ -131,20 +131,26 @@ impl Keepalives {
                 continue;
             }
             let due = schedule.pop_due(Instant::now());
-            let sent =
-                self.ask::<V4>(&maps.connections4, &due) + self.ask::<V6>(&maps.connections6, &due);
+            let sent = self.ask::<V4>(maps, &maps.connections4, &due)
+                + self.ask::<V6>(maps, &maps.connections6, &due);
             debug!(sent, "asked silent clients of servers that are down");
         }
     }
 
     /// Asks every client that waits for one of the servers. Returns how many those are.
-    fn ask<F: Packet>(&self, table: &EntryMapping<F>, servers: &HashMap<u16, u8>) -> u32 {
+    fn ask<F: Packet>(
+        &self,
+        maps: &Maps,
+        table: &EntryMapping<F>,
+        servers: &HashMap<u32, u8>,
+    ) -> u32 {
         let mut sent = 0;
         if servers.is_empty() {
             return sent;
         }
         for way in 0..table.len() {
-            let Some(attempts) = server(table, way).and_then(|server| servers.get(&server)) else {
+            let Some(attempts) = server(maps, table, way).and_then(|server| servers.get(&server))
+            else {
                 continue;
             };
             let Some(key) = waiting(table, way) else {
@@ -169,7 +175,7 @@ impl Keepalives {
 /// any more. A backup waits with that until it is master.
 pub fn start(
     maps: Arc<Maps>,
-    servers: Receiver<u16>,
+    servers: Receiver<u32>,
     role: watch::Receiver<Role>,
 ) -> io::Result<()> {
     let keepalives = Keepalives::open()?;
@@ -178,15 +184,16 @@ pub fn start(
     Ok(())
 }
 
-fn is_down(maps: &Maps, server: u16) -> bool {
-    let server = maps.servers.read(server.into());
+fn is_down(maps: &Maps, server: u32) -> bool {
+    let server = maps.servers.read(server);
     server.is_some_and(|server| server.flags & Server::DOWN != 0)
 }
 
 /// Server index of a TCP connection; means something while its tag says that it is live.
-fn server<F: Network>(table: &EntryMapping<F>, way: u32) -> Option<u16> {
-    let (protocol, kind, server) = table.route(way);
-    (protocol == Protocol::Tcp as u8 && kind == Kind::Request).then_some(server)
+fn server<F: Network>(maps: &Maps, table: &EntryMapping<F>, way: u32) -> Option<u32> {
+    let (protocol, kind, record) = table.route(way);
+    let is_tcp = protocol == Protocol::Tcp as u8 && kind == Kind::Request;
+    is_tcp.then(|| maps.loads.server_of(&record))
 }
 
 /// The key of a connection whose client may be waiting: also for its reset, if only the server's side has had one.

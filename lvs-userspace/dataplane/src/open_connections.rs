@@ -9,11 +9,11 @@
 use std::collections::HashMap;
 
 use lvs_common::abi::{Address, LimitedClient};
-use lvs_common::connection::{Kind, Protocol, Record};
+use lvs_common::connection::{Kind, Protocol, Record, Servers as _};
 use lvs_common::family::Family;
 use lvs_common::filter::clients::{ClientKey, Clients as _, is_open};
 
-use crate::kernel::{ClientTable, EntryMapping};
+use crate::kernel::{ClientTable, EntryMapping, ServerLoads};
 
 /// Sweeps that a client has to have too few.
 const SWEEPS: u8 = 3;
@@ -33,9 +33,15 @@ pub struct OpenConnections {
 
 impl OpenConnections {
     /// Counts a live entry of the table, if it is of a connection that is counted.
-    pub fn note<F: Family>(&mut self, clients: &ClientTable, table: &EntryMapping<F>, way: u32) {
-        let (service, method) = table.service_and_method(way);
-        if method & Record::COUNTED == 0 {
+    pub fn note<F: Family>(
+        &mut self,
+        clients: &ClientTable,
+        table: &EntryMapping<F>,
+        servers: &ServerLoads,
+        way: u32,
+    ) {
+        let (.., record) = table.route(way);
+        if record.method & Record::COUNTED == 0 {
             return;
         }
         let Some((tag, entry)) = table.read_live(way) else {
@@ -46,7 +52,7 @@ impl OpenConnections {
         if !open || entry.key.kind != Kind::Request as u8 {
             return;
         }
-        let service = u32::from(service);
+        let service = servers.service_of(&record);
         let mask = self.masks.entry(service);
         if let Some(mask) = *mask.or_insert_with(|| clients.client_mask(service)) {
             let key = ClientKey::new(mask, service, &F::widen(entry.key.source));

@@ -7,9 +7,9 @@
 use std::collections::{BTreeSet, HashMap};
 use std::mem::offset_of;
 
-use lvs_common::abi::Mac;
+use lvs_common::abi::{MAX_SERVICES, Mac};
 use lvs_common::connection::table::{by_number, remove};
-use lvs_common::connection::{Client, Entry, Kind, Tag};
+use lvs_common::connection::{Client, Entry, Kind, Servers as _, Tag};
 use lvs_common::family::Family;
 use lvs_common::network::Network;
 
@@ -70,7 +70,7 @@ impl Sweeper {
         loads: &ServerLoads,
         now: u32,
     ) -> Swept {
-        self.sweep_table(table, Table::new(table, loads), None, &|_| None, now)
+        self.sweep_table(table, loads, None, &|_| None, now)
     }
 
     /// The same; `open` counts the connections that limited clients have open, and `calls` has those of connections.
@@ -83,22 +83,23 @@ impl Sweeper {
         now: u32,
     ) -> Swept {
         let calls = |connection| calls.of_connection(connection);
-        self.sweep_table(table, Table::new(table, loads), Some(counted), &calls, now)
+        self.sweep_table(table, loads, Some(counted), &calls, now)
     }
 
     fn sweep_table<F: Network>(
         &mut self,
         table: &EntryMapping<F>,
-        accounting: Table<'_, F>,
+        loads: &ServerLoads,
         mut open: Option<(&ClientTable, &mut OpenConnections)>,
         calls: &CallOf<'_>,
         now: u32,
     ) -> Swept {
         let mut swept = Swept::default();
+        let accounting = Table::new(table, loads);
         let before = std::mem::take(&mut self.suspects);
         let mut expiring = std::mem::take(&mut self.expiring);
         self.holdings.clear();
-        self.holdings.resize(usize::from(u16::MAX) + 1, 0);
+        self.holdings.resize(MAX_SERVICES as usize, 0);
         self.client_macs.clear();
         self.last_mac = [0; 6];
         table.look_through(|way, found| {
@@ -111,14 +112,14 @@ impl Sweeper {
                 let left = table.left(way, now);
                 if kind == Kind::Template {
                     swept.live += 1;
-                    self.hold(table.service(way));
-                    self.expiring.note(table, way, found, left);
+                    self.hold(table, loads, way);
+                    self.expiring.note(table, loads, way, found, left);
                 } else if let Some(left) = left {
                     swept.live += 1;
-                    self.hold(table.service(way));
-                    expiring.mark_needed(table, calls, way, now, left);
+                    self.hold(table, loads, way);
+                    expiring.mark_needed(table, loads, calls, way, now, left);
                     if let Some((clients, open)) = &mut open {
-                        open.note(clients, table, way);
+                        open.note(clients, table, loads, way);
                     }
                     self.forget_old_way(table, way);
                     self.note_mac(table.client_mac(way));
@@ -129,7 +130,7 @@ impl Sweeper {
             };
             if !abandoned {
                 swept.live += 1;
-                self.hold(table.service(way));
+                self.hold(table, loads, way);
             } else if before.get(&way) == Some(&found) {
                 // Of this process' own threads, who claimed it has given it up by then.
                 let _claims = claims();
@@ -157,8 +158,11 @@ impl Sweeper {
         }
     }
 
-    fn hold(&mut self, service: u16) {
-        if let Some(held) = self.holdings.get_mut(usize::from(service)) {
+    /// Counts an entry for the service that scheduled it.
+    fn hold<F: Family>(&mut self, table: &EntryMapping<F>, loads: &ServerLoads, way: u32) {
+        let (.., record) = table.route(way);
+        let service = loads.service_of(&record) as usize;
+        if let Some(held) = self.holdings.get_mut(service) {
             *held += 1;
         }
     }

@@ -2,14 +2,16 @@
 
 use std::mem::offset_of;
 
-use lvs_common::abi::{Load, ticks};
+use lvs_common::abi::{Load, Method, SHORT_INDEXES, ticks};
 use lvs_common::connection::{Entry, tcp};
 use lvs_common::family::V4;
 
 use super::*;
 
 const WAYS: u32 = 64;
-const SERVER: u16 = 3;
+const SERVER: u32 = 3;
+/// Its service.
+const SERVICE: u32 = 7;
 const NOW: u32 = 1_000_000;
 
 struct Fixture {
@@ -26,7 +28,7 @@ impl Fixture {
             sweeper: Sweeper::default(),
         };
         fixture.loads.write(
-            u32::from(SERVER),
+            SERVER,
             Load {
                 counts: 5 << 32 | 5,
                 templates: 5,
@@ -45,7 +47,7 @@ impl Fixture {
         entry.timeout = 100;
         entry.key.protocol = 6;
         entry.key.kind = kind as u8;
-        entry.record.server = SERVER;
+        entry.record = self.loads.new_record(SERVER, SERVICE, Method::Direct);
         entry.partner = partner;
         self.table.write(way, entry);
         tag
@@ -56,7 +58,7 @@ impl Fixture {
     }
 
     fn load(&self) -> (u32, u32, u32) {
-        let load = self.loads.read(u32::from(SERVER)).unwrap();
+        let load = self.loads.read(SERVER).unwrap();
         (load.active(), load.inactive(), load.templates)
     }
 
@@ -290,7 +292,7 @@ fn two_sweepers_account_for_each_connection_once() {
     let (table, loads) = (&fixture.table, &fixture.loads);
     for _ in 0..50 {
         loads.write(
-            u32::from(SERVER),
+            SERVER,
             Load {
                 counts: u64::from(WAYS),
                 ..Load::default()
@@ -305,5 +307,33 @@ fn two_sweepers_account_for_each_connection_once() {
             sweeps.into_iter().map(|sweep| sweep.join().unwrap()).sum()
         });
         assert_eq!((expired, fixture.load().0), (u64::from(WAYS), 0));
+    }
+}
+
+#[test]
+fn the_service_of_an_entry_holds_it_in_both_layouts_of_records() {
+    for (servers, server) in [(8, SERVER), (SHORT_INDEXES + 8, SHORT_INDEXES + SERVER)] {
+        let mut fixture = Fixture {
+            loads: ServerLoads::zeroed(servers),
+            ..Fixture::new()
+        };
+        fixture.loads.assign(server, SERVICE);
+        fixture.loads.assign(SERVER + 1, SERVICE + 1);
+        for (way, idle) in [(0, 0), (9, 0), (17, 101)] {
+            fixture.put(way, Kind::Request, Established, idle, 0);
+            let mut entry = fixture.table.read(way).unwrap();
+            entry.record = fixture.loads.new_record(server, SERVICE, Method::Direct);
+            fixture.table.write(way, entry);
+        }
+        assert_eq!(fixture.sweep().expired, 1);
+        let held: Vec<_> = (0..)
+            .zip(fixture.sweeper.holdings())
+            .filter(|(_, held)| **held > 0)
+            .collect();
+        assert_eq!(held, [(SERVICE, &2)], "{servers} servers");
+        // The one that expired was counted off its own server.
+        let load = |server| fixture.loads.read(server).unwrap().active();
+        assert_eq!(load(server), u32::MAX);
+        assert_eq!((load(SERVER + 1), load(SERVER + 2)), (0, 0));
     }
 }

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU32, Ordering, fence};
 
 use lvs_common::abi::{Crowd, WAYS};
 use lvs_common::connection::table::{New, Store, Ways};
-use lvs_common::connection::{Client, Entry, Key, Loads, Record, Tag};
+use lvs_common::connection::{Client, Entry, Key, Loads, Record, Servers, Tag};
 use lvs_common::family::Family;
 use lvs_common::walk::Walk;
 use parking_lot::{Mutex, MutexGuard};
@@ -43,6 +43,16 @@ impl<'a, F: Family> Table<'a, F> {
     /// A table whose connections are counted in `loads`.
     pub const fn new(entries: &'a EntryMapping<F>, loads: &'a ServerLoads) -> Self {
         Self { entries, loads }
+    }
+}
+
+impl<F: Family> Servers for Table<'_, F> {
+    fn has_long_indexes(self) -> bool {
+        self.loads.has_long_indexes()
+    }
+
+    fn service_of_server(self, server: u32) -> u32 {
+        self.loads.service_of_server(server)
     }
 }
 
@@ -246,12 +256,7 @@ pub(crate) fn blank<F: Family>() -> Entry<F> {
             protocol: 0,
             kind: 0,
         },
-        record: Record {
-            server: 0,
-            service: 0,
-            method: 0,
-            persistence: 0,
-        },
+        record: Record::BLANK,
         packets: 0,
         timeout: 0,
         partner: 0,

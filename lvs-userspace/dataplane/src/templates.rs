@@ -12,10 +12,10 @@ use std::mem::offset_of;
 
 use lvs_common::abi::{Address, CallNumber, ticks};
 use lvs_common::connection::template::{call, network};
-use lvs_common::connection::{Entry, EntryId, Record, Tag};
+use lvs_common::connection::{Entry, EntryId, Record, Servers as _, Tag};
 use lvs_common::family::Family;
 
-use crate::kernel::EntryMapping;
+use crate::kernel::{EntryMapping, ServerLoads};
 
 /// Templates are looked after from so many ticks before they expire, so that nearly all are decided on
 /// in time.
@@ -28,11 +28,11 @@ const AGAIN: u32 = ticks(60);
 struct ClientGroup {
     network: Address,
     call: Option<CallNumber>,
-    service: u16,
+    service: u32,
 }
 
 impl ClientGroup {
-    fn of_network<F: Family>(network: F::Address, service: u16) -> Self {
+    fn of_network<F: Family>(network: F::Address, service: u32) -> Self {
         Self {
             network: F::widen(network),
             call: None,
@@ -40,7 +40,7 @@ impl ClientGroup {
         }
     }
 
-    fn of_call(call: CallNumber, service: u16) -> Self {
+    fn of_call(call: CallNumber, service: u32) -> Self {
         Self {
             network: [0; 16],
             call: Some(call),
@@ -72,6 +72,7 @@ impl ExpiringTemplates {
     pub(crate) fn note<F: Family>(
         &mut self,
         table: &EntryMapping<F>,
+        servers: &ServerLoads,
         way: u32,
         found: Tag,
         left: Option<u32>,
@@ -83,9 +84,10 @@ impl ExpiringTemplates {
             return;
         };
         let Entry { key, record, .. } = entry;
+        let service = servers.service_of(&record);
         let group = match call(&key) {
-            Some(call) => ClientGroup::of_call(call, record.service),
-            None => ClientGroup::of_network::<F>(key.source, record.service),
+            Some(call) => ClientGroup::of_call(call, service),
+            None => ClientGroup::of_network::<F>(key.source, service),
         };
         let template = Template {
             way,
@@ -100,6 +102,7 @@ impl ExpiringTemplates {
     pub(crate) fn mark_needed<F: Family>(
         &mut self,
         table: &EntryMapping<F>,
+        servers: &ServerLoads,
         calls: &CallOf<'_>,
         way: u32,
         now: u32,
@@ -114,12 +117,12 @@ impl ExpiringTemplates {
         let group = match record.persistence {
             0 => return,
             Record::BY_CALL_ID => match calls(EntryId::new::<F>(way + 1)) {
-                Some(call) => ClientGroup::of_call(call, record.service),
+                Some(call) => ClientGroup::of_call(call, servers.service_of(&record)),
                 None => return,
             },
             more => {
                 let network = network::<F>(key.source, more - 1);
-                ClientGroup::of_network::<F>(network, record.service)
+                ClientGroup::of_network::<F>(network, servers.service_of(&record))
             }
         };
         if let Some(template) = self.0.get_mut(&group) {

@@ -173,6 +173,14 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(16..=65_535))]
     pub(crate) services: Option<u32>,
 
+    /// Real servers of all services together that there is room for [default: 65536]
+    ///
+    /// Deleted ones count as long as they have connections. Each takes about 280 bytes of the kernel's memory, and 40
+    /// for each CPU. With room for more than 65536, the service of a reply (NAT) is looked for. A data path that is
+    /// taken over keeps its sizes, see --reset.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(64..=262_144))]
+    pub(crate) servers: Option<u32>,
+
     /// Entries of the IPv4 connection table, 64 bytes each [default: 524288]
     ///
     /// A connection takes one entry, a NAT connection two. At 45 % of the entries in use one new

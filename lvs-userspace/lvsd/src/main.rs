@@ -331,6 +331,7 @@ fn directives(arguments: &Arguments) -> String {
 fn options(arguments: &Arguments) -> Options {
     Options {
         services: arguments.services,
+        servers: arguments.servers,
         entries4: arguments.table4,
         entries6: arguments.table6,
         slots: arguments.slots,

@@ -155,7 +155,8 @@ impl<F: Family> BoundReplica<F> {
             | Record::REDISPATCHED
             | Record::ASYMMETRIC;
         let method = |record: Record| record.method & !own;
-        let differs = (before.server, method(before)) != (self.record.server, method(self.record))
+        let differs = !before.has_server_of(&self.record)
+            || method(before) != method(self.record)
             || self
                 .source
                 .is_some_and(|source| sees_other::<F, T>(table, slot, source));

@@ -4,7 +4,7 @@ use std::sync::Barrier;
 use std::thread;
 
 use lvs_common::abi::{Address, ServiceKey, WAYS, ticks};
-use lvs_common::connection::{Entry, Ports, Tag, tcp};
+use lvs_common::connection::{Entry, Ports, Servers as _, Tag, tcp};
 use lvs_common::family::V4;
 use lvs_dataplane::address::widen;
 use lvs_dataplane::kernel::{EntryMapping, ServerLoads};
@@ -68,23 +68,23 @@ impl Fixture {
         (tag, entry)
     }
 
+    /// Index of the connection's server.
+    fn server(&self) -> u32 {
+        self.loads.server_of(&self.connection().1.record)
+    }
+
     /// Active and inactive connections and templates.
-    fn load(&self, server: u16) -> (u32, u32, u32) {
-        let load = self.loads.read(server.into()).unwrap();
+    fn load(&self, server: u32) -> (u32, u32, u32) {
+        let load = self.loads.read(server).unwrap();
         (load.active(), load.inactive(), load.templates)
     }
 }
 
-fn server(number: u16) -> Recognized {
+fn server(number: u32) -> Recognized {
     let address: Address = widen([10, 0, 0, u8::try_from(number).unwrap()].into());
     Recognized {
         by_call_id: false,
-        record: Record {
-            server: number,
-            service: 1,
-            method: Method::Direct as u8,
-            persistence: 0,
-        },
+        record: Record::new(number, 1, Method::Direct, false),
         service: ServiceKey {
             address: widen(SERVICE.0.into()),
             port: SERVICE.1.into(),
@@ -135,7 +135,14 @@ fn a_connection_is_inserted_as_it_was_received() {
     assert_eq!(tag.state(), Established as u8);
     assert!(!tag.is_half_open());
     assert_eq!((entry.seen, entry.timeout), (NOW, ticks(900)));
-    assert_eq!((entry.record.server, entry.record.service), (3, 1));
+    let record = &entry.record;
+    assert_eq!(
+        (
+            fixture.loads.server_of(record),
+            fixture.loads.service_of(record)
+        ),
+        (3, 1)
+    );
     assert_eq!(
         fixture.live().len(),
         1,
@@ -276,9 +283,9 @@ fn a_connection_that_went_to_another_server_moves_unless_it_is_over() {
         fixture.apply(&replica(FinWait, &server(4))),
         Err(Discard::Inactive)
     );
-    assert_eq!(fixture.connection().1.record.server, 3);
+    assert_eq!(fixture.server(), 3);
     fixture.apply(&replica(Established, &server(4))).unwrap();
-    assert_eq!(fixture.connection().1.record.server, 4);
+    assert_eq!(fixture.server(), 4);
     assert_eq!(fixture.live().len(), 1, "the replies' entry went with it");
     assert_eq!((fixture.load(3), fixture.load(4)), ((0, 0, 0), (1, 0, 0)));
 }
@@ -292,7 +299,10 @@ fn an_expired_entry_is_as_good_as_none() {
         .apply_at(&replica(FinWait, &server(4)), later)
         .unwrap();
     let (tag, entry) = fixture.connection();
-    assert_eq!((tag.state(), entry.record.server), (FinWait as u8, 4));
+    assert_eq!(
+        (tag.state(), fixture.loads.server_of(&entry.record)),
+        (FinWait as u8, 4)
+    );
     assert_eq!((fixture.load(3), fixture.load(4)), ((0, 0, 0), (0, 1, 0)));
 }
 
@@ -343,7 +353,7 @@ fn two_directors_that_send_the_same_connections_insert_each_once() {
             scope.spawn(move || {
                 for round in 0..5_000 {
                     let client = (CLIENT.0, 1000 + round % 5);
-                    let number = 3 + round / 5 % 2;
+                    let number = 3 + u32::from(round) / 5 % 2;
                     let replica = connection(client, SERVICE, state, &server(number));
                     barrier.wait();
                     match fixture.apply(&replica) {

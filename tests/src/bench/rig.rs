@@ -99,6 +99,7 @@ impl Rig {
         let entries = |own: bool| Some(if own { case.entries } else { 1_024 });
         let options = Options {
             services: None,
+            servers: None,
             entries4: entries(!case.ipv6),
             entries6: entries(case.ipv6),
             slots: Some(1 << 16),

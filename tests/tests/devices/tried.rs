@@ -7,6 +7,7 @@ use nix::mount::{MntFlags, umount2};
 
 const OPTIONS: Options = Options {
     services: None,
+    servers: None,
     entries4: Some(64),
     entries6: Some(64),
     slots: Some(1_024),

@@ -30,9 +30,14 @@ fn the_verifier_of_this_kernel_accepts_the_program() {
     if !available() {
         return;
     }
-    for level in ["off", "trace"] {
+    for (level, servers) in [
+        ("off", "65536"),
+        ("trace", "65536"),
+        ("off", "65537"),
+        ("trace", "65537"),
+    ] {
         let output = std::process::Command::new(lvsd())
-            .args(["--verify", "--program-log", level])
+            .args(["--verify", "--program-log", level, "--servers", servers])
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
@@ -41,7 +46,10 @@ fn the_verifier_of_this_kernel_accepts_the_program() {
             "{}",
             String::from_utf8_lossy(&output.stderr)
         );
-        println!("this kernel, log {level}: {}", said.trim());
+        println!(
+            "this kernel, log {level}, {servers} servers: {}",
+            said.trim()
+        );
         assert!(verified(&said) < INSTRUCTIONS_AT_MOST, "{said}");
     }
 }
@@ -49,10 +57,10 @@ fn the_verifier_of_this_kernel_accepts_the_program() {
 /// Line between what the verifier says and what the daemon does.
 const DAEMON: &str = "-- daemon --";
 
-/// Asks the verifier, then starts the daemon on two interfaces. The other end of the first takes no frames from XDP,
+/// Asks the verifier, about the program with all that options add to it, too. Then starts the daemon on two interfaces. The other end of the first takes no frames from XDP,
 /// that of the second does: this kernel does not say so.
 const SCRIPT: &str = "\
-uname -r; lvsd --verify; lvsd --verify --program-log trace
+uname -r; lvsd --verify; lvsd --verify --program-log trace --servers 65537
 echo '-- daemon --'
 modprobe veth
 for name in front back; do

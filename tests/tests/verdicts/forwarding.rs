@@ -2,11 +2,14 @@
 
 use lvs_api::model::{self, ServiceId};
 use lvs_common::verdict::Reason;
+use lvs_dataplane::address::narrow;
 use lvs_tests::frames::{Content, Packet};
-use lvs_tests::object::{INTERFACE, OTHER_INTERFACE, hop, mac};
+use lvs_tests::object::{INTERFACE, OTHER_INTERFACE, Object, hop, mac};
 use lvs_tests::pairs;
-use std::net::SocketAddr;
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use crate::BUFFERS;
 use crate::world::{
     ACK, FAMILIES, Fate, METHODS, Method, NAT_PORT, PORT, PROTOCOLS, Protocol, check, client,
     forwarded, onwards, opening, request, server, tunnelled, virtual_address, world,
@@ -101,6 +104,81 @@ fn answer(packet: &Packet) -> Content {
         },
         other => other,
     }
+}
+
+#[test]
+fn the_last_of_more_real_servers_than_16_bits_number_has_its_connections() {
+    const OTHERS: u32 = 66_000;
+    // Once is enough: it takes a while.
+    if BUFFERS {
+        return;
+    }
+    let address = |number: u32| Ipv4Addr::from_bits(0x0a40_0000 + number);
+    let service = |number: u32| format!("10.9.1.{}:{PORT}", number / 1_000);
+    let mut lines = String::new();
+    for number in 0..=OTHERS {
+        if number.is_multiple_of(1_000) {
+            let _ = writeln!(lines, "-A -t {} -s lc", service(number));
+        }
+        let (service, server) = (service(number), address(number));
+        let _ = writeln!(lines, "-a -t {service} -r {server}:{NAT_PORT} -m");
+    }
+    let Some(object) = Object::load_for_servers(64, 70_000, &lines) else {
+        return;
+    };
+    let server = IpAddr::from(address(OTHERS));
+    let found = object.maps().servers.read(OTHERS).unwrap();
+    assert_eq!(narrow(&found.address, 4), server, "its index");
+
+    let virtual_address = "10.9.1.66".parse().unwrap();
+    let packet = Packet::new(client(4), virtual_address, opening(Protocol::Tcp));
+    let port = port(&packet);
+    let to_server = Packet {
+        destination: server,
+        content: packet.content.clone().with_ports([port, NAT_PORT]),
+        ..onwards(&packet, server)
+    };
+    let reply = Packet {
+        from: mac(server),
+        to: packet.to,
+        ..Packet::new(
+            server,
+            client(4),
+            answer(&packet).with_ports([NAT_PORT, port]),
+        )
+    };
+    let to_client = Packet {
+        to: packet.from,
+        from: packet.to,
+        source: virtual_address,
+        hops: 63,
+        content: answer(&packet).with_ports([PORT, port]),
+        ..reply.clone()
+    };
+    for (sentence, packet, reason, expected) in [
+        ("a SYN", &packet, Reason::Nat, &to_server),
+        ("its answer", &reply, Reason::NatReply, &to_client),
+    ] {
+        let fate = Fate::tx(expected);
+        check(&object, sentence, &packet.frame(), reason, fate);
+    }
+    let services = object.services();
+    for listed in &services {
+        let own = listed.id.to_string().contains("10.9.1.66:");
+        let packets = (listed.stats.in_packets, listed.stats.out_packets);
+        assert_eq!(packets, if own { (1, 1) } else { (0, 0) }, "{}", listed.id);
+        for server in &listed.servers {
+            let packets = (server.stats.in_packets, server.stats.out_packets);
+            let expected = if own { (1, 1, 1) } else { (0, 0, 0) };
+            assert_eq!(
+                (server.active, packets.0, packets.1),
+                expected,
+                "{}",
+                server.id.0
+            );
+        }
+    }
+    assert_eq!(services.len(), 67);
 }
 
 #[test]

@@ -92,7 +92,8 @@ fn at_once<F: Family, T: Store<F>>(
     new: &New<F>,
 ) -> u64 {
     // Who holds more than its share is looked at closer.
-    if table.crowd().service == u32::from(new.record.service) + 1 {
+    let crowd = table.crowd().service;
+    if crowd != 0 && crowd == table.service_of(&new.record).wrapping_add(1) {
         return FULL;
     }
     let Some(set) = table.set(first) else {
@@ -155,7 +156,7 @@ fn complete<F: Family, T: Store<F>>(
 ) -> u64 {
     set.write(way, new);
     let share = Share {
-        server: new.record.server,
+        server: table.server_of(&new.record),
         protocol: new.key.protocol,
         kind: Kind::from_raw(new.key.kind),
         state: new.state,

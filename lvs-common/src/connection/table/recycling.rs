@@ -19,7 +19,7 @@ use super::new::{New, Survey};
 use super::slot::Slot;
 use super::ways::{Store, Ways};
 use crate::abi::{WAYS, age, ticks};
-use crate::connection::{Kind, Tag, sctp, tcp};
+use crate::connection::{Kind, Record, Tag, sctp, tcp};
 use crate::family::Family;
 
 /// Packets of its client that prove a connection, see [`PROVEN_TIME`].
@@ -102,6 +102,18 @@ pub(super) const fn is_less(first: u32, second: u32) -> u32 {
     ((first as u64).wrapping_sub(second as u64) >> 63) as u32
 }
 
+/// 1 if a record is of the service that holds more than its share (its index plus one; 0: none does), else 0. A server
+/// is asked for its service only while there is one.
+#[inline(always)]
+pub(super) fn crowded<F: Family, T: Store<F>>(table: T, crowd: u32, record: &Record) -> u32 {
+    let service = if table.has_long_indexes() && crowd == 0 {
+        0
+    } else {
+        table.service_of(record)
+    };
+    is_less(crowd ^ service.wrapping_add(1), 1)
+}
+
 /// Judges an entry that is in the way of a new one, `turn` being its place among those of both sets: notes it in
 /// [`Survey::victims`] if it may be recycled and none that was judged before should go first. Its rank is its class
 /// with its weighted idle time.
@@ -149,7 +161,7 @@ pub(super) fn judge<F: Family, T: Store<F>>(table: T, number: u32, turn: u32, ne
     let Survey {
         crowd, confined, ..
     } = new.survey;
-    let crowded = is_less(crowd ^ (u32::from(set.record(way).service) + 1), 1);
+    let crowded = crowded::<F, T>(table, crowd, &set.record(way));
     if confined & !crowded != 0 {
         return;
     }

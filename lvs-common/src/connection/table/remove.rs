@@ -33,7 +33,7 @@ fn remove_at<F: Family, T: Store<F>>(table: T, number: u32, expected: Tag) -> bo
     }
     // The partner is read while the way is still ours.
     let partner = slot.set.partner(slot.way);
-    let gone = gone(slot.set, slot.way, expected);
+    let gone = gone(table, slot.set, slot.way, expected);
     slot.set.publish(slot.way, busy.freed());
     account(table, gone);
     // A reply entry whose state changes at this moment is left without a connection, and to the sweep.
@@ -49,7 +49,7 @@ pub(super) fn take_over<F: Family, T: Store<F>>(table: T, slot: &Slot<T::Set>, m
         return false;
     }
     // The way is ours now, so this is still what the entry left.
-    let gone = gone(slot.set, slot.way, slot.tag);
+    let gone = gone(table, slot.set, slot.way, slot.tag);
     let partner = slot.set.partner(slot.way);
     unlink_surely::<F, T>(table, slot.number, partner);
     account(table, gone);
@@ -58,11 +58,10 @@ pub(super) fn take_over<F: Family, T: Store<F>>(table: T, slot: &Slot<T::Set>, m
 
 /// The share of a way that the caller owns in its server's load.
 #[inline(always)]
-fn gone<F: Family, S: Ways<F>>(set: S, way: u32, last: Tag) -> Share {
+fn gone<F: Family, T: Store<F>>(table: T, set: T::Set, way: u32, last: Tag) -> Share {
     let key = set.key(way);
-    let server = set.record(way).server;
     Share {
-        server,
+        server: table.server_of(&set.record(way)),
         protocol: key.protocol,
         kind: Kind::from_raw(key.kind),
         state: last.state(),
@@ -92,7 +91,7 @@ fn unlink<F: Family, T: Store<F>>(table: T, number: u32, partner: u32) -> bool {
     let Some(partner) = by_number(table, partner) else {
         return true;
     };
-    let gone = gone(partner.set, partner.way, partner.tag);
+    let gone = gone(table, partner.set, partner.way, partner.tag);
     // Only a partner that points back belongs to this connection: its way may have been reused.
     if partner.set.partner(partner.way) != number || !unchanged(&partner) {
         return true;

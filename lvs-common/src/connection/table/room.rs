@@ -3,7 +3,7 @@
 use super::find::by_number;
 use super::new::{New, Survey};
 use super::place::set_at;
-use super::recycling::{EXPIRED, RECYCLABLE, is_less, is_whole, judge};
+use super::recycling::{EXPIRED, RECYCLABLE, crowded, is_whole, judge};
 use super::remove::take_over;
 use super::slot::entry_number;
 use super::ways::{Store, Ways};
@@ -67,7 +67,7 @@ pub(super) fn make<F: Family, T: Store<F>>(
     let crowd = table.crowd().service(new.now);
     new.survey = Survey {
         crowd,
-        confined: is_less(crowd ^ (u32::from(new.record.service) + 1), 1),
+        confined: crowded::<F, T>(table, crowd, &new.record),
         ..Survey::default()
     };
     table.walk(

@@ -126,7 +126,8 @@ fn request<'a, F: Network, P: Packet, T: Tables + Store<F> + 'a>(
         return None;
     }
     let state = unchanged_state(&found.slot, packet, direction)?;
-    let (server, hop) = reachable::<P, T>(tables, packet.config, u32::from(record.server))?;
+    let index = tables.server_of(&record);
+    let (server, hop) = reachable::<P, T>(tables, packet.config, index)?;
     let route = Route {
         method,
         server,
@@ -161,8 +162,7 @@ fn request<'a, F: Network, P: Packet, T: Tables + Store<F> + 'a>(
     if sync.on != 0 && sync.may_be_due(packets) {
         sync_events::emit_due::<F, T>(tables, packet.protocol, state, packets, found.slot.number);
     }
-    let (service, index) = (u32::from(record.service), u32::from(record.server));
-    tables.count_in(service, index, packet.wire.traffic, false);
+    tables.count_in(server.service, index, packet.wire.traffic, false);
     Some(route.send::<F, P>(headers, packet, translated))
 }
 
@@ -190,7 +190,7 @@ fn reply<'a, F: Network, P: Packet, T: Tables + Store<F>>(
     }
     let timeout = timeout(packet, &slot, record, state, asked.ports.destination)?;
     set.touch_reply(way, packet.now, timeout);
-    let (service, index) = (u32::from(record.service), u32::from(record.server));
+    let (service, index) = (tables.service_of(&record), tables.server_of(&record));
     tables.count_out(service, index, packet.wire.traffic);
     let rewrite = Rewrite {
         source: asked.destination,

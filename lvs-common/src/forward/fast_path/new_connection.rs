@@ -5,7 +5,7 @@ use super::packet::{Arrival, PlainPacket, reachable};
 use super::send::{Departure, Route, finish};
 use crate::abi::{Interface, Member, Method, Plan};
 use crate::connection::table::{self, Place, Store};
-use crate::connection::{FirstState, Kind, Protocol, Record, Signal, tcp};
+use crate::connection::{FirstState, Kind, Protocol, Signal, tcp};
 use crate::ethernet::{UNTAGGED, Vlans};
 use crate::forward::filter::{self, Judgement};
 use crate::forward::service::{flow, plain_service};
@@ -162,7 +162,7 @@ fn insert<'a, F: Network, P: Packet, T: Tables + Store<F> + 'a>(
     } = work;
     // All but the survey, which whoever makes one begins anew.
     new.key = packet.key(Kind::Request, headers);
-    new.record = Record::new(index, server.service, method);
+    new.record = tables.new_record(index, server.service, method);
     new.client = *way;
     new.partner = table::alone(packet.now);
     new.state = state.number;

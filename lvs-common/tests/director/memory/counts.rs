@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use lvs_common::abi::{Refused, Stats};
 use lvs_common::connection::template::ASSURED;
-use lvs_common::connection::{Kind, Protocol};
+use lvs_common::connection::{Kind, Protocol, Servers as _};
 use lvs_common::family::{Family, V4};
 use lvs_common::filter::clients::{ClientKey, ClientSlot, ClientWays as _, Clients as _, find};
 use lvs_common::tables::Tables;
@@ -66,19 +66,22 @@ impl Director {
     }
 
     /// States of all connections by server, replies left out.
-    pub(crate) fn states(&self) -> Vec<(u16, &'static str)> {
-        fn of<F: Family>(sets: &[Set<F>]) -> Vec<(u16, &'static str)> {
+    pub(crate) fn states(&self) -> Vec<(u32, &'static str)> {
+        fn of<F: Family>(director: &Director, sets: &[Set<F>]) -> Vec<(u32, &'static str)> {
             sets.iter()
                 .flat_map(Set::taken)
                 .filter(|(_, key, _)| key.kind == Kind::Request as u8)
                 .map(|(tag, key, record)| {
                     let protocol = Protocol::from_number(key.protocol).expect("balanced");
-                    (record.server, protocol.state_name(tag.state()))
+                    (
+                        director.server_of(&record),
+                        protocol.state_name(tag.state()),
+                    )
                 })
                 .collect()
         }
-        let mut states = of(&self.v4);
-        states.extend(of(&self.v6));
+        let mut states = of(self, &self.v4);
+        states.extend(of(self, &self.v6));
         states
     }
 

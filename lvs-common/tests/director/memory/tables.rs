@@ -9,7 +9,7 @@ use lvs_common::abi::{
     Member, Plan, ProbeKey, ProbeRoute, Server, ServiceKey, SourcePool, UpperKey, addr_filter_bit,
 };
 use lvs_common::connection::table::Store;
-use lvs_common::connection::{EntryId, Loads, Ports};
+use lvs_common::connection::{EntryId, Loads, Ports, Servers};
 use lvs_common::family::{V4, V6};
 use lvs_common::filter::clients::Clients;
 use lvs_common::local_clients::{LocalSearch, LocalTables};
@@ -42,6 +42,16 @@ impl<'a> Clients for &'a Director {
         let number = self.services.get(service as usize)?.plan.filter;
         let filter = self.filters.get(number as usize)?;
         (number != 0).then_some(filter.mask)
+    }
+}
+
+impl Servers for &Director {
+    fn has_long_indexes(self) -> bool {
+        self.long_indexes
+    }
+    fn service_of_server(self, server: u32) -> u32 {
+        let server = self.servers.get(server as usize);
+        server.map_or(Marked::NO_SERVICE, |server| server.service)
     }
 }
 
@@ -242,14 +252,16 @@ impl Tables for &Director {
         let flag = &self.loads[server as usize].1;
         flag.store(u32::from(overloaded), SeqCst);
     }
-    fn count_in(self, _service: u32, server: u32, traffic: Traffic, new: bool) {
+    fn count_in(self, service: u32, server: u32, traffic: Traffic, new: bool) {
+        assert_eq!(service, self.service_of_server(server));
         self.count(server, |stats| {
             stats.connections += u64::from(new);
             stats.in_packets += u64::from(traffic.packets);
             stats.in_bytes += u64::from(traffic.bytes);
         });
     }
-    fn count_out(self, _service: u32, server: u32, traffic: Traffic) {
+    fn count_out(self, service: u32, server: u32, traffic: Traffic) {
+        assert_eq!(service, self.service_of_server(server));
         self.count(server, |stats| {
             stats.out_packets += u64::from(traffic.packets);
             stats.out_bytes += u64::from(traffic.bytes);

@@ -91,14 +91,14 @@ impl MapKind {
     const fn contents(self) -> &'static str {
         match self {
             Self::Services => "virtual services (see --services)",
-            Self::Servers | Self::Members => "real servers",
+            Self::Servers | Self::Members => "real servers (see --servers)",
             Self::Plans => "services (see --services)",
             Self::Slots => "scheduling tables (see --slots)",
-            Self::Hops => "next hops",
+            Self::Hops => "next hops (see --servers)",
             Self::SourcePools => "source addresses",
             Self::Filters => "filters",
             Self::FilterNodes => "lists of filters (see --filter-nodes)",
-            Self::TreeNodes => "services with many real servers",
+            Self::TreeNodes => "services with many real servers (see --servers)",
         }
     }
 }

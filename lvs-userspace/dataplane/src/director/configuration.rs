@@ -107,6 +107,11 @@ impl Configuration {
         self.check_limits()
     }
 
+    /// Number of real servers of all services together.
+    pub(super) const fn servers(&self) -> usize {
+        self.servers
+    }
+
     fn remove(&mut self, place: usize) {
         self.services.remove(place);
         let services = self.services.iter().enumerate();
@@ -119,7 +124,7 @@ impl Configuration {
                 "there can be {MAX_SERVICES} virtual services at most"
             )));
         }
-        if self.servers > MAX_SERVERS as usize {
+        if self.servers() > MAX_SERVERS as usize {
             return Err(Refusal::no_room(format!(
                 "there can be {MAX_SERVERS} real servers at most"
             )));

@@ -67,9 +67,7 @@ impl Director {
     /// The same by the server's index.
     pub(super) fn set_down(&mut self, index: u32, on_down: OnDown) -> bool {
         let known = self.servers.set_down(index, on_down);
-        if let (true, OnDown::Reset, Some(resets), Ok(index)) =
-            (known, on_down, &self.resets, u16::try_from(index))
-        {
+        if let (true, OnDown::Reset, Some(resets)) = (known, on_down, &self.resets) {
             // Nobody listens while the daemon ends.
             let _ = resets.send(index);
         }
@@ -77,7 +75,7 @@ impl Director {
     }
 
     /// Indexes of servers whose silent clients are to be made to speak, as they die. For one listener.
-    pub fn servers_to_reset(&mut self) -> mpsc::Receiver<u16> {
+    pub fn servers_to_reset(&mut self) -> mpsc::Receiver<u32> {
         let (resets, servers) = mpsc::channel();
         self.resets = Some(resets);
         servers

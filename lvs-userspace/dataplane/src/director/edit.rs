@@ -99,6 +99,12 @@ impl Director {
                 "there is room for {room} virtual services (see --services)"
             )));
         }
+        let room = self.maps.servers.len();
+        if configuration.servers() > room as usize {
+            return Err(Refusal::no_room(format!(
+                "there is room for {room} real servers (see --servers)"
+            )));
+        }
         if let Some(timeouts) = configuration.timeouts {
             timeouts::set(&self.maps.config, timeouts)?;
         }

@@ -12,8 +12,6 @@ pub fn service_id(maps: &Maps, index: u32) -> Option<ServiceId> {
 }
 
 /// The index of a service; `None`: there is no such service.
-pub fn service_index(maps: &Maps, id: &ServiceId) -> Option<u16> {
-    (0..maps.active_plans.len())
-        .find(|&index| service_id(maps, index).as_ref() == Some(id))
-        .and_then(|index| u16::try_from(index).ok())
+pub fn service_index(maps: &Maps, id: &ServiceId) -> Option<u32> {
+    (0..maps.active_plans.len()).find(|&index| service_id(maps, index).as_ref() == Some(id))
 }

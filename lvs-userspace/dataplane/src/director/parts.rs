@@ -44,7 +44,7 @@ pub struct Director {
     pub(super) broadcasts: LocalBroadcasts,
     pub(super) sysctls: Sysctls,
     /// Receives servers whose silent clients are to be reset.
-    pub(super) resets: Option<mpsc::Sender<u16>>,
+    pub(super) resets: Option<mpsc::Sender<u32>>,
 }
 
 impl Director {

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use lvs_api::model::{Family, Method, ServiceId};
-use lvs_common::abi::{Server, ServiceKey};
-use lvs_common::connection::{Protocol, Record};
+use lvs_common::abi::{Method as Way, Server, ServiceKey};
+use lvs_common::connection::{Protocol, Record, Servers as _};
 use lvs_common::ftp::{CONTROL, DATA, FIRST_PORT, is_data};
 
 use super::keys;
@@ -109,28 +109,24 @@ impl Director {
             Some((number, self.method(service, number)?))
         });
         let (number, method) = found.ok_or(Unrecognized::NoServer)?;
-        let number = u16::try_from(number).map_err(|_| Unrecognized::NoServer)?;
         let settings = &service.wanted.settings;
+        // Which call a connection is of is not known of other directors' connections.
+        let persistence = match (&settings.engine, settings.persistence) {
+            (None, Some(persistence)) => persistence.prefix + 1,
+            _ => 0,
+        };
+        let record = self.maps.loads.new_record(number, index, Way::Direct);
         Ok(Recognized {
-            record: Record {
-                server: number,
-                service: u16::try_from(index).map_err(|_| Unrecognized::NoService)?,
-                method: keys::raw_method(method) | service_bits(service),
-                // Which call a connection is of is not known of other directors' connections.
-                persistence: if settings.engine.is_some() {
-                    0
-                } else {
-                    settings
-                        .persistence
-                        .map_or(0, |persistence| persistence.prefix + 1)
-                },
-            },
+            record: record.with(
+                keys::raw_method(method) | service_bits(service),
+                persistence,
+            ),
             service: keys::key(&service.id),
             by_call_id: settings.engine.is_some(),
             server: self
                 .maps
                 .servers
-                .read(number.into())
+                .read(number)
                 .ok_or(Unrecognized::NoServer)?,
         })
     }

@@ -186,10 +186,9 @@ impl<F: Family> EntryMapping<F> {
         self.timeout(way).checked_sub(age(now, self.seen(way)))
     }
 
-    /// Protocol, kind and server index of an entry: one word of it.
-    pub fn route(&self, way: u32) -> (u8, Kind, u16) {
+    /// Protocol and kind of an entry, and two bytes of its record: one word of it.
+    fn first_word(&self, way: u32) -> (u8, Kind, [u8; 2]) {
         const {
-            assert!(offset_of!(Record, server) == 0);
             assert!(offset_of!(Key<F>, kind) == offset_of!(Key<F>, protocol) + 1);
             assert!(
                 offset_of!(Entry<F>, record)
@@ -197,28 +196,27 @@ impl<F: Family> EntryMapping<F> {
             );
         }
         let offset = offset_of!(Entry<F>, key) + offset_of!(Key<F>, protocol);
-        let [protocol, kind, low, high] = self.load(way, offset).unwrap_or(0).to_ne_bytes();
+        let [protocol, kind, first, second] = self.load(way, offset).unwrap_or(0).to_ne_bytes();
+        (protocol, Kind::from_raw(kind), [first, second])
+    }
+
+    /// Protocol, kind and record of an entry: two words of it. They mean something while its tag says that it is live.
+    pub fn route(&self, way: u32) -> (u8, Kind, Record) {
+        const {
+            assert!((offset_of!(Entry<F>, record) + 2).is_multiple_of(4));
+            assert!(size_of::<Record>() == 6);
+        }
+        let (protocol, kind, [first, second]) = self.first_word(way);
+        let rest = self
+            .load(way, offset_of!(Entry<F>, record) + 2)
+            .unwrap_or(0);
+        let [third, fourth, method, persistence] = rest.to_ne_bytes();
+        let halves = [[first, second], [third, fourth]].map(u16::from_ne_bytes);
         (
             protocol,
-            Kind::from_raw(kind),
-            u16::from_ne_bytes([low, high]),
+            kind,
+            Record::of_parts(halves, method, persistence),
         )
-    }
-
-    /// Index of the service that scheduled the connection.
-    pub fn service(&self, way: u32) -> u16 {
-        self.service_and_method(way).0
-    }
-
-    /// Index of the service, and forwarding method with its bits ([`Record::method`]): one word of an entry.
-    pub fn service_and_method(&self, way: u32) -> (u16, u8) {
-        const {
-            assert!((offset_of!(Entry<F>, record) + offset_of!(Record, service)).is_multiple_of(4));
-            assert!(offset_of!(Record, method) == offset_of!(Record, service) + 2);
-        }
-        let offset = offset_of!(Entry<F>, record) + offset_of!(Record, service);
-        let [low, high, method, _] = self.load(way, offset).unwrap_or(0).to_ne_bytes();
-        (u16::from_ne_bytes([low, high]), method)
     }
 
     /// Returns whether an entry is proven, as whoever is short of room judges it; one with a partner by its
@@ -229,7 +227,7 @@ impl<F: Family> EntryMapping<F> {
             Some(partner) if self.kind(way) == Kind::Reply => (partner, Some(way)),
             partner => (way, partner),
         };
-        let (protocol, ..) = self.route(connection);
+        let (protocol, ..) = self.first_word(connection);
         let born = match reply {
             Some(reply) => self.seen(reply),
             None => self
@@ -248,7 +246,7 @@ impl<F: Family> EntryMapping<F> {
 
     /// Kind of the entry; means something while its tag says that it is live.
     pub fn kind(&self, way: u32) -> Kind {
-        let (_, kind, _) = self.route(way);
+        let (_, kind, _) = self.first_word(way);
         kind
     }
 

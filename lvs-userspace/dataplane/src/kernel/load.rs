@@ -8,8 +8,10 @@ use aya::programs::Program;
 use aya::{Ebpf, EbpfLoader};
 use aya_obj::Object;
 use lvs_common::abi::{
-    self, ABI_VERSION, Config, DEFAULT_FILTER_NODES, DEFAULT_FRAGMENTS, DEFAULT_SERVICES,
-    DEFAULT_SLOTS, FILTERS_PER_SERVICE, MAX_SERVICES, PLANS_PER_SERVICE, Sync, TraceOffsets, WAYS,
+    self, ABI_VERSION, Config, DEFAULT_FILTER_NODES, DEFAULT_FRAGMENTS, DEFAULT_HOPS,
+    DEFAULT_SERVERS, DEFAULT_SERVICES, DEFAULT_SLOTS, FILTERS_PER_SERVICE, MAX_SERVERS,
+    MAX_SERVICES, MEMBERS_PER_SERVER, MEMBERS_PER_TREE_NODE, PLANS_PER_SERVICE, SHORT_INDEXES,
+    Sync, TraceOffsets, WAYS,
 };
 use lvs_common::connection::Protocol;
 use tracing::{debug, info, warn};
@@ -43,6 +45,8 @@ pub const DEFAULT_ENTRIES6: u32 = 128 * 1024;
 pub struct Options {
     /// Virtual services.
     pub services: Option<u32>,
+    /// Real servers of all services together.
+    pub servers: Option<u32>,
     /// Entries of the IPv4 connection table.
     pub entries4: Option<u32>,
     /// Entries of the IPv6 connection table.
@@ -79,7 +83,8 @@ pub(super) struct Instrumentation {
 /// Sizes of the maps that options size, in map entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sizes {
-    services: u32,
+    pub(super) services: u32,
+    pub(super) servers: u32,
     sets4: u32,
     sets6: u32,
     slots: u32,
@@ -96,8 +101,10 @@ impl Sizes {
         let sets =
             |entries: Option<u32>, default: u32| entries.unwrap_or(default).div_ceil(WAYS).max(1);
         let services = options.services.unwrap_or(DEFAULT_SERVICES);
+        let servers = options.servers.unwrap_or(DEFAULT_SERVERS);
         Self {
             services: services.clamp(1, MAX_SERVICES),
+            servers: servers.clamp(1, MAX_SERVERS),
             sets4: sets(options.entries4, DEFAULT_ENTRIES4),
             sets6: sets(options.entries6, DEFAULT_ENTRIES6),
             slots: options
@@ -115,6 +122,7 @@ impl Sizes {
         let size = |name| Ok::<_, KernelError>(pinned(directory, name)?.max_entries());
         Ok(Self {
             services: size(abi::ACTIVE_PLANS)?,
+            servers: size(abi::SERVERS)?,
             sets4: size(abi::CONNECTIONS4)?,
             sets6: size(abi::CONNECTIONS6)?,
             slots: size(abi::SLOTS)?,
@@ -130,6 +138,11 @@ impl Sizes {
                 "virtual services",
                 options.services,
                 self.services == wanted.services,
+            ),
+            (
+                "real servers",
+                options.servers,
+                self.servers == wanted.servers,
             ),
             (
                 "entries in the IPv4 table",
@@ -159,8 +172,11 @@ impl Sizes {
         }
     }
 
-    fn by_name(self) -> [(&'static str, u32); 12] {
-        let services = self.services;
+    fn by_name(self) -> [(&'static str, u32); 19] {
+        let Self {
+            services, servers, ..
+        } = self;
+        let members = MEMBERS_PER_SERVER * servers;
         [
             (abi::SERVICES, services),
             (abi::ACTIVE_PLANS, services),
@@ -169,6 +185,14 @@ impl Sizes {
             (abi::FILTERS, FILTERS_PER_SERVICE * services),
             (abi::SERVICE_STATS, services),
             (abi::FILTER_STATS, services),
+            (abi::SERVERS, servers),
+            (abi::LOADS, servers),
+            (abi::SYN_RETRIES, servers),
+            (abi::SERVER_STATS, servers),
+            (abi::MEMBERS, members),
+            (abi::TREE_NODES, members.div_ceil(MEMBERS_PER_TREE_NODE)),
+            // Few servers may have many addresses, one after the other.
+            (abi::HOPS, servers.max(DEFAULT_HOPS)),
             (abi::CONNECTIONS4, self.sets4),
             (abi::CONNECTIONS6, self.sets6),
             (abi::SLOTS, self.slots),
@@ -239,7 +263,7 @@ impl DataPath {
             instrumentation,
         );
         let loaded = loaded.and_then(|ebpf| {
-            let maps = Maps::from_ebpf(&ebpf, &directory, config.secrets, sizes.services)?;
+            let maps = Maps::from_ebpf(&ebpf, &directory, config.secrets)?;
             let keys = ServiceKeys::from_ebpf(&ebpf)?;
             Ok((ebpf, maps, keys))
         });
@@ -438,11 +462,13 @@ pub(super) fn make(
         u64::MAX
     });
     let records = u32::from(tracing);
+    let long_indexes = u32::from(sizes.servers > SHORT_INDEXES);
     let mut loader = EbpfLoader::new();
     loader
         .override_global("SECRETS", &config.secrets, true)
         .override_global("SETS4", &sizes.sets4, true)
         .override_global("SETS6", &sizes.sets6, true)
+        .override_global("LONG_INDEXES", &long_indexes, true)
         .override_global("TRACING", &records, true)
         .override_global(aya_log::LEVEL, &log, true)
         .override_global("OPTIONS", &config.options, true)

@@ -5,8 +5,8 @@ use std::os::fd::AsFd as _;
 use aya::maps::{HashMap, Map, MapData, PerCpuArray};
 use aya::{Ebpf, Pod};
 use lvs_common::abi::{
-    self, Config, Filter, FilterNode, FilterStats, Hop, KeyedMark, MAX_REASONS, MAX_SERVERS,
-    MarkRule, Member, Plan, Server, ServiceKey, SourcePool, Stats,
+    self, Config, Filter, FilterNode, FilterStats, Hop, KeyedMark, MAX_REASONS, MarkRule, Member,
+    Plan, Server, ServiceKey, SourcePool, Stats,
 };
 use lvs_common::family::{Family, V4, V6};
 use lvs_common::ftp;
@@ -99,15 +99,22 @@ impl Maps {
         }
     }
 
-    /// `secrets` are those of the tables' hash; `services` there is room for.
+    /// `secrets` are those of the tables' hash.
     pub(super) fn from_ebpf(
         ebpf: &Ebpf,
         directory: &Directory,
         secrets: [u64; 16],
-        services: u32,
     ) -> Result<Self, KernelError> {
+        let active_plans = array(ebpf, abi::ACTIVE_PLANS)?;
+        let plans = array(ebpf, abi::PLANS)?;
+        let filters = array(ebpf, abi::FILTERS)?;
+        let servers_map = array(ebpf, abi::SERVERS)?;
+        let servers: Mapping<Server> = Mapping::of(&servers_map, abi::SERVERS)?;
+        let plans_in_force: Mapping<u32> = Mapping::of(&active_plans, abi::ACTIVE_PLANS)?;
         // Made here and not by the object: the program has no use for them.
-        let server_bases: MapData = own_map::<Wire<Stats>>(directory, "server_bases", MAX_SERVERS)?;
+        let server_bases: MapData =
+            own_map::<Wire<Stats>>(directory, "server_bases", servers.len())?;
+        let services = plans_in_force.len();
         let service_bases: MapData = own_map::<Wire<Stats>>(directory, "service_bases", services)?;
         let sync_daemons: MapData = own_map::<Wire<SavedSyncDaemon>>(directory, "sync_daemons", 2)?;
         let sending_peers: MapData = own_map::<u64>(directory, "sending_peers", SENDING_PEERS)?;
@@ -115,9 +122,6 @@ impl Maps {
         let not_sent: MapData = own_map::<u64>(directory, "not_sent", MAX_REASONS)?;
         let filter_bases: MapData =
             own_map::<Wire<FilterStats>>(directory, "filter_bases", services)?;
-        let active_plans = array(ebpf, abi::ACTIVE_PLANS)?;
-        let plans = array(ebpf, abi::PLANS)?;
-        let filters = array(ebpf, abi::FILTERS)?;
         let config: Mapping<Config> = mapping(ebpf, abi::CONFIG)?;
         let clients = ClientTable {
             sets: mapping(ebpf, abi::CLIENTS)?,
@@ -136,14 +140,18 @@ impl Maps {
                 per_cpu(ebpf, abi::FILTER_STATS)?,
                 Mapping::of(&filter_bases, "filter_bases")?,
             ),
-            active_plans: Mapping::of(&active_plans, abi::ACTIVE_PLANS)?,
+            active_plans: plans_in_force,
             plans: Mapping::of(&plans, abi::PLANS)?,
             members: mapping(ebpf, abi::MEMBERS)?,
             slots: Windows::of(array(ebpf, abi::SLOTS)?, abi::SLOTS)?,
-            servers: mapping(ebpf, abi::SERVERS)?,
+            servers,
             hops: mapping(ebpf, abi::HOPS)?,
             source_pools: mapping(ebpf, abi::SOURCE_POOLS)?,
-            loads: ServerLoads::new(mapping(ebpf, abi::LOADS)?, mapping(ebpf, abi::TREE_NODES)?),
+            loads: ServerLoads::new(
+                mapping(ebpf, abi::LOADS)?,
+                mapping(ebpf, abi::TREE_NODES)?,
+                Mapping::of(&servers_map, abi::SERVERS)?,
+            ),
             syn_retries: mapping(ebpf, abi::SYN_RETRIES)?,
             addr_filter: AddressBits(mapping(ebpf, abi::ADDR_FILTER)?),
             connections4: entries(ebpf, abi::CONNECTIONS4)?,

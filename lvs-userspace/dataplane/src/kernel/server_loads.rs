@@ -1,9 +1,10 @@
-//! The connections of real servers, and the tournament trees that follow them.
+//! The connections of real servers, their services, and the tournament trees that follow them.
 
 use std::mem::offset_of;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
-use lvs_common::abi::{Load, TreeNode};
+use lvs_common::abi::{Load, Marked, SHORT_INDEXES, Server, TreeNode};
+use lvs_common::connection::Servers;
 use lvs_common::tree_marks::{TreeMarks, load_changed};
 
 use super::mapping::Mapping;
@@ -12,17 +13,41 @@ use super::mapping::Mapping;
 pub struct ServerLoads {
     loads: Mapping<Load>,
     nodes: Mapping<TreeNode>,
+    servers: Mapping<Server>,
 }
 
 impl ServerLoads {
-    pub(super) const fn new(loads: Mapping<Load>, nodes: Mapping<TreeNode>) -> Self {
-        Self { loads, nodes }
+    pub(super) const fn new(
+        loads: Mapping<Load>,
+        nodes: Mapping<TreeNode>,
+        servers: Mapping<Server>,
+    ) -> Self {
+        Self {
+            loads,
+            nodes,
+            servers,
+        }
     }
 
     /// Loads of so many servers without connections that are in no tree, for tests.
     #[cfg(any(test, feature = "testing"))]
     pub fn zeroed(servers: u32) -> Self {
-        Self::new(Mapping::zeroed(servers), Mapping::zeroed(1))
+        Self::new(
+            Mapping::zeroed(servers),
+            Mapping::zeroed(1),
+            Mapping::zeroed(servers),
+        )
+    }
+
+    /// Makes a server one of a service's, for tests.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn assign(&self, server: u32, service: u32) {
+        use zerocopy::FromZeros as _;
+        let record = Server {
+            service,
+            ..Server::new_zeroed()
+        };
+        self.servers.write(server, record);
     }
 
     /// Number of servers there is room for.
@@ -103,6 +128,17 @@ impl ServerLoads {
     /// Writes a node of a tree that nobody searches yet.
     pub fn write_node(&self, number: u32, node: TreeNode) {
         self.nodes.write(number, node);
+    }
+}
+
+impl Servers for &ServerLoads {
+    fn has_long_indexes(self) -> bool {
+        self.len() > SHORT_INDEXES
+    }
+
+    fn service_of_server(self, server: u32) -> u32 {
+        let server = self.servers.read(server);
+        server.map_or(Marked::NO_SERVICE, |server| server.service)
     }
 }
 

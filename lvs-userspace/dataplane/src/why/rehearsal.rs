@@ -12,7 +12,7 @@ use lvs_common::abi::{
     ProbeRoute, Server, ServiceKey, SourcePool, TreeNode, UpperKey, WAYS,
 };
 use lvs_common::connection::table::Store;
-use lvs_common::connection::{EntryId, Loads, Ports};
+use lvs_common::connection::{EntryId, Loads, Ports, Servers};
 use lvs_common::family::{Family, V4, V6};
 use lvs_common::filter::clients::Clients;
 use lvs_common::routes::{Lookup, Routes};
@@ -117,6 +117,16 @@ impl Walk for Rehearsal<'_> {}
 impl Secrets for Rehearsal<'_> {
     fn secret(self, index: usize) -> u64 {
         self.0.config.secrets.get(index).copied().unwrap_or(0)
+    }
+}
+
+impl Servers for Rehearsal<'_> {
+    fn has_long_indexes(self) -> bool {
+        self.0.maps.loads.has_long_indexes()
+    }
+
+    fn service_of_server(self, server: u32) -> u32 {
+        self.0.maps.loads.service_of_server(server)
     }
 }
 

@@ -5,9 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use lvs_api::model::ServiceId;
 use lvs_api::why::{Way, WayStep};
 use lvs_common::abi::{self, Hop, Mac, Member, Method, Pick, Plan};
-use lvs_common::connection::Key;
 use lvs_common::connection::table::{Store, Ways as _};
 use lvs_common::connection::template::{ASSURED, GRACE, template};
+use lvs_common::connection::{Key, Servers as _};
 use lvs_common::forward::{Source, Work, find};
 use lvs_common::ftp::server_port;
 use lvs_common::network::Network;
@@ -160,7 +160,7 @@ where
         let left = set
             .timeout(way)
             .saturating_sub(abi::age(now, set.seen(way)));
-        let server = self.server_text(u32::from(found.record.server));
+        let server = self.server_text(self.tables.server_of(&found.record));
         let method = method_text(Method::from_raw(found.record.method));
         Some(format!(
             "known: {state} with {server}{method}, {} packets of the client, expires in {}",
@@ -171,7 +171,7 @@ where
 
     fn plan_of_connection(&self) -> Option<&'a Plan> {
         let found = find::<F, _>(self.tables, &self.key, self.tables.now())?;
-        self.tables.plan(u32::from(found.record.service))
+        self.tables.plan(self.tables.service_of(&found.record))
     }
 
     fn none(&self) -> String {
@@ -242,7 +242,7 @@ where
         let whose = format!("clients of {network}/{} stay together", plan.prefix);
         match find::<F, _>(self.tables, &key, now) {
             Some(found) => {
-                let index = u32::from(found.record.server);
+                let index = self.tables.server_of(&found.record);
                 let assured = if found.slot.tag.state() == ASSURED {
                     ""
                 } else {

@@ -133,7 +133,7 @@ impl Refresher {
 
 #[cfg(test)]
 mod tests {
-
+    use lvs_common::abi::Method;
     use lvs_common::connection::table::{self, New, Place, Store as _, Survey};
     use lvs_common::connection::{Client, Key, Kind, Ports, Record};
     use lvs_common::family::{V4, V6};
@@ -171,12 +171,7 @@ mod tests {
             };
             let mut new = New {
                 key,
-                record: Record {
-                    server: 1,
-                    service: 1,
-                    method: 0,
-                    persistence: 0,
-                },
+                record: Record::new(1, 1, Method::Nat, false),
                 client: Client::default(),
                 partner: 0,
                 state: 1,

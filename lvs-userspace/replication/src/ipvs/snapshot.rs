@@ -6,7 +6,7 @@ use std::sync::Once;
 use lvs_common::abi::{self, Call, Config, Method, Server, ServiceKey, WAYS};
 use lvs_common::connection::table::{Place, find};
 use lvs_common::connection::template::call;
-use lvs_common::connection::{Entry, EntryId, Kind, Protocol, Record, Tag, template};
+use lvs_common::connection::{Entry, EntryId, Kind, Protocol, Record, Servers as _, Tag, template};
 use lvs_common::family::Family;
 use lvs_common::forward::sync_events::is_replicated;
 use lvs_common::ftp::server_port;
@@ -59,13 +59,13 @@ fn read_from<F: Family>(
     if abi::age(now, entry.seen) > entry.timeout {
         return None;
     }
-    let server = maps.servers.read(entry.record.server.into())?;
+    let server = maps.servers.read(maps.loads.server_of(&entry.record))?;
     if server.flags & Server::DELETED != 0 || server.family == 0 {
         return None;
     }
     let plan = maps
         .active_plans
-        .read(entry.record.service.into())
+        .read(server.service)
         .filter(|&plan| plan != 0)
         .and_then(|plan| maps.plans.read(plan))?;
     let template = template_of(maps, entries, config, id, &entry, &plan.key);

@@ -26,9 +26,10 @@ impl Versions {
     /// | 3 | connections, roles, handovers, states of real servers |
     /// | 4 | [`super::Message::Agreement`]; unknown messages are passed over |
     /// | 5 | [`super::record::FrameRecord::CallId`] |
+    /// | 6 | [`super::record::FrameRecord::UpperHalf`] |
     pub(super) const OWN: Self = Self {
         oldest: 3,
-        newest: 5,
+        newest: 6,
     };
 
     /// The version that two directors speak.

@@ -15,6 +15,7 @@ use lvs_dataplane::address::narrow;
 use lvs_dataplane::director::{Director, Recognized};
 use lvs_dataplane::kernel::EntryMapping;
 use lvs_dataplane::table::{Table, claims};
+use zerocopy::byteorder::network_endian::U16;
 
 use super::message::{Instance, Message};
 use super::ownership;
@@ -54,11 +55,11 @@ pub(super) struct Receiver {
     /// Entries of the peer's tables.
     sizes: PerFamily<u32>,
     /// Real servers by the peer's numbers.
-    names: HashMap<u16, ServerName>,
+    names: HashMap<u32, ServerName>,
     /// The peer's entries that were refused because their real server is not configured here, by its number.
-    unbound: HashMap<u16, HashSet<EntryId>>,
+    unbound: HashMap<u32, HashSet<EntryId>>,
     /// The real servers that they wait for.
-    awaited: HashMap<EntryId, u16>,
+    awaited: HashMap<EntryId, u32>,
     /// The peer's entries that found no room here.
     crowded_out: HashSet<EntryId>,
     /// The peer's entries that were refused because this director's own were fresher: by the next scan it may
@@ -98,11 +99,20 @@ struct Target<'a, R> {
     config: Config,
     servers: &'a R,
     /// Real servers that were looked up already, by the peer's numbers.
-    recognized: HashMap<u16, Result<Recognized, Discard>>,
+    recognized: HashMap<u32, Result<Recognized, Discard>>,
+    /// What the numbers of real servers have above their lower half.
+    upper: u32,
     discarded: &'a DiscardCounters,
     /// Own entries that hold replicas now.
     applied: Vec<EntryId>,
     now: u32,
+}
+
+impl<R> Target<'_, R> {
+    /// The number of a real server, by its lower half.
+    fn number(&self, lower: U16) -> u32 {
+        self.upper | u32::from(lower.get())
+    }
 }
 
 impl Receiver {
@@ -177,6 +187,7 @@ impl Receiver {
             config,
             servers,
             recognized: HashMap::new(),
+            upper: 0,
             discarded,
             applied: Vec::new(),
             now,
@@ -187,9 +198,11 @@ impl Receiver {
             let call = next_call.take();
             match record? {
                 FrameRecord::Server(name) => {
-                    target.recognized.remove(&name.number.get());
-                    self.names.insert(name.number.get(), name);
+                    let number = target.number(name.number);
+                    target.recognized.remove(&number);
+                    self.names.insert(number, name);
                 }
+                FrameRecord::UpperHalf(bits) => target.upper = u32::from(bits) << 16,
                 FrameRecord::CallId(text) => next_call = Some(text),
                 FrameRecord::Entry4(entry) => {
                     let own = self.apply_entry(&entry, call, tables.entries.v4, &mut target)?;
@@ -256,7 +269,7 @@ impl Receiver {
         entries: &EntryMapping<F>,
         target: &mut Target<'_, R>,
     ) -> Result<Option<EntryId>, Refusal> {
-        let (id, number) = (record.id()?, record.server.get());
+        let (id, number) = (record.id()?, target.number(record.server));
         if id.family() != F::NUMBER {
             return Err(Refusal::Malformed);
         }
@@ -361,7 +374,7 @@ impl Receiver {
     }
 
     /// Notes an entry that may be accepted later.
-    fn note_refused(&mut self, server: u16, id: EntryId, why: Discard) {
+    fn note_refused(&mut self, server: u32, id: EntryId, why: Discard) {
         self.forget_refused(id);
         let refused = match why {
             Discard::NoService | Discard::NoServer => {

@@ -19,7 +19,7 @@ use super::refusal::Refusal;
 )]
 #[repr(C)]
 pub(super) struct ServerName {
-    /// Its number there.
+    /// Its number there, the lower half.
     pub(super) number: U16,
     /// Virtual service: address (or mark), port, protocol and family, see [`ServiceKey`].
     service: [u8; 20],
@@ -33,15 +33,16 @@ pub(super) struct ServerName {
 
 impl ServerName {
     /// A real server of a virtual service.
-    pub(super) fn new(
-        number: u16,
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
+    pub(super) const fn new(
+        number: u32,
         service: ServiceKey,
         address: [u8; 16],
         port: U16,
         family: u8,
     ) -> Self {
         Self {
-            number: number.into(),
+            number: U16::new(number as u16),
             service: zerocopy::transmute!(service),
             address,
             port,
@@ -79,7 +80,7 @@ pub(super) struct EntryRecord<A> {
     pub(super) protocol: u8,
     /// Key: [`lvs_common::connection::Kind`].
     pub(super) kind: u8,
-    /// The real server, by its number there.
+    /// The real server, by the lower half of its number there.
     pub(super) server: U16,
     /// State.
     pub(super) state: u8,
@@ -139,6 +140,8 @@ pub(super) enum FrameRecord<'a> {
     Entry4(EntryRecord<[u8; 4]>),
     /// An IPv6 connection or template.
     Entry6(EntryRecord<[u8; 16]>),
+    /// The upper half of the numbers of real servers in the rest of the frame; at its beginning it is 0.
+    UpperHalf(u16),
     /// The Call-ID of the template that follows, which is of its first client's network.
     CallId(&'a [u8]),
     /// An entry had packets that did not change its state.
@@ -176,9 +179,12 @@ const ACKNOWLEDGED: u8 = 9;
 const MISSING: u8 = 10;
 const YIELDED: u8 = 11;
 const CALL_ID: u8 = 12;
+const UPPER_HALF: u8 = 13;
 
 /// The version of the protocol from which on templates of calls are sent.
 pub(super) const CALL_IDS_SINCE: u16 = 5;
+/// The version from which on numbers of real servers may have more than 16 bits.
+pub(super) const LONG_NUMBERS_SINCE: u16 = 6;
 
 /// Bytes of the longest record but a message.
 pub(super) const LONGEST: usize = 2 + MAX_CALL_ID;
@@ -196,6 +202,7 @@ impl FrameRecord<'_> {
             Self::Server(name) => put(SERVER, name.as_bytes()),
             Self::Entry4(entry) => put(ENTRY4, entry.as_bytes()),
             Self::Entry6(entry) => put(ENTRY6, entry.as_bytes()),
+            Self::UpperHalf(bits) => put(UPPER_HALF, &bits.to_be_bytes()),
             Self::CallId(text) => {
                 // None is longer.
                 let length = u8::try_from(text.len()).unwrap_or(0);
@@ -244,6 +251,7 @@ impl<'a> FrameRecords<'a> {
                     idle: fields.idle.get(),
                 }
             }
+            UPPER_HALF => FrameRecord::UpperHalf(self.fields::<U16>()?.get()),
             CALL_ID => {
                 let [length] = self.fields::<[u8; 1]>()?;
                 let (text, rest) = self
@@ -332,6 +340,7 @@ mod tests {
             FrameRecord::Entry6(entry([1; 16], [2; 16])),
             FrameRecord::CallId(&[b'x'; MAX_CALL_ID]),
             FrameRecord::CallId(b"x"),
+            FrameRecord::UpperHalf(3),
             FrameRecord::Refresh {
                 id: EntryId::new::<V4>(7),
                 idle: 5,

@@ -12,13 +12,15 @@ use std::collections::HashMap;
 
 use lvs_common::abi::{self, Server, ticks};
 use lvs_common::connection::template::{ASSURED, call};
-use lvs_common::connection::{Entry, EntryId, Kind, Protocol, Tag};
+use lvs_common::connection::{Entry, EntryId, Kind, Protocol, Servers as _, Tag};
 use lvs_common::family::{Family, PerFamily, V4, V6};
 use lvs_common::forward::sync_events::is_replicated;
 use lvs_dataplane::kernel::EntryMapping;
 use zerocopy::byteorder::network_endian::U16;
 
-use super::record::{CALL_IDS_SINCE, EntryRecord, FrameRecord, LONGEST, Scan, ServerName};
+use super::record::{
+    CALL_IDS_SINCE, EntryRecord, FrameRecord, LONG_NUMBERS_SINCE, LONGEST, Scan, ServerName,
+};
 use super::tables::Tables;
 
 /// Bytes of a frame, but for the last record and messages. A receiver applies a frame in a millisecond or so.
@@ -39,7 +41,7 @@ struct SentState {
 pub(super) struct Sender {
     sent: PerFamily<Vec<SentState>>,
     /// Real servers that were named, by number.
-    names: HashMap<u16, ServerName>,
+    names: HashMap<u32, ServerName>,
     /// The next place of a scan over both tables.
     scan: Option<u32>,
     /// Scans that were begun.
@@ -48,18 +50,24 @@ pub(super) struct Sender {
     connections: u32,
     /// The peer knows templates of calls.
     calls: bool,
+    /// The peer knows numbers of real servers that have more than 16 bits.
+    long_numbers: bool,
 }
 
 /// Compares entries with what was sent of them, and writes the difference.
 struct Comparison<'a> {
     tables: Tables<'a>,
-    names: &'a mut HashMap<u16, ServerName>,
+    names: &'a mut HashMap<u32, ServerName>,
     connections: &'a mut u32,
     frame: &'a mut Vec<u8>,
     /// The packet at which a connection without a handshake is first sent.
     threshold: u32,
     /// The peer knows templates of calls.
     calls: bool,
+    /// The peer knows numbers of real servers that have more than 16 bits.
+    long_numbers: bool,
+    /// The upper half of those numbers, as the frame has it so far.
+    upper: u16,
     now: u32,
 }
 
@@ -73,6 +81,7 @@ impl Sender {
             scans: 0,
             connections: 0,
             calls: version >= CALL_IDS_SINCE,
+            long_numbers: version >= LONG_NUMBERS_SINCE,
         }
     }
 
@@ -133,6 +142,8 @@ impl Sender {
             frame,
             threshold: config.sync.threshold,
             calls: self.calls,
+            long_numbers: self.long_numbers,
+            upper: 0,
             now,
         };
         while comparison.has_room()
@@ -212,6 +223,7 @@ impl Comparison<'_> {
                 sent.seen = entry.seen;
             }
             Finding::Own(entry, tag, source) => {
+                self.write_upper(self.server_of(&entry));
                 let mut record = self.entry_record(id, &entry, tag, source);
                 if let Some(number) = call(&entry.key) {
                     // A moment ago it was known.
@@ -276,7 +288,7 @@ impl Comparison<'_> {
             return Finding::Foreign;
         }
         let known = !sent.is_free() && sent.same_connection(tag);
-        if self.is_worth_sending(&entry, tag.state(), known) && self.name(entry.record.server) {
+        if self.is_worth_sending(&entry, tag.state(), known) && self.name(self.server_of(&entry)) {
             match translated_source(entries, &entry) {
                 Some(source) => Finding::Own(entry, tag, source),
                 None => Finding::Changing,
@@ -303,7 +315,7 @@ impl Comparison<'_> {
             destination_port: entry.key.ports.destination,
             protocol: entry.key.protocol,
             kind: entry.key.kind,
-            server: entry.record.server.into(),
+            server: lower_half(self.server_of(entry)),
             state: tag.state(),
             translated_port,
             translated_source,
@@ -341,9 +353,26 @@ impl Comparison<'_> {
         since >= due
     }
 
-    /// Names a real server, unless it was; false: it is none any more.
-    fn name(&mut self, number: u16) -> bool {
-        let Some(server) = self.tables.servers.read(number.into()) else {
+    /// Index of an entry's real server, which is its number.
+    fn server_of<F: Family>(&self, entry: &Entry<F>) -> u32 {
+        self.tables.loads.server_of(&entry.record)
+    }
+
+    /// Tells the upper half of a real server's number, unless the frame has it.
+    fn write_upper(&mut self, number: u32) {
+        let upper = upper_half(number);
+        if self.upper != upper {
+            self.upper = upper;
+            FrameRecord::UpperHalf(upper).write(self.frame);
+        }
+    }
+
+    /// Names a real server, unless it was; false: it is none any more, or the peer does not know such numbers.
+    fn name(&mut self, number: u32) -> bool {
+        if upper_half(number) != 0 && !self.long_numbers {
+            return false;
+        }
+        let Some(server) = self.tables.servers.read(number) else {
             return false;
         };
         if server.flags & Server::DELETED != 0 || server.family == 0 {
@@ -356,11 +385,21 @@ impl Comparison<'_> {
         };
         let name = ServerName::new(number, plan.key, server.address, server.port, server.family);
         if self.names.get(&number) != Some(&name) {
+            self.write_upper(number);
             FrameRecord::Server(name).write(self.frame);
             self.names.insert(number, name);
         }
         true
     }
+}
+
+const fn upper_half(number: u32) -> u16 {
+    (number >> 16) as u16
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
+fn lower_half(number: u32) -> U16 {
+    U16::new(number as u16)
 }
 
 /// Result of looking at an entry.

@@ -7,7 +7,9 @@ use std::net::SocketAddr;
 
 use lvs_common::abi::{Call, CallNumber, Config, Method, Plan, Server, ServiceKey, ticks};
 use lvs_common::connection::table::{self, New, Place, Store, Survey, Ways};
-use lvs_common::connection::{Client, EntryId, Key, Kind, Ports, Record, resume, tcp, template};
+use lvs_common::connection::{
+    Client, EntryId, Key, Kind, Ports, Record, Servers as _, resume, tcp, template,
+};
 use lvs_common::family::{Family, PerFamily, V4, V6};
 use lvs_dataplane::director::Recognized;
 use lvs_dataplane::kernel::{EntryMapping, Mapping, SENDING_PEERS, ServerLoads};
@@ -29,7 +31,7 @@ use crate::discard::{Discard, DiscardCounters};
 use crate::entries::Entries;
 
 const VIRTUAL: [u8; 4] = [192, 0, 2, 10];
-const SERVERS: u16 = 3;
+const SERVERS: u8 = 3;
 /// Enough for all connections of a test to find room.
 const SIZES: PerFamily<u32> = PerFamily { v4: 256, v6: 8 };
 
@@ -42,8 +44,9 @@ struct Director {
     loads: ServerLoads,
     connections4: EntryMapping<V4>,
     connections6: EntryMapping<V6>,
-    /// It calls its servers by other numbers than the other one.
-    shift: u16,
+    /// It calls its servers by other numbers than the other one: the first is this, and each of the others so much
+    /// further. Those of the second director are alike in their lower halves.
+    numbers: (u32, u32),
     instance: Instance,
     before: Option<(ReplicaIndex, u32)>,
     discarded: DiscardCounters,
@@ -74,7 +77,13 @@ fn service() -> ServiceKey {
 }
 
 impl Director {
-    fn new(number: u16) -> Self {
+    fn new(number: u8) -> Self {
+        let numbers = if number == 0 {
+            (0, 1)
+        } else {
+            (70_000, 65_536)
+        };
+        let room = numbers.0 + u32::from(SERVERS) * numbers.1;
         let mut config = Config::new_zeroed();
         config.secrets = [0x9e37_79b9_7f4a_7c15 ^ u64::from(number); 16];
         config.sync.threshold = 3;
@@ -82,11 +91,11 @@ impl Director {
             config: Mapping::zeroed(1),
             active_plans: Mapping::zeroed(4),
             plans: Mapping::zeroed(4),
-            servers: Mapping::zeroed(16),
-            loads: ServerLoads::zeroed(16),
+            servers: Mapping::zeroed(room),
+            loads: ServerLoads::zeroed(room),
             connections4: EntryMapping::zeroed(SIZES.v4),
             connections6: EntryMapping::zeroed(SIZES.v6),
-            shift: number * 5,
+            numbers,
             instance: Instance(u64::from(number) + 1),
             before: None,
             discarded: DiscardCounters::default(),
@@ -100,15 +109,30 @@ impl Director {
         plan.key = service();
         director.plans.write(2, plan);
         for server in 0..SERVERS {
-            let index = u32::from(director.shift + server);
+            let index = director.number(server);
             director.servers.write(index, Self::server(server));
+            director.loads.assign(index, 1);
         }
         director
     }
 
-    fn server(number: u16) -> Server {
+    /// Its number of a server.
+    fn number(&self, server: u8) -> u32 {
+        let (first, distance) = self.numbers;
+        first + u32::from(server) * distance
+    }
+
+    /// The server of a connection.
+    fn server_of(&self, record: Record) -> u8 {
+        let number = self.loads.server_of(&record);
+        (0..SERVERS)
+            .find(|&server| self.number(server) == number)
+            .unwrap()
+    }
+
+    fn server(number: u8) -> Server {
         Server {
-            address: V4::widen([10, 0, 0, number.to_le_bytes()[0]]),
+            address: V4::widen([10, 0, 0, number]),
             port: 8080.into(),
             family: 4,
             flags: 0,
@@ -152,12 +176,8 @@ impl Director {
     }
 
     fn record(&self, client: u8) -> Record {
-        Record {
-            server: self.shift + u16::from(client) % SERVERS,
-            service: 1,
-            method: Method::Direct as u8,
-            persistence: 0,
-        }
+        let server = self.number(client % SERVERS);
+        self.loads.new_record(server, 1, Method::Direct)
     }
 
     fn place(&self, client: u8) -> Place {
@@ -222,12 +242,12 @@ impl Director {
     }
 
     /// The server of a call's template.
-    fn server_of_call(&self, call_id: &[u8]) -> Option<u16> {
+    fn server_of_call(&self, call_id: &[u8]) -> Option<u8> {
         let secrets = self.config.read(0).unwrap().secrets;
         let key = self.call_key(call_id);
         let place = Place::of(key.hash(&secrets), self.table().sets());
         let slot = table::find(self.table(), &key, place)?;
-        Some(slot.set.record(slot.way).server - self.shift)
+        Some(self.server_of(slot.set.record(slot.way)))
     }
 
     /// A packet of a client ends its connection, if one of its arrived here before.
@@ -249,12 +269,12 @@ impl Director {
     }
 
     /// Clients with the state of their connections, and whether packets of theirs arrived here.
-    fn connections(&self) -> BTreeMap<u8, (u8, u16, bool)> {
+    fn connections(&self) -> BTreeMap<u8, (u8, u8, bool)> {
         let live = (1..=SIZES.v4).filter_map(|number| {
             let id = EntryId::new::<V4>(number);
             let tag = self.tables().entries.tag(id).filter(|tag| tag.is_live())?;
             let entry = self.connections4.read(id.index())?;
-            let server = entry.record.server - self.shift;
+            let server = self.server_of(entry.record);
             let [.., client] = entry.key.source;
             Some((client, (tag.state(), server, entry.packets > 0)))
         });
@@ -274,7 +294,7 @@ impl Recognize for Director {
         let number = inherited.ok_or(Discard::NoServer)?;
         Ok(Recognized {
             by_call_id: true,
-            record: self.record(number.to_le_bytes()[0]),
+            record: self.record(number),
             service: service(),
             server: Self::server(number),
         })
@@ -454,7 +474,7 @@ impl World {
 }
 
 /// States and real servers.
-fn known(all: &BTreeMap<u8, (u8, u16, bool)>) -> BTreeMap<u8, (u8, u16)> {
+fn known(all: &BTreeMap<u8, (u8, u8, bool)>) -> BTreeMap<u8, (u8, u8)> {
     let known = all
         .iter()
         .map(|(client, (state, server, _))| (*client, (*state, *server)));
@@ -491,7 +511,8 @@ proptest! {
         let [one, two] = world.directors.each_ref().map(Director::connections);
         prop_assert_eq!(known(&one), known(&two));
         for (director, number) in world.directors.iter().zip([&one, &two]) {
-            let loads = (0..16).filter_map(|index| director.loads.read(index));
+            let numbers = (0..SERVERS).map(|server| director.number(server));
+            let loads = numbers.filter_map(|number| director.loads.read(number));
             let counted: u32 = loads.map(|load| load.active() + load.inactive()).sum();
             prop_assert_eq!(counted as usize, number.len(), "loads are accounted for");
         }
@@ -500,7 +521,7 @@ proptest! {
     #[test]
     fn any_frame_is_applied_or_refused(
         bytes in proptest::collection::vec(any::<u8>(), 0..300),
-        kind in 0..13_u8,
+        kind in 0..14_u8,
     ) {
         let director = Director::new(0);
         let mut receiver = Receiver::new(Instance(0), Instance(1), SIZES, None);
@@ -646,6 +667,27 @@ fn a_peer_of_an_older_version_is_sent_no_calls() {
         entries += i32::from(matches!(record, FrameRecord::Entry4(_)));
     }
     assert_eq!(entries, 1);
+}
+
+#[test]
+fn a_peer_of_an_older_version_is_sent_no_numbers_of_servers_that_it_does_not_know() {
+    for (version, expected) in [(5, 0), (6, 3)] {
+        let mut world = World::new();
+        world.meet();
+        world.sessions.as_mut().unwrap()[1].sender = Sender::new(SIZES, version);
+        for client in 1..=3 {
+            world.directors[1].packet(client, tcp::State::Established, world.now);
+        }
+        world.send(1, true);
+        world.receive_all(1);
+        let known = world.directors[0].connections();
+        assert_eq!(known.len(), expected, "version {version}");
+        assert!(
+            known
+                .iter()
+                .all(|(client, (_, server, _))| client % SERVERS == *server)
+        );
+    }
 }
 
 #[test]
