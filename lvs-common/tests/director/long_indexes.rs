@@ -18,7 +18,7 @@ const VIRTUAL: [&str; 2] = ["192.0.2.1:80", "[2001:db8:1::1]:80"];
 const OTHERS: [&str; 2] = ["192.0.2.2:80", "[2001:db8:1::2]:80"];
 const REAL: [&str; 2] = ["10.0.0.1:8080", "[2001:db8:2::1]:8080"];
 
-/// Whether packets go by the fast path first, or by the stages alone.
+/// A way of handling a packet: by the fast path first, or by the stages alone.
 type Handle = fn(&Director, &[u8]) -> (Verdict, Vec<u8>);
 
 const WAYS: [Handle; 2] = [Director::handle, Director::handle_by_stages];

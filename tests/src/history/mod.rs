@@ -31,7 +31,7 @@ const SERVICES: u32 = 4;
 /// Seeds are below this number, by the number of virtual addresses (RFC 2544).
 pub const SEEDS: u64 = 1 << 15;
 
-/// What is done in a step.
+/// A command, a packet or a reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// A line for `ipvsadm -R`.

@@ -1,4 +1,4 @@
-//! What the generator knows of the director: services with their servers, and clients' flows.
+//! The generator's model of the director: services with their servers, and clients' flows.
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -199,7 +199,7 @@ impl Service {
         !INACTIVE_MATTERS.contains(&self.scheduler) && !has_thresholds && !self.was_persistent
     }
 
-    /// What a packet of an open flow may say.
+    /// A kind of packet for a flow that has begun.
     pub(super) fn next_kind(&self, random: &mut Random) -> Kind {
         if !self.is_tcp {
             return Kind::Udp;

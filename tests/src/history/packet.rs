@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddrV4};
 
 use crate::frames::{self, Content};
 
-/// What a packet says.
+/// The kind of a packet: TCP by its flags, or UDP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names of TCP's flags, and UDP")]
 pub enum Kind {
@@ -19,7 +19,7 @@ pub enum Kind {
 /// A packet of a client to a virtual service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet {
-    /// What it says.
+    /// Its kind.
     pub kind: Kind,
     /// The client.
     pub client: SocketAddrV4,

@@ -33,7 +33,7 @@ pub fn begin(director: &mut impl Director) -> Result<()> {
     Ok(())
 }
 
-/// What a program printed, and its exit code in brackets unless it is 0.
+/// The output of a program, and its exit code in brackets unless it is 0.
 pub fn said(output: &Output) -> String {
     let said = [&output.stdout[..], &output.stderr[..]].concat();
     let said = String::from_utf8_lossy(&said);

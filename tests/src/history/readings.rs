@@ -1,4 +1,4 @@
-//! What directors show, in few characters: of files of `/proc/net` and a listing of ipvsadm.
+//! Short forms of what directors list: the files `ip_vs` and `ip_vs_conn` of `/proc/net`, and the counters of ipvsadm.
 //!
 //! A real server is a letter, `a` for the first one.
 

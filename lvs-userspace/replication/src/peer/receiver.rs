@@ -100,7 +100,7 @@ struct Target<'a, R> {
     servers: &'a R,
     /// Real servers that were looked up already, by the peer's numbers.
     recognized: HashMap<u32, Result<Recognized, Discard>>,
-    /// What the numbers of real servers have above their lower half.
+    /// The bits of real servers' numbers above the lower 16, of the records that follow in the frame.
     upper: u32,
     discarded: &'a DiscardCounters,
     /// Own entries that hold replicas now.
