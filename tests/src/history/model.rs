@@ -148,7 +148,7 @@ impl Service {
 
     /// Another scheduler, or other options; the command.
     pub(super) fn edit(&mut self, random: &mut Random) -> String {
-        // What the others remember is kept here over a change of the scheduler, and lost by the kernel.
+        // The caches of lblc and lblcr are kept here over a change of the scheduler, and lost by the kernel.
         if WITHOUT_MEMORY.contains(&self.scheduler) && random.percent(70) {
             self.choose_scheduler(random, &WITHOUT_MEMORY);
         }
