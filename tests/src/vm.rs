@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use parking_lot::Mutex;
 
 use crate::lab::Missing;
@@ -59,6 +59,28 @@ static PREPARING: Mutex<()> = Mutex::new(());
 
 /// Each instruction of the machine takes one nanosecond of its own time, however long it takes here; waiting takes none.
 const COUNTING: [&str; 2] = ["-icount", "shift=0,sleep=off"];
+
+/// Runs a script on Debian's kernel in a machine whose clock counts instructions, with some tools beside lvsd and lvsadm.
+///
+/// # Errors
+///
+/// A program or the kernel is missing, or the script fails.
+pub fn run_counting_instructions(modules: &[&str], tools: &[&str], script: &str) -> Result<String> {
+    check().map_err(|missing| anyhow!(missing.0))?;
+    let mut programs = vec![crate::lab::built("lvsd")?, crate::lab::built("lvsadm")?];
+    let target = programs[0].ancestors().nth(2);
+    let kernel = Kernel::debian(&target.context("no folder of builds")?.join("tmp/debian"))?;
+    for tool in tools {
+        let found = crate::lab::find(tool);
+        programs.push(
+            found.with_context(|| format!("{tool} is not installed: run `cargo xtask setup`"))?,
+        );
+    }
+    let programs: Vec<&Path> = programs.iter().map(AsRef::as_ref).collect();
+    kernel
+        .counting_instructions()
+        .run_with_modules(modules, &programs, script)
+}
 
 /// A kernel to boot.
 pub struct Kernel {

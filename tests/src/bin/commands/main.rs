@@ -1,12 +1,10 @@
 //! Measures what commands cost, in instructions: lvsadm and lvsd beside ipvsadm and the kernel's IPVS.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
-use lvs_tests::lab;
-use lvs_tests::vm::{self, Kernel};
+use lvs_tests::vm;
 
 /// Kernel modules that the script needs.
 const MODULES: [&str; 5] = ["ip_vs", "ip_vs_wlc", "veth", "sch_ingress", "cls_bpf"];
@@ -35,24 +33,8 @@ type Cost = [f64; 2];
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    vm::check().map_err(|missing| anyhow!(missing.0))?;
-    let own = [lab::built("lvsd")?, lab::built("lvsadm")?];
-    let target = own[0].ancestors().nth(2).context("no folder of builds")?;
-    let kernel = Kernel::debian(&target.join("tmp/debian"))?;
-    let tools = ["ipvsadm", "ip"].map(lab::find);
-    let [Some(ipvsadm), Some(ip)] = tools else {
-        bail!("ipvsadm or ip is not installed: run `cargo xtask setup`");
-    };
-    let programs: Vec<&Path> = [&ipvsadm, &ip]
-        .into_iter()
-        .chain(&own)
-        .map(AsRef::as_ref)
-        .collect();
-    let said = kernel.counting_instructions().run_with_modules(
-        &MODULES,
-        &programs,
-        include_str!("script.sh"),
-    )?;
+    let said =
+        vm::run_counting_instructions(&MODULES, &["ipvsadm", "ip"], include_str!("script.sh"))?;
     let costs = costs(&said);
     let cost = |kind, name| {
         let found = costs.get(&(kind, name)).copied();

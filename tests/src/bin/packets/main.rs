@@ -1,12 +1,10 @@
 //! Measures what packets cost, in instructions: the director beside the kernel's IPVS.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result};
 use clap::Parser;
-use lvs_tests::lab;
-use lvs_tests::vm::{self, Kernel};
+use lvs_tests::vm;
 
 /// Kernel modules that the script needs.
 const MODULES: [&str; 14] = [
@@ -35,22 +33,9 @@ struct Arguments {}
 
 fn main() -> Result<()> {
     let Arguments {} = Arguments::parse();
-    vm::check().map_err(|missing| anyhow!(missing.0))?;
-    let own = [lab::built("lvsd")?, lab::built("lvsadm")?];
-    let target = own[0].ancestors().nth(2).context("no folder of builds")?;
-    let kernel = Kernel::debian(&target.join("tmp/debian"))?;
-    let tools = ["ipvsadm", "ip", "ethtool"].map(lab::find);
-    let [Some(ipvsadm), Some(ip), Some(ethtool)] = tools else {
-        bail!("ipvsadm, ip or ethtool is not installed: run `cargo xtask setup`");
-    };
-    let programs: Vec<&Path> = [&ipvsadm, &ip, &ethtool]
-        .into_iter()
-        .chain(&own)
-        .map(AsRef::as_ref)
-        .collect();
-    let said = kernel.counting_instructions().run_with_modules(
+    let said = vm::run_counting_instructions(
         &MODULES,
-        &programs,
+        &["ipvsadm", "ip", "ethtool"],
         include_str!("script.sh"),
     )?;
     let (names, costs) = costs(&said);
