@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::Once;
@@ -111,25 +112,30 @@ fn prefix(id: &str) -> String {
 /// Only one process at a time makes labs or looks for leftovers: a lab half made looks like one.
 fn gate() -> Result<Flock<File>> {
     fs::create_dir_all(ROOT).with_context(|| format!("cannot make {ROOT}"))?;
-    let file = open_lock(&Path::new(ROOT).join("lock"))?;
+    let file = open_lock(&Path::new(ROOT).join("lock"))
+        .with_context(|| format!("cannot open the lock in {ROOT}"))?;
     Flock::lock(file, FlockArg::LockExclusive)
         .map_err(|(_, error)| error)
         .with_context(|| format!("cannot lock {ROOT}"))
 }
 
-fn open_lock(path: &Path) -> Result<File> {
+fn open_lock(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .create(true)
         .truncate(false)
         .write(true)
         .open(path)
-        .with_context(|| format!("cannot open {}", path.display()))
 }
 
-/// The lock of a lab's folder, if its owner does not hold it.
+/// The lock of a lab's folder, if its owner does not hold it. A folder that is gone has an owner who
+/// is ending it: a lab that ends waits for no gate.
 fn try_lock(folder: &Path) -> Result<Option<Flock<File>>> {
-    let file = open_lock(&folder.join("lock"))?;
-    Ok(Flock::lock(file, FlockArg::LockExclusiveNonblock).ok())
+    let path = folder.join("lock");
+    match open_lock(&path) {
+        Ok(file) => Ok(Flock::lock(file, FlockArg::LockExclusiveNonblock).ok()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot open {}", path.display())),
+    }
 }
 
 fn remove_leftovers() -> Result<Vec<String>> {
@@ -184,7 +190,7 @@ fn on_signal_close_all() {
     });
 }
 
-fn wait_for_signal() -> std::io::Result<()> {
+fn wait_for_signal() -> io::Result<()> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?
@@ -197,4 +203,15 @@ fn wait_for_signal() -> std::io::Result<()> {
             }
             Ok(())
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lab_that_ended_meanwhile_is_no_leftover() {
+        let gone = Path::new(ROOT).join("of-nobody");
+        assert!(try_lock(&gone).unwrap().is_none());
+    }
 }
