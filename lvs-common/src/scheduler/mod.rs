@@ -3,10 +3,15 @@
 //! IPVS's schedulers differ mostly in the table that is laid out when a service changes; the daemon
 //! does that. What remains for each new connection is one of the ways of [`Pick`].
 
+mod contest;
 mod locality;
+mod measure;
 mod tree;
 
+use self::contest::{Of, contest};
 use self::locality::LocalitySearch;
+use self::measure::{Measure, Weighed, weigh};
+use self::tree::TreeSearch;
 use crate::abi::{Load, Member, Pick, Plan};
 use crate::family::Family;
 use crate::siphash;
@@ -102,10 +107,16 @@ pub struct Search {
     best: u32,
     /// Place of the member to avoid, plus one; 0: not met.
     avoided: u32,
-    /// Divisor of the best's cost: its weight, or 1.
+    /// Divisor of the best's cost: its weight, or 1. 0 as long as there is none: any other is better.
     weight: u32,
     /// Cost of the best.
     cost: u64,
+    /// Kind of the contenders for the best, number of the first one, and how many they are.
+    of: Of,
+    first_contender: u32,
+    contenders: u32,
+    measure: Measure,
+    tree: TreeSearch,
     locality: LocalitySearch,
 }
 
@@ -119,17 +130,28 @@ impl Search {
             best: 0,
             avoided: 0,
             weight: 0,
-            cost: 0,
+            cost: 1,
+            of: Of::Members,
+            first_contender: 0,
+            contenders: 0,
+            measure: Measure::OVERHEAD,
+            tree: TreeSearch::NONE,
             locality: LocalitySearch::NONE,
         }
     }
 
-    /// Makes it a new one. (What is for lblc and lblcr alone they make new themselves.)
+    /// Makes it a new one. (What some schedulers alone need they make new themselves.)
     #[inline(always)]
     pub const fn restart(&mut self, avoid: u32) {
         self.avoid = avoid;
-        (self.first, self.best, self.avoided, self.weight) = (0, 0, 0, 0);
-        self.cost = 0;
+        (self.first, self.avoided) = (0, 0);
+        self.forget_best();
+    }
+
+    /// Begins anew with other members.
+    #[inline(always)]
+    const fn forget_best(&mut self) {
+        (self.best, self.weight, self.cost) = (0, 0, 1);
     }
 }
 
@@ -163,28 +185,57 @@ pub fn pick_unremembered<'a, T: Tables + 'a>(
     search: &mut Search,
 ) -> Option<(u32, &'a Member)> {
     let pick = Pick::from_raw(plan.pick);
-    if pick.is_best() && tree::serves(plan, search) {
-        let place = tree::pick(tables, plan, search)?;
+    if pick.is_best() {
+        let place = best(tables, plan, search)?;
         return Some((place, tables.member(place)?));
     }
     let (method, count) = match pick {
-        Pick::Nothing | Pick::Locality | Pick::LocalitySet => return None,
         Pick::Rotate => (Method::Rotate, plan.slot_count),
-        Pick::TwoRandom => (Method::TwoRandom, plan.slot_count.saturating_mul(2)),
+        Pick::TwoRandom => {
+            search.measure = Measure::OVERHEAD;
+            (Method::TwoRandom, plan.slot_count.saturating_mul(2))
+        }
         Pick::SourceHash => (Method::Source, plan.slot_count),
         Pick::DestinationHash => (Method::Destination, plan.slot_count),
         Pick::Maglev => (Method::Maglev, plan.slot_count),
-        Pick::Least
+        Pick::Nothing
+        | Pick::Locality
+        | Pick::LocalitySet
+        | Pick::Least
         | Pick::WeightedLeast
         | Pick::ShortestDelay
         | Pick::NeverQueue
         | Pick::Failover
-        | Pick::Overflow => (Method::Best, plan.member_count),
+        | Pick::Overflow => return None,
     };
     walk(tables, plan, flow, search, method, count)
 }
 
-/// A server that was picked without a search.
+/// The place of the best member, or of the one to avoid if there is no other.
+#[inline(always)]
+fn best<T: Tables>(tables: T, plan: &Plan, search: &mut Search) -> Option<u32> {
+    best_counted(tables, plan, search).checked_sub(1)
+}
+
+/// The same plus one; 0: there is none. (It fits a register.)
+#[inline(never)]
+fn best_counted<T: Tables>(tables: T, plan: &Plan, search: &mut Search) -> u32 {
+    search.measure = Measure::of(Pick::from_raw(plan.pick));
+    // A tree knows the best only: not where that is to be avoided.
+    if plan.slots != 0 && search.avoid == NO_SERVER {
+        let (first, branches) = tree::refresh(tables, plan, search);
+        contest(tables, search, Of::Nodes, first, branches);
+    } else {
+        contest(tables, search, Of::Members, plan.members, plan.member_count);
+    }
+    if search.best == 0 {
+        search.avoided
+    } else {
+        search.best
+    }
+}
+
+/// A server that was picked at once.
 #[derive(Clone, Copy, Debug)]
 pub struct FastPick<'a> {
     /// The server's part in the plan.
@@ -201,40 +252,38 @@ impl FastPick<'_> {
     }
 }
 
-/// The server that [`pick`] picks, if that takes no search: the scheduler looks at no loads, and neither weight nor
-/// threshold keep the server that it comes to from getting a connection.
+/// The server that [`pick`] picks, if that takes no long search: it is the best, or the one that a table names, and
+/// neither weight nor threshold keep it from getting a connection.
 #[inline(always)]
 pub fn pick_fast<'a, T: Tables + 'a>(
     tables: T,
     plan: &'a Plan,
     flow: &Flow,
+    search: &mut Search,
 ) -> Option<FastPick<'a>> {
-    let size = plan.slot_count;
-    if size == 0 {
-        return None;
-    }
+    let pick = Pick::from_raw(plan.pick);
     let mut ticket = None;
-    let number = match Pick::from_raw(plan.pick) {
-        Pick::Rotate => {
-            let drawn = tables.ticket(plan.service);
-            ticket = Some((plan.service, drawn));
-            drawn
+    let place = if pick.is_best() {
+        search.restart(NO_SERVER);
+        best(tables, plan, search)
+    } else {
+        if plan.slot_count == 0 {
+            return None;
         }
-        Pick::SourceHash => bucket(key(plan, flow)),
-        Pick::DestinationHash => bucket(flow.destination),
-        Pick::Maglev => siphash::hash(key(plan, flow), MAGLEV_KEY),
-        Pick::Nothing
-        | Pick::Least
-        | Pick::WeightedLeast
-        | Pick::ShortestDelay
-        | Pick::NeverQueue
-        | Pick::Failover
-        | Pick::Overflow
-        | Pick::TwoRandom
-        | Pick::Locality
-        | Pick::LocalitySet => return None,
+        let number = match pick {
+            Pick::Rotate => {
+                let drawn = tables.ticket(plan.service);
+                ticket = Some((plan.service, drawn));
+                drawn
+            }
+            Pick::SourceHash => bucket(key(plan, flow)),
+            Pick::DestinationHash => bucket(flow.destination),
+            Pick::Maglev => siphash::hash(key(plan, flow), MAGLEV_KEY),
+            _ => return None,
+        };
+        in_slot(tables, plan, number % plan.slot_count)
     };
-    let member = in_slot(tables, plan, number % size)
+    let member = place
         .and_then(|place| tables.member(place))
         .filter(|member| member.weight != 0 && member.upper == 0);
     if member.is_none() {
@@ -294,7 +343,6 @@ pub fn pick_stateless<'a, T: Tables + 'a>(
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Method {
     Rotate,
-    Best,
     TwoRandom,
     Source,
     Destination,
@@ -389,61 +437,11 @@ impl<'a, T: Tables + 'a> Searcher<'a, T> {
             (self.flow.hash % size).wrapping_add(turn)
         };
         let weighed = match in_slot(self.tables, self.plan, slot % size) {
-            Some(place) => weigh(self.tables, self.plan, self.search, place),
+            Some(place) => weigh(self.tables, self.search, place),
             None => Weighed::Skipped,
         };
         !second || weighed == Weighed::Skipped
     }
-}
-
-/// Notes a usable member if it is better than the best so far, by cross multiplication: of equals the first one stays.
-///
-/// The scheduler's measure is read from the plan, not passed by the caller: so a verifier follows one way for all.
-#[inline(always)]
-fn weigh<T: Tables>(tables: T, plan: &Plan, search: &mut Search, place: u32) -> Weighed {
-    let Some(member) = tables.member(place) else {
-        return Weighed::Skipped;
-    };
-    if !usable(tables, member) {
-        return Weighed::Skipped;
-    }
-    if member.server == search.avoid {
-        search.avoided = place.wrapping_add(1);
-        return Weighed::Skipped;
-    }
-    let load = tables.load(member.server);
-    let active = u64::from(load.active());
-    let pick = Pick::from_raw(plan.pick);
-    let (cost, weight) = match pick {
-        Pick::Least => (overhead(&load), 1),
-        // With the connection to come, established ones alone (`ip_vs_sed_dest_overhead`).
-        Pick::ShortestDelay | Pick::NeverQueue => (active + 1, member.weight),
-        Pick::Overflow if active > u64::from(member.weight) => return Weighed::Skipped,
-        // The heaviest.
-        Pick::Failover | Pick::Overflow => (1, member.weight),
-        _ => (overhead(&load), member.weight),
-    };
-    let idle = pick == Pick::NeverQueue && active == 0;
-    let better = search.best == 0
-        || search.cost.wrapping_mul(u64::from(weight))
-            > cost.wrapping_mul(u64::from(search.weight));
-    if better || idle {
-        search.best = place.wrapping_add(1);
-        search.weight = weight;
-        search.cost = cost;
-    }
-    if idle { Weighed::Best } else { Weighed::Seen }
-}
-
-/// The result of the comparison of a member with the best so far.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Weighed {
-    /// It can get no connection.
-    Skipped,
-    /// It was compared.
-    Seen,
-    /// None can be better.
-    Best,
 }
 
 impl<'a, T: Tables + 'a> Step for Searcher<'a, T> {
@@ -455,10 +453,6 @@ impl<'a, T: Tables + 'a> Step for Searcher<'a, T> {
                 let slot = self.tables.ticket(self.plan.service) % size;
                 let member = in_slot(self.tables, self.plan, slot);
                 self.accept(member, true)
-            }
-            Method::Best => {
-                let place = self.plan.members.wrapping_add(turn);
-                weigh(self.tables, self.plan, self.search, place) != Weighed::Best
             }
             Method::TwoRandom => self.by_two_draws(turn, size),
             Method::Source => {

@@ -19,39 +19,38 @@
 //! cleared before its branches are asked: a mark in a branch that the root does not show is about to be shown. While
 //! one CPU works out a new tree, others read the member that its nodes began with ([`TreeNode::of_new_tree`]).
 
-use super::{NO_SERVER, Search, Weighed, weigh};
+use super::Search;
+use super::contest::{Of, contest};
 use crate::abi::{Plan, TreeNode, TreeShape};
 use crate::tables::Tables;
 use crate::walk::Step;
 
-/// The place of the best member.
-#[inline(never)]
-pub(super) fn pick<T: Tables>(tables: T, plan: &Plan, search: &mut Search) -> Option<u32> {
+/// Works out the branches that may have another best member than they say; returns the first one, and how many there
+/// are.
+#[inline(always)]
+pub(super) fn refresh<T: Tables>(tables: T, plan: &Plan, search: &mut Search) -> (u32, u32) {
     let shape = TreeShape {
         root: plan.slots,
         members: plan.member_count,
     };
-    let (groups, branches) = (shape.groups(), shape.branches());
-    // For each branch: taking it up, its groups, itself.
-    let most = branches * 2 + groups + 1 + RETRIES;
-    tables.walk(
-        most,
-        &mut Refresh {
-            tables,
-            plan,
-            search,
-            member: plan.members,
-            members: plan.member_count,
-            branch_node: shape.branch(0),
-            group_node: shape.group(0),
-            groups,
-            branches: tables.take_stale(shape.root) & first_bits(branches),
-            branch: NONE,
-            stale: 0,
-        },
-    );
-    contest(tables, plan, search, Of::Nodes, shape.branch(0), branches);
-    search.best.checked_sub(1)
+    let tree = &mut search.tree;
+    *tree = TreeSearch {
+        member: plan.members,
+        members: plan.member_count,
+        branch_node: shape.branch(0),
+        group_node: shape.group(0),
+        groups: shape.groups(),
+        branches: 0,
+        branch: NONE,
+        stale: 0,
+    };
+    // The stack is short here: from now on the numbers are read from memory.
+    tree.branches = tables.take_stale(shape.root) & first_bits(tree.branch_count());
+    if tree.is_stale() {
+        let most = tree.groups + tree.branch_count() + RETRIES;
+        tables.walk(most, &mut Refresh { tables, search });
+    }
+    (search.tree.branch_node, search.tree.branch_count())
 }
 
 /// So many bits. A mark by the daemon may come late, and be another tree's bit.
@@ -67,29 +66,9 @@ const RETRIES: u32 = 64;
 /// No branch.
 const NONE: u32 = u32::MAX;
 
-/// Leaves the best of these members or nodes in the search.
-#[inline(always)]
-fn contest<T: Tables>(tables: T, plan: &Plan, search: &mut Search, of: Of, first: u32, count: u32) {
-    search.best = 0;
-    tables.walk(
-        count,
-        &mut Contest {
-            tables,
-            plan,
-            search,
-            first,
-            of,
-        },
-    );
-}
-
-/// Works out the stale nodes, a node each step. (A verifier wants two words that are written as one to be aligned,
-/// and a callback has little stack: what it needs is here.)
-#[repr(C, align(8))]
-struct Refresh<'a, T> {
-    tables: T,
-    plan: &'a Plan,
-    search: &'a mut Search,
+/// State of the search in a tree, beside that of a contest, which [`Search`] has; in memory for the same reason.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TreeSearch {
     /// Place of the first member, and number of members.
     member: u32,
     members: u32,
@@ -104,13 +83,33 @@ struct Refresh<'a, T> {
     stale: u32,
 }
 
-impl<T: Tables> Refresh<'_, T> {
-    /// Takes up the next stale branch; false if there is none.
+impl TreeSearch {
+    pub(super) const NONE: Self = Self {
+        member: 0,
+        members: 0,
+        branch_node: 0,
+        group_node: 0,
+        groups: 0,
+        branches: 0,
+        branch: NONE,
+        stale: 0,
+    };
+
+    /// Number of branches.
     #[inline(always)]
-    fn next_branch(&mut self) -> bool {
-        if self.branches == 0 {
-            return false;
-        }
+    const fn branch_count(&self) -> u32 {
+        self.group_node.wrapping_sub(self.branch_node)
+    }
+
+    /// Returns whether there is a node left that is to be worked out.
+    #[inline(always)]
+    const fn is_stale(&self) -> bool {
+        self.branch != NONE || self.branches != 0
+    }
+
+    /// Takes up the next branch.
+    #[inline(always)]
+    fn next_branch<T: Tables>(&mut self, tables: T) {
         let branch = self.branches.trailing_zeros();
         self.branches &= self.branches.wrapping_sub(1);
         self.branch = branch;
@@ -118,11 +117,7 @@ impl<T: Tables> Refresh<'_, T> {
             .groups
             .saturating_sub(branch.wrapping_mul(TreeShape::FORK));
         let valid = first_bits(left.min(TreeShape::FORK));
-        self.stale = self
-            .tables
-            .take_stale(self.branch_node.wrapping_add(branch))
-            & valid;
-        true
+        self.stale = tables.take_stale(self.branch_node.wrapping_add(branch)) & valid;
     }
 
     /// Leaves the node at hand behind.
@@ -135,86 +130,46 @@ impl<T: Tables> Refresh<'_, T> {
     }
 }
 
+/// A walk over the stale nodes, which works out one each step.
+struct Refresh<'a, T> {
+    tables: T,
+    search: &'a mut Search,
+}
+
 impl<T: Tables> Step for Refresh<'_, T> {
     #[inline(always)]
     fn step(&mut self, _: u32) -> bool {
+        let tree = &mut self.search.tree;
+        if tree.branch == NONE {
+            tree.next_branch(self.tables);
+        }
         let (of, node, first, left);
-        if self.stale != 0 {
-            let group = self
+        if tree.stale != 0 {
+            let group = tree
                 .branch
                 .wrapping_mul(TreeShape::FORK)
-                .wrapping_add(self.stale.trailing_zeros());
+                .wrapping_add(tree.stale.trailing_zeros());
             let position = group.wrapping_mul(TreeShape::FORK);
             of = Of::Members;
-            node = self.group_node.wrapping_add(group);
-            first = self.member.wrapping_add(position);
-            left = self.members.saturating_sub(position);
-        } else if self.branch != NONE {
-            let group = self.branch.wrapping_mul(TreeShape::FORK);
-            of = Of::Nodes;
-            node = self.branch_node.wrapping_add(self.branch);
-            first = self.group_node.wrapping_add(group);
-            left = self.groups.saturating_sub(group);
+            node = tree.group_node.wrapping_add(group);
+            first = tree.member.wrapping_add(position);
+            left = tree.members.saturating_sub(position);
         } else {
-            return self.next_branch();
+            let group = tree.branch.wrapping_mul(TreeShape::FORK);
+            of = Of::Nodes;
+            node = tree.branch_node.wrapping_add(tree.branch);
+            first = tree.group_node.wrapping_add(group);
+            left = tree.groups.saturating_sub(group);
         }
         let before = self.tables.tree_best(node);
-        contest(
-            self.tables,
-            self.plan,
-            self.search,
-            of,
-            first,
-            left.min(TreeShape::FORK),
-        );
+        let count = left.min(TreeShape::FORK);
+        contest(self.tables, self.search, of, first, count);
         let place = TreeNode::place(self.tables.has_long_indexes());
         let counted = (before | place).wrapping_add(1);
         let answer = counted | self.search.best & place;
         if self.tables.exchange_tree_best(node, before, answer) {
-            self.done();
+            self.search.tree.done();
         }
-        true
+        self.search.tree.is_stale()
     }
-}
-
-/// The kind of the entries that a contest compares.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Of {
-    Members,
-    Nodes,
-}
-
-/// A walk over members, or over the best ones of nodes.
-#[repr(C, align(8))]
-struct Contest<'a, T> {
-    tables: T,
-    plan: &'a Plan,
-    search: &'a mut Search,
-    first: u32,
-    of: Of,
-}
-
-impl<T: Tables> Step for Contest<'_, T> {
-    #[inline(always)]
-    fn step(&mut self, turn: u32) -> bool {
-        let number = self.first.wrapping_add(turn);
-        let place = match self.of {
-            Of::Members => number,
-            Of::Nodes => {
-                let places = TreeNode::place(self.tables.has_long_indexes());
-                match self.tables.tree_best(number) & places {
-                    0 => return true,
-                    best => best.wrapping_sub(1),
-                }
-            }
-        };
-        weigh(self.tables, self.plan, self.search, place) != Weighed::Best
-    }
-}
-
-/// Returns whether the tree of a plan by which the best of all is picked is searched: not where a server is to be
-/// avoided, since the tree knows the best only.
-#[inline(always)]
-pub(super) fn serves(plan: &Plan, search: &Search) -> bool {
-    plan.slots != 0 && search.avoid == NO_SERVER
 }

@@ -1,5 +1,5 @@
-//! The first packet of a connection, if nothing stands in its way: its service picks a server without a
-//! search, and both its entry and, behind NAT, that of the replies have a free way at a glance.
+//! The first packet of a connection, if nothing stands in its way: its service picks a server without
+//! asking for more than loads, and both its entry and, behind NAT, that of the replies have a free way at a glance.
 
 use super::packet::{Arrival, PlainPacket, reachable};
 use super::send::{Departure, Route, finish};
@@ -75,7 +75,7 @@ fn open<'a, F: Network, P: Packet, T: Tables + Store<F> + 'a>(
             Judgement::Limited => return None,
         }
     }
-    let pick = scheduler::pick_fast(tables, plan, &flow(&key, hash))?;
+    let pick = scheduler::pick_fast(tables, plan, &flow(&key, hash), &mut work.search)?;
     work.key = key;
     let nat = Method::from_raw(pick.member.method) == Method::Nat;
     if !nat {
