@@ -61,6 +61,19 @@ pub struct RoleStatus {
     /// The checked virtual services of whose real servers this director reaches none.
     #[serde(default)]
     pub reach: ReachStatus,
+    /// The carrier of the interfaces of its virtual addresses.
+    #[serde(default)]
+    pub carrier: CarrierStatus,
+}
+
+/// Interfaces of virtual addresses by which a director reaches nobody.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub struct CarrierStatus {
+    /// Those of this director that are down or have no carrier.
+    pub missing: Vec<String>,
+    /// Of a peer all of them have been up for some time, while this director's were not.
+    pub elsewhere: bool,
 }
 
 /// Virtual services of whose real servers none is reached from a director, by its own health checks.

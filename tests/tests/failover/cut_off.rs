@@ -129,3 +129,49 @@ fn servers_that_are_down_for_both_move_nothing() {
     assert!(eventually(PATIENCE, || up(one, 3) && up(two, 3)));
     assert_eq!(one.lvsadm("role").unwrap(), "master\n");
 }
+
+#[test]
+fn a_director_without_carrier_towards_the_clients_gives_way_to_one_that_has_it() {
+    let Some(pair) = pair() else {
+        return;
+    };
+    let [one, two] = &pair.directors;
+    let front = |number: u8, verb: &str| {
+        let line = format!("link set front {verb}\n");
+        pair.directors[usize::from(number) - 1]
+            .namespace()
+            .ip(&line)
+            .unwrap();
+    };
+    let reason = "interface front of the virtual addresses is down or without carrier, though a peer's are not";
+
+    // The servers are reached all the same, through the other interface.
+    front(1, "down");
+    assert!(eventually(PATIENCE, || !healthy(one, "").0));
+    let (_, said) = healthy(one, "--no-services");
+    assert!(said.contains(reason), "{said}");
+    assert!(up(one, 3));
+    assert!(healthy(two, "").0, "{}", healthy(two, "").1);
+    // As a backup it is none to be promoted.
+    one.lvsadm("handover --timeout 20s").unwrap();
+    assert!(!healthy(one, "").0);
+    let refused = two.try_lvsadm("handover --timeout 20s").unwrap();
+    assert!(!refused.status.success(), "{refused:?}");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(said.contains("down or without carrier"), "{said}");
+
+    // Neither has it: nothing moves.
+    front(2, "down");
+    assert!(eventually(PATIENCE, || healthy(one, "").0));
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(4) {
+        for director in [one, two] {
+            let (healthy, said) = healthy(director, "");
+            assert!(healthy, "{said}");
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    front(1, "up");
+    assert!(eventually(PATIENCE, || !healthy(two, "").0));
+    assert!(healthy(one, "").0, "{}", healthy(one, "").1);
+}

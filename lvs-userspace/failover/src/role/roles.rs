@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lvs_api::role::{AddressStatus, ReachStatus, Role, RoleStatus};
+use lvs_api::role::{AddressStatus, CarrierStatus, ReachStatus, Role, RoleStatus};
 use lvs_api::virtual_address::VirtualAddress;
 use lvs_replication::peer::RoleInForce;
 use parking_lot::{Mutex, MutexGuard};
@@ -184,6 +184,7 @@ impl Roles {
         RoleStatus {
             role: self.current(),
             reach: ReachStatus::default(),
+            carrier: CarrierStatus::default(),
             addresses: held.unwrap_or_else(|| self.addresses.iter().map(not_held).collect()),
         }
     }

@@ -91,7 +91,8 @@ pub(super) enum Verb {
 ///
 /// The program is attached to an interface. A backup has the connections of its peers, as `sync wait --takeover` has
 /// it. Real servers are reached from here, by this director's own health checks, or from nowhere: a master that is cut
-/// off from the servers is to give way to a peer that is not. What is wrong is printed, and how peers differ; a
+/// off from the servers is to give way to a peer that is not. The same holds for the interfaces of its virtual addresses
+/// (`lvsd --virtual-address`): they have a carrier, or a peer's have none either. What is wrong is printed, and how peers differ; a
 /// difference alone leaves the exit code 0: with another one neither of a pair that differs could be master.
 ///
 /// Without a peer that can be asked, and with none of the options, real servers do not count. With an option they do

@@ -5,7 +5,7 @@ use std::io::Write;
 use lvs_api::client::Client;
 use lvs_api::model::ServiceId;
 use lvs_api::protocol::Status;
-use lvs_api::role::{ReachStatus, Role};
+use lvs_api::role::{CarrierStatus, ReachStatus, Role};
 
 use super::failure::Failure;
 use super::sync::{self, Awaited};
@@ -40,6 +40,7 @@ pub(super) async fn run(
         // One that returns receives all connections first; until then the present master is the better one.
         problem = sync::behind(&peers, Awaited::Takeover);
     }
+    let problem = problem.or_else(|| no_carrier(&role.carrier));
     let problem = problem.or_else(|| cut_off(&role.reach, cut));
     for sentence in sync::differences(&peers) {
         writeln!(out, "{sentence}")?;
@@ -57,6 +58,20 @@ fn not_attached(status: &Status) -> Option<String> {
     let attached = status.interfaces.iter().any(|it| it.mode != "none");
     let text = "the program is attached to no interface (lvsadm --status)";
     (!attached).then(|| text.to_owned())
+}
+
+/// The reason why a director counts as cut off from the clients, if it does and a peer is not.
+fn no_carrier(carrier: &CarrierStatus) -> Option<String> {
+    if carrier.missing.is_empty() || !carrier.elsewhere {
+        return None;
+    }
+    let (names, verb) = match &carrier.missing[..] {
+        [name] => (format!("interface {name}"), "is"),
+        names => (format!("interfaces {}", names.join(", ")), "are"),
+    };
+    Some(format!(
+        "{names} of the virtual addresses {verb} down or without carrier, though a peer's are not"
+    ))
 }
 
 /// The reason why a director counts as cut off from the real servers, if it does.
@@ -112,6 +127,22 @@ mod tests {
             reached_elsewhere: elsewhere.iter().map(|&port| service(port)).collect(),
             asked,
         }
+    }
+
+    #[test]
+    fn a_carrier_counts_that_a_peer_has() {
+        let carrier = |missing: &[&str], elsewhere| CarrierStatus {
+            missing: missing.iter().map(|&name| name.to_owned()).collect(),
+            elsewhere,
+        };
+        assert_eq!(no_carrier(&carrier(&[], true)), None);
+        assert_eq!(no_carrier(&carrier(&["eth0"], false)), None);
+        assert_eq!(
+            no_carrier(&carrier(&["eth0"], true)).unwrap(),
+            "interface eth0 of the virtual addresses is down or without carrier, though a peer's are not"
+        );
+        let two = no_carrier(&carrier(&["eth0", "eth1"], true)).unwrap();
+        assert!(two.starts_with("interfaces eth0, eth1 of the virtual addresses are"));
     }
 
     #[test]

@@ -53,7 +53,7 @@ fn problems(address: &AddressStatus) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use lvs_api::role::ReachStatus;
+    use lvs_api::role::{CarrierStatus, ReachStatus};
 
     use super::*;
 
@@ -76,6 +76,7 @@ mod tests {
     fn a_master_shows_its_addresses_with_their_problems() {
         let status = RoleStatus {
             reach: ReachStatus::default(),
+            carrier: CarrierStatus::default(),
             role: Role::Master,
             addresses: vec![
                 address("192.0.2.10@eth0", true),
@@ -106,6 +107,7 @@ This director is master
     fn a_backup_holds_nothing_and_that_is_as_it_should_be() {
         let status = RoleStatus {
             reach: ReachStatus::default(),
+            carrier: CarrierStatus::default(),
             role: Role::Backup,
             addresses: vec![address("192.0.2.10@eth0", false)],
         };

@@ -246,7 +246,7 @@ fn age(seconds: u64) -> String {
 mod tests {
     use super::super::sample;
     use super::*;
-    use lvs_api::role::{ReachStatus, Role};
+    use lvs_api::role::{CarrierStatus, ReachStatus, Role};
 
     fn text(health: &Health, colour: bool) -> String {
         let overview = Overview {
@@ -255,6 +255,7 @@ mod tests {
                 role: Role::Master,
                 addresses: Vec::new(),
                 reach: ReachStatus::default(),
+                carrier: CarrierStatus::default(),
             },
             health: health.clone(),
             tables: Vec::new(),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use lvs_api::model::ServiceId;
 use lvs_api::peers::Comparison;
-use lvs_api::role::ReachStatus;
+use lvs_api::role::{CarrierStatus, ReachStatus};
 use lvs_dataplane::director::Configuration;
 use lvs_health::{ConfiguredService, Reach};
 use lvs_replication::peer::Instance;
@@ -23,6 +23,9 @@ const UNREACHED: usize = 500;
 /// come back, one of both notices it first.
 const LASTING: Duration = Duration::from_secs(1);
 
+/// Time for which a peer has to have a carrier that this director lacks: of a switch between them one port goes first.
+const CARRIER_LASTING: Duration = Duration::from_secs(2);
+
 /// The peers' summaries and lines beside this director's.
 #[derive(Debug, Default)]
 pub(crate) struct Agreement(Mutex<Known>);
@@ -36,6 +39,10 @@ struct Known {
     theirs: BTreeMap<Instance, Theirs>,
     /// Services that a peer reaches and this director does not, and since when.
     elsewhere: BTreeMap<ServiceId, Instant>,
+    /// Interfaces of the virtual addresses that are down or have no carrier; none: there are no virtual addresses.
+    without_carrier: Option<BTreeSet<String>>,
+    /// Since when a peer has the carrier that this director lacks.
+    carrier_elsewhere: Option<Instant>,
 }
 
 /// The summary and the lines of a peer.
@@ -69,6 +76,13 @@ impl Agreement {
         known.follow_reach(now);
     }
 
+    /// Sets which interfaces of the virtual addresses have no carrier; none: there are no virtual addresses.
+    pub(crate) fn set_without_carrier(&self, interfaces: Option<BTreeSet<String>>, now: Instant) {
+        let mut known = self.0.lock();
+        known.without_carrier = interfaces;
+        known.follow_carrier(now);
+    }
+
     /// Lines of this director, as they were last set.
     pub(crate) fn own(&self) -> Arc<OwnLines> {
         Arc::clone(&self.0.lock().own)
@@ -97,6 +111,7 @@ impl Agreement {
             not_taken,
             unreached: of(Reach::None).take(UNREACHED).collect(),
             reached: of(Reach::Some).filter(|id| theirs.contains(id)).collect(),
+            carrier: known.without_carrier.as_ref().map(BTreeSet::is_empty),
         }
     }
 
@@ -108,6 +123,7 @@ impl Agreement {
             Part::Summary(summary) => {
                 theirs.summary = Some(summary);
                 known.follow_reach(now);
+                known.follow_carrier(now);
             }
             Part::Lines(Listing {
                 digest,
@@ -130,6 +146,7 @@ impl Agreement {
         let mut known = self.0.lock();
         known.theirs.remove(&peer);
         known.follow_reach(now);
+        known.follow_carrier(now);
     }
 
     /// The comparison of a peer with this director; none: the peer has sent nothing yet.
@@ -164,9 +181,41 @@ impl Agreement {
             asked: known.theirs.values().any(|it| it.summary.is_some()),
         }
     }
+
+    /// The carrier of the interfaces of the virtual addresses, here and elsewhere.
+    pub(crate) fn carrier(&self, now: Instant) -> CarrierStatus {
+        let known = self.0.lock();
+        let since = known.carrier_elsewhere;
+        CarrierStatus {
+            missing: known.without_carrier.iter().flatten().cloned().collect(),
+            elsewhere: since.is_some_and(|since| now.duration_since(since) >= CARRIER_LASTING),
+        }
+    }
+
+    /// True if this director has the carrier that a peer lacks.
+    pub(crate) fn lacks_carrier(&self, peer: Instance) -> bool {
+        let known = self.0.lock();
+        let theirs = known.theirs.get(&peer).and_then(|it| it.summary.as_ref());
+        known
+            .without_carrier
+            .as_ref()
+            .is_some_and(BTreeSet::is_empty)
+            && theirs.is_some_and(|it| it.carrier == Some(false))
+    }
 }
 
 impl Known {
+    fn follow_carrier(&mut self, now: Instant) {
+        let missing = self
+            .without_carrier
+            .as_ref()
+            .is_some_and(|it| !it.is_empty());
+        let summaries = self.theirs.values().filter_map(|it| it.summary.as_ref());
+        let elsewhere = summaries.map(|it| it.carrier).any(|it| it == Some(true));
+        self.carrier_elsewhere =
+            (missing && elsewhere).then(|| self.carrier_elsewhere.unwrap_or(now));
+    }
+
     fn follow_reach(&mut self, now: Instant) {
         let summaries = self.theirs.values().filter_map(|it| it.summary.as_ref());
         let reached: BTreeSet<_> = summaries
@@ -315,6 +364,59 @@ mod tests {
         agreement.received(PEER, summary("", &[]), begin);
         assert_eq!(at(9).reached_elsewhere, []);
         assert_eq!(at(9).unreached, [service(80)]);
+    }
+
+    #[test]
+    fn a_carrier_that_a_peer_has_counts_once_it_lasts() {
+        let begin = Instant::now();
+        let agreement = Agreement::default();
+        let set = |names: &[&str], at| {
+            let names = names.iter().map(|&name| name.to_owned()).collect();
+            agreement.set_without_carrier(Some(names), at);
+        };
+        let theirs = |carrier, at| {
+            let carrier = Summary {
+                carrier,
+                ..Summary::default()
+            };
+            agreement.received(PEER, Part::Summary(carrier), at);
+        };
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        let elsewhere = |seconds| agreement.carrier(at(seconds)).elsewhere;
+        assert_eq!(agreement.summary(PEER, 0).carrier, None);
+        set(&[], begin);
+        theirs(Some(true), begin);
+        assert_eq!(agreement.summary(PEER, 0).carrier, Some(true));
+        assert!(!elsewhere(9));
+        set(&["eth0"], at(10));
+        assert_eq!(agreement.summary(PEER, 0).carrier, Some(false));
+        assert_eq!(agreement.carrier(at(10)).missing, ["eth0"]);
+        assert!(!elsewhere(11) && elsewhere(12));
+        // Their switch loses both ports, or the peer does not tell.
+        for carrier in [Some(false), None] {
+            theirs(carrier, at(11));
+            assert!(!elsewhere(20));
+            theirs(Some(true), at(20));
+            assert!(!elsewhere(21) && elsewhere(22));
+        }
+        agreement.left(PEER, at(23));
+        assert!(!elsewhere(30));
+    }
+
+    #[test]
+    fn a_peer_without_carrier_is_told_from_one_where_both_lack_it() {
+        let now = Instant::now();
+        let agreement = Agreement::default();
+        let theirs = Summary {
+            carrier: Some(false),
+            ..Summary::default()
+        };
+        agreement.received(PEER, Part::Summary(theirs), now);
+        assert!(!agreement.lacks_carrier(PEER));
+        agreement.set_without_carrier(Some(BTreeSet::new()), now);
+        assert!(agreement.lacks_carrier(PEER));
+        agreement.set_without_carrier(Some(BTreeSet::from(["eth0".to_owned()])), now);
+        assert!(!agreement.lacks_carrier(PEER));
     }
 
     #[test]

@@ -27,6 +27,10 @@ pub(crate) struct Summary {
     pub(crate) unreached: Vec<ServiceId>,
     /// Of the receiver's, those of which the sender reaches one.
     pub(crate) reached: Vec<ServiceId>,
+    /// True if all interfaces of the sender's virtual addresses have a carrier; none: it has no virtual addresses, or
+    /// is an lvsd that does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) carrier: Option<bool>,
 }
 
 /// A part of the sender's lines, which are sorted; sent to one who has others.

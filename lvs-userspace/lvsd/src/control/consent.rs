@@ -46,6 +46,10 @@ impl Consent for OwnConsent {
         let not_taken = control.peers().map_or(0, |peers| peers.not_taken(peer));
         let comparison = agreement.comparison(peer, not_taken);
         let Some(theirs) = theirs else {
+            if agreement.lacks_carrier(peer) {
+                let text = "its interfaces of the virtual addresses are down or without carrier";
+                return Some(text.to_owned());
+            }
             // The peer is asked about what it has not taken when it is asked to become master.
             let differs = comparison.filter(|it| it.differs || it.not_taken_there > 0)?;
             return Some(differs.sentences().join("; "));

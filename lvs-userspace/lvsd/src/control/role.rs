@@ -20,6 +20,7 @@ pub(super) async fn status(State(control): State<Arc<Control>>) -> Json<RoleStat
     refresh_agreement(&control).await;
     Json(RoleStatus {
         reach: control.agreement().reach(Instant::now()),
+        carrier: control.agreement().carrier(Instant::now()),
         ..control.roles().status()
     })
 }

@@ -51,6 +51,7 @@ impl Source for Live {
                     sync: control.sync().status(),
                     role: RoleStatus {
                         reach: control.agreement().reach(Instant::now()),
+                        carrier: control.agreement().carrier(Instant::now()),
                         ..control.roles().status()
                     },
                     config: ConfigStatus {

@@ -1,6 +1,7 @@
 //! The daemon: it starts ([`start`]), serves until a signal ([`serve`]) and ends ([`run`] is all three).
 
 mod active_config;
+mod carrier;
 mod check_user;
 mod client_routes;
 mod devices;

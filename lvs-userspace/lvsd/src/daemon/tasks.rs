@@ -23,8 +23,8 @@ use tracing::{debug, error, warn};
 use super::interfaces::Interfaces;
 use super::silent_servers::SilentServers;
 use super::{
-    client_routes, devices, early_fragments, equal_cost, fill, interfaces, next_hops, own_events,
-    packet_trace, program_log, sources, stop, systemd,
+    carrier, client_routes, devices, early_fragments, equal_cost, fill, interfaces, next_hops,
+    own_events, packet_trace, program_log, sources, stop, systemd,
 };
 use crate::control::Control;
 
@@ -61,9 +61,15 @@ pub(super) fn start(
         links.interfaces.subscribe(),
         stopped.clone(),
     );
+    let carrier = carrier::follow(
+        Arc::clone(control),
+        links.interfaces.subscribe(),
+        stopped.clone(),
+    );
     let routes_changed = Arc::new(Notify::new());
     let mut tasks = vec![
         tokio::spawn(own_events),
+        tokio::spawn(carrier),
         tokio::spawn(services),
         tokio::spawn(next_hops::follow(neighbours, followed, stopped.clone())),
         tokio::spawn(next_hops::apply_changes(
