@@ -154,6 +154,29 @@ impl Service {
         self.dirty_settings = true;
     }
 
+    /// Takes what the tables hold for what they were asked to have, so that the next update undoes what was done by hand
+    /// since then. Servers that only the tables know stay; false: nothing was.
+    pub(crate) fn compare(&mut self, table: Option<&Wanted>) -> bool {
+        let there: BTreeMap<_, _> = table
+            .into_iter()
+            .flat_map(|table| table.servers.iter().copied())
+            .collect();
+        let mut servers = self.desired.servers.clone();
+        servers.retain(|id, entry| {
+            there.get(id).is_some_and(|settings| {
+                entry.settings = *settings;
+                true
+            })
+        });
+        let settings = table.is_some_and(|table| table.settings == self.desired.settings);
+        if settings && servers == self.desired.servers {
+            return false;
+        }
+        Arc::make_mut(&mut self.desired).servers = servers;
+        self.dirty_settings = true;
+        true
+    }
+
     /// Updates the states of its servers, selects those that serve, and derives the desired state of the tables.
     pub(crate) fn reconcile(&mut self, now: Instant) -> Reconciled {
         let mut changes = std::mem::take(&mut self.pending);

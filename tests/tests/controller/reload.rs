@@ -47,6 +47,42 @@ fn a_reload_touches_what_changed_and_nothing_else() {
 }
 
 #[test]
+fn a_reload_undoes_what_was_done_by_hand() {
+    let file = QUICK.to_owned() + &service_lines(&reals(&[1, 2]));
+    let Some(mut health) = HealthLab::of(&file) else {
+        return;
+    };
+    health.becomes("1=5 2=5");
+    let service = format!("{}:80", virtual_address(Ipv4, Nat));
+    let saved = || health.lab.director.lvsadm("-Sn").unwrap();
+    let whole = saved();
+    for (line, left) in [
+        ("-e -t SERVICE -r 10.2.0.11:80 -m -w 3", "1=3 2=5"),
+        ("-d -t SERVICE -r 10.2.0.11:80", "2=5"),
+        ("-E -t SERVICE -s lc", "1=5 2=5"),
+        ("-D -t SERVICE", ""),
+    ] {
+        health
+            .lab
+            .director
+            .lvsadm(&line.replace("SERVICE", &service))
+            .unwrap();
+        assert_eq!(health.table(), left, "{line}");
+        health.reload().unwrap();
+        assert_eq!(saved(), whole, "{line}");
+    }
+    assert_eq!(health.answering(), ["server1", "server2"]);
+    // A server that is down is none that was removed by hand.
+    health.lab.servers[0].crash();
+    health.becomes("2=5");
+    let before = health.log().len();
+    health.reload().unwrap();
+    assert_eq!(health.table(), "2=5");
+    let log = health.log().split_off(before);
+    assert!(!log.contains("by hand"), "{log}");
+}
+
+#[test]
 fn a_wrong_file_leaves_everything_as_it_is() {
     let good = QUICK.to_owned() + &service_lines(&reals(&[1, 2]));
     let Some(mut health) = HealthLab::of(&good) else {

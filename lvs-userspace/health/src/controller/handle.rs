@@ -70,11 +70,17 @@ impl Handle {
         self.ask(Request::Health).await.unwrap_or_default()
     }
 
-    /// Takes a new configuration; returns when the tables follow it.
-    pub async fn reload(&self, configuration: Configuration, tables: Tables) {
+    /// Takes a new configuration; returns when the tables follow it. `whole`: as after a start, with nothing that was
+    /// done to them by hand.
+    pub async fn reload(&self, configuration: Configuration, tables: Tables, whole: bool) {
         let configuration = Box::new(configuration);
-        self.ask(|answer| Request::Reload(configuration, tables, answer))
-            .await;
+        self.ask(|answer| Request::Reload {
+            configuration,
+            tables,
+            whole,
+            answer,
+        })
+        .await;
     }
 
     /// Probes these servers at once, and counts the failures if their service observes them.

@@ -14,8 +14,8 @@ use crate::tables::Name;
 use crate::writer::Task;
 
 impl Controller {
-    /// Takes a new configuration.
-    pub(super) fn reload(&mut self, configuration: Configuration, tables: &Tables) {
+    /// Takes a new configuration. `whole`: what was done to the tables by hand is undone.
+    pub(super) fn reload(&mut self, configuration: Configuration, tables: &Tables, whole: bool) {
         let first = self.order.is_empty();
         if self.globals.maintenance != configuration.globals.maintenance {
             let directory = configuration.globals.maintenance.clone();
@@ -32,8 +32,17 @@ impl Controller {
             }
             order.push(id);
             match self.services.get_mut(&id) {
-                Some(service) if service.configured == wanted => continue,
+                Some(service) if service.configured == wanted => {
+                    if whole && service.compare(tables.get(&id)) {
+                        info!("reload: {}: the tables were changed by hand", Name(id));
+                        self.dirty.insert(id);
+                    }
+                    continue;
+                }
                 Some(service) => {
+                    if whole {
+                        service.compare(tables.get(&id));
+                    }
                     for line in difference::between(&service.configured, &wanted) {
                         info!("reload: {}: {line}", Name(id));
                     }

@@ -34,7 +34,13 @@ pub(super) enum Request {
         oneshot::Sender<Result<oneshot::Receiver<()>, Refusal>>,
     ),
     Health(oneshot::Sender<Health>),
-    Reload(Box<Configuration>, Tables, oneshot::Sender<()>),
+    /// `whole`: what was done to the tables by hand is undone.
+    Reload {
+        configuration: Box<Configuration>,
+        tables: Tables,
+        whole: bool,
+        answer: oneshot::Sender<()>,
+    },
     SynRetries(Vec<SynRetries>),
     Refused(Update),
     Maintenance(MaintenanceFiles),

@@ -77,8 +77,13 @@ impl Controller {
                 let _ = answer.send(result);
             }
             Request::Health(answer) => drop(answer.send(self.listing())),
-            Request::Reload(configuration, tables, answer) => {
-                self.reload(*configuration, &tables);
+            Request::Reload {
+                configuration,
+                tables,
+                whole,
+                answer,
+            } => {
+                self.reload(*configuration, &tables, whole);
                 self.reconcile();
                 self.enqueue(Task::Done(answer));
             }

@@ -79,7 +79,7 @@ impl Handle {
             writing: None,
             waiting: Vec::new(),
         };
-        controller.reload(parts.configuration, &parts.tables);
+        controller.reload(parts.configuration, &parts.tables, false);
         controller.reconcile();
         tokio::spawn(controller.run(received, reported));
         let directory_requests = requests.clone();

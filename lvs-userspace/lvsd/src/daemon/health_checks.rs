@@ -77,7 +77,7 @@ impl HealthChecks {
         self.mail.enter(Phase::Running);
     }
 
-    /// Follows another configuration.
+    /// Follows another configuration, or the same; what was done to the tables by hand is undone.
     pub(super) async fn reload(
         &self,
         control: &Arc<Control>,
@@ -87,7 +87,7 @@ impl HealthChecks {
         // Certificates may have changed, too.
         let prober = Arc::new(Prober::new(self.service_path.clone(), check_user));
         *self.prober.lock() = prober;
-        self.follow(control, configuration).await
+        self.apply(control, configuration, true).await
     }
 
     /// Follows the same configuration with other real servers.
@@ -96,11 +96,20 @@ impl HealthChecks {
         control: &Arc<Control>,
         configuration: Configuration,
     ) -> Result<()> {
+        self.apply(control, configuration, false).await
+    }
+
+    async fn apply(
+        &self,
+        control: &Arc<Control>,
+        configuration: Configuration,
+        whole: bool,
+    ) -> Result<()> {
         let tables = tables(control, &configuration).await?;
         self.mail.enter(Phase::Reloading);
         // The mailer still follows the old file: its recipients receive the last events about its services.
         let mailed = configuration.clone();
-        self.controller.reload(configuration, tables).await;
+        self.controller.reload(configuration, tables, whole).await;
         self.mail.configure(mailed);
         self.mail.enter(Phase::Running);
         Ok(())
