@@ -11,13 +11,14 @@ mod lifecycle;
 mod logging;
 mod mail;
 
+use std::collections::HashSet;
 use std::fmt::{Debug, Display};
-use std::io::{self, BufWriter, IsTerminal as _, Write as _};
+use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use lvs_api::client::{Client, ClientError};
-use lvs_config::lint;
+use lvs_config::{ldirectord, lint};
 use lvs_dataplane::kernel::{self, Options};
 use lvs_failover::role::AddressGroup;
 use lvs_failover::virtual_address::Announcing;
@@ -123,15 +124,53 @@ fn lint_file(files: &[String], arguments: &Arguments) -> u8 {
         strict: arguments.strict,
         check_user,
     };
-    let code = lint::run(
-        &path,
-        options,
-        &discovery::look_up_now,
-        &mut out,
-        &mut problems,
-    )
-    .and_then(|code| out.flush().and(problems.flush()).map(|()| code));
+    let code = lint_all(&path, options, &mut out, &mut problems);
+    let code = code.and_then(|code| out.flush().and(problems.flush()).map(|()| code));
     code.unwrap_or_else(|error| output_failed(&error))
+}
+
+/// Validates a file and those that it names by `execute`: whatever a start would read; the worst exit code.
+fn lint_all(
+    path: &Path,
+    options: lint::Options<'_>,
+    out: &mut impl Write,
+    problems: &mut impl Write,
+) -> io::Result<u8> {
+    let mut worst = 0;
+    let mut known = HashSet::from([path.to_owned()]);
+    let mut waiting = vec![path.to_owned()];
+    while let Some(file) = waiting.pop() {
+        let code = lint::run(&file, options, &discovery::look_up_now, out, problems)?;
+        worst = worst.max(code);
+        // What cannot be read, or is none of ldirectord's files, names none.
+        let named = match lvs_config::kind_of(&file) {
+            Ok(lvs_config::Kind::Ldirectord) => ldirectord::executed(&file)?,
+            _ => Vec::new(),
+        };
+        for (line, name) in named {
+            if let Some(further) = Instance::new(Some(&name)).find() {
+                if known.insert(further.clone()) {
+                    waiting.push(further);
+                }
+                continue;
+            }
+            let file = file.display();
+            writeln!(
+                problems,
+                "Error reading file {file} at line {line}: execute: Config file {name} not found"
+            )?;
+            worst = lint::WRONG;
+        }
+    }
+    // Each may be right, and all together not.
+    if worst == 0
+        && known.len() > 1
+        && let Err(error) = config_file::read(path, options.check_user)
+    {
+        writeln!(problems, "{error}")?;
+        return Ok(lint::WRONG);
+    }
+    Ok(worst)
 }
 
 /// Reports that the standard output cannot be written; the exit code.

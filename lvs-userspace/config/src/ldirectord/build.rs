@@ -27,7 +27,7 @@ use super::keywords::Key;
 use super::names::{self, Names};
 use super::reader::{File, Target};
 use super::servers;
-use super::settings::{Scopes, Settings, Value};
+use super::settings::{Entry, Scopes, Settings, Value};
 
 /// Makes the configuration of a file; what is wrong is added to `diagnostics`, and what is wrong is
 /// left out of the configuration.
@@ -110,17 +110,23 @@ fn globals(settings: &Settings, diagnostics: &mut Vec<Diagnostic>) -> Globals {
         autoreload: scopes.flag(Key::Autoreload),
         callback: some(Key::Callback),
         event_command: some(Key::EventCommand),
-        execute: settings
-            .all(Key::Execute)
-            .filter_map(|entry| match &entry.value {
-                Value::Text(file) if !file.is_empty() => Some(file.clone()),
-                _ => None,
-            })
+        execute: executed(settings)
+            .into_iter()
+            .map(|(_, file)| file)
             .collect(),
         logfile: some(Key::LogFile),
         supervised: scopes.flag(Key::Supervised),
         maintenance: scopes.text(Key::MaintenanceDir).map(PathBuf::from),
     }
+}
+
+/// The files that are named by `execute`, each with its line.
+pub(super) fn executed(globals: &Settings) -> Vec<(usize, String)> {
+    let file = |entry: &Entry| match &entry.value {
+        Value::Text(file) if !file.is_empty() => Some((entry.line, file.clone())),
+        _ => None,
+    };
+    globals.all(Key::Execute).filter_map(file).collect()
 }
 
 impl Builder<'_> {

@@ -113,6 +113,12 @@ impl SourceFile {
     }
 }
 
+/// The further files that a file names by `execute`, and the lines that do. Nothing is looked up.
+pub fn executed(path: &Path) -> io::Result<Vec<(usize, String)>> {
+    let file = reader::read(&text::read(path)?);
+    Ok(build::executed(&file.globals))
+}
+
 /// Reads a text. Host names are looked up.
 pub fn parse(text: &str) -> Reading {
     parse_with(text, &names::system)

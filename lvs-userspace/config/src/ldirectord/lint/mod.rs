@@ -1,5 +1,6 @@
 //! Lint: files that are valid and yet unlikely to do what was meant. Each finding says how to repair it.
 
+mod commands;
 mod negotiated;
 mod probes;
 mod scopes;
@@ -29,6 +30,7 @@ pub(super) fn lint(
     diagnostics: &mut Vec<Diagnostic>,
 ) {
     scopes::globals(&file.globals, diagnostics);
+    commands::missing(&file.globals, diagnostics);
     if file.sections.is_empty() {
         diagnostics.push(
             Diagnostic::warning(1, "there is no virtual service in the file")
@@ -53,6 +55,7 @@ pub(super) fn lint(
         lint.servers(service);
         lint.sessions(&file.globals, service);
         scopes::section(section, &file.globals, diagnostics);
+        commands::missing(&section.settings, diagnostics);
         unused::keywords(section, &file.globals, service, diagnostics);
         let around = Surroundings {
             globals: &file.globals,

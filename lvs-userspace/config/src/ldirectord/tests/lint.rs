@@ -511,3 +511,35 @@ fn the_virtual_address_is_no_fallback_and_a_primary_may_be() {
     );
     assert_eq!(told(&own, Warning), []);
 }
+
+#[test]
+fn commands_that_are_not_there_are_named() {
+    let problem = |line: &str| {
+        let text = format!("{line}\n{}", section(&["real = 10.0.0.1:80 gate"]));
+        assert_eq!(told(&text, Error), [], "{text}");
+        told(&text, Warning)
+    };
+    for line in [
+        "callback = \"/nowhere/copy\"",
+        "eventcommand = /nowhere/tell me",
+        "fallbackcommand = \"/nowhere/page.sh\"",
+    ] {
+        let said = problem(line);
+        let name = line.split(' ').next().unwrap();
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert_eq!(said[0].0, 1);
+        let begin = format!("{name} can never run: /nowhere/");
+        assert!(said[0].1.starts_with(&begin), "{said:?}");
+    }
+    let said = problem("eventcommand = /etc/passwd");
+    assert!(said[0].1.contains("cannot be executed"), "{said:?}");
+    for line in [
+        "callback = \"/bin/true\"",
+        "eventcommand = logger -t lvs",
+        "eventcommand = \"$HOME/tell\"",
+        "eventcommand = /nowhere/$NAME",
+        "fallbackcommand = \"/bin/sh -c true\"",
+    ] {
+        assert_eq!(problem(line), [], "{line}");
+    }
+}
