@@ -187,7 +187,8 @@ pub(super) const NEGOTIATION: &[Keyword] = &[
         },
         default: "65536",
         example: "maxhead = 262144",
-        text: "Bytes of the status line and header lines of an HTTP answer. With more the check fails.",
+        text: "Bytes of the status line and header lines of an HTTP answer, of which there may be one for each 128 bytes. \
+               With more the check fails.",
     },
     Keyword {
         key: Key::MaxBody,

@@ -17,11 +17,24 @@ pub(super) struct Answer {
     pub(super) body: BytesMut,
     /// There was more.
     pub(super) cut: bool,
+    /// It has no head.
+    pub(super) plain: bool,
 }
 
 impl Answer {
     /// The outcome of a check that this answer ends.
     pub(super) fn judge(&self, http: &Http, redirected: &str) -> Found {
+        if self.plain {
+            let accepted = http
+                .receive
+                .as_ref()
+                .is_some_and(|it| it.accepts(&self.body));
+            return if accepted {
+                Ok(format!("an answer without a head{redirected}"))
+            } else {
+                Err(Self::no_http())
+            };
+        }
         let status = format!("HTTP {}{redirected}", self.status.as_u16());
         if !self.is_good(http) {
             return Err(Failure::answer(status, expected(&http.status)));
@@ -40,6 +53,11 @@ impl Answer {
             }
             _ => Ok(status),
         }
+    }
+
+    /// The failure of an answer that is something else.
+    pub(super) fn no_http() -> Failure {
+        Failure::answer("something else", "HTTP/1.1")
     }
 
     /// The status is one of those that the check expects.

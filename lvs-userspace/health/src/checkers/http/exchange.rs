@@ -10,9 +10,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Empty};
-use hyper::Request;
 use hyper::client::conn::http1;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONNECTION, HOST, USER_AGENT};
+use hyper::{Request, Version};
 use hyper_util::rt::TokioIo;
 use url::{Position, Url};
 
@@ -45,6 +45,9 @@ pub(super) async fn ask(
     probe.awaits("answer");
     let (mut sender, driver) = http1::Builder::new()
         .max_buf_size(limits.head())
+        .max_headers(limits.lines())
+        // Small responders say their words alone, and `receive` tells whether it is them (HTTP/0.9, as LWP takes it).
+        .http09_responses(http.takes_plain_answers())
         // RFC 9112, section 5.2; and lines that are no header say nothing about the server's health.
         .allow_obsolete_multiline_headers_in_responses(true)
         .allow_spaces_after_header_name_in_responses(true)
@@ -144,19 +147,21 @@ async fn read(
         headers: head.headers,
         body,
         cut,
+        plain: head.version == Version::HTTP_09,
     })
 }
 
 fn failure(awaited: &'static str, error: &hyper::Error, limits: Limits) -> Failure {
     if error.is_parse_too_large() {
-        let head = limits.head;
-        return Failure::answer(format!("a head of more than {head} bytes"), "a shorter one");
+        let (head, lines) = (limits.head, limits.lines());
+        let found = format!("a head of more than {head} bytes or {lines} lines");
+        return Failure::answer(found, "a shorter one");
     }
     if error.to_string() == UNEXPECTED {
         return Failure::answer("an answer before the request", "one after it");
     }
     if error.is_parse() {
-        return Failure::answer("something else", "HTTP/1.1");
+        return Answer::no_http();
     }
     let cause = error.source().and_then(|source| source.downcast_ref());
     match cause {

@@ -45,7 +45,7 @@ pub struct HttpProxy(pub Http);
 /// Limits of an answer: how much of it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Limits {
-    /// Bytes of its head at most: with more, the check fails.
+    /// Bytes of its head at most, or a header line for each 128 of them: with more, the check fails.
     pub head: u32,
     /// Bytes of its body that are read and searched.
     pub body: u32,
@@ -65,6 +65,11 @@ impl Limits {
         self.head as usize
     }
 
+    /// Header lines at most, of a head of short lines.
+    pub(super) const fn lines(self) -> usize {
+        self.head() / 128
+    }
+
     pub(super) const fn body(self) -> usize {
         self.body as usize
     }
@@ -76,6 +81,12 @@ impl Limits {
 }
 
 impl Http {
+    /// True if an answer without a head may be good: its text is looked at, and no status is.
+    pub(super) fn takes_plain_answers(&self) -> bool {
+        let receive = self.receive.as_ref();
+        self.status.is_empty() && receive.is_some_and(|pattern| !pattern.is_negative())
+    }
+
     pub(crate) fn make(options: &Options) -> Checker {
         Self::new(options, None).into()
     }

@@ -286,6 +286,29 @@ async fn an_answer_that_is_no_http_is_told_so() {
 }
 
 #[tokio::test]
+async fn an_answer_without_a_head_is_good_if_it_is_the_expected_text() {
+    let (outcome, server) = found(expecting("^OK$", false), "OK\n").await;
+    let text = format!("an answer without a head from {server} after N ms");
+    assert_says(&outcome, true, &text);
+    let with_status = Http {
+        status: vec![200..=299],
+        ..expecting("^OK$", false)
+    };
+    for (http, answer) in [
+        (get("/"), "OK\n"),
+        (with_status, "OK\n"),
+        (expecting("^OK$", true), "busy\n"),
+        (expecting("^OK$", false), "busy\n"),
+        (expecting("^OK$", false), "\x15\x03\x01\x00\x02\x02\x0a"),
+        (expecting("^OK$", false), "SSH-2.0-OpenSSH_9.2\r\n"),
+    ] {
+        let (outcome, server) = found(http, answer).await;
+        let text = format!("something else from {server} after N ms, expected HTTP/1.1");
+        assert_says(&outcome, false, &text);
+    }
+}
+
+#[tokio::test]
 async fn a_head_without_end_is_cut() {
     let endless = format!("HTTP/1.1 200 OK\r\n{}", "X-A: b\r\n".repeat(100_000));
     let (outcome, server) = found(get("/"), endless).await;
@@ -328,9 +351,18 @@ async fn the_limits_of_an_answer_are_options() {
             .0
             .good
     );
-    let (outcome, _) = found(with(1 << 20, 1 << 10), long_head).await;
-    // The library takes a hundred header lines at most, however long they are.
-    assert!(outcome.text.contains("head"), "{}", outcome.text);
+    let (outcome, server) = found(with(1 << 20, 1 << 10), long_head).await;
+    let text = format!(
+        "a head of more than 1048576 bytes or 8192 lines from {server} after N ms, expected a shorter one"
+    );
+    assert_says(&outcome, false, &text);
+    let many_lines = format!("HTTP/1.1 200 OK\r\n{}\r\nend", "X-A: b\r\n".repeat(500));
+    let (outcome, server) = found(expecting("end$", false), many_lines).await;
+    assert_says(
+        &outcome,
+        true,
+        &format!("HTTP 200 from {server} after N ms"),
+    );
     let one_line = format!("HTTP/1.1 200 OK\r\nX-A: {}\r\n\r\nend", "b".repeat(300_000));
     assert!(
         !found(expecting("end$", false), one_line.clone())
