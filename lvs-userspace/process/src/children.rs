@@ -2,34 +2,91 @@
 //!
 //! What a check or a command leaves behind becomes a child of the daemon, and a zombie once it ends, unless somebody
 //! asks for its exit status. In a container, where the daemon is the first process, the kernel does so anyway;
-//! elsewhere [`adopt_orphans`] asks for it, so that it does not depend on the machine's init.
+//! elsewhere [`adopt_orphans`] asks for it, before the first command starts, so that it does not depend on the machine's
+//! init.
+//!
+//! An orphan of a health check is ended, as each probe would leave one more, but not before those checks have ended that
+//! ran when it was found. One of a command that acts on the system is left alone: it may be what the command was to
+//! start. The two are told apart by the user and by the system call filter, which only commands of checks have; an
+//! orphan of `checkuser = root` is left alone, too.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::process::Output;
+use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::prctl::set_child_subreaper;
-use nix::sys::signal::{Signal, killpg};
-use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
-use nix::unistd::Pid;
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
+use nix::unistd::{Pid, getpgid};
 use parking_lot::{Mutex, RwLock};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
-use tracing::warn;
+use tracing::{debug, warn};
+
+use crate::seccomp::Traits;
+
+/// Searches for what checks left at the end of the daemon, at most, and the time from one to the next.
+const LAST_SEARCHES: u32 = 50;
+const LAST_REST: Duration = Duration::from_millis(10);
 
 /// Least time from one search for orphans to the next.
 const REST: Duration = Duration::from_secs(1);
 
-/// Children that somebody waits for: what is not in it is an orphan, while none is being started.
-static AWAITED: Mutex<Option<HashSet<i32>>> = Mutex::new(None);
+/// All that is known of this process' children.
+static CHILDREN: Mutex<Option<Children>> = Mutex::new(None);
 
 /// Shared by those who start a child, which lasts while the disk of its file does not answer; whoever looks for orphans
 /// has it alone.
 static STARTING: RwLock<()> = RwLock::new(());
+
+#[derive(Debug, Default)]
+struct Children {
+    /// Those that somebody waits for, by the number of commands started before: any other is an orphan, while none is
+    /// being started.
+    awaited: HashMap<i32, u64>,
+    /// Number of commands that were started.
+    started: u64,
+    /// Users that checks ran as, but root.
+    check_users: HashSet<u32>,
+    /// Orphans of checks, by the number of commands that had been started when they were found.
+    orphans: HashMap<i32, u64>,
+}
+
+impl Children {
+    fn started(&mut self, id: Option<u32>) {
+        let id = id.and_then(|id| i32::try_from(id).ok());
+        self.awaited.extend(id.map(|id| (id, self.started)));
+        self.started += 1;
+    }
+
+    /// True if a process descends from the command of a check.
+    fn is_of_check(&self, id: i32) -> bool {
+        let found = Traits::of(id);
+        found.is_some_and(|it| it.has_filter() && self.check_users.contains(&it.user))
+    }
+
+    /// Of the orphans of checks that run now, those that no check can need that still runs.
+    fn done_with(&mut self, running: &HashSet<i32>) -> Vec<i32> {
+        self.orphans.retain(|id, _| running.contains(id));
+        for id in running {
+            self.orphans.entry(*id).or_insert(self.started);
+        }
+        let oldest = self.awaited.values().min().copied().unwrap_or(u64::MAX);
+        let done = self.orphans.iter().filter(|(_, found)| oldest >= **found);
+        done.map(|(id, _)| *id).collect()
+    }
+}
+
+/// From now on orphans of this user may be those of checks.
+pub(crate) fn add_check_user(user: u32) {
+    let mut all = CHILDREN.lock();
+    all.get_or_insert_default().check_users.insert(user);
+}
 
 /// Starts a command for somebody who may have given up: then it is not started, or ended at once.
 pub(crate) fn start_for(mut command: Command, answer: oneshot::Sender<io::Result<Child>>) {
@@ -51,8 +108,8 @@ pub(crate) fn start_for(mut command: Command, answer: oneshot::Sender<io::Result
 pub(crate) fn start(command: &mut Command) -> io::Result<Child> {
     let _starting = STARTING.read();
     let child = command.spawn()?;
-    let id = child.id().and_then(|id| i32::try_from(id).ok());
-    AWAITED.lock().get_or_insert_default().extend(id);
+    let mut all = CHILDREN.lock();
+    all.get_or_insert_default().started(child.id());
     Ok(child)
 }
 
@@ -68,28 +125,35 @@ pub fn output(command: &mut std::process::Command) -> io::Result<Output> {
     let child = {
         let _starting = STARTING.read();
         let child = command.spawn()?;
-        let id = i32::try_from(child.id()).ok();
-        AWAITED.lock().get_or_insert_default().extend(id);
+        let mut all = CHILDREN.lock();
+        all.get_or_insert_default().started(Some(child.id()));
         child
     };
     child.wait_with_output()
 }
 
-/// Makes orphans of this process' children its own children, and asks for the exit status of those that ended, until
-/// it is dropped.
+/// Makes orphans of this process' children its own children, from now on.
 ///
 /// # Errors
 ///
 /// The kernel refuses it.
-pub async fn adopt_orphans() -> io::Result<()> {
-    set_child_subreaper(true)?;
+pub fn adopt_orphans() -> io::Result<()> {
+    Ok(set_child_subreaper(true)?)
+}
+
+/// Ends the orphans of health checks, and asks for the exit status of those that ended, until it is dropped.
+///
+/// # Errors
+///
+/// There is no signal when a child ends.
+pub async fn collect_orphans() -> io::Result<()> {
     let mut ended = signal(SignalKind::child())?;
     loop {
         tokio::time::sleep(REST).await;
         match collect() {
-            Ok(true) => {}
-            // One is being started: again after a rest.
-            Ok(false) => continue,
+            Ok(Found::Nothing) => {}
+            // Again after a rest.
+            Ok(Found::Busy | Found::OfChecks) => continue,
             Err(error) => {
                 warn!("cannot look for processes that ended: {error}");
                 return Ok(());
@@ -101,24 +165,78 @@ pub async fn adopt_orphans() -> io::Result<()> {
     }
 }
 
-/// Asks for the exit status of every orphan that has ended; false: not now, as a child is being started.
-fn collect() -> io::Result<bool> {
+/// The outcome of a search for orphans.
+enum Found {
+    /// A child is being started: there was no search.
+    Busy,
+    /// Orphans of checks, which run.
+    OfChecks,
+    Nothing,
+}
+
+/// Asks for the exit status of every orphan that has ended, and ends those of checks.
+fn collect() -> io::Result<Found> {
     let Some(_alone) = STARTING.try_write() else {
-        return Ok(false);
+        return Ok(Found::Busy);
     };
-    let mut awaited = AWAITED.lock();
-    let children = children()?;
-    let awaited = awaited.get_or_insert_default();
+    let mut all = CHILDREN.lock();
+    let listed = children()?;
+    let all = all.get_or_insert_default();
     // Not by the list, which may lack children while others end (proc_pid_task(5)): asked without collecting.
-    awaited.retain(|id| {
+    all.awaited.retain(|id, _| {
         let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
         waitid(Id::Pid(Pid::from_raw(*id)), flags) != Err(Errno::ECHILD)
     });
-    for orphan in children.difference(awaited) {
-        // One that still runs is left alone.
-        let _ = waitpid(Pid::from_raw(*orphan), Some(WaitPidFlag::WNOHANG));
+    let orphans = listed.into_iter();
+    let orphans = orphans.filter(|id| !all.awaited.contains_key(id));
+    let running: HashSet<i32> = orphans
+        .filter(|id| runs(*id) && all.is_of_check(*id))
+        .collect();
+    for id in all.done_with(&running) {
+        end(Pid::from_raw(id));
     }
-    Ok(true)
+    Ok(if running.is_empty() {
+        Found::Nothing
+    } else {
+        Found::OfChecks
+    })
+}
+
+/// Ends whatever is left of health checks: for the end of the daemon, when none is to run any more.
+pub fn end_checks() {
+    for _ in 0..LAST_SEARCHES {
+        let all = CHILDREN.lock();
+        let (Some(all), Ok(listed)) = (&*all, children()) else {
+            return;
+        };
+        let running = listed.into_iter();
+        let running = running.filter(|id| runs(*id) && all.is_of_check(*id));
+        // The children of those that end are found the next time.
+        if running.map(|id| end(Pid::from_raw(id))).count() == 0 {
+            return;
+        }
+        thread::sleep(LAST_REST);
+    }
+}
+
+/// True if a child runs; the exit status of one that has ended is asked for.
+fn runs(child: i32) -> bool {
+    let asked = waitpid(Pid::from_raw(child), Some(WaitPidFlag::WNOHANG));
+    asked == Ok(WaitStatus::StillAlive)
+}
+
+/// Ends an orphan, with its process group if it leads one. It is a child whose status nobody has asked for: the number
+/// is its own.
+fn end(orphan: Pid) {
+    let ended = if getpgid(Some(orphan)) == Ok(orphan) {
+        killpg(orphan, Signal::SIGKILL)
+    } else {
+        kill(orphan, Signal::SIGKILL)
+    };
+    match ended {
+        Ok(()) => debug!("process {orphan}, left behind by a health check, is ended"),
+        Err(error) => debug!("process {orphan}, left behind by a health check, goes on: {error}"),
+    }
 }
 
 /// Process ids of all children of all threads.
@@ -156,7 +274,8 @@ mod tests {
 
     #[tokio::test]
     async fn orphans_are_collected_and_awaited_children_are_not() {
-        let adopting = tokio::spawn(adopt_orphans());
+        adopt_orphans().unwrap();
+        let adopting = tokio::spawn(collect_orphans());
         let mut awaited = Vec::new();
         for _ in 0..20 {
             // A grandchild that outlives its parent by a little, in a session of its own.
@@ -181,5 +300,28 @@ mod tests {
         }
         assert!(left.is_empty(), "{left:?}");
         adopting.abort();
+    }
+
+    #[test]
+    fn an_orphan_of_a_check_is_ended_once_no_check_can_need_it() {
+        let mut all = Children::default();
+        let done_with = |all: &mut Children, running: &[i32]| {
+            let mut done = all.done_with(&running.iter().copied().collect());
+            done.sort_unstable();
+            done
+        };
+        all.started(Some(1));
+        assert_eq!(done_with(&mut all, &[10]), []);
+        // A check that begins later does not hold it up.
+        all.started(Some(2));
+        assert_eq!(done_with(&mut all, &[10, 11]), []);
+        all.awaited.remove(&1);
+        assert_eq!(done_with(&mut all, &[10, 11]), [10]);
+        all.awaited.remove(&2);
+        assert_eq!(done_with(&mut all, &[10, 11]), [10, 11]);
+        all.started(Some(3));
+        // The number is another process' now.
+        assert_eq!(done_with(&mut all, &[]), []);
+        assert_eq!(done_with(&mut all, &[10]), []);
     }
 }

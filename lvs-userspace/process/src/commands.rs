@@ -1,4 +1,4 @@
-//! Commands as somebody: a user without privileges, the user that the daemon was started as, or nobody else.
+//! Commands of health checks as somebody: a user without privileges, the user that the daemon was started as, or nobody else.
 
 use std::io;
 
@@ -23,7 +23,10 @@ pub async fn spawn(mut command: Command, user: Option<&User>) -> io::Result<Chil
             root.apply_group(&mut command);
             return system_commands::spawn(command).await;
         }
-        Some(user) => user.apply(&mut command),
+        Some(user) => {
+            user.apply(&mut command);
+            children::add_check_user(user.id());
+        }
         None => {}
     }
     let permit = STARTS.acquire().await.map_err(io::Error::other)?;

@@ -1,6 +1,8 @@
 //! The system call filter of the daemon, which its children inherit.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
@@ -54,6 +56,43 @@ const REFUSED: &[i64] = &[
     libc::SYS_vhangup,
 ];
 
+/// Filters of a thread that has this one, beside those that the daemon was started with.
+static FILTERS: OnceLock<u32> = OnceLock::new();
+
+/// What tells commands of health checks from others, of a process or thread.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Traits {
+    /// Number of its user.
+    pub(crate) user: u32,
+    filters: u32,
+}
+
+impl Traits {
+    /// Those of a process; none: it is gone, or not shown to this one.
+    pub(crate) fn of(process: i32) -> Option<Self> {
+        Self::read(&process.to_string())
+    }
+
+    fn read(process: &str) -> Option<Self> {
+        let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+        let number = |key: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(key));
+            line?.split_whitespace().next()?.parse().ok()
+        };
+        Some(Self {
+            user: number("Uid:")?,
+            filters: number("Seccomp_filters:")?,
+        })
+    }
+
+    /// True if it descends from a thread with the filter.
+    pub(crate) fn has_filter(self) -> bool {
+        FILTERS
+            .get()
+            .is_some_and(|filters| self.filters >= *filters)
+    }
+}
+
 /// Input and output ports of the processor.
 #[cfg(target_arch = "x86_64")]
 const REFUSED_HERE: &[i64] = &[libc::SYS_iopl, libc::SYS_ioperm];
@@ -83,7 +122,12 @@ pub(crate) fn install(unmount: bool) -> Result<()> {
     let program: BpfProgram = filter
         .and_then(TryInto::try_into)
         .context("cannot make the system call filter")?;
-    apply_filter(&program).context("cannot install the system call filter")
+    apply_filter(&program).context("cannot install the system call filter")?;
+    if let Some(own) = Traits::read("thread-self") {
+        // All have as many.
+        let _ = FILTERS.set(own.filters);
+    }
+    Ok(())
 }
 
 #[cfg(test)]

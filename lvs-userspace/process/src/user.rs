@@ -68,6 +68,11 @@ impl User {
         }
     }
 
+    /// Its number.
+    pub(crate) const fn id(&self) -> u32 {
+        self.uid
+    }
+
     /// True if it may do everything.
     pub const fn is_root(&self) -> bool {
         self.uid == 0

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use lvs_tests::eventually;
 use nix::sys::prctl::set_child_subreaper;
-use nix::unistd::User;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, User};
 
 use crate::health_lab::{HealthLab, PATIENCE, QUICK, reals, virtual_service};
 
@@ -193,4 +195,64 @@ fn checks_that_time_out_leave_no_zombies() {
         "{}",
         children()
     );
+}
+
+#[test]
+fn nothing_of_a_check_lasts_and_what_a_command_for_the_system_starts_does() {
+    let folder = folder();
+    let file = |name: &str| folder.path().join(name);
+    // In its own group, in another one, and as a daemon does it.
+    let leaves = |name: &str| {
+        let list = file(name);
+        let list = list.display();
+        format!(
+            "sleep 601 & echo $! >> {list}\nsetsid sleep 602 & echo $! >> {list}\n\
+             (setsid sh -c 'echo $$ >> {list}; sleep 603; :' &)\n"
+        )
+    };
+    let some = format!(
+        "[ $(cat {} | wc -l) -lt 30 ] || exit 0\n",
+        file("checks").display()
+    );
+    script(&file("check"), &(some + &leaves("checks")));
+    script(&file("event"), &leaves("systems"));
+    fs::write(file("checks"), "").unwrap();
+    fs::set_permissions(file("checks"), fs::Permissions::from_mode(0o666)).unwrap();
+    let globals = format!(
+        "checktimeout = 10s\ninterval = 100ms\neventcommand = {}\n",
+        file("event").display()
+    );
+    let check = format!("check = external checkcommand={}", file("check").display());
+    let Some(health) = HealthLab::of(&(globals + &virtual_service(&(reals(&[1]) + &check)))) else {
+        return;
+    };
+    health.becomes("1=5");
+    let ids = |name: &str| -> Vec<String> {
+        let text = fs::read_to_string(file(name)).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    };
+    let running = |name: &str| {
+        let mut ids = ids(name);
+        ids.retain(|id| Path::new(&format!("/proc/{id}")).exists());
+        ids
+    };
+    assert!(eventually(PATIENCE, || ids("systems").len() >= 3));
+    assert!(eventually(PATIENCE, || ids("checks").len() >= 30));
+    assert!(
+        eventually(PATIENCE, || running("checks").is_empty()),
+        "{:?}",
+        running("checks")
+    );
+    // The last ones end with the daemon.
+    fs::write(file("checks"), "").unwrap();
+    assert!(eventually(PATIENCE, || ids("checks").len() >= 9));
+    health.lab.director.stop().unwrap();
+    // Whoever adopts them now may take a moment to notice that.
+    let ended = eventually(Duration::from_secs(2), || running("checks").is_empty());
+    assert!(ended, "{:?}", running("checks"));
+    let kept = running("systems");
+    assert_eq!(kept, ids("systems"));
+    for id in kept {
+        kill(Pid::from_raw(id.parse().unwrap()), Signal::SIGKILL).unwrap();
+    }
 }

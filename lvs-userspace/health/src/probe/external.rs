@@ -3,7 +3,7 @@
 //! It gets the four arguments that ldirectord and HAProxy have in common (virtual address or firewall
 //! mark, virtual port, the real server's address and port), HAProxy's environment beside the
 //! daemon's own, and no input. It runs as `checkuser`, without the daemon's privileges, in a process
-//! group of its own, which is ended as a whole when the time is over.
+//! group of its own, which is ended as a whole when the command has ended or its time is over.
 
 use std::fs::File;
 use std::io::{self, Read as _};

@@ -24,12 +24,17 @@ impl Group {
         Self { child: Some(child) }
     }
 
-    /// Waits until the command itself has ended.
+    /// Waits until the command itself has ended, and ends what it left in its group.
     pub(crate) async fn wait(&mut self) -> io::Result<ExitStatus> {
-        match &mut self.child {
-            Some(child) => child.wait().await,
-            None => Err(io::ErrorKind::NotFound.into()),
-        }
+        let Some(child) = &mut self.child else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        let id = child.id();
+        let status = child.wait().await?;
+        // Nobody else's: whoever is left keeps the number of the group, and the kernel gives a free one again only
+        // after all others.
+        signal(id, Signal::SIGKILL);
+        Ok(status)
     }
 }
 
@@ -57,11 +62,15 @@ impl Drop for Group {
 struct Ending(Child);
 
 impl Ending {
-    fn signal(&self, signal: Signal) {
-        let id = self.0.id().and_then(|id| i32::try_from(id).ok());
-        if let Some(id) = id {
-            killpg(Pid::from_raw(id), signal).ok();
-        }
+    fn signal(&self, what: Signal) {
+        signal(self.0.id(), what);
+    }
+}
+
+/// Sends a signal to a process group, which may be gone.
+fn signal(group: Option<u32>, signal: Signal) {
+    if let Some(group) = group.and_then(|id| i32::try_from(id).ok()) {
+        killpg(Pid::from_raw(group), signal).ok();
     }
 }
 

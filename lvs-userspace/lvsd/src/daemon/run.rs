@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use lvs_dataplane::kernel::{memory, signals};
+use lvs_process::children;
 use parking_lot::Mutex;
 use tracing::{info, warn};
 
@@ -34,6 +35,7 @@ pub(crate) fn run(settings: &Settings, ready: impl FnOnce()) -> Result<()> {
     let end = runtime.block_on(serve(settings, started, ready));
     // A thread that reads a file of a server that does not answer would be waited for without an end.
     runtime.shutdown_timeout(BLOCKED_THREADS);
+    children::end_checks();
     let end = match end {
         Ok(end) => end,
         Err(error) => {

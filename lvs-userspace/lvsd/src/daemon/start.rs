@@ -12,7 +12,7 @@ use lvs_failover::role::Roles;
 use lvs_health::model;
 use lvs_http::{self as http, Http};
 use lvs_process::user::User;
-use lvs_process::{privileges, system_commands};
+use lvs_process::{children, privileges, system_commands};
 use lvs_replication::peer;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -177,6 +177,9 @@ fn begin(
     });
     // Threads inherit capabilities and filter of the thread that makes them: all others start after this.
     system_commands::keep_privileges().context("cannot start the thread of commands")?;
+    if let Err(error) = children::adopt_orphans() {
+        warn!("processes that a command leaves behind are not collected: {error}");
+    }
     privileges::reduce(settings.detach_on_exit)?;
     queue::start().context("cannot start the thread of the log")?;
     let (maps, down) = (

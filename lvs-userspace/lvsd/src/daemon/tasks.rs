@@ -125,7 +125,7 @@ pub(super) fn start(
             Arc::clone(interfaces),
             stopped.clone(),
         )),
-        tokio::spawn(adopt_orphans(stopped.clone())),
+        tokio::spawn(collect_orphans(stopped.clone())),
     ];
     if program_log {
         let log = program_log::follow(Arc::clone(interfaces), stopped.clone());
@@ -232,9 +232,9 @@ fn service_name(id: &ServiceId) -> String {
 }
 
 /// Collects what health checks and commands leave behind.
-async fn adopt_orphans(stopped: watch::Receiver<()>) {
+async fn collect_orphans(stopped: watch::Receiver<()>) {
     tokio::select! {
-        Err(error) = children::adopt_orphans() => {
+        Err(error) = children::collect_orphans() => {
             warn!("processes that a command leaves behind are not collected: {error}");
         }
         () = stop::ended(stopped) => {}
