@@ -21,7 +21,7 @@ impl NotSent {
     pub fn read(&mut self, maps: &Maps) -> Counts {
         // Whoever is not sent was counted as forwarded before.
         let not_sent = maps.verdicts.count(Reason::NotSent) + maps.lost_frames.unexplained();
-        let mut counts = of_each(|reason| maps.verdicts.count(reason));
+        let mut counts = maps.verdicts.counts();
         counts[Reason::NotSent as usize] = not_sent;
         let mut off = read(&maps.not_sent);
         if self.attribute(&counts, &mut off) {

@@ -42,7 +42,7 @@ impl Director {
                 server,
                 method: settings.method,
                 syns,
-                traffic: self.statistics.server(index).0,
+                traffic: self.statistics.server(index),
             })
         });
         known.collect()

@@ -173,9 +173,7 @@ impl Director {
         {
             found = true;
             self.statistics.zero_service(index);
-            for server in service.indexes() {
-                self.statistics.zero_server(server);
-            }
+            self.statistics.zero_servers(service.indexes());
         }
         if wanted.is_some() && !found {
             return Err(Refusal::new(

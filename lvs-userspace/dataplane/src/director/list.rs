@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use lvs_api::model::{ServerId, ServerSettings, ServiceId};
-use lvs_api::protocol::{Server, Service, Services, TotalTraffic};
+use lvs_api::protocol::{Server, Service, Services, TotalTraffic, Traffic};
 use lvs_api::sysctl::Name;
 use lvs_common::abi::Load;
 use zerocopy::FromZeros as _;
@@ -16,7 +16,10 @@ impl Director {
     /// All configured services with their servers.
     pub fn list(&self) -> Services {
         let services = self.services.configured().map(|(index, service)| {
-            let (stats, rates) = self.statistics.service(index);
+        let indexes = self.services.configured().map(|(index, _)| index);
+        let of_services = self.statistics.services(indexes);
+        let indexes = self.servers.configured().map(|(index, _)| index);
+        let of_servers = self.statistics.servers(indexes);
             let servers = service.servers();
             let filter = service.wanted.settings.filter.as_ref();
             let filter = filter.filter(|filter| !filter.is_empty());
@@ -25,10 +28,13 @@ impl Director {
                 filter: filter.map(|filter| self.filters.status(index, filter, family)),
                 id: service.id,
                 settings: service.wanted.settings.clone(),
-                stats,
-                rates,
+                stats: of_services.at(index),
+                rates: self.statistics.service_rates(index),
                 servers: servers
-                    .map(|(id, settings, member)| self.list_server(id, settings, member))
+                    .map(|(id, settings, member)| {
+                        let stats = of_servers.at(member.server);
+                        self.list_server(id, settings, member, stats)
+                    })
                     .collect(),
             }
         });
@@ -64,13 +70,18 @@ impl Director {
             .collect()
     }
 
-    fn list_server(&self, id: &ServerId, settings: &ServerSettings, member: Assigned) -> Server {
+    fn list_server(
+        &self,
+        id: &ServerId,
+        settings: &ServerSettings,
+        member: Assigned,
+        stats: Traffic,
+    ) -> Server {
         let load = self
             .maps
             .loads
             .read(member.server)
             .unwrap_or_else(Load::new_zeroed);
-        let (stats, rates) = self.statistics.server(member.server);
         Server {
             id: *id,
             settings: *settings,
@@ -78,15 +89,16 @@ impl Director {
             inactive: load.inactive(),
             persistent: load.templates,
             stats,
-            rates,
+            rates: self.statistics.server_rates(member.server),
             next_hop: self.hops.text(id.address()),
         }
     }
 
     /// Traffic of all configured services together.
     pub fn total_traffic(&self) -> TotalTraffic {
-        let services = self.services.configured();
-        self.statistics.total(services.map(|(index, _)| index))
+        let services = self.services.configured().map(|(index, _)| index);
+        let services: Vec<_> = services.collect();
+        self.statistics.total(&services)
     }
 
     /// Takes the two-second sample that rates are made of.

@@ -22,7 +22,7 @@ pub(super) struct Growth {
 }
 
 /// Frames that were seen lost, and those that nothing was counted for yet.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct LostTraffic {
     seen: Lost,
     left: Lost,
@@ -39,7 +39,11 @@ impl LostTraffic {
 
     /// Returns what is to be taken off the counters of each server. `lost` was read after the servers' counters: a
     /// frame that was lost meanwhile may be counted at the next look, to which it is left.
-    pub(super) fn attribute(&mut self, lost: Lost, servers: &[Growth]) -> Option<Vec<Stats>> {
+    pub(super) fn attribute(
+        &mut self,
+        lost: Lost,
+        servers: impl FnOnce() -> Vec<Growth>,
+    ) -> Option<Vec<Stats>> {
         let mut open = std::mem::take(&mut self.left);
         for (&interface, &frames) in &lost {
             let seen = self.seen.get(&interface).copied().unwrap_or(0);
@@ -53,6 +57,7 @@ impl LostTraffic {
         if open.is_empty() {
             return None;
         }
+        let servers = servers();
         let mut off = vec![Stats::default(); servers.len()];
         for (interface, frames) in open {
             let to_servers = servers.iter().map(|server| {
@@ -63,7 +68,7 @@ impl LostTraffic {
                 }
             });
             let (shares, left) = distribute(frames, &to_servers.collect::<Vec<_>>());
-            for ((off, server), share) in off.iter_mut().zip(servers).zip(shares) {
+            for ((off, server), share) in off.iter_mut().zip(&servers).zip(shares) {
                 let Stats {
                     in_packets,
                     in_bytes,
@@ -76,7 +81,7 @@ impl LostTraffic {
             let to_clients = to_clients
                 .map(|(server, off)| server.counted.out_packets.saturating_sub(off.out_packets));
             let (shares, left) = distribute(left, &to_clients.collect::<Vec<_>>());
-            for ((off, server), share) in off.iter_mut().zip(servers).zip(shares) {
+            for ((off, server), share) in off.iter_mut().zip(&servers).zip(shares) {
                 let Stats {
                     out_packets,
                     out_bytes,
@@ -145,18 +150,28 @@ mod tests {
     fn what_an_interface_lost_is_taken_off_the_servers_behind_it() {
         let mut losses = LostTraffic::since(Lost::from([(3, 7)]));
         let servers = [growth(3, 10, 10), growth(4, 10, 10), growth(3, 30, 30)];
-        assert_eq!(losses.attribute(Lost::from([(3, 7)]), &servers), None);
-        let off = losses.attribute(Lost::from([(3, 27)]), &servers).unwrap();
+        assert_eq!(
+            losses.attribute(Lost::from([(3, 7)]), || servers.to_vec()),
+            None
+        );
+        let off = losses
+            .attribute(Lost::from([(3, 27)]), || servers.to_vec())
+            .unwrap();
         assert_eq!(packets(&off), [(5, 0), (0, 0), (15, 0)]);
         assert_eq!([off[0].in_bytes, off[2].in_bytes], [500, 1_500]);
-        assert_eq!(losses.attribute(Lost::from([(3, 27)]), &servers), None);
+        assert_eq!(
+            losses.attribute(Lost::from([(3, 27)]), || servers.to_vec()),
+            None
+        );
     }
 
     #[test]
     fn what_leads_to_no_server_was_for_clients() {
         let mut losses = LostTraffic::since(Lost::new());
         let servers = [growth(4, 10, 10), growth(4, 10, 30)];
-        let off = losses.attribute(Lost::from([(3, 20)]), &servers).unwrap();
+        let off = losses
+            .attribute(Lost::from([(3, 20)]), || servers.to_vec())
+            .unwrap();
         assert_eq!(packets(&off), [(0, 5), (0, 15)]);
         assert_eq!(off[1].out_bytes, 15_000);
     }
@@ -165,7 +180,9 @@ mod tests {
     fn all_that_left_by_the_only_interface_is_taken_off() {
         let mut losses = LostTraffic::since(Lost::new());
         let servers = [growth(2, 10, 8), growth(2, 0, 0)];
-        let off = losses.attribute(Lost::from([(2, 18)]), &servers).unwrap();
+        let off = losses
+            .attribute(Lost::from([(2, 18)]), || servers.to_vec())
+            .unwrap();
         assert_eq!(packets(&off), [(10, 8), (0, 0)]);
     }
 
@@ -173,16 +190,16 @@ mod tests {
     fn a_frame_that_is_counted_late_is_taken_off_at_the_next_look_only() {
         let mut losses = LostTraffic::since(Lost::new());
         let lost = || Lost::from([(2, 5)]);
-        let off = losses.attribute(lost(), &[growth(2, 3, 0)]).unwrap();
+        let off = losses.attribute(lost(), || vec![growth(2, 3, 0)]).unwrap();
         assert_eq!(packets(&off), [(3, 0)]);
-        let off = losses.attribute(lost(), &[growth(2, 9, 0)]).unwrap();
+        let off = losses.attribute(lost(), || vec![growth(2, 9, 0)]).unwrap();
         assert_eq!(packets(&off), [(2, 0)]);
 
         // Answers of the director's own are no server's.
-        losses.attribute(Lost::from([(2, 6)]), &[growth(2, 0, 0)]);
-        losses.attribute(Lost::from([(2, 6)]), &[growth(2, 0, 0)]);
+        losses.attribute(Lost::from([(2, 6)]), || vec![growth(2, 0, 0)]);
+        losses.attribute(Lost::from([(2, 6)]), || vec![growth(2, 0, 0)]);
         assert_eq!(
-            losses.attribute(Lost::from([(2, 6)]), &[growth(2, 9, 0)]),
+            losses.attribute(Lost::from([(2, 6)]), || vec![growth(2, 9, 0)]),
             None
         );
     }

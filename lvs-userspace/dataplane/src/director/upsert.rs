@@ -53,6 +53,8 @@ impl Director {
         };
         if new {
             self.start_counting(index);
+        } else {
+            self.statistics.zero_servers(fresh.iter().copied());
         }
         for ((member, pool), (_, settings)) in members.iter().zip(pools).zip(&wanted.servers) {
             self.servers.set_way(member.server, pool, settings.tunnel);
@@ -104,9 +106,7 @@ impl Director {
     /// another identity.)
     pub(super) fn start_counting(&mut self, index: u32) {
         self.statistics.zero_service(index);
-        for server in self.servers.of_service(index) {
-            self.statistics.zero_server(server);
-        }
+        self.statistics.zero_servers(self.servers.of_service(index));
     }
 
     /// Deletes a service; its connections keep its index and its servers' until they are gone.
@@ -253,7 +253,6 @@ impl Director {
         }
         let server = self.allocator.allocate(MapKind::Servers, 1)?;
         self.maps.loads.write(server, Load::new_zeroed());
-        self.statistics.zero_server(server);
         self.syn_retries.zero(server);
         let hop = self.hops.number(address.ip());
         self.servers.insert(server, service, address, hop);

@@ -10,6 +10,7 @@ use lvs_common::abi::{
 };
 use lvs_common::family::{Family, V4, V6};
 use lvs_common::ftp;
+use zerocopy::FromZeros;
 
 use super::address_bits::AddressBits;
 use super::bpffs::Directory;
@@ -25,6 +26,7 @@ use super::neighbour_requests::NeighbourRequests;
 use super::own_hosts::OwnHosts;
 use super::own_map::own_map;
 use super::per_cpu::{Counters, FilterCounters, Verdicts};
+use super::per_cpu_values::PerCpuValues;
 use super::probes::Probes;
 use super::program_lookups::ProgramLookups;
 use super::saved_sync_daemon::SavedSyncDaemon;
@@ -137,7 +139,7 @@ impl Maps {
             filters: Mapping::of(&filters, abi::FILTERS)?,
             filter_nodes: mapping(ebpf, abi::FILTER_NODES)?,
             filter_counters: FilterCounters::new(
-                per_cpu(ebpf, abi::FILTER_STATS)?,
+                per_cpu_values(ebpf, abi::FILTER_STATS)?,
                 Mapping::of(&filter_bases, "filter_bases")?,
             ),
             active_plans: plans_in_force,
@@ -157,14 +159,14 @@ impl Maps {
             connections4: entries(ebpf, abi::CONNECTIONS4)?,
             connections6: entries(ebpf, abi::CONNECTIONS6)?,
             server_counters: Counters::new(
-                per_cpu(ebpf, abi::SERVER_STATS)?,
+                per_cpu_values(ebpf, abi::SERVER_STATS)?,
                 Mapping::of(&server_bases, "server_bases")?,
             ),
             service_counters: Counters::new(
-                per_cpu(ebpf, abi::SERVICE_STATS)?,
+                per_cpu_values(ebpf, abi::SERVICE_STATS)?,
                 Mapping::of(&service_bases, "service_bases")?,
             ),
-            verdicts: Verdicts(per_cpu(ebpf, abi::VERDICTS)?),
+            verdicts: Verdicts(per_cpu_values(ebpf, abi::VERDICTS)?),
             events: Events::new(map(ebpf, abi::EVENTS)?, per_cpu(ebpf, abi::LOST_EVENTS)?)?,
             held_fragments: HeldFragments::new(
                 map(ebpf, abi::HELD_FRAGMENTS)?,
@@ -294,4 +296,14 @@ fn per_cpu<V: Pod>(
     name: &'static str,
 ) -> Result<PerCpuArray<MapData, V>, KernelError> {
     PerCpuArray::try_from(map(ebpf, name)?).map_err(KernelError::map("cannot use", name))
+}
+
+fn per_cpu_values<V: Plain + FromZeros>(
+    ebpf: &Ebpf,
+    name: &'static str,
+) -> Result<PerCpuValues<V>, KernelError> {
+    match map(ebpf, name)? {
+        Map::PerCpuArray(data) => PerCpuValues::new(data, name),
+        _ => Err(KernelError::Missing(name)),
+    }
 }

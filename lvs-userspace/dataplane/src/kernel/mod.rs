@@ -35,6 +35,7 @@ mod packet_socket;
 mod packet_trace;
 mod per_cpu;
 mod pinned_link;
+mod per_cpu_values;
 mod probe_program;
 mod probes;
 mod program_log;
