@@ -6,13 +6,12 @@
 
 use futures_util::{FutureExt, StreamExt};
 use rtnetlink::MulticastGroup;
-use rtnetlink::packet_core::{NetlinkDeserializable, NetlinkHeader, NetlinkPayload};
-use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_core::NetlinkPayload;
 use rtnetlink::proto::{NetlinkCodec, NetlinkFramed};
 use rtnetlink::sys::protocols::NETLINK_ROUTE;
 use rtnetlink::sys::{AsyncSocket as _, SocketAddr, TokioSocket};
 
-use crate::netlink::{Error, enlarge};
+use crate::netlink::{Error, Message, enlarge};
 
 /// Messages in one [`Burst`] at most.
 const BURST: usize = 1024;
@@ -29,19 +28,6 @@ const GROUPS: [MulticastGroup; 11] = [
     MulticastGroup::Ipv4Netconf,
     MulticastGroup::Ipv6Netconf,
 ];
-
-/// A message from the kernel; none: of a kind that the library cannot decode.
-#[derive(Debug)]
-pub(super) struct Message(pub(super) Option<RouteNetlinkMessage>);
-
-impl NetlinkDeserializable for Message {
-    type Error = std::convert::Infallible;
-
-    /// Never fails: a message that the library cannot decode announces a change all the same.
-    fn deserialize(header: &NetlinkHeader, payload: &[u8]) -> Result<Self, Self::Error> {
-        Ok(Self(RouteNetlinkMessage::deserialize(header, payload).ok()))
-    }
-}
 
 /// A socket for the kernel's announcements.
 pub(super) struct Events(NetlinkFramed<Message, TokioSocket, NetlinkCodec>);

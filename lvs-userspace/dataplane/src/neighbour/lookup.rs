@@ -21,18 +21,53 @@ pub(crate) async fn look_up(
     Ok(answers.into_iter().map(route).collect())
 }
 
-/// Looks up which interfaces lead to addresses by next hops of equal cost, in the order of the addresses; none where
-/// there is but one next hop.
-pub(super) async fn look_up_next_hops(
+/// What leads to an address.
+#[derive(Debug)]
+pub(super) enum Leads {
+    /// Nothing.
+    Nothing,
+    /// It is the machine's own.
+    Local,
+    /// These interfaces: of a route with next hops of equal cost all of them.
+    Interfaces(Vec<u32>),
+}
+
+/// Looks up what leads to addresses, in their order.
+pub(super) async fn look_up_interfaces(
     requests: &mut Requests,
     addresses: &[IpAddr],
-) -> Result<Vec<Vec<u32>>, Error> {
+) -> Result<Vec<Leads>, Error> {
+    // The route itself names all its next hops.
     let answers = ask(requests, addresses, RouteFlags::FibMatch).await?;
-    let hops = |answer| match answer {
-        Ok(Some(RouteNetlinkMessage::NewRoute(message))) => decode::next_hops(&message),
-        _ => Vec::new(),
-    };
-    Ok(answers.into_iter().map(hops).collect())
+    let mut all: Vec<_> = answers.into_iter().map(leads).collect();
+    // Of one with a next-hop object it may name none (`nexthop_compat_mode`).
+    let unnamed = addresses.iter().zip(&all);
+    let unnamed: Vec<_> = unnamed
+        .filter(|(_, leads)| matches!(leads, Leads::Nothing))
+        .map(|(address, _)| *address)
+        .collect();
+    let answers = ask(requests, &unnamed, RouteFlags::empty()).await?;
+    let open = all
+        .iter_mut()
+        .filter(|leads| matches!(leads, Leads::Nothing));
+    for (open, answer) in open.zip(answers) {
+        *open = leads(answer);
+    }
+    Ok(all)
+}
+
+fn leads(answer: Answer) -> Leads {
+    if let Ok(Some(RouteNetlinkMessage::NewRoute(message))) = &answer {
+        let hops = decode::next_hops(message);
+        if !hops.is_empty() {
+            return Leads::Interfaces(hops);
+        }
+    }
+    match route(answer) {
+        Route::Local => Leads::Local,
+        Route::Unicast { interface, .. } => Leads::Interfaces(vec![interface]),
+        Route::None(_) => Leads::Nothing,
+    }
 }
 
 async fn ask(
@@ -41,7 +76,7 @@ async fn ask(
     flags: RouteFlags,
 ) -> Result<Vec<Answer>, Error> {
     let lookups = addresses.iter().map(|&address| request(address, flags));
-    requests.send_all(lookups.collect(), 0).await
+    requests.get_all(lookups.collect()).await
 }
 
 fn request(address: IpAddr, flags: RouteFlags) -> RouteNetlinkMessage {

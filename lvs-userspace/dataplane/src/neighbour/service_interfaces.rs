@@ -9,8 +9,8 @@ use rtnetlink::packet_route::address::AddressMessage;
 use rtnetlink::packet_route::link::LinkMessage;
 
 use super::decode;
-use super::lookup::{BATCH, look_up, look_up_next_hops};
-use super::tables::{Interfaces, Route, Tables};
+use super::lookup::{BATCH, Leads, look_up_interfaces};
+use super::tables::{Interfaces, Tables};
 use super::update::Update;
 use crate::kernel;
 use crate::netlink::{Error, Requests};
@@ -69,20 +69,22 @@ pub async fn service_interfaces(addresses: BTreeSet<IpAddr>) -> Result<ServiceIn
     let wanted: Vec<_> = addresses.iter().copied().chain(CLIENTS).collect();
     let mut services = ServiceInterfaces::default();
     for some in wanted.chunks(BATCH) {
-        let routes = look_up(&mut requests, some).await?;
-        let next_hops = look_up_next_hops(&mut requests, some).await?;
-        for ((address, route), next_hops) in some.iter().zip(routes).zip(&next_hops) {
-            let indices: &[u32] = match &route {
-                Route::Local => holders.get(address).map_or(&[], Vec::as_slice),
-                Route::Unicast { .. } if !next_hops.is_empty() => next_hops,
-                Route::Unicast { interface, .. } => std::slice::from_ref(interface),
-                Route::None(_) => &[],
+        let leads = look_up_interfaces(&mut requests, some).await?;
+        for (address, leads) in some.iter().zip(&leads) {
+            let indices: &[u32] = match leads {
+                Leads::Nothing => continue,
+                Leads::Local => holders.get(address).map_or(&[], Vec::as_slice),
+                Leads::Interfaces(indices) => indices,
             };
             let names = indices
                 .iter()
                 .filter_map(|&index| tables.sending_interface(index));
-            services.names.extend(names.map(str::to_owned));
-            if !matches!(route, Route::None(_)) && addresses.contains(address) {
+            for name in names {
+                if !services.names.contains(name) {
+                    services.names.insert(name.to_owned());
+                }
+            }
+            if addresses.contains(address) {
                 services.found.insert(*address);
             }
         }

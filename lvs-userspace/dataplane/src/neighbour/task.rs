@@ -16,13 +16,13 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, warn};
 
 use super::decode;
-use super::events::{Burst, Events, Message};
+use super::events::{Burst, Events};
 use super::lookup::{BATCH, look_up};
 use super::next_hop::Change;
 use super::tables::{Interfaces, NeighbourKey};
 use super::tracker::Tracker;
 use super::update::Update;
-use crate::netlink::{Error, Requests};
+use crate::netlink::{Error, Message, Requests};
 
 /// Time that several events have to arrive before anything is concluded from them.
 const DEBOUNCE: Duration = Duration::from_millis(3);
