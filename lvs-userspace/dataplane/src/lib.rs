@@ -13,6 +13,7 @@ pub mod drop;
 pub mod early_fragments;
 pub mod equal_cost;
 pub mod fill;
+mod followed;
 pub mod fragmentation;
 mod frame_image;
 mod interface_name;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use lvs_api::model::{ServerId, ServerSettings, ServiceId};
 use lvs_api::protocol::{Server, Service, Services, TotalTraffic, Traffic};
@@ -15,11 +16,11 @@ use super::services::Assigned;
 impl Director {
     /// All configured services with their servers.
     pub fn list(&self) -> Services {
-        let services = self.services.configured().map(|(index, service)| {
         let indexes = self.services.configured().map(|(index, _)| index);
         let of_services = self.statistics.services(indexes);
         let indexes = self.servers.configured().map(|(index, _)| index);
         let of_servers = self.statistics.servers(indexes);
+        let services = self.services.configured().map(|(index, service)| {
             let servers = service.servers();
             let filter = service.wanted.settings.filter.as_ref();
             let filter = filter.filter(|filter| !filter.is_empty());
@@ -49,6 +50,11 @@ impl Director {
         self.services.generation()
     }
 
+    /// Number of times that a service was added or removed so far: as long as it stays, so do their addresses.
+    pub const fn identities(&self) -> u64 {
+        self.services.identities()
+    }
+
     /// The next hop of a real server's address, for people.
     pub fn next_hop(&self, address: IpAddr) -> String {
         self.hops.text(address)
@@ -60,14 +66,13 @@ impl Director {
     }
 
     /// The addresses of all configured services.
-    pub fn virtual_addresses(&self) -> BTreeSet<IpAddr> {
+    pub fn virtual_addresses(&self) -> Arc<BTreeSet<IpAddr>> {
         let services = self.services.configured();
-        services
-            .filter_map(|(_, service)| match service.id {
-                ServiceId::Address { address, .. } => Some(address.ip()),
-                ServiceId::Mark { .. } => None,
-            })
-            .collect()
+        let addresses = services.filter_map(|(_, service)| match service.id {
+            ServiceId::Address { address, .. } => Some(address.ip()),
+            ServiceId::Mark { .. } => None,
+        });
+        Arc::new(addresses.collect())
     }
 
     fn list_server(

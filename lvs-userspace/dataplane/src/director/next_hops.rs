@@ -1,5 +1,6 @@
 //! The hops in force, by address of the real servers.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use tracing::{info, warn};
 use zerocopy::{FromZeros as _, IntoBytes};
 
 use super::allocator::{Allocator, MapKind};
+use crate::followed::Followed;
 use crate::interface_name::interface_name;
 use crate::kernel::Maps;
 
@@ -64,7 +66,9 @@ pub(super) struct Switch {
 pub(super) struct NextHops {
     maps: Arc<Maps>,
     by_address: HashMap<IpAddr, InForce>,
-    followed: watch::Sender<BTreeSet<IpAddr>>,
+    /// See [`Self::ways_out`]; none since a hop in force changed.
+    ways_out: OnceCell<BTreeSet<u32>>,
+    followed: watch::Sender<Followed>,
 }
 
 #[derive(Default)]
@@ -85,7 +89,8 @@ impl NextHops {
         Self {
             maps,
             by_address: HashMap::new(),
-            followed: watch::Sender::new(BTreeSet::new()),
+            ways_out: OnceCell::new(),
+            followed: watch::Sender::default(),
         }
     }
 
@@ -106,29 +111,20 @@ impl NextHops {
     }
 
     /// The addresses that have to be resolved, whenever they change.
-    pub(super) fn followed(&self) -> watch::Receiver<BTreeSet<IpAddr>> {
+    pub(super) fn followed(&self) -> watch::Receiver<Followed> {
         self.followed.subscribe()
     }
 
-    /// From now on exactly these addresses have to be resolved; they are in order. There may be many, and an edit
-    /// changes one of them, or none.
+    /// From now on exactly these addresses have to be resolved; they are in order.
     pub(super) fn follow<I: Iterator<Item = IpAddr>>(&self, addresses: impl Fn() -> I) {
-        self.followed.send_if_modified(|followed| {
-            let changed = !followed.iter().copied().eq(addresses());
-            if changed {
-                *followed = addresses().collect();
-            }
-            changed
-        });
+        self.followed
+            .send_if_modified(|followed| followed.set(addresses));
     }
 
     /// Has further addresses resolved. True if all of them are already.
     pub(super) fn expect(&self, addresses: &BTreeSet<IpAddr>) -> bool {
-        self.followed.send_if_modified(|followed| {
-            let before = followed.len();
-            followed.extend(addresses);
-            followed.len() != before
-        });
+        self.followed
+            .send_if_modified(|followed| followed.extend(addresses));
         addresses.iter().all(|address| self.is_resolved(*address))
     }
 
@@ -139,23 +135,36 @@ impl NextHops {
 
     /// Indices of the interfaces that the hops in force lead by, where an XDP program would send.
     pub(super) fn ways_out(&self) -> BTreeSet<u32> {
-        let hops = self
-            .by_address
-            .values()
-            .filter(|hop| !hop.local && hop.number != 0);
-        let interfaces = hops.filter_map(|hop| Some(self.maps.hops.read(hop.number)?.interface));
-        // Many hops, few interfaces: a set that is collected would be sorted first.
-        interfaces.fold(BTreeSet::new(), |mut set, interface| {
-            set.insert(interface);
-            set
+        let find = || {
+            let hops = self.by_address.values();
+            let hops = hops.filter(|hop| !hop.local && hop.number != 0);
+            let interfaces =
+                hops.filter_map(|hop| Some(self.maps.hops.read(hop.number)?.interface));
+            // Many hops, few interfaces: a set that is collected would be sorted first.
+            interfaces.fold(BTreeSet::new(), |mut set, interface| {
+                set.insert(interface);
+                set
+            })
+        };
+        self.ways_out.get_or_init(find).clone()
+    }
+
+    /// Puts another hop of an address in force.
+    fn switch(&mut self, address: IpAddr, number: u32, local: bool) -> Option<Switch> {
+        self.ways_out.take();
+        let known = self.by_address.get_mut(&address)?;
+        Some(Switch {
+            number,
+            previous: std::mem::replace(&mut known.number, number),
+            local_changed: std::mem::replace(&mut known.local, local) != local,
         })
     }
 
     /// Followed addresses without a hop.
     pub(super) fn unresolved(&self) -> Vec<IpAddr> {
         let followed = self.followed.borrow();
-        followed
-            .iter()
+        let addresses = followed.addresses().iter();
+        addresses
             .filter(|address| !self.is_resolved(**address))
             .copied()
             .collect()
@@ -186,6 +195,7 @@ impl NextHops {
             unreachable: dead,
         };
         self.by_address.insert(address, hop);
+        self.ways_out.take();
     }
 
     /// Writes the hop that an address was resolved to. Returns the change if it is another one than before:
@@ -238,14 +248,14 @@ impl NextHops {
         info!("packets to {address} go to {text}");
         self.maps.hops.write(number, hop);
         known.dead = false;
-        Some(known.switch(number, local))
+        self.switch(address, number, local)
     }
 
     /// Leaves an address without a hop.
     pub(super) fn clear(&mut self, address: IpAddr) -> Option<Switch> {
         let known = self.by_address.get_mut(&address)?;
         known.dead = false;
-        Some(known.switch(0, false))
+        self.switch(address, 0, false)
     }
 
     /// Takes the hop of an unresolved address out of force. If it is known to be out of reach, its packets are
@@ -276,7 +286,7 @@ impl NextHops {
         warn!("{address} cannot be reached, its clients are told so from now on");
         self.maps.hops.write(number, dead_hop());
         known.dead = true;
-        Some(known.switch(number, false))
+        self.switch(address, number, false)
     }
 
     /// Addresses that have been unresolved for so long that their hops are in force no longer.
@@ -294,6 +304,7 @@ impl NextHops {
     /// Addresses that are neither followed nor any server's.
     pub(super) fn unused(&self, servers: impl Iterator<Item = IpAddr>) -> Vec<IpAddr> {
         let followed = self.followed.borrow();
+        let followed = followed.addresses();
         if self.by_address.len() <= followed.len() {
             return Vec::new();
         }
@@ -308,16 +319,7 @@ impl NextHops {
     /// Drops an address that is not used any more.
     pub(super) fn forget(&mut self, address: IpAddr) {
         self.by_address.remove(&address);
-    }
-}
-
-impl InForce {
-    const fn switch(&mut self, number: u32, local: bool) -> Switch {
-        Switch {
-            number,
-            previous: std::mem::replace(&mut self.number, number),
-            local_changed: std::mem::replace(&mut self.local, local) != local,
-        }
+        self.ways_out.take();
     }
 }
 

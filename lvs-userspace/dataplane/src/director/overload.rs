@@ -17,11 +17,11 @@ pub(super) fn forget(loads: &ServerLoads, service: &Service, next: &Wanted) {
 
 /// Clears the marks of servers that hold few enough connections to take new ones again.
 pub(super) fn expire(loads: &ServerLoads, services: &Services) {
-    for (_, settings, member) in services
+    let servers = services
         .configured()
-        .flat_map(|(_, service)| service.servers())
-    {
-        let Some(load) = loads.read(member.server).filter(|_| settings.upper != 0) else {
+        .flat_map(|(_, service)| service.servers());
+    for (_, settings, member) in servers.filter(|(_, settings, _)| settings.upper != 0) {
+        let Some(load) = loads.read(member.server) else {
             continue;
         };
         let held = u64::from(load.active()) + u64::from(load.inactive());

@@ -1,7 +1,5 @@
 //! The director, put together of its parts.
 
-use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::sync::{Arc, mpsc};
 
 use tokio::sync::watch;
@@ -20,6 +18,7 @@ use super::source_pools::SourcePools;
 use super::statistics::Statistics;
 use super::syn_retries::SynRetryCounters;
 use super::sysctls::Sysctls;
+use crate::followed::Followed;
 use crate::kernel::{KernelError, Maps, ServiceKeys};
 
 /// The single writer of the tables: makes the maps say what the operator wants.
@@ -81,7 +80,7 @@ impl Director {
     }
 
     /// The addresses whose next hops have to be kept, whenever they change.
-    pub fn followed(&self) -> watch::Receiver<BTreeSet<IpAddr>> {
+    pub fn followed(&self) -> watch::Receiver<Followed> {
         self.hops.followed()
     }
 

@@ -73,6 +73,8 @@ pub(super) struct Services {
     by_index: BTreeMap<u32, Service>,
     by_id: HashMap<ServiceId, u32>,
     generation: u64,
+    /// Number of times that a configured service came or went.
+    identities: u64,
 }
 
 impl Services {
@@ -114,9 +116,19 @@ impl Services {
         self.generation
     }
 
+    /// Number of times that a configured service came or went.
+    pub(super) const fn identities(&self) -> u64 {
+        self.identities
+    }
+
     /// Returns the service that had the index before.
     pub(super) fn insert(&mut self, index: u32, service: Service) -> Option<Service> {
         self.generation += 1;
+        let before = self.by_index.get(&index);
+        let before = before.filter(|it| !it.deleted).map(|it| it.id);
+        if before != Some(service.id).filter(|_| !service.deleted) {
+            self.identities += 1;
+        }
         self.by_id.insert(service.id, index);
         self.by_index.insert(index, service)
     }
@@ -124,6 +136,7 @@ impl Services {
     pub(super) fn remove(&mut self, index: u32) -> Option<Service> {
         let service = self.by_index.remove(&index)?;
         self.generation += 1;
+        self.identities += u64::from(!service.deleted);
         self.by_id.remove(&service.id);
         Some(service)
     }
@@ -150,8 +163,17 @@ mod tests {
         services.insert(3, service());
         assert_eq!(services.generation(), 2);
         assert!(services.find(&id).is_none() && services.index(&id) == Some(3));
+        assert_eq!(services.identities(), 0, "it was deleted before and after");
+        let configured = Service {
+            deleted: false,
+            ..service()
+        };
+        services.insert(3, configured);
+        assert_eq!((services.generation(), services.identities()), (3, 1));
+        services.insert(3, service());
+        assert_eq!((services.generation(), services.identities()), (4, 2));
         services.remove(3);
         services.remove(3);
-        assert_eq!(services.generation(), 3);
+        assert_eq!(services.generation(), 5);
     }
 }

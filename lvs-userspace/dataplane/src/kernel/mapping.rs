@@ -148,7 +148,9 @@ impl<T: Plain> Mapping<T> {
         if index >= self.len {
             return None;
         }
-        let offset = if self.stride == self.per_value * size_of::<T>() {
+        let offset = if self.per_value == 1 {
+            index * self.stride
+        } else if self.stride == self.per_value * size_of::<T>() {
             index * size_of::<T>()
         } else {
             index / self.per_value * self.stride + index % self.per_value * size_of::<T>()

@@ -34,6 +34,7 @@ mod task;
 mod tracker;
 mod update;
 
+pub use crate::followed::Followed;
 pub use confirm::confirm;
 pub(crate) use decode::next_hops;
 pub(crate) use lookup::look_up;

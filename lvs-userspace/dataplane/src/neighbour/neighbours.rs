@@ -1,10 +1,9 @@
 //! The service that follows next hops.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::error;
 
 use super::events::Events;
@@ -12,6 +11,7 @@ use super::next_hop::Change;
 use super::tables::Interfaces;
 use super::task::Task;
 use super::tracker::Tracker;
+use crate::followed::Followed;
 use crate::netlink::{Error, Requests};
 
 /// Reports that may wait for the listener; while there are more, changes are merged.
@@ -26,27 +26,34 @@ pub struct Links {
     pub interfaces: watch::Sender<Arc<Interfaces>>,
 }
 
-/// Follows next hops until it, and every copy of it, is dropped.
-#[derive(Clone, Debug)]
+/// Follows next hops until it is dropped.
+#[derive(Debug)]
 pub struct Neighbours {
-    followed: watch::Sender<Arc<BTreeSet<IpAddr>>>,
+    _end: oneshot::Sender<()>,
 }
 
 impl Neighbours {
-    /// Starts to follow next hops in the network namespace of the calling thread. Changes come in
-    /// groups that belong to one event; the receiver ends if the kernel closes the connection.
+    /// Starts to follow the next hops of these addresses, in the network namespace of the calling thread. Each new
+    /// address is reported soon, be it resolved or not. Changes come in groups that belong to one event; the receiver
+    /// ends if the kernel closes the connection.
     ///
     /// # Panics
     ///
     /// Outside of a tokio runtime.
-    pub fn start(links: &Links) -> Result<(Self, mpsc::Receiver<Vec<Change>>), Error> {
-        let (followed, addresses) = watch::channel(Arc::default());
+    pub fn start(
+        links: &Links,
+        mut followed: watch::Receiver<Followed>,
+    ) -> Result<(Self, mpsc::Receiver<Vec<Change>>), Error> {
+        // Also the addresses that are there already.
+        followed.mark_changed();
         let (reports, changes) = mpsc::channel(REPORTS);
+        let (end, ended) = oneshot::channel();
         let task = Task {
             // Before anything is read, so that nothing that changes afterwards is missed.
             events: Events::open()?,
             requests: Requests::open()?,
-            followed: addresses,
+            followed,
+            ended,
             reports,
             senders: links.senders.subscribe(),
             interfaces: links.interfaces.clone(),
@@ -57,11 +64,6 @@ impl Neighbours {
                 error!("next hops are no longer followed: {error}");
             }
         });
-        Ok((Self { followed }, changes))
-    }
-
-    /// Sets the followed addresses: all real servers. Each new one is reported soon, be it resolved or not.
-    pub fn follow(&self, addresses: BTreeSet<IpAddr>) {
-        self.followed.send_replace(Arc::new(addresses));
+        Ok((Self { _end: end }, changes))
     }
 }

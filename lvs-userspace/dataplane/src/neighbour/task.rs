@@ -11,7 +11,7 @@ use rtnetlink::packet_route::link::LinkMessage;
 use rtnetlink::packet_route::neighbour::{NeighbourAttribute, NeighbourFlags, NeighbourMessage};
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, warn};
 
@@ -22,6 +22,7 @@ use super::next_hop::Change;
 use super::tables::{Interfaces, NeighbourKey};
 use super::tracker::Tracker;
 use super::update::Update;
+use crate::followed::Followed;
 use crate::netlink::{Error, Message, Requests};
 
 /// Time that several events have to arrive before anything is concluded from them.
@@ -35,7 +36,9 @@ const SECOND: Duration = Duration::from_secs(1);
 pub(super) struct Task {
     pub(super) events: Events,
     pub(super) requests: Requests,
-    pub(super) followed: watch::Receiver<Arc<BTreeSet<IpAddr>>>,
+    pub(super) followed: watch::Receiver<Followed>,
+    /// Nobody wants to know any more.
+    pub(super) ended: oneshot::Receiver<()>,
     pub(super) reports: mpsc::Sender<Vec<Change>>,
     /// The interfaces that take frames from an XDP program.
     pub(super) senders: watch::Receiver<Arc<BTreeSet<u32>>>,
@@ -58,12 +61,12 @@ impl Task {
                 .flatten()
                 .fold(review, Instant::min);
             tokio::select! {
+                _ = &mut self.ended => return Ok(()),
                 followed = self.followed.changed() => {
                     if followed.is_err() {
                         return Ok(());
                     }
-                    let followed = self.followed.borrow_and_update().clone();
-                    self.tracker.follow(&followed);
+                    self.tracker.follow(&self.followed.borrow_and_update());
                 }
                 Ok(()) = self.senders.changed() => {
                     let senders = self.senders.borrow_and_update().clone();

@@ -15,12 +15,15 @@ use super::next_hop::{Change, Resolution};
 use super::refresh::{RefreshPolicy, RefreshSchedule};
 use super::tables::{Interface, Interfaces, Neighbour, NeighbourKey, Route, Tables};
 use super::update::Update;
+use crate::followed::Followed;
 
 /// The state of all followed addresses.
 #[derive(Debug, Default)]
 pub(super) struct Tracker {
     tables: Tables,
-    followed: BTreeMap<IpAddr, Followed>,
+    followed: BTreeMap<IpAddr, FollowedAddress>,
+    /// Number of changes of the wanted addresses that these follow from.
+    changes: u64,
     /// Addresses by the neighbour they go through.
     users: HashMap<NeighbourKey, BTreeSet<IpAddr>>,
     refreshes: RefreshSchedule,
@@ -38,7 +41,7 @@ pub(super) struct Tracker {
 }
 
 #[derive(Debug, Default)]
-struct Followed {
+struct FollowedAddress {
     /// `None` until the kernel answered.
     route: Option<Route>,
     /// The neighbour among [`Tracker::users`].
@@ -47,26 +50,47 @@ struct Followed {
 }
 
 impl Tracker {
-    /// Sets the followed addresses. Every new one is reported, resolved or not.
-    pub(super) fn follow(&mut self, addresses: &BTreeSet<IpAddr>) {
+    /// Follows exactly these addresses. Every new one is reported, resolved or not.
+    pub(super) fn follow(&mut self, wanted: &Followed) {
+        let addresses = wanted.addresses();
+        let changed = wanted.changed_since(self.changes);
+        self.changes = wanted.changes();
+        if let Some(changed) = changed {
+            for address in changed {
+                if addresses.contains(&address) {
+                    self.insert(address);
+                } else {
+                    self.remove(address);
+                }
+            }
+        } else {
+            self.follow_exactly(addresses);
+        }
+    }
+
+    fn follow_exactly(&mut self, addresses: &BTreeSet<IpAddr>) {
         let gone: Vec<_> = self
             .followed
             .keys()
             .filter(|address| !addresses.contains(address))
             .copied()
             .collect();
-        for address in gone {
-            self.release_neighbour(address);
-            self.followed.remove(&address);
-            self.unrouted.remove(&address);
-            self.dirty.remove(&address);
-        }
-        for &address in addresses {
-            self.followed.entry(address).or_insert_with(|| {
-                self.unrouted.insert(address);
-                Followed::default()
-            });
-        }
+        gone.into_iter().for_each(|address| self.remove(address));
+        addresses.iter().for_each(|&address| self.insert(address));
+    }
+
+    fn insert(&mut self, address: IpAddr) {
+        self.followed.entry(address).or_insert_with(|| {
+            self.unrouted.insert(address);
+            FollowedAddress::default()
+        });
+    }
+
+    fn remove(&mut self, address: IpAddr) {
+        self.release_neighbour(address);
+        self.followed.remove(&address);
+        self.unrouted.remove(&address);
+        self.dirty.remove(&address);
     }
 
     /// Applies an update. Updates that repeat what is known change nothing.

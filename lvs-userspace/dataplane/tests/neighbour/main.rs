@@ -364,7 +364,7 @@ fn as_many_real_servers_as_there_can_be_are_followed() {
             .collect();
         let mut reports = Reports::of([]);
         let start = Instant::now();
-        reports.neighbours.follow(all);
+        reports.follow_all(&all);
         reports.all(65_536, SERVER_MAC).await;
         println!("65,536 addresses resolved in {:?}", start.elapsed());
         let start = Instant::now();

@@ -1,11 +1,12 @@
 //! Reports about next hops, and waiting for them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use lvs_dataplane::neighbour::{Change, Links, Neighbours, NextHop, Resolution};
+use lvs_dataplane::neighbour::{Change, Followed, Links, Neighbours, NextHop, Resolution};
 use tokio::sync::mpsc::Receiver;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 /// Longest wait for a change. Most are known at once, but the kernel itself announces a lost carrier
@@ -14,16 +15,20 @@ pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// The last report for each address.
 pub(crate) struct Reports {
-    pub(crate) neighbours: Neighbours,
+    _neighbours: Neighbours,
+    followed: watch::Sender<Followed>,
     changes: Receiver<Vec<Change>>,
     latest: HashMap<IpAddr, Resolution>,
 }
 
 impl Reports {
     pub(crate) fn of<const N: usize>(addresses: [&str; N]) -> Self {
-        let (neighbours, changes) = Neighbours::start(&Links::default()).unwrap();
+        let followed = watch::Sender::<Followed>::default();
+        let started = Neighbours::start(&Links::default(), followed.subscribe());
+        let (neighbours, changes) = started.unwrap();
         let reports = Self {
-            neighbours,
+            _neighbours: neighbours,
+            followed,
             changes,
             latest: HashMap::new(),
         };
@@ -32,8 +37,12 @@ impl Reports {
     }
 
     pub(crate) fn follow<const N: usize>(&self, addresses: [&str; N]) {
-        self.neighbours
-            .follow(addresses.map(|text| text.parse().unwrap()).into());
+        self.follow_all(&addresses.map(|text| text.parse().unwrap()).into());
+    }
+
+    pub(crate) fn follow_all(&self, addresses: &BTreeSet<IpAddr>) {
+        self.followed
+            .send_if_modified(|followed| followed.set(|| addresses.iter().copied()));
     }
 
     /// Waits until an address is reported so.

@@ -9,7 +9,9 @@ use anyhow::{Context as _, Result, anyhow};
 use lvs_api::model::ServiceId;
 use lvs_dataplane::device::{Netdev, Placement};
 use lvs_dataplane::kernel::{DataPath, KernelError, PacketRecords, ProgramLine};
-use lvs_dataplane::neighbour::{Interfaces as LinkTable, ServiceInterfaces, service_interfaces};
+use lvs_dataplane::neighbour::{
+    Followed, Interfaces as LinkTable, ServiceInterfaces, service_interfaces,
+};
 use nix::net::if_::if_indextoname;
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -244,32 +246,90 @@ pub(super) async fn attach_missing(
 pub(super) async fn follow(
     interfaces: Arc<Mutex<Interfaces>>,
     control: Arc<Control>,
-    followed: watch::Receiver<BTreeSet<IpAddr>>,
+    followed: watch::Receiver<Followed>,
     stopped: watch::Receiver<()>,
 ) {
     let mut end = std::pin::pin!(ended(stopped));
     let mut timer = interval(PERIOD);
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // Those that were looked for, and those of them where the programs run.
-    let mut tried = BTreeSet::new();
-    let mut attached = BTreeSet::new();
+    let mut known = KnownAddresses::default();
     for period in (0..AGAIN).cycle() {
         tokio::select! {
             () = &mut end => return,
             _ = timer.tick() => {}
         }
-        let services = Arc::clone(&control);
-        let addresses =
-            tokio::task::spawn_blocking(move || services.director().virtual_addresses());
-        let mut addresses = addresses.await.unwrap_or_default();
-        addresses.extend(followed.borrow().iter());
-        let known = if period == 0 { &attached } else { &tried };
-        let new: BTreeSet<_> = addresses.difference(known).copied().collect();
-        if !new.is_empty() {
-            attached.extend(attach_missing(&interfaces, &control, new).await);
+        let (services, seen) = (Arc::clone(&control), known.services.clone());
+        let services = tokio::task::spawn_blocking(move || {
+            let director = services.director();
+            let generation = director.identities();
+            let known = seen.filter(|(seen, _)| *seen == generation);
+            known.unwrap_or_else(|| (generation, director.virtual_addresses()))
+        });
+        let Ok(services) = services.await else {
+            continue;
+        };
+        let mut new = known.update(services, &followed.borrow());
+        if period == 0 {
+            new.extend(&known.open);
         }
-        attached.retain(|address| addresses.contains(address));
-        tried = addresses;
+        if !new.is_empty() {
+            let found = attach_missing(&interfaces, &control, new).await;
+            known.found(found);
+        }
+    }
+}
+
+/// Addresses of services and real servers whose interfaces were looked for.
+#[derive(Default)]
+struct KnownAddresses {
+    /// The addresses of the services, with the number of their changes.
+    services: Option<(u64, Arc<BTreeSet<IpAddr>>)>,
+    /// Number of changes of the addresses of real servers.
+    changes: u64,
+    /// Those where the programs run.
+    attached: BTreeSet<IpAddr>,
+    /// Those that nothing led to, or that could not be attached to.
+    open: BTreeSet<IpAddr>,
+}
+
+impl KnownAddresses {
+    /// Follows the addresses; those that are new.
+    fn update(
+        &mut self,
+        services: (u64, Arc<BTreeSet<IpAddr>>),
+        servers: &Followed,
+    ) -> BTreeSet<IpAddr> {
+        let same = self
+            .services
+            .as_ref()
+            .is_some_and(|(of, _)| *of == services.0);
+        let changed = servers.changed_since(self.changes).filter(|_| same);
+        let changed: Vec<_> = match changed {
+            Some(changed) => changed.collect(),
+            None => {
+                let before = self.attached.iter().chain(&self.open);
+                let now = services.1.iter().chain(servers.addresses());
+                before.chain(now).copied().collect()
+            }
+        };
+        self.changes = servers.changes();
+        let mut new = BTreeSet::new();
+        for address in changed {
+            if !services.1.contains(&address) && !servers.addresses().contains(&address) {
+                self.attached.remove(&address);
+                self.open.remove(&address);
+            } else if !self.attached.contains(&address) && self.open.insert(address) {
+                new.insert(address);
+            }
+        }
+        self.services = Some(services);
+        new
+    }
+
+    /// The programs run where packets of these addresses come and go.
+    fn found(&mut self, found: BTreeSet<IpAddr>) {
+        self.open.retain(|address| !found.contains(address));
+        self.attached.extend(found);
     }
 }
 
@@ -333,4 +393,37 @@ fn exists(interface: &str) -> bool {
         warn!("the interface {interface} is gone");
     }
     exists
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(last: impl IntoIterator<Item = u8>) -> BTreeSet<IpAddr> {
+        let address = |last| IpAddr::from([10, 0, 0, last]);
+        last.into_iter().map(address).collect()
+    }
+
+    #[test]
+    fn only_new_addresses_are_looked_for() {
+        let services = |generation, last: &[u8]| (generation, Arc::new(set(last.iter().copied())));
+        let mut servers = Followed::default();
+        let mut known = KnownAddresses::default();
+        servers.extend(&set(1..=3));
+        assert_eq!(known.update(services(1, &[9]), &servers), set([1, 2, 3, 9]));
+        known.found(set([1, 2, 9]));
+        assert_eq!(known.open, set([3]), "to be looked for again");
+        assert_eq!(known.update(services(1, &[9]), &servers), set([]));
+        servers.extend(&set([4]));
+        assert_eq!(known.update(services(1, &[9]), &servers), set([4]));
+        servers.set(|| set([1, 4]).into_iter());
+        assert_eq!(known.update(services(1, &[9]), &servers), set([]));
+        assert_eq!((&known.attached, &known.open), (&set([1, 9]), &set([4])));
+        // One that comes back is new, and one that is a service's, too, stays.
+        servers.set(|| set([1, 2, 4]).into_iter());
+        assert_eq!(known.update(services(2, &[1, 8]), &servers), set([2, 8]));
+        servers.set(|| set([]).into_iter());
+        assert_eq!(known.update(services(2, &[1, 8]), &servers), set([]));
+        assert_eq!((&known.attached, &known.open), (&set([1]), &set([8])));
+    }
 }

@@ -1,7 +1,6 @@
 //! Next hops between the director, which needs them, and the resolver.
 
-use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,21 +29,10 @@ pub(super) async fn wait_resolved(control: &Arc<Control>) {
     }
 }
 
-/// Follows the addresses that the director needs.
-pub(super) async fn follow(
-    neighbours: Neighbours,
-    mut followed: watch::Receiver<BTreeSet<IpAddr>>,
-    stopped: watch::Receiver<()>,
-) {
-    let mut end = std::pin::pin!(ended(stopped));
-    loop {
-        let addresses = followed.borrow_and_update().clone();
-        neighbours.follow(addresses);
-        tokio::select! {
-            () = &mut end => return,
-            changed = followed.changed() => if changed.is_err() { return },
-        }
-    }
+/// Has next hops followed until the end.
+pub(super) async fn keep(neighbours: Neighbours, stopped: watch::Receiver<()>) {
+    ended(stopped).await;
+    drop(neighbours);
 }
 
 /// Applies the changes that the resolver reports to the director. Before packets leave by an interface, the

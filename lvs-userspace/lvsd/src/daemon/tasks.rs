@@ -48,12 +48,12 @@ pub(super) fn start(
         senders: watch::Sender::new(Arc::new(interfaces.lock().senders())),
         ..Links::default()
     };
-    let (neighbours, changes) = Neighbours::start(&links)?;
     let followed = control.director().followed();
+    let (neighbours, changes) = Neighbours::start(&links, followed.clone())?;
     let services = interfaces::follow(
         Arc::clone(interfaces),
         Arc::clone(control),
-        followed.clone(),
+        followed,
         stopped.clone(),
     );
     let own_events = own_events::follow(
@@ -71,7 +71,7 @@ pub(super) fn start(
         tokio::spawn(own_events),
         tokio::spawn(carrier),
         tokio::spawn(services),
-        tokio::spawn(next_hops::follow(neighbours, followed, stopped.clone())),
+        tokio::spawn(next_hops::keep(neighbours, stopped.clone())),
         tokio::spawn(next_hops::apply_changes(
             changes,
             Arc::clone(control),

@@ -51,7 +51,7 @@ fn tracker(now: Instant) -> Tracker {
         Update::Neighbour(gateway(), Some(Neighbour::Known(MAC))),
         now,
     );
-    tracker.follow(&(1..=9).map(|last| [192, 0, 2, last].into()).collect());
+    tracker.follow_exactly(&(1..=9).map(|last| [192, 0, 2, last].into()).collect());
     answer(&mut tracker, &via_gateway(), now);
     assert_eq!(tracker.drain_changes().len(), 9);
     tracker
@@ -81,7 +81,7 @@ fn changed(tracker: &mut Tracker) -> Vec<String> {
 #[test]
 fn every_new_address_is_reported_once_its_route_is_known() {
     let (mut tracker, now) = (Tracker::default(), Instant::now());
-    tracker.follow(&[ip("192.0.2.1"), ip("2001:db8::1")].into());
+    tracker.follow_exactly(&[ip("192.0.2.1"), ip("2001:db8::1")].into());
     assert_eq!(tracker.drain_changes(), []);
     assert_eq!(answer(&mut tracker, &Route::None("nowhere".into()), now), 2);
     assert_eq!(changed(&mut tracker), ["192.0.2.1", "2001:db8::1"]);
@@ -92,7 +92,7 @@ fn every_new_address_is_reported_once_its_route_is_known() {
 fn a_neighbour_concerns_only_those_who_use_it_and_no_route() {
     let now = Instant::now();
     let mut tracker = tracker(now);
-    tracker.follow(&[ip("192.0.2.1"), ip("10.0.0.5")].into());
+    tracker.follow_exactly(&[ip("192.0.2.1"), ip("10.0.0.5")].into());
     answer(&mut tracker, &on_link(), now);
     assert_eq!(changed(&mut tracker), ["10.0.0.5"]);
     tracker.apply(
@@ -239,7 +239,7 @@ fn a_neighbour_is_asked_for_as_long_as_somebody_uses_it() {
     let mut tracker = tracker(now);
     tracker.apply(Update::Neighbour(gateway(), None), now);
     assert_eq!(tracker.pop_refreshes(now, 9), [gateway()]);
-    tracker.follow(&[ip("192.0.2.1")].into());
+    tracker.follow_exactly(&[ip("192.0.2.1")].into());
     assert!(tracker.next_refresh().is_some());
     tracker.apply(Update::AllRoutes, now);
     answer(&mut tracker, &Route::Local, now);
@@ -312,12 +312,12 @@ fn everyones_route_is_looked_up_also_where_all_routes_change_all_the_time() {
 fn one_no_longer_followed_is_forgotten_and_new_when_it_returns() {
     let now = Instant::now();
     let mut tracker = tracker(now);
-    tracker.follow(&BTreeSet::new());
+    tracker.follow_exactly(&BTreeSet::new());
     assert_eq!(tracker.next_refresh(), None);
     tracker.set_route(ip("192.0.2.1"), Route::Local, now);
     tracker.apply(Update::AllRoutes, now);
     assert!(tracker.is_idle());
-    tracker.follow(&[ip("192.0.2.1")].into());
+    tracker.follow_exactly(&[ip("192.0.2.1")].into());
     answer(&mut tracker, &via_gateway(), now);
     assert_eq!(changed(&mut tracker), ["192.0.2.1"]);
 }
@@ -344,5 +344,31 @@ fn a_prefix_is_a_range_of_addresses() {
         }
         .range();
         assert_eq!(range, ip(first)..=ip(last), "{address}/{length}");
+    }
+}
+
+#[test]
+fn a_change_of_the_addresses_touches_no_other() {
+    let now = Instant::now();
+    let mut tracker = Tracker::default();
+    tracker.apply(Update::Interface(1, Some(interface(1500))), now);
+    let set = |last: std::ops::RangeInclusive<u8>| -> BTreeSet<IpAddr> {
+        last.map(|last| [192, 0, 2, last].into()).collect()
+    };
+    let mut followed = Followed::default();
+    for (addresses, new) in [
+        (set(1..=9), set(1..=9)),
+        (set(1..=10), set(10..=10)),
+        (set(3..=10), BTreeSet::new()),
+        (
+            set(2..=11),
+            [2, 11].map(|last| [192, 0, 2, last].into()).into(),
+        ),
+    ] {
+        followed.set(|| addresses.iter().copied());
+        tracker.follow(&followed);
+        assert_eq!(tracker.unrouted, new);
+        assert!(tracker.followed.keys().eq(&addresses));
+        answer(&mut tracker, &via_gateway(), now);
     }
 }
