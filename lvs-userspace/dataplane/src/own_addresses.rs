@@ -1,6 +1,7 @@
 //! Addresses of this machine: Ethernet addresses, by which the program tells frames for others, and those of its
 //! hosts, from which no packet of a client comes.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::mem::offset_of;
 use std::net::{IpAddr, UdpSocket};
@@ -42,6 +43,18 @@ pub fn is_own_ip(address: IpAddr) -> bool {
     }
     // Unless it lets sockets have any address (`ip_nonlocal_bind`).
     addresses().is_ok_and(|own| own.hosts.contains(&address))
+}
+
+/// The machine's IP addresses, asked for at the first question: for many of them.
+#[derive(Debug, Default)]
+pub(crate) struct OwnIps(OnceCell<BTreeSet<IpAddr>>);
+
+impl OwnIps {
+    /// True if the machine has this address.
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
+        let read = || addresses().unwrap_or_default().hosts;
+        address.is_loopback() || self.0.get_or_init(read).contains(&address)
+    }
 }
 
 /// The addresses of the machine's interfaces.
@@ -139,6 +152,25 @@ mod tests {
             .into_iter()
             .take(config.own_count as usize)
             .collect()
+    }
+
+    #[test]
+    fn an_address_is_own_however_it_is_asked() {
+        let own = OwnIps::default();
+        for (address, is_own) in [
+            ("127.0.0.1", true),
+            ("127.9.9.9", true),
+            ("192.0.2.77", false),
+        ] {
+            let address = address.parse().unwrap();
+            assert_eq!(
+                (own.contains(address), is_own_ip(address)),
+                (is_own, is_own)
+            );
+        }
+        for address in addresses().unwrap().hosts {
+            assert!(own.contains(address), "{address}");
+        }
     }
 
     #[test]

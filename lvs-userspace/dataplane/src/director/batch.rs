@@ -8,6 +8,7 @@ use lvs_api::protocol::{Edit, Edits, Refusal, RefusalKind, RefusedEdit};
 use super::parts::Director;
 use super::wanted::{Wanted, after, canonical_service, subject};
 use super::{own_end, timeouts};
+use crate::own_addresses::OwnIps;
 
 /// Changes that are not written yet.
 #[derive(Default)]
@@ -15,6 +16,7 @@ struct Batch {
     /// Services in the order of their first changes.
     order: Vec<ServiceId>,
     changes: HashMap<ServiceId, Change>,
+    own: OwnIps,
 }
 
 /// The changes of one service.
@@ -117,7 +119,7 @@ impl Director {
             }
             return Ok(());
         };
-        own_end::refuse(edit)?;
+        own_end::refuse(edit, |address| batch.own.contains(address))?;
         let change = batch.change(id, self.wanted(&id));
         let wanted = after(change.wanted.as_ref(), edit)?;
         change.set(wanted, place);

@@ -12,6 +12,7 @@ use super::configuration::Configuration;
 use super::parts::Director;
 use super::wanted::{Wanted, after, canonical_rule, canonical_service, mixes_families, subject};
 use super::{own_end, source_pools, timeouts};
+use crate::own_addresses::is_own_ip;
 
 impl Director {
     /// Makes one change, whole or not at all.
@@ -26,7 +27,7 @@ impl Director {
             Edit::Mark(rule) => return self.set_mark(rule),
             Edit::SetSysctl { name, value } => return self.set_sysctl(name, value),
             edit => match subject(edit) {
-                Some(id) => own_end::refuse(edit)
+                Some(id) => own_end::refuse(edit, is_own_ip)
                     .and_then(|()| self.edit_service(id, std::slice::from_ref(edit))),
                 None => Ok(()),
             },

@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 
 use lvs_api::protocol::{Refusal, RefusalKind};
 
+use crate::kernel::disconnect;
+
 /// Any port: nothing is sent.
 const DISCARD: u16 = 9;
 
@@ -35,7 +37,9 @@ impl LocalBroadcasts {
         let Some(socket) = &self.0 else { return false };
         let Err(error) = socket.connect((address, DISCARD)) else {
             // It has a source from now on, which may lead nowhere but to this address.
-            self.close();
+            if disconnect(socket).is_err() {
+                self.close();
+            }
             return false;
         };
         let denied = error.kind() == ErrorKind::PermissionDenied;

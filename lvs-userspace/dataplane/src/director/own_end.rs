@@ -12,10 +12,14 @@ use crate::own_addresses::is_own_ip;
 /// True if this would need another port at the director's own address: packets go up the stack as they are, and
 /// no program would translate what the local server answers.
 pub fn needs_own_port(service: &ServiceId, server: &ServerId, method: Method) -> bool {
+    has_other_port(service, server, method) && is_own_ip(server.address())
+}
+
+fn has_other_port(service: &ServiceId, server: &ServerId, method: Method) -> bool {
     match service {
         ServiceId::Address { address, .. } if method == Method::Nat => {
             let (asked, served) = (address.port(), server.0.port());
-            asked != 0 && served != 0 && asked != served && is_own_ip(server.address())
+            asked != 0 && served != 0 && asked != served
         }
         _ => false,
     }
@@ -38,8 +42,8 @@ pub(super) fn warn_of(service: &ServiceId, wanted: &Wanted, own: IpAddr) {
     }
 }
 
-/// Refuses to add such a real server, or to make one of it.
-pub(super) fn refuse(edit: &Edit) -> Result<(), Refusal> {
+/// Refuses to add such a real server, or to make one of it. `is_own`: the address is the director's.
+pub(super) fn refuse(edit: &Edit, is_own: impl Fn(IpAddr) -> bool) -> Result<(), Refusal> {
     let (Edit::AddServer {
         service,
         server,
@@ -53,7 +57,7 @@ pub(super) fn refuse(edit: &Edit) -> Result<(), Refusal> {
     else {
         return Ok(());
     };
-    if needs_own_port(service, server, *method) {
+    if has_other_port(service, server, *method) && is_own(server.address()) {
         return Err(Refusal::new(
             RefusalKind::NotSupported,
             "the real server is the director itself, where ports cannot be translated: have it listen on the \
