@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 
 use lvs_api::model::{Protocol, ServiceId};
 
@@ -14,25 +14,52 @@ pub(super) fn port_protocol(service: &ServiceId) -> Protocol {
     }
 }
 
-/// Names of ports, as `/etc/services` has them.
+/// Names of ports, as `/etc/services` has them, read once one is asked for: most commands have numbers.
+pub struct ServiceNames(OnceLock<Known>);
+
 #[derive(Default)]
-pub struct ServiceNames {
+struct Known {
     ports: HashMap<(String, Protocol), u16>,
     names: HashMap<(u16, Protocol), String>,
 }
 
 impl ServiceNames {
-    /// The system's names, read at first use.
-    pub fn system() -> &'static Self {
-        static SYSTEM: LazyLock<ServiceNames> = LazyLock::new(|| {
-            // A system without the file has no names: numbers still work.
-            ServiceNames::from_text(&fs::read_to_string("/etc/services").unwrap_or_default())
-        });
+    /// The system's names.
+    pub const fn system() -> &'static Self {
+        static SYSTEM: ServiceNames = ServiceNames(OnceLock::new());
         &SYSTEM
     }
 
-    /// Parses lines of `name port/protocol alias…`; `#` begins a comment. The first entry of a name or port counts.
+    #[cfg(test)]
     pub(super) fn from_text(text: &str) -> Self {
+        Self(OnceLock::from(Known::from_text(text)))
+    }
+
+    fn known(&self) -> &Known {
+        self.0.get_or_init(|| {
+            // A system without the file has no names: numbers still work.
+            Known::from_text(&fs::read_to_string("/etc/services").unwrap_or_default())
+        })
+    }
+
+    /// The port of this name.
+    pub fn port(&self, name: &str, protocol: Protocol) -> Option<u16> {
+        let known = self.known();
+        known.ports.get(&(name.to_owned(), protocol)).copied()
+    }
+
+    /// The name of this port.
+    pub(super) fn name(&self, port: u16, protocol: Protocol) -> Option<&str> {
+        self.known()
+            .names
+            .get(&(port, protocol))
+            .map(String::as_str)
+    }
+}
+
+impl Known {
+    /// Parses lines of `name port/protocol alias…`; `#` begins a comment. The first entry of a name or port counts.
+    fn from_text(text: &str) -> Self {
         let mut known = Self::default();
         for line in text.lines() {
             let line = line.split('#').next().unwrap_or_default();
@@ -62,16 +89,6 @@ impl ServiceNames {
             }
         }
         known
-    }
-
-    /// The port of this name.
-    pub fn port(&self, name: &str, protocol: Protocol) -> Option<u16> {
-        self.ports.get(&(name.to_owned(), protocol)).copied()
-    }
-
-    /// The name of this port.
-    pub(super) fn name(&self, port: u16, protocol: Protocol) -> Option<&str> {
-        self.names.get(&(port, protocol)).map(String::as_str)
     }
 }
 
