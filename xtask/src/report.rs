@@ -39,7 +39,8 @@ const MEASUREMENTS: [Measurement; 7] = [
     Measurement {
         title: "Commands beside ipvsadm",
         method: "In the same machine: instructions of all processes and of the kernel, until a command returns and in \
-                 the second after it.",
+                 the two seconds after it, less what goes on without one, which stands first; of single edits the mean \
+                 of ten.",
         program: "commands",
         options: &["--bound", "inf"],
     },

@@ -28,7 +28,7 @@ struct Arguments {
     bound: f64,
 }
 
-/// Instructions of a command until it returns, and of what goes on for a second after it.
+/// Instructions of a command until it returns, and of what goes on for two seconds after it.
 type Cost = [f64; 2];
 
 fn main() -> Result<()> {
@@ -40,12 +40,18 @@ fn main() -> Result<()> {
         let found = costs.get(&(kind, name)).copied();
         found.with_context(|| format!("{kind} {name} is missing: {said}"))
     };
-    println!("instructions, until the command returns + in the second after it");
+    let busy = |kind| cost(kind, "busy").map(|[each_second, _]| each_second);
+    println!(
+        "instructions each second without a command: IPVS {:.0}, lvsd {:.0}",
+        busy("ipvs")?,
+        busy("lvsd")?
+    );
+    println!("instructions, until the command returns + in the two seconds after it");
     let mut dearer = Vec::new();
     for (name, what) in COMMANDS {
         let [ipvs, lvsd] = ["ipvs", "lvsd"].map(|kind| {
             let [until, after] = cost(kind, name)?;
-            // What the shell and a second without a command cost.
+            // What the shell and two seconds without a command cost.
             let [shell, idle] = cost(kind, if name == "clear" { "nothing" } else { "idle" })?;
             anyhow::Ok::<Cost>([until - shell, after - idle])
         });
@@ -62,13 +68,22 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Costs by kind and name.
+/// Costs by kind and name: the mean of those that were measured several times.
 fn costs(said: &str) -> BTreeMap<(&str, &str), Cost> {
-    let costs = said.lines().filter_map(|line| {
+    let mut all: BTreeMap<_, Vec<Cost>> = BTreeMap::new();
+    for line in said.lines() {
         let [kind, name, until, after] = line.split(' ').collect::<Vec<_>>()[..] else {
-            return None;
+            continue;
         };
-        Some(((kind, name), [until.parse().ok()?, after.parse().ok()?]))
-    });
-    costs.collect()
+        if let (Ok(until), Ok(after)) = (until.parse(), after.parse()) {
+            all.entry((kind, name)).or_default().push([until, after]);
+        }
+    }
+    let mean = |costs: Vec<Cost>| {
+        let mean =
+            |part: usize| costs.iter().map(|cost| cost[part]).sum::<f64>() / costs.len() as f64;
+        [mean(0), mean(1)]
+    };
+    let means = all.into_iter().map(|(name, costs)| (name, mean(costs)));
+    means.collect()
 }

@@ -24,31 +24,50 @@ run_time() {
     awk '/^cpu/ { sum += $8 } END { printf "%.0f\n", sum }' /proc/schedstat
 }
 
-# NAME COMMAND...: until the command returns, and with what goes on for a second after it.
+# NAME COMMAND...: until the command returns, and with what goes on for two seconds after it: both look at their
+# counters every two seconds.
 measure() {
     name=$1
     shift
     start=$(run_time)
     "$@" </tmp/rules >/tmp/said 2>&1 || { cat /tmp/said; exit 1; }
     returned=$(run_time)
-    sleep 1
+    sleep 2
     end=$(run_time)
     echo "$kind $name $((returned - start)) $((end - returned))"
 }
 
+# What goes on by itself each second, the kernel's timers included: a minute less the time in which nothing ran.
+measure_busy() {
+    read -r begin idle </proc/uptime
+    sleep 60
+    read -r end later </proc/uptime
+    echo "$begin $end $idle $later" | awk -v kind="$kind" '{
+        printf "%s busy %.0f 0\n", kind, (($2 - $1) - ($4 - $3)) / ($2 - $1) * 1000000000
+    }'
+}
+
 # PROGRAM
 all() {
-    measure nothing true
+    for number in 1 2 3 4 5; do
+        measure nothing true
+    done
     measure restore $1 -R
     [ "$(grep -c . /tmp/said)" = 0 ] || { cat /tmp/said; exit 1; }
     sleep 2
-    # What goes on by itself with so many services.
-    measure idle true
+    measure_busy
+    for number in 1 2 3 4 5 6 7 8 9 10; do
+        measure idle true
+    done
     measure list $1 -Ln
     lines=$(grep -c . /tmp/said)
     [ "$lines" = 10003 ] || { echo "$lines lines listed"; exit 1; }
-    measure add $1 -a -t 10.200.0.1:80 -r 10.50.40.1:8080 -m -w 5
-    measure edit $1 -e -t 10.200.0.1:80 -r 10.50.40.1:8080 -m -w 7
+    for number in 1 2 3 4 5 6 7 8 9 10; do
+        measure add $1 -a -t 10.200.0.1:80 -r 10.50.40.$number:8080 -m -w 5
+    done
+    for number in 1 2 3 4 5 6 7 8 9 10; do
+        measure edit $1 -e -t 10.200.0.1:80 -r 10.50.40.1:8080 -m -w 7$number
+    done
     measure save $1 -Sn
     measure clear $1 -C
 }
