@@ -82,22 +82,14 @@ fn sum<F: Network, P: Packet, W: Walk>(packet: &P, walker: W, inner: &InnerPacke
         && words.is_some_and(|&[_, _, _, _, a, b, c, d]| {
             is_covered(inner.protocol, payload, [a, b], [c, d])
         });
-    let mut reader = Reader {
-        packet,
-        start: network,
-        bytes: if covered {
-            headers
-        } else {
-            inner.length as usize
-        },
-        sum: Sum::default(),
-        complete: false,
+    let read = if covered {
+        headers
+    } else {
+        inner.length as usize
     };
-    walker.walk(CHUNKS, &mut reader);
-    if !reader.complete {
+    let Some(mut sum) = sum_of_bytes(packet, walker, network, read) else {
         return UNKNOWN;
-    }
-    let mut sum = reader.sum;
+    };
     if covered {
         let Some(header) = packet.header::<F::Header>(network) else {
             return UNKNOWN;
@@ -107,6 +99,25 @@ fn sum<F: Network, P: Packet, W: Walk>(packet: &P, walker: W, inner: &InnerPacke
         sum = sum.add_field(pseudo.checksum());
     }
     u64::from(sum.folded_once())
+}
+
+/// Sum over so many bytes of a packet, one at least; `None`: it ends before.
+#[inline(always)]
+pub(super) fn sum_of_bytes<P: Packet, W: Walk>(
+    packet: &P,
+    walker: W,
+    start: usize,
+    bytes: usize,
+) -> Option<Sum> {
+    let mut reader = Reader {
+        packet,
+        start,
+        bytes,
+        sum: Sum::default(),
+        complete: false,
+    };
+    walker.walk(CHUNKS, &mut reader);
+    reader.complete.then_some(reader.sum)
 }
 
 /// A walk over the bytes of a packet. Its place follows from the turn: what a verifier has to know is the same in

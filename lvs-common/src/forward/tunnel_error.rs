@@ -1,6 +1,6 @@
 //! ICMP errors about packets in tunnels: routers send them to the director, whose address is the outer source. The
 //! client hears of them, as if the error were about its own packet. Inside is a packet of the outer one's family, as
-//! for IPVS.
+//! for IPVS. What the client hears has a checksum of its own, so that of the error is verified first.
 
 use zerocopy::byteorder::network_endian::U32;
 
@@ -9,6 +9,7 @@ use super::client_route;
 use super::find::find;
 use super::icmp_answer::{HOP_LIMIT, sum};
 use super::icmp_fragment;
+use super::inner_packet::sum_of_bytes;
 use super::stage::Stage;
 use super::work::Work;
 use crate::abi::Method;
@@ -65,13 +66,27 @@ fn relay<F: Network, P: Packet, T: Tables + Store<F>>(
     let record = find(tables, &key, work.forward.now)?.record;
     let found = tables.server(tables.server_of(&record))?;
     let tunnelled = Method::from_raw(record.method) == Method::Tunnel;
-    if !tunnelled || found.address != F::widen(server) {
+    if !tunnelled || found.address != F::widen(server) || !is_sound(packet, tables, work) {
         return None;
     }
     work.key = key;
     #[expect(clippy::cast_possible_truncation, reason = "offsets are small")]
     let overhead = inner.network.wrapping_sub(outer) as u32;
     Some(answer(packet, tables, work, record, overhead))
+}
+
+/// Returns whether the checksum of an error is right; that of one in fragments covers bytes that are not there.
+#[inline(never)]
+fn is_sound<F: Network, P: Packet, T: Tables>(packet: &P, tables: T, work: &Work<F>) -> bool {
+    let datagram = &work.forward.datagram;
+    if datagram.part != Part::Whole {
+        return true;
+    }
+    let bytes = datagram.end.wrapping_sub(datagram.transport);
+    #[expect(clippy::cast_possible_truncation, reason = "at most 64 KiB")]
+    let pseudo = F::icmp_pseudo(&datagram.source, &datagram.destination, bytes as u32);
+    let sum = sum_of_bytes(packet, tables, datagram.transport, bytes);
+    sum.is_some_and(|sum| sum.join(pseudo).checksum() == [0; 2])
 }
 
 /// Bytes between the outer IP header and the packet inside; `None`: there is none of the same family.

@@ -263,6 +263,31 @@ fn an_error_about_another_packet_in_a_tunnel_is_the_kernels() {
 }
 
 #[test]
+fn a_damaged_error_about_a_packet_in_a_tunnel_is_the_kernels() {
+    for (family, encapsulation) in ALL
+        .into_iter()
+        .flat_map(|tunnel| [(0, tunnel), (1, tunnel)])
+    {
+        let (director, _, outer) = tunnelled(family, encapsulation);
+        let error = [(3, 1, 0), (1, 3, 0)][family];
+        let sound = Draft::icmp(ROUTER[family], SOURCE[family], error, outer).frame();
+        let icmp = 14 + [20, 40][family];
+        // The error itself, its checksum, the client's data.
+        for place in [icmp + 1, icmp + 2, sound.len() - 1] {
+            let mut frame = sound.clone();
+            frame[place] ^= 4;
+            let (verdict, after) = director.handle(&frame);
+            let end = (verdict.action(), verdict.reason());
+            let expected = (Action::Pass, Some(Reason::IcmpOther));
+            assert_eq!(end, expected, "{encapsulation:?} {place}");
+            assert_eq!(after, frame);
+        }
+        let (verdict, _) = director.handle(&sound);
+        assert_eq!(verdict.reason(), Some(Reason::IcmpToClient));
+    }
+}
+
+#[test]
 fn an_mtu_that_leaves_no_room_is_told_to_nobody() {
     for (family, mtu) in [(0, 68 + 20 + 11), (1, 1280 + 40 + 11)] {
         let (director, _, outer) = tunnelled(family, Encapsulation::GUE);
