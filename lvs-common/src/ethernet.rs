@@ -12,6 +12,8 @@ use crate::wire::{ETHERTYPE_SERVICE_VLAN, ETHERTYPE_VLAN, Ethernet, Vlan};
 /// Bytes of an Ethernet header without tags.
 pub const ETHERNET: usize = 14;
 const TAG: usize = 4;
+/// Bytes of both addresses.
+const ADDRESSES: usize = 12;
 
 /// VLAN tags (priority and id), outer first; 0: none.
 pub type Tags = [U16; 2];
@@ -52,10 +54,26 @@ impl Vlans {
         self.0 & 0xfff == (tag.get() & 0xfff) as u32
     }
 
+    /// The ethertypes that announce the tags of these VLANs, outer first.
+    #[inline(always)]
+    const fn ethertypes(self) -> [u16; 2] {
+        [ethertype(self.0), ethertype(self.0 >> 16)]
+    }
+
     /// The outer VLAN in the lower half, the inner one in the upper half.
     #[inline(always)]
     pub const fn to_bits(self) -> u32 {
         self.0
+    }
+}
+
+/// The ethertype that announces the tag of a VLAN as in [`UpperKey`].
+#[inline(always)]
+const fn ethertype(vlan: u32) -> u16 {
+    if vlan & UpperKey::SERVICE == 0 {
+        ETHERTYPE_VLAN
+    } else {
+        ETHERTYPE_SERVICE_VLAN
     }
 }
 
@@ -246,7 +264,7 @@ pub fn make_room<P: Packet>(
 }
 
 /// Cuts the IP packet at `payload` to so many bytes and makes room for others before it. Returns the offset of that
-/// room, before which [`Egress::write`] puts the Ethernet header with the tags that the packet came with.
+/// room, before which [`turn_back`] completes the Ethernet header.
 #[inline(always)]
 pub fn make_answer_room<P: Packet>(
     packet: &mut P,
@@ -262,8 +280,36 @@ pub fn make_answer_room<P: Packet>(
         return Some(ETHERNET);
     }
     packet.grow(room)?;
+    // All that may stand between the addresses and the packet; what is less is overwritten by what goes in there.
+    let behind_addresses: [u8; ETHERNET + 2 * TAG - ADDRESSES] =
+        *packet.header(room + ADDRESSES)?;
+    *packet.header_mut(ADDRESSES)? = behind_addresses;
     packet.truncate(payload + room + kept)?;
     Some(payload)
+}
+
+/// Makes the Ethernet header of a frame that came with this one the header of an answer to it: for the host that sent
+/// it, in the VLANs that it came in, however these are announced.
+#[inline(always)]
+pub fn turn_back<P: Packet>(packet: &mut P, came: &EthernetHeader, ethertype: u16) -> Option<()> {
+    let header: &mut Ethernet = packet.header_mut(0)?;
+    put_addresses(
+        header,
+        EthernetAddresses::new(came.source, came.destination),
+    );
+    if P::BUFFER {
+        header.ethertype = U16::new(ethertype);
+        let ([outer, inner], [announces_outer, announces_inner]) =
+            (came.tags, came.vlans.ethertypes());
+        // One of priority 0 without a VLAN says nothing.
+        if inner.get() != 0 {
+            packet.push_tag(announces_inner, inner)?;
+        }
+        if outer.get() != 0 {
+            packet.push_tag(announces_outer, outer)?;
+        }
+    }
+    Some(())
 }
 
 /// Gives a socket buffer whose IP packet begins at `payload` a plain Ethernet header, without tags.
@@ -321,7 +367,7 @@ impl From<Client> for Egress {
 }
 
 impl Egress {
-    /// Writes the Ethernet header, for which [`make_room`] or [`make_answer_room`] made room.
+    /// Writes the Ethernet header, for which [`make_room`] made room.
     #[inline(always)]
     pub fn write<P: Packet>(&self, packet: &mut P, ethertype: u16) -> Option<()> {
         if P::BUFFER {

@@ -5,10 +5,10 @@ use zerocopy::byteorder::network_endian::U32;
 use super::context::Forward;
 use super::icmp_error::{Answer, IcmpError};
 use super::unfinished::unfinished_sum;
-use crate::abi::{EthernetAddresses, Hop};
+use crate::abi::Hop;
 use crate::checksum::Sum;
 use crate::connection::Protocol;
-use crate::ethernet::{Egress, EthernetHeader, is_group, make_answer_room};
+use crate::ethernet::{EthernetHeader, is_group, make_answer_room, turn_back};
 use crate::network::{Network, Outer, Part};
 use crate::packet::Packet;
 use crate::tables::Tables;
@@ -75,16 +75,6 @@ pub(super) fn is_from_one_host<F: Network>(forward: &Forward<F>) -> bool {
     alone && !F::is_martian(&forward.datagram.source)
 }
 
-/// The way back to where a packet came from.
-#[inline(always)]
-pub(super) fn back<F: Network, P: Packet>(packet: &P, forward: &Forward<F>) -> Egress {
-    Egress {
-        ethernet: EthernetAddresses::new(forward.ethernet.source, forward.ethernet.destination),
-        tags: forward.ethernet.tags,
-        interface: packet.interface(),
-    }
-}
-
 #[inline(always)]
 fn write<F: Network, P: Packet>(packet: &mut P, forward: &Forward<F>) -> Option<Verdict> {
     let datagram = &forward.datagram;
@@ -136,7 +126,7 @@ fn write<F: Network, P: Packet>(packet: &mut P, forward: &Forward<F>) -> Option<
             payload,
         },
     )?;
-    back(packet, forward).write(packet, F::ETHERTYPE)?;
+    turn_back(packet, &forward.ethernet, F::ETHERTYPE)?;
     Some(Verdict::transmit_because(forward.answer.reason))
 }
 

@@ -3,13 +3,13 @@
 use zerocopy::byteorder::network_endian::{U16, U32};
 
 use super::context::{Forward, Wire};
-use super::icmp_answer::{HOP_LIMIT, back, is_from_one_host};
+use super::icmp_answer::{HOP_LIMIT, is_from_one_host};
 use super::stage::Stage;
 use super::unfinished::unfinished_sum;
 use super::work::Work;
 use crate::abi::HeldFrame;
 use crate::connection::{Ports, tcp};
-use crate::ethernet::{Room, UNTAGGED, make_room};
+use crate::ethernet::{Room, UNTAGGED, make_room, turn_back};
 use crate::network::{Network, Outer, Part};
 use crate::packet::Packet;
 use crate::verdict::{Reason, Verdict};
@@ -47,7 +47,7 @@ fn answer<F: Network, P: Packet>(packet: &mut P, forward: &Forward<F>) -> Option
         back: true,
     };
     write(packet, forward, &reset)?;
-    back(packet, forward).write(packet, F::ETHERTYPE)?;
+    turn_back(packet, &forward.ethernet, F::ETHERTYPE)?;
     Some(Verdict::transmit(Reason::Reset))
 }
 

@@ -1,11 +1,13 @@
 //! Frames with VLAN tags: whose they are.
 
-use lvs_common::abi::{Method, Pick, UpperKey};
+use lvs_common::abi::{Method, Pick, Server, UpperKey};
 use lvs_common::connection::Protocol;
+use lvs_common::packet::Packet as _;
 use lvs_common::verdict::Reason;
 
 use super::frames::{ACK, Draft, RST, SYN, at};
 use super::memory::{Director, INTERFACE};
+use super::packet::Frame;
 
 const CLIENT: [&str; 2] = ["198.51.100.7:40000", "[2001:db8:c::7]:40000"];
 const VIRTUAL: [&str; 2] = ["192.0.2.1:80", "[2001:db8:1::1]:80"];
@@ -91,6 +93,69 @@ fn a_service_providers_vlan_is_not_a_customers() {
             if expected.is_some() {
                 assert_eq!(verdict.reason(), expected);
             }
+        }
+    }
+}
+
+/// Ethertype and control of each tag, outer first.
+type Stack = &'static [[u16; 2]];
+
+/// Stacks of tags, and what of them the way back has: a tag of priority 0 without VLAN says nothing, and a socket
+/// buffer loses it.
+const STACKS: [(Stack, Stack); 8] = [
+    (&[[0x8100, 7]], &[[0x8100, 7]]),
+    (&[[0x88a8, 7]], &[[0x88a8, 7]]),
+    (
+        &[[0x88a8, 0xe005], [0x8100, 6]],
+        &[[0x88a8, 0xe005], [0x8100, 6]],
+    ),
+    (&[[0x8100, 5], [0x8100, 6]], &[[0x8100, 5], [0x8100, 6]]),
+    (&[[0x88a8, 5], [0x88a8, 6]], &[[0x88a8, 5], [0x88a8, 6]]),
+    (&[[0x8100, 5], [0x88a8, 6]], &[[0x8100, 5], [0x88a8, 6]]),
+    (&[[0x8100, 0]], &[]),
+    (&[[0x8100, 0], [0x8100, 7]], &[[0x8100, 7]]),
+];
+
+fn stacked(frame: &[u8], tags: Stack) -> Vec<u8> {
+    let tags = tags.iter().flatten().flat_map(|word| word.to_be_bytes());
+    [&frame[..12], &tags.collect::<Vec<_>>(), &frame[12..]].concat()
+}
+
+/// A switch knows a VLAN by its id and by the ethertype that announces it.
+#[test]
+fn answers_go_back_in_the_vlans_that_the_packet_came_in() {
+    for family in [0, 1] {
+        let mut director = director(family, Method::Direct);
+        for (kind, [outer, inner]) in [0, UpperKey::SERVICE]
+            .into_iter()
+            .flat_map(|kind| [(kind, [7, 0]), (kind, [5, 6])])
+        {
+            let upper = UPPER + outer + kind;
+            director.put_upper(INTERFACE, outer | kind, upper);
+            for inside in [0, UpperKey::SERVICE] {
+                director.put_upper(upper, inner | inside, upper + 1);
+            }
+        }
+        let segment = |flags| Draft::tcp(CLIENT[family], VIRTUAL[family], flags);
+        let too_old = segment(SYN).with(|draft| draft.ttl = 1).frame();
+        let (verdict, told) = director.handle(&too_old);
+        assert_eq!(verdict.reason(), Some(Reason::TimeExceeded));
+        for (came, goes) in STACKS {
+            let goes = if Frame::BUFFER { goes } else { came };
+            let (verdict, after) = director.handle(&stacked(&too_old, came));
+            assert_eq!(verdict.reason(), Some(Reason::TimeExceeded), "{came:x?}");
+            assert_eq!(after, stacked(&told, goes), "{came:x?}");
+        }
+        director.handle(&segment(SYN).frame());
+        director.handle(&segment(ACK).frame());
+        director.edit(0, |_, members| members[0].weight = 0);
+        director.servers[0].flags |= Server::DOWN;
+        let (verdict, reset) = director.handle(&segment(ACK).frame());
+        assert_eq!(verdict.reason(), Some(Reason::Reset));
+        for (came, goes) in STACKS {
+            let goes = if Frame::BUFFER { goes } else { came };
+            let (_, after) = director.handle(&stacked(&segment(ACK).frame(), came));
+            assert_eq!(after, stacked(&reset, goes), "{came:x?}");
         }
     }
 }
