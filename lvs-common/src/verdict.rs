@@ -344,6 +344,8 @@ reasons! {
     /// No Call-ID, for a service that goes by it.
     NoCallId = 56, "drop-no-call-id",
         "begins a connection with a service of persistence engine sip, and has no valid Call-ID";
+    /// IPv4 options that the kernel refuses.
+    BadOptions = 57, "drop-options", "of no known connection, and has a source route or an IPv4 option that is not whole";
 }
 
 impl Reason {

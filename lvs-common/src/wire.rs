@@ -32,6 +32,15 @@ pub mod protocol {
     pub const SCTP: u8 = 132;
 }
 
+/// Kinds of IPv4 options that the director tells from others.
+pub mod option {
+    #![expect(missing_docs, reason = "names of RFC 791")]
+    pub const END: u8 = 0;
+    pub const NOTHING: u8 = 1;
+    pub const LOOSE_ROUTE: u8 = 131;
+    pub const STRICT_ROUTE: u8 = 137;
+}
+
 macro_rules! headers {
     ($($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty,)+ })+) => {
         $(

@@ -109,13 +109,19 @@ pub(super) fn classify<F: Network, P: Packet, T: Tables + Store<F>>(
     forward_existing(tables, work, protocol, &connection)
 }
 
-/// Returns whether the header of a packet that begins something is not as it was sent; then it is dropped. One that
-/// goes on with a connection does so by bits that the checksum covers, and whoever it is sent to verifies it.
+/// Returns whether the header of a packet that begins something is not as it was sent, or the kernel would refuse it;
+/// then it is dropped. One that goes on with a connection does so by bits that the checksum covers, and whoever it is
+/// sent to verifies it.
 #[inline(never)]
 fn is_damaged<F: Network, P: Packet, T: Tables>(packet: &P, tables: T, work: &mut Work<F>) -> bool {
-    let intact = F::has_intact_header(packet, tables, &work.forward.datagram);
-    if !intact {
-        work.verdict = Verdict::drop(Reason::BadChecksum);
-    }
-    !intact
+    let datagram = &work.forward.datagram;
+    let reason = if !F::has_intact_header(packet, tables, datagram) {
+        Reason::BadChecksum
+    } else if !F::has_sound_options(packet, tables, datagram) {
+        Reason::BadOptions
+    } else {
+        return false;
+    };
+    work.verdict = Verdict::drop(reason);
+    true
 }

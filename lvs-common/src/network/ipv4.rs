@@ -8,7 +8,7 @@ use crate::family::V4;
 use crate::packet::Packet;
 use crate::verdict::Reason;
 use crate::walk::{Step, Walk};
-use crate::wire::{ETHERTYPE_IPV4, Ipv4, protocol};
+use crate::wire::{ETHERTYPE_IPV4, Ipv4, option, protocol};
 
 /// The sum over a header without its options: all ones if it is as it was sent.
 #[inline(always)]
@@ -35,6 +35,61 @@ impl<P: Packet> Step for Options<'_, P> {
         self.sum = self.sum.add(*word);
         self.offset += 4;
         true
+    }
+}
+
+/// A walk along the options of a header, byte by byte.
+#[repr(C, align(8))]
+struct Kinds<'a, P> {
+    packet: &'a P,
+    offset: usize,
+    /// Bytes of the option at hand that are still to come.
+    left: u32,
+    place: Place,
+}
+
+/// The place of a walk along options.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+enum Place {
+    /// Before an option, or behind the last one.
+    Between,
+    /// Behind the kind of one.
+    BeforeLength,
+    /// Behind its length.
+    Inside,
+    /// At one that is not allowed.
+    Refused,
+}
+
+impl<P: Packet> Step for Kinds<'_, P> {
+    #[inline(always)]
+    fn step(&mut self, index: u32) -> bool {
+        // A verifier sees no bound of a single byte.
+        let word = (index as usize) & !3;
+        let Some(word) = self.packet.header::<[u8; 4]>(self.offset + word) else {
+            return false;
+        };
+        #[expect(clippy::cast_possible_truncation, reason = "the lowest byte is meant")]
+        let byte = (u32::from_le_bytes(*word) >> ((index & 3) * 8)) as u8;
+        let (place, left) = match self.place {
+            Place::Between => match byte {
+                option::END => return false,
+                option::NOTHING => (Place::Between, 0),
+                option::LOOSE_ROUTE | option::STRICT_ROUTE => (Place::Refused, 0),
+                _ => (Place::BeforeLength, 0),
+            },
+            Place::BeforeLength => match byte {
+                0 | 1 => (Place::Refused, 0),
+                2 => (Place::Between, 0),
+                length => (Place::Inside, u32::from(length) - 2),
+            },
+            Place::Inside if self.left > 1 => (Place::Inside, self.left - 1),
+            Place::Inside => (Place::Between, 0),
+            Place::Refused => return false,
+        };
+        (self.place, self.left) = (place, left);
+        place != Place::Refused
     }
 }
 
@@ -277,5 +332,28 @@ impl Network for V4 {
             walker.walk((bytes >> 2) as u32 & 0xf, &mut options);
         }
         options.sum.checksum() == [0, 0]
+    }
+
+    /// Source routes are refused as by a kernel without `accept_source_route`, which is off by default.
+    #[inline(always)]
+    fn has_sound_options<P: Packet, W: Walk>(
+        packet: &P,
+        walker: W,
+        datagram: &Datagram<Self>,
+    ) -> bool {
+        let offset = datagram.network + Self::HEADER;
+        let bytes = datagram.transport.wrapping_sub(offset);
+        if bytes == 0 {
+            return true;
+        }
+        let mut kinds = Kinds {
+            packet,
+            offset,
+            left: 0,
+            place: Place::Between,
+        };
+        #[expect(clippy::cast_possible_truncation, reason = "at most 40")]
+        walker.walk(bytes as u32 & 0x3f, &mut kinds);
+        kinds.place == Place::Between
     }
 }

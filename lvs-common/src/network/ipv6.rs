@@ -322,4 +322,14 @@ impl Network for V6 {
     ) -> bool {
         true
     }
+
+    /// Extension headers are read by whoever the packet is for.
+    #[inline(always)]
+    fn has_sound_options<P: Packet, W: Walk>(
+        _packet: &P,
+        _walker: W,
+        _datagram: &Datagram<Self>,
+    ) -> bool {
+        true
+    }
 }

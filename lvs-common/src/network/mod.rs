@@ -225,4 +225,10 @@ pub trait Network: Family {
         walker: W,
         datagram: &Datagram<Self>,
     ) -> bool;
+    /// Returns whether each option is whole, and none says the packet's way (`ip_rcv_options`).
+    fn has_sound_options<P: Packet, W: Walk>(
+        packet: &P,
+        walker: W,
+        datagram: &Datagram<Self>,
+    ) -> bool;
 }

@@ -252,6 +252,55 @@ fn a_header_with_a_wrong_checksum_begins_nothing() {
     }
 }
 
+/// A route that the sender chose, and options that are no options.
+#[test]
+fn options_that_the_kernel_refuses_begin_nothing() {
+    let refuses: [&[u8]; 10] = [
+        &[131, 3, 4, 0],
+        &[131, 7, 8, 198, 51, 100, 9, 0],
+        &[137, 7, 4, 198, 51, 100, 9, 0],
+        &[1, 1, 7, 3, 4, 131, 3, 4],
+        &[7, 0, 4, 0],
+        &[7, 1, 4, 0],
+        &[7, 5, 4, 0],
+        &[1, 1, 1, 7],
+        &[148, 4, 0, 0, 68, 255, 5, 0],
+        &[&[1; 39][..], &[7]].concat(),
+    ];
+    let allows: [&[u8]; 8] = [
+        &[1; 40],
+        &[0, 131, 3, 4],
+        &[7, 3, 4, 0],
+        &[
+            7, 39, 4, 131, 137, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        ],
+        &[148, 4, 0, 0],
+        &[130, 2, 7, 2],
+        &[68, 8, 5, 0, 0, 0, 0, 0],
+        &[1, 1, 7, 2, 0, 131, 137, 7],
+    ];
+    for method in METHODS {
+        let drafts = [
+            Draft::tcp(CLIENT[0], VIRTUAL[0], SYN),
+            Draft::udp(CLIENT[0], VIRTUAL[0]),
+        ];
+        for draft in drafts {
+            let with = |options: &[u8]| draft.clone().with(|draft| draft.options = options.into());
+            let director = director(0, method);
+            for options in refuses {
+                let end = director.handle(&with(options).frame());
+                assert_eq!(refused(end), Some(Reason::BadOptions), "{options:?}");
+            }
+            assert_eq!(director.states(), []);
+            for options in allows {
+                let (verdict, _) = director.handle(&with(options).frame());
+                assert!(verdict.is_forwarded(), "{verdict:?} {options:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn frames_for_a_group_are_not_balanced() {
     for family in [0, 1] {

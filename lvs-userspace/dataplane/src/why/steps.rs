@@ -210,7 +210,11 @@ where
         );
         let source = matches!(
             reason,
-            Reason::Martian | Reason::OwnSource | Reason::RpFilter | Reason::BadChecksum
+            Reason::Martian
+                | Reason::OwnSource
+                | Reason::RpFilter
+                | Reason::BadChecksum
+                | Reason::BadOptions
         );
         if source {
             format!("not asked: {}", reason.explanation())
