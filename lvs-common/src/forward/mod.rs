@@ -317,10 +317,13 @@ pub fn stages_of<F: Network, P: Packet, T: Tables + Store<F>>(
     }
     let config = tables.config();
     let for_host = packet.for_host();
-    if config.is_some_and(|config| !ethernet::is_own(for_host, config, &header.destination)) {
+    let interface = packet.interface();
+    if config.is_some_and(|config| !ethernet::is_own(for_host, config, &header.destination))
+        && !(P::BUFFER && upper_device::is_addressed(tables, interface, header))
+    {
         return Ok(Verdict::pass(Reason::OtherHost));
     }
-    if !upper_device::has_device(tables, packet.interface(), header.vlans) {
+    if !upper_device::has_device(tables, interface, header.vlans) {
         return Ok(Verdict::pass(Reason::OtherHost));
     }
     match header.ethertype {

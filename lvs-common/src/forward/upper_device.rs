@@ -4,7 +4,7 @@
 //! `__netif_receive_skb_core`).
 
 use crate::abi::{Interface, UpperKey};
-use crate::ethernet::Vlans;
+use crate::ethernet::{EthernetHeader, Vlans};
 use crate::tables::Tables;
 
 /// Index of the device whose packets frames of these VLANs are that came by an interface; 0: nobody's here.
@@ -21,6 +21,17 @@ pub(super) fn device<T: Tables>(tables: T, interface: u32, vlans: Vlans) -> u32 
 #[inline(always)]
 pub(super) fn has_device<T: Tables>(tables: T, interface: u32, vlans: Vlans) -> bool {
     vlans == Vlans::NONE || device(tables, interface, vlans) != 0
+}
+
+/// Returns whether frames with such a header that came by an interface are for the device above it. The kernel compares
+/// with the interface's own Ethernet address first, and a bridge has that of one of its ports, or another.
+#[inline(never)]
+pub(super) fn is_addressed<T: Tables>(tables: T, interface: u32, header: &EthernetHeader) -> bool {
+    let device = device(tables, interface, header.vlans);
+    device != interface
+        && tables
+            .interface(device)
+            .is_some_and(|found| found.mac == header.destination)
 }
 
 /// The same as [`device`] for [`Vlans::to_bits`].

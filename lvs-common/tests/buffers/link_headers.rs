@@ -4,8 +4,8 @@ use lvs_common::abi::{Method, Pick};
 use lvs_common::connection::Protocol;
 use lvs_common::verdict::{Action, Reason};
 
-use super::frames::{ACK, Draft, SYN, at};
-use super::memory::Director;
+use super::frames::{ACK, CLIENT, DIRECTOR, Draft, SYN, at};
+use super::memory::{Director, INTERFACE};
 use super::packet::Frame;
 
 const FAMILIES: [(&str, &str, &str); 2] = [
@@ -86,6 +86,26 @@ fn a_packet_that_the_kernel_says_is_for_another_host_is_left_alone() {
             if !for_host {
                 assert_eq!(verdict.reason(), Some(Reason::OtherHost));
                 assert_eq!(packet.bytes(), frame);
+            }
+        }
+    }
+}
+
+/// The kernel compares with the port's own address; a bridge of several ports has that of one of them, or another.
+#[test]
+fn a_frame_for_the_bridge_that_its_port_belongs_to_is_not_another_hosts() {
+    const BRIDGE: u32 = INTERFACE + 21;
+    for (from, to, real) in FAMILIES {
+        for (address, expected) in [(DIRECTOR, true), (CLIENT, false)] {
+            let mut director = director(to, real, Method::Nat);
+            director.put_upper(INTERFACE, 0, BRIDGE);
+            director.set_flags(BRIDGE, 0);
+            director.interfaces.get_mut(&BRIDGE).expect("set").mac = address;
+            for flags in [SYN, ACK] {
+                let mut packet = Frame::new(&Draft::tcp(from, to, flags).frame());
+                packet.for_host = Some(false);
+                let verdict = director.forward(&mut packet);
+                assert_eq!(verdict.is_forwarded(), expected, "{verdict:?}");
             }
         }
     }

@@ -112,11 +112,34 @@ fn the_port_of_a_bridge_forwards_while_the_bridge_filters_by_reverse_paths() {
             ("ipv4/conf/port/rp_filter", "1"),
         ])
         .unwrap();
+    start_on_port(&lab);
+    expect_served(&lab);
+}
+
+/// The kernel says of the bridge's frames that they are another host's, as long as they are the port's.
+#[test]
+fn the_port_of_a_bridge_with_another_ethernet_address_forwards() {
+    let Some(lab) = Lab::for_story(Arms::Bridge, "") else {
+        return;
+    };
+    lab.director.kill();
+    let director = lab.director.namespace();
+    director
+        .ip("link set eth0 address 02:00:00:00:be:ef\n")
+        .unwrap();
+    let others = lab.servers.iter().map(|server| server.namespace());
+    for namespace in others.chain([lab.client.namespace()]) {
+        namespace.ip("neigh flush all\n").unwrap();
+    }
+    start_on_port(&lab);
+    expect_served(&lab);
+}
+
+fn start_on_port(lab: &Lab) {
     let file = lab.folder().join("port.conf");
     std::fs::write(&file, every_service()).unwrap();
     let file = file.to_string_lossy();
     lab.director
         .start_on(&["--interface", "port", "--config", &file])
         .unwrap();
-    expect_served(&lab);
 }
