@@ -1,8 +1,8 @@
 //! The interfaces by which packets of services come and go: those of a director whose operator named none.
 
 use std::collections::{BTreeSet, HashMap};
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{fs, io};
 
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::address::AddressMessage;
@@ -45,7 +45,8 @@ pub struct ServiceInterfaces {
 /// The interfaces that hold these addresses (of virtual services and real servers) or lead to
 /// them, and those of the default routes, by which clients come: of equal-cost routes those of all next hops.
 ///
-/// An address that nothing leads to has none; an interface below a VLAN device stands for it.
+/// An address that nothing leads to has none; an interface below a VLAN device stands for it. One below a macvlan device
+/// that holds or leads to an IPv4 address is there, too, if it answers for that.
 pub async fn service_interfaces(addresses: BTreeSet<IpAddr>) -> Result<ServiceInterfaces, Error> {
     let mut requests = Requests::open()?;
     let mut tables = Tables::default();
@@ -76,10 +77,15 @@ pub async fn service_interfaces(addresses: BTreeSet<IpAddr>) -> Result<ServiceIn
                 Leads::Local => holders.get(address).map_or(&[], Vec::as_slice),
                 Leads::Interfaces(indices) => indices,
             };
+            let interfaces = &tables.interfaces;
             let names = indices
                 .iter()
                 .filter_map(|&index| tables.sending_interface(index));
-            for name in names {
+            let below = indices
+                .iter()
+                .filter(|_| address.is_ipv4())
+                .filter_map(|&index| answering_below(interfaces, index));
+            for name in names.chain(below) {
                 if !services.names.contains(name) {
                     services.names.insert(name.to_owned());
                 }
@@ -90,4 +96,26 @@ pub async fn service_interfaces(addresses: BTreeSet<IpAddr>) -> Result<ServiceIn
         }
     }
     Ok(services)
+}
+
+/// The interface below a macvlan device, where Linux answers ARP for the addresses of that, too, with the other Ethernet
+/// address: packets come by whichever answer was the later one, and where reverse paths are not filtered strictly the
+/// kernel takes both.
+fn answering_below(interfaces: &Interfaces, index: u32) -> Option<&str> {
+    let device = interfaces.get(&index)?;
+    let below = interfaces.get(&device.lower?)?;
+    let answers = device.kind == "macvlan"
+        && below.can_send()
+        && setting(&below.name, "arp_ignore") == 0
+        && setting(&below.name, "rp_filter") != 1;
+    answers.then_some(&*below.name)
+}
+
+/// A setting of an IPv4 interface that is in force: the larger one of its own and that of all (ip-sysctl).
+fn setting(interface: &str, name: &str) -> u32 {
+    let of = |interface: &str| {
+        let text = fs::read_to_string(format!("/proc/sys/net/ipv4/conf/{interface}/{name}"));
+        text.unwrap_or_default().trim().parse().unwrap_or(0)
+    };
+    of(interface).max(of("all"))
 }

@@ -67,3 +67,32 @@ fn an_interface_stands_for_the_vlan_devices_on_it() {
         assert_eq!(of(["10.7.0.1"]).await, names(["port1"]));
     });
 }
+
+/// Linux answers ARP on every interface for all addresses of the machine.
+#[test]
+fn an_interface_that_answers_for_the_macvlan_device_on_it_is_the_directors_too() {
+    story(async |lab: Lab| {
+        lab.server(1);
+        let set = |name: &str, value: &str| {
+            let path = format!("/proc/sys/net/ipv4/conf/{name}");
+            std::fs::write(path, value).unwrap();
+        };
+        for name in ["all", "port1"] {
+            set(&format!("{name}/rp_filter"), "0");
+        }
+        lab.ip("link add link port1 name upon type macvlan mode private");
+        lab.ip("addr add 10.7.0.1/24 dev upon");
+        lab.ip("addr add fd00:7::1/64 dev upon nodad");
+        lab.ip("link set upon up");
+        let both = names(["port1", "upon"]);
+        assert_eq!(of(["10.7.0.1"]).await, both);
+        assert_eq!(of(["10.7.0.2"]).await, both);
+        assert_eq!(of(["fd00:7::1"]).await, names(["upon"]), "only of its own");
+        for (name, value) in [("all/arp_ignore", "1"), ("port1/rp_filter", "1")] {
+            set(name, value);
+            assert_eq!(of(["10.7.0.1"]).await, names(["upon"]), "{name}");
+            set(name, "0");
+        }
+        assert_eq!(of(["10.7.0.1"]).await, both);
+    });
+}
