@@ -110,7 +110,6 @@ pub(super) fn pick<T: Tables>(
     };
     let place = place.checked_sub(1)?;
     let locality = &mut found.locality;
-    forget(locality, found.known);
     let shrinks =
         found.least.number != found.most.number && age(now, locality.changed) > ticks(EXPIRATION);
     if is_set && shrinks {
@@ -119,6 +118,10 @@ pub(super) fn pick<T: Tables>(
     }
     tables.fence();
     if !stays {
+        // A server that is deleted keeps its place for its return, as the kernel's, while there is room.
+        if is_set && !locality.servers.contains(&NO_SERVER) {
+            forget(locality, found.known);
+        }
         insert(locality, tables.member(place)?.server, is_set);
         locality.changed = now;
     }

@@ -386,6 +386,29 @@ fn a_set_gets_a_server_more_when_its_least_loaded_is_overloaded_and_another_idle
 }
 
 #[test]
+fn a_server_that_is_deleted_and_returns_has_its_place_in_the_set() {
+    let mut director = director(Pick::LocalitySet, &[1, 1, 1]);
+    assert_eq!(held(&director, 1, 6), [0, 0, 1, 1, 2, 2]);
+    let mut deleted = None;
+    director.edit(0, |_, members| deleted = members.pop());
+    assert_eq!(held(&director, 1, 1), [1]);
+    director.edit(0, |_, members| members.extend(deleted));
+    assert_eq!(held(&director, 1, 1), [2]);
+}
+
+#[test]
+fn a_full_set_has_room_for_a_server_once_others_are_deleted() {
+    let mut director = director(Pick::LocalitySet, &[1; 13]);
+    let twice = |server: u32| [server, server];
+    let first: Vec<_> = (0..12).flat_map(twice).collect();
+    assert_eq!(held(&director, 1, 24), first);
+    director.edit(0, |_, members| drop(members.drain(3..12)));
+    assert_eq!(held(&director, 1, 2), twice(12));
+    // Those that are left are known still: all are alike, and the newest is the first.
+    assert_eq!(held(&director, 1, 4), [12, 2, 1, 0]);
+}
+
+#[test]
 fn an_ipv6_address_is_folded_by_exclusive_or() {
     let address = [1, 2, 3, 4, 16, 32, 48, 64, 0, 0, 0, 0, 0, 0, 0, 5];
     assert_eq!(fold::<V6>(address), 0x1122_3341);

@@ -150,6 +150,8 @@ impl Director {
             for (id, settings, member) in service.servers() {
                 let hop = self.hops.number(id.address());
                 self.servers.undelete(member.server, settings.weight, hop);
+                self.servers
+                    .set_thresholds(member.server, (settings.lower, settings.upper));
                 members.insert(member.server);
             }
         }

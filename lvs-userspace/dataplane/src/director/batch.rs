@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use lvs_api::model::ServiceId;
 use lvs_api::protocol::{Edit, Edits, Refusal, RefusalKind, RefusedEdit};
 
+use super::changes::Changes;
 use super::parts::Director;
 use super::wanted::{Wanted, after, canonical_service, subject};
 use super::{own_end, timeouts};
@@ -24,10 +25,10 @@ struct Batch {
 struct Change {
     /// The service after them; none: there is none.
     wanted: Option<Wanted>,
-    /// It is deleted on the way, whether or not it is added again.
-    deleted: bool,
-    /// Places of the edits since then.
+    /// Places of the edits; where it is deleted on the way, of those since then.
     places: Vec<usize>,
+    /// The same as changes, and whether it is deleted on the way.
+    changes: Changes,
 }
 
 impl Batch {
@@ -43,13 +44,13 @@ impl Batch {
 }
 
 impl Change {
-    fn set(&mut self, wanted: Option<Wanted>, place: usize) {
+    fn set(&mut self, wanted: Option<Wanted>, id: &ServiceId, edit: &Edit, place: usize) {
         if wanted.is_none() {
-            self.deleted = true;
             self.places.clear();
         } else {
             self.places.push(place);
         }
+        self.changes.add(id, self.wanted.as_ref(), edit);
         self.wanted = wanted;
     }
 }
@@ -115,14 +116,16 @@ impl Director {
         let Some(id) = subject(edit).map(canonical_service) else {
             // All services: those there are, and those that the batch adds.
             for id in self.services.ids().into_iter().chain(batch.order.clone()) {
-                batch.change(id, self.wanted(&id)).set(None, place);
+                batch
+                    .change(id, self.wanted(&id))
+                    .set(None, &id, edit, place);
             }
             return Ok(());
         };
         own_end::refuse(edit, |address| batch.own.contains(address))?;
         let change = batch.change(id, self.wanted(&id));
         let wanted = after(change.wanted.as_ref(), edit)?;
-        change.set(wanted, place);
+        change.set(wanted, &id, edit, place);
         Ok(())
     }
 
@@ -135,7 +138,7 @@ impl Director {
             if self.write_change(id, change).is_ok() {
                 continue;
             }
-            if change.deleted
+            if change.changes.begins_anew
                 && let Err(refusal) = self.remove_service(*id)
             {
                 let place = change.places.first().copied().unwrap_or_default();
@@ -177,7 +180,10 @@ impl Director {
     /// Writes a service as it was before.
     fn restore(&mut self, id: ServiceId, before: Option<Wanted>) {
         let restored = match before {
-            Some(wanted) => self.upsert_service(id, wanted),
+            Some(wanted) => {
+                let changes = Changes::between(self.wanted(&id), &wanted);
+                self.upsert_service(id, wanted, &changes)
+            }
             None => self.remove_service(id),
         };
         if let Err(refusal) = restored {
@@ -189,13 +195,9 @@ impl Director {
         let Some(wanted) = &change.wanted else {
             return self.remove_service(*id);
         };
-        let again = change.deleted && self.wanted(id).is_some();
-        if self.wanted(id) != Some(wanted) {
-            self.upsert_service(*id, wanted.clone())?;
+        if self.wanted(id) == Some(wanted) && change.changes.is_empty() {
+            return Ok(());
         }
-        if again && let Some(index) = self.services.index(id) {
-            self.start_counting(index);
-        }
-        Ok(())
+        self.upsert_service(*id, wanted.clone(), &change.changes)
     }
 }

@@ -8,6 +8,7 @@ use lvs_api::model::ServiceId;
 use lvs_api::protocol::{Edit, Refusal, RefusalKind};
 use lvs_api::timeouts::Timeouts;
 
+use super::changes::Changes;
 use super::configuration::Configuration;
 use super::parts::Director;
 use super::wanted::{Wanted, after, canonical_rule, canonical_service, mixes_families, subject};
@@ -83,11 +84,14 @@ impl Director {
     pub(super) fn edit_service(&mut self, id: &ServiceId, edits: &[Edit]) -> Result<(), Refusal> {
         let id = canonical_service(id);
         let mut wanted = self.wanted(&id).cloned();
+        let mut changes = Changes::default();
         for edit in edits {
-            wanted = after(wanted.as_ref(), edit)?;
+            let next = after(wanted.as_ref(), edit)?;
+            changes.add(&id, wanted.as_ref(), edit);
+            wanted = next;
         }
         match wanted {
-            Some(wanted) => self.upsert_service(id, wanted),
+            Some(wanted) => self.upsert_service(id, wanted, &changes),
             None => self.remove_service(id),
         }
     }
@@ -120,8 +124,10 @@ impl Director {
             }
         }
         for (id, wanted) in all {
-            if self.wanted(id) != Some(wanted) {
-                self.upsert_service(*id, wanted.clone())?;
+            let before = self.wanted(id);
+            if before != Some(wanted) {
+                let changes = Changes::between(before, wanted);
+                self.upsert_service(*id, wanted.clone(), &changes)?;
             }
         }
         self.set_marks(&configuration.marks)?;

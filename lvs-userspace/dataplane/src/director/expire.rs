@@ -6,7 +6,7 @@ use lvs_common::ftp::serves;
 use super::address_filter::holds_servers;
 use super::allocator::MapKind;
 use super::parts::Director;
-use super::{ftp, keys, overload};
+use super::{ftp, keys, locality, overload};
 use crate::address::widen;
 
 impl Director {
@@ -44,10 +44,25 @@ impl Director {
 
     /// Frees the index of a server that no packet can refer to.
     pub(super) fn free_server(&mut self, server: u32) {
+        self.forget_locality(server);
         if self.servers.remove(server) {
             self.statistics.forget_server(server);
             self.allocator.free(MapKind::Servers, server, 1);
             self.filter.mark_stale();
+        }
+    }
+
+    /// Has lblc and lblcr forget a server whose index may become another one's.
+    fn forget_locality(&self, server: u32) {
+        let Some((index, _)) = self.servers.get(server) else {
+            return;
+        };
+        let service = self.services.get(index).filter(|it| !it.deleted);
+        if let Some(service) = service.filter(|it| locality::remembers(&it.wanted.settings)) {
+            let destination = locality::destination(&service.id);
+            self.maps
+                .localities
+                .forget_server(index, destination, server);
         }
     }
 

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use tracing::warn;
 
 use super::allocator::MapKind;
+use super::changes::Changes;
 use super::next_hops::{NextHop, Switch};
 use super::own_end;
 use super::parts::Director;
@@ -73,7 +74,7 @@ impl Director {
             .collect();
         for (id, wanted) in affected {
             own_end::warn_of(&id, &wanted, address);
-            if let Err(refusal) = self.upsert_service(id, wanted) {
+            if let Err(refusal) = self.upsert_service(id, wanted, &Changes::default()) {
                 warn!(
                     "{id:?} keeps its old forwarding methods: {}",
                     refusal.message

@@ -25,6 +25,8 @@ struct RealServer {
     quiesced: u8,
     /// The encapsulation of its tunnel: `Encapsulation::BITS` of [`Server::flags`].
     encapsulation: u8,
+    /// Lower and upper threshold; they outlast the deletion.
+    thresholds: (u32, u32),
 }
 
 /// All servers, deleted ones with connections included.
@@ -65,6 +67,7 @@ impl Servers {
             down: record.flags & (Server::DOWN | Server::RESET),
             quiesced: record.flags & Server::NO_TEMPLATES,
             encapsulation: record.encapsulation().to_bits(),
+            thresholds: (0, 0),
         };
         self.index(index, server);
         Some((address.ip(), record.hop))
@@ -90,6 +93,7 @@ impl Servers {
             down: 0,
             quiesced: 0,
             encapsulation: 0,
+            thresholds: (0, 0),
         };
         self.index(index, server);
     }
@@ -247,6 +251,14 @@ impl Servers {
         self.trash.remove(index);
         self.store_flags(index);
         self.store_hop(index, hop);
+    }
+
+    /// Notes a server's lower and upper threshold; returns those before.
+    pub(super) fn set_thresholds(&mut self, index: u32, thresholds: (u32, u32)) -> (u32, u32) {
+        let server = self.by_index.get_mut(&index);
+        server.map_or_else(Default::default, |server| {
+            std::mem::replace(&mut server.thresholds, thresholds)
+        })
     }
 
     /// Marks a server down, or up ([`OnDown::Keep`]); false if there is none.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use lvs_api::model::{ServerId, ServerSettings, ServiceId};
 
 use super::wanted::Wanted;
-use crate::scheduler::{Pooled, Rotation};
+use crate::scheduler::Rotation;
 
 /// A service index in use.
 pub(super) struct Service {
@@ -48,23 +48,10 @@ impl Service {
         servers.map(|((id, settings), member)| (id, settings, *member))
     }
 
-    /// Its members, as a rotating scheduler sees them.
-    pub(super) fn pool(&self) -> Vec<Pooled> {
-        pool(&self.wanted, &self.members)
-    }
-
     /// Indexes of its members.
     pub(super) fn indexes(&self) -> impl Iterator<Item = u32> {
         self.members.iter().map(|member| member.server)
     }
-}
-
-/// Servers that are wanted, as a rotating scheduler sees them.
-pub(super) fn pool(wanted: &Wanted, members: &[Assigned]) -> Vec<Pooled> {
-    let servers = wanted.servers.iter().zip(members);
-    servers
-        .map(|((_, settings), member)| (member.server, settings.weight))
-        .collect()
 }
 
 /// All services.

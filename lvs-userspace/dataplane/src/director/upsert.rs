@@ -12,30 +12,37 @@ use zerocopy::FromZeros as _;
 
 use super::address_filter::holds_servers;
 use super::allocator::MapKind;
+use super::changes::{Changes, ServerChange};
 use super::parts::Director;
 use super::plan::Layout;
-use super::services::{Assigned, Service, pool};
+use super::services::{Assigned, Service};
 use super::wanted::{Wanted, canonical};
-use super::{ftp, keys, one_network, overload};
+use super::{ftp, keys, locality, one_network, overload};
 use crate::address::widen;
 use crate::scheduler::{Rotation, Scheduler};
 
 impl Director {
-    /// Makes a service what is wanted, new or not.
-    pub(super) fn upsert_service(&mut self, id: ServiceId, wanted: Wanted) -> Result<(), Refusal> {
+    /// Makes a service what is wanted, new or not, by these changes.
+    pub(super) fn upsert_service(
+        &mut self,
+        id: ServiceId,
+        wanted: Wanted,
+        changes: &Changes,
+    ) -> Result<(), Refusal> {
         let key = keys::key(&id);
         let known = self.services.index(&id);
         let new = self.services.find(&id).is_none();
+        let begins = new || changes.begins_anew;
         let index = match known {
             Some(index) => index,
             None => self.allocator.allocate(MapKind::Services, 1)?,
         };
         let mut fresh = Vec::new();
         let written = self
-            .assign_indexes(index, &wanted, &mut fresh)
+            .assign_indexes(index, &wanted, changes, &mut fresh)
             .and_then(|members| {
                 let pools = self.assign_source_pools(&wanted)?;
-                let rotation = self.rotation(index, &wanted, &members);
+                let rotation = self.rotation(index, &wanted, changes);
                 let plan = self.write_plan(index, &id, &wanted, &members, rotation)?;
                 Ok((members, pools, plan, rotation))
             });
@@ -51,7 +58,7 @@ impl Director {
                 return Err(refusal);
             }
         };
-        if new {
+        if begins {
             self.start_counting(index);
         } else {
             self.statistics.zero_servers(fresh.iter().copied());
@@ -75,9 +82,8 @@ impl Director {
         let before = self.services.get(index).filter(|service| !service.deleted);
         let before = before.map(|service| &service.wanted);
         one_network::warn_of_new(&id, before, &wanted, &mut self.own_networks);
-        if let Some(service) = self.services.get(index) {
-            overload::forget(&self.maps.loads, service, &wanted);
-        }
+        self.follow_thresholds(index, changes);
+        self.forget_localities(index, &id, &wanted, changes);
         self.publisher.switch(index, plan);
         let deleted = Service::deleted(id, plan, &wanted);
         let service = Service {
@@ -126,20 +132,55 @@ impl Director {
         self.index_mark_of(&id)
     }
 
-    /// Position of a service's scheduler in the pool of these members; of a new service, its beginning.
-    fn rotation(&self, index: u32, wanted: &Wanted, members: &[Assigned]) -> Rotation {
+    /// Position of a service's scheduler after these changes of its pool; of another scheduler, or of a new service,
+    /// its beginning.
+    fn rotation(&self, index: u32, wanted: &Wanted, changes: &Changes) -> Rotation {
         let scheduler = Scheduler::from_name(&wanted.settings.scheduler);
         let Some(scheduler) = scheduler.filter(|it| it.pick() == Pick::Rotate) else {
             return Rotation::default();
         };
         let ticket = self.maps.program_lookups.ticket(index);
-        let pool = pool(wanted, members);
         let same = |service: &&Service| service.wanted.settings.scheduler == scheduler.name();
-        match self.services.get(index).filter(same) {
-            Some(service) => service
-                .rotation
-                .after(scheduler, &service.pool(), &pool, ticket),
-            None => Rotation::default().after(scheduler, &[], &pool, ticket),
+        let before = self.services.get(index).filter(same);
+        let (rotation, pool) = match (changes.first_pool(), before) {
+            (Some(pool), _) => (Rotation::begun(ticket), pool.to_vec()),
+            (None, Some(service)) => (service.rotation, service.wanted.pool()),
+            (None, None) => (Rotation::begun(ticket), Vec::new()),
+        };
+        rotation.after(scheduler, &pool, &changes.pool(), ticket)
+    }
+
+    /// Marks servers whose thresholds change, be it on the way, overloaded or not.
+    fn follow_thresholds(&mut self, index: u32, changes: &Changes) {
+        for change in &changes.servers {
+            let (ServerChange::Added(server, settings) | ServerChange::Edited(server, settings)) =
+                change
+            else {
+                continue;
+            };
+            let Some(server) = self.servers.find(index, *server) else {
+                continue;
+            };
+            let thresholds = (settings.lower, settings.upper);
+            if self.servers.set_thresholds(server, thresholds) != thresholds {
+                overload::follow(&self.maps.loads, server, thresholds);
+            }
+        }
+    }
+
+    /// Has lblc and lblcr begin without the servers of destinations that an earlier one remembered.
+    fn forget_localities(&self, index: u32, id: &ServiceId, wanted: &Wanted, changes: &Changes) {
+        if !locality::remembers(&wanted.settings) {
+            return;
+        }
+        let before = self.services.get(index).filter(|before| !before.deleted);
+        let same = before.is_some_and(|before| {
+            before.wanted.settings.scheduler == wanted.settings.scheduler && !changes.forgets()
+        });
+        if !same {
+            self.maps
+                .localities
+                .forget_service(index, locality::destination(id));
         }
     }
 
@@ -203,6 +244,7 @@ impl Director {
         &mut self,
         service: u32,
         wanted: &Wanted,
+        changes: &Changes,
         fresh: &mut Vec<u32>,
     ) -> Result<Vec<Assigned>, Refusal> {
         let mut members = Vec::with_capacity(wanted.servers.len());
@@ -216,16 +258,13 @@ impl Director {
                 fresh.push(new);
                 new
             };
-            let before = self
-                .services
-                .get(service)
-                .into_iter()
-                .flat_map(|service| &service.members);
+            let before = || {
+                let members = &self.services.get(service)?.members;
+                let member = members.iter().find(|member| member.server == server)?;
+                Some(member.last_weight)
+            };
             let last_weight = match settings.weight {
-                0 => before
-                    .into_iter()
-                    .find(|member| member.server == server)
-                    .map_or(0, |member| member.last_weight),
+                0 => changes.last_weight(address).or_else(before).unwrap_or(0),
                 weight => weight,
             };
             members.push(Assigned {

@@ -13,7 +13,7 @@ use lvs_common::abi::MAX_MEMBERS_PER_SERVICE;
 
 use super::timeouts::LONGEST_SECONDS;
 use super::{filters, timeouts};
-use crate::scheduler::Scheduler;
+use crate::scheduler::{Pooled, Scheduler};
 
 /// The persistence engine that goes by the Call-ID of SIP messages, the only one that IPVS has.
 pub const ENGINE: &str = "sip";
@@ -28,6 +28,14 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// Its servers, as a rotating scheduler sees them.
+    pub(super) fn pool(&self) -> Vec<Pooled> {
+        let servers = self.servers.iter();
+        servers
+            .map(|(server, settings)| (canonical(server.0), settings.weight))
+            .collect()
+    }
+
     /// The same service without servers.
     pub(super) fn without_servers(&self) -> Self {
         Self {

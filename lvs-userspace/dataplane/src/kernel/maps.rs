@@ -21,6 +21,7 @@ use super::error::KernelError;
 use super::events::Events;
 use super::held_fragments::HeldFragments;
 use super::interface_table::InterfaceTable;
+use super::localities::Localities;
 use super::mapping::{Mapping, Plain};
 use super::neighbour_requests::NeighbourRequests;
 use super::own_hosts::OwnHosts;
@@ -77,6 +78,8 @@ pub struct Maps {
     pub lost_frames: LostFrames,
     /// See [`abi::CALLS`].
     pub calls: Calls,
+    /// See [`abi::LOCALITIES`].
+    pub localities: Localities,
     /// Hashes, address filters and the kernel's routes, read-only: for [`crate::why`].
     pub program_lookups: ProgramLookups,
     /// The number of frames to subtract from each verdict, by the number of its reason, see [`crate::not_sent`].
@@ -180,6 +183,7 @@ impl Maps {
                 AddressBits(mapping(ebpf, abi::OWN_FILTER)?),
             )?,
             neighbour_requests: NeighbourRequests::new(map(ebpf, abi::NEIGHBOUR_REQUESTS)?)?,
+            localities: Localities::new(map(ebpf, abi::LOCALITIES)?)?,
             program_lookups: ProgramLookups::open(ebpf, directory)?,
             lost_frames: LostFrames::new(map(ebpf, abi::LOST_FRAMES)?)?,
             calls: Calls::new(map(ebpf, abi::CALLS)?, map(ebpf, abi::CONNECTION_CALLS)?)?,

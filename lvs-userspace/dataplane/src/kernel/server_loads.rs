@@ -93,10 +93,10 @@ impl ServerLoads {
         }
     }
 
-    /// A server is not overloaded any more, until found so again.
-    pub fn clear_overloaded(&self, server: u32) {
+    /// Marks a server overloaded, or not any more until found so again.
+    pub fn mark_overloaded(&self, server: u32, overloaded: bool) {
         if let Some(word) = self.loads.word(server, offset_of!(Load, overloaded)) {
-            word.store(0, Ordering::Relaxed);
+            word.store(overloaded.into(), Ordering::Relaxed);
             self.changed(server);
         }
     }

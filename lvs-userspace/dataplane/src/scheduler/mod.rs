@@ -13,7 +13,7 @@ mod rotation;
 
 use lvs_common::abi::Pick;
 
-pub(crate) use self::rotation::{Pooled, Rotation};
+pub(crate) use self::rotation::{PoolChange, Pooled, Rotation};
 
 /// One member of the service, as a table is built from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,20 +4,51 @@
 //! The program draws a ticket for each connection, and the ticket modulo the table's length is the slot. A table is
 //! therefore turned so that the next ticket leads to where the scheduler goes on.
 
+use std::net::SocketAddr;
+
 use super::rotating::scaled;
 use super::{Scheduler, common_divisor};
 
 /// Turns of a table that are tried.
 const LONGEST_SEARCH: usize = 4_096;
 
-/// A member of a pool: its server's index, and its weight. Pools are in the order of the service's list, newest first.
-pub(crate) type Pooled = (u32, u32);
+/// A member of a pool: its server's address, and its weight. Pools are in the order of the service's list, newest
+/// first.
+pub(crate) type Pooled = (SocketAddr, u32);
+
+/// A change of a pool. The kernel's wrr begins its row again with each, also with one that sets the weight that a server
+/// has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PoolChange {
+    /// A server becomes the newest one.
+    Added(Pooled),
+    /// A server gets a weight.
+    Edited(Pooled),
+    /// A server is no member any more.
+    Removed(SocketAddr),
+}
+
+impl PoolChange {
+    /// Makes the change.
+    fn apply(self, pool: &mut Vec<Pooled>) {
+        match self {
+            Self::Added(member) => pool.insert(0, member),
+            Self::Edited((server, weight)) => {
+                let member = pool.iter_mut().find(|(other, _)| *other == server);
+                if let Some(member) = member {
+                    member.1 = weight;
+                }
+            }
+            Self::Removed(server) => pool.retain(|(other, _)| *other != server),
+        }
+    }
+}
 
 /// How far a service's rotation is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rotation {
     /// rr: the server that got the last connection; `None`: the newest is next.
-    last: Option<u32>,
+    last: Option<SocketAddr>,
     /// wrr: the weight that it takes to get the next connection (`cw`).
     current: u32,
     /// The next ticket, when the table was laid out.
@@ -27,6 +58,14 @@ pub(crate) struct Rotation {
 }
 
 impl Rotation {
+    /// That of a scheduler that begins.
+    pub(crate) fn begun(ticket: u32) -> Self {
+        Self {
+            ticket,
+            ..Self::default()
+        }
+    }
+
     /// That of a table that an earlier daemon turned. `slots`: as it is laid out from its beginning.
     pub(crate) fn of_table(slots: &[u16], turned: &[u16]) -> Self {
         let is_turn = |next: usize| {
@@ -41,37 +80,47 @@ impl Rotation {
         }
     }
 
-    /// That of a service whose pool was `before`, and is `pool` from now on. `ticket`: its next one.
+    /// That of a service whose pool was `before`, after some changes of it. `ticket`: its next one.
     pub(crate) fn after(
         self,
         scheduler: Scheduler,
         before: &[Pooled],
-        pool: &[Pooled],
+        changes: &[PoolChange],
         ticket: u32,
     ) -> Self {
         let moved = self.moved(scheduler, before, ticket);
-        if before == pool {
+        if changes.is_empty() {
             return moved;
         }
+        let mut pool = before.to_vec();
         match scheduler {
             Scheduler::RoundRobin => {
-                let last = surviving(moved.last, before, pool);
+                let mut last = moved.last;
+                for change in changes {
+                    if let PoolChange::Removed(server) = change
+                        && last == Some(*server)
+                    {
+                        last = predecessor(*server, &pool);
+                    }
+                    change.apply(&mut pool);
+                }
                 Self {
                     last,
-                    next: next_usable(last, pool),
+                    next: next_usable(last, &pool),
                     ..moved
                 }
             }
             Scheduler::WeightedRoundRobin => {
+                let current = changed(moved.current, &mut pool, changes);
                 // Where weights are scaled down, a row is of the scaled ones: the order begins anew.
-                let current = if is_scaled(before) || is_scaled(pool) {
+                let current = if is_scaled(before) || is_scaled(&pool) {
                     0
                 } else {
-                    changed(moved.current, before, pool)
+                    current
                 };
                 Self {
                     current,
-                    next: first_of_row(current, pool),
+                    next: first_of_row(current, &pool),
                     ..moved
                 }
             }
@@ -115,26 +164,19 @@ impl Rotation {
 }
 
 /// The servers that rr's table has, in its order.
-fn usable(pool: &[Pooled]) -> impl Iterator<Item = u32> {
+fn usable(pool: &[Pooled]) -> impl Iterator<Item = SocketAddr> {
     let usable = pool.iter().filter(|(_, weight)| *weight > 0);
     usable.map(|(server, _)| *server)
 }
 
-/// The nearest server of `pool` at or before the last one in the list `before`.
-fn surviving(last: Option<u32>, before: &[Pooled], pool: &[Pooled]) -> Option<u32> {
-    let place = before
-        .iter()
-        .position(|(server, _)| Some(*server) == last)?;
-    let mut earlier = before
-        .iter()
-        .take(place + 1)
-        .rev()
-        .map(|(server, _)| *server);
-    earlier.find(|server| pool.iter().any(|(other, _)| other == server))
+/// The server before another one in the list.
+fn predecessor(server: SocketAddr, pool: &[Pooled]) -> Option<SocketAddr> {
+    let place = pool.iter().position(|(other, _)| *other == server)?;
+    pool.get(place.checked_sub(1)?).map(|(before, _)| *before)
 }
 
 /// The slot of rr's table that follows a server in the list.
-fn next_usable(last: Option<u32>, pool: &[Pooled]) -> usize {
+fn next_usable(last: Option<SocketAddr>, pool: &[Pooled]) -> usize {
     let place = pool.iter().position(|(server, _)| Some(*server) == last);
     let Some(place) = place else { return 0 };
     let passed = usable(&pool[..=place]).count();
@@ -146,35 +188,15 @@ fn next_usable(last: Option<u32>, pool: &[Pooled]) -> usize {
     }
 }
 
-/// wrr: the current weight after the changes that lead from one pool to another, each by itself.
-fn changed(mut current: u32, before: &[Pooled], pool: &[Pooled]) -> u32 {
-    let of = |server: u32, pool: &[Pooled]| {
-        let found = pool.iter().find(|(other, _)| *other == server);
-        found.map(|(_, weight)| *weight)
-    };
-    let mut list = before.to_vec();
-    for (server, _) in before {
-        match of(*server, pool) {
-            None => list.retain(|(other, _)| other != server),
-            Some(weight) => {
-                let Some(entry) = list.iter_mut().find(|(other, _)| other == server) else {
-                    continue;
-                };
-                if entry.1 == weight {
-                    continue;
-                }
-                entry.1 = weight;
-            }
+/// wrr: the current weight after some changes of a pool, which are made, too.
+fn changed(mut current: u32, pool: &mut Vec<Pooled>, changes: &[PoolChange]) -> u32 {
+    let mut shape = Shape::of(pool);
+    for change in changes {
+        change.apply(pool);
+        match change {
+            PoolChange::Added((_, weight)) => shape.add(*weight),
+            PoolChange::Edited(_) | PoolChange::Removed(_) => shape = Shape::of(pool),
         }
-        current = Shape::of(&list).adapt(current);
-    }
-    let mut shape = Shape::of(&list);
-    for (_, weight) in pool
-        .iter()
-        .rev()
-        .filter(|(server, _)| of(*server, before).is_none())
-    {
-        shape.add(*weight);
         current = shape.adapt(current);
     }
     current
@@ -279,6 +301,23 @@ mod tests {
     use super::super::candidates;
     use super::*;
 
+    /// A server by its number.
+    fn server(number: u32) -> SocketAddr {
+        ([10, 0, 0, 1], u16::try_from(number).unwrap()).into()
+    }
+
+    fn added(number: u32, weight: u32) -> PoolChange {
+        PoolChange::Added((server(number), weight))
+    }
+
+    fn edited(number: u32, weight: u32) -> PoolChange {
+        PoolChange::Edited((server(number), weight))
+    }
+
+    fn removed(number: u32) -> PoolChange {
+        PoolChange::Removed(server(number))
+    }
+
     /// A service whose servers are numbered as its connections choose them.
     struct Service {
         scheduler: Scheduler,
@@ -293,28 +332,30 @@ mod tests {
             Self {
                 scheduler,
                 pool: Vec::new(),
-                rotation: Rotation::default().after(scheduler, &[], &[], ticket),
+                rotation: Rotation::begun(ticket),
                 slots: Vec::new(),
                 ticket,
             }
         }
 
-        fn edit(&mut self, pool: &[Pooled]) {
+        fn edit(&mut self, changes: &[PoolChange]) {
             let ticket = self.ticket;
             self.rotation = self
                 .rotation
-                .after(self.scheduler, &self.pool, pool, ticket);
-            self.pool = pool.to_vec();
-            let weights: Vec<_> = pool.iter().map(|(_, weight)| *weight).collect();
+                .after(self.scheduler, &self.pool, changes, ticket);
+            for change in changes {
+                change.apply(&mut self.pool);
+            }
+            let weights: Vec<_> = self.pool.iter().map(|(_, weight)| *weight).collect();
             self.slots = self.scheduler.table(&candidates(&weights));
             self.rotation.turn(&mut self.slots);
         }
 
-        fn pick(&mut self, times: usize) -> Vec<u32> {
+        fn pick(&mut self, times: usize) -> Vec<u16> {
             let mut pick = || {
                 let slot = self.slots[self.ticket as usize % self.slots.len()];
                 self.ticket = self.ticket.wrapping_add(1);
-                self.pool[usize::from(slot)].0
+                self.pool[usize::from(slot)].0.port()
             };
             (0..times).map(|_| pick()).collect()
         }
@@ -324,17 +365,19 @@ mod tests {
     fn rr_goes_on_behind_the_server_that_was_last() {
         for ticket in [0, 1, 5, 1_000] {
             let mut service = Service::new(Scheduler::RoundRobin, ticket);
-            service.edit(&[(3, 1), (2, 1), (1, 1)]);
+            service.edit(&[added(1, 1), added(2, 1), added(3, 1)]);
             assert_eq!(service.pick(5), [3, 2, 1, 3, 2]);
-            service.edit(&[(3, 1), (2, 0), (1, 1)]);
+            service.edit(&[edited(2, 0)]);
             assert_eq!(service.pick(1), [1]);
-            service.edit(&[(4, 1), (3, 1), (2, 1), (1, 1)]);
+            service.edit(&[added(4, 1), edited(2, 1)]);
             assert_eq!(service.pick(3), [4, 3, 2]);
-            service.edit(&[(4, 1), (3, 1), (1, 1)]);
-            service.edit(&[(4, 1), (3, 1), (1, 1)]);
+            service.edit(&[removed(2)]);
+            service.edit(&[edited(3, 1)]);
             assert_eq!(service.pick(2), [1, 4]);
-            service.edit(&[]);
-            service.edit(&[(6, 1), (5, 1)]);
+            service.edit(&[removed(4), added(4, 1), removed(3)]);
+            assert_eq!(service.pick(2), [4, 1]);
+            service.edit(&[removed(1), removed(4)]);
+            service.edit(&[added(5, 1), added(6, 1)]);
             assert_eq!(service.pick(2), [6, 5]);
         }
     }
@@ -343,10 +386,24 @@ mod tests {
     fn wrr_keeps_its_current_weight() {
         let mut service = Service::new(Scheduler::WeightedRoundRobin, 7);
         // Each server that is added is a change: the first one sets the current weight.
-        service.edit(&[(3, 3), (2, 2), (1, 1)]);
+        service.edit(&[added(1, 1), added(2, 2), added(3, 3)]);
         assert_eq!(service.pick(6), [3, 2, 1, 3, 3, 2]);
-        service.edit(&[(3, 3), (2, 2), (1, 2)]);
+        service.edit(&[edited(1, 2)]);
         assert_eq!(service.pick(3), [3, 2, 1]);
+    }
+
+    #[test]
+    fn wrr_begins_its_row_again_with_each_edit() {
+        let mut service = Service::new(Scheduler::WeightedRoundRobin, 7);
+        service.edit(&[added(1, 2), added(2, 2), added(3, 3)]);
+        service.edit(&[edited(2, 3), edited(2, 2)]);
+        assert_eq!(service.pick(3), [3, 2, 1]);
+        service.edit(&[edited(2, 2)]);
+        assert_eq!(service.pick(2), [3, 2]);
+        assert_eq!(service.pick(3), [1, 3, 3]);
+        // What happens on the way counts: a divisor of 2 brings the current weight from 2 down to 1.
+        service.edit(&[edited(3, 2), edited(3, 3)]);
+        assert_eq!(service.pick(5), [3, 2, 1, 3, 3]);
     }
 
     #[test]
@@ -375,7 +432,7 @@ mod tests {
             picks in 0usize..40,
         ) {
             for scheduler in [Scheduler::RoundRobin, Scheduler::WeightedRoundRobin] {
-                let pool: Vec<Pooled> = (0..).zip(weights.iter().copied()).collect();
+                let pool: Vec<_> = (0..).zip(&weights).map(|(number, weight)| added(number, *weight)).collect();
                 // Not where 2^32 tickets end in the middle of a table.
                 let mut service = Service::new(scheduler, ticket / 2);
                 service.edit(&pool);
@@ -385,7 +442,7 @@ mod tests {
                 service.pick(picks);
                 let slots = service.slots.clone();
                 let next = service.ticket as usize % slots.len();
-                service.edit(&pool);
+                service.edit(&[]);
                 let again = service.ticket as usize % slots.len();
                 proptest::prop_assert_eq!(rotated(&slots, next), rotated(&service.slots, again));
             }
