@@ -136,7 +136,11 @@ pub(super) fn assure<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Wor
     };
     tables.fence();
     let now = work.forward.now;
-    if let Some(found) = find(tables, &work.new.key, now.wrapping_sub(GRACE)) {
+    let server = tables.server_of(&work.new.record);
+    // One to another server took the place of that which the connection began with.
+    if let Some(found) = find(tables, &work.new.key, now.wrapping_sub(GRACE))
+        && tables.server_of(&found.record) == server
+    {
         let tag = found.slot.tag;
         // Losing this race means that somebody else assured it, or that it is gone.
         found

@@ -76,6 +76,21 @@ fn a_template_holds_for_a_quiesced_server_but_not_for_a_deleted_one() {
 }
 
 #[test]
+fn a_connection_assures_no_template_of_another_server() {
+    let mut director = persistent(Protocol::Tcp, Method::Direct, 0);
+    assert_eq!(syn(&director, "198.51.100.7:40000"), 0);
+    director.servers[0].flags |= Server::DELETED;
+    director.edit(0, |_, members| members[0].weight = 0);
+    assert_eq!(syn(&director, "198.51.100.7:40001"), 1);
+    director.servers[0].flags &= !Server::DELETED;
+    let acknowledged = |client| server(&director, &Draft::tcp(client, VIRTUAL, ACK));
+    assert_eq!(acknowledged("198.51.100.7:40000"), 0);
+    assert_eq!(director.assured_templates(), 0);
+    assert_eq!(acknowledged("198.51.100.7:40001"), 1);
+    assert_eq!(director.assured_templates(), 1);
+}
+
+#[test]
 fn new_connections_give_a_template_its_time_again_and_packets_do_not() {
     let director = persistent(Protocol::Tcp, Method::Direct, 0);
     assert_eq!(syn(&director, "198.51.100.7:40000"), 0);
