@@ -9,6 +9,8 @@ use super::{SERVICES, Step, virtual_address};
 
 /// Packets that a history has at least.
 const PACKETS: usize = 400;
+/// Services that a history deletes at most: each takes the kernel two seconds, and a connection that was reset lasts ten.
+const DELETIONS: usize = 2;
 /// Ports of a service's clients begin at multiples of this: two services never share a client's port, which would be
 /// one connection for a server behind NAT.
 const PORTS: u16 = 10_000;
@@ -42,6 +44,8 @@ struct Generator {
     random: Random,
     services: Vec<Service>,
     clients: Vec<Ipv4Addr>,
+    /// Services that were deleted.
+    deletions: usize,
     steps: Vec<Step>,
 }
 
@@ -59,19 +63,22 @@ impl Generator {
             random,
             services,
             clients,
+            deletions: 0,
             steps: Vec::new(),
         }
     }
 
     /// Adds all services with their servers.
     fn begin(&mut self) {
-        let lines: Vec<_> = self.services.iter().flat_map(add).collect();
+        let lines: Vec<_> = self.services.iter().flat_map(Service::add).collect();
         self.steps.extend(lines.into_iter().map(Step::Command));
     }
 
     /// Deletes all services.
     fn end(&mut self) {
-        let lines: Vec<_> = self.services.iter().map(Service::delete).collect();
+        let services = self.services.iter_mut();
+        let present = services.filter(|service| service.is_present);
+        let lines: Vec<_> = present.map(Service::delete).collect();
         self.steps.extend(lines.into_iter().map(Step::Command));
     }
 
@@ -82,14 +89,25 @@ impl Generator {
             return;
         };
         let random = &mut self.random;
+        if !service.is_present {
+            let lines = service.revive(random);
+            self.steps.extend(lines.into_iter().map(Step::Command));
+            return;
+        }
+        if random.percent(3) && self.deletions < DELETIONS {
+            self.deletions += 1;
+            // Reading makes the kernel's estimator see everything.
+            let delete = Step::Command(service.delete());
+            self.steps.extend([Step::Traffic, delete]);
+            return;
+        }
         let present = service.servers(true);
         let server = present.get(random.below(present.len())).copied();
         let what = random.below(100);
         let lines = match (what, server) {
             (0..10, _) => vec![service.edit(random)],
             (10..30, Some(server)) => {
-                service.servers[server].is_present = false;
-                vec![service.without_server(&service.servers[server])]
+                vec![service.delete_server(server)]
             }
             (30..55, _) => return_or_add(random, service).into_iter().collect(),
             (_, Some(server)) => {
@@ -97,8 +115,9 @@ impl Generator {
                 if what < 65 {
                     changed.choose_thresholds(random);
                 }
-                // Always another one: an edit that keeps it begins the kernel's wrr anew.
-                changed.choose_weight(random);
+                if random.percent(75) {
+                    changed.choose_weight(random);
+                }
                 vec![service.with_server("-e", &service.servers[server])]
             }
             _ => Vec::new(),
@@ -142,7 +161,15 @@ impl Generator {
             known
         };
         let flow = &mut service.flows[place];
+        if kind == Kind::Ack && flow.stays_half_open && !flow.has_ended {
+            kind = Kind::Syn;
+        }
         flow.has_ended |= matches!(kind, Kind::Fin | Kind::Rst);
+        match kind {
+            Kind::Syn => flow.was_acknowledged = false,
+            Kind::Ack => flow.was_acknowledged = true,
+            Kind::Fin | Kind::Rst | Kind::Udp => {}
+        }
         let has_data = matches!(kind, Kind::Ack | Kind::Udp) && random.percent(30);
         let length = if has_data { random.between(1, 99) } else { 0 };
         Packet {
@@ -152,15 +179,6 @@ impl Generator {
             length: u8::try_from(length).unwrap_or(0),
         }
     }
-}
-
-/// The commands that add a service with its servers.
-fn add(service: &Service) -> Vec<String> {
-    let servers = service.servers.iter();
-    let servers = servers.map(|server| service.with_server("-a", server));
-    std::iter::once(service.command("-A"))
-        .chain(servers)
-        .collect()
 }
 
 /// A server that was deleted returns, perhaps with another weight, or one is added that was never there.
@@ -193,6 +211,8 @@ fn new_flow(random: &mut Random, service: &mut Service, clients: &[Ipv4Addr]) ->
         client,
         port,
         has_ended: false,
+        was_acknowledged: false,
+        stays_half_open: false,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The IPVS of the kernel that this runs on, by ipvsadm.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -39,8 +40,18 @@ impl Director for Ipvs {
     }
 
     fn connections(&mut self) -> Result<String> {
-        thread::sleep(TICKS);
-        Ok(fs::read_to_string("/proc/net/ip_vs_conn")?)
+        // Where others expire while it is read, the kernel leaves out some of those that are there.
+        let mut all = BTreeMap::new();
+        for _ in 0..3 {
+            thread::sleep(TICKS);
+            let text = fs::read_to_string("/proc/net/ip_vs_conn")?;
+            for line in text.lines() {
+                let addresses: Vec<_> = line.split_whitespace().take(7).collect();
+                all.insert(addresses.join(" "), line.to_owned());
+            }
+        }
+        let lines: Vec<_> = all.into_values().collect();
+        Ok(lines.join("\n"))
     }
 
     fn traffic(&mut self) -> Result<String> {

@@ -11,8 +11,6 @@ use super::server_address;
 const SCHEDULERS: [&str; 13] = [
     "rr", "wrr", "lc", "wlc", "sed", "nq", "fo", "ovf", "sh", "dh", "mh", "lblc", "lblcr",
 ];
-/// Those that remember nothing of earlier choices.
-const WITHOUT_MEMORY: [&str; 9] = ["lc", "wlc", "sed", "nq", "fo", "ovf", "sh", "dh", "mh"];
 /// Those that look at the connections of a server that are not active, or at all of them.
 const INACTIVE_MATTERS: [&str; 4] = ["lc", "wlc", "lblc", "lblcr"];
 const SOURCE_HASH_FLAGS: [&str; 5] = [
@@ -48,6 +46,8 @@ pub(super) struct Service {
     /// It is or was persistent.
     was_persistent: bool,
     one_packet: bool,
+    /// It is not deleted.
+    pub(super) is_present: bool,
     /// Servers that it has or had.
     pub(super) servers: Vec<Server>,
     pub(super) flows: Vec<Flow>,
@@ -64,6 +64,8 @@ pub(super) struct Server {
     /// Options of thresholds; empty: none.
     thresholds: String,
     pub(super) is_present: bool,
+    /// It may be added again.
+    pub(super) may_return: bool,
 }
 
 /// A client's connection or flow.
@@ -74,6 +76,11 @@ pub(super) struct Flow {
     pub(super) port: u16,
     /// A FIN or RST was sent.
     pub(super) has_ended: bool,
+    /// An ACK was sent after its last SYN.
+    pub(super) was_acknowledged: bool,
+    /// No ACK is to be sent any more: it would establish a connection whose template may be another one than it began
+    /// with. The kernel assures the one that it began with, the director the one in force.
+    pub(super) stays_half_open: bool,
 }
 
 impl Service {
@@ -96,12 +103,13 @@ impl Service {
             persistence: "",
             was_persistent: false,
             one_packet: !is_tcp && random.percent(25),
+            is_present: true,
             servers: Vec::new(),
             flows: Vec::new(),
             next_port: first_port,
         };
-        service.choose_scheduler(random, &SCHEDULERS);
-        service.choose_persistence(random, if is_of_all_ports { 100 } else { 25 });
+        service.choose_scheduler(random);
+        service.choose_persistence(random);
         let mut numbers: Vec<u8> = (1..=super::SERVERS).collect();
         for _ in 0..random.between(1, 6) {
             let number = numbers.remove(random.below(numbers.len()));
@@ -111,8 +119,8 @@ impl Service {
         service
     }
 
-    fn choose_scheduler(&mut self, random: &mut Random, schedulers: &[&'static str]) {
-        self.scheduler = *random.pick(schedulers);
+    fn choose_scheduler(&mut self, random: &mut Random) {
+        self.scheduler = *random.pick(&SCHEDULERS);
         self.flags = match self.scheduler {
             "sh" => *random.pick(&SOURCE_HASH_FLAGS),
             "mh" => *random.pick(&MAGLEV_FLAGS),
@@ -120,7 +128,8 @@ impl Service {
         };
     }
 
-    fn choose_persistence(&mut self, random: &mut Random, chance: usize) {
+    fn choose_persistence(&mut self, random: &mut Random) {
+        let chance = if self.address.port() == 0 { 100 } else { 25 };
         self.persistence = if random.percent(chance) {
             *random.pick(&PERSISTENCE)
         } else {
@@ -142,19 +151,43 @@ impl Service {
         format!("{command} {name} -s {scheduler}{flags}{persistence}{one_packet}")
     }
 
-    pub(super) fn delete(&self) -> String {
+    pub(super) fn delete(&mut self) -> String {
+        self.is_present = false;
+        self.lose_templates();
+        // The kernel begins the counters of a server that returns with another service at what its estimator saw last,
+        // which is not all of those that were deleted before.
+        for server in self.servers.iter_mut().filter(|server| !server.is_present) {
+            server.may_return = false;
+        }
         format!("-D {}", self.name())
+    }
+
+    /// The commands that add it with the servers that it has.
+    pub(super) fn add(&self) -> Vec<String> {
+        let servers = self.servers.iter().filter(|server| server.is_present);
+        let servers = servers.map(|server| self.with_server("-a", server));
+        std::iter::once(self.command("-A")).chain(servers).collect()
+    }
+
+    /// It returns after it was deleted, perhaps with other options; the commands.
+    pub(super) fn revive(&mut self, random: &mut Random) -> Vec<String> {
+        self.is_present = true;
+        if random.percent(30) {
+            self.choose_scheduler(random);
+        }
+        if random.percent(30) {
+            self.choose_persistence(random);
+        }
+        self.add()
     }
 
     /// Another scheduler, or other options; the command.
     pub(super) fn edit(&mut self, random: &mut Random) -> String {
-        // The caches of lblc and lblcr are kept here over a change of the scheduler, and lost by the kernel.
-        if WITHOUT_MEMORY.contains(&self.scheduler) && random.percent(70) {
-            self.choose_scheduler(random, &WITHOUT_MEMORY);
+        if random.percent(70) {
+            self.choose_scheduler(random);
         }
-        let chance = if self.address.port() == 0 { 100 } else { 25 };
         if random.percent(30) {
-            self.choose_persistence(random, chance);
+            self.choose_persistence(random);
         }
         self.command("-E")
     }
@@ -167,14 +200,27 @@ impl Service {
         line
     }
 
-    pub(super) fn without_server(&self, server: &Server) -> String {
-        format!("-d {} -r {}", self.name(), server.address())
+    /// The command that deletes a server, by its index.
+    pub(super) fn delete_server(&mut self, index: usize) -> String {
+        self.lose_templates();
+        let name = self.name();
+        let server = &mut self.servers[index];
+        server.is_present = false;
+        format!("-d {name} -r {}", server.address())
     }
 
-    /// Indexes of servers that it has, or had.
+    /// Templates may be replaced from now on.
+    fn lose_templates(&mut self) {
+        let half_open = self.flows.iter_mut().filter(|flow| !flow.was_acknowledged);
+        half_open.for_each(|flow| flow.stays_half_open = self.was_persistent);
+    }
+
+    /// Indexes of servers that it has, or had and may have again.
     pub(super) fn servers(&self, are_present: bool) -> Vec<usize> {
         let all = self.servers.iter().enumerate();
-        let some = all.filter(|(_, server)| server.is_present == are_present);
+        let some = all.filter(|(_, server)| {
+            server.is_present == are_present && (are_present || server.may_return)
+        });
         some.map(|(index, _)| index).collect()
     }
 
@@ -228,6 +274,7 @@ impl Server {
             weight: 0,
             thresholds: String::new(),
             is_present: true,
+            may_return: true,
         };
         server.choose_weight(random);
         if random.percent(15) {
