@@ -200,7 +200,11 @@ fn pick<T: LocalTables>(tables: T, plan: &Plan, to: &ServiceKey) -> Option<u32> 
 pub struct LocalSearch {
     search: Search,
     draw: Draw,
+    /// Keeps the size of the elements of a pinned map.
+    reserved: [u64; 9],
 }
+
+const _: () = assert!(size_of::<LocalSearch>() == 176);
 
 impl LocalSearch {
     /// A new one.
@@ -208,6 +212,7 @@ impl LocalSearch {
         Self {
             search: Search::new(NO_SERVER),
             draw: Draw::new(u64::MAX),
+            reserved: [0; 9],
         }
     }
 }

@@ -100,7 +100,8 @@ fn starts_late<T: Tables>(tables: T, signal: Signal, protocol: Protocol) -> bool
 #[inline(always)]
 fn pick<F: Network, T: Tables + Store<F>>(tables: T, work: &mut Work<F>, plan: &Plan) -> Stage {
     let flow = flow(&work.key, work.forward.hash);
-    let Some((_, member)) = scheduler::pick(tables, plan, &flow, &mut work.search) else {
+    let (search, locality) = (&mut work.search, &mut work.locality);
+    let Some((_, member)) = scheduler::pick(tables, plan, &flow, search, locality) else {
         // `ip_vs_leave`: it may be for another server on the director, it was only perhaps FTP's.
         if is_ftp_data(plan, &work.key) {
             return work.end(Verdict::pass(Reason::NoService));

@@ -13,7 +13,7 @@ use crate::family::{Family, V4, V6};
 use crate::ftp::{self, Reader};
 use crate::network::Datagram;
 use crate::routes::Lookup;
-use crate::scheduler::{NO_SERVER, Search};
+use crate::scheduler::{LocalitySearch, NO_SERVER, Search};
 use crate::tables::Tables;
 use crate::verdict::{Reason, Verdict};
 
@@ -48,6 +48,8 @@ pub struct Work<F: Family> {
     pub refused: u32,
     /// The search for the server of a new connection: not the one that did not answer it before.
     pub search: Search,
+    /// What lblc and lblcr need beside it.
+    pub locality: LocalitySearch,
     /// The server of a new connection that FTP's control connection announced, whose own port is that of the packet;
     /// [`NO_SERVER`]: it was not announced.
     pub data_server: u32,
@@ -170,6 +172,7 @@ impl<F: Family> Work<F> {
             opens: 0,
             refused: 0,
             search: Search::new(NO_SERVER),
+            locality: LocalitySearch::new(),
             data_server: NO_SERVER,
             ftp: Reader::default(),
             says: 0,

@@ -12,7 +12,7 @@ const EXPIRATION: u32 = 24 * 60 * 60;
 
 /// State of the search beside that of wlc, which [`Search`] has; in memory for the same reason.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct LocalitySearch {
+pub struct LocalitySearch {
     /// The destination's servers.
     locality: Locality,
     /// The least loaded of them.
@@ -53,19 +53,28 @@ impl Candidate {
 }
 
 impl LocalitySearch {
-    pub(super) const NONE: Self = Self {
-        locality: Locality {
-            servers: [NO_SERVER; Locality::SERVERS],
-            used: 0,
-            changed: 0,
-        },
-        least: Candidate::NONE,
-        most: Candidate::NONE,
-        active: 0,
-        spare: 0,
-        known: 0,
-        number: NONE,
-    };
+    /// A new one.
+    pub const fn new() -> Self {
+        Self {
+            locality: Locality {
+                servers: [NO_SERVER; Locality::SERVERS],
+                used: 0,
+                changed: 0,
+            },
+            least: Candidate::NONE,
+            most: Candidate::NONE,
+            active: 0,
+            spare: 0,
+            known: 0,
+            number: NONE,
+        }
+    }
+}
+
+impl Default for LocalitySearch {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 /// Picks a server: the place of its member.
@@ -75,14 +84,15 @@ pub(super) fn pick<T: Tables>(
     plan: &Plan,
     flow: &Flow,
     search: &mut Search,
+    found: &mut LocalitySearch,
 ) -> Option<u32> {
     let now = tables.now();
     let key = LocalityKey {
         service: plan.service,
         destination: flow.destination,
     };
-    search.locality = LocalitySearch::NONE;
-    let locality = &mut search.locality.locality;
+    *found = LocalitySearch::new();
+    let locality = &mut found.locality;
     (locality.used, locality.changed) = (now, now);
     if let Some(known) = tables.locality(&key)
         && age(now, known.used) <= ticks(EXPIRATION)
@@ -96,9 +106,9 @@ pub(super) fn pick<T: Tables>(
             tables,
             plan,
             search,
+            found,
         },
     );
-    let found = &mut search.locality;
     let overloaded = found.active > found.least.weight && found.spare != 0;
     let stays = found.least.place != 0 && !overloaded;
     let place = if stays {
@@ -164,13 +174,14 @@ struct Searcher<'a, T> {
     tables: T,
     plan: &'a Plan,
     search: &'a mut Search,
+    found: &'a mut LocalitySearch,
 }
 
 impl<T: Tables> Searcher<'_, T> {
     /// Leaves the server's number among those of the destination in the search.
     #[inline(always)]
     fn find(&mut self, server: u32) {
-        let found = &mut self.search.locality;
+        let found = &mut *self.found;
         found.number = NONE;
         for (number, known) in (0..).zip(&found.locality.servers) {
             if *known == server {
@@ -186,7 +197,7 @@ impl<T: Tables> Searcher<'_, T> {
         self.find(member.server);
         let load = tables.load(member.server);
         let (active, weight) = (load.active(), member.weight);
-        let found = &mut self.search.locality;
+        let found = &mut *self.found;
         if active.saturating_mul(2) < weight {
             found.spare = 1;
         }

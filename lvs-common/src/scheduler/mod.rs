@@ -9,7 +9,7 @@ mod measure;
 mod tree;
 
 use self::contest::{Of, contest};
-use self::locality::LocalitySearch;
+pub use self::locality::LocalitySearch;
 use self::measure::{Measure, Weighed, weigh};
 use self::tree::TreeSearch;
 use crate::abi::{Load, Member, Pick, Plan};
@@ -117,7 +117,6 @@ pub struct Search {
     contenders: u32,
     measure: Measure,
     tree: TreeSearch,
-    locality: LocalitySearch,
 }
 
 impl Search {
@@ -136,7 +135,6 @@ impl Search {
             contenders: 0,
             measure: Measure::OVERHEAD,
             tree: TreeSearch::NONE,
-            locality: LocalitySearch::NONE,
         }
     }
 
@@ -165,12 +163,13 @@ pub fn pick<'a, T: Tables + 'a>(
     plan: &'a Plan,
     flow: &Flow,
     search: &mut Search,
+    locality: &mut LocalitySearch,
 ) -> Option<(u32, &'a Member)> {
     if matches!(
         Pick::from_raw(plan.pick),
         Pick::Locality | Pick::LocalitySet
     ) {
-        let place = locality::pick(tables, plan, flow, search)?;
+        let place = locality::pick(tables, plan, flow, search, locality)?;
         return Some((place, tables.member(place)?));
     }
     pick_unremembered(tables, plan, flow, search)
@@ -335,7 +334,9 @@ pub fn pick_stateless<'a, T: Tables + 'a>(
 ) -> Option<(u32, &'a Member)> {
     search.restart(NO_SERVER);
     match Pick::from_raw(plan.pick) {
-        Pick::SourceHash | Pick::DestinationHash | Pick::Maglev => pick(tables, plan, flow, search),
+        Pick::SourceHash | Pick::DestinationHash | Pick::Maglev => {
+            pick_unremembered(tables, plan, flow, search)
+        }
         _ => walk(tables, plan, flow, search, Method::Flow, plan.member_count),
     }
 }

@@ -9,7 +9,7 @@ use lvs_common::abi::{Load, Method, Pick};
 use lvs_common::connection::table::{self, Refused};
 use lvs_common::connection::{Kind, Loads as _, Protocol};
 use lvs_common::family::V4;
-use lvs_common::scheduler::{Flow, NO_SERVER, Search, pick};
+use lvs_common::scheduler::{Flow, LocalitySearch, NO_SERVER, Search, pick};
 use lvs_common::tables::Tables;
 
 use super::frames::{ACK, Draft, FIN, RST, SYN, at};
@@ -64,7 +64,13 @@ fn a_tree_knows_the_best_once_its_servers_loads_are_at_rest() {
     };
     let best = || {
         let plan = Tables::plan(&director, service).expect("a plan");
-        let found = pick(&director, plan, &flow, &mut Search::new(NO_SERVER));
+        let found = pick(
+            &director,
+            plan,
+            &flow,
+            &mut Search::new(NO_SERVER),
+            &mut LocalitySearch::new(),
+        );
         found.map(|(_, member)| member.server)
     };
     let by_walk = || {

@@ -3,7 +3,7 @@
 
 use lvs_common::abi::{Member, Method, Pick, Plan, SHORT_INDEXES, Server, Stats, TreeNode, ticks};
 use lvs_common::connection::{Loads as _, Protocol, share, tcp};
-use lvs_common::scheduler::{Flow, NO_SERVER, Search, pick};
+use lvs_common::scheduler::{Flow, LocalitySearch, NO_SERVER, Search, pick};
 use lvs_common::tables::Tables;
 use lvs_common::verdict::Verdict;
 
@@ -151,7 +151,13 @@ fn a_tree_finds_members_beyond_the_places_of_tables_of_the_usual_size() {
         hash: 1,
     };
     for server in 0..40 {
-        let found = pick(&director, plan, &flow, &mut Search::new(NO_SERVER));
+        let found = pick(
+            &director,
+            plan,
+            &flow,
+            &mut Search::new(NO_SERVER),
+            &mut LocalitySearch::new(),
+        );
         let picked = found.map(|(_, &Member { server, .. })| server);
         assert_eq!(picked, Some(server), "those before it have a connection");
         director.account(server, active);

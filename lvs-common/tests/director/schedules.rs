@@ -5,7 +5,9 @@ use std::collections::HashSet;
 use lvs_common::abi::{Load, Method, Pick, Plan};
 use lvs_common::connection::{Loads as _, Protocol};
 use lvs_common::family::V6;
-use lvs_common::scheduler::{Flow, NO_SERVER, Search, fold, note_threshold, pick, pick_stateless};
+use lvs_common::scheduler::{
+    Flow, LocalitySearch, NO_SERVER, Search, fold, note_threshold, pick, pick_stateless,
+};
 use lvs_common::tables::Tables;
 use proptest::prelude::*;
 
@@ -90,7 +92,14 @@ fn flow(source: u32, port: u16) -> Flow {
 
 fn picked(director: &Director, flow: &Flow) -> Option<u32> {
     let plan = Tables::plan(director, 0)?;
-    pick(director, plan, flow, &mut Search::new(NO_SERVER)).map(|(_, member)| member.server)
+    pick(
+        director,
+        plan,
+        flow,
+        &mut Search::new(NO_SERVER),
+        &mut LocalitySearch::new(),
+    )
+    .map(|(_, member)| member.server)
 }
 
 proptest! {
@@ -122,7 +131,7 @@ proptest! {
                 let flow = flow(source, port);
                 let plan = Tables::plan(&director, 0).expect("a plan");
                 let mut search = Search::new(NO_SERVER);
-                let found = pick(&director, plan, &flow, &mut search);
+                let found = pick(&director, plan, &flow, &mut search, &mut LocalitySearch::new());
                 let found = [found, pick_stateless(&director, plan, &flow, &mut search)];
                 for (place, member) in found.into_iter().flatten() {
                     prop_assert!(member.weight > 0);

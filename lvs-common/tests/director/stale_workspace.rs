@@ -10,7 +10,7 @@ use lvs_common::forward::{Stage, Work, Workspace};
 use lvs_common::ftp::{Message, Reader};
 use lvs_common::network::{Datagram, Part};
 use lvs_common::routes::Lookup;
-use lvs_common::scheduler::Search;
+use lvs_common::scheduler::{LocalitySearch, Search};
 use lvs_common::verdict::{Reason, Verdict};
 
 use super::memory::ports;
@@ -105,6 +105,7 @@ fn work<F: Family>() -> Work<F> {
         opens: 0xee,
         refused: 1,
         search: Search::new(0),
+        locality: LocalitySearch::new(),
         data_server: 0xeeee,
         ftp: Reader::new(Message::Passive, 0xee),
         says: 0xff,

@@ -55,7 +55,9 @@ impl Followed {
             .symmetric_difference(&self.addresses)
             .copied()
             .collect();
-        changed.into_iter().for_each(|address| self.note(address));
+        for address in changed {
+            self.note(address);
+        }
         true
     }
 

@@ -260,7 +260,7 @@ impl Requests {
         let (socket, sent) = (&self.socket, &self.sent);
         poll_fn(|context| socket.poll_send(context, sent))
             .await
-            .map_err(late)?;
+            .map_err(|error| late(&error))?;
         Ok(first)
     }
 
@@ -270,7 +270,7 @@ impl Requests {
         received.clear();
         poll_fn(|context| socket.poll_recv(context, received))
             .await
-            .map_err(late)?;
+            .map_err(|error| late(&error))?;
         let mut messages = Vec::new();
         let mut rest = self.received.as_slice();
         while !rest.is_empty() {
@@ -287,7 +287,7 @@ impl Requests {
 }
 
 /// An answer that does not come because of this, which may be want of room.
-fn late(error: io::Error) -> Error {
+fn late(error: &io::Error) -> Error {
     debug!("netlink: {error}");
     Error::Late
 }

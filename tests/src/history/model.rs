@@ -45,7 +45,8 @@ pub(super) struct Service {
     persistence: &'static str,
     /// It is or was persistent.
     was_persistent: bool,
-    one_packet: bool,
+    /// Option of one-packet scheduling; empty: none.
+    one_packet: &'static str,
     /// It is not deleted.
     pub(super) is_present: bool,
     /// Servers that it has or had.
@@ -102,7 +103,11 @@ impl Service {
             flags: "",
             persistence: "",
             was_persistent: false,
-            one_packet: !is_tcp && random.percent(25),
+            one_packet: if !is_tcp && random.percent(25) {
+                " -o"
+            } else {
+                ""
+            },
             is_present: true,
             servers: Vec::new(),
             flows: Vec::new(),
@@ -146,7 +151,7 @@ impl Service {
     /// The command that adds or edits it.
     pub(super) fn command(&self, command: &str) -> String {
         let (name, scheduler) = (self.name(), self.scheduler);
-        let one_packet = if self.one_packet { " -o" } else { "" };
+        let one_packet = self.one_packet;
         let (flags, persistence) = (self.flags, self.persistence);
         format!("{command} {name} -s {scheduler}{flags}{persistence}{one_packet}")
     }

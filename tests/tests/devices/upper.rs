@@ -6,7 +6,7 @@ use lvs_tests::lab::addresses::{
     FAMILIES, METHODS, director_back, director_front, host_length, prefix_length, virtual_address,
 };
 use lvs_tests::lab::director::every_service;
-use lvs_tests::lab::{Arms, Host, Lab};
+use lvs_tests::lab::{Arms, Host, Lab, RealServer};
 
 use super::serving::{expect_served, expect_status};
 
@@ -127,7 +127,7 @@ fn the_port_of_a_bridge_with_another_ethernet_address_forwards() {
     director
         .ip("link set eth0 address 02:00:00:00:be:ef\n")
         .unwrap();
-    let others = lab.servers.iter().map(|server| server.namespace());
+    let others = lab.servers.iter().map(RealServer::namespace);
     for namespace in others.chain([lab.client.namespace()]) {
         namespace.ip("neigh flush all\n").unwrap();
     }

@@ -143,9 +143,9 @@ impl Director {
         let same = |service: &&Service| service.wanted.settings.scheduler == scheduler.name();
         let before = self.services.get(index).filter(same);
         let (rotation, pool) = match (changes.first_pool(), before) {
-            (Some(pool), _) => (Rotation::begun(ticket), pool.to_vec()),
+            (Some(pool), _) => (Rotation::begun(ticket, pool), pool.to_vec()),
             (None, Some(service)) => (service.rotation, service.wanted.pool()),
-            (None, None) => (Rotation::begun(ticket), Vec::new()),
+            (None, None) => (Rotation::begun(ticket, &[]), Vec::new()),
         };
         rotation.after(scheduler, &pool, &changes.pool(), ticket)
     }

@@ -75,8 +75,12 @@ impl Tracker {
             .filter(|address| !addresses.contains(address))
             .copied()
             .collect();
-        gone.into_iter().for_each(|address| self.remove(address));
-        addresses.iter().for_each(|&address| self.insert(address));
+        for address in gone {
+            self.remove(address);
+        }
+        for &address in addresses {
+            self.insert(address);
+        }
     }
 
     fn insert(&mut self, address: IpAddr) {

@@ -58,9 +58,11 @@ pub(crate) struct Rotation {
 }
 
 impl Rotation {
-    /// That of a scheduler that begins.
-    pub(crate) fn begun(ticket: u32) -> Self {
+    /// That of a scheduler that begins with a pool: at the weight that the first row takes, even if a heavier server
+    /// comes before a connection does (`ip_vs_wrr_init_svc`).
+    pub(crate) fn begun(ticket: u32, pool: &[Pooled]) -> Self {
         Self {
+            current: Shape::of(pool).first(),
             ticket,
             ..Self::default()
         }
@@ -332,7 +334,7 @@ mod tests {
             Self {
                 scheduler,
                 pool: Vec::new(),
-                rotation: Rotation::begun(ticket),
+                rotation: Rotation::begun(ticket, &[]),
                 slots: Vec::new(),
                 ticket,
             }
@@ -390,6 +392,18 @@ mod tests {
         assert_eq!(service.pick(6), [3, 2, 1, 3, 3, 2]);
         service.edit(&[edited(1, 2)]);
         assert_eq!(service.pick(3), [3, 2, 1]);
+    }
+
+    #[test]
+    fn wrr_begins_with_the_pool_that_there_is() {
+        let mut service = Service::new(Scheduler::WeightedRoundRobin, 7);
+        service.pool = vec![(server(2), 4), (server(1), 2)];
+        service.rotation = Rotation::begun(7, &service.pool);
+        service.edit(&[edited(2, 8)]);
+        assert_eq!(service.pick(5), [2, 2, 1, 2, 2]);
+        service.rotation = Rotation::begun(service.ticket, &service.pool);
+        service.edit(&[]);
+        assert_eq!(service.pick(5), [2, 2, 2, 2, 1]);
     }
 
     #[test]

@@ -304,13 +304,12 @@ impl KnownAddresses {
             .as_ref()
             .is_some_and(|(of, _)| *of == services.0);
         let changed = servers.changed_since(self.changes).filter(|_| same);
-        let changed: Vec<_> = match changed {
-            Some(changed) => changed.collect(),
-            None => {
-                let before = self.attached.iter().chain(&self.open);
-                let now = services.1.iter().chain(servers.addresses());
-                before.chain(now).copied().collect()
-            }
+        let changed: Vec<_> = if let Some(changed) = changed {
+            changed.collect()
+        } else {
+            let before = self.attached.iter().chain(&self.open);
+            let now = services.1.iter().chain(servers.addresses());
+            before.chain(now).copied().collect()
         };
         self.changes = servers.changes();
         let mut new = BTreeSet::new();

@@ -80,8 +80,8 @@ fn costs(said: &str) -> BTreeMap<(&str, &str), Cost> {
         }
     }
     let mean = |costs: Vec<Cost>| {
-        let mean =
-            |part: usize| costs.iter().map(|cost| cost[part]).sum::<f64>() / costs.len() as f64;
+        let count: f64 = costs.iter().map(|_| 1.0).sum();
+        let mean = |part: usize| costs.iter().map(|cost| cost[part]).sum::<f64>() / count;
         [mean(0), mean(1)]
     };
     let means = all.into_iter().map(|(name, costs)| (name, mean(costs)));
