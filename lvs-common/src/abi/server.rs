@@ -155,6 +155,12 @@ impl Stats {
         self.combined(earlier, u64::wrapping_sub)
     }
 
+    /// What is left without a part, of which more may be known than of the whole.
+    #[must_use]
+    pub fn without(&self, part: &Self) -> Self {
+        self.combined(part, u64::saturating_sub)
+    }
+
     /// Of each number the smaller one.
     #[must_use]
     pub fn at_most(&self, other: &Self) -> Self {

@@ -3,8 +3,8 @@
 //! Packets count the connections that they begin and close. One that ends without a packet (it expires, is recycled or
 //! removed) is counted off here, and here is found out what a client has that was forgotten for others and came back,
 //! and which connections came from another director. A sweep takes a while, and packets go on meanwhile: a client that
-//! has fewer than it is counted to have is corrected at once, one that has more only if the difference lasts. So
-//! limits err to the open side.
+//! has fewer than it is counted to have is corrected by as many as in two sweeps, as one that a packet begins behind the
+//! sweep is missed by one of them; one that has more only if the difference lasts. So limits err to the open side.
 
 use std::collections::HashMap;
 
@@ -100,12 +100,13 @@ fn step(before: &HashMap<Identity, (i32, u8)>, identity: Identity, difference: i
         Some((same, sweeps)) if *same == difference => sweeps + 1,
         _ => 1,
     };
-    if difference == 0 {
-        Step::Right
-    } else if difference < 0 || sweeps >= SWEEPS {
-        Step::Correct(difference)
-    } else {
-        Step::Wait(difference, sweeps)
+    match before.get(&identity) {
+        _ if difference == 0 => Step::Right,
+        Some((earlier, _)) if *earlier < 0 && difference < 0 => {
+            Step::Correct(difference.max(*earlier))
+        }
+        _ if sweeps >= SWEEPS => Step::Correct(difference),
+        _ => Step::Wait(difference, sweeps),
     }
 }
 
@@ -114,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn too_many_are_corrected_at_once_and_too_few_when_that_lasts() {
+    fn too_many_are_corrected_if_two_sweeps_say_so_and_too_few_when_that_lasts() {
         let identity = ([7; 16], 3);
         let mut before = HashMap::new();
         let mut sweep = |difference| {
@@ -127,7 +128,12 @@ mod tests {
         };
         assert_eq!(sweep(2), Step::Wait(2, 1));
         assert_eq!(sweep(2), Step::Wait(2, 2));
-        assert_eq!(sweep(-1), Step::Correct(-1));
+        assert_eq!(sweep(-1), Step::Wait(-1, 1));
+        assert_eq!(sweep(-3), Step::Correct(-1));
+        assert_eq!(sweep(-2), Step::Wait(-2, 1));
+        assert_eq!(sweep(0), Step::Right);
+        assert_eq!(sweep(-2), Step::Wait(-2, 1));
+        assert_eq!(sweep(1), Step::Wait(1, 1));
         assert_eq!(sweep(0), Step::Right);
         assert_eq!(sweep(5), Step::Wait(5, 1));
         assert_eq!(sweep(5), Step::Wait(5, 2));

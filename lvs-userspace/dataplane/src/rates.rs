@@ -107,7 +107,7 @@ struct Estimator {
 
 impl Estimator {
     fn sample(&mut self, total: &Stats, off: &Stats) {
-        let counted = total.since(&self.last).since(off);
+        let counted = total.since(&self.last).without(off);
         self.last = *total;
         let silent = counted == Stats::default();
         // Most of very many servers have no traffic.
@@ -190,6 +190,15 @@ mod tests {
         assert_eq!(rates.server(7).connections, 100);
         assert_eq!(rates.server(7).in_bytes, 1_500_000);
         assert_eq!(rates.service(7), Traffic::default());
+    }
+
+    #[test]
+    fn more_that_did_not_leave_than_was_counted_is_no_traffic() {
+        let mut rates = Rates::default();
+        let packets = |in_packets| Stats { in_packets, ..NONE };
+        rates.sample_service(1, &packets(10), &NONE);
+        rates.sample_service(1, &packets(11), &packets(100));
+        assert_eq!(rates.service(1), Traffic::default());
     }
 
     #[test]

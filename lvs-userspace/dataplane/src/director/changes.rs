@@ -43,12 +43,20 @@ struct Rebound {
 impl Changes {
     /// Those that lead from one state of a service to another one, where nothing else is known of them.
     pub(super) fn between(before: Option<&Wanted>, after: &Wanted) -> Self {
+        let rebound = before.filter(|it| it.settings.scheduler != after.settings.scheduler);
+        let rebound = rebound.map(|before| Rebound {
+            pool: before.pool(),
+            changes: 0,
+        });
         let before = before.map_or(&[][..], |before| &before.servers);
         let find = |servers: &[(_, ServerSettings)], id| {
             let found = servers.iter().find(|(other, _)| *other == id);
             found.map(|(_, settings)| *settings)
         };
-        let mut changes = Self::default();
+        let mut changes = Self {
+            rebound,
+            ..Self::default()
+        };
         for (id, settings) in before {
             let server = canonical(id.0);
             match find(&after.servers, *id) {
@@ -107,7 +115,7 @@ impl Changes {
 
     /// Nothing changes but settings of the service.
     pub(super) const fn is_empty(&self) -> bool {
-        !self.begins_anew && self.servers.is_empty()
+        !self.begins_anew && self.servers.is_empty() && self.rebound.is_none()
     }
 
     /// Returns whether the scheduler forgets what it knew: it is another one, or was meanwhile.

@@ -1,4 +1,4 @@
-//! What a scheduler is told of edits that are made at once.
+//! Changes that a scheduler sees of edits made at once.
 
 use lvs_api::model::{Method, Protocol, ServerId, ServiceSettings, Tunnel};
 
@@ -148,4 +148,22 @@ fn the_last_weight_is_of_the_time_since_a_server_was_added() {
     assert_eq!(last(&[edit(1, 7), edit(1, 0)]), Some(7));
     assert_eq!(last(&[delete(1), add(1, 0)]), Some(0));
     assert_eq!(last(&[delete(1), add(1, 2), edit(1, 0)]), Some(2));
+}
+
+#[test]
+fn another_scheduler_of_a_whole_configuration_begins_with_the_servers_that_there_were() {
+    let before = begun(&[begin("rr"), add(1, 3)]).unwrap();
+    let after = begun(&[begin("wrr"), add(1, 3), add(2, 4)]).unwrap();
+    let changes = Changes::between(Some(&before), &after);
+    assert!(changes.forgets());
+    assert_eq!(changes.first_pool(), Some(&[(server(1), 3)][..]));
+    assert_eq!(changes.pool(), [PoolChange::Added((server(2), 4))]);
+    assert!(!Changes::between(Some(&before), &before).forgets());
+}
+
+#[test]
+fn another_scheduler_and_back_is_a_change() {
+    let before = begun(&[begin("lblc"), add(1, 3)]);
+    let (_, changes) = run(before, &[rebind("rr"), rebind("lblc")]);
+    assert!(!changes.is_empty() && changes.forgets());
 }

@@ -1,5 +1,7 @@
 //! Frees what nothing refers to any more.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use lvs_api::model::ServiceId;
 use lvs_common::ftp::serves;
 
@@ -28,7 +30,9 @@ impl Director {
     /// Frees deleted servers and services whose connections are gone long enough, or (`at_once`) all that
     /// have none.
     pub(super) fn empty_trash(&mut self, at_once: bool) {
-        for server in self.servers.expired(at_once) {
+        let expired = self.servers.expired(at_once);
+        self.forget_localities_of(&expired);
+        for server in expired {
             self.free_server(server);
         }
         self.free_services();
@@ -44,7 +48,6 @@ impl Director {
 
     /// Frees the index of a server that no packet can refer to.
     pub(super) fn free_server(&mut self, server: u32) {
-        self.forget_locality(server);
         if self.servers.remove(server) {
             self.statistics.forget_server(server);
             self.allocator.free(MapKind::Servers, server, 1);
@@ -52,17 +55,21 @@ impl Director {
         }
     }
 
-    /// Has lblc and lblcr forget a server whose index may become another one's.
-    fn forget_locality(&self, server: u32) {
-        let Some((index, _)) = self.servers.get(server) else {
-            return;
-        };
-        let service = self.services.get(index).filter(|it| !it.deleted);
-        if let Some(service) = service.filter(|it| locality::remembers(&it.wanted.settings)) {
-            let destination = locality::destination(&service.id);
-            self.maps
-                .localities
-                .forget_server(index, destination, server);
+    /// Has lblc and lblcr forget servers whose indexes may become others'.
+    fn forget_localities_of(&self, servers: &[u32]) {
+        let mut by_service: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
+        for &server in servers {
+            if let Some((service, _)) = self.servers.get(server) {
+                by_service.entry(service).or_default().insert(server);
+            }
+        }
+        for (index, servers) in by_service {
+            let service = self.services.get(index).filter(|it| !it.deleted);
+            if let Some(service) = service.filter(|it| locality::remembers(&it.wanted.settings)) {
+                let destination = locality::destination(&service.id);
+                let localities = &self.maps.localities;
+                localities.forget_servers(index, destination, &servers);
+            }
         }
     }
 

@@ -82,9 +82,10 @@ impl Director {
         let before = self.services.get(index).filter(|service| !service.deleted);
         let before = before.map(|service| &service.wanted);
         one_network::warn_of_new(&id, before, &wanted, &mut self.own_networks);
+        self.publisher.switch(index, plan);
+        // Packets that go by the plan before would set again what is changed here.
         self.follow_thresholds(index, changes);
         self.forget_localities(index, &id, &wanted, changes);
-        self.publisher.switch(index, plan);
         let deleted = Service::deleted(id, plan, &wanted);
         let service = Service {
             id,
@@ -228,6 +229,8 @@ impl Director {
         };
         for server in before.indexes().filter(|server| !kept.contains(server)) {
             self.servers.mark_deleted(server);
+            // It is sampled no longer: if it returns, its growth begins then.
+            self.statistics.forget_server(server);
             // No new connection is scheduled to it any more.
             if on_down != OnDown::Keep {
                 self.set_down(server, on_down);

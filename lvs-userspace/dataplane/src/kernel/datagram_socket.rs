@@ -1,4 +1,4 @@
-//! What std's sockets cannot do.
+//! Disconnects UDP sockets, which std cannot.
 
 use std::io;
 use std::net::UdpSocket;

@@ -1,5 +1,7 @@
 //! The servers that lblc and lblcr remember of destinations, for the director to have them forget.
 
+use std::collections::BTreeSet;
+
 use aya::maps::{HashMap, Map, MapData};
 use lvs_common::abi::{self, Locality, LocalityKey};
 use lvs_common::scheduler::NO_SERVER;
@@ -33,15 +35,16 @@ impl Localities {
         }
     }
 
-    /// Forgets a server of these destinations: its index may become another one's.
-    pub fn forget_server(&self, service: u32, only: Option<u32>, server: u32) {
+    /// Forgets servers of these destinations: their indexes may become others'. A server that a packet adds at the same
+    /// moment may be forgotten, too, and is chosen anew.
+    pub fn forget_servers(&self, service: u32, only: Option<u32>, servers: &BTreeSet<u32>) {
         let mut map = self.0.lock();
         for key in keys(&map, service, only) {
             let Ok(Wire(mut locality)) = map.get(&key, 0) else {
                 continue;
             };
             let places = locality.servers.iter_mut();
-            let mut places = places.filter(|place| **place == server).peekable();
+            let mut places = places.filter(|place| servers.contains(place)).peekable();
             if places.peek().is_none() {
                 continue;
             }

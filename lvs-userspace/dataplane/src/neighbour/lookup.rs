@@ -21,7 +21,7 @@ pub(crate) async fn look_up(
     Ok(answers.into_iter().map(route).collect())
 }
 
-/// What leads to an address.
+/// The way to an address.
 #[derive(Debug)]
 pub(super) enum Leads {
     /// Nothing.
