@@ -30,6 +30,16 @@ pub(crate) struct Service {
     dirty_settings: bool,
 }
 
+/// What an operator did to a service's part of the tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ByHand {
+    Nothing,
+    /// Its settings or servers are others.
+    Edited,
+    /// It is not there.
+    Deleted,
+}
+
 /// Consequences of everything that was recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reconciled {
@@ -154,27 +164,22 @@ impl Service {
         self.dirty_settings = true;
     }
 
-    /// Takes what the tables hold for what they were asked to have, so that the next update undoes what was done by hand
-    /// since then. Servers that only the tables know stay; false: nothing was.
-    pub(crate) fn compare(&mut self, table: Option<&Wanted>) -> bool {
-        let there: BTreeMap<_, _> = table
-            .into_iter()
-            .flat_map(|table| table.servers.iter().copied())
-            .collect();
-        let mut servers = self.desired.servers.clone();
-        servers.retain(|id, entry| {
-            there.get(id).is_some_and(|settings| {
-                entry.settings = *settings;
-                true
-            })
-        });
-        let settings = table.is_some_and(|table| table.settings == self.desired.settings);
-        if settings && servers == self.desired.servers {
-            return false;
+    /// What was done by hand to its part of the tables, which hold this now. One that is gone is made anew by the next
+    /// update.
+    pub(crate) fn by_hand(&mut self, table: Option<&Wanted>) -> ByHand {
+        let Some(table) = table else {
+            Arc::make_mut(&mut self.desired).servers.clear();
+            self.dirty_settings = true;
+            return ByHand::Deleted;
+        };
+        let there: BTreeMap<_, _> = table.servers.iter().copied().collect();
+        let mut servers = self.desired.servers.iter();
+        let same = servers.all(|(id, entry)| there.get(id) == Some(&entry.settings));
+        if same && table.settings == self.desired.settings {
+            ByHand::Nothing
+        } else {
+            ByHand::Edited
         }
-        Arc::make_mut(&mut self.desired).servers = servers;
-        self.dirty_settings = true;
-        true
     }
 
     /// Updates the states of its servers, selects those that serve, and derives the desired state of the tables.

@@ -1,6 +1,7 @@
 //! From the desired state of a virtual service to edits of the director's tables, in ldirectord's words. Pure.
 //!
-//! Only what changed is touched: what an operator did by hand stays until the server's state changes.
+//! Only what changed is touched: what an operator did by hand stays until the server's state changes, but a service that was
+//! deleted is added by a reload.
 
 use std::collections::BTreeMap;
 use std::fmt;

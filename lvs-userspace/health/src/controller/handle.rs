@@ -70,8 +70,8 @@ impl Handle {
         self.ask(Request::Health).await.unwrap_or_default()
     }
 
-    /// Takes a new configuration; returns when the tables follow it. `whole`: as after a start, with nothing that was
-    /// done to them by hand.
+    /// Takes a new configuration; returns when the tables follow it. `whole`: with the services that
+    /// were deleted by hand.
     pub async fn reload(&self, configuration: Configuration, tables: Tables, whole: bool) {
         let configuration = Box::new(configuration);
         self.ask(|answer| Request::Reload {

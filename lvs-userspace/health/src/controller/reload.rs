@@ -9,12 +9,12 @@ use super::request::Tables;
 use super::state::Controller;
 use super::{difference, events};
 use crate::model::Configuration;
-use crate::service::{Service, canonical};
+use crate::service::{ByHand, Service, canonical};
 use crate::tables::Name;
 use crate::writer::Task;
 
 impl Controller {
-    /// Takes a new configuration. `whole`: what was done to the tables by hand is undone.
+    /// Takes a new configuration. `whole`: services that were deleted by hand are added.
     pub(super) fn reload(&mut self, configuration: Configuration, tables: &Tables, whole: bool) {
         let first = self.order.is_empty();
         if self.globals.maintenance != configuration.globals.maintenance {
@@ -33,15 +33,23 @@ impl Controller {
             order.push(id);
             match self.services.get_mut(&id) {
                 Some(service) if service.configured == wanted => {
-                    if whole && service.compare(tables.get(&id)) {
-                        info!("reload: {}: the tables were changed by hand", Name(id));
-                        self.dirty.insert(id);
+                    if whole {
+                        match service.by_hand(tables.get(&id)) {
+                            ByHand::Nothing => {}
+                            ByHand::Edited => {
+                                info!("reload: {}: what was changed by hand stays", Name(id));
+                            }
+                            ByHand::Deleted => {
+                                info!("reload: {}: was deleted by hand, and is added", Name(id));
+                                self.dirty.insert(id);
+                            }
+                        }
                     }
                     continue;
                 }
                 Some(service) => {
                     if whole {
-                        service.compare(tables.get(&id));
+                        service.by_hand(tables.get(&id));
                     }
                     for line in difference::between(&service.configured, &wanted) {
                         info!("reload: {}: {line}", Name(id));

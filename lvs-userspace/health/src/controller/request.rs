@@ -34,7 +34,7 @@ pub(super) enum Request {
         oneshot::Sender<Result<oneshot::Receiver<()>, Refusal>>,
     ),
     Health(oneshot::Sender<Health>),
-    /// `whole`: what was done to the tables by hand is undone.
+    /// `whole`: services that were deleted by hand are added.
     Reload {
         configuration: Box<Configuration>,
         tables: Tables,
