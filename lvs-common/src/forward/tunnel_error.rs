@@ -1,6 +1,6 @@
 //! ICMP errors about packets in tunnels: routers send them to the director, whose address is the outer source. The
 //! client hears of them, as if the error were about its own packet. Inside is a packet of the outer one's family, as
-//! for IPVS. What the client hears has a checksum of its own, so that of the error is verified first.
+//! for IPVS. The error that the client gets has a checksum of its own, so that of the arriving one is verified first.
 
 use zerocopy::byteorder::network_endian::U32;
 

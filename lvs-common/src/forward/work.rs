@@ -48,7 +48,7 @@ pub struct Work<F: Family> {
     pub refused: u32,
     /// The search for the server of a new connection: not the one that did not answer it before.
     pub search: Search,
-    /// What lblc and lblcr need beside it.
+    /// State of lblc and lblcr beside the search.
     pub locality: LocalitySearch,
     /// The server of a new connection that FTP's control connection announced, whose own port is that of the packet;
     /// [`NO_SERVER`]: it was not announced.

@@ -8,7 +8,7 @@ use crate::walk::Step;
 
 /// The kind of the entries that a contest compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Of {
+pub(super) enum Contenders {
     /// Members, by their places.
     Members,
     /// The best members of nodes.
@@ -17,7 +17,13 @@ pub(super) enum Of {
 
 /// Leaves the best of these members or nodes in the search.
 #[inline(always)]
-pub(super) fn contest<T: Tables>(tables: T, search: &mut Search, of: Of, first: u32, count: u32) {
+pub(super) fn contest<T: Tables>(
+    tables: T,
+    search: &mut Search,
+    of: Contenders,
+    first: u32,
+    count: u32,
+) {
     search.forget_best();
     search.of = of;
     (search.first_contender, search.contenders) = (first, count);
@@ -50,8 +56,8 @@ impl<T: Tables> Contest<'_, T> {
         }
         let number = self.search.first_contender.wrapping_add(turn);
         let place = match self.search.of {
-            Of::Members => number,
-            Of::Nodes => best_below(self.tables, number),
+            Contenders::Members => number,
+            Contenders::Nodes => best_below(self.tables, number),
         };
         weigh(self.tables, self.search, place) != Weighed::Best
     }

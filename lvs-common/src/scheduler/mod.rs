@@ -8,7 +8,7 @@ mod locality;
 mod measure;
 mod tree;
 
-use self::contest::{Of, contest};
+use self::contest::{Contenders, contest};
 pub use self::locality::LocalitySearch;
 use self::measure::{Measure, Weighed, weigh};
 use self::tree::TreeSearch;
@@ -112,7 +112,7 @@ pub struct Search {
     /// Cost of the best.
     cost: u64,
     /// Kind of the contenders for the best, number of the first one, and how many they are.
-    of: Of,
+    of: Contenders,
     first_contender: u32,
     contenders: u32,
     measure: Measure,
@@ -130,7 +130,7 @@ impl Search {
             avoided: 0,
             weight: 0,
             cost: 1,
-            of: Of::Members,
+            of: Contenders::Members,
             first_contender: 0,
             contenders: 0,
             measure: Measure::OVERHEAD,
@@ -223,9 +223,15 @@ fn best_counted<T: Tables>(tables: T, plan: &Plan, search: &mut Search) -> u32 {
     // A tree knows the best only: not where that is to be avoided.
     if plan.slots != 0 && search.avoid == NO_SERVER {
         let (first, branches) = tree::refresh(tables, plan, search);
-        contest(tables, search, Of::Nodes, first, branches);
+        contest(tables, search, Contenders::Nodes, first, branches);
     } else {
-        contest(tables, search, Of::Members, plan.members, plan.member_count);
+        contest(
+            tables,
+            search,
+            Contenders::Members,
+            plan.members,
+            plan.member_count,
+        );
     }
     if search.best == 0 {
         search.avoided

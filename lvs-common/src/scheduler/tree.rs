@@ -20,7 +20,7 @@
 //! one CPU works out a new tree, others read the member that its nodes began with ([`TreeNode::of_new_tree`]).
 
 use super::Search;
-use super::contest::{Of, contest};
+use super::contest::{Contenders, contest};
 use crate::abi::{Plan, TreeNode, TreeShape};
 use crate::tables::Tables;
 use crate::walk::Step;
@@ -150,13 +150,13 @@ impl<T: Tables> Step for Refresh<'_, T> {
                 .wrapping_mul(TreeShape::FORK)
                 .wrapping_add(tree.stale.trailing_zeros());
             let position = group.wrapping_mul(TreeShape::FORK);
-            of = Of::Members;
+            of = Contenders::Members;
             node = tree.group_node.wrapping_add(group);
             first = tree.member.wrapping_add(position);
             left = tree.members.saturating_sub(position);
         } else {
             let group = tree.branch.wrapping_mul(TreeShape::FORK);
-            of = Of::Nodes;
+            of = Contenders::Nodes;
             node = tree.branch_node.wrapping_add(tree.branch);
             first = tree.group_node.wrapping_add(group);
             left = tree.groups.saturating_sub(group);

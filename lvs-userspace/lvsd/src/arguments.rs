@@ -408,7 +408,7 @@ Commands, for the daemon of a FILE (as ldirectord's, whose name lvsd may be call
   reload, force-reload
                    make it read its file again; the exit status says whether the file is in effect
   status           print whether it runs
-  check FILE       validate a file: print the services that it sets up, as lines of ipvsadm, and on
+  check FILE       validate a file, and those that it names by execute: print the services that it sets up, as lines of ipvsadm, and on
                    the error output errors and warnings (exit status 2; of warnings only with
                    --strict)
 

@@ -7,8 +7,9 @@
 //!
 //! An orphan of a health check is ended, as each probe would leave one more, but not before those checks have ended that
 //! ran when it was found. One of a command that acts on the system is left alone: it may be what the command was to
-//! start. The two are told apart by the user and by the system call filter, which only commands of checks have; an
-//! orphan of `checkuser = root` is left alone, too.
+//! start. The two are told apart by the user and by the number of system call filters: a command of the system that
+//! runs as the check user and sets a filter of its own counts as a check's. An orphan of `checkuser = root` is left
+//! alone, as all are where the daemon is not root.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;

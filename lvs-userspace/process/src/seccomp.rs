@@ -59,7 +59,7 @@ const REFUSED: &[i64] = &[
 /// Filters of a thread that has this one, beside those that the daemon was started with.
 static FILTERS: OnceLock<u32> = OnceLock::new();
 
-/// What tells commands of health checks from others, of a process or thread.
+/// User and number of filters of a process or thread.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Traits {
     /// Number of its user.

@@ -80,7 +80,8 @@ pub(super) enum Verb {
         /// Wait no longer than this for the peer to know every connection (`10m`, `90s`, or seconds)
         #[arg(long, value_name = "TIME", value_parser = time, default_value = "10s")]
         timeout: Duration,
-        /// Even if the peer's configuration differs, or it has not every connection by then: these are lost
+        /// Even if the peer's configuration differs, its interfaces of the virtual addresses are down or without carrier,
+        /// or it has not every connection by then: these are lost
         #[arg(long)]
         force: bool,
     },

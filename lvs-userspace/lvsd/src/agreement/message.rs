@@ -28,7 +28,7 @@ pub(crate) struct Summary {
     /// Of the receiver's, those of which the sender reaches one.
     pub(crate) reached: Vec<ServiceId>,
     /// True if all interfaces of the sender's virtual addresses have a carrier; none: it has no virtual addresses, or
-    /// is an lvsd that does not tell.
+    /// is an older lvsd, which does not send it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) carrier: Option<bool>,
 }

@@ -36,13 +36,13 @@ pub(super) async fn follow(
     }
 }
 
-/// Those of these interfaces that cannot send, or are not there; none: the interfaces are not known yet.
+/// Those of these interfaces that cannot send; none: the interfaces are not known yet. One that is not there is not
+/// among them: whoever is to be master says so by its name.
 fn without_carrier(wanted: &BTreeSet<String>, links: &LinkTable) -> Option<BTreeSet<String>> {
     if links.is_empty() {
         return None;
     }
-    let sending = links.values().filter(|link| link.can_send());
-    let sending: BTreeSet<_> = sending.map(|link| link.name.as_str()).collect();
-    let without = wanted.iter().filter(|name| !sending.contains(&***name));
-    Some(without.cloned().collect())
+    let down = links.values().filter(|link| !link.can_send());
+    let down = down.filter(|link| wanted.contains(&link.name));
+    Some(down.map(|link| link.name.clone()).collect())
 }

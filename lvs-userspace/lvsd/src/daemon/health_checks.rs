@@ -77,7 +77,7 @@ impl HealthChecks {
         self.mail.enter(Phase::Running);
     }
 
-    /// Follows another configuration, or the same; what was done to the tables by hand is undone.
+    /// Follows another configuration, or the same; services that were deleted by hand are added.
     pub(super) async fn reload(
         &self,
         control: &Arc<Control>,

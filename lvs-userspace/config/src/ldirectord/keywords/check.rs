@@ -53,7 +53,7 @@ pub(super) const WHAT: &[Keyword] = &[
         example: "checkcommand = /usr/local/lib/check-role",
         text: "Path of the command of `external`. It gets four arguments: virtual address (or firewall mark), \
                virtual port, address of the server, its port; and the environment that HAProxy gives to such \
-               commands. Exit code 0 is good. What the command leaves running is ended.",
+               commands. Exit code 0 is good. What the command leaves running is ended; of root's commands what stays in their process group.",
     },
     Keyword {
         key: Key::CheckUser,

@@ -531,6 +531,20 @@ fn commands_that_are_not_there_are_named() {
         let begin = format!("{name} can never run: /nowhere/");
         assert!(said[0].1.starts_with(&begin), "{said:?}");
     }
+    let text = section(&[
+        "real = 10.0.0.1:80 gate",
+        "quorum = 1",
+        "quorum_down = /nowhere/x",
+    ]);
+    let said = told(&text, Warning);
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(
+        said[0].0 == 4
+            && said[0]
+                .1
+                .starts_with("quorum_down can never run: /nowhere/x"),
+        "{said:?}"
+    );
     let said = problem("eventcommand = /etc/passwd");
     assert!(said[0].1.contains("cannot be executed"), "{said:?}");
     for line in [
