@@ -21,7 +21,7 @@ use self::recording::Recorded;
 
 /// Seeds that are recorded.
 const RECORDED: u64 = 216;
-/// Those that are not, as the director differs once, see the README.
+/// Those that are not, see the README.
 const OPEN: [u64; 4] = [29, 102, 143, 164];
 /// As many of them ordinary tests replay: each takes half a second.
 const ORDINARY: usize = 12;
