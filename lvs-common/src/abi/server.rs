@@ -155,7 +155,7 @@ impl Stats {
         self.combined(earlier, u64::wrapping_sub)
     }
 
-    /// What is left without a part, of which more may be known than of the whole.
+    /// The difference, and zero where the other is larger.
     #[must_use]
     pub fn without(&self, part: &Self) -> Self {
         self.combined(part, u64::saturating_sub)

@@ -30,7 +30,7 @@ pub(crate) struct Service {
     dirty_settings: bool,
 }
 
-/// What an operator did to a service's part of the tables.
+/// Changes by hand of a service in the tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ByHand {
     Nothing,
@@ -164,8 +164,7 @@ impl Service {
         self.dirty_settings = true;
     }
 
-    /// What was done by hand to its part of the tables, which hold this now. One that is gone is made anew by the next
-    /// update.
+    /// Compares the service with the tables, which hold `table` of it. A service that is gone is added by the next update.
     pub(crate) fn by_hand(&mut self, table: Option<&Wanted>) -> ByHand {
         let Some(table) = table else {
             Arc::make_mut(&mut self.desired).servers.clear();
